@@ -1,0 +1,62 @@
+//! The exchange's side of a session, as a driver sees it: a socket loop, the simulator or a test.
+
+use core::time::Duration;
+
+/// What to do with a connection once [`Exchange::peek`] has nothing to send on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Leave it open.
+    Wait,
+    /// Send no more (half-close) and go on reading. Asked for once.
+    Finish,
+    /// Close it.
+    Close,
+}
+
+/// An exchange without I/O.
+///
+/// A driver calls [`open`](Self::open) for each connection it accepts and keeps what that returns.
+/// After anything that happened on a connection, and at its [`deadline`](Self::deadline), it sends
+/// what [`peek`](Self::peek) gives, telling [`sent`](Self::sent) how much of it the connection
+/// took, until that is nothing; then it does what [`step`](Self::step) says.
+pub trait Exchange {
+    /// One connection's state.
+    type Conn;
+    /// What it tells about itself.
+    type Note;
+
+    /// A client has connected.
+    fn open(&mut self, now: Duration) -> Self::Conn;
+
+    /// Whether to read from the connection now; if not, again after something was sent on it.
+    fn wants_input(&self, conn: &Self::Conn) -> bool;
+
+    /// The client has sent bytes.
+    fn receive(&mut self, conn: &mut Self::Conn, bytes: &[u8], now: Duration);
+
+    /// The client will send no more.
+    fn ended(&mut self, conn: &mut Self::Conn, now: Duration);
+
+    /// The connection is gone: closed by both sides, or reset by the client.
+    fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration);
+
+    /// Puts the next bytes to be sent into `out`, as one write, and returns how many.
+    fn peek(&self, conn: &Self::Conn, out: &mut [u8]) -> usize;
+
+    /// The connection took `count` of the bytes that `peek` gave last.
+    fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration);
+
+    /// What to do with the connection when there is nothing to send.
+    fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step;
+
+    /// When to look at the connection again if nothing happens on it.
+    fn deadline(&self, conn: &Self::Conn) -> Option<Duration>;
+
+    /// Something to tell.
+    fn note(&mut self) -> Option<Self::Note>;
+
+    /// Whether the whole exchange has died. Ours does not; the original does.
+    fn dead(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,288 @@
+//! The ledger of a recording: which sequences have been seen and which are missing. Every received
+//! chunk is scanned once, here, and handed on in whole slices.
+
+use crate::gaps::GapSet;
+use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::wire::{RawFrame, sequence_of};
+use core::ops::Range;
+use core::time::Duration;
+
+/// Where packets came from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Origin {
+    /// The line, from 0.
+    pub line: u16,
+    /// How they were asked for.
+    pub source: Source,
+}
+
+/// How packets were asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Source {
+    /// By a stream call; passes count from 1.
+    Stream {
+        /// Which of the recording's passes.
+        pass: u32,
+    },
+    /// By resend calls.
+    Resend,
+}
+
+/// Where a recording goes. Frames are valid packets, each slice in ascending order.
+pub trait Sink {
+    /// Packets never seen before.
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame]);
+
+    /// Packets whose sequences were recorded before. Returns how many of them differ from what
+    /// was recorded.
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32;
+
+    /// A gap was found.
+    fn opened(&mut self, gap: SeqRange, now: Duration) {
+        let _ = (gap, now);
+    }
+
+    /// A gap, or a piece of one, was filled after having been open for `age`.
+    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        let _ = (piece, age, origin, now);
+    }
+}
+
+/// Bounds on what a peer can make a recording believe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// How far a packet may lie above the highest known sequence, unless the exchange has said
+    /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
+    /// billions.
+    pub jump: u32,
+    /// How many gaps may be open. Packets that would open one more count as lost on the way: a
+    /// later pass or a resend brings them again.
+    pub gaps: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { jump: 1 << 20, gaps: 1 << 24 }
+    }
+}
+
+/// How far one stream has come.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Track {
+    /// The highest sequence it has brought; 0 before the first.
+    pub position: Seq,
+    /// How many different packets it has brought (of those that came in order).
+    pub delivered: u64,
+}
+
+/// Why [`Ledger::take`] stopped at a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// It is not a packet with a legal side and sequence.
+    NotAPacket,
+    /// Its sequence is further ahead than [`Limits::jump`] allows.
+    Jump(Seq),
+    /// It would open more gaps than [`Limits::gaps`] allows.
+    Crowded,
+}
+
+/// What [`Ledger::take`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// How many frames it took.
+    pub frames: usize,
+    /// How many of them were new.
+    pub fresh: u64,
+    /// How many had been recorded before with other content.
+    pub conflicts: u32,
+    /// Why it stopped before the last frame, if it did.
+    pub stop: Option<Stop>,
+}
+
+/// What a recording has seen.
+#[derive(Debug)]
+pub struct Ledger {
+    next: Seq,
+    end: Option<Seq>,
+    gaps: GapSet,
+    limits: Limits,
+}
+
+impl Ledger {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { next: FIRST_SEQ, end: None, gaps: GapSet::new(), limits }
+    }
+
+    /// The highest sequence known to exist; 0 where there is none. Everything up to it has been
+    /// recorded or is in [`gaps`](Self::gaps).
+    #[must_use]
+    pub fn highest(&self) -> Seq {
+        self.next - 1
+    }
+
+    /// What is missing below the highest known sequence.
+    #[must_use]
+    pub fn gaps(&self) -> &GapSet {
+        &self.gaps
+    }
+
+    /// The frontier: everything up to this sequence has been recorded.
+    #[must_use]
+    pub fn frontier(&self) -> Seq {
+        self.gaps.at_or_after(FIRST_SEQ).map_or(self.highest(), |gap| gap.first() - 1)
+    }
+
+    /// How many packets have been recorded.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        u64::from(self.highest()) - self.gaps.missing()
+    }
+
+    /// The session's last sequence, as far as it has been told.
+    #[must_use]
+    pub fn end(&self) -> Option<Seq> {
+        self.end
+    }
+
+    /// Notes that the session reaches at least to `last` (0: is possibly empty).
+    pub fn reaches(&mut self, last: Seq) {
+        self.end = Some(self.end.map_or(last, |end| end.max(last)).min(MAX_SEQ));
+    }
+
+    /// Turns what is known to exist above the highest sequence seen into a gap: nothing more is
+    /// expected to come by itself.
+    pub fn close_tail(&mut self, now: Duration, sink: &mut impl Sink) {
+        if let Some(tail) = self.end.and_then(|end| SeqRange::new(self.next, end)) {
+            self.gaps.open(tail, now);
+            sink.opened(tail, now);
+            self.next = tail.last() + 1;
+        }
+    }
+
+    /// Takes frames from the front until one cannot be taken.
+    pub fn take(
+        &mut self,
+        frames: &[RawFrame],
+        origin: Origin,
+        now: Duration,
+        track: &mut Track,
+        sink: &mut impl Sink,
+    ) -> Taken {
+        let mut out = Slices { frames, origin, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
+        let mut done = 0;
+        let stop = loop {
+            let Some((run, len)) = leading_run(&frames[done..]) else {
+                break (done < frames.len()).then_some(Stop::NotAPacket);
+            };
+            if let Err(stop) = self.admit(run, now, out.sink) {
+                break Some(stop);
+            }
+            self.enter(run, done, now, &mut out);
+            if run.last() > track.position {
+                track.delivered += u64::from(run.last() - track.position.max(run.first() - 1));
+                track.position = run.last();
+            }
+            done += len;
+        };
+        out.flush();
+        Taken { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
+    }
+
+    /// Opens the gap that lies before `run`, if there is one and the limits allow it.
+    fn admit(&mut self, run: SeqRange, now: Duration, sink: &mut impl Sink) -> Result<(), Stop> {
+        let Some(gap) = SeqRange::new(self.next, run.first() - 1) else { return Ok(()) };
+        if gap.len() > self.limits.jump && self.end.is_none_or(|end| run.first() > end) {
+            return Err(Stop::Jump(run.first()));
+        }
+        if self.gaps.len() >= self.limits.gaps {
+            return Err(Stop::Crowded);
+        }
+        self.gaps.open(gap, now);
+        sink.opened(gap, now);
+        self.next = run.first();
+        Ok(())
+    }
+
+    /// Enters an admitted run whose frames begin at `at`.
+    fn enter(&mut self, run: SeqRange, at: usize, now: Duration, out: &mut Slices<'_, impl Sink>) {
+        let place = |seq: Seq| at + (seq - run.first()) as usize;
+        if let Some(below) = SeqRange::new(run.first(), run.last().min(self.next - 1)) {
+            let mut from = below.first();
+            self.gaps.fill(below, now, |piece, age| {
+                out.again(place(from)..place(piece.first()));
+                out.fresh(place(piece.first())..place(piece.last() + 1), piece);
+                out.sink.filled(piece, age, out.origin, now);
+                from = piece.last() + 1;
+            });
+            out.again(place(from)..place(below.last() + 1));
+        }
+        if let Some(above) = run.from(self.next) {
+            out.fresh(place(above.first())..place(above.last() + 1), above);
+            self.next = above.last() + 1;
+        }
+    }
+}
+
+/// The contiguous sequences that `frames` begins with, and how many frames that is.
+fn leading_run(frames: &[RawFrame]) -> Option<(SeqRange, usize)> {
+    let valid = |frame: &RawFrame| {
+        matches!(frame[4], b'B' | b'S') && (FIRST_SEQ..=MAX_SEQ).contains(&sequence_of(frame))
+    };
+    let (head, rest) = frames.split_first()?;
+    if !valid(head) {
+        return None;
+    }
+    let first = sequence_of(head);
+    let mut last = first;
+    let mut len = 1;
+    for frame in rest {
+        if !valid(frame) || sequence_of(frame) != last + 1 {
+            break;
+        }
+        last += 1;
+        len += 1;
+    }
+    SeqRange::new(first, last).map(|run| (run, len))
+}
+
+/// Gathers neighbouring fresh frames into the longest ascending slices.
+struct Slices<'a, S> {
+    frames: &'a [RawFrame],
+    origin: Origin,
+    pending: Range<usize>,
+    top: Seq,
+    fresh: u64,
+    conflicts: u32,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Slices<'_, S> {
+    fn fresh(&mut self, place: Range<usize>, run: SeqRange) {
+        if self.pending.end != place.start || run.first() <= self.top {
+            self.flush();
+            self.pending = place;
+        } else {
+            self.pending.end = place.end;
+        }
+        self.top = run.last();
+    }
+
+    fn again(&mut self, place: Range<usize>) {
+        if !place.is_empty() {
+            // What repeats may be in what is pending.
+            self.flush();
+            self.conflicts += self.sink.again(self.origin, &self.frames[place]);
+        }
+    }
+
+    fn flush(&mut self) {
+        let pending = core::mem::replace(&mut self.pending, 0..0);
+        self.top = 0;
+        if !pending.is_empty() {
+            self.fresh += pending.len() as u64;
+            self.sink.fresh(self.origin, &self.frames[pending]);
+        }
+    }
+}

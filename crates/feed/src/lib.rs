@@ -1,0 +1,34 @@
+//! Sequenced market-data feeds: the core of betacrew.
+//!
+//! Everything that decides is here, and nothing that touches the world: no I/O, no clock, no
+//! randomness but from seeds. Time and bytes are arguments, loss is data.
+//!
+//! * [`seq`], [`packet`], [`wire`]: what a feed is made of;
+//! * [`tape`], [`drops`]: what an exchange plays and what it loses;
+//! * [`gaps`], [`ledger`], [`recording`]: what a client has and what it misses;
+//! * [`recovery`], [`recorder`]: how it gets the rest;
+//! * [`exchange`], [`player`], [`original`]: the exchange's side, ours and the original one;
+//! * [`sim`]: both sides, a network and a clock, from one seed.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
+
+pub mod drops;
+pub mod exchange;
+pub mod gaps;
+pub mod ledger;
+pub mod original;
+pub mod packet;
+pub mod player;
+pub mod recorder;
+pub mod recording;
+pub mod recovery;
+pub mod rng;
+pub mod seq;
+pub mod sim;
+pub mod tape;
+pub mod wire;

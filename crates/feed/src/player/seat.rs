@@ -1,0 +1,235 @@
+//! One connection of the player: what it owes, and how far that is sent.
+//!
+//! Nothing to be sent is stored: it is made when the socket takes it, and made again from where
+//! the socket stopped. So a client that does not read costs no buffer.
+
+use crate::drops::{BLOCK, Drops};
+use crate::seq::{FIRST_SEQ, Seq, SeqRange};
+use crate::tape::Tape;
+use crate::wire::{CallDecoder, FRAME_LEN, RawFrame};
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    /// The rest of the tape from `next`, without what the pass loses. Always the last reply.
+    Stream { pass: u32, next: Seq },
+    /// These packets.
+    Range(SeqRange),
+    /// A message of the extension.
+    Message(RawFrame),
+}
+
+/// One connection of a [`Player`](super::Player).
+#[derive(Debug)]
+pub struct Seat {
+    pub(super) index: u64,
+    passes: u32,
+    pub(super) calls: CallDecoder,
+    replies: VecDeque<Reply>,
+    /// Bytes of the first owed frame that are sent already.
+    offset: u8,
+    streamed: bool,
+    /// It asked for what does not exist, and will be closed.
+    pub(super) refused: bool,
+    pub(super) resent: bool,
+    pub(super) client_ended: bool,
+    /// When we finished sending for good.
+    pub(super) finished: Option<Duration>,
+    pub(super) active: Duration,
+}
+
+impl Seat {
+    pub(super) fn new(index: u64, now: Duration) -> Self {
+        Self {
+            index,
+            passes: 0,
+            calls: CallDecoder::new(),
+            replies: VecDeque::new(),
+            offset: 0,
+            streamed: false,
+            refused: false,
+            resent: false,
+            client_ended: false,
+            finished: None,
+            active: now,
+        }
+    }
+
+    /// Which connection of the exchange this is, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Whether no further call will be answered.
+    pub(super) fn settled(&self) -> bool {
+        self.streamed || self.refused
+    }
+
+    /// Whether silence ends it.
+    pub(super) fn idles(&self) -> bool {
+        self.resent && !self.calls.extended()
+    }
+
+    pub(super) fn owed(&self) -> usize {
+        self.replies.len()
+    }
+
+    pub(super) fn offset(&self) -> usize {
+        usize::from(self.offset)
+    }
+
+    pub(super) fn begin_stream(&mut self) -> u32 {
+        let pass = self.passes;
+        self.passes += 1;
+        self.streamed = true;
+        self.replies.push_back(Reply::Stream { pass, next: FIRST_SEQ });
+        pass
+    }
+
+    pub(super) fn owe(&mut self, reply: Reply) {
+        self.replies.push_back(reply);
+    }
+
+    /// Owes packets; a range that goes on where the last one ends makes that one longer.
+    pub(super) fn owe_range(&mut self, range: SeqRange) {
+        if let Some(Reply::Range(last)) = self.replies.back_mut()
+            && last.last() + 1 == range.first()
+            && let Some(longer) = SeqRange::new(last.first(), range.last())
+        {
+            *last = longer;
+        } else {
+            self.replies.push_back(Reply::Range(range));
+        }
+    }
+
+    /// Puts what is owed into `out`, whole frames but for the first, and returns how many bytes.
+    pub(super) fn peek(&self, tape: &Tape, drops: &Drops, out: &mut [u8]) -> usize {
+        let mut out = Frames { out, len: 0, skip: self.offset() };
+        for reply in &self.replies {
+            let room = match reply {
+                Reply::Message(frame) => out.put(frame),
+                Reply::Range(range) => tape.slice(*range).iter().all(|frame| out.put(frame)),
+                Reply::Stream { pass, next } => {
+                    kept(tape, drops, self.index, *pass, *next).all(|part| {
+                        tape.slice(part).iter().all(|frame| out.put(frame))
+                    })
+                }
+            };
+            if !room {
+                break;
+            }
+        }
+        out.len
+    }
+
+    /// `count` bytes of what is owed are sent. Returns how many packets the stream lost between
+    /// what was sent before and the next packet to be sent.
+    pub(super) fn advance(&mut self, tape: &Tape, drops: &Drops, count: usize) -> u64 {
+        let mut bytes = self.offset() + count;
+        while let Some(reply) = self.replies.front_mut() {
+            match reply {
+                Reply::Stream { pass, next } => {
+                    let (after, sent) = skip(tape, drops, self.index, *pass, *next, bytes / FRAME_LEN);
+                    bytes -= sent * FRAME_LEN;
+                    let lost = u64::from(after - *next) - sent as u64;
+                    *next = after;
+                    if after > tape.last() {
+                        self.replies.pop_front();
+                    }
+                    self.offset = u8::try_from(bytes).unwrap_or(0);
+                    return lost;
+                }
+                Reply::Range(range) => {
+                    let sent = u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
+                    bytes -= sent as usize * FRAME_LEN;
+                    if let Some(rest) = range.from(range.first() + sent) {
+                        *range = rest;
+                        break;
+                    }
+                }
+                Reply::Message(_) => match bytes.checked_sub(FRAME_LEN) {
+                    Some(rest) => bytes = rest,
+                    None => break,
+                },
+            }
+            self.replies.pop_front();
+        }
+        self.offset = u8::try_from(bytes).unwrap_or(0);
+        0
+    }
+}
+
+/// Whole frames (the first perhaps without its beginning) in a buffer.
+struct Frames<'a> {
+    out: &'a mut [u8],
+    len: usize,
+    skip: usize,
+}
+
+impl Frames<'_> {
+    fn put(&mut self, frame: &RawFrame) -> bool {
+        let part = &frame[core::mem::take(&mut self.skip)..];
+        let Some(place) = self.out.get_mut(self.len..self.len + part.len()) else { return false };
+        place.copy_from_slice(part);
+        self.len += part.len();
+        true
+    }
+}
+
+/// The contiguous ranges that a pass keeps, from `next` to the tape's end.
+fn kept(
+    tape: &Tape,
+    drops: &Drops,
+    connection: u64,
+    pass: u32,
+    next: Seq,
+) -> impl Iterator<Item = SeqRange> {
+    let last = tape.last();
+    let mut from = next;
+    let mut mask = (u32::MAX, 0);
+    core::iter::from_fn(move || {
+        loop {
+            if from > last {
+                return None;
+            }
+            let (block, bit) = (from / BLOCK, from % BLOCK);
+            if mask.0 != block {
+                mask = (block, drops.mask(connection, pass, block));
+            }
+            let ahead = mask.1 >> bit;
+            let left = BLOCK - bit;
+            let lost = ahead.trailing_ones().min(left);
+            if lost > 0 {
+                from += lost;
+                continue;
+            }
+            let run = ahead.trailing_zeros().min(left);
+            let part = SeqRange::new(from, (from + run - 1).min(last));
+            from += run;
+            return part;
+        }
+    })
+}
+
+/// The next kept sequence (or the one after the last) once `frames` kept packets from `next` on
+/// are sent, and how many of them there were.
+fn skip(
+    tape: &Tape,
+    drops: &Drops,
+    connection: u64,
+    pass: u32,
+    next: Seq,
+    frames: usize,
+) -> (Seq, usize) {
+    let mut sent = 0;
+    for part in kept(tape, drops, connection, pass, next) {
+        let more = frames - sent;
+        if more < part.len() as usize {
+            return (part.first() + u32::try_from(more).unwrap_or(0), sent + more);
+        }
+        sent += part.len() as usize;
+    }
+    (tape.last() + 1, sent)
+}

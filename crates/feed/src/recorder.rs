@@ -1,0 +1,324 @@
+//! The recorder: the client's side of a session, as a state machine without I/O.
+//!
+//! A driver gives it inputs and carries out its outputs. There is one rule: **give it one input,
+//! carry out what [`poll`](Recorder::poll) hands out until that is `None`, send what
+//! [`transmit`](Recorder::transmit) has for the connections that can take bytes, then wait for
+//! input or [`deadline`](Recorder::deadline)**. It is over when [`done`](Recorder::done) says so.
+//!
+//! What it does, a line at a time: it asks for the stream on one connection and, beside it, opens
+//! another on which it asks what the exchange speaks and has lost packets sent again while the
+//! stream still runs. What cannot be asked for comes with further passes. It never does what an
+//! exchange of the original protocol dies of: it sends nothing after a stream call, asks for no
+//! sequence above the highest one seen, and closes without resetting.
+
+mod asker;
+mod connection;
+mod decide;
+mod inputs;
+mod line;
+mod outcome;
+
+pub use outcome::{Outcome, Tail, Trouble, Why};
+
+use crate::ledger::{Ledger, Limits, Sink};
+use crate::recovery::Passes;
+use crate::seq::Seq;
+use crate::wire::{Info, RESEND_MAX};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use connection::{Connection, Role, State};
+use core::time::Duration;
+use line::Line;
+pub use line::LineStats;
+
+/// A connection of a recorder; numbers are never used twice.
+pub type ConnId = u32;
+
+/// What a recorder is told to do.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Options {
+    /// Never use the extension.
+    pub classic: bool,
+    /// The session's last sequence, where it is known; 0 for an empty session.
+    pub last: Option<Seq>,
+    /// At most so many passes. `None` leaves it to the policy (and [`PASSES_MAX`]). A recording
+    /// whose passes are used up counts as complete however doubtful its end is.
+    pub passes: Option<u32>,
+    /// At most so many packets asked for and not yet answered, a line.
+    pub window: u32,
+    /// How often something that fails is tried again before it is given up.
+    pub retries: u32,
+    /// How long a peer may be out of reach, or silent, before it is given up.
+    pub timeout: Duration,
+    /// A session's end that nobody confirms is believed once the chance that a packet lies
+    /// beyond it is lower than this.
+    pub doubt: f64,
+    /// The highest sequence that is asked for from an exchange of the original protocol.
+    pub resend_max: Seq,
+    /// Bounds on what a peer can make the recorder believe.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            classic: false,
+            last: None,
+            passes: None,
+            window: 1 << 20,
+            retries: 4,
+            timeout: Duration::from_secs(10),
+            doubt: 1e-6,
+            resend_max: RESEND_MAX,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The most passes that the policy runs by itself.
+pub const PASSES_MAX: u32 = 200;
+
+/// So many frames in a row that make no sense end a connection.
+pub const GARBAGE_MAX: u32 = 64;
+
+/// Something that happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Input<'a> {
+    /// Nothing but time (also the first input of all).
+    Wake,
+    /// A connection is open.
+    Connected(ConnId),
+    /// A connection could not be opened.
+    Failed(ConnId),
+    /// Bytes arrived.
+    Received(ConnId, &'a [u8]),
+    /// The peer will send no more.
+    Ended(ConnId),
+    /// The connection was reset or failed otherwise.
+    Broken(ConnId),
+    /// The user wants it to end now.
+    Stop,
+}
+
+/// Something to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Open a connection to this line.
+    Connect {
+        /// Its number from now on.
+        conn: ConnId,
+        /// Where to.
+        line: u16,
+    },
+    /// Send no more (half-close) and go on reading.
+    Finish(ConnId),
+    /// Close the connection and forget it.
+    Drop(ConnId),
+    /// Nothing to do, something to tell.
+    Note(Note),
+}
+
+/// What a person watching might want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// A line cannot be reached; the next try comes after this pause.
+    Unreachable {
+        /// The line.
+        line: u16,
+        /// The pause.
+        pause: Duration,
+    },
+    /// A line was given up.
+    Dead {
+        /// The line.
+        line: u16,
+    },
+    /// A line's exchange speaks the extension.
+    Described {
+        /// The line.
+        line: u16,
+        /// What it said.
+        info: Info,
+    },
+    /// A pass began.
+    PassBegan {
+        /// The line.
+        line: u16,
+        /// Its number, from 1.
+        pass: u32,
+    },
+    /// A pass ended.
+    PassEnded {
+        /// The line.
+        line: u16,
+        /// Its number, from 1.
+        pass: u32,
+        /// How many packets it brought.
+        delivered: u64,
+        /// Whether it ran to its end (and was not cut off).
+        whole: bool,
+    },
+    /// A resend connection brought no answer; this is the number of failures in a row.
+    ResendFailed {
+        /// The line.
+        line: u16,
+        /// Failures in a row.
+        tries: u32,
+    },
+}
+
+/// What was counted, over all lines.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Bytes received.
+    pub bytes: u64,
+    /// Packets recorded from streams.
+    pub streamed: u64,
+    /// Packets recorded from resends.
+    pub resent: u64,
+    /// Packets that had been recorded before.
+    pub repeated: u64,
+    /// Resend calls sent.
+    pub calls: u64,
+    /// Connections opened.
+    pub connections: u32,
+    /// Connections that broke, were cut off or could not be opened.
+    pub failures: u32,
+}
+
+/// The client's side of a session. See the [module](self).
+#[derive(Debug)]
+pub struct Recorder {
+    options: Options,
+    ledger: Ledger,
+    lines: Vec<Line>,
+    conns: Vec<Connection>,
+    next_conn: ConnId,
+    passes_begun: u32,
+    passes: Passes,
+    /// Complete passes in a row that brought nothing new.
+    dry: u32,
+    session: Option<[u8; 4]>,
+    stats: Stats,
+    trouble: Trouble,
+    outputs: VecDeque<Output>,
+    outcome: Option<Outcome>,
+    /// The time of the latest input.
+    now: Duration,
+}
+
+impl Recorder {
+    /// A recorder of a session that `lines` redundant sources bring.
+    #[must_use]
+    pub fn new(options: Options, lines: u16) -> Self {
+        let mut ledger = Ledger::new(options.limits);
+        if let Some(last) = options.last {
+            ledger.reaches(last);
+        }
+        Self {
+            ledger,
+            lines: (0..lines).map(|_| Line::new(options.window)).collect(),
+            options,
+            conns: Vec::new(),
+            next_conn: 0,
+            passes_begun: 0,
+            passes: Passes::default(),
+            dry: 0,
+            session: None,
+            stats: Stats::default(),
+            trouble: Trouble::default(),
+            outputs: VecDeque::new(),
+            outcome: None,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Takes one input at time `now` (any clock that only goes forward).
+    pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
+        self.now = now;
+        self.input(input, now, sink);
+        self.expire(now);
+        self.advance(now, sink);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Appends what is to be sent on a connection now; about 16 KiB at most, so ask again.
+    pub fn transmit(&mut self, conn: ConnId, now: Duration, out: &mut Vec<u8>) {
+        let Some(at) = self.find(conn) else { return };
+        if !matches!(self.conns[at].state, State::Open) {
+            return;
+        }
+        out.append(&mut self.conns[at].outbox);
+        if self.conns[at].role == Role::Resend && self.outcome.is_none() {
+            self.ask(at, now, out);
+        }
+    }
+
+    /// When to give it [`Input::Wake`] should nothing else happen before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
+        let lines = self.lines.iter().filter_map(|line| self.line_deadline(line));
+        conns.chain(lines).min()
+    }
+
+    /// Whether the recording is over and every connection closed.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.outcome.is_some() && self.conns.is_empty()
+    }
+
+    /// What the recording came to, once that is known.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// What has been seen and what is missing.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What was counted of a line.
+    #[must_use]
+    pub fn line(&self, line: u16) -> Option<&LineStats> {
+        self.lines.get(usize::from(line)).map(|line| &line.stats)
+    }
+
+    /// The passes so far.
+    #[must_use]
+    pub fn passes(&self) -> Passes {
+        self.passes
+    }
+
+    /// The session's id, if an exchange has told it.
+    #[must_use]
+    pub fn session(&self) -> Option<[u8; 4]> {
+        self.session
+    }
+
+    /// What peers did wrong.
+    #[must_use]
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    fn find(&self, id: ConnId) -> Option<usize> {
+        self.conns.iter().position(|conn| conn.id == id)
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push_back(Output::Note(note));
+    }
+}

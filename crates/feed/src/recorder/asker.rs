@@ -1,0 +1,137 @@
+//! What a line asks to have sent again.
+//!
+//! A line goes through the gaps in sweeps, from the lowest sequence to the highest, and new gaps
+//! open above the sweep's cursor while the stream runs. So what is in flight need not be stored:
+//! it is what is still missing below the cursor.
+
+use crate::gaps::GapSet;
+use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::wire::{NotAvailable, Reason};
+use core::time::Duration;
+
+/// What a line may ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Reach {
+    /// Nothing above this sequence.
+    pub(super) ceiling: Seq,
+    /// In ranges, not one by one.
+    pub(super) ranges: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// Everything missing below has been asked for in this sweep.
+    pub(super) cursor: Seq,
+    /// Packets in flight at most. Falls to what the peer answers a connection, if it closes
+    /// connections with requests unanswered.
+    depth: u64,
+    /// The longest range that the peer gives at once.
+    longest: u32,
+    /// Whether this sweep brought anything.
+    pub(super) fruitful: bool,
+    /// Failures in a row, and when to try again.
+    pub(super) tries: u32,
+    pub(super) retry_at: Duration,
+    /// What the peer will not send again, and the reason it gave last.
+    refused: SeqSet,
+    pub(super) reason: Option<Reason>,
+    /// Sequences refused in a row by closing the connection.
+    strikes: u32,
+    /// Given up altogether.
+    pub(super) failed: bool,
+}
+
+/// So many sequences in a row answered by a closed connection, each tried often enough, mean that
+/// the peer answers none.
+const STRIKES_MAX: u32 = 3;
+
+impl Asker {
+    pub(super) fn new(window: u32) -> Self {
+        Self {
+            cursor: FIRST_SEQ,
+            depth: u64::from(window.max(1)),
+            longest: u32::MAX,
+            fruitful: false,
+            tries: 0,
+            retry_at: Duration::ZERO,
+            refused: SeqSet::new(),
+            reason: None,
+            strikes: 0,
+            failed: false,
+        }
+    }
+
+    /// The first missing piece at or above `from` that may be asked for.
+    pub(super) fn askable(&self, gaps: &GapSet, from: Seq, reach: Reach) -> Option<SeqRange> {
+        let all = SeqRange::new(FIRST_SEQ, reach.ceiling.min(MAX_SEQ))?;
+        let mut from = from;
+        loop {
+            let gap = gaps.at_or_after(from)?.intersect(all)?;
+            match self.refused.at_or_after(gap.first()) {
+                Some(refused) if refused.contains(gap.first()) => from = refused.last() + 1,
+                Some(refused) if refused.first() <= gap.last() => {
+                    return SeqRange::new(gap.first(), refused.first() - 1);
+                }
+                _ => return Some(gap),
+            }
+        }
+    }
+
+    /// The next piece to ask for with so much in flight; the cursor moves behind it.
+    pub(super) fn next(&mut self, gaps: &GapSet, in_flight: u64, reach: Reach) -> Option<SeqRange> {
+        let room = u32::try_from(self.depth.saturating_sub(in_flight)).unwrap_or(u32::MAX);
+        let most = if reach.ranges { room.min(self.longest) } else { room.min(1) };
+        let gap = self.askable(gaps, self.cursor, reach)?;
+        let piece = SeqRange::counted(gap.first(), most)?.intersect(gap)?;
+        self.cursor = piece.last() + 1;
+        Some(piece)
+    }
+
+    /// Something that was missing came.
+    pub(super) fn progress(&mut self) {
+        self.fruitful = true;
+        self.tries = 0;
+        self.strikes = 0;
+    }
+
+    /// Goes back to the lowest gap.
+    pub(super) fn rewind(&mut self) {
+        self.cursor = FIRST_SEQ;
+        self.fruitful = false;
+    }
+
+    /// The peer refuses a range.
+    pub(super) fn refuse(&mut self, refusal: NotAvailable) {
+        let NotAvailable { first, count, reason } = refusal;
+        self.reason = Some(reason);
+        match reason {
+            Reason::Quota => {}
+            Reason::TooMany if count > 1 => {
+                self.longest = self.longest.min(count / 2);
+                self.fruitful = true;
+            }
+            _ => {
+                if let Some(range) = SeqRange::counted(first, count) {
+                    self.refused.insert(range);
+                }
+            }
+        }
+    }
+
+    /// The peer closed with requests unanswered, after answering `answered`.
+    pub(super) fn closed_early(&mut self, answered: u64) {
+        self.depth = answered.clamp(1, self.depth);
+    }
+
+    /// After too many failures with the lowest gap: leaves that sequence out, or gives up.
+    pub(super) fn strike(&mut self, gaps: &GapSet, reach: Reach) {
+        self.tries = 0;
+        self.strikes += 1;
+        match self.askable(gaps, FIRST_SEQ, reach) {
+            Some(gap) if self.strikes < STRIKES_MAX => {
+                self.refused.insert(SeqRange::one(gap.first()));
+            }
+            _ => self.failed = true,
+        }
+    }
+}

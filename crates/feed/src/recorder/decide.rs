@@ -1,0 +1,327 @@
+//! What a recorder does next: connections, resend calls, further passes, the end.
+
+use super::asker::Reach;
+use super::connection::{Connection, Role, State};
+use super::line::{Dialect, Line};
+use super::{ConnId, Outcome, Output, PASSES_MAX, Recorder, Tail, Why};
+use crate::ledger::Sink;
+use crate::seq::{FIRST_SEQ, MAX_SEQ};
+use crate::wire::{Call, FRAME_LEN};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// How long a connection that we have finished may stay silent before it is closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The least time that resend calls get for their answers, doubled with each failure.
+const ANSWER_WAIT: Duration = Duration::from_millis(250);
+
+/// A stream that brings nothing for so long does not keep the others waiting.
+const LAG: Duration = Duration::from_millis(250);
+
+/// Resend calls are written in pieces of about this many bytes.
+const ASK_BYTES: usize = 16 * 1024;
+
+/// So many passes run side by side while a pass is no larger than [`SMALL_PASS`] bytes.
+const PARALLEL: u32 = 12;
+const SMALL_PASS: usize = 256 * 1024;
+
+/// So many passes that show nothing at all are enough.
+const EMPTY_PASSES: u32 = 20;
+
+impl Recorder {
+    /// Ends what has run out of time.
+    pub(super) fn expire(&mut self, now: Duration) {
+        for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
+            let Some(at) = self.find(id) else { continue };
+            let conn = &self.conns[at];
+            if self.conn_deadline(conn).is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            let tally = conn.tally();
+            match (conn.state, conn.role) {
+                (State::Draining { .. }, _) => {
+                    self.conns.remove(at);
+                    self.outputs.push_back(Output::Drop(id));
+                }
+                (State::Connecting, _) => self.connect_failed(at, now),
+                (State::Open, Role::Stream { .. }) => {
+                    // One that brought packets and fell silent has probably ended.
+                    if self.outcome.is_none() && now >= conn.active + self.options.timeout {
+                        self.drain(at, now);
+                        match tally.delivered {
+                            0 => self.pass_cut(tally, now),
+                            _ => self.pass_complete(tally),
+                        }
+                    }
+                }
+                (State::Open, Role::Resend) => {
+                    self.drain(at, now);
+                    self.lines[usize::from(tally.line)].resend = None;
+                    self.resend_failed(tally, now);
+                }
+            }
+        }
+    }
+
+    /// When something is to be done about a connection if nothing happens on it.
+    pub(super) fn conn_deadline(&self, conn: &Connection) -> Option<Duration> {
+        match (conn.state, conn.role) {
+            (State::Connecting, _) => Some(conn.begun + self.options.timeout),
+            (State::Draining { until, .. }, _) => Some(until),
+            (State::Open, Role::Stream { .. }) => {
+                // Twice: it may then no longer keep the others waiting; it is given up.
+                let lag = conn.active + LAG;
+                let wakes = self.now < lag && (self.lines.len() > 1 || self.whole());
+                Some(if wakes { lag } else { conn.active + self.options.timeout })
+            }
+            (State::Open, Role::Resend) => {
+                let tries = self.lines[usize::from(conn.line)].asker.tries;
+                let wait = ANSWER_WAIT.max(conn.rtt * 4) * (1 << tries.min(8));
+                (conn.in_flight() > 0).then(|| conn.active + wait)
+            }
+        }
+    }
+
+    /// When a line may do something that it may not do yet.
+    pub(super) fn line_deadline(&self, line: &Line) -> Option<Duration> {
+        if self.outcome.is_some() || line.stats.dead {
+            return None;
+        }
+        let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
+        [Some(line.retry_at), Some(line.asker.retry_at), grace]
+            .into_iter()
+            .flatten()
+            .filter(|&time| time > self.now)
+            .min()
+    }
+
+    /// Does whatever the state of things calls for.
+    pub(super) fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
+        if self.outcome.is_some() {
+            return;
+        }
+        for at in 0..self.conns.len() {
+            if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
+                self.sweep_again(at, now);
+            }
+        }
+        self.open_connections(now);
+        let streams = self.conns.iter().filter(|conn| conn.streams());
+        // A stream that still brings packets may go beyond the end that was told.
+        let mut live = streams.clone().filter(|conn| {
+            conn.track.position >= self.ledger.highest() && now < conn.active + LAG
+        });
+        if self.whole() && live.next().is_none() && !self.strangers(now) {
+            self.finish(None, now);
+        } else if streams.count() == 0 && self.lines.iter().all(|line| line.to_stream == 0) {
+            self.between_passes(now, sink);
+        }
+    }
+
+    /// Whether everything up to a confirmed end has been recorded.
+    fn whole(&self) -> bool {
+        let ledger = &self.ledger;
+        ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
+    }
+
+    /// Whether a line has brought packets and may yet turn out to play another session.
+    fn strangers(&self, now: Duration) -> bool {
+        self.lines.len() > 1
+            && self.lines.iter().any(|line| line.stats.packets > 0 && self.undescribed(line, now))
+    }
+
+    fn open_connections(&mut self, now: Duration) {
+        for id in 0..self.lines.len() {
+            let line = &self.lines[id];
+            if line.stats.dead || now < line.retry_at {
+                continue;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
+            let id16 = id as u16;
+            for _ in 0..core::mem::take(&mut self.lines[id].to_stream) {
+                self.connect(id16, Role::Stream { pass: 0 }, now);
+            }
+            if self.wants_resend(id16, now) {
+                self.lines[id].resend = Some(self.connect(id16, Role::Resend, now));
+            }
+        }
+    }
+
+    fn connect(&mut self, line: u16, role: Role, now: Duration) -> ConnId {
+        let conn = self.next_conn;
+        self.next_conn += 1;
+        self.conns.push(Connection::new(conn, line, role, now));
+        self.outputs.push_back(Output::Connect { conn, line });
+        conn
+    }
+
+    fn wants_resend(&self, id: u16, now: Duration) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let probe = self.undescribed(line, now) && line.describe_by.is_none();
+        line.resend.is_none()
+            && !line.asker.failed
+            && now >= line.asker.retry_at
+            && (probe || self.can_ask(id, now))
+    }
+
+    /// Whether it may still turn out that a line speaks the extension.
+    fn undescribed(&self, line: &Line, now: Duration) -> bool {
+        line.dialect == Dialect::Unknown
+            && !(self.options.classic || line.probe_refused || line.asker.failed)
+            && line.describe_by.is_none_or(|by| now < by)
+    }
+
+    fn can_ask(&self, id: u16, now: Duration) -> bool {
+        let asker = &self.lines[usize::from(id)].asker;
+        let reach = self.reach(id, now);
+        !asker.failed && asker.askable(self.ledger.gaps(), FIRST_SEQ, reach).is_some()
+    }
+
+    /// What a line may ask for now.
+    pub(super) fn reach(&self, id: u16, now: Duration) -> Reach {
+        // What another stream may yet bring is not lost.
+        let streams = self.conns.iter().filter(|conn| {
+            conn.streams() && conn.state == State::Open && now < conn.active + LAG
+        });
+        let ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        match self.lines[usize::from(id)].dialect {
+            Dialect::Extended => Reach { ceiling, ranges: true },
+            _ => Reach { ceiling: ceiling.min(self.options.resend_max), ranges: false },
+        }
+    }
+
+    /// Appends resend calls.
+    pub(super) fn ask(&mut self, at: usize, now: Duration, out: &mut Vec<u8>) {
+        let reach = self.reach(self.conns[at].line, now);
+        let conn = &mut self.conns[at];
+        let asker = &mut self.lines[usize::from(conn.line)].asker;
+        if now < asker.retry_at || asker.failed {
+            return;
+        }
+        let full = out.len() + ASK_BYTES;
+        while out.len() < full
+            && let Some(piece) = asker.next(self.ledger.gaps(), conn.in_flight(), reach)
+        {
+            let call = if reach.ranges {
+                Call::ResendRange { first: piece.first(), count: piece.len() }
+            } else {
+                Call::Resend(piece.first())
+            };
+            call.encode(out);
+            conn.asked += u64::from(piece.len());
+            conn.active = now;
+            self.stats.calls += 1;
+        }
+    }
+
+    /// No stream runs and none is to come: what now?
+    fn between_passes(&mut self, now: Duration, sink: &mut impl Sink) {
+        self.ledger.close_tail(now, sink);
+        if self.whole() && !self.strangers(now) {
+            return self.finish(None, now);
+        }
+        let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.dead);
+        if alive.any(|(id, line)| self.can_ask(id, now) || self.undescribed(line, now)) {
+            return self.open_connections(now);
+        }
+        let streamable: Vec<usize> = (0..self.lines.len())
+            .filter(|&id| !self.lines[id].stats.dead && self.lines[id].cuts <= self.options.retries)
+            .collect();
+        let passes = self.passes_wanted();
+        if passes == 0 || streamable.is_empty() {
+            let why = self.why(passes > 0);
+            return self.finish(why, now);
+        }
+        for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
+            self.lines[line].to_stream += 1;
+        }
+        self.open_connections(now);
+    }
+
+    /// How many passes to run next.
+    fn passes_wanted(&self) -> u32 {
+        let known = self.ledger.highest();
+        let bound = self.options.doubt;
+        let small = known as usize * FRAME_LEN <= SMALL_PASS;
+        let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_begun);
+        let most = left.min(if small { PARALLEL } else { 1 });
+        let runs = if !self.ledger.gaps().is_empty() && self.passes.doubt(known, self.dry) >= bound {
+            self.dry
+        } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
+            self.passes.complete
+        } else {
+            return 0;
+        };
+        // Before the first complete pass nothing is known about loss.
+        if self.passes.complete == 0 { most.min(1) } else { self.passes.more(known, runs, bound, most) }
+    }
+
+    fn tail_doubt(&self) -> f64 {
+        if self.ledger.end().is_some() {
+            return 0.0;
+        }
+        self.passes.doubt(self.ledger.highest(), self.passes.complete)
+    }
+
+    /// Why the recording cannot get better, if it is not good enough. `cut_off`: more passes were
+    /// wanted but no line can stream.
+    fn why(&self, cut_off: bool) -> Option<Why> {
+        let lost = !self.ledger.gaps().is_empty();
+        let doubtful = self.tail_doubt() >= self.options.doubt;
+        let settled = self.options.passes.is_some() && self.passes.complete > 0;
+        if !lost && (!doubtful || settled && self.ledger.highest() > 0) {
+            return None;
+        }
+        let reason = self.lines.iter().find_map(|line| line.asker.reason).filter(|_| lost);
+        Some(if self.lines.iter().all(|line| line.stats.dead) {
+            Why::Unreachable
+        } else if let Some(reason) = reason {
+            Why::Refused(reason)
+        } else if cut_off {
+            Why::CutOff
+        } else if lost {
+            Why::NotServed
+        } else {
+            Why::EndUnknown
+        })
+    }
+
+    pub(super) fn finish(&mut self, why: Option<Why>, now: Duration) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let ledger = &self.ledger;
+        let tail = match ledger.end() {
+            Some(_) => Tail::Confirmed,
+            None if self.passes.complete > 0 && ledger.highest() > 0 => {
+                Tail::Inferred { doubt: self.tail_doubt() }
+            }
+            None => Tail::Unknown,
+        };
+        let mut missing: crate::seq::SeqSet = ledger.gaps().ranges().collect();
+        let tail_gap = ledger.end().and_then(|end| {
+            crate::seq::SeqRange::new(ledger.highest() + 1, end)
+        });
+        tail_gap.into_iter().for_each(|range| missing.insert(range));
+        let last = ledger.end().unwrap_or(0).max(ledger.highest());
+        self.outcome = Some(Outcome { last, missing, tail, why });
+        for at in (0..self.conns.len()).rev() {
+            match self.conns[at].state {
+                State::Connecting => {
+                    let id = self.conns.remove(at).id;
+                    self.outputs.push_back(Output::Drop(id));
+                }
+                State::Open => self.drain(at, now),
+                State::Draining { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        conn.state = State::Draining { until: now + LINGER, hard: now + self.options.timeout };
+        let id = conn.id;
+        self.outputs.push_back(Output::Finish(id));
+    }
+}

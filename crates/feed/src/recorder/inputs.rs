@@ -1,0 +1,337 @@
+//! What a recorder makes of each input.
+
+use super::connection::{Connection, Role, State, Tally};
+use super::line::Dialect;
+use super::{ConnId, GARBAGE_MAX, Input, Note, Output, Recorder, Why};
+use crate::ledger::{Origin, Sink, Source, Stop, Taken};
+use crate::recovery::backoff;
+use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode};
+use core::time::Duration;
+
+/// The least time that a describe call gets for its answer before passes begin without it.
+const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
+
+/// The first and the longest pause between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+impl Recorder {
+    pub(super) fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
+        let of = |recorder: &Self, id: ConnId| recorder.find(id);
+        match input {
+            Input::Wake => {}
+            Input::Stop => self.finish(Some(Why::Stopped), now),
+            Input::Connected(id) => {
+                if let Some(at) = of(self, id) {
+                    self.connected(at, now);
+                }
+            }
+            Input::Failed(id) => {
+                if let Some(at) = of(self, id) {
+                    self.connect_failed(at, now);
+                }
+            }
+            Input::Received(id, bytes) => {
+                self.stats.bytes += bytes.len() as u64;
+                if let Some(at) = of(self, id).filter(|_| self.outcome.is_none()) {
+                    self.received(at, bytes, now, sink);
+                }
+            }
+            Input::Ended(id) => {
+                if let Some(at) = of(self, id) {
+                    self.closed(at, false, now);
+                }
+            }
+            Input::Broken(id) => {
+                if let Some(at) = of(self, id) {
+                    self.closed(at, true, now);
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        let line = &mut self.lines[usize::from(conn.line)];
+        conn.state = State::Open;
+        conn.rtt = now.saturating_sub(conn.begun);
+        conn.active = now;
+        line.failing = None;
+        line.stats.reached = true;
+        self.stats.connections += 1;
+        if let Role::Stream { pass } = &mut conn.role {
+            self.passes_begun += 1;
+            *pass = self.passes_begun;
+            Call::Stream.encode(&mut conn.outbox);
+            let (line, pass) = (conn.line, *pass);
+            self.note(Note::PassBegan { line, pass });
+        } else if !self.options.classic && !line.probe_refused && line.dialect != Dialect::Classic {
+            Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+            conn.described = true;
+            line.describe_by.get_or_insert(now + DESCRIBE_WAIT.max(conn.rtt * 5 / 4));
+        }
+    }
+
+    pub(super) fn connect_failed(&mut self, at: usize, now: Duration) {
+        let conn = self.remove(at);
+        self.stats.failures += 1;
+        let line = &mut self.lines[usize::from(conn.line)];
+        match conn.role {
+            Role::Stream { .. } => line.to_stream += 1,
+            Role::Resend => line.resend = None,
+        }
+        if line.retry_at > now {
+            return; // Its other connection failed just now, too.
+        }
+        let (since, tries) = line.failing.map_or((now, 1), |(since, tries)| (since, tries + 1));
+        line.failing = Some((since, tries));
+        let note = if now.saturating_sub(since) >= self.options.timeout {
+            line.stats.dead = true;
+            line.to_stream = 0;
+            Note::Dead { line: conn.line }
+        } else {
+            let pause = backoff(PAUSE, tries, PAUSE_MAX);
+            line.retry_at = now + pause;
+            Note::Unreachable { line: conn.line, pause }
+        };
+        self.note(note);
+    }
+
+    fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
+        let mut framer = core::mem::take(&mut self.conns[at].framer);
+        let (head, body) = framer.split(bytes);
+        for frames in [head.as_slice(), body] {
+            self.frames(at, frames, framer.offset, now, sink);
+            framer.offset += size_of_val(frames) as u64;
+        }
+        self.conns[at].framer = framer;
+    }
+
+    fn frames(
+        &mut self,
+        at: usize,
+        frames: &[RawFrame],
+        offset: u64,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
+        let mut rest = frames;
+        // A connection that was cut for sending garbage is read on, but not believed.
+        while !rest.is_empty() && self.conns[at].garbage_run <= GARBAGE_MAX {
+            let conn = &mut self.conns[at];
+            let source = match conn.role {
+                Role::Stream { pass } => Source::Stream { pass },
+                Role::Resend => Source::Resend,
+            };
+            let origin = Origin { line: conn.line, source };
+            let position = conn.track.position;
+            let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
+            if taken.fresh > 0 || conn.track.position > position || source == Source::Resend {
+                conn.active = now;
+            }
+            self.count(at, taken);
+            rest = &rest[taken.frames..];
+            if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
+                let offset = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
+                self.odd_frame(at, odd, stop, offset, now);
+                rest = after;
+            }
+        }
+    }
+
+    fn count(&mut self, at: usize, taken: Taken) {
+        if taken.frames == 0 {
+            return;
+        }
+        let conn = &mut self.conns[at];
+        let line = &mut self.lines[usize::from(conn.line)];
+        let frames = taken.frames as u64;
+        conn.garbage_run = 0;
+        conn.fresh += taken.fresh;
+        line.stats.packets += frames;
+        line.stats.first += taken.fresh;
+        self.stats.repeated += frames - taken.fresh;
+        self.trouble.conflicts += u64::from(taken.conflicts);
+        if conn.role != Role::Resend {
+            self.stats.streamed += taken.fresh;
+            return;
+        }
+        self.stats.resent += taken.fresh;
+        conn.answered += frames;
+        if taken.fresh > 0 {
+            line.asker.progress();
+        }
+        if conn.described && line.dialect == Dialect::Unknown {
+            // It answered a later request first, so it has ignored the describe call.
+            line.dialect = Dialect::Classic;
+        }
+    }
+
+    /// A frame that is no packet, or none to be believed.
+    fn odd_frame(&mut self, at: usize, raw: &RawFrame, stop: Stop, offset: u64, now: Duration) {
+        let conn = &mut self.conns[at];
+        let line = &mut self.lines[usize::from(conn.line)];
+        let error = match (stop, decode(raw)) {
+            (Stop::Jump(seq), _) => {
+                self.trouble.implausible += 1;
+                self.trouble.first_implausible.get_or_insert(seq);
+                return;
+            }
+            (Stop::Crowded, _) => return,
+            (Stop::NotAPacket, Err(error)) => error,
+            (Stop::NotAPacket, Ok(frame)) if conn.described => {
+                match frame {
+                    Frame::Info(info) => self.described(at, info, now),
+                    Frame::NotAvailable(refusal) => {
+                        conn.answered += u64::from(refusal.count).min(conn.in_flight());
+                        conn.active = now;
+                        line.asker.refuse(refusal);
+                    }
+                    Frame::Heartbeat(next) | Frame::End(next) => self.ledger.reaches(next - 1),
+                    Frame::Packet(_) => {}
+                }
+                return;
+            }
+            // A message of the extension that nobody asked for.
+            (Stop::NotAPacket, Ok(_)) => DecodeError::Kind(raw[4]),
+        };
+        self.trouble.undecodable += 1;
+        self.trouble.first_undecodable.get_or_insert((offset, error));
+        conn.garbage_run += 1;
+        if conn.garbage_run > GARBAGE_MAX {
+            self.cut(at, now);
+        }
+    }
+
+    fn described(&mut self, at: usize, info: Info, now: Duration) {
+        let id = self.conns[at].line;
+        let line = &mut self.lines[usize::from(id)];
+        line.dialect = Dialect::Extended;
+        if line.stats.info.replace(info).is_none() {
+            self.note(Note::Described { line: id, info });
+        }
+        if self.session.is_some_and(|known| known != info.session) {
+            self.trouble.other_session = true;
+            self.finish(Some(Why::OtherSession), now);
+        } else {
+            self.session = Some(info.session);
+            self.ledger.reaches(info.last);
+        }
+    }
+
+    /// The peer closed a connection, or it broke.
+    fn closed(&mut self, at: usize, broken: bool, now: Duration) {
+        let conn = self.remove(at);
+        self.stats.failures += u32::from(broken);
+        if self.outcome.is_some() || matches!(conn.state, State::Draining { .. }) {
+            return;
+        }
+        let tally = conn.tally();
+        match tally.role {
+            Role::Stream { .. } if broken || conn.framer.partial() => self.pass_cut(tally, now),
+            Role::Stream { .. } => self.pass_complete(tally),
+            Role::Resend => self.resend_closed(tally, now),
+        }
+    }
+
+    pub(super) fn pass_complete(&mut self, tally: Tally) {
+        self.passes.complete += 1;
+        self.passes.delivered += tally.delivered;
+        self.dry = if tally.fresh == 0 { self.dry + 1 } else { 0 };
+        self.note_pass(tally, true);
+    }
+
+    pub(super) fn pass_cut(&mut self, tally: Tally, now: Duration) {
+        let line = &mut self.lines[usize::from(tally.line)];
+        // One that brought something new does not count against the retries.
+        line.cuts = if tally.fresh > 0 { 1 } else { line.cuts + 1 };
+        line.retry_at = now + backoff(PAUSE, line.cuts, PAUSE_MAX);
+        self.note_pass(tally, false);
+    }
+
+    fn note_pass(&mut self, tally: Tally, whole: bool) {
+        if let Role::Stream { pass } = tally.role {
+            let delivered = tally.delivered;
+            self.note(Note::PassEnded { line: tally.line, pass, delivered, whole });
+        }
+    }
+
+    fn resend_closed(&mut self, tally: Tally, now: Duration) {
+        let line = &mut self.lines[usize::from(tally.line)];
+        line.resend = None;
+        if tally.described && line.dialect == Dialect::Unknown && tally.answered == 0 {
+            // Perhaps it closes on what it does not know: never ask that again.
+            line.probe_refused = true;
+            line.asker.rewind();
+            return;
+        }
+        if tally.unanswered {
+            line.asker.closed_early(tally.answered);
+        }
+        if tally.unanswered || !tally.asked {
+            self.resend_failed(tally, now);
+        }
+    }
+
+    /// A resend connection ended with something unanswered.
+    pub(super) fn resend_failed(&mut self, tally: Tally, now: Duration) {
+        let reach = self.reach(tally.line, now);
+        let line = &mut self.lines[usize::from(tally.line)];
+        let asker = &mut line.asker;
+        if tally.fresh == 0 {
+            asker.tries += 1;
+            asker.retry_at = now + backoff(PAUSE, asker.tries, PAUSE_MAX);
+            let note = Note::ResendFailed { line: tally.line, tries: asker.tries };
+            if asker.tries > self.options.retries {
+                asker.strike(self.ledger.gaps(), reach);
+            }
+            self.note(note);
+        }
+        self.lines[usize::from(tally.line)].asker.rewind();
+    }
+
+    /// A sweep has asked for everything and some of it was not answered.
+    pub(super) fn sweep_again(&mut self, at: usize, now: Duration) {
+        let conn = &self.conns[at];
+        let reach = self.reach(conn.line, now);
+        let gaps = self.ledger.gaps();
+        let line = &mut self.lines[usize::from(conn.line)];
+        let asker = &mut line.asker;
+        if conn.in_flight() > 0
+            || asker.askable(gaps, asker.cursor, reach).is_some()
+            || asker.askable(gaps, crate::seq::FIRST_SEQ, reach).is_none()
+        {
+            return;
+        }
+        if !asker.fruitful {
+            asker.tries += 1;
+            asker.retry_at = now + backoff(PAUSE, asker.tries, PAUSE_MAX);
+            if asker.tries > self.options.retries {
+                asker.strike(gaps, reach);
+            }
+        }
+        asker.rewind();
+    }
+
+    /// Stops believing a connection that sends garbage.
+    fn cut(&mut self, at: usize, now: Duration) {
+        self.stats.failures += 1;
+        self.outputs.push_back(Output::Finish(self.conns[at].id));
+        // Nothing that it still sends keeps it open for long.
+        self.conns[at].state = State::Draining { until: now + PAUSE, hard: now + PAUSE };
+        let tally = self.conns[at].tally();
+        match tally.role {
+            Role::Stream { .. } => self.pass_cut(tally, now),
+            Role::Resend => {
+                self.lines[usize::from(tally.line)].resend = None;
+                self.resend_failed(tally, now);
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) -> Connection {
+        let conn = self.conns.remove(at);
+        self.outputs.push_back(Output::Drop(conn.id));
+        conn
+    }
+}

@@ -1,0 +1,69 @@
+//! One line: a source of the session.
+
+use super::ConnId;
+use super::asker::Asker;
+use crate::wire::Info;
+use core::time::Duration;
+
+/// What a line's exchange speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dialect {
+    /// It has been asked, or will be.
+    Unknown,
+    /// The original protocol.
+    Classic,
+    /// The extension.
+    Extended,
+}
+
+/// What was counted of a line.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct LineStats {
+    /// Whether it was ever reached.
+    pub reached: bool,
+    /// Whether it was given up.
+    pub dead: bool,
+    /// What it said of itself, if it speaks the extension.
+    pub info: Option<Info>,
+    /// Packets that it was the first to bring.
+    pub first: u64,
+    /// Packets that it brought, also the ones that others had brought.
+    pub packets: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) dialect: Dialect,
+    /// Streams still to be opened.
+    pub(super) to_stream: u32,
+    /// Streams that were cut off.
+    pub(super) cuts: u32,
+    pub(super) resend: Option<ConnId>,
+    /// The peer closed a connection on a describe call.
+    pub(super) probe_refused: bool,
+    /// Until when an answer to the describe call is waited for.
+    pub(super) describe_by: Option<Duration>,
+    /// No new connection before this.
+    pub(super) retry_at: Duration,
+    /// Since when, and how often in a row, connecting has failed.
+    pub(super) failing: Option<(Duration, u32)>,
+    pub(super) asker: Asker,
+    pub(super) stats: LineStats,
+}
+
+impl Line {
+    pub(super) fn new(window: u32) -> Self {
+        Self {
+            dialect: Dialect::Unknown,
+            to_stream: 1,
+            cuts: 0,
+            resend: None,
+            probe_refused: false,
+            describe_by: None,
+            retry_at: Duration::ZERO,
+            failing: None,
+            asker: Asker::new(window),
+            stats: LineStats::default(),
+        }
+    }
+}

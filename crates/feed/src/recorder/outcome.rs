@@ -1,0 +1,101 @@
+//! What a recording came to.
+
+use crate::seq::{Seq, SeqSet};
+use crate::wire::{DecodeError, Reason};
+use core::fmt;
+
+/// How well the end of the session is known.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Tail {
+    /// The exchange said, or the user knew, which packet is the last.
+    Confirmed,
+    /// Nothing above the highest packet was seen in all passes; this is the chance that there is
+    /// something all the same.
+    Inferred {
+        /// From 0 to 1.
+        doubt: f64,
+    },
+    /// It could not be found out.
+    Unknown,
+}
+
+/// Why a recording is incomplete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The user ended it.
+    Stopped,
+    /// No line could be reached (any more).
+    Unreachable,
+    /// Every stream was cut off, time and again.
+    CutOff,
+    /// What is missing was neither sent again when asked for nor streamed by further passes.
+    NotServed,
+    /// The exchange refused to send it again.
+    Refused(Reason),
+    /// Passes never showed enough of the session to tell where it ends.
+    EndUnknown,
+    /// The lines turned out to be different sessions.
+    OtherSession,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped by the user"),
+            Self::Unreachable => f.write_str("the exchange cannot be reached any more"),
+            Self::CutOff => f.write_str("every stream was cut off or made no sense"),
+            Self::NotServed => {
+                f.write_str("the exchange neither sent them again nor streamed them in later passes")
+            }
+            Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
+            Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
+            Self::OtherSession => f.write_str("the lines play different sessions"),
+        }
+    }
+}
+
+/// What a recording came to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// The last sequence known to exist; 0 where there is none.
+    pub last: Seq,
+    /// What is missing up to there.
+    pub missing: SeqSet,
+    /// How sure it is that there is nothing above.
+    pub tail: Tail,
+    /// Why something is missing, or why the end is unknown.
+    pub why: Option<Why>,
+}
+
+impl Outcome {
+    /// Whether everything was recorded, up to an end that is known well enough.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.missing.is_empty() && self.why.is_none()
+    }
+}
+
+/// What peers did that no exchange should do.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// Packets that came again with other content; the first one was kept.
+    pub conflicts: u64,
+    /// Frames that were no message, and the first of them with its connection's bytes before it.
+    pub undecodable: u64,
+    /// The first of those: where it began in its connection's bytes, and what was wrong.
+    pub first_undecodable: Option<(u64, DecodeError)>,
+    /// Packets with a sequence too far ahead to be believed.
+    pub implausible: u64,
+    /// The first of those sequences.
+    pub first_implausible: Option<Seq>,
+    /// A line told of another session than the line before it.
+    pub other_session: bool,
+}
+
+impl Trouble {
+    /// Whether there was any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}

@@ -1,0 +1,103 @@
+//! The policy of recovery: how sure the end is, how many passes to run, how long to wait.
+
+use core::time::Duration;
+
+/// What complete passes have shown about loss.
+///
+/// A pass loses each packet with the same unknown probability, independently of the others: so
+/// the original exchange behaves. A packet that no pass has shown may then still exist, above the
+/// highest one seen, and how likely that is follows from how many of the known packets the passes
+/// have lost.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Passes {
+    /// How many passes ran to their end.
+    pub complete: u32,
+    /// How many packets they brought, added up.
+    pub delivered: u64,
+}
+
+impl Passes {
+    /// How likely it is, given `known` packets, that one more exists and each of `passes` passes
+    /// lost it: the mean of p^passes over what is now known of the loss p, with every p equally
+    /// likely at first. With m of n packets lost that is the product over i < passes of
+    /// (m + 1 + i) / (n + 2 + i).
+    #[must_use]
+    pub fn doubt(&self, known: u32, passes: u32) -> f64 {
+        let (lost, of) = self.losses(known);
+        doubt(lost, of, passes)
+    }
+
+    /// How many more passes bring the doubt of `runs` passes below `bound`, should they lose as
+    /// much as the ones before; no more than `most`.
+    #[must_use]
+    pub fn more(&self, known: u32, runs: u32, bound: f64, most: u32) -> u32 {
+        let (lost, of) = self.losses(known);
+        (1..most)
+            .find(|&more| {
+                let grown = 1.0 + f64::from(more) / f64::from(self.complete.max(1));
+                doubt(lost * grown, of * grown, runs + more) < bound
+            })
+            .unwrap_or(most)
+    }
+
+    /// How many packets were lost of how many.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn losses(&self, known: u32) -> (f64, f64) {
+        let of = u64::from(known) * u64::from(self.complete);
+        (of.saturating_sub(self.delivered) as f64, of as f64)
+    }
+}
+
+fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
+    let mut product = 1.0;
+    for i in (0..passes).map(f64::from) {
+        product *= (lost + 1.0 + i) / (of + 2.0 + i);
+        // Small enough for any bound; and a bound on the work.
+        if product < 1e-30 {
+            break;
+        }
+    }
+    product
+}
+
+/// The pause before try number `tries` (from 1): `first`, then twice as long each time, at most
+/// `most`.
+#[must_use]
+pub fn backoff(first: Duration, tries: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_follows_from_what_was_lost() {
+        // Nothing lost in one pass of 13: the next one is lost with 1 in 15.
+        let clean = Passes { complete: 1, delivered: 13 };
+        assert!((clean.doubt(13, 1) - 1.0 / 15.0).abs() < 1e-12);
+        // A quarter lost: about ten passes leave a doubt of one in a million.
+        let quarter = |complete: u32| Passes { complete, delivered: u64::from(complete) * 750 };
+        let enough = (1..).find(|&k| quarter(k).doubt(1000, k) < 1e-6).unwrap();
+        assert!((10..=11).contains(&enough), "{enough}");
+        assert_eq!(1 + quarter(1).more(1000, 1, 1e-6, 99), enough);
+        // Nothing seen at all: no number of passes is proof.
+        assert!(Passes { complete: 20, delivered: 0 }.doubt(0, 20) > 0.04);
+        assert_eq!(clean.more(0, 1, 1e-6, 12), 12);
+        // No pass yet: all is open.
+        assert!((Passes::default().doubt(5, 0) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_clean_feed_of_a_million_needs_no_second_pass_to_speak_of() {
+        let clean = Passes { complete: 1, delivered: 1_000_000 };
+        assert!(clean.doubt(1_000_000, 1) < 1e-6);
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound() {
+        let ms = Duration::from_millis;
+        let pauses = [1, 2, 3, 4, 5, 60].map(|tries| backoff(ms(50), tries, ms(500)));
+        assert_eq!(pauses, [50, 100, 200, 400, 500, 500].map(ms));
+    }
+}

@@ -1,0 +1,276 @@
+//! Sequence numbers, and ranges and sets of them.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+/// A sequence number: the place of a packet in its session, counted from 1.
+///
+/// The wire has it as a signed 32-bit integer, so legal values are [`FIRST_SEQ`]`..=`[`MAX_SEQ`];
+/// decoding checks that, and `seq + 1` cannot overflow.
+pub type Seq = u32;
+
+/// The sequence of a session's first packet.
+pub const FIRST_SEQ: Seq = 1;
+
+/// The highest sequence the wire can express (2 147 483 647).
+pub const MAX_SEQ: Seq = i32::MAX.cast_unsigned();
+
+/// A range of sequences that is never empty, both ends included.
+///
+/// It is written `5` or `5-7`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SeqRange {
+    first: Seq,
+    last: Seq,
+}
+
+impl SeqRange {
+    /// The range from `first` to `last`, or `None` where that is empty.
+    #[must_use]
+    pub const fn new(first: Seq, last: Seq) -> Option<Self> {
+        if first <= last { Some(Self { first, last }) } else { None }
+    }
+
+    /// The range of `count` sequences from `first`, cut at [`MAX_SEQ`]; `None` where that is empty.
+    #[must_use]
+    pub fn counted(first: Seq, count: u32) -> Option<Self> {
+        let last = first.checked_add(count.checked_sub(1)?).unwrap_or(MAX_SEQ).min(MAX_SEQ);
+        Self::new(first, last)
+    }
+
+    /// The range of this one sequence.
+    #[must_use]
+    pub const fn one(seq: Seq) -> Self {
+        Self { first: seq, last: seq }
+    }
+
+    /// Its lowest sequence.
+    #[must_use]
+    pub const fn first(self) -> Seq {
+        self.first
+    }
+
+    /// Its highest sequence.
+    #[must_use]
+    pub const fn last(self) -> Seq {
+        self.last
+    }
+
+    /// How many sequences it holds (at least 1).
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
+    pub const fn len(self) -> u32 {
+        self.last - self.first + 1
+    }
+
+    /// Whether `seq` is in it.
+    #[must_use]
+    pub const fn contains(self, seq: Seq) -> bool {
+        self.first <= seq && seq <= self.last
+    }
+
+    /// What this and `other` share.
+    #[must_use]
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+
+    /// The part of it at or above `seq`.
+    #[must_use]
+    pub fn from(self, seq: Seq) -> Option<Self> {
+        Self::new(self.first.max(seq), self.last)
+    }
+}
+
+impl fmt::Display for SeqRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+/// Why a text is not a list of sequences.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeqParseError {
+    /// A part is not a whole number from 1 to [`MAX_SEQ`].
+    Number,
+    /// A range ends before it begins.
+    Backwards,
+}
+
+impl fmt::Display for SeqParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number => write!(
+                f,
+                "sequences are whole numbers from 1 to {MAX_SEQ}, with ranges and commas: 2,5-7"
+            ),
+            Self::Backwards => write!(f, "a range goes from its lower to its higher end: 5-7"),
+        }
+    }
+}
+
+impl core::error::Error for SeqParseError {}
+
+fn parse_seq(text: &str) -> Result<Seq, SeqParseError> {
+    match text.trim().parse() {
+        Ok(seq) if (FIRST_SEQ..=MAX_SEQ).contains(&seq) => Ok(seq),
+        _ => Err(SeqParseError::Number),
+    }
+}
+
+impl FromStr for SeqRange {
+    type Err = SeqParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = match text.split_once('-') {
+            Some((first, last)) => (parse_seq(first)?, parse_seq(last)?),
+            None => (parse_seq(text)?, parse_seq(text)?),
+        };
+        Self::new(first, last).ok_or(SeqParseError::Backwards)
+    }
+}
+
+/// A set of sequences, kept as ascending ranges that neither touch nor overlap.
+///
+/// Inserting above everything else is O(1), which is how sets of this kind grow here.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct SeqSet {
+    ranges: Vec<SeqRange>,
+}
+
+impl SeqSet {
+    /// The empty set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ranges: Vec::new() }
+    }
+
+    /// Its ranges, ascending.
+    #[must_use]
+    pub fn ranges(&self) -> &[SeqRange] {
+        &self.ranges
+    }
+
+    /// Whether it holds no sequence.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// How many sequences it holds.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.ranges.iter().map(|range| u64::from(range.len())).sum()
+    }
+
+    /// The range that holds `seq`, or else the first one above it.
+    #[must_use]
+    pub fn at_or_after(&self, seq: Seq) -> Option<SeqRange> {
+        self.ranges.get(self.ranges.partition_point(|range| range.last < seq)).copied()
+    }
+
+    /// Whether `seq` is in it.
+    #[must_use]
+    pub fn contains(&self, seq: Seq) -> bool {
+        self.at_or_after(seq).is_some_and(|range| range.first <= seq)
+    }
+
+    /// Adds a range; what was there already stays.
+    pub fn insert(&mut self, range: SeqRange) {
+        // The ranges that touch the new one (or would, were it one longer) melt into it.
+        let from = self.ranges.partition_point(|old| old.last.saturating_add(1) < range.first);
+        let to = self.ranges.partition_point(|old| old.first <= range.last.saturating_add(1));
+        let melted = self.ranges[from..to].iter().fold(range, |sum, old| SeqRange {
+            first: sum.first.min(old.first),
+            last: sum.last.max(old.last),
+        });
+        self.ranges.splice(from..to, [melted]);
+    }
+}
+
+impl FromIterator<SeqRange> for SeqSet {
+    fn from_iter<I: IntoIterator<Item = SeqRange>>(ranges: I) -> Self {
+        let mut set = Self::new();
+        ranges.into_iter().for_each(|range| set.insert(range));
+        set
+    }
+}
+
+impl FromStr for SeqSet {
+    type Err = SeqParseError;
+
+    /// Parses `2,5-7`; the empty text is the empty set.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Ok(Self::new());
+        }
+        text.split(',').map(SeqRange::from_str).collect()
+    }
+}
+
+impl fmt::Display for SeqSet {
+    /// Writes `2, 5-7`, and with a precision (`{:.3}`) no more ranges than that.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = f.precision().unwrap_or(usize::MAX).min(self.ranges.len());
+        for (i, range) in self.ranges[..shown].iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{range}")?;
+        }
+        match self.ranges.len() - shown {
+            0 => Ok(()),
+            1 => write!(f, " and 1 more range"),
+            more => write!(f, " and {more} more ranges"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges_parse_and_print() {
+        let set: SeqSet = "9, 2,5-7,3".parse().unwrap();
+        assert_eq!(set.to_string(), "2-3, 5-7, 9");
+        assert_eq!(alloc::format!("{set:.1}"), "2-3 and 2 more ranges");
+        assert_eq!(set.count(), 6);
+        assert_eq!("".parse::<SeqSet>(), Ok(SeqSet::new()));
+        for bad in ["0", "2147483648", "-3", "a", "1,,2", "5-", "1-2-3"] {
+            assert_eq!(bad.parse::<SeqSet>(), Err(SeqParseError::Number), "{bad}");
+        }
+        assert_eq!("7-5".parse::<SeqSet>(), Err(SeqParseError::Backwards));
+    }
+
+    #[test]
+    fn counted_ranges_stop_at_the_highest_sequence() {
+        assert_eq!(SeqRange::counted(5, 0), None);
+        assert_eq!(SeqRange::counted(5, 3), SeqRange::new(5, 7));
+        assert_eq!(SeqRange::counted(MAX_SEQ, u32::MAX), SeqRange::new(MAX_SEQ, MAX_SEQ));
+        assert_eq!(SeqRange::counted(u32::MAX, 1), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_holds_what_was_inserted(inserted in prop::collection::vec((1u32..60, 0u32..9), 0..30)) {
+            let mut set = SeqSet::new();
+            let mut model = BTreeSet::new();
+            for (first, more) in inserted {
+                set.insert(SeqRange::new(first, first + more).unwrap());
+                model.extend(first..=first + more);
+            }
+            prop_assert!(set.ranges().windows(2).all(|pair| pair[0].last + 1 < pair[1].first));
+            let held: BTreeSet<Seq> = set.ranges().iter().flat_map(|r| r.first..=r.last).collect();
+            prop_assert_eq!(set.count(), model.len() as u64);
+            prop_assert!((0..80).all(|seq| set.contains(seq) == model.contains(&seq)));
+            prop_assert_eq!(held, model);
+        }
+    }
+}

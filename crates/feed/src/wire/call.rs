@@ -1,0 +1,217 @@
+//! What a client sends: calls of 2, 6 or 10 bytes.
+
+use crate::seq::Seq;
+use alloc::vec::Vec;
+
+/// A call of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// Type 1: stream all packets. Its second byte means nothing.
+    Stream,
+    /// Type 2: resend one packet. One byte on the wire, so no sequence above 255 can be asked for
+    /// (a few clients send it as a 32-bit number after the type; that is understood too).
+    Resend(Seq),
+    /// Type 3 (extension): describe the session. `version` is the highest the client speaks.
+    Describe {
+        /// The highest version of the extension that the client speaks, from 1.
+        version: u8,
+    },
+    /// Type 4 (extension): resend `count` packets from `first`. As sent: not checked.
+    ResendRange {
+        /// The first sequence wanted.
+        first: u32,
+        /// How many from there on.
+        count: u32,
+    },
+    /// Type 5 (extension): everything from `first` on, then live packets. As sent: not checked.
+    Subscribe {
+        /// The first sequence wanted.
+        first: u32,
+    },
+    /// Any other type: two bytes that are ignored.
+    Unknown(u8),
+}
+
+impl Call {
+    /// Appends the call's bytes.
+    ///
+    /// A [`Call::Resend`] above 255 gets the five bytes that some clients use; nothing but this
+    /// crate's exchange understands them.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Stream => out.extend([1, 0]),
+            Self::Resend(seq) => match u8::try_from(seq) {
+                Ok(seq) => out.extend([2, seq]),
+                Err(_) => {
+                    out.push(2);
+                    out.extend(seq.to_be_bytes());
+                }
+            },
+            Self::Describe { version } => out.extend([3, version]),
+            Self::ResendRange { first, count } => {
+                out.extend([4, 0]);
+                out.extend(first.to_be_bytes());
+                out.extend(count.to_be_bytes());
+            }
+            Self::Subscribe { first } => {
+                out.extend([5, 0]);
+                out.extend(first.to_be_bytes());
+            }
+            Self::Unknown(kind) => out.extend([kind, 0]),
+        }
+    }
+}
+
+/// The longest call, in bytes.
+const CALL_MAX: usize = 10;
+
+/// Takes calls out of a byte stream that may be cut anywhere.
+///
+/// It belongs to one connection and must be dropped with it. Two rules keep a client of the
+/// original protocol from noticing the extension: a byte `01` is a stream call already (its second
+/// byte is eaten when it comes), and types 4 and 5 exist only after a describe call; without one
+/// they are eaten two bytes at a time like any unknown type.
+#[derive(Clone, Default, Debug)]
+pub struct CallDecoder {
+    held: [u8; CALL_MAX],
+    len: u8,
+    /// The second byte of a stream call is still to come.
+    owed: bool,
+    extended: bool,
+}
+
+impl CallDecoder {
+    /// A decoder for a new connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a describe call has been decoded.
+    #[must_use]
+    pub fn extended(&self) -> bool {
+        self.extended
+    }
+
+    /// Takes bytes from the front of `input` up to the end of the next call. `None` means that
+    /// all of `input` was taken and more is needed.
+    pub fn next(&mut self, input: &mut &[u8]) -> Option<Call> {
+        while let Some((&byte, rest)) = input.split_first() {
+            *input = rest;
+            if core::mem::take(&mut self.owed) {
+                continue;
+            }
+            self.held[usize::from(self.len)] = byte;
+            self.len += 1;
+            if let Some(call) = self.whole() {
+                self.len = 0;
+                return Some(call);
+            }
+        }
+        None
+    }
+
+    /// The held bytes as a call, if they are a whole one.
+    fn whole(&mut self) -> Option<Call> {
+        let number = |at: usize| {
+            u32::from_be_bytes([
+                self.held[at],
+                self.held[at + 1],
+                self.held[at + 2],
+                self.held[at + 3],
+            ])
+        };
+        let second = self.held[1];
+        match (self.held[0], usize::from(self.len)) {
+            (1, _) => {
+                self.owed = true;
+                Some(Call::Stream)
+            }
+            // Sequence 0 does not exist, so `02 00` can only begin a 32-bit number.
+            (2, 2) if second > 0 => Some(Call::Resend(Seq::from(second))),
+            (2, 5) => Some(Call::Resend(number(1))),
+            (3, 2) if second > 0 => {
+                self.extended = true;
+                Some(Call::Describe { version: second })
+            }
+            (4, 10) => Some(Call::ResendRange { first: number(2), count: number(6) }),
+            (5, 6) => Some(Call::Subscribe { first: number(2) }),
+            (2, 2..) => None,
+            (4 | 5, 2..) if self.extended => None,
+            (kind, 2) => Some(Call::Unknown(kind)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn calls(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) -> Vec<Call> {
+        let (mut decoder, mut rest, mut calls) = (CallDecoder::new(), bytes, Vec::new());
+        for size in sizes.into_iter().chain([usize::MAX]) {
+            let (mut chunk, after) = rest.split_at(size.min(rest.len()));
+            calls.extend(core::iter::from_fn(|| decoder.next(&mut chunk)));
+            rest = after;
+        }
+        calls
+    }
+
+    #[test]
+    fn a_stream_is_called_by_its_first_byte() {
+        assert_eq!(calls(&[1], []), [Call::Stream]);
+        assert_eq!(calls(&[1, 0], [1]), [Call::Stream]);
+        assert_eq!(calls(&[1, 1], [1]), [Call::Stream], "01 01 is one call");
+        assert_eq!(calls(&[1, 0, 2, 9], []), [Call::Stream, Call::Resend(9)]);
+    }
+
+    #[test]
+    fn unknown_types_are_eaten_by_twos() {
+        let bytes = [0, 0, 3, 0, 4, 0, 5, 9, 127, 1, 255, 2, 2, 7];
+        let unknown = [0, 3, 4, 5, 127, 255].map(Call::Unknown);
+        assert_eq!(calls(&bytes, []), [&unknown[..], &[Call::Resend(7)]].concat());
+    }
+
+    #[test]
+    fn the_extension_begins_with_describe() {
+        let range = [4, 0, 0, 0, 1, 0, 0, 0, 0, 9];
+        let known = Call::ResendRange { first: 256, count: 9 };
+        assert_eq!(calls(&range, []).len(), 5, "types 4, 0, 1 and a spare byte, 0, 9");
+        assert_eq!(
+            calls(&[&[3, 1][..], &range, &[5, 0, 0, 0, 0, 7]].concat(), []),
+            [Call::Describe { version: 1 }, known, Call::Subscribe { first: 7 }]
+        );
+    }
+
+    #[test]
+    fn a_resend_of_32_bits_is_understood() {
+        assert_eq!(calls(&[2, 0, 0, 1, 0, 2, 5], []), [Call::Resend(256), Call::Resend(5)]);
+        assert_eq!(calls(&[2, 0], []), [], "sequence 0 waits for more and is never answered");
+    }
+
+    fn any_call() -> impl Strategy<Value = Call> {
+        prop_oneof![
+            Just(Call::Stream),
+            (1u32..=255).prop_map(Call::Resend),
+            (256u32..1 << 24).prop_map(Call::Resend),
+            (1u8..).prop_map(|version| Call::Describe { version }),
+            any::<(u32, u32)>().prop_map(|(first, count)| Call::ResendRange { first, count }),
+            any::<u32>().prop_map(|first| Call::Subscribe { first }),
+            prop_oneof![Just(0u8), 6u8..].prop_map(Call::Unknown),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn calls_survive_any_cutting(sent in prop::collection::vec(any_call(), 0..20),
+            sizes in prop::collection::vec(1usize..6, 0..60)) {
+            let mut all = vec![Call::Describe { version: 1 }];
+            all.extend(sent);
+            let mut bytes = Vec::new();
+            all.iter().for_each(|call| call.encode(&mut bytes));
+            prop_assert_eq!(calls(&bytes, sizes), all);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What the exchange sends: packets and, to who asked for them, the extension's messages.
+
+use super::{FRAME_LEN, RawFrame};
+use crate::packet::{Packet, Side, Symbol};
+use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use core::fmt;
+
+/// Where the fields of a frame begin. Every message uses the places of the packet's fields.
+mod field {
+    pub(super) const KIND: usize = 4;
+    pub(super) const QUANTITY: usize = 5;
+    pub(super) const PRICE: usize = 9;
+    pub(super) const SEQUENCE: usize = 13;
+}
+
+/// A message of the exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// `B` or `S`: an order packet.
+    Packet(Packet),
+    /// `I`: the answer to a describe call.
+    Info(Info),
+    /// `H`: nothing new; the next packet will have this sequence.
+    Heartbeat(Seq),
+    /// `E`: the session is over; a next packet would have had this sequence.
+    End(Seq),
+    /// `N`: part of what a resend range asked for cannot be had.
+    NotAvailable(NotAvailable),
+}
+
+/// What a session is and how far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Info {
+    /// Identifies the session: the same id means the same numbering and the same packets.
+    pub session: [u8; 4],
+    /// The version of the extension that the exchange will speak on this connection.
+    pub version: u8,
+    /// The lowest sequence that can be had.
+    pub first: Seq,
+    /// The highest sequence so far; `first - 1` while there is none.
+    pub last: Seq,
+}
+
+/// A range that a resend call asked for and the exchange cannot give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotAvailable {
+    /// The first sequence refused. Any 32-bit number: it echoes what was asked for.
+    pub first: u32,
+    /// How many from there on.
+    pub count: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an exchange refuses to resend.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// The session has no such sequences.
+    OutOfRange,
+    /// More than it gives at once; ask for fewer.
+    TooMany,
+    /// Asked too often; ask later.
+    Quota,
+    /// It had them and keeps them no longer.
+    AgedOut,
+    /// The call made no sense.
+    Malformed,
+    /// Only a subscriber may ask this.
+    NotSubscriber,
+    /// A number this version does not know.
+    Other(u32),
+}
+
+impl Reason {
+    /// Its number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::OutOfRange => 1,
+            Self::TooMany => 2,
+            Self::Quota => 3,
+            Self::AgedOut => 4,
+            Self::Malformed => 5,
+            Self::NotSubscriber => 6,
+            Self::Other(code) => code,
+        }
+    }
+
+    const fn from_code(code: u32) -> Self {
+        match code {
+            1 => Self::OutOfRange,
+            2 => Self::TooMany,
+            3 => Self::Quota,
+            4 => Self::AgedOut,
+            5 => Self::Malformed,
+            6 => Self::NotSubscriber,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange => f.write_str("out of range"),
+            Self::TooMany => f.write_str("too many in one request"),
+            Self::Quota => f.write_str("request quota used up"),
+            Self::AgedOut => f.write_str("no longer kept"),
+            Self::Malformed => f.write_str("malformed request"),
+            Self::NotSubscriber => f.write_str("not a subscriber"),
+            Self::Other(code) => write!(f, "reason {code}"),
+        }
+    }
+}
+
+/// Why 17 bytes are no message. The caller knows their offset in the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DecodeError {
+    /// Byte 4 is none of `B`, `S`, `I`, `H`, `E`, `N`.
+    Kind(u8),
+    /// The sequence (or the field in its place) is outside what the message allows.
+    Sequence(i32),
+    /// Another field is outside what the message allows.
+    Field(i32),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(byte) => {
+                write!(f, "byte 4 is 0x{byte:02x}, neither B nor S nor a message of the extension")
+            }
+            Self::Sequence(seq) => write!(f, "sequence {seq} is not legal here"),
+            Self::Field(value) => write!(f, "field value {value} is not legal here"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+fn four(raw: &RawFrame, at: usize) -> [u8; 4] {
+    [raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]
+}
+
+fn signed(raw: &RawFrame, at: usize) -> i32 {
+    i32::from_be_bytes(four(raw, at))
+}
+
+/// The sequence of an encoded packet that is known to be legal.
+#[must_use]
+pub fn sequence_of(raw: &RawFrame) -> Seq {
+    Seq::from_be_bytes(four(raw, field::SEQUENCE))
+}
+
+/// A sequence field that may be as low as `lowest`.
+fn sequence(raw: &RawFrame, at: usize, lowest: Seq) -> Result<Seq, DecodeError> {
+    let value = signed(raw, at);
+    match Seq::try_from(value) {
+        Ok(seq) if seq >= lowest => Ok(seq),
+        _ => Err(DecodeError::Sequence(value)),
+    }
+}
+
+/// Decodes one message.
+///
+/// # Errors
+/// Where its kind is unknown, or a number is outside what its kind allows.
+pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
+    match raw[field::KIND] {
+        b'I' => decode_info(raw).map(Frame::Info),
+        b'H' => sequence(raw, field::SEQUENCE, FIRST_SEQ).map(Frame::Heartbeat),
+        b'E' => sequence(raw, field::SEQUENCE, FIRST_SEQ).map(Frame::End),
+        b'N' => Ok(Frame::NotAvailable(NotAvailable {
+            first: u32::from_be_bytes(four(raw, field::SEQUENCE)),
+            count: u32::from_be_bytes(four(raw, field::PRICE)),
+            reason: Reason::from_code(u32::from_be_bytes(four(raw, field::QUANTITY))),
+        })),
+        kind => {
+            let side = Side::from_letter(kind).ok_or(DecodeError::Kind(kind))?;
+            Ok(Frame::Packet(Packet {
+                symbol: Symbol(four(raw, 0)),
+                side,
+                quantity: signed(raw, field::QUANTITY),
+                price: signed(raw, field::PRICE),
+                sequence: sequence(raw, field::SEQUENCE, FIRST_SEQ)?,
+            }))
+        }
+    }
+}
+
+fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
+    let version = signed(raw, field::QUANTITY);
+    let first = sequence(raw, field::PRICE, FIRST_SEQ)?;
+    Ok(Info {
+        session: four(raw, 0),
+        version: match u8::try_from(version) {
+            Ok(known @ 1..) => known,
+            _ => return Err(DecodeError::Field(version)),
+        },
+        first,
+        last: sequence(raw, field::SEQUENCE, first - 1)?,
+    })
+}
+
+/// Encodes one message.
+#[must_use]
+pub fn encode(frame: &Frame) -> RawFrame {
+    const BLANK: [u8; 4] = [b' '; 4];
+    match *frame {
+        Frame::Packet(Packet { symbol, side, quantity, price, sequence }) => join(
+            symbol.0,
+            side.letter(),
+            quantity.to_be_bytes(),
+            price.to_be_bytes(),
+            sequence.to_be_bytes(),
+        ),
+        Frame::Info(Info { session, version, first, last }) => join(
+            session,
+            b'I',
+            u32::from(version).to_be_bytes(),
+            first.to_be_bytes(),
+            last.to_be_bytes(),
+        ),
+        Frame::Heartbeat(next) => join(BLANK, b'H', [0; 4], [0; 4], next.to_be_bytes()),
+        Frame::End(next) => join(BLANK, b'E', [0; 4], [0; 4], next.to_be_bytes()),
+        Frame::NotAvailable(NotAvailable { first, count, reason }) => join(
+            BLANK,
+            b'N',
+            reason.code().to_be_bytes(),
+            count.to_be_bytes(),
+            first.to_be_bytes(),
+        ),
+    }
+}
+
+fn join(head: [u8; 4], kind: u8, quantity: [u8; 4], price: [u8; 4], seq: [u8; 4]) -> RawFrame {
+    let mut raw = [0; FRAME_LEN];
+    raw[..field::KIND].copy_from_slice(&head);
+    raw[field::KIND] = kind;
+    raw[field::QUANTITY..field::PRICE].copy_from_slice(&quantity);
+    raw[field::PRICE..field::SEQUENCE].copy_from_slice(&price);
+    raw[field::SEQUENCE..].copy_from_slice(&seq);
+    raw
+}
+
+/// The highest sequence that fits the wire, for tests and checks of foreign numbers.
+const _: () = assert!(MAX_SEQ == 2_147_483_647);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_packet_has_the_documented_bytes() {
+        let packet = Packet {
+            symbol: Symbol(*b"SYMB"),
+            side: Side::Sell,
+            quantity: 101,
+            price: 1100,
+            sequence: 2,
+        };
+        let raw = encode(&Frame::Packet(packet));
+        assert_eq!(&raw, b"SYMBS\x00\x00\x00\x65\x00\x00\x04\x4c\x00\x00\x00\x02");
+        assert_eq!(decode(&raw), Ok(Frame::Packet(packet)));
+    }
+
+    #[test]
+    fn the_extension_has_the_documented_bytes() {
+        let cases: [(Frame, &[u8; 17]); 4] = [
+            (
+                Frame::Info(Info { session: *b"K7QD", version: 1, first: 1, last: 14 }),
+                b"K7QDI\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x0e",
+            ),
+            (Frame::Heartbeat(15), b"    H\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0f"),
+            (Frame::End(15), b"    E\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0f"),
+            (
+                Frame::NotAvailable(NotAvailable {
+                    first: 15,
+                    count: 2,
+                    reason: Reason::OutOfRange,
+                }),
+                b"    N\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x0f",
+            ),
+        ];
+        for (frame, raw) in cases {
+            assert_eq!(&encode(&frame), raw);
+            assert_eq!(decode(raw), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn what_is_not_legal_is_an_error_with_its_reason() {
+        let good = encode(&Frame::Packet(Packet {
+            symbol: Symbol(*b"AAPL"),
+            side: Side::Buy,
+            quantity: 1,
+            price: 1,
+            sequence: 1,
+        }));
+        let with = |at: usize, bytes: &[u8]| {
+            let mut raw = good;
+            raw[at..at + bytes.len()].copy_from_slice(bytes);
+            decode(&raw)
+        };
+        assert_eq!(with(4, b"X"), Err(DecodeError::Kind(b'X')));
+        assert_eq!(with(13, &[0; 4]), Err(DecodeError::Sequence(0)));
+        assert_eq!(with(13, &[0xff; 4]), Err(DecodeError::Sequence(-1)));
+        assert!(with(13, &[0x7f, 0xff, 0xff, 0xff]).is_ok());
+        // An I that counts backwards, or has no version.
+        assert_eq!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x03"), Err(DecodeError::Sequence(3)));
+        assert!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x04").is_ok(), "an empty session");
+        assert_eq!(with(4, b"I\0\0\0\0\0\0\0\x01\0\0\0\x03"), Err(DecodeError::Field(0)));
+        assert_eq!(with(4, b"H\0\0\0\0\0\0\0\0\0\0\0\0"), Err(DecodeError::Sequence(0)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_decodes_encodes_to_a_frame_that_means_the_same(raw in any::<[u8; 17]>(),
+            kind in prop::sample::select(b"BSIHEN".to_vec())) {
+            let mut raw = raw;
+            raw[4] = kind;
+            if let Ok(frame) = decode(&raw) {
+                let again = encode(&frame);
+                prop_assert_eq!(decode(&again), Ok(frame));
+                if matches!(frame, Frame::Packet(_)) {
+                    prop_assert_eq!(again, raw, "a packet loses no bit");
+                }
+            }
+        }
+    }
+}

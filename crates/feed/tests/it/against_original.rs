@@ -1,0 +1,169 @@
+//! Recording from an exchange that behaves as the original, and dies as the original.
+
+use crate::world::{network, outcome, record};
+use feed::original::Original;
+use feed::recorder::{Options, Tail};
+use feed::tape::Tape;
+
+/// The promise: all fourteen packets in at least 9,999 of 10,000 recordings, none of which kills
+/// the exchange. The seeds are fixed, so this either always passes or never.
+#[test]
+fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
+    let tape = Tape::classic();
+    let (mut short, mut slowest, mut passes) = (0, 0.0_f64, 0);
+    for seed in 0..10_000 {
+        let original = Original::new(Tape::classic(), seed);
+        let options = Options { classic: seed % 4 == 0, ..Options::default() };
+        let network = network(seed);
+        let run = record(options, vec![original], network, seed, &tape);
+        assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
+        let outcome = outcome(&run);
+        assert!(outcome.complete(), "seed {seed}: {outcome:?}");
+        assert!(matches!(outcome.tail, Tail::Inferred { doubt } if doubt < 1e-6), "{outcome:?}");
+        short += u32::from(outcome.last != 14);
+        passes += run.recorder.passes().complete;
+        slowest = slowest.max(run.elapsed.as_secs_f64() / network.latency.as_secs_f64().max(0.01));
+    }
+    assert!(short <= 1, "{short} of 10,000 recordings were short");
+    assert!(passes < 130_000, "{passes} passes are more than the doubt calls for");
+}
+
+#[test]
+fn a_known_last_packet_needs_no_further_pass() {
+    for seed in 0..500 {
+        let original = Original::new(Tape::classic(), seed);
+        let options = Options { last: Some(14), ..Options::default() };
+        let run = record(options, vec![original], network(seed), seed, &Tape::classic());
+        assert!(outcome(&run).complete() && outcome(&run).tail == Tail::Confirmed);
+        assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
+        // All fourteen can be asked for by their numbers.
+        assert_eq!(run.recorder.passes().complete, 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn sequences_that_a_byte_cannot_express_come_with_passes() {
+    for seed in 0..60 {
+        let tape = Tape::random(1000, seed);
+        let original = Original::new(tape.clone(), seed);
+        let run = record(Options::default(), vec![original], network(seed), seed, &tape);
+        let outcome = outcome(&run);
+        assert!(outcome.complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
+        assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
+    let run = record(
+        Options::default(),
+        vec![Original::new(Tape::classic(), 1).losing(4)],
+        network(1),
+        1,
+        &Tape::classic(),
+    );
+    assert!(!outcome(&run).complete());
+    assert_eq!(outcome(&run).tail, Tail::Unknown);
+    assert_eq!(run.exchanges[0].died_of(), None);
+}
+
+mod the_double {
+    //! The double is honest: it dies where the original died, and nowhere else.
+
+    use feed::exchange::{Exchange, Step};
+    use feed::original::{Death, Original, OriginalConn};
+    use feed::tape::Tape;
+    use std::time::Duration;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn sent(original: &mut Original, conn: &mut OriginalConn) -> Vec<u8> {
+        let (mut all, mut out) = (Vec::new(), [0; 64]);
+        loop {
+            let count = original.peek(conn, &mut out);
+            if count == 0 {
+                return all;
+            }
+            all.extend_from_slice(&out[..count]);
+            original.sent(conn, count, NOW);
+        }
+    }
+
+    fn told(bytes: &[&[u8]]) -> (Original, Vec<u8>) {
+        let mut original = Original::new(Tape::classic(), 3).losing(0);
+        let mut conn = original.open(NOW);
+        for part in bytes {
+            original.receive(&mut conn, part, NOW);
+        }
+        let sent = sent(&mut original, &mut conn);
+        (original, sent)
+    }
+
+    #[test]
+    fn serves_well_behaved_calls() {
+        for (calls, packets) in [
+            (&[&[1, 0][..]][..], 14),
+            (&[&[2, 3]], 1),
+            (&[&[2, 3, 2, 4, 2, 5]], 3),
+            (&[&[2, 3], &[1, 0]], 15),
+            (&[&[1], &[0]], 14),
+            (&[&[3, 1], &[0, 0], &[127, 9], &[255, 9], &[2, 1]], 1),
+            (&[&[1]], 0),
+        ] {
+            let (original, sent) = told(calls);
+            assert_eq!((original.died_of(), sent.len()), (None, packets * 17), "{calls:?}");
+        }
+    }
+
+    #[test]
+    fn dies_as_the_original_dies() {
+        for seq in [0_u8, 15, 127, 128, 200, 255] {
+            let death = Death::UnknownSequence(seq.cast_signed());
+            assert_eq!(told(&[&[2, seq]]).0.died_of(), Some(death));
+        }
+        assert_eq!(told(&[&[1, 0], &[2, 1]]).0.died_of(), Some(Death::WriteAfterEnd));
+        assert_eq!(told(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
+        let mut original = told(&[&[1, 0]]).0;
+        let conn = original.open(NOW);
+        original.gone(conn, true, NOW);
+        assert_eq!(original.died_of(), Some(Death::Reset));
+    }
+
+    #[test]
+    fn a_stray_byte_poisons_every_later_client() {
+        let mut original = told(&[&[1]]).0;
+        let mut later = original.open(NOW);
+        original.receive(&mut later, &[2, 5], NOW);
+        // Read as 01 02 and a 05 that waits for more: a stream instead of packet 5.
+        assert_eq!(sent(&mut original, &mut later).len(), 14 * 17);
+    }
+
+    #[test]
+    fn ends_after_a_stream_and_when_the_client_ends() {
+        let mut original = Original::new(Tape::classic(), 3);
+        let mut conn = original.open(NOW);
+        assert_eq!(original.step(&mut conn, NOW), Step::Wait);
+        original.receive(&mut conn, &[1, 0], NOW);
+        sent(&mut original, &mut conn);
+        assert_eq!(original.step(&mut conn, NOW), Step::Finish);
+        assert_eq!(original.step(&mut conn, NOW), Step::Wait);
+        original.ended(&mut conn, NOW);
+        assert_eq!(original.step(&mut conn, NOW), Step::Close);
+        assert_eq!(original.died_of(), None);
+    }
+
+    #[test]
+    fn loses_a_quarter_the_last_packet_too() {
+        let mut original = Original::new(Tape::classic(), 9);
+        let (mut packets, mut lasts) = (0, 0);
+        for _ in 0..1000 {
+            let mut conn = original.open(NOW);
+            original.receive(&mut conn, &[1, 0], NOW);
+            let bytes = sent(&mut original, &mut conn);
+            packets += bytes.len() / 17;
+            lasts += usize::from(bytes.ends_with(&[0, 0, 0, 14]));
+        }
+        assert!((10_200..10_800).contains(&packets), "{packets} of 14,000");
+        assert!((700..800).contains(&lasts), "{lasts} of 1,000");
+    }
+}

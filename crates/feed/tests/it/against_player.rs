@@ -1,0 +1,97 @@
+//! Recording from our own exchange, whatever it loses.
+
+use crate::world::{network, outcome, record};
+use feed::drops::Drops;
+use feed::player::Player;
+use feed::recorder::{Options, Recorder, Tail};
+use feed::sim;
+use feed::tape::Tape;
+use feed::wire::RawFrame;
+use std::sync::Arc;
+
+fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
+    let drops = Drops {
+        seed,
+        chance: chance.parse().unwrap(),
+        skip: skip.parse().unwrap(),
+        keep: None,
+    };
+    Player::new(Arc::new(tape.clone()), drops)
+}
+
+#[test]
+fn every_loss_is_recovered_in_one_pass() {
+    for seed in 0..600 {
+        let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
+        let chance = ["0", "0.01", "0.25", "0.9", "1"][seed as usize / 5 % 5];
+        let mut network = network(seed);
+        network.cut_calls = true;
+        let exchange = player(&tape, seed, chance, "");
+        let run = record(Options::default(), vec![exchange], network, seed, &tape);
+        let outcome = outcome(&run);
+        assert!(outcome.complete(), "seed {seed}, {chance}: {outcome:?}");
+        assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
+        let stats = run.recorder.stats();
+        assert_eq!(stats.streamed + stats.resent, u64::from(tape.last()));
+        assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn without_the_extension_passes_and_single_resends_do_it() {
+    for seed in 0..300 {
+        let tape = Tape::random([1, 14, 127, 128, 300][seed as usize % 5], seed);
+        let options = Options { classic: true, ..Options::default() };
+        let exchange = player(&tape, seed, "0.25", "");
+        let run = record(options, vec![exchange], network(seed), seed, &tape);
+        let outcome = outcome(&run);
+        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
+    let tape = Tape::random(300, 1);
+    let options = Options { classic: true, ..Options::default() };
+    let exchange = player(&tape, 1, "0", "5,200-210");
+    let run = record(options, vec![exchange], network(1), 1, &tape);
+    let outcome = outcome(&run);
+    assert!(!outcome.complete());
+    assert_eq!(outcome.missing, "200-210".parse().unwrap());
+}
+
+#[test]
+fn lines_fill_each_others_gaps() {
+    for seed in 0..200 {
+        let tape = Tape::random(400, seed);
+        let lines = vec![player(&tape, seed, "0.3", ""), player(&tape, seed + 1000, "0.3", "")];
+        let run = record(Options::default(), lines, network(seed), seed, &tape);
+        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        let stats = run.recorder.stats();
+        // Both lines lost about 9 % of the packets; only those need a resend.
+        assert!(stats.resent < 100, "seed {seed}: {stats:?}");
+        assert_eq!(run.recorder.trouble().conflicts, 0);
+    }
+}
+
+#[test]
+fn lines_of_different_sessions_are_not_mixed() {
+    let mut found = 0;
+    for seed in 0..100 {
+        let tapes = [Tape::random(400, 1), Tape::random(400, 2)];
+        let lines = vec![player(&tapes[0], seed, "0.3", ""), player(&tapes[1], seed, "0.3", "")];
+        let recorder = Recorder::new(Options::default(), 2);
+        let run = sim::run(recorder, lines, network(seed), seed)
+            .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
+        let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
+        // Complete before the other line brought anything, or refused.
+        if outcome(&run).complete() {
+            assert!(tapes.iter().any(|tape| tape.frames() == recorded), "seed {seed}: mixed");
+        } else {
+            assert!(run.recorder.trouble().other_session, "seed {seed}: {:?}", outcome(&run));
+            found += 1;
+        }
+    }
+    assert!(found > 50, "{found}");
+}

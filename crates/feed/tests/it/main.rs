@@ -1,0 +1,7 @@
+//! Tests of the core from outside: whole recordings on simulated networks, and hostile peers.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
+mod against_original;
+mod against_player;
+mod world;

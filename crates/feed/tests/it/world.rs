@@ -1,0 +1,46 @@
+//! What the tests share: networks, recordings, and what must hold of every one of them.
+
+use feed::exchange::Exchange;
+use feed::recorder::{Options, Outcome, Recorder, Tail};
+use feed::sim::{self, Network, Run};
+use feed::tape::Tape;
+use feed::wire::RawFrame;
+use std::time::Duration;
+
+/// A network whose latency, jitter and segments the seed draws.
+pub(crate) fn network(seed: u64) -> Network {
+    let draw = |of: u64| (feed::rng::nth(seed, 77) >> of) % 4;
+    Network {
+        latency: Duration::from_micros([20, 500, 10_000, 40_000][draw(0) as usize]),
+        jitter: Duration::from_micros([0, 30, 400, 4_000][draw(8) as usize]),
+        segment: [0, 1, 16, 1400][draw(16) as usize],
+        cut_calls: false,
+    }
+}
+
+/// Records from `exchanges`, a line each, and checks what must hold whatever happened: every
+/// recorded packet is the tape's, and what is not recorded is named as missing.
+pub(crate) fn record<E: Exchange>(
+    options: Options,
+    exchanges: Vec<E>,
+    network: Network,
+    seed: u64,
+    tape: &Tape,
+) -> Run<E> {
+    let lines = u16::try_from(exchanges.len()).unwrap();
+    let run = sim::run(Recorder::new(options, lines), exchanges, network, seed)
+        .unwrap_or_else(|_| panic!("seed {seed}: the recorder is stuck"));
+    let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
+    let outcome = outcome(&run);
+    let expected: Vec<RawFrame> = (1..=outcome.last.min(tape.last()))
+        .filter(|&seq| !outcome.missing.contains(seq))
+        .map(|seq| tape.frames()[seq as usize - 1])
+        .collect();
+    assert_eq!(recorded, expected, "seed {seed}: {outcome:?}");
+    assert!(!outcome.complete() || outcome.tail != Tail::Unknown, "seed {seed}: {outcome:?}");
+    run
+}
+
+pub(crate) fn outcome<E>(run: &Run<E>) -> &Outcome {
+    run.recorder.outcome().unwrap()
+}
