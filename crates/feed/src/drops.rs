@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn the_rate_is_the_one_asked_for() {
-        for (chance, rate) in [("0", 0.0), ("1", 1.0), ("25%", 0.25), ("0.3", 0.3), ("0.999", 0.999)]
+        for (chance, rate) in
+            [("0", 0.0), ("1", 1.0), ("25%", 0.25), ("0.3", 0.3), ("0.999", 0.999)]
         {
             let drops = drops(chance, "", None);
             let count: u32 = (0..4000).map(|block| drops.mask(9, 0, block).count_ones()).sum();
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn chances_parse_and_print() {
-        for (text, shown) in [("0.25", "25%"), ("25 %", "25%"), ("0.0125", "1.25%"), ("1", "100%")] {
+        for (text, shown) in [("0.25", "25%"), ("25 %", "25%"), ("0.0125", "1.25%"), ("1", "100%")]
+        {
             assert_eq!(text.parse::<Chance>().unwrap().to_string(), shown);
         }
         assert_eq!("0.25".parse::<Chance>().ok(), Chance::of(1, 4));

@@ -75,7 +75,12 @@ impl GapSet {
 
     /// Fills whatever of `run` is missing, and tells `filled` each piece, ascending, with how long
     /// it had been missing.
-    pub fn fill(&mut self, run: SeqRange, now: Duration, mut filled: impl FnMut(SeqRange, Duration)) {
+    pub fn fill(
+        &mut self,
+        run: SeqRange,
+        now: Duration,
+        mut filled: impl FnMut(SeqRange, Duration),
+    ) {
         let mut from = run.first();
         while let Some(piece) = self.at_or_after(from).and_then(|found| found.intersect(run)) {
             let opened = self.cut(piece);
@@ -123,10 +128,7 @@ mod tests {
         gaps.fill(range(13, 14), later, |piece, age| pieces.push((piece, age)));
         gaps.fill(range(1, 100), later, |piece, age| pieces.push((piece, age)));
         let age = Duration::from_millis(4);
-        assert_eq!(
-            pieces,
-            [(range(13, 14), age), (range(10, 12), age), (range(15, 19), age)]
-        );
+        assert_eq!(pieces, [(range(13, 14), age), (range(10, 12), age), (range(15, 19), age)]);
         assert!(gaps.is_empty() && gaps.missing() == 0);
     }
 

@@ -170,7 +170,8 @@ impl Ledger {
         track: &mut Track,
         sink: &mut impl Sink,
     ) -> Taken {
-        let mut out = Slices { frames, origin, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
+        let mut out =
+            Slices { frames, origin, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
         let mut done = 0;
         let stop = loop {
             let Some((run, len)) = leading_run(&frames[done..]) else {

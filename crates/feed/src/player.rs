@@ -174,7 +174,8 @@ impl Player {
 
     /// What the tape has of the `count` sequences from `first`.
     fn available(&self, first: u32, count: u32) -> Option<SeqRange> {
-        SeqRange::counted(first, count)?.intersect(SeqRange::new(FIRST_SEQ, self.tape.last())?)
+        SeqRange::counted(first, count)?
+            .intersect(SeqRange::new(FIRST_SEQ, self.tape.last())?)
             .filter(|range| range.first() == first)
     }
 

@@ -51,9 +51,9 @@ impl Recording {
 
     /// The recorded ranges, ascending; ranges may touch.
     pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        self.runs.iter().filter_map(|(&first, run)| {
-            SeqRange::counted(first, u32::try_from(run.len).ok()?)
-        })
+        self.runs
+            .iter()
+            .filter_map(|(&first, run)| SeqRange::counted(first, u32::try_from(run.len).ok()?))
     }
 
     /// All packets in the order of their sequences, in slices.
@@ -96,7 +96,8 @@ impl Sink for Recording {
     }
 
     fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
-        let differ = |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
+        let differ =
+            |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
         u32::try_from(frames.iter().filter(differ).count()).unwrap_or(u32::MAX)
     }
 }

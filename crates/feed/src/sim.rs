@@ -276,7 +276,9 @@ impl<E: Exchange> World<E> {
         let deadline = self.exchanges[line].deadline(&conn).map(|time| time.max(self.now));
         if let Some(pipe) = self.pipes.get_mut(&id) {
             pipe.server = Some(conn);
-            if let Some(deadline) = deadline.filter(|&time| pipe.wake.is_none_or(|wake| time < wake)) {
+            if let Some(deadline) =
+                deadline.filter(|&time| pipe.wake.is_none_or(|wake| time < wake))
+            {
                 pipe.wake = Some(deadline);
                 self.schedule(deadline, id, Event::ServerWake);
             }

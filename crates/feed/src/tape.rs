@@ -167,7 +167,9 @@ fn session_of(frames: &[RawFrame]) -> [u8; 4] {
         // 17 bytes as three overlapping words.
         [word(&frame[..8]), word(&frame[8..16]), word(&frame[16..])]
             .iter()
-            .fold(hash, |hash, part| (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29))
+            .fold(hash, |hash, part| {
+                (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
+            })
     });
     let bits = rng::mix(hash);
     [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)])

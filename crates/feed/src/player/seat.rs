@@ -111,11 +111,8 @@ impl Seat {
             let room = match reply {
                 Reply::Message(frame) => out.put(frame),
                 Reply::Range(range) => tape.slice(*range).iter().all(|frame| out.put(frame)),
-                Reply::Stream { pass, next } => {
-                    kept(tape, drops, self.index, *pass, *next).all(|part| {
-                        tape.slice(part).iter().all(|frame| out.put(frame))
-                    })
-                }
+                Reply::Stream { pass, next } => kept(tape, drops, self.index, *pass, *next)
+                    .all(|part| tape.slice(part).iter().all(|frame| out.put(frame))),
             };
             if !room {
                 break;
@@ -131,7 +128,8 @@ impl Seat {
         while let Some(reply) = self.replies.front_mut() {
             match reply {
                 Reply::Stream { pass, next } => {
-                    let (after, sent) = skip(tape, drops, self.index, *pass, *next, bytes / FRAME_LEN);
+                    let (after, sent) =
+                        skip(tape, drops, self.index, *pass, *next, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
                     let lost = u64::from(after - *next) - sent as u64;
                     *next = after;
@@ -142,7 +140,8 @@ impl Seat {
                     return lost;
                 }
                 Reply::Range(range) => {
-                    let sent = u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
+                    let sent =
+                        u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
                     bytes -= sent as usize * FRAME_LEN;
                     if let Some(rest) = range.from(range.first() + sent) {
                         *range = rest;

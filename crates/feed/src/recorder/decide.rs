@@ -109,9 +109,9 @@ impl Recorder {
         self.open_connections(now);
         let streams = self.conns.iter().filter(|conn| conn.streams());
         // A stream that still brings packets may go beyond the end that was told.
-        let mut live = streams.clone().filter(|conn| {
-            conn.track.position >= self.ledger.highest() && now < conn.active + LAG
-        });
+        let mut live = streams
+            .clone()
+            .filter(|conn| conn.track.position >= self.ledger.highest() && now < conn.active + LAG);
         if self.whole() && live.next().is_none() && !self.strangers(now) {
             self.finish(None, now);
         } else if streams.count() == 0 && self.lines.iter().all(|line| line.to_stream == 0) {
@@ -181,9 +181,10 @@ impl Recorder {
     /// What a line may ask for now.
     pub(super) fn reach(&self, id: u16, now: Duration) -> Reach {
         // What another stream may yet bring is not lost.
-        let streams = self.conns.iter().filter(|conn| {
-            conn.streams() && conn.state == State::Open && now < conn.active + LAG
-        });
+        let streams = self
+            .conns
+            .iter()
+            .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG);
         let ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
         match self.lines[usize::from(id)].dialect {
             Dialect::Extended => Reach { ceiling, ranges: true },
@@ -246,7 +247,8 @@ impl Recorder {
         let small = known as usize * FRAME_LEN <= SMALL_PASS;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_begun);
         let most = left.min(if small { PARALLEL } else { 1 });
-        let runs = if !self.ledger.gaps().is_empty() && self.passes.doubt(known, self.dry) >= bound {
+        let runs = if !self.ledger.gaps().is_empty() && self.passes.doubt(known, self.dry) >= bound
+        {
             self.dry
         } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
             self.passes.complete
@@ -254,7 +256,11 @@ impl Recorder {
             return 0;
         };
         // Before the first complete pass nothing is known about loss.
-        if self.passes.complete == 0 { most.min(1) } else { self.passes.more(known, runs, bound, most) }
+        if self.passes.complete == 0 {
+            most.min(1)
+        } else {
+            self.passes.more(known, runs, bound, most)
+        }
     }
 
     fn tail_doubt(&self) -> f64 {
@@ -300,9 +306,8 @@ impl Recorder {
             None => Tail::Unknown,
         };
         let mut missing: crate::seq::SeqSet = ledger.gaps().ranges().collect();
-        let tail_gap = ledger.end().and_then(|end| {
-            crate::seq::SeqRange::new(ledger.highest() + 1, end)
-        });
+        let tail_gap =
+            ledger.end().and_then(|end| crate::seq::SeqRange::new(ledger.highest() + 1, end));
         tail_gap.into_iter().for_each(|range| missing.insert(range));
         let last = ledger.end().unwrap_or(0).max(ledger.highest());
         self.outcome = Some(Outcome { last, missing, tail, why });

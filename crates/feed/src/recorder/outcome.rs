@@ -44,9 +44,9 @@ impl fmt::Display for Why {
             Self::Stopped => f.write_str("stopped by the user"),
             Self::Unreachable => f.write_str("the exchange cannot be reached any more"),
             Self::CutOff => f.write_str("every stream was cut off or made no sense"),
-            Self::NotServed => {
-                f.write_str("the exchange neither sent them again nor streamed them in later passes")
-            }
+            Self::NotServed => f.write_str(
+                "the exchange neither sent them again nor streamed them in later passes",
+            ),
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
             Self::OtherSession => f.write_str("the lines play different sessions"),

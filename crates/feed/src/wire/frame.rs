@@ -223,13 +223,9 @@ pub fn encode(frame: &Frame) -> RawFrame {
         ),
         Frame::Heartbeat(next) => join(BLANK, b'H', [0; 4], [0; 4], next.to_be_bytes()),
         Frame::End(next) => join(BLANK, b'E', [0; 4], [0; 4], next.to_be_bytes()),
-        Frame::NotAvailable(NotAvailable { first, count, reason }) => join(
-            BLANK,
-            b'N',
-            reason.code().to_be_bytes(),
-            count.to_be_bytes(),
-            first.to_be_bytes(),
-        ),
+        Frame::NotAvailable(NotAvailable { first, count, reason }) => {
+            join(BLANK, b'N', reason.code().to_be_bytes(), count.to_be_bytes(), first.to_be_bytes())
+        }
     }
 }
 

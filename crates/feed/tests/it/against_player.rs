@@ -10,12 +10,8 @@ use feed::wire::RawFrame;
 use std::sync::Arc;
 
 fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
-    let drops = Drops {
-        seed,
-        chance: chance.parse().unwrap(),
-        skip: skip.parse().unwrap(),
-        keep: None,
-    };
+    let drops =
+        Drops { seed, chance: chance.parse().unwrap(), skip: skip.parse().unwrap(), keep: None };
     Player::new(Arc::new(tape.clone()), drops)
 }
 

@@ -1,6 +1,11 @@
 //! Tests of the core from outside: whole recordings on simulated networks, and hostile peers.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests are tests"
+)]
 
 mod against_original;
 mod against_player;

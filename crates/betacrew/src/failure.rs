@@ -1,0 +1,102 @@
+//! How a command fails: what happened, where, what to do next, and an exit code.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit codes. They are part of the interface: they keep their meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything was recorded, or served until stopped.
+    Complete = 0,
+    /// Something unexpected.
+    Unexpected = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The recording is incomplete.
+    Incomplete = 3,
+    /// The peer did what no exchange should do.
+    Misbehaved = 4,
+    /// Nothing answers at the address.
+    Unreachable = 5,
+    /// A file could not be read or written.
+    Storage = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(thiserror::Error, Debug)]
+pub enum Failure {
+    /// What was typed makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", Advice(source))]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Storage {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} is no tape: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refused something that always works.
+    #[error("{action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+struct Advice<'a>(&'a std::io::Error);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            std::io::ErrorKind::AddrInUse => f.write_str(
+                "\nAnother exchange may be running there. End it, or choose another port: \
+                 --listen 127.0.0.1:3001 (port 0 takes any free one)",
+            ),
+            std::io::ErrorKind::PermissionDenied => {
+                f.write_str("\nPorts below 1024 need privileges: choose a higher one")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Packets as files, one module a format.
+
+pub mod json;

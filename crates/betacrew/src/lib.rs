@@ -1,0 +1,53 @@
+//! A mock exchange that loses packets on purpose, and a client that never does.
+//!
+//! This crate is the shell around [`feed`]: sockets, files, signals, the terminal. What a feed is
+//! and how lost packets are recovered is decided there.
+//!
+//! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
+//! * [`format`] reads and writes packets as files, [`output`] puts files in place;
+//! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`demo`].
+//!
+//! # Recording a feed into your own program
+//!
+//! ```
+//! use betacrew::net::{self, Stop};
+//! use feed::{drops::Drops, player::Player, recorder::Options, recording::Recording, tape::Tape};
+//! use std::sync::Arc;
+//!
+//! // An exchange that plays a tape and loses packets 2 and 4 of it ...
+//! let drops = Drops { skip: "2,4".parse()?, ..Drops::none() };
+//! let mut player = Player::new(Arc::new(Tape::classic()), drops);
+//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let line = vec![listener.local_addr()?];
+//! let stop = Stop::new();
+//! let exchange = std::thread::spawn({
+//!     let stop = stop.clone();
+//!     move || net::serve(vec![listener], &mut player, &stop, |_, _| {}).map(|()| player.served())
+//! });
+//!
+//! // ... and a client that gets them all.
+//! let mut recording = Recording::new();
+//! let recorder = net::fetch(&[line], Options::default(), &mut recording, &Stop::new(), |_| {})?;
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
+//! assert_eq!(recording.in_order().flatten().count(), 14);
+//!
+//! stop.stop();
+//! assert_eq!(exchange.join().expect("the exchange ran")?.resends, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod address;
+pub mod capture;
+pub mod cli;
+pub mod demo;
+pub mod failure;
+pub mod fetch;
+pub mod format;
+pub mod net;
+pub mod output;
+mod picture;
+mod progress;
+pub mod report;
+pub mod serve;
+mod summary;
+pub mod tapes;

@@ -1,0 +1,75 @@
+//! Sockets: the loops that drive the core's state machines. One thread each, no locks.
+
+mod fetch;
+mod serve;
+
+pub use fetch::{Event, fetch};
+pub use serve::serve;
+
+use mio::Waker;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Ends a loop from outside: a signal, another thread.
+#[derive(Clone, Default, Debug)]
+pub struct Stop {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default, Debug)]
+struct Shared {
+    asked: AtomicU32,
+    wakers: Mutex<Vec<Arc<Waker>>>,
+}
+
+impl Stop {
+    /// A stop that nobody has asked for yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the loops that know it to end. Returns how often that was asked before.
+    pub fn stop(&self) -> u32 {
+        let before = self.shared.asked.fetch_add(1, Ordering::SeqCst);
+        for waker in self.wakers().iter() {
+            // One that cannot be woken has ended.
+            let _ = waker.wake();
+        }
+        before
+    }
+
+    /// Whether it was asked for.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.shared.asked.load(Ordering::SeqCst) > 0
+    }
+
+    fn wake_by(&self, waker: Waker) {
+        self.wakers().push(Arc::new(waker));
+    }
+
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Waker>>> {
+        self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Listens on an address, with room for a thousand clients that connect at once.
+///
+/// # Errors
+/// What the system reports, `AddrInUse` for example.
+pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    mio::net::TcpListener::bind(address).map(Into::into)
+}
+
+/// Asks for as many file descriptors as the system lets this process have: each connection is one.
+pub fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where that fails there are fewer connections; accepting says so when it matters.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}

@@ -1,0 +1,289 @@
+//! The loop of a client.
+
+use super::Stop;
+use feed::ledger::Sink;
+use feed::recorder::{ConnId, Input, Note, Options, Output, Recorder};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Bytes read at once.
+const READ: usize = 256 * 1024;
+/// So many reads on one connection, then it is the others' turn.
+const TURN: u32 = 8;
+/// How often [`Event::Tick`] comes at the most.
+const TICK: Duration = Duration::from_millis(50);
+
+const STOP: Token = Token(usize::MAX);
+
+/// What a watcher of a recording is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Something happened.
+    Note(&'a Recorder, Note),
+    /// Time has passed.
+    Tick(&'a Recorder),
+}
+
+/// Records a session into `sink` from one or more lines, each of which has one or more addresses
+/// (tried in turn), until it is complete, cannot become so, or is stopped. What it came to is in
+/// the returned recorder's outcome.
+///
+/// # Errors
+/// What the system reports about polling; never about a connection.
+pub fn fetch<S: Sink>(
+    lines: &[Vec<SocketAddr>],
+    options: Options,
+    sink: &mut S,
+    stop: &Stop,
+    watch: impl FnMut(Event<'_>),
+) -> io::Result<Recorder> {
+    let poll = Poll::new()?;
+    stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let mut client = Client {
+        lines: lines.iter().map(|addresses| Line { addresses, next: 0 }).collect(),
+        recorder: Recorder::new(options, u16::try_from(lines.len()).unwrap_or(u16::MAX)),
+        sink,
+        watch,
+        conns: Vec::new(),
+        failed: VecDeque::new(),
+        began: Instant::now(),
+        poll,
+        buffer: vec![0; READ],
+    };
+    client.run(stop)?;
+    Ok(client.recorder)
+}
+
+struct Line<'a> {
+    addresses: &'a [SocketAddr],
+    next: usize,
+}
+
+struct Client<'a, S, F> {
+    lines: Vec<Line<'a>>,
+    recorder: Recorder,
+    sink: &'a mut S,
+    watch: F,
+    conns: Vec<Conn>,
+    /// Connections that could not even be begun.
+    failed: VecDeque<ConnId>,
+    began: Instant,
+    poll: Poll,
+    buffer: Vec<u8>,
+}
+
+struct Conn {
+    id: ConnId,
+    line: usize,
+    stream: TcpStream,
+    connected: bool,
+    readable: bool,
+    writable: bool,
+    /// What is to be sent, from `sent` on.
+    out: Vec<u8>,
+    sent: usize,
+    /// Send no more once `out` is sent.
+    finish: bool,
+}
+
+impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
+    fn run(&mut self, stop: &Stop) -> io::Result<()> {
+        let mut events = Events::with_capacity(64);
+        let mut stopped = false;
+        let mut tick = Duration::ZERO;
+        self.input(Input::Wake)?;
+        while !self.recorder.done() {
+            let busy = self.conns.iter().any(|conn| conn.connected && conn.readable)
+                || !self.failed.is_empty();
+            let patience = match self.recorder.deadline() {
+                _ if busy => Some(Duration::ZERO),
+                deadline => deadline.map(|time| time.saturating_sub(self.now())),
+            };
+            match self.poll.poll(&mut events, patience) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in &events {
+                let found = self.conns.iter_mut().find(|conn| conn.id as usize == event.token().0);
+                if let Some(conn) = found {
+                    conn.readable |=
+                        event.is_readable() || event.is_read_closed() || event.is_error();
+                    conn.writable |= event.is_writable() || event.is_error();
+                }
+            }
+            if stop.asked() && !stopped {
+                stopped = true;
+                self.input(Input::Stop)?;
+            }
+            while let Some(id) = self.failed.pop_front() {
+                self.input(Input::Failed(id))?;
+            }
+            let ids: Vec<ConnId> = self.conns.iter().map(|conn| conn.id).collect();
+            for id in ids {
+                self.turn(id)?;
+            }
+            if self.recorder.deadline().is_some_and(|time| time <= self.now()) {
+                self.input(Input::Wake)?;
+            }
+            if self.now() >= tick {
+                tick = self.now() + TICK;
+                (self.watch)(Event::Tick(&self.recorder));
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Gives the recorder one input and carries out what it hands out.
+    fn input(&mut self, input: Input<'_>) -> io::Result<()> {
+        self.recorder.handle(input, self.began.elapsed(), self.sink);
+        self.carry_out()
+    }
+
+    fn carry_out(&mut self) -> io::Result<()> {
+        while let Some(output) = self.recorder.poll() {
+            match output {
+                Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
+                Output::Finish(id) => {
+                    if let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id) {
+                        conn.finish = true;
+                    }
+                }
+                Output::Drop(id) => self.conns.retain(|conn| conn.id != id),
+                Output::Note(note) => (self.watch)(Event::Note(&self.recorder, note)),
+            }
+        }
+        for conn in &mut self.conns {
+            conn.send(&mut self.recorder, self.began.elapsed());
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, id: ConnId, line: usize) {
+        let place = &mut self.lines[line];
+        let address = place.addresses[place.next % place.addresses.len()];
+        let begun = TcpStream::connect(address).and_then(|mut stream| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(id as usize), interest)?;
+            Ok(stream)
+        });
+        match begun {
+            Ok(stream) => self.conns.push(Conn {
+                id,
+                line,
+                stream,
+                connected: false,
+                readable: false,
+                writable: false,
+                out: Vec::new(),
+                sent: 0,
+                finish: false,
+            }),
+            Err(_) => {
+                place.next += 1;
+                self.failed.push_back(id);
+            }
+        }
+    }
+
+    /// Does what a connection's socket allows.
+    fn turn(&mut self, id: ConnId) -> io::Result<()> {
+        let Some(at) = self.conns.iter().position(|conn| conn.id == id) else { return Ok(()) };
+        let conn = &mut self.conns[at];
+        if !conn.connected {
+            return match conn.connecting() {
+                None => Ok(()),
+                Some(true) => self.input(Input::Connected(id)),
+                Some(false) => {
+                    self.lines[conn.line].next += 1;
+                    self.input(Input::Failed(id))
+                }
+            };
+        }
+        if conn.writable && (conn.sent < conn.out.len() || conn.finish) {
+            conn.send(&mut self.recorder, self.began.elapsed());
+        }
+        for _ in 0..TURN {
+            let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id && conn.readable)
+            else {
+                return Ok(());
+            };
+            let input = match conn.stream.read(&mut self.buffer) {
+                Ok(0) => {
+                    conn.readable = false;
+                    Input::Ended(id)
+                }
+                Ok(count) => Input::Received(id, &self.buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    conn.readable = false;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    conn.readable = false;
+                    Input::Broken(id)
+                }
+            };
+            self.recorder.handle(input, self.began.elapsed(), self.sink);
+            self.carry_out()?;
+        }
+        Ok(())
+    }
+}
+
+impl Conn {
+    /// Whether the connection has been made; `None` while that is open.
+    fn connecting(&mut self) -> Option<bool> {
+        if let Ok(Some(_)) | Err(_) = self.stream.take_error() {
+            return Some(false);
+        }
+        match self.stream.peer_addr() {
+            // A port with nobody behind it can, rarely, connect to itself.
+            Ok(peer) if self.stream.local_addr().is_ok_and(|own| own == peer) => Some(false),
+            Ok(_) => {
+                self.connected = true;
+                self.writable = true;
+                // Failing only makes requests arrive later.
+                let _ = self.stream.set_nodelay(true);
+                Some(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Sends what there is to send, as far as the socket takes it. Failures show when reading.
+    fn send(&mut self, recorder: &mut Recorder, now: Duration) {
+        while self.connected && self.writable {
+            if self.sent == self.out.len() {
+                self.out.clear();
+                self.sent = 0;
+                recorder.transmit(self.id, now, &mut self.out);
+                if self.out.is_empty() {
+                    break;
+                }
+            }
+            match self.stream.write(&self.out[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.writable = false;
+                    if error.kind() != ErrorKind::WouldBlock {
+                        self.readable = true;
+                    }
+                }
+            }
+        }
+        if self.finish && self.sent == self.out.len() {
+            self.finish = false;
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The loop of an exchange.
+
+use super::Stop;
+use feed::exchange::{Exchange, Step};
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+/// Bytes offered to a socket at once.
+const WRITE: usize = 256 * 1024;
+/// Bytes of calls read at once; bounds what a client can make the exchange owe.
+const READ: usize = 4 * 1024;
+/// So many writes or reads on one connection, then it is the others' turn.
+const TURN: u32 = 8;
+/// How long running streams may go on after a stop.
+const GRACE: Duration = Duration::from_secs(2);
+/// The pause after the system has refused a connection (no descriptors left, for example).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const STOP: Token = Token(usize::MAX);
+
+/// Runs `exchange` on `listeners` until `stop`, or until it dies. `tell` hears its notes.
+///
+/// # Errors
+/// What the system reports about polling or listening; never about a connection.
+pub fn serve<E: Exchange>(
+    listeners: Vec<std::net::TcpListener>,
+    exchange: &mut E,
+    stop: &Stop,
+    tell: impl FnMut(&E, E::Note),
+) -> io::Result<()> {
+    let poll = Poll::new()?;
+    stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let mut server = Server {
+        listeners: Vec::new(),
+        exchange,
+        tell,
+        conns: Slab::new(),
+        timers: BinaryHeap::new(),
+        ready: VecDeque::new(),
+        accept_at: None,
+        began: Instant::now(),
+        poll,
+        buffer: vec![0; WRITE],
+    };
+    for (id, listener) in listeners.into_iter().enumerate() {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        server.poll.registry().register(&mut listener, Token(id), Interest::READABLE)?;
+        server.listeners.push(listener);
+    }
+    server.run(stop)
+}
+
+struct Server<'a, E: Exchange, F> {
+    listeners: Vec<TcpListener>,
+    exchange: &'a mut E,
+    tell: F,
+    conns: Slab<Conn<E::Conn>>,
+    /// When to look at a connection; at most one entry is armed for each.
+    timers: BinaryHeap<Reverse<(Duration, usize)>>,
+    /// Connections whose turn ended before their work did.
+    ready: VecDeque<usize>,
+    /// When to accept again.
+    accept_at: Option<Duration>,
+    began: Instant,
+    poll: Poll,
+    buffer: Vec<u8>,
+}
+
+struct Conn<C> {
+    stream: TcpStream,
+    state: C,
+    readable: bool,
+    writable: bool,
+    queued: bool,
+    armed: Option<Duration>,
+}
+
+/// What became of a connection in its turn.
+enum Turn {
+    /// It waits for its socket, its client or its timer.
+    Done,
+    /// It could go on.
+    More,
+    /// It is over; `true`: the client has reset it.
+    Gone(bool),
+}
+
+impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
+    fn run(&mut self, stop: &Stop) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut stopping: Option<Duration> = None;
+        while !self.exchange.dead() {
+            if stop.asked() && stopping.is_none() {
+                stopping = Some(self.now() + GRACE);
+                self.listeners.clear();
+                self.end_idle();
+            }
+            if stopping.is_some_and(|until| self.conns.is_empty() || self.now() >= until) {
+                break;
+            }
+            match self.poll.poll(&mut events, self.patience(stopping)) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in &events {
+                self.event(event);
+            }
+            self.accept_again();
+            self.expire();
+            for _ in 0..self.ready.len() {
+                if let Some(key) = self.ready.pop_front() {
+                    self.serve(key);
+                }
+            }
+            if stopping.is_some() {
+                self.end_idle();
+            }
+            while let Some(note) = self.exchange.note() {
+                (self.tell)(self.exchange, note);
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How long to wait for events.
+    fn patience(&self, stopping: Option<Duration>) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((time, _))| *time);
+        let next = [timer, stopping, self.accept_at].into_iter().flatten().min()?;
+        Some(next.saturating_sub(self.now()))
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event.token() {
+            STOP => {}
+            Token(id) if id < LISTENERS_MAX => self.accept(id),
+            Token(token) => {
+                let key = token - LISTENERS_MAX;
+                if let Some(conn) = self.conns.get_mut(key) {
+                    conn.readable |=
+                        event.is_readable() || event.is_read_closed() || event.is_error();
+                    conn.writable |= event.is_writable() || event.is_error();
+                    self.serve(key);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, id: usize) {
+        while let Some(listener) = self.listeners.get(id) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    // Failing only makes packets arrive later.
+                    let _ = stream.set_nodelay(true);
+                    self.admit(stream);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The client has gone before it was accepted.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if self.accept_at.is_none() {
+                        tracing::warn!("cannot accept a connection (trying again): {error}");
+                    }
+                    self.accept_at = Some(self.now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept_again(&mut self) {
+        if self.accept_at.is_some_and(|time| self.now() >= time) {
+            self.accept_at = None;
+            (0..self.listeners.len()).for_each(|id| self.accept(id));
+        }
+    }
+
+    fn admit(&mut self, mut stream: TcpStream) {
+        let token = Token(LISTENERS_MAX + self.conns.vacant_key());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+            tracing::warn!("cannot watch a connection: {error}");
+            return;
+        }
+        let state = self.exchange.open(self.now());
+        let (readable, writable, queued, armed) = (true, true, false, None);
+        let key = self.conns.insert(Conn { stream, state, readable, writable, queued, armed });
+        self.serve(key);
+    }
+
+    /// Gives a connection its turn.
+    fn serve(&mut self, key: usize) {
+        let now = self.now();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.queued = false;
+        match conn.turn(self.exchange, &mut self.buffer, now) {
+            Turn::Gone(reset) => {
+                let conn = self.conns.remove(key);
+                self.exchange.gone(conn.state, reset, now);
+            }
+            Turn::More => {
+                conn.queued = true;
+                self.ready.push_back(key);
+            }
+            Turn::Done => {
+                let deadline = self.exchange.deadline(&conn.state);
+                if let Some(time) = deadline.filter(|&time| conn.armed.is_none_or(|old| time < old))
+                {
+                    conn.armed = Some(time);
+                    self.timers.push(Reverse((time, key)));
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = self.now();
+        while let Some(&Reverse((time, key))) = self.timers.peek().filter(|timer| timer.0.0 <= now)
+        {
+            self.timers.pop();
+            if let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.armed == Some(time)) {
+                conn.armed = None;
+                self.serve(key);
+            }
+        }
+    }
+
+    /// Closes the connections that nothing is being sent on.
+    fn end_idle(&mut self) {
+        let (mut one, now) = ([0; feed::wire::FRAME_LEN], self.now());
+        let idle = |conn: &Conn<E::Conn>| self.exchange.peek(&conn.state, &mut one) == 0;
+        let mut idle = idle;
+        let keys: Vec<usize> =
+            self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(key, _)| key).collect();
+        for key in keys {
+            let conn = self.conns.remove(key);
+            let _ = conn.stream.shutdown(Shutdown::Write);
+            self.exchange.gone(conn.state, false, now);
+        }
+    }
+}
+
+/// Tokens below are listeners.
+const LISTENERS_MAX: usize = 1024;
+
+impl<C> Conn<C> {
+    fn turn<E: Exchange<Conn = C>>(
+        &mut self,
+        exchange: &mut E,
+        buffer: &mut [u8],
+        now: Duration,
+    ) -> Turn {
+        for _ in 0..TURN {
+            let mut moved = false;
+            if self.readable && exchange.wants_input(&self.state) {
+                match self.stream.read(&mut buffer[..READ]) {
+                    Ok(0) => {
+                        self.readable = false;
+                        exchange.ended(&mut self.state, now);
+                    }
+                    Ok(count) => exchange.receive(&mut self.state, &buffer[..count], now),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => return Turn::Gone(true),
+                }
+                moved = true;
+            }
+            let count = exchange.peek(&self.state, buffer);
+            if count > 0 && self.writable {
+                match self.stream.write(&buffer[..count]) {
+                    Ok(sent) => exchange.sent(&mut self.state, sent, now),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => return Turn::Gone(true),
+                }
+                moved = true;
+            }
+            if count == 0 {
+                match exchange.step(&mut self.state, now) {
+                    Step::Wait => {}
+                    Step::Close => return Turn::Gone(false),
+                    Step::Finish => {
+                        if self.stream.shutdown(Shutdown::Write).is_err() {
+                            return Turn::Gone(true);
+                        }
+                        moved = true;
+                    }
+                }
+            }
+            if exchange.dead() || !moved {
+                return Turn::Done;
+            }
+        }
+        Turn::More
+    }
+}

@@ -1,0 +1,148 @@
+//! Putting files in place: absent, old or whole at every instant.
+
+use crate::failure::Failure;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Where a command writes: begun before the work, so that a place that cannot be written is known
+/// at once, and put in place after it.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Stdout,
+    /// A file beside its place.
+    Beside(NamedTempFile),
+    /// A pipe, terminal or device: there is nothing to put in place.
+    Through(File),
+}
+
+impl Output {
+    /// Begins an output; `-` is stdout.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] where nothing can be written there.
+    pub fn begin(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Ok(Self { path: path.to_owned(), to: To::Stdout });
+        }
+        let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
+        // A link stays a link: what it points to is replaced.
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let to = match fs::metadata(&place) {
+            Ok(found) if found.is_dir() => {
+                return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+            }
+            Ok(found) if !found.is_file() => {
+                To::Through(File::options().write(true).open(&place).map_err(failed)?)
+            }
+            _ => To::Beside(beside(&place).map_err(failed)?),
+        };
+        Ok(Self { path: place, to })
+    }
+
+    /// Writes all of it and puts it in place. A closed pipe is no error.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`]; what stood in its place before still stands there.
+    pub fn put(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let path = self.path;
+        let done = match self.to {
+            To::Stdout => {
+                let mut out = io::stdout().lock();
+                unless_closed(write(&mut out).and_then(|()| out.flush()))
+            }
+            To::Through(mut file) => unless_closed(write(&mut file).and_then(|()| file.flush())),
+            To::Beside(mut file) => write(&mut file)
+                .and_then(|()| file.flush())
+                .and_then(|()| file.persist(&path).map(drop).map_err(|error| error.error)),
+        };
+        done.map_err(|source| Failure::Storage { action: "write", path, source })
+    }
+}
+
+fn unless_closed(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// A file in the same folder, which a crash leaves behind under a telling name.
+fn beside(place: &Path) -> io::Result<NamedTempFile> {
+    let folder = match place.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any new file (less the umask), or as the file it replaces.
+        let mode = fs::metadata(place).map_or(0o666, |old| old.permissions().mode());
+        builder.permissions(fs::Permissions::from_mode(mode));
+    }
+    builder.prefix(&format!(".{name}.")).suffix(".partial").tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_file_stands_until_the_new_one_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        fs::write(&path, "old").unwrap();
+        let failed = Output::begin(&path).unwrap().put(|out| {
+            out.write_all(b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        let message = failed.unwrap_err().to_string();
+        assert!(message.contains("out.json") && message.contains("no storage space"), "{message}");
+        assert_eq!((fs::read_to_string(&path).unwrap(), names()), ("old".to_owned(), 1));
+        Output::begin(&path).unwrap().put(|out| out.write_all(b"new")).unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap(), names()), ("new".to_owned(), 1));
+    }
+
+    #[test]
+    fn an_abandoned_output_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Output::begin(&folder.path().join("out.json")).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for bad in [folder.path().to_owned(), folder.path().join("none/out.json")] {
+            assert!(matches!(Output::begin(&bad), Err(Failure::Storage { .. })), "{bad:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_written_through_and_links_stay_links() {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+        Output::begin(Path::new("/dev/null")).unwrap().put(|out| out.write_all(b"x")).unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&real, &link).unwrap();
+        Output::begin(&link).unwrap().put(|out| out.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,182 @@
+//! What `fetch` says at its end: to be read in three seconds.
+
+use crate::capture::Capture;
+use crate::cli::{count, grouped, took};
+use feed::recorder::{Outcome, Recorder, Tail, Why};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// So many ranges are listed.
+const LISTED: usize = 8;
+
+/// The summary. `place`: where the packets were written, if they were.
+pub(crate) fn text(
+    addresses: &[String],
+    recorder: &Recorder,
+    capture: &Capture,
+    time: Duration,
+    place: Option<&Path>,
+) -> String {
+    let Some(outcome) = recorder.outcome() else { return String::new() };
+    let mut text = String::new();
+    headline(&mut text, addresses, outcome, capture, place);
+    let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
+    if !reached {
+        return text;
+    }
+    losses(&mut text, outcome, recorder, capture);
+    ending(&mut text, outcome, recorder);
+    trouble(&mut text, recorder, capture);
+    let stats = recorder.stats();
+    let passes = u64::from(recorder.passes().complete);
+    let passes = if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") };
+    let connections = count(stats.connections.into(), "connection");
+    let _ = writeln!(text, "  took     {}: {passes}, {connections}", took(time));
+    text
+}
+
+fn headline(
+    text: &mut String,
+    addresses: &[String],
+    outcome: &Outcome,
+    capture: &Capture,
+    place: Option<&Path>,
+) {
+    let packets = count(capture.recording.len() as u64, "packet");
+    let to = match place {
+        Some(path) if path == Path::new("-") => String::new(),
+        Some(path) => format!(" in {}", path.display()),
+        None => String::new(),
+    };
+    if outcome.complete() {
+        let _ = writeln!(text, "complete: {packets}{to}");
+        return;
+    }
+    if capture.recording.is_empty() && outcome.why == Some(Why::Unreachable) {
+        let _ = writeln!(
+            text,
+            "unreachable: no exchange answers at {}. Start one with `betacrew serve`, or give its \
+             address: `betacrew fetch HOST:PORT`",
+            addresses.join(" or ")
+        );
+        return;
+    }
+    let why = outcome.why.map(|why| why.to_string()).unwrap_or_default();
+    let _ = writeln!(text, "incomplete: {why}");
+    if !outcome.missing.is_empty() {
+        let missing = count(outcome.missing.count(), "packet");
+        let _ = writeln!(text, "  missing  {missing}: {:.*}", LISTED, outcome.missing);
+    }
+    let rest = match place {
+        Some(_) => format!("the {packets} received are{to}"),
+        None if capture.recording.is_empty() => "no packet was received".to_owned(),
+        None => format!("{packets} received and not written; --allow-gaps writes them"),
+    };
+    let _ = writeln!(text, "  have     {rest}");
+}
+
+fn losses(text: &mut String, outcome: &Outcome, recorder: &Recorder, capture: &Capture) {
+    let stats = recorder.stats();
+    if capture.packets_missed == 0 {
+        let _ = writeln!(text, "  lost     nothing");
+        return;
+    }
+    let left = outcome.missing.count();
+    let recovered = capture.packets_missed.saturating_sub(left);
+    let all = if left == 0 {
+        "all recovered".to_owned()
+    } else {
+        format!("{} recovered", grouped(recovered))
+    };
+    let by_pass = recovered.saturating_sub(stats.resent);
+    let how = match (recovered, stats.resent, by_pass) {
+        (0, _, _) => String::new(),
+        (_, _, 0) => " by resend".to_owned(),
+        (_, 0, _) => " by further passes or lines".to_owned(),
+        (_, resent, passes) => {
+            format!(
+                " ({} by resend, {} by further passes or lines)",
+                grouped(resent),
+                grouped(passes)
+            )
+        }
+    };
+    let slowest = if recovered > 0 {
+        format!(", the slowest after {}", took(capture.longest))
+    } else {
+        String::new()
+    };
+    let _ = writeln!(
+        text,
+        "  lost     {} in {}: {all}{how}{slowest}",
+        count(capture.packets_missed, "packet"),
+        count(capture.gaps_found, "gap"),
+    );
+}
+
+fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
+    let last = match outcome.last {
+        0 => "no packet at all".to_owned(),
+        last => format!("packet {}", grouped(last.into())),
+    };
+    let end = match (outcome.tail, recorder.session()) {
+        (Tail::Confirmed, Some(id)) => {
+            format!("{last}, confirmed by the exchange (session {})", id.escape_ascii())
+        }
+        (Tail::Confirmed, None) => format!("{last}, as told with --last"),
+        (Tail::Inferred { doubt }, _) => {
+            format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
+        }
+        (Tail::Unknown, _) => {
+            "unknown: nothing came that would tell. If you know the last sequence, give it: --last N"
+                .to_owned()
+        }
+    };
+    let _ = writeln!(text, "  end      {end}");
+}
+
+fn chance(doubt: f64) -> String {
+    match doubt {
+        0.01.. => format!("{:.0} %", doubt * 100.0),
+        _ => format!("1 in {}", round((1.0 / doubt).min(1e18))),
+    }
+}
+
+/// A number to two digits, in words where it is large.
+fn round(number: f64) -> String {
+    match number {
+        ..1e6 => format!("{:.0} thousand", number / 1e3),
+        ..1e9 => format!("{:.1} million", number / 1e6),
+        _ => "more than a billion".to_owned(),
+    }
+}
+
+fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
+    let trouble = recorder.trouble();
+    if trouble.conflicts > 0 {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} came again with other content; the first was kept:",
+            count(trouble.conflicts, "packet")
+        );
+        for conflict in capture.conflict_texts() {
+            let _ = writeln!(text, "           {conflict}");
+        }
+    }
+    if let Some((offset, error)) = trouble.first_undecodable {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} could not be understood; the first, at byte {offset} of its \
+             connection: {error}",
+            count(trouble.undecodable, "frame")
+        );
+    }
+    if let Some(seq) = trouble.first_implausible {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} had a sequence too far ahead to be believed, the first {seq}",
+            count(trouble.implausible, "packet")
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! The tapes that `--tape` can name.
+
+use crate::failure::Failure;
+use crate::format::json;
+use feed::tape::Tape;
+use std::fs::File;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
+pub const MADE_MAX: u32 = 100_000_000;
+
+/// A tape as it was named.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TapeName {
+    /// The documents' packets.
+    Sample(u32),
+    /// The original exchange's packets.
+    Classic,
+    /// Seeded order flow.
+    Random {
+        /// How many packets.
+        count: u32,
+        /// Its own seed, if it has one.
+        seed: Option<u64>,
+    },
+    /// A recording.
+    File(PathBuf),
+}
+
+impl FromStr for TapeName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, rest) =
+            text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let count = |text: &str| match text.replace('_', "").parse() {
+            Ok(count) if count <= MADE_MAX => Ok(count),
+            _ => Err(format!("`{text}` is not a number of packets from 0 to {MADE_MAX}")),
+        };
+        match (name, rest) {
+            ("sample", None) => Ok(Self::Sample(5)),
+            ("sample", Some(rest)) => count(rest).map(Self::Sample),
+            ("classic", None) => Ok(Self::Classic),
+            ("random", None) => Err("random needs a number of packets: random:1000".to_owned()),
+            ("random", Some(rest)) => {
+                let (packets, seed) = rest
+                    .split_once(':')
+                    .map_or((rest, None), |(packets, seed)| (packets, Some(seed)));
+                let seed = seed.map(|seed| {
+                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
+                });
+                Ok(Self::Random { count: count(packets)?, seed: seed.transpose()? })
+            }
+            _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl TapeName {
+    /// Makes or reads the tape. `seed` is for random tapes without one of their own.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is no tape.
+    pub fn load(&self, seed: u64) -> Result<Tape, Failure> {
+        let path = match self {
+            Self::Sample(count) => return Ok(Tape::sample(*count)),
+            Self::Classic => return Ok(Tape::classic()),
+            Self::Random { count, seed: own } => {
+                return Ok(Tape::random(*count, own.unwrap_or(seed)));
+            }
+            Self::File(path) => path,
+        };
+        let file = File::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::Usage(format!(
+                "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
+                path.display()
+            )),
+            _ => Failure::Storage { action: "read", path: path.clone(), source: error },
+        })?;
+        let content = |reason: String| Failure::Content { path: path.clone(), reason };
+        let packets = json::read(file).map_err(|error| match error.io_error_kind() {
+            Some(kind) => {
+                Failure::Storage { action: "read", path: path.clone(), source: kind.into() }
+            }
+            None => content(error.to_string()),
+        })?;
+        Tape::new(packets).map_err(|error| content(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood() {
+        let name = |text: &str| text.parse::<TapeName>();
+        assert_eq!(name("sample"), Ok(TapeName::Sample(5)));
+        assert_eq!(name("sample:1_000"), Ok(TapeName::Sample(1000)));
+        assert_eq!(name("classic"), Ok(TapeName::Classic));
+        assert_eq!(name("random:10"), Ok(TapeName::Random { count: 10, seed: None }));
+        assert_eq!(name("random:10:7"), Ok(TapeName::Random { count: 10, seed: Some(7) }));
+        assert_eq!(name("out.json"), Ok(TapeName::File("out.json".into())));
+        for bad in ["random", "random:", "random:x", "sample:-1", "random:1:x", "sample:999999999"]
+        {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_or_refused_with_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |content: &str| {
+            let path = folder.path().join("tape.json");
+            std::fs::write(&path, content).unwrap();
+            TapeName::File(path).load(0)
+        };
+        let mut text = Vec::new();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
+        assert_eq!(load(std::str::from_utf8(&text).unwrap()).unwrap(), Tape::classic());
+        let second =
+            r#"[{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":2}]"#;
+        let message = load(second).unwrap_err().to_string();
+        assert!(message.contains("packet 1 of the tape has sequence 2"), "{message}");
+        assert!(load("[").unwrap_err().to_string().contains("line 1"));
+        let none = TapeName::File(folder.path().join("none")).load(0).unwrap_err();
+        assert!(matches!(none, Failure::Usage(_)) && none.to_string().contains("classic"));
+    }
+}
