@@ -180,7 +180,8 @@ impl<E: Exchange> World<E> {
                 Output::Note(_) => {}
             }
         }
-        for id in self.pipes.keys().copied().collect::<Vec<_>>() {
+        let open = |(&id, pipe): (&ConnId, &Pipe<E::Conn>)| pipe.client.then_some(id);
+        for id in self.pipes.iter().filter_map(open).collect::<Vec<_>>() {
             let mut calls = Vec::new();
             loop {
                 let before = calls.len();

@@ -13,7 +13,7 @@ pub(crate) fn network(seed: u64) -> Network {
     Network {
         latency: Duration::from_micros([20, 500, 10_000, 40_000][draw(0) as usize]),
         jitter: Duration::from_micros([0, 30, 400, 4_000][draw(8) as usize]),
-        segment: [0, 1, 16, 1400][draw(16) as usize],
+        segment: [0, 5, 16, 1400][draw(16) as usize],
         cut_calls: false,
     }
 }

@@ -1,0 +1,23 @@
+//! The demonstration.
+
+use crate::support::{betacrew, run};
+
+#[test]
+fn shows_loss_and_recovery_and_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = |args: &[&str]| run(betacrew(&["demo"]).args(args).current_dir(folder.path()));
+    let (code, first, stderr) = demo(&["--seed", "7"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{first}");
+    assert!(first.contains("all 480 packets are there, each once, in order, equal"), "{first}");
+    assert!(first.contains("(seed 7)") && first.contains('·') && first.contains('◆'), "{first}");
+    let written = std::fs::read(folder.path().join("output.json")).unwrap();
+    // All but the time it took.
+    let again = demo(&["--seed", "7"]).1;
+    let without_times = |text: &str| {
+        text.lines().filter(|line| !line.contains("took")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without_times(&first), without_times(&again));
+    assert_eq!(std::fs::read(folder.path().join("output.json")).unwrap(), written);
+    assert_eq!(demo(&["--packets", "1", "--drop", "1"]).0, 0);
+    assert_eq!(demo(&["-o", "none/x.json"]).0, 6);
+}

@@ -1,0 +1,361 @@
+//! The client against peers that do what no exchange should. None may make it hang, crash, lose,
+//! repeat or invent a packet.
+
+use crate::support::{next_call, peer};
+use betacrew::net::{Stop, fetch};
+use feed::drops::Drops;
+use feed::exchange::Exchange;
+use feed::player::Player;
+use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
+use feed::recording::Recording;
+use feed::seq::{MAX_SEQ, Seq};
+use feed::tape::Tape;
+use feed::wire::{Frame, RawFrame, decode, encode};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Options for peers that would otherwise be waited for.
+fn hasty() -> Options {
+    Options { timeout: Duration::from_millis(400), retries: 2, ..Options::default() }
+}
+
+fn record(address: SocketAddr, options: Options) -> (Recorder, Vec<RawFrame>) {
+    let mut recording = Recording::new();
+    let recorder = fetch(&[vec![address]], options, &mut recording, &Stop::new(), |_| {}).unwrap();
+    (recorder, recording.in_order().flatten().copied().collect())
+}
+
+fn outcome(recorder: &Recorder) -> &Outcome {
+    recorder.outcome().unwrap()
+}
+
+/// A well-behaved exchange of the original protocol but for what `stream` sends as the stream and
+/// `resend` as the answer to a resend call.
+fn classic(
+    stream: impl Fn(&mut TcpStream, &[RawFrame]) + Send + Sync + 'static,
+    resend: impl Fn(&mut TcpStream, &RawFrame, Seq) -> bool + Send + Sync + 'static,
+) -> SocketAddr {
+    let tape = Tape::classic();
+    peer(move |mut socket, _| {
+        while let Some([kind, seq]) = next_call(&mut socket) {
+            match kind {
+                1 => {
+                    stream(&mut socket, tape.frames());
+                    let _ = socket.shutdown(std::net::Shutdown::Write);
+                }
+                2 => {
+                    let seq = Seq::from(seq);
+                    if !resend(&mut socket, &tape.frames()[seq as usize - 1], seq) {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+fn answer(socket: &mut TcpStream, frame: &RawFrame, _: Seq) -> bool {
+    socket.write_all(frame).is_ok()
+}
+
+fn all_but(skip: &'static [usize]) -> impl Fn(&mut TcpStream, &[RawFrame]) {
+    move |socket, frames| {
+        for (_, frame) in frames.iter().enumerate().filter(|(i, _)| !skip.contains(&(i + 1))) {
+            let _ = socket.write_all(frame);
+        }
+    }
+}
+
+fn assert_all(recorder: &Recorder, frames: &[RawFrame]) {
+    assert!(outcome(recorder).complete(), "{:?}", outcome(recorder));
+    assert_eq!(frames, Tape::classic().frames());
+}
+
+#[test]
+fn silence_is_not_waited_for_without_end() {
+    let (recorder, frames) = record(peer(|socket, _| hold(socket)), hasty());
+    assert!(!outcome(&recorder).complete() && frames.is_empty());
+    assert_eq!(outcome(&recorder).tail, Tail::Unknown);
+}
+
+fn hold(mut socket: TcpStream) {
+    let _ = socket.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn a_stream_that_never_closes_ends_by_silence() {
+    let address = {
+        let tape = Tape::classic();
+        peer(move |mut socket, _| {
+            while let Some([kind, seq]) = next_call(&mut socket) {
+                match kind {
+                    1 => socket.write_all(tape.frames().as_flattened()).unwrap(),
+                    2 => socket.write_all(&tape.frames()[usize::from(seq) - 1]).unwrap(),
+                    _ => {}
+                }
+            }
+        })
+    };
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    let (recorder, frames) = record(address, hasty());
+    assert_all(&recorder, &frames);
+}
+
+#[test]
+fn garbage_for_ever_is_cut_off() {
+    let address = peer(|mut socket, _| {
+        let mut state = 1;
+        loop {
+            let noise: Vec<u8> = (0..4096)
+                .map(|i| {
+                    state = feed::rng::nth(state, i);
+                    state.to_be_bytes()[0]
+                })
+                .collect();
+            if socket.write_all(&noise).is_err() {
+                return;
+            }
+        }
+    });
+    let (recorder, _) = record(address, hasty());
+    assert!(!outcome(&recorder).complete());
+    assert!(recorder.trouble().undecodable > 0);
+}
+
+#[test]
+fn packets_that_repeat_for_ever_are_no_progress() {
+    let address = peer(|mut socket, _| {
+        let tape = Tape::classic();
+        while socket.write_all(tape.frames()[..3].as_flattened()).is_ok() {}
+    });
+    let (recorder, frames) = record(address, hasty());
+    assert_eq!(frames, &Tape::classic().frames()[..3]);
+    assert!(recorder.stats().repeated > 0);
+}
+
+#[test]
+fn the_same_sequence_with_other_content_keeps_the_first_and_is_reported() {
+    let other = |frames: &[RawFrame]| {
+        let mut frame = frames[2];
+        frame[12] ^= 1;
+        frame
+    };
+    let address = classic(
+        move |socket, frames| {
+            let doubled = [&frames[..3], &[other(frames)], &frames[3..]].concat();
+            let _ = socket.write_all(doubled.as_flattened());
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().conflicts, 1);
+}
+
+#[test]
+fn illegal_frames_lose_nothing_else() {
+    let address = classic(
+        |socket, frames| {
+            let (mut side, mut zero, mut negative) = (frames[2], frames[5], frames[6]);
+            side[4] = b'X';
+            zero[13..].fill(0);
+            negative[13..].fill(0xff);
+            let sent = [&frames[..2], &[side], &frames[3..5], &[zero, negative], &frames[7..]];
+            let _ = socket.write_all(sent.concat().as_flattened());
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().undecodable, 3);
+    let (offset, error) = recorder.trouble().first_undecodable.unwrap();
+    assert_eq!((offset, error), (34, feed::wire::DecodeError::Kind(b'X')));
+}
+
+#[test]
+fn a_sequence_beyond_belief_opens_no_gap() {
+    let address = classic(
+        |socket, frames| {
+            let mut far = frames[4];
+            far[13..].copy_from_slice(&MAX_SEQ.to_be_bytes());
+            let sent = [&frames[..4], &[far], &frames[4..]].concat();
+            let _ = socket.write_all(sent.as_flattened());
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().first_implausible, Some(MAX_SEQ));
+}
+
+#[test]
+fn duplicates_and_disorder_are_sorted_out() {
+    let address = classic(
+        |socket, frames| {
+            let order = [3, 3, 1, 0, 0, 2, 7, 6, 5, 4, 13, 12, 12, 8, 9, 13];
+            for i in order {
+                let _ = socket.write_all(&frames[i]);
+            }
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().conflicts, 0);
+}
+
+#[test]
+fn packets_arrive_whole_however_they_are_cut() {
+    let address = classic(
+        |socket, frames| {
+            let _ = socket.set_nodelay(true);
+            for byte in frames.as_flattened() {
+                let _ = socket.write_all(&[*byte]);
+            }
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+}
+
+#[test]
+fn half_a_packet_dies_with_its_connection() {
+    let address = classic(
+        |socket, frames| {
+            // Half of packet 5, then the end. The next stream must not begin with it.
+            let _ = socket.write_all(&frames.as_flattened()[..4 * 17 + 9]);
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().undecodable, 0);
+}
+
+#[test]
+fn peers_that_close_after_every_answer_get_one_request_at_a_time() {
+    let address = classic(all_but(&[1, 5, 6, 7, 13]), |socket, frame, _| {
+        let _ = socket.write_all(frame);
+        false
+    });
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+}
+
+#[test]
+fn peers_that_answer_something_else_are_asked_again() {
+    let address = classic(all_but(&[2, 9]), {
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        move |socket, frame, seq| {
+            let round = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let other = Tape::classic().frames()[(seq as usize + 3) % 14];
+            socket.write_all(if round < 4 { &other } else { frame }).is_ok()
+        }
+    });
+    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    assert_all(&recorder, &frames);
+}
+
+#[test]
+fn resends_that_are_never_answered_come_with_further_passes() {
+    let address = {
+        let pass = std::sync::atomic::AtomicUsize::new(0);
+        classic(
+            move |socket, frames| {
+                let skip = pass.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 5 + 2;
+                for (_, frame) in frames.iter().enumerate().filter(|(i, _)| *i != skip) {
+                    let _ = socket.write_all(frame);
+                }
+            },
+            |_, _, _| true,
+        )
+    };
+    let (recorder, frames) = record(address, hasty());
+    assert_all(&recorder, &frames);
+}
+
+#[test]
+fn what_is_served_in_no_way_is_named() {
+    let (recorder, frames) = record(classic(all_but(&[4, 5]), |_, _, _| true), hasty());
+    assert_eq!(outcome(&recorder).missing, "4-5".parse().unwrap());
+    assert_eq!(outcome(&recorder).why, Some(Why::NotServed));
+    assert_eq!(frames.len(), 12);
+}
+
+#[test]
+fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
+    let tape = Tape::classic();
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            drop(listener);
+            next_call(&mut socket);
+            socket.write_all(&tape.frames()[0]).unwrap();
+            socket.write_all(&tape.frames()[3]).unwrap();
+        });
+        address
+    };
+    let (recorder, frames) = record(address, hasty());
+    assert!(!outcome(&recorder).complete());
+    assert_eq!(outcome(&recorder).why, Some(Why::Unreachable));
+    assert_eq!(frames.len(), 2);
+}
+
+/// A peer that speaks the extension and lies with it, driven by our own player for the rest.
+fn lying(lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static) -> SocketAddr {
+    peer(move |mut socket, _| {
+        let now = Duration::ZERO;
+        let mut player = Player::new(Arc::new(Tape::classic()), Drops::none());
+        let mut seat = player.open(now);
+        let (mut input, mut output) = ([0; 4096], [0; 4096]);
+        while let Ok(count @ 1..) = socket.read(&mut input) {
+            player.receive(&mut seat, &input[..count], now);
+            loop {
+                let ready = player.peek(&seat, &mut output);
+                player.sent(&mut seat, ready, now);
+                let frames = output[..ready].as_chunks().0.iter().copied().map(&lie);
+                if ready == 0
+                    || socket.write_all(frames.collect::<Vec<_>>().as_flattened()).is_err()
+                {
+                    break;
+                }
+            }
+            if player.step(&mut seat, now) == feed::exchange::Step::Finish {
+                let _ = socket.shutdown(std::net::Shutdown::Write);
+            }
+        }
+    })
+}
+
+#[test]
+fn a_session_said_to_be_endless_costs_nothing() {
+    let address = lying(|frame| match decode(&frame) {
+        Ok(Frame::Info(info)) => encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info })),
+        _ => frame,
+    });
+    let (recorder, frames) = record(address, hasty());
+    assert_eq!(frames, Tape::classic().frames());
+    let outcome = outcome(&recorder);
+    assert_eq!(outcome.missing, "15-2147483647".parse().unwrap());
+    assert!(matches!(outcome.why, Some(Why::Refused(_))), "{outcome:?}");
+}
+
+#[test]
+fn a_description_that_makes_no_sense_is_ignored() {
+    let address = lying(|mut frame| {
+        if frame[4] == b'I' {
+            frame[9..13].fill(0xff);
+        }
+        frame
+    });
+    let (recorder, frames) = record(address, hasty());
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().undecodable, 1);
+}

@@ -1,0 +1,16 @@
+//! Tests of the program over real sockets and real processes.
+//!
+//! * `serve`: the exchange as a client sees it, byte by byte;
+//! * `fetch`: the client as a person sees it;
+//! * `original`: the client against a socket version of the original exchange;
+//! * `hostile`: the client against peers that do what no exchange should;
+//! * `demo`: the demonstration.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
+
+mod demo;
+mod fetch;
+mod hostile;
+mod original;
+mod serve;
+mod support;

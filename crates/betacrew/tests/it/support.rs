@@ -1,0 +1,182 @@
+//! What the tests share: exchanges in threads, processes, sockets, scripted peers.
+
+use betacrew::net::{self, Stop};
+use feed::drops::Drops;
+use feed::exchange::Exchange;
+use feed::player::Player;
+use feed::tape::Tape;
+use feed::wire::{Call, FRAME_LEN};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longer than anything here should take, shorter than anybody's patience.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An exchange in a thread of this process.
+pub(crate) struct Serving<E> {
+    pub(crate) address: SocketAddr,
+    stop: Stop,
+    thread: Option<JoinHandle<E>>,
+}
+
+impl<E: Exchange + Send + 'static> Serving<E> {
+    pub(crate) fn start(exchange: E) -> Self {
+        Self::on(net::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap(), exchange)
+    }
+
+    pub(crate) fn on(listener: TcpListener, mut exchange: E) -> Self {
+        let address = listener.local_addr().unwrap();
+        let stop = Stop::new();
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || {
+                net::serve(vec![listener], &mut exchange, &stop, |_, _| {}).unwrap();
+                exchange
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+
+    /// Ends it and returns what it has become.
+    pub(crate) fn end(mut self) -> E {
+        self.stop.stop();
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl<E> Drop for Serving<E> {
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
+}
+
+pub(crate) fn drops(seed: u64, chance: &str, skip: &str) -> Drops {
+    Drops { seed, chance: chance.parse().unwrap(), skip: skip.parse().unwrap(), keep: None }
+}
+
+/// Our exchange in a thread.
+pub(crate) fn playing(tape: Tape, drops: Drops) -> Serving<Player> {
+    Serving::start(Player::new(Arc::new(tape), drops))
+}
+
+/// A connection that fails rather than hangs.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+pub(crate) fn call(stream: &mut TcpStream, call: Call) {
+    let mut bytes = Vec::new();
+    call.encode(&mut bytes);
+    stream.write_all(&bytes).unwrap();
+}
+
+/// Everything until the peer ends the connection.
+pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+pub(crate) fn read_frame(stream: &mut TcpStream) -> [u8; FRAME_LEN] {
+    let mut frame = [0; FRAME_LEN];
+    stream.read_exact(&mut frame).unwrap();
+    frame
+}
+
+/// The sequences of whole frames.
+pub(crate) fn sequences(bytes: &[u8]) -> Vec<u32> {
+    let (frames, rest) = bytes.as_chunks::<FRAME_LEN>();
+    assert!(rest.is_empty(), "half a packet at the end");
+    frames.iter().map(feed::wire::sequence_of).collect()
+}
+
+/// A peer that does to each connection what `script` says (the number counts from 0).
+pub(crate) fn peer(script: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = Arc::new(script);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let script = Arc::clone(&script);
+            std::thread::spawn(move || script(stream, number));
+        }
+    });
+    address
+}
+
+/// Reads what a client calls for: the first call's type, or `None` where it ends instead.
+pub(crate) fn next_call(stream: &mut TcpStream) -> Option<[u8; 2]> {
+    let mut call = [0; 2];
+    stream.read_exact(&mut call).ok().map(|()| call)
+}
+
+pub(crate) fn betacrew(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_betacrew"));
+    command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program to its end: exit code, stdout, stderr.
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// `betacrew serve` as a process.
+pub(crate) struct ServeProcess {
+    pub(crate) child: Child,
+    pub(crate) addresses: Vec<String>,
+}
+
+impl ServeProcess {
+    /// Starts it on a free port; returns once it listens.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::listening(&["127.0.0.1:0"], args)
+    }
+
+    pub(crate) fn listening(on: &[&str], args: &[&str]) -> Self {
+        let mut command = betacrew(&["serve"]);
+        on.iter().for_each(|address| {
+            command.args(["--listen", address]);
+        });
+        let command = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let addresses = on
+            .iter()
+            .map(|_| {
+                let line = lines.next().unwrap().unwrap();
+                line.strip_prefix("listening on ").unwrap().to_owned()
+            })
+            .collect();
+        Self { child, addresses }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Its exit code and what it logged.
+    pub(crate) fn wait(mut self) -> (i32, String) {
+        let code = self.child.wait().unwrap().code().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (code, log)
+    }
+}
+
+impl Drop for ServeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
