@@ -1,1 +1,96 @@
-fn main() {}
+//! The project's tasks. `cargo xtask` lists them; `cargo xtask ci` is what CI runs.
+
+#[cfg(test)]
+mod tidy;
+
+use std::process::{Command, ExitCode};
+
+struct Task {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Result<(), String>,
+}
+
+/// In the order in which CI runs them.
+const TASKS: [Task; 6] = [
+    Task { name: "fmt", about: "formatting", run: fmt },
+    Task { name: "clippy", about: "lints, warnings are errors", run: clippy },
+    Task { name: "purity", about: "the core uses no standard library", run: purity },
+    Task { name: "test", about: "all tests", run: test },
+    Task { name: "doc", about: "documentation, warnings are errors", run: doc },
+    Task { name: "deny", about: "licences and sources of dependencies", run: deny },
+];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let chosen: Vec<&Task> =
+        TASKS.iter().filter(|task| name == "ci" || task.name == name).collect();
+    if chosen.is_empty() {
+        eprintln!("usage: cargo xtask TASK\n\n  ci       all of these, in this order:");
+        TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
+        return ExitCode::from(2);
+    }
+    for task in chosen {
+        eprintln!("\n== {}: {}", task.name, task.about);
+        if let Err(reason) = (task.run)() {
+            eprintln!("\n{} failed: {reason}", task.name);
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn fmt() -> Result<(), String> {
+    cargo("fmt --all --check", &[])
+}
+
+fn clippy() -> Result<(), String> {
+    cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])
+}
+
+fn test() -> Result<(), String> {
+    cargo("test --workspace --locked", &[])
+}
+
+fn doc() -> Result<(), String> {
+    cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// Builds the core where `std` cannot be, and makes sure that the proof can fail.
+fn purity() -> Result<(), String> {
+    const BUILD: &str = "build --quiet --manifest-path crates/feed/purity/Cargo.toml";
+    cargo(BUILD, &[])?;
+    let output = command(&format!("{BUILD} --features impure"), &[])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || !said.contains("panic_impl") {
+        return Err(format!("the proof does not notice the standard library:\n{said}"));
+    }
+    Ok(())
+}
+
+fn deny() -> Result<(), String> {
+    let installed = command("deny --version", &[]).output().is_ok_and(|done| done.status.success());
+    if !installed {
+        eprintln!("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    cargo("deny --locked check bans licenses sources", &[])
+}
+
+fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {
+    eprintln!("$ cargo {args}");
+    match command(args, env).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn command(args: &str, env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args.split(' ')).envs(env.iter().copied());
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command
+}

@@ -4,6 +4,7 @@ use crate::failure::{Exit, Failure};
 use crate::net::Stop;
 use crate::{demo, fetch, serve};
 use clap::{Parser, Subcommand};
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -107,6 +108,12 @@ pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     }
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
     std::time::Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// Whole numbers within bounds.
+pub(crate) fn number(bounds: RangeInclusive<u32>) -> clap::builder::RangedI64ValueParser<u32> {
+    let (low, high) = bounds.into_inner();
+    clap::value_parser!(u32).range(i64::from(low)..=i64::from(high))
 }
 
 /// A seed that is not twice the same.

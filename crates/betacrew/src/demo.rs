@@ -1,7 +1,7 @@
 //! `betacrew demo`: an exchange and a client in one process, over real TCP.
 
 use crate::capture::Capture;
-use crate::cli::{count, draw_seed, say, took};
+use crate::cli::{count, draw_seed, number, say, took};
 use crate::failure::{Exit, Failure};
 use crate::format::json;
 use crate::net::{self, Stop};
@@ -28,7 +28,7 @@ pub struct Args {
     seed: Option<u64>,
 
     /// How many packets the exchange plays
-    #[arg(long, value_name = "N", default_value_t = 480, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 480, value_parser = number(1..=100_000))]
     packets: u32,
 
     /// Lose each packet with this probability: 0.25 or 25%

@@ -2,7 +2,7 @@
 
 use crate::address;
 use crate::capture::Capture;
-use crate::cli::duration;
+use crate::cli::{duration, number};
 use crate::failure::{Exit, Failure};
 use crate::format::json;
 use crate::net::{self, Event, Stop};
@@ -12,8 +12,11 @@ use crate::report::Report;
 use crate::summary;
 use feed::recorder::{Note, Options, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
+use feed::wire::RESEND_MAX;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+const RECOVERY: &str = "Recovery";
 
 /// What `fetch` takes.
 #[derive(clap::Args, Debug)]
@@ -35,32 +38,36 @@ pub struct Args {
     report: Option<PathBuf>,
 
     /// The session's last sequence, if you know it: the end is then certain
-    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SEQ)), help_heading = "Recovery")]
+    #[arg(long, value_name = "SEQ", value_parser = number(0..=MAX_SEQ), help_heading = RECOVERY)]
     last: Option<Seq>,
 
     /// Stream the session at most so often [default: until its end is beyond doubt]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recovery")]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_SEQ), help_heading = RECOVERY)]
     passes: Option<u32>,
 
     /// Speak only the original protocol
-    #[arg(long, help_heading = "Recovery")]
+    #[arg(long, help_heading = RECOVERY)]
     classic: bool,
 
     /// The highest sequence to ask an exchange of the original protocol for; the original dies
     /// above 127
-    #[arg(long, value_name = "SEQ", default_value_t = 127, value_parser = clap::value_parser!(u32).range(0..=255), help_heading = "Recovery")]
+    #[arg(long, value_name = "SEQ", default_value_t = RESEND_MAX, value_parser = number(0..=255))]
+    #[arg(help_heading = RECOVERY)]
     resend_max: Seq,
 
     /// Have at most so many packets asked for and not yet answered
-    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recovery")]
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = number(1..=MAX_SEQ))]
+    #[arg(help_heading = RECOVERY)]
     window: u32,
 
     /// How long an exchange may be out of reach, or silent
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Recovery")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(help_heading = RECOVERY)]
     timeout: Duration,
 
     /// How often to try again what fails
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=1000), help_heading = "Recovery")]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = number(0..=1000))]
+    #[arg(help_heading = RECOVERY)]
     retries: u32,
 }
 

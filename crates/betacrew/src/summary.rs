@@ -129,7 +129,7 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
             format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
         }
         (Tail::Unknown, _) => {
-            "unknown: nothing came that would tell. If you know the last sequence, give it: --last N"
+            "unknown: nothing came that would tell. If you know the last sequence: --last N"
                 .to_owned()
         }
     };

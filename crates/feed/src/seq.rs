@@ -259,7 +259,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_holds_what_was_inserted(inserted in prop::collection::vec((1u32..60, 0u32..9), 0..30)) {
+        fn a_set_holds_what_was_inserted(
+            inserted in prop::collection::vec((1u32..60, 0u32..9), 0..30),
+        ) {
             let mut set = SeqSet::new();
             let mut model = BTreeSet::new();
             for (first, more) in inserted {

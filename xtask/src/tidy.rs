@@ -1,0 +1,78 @@
+//! House rules that a test can check: how long lines, functions and files may be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINE: usize = 100;
+const FUNCTION: usize = 70;
+const FILE: usize = 500;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The complaints about one source text.
+fn complaints(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    let in_tests =
+        lines.iter().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(lines.len());
+    if in_tests > FILE {
+        found.push(format!("{in_tests} lines before its tests, more than {FILE}"));
+    }
+    let mut open: Option<(usize, usize)> = None;
+    for (number, line) in (1..).zip(&lines) {
+        if line.chars().count() > LINE {
+            found.push(format!("line {number} has more than {LINE} columns"));
+        }
+        let indent = line.len() - line.trim_start().len();
+        let begins = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        let begins = begins.trim_start_matches("pub(super) ").trim_start_matches("const ");
+        if open.is_none() && begins.starts_with("fn ") && !line.ends_with([';', '}']) {
+            open = Some((number, indent));
+        }
+        if let Some((start, depth)) = open
+            && line.trim_end() == format!("{}}}", " ".repeat(depth))
+        {
+            if number - start + 1 > FUNCTION {
+                found.push(format!("the function at line {start} has more than {FUNCTION} lines"));
+            }
+            open = None;
+        }
+    }
+    found
+}
+
+#[test]
+fn sources_keep_the_house_rules() {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
+    assert!(found.len() > 30, "the sources are somewhere else");
+    let complaints: Vec<String> = found
+        .iter()
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            complaints(&text).into_iter().map(move |what| format!("{}: {what}", path.display()))
+        })
+        .collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_rules_can_be_broken() {
+    let long_line = "x".repeat(LINE + 1);
+    let long_function = format!("    pub(crate) fn f() {{\n{}    }}\n", "a;\n".repeat(FUNCTION));
+    let long_file = "\n".repeat(FILE + 1);
+    for text in [long_line, long_function, long_file] {
+        assert_eq!(complaints(&text).len(), 1);
+    }
+    assert!(complaints("fn f() {\n    g();\n}\n").is_empty());
+}
