@@ -1,5 +1,6 @@
 //! The project's tasks. `cargo xtask` lists them; `cargo xtask ci` is what CI runs.
 
+mod picture;
 #[cfg(test)]
 mod tidy;
 
@@ -23,11 +24,21 @@ const TASKS: [Task; 6] = [
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
+    if name == "picture" {
+        return picture().map_or_else(
+            |reason| {
+                eprintln!("{reason}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!("usage: cargo xtask TASK\n\n  ci       all of these, in this order:");
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
+        eprintln!("\n  picture  draws docs/demo.svg");
         return ExitCode::from(2);
     }
     for task in chosen {
@@ -77,6 +88,20 @@ fn deny() -> Result<(), String> {
         return Ok(());
     }
     cargo("deny --locked check bans licenses sources", &[])
+}
+
+/// Draws the README's picture.
+fn picture() -> Result<(), String> {
+    let shown = command("run --quiet --release -- demo --seed 7 --packets 300", &[])
+        .env("CLICOLOR_FORCE", "1")
+        .env_remove("NO_COLOR")
+        .output()
+        .map_err(|error| error.to_string())?;
+    let shown = String::from_utf8(shown.stdout).map_err(|error| error.to_string())?;
+    let story = shown.split("\nNext: ").next().unwrap_or_default();
+    let text = format!("$ cargo run --release -- demo\n\n{}", story.trim_end());
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo.svg");
+    std::fs::write(place, picture::svg(&text)).map_err(|error| format!("{place}: {error}"))
 }
 
 fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {

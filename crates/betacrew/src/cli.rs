@@ -4,6 +4,7 @@ use crate::failure::{Exit, Failure};
 use crate::net::Stop;
 use crate::{demo, fetch, serve};
 use clap::{Parser, Subcommand};
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
@@ -81,8 +82,18 @@ fn log_to_stderr(level: Level) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(filter)
+        .with_timer(Since(std::time::Instant::now()))
         .with_target(false)
         .init();
+}
+
+/// Stamps log lines with the seconds since the program began.
+struct Since(std::time::Instant);
+
+impl tracing_subscriber::fmt::time::FormatTime for Since {
+    fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
+        write!(line, "{:9.3}", self.0.elapsed().as_secs_f64())
+    }
 }
 
 /// Ctrl+C, SIGTERM and SIGHUP end the command in order; the second one at once.

@@ -53,7 +53,9 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let tape = Arc::new(Tape::random(args.packets, seed));
     let drops = Drops { seed, chance: args.drop, skip: SeqSet::new(), keep: None };
 
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let wanted = std::io::stdout().is_terminal() || set("CLICOLOR_FORCE");
+    let colour = wanted && !set("NO_COLOR");
     let (capture, recorder, time, lost) = play(&tape, drops, stop)?;
     let mut text = format!(
         "An exchange plays {} over TCP and loses each with {} (seed {seed}):\n\n",
@@ -66,7 +68,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let _ = writeln!(text, "\n         {}\n", picture::legend(colour));
     let _ = writeln!(
         text,
-        "{} lost in {}, asked for again with {}; everything took {}.",
+        "{} lost in {}, asked for again with {}. Everything took {}.",
         count(lost.count(), "packet"),
         count(lost.ranges().len() as u64, "gap"),
         count(recorder.stats().calls, "request"),
@@ -81,8 +83,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     output.put(|mut out| json::write(capture.recording.in_order(), &mut out))?;
     check(args, &tape)?;
     say(&format!(
-        "{} was read back and compared with what the exchange played: all {} are there, each \
-         once, in order, equal.\n\n\
+        "{} was read back and compared with the exchange's tape:\n\
+         all {} are there, each once, in order, equal.\n\n\
          Next: `betacrew serve` in one terminal, `betacrew fetch` in another.\n",
         args.output.display(),
         count(tape.last().into(), "packet"),

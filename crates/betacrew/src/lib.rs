@@ -4,7 +4,7 @@
 //! and how lost packets are recovered is decided there.
 //!
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
-//! * [`format`] reads and writes packets as files, [`output`] puts files in place;
+//! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
 //! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`demo`].
 //!
 //! # Recording a feed into your own program

@@ -73,7 +73,7 @@ fn string(bytes: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// Reads packets. They may have other white space than [`fn@write`] gives them, and other keys too.
+/// Reads packets. They may have other white space than [`write()`] gives them, and other keys too.
 ///
 /// # Errors
 /// Where the text is not such an array; the message has line and column.
