@@ -24,7 +24,7 @@ fn complaints(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     let in_tests =
-        lines.iter().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(lines.len());
+        lines.iter().position(|line| line.starts_with("mod tests {")).unwrap_or(lines.len());
     if in_tests > FILE {
         found.push(format!("{in_tests} lines before its tests, more than {FILE}"));
     }

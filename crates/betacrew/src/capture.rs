@@ -1,6 +1,6 @@
 //! What `fetch` keeps while it records: the packets and, where asked for, each gap's history.
 
-use feed::ledger::{Origin, Sink};
+use feed::ledger::{Origin, Sink, Source};
 use feed::recording::Recording;
 use feed::seq::SeqRange;
 use feed::wire::{Frame, RawFrame, decode, sequence_of};
@@ -28,6 +28,8 @@ pub struct Capture {
     pub gaps_found: u64,
     /// How many packets were missing at some time.
     pub packets_missed: u64,
+    /// How many of them came by resend, and how many by later passes or other lines.
+    pub recovered: (u64, u64),
     /// How each gap was filled; `None` if that is not wanted.
     pub filled: Option<Vec<Filled>>,
     /// The longest that anything was missing before it came.
@@ -47,6 +49,7 @@ impl Capture {
             recording: Recording::new(),
             gaps_found: 0,
             packets_missed: 0,
+            recovered: (0, 0),
             filled: history.then(Vec::new),
             longest: Duration::ZERO,
             conflicts: Vec::new(),
@@ -87,6 +90,10 @@ impl Sink for Capture {
 
     fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.longest = self.longest.max(after);
+        match by.source {
+            Source::Resend => self.recovered.0 += u64::from(range.len()),
+            Source::Stream { .. } => self.recovered.1 += u64::from(range.len()),
+        }
         if let Some(filled) = &mut self.filled {
             filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
         }

@@ -1,11 +1,10 @@
 //! The command line: what can be typed, and where it goes.
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::net::Stop;
 use crate::{demo, fetch, serve};
 use clap::{Parser, Subcommand};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -111,105 +110,13 @@ fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
     })
 }
 
-/// A duration such as `10s`, `1m 30s` or `250ms`; a bare number is seconds.
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let wrong = || format!("`{text}` is no duration; expected one such as 10s, 250ms or 1m30s");
-    if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Ok(std::time::Duration::from_secs(seconds.into()));
-    }
-    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
-    std::time::Duration::try_from(span).map_err(|_| wrong())
-}
-
-/// Whole numbers within bounds.
-pub(crate) fn number(bounds: RangeInclusive<u32>) -> clap::builder::RangedI64ValueParser<u32> {
-    let (low, high) = bounds.into_inner();
-    clap::value_parser!(u32).range(i64::from(low)..=i64::from(high))
-}
-
-/// A seed that is not twice the same.
-pub(crate) fn draw_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    // The standard library seeds its hash maps from the system; short enough to be typed again.
-    RandomState::new().build_hasher().finish() % 1_000_000_000
-}
-
-/// `14 packets`, `1 packet`.
-pub(crate) fn count(number: u64, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {what}{s}", grouped(number))
-}
-
-/// `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `2.3 ms`, `1.42 s`: three digits at most.
-pub(crate) fn took(time: std::time::Duration) -> String {
-    let micros = time.as_secs_f64() * 1e6;
-    let (value, unit) = match micros {
-        ..1e3 => (micros, "µs"),
-        ..1e6 => (micros / 1e3, "ms"),
-        ..60e6 => (micros / 1e6, "s"),
-        _ => return format!("{}m {:02}s", time.as_secs() / 60, time.as_secs() % 60),
-    };
-    match value {
-        ..10.0 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.0} {unit}"),
-    }
-}
-
-/// Prints to stdout; whoever closed it does not want more.
-pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::System { action: "cannot write to stdout", source: error })
-        }
-        _ => Ok(Exit::Complete),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn numbers_and_times_read_well() {
-        assert_eq!(
-            (grouped(0), grouped(999), grouped(1_234_567)),
-            ("0".into(), "999".into(), "1,234,567".into())
-        );
-        assert_eq!((count(1, "gap"), count(2, "gap")), ("1 gap".into(), "2 gaps".into()));
-        for (micros, text) in [
-            (12, "12 µs"),
-            (2_300, "2.3 ms"),
-            (45_000, "45 ms"),
-            (1_420_000, "1.4 s"),
-            (90_000_000, "1m 30s"),
-        ] {
-            assert_eq!(took(Duration::from_micros(micros)), text);
-        }
-        for (text, millis) in [("10", 10_000), ("250ms", 250), ("1m30s", 90_000), ("1.5s", 1_500)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        assert!(duration("soon").is_err() && duration("-3s").is_err());
     }
 }

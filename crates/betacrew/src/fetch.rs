@@ -2,15 +2,15 @@
 
 use crate::address;
 use crate::capture::Capture;
-use crate::cli::{duration, number};
 use crate::failure::{Exit, Failure};
+use crate::flags::{duration, number};
 use crate::format::json;
 use crate::net::{self, Event, Stop};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::summary;
-use feed::recorder::{Note, Options, Recorder, Tail, Why};
+use feed::recorder::{Note, Options, PassEnd, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
 use std::path::PathBuf;
@@ -93,6 +93,11 @@ impl Args {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let lines =
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
+    if args.report.as_ref() == Some(&args.output) {
+        return Err(Failure::Usage(
+            "the packets and the report need two different places".to_owned(),
+        ));
+    }
     let output = Output::begin(&args.output)?;
     let report = args.report.as_deref().map(Output::begin).transpose()?;
 
@@ -125,6 +130,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     let place = wanted.then_some(args.output.as_path());
     eprint!("{}", summary::text(&args.addresses, &recorder, &capture, took, place));
+    if let (Some(last), Some(outcome)) = (args.last, recorder.outcome())
+        && last < outcome.last
+    {
+        eprintln!("  WARNING  --last {last} is wrong: there is a packet {}", outcome.last);
+    }
     Ok(exit)
 }
 
@@ -142,15 +152,18 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
         Note::Described { line, info } => tracing::debug!(
             "{}: session {}, packets {} to {}",
             at(line),
-            info.session.escape_ascii(),
+            info.session,
             info.first,
             info.last
         ),
         Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
-        Note::PassEnded { line, pass, delivered, whole: true } => {
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
             tracing::debug!("{}: pass {pass} brought {delivered} packets", at(line));
         }
-        Note::PassEnded { line, pass, delivered, whole: false } => {
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
+            tracing::warn!("{}: pass {pass} fell silent after {delivered} packets", at(line));
+        }
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
             tracing::warn!("{}: pass {pass} was cut off after {delivered} packets", at(line));
         }
         Note::ResendFailed { line, tries } => {

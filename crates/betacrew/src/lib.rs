@@ -36,12 +36,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub mod address;
 pub mod capture;
 pub mod cli;
 pub mod demo;
 pub mod failure;
 pub mod fetch;
+mod flags;
 pub mod format;
 pub mod net;
 pub mod output;
@@ -51,3 +57,4 @@ pub mod report;
 pub mod serve;
 mod summary;
 pub mod tapes;
+mod words;

@@ -1,4 +1,4 @@
-//! Sockets: the loops that drive the core's state machines. One thread each, no locks.
+//! Sockets: the loops that drive the core's state machines. One thread each.
 
 mod fetch;
 mod serve;
@@ -8,7 +8,7 @@ pub use serve::serve;
 
 use mio::Waker;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Ends a loop from outside: a signal, another thread.
 #[derive(Clone, Default, Debug)]
@@ -19,7 +19,7 @@ pub struct Stop {
 #[derive(Default, Debug)]
 struct Shared {
     asked: AtomicU32,
-    wakers: Mutex<Vec<Arc<Waker>>>,
+    wakers: Mutex<Vec<Weak<Waker>>>,
 }
 
 impl Stop {
@@ -32,7 +32,7 @@ impl Stop {
     /// Asks the loops that know it to end. Returns how often that was asked before.
     pub fn stop(&self) -> u32 {
         let before = self.shared.asked.fetch_add(1, Ordering::SeqCst);
-        for waker in self.wakers().iter() {
+        for waker in self.wakers().iter().filter_map(Weak::upgrade) {
             // One that cannot be woken has ended.
             let _ = waker.wake();
         }
@@ -45,11 +45,16 @@ impl Stop {
         self.shared.asked.load(Ordering::SeqCst) > 0
     }
 
-    fn wake_by(&self, waker: Waker) {
-        self.wakers().push(Arc::new(waker));
+    /// Wakes a loop for as long as the loop keeps what this returns.
+    fn wake_by(&self, waker: Waker) -> Arc<Waker> {
+        let waker = Arc::new(waker);
+        let mut wakers = self.wakers();
+        wakers.retain(|old| old.strong_count() > 0);
+        wakers.push(Arc::downgrade(&waker));
+        waker
     }
 
-    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Waker>>> {
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Waker>>> {
         self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! Putting files in place: absent, old or whole at every instant.
+//! Putting files in place: absent, old or whole at every instant of a running system. (A loss of
+//! power may undo what was put in place within the last seconds.)
 
 use crate::failure::Failure;
 use std::fs::{self, File};

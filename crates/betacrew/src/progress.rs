@@ -1,6 +1,6 @@
-//! What is shown on a terminal while `fetch` works; nothing elsewhere.
+//! What is shown while `fetch` works: a bar on a terminal, and anywhere that it waits.
 
-use crate::cli::{grouped, took};
+use crate::words::{grouped, took};
 use feed::recorder::Recorder;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;

@@ -1,13 +1,15 @@
 //! `betacrew serve`: a mock exchange.
 
 use crate::address;
-use crate::cli::{count, draw_seed, grouped, say};
 use crate::failure::{Exit, Failure};
+use crate::flags::draw_seed;
 use crate::net::{self, Stop};
 use crate::tapes::TapeName;
+use crate::words::{count, grouped, say};
 use feed::drops::{Chance, Drops};
 use feed::player::{Note, Player, Served};
-use feed::seq::{SeqRange, SeqSet};
+use feed::seq::SeqSet;
+use feed::wire::Reason;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -119,11 +121,8 @@ fn no_such_family(error: &std::io::Error) -> bool {
 }
 
 fn introduction(tape: &feed::tape::Tape, drops: &Drops) -> String {
-    let mut text = format!(
-        "playing {}, session {}",
-        count(tape.last().into(), "packet"),
-        tape.session().escape_ascii()
-    );
+    let mut text =
+        format!("playing {}, session {}", count(tape.last().into(), "packet"), tape.session());
     if drops.chance != Chance::NEVER {
         let last = if drops.keep.is_some() { " but the last" } else { "" };
         let _ = write!(text, "; each one{last} is lost with {}", drops.chance);
@@ -149,7 +148,7 @@ fn log(player: &Player, note: Note) {
                 );
                 return;
             }
-            let lost: SeqSet = player.lost(connection, pass).map(SeqRange::one).collect();
+            let lost = player.lost(connection, pass);
             let kept = u64::from(all) - lost.count();
             match lost.is_empty() {
                 true => tracing::info!("connection {connection}: streaming all {all}"),
@@ -158,10 +157,13 @@ fn log(player: &Player, note: Note) {
                 ),
             }
         }
-        Note::Refused { connection, seq } => {
+        Note::Refused { connection, seq, reason: Reason::OutOfRange } => {
             tracing::info!(
                 "connection {connection}: asked for {seq}, which the tape does not have"
             );
+        }
+        Note::Refused { connection, seq, reason } => {
+            tracing::info!("connection {connection}: refused from {seq} on: {reason}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What `fetch` says at its end: to be read in three seconds.
 
 use crate::capture::Capture;
-use crate::cli::{count, grouped, took};
+use crate::words::{count, grouped, took};
 use feed::recorder::{Outcome, Recorder, Tail, Why};
 use std::fmt::Write;
 use std::path::Path;
@@ -25,10 +25,14 @@ pub(crate) fn text(
     if !reached {
         return text;
     }
-    losses(&mut text, outcome, recorder, capture);
+    losses(&mut text, capture);
     ending(&mut text, outcome, recorder);
     trouble(&mut text, recorder, capture);
     let stats = recorder.stats();
+    if stats.silent > 0 {
+        let passes = count(stats.silent.into(), "stream");
+        let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
+    }
     let passes = u64::from(recorder.passes().complete);
     let passes = if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") };
     let connections = count(stats.connections.into(), "connection");
@@ -76,40 +80,34 @@ fn headline(
     let _ = writeln!(text, "  have     {rest}");
 }
 
-fn losses(text: &mut String, outcome: &Outcome, recorder: &Recorder, capture: &Capture) {
-    let stats = recorder.stats();
+fn losses(text: &mut String, capture: &Capture) {
     if capture.packets_missed == 0 {
         let _ = writeln!(text, "  lost     nothing");
         return;
     }
-    let left = outcome.missing.count();
-    let recovered = capture.packets_missed.saturating_sub(left);
-    let all = if left == 0 {
-        "all recovered".to_owned()
-    } else {
-        format!("{} recovered", grouped(recovered))
+    let (resent, streamed) = capture.recovered;
+    let recovered = match resent + streamed {
+        0 => "none recovered".to_owned(),
+        all if all == capture.packets_missed => "all recovered".to_owned(),
+        some => format!("{} recovered", grouped(some)),
     };
-    let by_pass = recovered.saturating_sub(stats.resent);
-    let how = match (recovered, stats.resent, by_pass) {
-        (0, _, _) => String::new(),
-        (_, _, 0) => " by resend".to_owned(),
-        (_, 0, _) => " by further passes or lines".to_owned(),
-        (_, resent, passes) => {
-            format!(
-                " ({} by resend, {} by further passes or lines)",
-                grouped(resent),
-                grouped(passes)
-            )
-        }
+    let how = match capture.recovered {
+        (0, 0) => String::new(),
+        (_, 0) => " by resend".to_owned(),
+        (0, _) => " by further passes or lines".to_owned(),
+        (resent, streamed) => format!(
+            " ({} by resend, {} by further passes or lines)",
+            grouped(resent),
+            grouped(streamed)
+        ),
     };
-    let slowest = if recovered > 0 {
-        format!(", the slowest after {}", took(capture.longest))
-    } else {
-        String::new()
+    let slowest = match resent + streamed {
+        0 => String::new(),
+        _ => format!(", the slowest after {}", took(capture.longest)),
     };
     let _ = writeln!(
         text,
-        "  lost     {} in {}: {all}{how}{slowest}",
+        "  lost     {} in {}: {recovered}{how}{slowest}",
         count(capture.packets_missed, "packet"),
         count(capture.gaps_found, "gap"),
     );
@@ -122,7 +120,7 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
     };
     let end = match (outcome.tail, recorder.session()) {
         (Tail::Confirmed, Some(id)) => {
-            format!("{last}, confirmed by the exchange (session {})", id.escape_ascii())
+            format!("{last}, confirmed by the exchange (session {id})")
         }
         (Tail::Confirmed, None) => format!("{last}, as told with --last"),
         (Tail::Inferred { doubt }, _) => {
@@ -146,6 +144,7 @@ fn chance(doubt: f64) -> String {
 /// A number to two digits, in words where it is large.
 fn round(number: f64) -> String {
     match number {
+        ..1e3 => format!("{number:.0}"),
         ..1e6 => format!("{:.0} thousand", number / 1e3),
         ..1e9 => format!("{:.1} million", number / 1e6),
         _ => "more than a billion".to_owned(),

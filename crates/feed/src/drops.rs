@@ -153,6 +153,37 @@ impl Drops {
         })
     }
 
+    /// The contiguous ranges from `from` to `to` that a pass keeps.
+    pub fn kept(
+        &self,
+        connection: u64,
+        pass: u32,
+        from: Seq,
+        to: Seq,
+    ) -> impl Iterator<Item = SeqRange> {
+        let mut from = from;
+        let mut mask = (u32::MAX, 0);
+        core::iter::from_fn(move || {
+            while from <= to {
+                let (block, bit) = (from / BLOCK, from % BLOCK);
+                if mask.0 != block {
+                    mask = (block, self.mask(connection, pass, block));
+                }
+                let ahead: u64 = mask.1 >> bit;
+                let left = BLOCK - bit;
+                let lost = ahead.trailing_ones().min(left);
+                if lost == 0 {
+                    let run = ahead.trailing_zeros().min(left);
+                    let part = SeqRange::new(from, (from + run - 1).min(to));
+                    from += run;
+                    return part;
+                }
+                from += lost;
+            }
+            None
+        })
+    }
+
     /// Whether that pass loses that sequence.
     #[must_use]
     pub fn drops(&self, connection: u64, pass: u32, seq: Seq) -> bool {

@@ -40,7 +40,8 @@ pub trait Exchange {
     /// The connection is gone: closed by both sides, or reset by the client.
     fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration);
 
-    /// Puts the next bytes to be sent into `out`, as one write, and returns how many.
+    /// Puts the next bytes to be sent into `out`, as one write, and returns how many. `out` must
+    /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
     fn peek(&self, conn: &Self::Conn, out: &mut [u8]) -> usize;
 
     /// The connection took `count` of the bytes that `peek` gave last.

@@ -4,9 +4,6 @@ use crate::seq::{Seq, SeqRange};
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
-/// The unit in which a gap's age is kept: coarse enough for 32 bits to span eleven hours.
-const TICK: Duration = Duration::from_micros(10);
-
 /// The open gaps of a recording: disjoint ranges, each with the time when it opened.
 ///
 /// Cost is per range, never per sequence: a gap of two billion sequences takes the room of one.
@@ -19,13 +16,7 @@ pub struct GapSet {
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     last: Seq,
-    /// In [`TICK`]s, wrapping.
-    opened: u32,
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "wraps on purpose; ages are differences")]
-fn ticks(now: Duration) -> u32 {
-    (now.as_micros() / TICK.as_micros()) as u32
+    opened: Duration,
 }
 
 impl GapSet {
@@ -69,7 +60,7 @@ impl GapSet {
     /// Opens a gap at time `now`. It must lie above all others.
     pub fn open(&mut self, range: SeqRange, now: Duration) {
         debug_assert!(self.gaps.last_key_value().is_none_or(|(_, top)| top.last < range.first()));
-        self.gaps.insert(range.first(), Gap { last: range.last(), opened: ticks(now) });
+        self.gaps.insert(range.first(), Gap { last: range.last(), opened: now });
         self.missing += u64::from(range.len());
     }
 
@@ -85,15 +76,15 @@ impl GapSet {
         while let Some(piece) = self.at_or_after(from).and_then(|found| found.intersect(run)) {
             let opened = self.cut(piece);
             self.missing -= u64::from(piece.len());
-            filled(piece, TICK * ticks(now).wrapping_sub(opened));
+            filled(piece, now.saturating_sub(opened));
             from = piece.last() + 1;
         }
     }
 
     /// Takes `piece` out of the one gap that holds it; returns when that gap opened.
-    fn cut(&mut self, piece: SeqRange) -> u32 {
+    fn cut(&mut self, piece: SeqRange) -> Duration {
         let holder = self.gaps.range_mut(..=piece.first()).next_back();
-        let Some((&first, gap)) = holder else { return 0 };
+        let Some((&first, gap)) = holder else { return Duration::ZERO };
         let Gap { last, opened } = *gap;
         debug_assert!(first <= piece.first() && piece.last() <= last);
         if first < piece.first() {

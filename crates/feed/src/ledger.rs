@@ -3,7 +3,7 @@
 
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
-use crate::wire::{RawFrame, sequence_of};
+use crate::wire::{RawFrame, packet_seq};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -42,7 +42,8 @@ pub trait Sink {
         let _ = (gap, now);
     }
 
-    /// A gap, or a piece of one, was filled after having been open for `age`.
+    /// A gap, or a piece of one, was filled after having been open for `age`. This may be told
+    /// before the packets that fill it are handed on.
     fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         let _ = (piece, age, origin, now);
     }
@@ -140,10 +141,11 @@ impl Ledger {
         u64::from(self.highest()) - self.gaps.missing()
     }
 
-    /// The session's last sequence, as far as it has been told.
+    /// The session's last sequence as it was told; `None` where it was not, or where packets
+    /// beyond have been seen since.
     #[must_use]
     pub fn end(&self) -> Option<Seq> {
-        self.end
+        self.end.filter(|&end| self.highest() <= end)
     }
 
     /// Notes that the session reaches at least to `last` (0: is possibly empty).
@@ -228,24 +230,11 @@ impl Ledger {
 
 /// The contiguous sequences that `frames` begins with, and how many frames that is.
 fn leading_run(frames: &[RawFrame]) -> Option<(SeqRange, usize)> {
-    let valid = |frame: &RawFrame| {
-        matches!(frame[4], b'B' | b'S') && (FIRST_SEQ..=MAX_SEQ).contains(&sequence_of(frame))
-    };
     let (head, rest) = frames.split_first()?;
-    if !valid(head) {
-        return None;
-    }
-    let first = sequence_of(head);
-    let mut last = first;
-    let mut len = 1;
-    for frame in rest {
-        if !valid(frame) || sequence_of(frame) != last + 1 {
-            break;
-        }
-        last += 1;
-        len += 1;
-    }
-    SeqRange::new(first, last).map(|run| (run, len))
+    let first = packet_seq(head)?;
+    let more = (first + 1..).zip(rest).take_while(|(seq, frame)| packet_seq(frame) == Some(*seq));
+    let last = more.last().map_or(first, |(seq, _)| seq);
+    SeqRange::new(first, last).map(|run| (run, (last - first) as usize + 1))
 }
 
 /// Gathers neighbouring fresh frames into the longest ascending slices.

@@ -30,5 +30,7 @@ pub mod recovery;
 pub mod rng;
 pub mod seq;
 pub mod sim;
+pub mod storage;
 pub mod tape;
+pub mod tape_file;
 pub mod wire;

@@ -10,9 +10,9 @@ mod seat;
 
 pub use seat::Seat;
 
-use crate::drops::{BLOCK, Drops};
+use crate::drops::Drops;
 use crate::exchange::{Exchange, Step};
-use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::tape::Tape;
 use crate::wire::{Call, FRAME_LEN, Frame, Info, NotAvailable, Reason, VERSION, encode};
 use alloc::collections::VecDeque;
@@ -63,12 +63,14 @@ pub enum Note {
         /// Its passes before this one.
         pass: u32,
     },
-    /// A connection has asked for what the tape does not have.
+    /// A connection has asked for what it cannot have.
     Refused {
         /// The connection, from 0.
         connection: u64,
-        /// The sequence, as asked for.
+        /// The first sequence refused, as asked for.
         seq: u32,
+        /// Why. A call of the original protocol can only be out of range; it ends its connection.
+        reason: Reason,
     },
 }
 
@@ -97,12 +99,6 @@ impl Player {
         &self.tape
     }
 
-    /// What streams lose.
-    #[must_use]
-    pub fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
     /// What was counted.
     #[must_use]
     pub fn served(&self) -> Served {
@@ -110,14 +106,16 @@ impl Player {
     }
 
     /// Which sequences a pass on a connection loses.
-    pub fn lost(&self, connection: u64, pass: u32) -> impl Iterator<Item = Seq> + '_ {
-        (0..=self.tape.last() / BLOCK).flat_map(move |block| {
-            let mask = self.drops.mask(connection, pass, block);
-            (block * BLOCK..)
-                .take(BLOCK as usize)
-                .filter(move |seq| mask >> (seq % BLOCK) & 1 == 1)
-                .filter(|seq| (FIRST_SEQ..=self.tape.last()).contains(seq))
-        })
+    #[must_use]
+    pub fn lost(&self, connection: u64, pass: u32) -> SeqSet {
+        let mut lost = SeqSet::new();
+        let mut next = FIRST_SEQ;
+        for kept in self.drops.kept(connection, pass, FIRST_SEQ, self.tape.last()) {
+            SeqRange::new(next, kept.first() - 1).into_iter().for_each(|gap| lost.insert(gap));
+            next = kept.last() + 1;
+        }
+        SeqRange::new(next, self.tape.last()).into_iter().for_each(|gap| lost.insert(gap));
+        lost
     }
 
     fn info(&self, version: u8) -> Frame {
@@ -143,7 +141,7 @@ impl Player {
                     seat.owe_range(range);
                 }
                 None => {
-                    self.refused(seat, seq);
+                    self.refused(seat, seq, Reason::OutOfRange);
                     seat.refused = true;
                 }
             },
@@ -180,14 +178,14 @@ impl Player {
     }
 
     fn refuse(&mut self, seat: &mut Seat, first: u32, count: u32, reason: Reason) {
-        self.refused(seat, first);
+        self.refused(seat, first, reason);
         let refusal = NotAvailable { first, count, reason };
         seat.owe(Reply::Message(encode(&Frame::NotAvailable(refusal))));
     }
 
-    fn refused(&mut self, seat: &Seat, seq: u32) {
+    fn refused(&mut self, seat: &Seat, seq: u32, reason: Reason) {
         self.served.refused += 1;
-        self.tell(Note::Refused { connection: seat.index, seq });
+        self.tell(Note::Refused { connection: seat.index, seq, reason });
     }
 
     fn tell(&mut self, note: Note) {

@@ -23,7 +23,7 @@ pub use outcome::{Outcome, Tail, Trouble, Why};
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::recovery::Passes;
 use crate::seq::Seq;
-use crate::wire::{Info, RESEND_MAX};
+use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{Connection, Role, State};
@@ -41,7 +41,8 @@ pub struct Options {
     pub classic: bool,
     /// The session's last sequence, where it is known; 0 for an empty session.
     pub last: Option<Seq>,
-    /// At most so many passes. `None` leaves it to the policy (and [`PASSES_MAX`]). A recording
+    /// At most so many passes; `None` leaves it to the policy (and to
+    /// [`PASSES_MAX`](crate::recovery::PASSES_MAX)). A recording
     /// whose passes are used up counts as complete however doubtful its end is.
     pub passes: Option<u32>,
     /// At most so many packets asked for and not yet answered, a line.
@@ -75,11 +76,17 @@ impl Default for Options {
     }
 }
 
-/// The most passes that the policy runs by itself.
-pub const PASSES_MAX: u32 = 200;
-
-/// So many frames in a row that make no sense end a connection.
-pub const GARBAGE_MAX: u32 = 64;
+/// How a pass ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PassEnd {
+    /// The exchange ended it after a whole packet.
+    Whole,
+    /// It brought packets and then nothing for [`Options::timeout`]. That counts as an end, for
+    /// there are exchanges that never end a stream.
+    Silent,
+    /// It broke, ended in the middle of a packet, or made no sense.
+    Cut,
+}
 
 /// Something that happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,8 +162,8 @@ pub enum Note {
         pass: u32,
         /// How many packets it brought.
         delivered: u64,
-        /// Whether it ran to its end (and was not cut off).
-        whole: bool,
+        /// How it ended.
+        end: PassEnd,
     },
     /// A resend connection brought no answer; this is the number of failures in a row.
     ResendFailed {
@@ -178,6 +185,8 @@ pub struct Stats {
     pub resent: u64,
     /// Packets that had been recorded before.
     pub repeated: u64,
+    /// Passes that ended by silence.
+    pub silent: u32,
     /// Resend calls sent.
     pub calls: u64,
     /// Connections opened.
@@ -198,7 +207,7 @@ pub struct Recorder {
     passes: Passes,
     /// Complete passes in a row that brought nothing new.
     dry: u32,
-    session: Option<[u8; 4]>,
+    session: Option<SessionId>,
     stats: Stats,
     trouble: Trouble,
     outputs: VecDeque<Output>,
@@ -304,7 +313,7 @@ impl Recorder {
 
     /// The session's id, if an exchange has told it.
     #[must_use]
-    pub fn session(&self) -> Option<[u8; 4]> {
+    pub fn session(&self) -> Option<SessionId> {
         self.session
     }
 

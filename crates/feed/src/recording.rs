@@ -2,7 +2,7 @@
 //! sequence.
 
 use crate::ledger::{Origin, Sink};
-use crate::seq::{Seq, SeqRange};
+use crate::seq::Seq;
 use crate::wire::{RawFrame, sequence_of};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -47,13 +47,6 @@ impl Recording {
         let (&first, run) = self.runs.range(..=seq).next_back()?;
         let offset = (seq - first) as usize;
         (offset < run.len).then(|| &self.log[run.at + offset])
-    }
-
-    /// The recorded ranges, ascending; ranges may touch.
-    pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        self.runs
-            .iter()
-            .filter_map(|(&first, run)| SeqRange::counted(first, u32::try_from(run.len).ok()?))
     }
 
     /// All packets in the order of their sequences, in slices.

@@ -2,6 +2,43 @@
 
 use core::time::Duration;
 
+/// The least time that a describe call gets for its answer before passes begin without it.
+pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
+
+/// The least time that resend calls get for their answers; doubled with each failure.
+pub const ANSWER_WAIT: Duration = Duration::from_millis(250);
+
+/// The first pause between two tries, doubled each time, and the longest.
+pub const PAUSE: Duration = Duration::from_millis(50);
+/// See [`PAUSE`].
+pub const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A stream that brings nothing for so long does not keep the others waiting.
+pub const LAG: Duration = Duration::from_millis(250);
+
+/// How long a connection that we have finished may stay silent before it is closed. An exchange
+/// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
+/// could reset a connection that bytes are still on their way on, which an original dies of.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// So many passes run side by side while a pass is no larger than [`SMALL_PASS`].
+pub const PARALLEL: u32 = 12;
+/// In bytes.
+pub const SMALL_PASS: usize = 256 * 1024;
+
+/// So many passes that show nothing at all are enough.
+pub const EMPTY_PASSES: u32 = 20;
+
+/// The most passes that the policy runs by itself.
+pub const PASSES_MAX: u32 = 200;
+
+/// So many frames in a row that make no sense end a connection.
+pub const GARBAGE_MAX: u32 = 64;
+
+/// So many sequences in a row answered by a closed connection, each tried often enough, mean that
+/// the peer answers none.
+pub const STRIKES_MAX: u32 = 3;
+
 /// What complete passes have shown about loss.
 ///
 /// A pass loses each packet with the same unknown probability, independently of the others: so
@@ -60,11 +97,10 @@ fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
     product
 }
 
-/// The pause before try number `tries` (from 1): `first`, then twice as long each time, at most
-/// `most`.
+/// The pause before try number `tries` (from 1).
 #[must_use]
-pub fn backoff(first: Duration, tries: u32, most: Duration) -> Duration {
-    first.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(most)
+pub fn backoff(tries: u32) -> Duration {
+    PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(PAUSE_MAX)
 }
 
 #[cfg(test)]
@@ -97,7 +133,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_bound() {
         let ms = Duration::from_millis;
-        let pauses = [1, 2, 3, 4, 5, 60].map(|tries| backoff(ms(50), tries, ms(500)));
-        assert_eq!(pauses, [50, 100, 200, 400, 500, 500].map(ms));
+        let pauses = [1, 2, 3, 4, 5, 6, 60].map(backoff);
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000].map(ms));
     }
 }

@@ -4,6 +4,8 @@
 //! latency and some more, cut into segments at any byte. Time jumps from event to event, so a
 //! recording that takes seconds takes microseconds here.
 
+pub mod disk;
+
 use crate::exchange::{Exchange, Step};
 use crate::recorder::{ConnId, Input, Output, Recorder};
 use crate::recording::Recording;
@@ -65,6 +67,8 @@ struct Pipe<C> {
     server: Option<C>,
     /// The client has not dropped it.
     client: bool,
+    /// The exchange sends no more.
+    finished: bool,
     /// Times before which nothing sent later may arrive, to the client and to the server.
     busy: [Duration; 2],
     /// Segments on their way to the client.
@@ -201,6 +205,7 @@ impl<E: Exchange> World<E> {
             line,
             server: None,
             client: true,
+            finished: false,
             busy: [Duration::ZERO; 2],
             inbound: 0,
             wake: None,
@@ -270,8 +275,11 @@ impl<E: Exchange> World<E> {
             }
         }
         match self.exchanges[line].step(&mut conn, self.now) {
-            Step::Close => return self.exchanges[line].gone(conn, false, self.now),
-            Step::Finish => self.send(id, 0, Event::ToClientEnd),
+            Step::Close => {
+                self.exchanges[line].gone(conn, false, self.now);
+                return self.end_once(id);
+            }
+            Step::Finish => self.end_once(id),
             Step::Wait => {}
         }
         let deadline = self.exchanges[line].deadline(&conn).map(|time| time.max(self.now));
@@ -285,6 +293,14 @@ impl<E: Exchange> World<E> {
             }
         }
         self.bury(line);
+    }
+
+    /// Tells the client, once, that the exchange sends no more.
+    fn end_once(&mut self, id: ConnId) {
+        let pipe = self.pipes.get_mut(&id);
+        if pipe.is_some_and(|pipe| !core::mem::replace(&mut pipe.finished, true)) {
+            self.send(id, 0, Event::ToClientEnd);
+        }
     }
 
     /// The connections of an exchange that has died are reset.

@@ -5,7 +5,7 @@ mod flow;
 use crate::packet::{Packet, Side, Symbol};
 use crate::rng;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
-use crate::wire::{Frame, RawFrame, encode};
+use crate::wire::{Frame, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -13,7 +13,7 @@ use core::fmt;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tape {
     frames: Vec<RawFrame>,
-    session: [u8; 4],
+    session: SessionId,
 }
 
 /// Why packets are no tape.
@@ -153,13 +153,13 @@ impl Tape {
     /// Identifies the session: four letters or digits that follow from the packets alone, so that
     /// every exchange that plays the same tape plays the same session.
     #[must_use]
-    pub fn session(&self) -> [u8; 4] {
+    pub fn session(&self) -> SessionId {
         self.session
     }
 }
 
 /// Four characters of base 32 from a hash of the packets.
-fn session_of(frames: &[RawFrame]) -> [u8; 4] {
+fn session_of(frames: &[RawFrame]) -> SessionId {
     const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let word = |bytes: &[u8]| bytes.iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
     let start = frames.len() as u64;
@@ -172,7 +172,9 @@ fn session_of(frames: &[RawFrame]) -> [u8; 4] {
             })
     });
     let bits = rng::mix(hash);
-    [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)])
+    SessionId(
+        [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)]),
+    )
 }
 
 #[cfg(test)]
@@ -246,7 +248,7 @@ mod tests {
         for (i, id) in ids.iter().enumerate() {
             assert!(!ids[..i].contains(id), "{ids:?}");
         }
-        assert_eq!(Tape::classic().session(), *GOLDEN_SESSION, "ids never change");
+        assert_eq!(Tape::classic().session().0, *GOLDEN_SESSION, "ids never change");
     }
 
     const GOLDEN_SESSION: &[u8; 4] = b"4NAL";

@@ -8,7 +8,12 @@ mod call;
 mod frame;
 
 pub use call::{Call, CallDecoder};
-pub use frame::{DecodeError, Frame, Info, NotAvailable, Reason, decode, encode, sequence_of};
+pub use frame::{
+    DecodeError, Frame, Info, NotAvailable, Reason, SessionId, decode, encode, packet_seq,
+    sequence_of,
+};
+
+use crate::seq::Seq;
 
 /// The length of every message of the exchange, in bytes.
 pub const FRAME_LEN: usize = 17;
@@ -22,5 +27,3 @@ pub const VERSION: u8 = 1;
 /// The highest sequence that a call of type 2 can ask for from a server of the original protocol,
 /// which reads its one byte signed.
 pub const RESEND_MAX: Seq = 127;
-
-use crate::seq::Seq;

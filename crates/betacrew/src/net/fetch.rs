@@ -33,7 +33,8 @@ pub enum Event<'a> {
 /// the returned recorder's outcome.
 ///
 /// # Errors
-/// What the system reports about polling; never about a connection.
+/// What the system reports about polling, and [`ErrorKind::InvalidInput`] for a line without an
+/// address or more than 65,535 lines; never about a connection.
 pub fn fetch<S: Sink>(
     lines: &[Vec<SocketAddr>],
     options: Options,
@@ -41,11 +42,15 @@ pub fn fetch<S: Sink>(
     stop: &Stop,
     watch: impl FnMut(Event<'_>),
 ) -> io::Result<Recorder> {
+    let count = u16::try_from(lines.len()).map_err(|_| ErrorKind::InvalidInput)?;
+    if lines.iter().any(Vec::is_empty) {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     let poll = Poll::new()?;
-    stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
     let mut client = Client {
         lines: lines.iter().map(|addresses| Line { addresses, next: 0 }).collect(),
-        recorder: Recorder::new(options, u16::try_from(lines.len()).unwrap_or(u16::MAX)),
+        recorder: Recorder::new(options, count),
         sink,
         watch,
         conns: Vec::new(),
@@ -95,7 +100,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
         let mut events = Events::with_capacity(64);
         let mut stopped = false;
         let mut tick = Duration::ZERO;
-        self.input(Input::Wake)?;
+        self.input(Input::Wake);
         while !self.recorder.done() {
             let busy = self.conns.iter().any(|conn| conn.connected && conn.readable)
                 || !self.failed.is_empty();
@@ -117,17 +122,17 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             }
             if stop.asked() && !stopped {
                 stopped = true;
-                self.input(Input::Stop)?;
+                self.input(Input::Stop);
             }
             while let Some(id) = self.failed.pop_front() {
-                self.input(Input::Failed(id))?;
+                self.input(Input::Failed(id));
             }
             let ids: Vec<ConnId> = self.conns.iter().map(|conn| conn.id).collect();
             for id in ids {
-                self.turn(id)?;
+                self.turn(id);
             }
             if self.recorder.deadline().is_some_and(|time| time <= self.now()) {
-                self.input(Input::Wake)?;
+                self.input(Input::Wake);
             }
             if self.now() >= tick {
                 tick = self.now() + TICK;
@@ -142,12 +147,12 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
     }
 
     /// Gives the recorder one input and carries out what it hands out.
-    fn input(&mut self, input: Input<'_>) -> io::Result<()> {
+    fn input(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.began.elapsed(), self.sink);
-        self.carry_out()
+        self.carry_out();
     }
 
-    fn carry_out(&mut self) -> io::Result<()> {
+    fn carry_out(&mut self) {
         while let Some(output) = self.recorder.poll() {
             match output {
                 Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
@@ -156,14 +161,21 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                         conn.finish = true;
                     }
                 }
-                Output::Drop(id) => self.conns.retain(|conn| conn.id != id),
+                Output::Drop(id) => self.drop(id),
                 Output::Note(note) => (self.watch)(Event::Note(&self.recorder, note)),
             }
         }
         for conn in &mut self.conns {
             conn.send(&mut self.recorder, self.began.elapsed());
         }
-        Ok(())
+    }
+
+    fn drop(&mut self, id: ConnId) {
+        if let Some(at) = self.conns.iter().position(|conn| conn.id == id) {
+            let conn = self.conns.swap_remove(at);
+            // An address that does not answer in time: the next one's turn.
+            self.lines[conn.line].next += usize::from(!conn.connected);
+        }
     }
 
     fn connect(&mut self, id: ConnId, line: usize) {
@@ -194,17 +206,14 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
     }
 
     /// Does what a connection's socket allows.
-    fn turn(&mut self, id: ConnId) -> io::Result<()> {
-        let Some(at) = self.conns.iter().position(|conn| conn.id == id) else { return Ok(()) };
+    fn turn(&mut self, id: ConnId) {
+        let Some(at) = self.conns.iter().position(|conn| conn.id == id) else { return };
         let conn = &mut self.conns[at];
         if !conn.connected {
             return match conn.connecting() {
-                None => Ok(()),
+                None => {}
                 Some(true) => self.input(Input::Connected(id)),
-                Some(false) => {
-                    self.lines[conn.line].next += 1;
-                    self.input(Input::Failed(id))
-                }
+                Some(false) => self.input(Input::Failed(id)),
             };
         }
         if conn.writable && (conn.sent < conn.out.len() || conn.finish) {
@@ -213,7 +222,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
         for _ in 0..TURN {
             let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id && conn.readable)
             else {
-                return Ok(());
+                return;
             };
             let input = match conn.stream.read(&mut self.buffer) {
                 Ok(0) => {
@@ -223,7 +232,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                 Ok(count) => Input::Received(id, &self.buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     conn.readable = false;
-                    return Ok(());
+                    return;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => {
@@ -232,9 +241,8 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                 }
             };
             self.recorder.handle(input, self.began.elapsed(), self.sink);
-            self.carry_out()?;
+            self.carry_out();
         }
-        Ok(())
     }
 }
 

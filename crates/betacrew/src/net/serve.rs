@@ -28,15 +28,19 @@ const STOP: Token = Token(usize::MAX);
 /// Runs `exchange` on `listeners` until `stop`, or until it dies. `tell` hears its notes.
 ///
 /// # Errors
-/// What the system reports about polling or listening; never about a connection.
+/// What the system reports about polling or listening, and [`ErrorKind::InvalidInput`] for more
+/// than 1024 listeners; never about a connection.
 pub fn serve<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
     tell: impl FnMut(&E, E::Note),
 ) -> io::Result<()> {
+    if listeners.len() > LISTENERS_MAX {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     let poll = Poll::new()?;
-    stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
     let mut server = Server {
         listeners: Vec::new(),
         exchange,
@@ -154,7 +158,10 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                     conn.readable |=
                         event.is_readable() || event.is_read_closed() || event.is_error();
                     conn.writable |= event.is_writable() || event.is_error();
-                    self.serve(key);
+                    // One whose turn will come does not get another.
+                    if !conn.queued {
+                        self.serve(key);
+                    }
                 }
             }
         }
@@ -235,7 +242,9 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             self.timers.pop();
             if let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.armed == Some(time)) {
                 conn.armed = None;
-                self.serve(key);
+                if !conn.queued {
+                    self.serve(key);
+                }
             }
         }
     }
@@ -280,8 +289,9 @@ impl<C> Conn<C> {
                 }
                 moved = true;
             }
-            let count = exchange.peek(&self.state, buffer);
-            if count > 0 && self.writable {
+            // A socket that takes nothing now: what is owed then need not be made.
+            let count = if self.writable { exchange.peek(&self.state, buffer) } else { 0 };
+            if count > 0 {
                 match self.stream.write(&buffer[..count]) {
                     Ok(sent) => exchange.sent(&mut self.state, sent, now),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
@@ -290,7 +300,7 @@ impl<C> Conn<C> {
                 }
                 moved = true;
             }
-            if count == 0 {
+            if count == 0 && self.writable {
                 match exchange.step(&mut self.state, now) {
                     Step::Wait => {}
                     Step::Close => return Turn::Gone(false),

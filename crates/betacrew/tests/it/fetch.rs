@@ -1,11 +1,8 @@
 //! The client as a person sees it.
 
-use crate::support::{
-    ServeProcess, Serving, betacrew, call, connect, drops, next_call, peer, playing, read_all, run,
-};
+use crate::support::{ServeProcess, Serving, betacrew, drops, next_call, peer, playing, run};
 use feed::player::Player;
 use feed::tape::Tape;
-use feed::wire::Call;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -320,15 +317,11 @@ fn ctrl_c_ends_it_and_says_what_is_missing() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("stopped by the user"), "{stderr}");
-}
-
-#[test]
-fn a_served_stream_does_not_depend_on_our_client() {
-    // The two ends are swapped for a few lines of anybody's code elsewhere; here the exchange.
-    let serving = ServeProcess::start(&["--tape", "classic", "--drop", "0"]);
-    let mut stream = connect(serving.addresses[0].parse().unwrap());
-    call(&mut stream, Call::Stream);
-    assert_eq!(read_all(&mut stream), Tape::classic().frames().as_flattened());
+    assert!(stderr.contains("missing  3 packets: 4-6"), "{stderr}");
+    let written: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("output.json")).unwrap()).unwrap();
+    let sequences: Vec<_> = written.as_array().unwrap().iter().map(|p| &p["sequence"]).collect();
+    assert_eq!(sequences, [1, 2, 3, 7]);
 }
 
 #[test]
@@ -343,6 +336,8 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--timeout", "soon"], "10s, 250ms"),
         (&["--resend-max", "256"], "255"),
         (&["--bogus"], "--bogus"),
+        (&["-o", "x", "--report", "x"], "two different places"),
+        (&["-o", "-", "--report", "-"], "two different places"),
     ] {
         let (code, _, stderr) = fetch(folder.path(), args);
         assert_eq!(code, 2, "{args:?}: {stderr}");

@@ -3,7 +3,7 @@
 //! Nothing to be sent is stored: it is made when the socket takes it, and made again from where
 //! the socket stopped. So a client that does not read costs no buffer.
 
-use crate::drops::{BLOCK, Drops};
+use crate::drops::Drops;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::tape::Tape;
 use crate::wire::{CallDecoder, FRAME_LEN, RawFrame};
@@ -56,12 +56,6 @@ impl Seat {
         }
     }
 
-    /// Which connection of the exchange this is, from 0.
-    #[must_use]
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-
     /// Whether no further call will be answered.
     pub(super) fn settled(&self) -> bool {
         self.streamed || self.refused
@@ -69,7 +63,7 @@ impl Seat {
 
     /// Whether silence ends it.
     pub(super) fn idles(&self) -> bool {
-        self.resent && !self.calls.extended()
+        (self.resent || self.calls.stuck()) && !self.calls.extended()
     }
 
     pub(super) fn owed(&self) -> usize {
@@ -111,7 +105,8 @@ impl Seat {
             let room = match reply {
                 Reply::Message(frame) => out.put(frame),
                 Reply::Range(range) => tape.slice(*range).iter().all(|frame| out.put(frame)),
-                Reply::Stream { pass, next } => kept(tape, drops, self.index, *pass, *next)
+                Reply::Stream { pass, next } => drops
+                    .kept(self.index, *pass, *next, tape.last())
                     .all(|part| tape.slice(part).iter().all(|frame| out.put(frame))),
             };
             if !room {
@@ -128,8 +123,8 @@ impl Seat {
         while let Some(reply) = self.replies.front_mut() {
             match reply {
                 Reply::Stream { pass, next } => {
-                    let (after, sent) =
-                        skip(tape, drops, self.index, *pass, *next, bytes / FRAME_LEN);
+                    let kept = drops.kept(self.index, *pass, *next, tape.last());
+                    let (after, sent) = skip(kept, tape.last() + 1, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
                     let lost = u64::from(after - *next) - sent as u64;
                     *next = after;
@@ -177,58 +172,16 @@ impl Frames<'_> {
     }
 }
 
-/// The contiguous ranges that a pass keeps, from `next` to the tape's end.
-fn kept(
-    tape: &Tape,
-    drops: &Drops,
-    connection: u64,
-    pass: u32,
-    next: Seq,
-) -> impl Iterator<Item = SeqRange> {
-    let last = tape.last();
-    let mut from = next;
-    let mut mask = (u32::MAX, 0);
-    core::iter::from_fn(move || {
-        loop {
-            if from > last {
-                return None;
-            }
-            let (block, bit) = (from / BLOCK, from % BLOCK);
-            if mask.0 != block {
-                mask = (block, drops.mask(connection, pass, block));
-            }
-            let ahead = mask.1 >> bit;
-            let left = BLOCK - bit;
-            let lost = ahead.trailing_ones().min(left);
-            if lost > 0 {
-                from += lost;
-                continue;
-            }
-            let run = ahead.trailing_zeros().min(left);
-            let part = SeqRange::new(from, (from + run - 1).min(last));
-            from += run;
-            return part;
-        }
-    })
-}
-
-/// The next kept sequence (or the one after the last) once `frames` kept packets from `next` on
-/// are sent, and how many of them there were.
-fn skip(
-    tape: &Tape,
-    drops: &Drops,
-    connection: u64,
-    pass: u32,
-    next: Seq,
-    frames: usize,
-) -> (Seq, usize) {
+/// The next kept sequence (or the one after the last) once `frames` of the `parts` that begin with
+/// `next` are sent, and how many of them there were.
+fn skip(parts: impl Iterator<Item = SeqRange>, end: Seq, frames: usize) -> (Seq, usize) {
     let mut sent = 0;
-    for part in kept(tape, drops, connection, pass, next) {
+    for part in parts {
         let more = frames - sent;
         if more < part.len() as usize {
             return (part.first() + u32::try_from(more).unwrap_or(0), sent + more);
         }
         sent += part.len() as usize;
     }
-    (tape.last() + 1, sent)
+    (end, sent)
 }

@@ -5,6 +5,7 @@
 //! it is what is still missing below the cursor.
 
 use crate::gaps::GapSet;
+use crate::recovery::STRIKES_MAX;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
@@ -25,6 +26,8 @@ pub(super) struct Asker {
     /// Packets in flight at most. Falls to what the peer answers a connection, if it closes
     /// connections with requests unanswered.
     depth: u64,
+    /// And never more than this.
+    window: u64,
     /// The longest range that the peer gives at once.
     longest: u32,
     /// Whether this sweep brought anything.
@@ -41,15 +44,12 @@ pub(super) struct Asker {
     pub(super) failed: bool,
 }
 
-/// So many sequences in a row answered by a closed connection, each tried often enough, mean that
-/// the peer answers none.
-const STRIKES_MAX: u32 = 3;
-
 impl Asker {
     pub(super) fn new(window: u32) -> Self {
         Self {
             cursor: FIRST_SEQ,
             depth: u64::from(window.max(1)),
+            window: u64::from(window.max(1)),
             longest: u32::MAX,
             fruitful: false,
             tries: 0,
@@ -121,6 +121,14 @@ impl Asker {
     /// The peer closed with requests unanswered, after answering `answered`.
     pub(super) fn closed_early(&mut self, answered: u64) {
         self.depth = answered.clamp(1, self.depth);
+    }
+
+    /// A connection that has answered many times as much as is asked for at once can be asked for
+    /// more at once.
+    pub(super) fn trust(&mut self, answered: u64, in_flight: u64) {
+        if in_flight == 0 && answered >= self.depth * 8 {
+            self.depth = (self.depth * 2).min(self.window);
+        }
     }
 
     /// After too many failures with the lowest gap: leaves that sequence out, or gives up.

@@ -3,31 +3,16 @@
 use super::asker::Reach;
 use super::connection::{Connection, Role, State};
 use super::line::{Dialect, Line};
-use super::{ConnId, Outcome, Output, PASSES_MAX, Recorder, Tail, Why};
+use super::{ConnId, Outcome, Output, PassEnd, Recorder, Tail, Why};
 use crate::ledger::Sink;
-use crate::seq::{FIRST_SEQ, MAX_SEQ};
+use crate::recovery::{ANSWER_WAIT, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, SMALL_PASS};
+use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::wire::{Call, FRAME_LEN};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How long a connection that we have finished may stay silent before it is closed.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// The least time that resend calls get for their answers, doubled with each failure.
-const ANSWER_WAIT: Duration = Duration::from_millis(250);
-
-/// A stream that brings nothing for so long does not keep the others waiting.
-const LAG: Duration = Duration::from_millis(250);
-
 /// Resend calls are written in pieces of about this many bytes.
 const ASK_BYTES: usize = 16 * 1024;
-
-/// So many passes run side by side while a pass is no larger than [`SMALL_PASS`] bytes.
-const PARALLEL: u32 = 12;
-const SMALL_PASS: usize = 256 * 1024;
-
-/// So many passes that show nothing at all are enough.
-const EMPTY_PASSES: u32 = 20;
 
 impl Recorder {
     /// Ends what has run out of time.
@@ -51,7 +36,7 @@ impl Recorder {
                         self.drain(at, now);
                         match tally.delivered {
                             0 => self.pass_cut(tally, now),
-                            _ => self.pass_complete(tally),
+                            _ => self.pass_complete(tally, PassEnd::Silent),
                         }
                     }
                 }
@@ -70,7 +55,7 @@ impl Recorder {
             (State::Connecting, _) => Some(conn.begun + self.options.timeout),
             (State::Draining { until, .. }, _) => Some(until),
             (State::Open, Role::Stream { .. }) => {
-                // Twice: it may then no longer keep the others waiting; it is given up.
+                // First it may no longer keep the others waiting, later it is given up.
                 let lag = conn.active + LAG;
                 let wakes = self.now < lag && (self.lines.len() > 1 || self.whole());
                 Some(if wakes { lag } else { conn.active + self.options.timeout })
@@ -200,6 +185,7 @@ impl Recorder {
         if now < asker.retry_at || asker.failed {
             return;
         }
+        asker.trust(conn.answered, conn.in_flight());
         let full = out.len() + ASK_BYTES;
         while out.len() < full
             && let Some(piece) = asker.next(self.ledger.gaps(), conn.in_flight(), reach)
@@ -305,9 +291,8 @@ impl Recorder {
             }
             None => Tail::Unknown,
         };
-        let mut missing: crate::seq::SeqSet = ledger.gaps().ranges().collect();
-        let tail_gap =
-            ledger.end().and_then(|end| crate::seq::SeqRange::new(ledger.highest() + 1, end));
+        let mut missing: SeqSet = ledger.gaps().ranges().collect();
+        let tail_gap = ledger.end().and_then(|end| SeqRange::new(ledger.highest() + 1, end));
         tail_gap.into_iter().for_each(|range| missing.insert(range));
         let last = ledger.end().unwrap_or(0).max(ledger.highest());
         self.outcome = Some(Outcome { last, missing, tail, why });

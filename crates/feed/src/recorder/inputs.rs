@@ -2,18 +2,11 @@
 
 use super::connection::{Connection, Role, State, Tally};
 use super::line::Dialect;
-use super::{ConnId, GARBAGE_MAX, Input, Note, Output, Recorder, Why};
+use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Origin, Sink, Source, Stop, Taken};
-use crate::recovery::backoff;
+use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, backoff};
 use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode};
 use core::time::Duration;
-
-/// The least time that a describe call gets for its answer before passes begin without it.
-const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
-
-/// The first and the longest pause between two tries.
-const PAUSE: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Recorder {
     pub(super) fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
@@ -33,8 +26,13 @@ impl Recorder {
             }
             Input::Received(id, bytes) => {
                 self.stats.bytes += bytes.len() as u64;
-                if let Some(at) = of(self, id).filter(|_| self.outcome.is_none()) {
-                    self.received(at, bytes, now, sink);
+                if let Some(at) = of(self, id) {
+                    if let State::Draining { until, hard } = &mut self.conns[at].state {
+                        *until = (now + LINGER).min(*hard);
+                    }
+                    if self.outcome.is_none() {
+                        self.received(at, bytes, now, sink);
+                    }
                 }
             }
             Input::Ended(id) => {
@@ -83,14 +81,15 @@ impl Recorder {
         if line.retry_at > now {
             return; // Its other connection failed just now, too.
         }
-        let (since, tries) = line.failing.map_or((now, 1), |(since, tries)| (since, tries + 1));
+        let (since, tries) =
+            line.failing.map_or((conn.begun, 1), |(since, tries)| (since, tries + 1));
         line.failing = Some((since, tries));
         let note = if now.saturating_sub(since) >= self.options.timeout {
             line.stats.dead = true;
             line.to_stream = 0;
             Note::Dead { line: conn.line }
         } else {
-            let pause = backoff(PAUSE, tries, PAUSE_MAX);
+            let pause = backoff(tries);
             line.retry_at = now + pause;
             Note::Unreachable { line: conn.line, pause }
         };
@@ -179,11 +178,15 @@ impl Recorder {
             }
             (Stop::Crowded, _) => return,
             (Stop::NotAPacket, Err(error)) => error,
+            // A refusal of what nobody asked for is no answer.
+            (Stop::NotAPacket, Ok(Frame::NotAvailable(_))) if conn.in_flight() == 0 => {
+                DecodeError::Kind(raw[4])
+            }
             (Stop::NotAPacket, Ok(frame)) if conn.described => {
                 match frame {
                     Frame::Info(info) => self.described(at, info, now),
                     Frame::NotAvailable(refusal) => {
-                        conn.answered += u64::from(refusal.count).min(conn.in_flight());
+                        conn.answered += u64::from(refusal.count.max(1)).min(conn.in_flight());
                         conn.active = now;
                         line.asker.refuse(refusal);
                     }
@@ -229,30 +232,36 @@ impl Recorder {
         let tally = conn.tally();
         match tally.role {
             Role::Stream { .. } if broken || conn.framer.partial() => self.pass_cut(tally, now),
-            Role::Stream { .. } => self.pass_complete(tally),
+            Role::Stream { .. } => self.pass_complete(tally, PassEnd::Whole),
             Role::Resend => self.resend_closed(tally, now),
         }
     }
 
-    pub(super) fn pass_complete(&mut self, tally: Tally) {
+    pub(super) fn pass_complete(&mut self, tally: Tally, end: PassEnd) {
+        self.lines[usize::from(tally.line)].cuts = 0;
+        self.stats.silent += u32::from(end == PassEnd::Silent);
         self.passes.complete += 1;
         self.passes.delivered += tally.delivered;
         self.dry = if tally.fresh == 0 { self.dry + 1 } else { 0 };
-        self.note_pass(tally, true);
+        self.note_pass(tally, end);
     }
 
     pub(super) fn pass_cut(&mut self, tally: Tally, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
-        // One that brought something new does not count against the retries.
-        line.cuts = if tally.fresh > 0 { 1 } else { line.cuts + 1 };
-        line.retry_at = now + backoff(PAUSE, line.cuts, PAUSE_MAX);
-        self.note_pass(tally, false);
+        // Passes that are cut off together count once; one that brought something new not at all.
+        if tally.fresh > 0 {
+            line.cuts = 1;
+        } else if line.retry_at <= now {
+            line.cuts += 1;
+        }
+        line.retry_at = now + backoff(line.cuts);
+        self.note_pass(tally, PassEnd::Cut);
     }
 
-    fn note_pass(&mut self, tally: Tally, whole: bool) {
+    fn note_pass(&mut self, tally: Tally, end: PassEnd) {
         if let Role::Stream { pass } = tally.role {
             let delivered = tally.delivered;
-            self.note(Note::PassEnded { line: tally.line, pass, delivered, whole });
+            self.note(Note::PassEnded { line: tally.line, pass, delivered, end });
         }
     }
 
@@ -265,7 +274,7 @@ impl Recorder {
             line.asker.rewind();
             return;
         }
-        if tally.unanswered {
+        if tally.unanswered && line.dialect != Dialect::Extended {
             line.asker.closed_early(tally.answered);
         }
         if tally.unanswered || !tally.asked {
@@ -280,7 +289,7 @@ impl Recorder {
         let asker = &mut line.asker;
         if tally.fresh == 0 {
             asker.tries += 1;
-            asker.retry_at = now + backoff(PAUSE, asker.tries, PAUSE_MAX);
+            asker.retry_at = now + backoff(asker.tries);
             let note = Note::ResendFailed { line: tally.line, tries: asker.tries };
             if asker.tries > self.options.retries {
                 asker.strike(self.ledger.gaps(), reach);
@@ -305,7 +314,7 @@ impl Recorder {
         }
         if !asker.fruitful {
             asker.tries += 1;
-            asker.retry_at = now + backoff(PAUSE, asker.tries, PAUSE_MAX);
+            asker.retry_at = now + backoff(asker.tries);
             if asker.tries > self.options.retries {
                 asker.strike(gaps, reach);
             }

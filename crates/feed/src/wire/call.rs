@@ -93,6 +93,13 @@ impl CallDecoder {
         self.extended
     }
 
+    /// Whether it holds `02 00`, of which an original's call would be whole: more bytes may never
+    /// come.
+    #[must_use]
+    pub fn stuck(&self) -> bool {
+        self.held[0] == 2 && self.len >= 2
+    }
+
     /// Takes bytes from the front of `input` up to the end of the next call. `None` means that
     /// all of `input` was taken and more is needed.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Call> {

@@ -16,7 +16,8 @@ fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
 }
 
 #[test]
-fn every_loss_is_recovered_in_one_pass() {
+fn every_loss_is_recovered() {
+    let mut further = 0;
     for seed in 0..600 {
         let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
         let chance = ["0", "0.01", "0.25", "0.9", "1"][seed as usize / 5 % 5];
@@ -29,8 +30,12 @@ fn every_loss_is_recovered_in_one_pass() {
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
         let stats = run.recorder.stats();
         assert_eq!(stats.streamed + stats.resent, u64::from(tape.last()));
-        assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
+        let served = run.exchanges[0].served();
+        assert_eq!(served.refused, 0, "seed {seed}");
+        further += u32::from(served.streams > 1);
     }
+    // A description that comes late on a slow network may find further passes begun.
+    assert!(further < 30, "{further} of 600 recordings began further passes");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tests of the core from outside: whole recordings on simulated networks, and hostile peers.
+//! Tests of the core from outside: whole recordings on simulated networks, and its promises
 
 #![allow(
     clippy::unwrap_used,
@@ -9,4 +9,8 @@
 
 mod against_original;
 mod against_player;
+mod flaky;
+mod ledger;
+mod seat;
+mod tape_file;
 mod world;

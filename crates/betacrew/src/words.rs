@@ -1,0 +1,71 @@
+//! How things are said: numbers, times, lines on stdout.
+
+use crate::failure::{Exit, Failure};
+
+/// `14 packets`, `1 packet`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", grouped(number))
+}
+
+/// `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `2.3 ms`, `1.42 s`: three digits at most.
+pub(crate) fn took(time: std::time::Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    let (value, unit) = match micros {
+        ..1e3 => (micros, "µs"),
+        ..1e6 => (micros / 1e3, "ms"),
+        ..60e6 => (micros / 1e6, "s"),
+        _ => return format!("{}m {:02}s", time.as_secs() / 60, time.as_secs() % 60),
+    };
+    match value {
+        ..10.0 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+/// Prints to stdout; whoever closed it does not want more.
+pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::System { action: "cannot write to stdout", source: error })
+        }
+        _ => Ok(Exit::Complete),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn numbers_and_times_read_well() {
+        let grouped = [0, 999, 1_234_567].map(grouped);
+        assert_eq!(grouped, ["0", "999", "1,234,567"]);
+        assert_eq!([1, 2].map(|n| count(n, "gap")), ["1 gap", "2 gaps"]);
+        for (micros, text) in [
+            (12, "12 µs"),
+            (2_300, "2.3 ms"),
+            (45_000, "45 ms"),
+            (1_420_000, "1.4 s"),
+            (90_000_000, "1m 30s"),
+        ] {
+            assert_eq!(took(Duration::from_micros(micros)), text);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A simulated disk: it can stop at any byte, lose what was not synced and tear what was.
+
+use crate::rng::Rng;
+use crate::storage::Storage;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What a failing disk reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskFailed;
+
+impl fmt::Display for DiskFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the simulated disk has failed")
+    }
+}
+
+impl core::error::Error for DiskFailed {}
+
+/// A disk in memory.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Disk {
+    bytes: Vec<u8>,
+    synced: usize,
+    /// It takes so many more bytes, and then fails.
+    room: Option<u64>,
+}
+
+impl Disk {
+    /// An empty disk that does not fail.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A disk with these bytes, all of them safe.
+    #[must_use]
+    pub fn with(bytes: Vec<u8>) -> Self {
+        Self { synced: bytes.len(), bytes, room: None }
+    }
+
+    /// Fails in the middle of the append that would take it beyond `room` more bytes; `None`:
+    /// does not fail (any more).
+    pub fn limit(&mut self, room: Option<u64>) {
+        self.room = room;
+    }
+
+    /// What is on it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The power fails: what was synced stays; of the rest, some of the beginning stays, perhaps
+    /// with parts of it never written (zeros) or written wrongly.
+    #[must_use]
+    pub fn power_loss(&self, rng: &mut Rng) -> Self {
+        let mut bytes = self.bytes.clone();
+        let unsynced = u32::try_from(bytes.len() - self.synced).unwrap_or(u32::MAX - 1);
+        bytes.truncate(self.synced + rng.between(0, unsynced) as usize);
+        let torn = u32::try_from(bytes.len() - self.synced).unwrap_or(0);
+        if torn > 0 && rng.below(2) == 0 {
+            let from = self.synced + rng.below(torn) as usize;
+            let to = (from + rng.between(1, 4096) as usize).min(bytes.len());
+            let zeros = rng.below(2) == 0;
+            for byte in &mut bytes[from..to] {
+                *byte = if zeros { 0 } else { rng.bits().to_le_bytes()[0] };
+            }
+        }
+        Self::with(bytes)
+    }
+}
+
+impl Storage for Disk {
+    type Error = DiskFailed;
+
+    fn len(&self) -> Result<u64, DiskFailed> {
+        Ok(self.bytes.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<usize, DiskFailed> {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
+        let count = out.len().min(self.bytes.len() - offset);
+        out[..count].copy_from_slice(&self.bytes[offset..offset + count]);
+        Ok(count)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskFailed> {
+        let room = self.room.unwrap_or(u64::MAX);
+        let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        self.bytes.extend_from_slice(&bytes[..count]);
+        self.room = self.room.map(|room| room - count as u64);
+        if count < bytes.len() { Err(DiskFailed) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), DiskFailed> {
+        if self.room == Some(0) {
+            return Err(DiskFailed);
+        }
+        self.synced = self.bytes.len();
+        Ok(())
+    }
+}

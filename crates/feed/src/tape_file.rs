@@ -1,0 +1,440 @@
+//! The tape file: a recording that survives crashes, read in the order of its sequences.
+//!
+//! It is a log of blocks, each with checksums of its own; nothing in it is ever overwritten. So a
+//! crash can tear only what was being added, a damaged block is known as such, and both are simply
+//! missing from what was recorded. A finished file ends with an index of its blocks; without one
+//! the index is made again by reading. `docs/tape.md` describes the bytes.
+
+mod block;
+mod index;
+mod merge;
+mod open;
+
+pub use block::{BlockHead, Head, HeadError, Kind, VERSION};
+pub use merge::InOrder;
+
+use crate::ledger::Origin;
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::storage::Storage;
+use crate::wire::{FRAME_LEN, Info, RawFrame, packet_seq, sequence_of};
+use alloc::vec::Vec;
+use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN, PAYLOAD_MAX};
+use core::fmt;
+use index::Index;
+
+/// Why a tape file cannot be used.
+#[derive(Debug)]
+pub enum TapeFileError<E> {
+    /// The medium failed.
+    Storage(E),
+    /// It is no tape file that this program reads.
+    Head(HeadError),
+    /// A block does not match its checksum.
+    Damaged {
+        /// Where its head begins, in bytes.
+        offset: u64,
+        /// The sequences it spans.
+        span: SeqRange,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for TapeFileError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Storage(error) => error.fmt(f),
+            Self::Head(error) => error.fmt(f),
+            Self::Damaged { offset, span } => {
+                write!(
+                    f,
+                    "the block at byte {offset} is damaged (sequences {span} or some of them)"
+                )
+            }
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for TapeFileError<E> {}
+
+impl<E> From<E> for TapeFileError<E> {
+    fn from(error: E) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What was found when a file was opened.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// It had an index; its blocks were not read.
+    pub indexed: bool,
+    /// Places where bytes were no block, or a block did not match its checksum.
+    pub damages: u32,
+    /// How many bytes those were.
+    pub damaged_bytes: u64,
+}
+
+/// A tape file, open for adding and for reading.
+#[derive(Debug)]
+pub struct TapeFile<S> {
+    storage: S,
+    head: Head,
+    session: Option<Info>,
+    index: Index,
+    /// Where the next block will begin.
+    end: u64,
+    pending: Pending,
+    cache: Option<(Entry, Vec<RawFrame>)>,
+}
+
+/// Packets that are not written yet: the place of a block's head and then its payload.
+#[derive(Debug)]
+struct Pending {
+    bytes: Vec<u8>,
+    origin: Option<Origin>,
+    arrived: u64,
+    ascending: bool,
+}
+
+impl Pending {
+    fn new() -> Self {
+        let mut bytes = Vec::with_capacity(BLOCK_HEAD_LEN + PAYLOAD_MAX);
+        bytes.resize(BLOCK_HEAD_LEN, 0);
+        Self { bytes, origin: None, arrived: 0, ascending: true }
+    }
+
+    fn frames(&self) -> &[RawFrame] {
+        self.bytes[BLOCK_HEAD_LEN..].as_chunks().0
+    }
+
+    fn sort(&mut self) {
+        if !core::mem::replace(&mut self.ascending, true) {
+            let frames: &mut [RawFrame] = self.bytes[BLOCK_HEAD_LEN..].as_chunks_mut().0;
+            frames.sort_unstable_by_key(sequence_of);
+        }
+    }
+}
+
+impl<S: Storage> TapeFile<S> {
+    /// Begins a file on an empty medium.
+    ///
+    /// # Errors
+    /// What the medium reports.
+    pub fn create(storage: S, head: Head) -> Result<Self, TapeFileError<S::Error>> {
+        let mut storage = storage;
+        storage.append(&head.encode::<S>())?;
+        Ok(Self {
+            storage,
+            head,
+            session: None,
+            index: Index::default(),
+            end: HEAD_LEN as u64,
+            pending: Pending::new(),
+            cache: None,
+        })
+    }
+
+    /// Opens a file: by its index if it has one and `trust` allows it, else by reading all of it.
+    ///
+    /// # Errors
+    /// Where it is no tape file, or the medium fails. Damage is no error; it is told.
+    pub fn open(storage: S, trust: bool) -> Result<(Self, Opened), TapeFileError<S::Error>> {
+        let mut bytes = [0; HEAD_LEN];
+        let read = storage.read_at(0, &mut bytes)?;
+        let head = Head::decode::<S>(&bytes[..read]).map_err(TapeFileError::Head)?;
+        let end = storage.len()?;
+        let mut file = Self {
+            storage,
+            head,
+            session: None,
+            index: Index::default(),
+            end,
+            pending: Pending::new(),
+            cache: None,
+        };
+        let mut opened = Opened { indexed: trust && file.read_index()?, ..Opened::default() };
+        if !opened.indexed {
+            file.scan(&mut opened)?;
+        }
+        Ok((file, opened))
+    }
+
+    /// What stands at its beginning.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The session, if it is known, and what the exchange said of it last.
+    #[must_use]
+    pub fn session(&self) -> Option<Info> {
+        self.session
+    }
+
+    /// How many packets it has.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.index.packets() + self.pending.frames().len() as u64
+    }
+
+    /// How long it is, in bytes, with what is not written yet.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.end + (self.pending.bytes.len() - BLOCK_HEAD_LEN) as u64
+    }
+
+    /// The lowest and the highest sequence in its blocks.
+    #[must_use]
+    pub fn span(&self) -> Option<SeqRange> {
+        self.index.span()
+    }
+
+    /// The medium.
+    #[must_use]
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// Gives the medium back; what was not flushed is lost.
+    #[must_use]
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    /// Adds packets that it does not have. They are written once a block is full, or by
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// What the medium reports. The file can be opened again; what was added may be missing.
+    pub fn append(
+        &mut self,
+        origin: Origin,
+        arrived: u64,
+        frames: &[RawFrame],
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let mut rest = frames;
+        while let Some(first) = rest.first() {
+            let room = (BLOCK_HEAD_LEN + PAYLOAD_MAX - self.pending.bytes.len()) / FRAME_LEN;
+            let held = self.pending.frames().len();
+            if held > 0 && (room == 0 || self.pending.origin != Some(origin)) {
+                self.flush()?;
+                continue;
+            }
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            let pending = &mut self.pending;
+            match pending.frames().last() {
+                Some(top) => pending.ascending &= sequence_of(top) < sequence_of(first),
+                None => {
+                    pending.origin = Some(origin);
+                    pending.arrived = arrived;
+                }
+            }
+            pending.bytes.extend_from_slice(now.as_flattened());
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Notes what the exchange has said of the session.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn note_session(&mut self, info: Info, now: u64) -> Result<(), TapeFileError<S::Error>> {
+        self.session = Some(info);
+        let (first, last) = (info.first, info.last);
+        self.write(Kind::Session, (first, last, 0), now, &info.session.0)
+    }
+
+    /// Writes what was added, so that it survives the end of this process.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn flush(&mut self) -> Result<(), TapeFileError<S::Error>> {
+        self.pending.sort();
+        let frames = self.pending.frames();
+        let (Some(low), Some(high), Some(origin)) =
+            (frames.first(), frames.last(), self.pending.origin)
+        else {
+            return Ok(());
+        };
+        let entry = Entry {
+            first: sequence_of(low),
+            last: sequence_of(high),
+            count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            offset: self.end,
+        };
+        let payload = &self.pending.bytes[BLOCK_HEAD_LEN..];
+        let head = BlockHead {
+            kind: Kind::Packets(origin),
+            first: entry.first,
+            last: entry.last,
+            count: entry.count,
+            arrived: self.pending.arrived,
+            len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            sum: S::checksum(payload),
+        };
+        self.pending.bytes[..BLOCK_HEAD_LEN].copy_from_slice(&head.encode::<S>(self.head.salt));
+        let done = self.storage.append(&self.pending.bytes);
+        self.appended(self.pending.bytes.len(), done)?;
+        self.index.insert(entry);
+        self.pending.bytes.truncate(BLOCK_HEAD_LEN);
+        self.pending.origin = None;
+        Ok(())
+    }
+
+    /// Flushes, and makes it survive a loss of power.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn sync(&mut self) -> Result<(), TapeFileError<S::Error>> {
+        self.flush()?;
+        Ok(self.storage.sync()?)
+    }
+
+    /// Flushes and writes the index, so that the next opening is quick. More may be added later.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn finish(&mut self, now: u64) -> Result<(), TapeFileError<S::Error>> {
+        self.flush()?;
+        let entries = self.index.in_file_order();
+        let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + 12);
+        // What a session block said, so that it need not be looked for.
+        let info = self.session;
+        payload.extend(info.map_or([0; 4], |info| info.session.0));
+        payload.extend(info.map_or(0, |info| info.first).to_be_bytes());
+        payload.extend(info.map_or(0, |info| info.last).to_be_bytes());
+        entries.iter().for_each(|entry| payload.extend(entry.encode()));
+        let at = self.end;
+        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let span = self.index.span();
+        let (first, last) = span.map_or((0, 0), |span| (span.first(), span.last()));
+        self.write(Kind::Index, (first, last, count), now, &payload)?;
+        let trailer = block::trailer::<S>(at, self.head.salt);
+        let done = self.storage.append(&trailer);
+        self.appended(trailer.len(), done)
+    }
+
+    /// Writes a block.
+    fn write(
+        &mut self,
+        kind: Kind,
+        (first, last, count): (Seq, Seq, u32),
+        arrived: u64,
+        payload: &[u8],
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let sum = S::checksum(payload);
+        let head = BlockHead { kind, first, last, count, arrived, len, sum };
+        let bytes = [&head.encode::<S>(self.head.salt), payload].concat();
+        let done = self.storage.append(&bytes);
+        self.appended(bytes.len(), done)
+    }
+
+    /// Moves the end behind what was added, also where only part of it was.
+    fn appended(
+        &mut self,
+        len: usize,
+        done: Result<(), S::Error>,
+    ) -> Result<(), TapeFileError<S::Error>> {
+        if let Err(error) = done {
+            self.end = self.storage.len().unwrap_or(self.end + len as u64);
+            return Err(error.into());
+        }
+        self.end += len as u64;
+        Ok(())
+    }
+
+    /// The packet with this sequence.
+    ///
+    /// # Errors
+    /// Where the medium fails or the block that has it is damaged.
+    pub fn get(&mut self, seq: Seq) -> Result<Option<RawFrame>, TapeFileError<S::Error>> {
+        self.pending.sort();
+        let pending = self.pending.frames();
+        if let Ok(at) = pending.binary_search_by_key(&seq, sequence_of) {
+            return Ok(Some(pending[at]));
+        }
+        let holders: Vec<Entry> = self.index.holders(seq).collect();
+        for entry in holders {
+            if self.cache.as_ref().is_none_or(|(held, _)| *held != entry) {
+                let frames = self.load(entry)?;
+                self.cache = Some((entry, frames));
+            }
+            let frames = self.cache.as_ref().map_or(&[][..], |(_, frames)| frames);
+            if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
+                return Ok(Some(frames[at]));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads in the order of sequences, from `from` on, what was flushed.
+    #[must_use]
+    pub fn in_order(&self, from: Seq) -> InOrder<'_, S> {
+        InOrder::new(self, from)
+    }
+
+    /// What is missing up to the highest sequence; reads everything. Damaged blocks are forgotten,
+    /// so that what they held is missing; returns how many there were, too.
+    ///
+    /// # Errors
+    /// What the medium reports.
+    pub fn missing(&mut self) -> Result<(SeqSet, u32), TapeFileError<S::Error>> {
+        self.flush()?;
+        let mut damaged = 0;
+        'again: loop {
+            let mut missing = SeqSet::new();
+            let mut next = FIRST_SEQ;
+            let mut reading = self.in_order(FIRST_SEQ);
+            loop {
+                match reading.next() {
+                    Ok(Some(frames)) => {
+                        for frame in frames {
+                            let seq = sequence_of(frame);
+                            if let Some(gap) = SeqRange::new(next, seq - 1) {
+                                missing.insert(gap);
+                            }
+                            next = seq + 1;
+                        }
+                    }
+                    Ok(None) => return Ok((missing, damaged)),
+                    Err(TapeFileError::Damaged { offset, span }) => {
+                        let mut holders: Vec<Entry> = self.index.holders(span.first()).collect();
+                        holders.retain(|entry| entry.offset == offset);
+                        holders.into_iter().for_each(|entry| self.index.remove(entry));
+                        damaged += 1;
+                        continue 'again;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Reads a block of packets and checks it.
+    fn load(&self, entry: Entry) -> Result<Vec<RawFrame>, TapeFileError<S::Error>> {
+        let len = BLOCK_HEAD_LEN + entry.count as usize * FRAME_LEN;
+        let mut bytes = alloc::vec![0; len];
+        let read = self.storage.read_at(entry.offset, &mut bytes)?;
+        let (head, payload) = bytes.split_at(BLOCK_HEAD_LEN);
+        let fits = |head: BlockHead| {
+            head.span() == SeqRange::new(entry.first, entry.last)
+                && head.count == entry.count
+                && head.sum == S::checksum(payload)
+        };
+        let frames: &[RawFrame] = payload.as_chunks().0;
+        let whole = read == len && BlockHead::decode::<S>(head, self.head.salt).is_some_and(fits);
+        if !whole || !in_place(frames, entry.first, entry.last) {
+            let Some(span) = SeqRange::new(entry.first, entry.last) else { return Ok(Vec::new()) };
+            return Err(TapeFileError::Damaged { offset: entry.offset, span });
+        }
+        Ok(frames.to_vec())
+    }
+}
+
+/// Whether frames are packets that ascend from `first` to `last`.
+fn in_place(frames: &[RawFrame], first: Seq, last: Seq) -> bool {
+    frames.first().is_some_and(|frame| sequence_of(frame) == first)
+        && frames.last().is_some_and(|frame| sequence_of(frame) == last)
+        && frames.iter().all(|frame| packet_seq(frame).is_some())
+        && frames.is_sorted_by(|low, high| sequence_of(low) < sequence_of(high))
+}

@@ -1,0 +1,77 @@
+//! Where the packets of a tape file are, by sequence.
+
+use super::block::Entry;
+use crate::seq::{Seq, SeqRange};
+use alloc::vec::Vec;
+
+/// The blocks of a file, sorted into lanes: within a lane blocks ascend and do not overlap, so
+/// each lane can be searched and read through. A stream fills one lane and the resends that fill
+/// its gaps another; a new lane begins only where blocks overlap, so lanes are few.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Index {
+    lanes: Vec<Vec<Entry>>,
+    packets: u64,
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.packets += u64::from(entry.count);
+        let free = |lane: &Vec<Entry>| lane.last().is_none_or(|top| top.last < entry.first);
+        match self.lanes.iter_mut().find(|lane| free(lane)) {
+            Some(lane) => lane.push(entry),
+            None => self.lanes.push(alloc::vec![entry]),
+        }
+    }
+
+    /// Forgets a block.
+    pub(super) fn remove(&mut self, entry: Entry) {
+        for lane in &mut self.lanes {
+            if let Ok(at) = lane.binary_search_by_key(&entry.first, |held| held.first)
+                && lane[at] == entry
+            {
+                lane.remove(at);
+                self.packets -= u64::from(entry.count);
+                return;
+            }
+        }
+    }
+
+    /// How many packets the blocks have.
+    pub(super) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The lowest and the highest sequence.
+    pub(super) fn span(&self) -> Option<SeqRange> {
+        let first = self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.first);
+        let last = self.lanes.iter().filter_map(|lane| lane.last()).map(|entry| entry.last);
+        SeqRange::new(first.min()?, last.max()?)
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// In a lane, the place of the first block that ends at `seq` or after.
+    pub(super) fn place(&self, lane: usize, seq: Seq) -> usize {
+        self.lanes[lane].partition_point(|entry| entry.last < seq)
+    }
+
+    pub(super) fn entry(&self, lane: usize, place: usize) -> Option<Entry> {
+        self.lanes.get(lane)?.get(place).copied()
+    }
+
+    /// The blocks that may hold `seq`.
+    pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = Entry> + '_ {
+        (0..self.lanes.len())
+            .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
+            .filter(move |entry| entry.first <= seq)
+    }
+
+    /// All blocks in the order in which they lie in the file.
+    pub(super) fn in_file_order(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.lanes.iter().flatten().copied().collect();
+        entries.sort_unstable_by_key(|entry| entry.offset);
+        entries
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading a tape file in the order of its sequences.
+
+use super::index::Index;
+use super::{TapeFile, TapeFileError};
+use crate::seq::{MAX_SEQ, Seq};
+use crate::storage::Storage;
+use crate::wire::{RawFrame, sequence_of};
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+/// A tape file's packets in order, in slices. Holds one block a lane.
+#[derive(Debug)]
+pub struct InOrder<'a, S> {
+    file: &'a TapeFile<S>,
+    lanes: Vec<Lane>,
+    /// The lanes with something left, by their next sequence. A lane whose block is not loaded yet
+    /// stands at that block's first sequence.
+    heads: BinaryHeap<Reverse<(Seq, usize)>>,
+    next: Seq,
+}
+
+#[derive(Debug)]
+struct Lane {
+    /// The place in the lane of the block that is loaded, or is to be.
+    place: usize,
+    frames: Vec<RawFrame>,
+    at: usize,
+}
+
+impl<'a, S: Storage> InOrder<'a, S> {
+    pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
+        let index: &Index = &file.index;
+        let mut reading = Self { file, lanes: Vec::new(), heads: BinaryHeap::new(), next: from };
+        for lane in 0..index.lanes() {
+            let place = index.place(lane, from);
+            reading.lanes.push(Lane { place, frames: Vec::new(), at: 0 });
+            if let Some(entry) = index.entry(lane, place) {
+                reading.heads.push(Reverse((entry.first, lane)));
+            }
+        }
+        reading
+    }
+
+    /// The next packets: ascending, above all that came before.
+    ///
+    /// # Errors
+    /// Where the medium fails or a block is damaged.
+    #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
+    pub fn next(&mut self) -> Result<Option<&[RawFrame]>, TapeFileError<S::Error>> {
+        while let Some(Reverse((_, id))) = self.heads.pop() {
+            self.load(id)?;
+            let lane = &mut self.lanes[id];
+            let rest = &lane.frames[lane.at..];
+            // A sequence that two blocks have counts once; so does what lies before the start.
+            let known = rest.partition_point(|frame| sequence_of(frame) < self.next);
+            let limit = self.heads.peek().map_or(MAX_SEQ + 1, |Reverse((seq, _))| *seq);
+            let rest = &rest[known..];
+            let run = match rest.last() {
+                Some(top) if sequence_of(top) < limit => rest.len(),
+                _ => rest.iter().take_while(|frame| sequence_of(frame) < limit).count(),
+            };
+            let start = lane.at + known;
+            lane.at = start + run;
+            self.requeue(id);
+            if run > 0 {
+                let frames = &self.lanes[id].frames[start..start + run];
+                self.next = frames.last().map_or(self.next, |frame| sequence_of(frame) + 1);
+                return Ok(Some(frames));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that a lane's next block is there.
+    fn load(&mut self, id: usize) -> Result<(), TapeFileError<S::Error>> {
+        let lane = &mut self.lanes[id];
+        if lane.at == lane.frames.len()
+            && let Some(entry) = self.file.index.entry(id, lane.place)
+        {
+            lane.frames = self.file.load(entry)?;
+            lane.at = 0;
+            lane.place += 1;
+        }
+        Ok(())
+    }
+
+    fn requeue(&mut self, id: usize) {
+        let lane = &self.lanes[id];
+        let next = match lane.frames.get(lane.at) {
+            Some(frame) => Some(sequence_of(frame)),
+            None => self.file.index.entry(id, lane.place).map(|entry| entry.first),
+        };
+        if let Some(seq) = next {
+            self.heads.push(Reverse((seq, id)));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Finding the blocks of a tape file.
+
+use super::block::{
+    self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, Entry, HEAD_LEN, Kind, TRAILER_LEN,
+};
+use super::index::Index;
+use super::{Opened, TapeFile, TapeFileError, in_place};
+use crate::seq::FIRST_SEQ;
+use crate::storage::Storage;
+use crate::wire::{Info, SessionId};
+
+impl<S: Storage> TapeFile<S> {
+    /// Opens by the index, if there is one at the end.
+    pub(super) fn read_index(&mut self) -> Result<bool, TapeFileError<S::Error>> {
+        let mut trailer = [0; TRAILER_LEN];
+        let Some(at) = self.end.checked_sub(TRAILER_LEN as u64) else { return Ok(false) };
+        let read = self.storage.read_at(at, &mut trailer)?;
+        let Some(offset) = block::read_trailer::<S>(&trailer[..read], self.head.salt) else {
+            return Ok(false);
+        };
+        let mut head = [0; BLOCK_HEAD_LEN];
+        let read = self.storage.read_at(offset, &mut head)?;
+        let Some(head) = BlockHead::decode::<S>(&head[..read], self.head.salt) else {
+            return Ok(false);
+        };
+        // The length is checked against the file's before memory is taken for it.
+        if head.kind != Kind::Index || offset + BLOCK_HEAD_LEN as u64 + u64::from(head.len) != at {
+            return Ok(false);
+        }
+        let mut payload = alloc::vec![0; head.len as usize];
+        let read = self.storage.read_at(offset + BLOCK_HEAD_LEN as u64, &mut payload)?;
+        if read < payload.len() || S::checksum(&payload) != head.sum {
+            return Ok(false);
+        }
+        let Some((said, entries)) = payload.split_first_chunk::<12>() else { return Ok(false) };
+        let mut index = Index::default();
+        for entry in entries.as_chunks().0 {
+            let Some(entry) = Entry::decode(entry).filter(|entry| entry.offset < offset) else {
+                return Ok(false);
+            };
+            index.insert(entry);
+        }
+        let [a, b, c, d, numbers @ ..] = *said;
+        let number = |at: usize| {
+            u32::from_be_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]])
+        };
+        if number(0) >= FIRST_SEQ {
+            self.session = Some(Info {
+                session: SessionId([a, b, c, d]),
+                version: 1,
+                first: number(0),
+                last: number(4),
+            });
+        }
+        self.index = index;
+        Ok(true)
+    }
+
+    /// Opens by reading all blocks. Between them may lie bytes that are none: what a crash has
+    /// torn, or damage. The next block is found by its magic.
+    pub(super) fn scan(&mut self, opened: &mut Opened) -> Result<(), TapeFileError<S::Error>> {
+        let mut at = HEAD_LEN as u64;
+        while at < self.end {
+            match self.block_at(at)? {
+                Some(len) => at += len,
+                None => {
+                    let next = self.next_magic(at + 1)?;
+                    // A trailer is no block and no damage.
+                    let mut bytes = [0; TRAILER_LEN];
+                    let read = self.storage.read_at(at, &mut bytes)?;
+                    if block::read_trailer::<S>(&bytes[..read], self.head.salt).is_some() {
+                        at += TRAILER_LEN as u64;
+                        continue;
+                    }
+                    opened.damages += 1;
+                    opened.damaged_bytes += next - at;
+                    at = next;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the block at `at`, if there is a good one; returns its length.
+    fn block_at(&mut self, at: u64) -> Result<Option<u64>, TapeFileError<S::Error>> {
+        let mut head = [0; BLOCK_HEAD_LEN];
+        let read = self.storage.read_at(at, &mut head)?;
+        let Some(head) = BlockHead::decode::<S>(&head[..read], self.head.salt) else {
+            return Ok(None);
+        };
+        let whole = BLOCK_HEAD_LEN as u64 + u64::from(head.len);
+        if whole > self.end - at {
+            return Ok(None);
+        }
+        let mut payload = alloc::vec![0; head.len as usize];
+        let read = self.storage.read_at(at + BLOCK_HEAD_LEN as u64, &mut payload)?;
+        if read < payload.len() || S::checksum(&payload) != head.sum {
+            return Ok(None);
+        }
+        let BlockHead { first, last, count, .. } = head;
+        match head.kind {
+            Kind::Packets(_) if !in_place(payload.as_chunks().0, first, last) => return Ok(None),
+            Kind::Packets(_) => self.index.insert(Entry { first, last, count, offset: at }),
+            Kind::Session => {
+                let session = SessionId([payload[0], payload[1], payload[2], payload[3]]);
+                self.session = Some(Info { session, version: 1, first, last });
+            }
+            Kind::Index => {}
+        }
+        Ok(Some(whole))
+    }
+
+    /// Where the next block may begin.
+    fn next_magic(&self, from: u64) -> Result<u64, TapeFileError<S::Error>> {
+        let mut window = alloc::vec![0; 64 * 1024];
+        let mut from = from;
+        while from < self.end {
+            let read = self.storage.read_at(from, &mut window)?;
+            let found = window[..read].windows(BLOCK_MAGIC.len());
+            // A trailer is as good a place to go on from.
+            let found = found.into_iter().position(|bytes| bytes == BLOCK_MAGIC);
+            if let Some(at) = found {
+                return Ok(from + at as u64);
+            }
+            if read < BLOCK_MAGIC.len() {
+                break;
+            }
+            from += (read - BLOCK_MAGIC.len() + 1) as u64;
+        }
+        Ok(self.end)
+    }
+}

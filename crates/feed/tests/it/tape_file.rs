@@ -1,0 +1,324 @@
+//! The tape file: what is written is read back, in order, whatever happens to the medium.
+
+use feed::ledger::{Origin, Source};
+use feed::rng::Rng;
+use feed::seq::{Seq, SeqRange, SeqSet};
+use feed::sim::disk::Disk;
+use feed::storage::Storage;
+use feed::tape::Tape;
+use feed::tape_file::{Head, HeadError, TapeFile, TapeFileError};
+use feed::wire::{Info, RawFrame, SessionId, sequence_of};
+use std::collections::BTreeMap;
+
+const HEAD: Head = Head { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
+
+fn new() -> TapeFile<Disk> {
+    TapeFile::create(Disk::new(), HEAD).unwrap()
+}
+
+fn origin(source: u32) -> Origin {
+    let source = if source == 0 { Source::Resend } else { Source::Stream { pass: source } };
+    Origin { line: 0, source }
+}
+
+/// Everything, in the order in which it is read.
+fn read(file: &TapeFile<Disk>, from: Seq) -> Vec<RawFrame> {
+    let mut all = Vec::new();
+    let mut reading = file.in_order(from);
+    while let Some(frames) = reading.next().unwrap() {
+        assert!(!frames.is_empty());
+        all.extend_from_slice(frames);
+    }
+    all
+}
+
+/// Adds the frames of a tape in random pieces, streams and resends mixed, each frame once; `step`
+/// is called after each piece. Returns what was added.
+fn record(
+    file: &mut TapeFile<Disk>,
+    tape: &Tape,
+    rng: &mut Rng,
+    mut step: impl FnMut(
+        &mut TapeFile<Disk>,
+        &mut Rng,
+    ) -> Result<(), TapeFileError<feed::sim::disk::DiskFailed>>,
+) -> Result<BTreeMap<Seq, RawFrame>, BTreeMap<Seq, RawFrame>> {
+    let mut left: Vec<RawFrame> = tape.frames().to_vec();
+    let mut added = BTreeMap::new();
+    let mut at = 0;
+    while !left.is_empty() {
+        at = if at >= left.len() { 0 } else { at };
+        let count = (rng.between(1, 4000) as usize).min(left.len() - at);
+        let lost = rng.between(0, 3);
+        let (piece, kept): (Vec<_>, Vec<_>) = left[at..at + count]
+            .iter()
+            .partition(|frame| (u64::from(sequence_of(frame)) * 7919 + u64::from(lost)) % 4 != 0);
+        let piece = if piece.is_empty() { left[at..at + count].to_vec() } else { piece };
+        let kept = if piece.len() == count { Vec::new() } else { kept };
+        let pass = u32::from(at > 0 || added.is_empty());
+        let origin = origin(pass * rng.between(1, 2));
+        let now = added.len() as u64;
+        if file.append(origin, now, &piece).and_then(|()| step(file, rng)).is_err() {
+            added.extend(piece.iter().map(|frame| (sequence_of(frame), *frame)));
+            return Err(added);
+        }
+        added.extend(piece.iter().map(|frame| (sequence_of(frame), *frame)));
+        let more = kept.len();
+        left.splice(at..at + count, kept);
+        at += more;
+    }
+    Ok(added)
+}
+
+#[test]
+fn a_recording_is_read_in_order_with_and_without_an_index() {
+    for seed in 0..40 {
+        let mut rng = Rng::new(seed);
+        let tape = Tape::random(rng.between(1, 30_000), seed);
+        let mut file = new();
+        record(&mut file, &tape, &mut rng, |_, _| Ok(())).unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(&file, 1), tape.frames(), "seed {seed}");
+        let from = rng.between(1, tape.last());
+        assert_eq!(read(&file, from), tape.frames()[from as usize - 1..], "seed {seed} {from}");
+
+        let unfinished = file.storage().clone();
+        file.finish(9).unwrap();
+        for (disk, indexed) in [(unfinished, false), (file.into_storage(), true)] {
+            let (mut again, opened) = TapeFile::open(disk, true).unwrap();
+            assert_eq!((opened.indexed, opened.damages), (indexed, 0));
+            assert_eq!(read(&again, 1), tape.frames());
+            assert_eq!(again.packets(), u64::from(tape.last()));
+            assert_eq!(again.missing().unwrap(), (SeqSet::new(), 0));
+            for _ in 0..20 {
+                let seq = rng.between(1, tape.last() + 5);
+                let expected = tape.slice(SeqRange::one(seq)).first().copied();
+                assert_eq!(again.get(seq).unwrap(), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_known_and_can_be_added_later() {
+    let tape = Tape::random(20_000, 1);
+    let mut file = new();
+    let gaps: SeqSet = "1,100-5000,19999".parse().unwrap();
+    let frames = |wanted: bool| -> Vec<RawFrame> {
+        let all = tape.frames().iter().copied();
+        all.filter(|frame| gaps.contains(sequence_of(frame)) == wanted).collect()
+    };
+    file.append(origin(1), 0, &frames(false)).unwrap();
+    assert_eq!(file.missing().unwrap(), (gaps.clone(), 0));
+    file.finish(1).unwrap();
+    let (mut file, opened) = TapeFile::open(file.into_storage(), true).unwrap();
+    assert!(opened.indexed);
+    assert_eq!(file.missing().unwrap(), (gaps.clone(), 0));
+    file.append(origin(0), 2, &frames(true)).unwrap();
+    assert_eq!(file.missing().unwrap(), (SeqSet::new(), 0));
+    file.finish(3).unwrap();
+    for trust in [true, false] {
+        let (file, opened) = TapeFile::open(file.storage().clone(), trust).unwrap();
+        assert_eq!((opened.indexed, opened.damages), (trust, 0));
+        assert_eq!(read(&file, 1), tape.frames());
+    }
+}
+
+#[test]
+fn the_session_is_kept() {
+    let mut file = new();
+    assert_eq!((file.head(), file.session()), (HEAD, None));
+    let info = Info { session: SessionId(*b"ABCD"), version: 1, first: 1, last: 99 };
+    file.note_session(info, 7).unwrap();
+    file.append(origin(1), 0, Tape::classic().frames()).unwrap();
+    file.finish(8).unwrap();
+    for trust in [true, false] {
+        let (file, _) = TapeFile::open(file.storage().clone(), trust).unwrap();
+        assert_eq!((file.head(), file.session()), (HEAD, Some(info)));
+    }
+}
+
+fn by_sequence(frames: &[RawFrame]) -> BTreeMap<Seq, RawFrame> {
+    frames.iter().map(|frame| (sequence_of(frame), *frame)).collect()
+}
+
+/// Power fails at a random moment, again and again; after each, the file is opened and the
+/// recording goes on with what is missing.
+#[test]
+fn power_loss_costs_only_what_was_not_synced() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let tape = Tape::random(rng.between(1, 20_000), seed);
+        let mut file = new();
+        file.sync().unwrap();
+        let mut safe: BTreeMap<Seq, RawFrame> = BTreeMap::new();
+        for round in 0.. {
+            let (missing, _) = file.missing().unwrap();
+            let highest = file.span().map_or(0, SeqRange::last);
+            let left: Vec<RawFrame> = tape
+                .frames()
+                .iter()
+                .filter(|frame| {
+                    let seq = sequence_of(frame);
+                    seq > highest || missing.contains(seq)
+                })
+                .copied()
+                .collect();
+            let recorded = read(&file, 1);
+            assert_eq!(recorded.len() + left.len(), tape.len() as usize, "seed {seed}");
+            assert!(recorded.iter().all(|f| *f == tape.frames()[sequence_of(f) as usize - 1]));
+            if left.is_empty() {
+                break;
+            }
+            assert!(round < 100, "seed {seed}: no progress");
+            for piece in left.chunks(rng.between(100, 3000) as usize) {
+                file.append(origin(rng.between(0, 2)), round, piece).unwrap();
+                match rng.below(8) {
+                    0 => file.flush().unwrap(),
+                    1 => {
+                        file.sync().unwrap();
+                        safe = by_sequence(&read(&file, 1));
+                    }
+                    2 if round < 30 => break,
+                    3 => file.finish(round).unwrap(),
+                    _ => {}
+                }
+            }
+            if round >= 30 {
+                file.sync().unwrap();
+            }
+            let disk = file.storage().power_loss(&mut rng);
+            file = TapeFile::open(disk, rng.below(2) == 0).unwrap().0;
+            // Forgets what is damaged, so that the rest can be read.
+            file.missing().unwrap();
+            let after = by_sequence(&read(&file, 1));
+            assert!(safe.iter().all(|(seq, f)| after.get(seq) == Some(f)), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_the_recording_goes_on_once_there_is_room() {
+    for seed in 0..100 {
+        let mut rng = Rng::new(seed);
+        let tape = Tape::random(5000, seed);
+        let mut disk = Disk::new();
+        disk.limit(Some(u64::from(rng.between(0, 90_000))));
+        let Ok(mut file) = TapeFile::create(disk, HEAD) else { continue };
+        let failed = record(&mut file, &tape, &mut rng, |file, _| file.flush()).is_err();
+        let mut disk = file.into_storage();
+        disk.limit(None);
+        let (mut file, _) = TapeFile::open(disk, true).unwrap();
+        let (missing, damaged) = file.missing().unwrap();
+        assert_eq!(damaged, 0);
+        let highest = file.span().map_or(0, SeqRange::last);
+        assert!(failed || (missing.is_empty() && highest == 5000));
+        let left: Vec<RawFrame> = tape
+            .frames()
+            .iter()
+            .filter(|f| sequence_of(f) > highest || missing.contains(sequence_of(f)))
+            .copied()
+            .collect();
+        file.append(origin(0), 0, &left).unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(&file, 1), tape.frames(), "seed {seed}");
+    }
+}
+
+#[test]
+fn any_flipped_bit_is_noticed_or_harmless() {
+    let tape = Tape::random(400, 3);
+    let mut file = new();
+    for piece in tape.frames().chunks(50) {
+        file.append(origin(1), 0, piece).unwrap();
+        file.flush().unwrap();
+    }
+    file.finish(1).unwrap();
+    let good = file.into_storage();
+    let mut rng = Rng::new(5);
+    for byte in 0..good.bytes().len() {
+        let mut bytes = good.bytes().to_vec();
+        bytes[byte] ^= 1 << rng.below(8);
+        for trust in [true, false] {
+            let Ok((mut file, opened)) = TapeFile::open(Disk::with(bytes.clone()), trust) else {
+                assert!(byte < 48, "only a damaged head keeps a file from being opened: {byte}");
+                continue;
+            };
+            let (missing, damaged) = file.missing().unwrap();
+            let highest = file.span().map_or(0, SeqRange::last);
+            let recorded = read(&file, 1);
+            assert!(recorded.iter().all(|f| *f == tape.frames()[sequence_of(f) as usize - 1]));
+            let lost = missing.count() + u64::from(400 - highest);
+            assert_eq!(recorded.len() as u64 + lost, 400);
+            assert!(lost <= 50, "byte {byte}: {missing}");
+            assert!(lost == 0 || damaged + opened.damages > 0, "byte {byte} is not told");
+        }
+    }
+}
+
+#[test]
+fn truncation_anywhere_keeps_what_is_before() {
+    let tape = Tape::random(400, 3);
+    let mut file = new();
+    for piece in tape.frames().chunks(50) {
+        file.append(origin(1), 0, piece).unwrap();
+        file.flush().unwrap();
+    }
+    file.finish(1).unwrap();
+    let good = file.into_storage();
+    let block = 48 + 50 * 17;
+    for len in 48..good.bytes().len() {
+        let cut = Disk::with(good.bytes()[..len].to_vec());
+        let (file, _) = TapeFile::open(cut, true).unwrap();
+        let whole = ((len - 48) / block * 50).min(400);
+        assert_eq!(read(&file, 1), tape.frames()[..whole], "{len}");
+    }
+}
+
+#[test]
+fn what_is_no_tape_is_refused() {
+    let good = new().into_storage().bytes().to_vec();
+    let open = |bytes: &[u8]| match TapeFile::open(Disk::with(bytes.to_vec()), true) {
+        Err(TapeFileError::Head(error)) => Some(error),
+        Ok(_) => None,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(open(&good), None);
+    assert_eq!(open(b""), Some(HeadError::Short));
+    assert_eq!(open(&good[..47]), Some(HeadError::Short));
+    assert_eq!(
+        open(b"[\n  {\n    \"symbol\": \"SYMB\",\n    \"buySell\": 1}]"),
+        Some(HeadError::Foreign)
+    );
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    assert_eq!(open(&with(9, 2)), Some(HeadError::Newer(2)));
+    assert_eq!(open(&with(13, b'x')), Some(HeadError::Damaged));
+}
+
+#[test]
+fn packets_cannot_be_made_to_look_like_blocks() {
+    // A peer sends packets in which a whole tape file is hidden; damage makes the reader search.
+    let mut hidden = new();
+    hidden.append(origin(1), 0, &Tape::sample(3).frames()[1..]).unwrap();
+    hidden.flush().unwrap();
+    let block = &hidden.storage().bytes()[48..];
+    let mut bytes = new().into_storage().bytes().to_vec();
+    let other = Head { salt: 99, ..HEAD };
+    bytes.splice(..48, TapeFile::create(Disk::new(), other).unwrap().storage().bytes().to_vec());
+    bytes.extend_from_slice(block);
+    let (file, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();
+    assert_eq!((file.packets(), opened.damages), (0, 1));
+}
+
+#[test]
+fn a_storage_error_names_itself() {
+    let mut disk = Disk::new();
+    disk.limit(Some(10));
+    let error = TapeFile::create(disk, HEAD).unwrap_err();
+    assert_eq!(error.to_string(), "the simulated disk has failed");
+    assert_eq!(Disk::checksum(b"123456789"), 0xe306_9283);
+}
