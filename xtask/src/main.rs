@@ -29,9 +29,7 @@ fn main() -> ExitCode {
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
-        eprintln!(
-            "usage: cargo xtask TASK\n\n  ci       what CI runs: all of these but the pictures, in this order"
-        );
+        eprintln!("usage: cargo xtask TASK\n\n  ci       all of these but the picture");
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
         return ExitCode::from(2);
     }
