@@ -47,6 +47,7 @@ pub mod cli;
 pub mod demo;
 pub mod failure;
 pub mod fetch;
+pub mod file;
 mod flags;
 pub mod format;
 pub mod net;

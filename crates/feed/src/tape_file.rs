@@ -11,7 +11,7 @@ mod merge;
 mod open;
 
 pub use block::{BlockHead, Head, HeadError, Kind, VERSION};
-pub use merge::InOrder;
+pub use merge::{InOrder, Piece};
 
 use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -255,17 +255,17 @@ impl<S: Storage> TapeFile<S> {
         else {
             return Ok(());
         };
+        let Some(span) = SeqRange::new(sequence_of(low), sequence_of(high)) else { return Ok(()) };
         let entry = Entry {
-            first: sequence_of(low),
-            last: sequence_of(high),
+            span,
             count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
             offset: self.end,
         };
         let payload = &self.pending.bytes[BLOCK_HEAD_LEN..];
         let head = BlockHead {
             kind: Kind::Packets(origin),
-            first: entry.first,
-            last: entry.last,
+            first: span.first(),
+            last: span.last(),
             count: entry.count,
             arrived: self.pending.arrived,
             len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
@@ -356,7 +356,7 @@ impl<S: Storage> TapeFile<S> {
         let holders: Vec<Entry> = self.index.holders(seq).collect();
         for entry in holders {
             if self.cache.as_ref().is_none_or(|(held, _)| *held != entry) {
-                let frames = self.load(entry)?;
+                let (_, frames) = self.load(entry)?;
                 self.cache = Some((entry, frames));
             }
             let frames = self.cache.as_ref().map_or(&[][..], |(_, frames)| frames);
@@ -387,8 +387,8 @@ impl<S: Storage> TapeFile<S> {
             let mut reading = self.in_order(FIRST_SEQ);
             loop {
                 match reading.next() {
-                    Ok(Some(frames)) => {
-                        for frame in frames {
+                    Ok(Some(piece)) => {
+                        for frame in piece.frames {
                             let seq = sequence_of(frame);
                             if let Some(gap) = SeqRange::new(next, seq - 1) {
                                 missing.insert(gap);
@@ -411,30 +411,29 @@ impl<S: Storage> TapeFile<S> {
     }
 
     /// Reads a block of packets and checks it.
-    fn load(&self, entry: Entry) -> Result<Vec<RawFrame>, TapeFileError<S::Error>> {
+    fn load(&self, entry: Entry) -> Result<(BlockHead, Vec<RawFrame>), TapeFileError<S::Error>> {
         let len = BLOCK_HEAD_LEN + entry.count as usize * FRAME_LEN;
         let mut bytes = alloc::vec![0; len];
         let read = self.storage.read_at(entry.offset, &mut bytes)?;
         let (head, payload) = bytes.split_at(BLOCK_HEAD_LEN);
-        let fits = |head: BlockHead| {
-            head.span() == SeqRange::new(entry.first, entry.last)
+        let frames: &[RawFrame] = payload.as_chunks().0;
+        let span = entry.span;
+        let head = BlockHead::decode::<S>(head, self.head.salt).filter(|head| {
+            read == len
+                && head.span() == Some(span)
                 && head.count == entry.count
                 && head.sum == S::checksum(payload)
-        };
-        let frames: &[RawFrame] = payload.as_chunks().0;
-        let whole = read == len && BlockHead::decode::<S>(head, self.head.salt).is_some_and(fits);
-        if !whole || !in_place(frames, entry.first, entry.last) {
-            let Some(span) = SeqRange::new(entry.first, entry.last) else { return Ok(Vec::new()) };
-            return Err(TapeFileError::Damaged { offset: entry.offset, span });
-        }
-        Ok(frames.to_vec())
+                && in_place(frames, span)
+        });
+        let damaged = TapeFileError::Damaged { offset: entry.offset, span };
+        head.map(|head| (head, frames.to_vec())).ok_or(damaged)
     }
 }
 
-/// Whether frames are packets that ascend from `first` to `last`.
-fn in_place(frames: &[RawFrame], first: Seq, last: Seq) -> bool {
-    frames.first().is_some_and(|frame| sequence_of(frame) == first)
-        && frames.last().is_some_and(|frame| sequence_of(frame) == last)
+/// Whether frames are packets that ascend from one end of `span` to the other.
+fn in_place(frames: &[RawFrame], span: SeqRange) -> bool {
+    frames.first().is_some_and(|frame| sequence_of(frame) == span.first())
+        && frames.last().is_some_and(|frame| sequence_of(frame) == span.last())
         && frames.iter().all(|frame| packet_seq(frame).is_some())
         && frames.is_sorted_by(|low, high| sequence_of(low) < sequence_of(high))
 }

@@ -281,8 +281,8 @@ pub(super) fn read_trailer<S: Storage>(bytes: &[u8], salt: u64) -> Option<u64> {
 /// An entry of the index: where a block of packets is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
-    pub(super) first: Seq,
-    pub(super) last: Seq,
+    /// From its first packet to its last.
+    pub(super) span: SeqRange,
     pub(super) count: u32,
     /// Where its head begins.
     pub(super) offset: u64,
@@ -295,8 +295,8 @@ impl Entry {
     pub(super) fn encode(&self) -> [u8; ENTRY_LEN] {
         let mut bytes = [0; ENTRY_LEN];
         Fields { bytes: &mut bytes, at: 0 }
-            .put(self.first.to_be_bytes())
-            .put(self.last.to_be_bytes())
+            .put(self.span.first().to_be_bytes())
+            .put(self.span.last().to_be_bytes())
             .put(self.count.to_be_bytes())
             .put(self.offset.to_be_bytes());
         bytes
@@ -304,9 +304,8 @@ impl Entry {
 
     pub(super) fn decode(bytes: &[u8; ENTRY_LEN]) -> Option<Self> {
         let (first, last, count) = (be32(bytes, 0), be32(bytes, 4), be32(bytes, 8));
-        let legal = first >= FIRST_SEQ && last <= MAX_SEQ && first <= last && count >= 1;
-        let entry = Self { first, last, count, offset: be64(bytes, 12) };
-        (legal && count - 1 <= last - first && count as usize <= PAYLOAD_MAX / FRAME_LEN)
-            .then_some(entry)
+        let span = SeqRange::new(first, last).filter(|_| first >= FIRST_SEQ && last <= MAX_SEQ)?;
+        let fits = (1..=span.len()).contains(&count) && count as usize <= PAYLOAD_MAX / FRAME_LEN;
+        fits.then_some(Self { span, count, offset: be64(bytes, 12) })
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn insert(&mut self, entry: Entry) {
         self.packets += u64::from(entry.count);
-        let free = |lane: &Vec<Entry>| lane.last().is_none_or(|top| top.last < entry.first);
+        let free =
+            |lane: &Vec<Entry>| lane.last().is_none_or(|top| top.span.last() < entry.span.first());
         match self.lanes.iter_mut().find(|lane| free(lane)) {
             Some(lane) => lane.push(entry),
             None => self.lanes.push(alloc::vec![entry]),
@@ -26,7 +27,7 @@ impl Index {
     /// Forgets a block.
     pub(super) fn remove(&mut self, entry: Entry) {
         for lane in &mut self.lanes {
-            if let Ok(at) = lane.binary_search_by_key(&entry.first, |held| held.first)
+            if let Ok(at) = lane.binary_search_by_key(&entry.span, |held| held.span)
                 && lane[at] == entry
             {
                 lane.remove(at);
@@ -43,8 +44,9 @@ impl Index {
 
     /// The lowest and the highest sequence.
     pub(super) fn span(&self) -> Option<SeqRange> {
-        let first = self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.first);
-        let last = self.lanes.iter().filter_map(|lane| lane.last()).map(|entry| entry.last);
+        let first =
+            self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.span.first());
+        let last = self.lanes.iter().filter_map(|lane| lane.last()).map(|entry| entry.span.last());
         SeqRange::new(first.min()?, last.max()?)
     }
 
@@ -54,7 +56,7 @@ impl Index {
 
     /// In a lane, the place of the first block that ends at `seq` or after.
     pub(super) fn place(&self, lane: usize, seq: Seq) -> usize {
-        self.lanes[lane].partition_point(|entry| entry.last < seq)
+        self.lanes[lane].partition_point(|entry| entry.span.last() < seq)
     }
 
     pub(super) fn entry(&self, lane: usize, place: usize) -> Option<Entry> {
@@ -65,7 +67,7 @@ impl Index {
     pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = Entry> + '_ {
         (0..self.lanes.len())
             .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
-            .filter(move |entry| entry.first <= seq)
+            .filter(move |entry| entry.span.first() <= seq)
     }
 
     /// All blocks in the order in which they lie in the file.

@@ -1,13 +1,14 @@
 //! Reading a tape file in the order of its sequences.
 
 use super::index::Index;
-use super::{TapeFile, TapeFileError};
+use super::{BlockHead, TapeFile, TapeFileError};
 use crate::seq::{MAX_SEQ, Seq};
 use crate::storage::Storage;
 use crate::wire::{RawFrame, sequence_of};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Range;
 
 /// A tape file's packets in order, in slices. Holds one block a lane.
 #[derive(Debug)]
@@ -20,10 +21,20 @@ pub struct InOrder<'a, S> {
     next: Seq,
 }
 
+/// Packets as they are read: ascending, above all that came before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece<'a> {
+    /// The block they are from: when and how they came.
+    pub block: BlockHead,
+    /// The packets.
+    pub frames: &'a [RawFrame],
+}
+
 #[derive(Debug)]
 struct Lane {
-    /// The place in the lane of the block that is loaded, or is to be.
+    /// The place in the lane of the block that is loaded next.
     place: usize,
+    block: Option<BlockHead>,
     frames: Vec<RawFrame>,
     at: usize,
 }
@@ -34,42 +45,50 @@ impl<'a, S: Storage> InOrder<'a, S> {
         let mut reading = Self { file, lanes: Vec::new(), heads: BinaryHeap::new(), next: from };
         for lane in 0..index.lanes() {
             let place = index.place(lane, from);
-            reading.lanes.push(Lane { place, frames: Vec::new(), at: 0 });
+            reading.lanes.push(Lane { place, block: None, frames: Vec::new(), at: 0 });
             if let Some(entry) = index.entry(lane, place) {
-                reading.heads.push(Reverse((entry.first, lane)));
+                reading.heads.push(Reverse((entry.span.first(), lane)));
             }
         }
         reading
     }
 
-    /// The next packets: ascending, above all that came before.
+    /// The next packets.
     ///
     /// # Errors
     /// Where the medium fails or a block is damaged.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
-    pub fn next(&mut self) -> Result<Option<&[RawFrame]>, TapeFileError<S::Error>> {
+    pub fn next(&mut self) -> Result<Option<Piece<'_>>, TapeFileError<S::Error>> {
         while let Some(Reverse((_, id))) = self.heads.pop() {
             self.load(id)?;
-            let lane = &mut self.lanes[id];
-            let rest = &lane.frames[lane.at..];
-            // A sequence that two blocks have counts once; so does what lies before the start.
-            let known = rest.partition_point(|frame| sequence_of(frame) < self.next);
-            let limit = self.heads.peek().map_or(MAX_SEQ + 1, |Reverse((seq, _))| *seq);
-            let rest = &rest[known..];
-            let run = match rest.last() {
-                Some(top) if sequence_of(top) < limit => rest.len(),
-                _ => rest.iter().take_while(|frame| sequence_of(frame) < limit).count(),
-            };
-            let start = lane.at + known;
-            lane.at = start + run;
+            let place = self.advance(id);
             self.requeue(id);
-            if run > 0 {
-                let frames = &self.lanes[id].frames[start..start + run];
-                self.next = frames.last().map_or(self.next, |frame| sequence_of(frame) + 1);
-                return Ok(Some(frames));
+            if !place.is_empty() {
+                let lane = &self.lanes[id];
+                return Ok(lane.block.map(|block| Piece { block, frames: &lane.frames[place] }));
             }
         }
         Ok(None)
+    }
+
+    /// Moves a lane, which was at the front, to where another's turn comes; returns what it passed.
+    fn advance(&mut self, id: usize) -> Range<usize> {
+        let lane = &mut self.lanes[id];
+        let rest = &lane.frames[lane.at..];
+        // A sequence that two blocks have counts once; so does what lies before the start.
+        let known = rest.partition_point(|frame| sequence_of(frame) < self.next);
+        let limit = self.heads.peek().map_or(MAX_SEQ + 1, |Reverse((seq, _))| *seq);
+        let rest = &rest[known..];
+        let run = match rest.last() {
+            Some(top) if sequence_of(top) < limit => rest.len(),
+            _ => rest.iter().take_while(|frame| sequence_of(frame) < limit).count(),
+        };
+        let start = lane.at + known;
+        lane.at = start + run;
+        if let Some(top) = rest[..run].last() {
+            self.next = sequence_of(top) + 1;
+        }
+        start..start + run
     }
 
     /// Makes sure that a lane's next block is there.
@@ -78,7 +97,9 @@ impl<'a, S: Storage> InOrder<'a, S> {
         if lane.at == lane.frames.len()
             && let Some(entry) = self.file.index.entry(id, lane.place)
         {
-            lane.frames = self.file.load(entry)?;
+            let (block, frames) = self.file.load(entry)?;
+            lane.block = Some(block);
+            lane.frames = frames;
             lane.at = 0;
             lane.place += 1;
         }
@@ -89,7 +110,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
         let lane = &self.lanes[id];
         let next = match lane.frames.get(lane.at) {
             Some(frame) => Some(sequence_of(frame)),
-            None => self.file.index.entry(id, lane.place).map(|entry| entry.first),
+            None => self.file.index.entry(id, lane.place).map(|entry| entry.span.first()),
         };
         if let Some(seq) = next {
             self.heads.push(Reverse((seq, id)));

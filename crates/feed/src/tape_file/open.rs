@@ -99,8 +99,12 @@ impl<S: Storage> TapeFile<S> {
         }
         let BlockHead { first, last, count, .. } = head;
         match head.kind {
-            Kind::Packets(_) if !in_place(payload.as_chunks().0, first, last) => return Ok(None),
-            Kind::Packets(_) => self.index.insert(Entry { first, last, count, offset: at }),
+            Kind::Packets(_) => match head.span() {
+                Some(span) if in_place(payload.as_chunks().0, span) => {
+                    self.index.insert(Entry { span, count, offset: at });
+                }
+                _ => return Ok(None),
+            },
             Kind::Session => {
                 let session = SessionId([payload[0], payload[1], payload[2], payload[3]]);
                 self.session = Some(Info { session, version: 1, first, last });

@@ -25,9 +25,9 @@ fn origin(source: u32) -> Origin {
 fn read(file: &TapeFile<Disk>, from: Seq) -> Vec<RawFrame> {
     let mut all = Vec::new();
     let mut reading = file.in_order(from);
-    while let Some(frames) = reading.next().unwrap() {
-        assert!(!frames.is_empty());
-        all.extend_from_slice(frames);
+    while let Some(piece) = reading.next().unwrap() {
+        assert!(!piece.frames.is_empty());
+        all.extend_from_slice(piece.frames);
     }
     all
 }

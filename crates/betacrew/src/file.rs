@@ -1,0 +1,147 @@
+//! A tape file's medium: a file of the system, locked against a second writer.
+
+use feed::storage::Storage;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// A file that is read anywhere and written at its end.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    len: u64,
+}
+
+impl FileStorage {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        Self::of(File::open(path)?)
+    }
+
+    /// Opens a file for reading and adding, and makes it if there is none. It stays locked until
+    /// this is dropped.
+    ///
+    /// # Errors
+    /// What the system reports; [`io::ErrorKind::ResourceBusy`] where another process writes it.
+    pub fn write(path: &Path) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Self::of(file),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process is recording into it",
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Takes a file that is open already.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn of(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { file, len })
+    }
+}
+
+impl Storage for FileStorage {
+    type Error = io::Error;
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            match read_once(&self.file, offset + done as u64, &mut out[done..]) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match write_once(&self.file, self.len, rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.len += count as u64;
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn checksum(bytes: &[u8]) -> u32 {
+        crc32c::crc32c(bytes)
+    }
+}
+
+#[cfg(unix)]
+fn read_once(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, out, offset)
+}
+
+#[cfg(unix)]
+fn write_once(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_once(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, out, offset)
+}
+
+#[cfg(windows)]
+fn write_once(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_read_and_added_to_and_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tape");
+        let mut one = FileStorage::write(&path).unwrap();
+        one.append(b"hello ").unwrap();
+        one.append(b"world").unwrap();
+        one.sync().unwrap();
+        let busy = FileStorage::write(&path).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        let mut out = [0; 20];
+        assert_eq!(FileStorage::read(&path).unwrap().read_at(6, &mut out).unwrap(), 5);
+        assert_eq!(&out[..5], b"world");
+        drop(one);
+        let again = FileStorage::write(&path).unwrap();
+        assert_eq!((again.len().unwrap(), again.read_at(99, &mut out).unwrap()), (11, 0));
+    }
+
+    #[test]
+    fn the_quick_checksum_is_the_plain_one() {
+        let mut rng = feed::rng::Rng::new(1);
+        for len in 0..300 {
+            let bytes: Vec<u8> = (0..len).map(|_| rng.bits().to_le_bytes()[0]).collect();
+            assert_eq!(FileStorage::checksum(&bytes), feed::storage::crc32c(&bytes));
+        }
+    }
+}
