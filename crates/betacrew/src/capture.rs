@@ -1,10 +1,31 @@
-//! What `fetch` keeps while it records: the packets and, where asked for, each gap's history.
+//! What `fetch` keeps while it records: a tape file, and what it counts on the way.
 
+use crate::failure::Failure;
+use crate::file::FileStorage;
 use feed::ledger::{Origin, Sink, Source};
-use feed::recording::Recording;
-use feed::seq::SeqRange;
-use feed::wire::{Frame, RawFrame, decode, sequence_of};
-use std::time::Duration;
+use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use feed::tape_file::{Head, Opened, TapeFile, TapeFileError};
+use feed::wire::{Frame, Info, RawFrame, SessionId, decode, sequence_of};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Packets are written at the latest so long after they came.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// So many conflicting packets are kept to be shown.
+const CONFLICTS_SHOWN: usize = 8;
+
+/// When what was recorded is made safe against a loss of power.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sync {
+    /// Whenever the system gets to it, within seconds.
+    Never,
+    /// At the end.
+    End,
+    /// So often, and at the end.
+    Every(Duration),
+}
 
 /// A gap, or a piece of one, that was filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,11 +40,34 @@ pub struct Filled {
     pub by: Origin,
 }
 
-/// A recording in memory, with the history of its gaps if that is wanted.
+/// What a recording that is gone on with had already.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resumed {
+    /// How many packets.
+    pub packets: u64,
+    /// The highest sequence.
+    pub highest: Seq,
+    /// What was missing below it.
+    pub missing: SeqSet,
+    /// The session, if it was told.
+    pub session: Option<SessionId>,
+    /// Places where the file was damaged.
+    pub damages: u32,
+}
+
+/// A recording, with the history of its gaps if that is wanted.
 #[derive(Debug)]
 pub struct Capture {
-    /// The packets.
-    pub recording: Recording,
+    tape: TapeFile<FileStorage>,
+    path: PathBuf,
+    failure: Option<Failure>,
+    /// When the recorder's time began, since 1970.
+    epoch: Duration,
+    sync: Sync,
+    /// When it was flushed and synced last.
+    flushed: Duration,
+    synced: Duration,
+    unflushed: bool,
     /// How many gaps were found.
     pub gaps_found: u64,
     /// How many packets were missing at some time.
@@ -38,21 +82,131 @@ pub struct Capture {
     pub conflicts: Vec<(RawFrame, RawFrame)>,
 }
 
-/// So many conflicting packets are kept to be shown.
-const CONFLICTS_SHOWN: usize = 8;
-
 impl Capture {
-    /// An empty one. `history`: keep how each gap was filled.
-    #[must_use]
-    pub fn new(history: bool) -> Self {
+    /// Records into the tape file at `path`: a new one, or one that is there and is gone on with.
+    /// Returns what was there.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] or [`Failure::Content`] where that file cannot be used.
+    pub fn open(path: &Path, sync: Sync) -> Result<(Self, Option<Resumed>), Failure> {
+        let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
+        let storage = FileStorage::write(path).map_err(failed)?;
+        if feed::storage::Storage::is_empty(&storage).map_err(failed)? {
+            return Ok((Self::new(storage, path, sync)?, None));
+        }
+        let (mut tape, opened) =
+            TapeFile::open(storage, false).map_err(|error| failure(error, path))?;
+        let (missing, damaged) = tape.missing().map_err(|error| failure(error, path))?;
+        let Opened { damages, .. } = opened;
+        let told = tape.session().map(|info| info.session);
+        let resumed = Resumed {
+            packets: tape.packets(),
+            highest: tape.span().map_or(0, SeqRange::last),
+            missing,
+            session: told.or(Some(SessionId(tape.head().session)).filter(|id| id.0 != [0; 4])),
+            damages: damages + damaged,
+        };
+        let mut capture = Self::with(tape, path, sync);
+        capture.gaps_found = resumed.missing.ranges().len() as u64;
+        capture.packets_missed = resumed.missing.count();
+        Ok((capture, Some(resumed)))
+    }
+
+    /// Records into a file that nobody sees and that is gone in the end.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] where there is no room for temporary files.
+    pub fn unnamed() -> Result<Self, Failure> {
+        let path = std::env::temp_dir();
+        let failed =
+            |source| Failure::Storage { action: "record into", path: path.clone(), source };
+        let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
+        Self::new(storage, &path, Sync::Never)
+    }
+
+    fn new(storage: FileStorage, path: &Path, sync: Sync) -> Result<Self, Failure> {
+        let head =
+            Head { session: [0; 4], created: nanos(since_1970()), salt: crate::flags::random() };
+        let tape = TapeFile::create(storage, head).map_err(|error| failure(error, path))?;
+        Ok(Self::with(tape, path, sync))
+    }
+
+    fn with(tape: TapeFile<FileStorage>, path: &Path, sync: Sync) -> Self {
         Self {
-            recording: Recording::new(),
+            tape,
+            path: path.to_owned(),
+            failure: None,
+            epoch: since_1970(),
+            sync,
+            flushed: Duration::ZERO,
+            synced: Duration::ZERO,
+            unflushed: false,
             gaps_found: 0,
             packets_missed: 0,
             recovered: (0, 0),
-            filled: history.then(Vec::new),
+            filled: None,
             longest: Duration::ZERO,
             conflicts: Vec::new(),
+        }
+    }
+
+    /// Keeps how each gap was filled from now on.
+    pub fn keep_history(&mut self) {
+        self.filled.get_or_insert_default();
+    }
+
+    /// How many packets are recorded.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.tape.packets()
+    }
+
+    /// The tape file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ends the recording: everything is written, as safe as asked for.
+    ///
+    /// # Errors
+    /// What went wrong with the file, now or before.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let done = match self.sync {
+            Sync::Never => self.tape.flush(),
+            Sync::End | Sync::Every(_) => self.tape.sync(),
+        };
+        done.map_err(|error| failure(error, &self.path))
+    }
+
+    /// Writes the tape file's index, for the next opening to be quick.
+    ///
+    /// # Errors
+    /// What went wrong with the file.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        let now = nanos(since_1970());
+        self.tape.finish(now).map_err(|error| failure(error, &self.path))?;
+        self.end()
+    }
+
+    /// Reads the packets in order.
+    ///
+    /// # Errors
+    /// What went wrong with the file, or what `each` reports.
+    pub fn read(&self, each: &mut dyn FnMut(&[RawFrame]) -> io::Result<()>) -> io::Result<()> {
+        let mut reading = self.tape.in_order(FIRST_SEQ);
+        loop {
+            match reading.next() {
+                Ok(Some(piece)) => each(piece.frames)?,
+                Ok(None) => return Ok(()),
+                Err(TapeFileError::Storage(error)) => return Err(error),
+                Err(error) => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
+                }
+            }
         }
     }
 
@@ -64,21 +218,64 @@ impl Capture {
         };
         self.conflicts.iter().map(move |(old, new)| format!("{}, then {}", text(old), text(new)))
     }
+
+    fn check(&mut self, done: Result<(), TapeFileError<io::Error>>) {
+        if let Err(error) = done
+            && self.failure.is_none()
+        {
+            self.failure = Some(failure(error, &self.path));
+        }
+    }
+
+    fn now(&self, now: Duration) -> u64 {
+        nanos(self.epoch + now)
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
+    match error {
+        TapeFileError::Storage(source) => {
+            Failure::Storage { action: "record into", path: path.to_owned(), source }
+        }
+        error => Failure::Content { path: path.to_owned(), reason: error.to_string() },
+    }
 }
 
 impl Sink for Capture {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame]) {
-        self.recording.fresh(origin, frames);
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        let done = self.tape.append(origin, self.now(now), frames);
+        self.check(done);
+        self.unflushed = true;
+        if let Sync::Every(interval) = self.sync
+            && now >= self.synced + interval
+        {
+            self.synced = now;
+            let done = self.tape.sync();
+            self.check(done);
+        }
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        let count = self.recording.again(origin, frames);
-        if count > 0 && self.conflicts.len() < CONFLICTS_SHOWN {
-            let differing = frames.iter().filter_map(|new| {
-                let old = self.recording.get(sequence_of(new)).filter(|old| *old != new)?;
-                Some((*old, *new))
-            });
-            self.conflicts.extend(differing.take(CONFLICTS_SHOWN - self.conflicts.len()));
+    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+        let mut count = 0;
+        for frame in frames {
+            match self.tape.get(sequence_of(frame)) {
+                Ok(Some(old)) if old != *frame => {
+                    count += 1;
+                    if self.conflicts.len() < CONFLICTS_SHOWN {
+                        self.conflicts.push((old, *frame));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.check(Err(error)),
+            }
         }
         count
     }
@@ -97,5 +294,30 @@ impl Sink for Capture {
         if let Some(filled) = &mut self.filled {
             filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
         }
+    }
+
+    fn session(&mut self, info: Info, now: Duration) {
+        if self.tape.session() != Some(info) {
+            let done = self.tape.note_session(info, self.now(now));
+            self.check(done);
+        }
+    }
+
+    fn idle(&mut self, now: Duration) -> Option<Duration> {
+        if !self.unflushed {
+            return None;
+        }
+        if now < self.flushed + FLUSH {
+            return Some(self.flushed + FLUSH);
+        }
+        self.flushed = now;
+        self.unflushed = false;
+        let done = self.tape.flush();
+        self.check(done);
+        None
+    }
+
+    fn failed(&self) -> bool {
+        self.failure.is_some()
     }
 }

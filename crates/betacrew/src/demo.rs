@@ -59,7 +59,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         eprint!("{}", summary::text(&["the demo".to_owned()], &recorder, &capture, time, None));
         return Ok(Exit::Incomplete);
     }
-    output.put(|mut out| json::write(capture.recording.in_order(), &mut out))?;
+    output.put(|out| {
+        let mut writer = json::Writer::new(out);
+        capture.read(&mut |frames| writer.put(frames))?;
+        writer.finish()
+    })?;
     check(args, &tape)?;
     say(&story(args, seed, &capture, recorder.stats().calls, time))
 }
@@ -111,14 +115,17 @@ fn play(
         let stop = exchange_stop.clone();
         move || net::serve(vec![listener], &mut player, &stop, |_, _| {})
     });
-    let mut capture = Capture::new(true);
+    let mut capture = Capture::unnamed()?;
+    capture.keep_history();
+    let mut recorder = Recorder::new(Options::default(), 1);
     let began = Instant::now();
-    let recorder = net::fetch(&[vec![address]], Options::default(), &mut capture, stop, |_| {});
+    let done = net::fetch(&[vec![address]], &mut recorder, &mut capture, stop, |_| {});
     let time = began.elapsed();
     exchange_stop.stop();
     let served = exchange.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")));
     served.map_err(system("the exchange cannot go on"))?;
-    let recorder = recorder.map_err(system("cannot watch connections"))?;
+    done.map_err(system("cannot watch connections"))?;
+    capture.end()?;
     Ok((capture, recorder, time))
 }
 

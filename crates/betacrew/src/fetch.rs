@@ -1,7 +1,7 @@
 //! `betacrew fetch`: records a session without loss.
 
 use crate::address;
-use crate::capture::Capture;
+use crate::capture::{Capture, Resumed, Sync};
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::format::json;
@@ -10,13 +10,25 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::summary;
+use crate::words::count;
 use feed::recorder::{Note, Options, PassEnd, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+const RECORDING: &str = "Recording";
 const RECOVERY: &str = "Recovery";
+
+fn sync(text: &str) -> Result<Sync, String> {
+    match text {
+        "never" => Ok(Sync::Never),
+        "end" => Ok(Sync::End),
+        often => duration(often)
+            .map(Sync::Every)
+            .map_err(|_| format!("`{often}` is none of never, end, or a duration such as 1s")),
+    }
+}
 
 /// What `fetch` takes.
 #[derive(clap::Args, Debug)]
@@ -32,6 +44,21 @@ pub struct Args {
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
     allow_gaps: bool,
+
+    /// Keep the recording in this tape file, and go on with it if it is there [default: OUTPUT.tape,
+    /// removed once the packets are written]
+    #[arg(long, value_name = "FILE", help_heading = RECORDING)]
+    tape: Option<PathBuf>,
+
+    /// Begin anew even if a recording was begun before
+    #[arg(long, help_heading = RECORDING)]
+    restart: bool,
+
+    /// When the recording must survive a loss of power: never (it survives the end of the program,
+    /// and most of it a loss of power), end, or how often, such as 1s
+    #[arg(long, value_name = "WHEN", default_value = "never", value_parser = sync)]
+    #[arg(help_heading = RECORDING)]
+    sync: Sync,
 
     /// Write what happened, every gap included, as JSON
     #[arg(long, value_name = "FILE")]
@@ -101,25 +128,33 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let output = Output::begin(&args.output)?;
     let report = args.report.as_deref().map(Output::begin).transpose()?;
 
-    let mut capture = Capture::new(report.is_some());
+    let (mut capture, mut recorder) = args.begin(lines.len())?;
+    if report.is_some() {
+        capture.keep_history();
+    }
     let mut progress = Progress::new(args.timeout);
     let began = Instant::now();
-    let recorder = net::fetch(&lines, args.options(), &mut capture, stop, |event| match event {
+    net::fetch(&lines, &mut recorder, &mut capture, stop, |event| match event {
         Event::Tick(recorder) => progress.tick(recorder),
         Event::Note(recorder, note) => tell(&args.addresses, recorder, note, &mut progress),
     })
     .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
     let took = began.elapsed();
     progress.end();
+    capture.end()?;
 
     let exit = exit(&recorder);
     let wanted = match recorder.outcome() {
         Some(outcome) if outcome.why == Some(Why::OtherSession) => false,
-        Some(outcome) => outcome.complete() || args.allow_gaps && !capture.recording.is_empty(),
+        Some(outcome) => outcome.complete() || args.allow_gaps && capture.packets() > 0,
         None => false,
     };
     if wanted {
-        output.put(|mut out| json::write(capture.recording.in_order(), &mut out))?;
+        output.put(|out| {
+            let mut writer = json::Writer::new(out);
+            capture.read(&mut |frames| writer.put(frames))?;
+            writer.finish()
+        })?;
     }
     if let Some(report) = report {
         let content = Report::new(&args.addresses, &recorder, &capture, took, exit);
@@ -135,7 +170,79 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     {
         eprintln!("  WARNING  --last {last} is wrong: there is a packet {}", outcome.last);
     }
+    args.put_away(&recorder, &mut capture)?;
     Ok(exit)
+}
+
+impl Args {
+    /// Where the recording is kept while it is made; `None` where nobody could find it again.
+    fn place(&self) -> Option<PathBuf> {
+        if self.tape.is_some() || self.output == Path::new("-") {
+            return self.tape.clone();
+        }
+        // Beside a file; a device has no room beside it.
+        let device = std::fs::metadata(&self.output).is_ok_and(|found| !found.is_file());
+        (!device).then(|| {
+            let mut name = self.output.clone().into_os_string();
+            name.push(".tape");
+            name.into()
+        })
+    }
+
+    /// Begins the recording, or goes on with one.
+    fn begin(&self, lines: usize) -> Result<(Capture, Recorder), Failure> {
+        let lines = u16::try_from(lines)
+            .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
+        let Some(place) = self.place() else {
+            return Ok((Capture::unnamed()?, Recorder::new(self.options(), lines)));
+        };
+        if self.restart {
+            remove(&place)?;
+        }
+        let (capture, resumed) = Capture::open(&place, self.sync)?;
+        let Some(before) = resumed else {
+            return Ok((capture, Recorder::new(self.options(), lines)));
+        };
+        eprintln!(
+            "going on with {}: {} recorded before",
+            place.display(),
+            count(before.packets, "packet")
+        );
+        if before.damages > 0 {
+            let places = count(before.damages.into(), "place");
+            eprintln!("  it is damaged in {places}; what was there is asked for again");
+        }
+        let Resumed { highest, missing, session, .. } = before;
+        Ok((capture, Recorder::resume(self.options(), lines, highest, &missing, session)))
+    }
+
+    /// Removes a recording that is done with, or says how to go on with one that is not.
+    fn put_away(&self, recorder: &Recorder, capture: &mut Capture) -> Result<(), Failure> {
+        let Some(place) = self.place() else { return Ok(()) };
+        let why = recorder.outcome().and_then(|outcome| outcome.why);
+        if why == Some(Why::OtherSession) {
+            eprintln!(
+                "  the packets recorded so far stay in {}; --restart throws them away",
+                place.display()
+            );
+        } else if self.tape.is_some() {
+            capture.finish()?;
+        } else if why.is_none() || capture.packets() == 0 {
+            return remove(&place);
+        } else {
+            eprintln!("  resume   the same command goes on where this one ended");
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::Storage { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {

@@ -11,7 +11,8 @@
 //!
 //! ```
 //! use betacrew::net::{self, Stop};
-//! use feed::{drops::Drops, player::Player, recorder::Options, recording::Recording, tape::Tape};
+//! use feed::{drops::Drops, player::Player, recording::Recording, tape::Tape};
+//! use feed::recorder::{Options, Recorder};
 //! use std::sync::Arc;
 //!
 //! // An exchange that plays a tape and loses packets 2 and 4 of it ...
@@ -27,7 +28,8 @@
 //!
 //! // ... and a client that gets them all.
 //! let mut recording = Recording::new();
-//! let recorder = net::fetch(&[line], Options::default(), &mut recording, &Stop::new(), |_| {})?;
+//! let mut recorder = Recorder::new(Options::default(), 1);
+//! net::fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
 //! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
 //! assert_eq!(recording.in_order().flatten().count(), 14);
 //!

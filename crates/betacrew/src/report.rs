@@ -158,7 +158,7 @@ impl Report {
             reason: outcome.why.map(|why| why.to_string()),
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,
-            packets: capture.recording.len() as u64,
+            packets: capture.packets(),
             missing: missing.iter().copied().map(Range::from).collect(),
             end: End { known, confidence },
             took_ms: ms(took),

@@ -47,7 +47,7 @@ fn headline(
     capture: &Capture,
     place: Option<&Path>,
 ) {
-    let packets = count(capture.recording.len() as u64, "packet");
+    let packets = count(capture.packets(), "packet");
     let to = match place {
         Some(path) if path == Path::new("-") => String::new(),
         Some(path) => format!(" in {}", path.display()),
@@ -57,7 +57,7 @@ fn headline(
         let _ = writeln!(text, "complete: {packets}{to}");
         return;
     }
-    if capture.recording.is_empty() && outcome.why == Some(Why::Unreachable) {
+    if capture.packets() == 0 && outcome.why == Some(Why::Unreachable) {
         let _ = writeln!(
             text,
             "unreachable: no exchange answers at {}. Start one with `betacrew serve`, or give its \
@@ -74,7 +74,7 @@ fn headline(
     }
     let rest = match place {
         Some(_) => format!("the {packets} received are{to}"),
-        None if capture.recording.is_empty() => "no packet was received".to_owned(),
+        None if capture.packets() == 0 => "no packet was received".to_owned(),
         None => format!("{packets} received and not written; --allow-gaps writes them"),
     };
     let _ = writeln!(text, "  have     {rest}");

@@ -117,7 +117,7 @@ mod tests {
             TapeName::File(path).load(0)
         };
         let mut text = Vec::new();
-        json::write([Tape::classic().frames()], &mut text).unwrap();
+        json::write(Tape::classic().frames(), &mut text).unwrap();
         assert_eq!(load(std::str::from_utf8(&text).unwrap()).unwrap(), Tape::classic());
         let second =
             r#"[{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":2}]"#;

@@ -2,8 +2,8 @@
 //! chunk is scanned once, here, and handed on in whole slices.
 
 use crate::gaps::GapSet;
-use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
-use crate::wire::{RawFrame, packet_seq};
+use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::wire::{Info, RawFrame, packet_seq};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -28,10 +28,11 @@ pub enum Source {
     Resend,
 }
 
-/// Where a recording goes. Frames are valid packets, each slice in ascending order.
+/// Where a recording goes. Frames are valid packets, each slice in ascending order. Times are the
+/// recorder's.
 pub trait Sink {
     /// Packets never seen before.
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame]);
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);
 
     /// Packets whose sequences were recorded before. Returns how many of them differ from what
     /// was recorded.
@@ -46,6 +47,23 @@ pub trait Sink {
     /// before the packets that fill it are handed on.
     fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         let _ = (piece, age, origin, now);
+    }
+
+    /// An exchange has described the session.
+    fn session(&mut self, info: Info, now: Duration) {
+        let _ = (info, now);
+    }
+
+    /// Nothing more has come for now: a moment to put things away. Returns when to call this again
+    /// should nothing come until then.
+    fn idle(&mut self, now: Duration) -> Option<Duration> {
+        let _ = now;
+        None
+    }
+
+    /// Whether it can take no more; the recording then ends.
+    fn failed(&self) -> bool {
+        false
     }
 }
 
@@ -116,6 +134,19 @@ impl Ledger {
         Self { next: FIRST_SEQ, end: None, gaps: GapSet::new(), limits }
     }
 
+    /// Has seen everything up to `highest` but what is `missing`.
+    #[must_use]
+    pub fn resume(limits: Limits, highest: Seq, missing: &SeqSet) -> Self {
+        let mut ledger = Self { next: highest.min(MAX_SEQ) + 1, ..Self::new(limits) };
+        let below = missing.ranges().iter().filter_map(|gap| {
+            SeqRange::new(gap.first().max(FIRST_SEQ), gap.last().min(ledger.next - 1))
+        });
+        for gap in below {
+            ledger.gaps.open(gap, Duration::ZERO);
+        }
+        ledger
+    }
+
     /// The highest sequence known to exist; 0 where there is none. Everything up to it has been
     /// recorded or is in [`gaps`](Self::gaps).
     #[must_use]
@@ -173,7 +204,7 @@ impl Ledger {
         sink: &mut impl Sink,
     ) -> Taken {
         let mut out =
-            Slices { frames, origin, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
+            Slices { frames, origin, now, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
         let mut done = 0;
         let stop = loop {
             let Some((run, len)) = leading_run(&frames[done..]) else {
@@ -241,6 +272,7 @@ fn leading_run(frames: &[RawFrame]) -> Option<(SeqRange, usize)> {
 struct Slices<'a, S> {
     frames: &'a [RawFrame],
     origin: Origin,
+    now: Duration,
     pending: Range<usize>,
     top: Seq,
     fresh: u64,
@@ -272,7 +304,7 @@ impl<S: Sink> Slices<'_, S> {
         self.top = 0;
         if !pending.is_empty() {
             self.fresh += pending.len() as u64;
-            self.sink.fresh(self.origin, &self.frames[pending]);
+            self.sink.fresh(self.origin, &self.frames[pending], self.now);
         }
     }
 }

@@ -22,7 +22,7 @@ pub use outcome::{Outcome, Tail, Trouble, Why};
 
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::recovery::Passes;
-use crate::seq::Seq;
+use crate::seq::{Seq, SeqSet};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -208,6 +208,8 @@ pub struct Recorder {
     /// Complete passes in a row that brought nothing new.
     dry: u32,
     session: Option<SessionId>,
+    /// It began with packets that another recorder has recorded.
+    resumed: bool,
     stats: Stats,
     trouble: Trouble,
     outputs: VecDeque<Output>,
@@ -234,6 +236,7 @@ impl Recorder {
             passes: Passes::default(),
             dry: 0,
             session: None,
+            resumed: false,
             stats: Stats::default(),
             trouble: Trouble::default(),
             outputs: VecDeque::new(),
@@ -242,10 +245,38 @@ impl Recorder {
         }
     }
 
+    /// A recorder that goes on where another has ended: everything up to `highest` is recorded but
+    /// what is `missing`, of this `session` if that is known.
+    ///
+    /// If the exchange speaks the extension it is asked only for the rest, once it has shown that
+    /// it plays the same session.
+    #[must_use]
+    pub fn resume(
+        options: Options,
+        lines: u16,
+        highest: Seq,
+        missing: &SeqSet,
+        session: Option<SessionId>,
+    ) -> Self {
+        let mut recorder = Self::new(options, lines);
+        let told = recorder.ledger.end();
+        recorder.ledger = Ledger::resume(recorder.options.limits, highest, missing);
+        told.into_iter().for_each(|last| recorder.ledger.reaches(last));
+        recorder.session = session;
+        recorder.resumed = highest > 0;
+        if recorder.resumed && !recorder.options.classic {
+            recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
+        }
+        recorder
+    }
+
     /// Takes one input at time `now` (any clock that only goes forward).
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;
         self.input(input, now, sink);
+        if sink.failed() {
+            self.finish(Some(Why::Storage), now);
+        }
         self.expire(now);
         self.advance(now, sink);
     }
@@ -297,6 +328,12 @@ impl Recorder {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How many lines it has.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.lines.len()
     }
 
     /// What was counted of a line.

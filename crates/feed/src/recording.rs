@@ -6,6 +6,7 @@ use crate::seq::Seq;
 use crate::wire::{RawFrame, sequence_of};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Packets in the order in which they came, readable in the order of their sequences.
 ///
@@ -84,7 +85,7 @@ impl Recording {
 }
 
 impl Sink for Recording {
-    fn fresh(&mut self, _: Origin, frames: &[RawFrame]) {
+    fn fresh(&mut self, _: Origin, frames: &[RawFrame], _: Duration) {
         self.append(frames);
     }
 

@@ -12,31 +12,58 @@ use std::io::{self, Read, Write};
 /// Text is handed to the writer in pieces of about this size.
 const PIECE: usize = 256 * 1024;
 
-/// Writes packets, given in slices.
+/// Writes packets as they come.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    text: Vec<u8>,
+    empty: bool,
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer of nothing yet.
+    pub fn new(out: W) -> Self {
+        Self { out, text: Vec::with_capacity(PIECE + 1024), empty: true }
+    }
+
+    /// Writes packets.
+    ///
+    /// # Errors
+    /// What `out` reports; and [`io::ErrorKind::InvalidData`] for a frame that is no packet.
+    pub fn put(&mut self, frames: &[RawFrame]) -> io::Result<()> {
+        for frame in frames {
+            let Ok(Frame::Packet(packet)) = decode(frame) else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet"));
+            };
+            let open: &[u8] = if std::mem::take(&mut self.empty) { b"[\n" } else { b",\n" };
+            self.text.extend_from_slice(open);
+            object(&packet, &mut self.text);
+            if self.text.len() >= PIECE {
+                self.out.write_all(&self.text)?;
+                self.text.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the end.
+    ///
+    /// # Errors
+    /// What `out` reports.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.text.extend_from_slice(if self.empty { b"[]" } else { b"\n]" });
+        self.out.write_all(&self.text)
+    }
+}
+
+/// Writes packets, all at once.
 ///
 /// # Errors
-/// What the writer reports; and [`io::ErrorKind::InvalidData`] for a frame that is no packet.
-pub fn write<'a>(
-    slices: impl IntoIterator<Item = &'a [RawFrame]>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let mut text = Vec::with_capacity(PIECE + 1024);
-    let mut open = "[\n";
-    for frame in slices.into_iter().flatten() {
-        let Ok(Frame::Packet(packet)) = decode(frame) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet"));
-        };
-        text.extend_from_slice(open.as_bytes());
-        open = ",\n";
-        object(&packet, &mut text);
-        if text.len() >= PIECE {
-            out.write_all(&text)?;
-            text.clear();
-        }
-    }
-    let close = if open == "[\n" { "[]" } else { "\n]" };
-    text.extend_from_slice(close.as_bytes());
-    out.write_all(&text)
+/// As [`Writer::put`].
+pub fn write(frames: &[RawFrame], out: &mut impl Write) -> io::Result<()> {
+    let mut writer = Writer::new(out);
+    writer.put(frames)?;
+    writer.finish()
 }
 
 fn object(packet: &Packet, text: &mut Vec<u8>) {
@@ -147,7 +174,7 @@ mod tests {
 
     fn text(tape: &Tape) -> String {
         let mut out = Vec::new();
-        write([tape.frames()], &mut out).unwrap();
+        write(tape.frames(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

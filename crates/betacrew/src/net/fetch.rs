@@ -2,7 +2,7 @@
 
 use super::Stop;
 use feed::ledger::Sink;
-use feed::recorder::{ConnId, Input, Note, Options, Output, Recorder};
+use feed::recorder::{ConnId, Input, Note, Output, Recorder};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
@@ -28,29 +28,28 @@ pub enum Event<'a> {
     Tick(&'a Recorder),
 }
 
-/// Records a session into `sink` from one or more lines, each of which has one or more addresses
-/// (tried in turn), until it is complete, cannot become so, or is stopped. What it came to is in
-/// the returned recorder's outcome.
+/// Drives `recorder`, which records a session into `sink`, until it is complete, cannot become so,
+/// or is stopped. Each of its lines has one or more addresses, which are tried in turn. What it came
+/// to is in the recorder's outcome.
 ///
 /// # Errors
 /// What the system reports about polling, and [`ErrorKind::InvalidInput`] for a line without an
-/// address or more than 65,535 lines; never about a connection.
+/// address or for a recorder of more lines than there are here; never about a connection.
 pub fn fetch<S: Sink>(
     lines: &[Vec<SocketAddr>],
-    options: Options,
+    recorder: &mut Recorder,
     sink: &mut S,
     stop: &Stop,
     watch: impl FnMut(Event<'_>),
-) -> io::Result<Recorder> {
-    let count = u16::try_from(lines.len()).map_err(|_| ErrorKind::InvalidInput)?;
-    if lines.iter().any(Vec::is_empty) {
+) -> io::Result<()> {
+    if lines.len() < recorder.lines() || lines.iter().any(Vec::is_empty) {
         return Err(ErrorKind::InvalidInput.into());
     }
     let poll = Poll::new()?;
     let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
     let mut client = Client {
         lines: lines.iter().map(|addresses| Line { addresses, next: 0 }).collect(),
-        recorder: Recorder::new(options, count),
+        recorder,
         sink,
         watch,
         conns: Vec::new(),
@@ -59,8 +58,7 @@ pub fn fetch<S: Sink>(
         poll,
         buffer: vec![0; READ],
     };
-    client.run(stop)?;
-    Ok(client.recorder)
+    client.run(stop)
 }
 
 struct Line<'a> {
@@ -70,7 +68,7 @@ struct Line<'a> {
 
 struct Client<'a, S, F> {
     lines: Vec<Line<'a>>,
-    recorder: Recorder,
+    recorder: &'a mut Recorder,
     sink: &'a mut S,
     watch: F,
     conns: Vec<Conn>,
@@ -104,9 +102,14 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
         while !self.recorder.done() {
             let busy = self.conns.iter().any(|conn| conn.connected && conn.readable)
                 || !self.failed.is_empty();
-            let patience = match self.recorder.deadline() {
-                _ if busy => Some(Duration::ZERO),
-                deadline => deadline.map(|time| time.saturating_sub(self.now())),
+            let deadline = self.recorder.deadline();
+            let patience = match busy {
+                true => Some(Duration::ZERO),
+                false => [deadline, self.sink.idle(self.now())]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map(|time| time.saturating_sub(self.now())),
             };
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -136,7 +139,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             }
             if self.now() >= tick {
                 tick = self.now() + TICK;
-                (self.watch)(Event::Tick(&self.recorder));
+                (self.watch)(Event::Tick(self.recorder));
             }
         }
         Ok(())
@@ -162,11 +165,11 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                     }
                 }
                 Output::Drop(id) => self.drop(id),
-                Output::Note(note) => (self.watch)(Event::Note(&self.recorder, note)),
+                Output::Note(note) => (self.watch)(Event::Note(self.recorder, note)),
             }
         }
         for conn in &mut self.conns {
-            conn.send(&mut self.recorder, self.began.elapsed());
+            conn.send(self.recorder, self.began.elapsed());
         }
     }
 
@@ -217,7 +220,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             };
         }
         if conn.writable && (conn.sent < conn.out.len() || conn.finish) {
-            conn.send(&mut self.recorder, self.began.elapsed());
+            conn.send(self.recorder, self.began.elapsed());
         }
         for _ in 0..TURN {
             let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id && conn.readable)

@@ -23,7 +23,8 @@ fn hasty() -> Options {
 
 fn record(address: SocketAddr, options: Options) -> (Recorder, Vec<RawFrame>) {
     let mut recording = Recording::new();
-    let recorder = fetch(&[vec![address]], options, &mut recording, &Stop::new(), |_| {}).unwrap();
+    let mut recorder = Recorder::new(options, 1);
+    fetch(&[vec![address]], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     (recorder, recording.in_order().flatten().copied().collect())
 }
 

@@ -4,6 +4,7 @@
 //! * `fetch`: the client as a person sees it;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
+//! * `resume`: recordings that were interrupted;
 //! * `demo`: the demonstration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -12,5 +13,6 @@ mod demo;
 mod fetch;
 mod hostile;
 mod original;
+mod resume;
 mod serve;
 mod support;

@@ -3,7 +3,7 @@
 use crate::support::{Serving, call, connect, read_all};
 use betacrew::net::{Stop, fetch};
 use feed::original::{Death, Original};
-use feed::recorder::Options;
+use feed::recorder::{Options, Recorder};
 use feed::recording::Recording;
 use feed::tape::Tape;
 use feed::wire::Call;
@@ -17,7 +17,8 @@ fn hundreds_of_recordings_from_one_original_lose_nothing_and_never_kill_it() {
         let options = Options { classic: round % 3 == 0, ..Options::default() };
         let mut recording = Recording::new();
         let line = vec![exchange.address];
-        let recorder = fetch(&[line], options, &mut recording, &Stop::new(), |_| {}).unwrap();
+        let mut recorder = Recorder::new(options, 1);
+        fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
         let outcome = recorder.outcome().unwrap();
         assert!(outcome.complete(), "round {round}: {outcome:?}");
         let recorded: Vec<_> = recording.in_order().flatten().copied().collect();

@@ -170,7 +170,11 @@ impl Recorder {
             .conns
             .iter()
             .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG);
-        let ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        if self.resumed && self.undescribed(&self.lines[usize::from(id)], now) {
+            // It may yet turn out to play another session.
+            ceiling = 0;
+        }
         match self.lines[usize::from(id)].dialect {
             Dialect::Extended => Reach { ceiling, ranges: true },
             _ => Reach { ceiling: ceiling.min(self.options.resend_max), ranges: false },

@@ -132,7 +132,7 @@ impl Recorder {
             rest = &rest[taken.frames..];
             if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
                 let offset = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
-                self.odd_frame(at, odd, stop, offset, now);
+                self.odd_frame(at, odd, (stop, offset), now, sink);
                 rest = after;
             }
         }
@@ -167,7 +167,14 @@ impl Recorder {
     }
 
     /// A frame that is no packet, or none to be believed.
-    fn odd_frame(&mut self, at: usize, raw: &RawFrame, stop: Stop, offset: u64, now: Duration) {
+    fn odd_frame(
+        &mut self,
+        at: usize,
+        raw: &RawFrame,
+        (stop, offset): (Stop, u64),
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
         let conn = &mut self.conns[at];
         let line = &mut self.lines[usize::from(conn.line)];
         let error = match (stop, decode(raw)) {
@@ -184,7 +191,7 @@ impl Recorder {
             }
             (Stop::NotAPacket, Ok(frame)) if conn.described => {
                 match frame {
-                    Frame::Info(info) => self.described(at, info, now),
+                    Frame::Info(info) => self.described(at, info, now, sink),
                     Frame::NotAvailable(refusal) => {
                         conn.answered += u64::from(refusal.count.max(1)).min(conn.in_flight());
                         conn.active = now;
@@ -206,7 +213,7 @@ impl Recorder {
         }
     }
 
-    fn described(&mut self, at: usize, info: Info, now: Duration) {
+    fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
         line.dialect = Dialect::Extended;
@@ -218,6 +225,7 @@ impl Recorder {
             self.finish(Some(Why::OtherSession), now);
         } else {
             self.session = Some(info.session);
+            sink.session(info, now);
             self.ledger.reaches(info.last);
         }
     }

@@ -34,8 +34,11 @@ pub enum Why {
     Refused(Reason),
     /// Passes never showed enough of the session to tell where it ends.
     EndUnknown,
-    /// The lines turned out to be different sessions.
+    /// An exchange plays another session than the one that was recorded before, or from another
+    /// line.
     OtherSession,
+    /// What came could not be written.
+    Storage,
 }
 
 impl fmt::Display for Why {
@@ -49,7 +52,8 @@ impl fmt::Display for Why {
             ),
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
-            Self::OtherSession => f.write_str("the lines play different sessions"),
+            Self::OtherSession => f.write_str("there are packets of different sessions"),
+            Self::Storage => f.write_str("the recording could not be written"),
         }
     }
 }
