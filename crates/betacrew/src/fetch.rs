@@ -45,8 +45,8 @@ pub struct Args {
     #[arg(long)]
     allow_gaps: bool,
 
-    /// Keep the recording in this tape file, and go on with it if it is there [default: OUTPUT.tape,
-    /// removed once the packets are written]
+    /// Keep the recording in this tape file, and go on with it if it is there [default:
+    /// OUTPUT.tape, removed once the packets are written]
     #[arg(long, value_name = "FILE", help_heading = RECORDING)]
     tape: Option<PathBuf>,
 

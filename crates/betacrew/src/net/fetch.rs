@@ -28,9 +28,9 @@ pub enum Event<'a> {
     Tick(&'a Recorder),
 }
 
-/// Drives `recorder`, which records a session into `sink`, until it is complete, cannot become so,
-/// or is stopped. Each of its lines has one or more addresses, which are tried in turn. What it came
-/// to is in the recorder's outcome.
+/// Drives `recorder`, which records a session into `sink`, until it is complete, cannot become
+/// so, or is stopped. Each of its lines has one or more addresses, which are tried in turn. What
+/// it came to is in the recorder's outcome.
 ///
 /// # Errors
 /// What the system reports about polling, and [`ErrorKind::InvalidInput`] for a line without an
