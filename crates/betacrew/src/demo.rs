@@ -8,7 +8,7 @@ use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::picture;
 use crate::summary;
-use crate::tapes::TapeName;
+use crate::tapes;
 use crate::words::{count, say, took};
 use feed::drops::{Chance, Drops};
 use feed::player::Player;
@@ -131,7 +131,7 @@ fn play(
 
 /// Reads the output back and compares it with the tape.
 fn check(args: &Args, tape: &Tape) -> Result<(), Failure> {
-    let written = TapeName::File(args.output.clone()).load(0)?;
+    let written = tapes::read(&args.output)?;
     if written.frames() == tape.frames() {
         return Ok(());
     }

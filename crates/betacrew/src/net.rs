@@ -59,12 +59,22 @@ impl Stop {
     }
 }
 
-/// Listens on an address, with room for a thousand clients that connect at once.
+/// So many clients may have connected and not been accepted yet (the system may allow fewer).
+const BACKLOG: i32 = 4096;
+
+/// Listens on an address, with room for thousands of clients that connect at once.
 ///
 /// # Errors
 /// What the system reports, `AddrInUse` for example.
 pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    mio::net::TcpListener::bind(address).map(Into::into)
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // On Windows this would let two exchanges share a port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Asks for as many file descriptors as the system lets this process have: each connection is one.

@@ -4,16 +4,16 @@ use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::net::{self, Stop};
-use crate::tapes::TapeName;
+use crate::tapes::{AnyTape, TapeName};
 use crate::words::{count, grouped, say};
 use feed::drops::{Chance, Drops};
+use feed::play::Play;
 use feed::player::{Note, Player, Served};
 use feed::seq::SeqSet;
 use feed::wire::Reason;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 
 /// What `serve` takes.
 #[derive(clap::Args, Debug)]
@@ -24,7 +24,7 @@ pub struct Args {
     listen: Vec<String>,
 
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
-    /// random:N[:SEED] (seeded order flow), or a JSON file as fetch writes it
+    /// random:N[:SEED] (seeded order flow), a .tape file, or a JSON file as fetch writes it
     #[arg(long, value_name = "TAPE", default_value = "sample")]
     tape: TapeName,
 
@@ -57,7 +57,7 @@ pub struct Args {
 /// Where the tape cannot be had or an address cannot be listened on.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
-    let tape = args.tape.load(seed)?;
+    let tape = args.tape.open(seed)?;
     let quarter = Chance::of(1, 4).unwrap_or(Chance::NEVER);
     let drops = Drops {
         seed,
@@ -76,9 +76,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     say(&lines)?;
     tracing::info!("{}", introduction(&tape, &drops));
-    let mut player = Player::new(Arc::new(tape), drops);
+    let mut player = Player::new(tape, drops);
     net::serve(listeners, &mut player, stop, log)
         .map_err(|source| Failure::System { action: "the exchange cannot go on", source })?;
+    if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &args.tape) {
+        return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });
+    }
     tracing::info!("{}", farewell(&player.served()));
     Ok(Exit::Complete)
 }
@@ -120,7 +123,7 @@ fn no_such_family(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(97)
 }
 
-fn introduction(tape: &feed::tape::Tape, drops: &Drops) -> String {
+fn introduction(tape: &AnyTape, drops: &Drops) -> String {
     let mut text =
         format!("playing {}, session {}", count(tape.last().into(), "packet"), tape.session());
     if drops.chance != Chance::NEVER {
@@ -137,7 +140,7 @@ fn introduction(tape: &feed::tape::Tape, drops: &Drops) -> String {
 /// Losses are listed for tapes up to this length.
 const LISTED: u32 = 10_000;
 
-fn log(player: &Player, note: Note) {
+fn log(player: &Player<AnyTape>, note: Note) {
     match note {
         Note::Stream { connection, pass } => {
             let all = player.tape().last();

@@ -1,11 +1,18 @@
 //! The tapes that `--tape` can name.
 
 use crate::failure::Failure;
+use crate::file::FileStorage;
 use crate::format::json;
+use feed::play::{FilePlay, Play};
+use feed::seq::{Seq, SeqRange};
 use feed::tape::Tape;
+use feed::tape_file::TapeFile;
+use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
 pub const MADE_MAX: u32 = 100_000_000;
@@ -58,35 +65,92 @@ impl FromStr for TapeName {
 }
 
 impl TapeName {
-    /// Makes or reads the tape. `seed` is for random tapes without one of their own.
+    /// Makes or opens the tape. `seed` is for random tapes without one of their own.
     ///
     /// # Errors
-    /// Where a file cannot be read or is no tape.
-    pub fn load(&self, seed: u64) -> Result<Tape, Failure> {
-        let path = match self {
-            Self::Sample(count) => return Ok(Tape::sample(*count)),
-            Self::Classic => return Ok(Tape::classic()),
-            Self::Random { count, seed: own } => {
-                return Ok(Tape::random(*count, own.unwrap_or(seed)));
+    /// Where a file cannot be read or is no complete tape.
+    pub fn open(&self, seed: u64) -> Result<AnyTape, Failure> {
+        let made = match self {
+            Self::Sample(count) => Tape::sample(*count),
+            Self::Classic => Tape::classic(),
+            Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
+            Self::File(path) if path.extension().is_some_and(|extension| extension == "tape") => {
+                return open_file(path).map(|file| AnyTape::File(Box::new(file)));
             }
-            Self::File(path) => path,
+            Self::File(path) => read(path)?,
         };
-        let file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::Usage(format!(
-                "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
-                path.display()
-            )),
-            _ => Failure::Storage { action: "read", path: path.clone(), source: error },
-        })?;
-        let content = |reason: String| Failure::Content { path: path.clone(), reason };
-        let packets = json::read(file).map_err(|error| match error.io_error_kind() {
-            Some(kind) => {
-                Failure::Storage { action: "read", path: path.clone(), source: kind.into() }
-            }
-            None => content(error.to_string()),
-        })?;
-        Tape::new(packets).map_err(|error| content(error.to_string()))
+        Ok(AnyTape::Memory(Arc::new(made)))
     }
+}
+
+/// A tape in memory or in a file.
+#[derive(Debug)]
+pub enum AnyTape {
+    /// In memory.
+    Memory(Arc<Tape>),
+    /// In a tape file, which is not loaded.
+    File(Box<FilePlay<FileStorage>>),
+}
+
+impl Play for AnyTape {
+    fn last(&self) -> Seq {
+        match self {
+            Self::Memory(tape) => Play::last(tape),
+            Self::File(tape) => tape.last(),
+        }
+    }
+
+    fn session(&self) -> SessionId {
+        match self {
+            Self::Memory(tape) => Play::session(tape),
+            Self::File(tape) => tape.session(),
+        }
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        match self {
+            Self::Memory(tape) => tape.frames(range),
+            Self::File(tape) => tape.frames(range),
+        }
+    }
+
+    fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Memory(tape) => tape.failure(),
+            Self::File(tape) => tape.failure(),
+        }
+    }
+}
+
+fn no_file(path: &Path, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::Usage(format!(
+            "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
+            path.display()
+        )),
+        _ => Failure::Storage { action: "read", path: path.into(), source: error },
+    }
+}
+
+fn open_file(path: &Path) -> Result<FilePlay<FileStorage>, Failure> {
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
+    let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
+    let (file, _) = TapeFile::open(storage, true).map_err(|error| content(error.to_string()))?;
+    FilePlay::new(file).map_err(|error| content(error.to_string()))
+}
+
+/// Reads a tape from a JSON file.
+///
+/// # Errors
+/// Where the file cannot be read or is no complete tape.
+pub fn read(path: &Path) -> Result<Tape, Failure> {
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
+    let file = File::open(path).map_err(|error| no_file(path, error))?;
+    let packets = json::read(file).map_err(|error| match error.io_error_kind() {
+        Some(kind) => Failure::Storage { action: "read", path: path.into(), source: kind.into() },
+        None => content(error.to_string()),
+    })?;
+    Tape::new(packets).map_err(|error| content(error.to_string()))
 }
 
 #[cfg(test)]
@@ -114,7 +178,7 @@ mod tests {
         let load = |content: &str| {
             let path = folder.path().join("tape.json");
             std::fs::write(&path, content).unwrap();
-            TapeName::File(path).load(0)
+            read(&path)
         };
         let mut text = Vec::new();
         json::write(Tape::classic().frames(), &mut text).unwrap();
@@ -124,7 +188,7 @@ mod tests {
         let message = load(second).unwrap_err().to_string();
         assert!(message.contains("packet 1 of the tape has sequence 2"), "{message}");
         assert!(load("[").unwrap_err().to_string().contains("line 1"));
-        let none = TapeName::File(folder.path().join("none")).load(0).unwrap_err();
+        let none = TapeName::File(folder.path().join("none")).open(0).unwrap_err();
         assert!(matches!(none, Failure::Usage(_)) && none.to_string().contains("classic"));
     }
 }

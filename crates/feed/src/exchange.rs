@@ -42,7 +42,7 @@ pub trait Exchange {
 
     /// Puts the next bytes to be sent into `out`, as one write, and returns how many. `out` must
     /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
-    fn peek(&self, conn: &Self::Conn, out: &mut [u8]) -> usize;
+    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8]) -> usize;
 
     /// The connection took `count` of the bytes that `peek` gave last.
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration);
@@ -56,7 +56,8 @@ pub trait Exchange {
     /// Something to tell.
     fn note(&mut self) -> Option<Self::Note>;
 
-    /// Whether the whole exchange has died. Ours does not; the original does.
+    /// Whether the whole exchange has died. Ours only does where its tape can no longer be read;
+    /// the original does when mistreated.
     fn dead(&self) -> bool {
         false
     }

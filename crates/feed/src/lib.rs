@@ -23,6 +23,7 @@ pub mod gaps;
 pub mod ledger;
 pub mod original;
 pub mod packet;
+pub mod play;
 pub mod player;
 pub mod recorder;
 pub mod recording;

@@ -12,6 +12,7 @@ pub use seat::Seat;
 
 use crate::drops::Drops;
 use crate::exchange::{Exchange, Step};
+use crate::play::Play;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::tape::Tape;
 use crate::wire::{Call, FRAME_LEN, Frame, Info, NotAvailable, Reason, VERSION, encode};
@@ -79,23 +80,23 @@ const NOTES_MAX: usize = 4096;
 
 /// An exchange that plays a tape. See the [module](self).
 #[derive(Debug)]
-pub struct Player {
-    tape: Arc<Tape>,
+pub struct Player<P = Arc<Tape>> {
+    tape: P,
     drops: Drops,
     served: Served,
     notes: VecDeque<Note>,
 }
 
-impl Player {
+impl<P: Play> Player<P> {
     /// Plays `tape`, losing `drops`.
     #[must_use]
-    pub fn new(tape: Arc<Tape>, drops: Drops) -> Self {
+    pub fn new(tape: P, drops: Drops) -> Self {
         Self { tape, drops, served: Served::default(), notes: VecDeque::new() }
     }
 
     /// The tape.
     #[must_use]
-    pub fn tape(&self) -> &Arc<Tape> {
+    pub fn tape(&self) -> &P {
         &self.tape
     }
 
@@ -195,7 +196,7 @@ impl Player {
     }
 }
 
-impl Exchange for Player {
+impl<P: Play> Exchange for Player<P> {
     type Conn = Seat;
     type Note = Note;
 
@@ -227,21 +228,21 @@ impl Exchange for Player {
         self.served.resets += u64::from(reset);
     }
 
-    fn peek(&self, seat: &Seat, out: &mut [u8]) -> usize {
+    fn peek(&mut self, seat: &Seat, out: &mut [u8]) -> usize {
         let one = FRAME_LEN - seat.offset();
-        let most = if self.tape.len() <= ONE_BY_ONE { one.min(out.len()) } else { out.len() };
-        seat.peek(&self.tape, &self.drops, &mut out[..most])
+        let most = if self.tape.last() <= ONE_BY_ONE { one.min(out.len()) } else { out.len() };
+        seat.peek(&mut self.tape, &self.drops, &mut out[..most])
     }
 
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
         seat.active = now;
         self.served.bytes += count as u64;
-        self.served.lost += seat.advance(&self.tape, &self.drops, count);
+        self.served.lost += seat.advance(self.tape.last(), &self.drops, count);
     }
 
     fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {
         // Packets lost behind the last one sent.
-        self.served.lost += seat.advance(&self.tape, &self.drops, 0);
+        self.served.lost += seat.advance(self.tape.last(), &self.drops, 0);
         if seat.owed() > 0 {
             return Step::Wait;
         }
@@ -269,5 +270,9 @@ impl Exchange for Player {
 
     fn note(&mut self) -> Option<Note> {
         self.notes.pop_front()
+    }
+
+    fn dead(&self) -> bool {
+        self.tape.failure().is_some()
     }
 }

@@ -158,9 +158,8 @@ impl Tape {
     }
 }
 
-/// Four characters of base 32 from a hash of the packets.
+/// A name from a hash of the packets.
 fn session_of(frames: &[RawFrame]) -> SessionId {
-    const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let word = |bytes: &[u8]| bytes.iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
     let start = frames.len() as u64;
     let hash = frames.iter().fold(start, |hash, frame| {
@@ -171,10 +170,7 @@ fn session_of(frames: &[RawFrame]) -> SessionId {
                 (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
             })
     });
-    let bits = rng::mix(hash);
-    SessionId(
-        [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)]),
-    )
+    SessionId::from_bits(rng::mix(hash))
 }
 
 #[cfg(test)]

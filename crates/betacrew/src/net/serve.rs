@@ -252,10 +252,12 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
     /// Closes the connections that nothing is being sent on.
     fn end_idle(&mut self) {
         let (mut one, now) = ([0; feed::wire::FRAME_LEN], self.now());
-        let idle = |conn: &Conn<E::Conn>| self.exchange.peek(&conn.state, &mut one) == 0;
-        let mut idle = idle;
-        let keys: Vec<usize> =
-            self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(key, _)| key).collect();
+        let mut keys = Vec::new();
+        for (key, conn) in &self.conns {
+            if self.exchange.peek(&conn.state, &mut one) == 0 {
+                keys.push(key);
+            }
+        }
         for key in keys {
             let conn = self.conns.remove(key);
             let _ = conn.stream.shutdown(Shutdown::Write);

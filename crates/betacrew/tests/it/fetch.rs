@@ -93,6 +93,42 @@ fn a_recording_is_a_tape_again() {
 }
 
 #[test]
+fn a_tape_file_is_played_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = Tape::random(50_000, 3);
+    let first = playing(tape.clone(), drops(2, "0.25", ""));
+    let (address, file) = (first.address.to_string(), folder.path().join("a.tape"));
+    assert_eq!(fetch(folder.path(), &[&address, "--tape", "a.tape"]).0, 0);
+    let second = ServeProcess::start(&["--tape", file.to_str().unwrap(), "--drop", "0.5"]);
+    let (code, stdout, stderr) = fetch(folder.path(), &[&second.addresses[0], "-o", "-"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(stdout.as_bytes(), json(&tape));
+    assert!(stderr.contains(&format!("session {}", tape.session())), "the same session: {stderr}");
+}
+
+#[test]
+fn a_tape_file_with_gaps_or_damage_is_not_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = playing(Tape::sample(300), drops(1, "0", "200-210"));
+    let address = exchange.address.to_string();
+    assert_eq!(fetch(folder.path(), &[&address, "--classic", "--tape", "gaps.tape"]).0, 3);
+    let file = folder.path().join("gaps.tape");
+    let (code, _, stderr) = run(&mut betacrew(&["serve", "--tape", file.to_str().unwrap()]));
+    assert_eq!(code, 6, "{stderr}");
+    assert!(stderr.contains("200-210") && stderr.contains("fetch --tape"), "{stderr}");
+
+    assert_eq!(fetch(folder.path(), &[&address, "--tape", "whole.tape"]).0, 0);
+    let file = folder.path().join("whole.tape");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let mut serving = ServeProcess::start(&["--tape", file.to_str().unwrap()]);
+    let (code, _, _) = fetch(folder.path(), &[&serving.addresses[0], "--timeout", "200ms"]);
+    assert_ne!(code, 0, "what is damaged is not made up");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(6));
+}
+
+#[test]
 fn small_tapes_are_right_at_their_edges() {
     let folder = tempfile::tempdir().unwrap();
     for (tape, args) in [

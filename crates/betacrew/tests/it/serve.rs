@@ -119,6 +119,16 @@ fn an_unknown_sequence_ends_only_its_connection() {
 }
 
 #[test]
+fn sequence_zero_ends_its_connection_with_the_silence_after_it() {
+    let exchange = clean(&Tape::classic());
+    for bytes in [&[2, 0][..], &[2, 5, 2, 0]] {
+        let mut stream = connect(exchange.address);
+        stream.write_all(bytes).unwrap();
+        assert_eq!(sequences(&read_all(&mut stream)).len(), bytes.len() / 2 - 1);
+    }
+}
+
+#[test]
 fn unknown_calls_are_ignored() {
     let exchange = clean(&Tape::classic());
     let mut stream = connect(exchange.address);
@@ -157,6 +167,18 @@ fn a_thousand_clients_at_once() {
     }
     drop(streams);
     assert_eq!(exchange.end().served().streams, 1000);
+}
+
+#[test]
+fn clients_that_connect_while_it_is_busy_are_not_turned_away() {
+    betacrew::net::raise_descriptor_limit();
+    // Nobody accepts; all of these wait in the listener's queue.
+    let listener = betacrew::net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let streams: Vec<_> = (0..1100)
+        .map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900)))
+        .collect();
+    assert!(streams.iter().all(Result::is_ok));
 }
 
 #[test]

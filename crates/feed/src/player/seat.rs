@@ -4,8 +4,8 @@
 //! the socket stopped. So a client that does not read costs no buffer.
 
 use crate::drops::Drops;
+use crate::play::Play;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::tape::Tape;
 use crate::wire::{CallDecoder, FRAME_LEN, RawFrame};
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -99,15 +99,15 @@ impl Seat {
     }
 
     /// Puts what is owed into `out`, whole frames but for the first, and returns how many bytes.
-    pub(super) fn peek(&self, tape: &Tape, drops: &Drops, out: &mut [u8]) -> usize {
+    pub(super) fn peek(&self, tape: &mut impl Play, drops: &Drops, out: &mut [u8]) -> usize {
         let mut out = Frames { out, len: 0, skip: self.offset() };
         for reply in &self.replies {
             let room = match reply {
                 Reply::Message(frame) => out.put(frame),
-                Reply::Range(range) => tape.slice(*range).iter().all(|frame| out.put(frame)),
+                Reply::Range(range) => out.put_range(tape, *range),
                 Reply::Stream { pass, next } => drops
                     .kept(self.index, *pass, *next, tape.last())
-                    .all(|part| tape.slice(part).iter().all(|frame| out.put(frame))),
+                    .all(|part| out.put_range(tape, part)),
             };
             if !room {
                 break;
@@ -118,17 +118,17 @@ impl Seat {
 
     /// `count` bytes of what is owed are sent. Returns how many packets the stream lost between
     /// what was sent before and the next packet to be sent.
-    pub(super) fn advance(&mut self, tape: &Tape, drops: &Drops, count: usize) -> u64 {
+    pub(super) fn advance(&mut self, last: Seq, drops: &Drops, count: usize) -> u64 {
         let mut bytes = self.offset() + count;
         while let Some(reply) = self.replies.front_mut() {
             match reply {
                 Reply::Stream { pass, next } => {
-                    let kept = drops.kept(self.index, *pass, *next, tape.last());
-                    let (after, sent) = skip(kept, tape.last() + 1, bytes / FRAME_LEN);
+                    let kept = drops.kept(self.index, *pass, *next, last);
+                    let (after, sent) = skip(kept, last + 1, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
                     let lost = u64::from(after - *next) - sent as u64;
                     *next = after;
-                    if after > tape.last() {
+                    if after > last {
                         self.replies.pop_front();
                     }
                     self.offset = u8::try_from(bytes).unwrap_or(0);
@@ -163,6 +163,22 @@ struct Frames<'a> {
 }
 
 impl Frames<'_> {
+    /// Puts packets of the tape; whether all of them found room.
+    fn put_range(&mut self, tape: &mut impl Play, range: SeqRange) -> bool {
+        let mut range = range;
+        loop {
+            let frames = tape.frames(range);
+            let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+            if count == 0 || !frames.iter().all(|frame| self.put(frame)) {
+                return false;
+            }
+            match range.from(range.first() + count) {
+                Some(rest) => range = rest,
+                None => return true,
+            }
+        }
+    }
+
     fn put(&mut self, frame: &RawFrame) -> bool {
         let part = &frame[core::mem::take(&mut self.skip)..];
         let Some(place) = self.out.get_mut(self.len..self.len + part.len()) else { return false };

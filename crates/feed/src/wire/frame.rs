@@ -33,6 +33,17 @@ pub enum Frame {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SessionId(pub [u8; 4]);
 
+impl SessionId {
+    /// Four letters or digits that follow from the last twenty bits.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+        Self(
+            [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)]),
+        )
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_ascii().fmt(f)

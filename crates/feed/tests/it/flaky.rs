@@ -76,7 +76,7 @@ impl<E: Exchange> Exchange for Flaky<E> {
         self.inner.gone(conn.inner, reset, now);
     }
 
-    fn peek(&self, conn: &Self::Conn, out: &mut [u8]) -> usize {
+    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8]) -> usize {
         self.inner.peek(&conn.inner, out).min(conn.left())
     }
 

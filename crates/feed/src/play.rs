@@ -1,0 +1,170 @@
+//! Tapes as an exchange plays them: any packet at any time, wherever the tape lies.
+
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::storage::Storage;
+use crate::tape::Tape;
+use crate::tape_file::{TapeFile, TapeFileError};
+use crate::wire::{RawFrame, SessionId, sequence_of};
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
+pub trait Play {
+    /// Its last sequence; 0 where it is empty.
+    fn last(&self) -> Seq;
+
+    /// The session that it is the tape of.
+    fn session(&self) -> SessionId;
+
+    /// Packets from the beginning of `range`: all of it, or as many as are at hand, but at least
+    /// one. None where the tape has ended before, or can no longer be read.
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame];
+
+    /// Why the tape can no longer be read, if that has happened.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Play for Arc<Tape> {
+    fn last(&self) -> Seq {
+        Tape::last(self)
+    }
+
+    fn session(&self) -> SessionId {
+        Tape::session(self)
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        self.slice(range)
+    }
+}
+
+/// So many packets of a tape file are put in order at once.
+const WINDOW: u32 = 4096;
+/// So many windows are kept (2 MiB in all): one for each of as many connections that stream.
+const WINDOWS: usize = 32;
+
+/// A complete tape file, played without loading it.
+#[derive(Debug)]
+pub struct FilePlay<S> {
+    file: TapeFile<S>,
+    last: Seq,
+    /// The windows read last, the latest first: which one, and its packets.
+    windows: VecDeque<(u32, Vec<RawFrame>)>,
+    failure: Option<String>,
+}
+
+impl<S: Storage> FilePlay<S> {
+    /// Plays a file, if nothing is missing in it.
+    ///
+    /// # Errors
+    /// What is missing, where something is; or what is wrong with the file.
+    pub fn new(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+        let mut file = file;
+        let last = file.span().map_or(0, SeqRange::last);
+        // As many packets as sequences: then none is missing, and nothing need be read.
+        if file.packets() != u64::from(last) {
+            let (missing, _) = file.missing().map_err(PlayError::File)?;
+            if !missing.is_empty() {
+                return Err(PlayError::Gaps(missing));
+            }
+        }
+        Ok(Self { file, last, windows: VecDeque::new(), failure: None })
+    }
+
+    fn read(&mut self, window: u32) -> Result<Vec<RawFrame>, TapeFileError<S::Error>> {
+        let first = FIRST_SEQ + window * WINDOW;
+        let end = (first + WINDOW).min(self.last + 1);
+        let mut frames = Vec::with_capacity(WINDOW as usize);
+        let mut reading = self.file.in_order(first);
+        while let Some(piece) = reading.next()? {
+            let fits = piece.frames.partition_point(|frame| sequence_of(frame) < end);
+            frames.extend_from_slice(&piece.frames[..fits]);
+            if fits < piece.frames.len() {
+                break;
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Puts a window at the front.
+    fn fetch(&mut self, window: u32) -> Result<(), String> {
+        if let Some(at) = self.windows.iter().position(|(held, _)| *held == window) {
+            if let Some(found) = self.windows.remove(at) {
+                self.windows.push_front(found);
+            }
+            return Ok(());
+        }
+        let frames = self.read(window).map_err(|error| error.to_string())?;
+        let first = FIRST_SEQ + window * WINDOW;
+        if !(first..).zip(&frames).all(|(seq, frame)| sequence_of(frame) == seq) {
+            return Err("packets are missing in it that its index has".to_string());
+        }
+        self.windows.truncate(WINDOWS - 1);
+        self.windows.push_front((window, frames));
+        Ok(())
+    }
+}
+
+impl<S: Storage> Play for FilePlay<S> {
+    fn last(&self) -> Seq {
+        self.last
+    }
+
+    fn session(&self) -> SessionId {
+        let head = self.file.head();
+        let told = self.file.session().map(|info| info.session);
+        told.unwrap_or_else(|| match head.session {
+            // Nobody has named it: a name that stays with the file.
+            [0, 0, 0, 0] => SessionId::from_bits(crate::rng::mix(head.salt)),
+            id => SessionId(id),
+        })
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        if range.first() > self.last || range.first() < FIRST_SEQ || self.failure.is_some() {
+            return &[];
+        }
+        let offset = range.first() - FIRST_SEQ;
+        if let Err(failure) = self.fetch(offset / WINDOW) {
+            self.failure = Some(failure);
+            return &[];
+        }
+        let start = (offset % WINDOW) as usize;
+        self.windows.front().map_or(&[], |(_, frames)| {
+            let end = (start + range.len() as usize).min(frames.len());
+            &frames[start.min(end)..end]
+        })
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+}
+
+/// Why a tape file cannot be played.
+#[derive(Debug)]
+pub enum PlayError<E> {
+    /// Packets are missing.
+    Gaps(SeqSet),
+    /// The file cannot be read.
+    File(TapeFileError<E>),
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for PlayError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Gaps(missing) => write!(
+                f,
+                "packets are missing in it: {missing:.8}. Let fetch complete it: \
+                 fetch --tape FILE ADDR"
+            ),
+            Self::File(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for PlayError<E> {}
