@@ -95,11 +95,12 @@ impl tracing_subscriber::fmt::time::FormatTime for Since {
     }
 }
 
-/// Ctrl+C, SIGTERM and SIGHUP end the command in order; the second one at once.
+/// Ctrl+C, SIGTERM and SIGHUP end what runs in order, the second one what is then still done, and
+/// the third one everything at once.
 fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
-        if stop.stop() > 0 {
+        if stop.stop() > 1 {
             // As a shell reports a program that a signal has ended.
             std::process::exit(130);
         }

@@ -150,11 +150,20 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         None => false,
     };
     if wanted {
+        progress.writing(&args.output, capture.packets());
+        let stops = stop.times();
         output.put(|out| {
             let mut writer = json::Writer::new(out);
-            capture.read(&mut |frames| writer.put(frames))?;
+            capture.read(&mut |frames| {
+                progress.wrote(frames.len() as u64);
+                if stop.times() > stops {
+                    return Err(std::io::Error::other("stopped by the user"));
+                }
+                writer.put(frames)
+            })?;
             writer.finish()
         })?;
+        progress.end();
     }
     if let Some(report) = report {
         let content = Report::new(&args.addresses, &recorder, &capture, took, exit);

@@ -42,7 +42,13 @@ impl Stop {
     /// Whether it was asked for.
     #[must_use]
     pub fn asked(&self) -> bool {
-        self.shared.asked.load(Ordering::SeqCst) > 0
+        self.times() > 0
+    }
+
+    /// How often it was asked for.
+    #[must_use]
+    pub fn times(&self) -> u32 {
+        self.shared.asked.load(Ordering::SeqCst)
     }
 
     /// Wakes a loop for as long as the loop keeps what this returns.

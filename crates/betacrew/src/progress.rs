@@ -4,10 +4,16 @@ use crate::words::{grouped, took};
 use feed::recorder::Recorder;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A recording that takes no longer than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Writing fewer packets takes no time worth a bar.
+const MANY: u64 = 1_000_000;
+/// The bar moves every so many packets.
+const SOME: u64 = 1 << 16;
 
 pub(crate) struct Progress {
     began: Instant,
@@ -15,12 +21,21 @@ pub(crate) struct Progress {
     terminal: bool,
     timeout: Duration,
     waiting: bool,
+    written: u64,
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}%  {msg}") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar
 }
 
 impl Progress {
     pub(crate) fn new(timeout: Duration) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { began: Instant::now(), bar: None, terminal, timeout, waiting: false }
+        Self { began: Instant::now(), bar: None, terminal, timeout, waiting: false, written: 0 }
     }
 
     /// The exchange cannot be reached (yet). Said once, on a terminal and elsewhere.
@@ -36,14 +51,7 @@ impl Progress {
         }
         let ledger = recorder.ledger();
         let known = u64::from(ledger.end().unwrap_or(0).max(ledger.highest()));
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(0);
-            let template = "{bar:30} {percent}%  {msg}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━╸ "));
-            }
-            bar
-        });
+        let bar = self.bar.get_or_insert_with(bar);
         bar.set_length(known.max(1));
         bar.set_position(ledger.recorded());
         let missing = ledger.gaps().missing();
@@ -53,6 +61,26 @@ impl Progress {
             grouped(missing),
             recorder.passes().complete + 1
         ));
+    }
+
+    /// What was recorded is being written.
+    pub(crate) fn writing(&mut self, path: &Path, packets: u64) {
+        if self.terminal && packets > MANY {
+            let bar = bar();
+            bar.set_length(packets);
+            bar.set_message(format!("writing {}", path.display()));
+            self.bar = Some(bar);
+        }
+    }
+
+    /// So many packets more are written.
+    pub(crate) fn wrote(&mut self, packets: u64) {
+        self.written += packets;
+        if let Some(bar) = &self.bar
+            && self.written % SOME < packets
+        {
+            bar.set_position(self.written);
+        }
     }
 
     pub(crate) fn end(&mut self) {
