@@ -7,9 +7,10 @@ use crate::net::{self, Stop};
 use crate::tapes::{AnyTape, TapeName};
 use crate::words::{count, grouped, say};
 use feed::drops::{Chance, Drops};
+use feed::pace::Pace;
 use feed::play::Play;
 use feed::player::{Note, Player, Served};
-use feed::seq::SeqSet;
+use feed::seq::{FIRST_SEQ, SeqSet};
 use feed::wire::Reason;
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -45,6 +46,11 @@ pub struct Args {
     #[arg(long)]
     no_keep_last: bool,
 
+    /// Stream at this pace: 5000/s, or for .tape files `recorded`, 2x, 0.5x [default: as fast as
+    /// the client reads]
+    #[arg(long, value_name = "PACE")]
+    pace: Option<Pace>,
+
     /// Repeat the run of this seed: the same packets are lost, connection by connection
     /// [default: drawn and logged]
     #[arg(long, value_name = "N")]
@@ -65,6 +71,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         skip: args.skip.clone(),
         keep: (!args.no_keep_last).then(|| tape.last()),
     };
+    let mut tape = tape;
+    let pace = args.pace.unwrap_or_default();
+    if matches!(pace, Pace::Recorded(_)) && tape.last() > 0 && tape.arrived(FIRST_SEQ).is_none() {
+        return Err(Failure::Usage(
+            "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
+        ));
+    }
     net::raise_descriptor_limit();
     let listeners = listen(&args.listen)?;
     let mut lines = String::new();
@@ -76,7 +89,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     say(&lines)?;
     tracing::info!("{}", introduction(&tape, &drops));
-    let mut player = Player::new(tape, drops);
+    let mut player = Player::new(tape, drops).paced(pace);
     net::serve(listeners, &mut player, stop, log)
         .map_err(|source| Failure::System { action: "the exchange cannot go on", source })?;
     if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &args.tape) {

@@ -114,6 +114,13 @@ impl Play for AnyTape {
         }
     }
 
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        match self {
+            Self::Memory(tape) => tape.arrived(seq),
+            Self::File(tape) => tape.arrived(seq),
+        }
+    }
+
     fn failure(&self) -> Option<&str> {
         match self {
             Self::Memory(tape) => tape.failure(),

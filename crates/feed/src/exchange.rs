@@ -40,9 +40,10 @@ pub trait Exchange {
     /// The connection is gone: closed by both sides, or reset by the client.
     fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration);
 
-    /// Puts the next bytes to be sent into `out`, as one write, and returns how many. `out` must
+    /// Puts the next bytes to be sent into `out`, as one write, and returns how many: none where
+    /// nothing is owed, or nothing is due before the [`deadline`](Self::deadline). `out` must
     /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
-    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8]) -> usize;
+    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8], now: Duration) -> usize;
 
     /// The connection took `count` of the bytes that `peek` gave last.
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration);
@@ -51,7 +52,7 @@ pub trait Exchange {
     fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step;
 
     /// When to look at the connection again if nothing happens on it.
-    fn deadline(&self, conn: &Self::Conn) -> Option<Duration>;
+    fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration>;
 
     /// Something to tell.
     fn note(&mut self) -> Option<Self::Note>;

@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod gaps;
 pub mod ledger;
 pub mod original;
+pub mod pace;
 pub mod packet;
 pub mod play;
 pub mod player;

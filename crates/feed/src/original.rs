@@ -125,7 +125,7 @@ impl Exchange for Original {
         }
     }
 
-    fn peek(&mut self, conn: &OriginalConn, out: &mut [u8]) -> usize {
+    fn peek(&mut self, conn: &OriginalConn, out: &mut [u8], _: Duration) -> usize {
         let len = conn.outbox.len().min(out.len()).min(crate::wire::FRAME_LEN);
         out[..len].copy_from_slice(&conn.outbox[..len]);
         len
@@ -146,7 +146,7 @@ impl Exchange for Original {
         }
     }
 
-    fn deadline(&self, _: &OriginalConn) -> Option<Duration> {
+    fn deadline(&mut self, _: &OriginalConn) -> Option<Duration> {
         None
     }
 

@@ -1,9 +1,10 @@
 //! Tapes as an exchange plays them: any packet at any time, wherever the tape lies.
 
+use crate::ledger::Source;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::tape::Tape;
-use crate::tape_file::{TapeFile, TapeFileError};
+use crate::tape_file::{Kind, TapeFile, TapeFileError};
 use crate::wire::{RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -21,6 +22,13 @@ pub trait Play {
     /// Packets from the beginning of `range`: all of it, or as many as are at hand, but at least
     /// one. None where the tape has ended before, or can no longer be read.
     fn frames(&mut self, range: SeqRange) -> &[RawFrame];
+
+    /// When a packet was received when the tape was recorded, in nanoseconds since 1970; never
+    /// earlier than the one before it. `None` where that is not known.
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        let _ = seq;
+        None
+    }
 
     /// Why the tape can no longer be read, if that has happened.
     fn failure(&self) -> Option<&str> {
@@ -47,13 +55,20 @@ const WINDOW: u32 = 4096;
 /// So many windows are kept (2 MiB in all): one for each of as many connections that stream.
 const WINDOWS: usize = 32;
 
+#[derive(Debug)]
+struct Window {
+    frames: Vec<RawFrame>,
+    /// From which sequence on packets had arrived when, both ascending.
+    arrived: Vec<(Seq, u64)>,
+}
+
 /// A complete tape file, played without loading it.
 #[derive(Debug)]
 pub struct FilePlay<S> {
     file: TapeFile<S>,
     last: Seq,
     /// The windows read last, the latest first: which one, and its packets.
-    windows: VecDeque<(u32, Vec<RawFrame>)>,
+    windows: VecDeque<(u32, Window)>,
     failure: Option<String>,
 }
 
@@ -75,19 +90,30 @@ impl<S: Storage> FilePlay<S> {
         Ok(Self { file, last, windows: VecDeque::new(), failure: None })
     }
 
-    fn read(&mut self, window: u32) -> Result<Vec<RawFrame>, TapeFileError<S::Error>> {
+    fn read(&mut self, window: u32) -> Result<Window, TapeFileError<S::Error>> {
         let first = FIRST_SEQ + window * WINDOW;
         let end = (first + WINDOW).min(self.last + 1);
         let mut frames = Vec::with_capacity(WINDOW as usize);
+        let mut arrived: Vec<(Seq, u64)> = Vec::new();
+        let mut latest = 0;
         let mut reading = self.file.in_order(first);
         while let Some(piece) = reading.next()? {
             let fits = piece.frames.partition_point(|frame| sequence_of(frame) < end);
             frames.extend_from_slice(&piece.frames[..fits]);
+            // What was lost and came later does not hold back what came in time.
+            let streamed =
+                matches!(piece.block.kind, Kind::Packets(o) if o.source != Source::Resend);
+            if let Some(frame) =
+                piece.frames.first().filter(|_| streamed && piece.block.arrived > latest)
+            {
+                latest = piece.block.arrived;
+                arrived.push((sequence_of(frame), latest));
+            }
             if fits < piece.frames.len() {
                 break;
             }
         }
-        Ok(frames)
+        Ok(Window { frames, arrived })
     }
 
     /// Puts a window at the front.
@@ -98,13 +124,13 @@ impl<S: Storage> FilePlay<S> {
             }
             return Ok(());
         }
-        let frames = self.read(window).map_err(|error| error.to_string())?;
+        let read = self.read(window).map_err(|error| error.to_string())?;
         let first = FIRST_SEQ + window * WINDOW;
-        if !(first..).zip(&frames).all(|(seq, frame)| sequence_of(frame) == seq) {
+        if !(first..).zip(&read.frames).all(|(seq, frame)| sequence_of(frame) == seq) {
             return Err("packets are missing in it that its index has".to_string());
         }
         self.windows.truncate(WINDOWS - 1);
-        self.windows.push_front((window, frames));
+        self.windows.push_front((window, read));
         Ok(())
     }
 }
@@ -134,10 +160,20 @@ impl<S: Storage> Play for FilePlay<S> {
             return &[];
         }
         let start = (offset % WINDOW) as usize;
-        self.windows.front().map_or(&[], |(_, frames)| {
+        self.windows.front().map_or(&[], |(_, Window { frames, .. })| {
             let end = (start + range.len() as usize).min(frames.len());
             &frames[start.min(end)..end]
         })
+    }
+
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        if !(FIRST_SEQ..=self.last).contains(&seq) {
+            return None;
+        }
+        self.fetch((seq - FIRST_SEQ) / WINDOW).ok()?;
+        let (_, Window { arrived, .. }) = self.windows.front()?;
+        let before = arrived.partition_point(|(first, _)| *first <= seq);
+        arrived.get(before.saturating_sub(1)).map(|(_, time)| *time)
     }
 
     fn failure(&self) -> Option<&str> {

@@ -12,6 +12,7 @@ pub use seat::Seat;
 
 use crate::drops::Drops;
 use crate::exchange::{Exchange, Step};
+use crate::pace::{Pace, STEP};
 use crate::play::Play;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::tape::Tape;
@@ -83,6 +84,7 @@ const NOTES_MAX: usize = 4096;
 pub struct Player<P = Arc<Tape>> {
     tape: P,
     drops: Drops,
+    pace: Pace,
     served: Served,
     notes: VecDeque<Note>,
 }
@@ -91,7 +93,20 @@ impl<P: Play> Player<P> {
     /// Plays `tape`, losing `drops`.
     #[must_use]
     pub fn new(tape: P, drops: Drops) -> Self {
-        Self { tape, drops, served: Served::default(), notes: VecDeque::new() }
+        Self {
+            tape,
+            drops,
+            pace: Pace::Unlimited,
+            served: Served::default(),
+            notes: VecDeque::new(),
+        }
+    }
+
+    /// Plays streams at this pace.
+    #[must_use]
+    pub fn paced(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// The tape.
@@ -128,10 +143,10 @@ impl<P: Play> Player<P> {
         })
     }
 
-    fn answer(&mut self, seat: &mut Seat, call: Call) {
+    fn answer(&mut self, seat: &mut Seat, call: Call, now: Duration) {
         match call {
             Call::Stream => {
-                let pass = seat.begin_stream();
+                let pass = seat.begin_stream(now);
                 self.served.streams += 1;
                 self.tell(Note::Stream { connection: seat.index, pass });
             }
@@ -216,7 +231,7 @@ impl<P: Play> Exchange for Player<P> {
         // After a stream call, or one that ends the connection, everything is discarded.
         while !seat.settled() {
             let Some(call) = seat.calls.next(&mut rest) else { break };
-            self.answer(seat, call);
+            self.answer(seat, call, now);
         }
     }
 
@@ -228,10 +243,11 @@ impl<P: Play> Exchange for Player<P> {
         self.served.resets += u64::from(reset);
     }
 
-    fn peek(&mut self, seat: &Seat, out: &mut [u8]) -> usize {
+    fn peek(&mut self, seat: &Seat, out: &mut [u8], now: Duration) -> usize {
         let one = FRAME_LEN - seat.offset();
         let most = if self.tape.last() <= ONE_BY_ONE { one.min(out.len()) } else { out.len() };
-        seat.peek(&mut self.tape, &self.drops, &mut out[..most])
+        let plan = (&self.drops, self.pace, now);
+        seat.peek(&mut self.tape, plan, &mut out[..most])
     }
 
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
@@ -261,9 +277,13 @@ impl<P: Play> Exchange for Player<P> {
         }
     }
 
-    fn deadline(&self, seat: &Seat) -> Option<Duration> {
+    fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
         match seat.finished {
             Some(since) => Some(since + LINGER),
+            None if self.pace != Pace::Unlimited && seat.owed() > 0 => {
+                let (began, next) = seat.held_back()?;
+                Some((began + self.pace.due(&mut self.tape, next)).max(seat.active + STEP))
+            }
             None => (seat.idles() && seat.owed() == 0).then(|| seat.active + IDLE),
         }
     }

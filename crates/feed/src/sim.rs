@@ -265,7 +265,7 @@ impl<E: Exchange> World<E> {
         let Some(mut conn) = pipe.server.take() else { return self.bury(line) };
         let mut out = [0; 4096];
         loop {
-            let count = self.exchanges[line].peek(&conn, &mut out);
+            let count = self.exchanges[line].peek(&conn, &mut out, self.now);
             if count == 0 {
                 break;
             }

@@ -254,7 +254,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         let (mut one, now) = ([0; feed::wire::FRAME_LEN], self.now());
         let mut keys = Vec::new();
         for (key, conn) in &self.conns {
-            if self.exchange.peek(&conn.state, &mut one) == 0 {
+            if self.exchange.peek(&conn.state, &mut one, now) == 0 {
                 keys.push(key);
             }
         }
@@ -292,7 +292,7 @@ impl<C> Conn<C> {
                 moved = true;
             }
             // A socket that takes nothing now: what is owed then need not be made.
-            let count = if self.writable { exchange.peek(&self.state, buffer) } else { 0 };
+            let count = if self.writable { exchange.peek(&self.state, buffer, now) } else { 0 };
             if count > 0 {
                 match self.stream.write(&buffer[..count]) {
                     Ok(sent) => exchange.sent(&mut self.state, sent, now),

@@ -319,7 +319,7 @@ fn lying(lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static) -> SocketAd
         while let Ok(count @ 1..) = socket.read(&mut input) {
             player.receive(&mut seat, &input[..count], now);
             loop {
-                let ready = player.peek(&seat, &mut output);
+                let ready = player.peek(&seat, &mut output, now);
                 player.sent(&mut seat, ready, now);
                 let frames = output[..ready].as_chunks().0.iter().copied().map(&lie);
                 if ready == 0

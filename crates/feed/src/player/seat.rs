@@ -4,6 +4,7 @@
 //! the socket stopped. So a client that does not read costs no buffer.
 
 use crate::drops::Drops;
+use crate::pace::Pace;
 use crate::play::Play;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::wire::{CallDecoder, FRAME_LEN, RawFrame};
@@ -12,8 +13,9 @@ use core::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
-    /// The rest of the tape from `next`, without what the pass loses. Always the last reply.
-    Stream { pass: u32, next: Seq },
+    /// The rest of the tape from `next`, without what the pass loses. Always the last reply; called
+    /// for at `began`.
+    Stream { pass: u32, next: Seq, began: Duration },
     /// These packets.
     Range(SeqRange),
     /// A message of the extension.
@@ -74,12 +76,20 @@ impl Seat {
         usize::from(self.offset)
     }
 
-    pub(super) fn begin_stream(&mut self) -> u32 {
+    pub(super) fn begin_stream(&mut self, now: Duration) -> u32 {
         let pass = self.passes;
         self.passes += 1;
         self.streamed = true;
-        self.replies.push_back(Reply::Stream { pass, next: FIRST_SEQ });
+        self.replies.push_back(Reply::Stream { pass, next: FIRST_SEQ, began: now });
         pass
+    }
+
+    /// When the stream that is owed first began, and its next packet.
+    pub(super) fn held_back(&self) -> Option<(Duration, Seq)> {
+        match self.replies.front() {
+            Some(Reply::Stream { next, began, .. }) => Some((*began, *next)),
+            _ => None,
+        }
     }
 
     pub(super) fn owe(&mut self, reply: Reply) {
@@ -99,15 +109,25 @@ impl Seat {
     }
 
     /// Puts what is owed into `out`, whole frames but for the first, and returns how many bytes.
-    pub(super) fn peek(&self, tape: &mut impl Play, drops: &Drops, out: &mut [u8]) -> usize {
+    pub(super) fn peek(
+        &self,
+        tape: &mut impl Play,
+        (drops, pace, now): (&Drops, Pace, Duration),
+        out: &mut [u8],
+    ) -> usize {
         let mut out = Frames { out, len: 0, skip: self.offset() };
         for reply in &self.replies {
             let room = match reply {
                 Reply::Message(frame) => out.put(frame),
                 Reply::Range(range) => out.put_range(tape, *range),
-                Reply::Stream { pass, next } => drops
-                    .kept(self.index, *pass, *next, tape.last())
-                    .all(|part| out.put_range(tape, part)),
+                Reply::Stream { pass, next, began } => {
+                    let elapsed = now.saturating_sub(*began);
+                    let to = tape.last().min(pace.limit(elapsed));
+                    drops.kept(self.index, *pass, *next, to).all(|part| {
+                        let due = pace.due_of(tape, part, elapsed);
+                        due.is_some_and(|due| out.put_range(tape, due)) && due == Some(part)
+                    })
+                }
             };
             if !room {
                 break;
@@ -122,7 +142,7 @@ impl Seat {
         let mut bytes = self.offset() + count;
         while let Some(reply) = self.replies.front_mut() {
             match reply {
-                Reply::Stream { pass, next } => {
+                Reply::Stream { pass, next, .. } => {
                     let kept = drops.kept(self.index, *pass, *next, last);
                     let (after, sent) = skip(kept, last + 1, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;

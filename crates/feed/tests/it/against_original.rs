@@ -79,7 +79,7 @@ mod the_double {
     fn sent(original: &mut Original, conn: &mut OriginalConn) -> Vec<u8> {
         let (mut all, mut out) = (Vec::new(), [0; 64]);
         loop {
-            let count = original.peek(conn, &mut out);
+            let count = original.peek(conn, &mut out, NOW);
             if count == 0 {
                 return all;
             }

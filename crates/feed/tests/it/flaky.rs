@@ -76,8 +76,8 @@ impl<E: Exchange> Exchange for Flaky<E> {
         self.inner.gone(conn.inner, reset, now);
     }
 
-    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8]) -> usize {
-        self.inner.peek(&conn.inner, out).min(conn.left())
+    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8], now: Duration) -> usize {
+        self.inner.peek(&conn.inner, out, now).min(conn.left())
     }
 
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration) {
@@ -93,7 +93,7 @@ impl<E: Exchange> Exchange for Flaky<E> {
         }
     }
 
-    fn deadline(&self, conn: &Self::Conn) -> Option<Duration> {
+    fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration> {
         self.inner.deadline(&conn.inner)
     }
 

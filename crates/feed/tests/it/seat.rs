@@ -19,7 +19,7 @@ fn sent(calls: &[u8], chance: &str, buffer: usize, takes: &[usize]) -> (Vec<u8>,
     player.receive(&mut seat, calls, now);
     let (mut out, mut all) = (vec![0; buffer], Vec::new());
     for take in takes.iter().cycle() {
-        let offered = player.peek(&seat, &mut out);
+        let offered = player.peek(&seat, &mut out, now);
         let count = offered.min(*take);
         all.extend_from_slice(&out[..count]);
         player.sent(&mut seat, count, now);
@@ -52,5 +52,103 @@ proptest! {
         let whole = sent(&calls, chance, 1 << 20, &[usize::MAX]);
         prop_assert_eq!(whole.0.len() as u64, whole.1);
         prop_assert_eq!(sent(&calls, chance, buffer, &takes), whole);
+    }
+}
+
+mod paced {
+    use feed::drops::Drops;
+    use feed::exchange::Exchange;
+    use feed::ledger::{Origin, Source};
+    use feed::pace::Pace;
+    use feed::play::{FilePlay, Play};
+    use feed::player::Player;
+    use feed::seq::SeqRange;
+    use feed::sim::disk::Disk;
+    use feed::tape::Tape;
+    use feed::tape_file::{Head, TapeFile};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// When each packet of a stream is sent by a driver that waits for deadlines.
+    fn times<P: Play>(player: Player<P>) -> Vec<u64> {
+        let mut player = player;
+        let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
+        let mut seat = player.open(now);
+        player.receive(&mut seat, &[1, 0], now);
+        loop {
+            let count = player.peek(&seat, &mut out, now);
+            player.sent(&mut seat, count, now);
+            times.extend(std::iter::repeat_n(now.as_millis() as u64, count / 17));
+            if count == 0 {
+                if player.step(&mut seat, now) == feed::exchange::Step::Finish {
+                    return times;
+                }
+                let next = player.deadline(&seat).unwrap();
+                assert!(next > now, "a deadline that has passed");
+                now = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_is_kept() {
+        let player = Player::new(Arc::new(Tape::sample(500)), Drops::none());
+        let times = times(player.paced(Pace::PerSecond(100)));
+        assert_eq!(times, (0..500).map(|i| i * 10).collect::<Vec<u64>>());
+        let player = Player::new(Arc::new(Tape::random(100_000, 1)), Drops::none());
+        let times = super::paced::times(player.paced(Pace::PerSecond(1_000_000)));
+        assert_eq!((times.len(), times[0]), (100_000, 0));
+        assert!((99..=101).contains(times.last().unwrap()), "{:?}", times.last());
+    }
+
+    #[test]
+    fn a_recording_is_played_as_it_came() {
+        let tape = Tape::random(9000, 2);
+        let head = Head { session: [0; 4], created: 0, salt: 3 };
+        let mut file = TapeFile::create(Disk::new(), head).unwrap();
+        let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        let range = |first, last| tape.slice(SeqRange::new(first, last).unwrap());
+        let millis = |ms: u64| 7_000_000_000 + ms * 1_000_000;
+        file.append(stream, millis(0), range(1, 10)).unwrap();
+        file.flush().unwrap();
+        file.append(stream, millis(50), range(12, 5000)).unwrap();
+        file.flush().unwrap();
+        // What was lost came much later and holds nothing back.
+        let resend = Origin { line: 0, source: Source::Resend };
+        file.append(resend, millis(400), range(11, 11)).unwrap();
+        file.append(stream, millis(120), range(5001, 9000)).unwrap();
+        file.flush().unwrap();
+        let disk = file.into_storage();
+        for (pace, scale) in [(Pace::Recorded(100), 1), (Pace::Recorded(50), 2)] {
+            let (file, _) = TapeFile::open(disk.clone(), false).unwrap();
+            let player = Player::new(FilePlay::new(file).unwrap(), Drops::none()).paced(pace);
+            let times = times(player);
+            assert_eq!((times.len(), times[9], times[10]), (9000, 0, 0));
+            assert_eq!((times[11], times[4999]), (50 * scale, 50 * scale));
+            assert_eq!((times[5000], times[8999]), (120 * scale, 120 * scale));
+        }
+    }
+
+    #[test]
+    fn a_tape_file_plays_the_same_bytes_as_memory() {
+        let tape = Tape::random(20_000, 2);
+        let head = Head { session: tape.session().0, created: 0, salt: 3 };
+        let mut file = TapeFile::create(Disk::new(), head).unwrap();
+        let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        let odd = |frame: &&feed::wire::RawFrame| feed::wire::sequence_of(frame) % 3 == 1;
+        let (some, rest): (Vec<_>, Vec<_>) = tape.frames().iter().partition(odd);
+        file.append(stream, 0, &rest).unwrap();
+        file.append(stream, 0, &some).unwrap();
+        file.flush().unwrap();
+        let mut play = FilePlay::new(file).unwrap();
+        assert_eq!((play.last(), play.session()), (20_000, tape.session()));
+        let mut rng = feed::rng::Rng::new(1);
+        for _ in 0..500 {
+            let first = rng.between(1, 20_100);
+            let range = SeqRange::counted(first, rng.between(1, 9000)).unwrap();
+            let frames = play.frames(range).to_vec();
+            assert_eq!(frames, tape.slice(range)[..frames.len()]);
+            assert_eq!(frames.is_empty(), first > 20_000);
+        }
     }
 }
