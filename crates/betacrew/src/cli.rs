@@ -120,4 +120,24 @@ mod tests {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn what_is_typed_is_what_is_meant() {
+        let typed = "betacrew fetch --last 7 --passes 3 --classic --resend-max 200 --window 9 \
+                     --timeout 2s --retries 1";
+        let Command::Fetch(args) = Cli::parse_from(typed.split_whitespace()).command else {
+            unreachable!("fetch was typed");
+        };
+        let meant = feed::recorder::Options {
+            classic: true,
+            last: Some(7),
+            passes: Some(3),
+            window: 9,
+            retries: 1,
+            timeout: std::time::Duration::from_secs(2),
+            resend_max: 200,
+            ..feed::recorder::Options::default()
+        };
+        assert_eq!(args.options(), meant);
+    }
 }

@@ -99,7 +99,7 @@ pub struct Args {
 }
 
 impl Args {
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options {
             classic: self.classic,
             last: self.last,

@@ -19,6 +19,7 @@ extern crate std;
 
 pub mod drops;
 pub mod exchange;
+pub mod figures;
 pub mod gaps;
 pub mod ledger;
 pub mod original;

@@ -66,6 +66,15 @@ struct Line<'a> {
     next: usize,
 }
 
+impl Line<'_> {
+    /// An attempt did not reach anybody: the next address's turn, once for all that tried this one.
+    fn failed(&mut self, attempt: usize) {
+        if self.next == attempt {
+            self.next += 1;
+        }
+    }
+}
+
 struct Client<'a, S, F> {
     lines: Vec<Line<'a>>,
     recorder: &'a mut Recorder,
@@ -82,6 +91,8 @@ struct Client<'a, S, F> {
 struct Conn {
     id: ConnId,
     line: usize,
+    /// Which of the line's attempts at an address this is.
+    attempt: usize,
     stream: TcpStream,
     connected: bool,
     readable: bool,
@@ -176,14 +187,16 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
     fn drop(&mut self, id: ConnId) {
         if let Some(at) = self.conns.iter().position(|conn| conn.id == id) {
             let conn = self.conns.swap_remove(at);
-            // An address that does not answer in time: the next one's turn.
-            self.lines[conn.line].next += usize::from(!conn.connected);
+            if !conn.connected {
+                self.lines[conn.line].failed(conn.attempt);
+            }
         }
     }
 
     fn connect(&mut self, id: ConnId, line: usize) {
         let place = &mut self.lines[line];
-        let address = place.addresses[place.next % place.addresses.len()];
+        let attempt = place.next;
+        let address = place.addresses[attempt % place.addresses.len()];
         let begun = TcpStream::connect(address).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(id as usize), interest)?;
@@ -193,6 +206,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             Ok(stream) => self.conns.push(Conn {
                 id,
                 line,
+                attempt,
                 stream,
                 connected: false,
                 readable: false,
@@ -202,7 +216,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                 finish: false,
             }),
             Err(_) => {
-                place.next += 1;
+                place.failed(attempt);
                 self.failed.push_back(id);
             }
         }

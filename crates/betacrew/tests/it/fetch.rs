@@ -327,6 +327,67 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// A peer whose stream is these bytes, which answers nothing else and closes when its client does.
+fn streaming(bytes: Vec<u8>) -> String {
+    let address = peer(move |mut stream, _| {
+        while let Some(call) = next_call(&mut stream) {
+            if call[0] == 1 {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            }
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn misbehaving_peers_are_exit_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = Tape::classic();
+    let mut other = tape.frames()[2];
+    other[12] ^= 1;
+    let mut far = tape.frames()[2];
+    far[13..].copy_from_slice(&i32::MAX.to_be_bytes());
+    let stream = |odd| [tape.frames(), &[odd]].concat().as_flattened().to_vec();
+    for (bytes, args, message) in [
+        (stream(other), &["--last", "14"][..], "came again with other content"),
+        (stream(far), &[], "too far ahead to be believed"),
+        (vec![0xee; 17 * 100], &[], "could not be understood"),
+    ] {
+        let address = streaming(bytes);
+        let args = [&[address.as_str(), "--retries", "0", "--timeout", "500ms"], args].concat();
+        let (code, _, stderr) = fetch(folder.path(), &args);
+        assert_eq!(code, 4, "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
+        let _ = fs::remove_file(folder.path().join("output.json.tape"));
+    }
+}
+
+#[test]
+fn the_summary_counts_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = playing(Tape::sample(300), drops(1, "0", "3-4,250"));
+    let address = exchange.address.to_string();
+    let stderr = fetch(folder.path(), &[&address]).2;
+    assert!(stderr.contains("lost     3 packets in 2 gaps: all recovered by resend"), "{stderr}");
+    let stderr = fetch(folder.path(), &[&address, "--classic", "-o", "b.json"]).2;
+    assert!(stderr.contains("lost     3 packets in 2 gaps: 2 recovered by resend"), "{stderr}");
+    let stderr = fetch(folder.path(), &[&address, "--last", "299", "-o", "c.json"]).2;
+    assert!(stderr.contains("--last 299 is wrong: there is a packet 300"), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_output_has_the_permissions_of_any_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = playing(Tape::sample(5), drops(1, "0", ""));
+    assert_eq!(fetch(folder.path(), &[&exchange.address.to_string()]).0, 0);
+    fs::write(folder.path().join("other"), "").unwrap();
+    let mode = |name| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("output.json"), mode("other"));
+}
+
 #[test]
 fn ctrl_c_ends_it_and_says_what_is_missing() {
     use rustix::process::{Pid, Signal, kill_process};

@@ -14,6 +14,7 @@ use feed::wire::{Frame, RawFrame, decode, encode};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Options for peers that would otherwise be waited for.
@@ -239,6 +240,39 @@ fn half_a_packet_dies_with_its_connection() {
 }
 
 #[test]
+fn streams_that_are_always_cut_off_are_given_up() {
+    let streams = Arc::new(AtomicU32::new(0));
+    let address = classic(
+        {
+            let streams = Arc::clone(&streams);
+            move |socket, frames| {
+                streams.fetch_add(1, Ordering::SeqCst);
+                let _ = socket.write_all(&frames.as_flattened()[..2 * 17 + 9]);
+            }
+        },
+        answer,
+    );
+    let (recorder, frames) = record(address, hasty());
+    assert_eq!(outcome(&recorder).why, Some(Why::CutOff));
+    assert_eq!((frames.len(), recorder.passes().complete), (2, 0));
+    // The first brought something; then two retries, as asked for.
+    assert_eq!(streams.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_line_with_several_addresses_tries_them_in_turn() {
+    let good = classic(all_but(&[3]), answer);
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let absent = bound.local_addr().unwrap().as_socket().unwrap();
+    let mut recording = Recording::new();
+    let mut recorder = Recorder::new(Options { last: Some(14), ..hasty() }, 1);
+    let line = vec![absent, good];
+    fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
+    assert!(outcome(&recorder).complete());
+}
+
+#[test]
 fn peers_that_close_after_every_answer_get_one_request_at_a_time() {
     let address = classic(all_but(&[1, 5, 6, 7, 13]), |socket, frame, _| {
         let _ = socket.write_all(frame);
@@ -246,14 +280,17 @@ fn peers_that_close_after_every_answer_get_one_request_at_a_time() {
     });
     let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
+    // Five at most on the first connection, and again if its close destroyed the one answer; then
+    // one each.
+    assert!(recorder.stats().calls <= 13, "{:?}", recorder.stats());
 }
 
 #[test]
 fn peers_that_answer_something_else_are_asked_again() {
     let address = classic(all_but(&[2, 9]), {
-        let asked = std::sync::atomic::AtomicU32::new(0);
+        let asked = AtomicU32::new(0);
         move |socket, frame, seq| {
-            let round = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let round = asked.fetch_add(1, Ordering::SeqCst);
             let other = Tape::classic().frames()[(seq as usize + 3) % 14];
             socket.write_all(if round < 4 { &other } else { frame }).is_ok()
         }
@@ -265,10 +302,10 @@ fn peers_that_answer_something_else_are_asked_again() {
 #[test]
 fn resends_that_are_never_answered_come_with_further_passes() {
     let address = {
-        let pass = std::sync::atomic::AtomicUsize::new(0);
+        let pass = AtomicU32::new(0);
         classic(
             move |socket, frames| {
-                let skip = pass.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 5 + 2;
+                let skip = pass.fetch_add(1, Ordering::SeqCst) as usize % 5 + 2;
                 for (_, frame) in frames.iter().enumerate().filter(|(i, _)| *i != skip) {
                     let _ = socket.write_all(frame);
                 }
@@ -282,7 +319,17 @@ fn resends_that_are_never_answered_come_with_further_passes() {
 
 #[test]
 fn what_is_served_in_no_way_is_named() {
-    let (recorder, frames) = record(classic(all_but(&[4, 5]), |_, _, _| true), hasty());
+    let asked = Arc::new(AtomicU32::new(0));
+    let address = classic(all_but(&[4, 5]), {
+        let asked = Arc::clone(&asked);
+        move |_, _, _| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            true
+        }
+    });
+    let (recorder, frames) = record(address, hasty());
+    // Both are asked for once and, twice, again; then 4 is left out and so it goes for 5.
+    assert_eq!(asked.load(Ordering::SeqCst), 9);
     assert_eq!(outcome(&recorder).missing, "4-5".parse().unwrap());
     assert_eq!(outcome(&recorder).why, Some(Why::NotServed));
     assert_eq!(frames.len(), 12);

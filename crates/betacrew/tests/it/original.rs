@@ -33,7 +33,7 @@ fn the_socket_version_dies_too() {
     let mut stream = connect(exchange.address);
     call(&mut stream, Call::Resend(15));
     assert!(read_all(&mut stream).is_empty());
-    assert_eq!(exchange.end().died_of(), Some(Death::UnknownSequence(15)));
+    assert_eq!(exchange.dies().died_of(), Some(Death::UnknownSequence(15)));
 
     let exchange = Serving::start(Original::new(Tape::classic(), 4));
     let mut stream = connect(exchange.address);
@@ -41,5 +41,5 @@ fn the_socket_version_dies_too() {
     read_all(&mut stream);
     stream.write_all(&[2, 1]).unwrap();
     let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
-    assert_eq!(exchange.end().died_of(), Some(Death::WriteAfterEnd));
+    assert_eq!(exchange.dies().died_of(), Some(Death::WriteAfterEnd));
 }

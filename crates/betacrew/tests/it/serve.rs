@@ -240,6 +240,8 @@ fn the_extension_describes_and_resends_ranges() {
         assert_eq!(decode(&read_frame(&mut stream)), Ok(Frame::NotAvailable(refusal)));
     }
     // The connection stays: silence ends only those that never described.
+    call(&mut stream, Call::Resend(3));
+    read_frame(&mut stream);
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     assert!(
         stream
@@ -320,6 +322,21 @@ fn a_running_stream_is_finished_after_a_signal() {
     bytes.extend(read_all(&mut stream));
     assert_eq!(sequences(&bytes).len(), 300_000);
     assert_eq!(serving.wait().0, 0);
+}
+
+#[test]
+fn the_last_packet_is_kept_unless_told_otherwise() {
+    for (args, kept) in [
+        (&["--drop", "1"][..], &[14][..]),
+        (&["--drop", "1", "--no-keep-last"], &[]),
+        (&["--drop", "1", "--no-keep-last", "--keep-last"], &[14]),
+        (&["--drop", "0", "--skip", "2-14"], &[1]),
+    ] {
+        let serving = ServeProcess::start(&[&["--tape", "classic"], args].concat());
+        let mut stream = connect(serving.addresses[0].parse().unwrap());
+        call(&mut stream, Call::Stream);
+        assert_eq!(sequences(&read_all(&mut stream)), kept, "{args:?}");
+    }
 }
 
 #[test]

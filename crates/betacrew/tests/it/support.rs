@@ -41,6 +41,11 @@ impl<E: Exchange + Send + 'static> Serving<E> {
         Self { address, stop, thread: Some(thread) }
     }
 
+    /// Waits until it dies, and returns it.
+    pub(crate) fn dies(mut self) -> E {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
     /// Ends it and returns what it has become.
     pub(crate) fn end(mut self) -> E {
         self.stop.stop();

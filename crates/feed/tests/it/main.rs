@@ -12,5 +12,6 @@ mod against_player;
 mod flaky;
 mod ledger;
 mod seat;
+mod steps;
 mod tape_file;
 mod world;

@@ -1,7 +1,7 @@
 //! What a connection of the player sends does not depend on how its socket takes it.
 
 use feed::drops::Drops;
-use feed::exchange::Exchange;
+use feed::exchange::{Exchange, Step};
 use feed::player::Player;
 use feed::tape::Tape;
 use feed::wire::Call;
@@ -53,6 +53,18 @@ proptest! {
         prop_assert_eq!(whole.0.len() as u64, whole.1);
         prop_assert_eq!(sent(&calls, chance, buffer, &takes), whole);
     }
+}
+
+#[test]
+fn a_client_that_never_closes_is_let_go_after_a_while() {
+    let mut player = Player::new(Arc::new(Tape::classic()), Drops::none());
+    let mut seat = player.open(Duration::ZERO);
+    player.receive(&mut seat, &[2, 99], Duration::ZERO);
+    assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Finish);
+    let later = Duration::from_secs(30);
+    assert_eq!(player.deadline(&seat), Some(later));
+    assert_eq!(player.step(&mut seat, later - Duration::from_millis(1)), Step::Wait);
+    assert_eq!(player.step(&mut seat, later), Step::Close);
 }
 
 mod paced {

@@ -1,0 +1,189 @@
+//! The recorder step by step: one input, and what it asks for then.
+
+use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
+use feed::recording::Recording;
+use feed::seq::{Seq, SeqRange};
+use feed::tape::Tape;
+use feed::wire::{
+    Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
+};
+use std::time::Duration;
+
+/// The connections in the order in which a recorder opens them.
+const STREAM: ConnId = 0;
+const RESEND: ConnId = 1;
+
+struct Steps {
+    recorder: Recorder,
+    recording: Recording,
+    now: Duration,
+    tape: Tape,
+}
+
+impl Steps {
+    /// A recorder of a hundred packets whose two connections are open.
+    fn new(options: Options) -> Self {
+        let mut steps = Self {
+            recorder: Recorder::new(options, 1),
+            recording: Recording::new(),
+            now: Duration::ZERO,
+            tape: Tape::random(100, 1),
+        };
+        steps.give(Input::Wake);
+        steps.give(Input::Connected(STREAM));
+        steps.give(Input::Connected(RESEND));
+        assert_eq!(steps.calls(STREAM), [Call::Stream]);
+        assert_eq!(steps.calls(RESEND), [Call::Describe { version: 1 }]);
+        steps
+    }
+
+    fn give(&mut self, input: Input<'_>) -> Vec<Output> {
+        self.recorder.handle(input, self.now, &mut self.recording);
+        std::iter::from_fn(|| self.recorder.poll()).collect()
+    }
+
+    fn frames(&mut self, conn: ConnId, frames: &[RawFrame]) -> Vec<Output> {
+        self.give(Input::Received(conn, frames.as_flattened()))
+    }
+
+    fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) -> Vec<Output> {
+        let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
+        self.frames(conn, &frames)
+    }
+
+    fn describe(&mut self, last: Seq) {
+        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
+        self.frames(RESEND, &[encode(&Frame::Info(info))]);
+    }
+
+    fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
+        let refusal = NotAvailable { first, count, reason };
+        self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
+    }
+
+    /// What it sends on a connection now.
+    fn calls(&mut self, conn: ConnId) -> Vec<Call> {
+        let mut bytes = Vec::new();
+        self.recorder.transmit(conn, self.now, &mut bytes);
+        let mut decoder = CallDecoder::new();
+        // So that extended calls are understood.
+        decoder.next(&mut &[3, 1][..]);
+        let mut rest = &bytes[..];
+        std::iter::from_fn(|| decoder.next(&mut rest)).collect()
+    }
+}
+
+fn range(first: Seq, count: u32) -> Call {
+    Call::ResendRange { first, count }
+}
+
+#[test]
+fn no_more_is_in_flight_than_the_window_allows() {
+    let mut steps = Steps::new(Options { window: 7, ..Options::default() });
+    steps.describe(100);
+    steps.packets(STREAM, 1, 10);
+    steps.packets(STREAM, 30, 30);
+    steps.packets(STREAM, 50, 50);
+    assert_eq!(steps.calls(RESEND), [range(11, 7)]);
+    assert_eq!(steps.calls(RESEND), []);
+    steps.packets(RESEND, 11, 13);
+    assert_eq!(steps.calls(RESEND), [range(18, 3)]);
+}
+
+#[test]
+fn too_many_at_once_is_answered_by_asking_for_less() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(100);
+    steps.packets(STREAM, 1, 1);
+    steps.packets(STREAM, 100, 100);
+    assert_eq!(steps.calls(RESEND), [range(2, 98)]);
+    steps.refuse(2, 98, Reason::TooMany);
+    assert_eq!(steps.calls(RESEND), [range(2, 49), range(51, 49)]);
+}
+
+#[test]
+fn a_quota_is_waited_for() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(3);
+    steps.packets(STREAM, 1, 1);
+    steps.packets(STREAM, 3, 3);
+    assert_eq!(steps.calls(RESEND), [range(2, 1)]);
+    steps.refuse(2, 1, Reason::Quota);
+    assert_eq!(steps.calls(RESEND), [], "not at once");
+    steps.now = steps.recorder.deadline().unwrap();
+    assert!(steps.now >= Duration::from_millis(50));
+    steps.give(Input::Wake);
+    assert_eq!(steps.calls(RESEND), [range(2, 1)]);
+}
+
+#[test]
+fn refusals_that_nobody_asked_for_are_garbage() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(100);
+    steps.packets(STREAM, 1, 1);
+    for seq in 1..1000 {
+        steps.refuse(seq, 1, Reason::AgedOut);
+    }
+    assert_eq!(steps.recorder.trouble().undecodable, 65, "then it is cut off");
+    steps.packets(STREAM, 100, 100);
+    assert_eq!(steps.recorder.ledger().gaps().missing(), 98);
+}
+
+#[test]
+fn garbage_is_borne_up_to_its_bound() {
+    let bad = [0xff; 17];
+    for (count, cut) in [(64, false), (65, true)] {
+        let mut steps = Steps::new(Options::default());
+        steps.frames(STREAM, &vec![bad; count]);
+        let good = steps.tape.frames()[0];
+        for _ in 0..10 {
+            // A good frame forgives the bad ones before it.
+            steps.frames(STREAM, &[good]);
+            steps.frames(STREAM, &[bad; 60]);
+        }
+        assert_eq!(steps.recorder.ledger().highest(), u32::from(!cut), "{count}");
+    }
+}
+
+#[test]
+fn what_a_told_end_leaves_out_is_missing_when_stopped() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(100);
+    steps.packets(STREAM, 1, 40);
+    steps.give(Input::Stop);
+    let outcome = steps.recorder.outcome().unwrap();
+    assert_eq!((outcome.missing.to_string().as_str(), outcome.last), ("41-100", 100));
+    assert_eq!((outcome.tail, outcome.why), (Tail::Confirmed, Some(Why::Stopped)));
+}
+
+#[test]
+fn a_stream_that_ends_in_a_packet_is_cut_off() {
+    let mut steps = Steps::new(Options { last: Some(100), ..Options::default() });
+    let bytes = steps.tape.frames()[..3].as_flattened()[..40].to_vec();
+    steps.give(Input::Received(STREAM, &bytes));
+    let outputs = steps.give(Input::Ended(STREAM));
+    assert!(outputs.iter().any(|output| matches!(
+        output,
+        Output::Note(feed::recorder::Note::PassEnded { end: PassEnd::Cut, delivered: 2, .. })
+    )));
+    assert_eq!(steps.recorder.passes().complete, 0);
+}
+
+#[test]
+fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
+    let missing = "3,5-6".parse().unwrap();
+    let id = Some(SessionId(*b"TEST"));
+    let mut steps = Steps {
+        recorder: Recorder::resume(Options::default(), 1, 10, &missing, id),
+        recording: Recording::new(),
+        now: Duration::ZERO,
+        tape: Tape::random(100, 1),
+    };
+    steps.give(Input::Wake);
+    steps.give(Input::Connected(0));
+    assert_eq!(steps.calls(0), [Call::Describe { version: 1 }]);
+    assert_eq!(steps.calls(0), []);
+    let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 12 };
+    steps.frames(0, &[encode(&Frame::Info(info))]);
+    assert_eq!(steps.calls(0), [range(3, 1), range(5, 2), range(11, 2)]);
+}
