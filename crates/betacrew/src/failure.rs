@@ -62,6 +62,20 @@ pub enum Failure {
         /// What is wrong with it.
         reason: String,
     },
+    /// Packets are missing from a file, and nobody said that this is all right.
+    #[error(
+        "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
+        path.display()
+    )]
+    Gaps {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
+    /// The user ended it.
+    #[error("stopped; nothing was written")]
+    Stopped,
     /// The system refused something that always works.
     #[error("{action}: {source}")]
     System {
@@ -96,6 +110,7 @@ impl Failure {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

@@ -18,11 +18,16 @@ pub(crate) fn number(bounds: RangeInclusive<u32>) -> clap::builder::RangedI64Val
     clap::value_parser!(u32).range(i64::from(low)..=i64::from(high))
 }
 
-/// A seed that is not twice the same.
+/// A seed that is not twice the same, and short enough to be typed again.
 pub(crate) fn draw_seed() -> u64 {
+    draw_salt() % 1_000_000_000
+}
+
+/// A random number.
+pub(crate) fn draw_salt() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    // The standard library seeds its hash maps from the system; short enough to be typed again.
-    RandomState::new().build_hasher().finish() % 1_000_000_000
+    // The standard library seeds its hash maps from the system.
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

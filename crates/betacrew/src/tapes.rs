@@ -1,9 +1,11 @@
 //! The tapes that `--tape` can name.
 
 use crate::failure::Failure;
-use crate::format::json;
+use crate::format::{self, Damage, Format};
+use feed::packet::Packet;
 use feed::tape::Tape;
-use std::fs::File;
+use feed::wire::{Frame, decode};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -71,27 +73,33 @@ impl TapeName {
             }
             Self::File(path) => path,
         };
-        let file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::Usage(format!(
-                "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
-                path.display()
-            )),
-            _ => Failure::Storage { action: "read", path: path.clone(), source: error },
-        })?;
-        let content = |reason: String| Failure::Content { path: path.clone(), reason };
-        let packets = json::read(file).map_err(|error| match error.io_error_kind() {
-            Some(kind) => {
-                Failure::Storage { action: "read", path: path.clone(), source: kind.into() }
+        let format = Format::of(path).unwrap_or(Format::Json);
+        let mut packets: Vec<Packet> = Vec::new();
+        format::read(path, format, Damage::Refuse, &mut |frames, _| {
+            packets.extend(frames.iter().filter_map(|frame| match decode(frame) {
+                Ok(Frame::Packet(packet)) => Some(packet),
+                _ => None,
+            }));
+            Ok(())
+        })
+        .map_err(|failure| match failure {
+            Failure::Storage { source, .. } if source.kind() == ErrorKind::NotFound => {
+                Failure::Usage(format!(
+                    "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
+                    path.display()
+                ))
             }
-            None => content(error.to_string()),
+            other => other,
         })?;
-        Tape::new(packets).map_err(|error| content(error.to_string()))
+        Tape::new(packets)
+            .map_err(|error| Failure::Content { path: path.clone(), reason: error.to_string() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::json;
 
     #[test]
     fn names_are_understood() {

@@ -1,0 +1,108 @@
+//! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
+
+use super::{Arrival, Each, Fault};
+use crate::failure::Failure;
+use feed::packet::{Packet, Side, Symbol};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::wire::{Frame, RawFrame, decode, encode};
+use std::io;
+
+/// The names of the columns, in their order.
+pub(super) const COLUMNS: [&str; 7] =
+    ["symbol", "buySellIndicator", "quantity", "price", "sequence", "arrived", "origin"];
+
+/// At most so many packets are handed on at once.
+pub(super) const BATCH: usize = 4096;
+
+/// Rows as they are read, handed on in slices that came together.
+pub(super) struct Batch<'a, 'b> {
+    frames: Vec<RawFrame>,
+    arrival: Arrival,
+    each: &'a mut Each<'b>,
+}
+
+impl<'a, 'b> Batch<'a, 'b> {
+    pub(super) fn new(each: &'a mut Each<'b>) -> Self {
+        Self { frames: Vec::with_capacity(BATCH), arrival: Arrival::UNKNOWN, each }
+    }
+
+    pub(super) fn push(&mut self, packet: Packet, arrival: Arrival) -> Result<(), Failure> {
+        if self.frames.len() == BATCH || arrival != self.arrival {
+            self.flush()?;
+            self.arrival = arrival;
+        }
+        self.frames.push(encode(&Frame::Packet(packet)));
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        if self.frames.is_empty() {
+            return Ok(());
+        }
+        let done = (self.each)(&self.frames, self.arrival);
+        self.frames.clear();
+        done
+    }
+}
+
+/// The packet of a frame that is about to be written.
+pub(super) fn packet(frame: &RawFrame) -> io::Result<Packet> {
+    match decode(frame) {
+        Ok(Frame::Packet(packet)) => Ok(packet),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet")),
+    }
+}
+
+pub(super) fn symbol(text: &str) -> Result<Symbol, String> {
+    Symbol::from_text(text)
+        .ok_or_else(|| format!("symbol {text:?} is longer than four bytes or not Latin text"))
+}
+
+pub(super) fn side(text: &str) -> Result<Side, String> {
+    match text.as_bytes() {
+        [letter] => Side::from_letter(*letter),
+        _ => None,
+    }
+    .ok_or_else(|| format!("buySellIndicator is {text:?}, not \"B\" or \"S\""))
+}
+
+pub(super) fn sequence(number: i64) -> Result<Seq, String> {
+    Seq::try_from(number)
+        .ok()
+        .filter(|seq| (FIRST_SEQ..=MAX_SEQ).contains(seq))
+        .ok_or_else(|| format!("sequence {number} is not in 1..{MAX_SEQ}"))
+}
+
+/// A row of a format that has integers of 64 bits.
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+pub(super) struct Wide<'a> {
+    pub(super) symbol: &'a str,
+    pub(super) side: &'a str,
+    pub(super) quantity: i64,
+    pub(super) price: i64,
+    pub(super) sequence: i64,
+    pub(super) arrived: Option<i64>,
+    pub(super) origin: Option<&'a str>,
+}
+
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+impl Wide<'_> {
+    pub(super) fn narrow(&self) -> Result<(Packet, Arrival), String> {
+        let number = |name: &str, value: i64| {
+            i32::try_from(value).map_err(|_| format!("{name} {value} does not fit in 32 bits"))
+        };
+        let packet = Packet {
+            symbol: symbol(self.symbol)?,
+            side: side(self.side)?,
+            quantity: number("quantity", self.quantity)?,
+            price: number("price", self.price)?,
+            sequence: sequence(self.sequence)?,
+        };
+        Ok((packet, Arrival::parse(self.arrived, self.origin)?))
+    }
+}
+
+/// Says in which row something is wrong.
+pub(super) fn in_row(number: u64, reason: &str) -> Fault {
+    Fault::Content(format!("row {number}: {reason}"))
+}
