@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn gaps_are_listed_up_to_a_bound() {
         let mut missing = Missing::default();
-        (0..LISTED as u32).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
+        (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
         assert!(missing.to_string().starts_with("100 packets in 100 gaps: 1, 3, 5, "));
         assert!(missing.to_string().ends_with(", 199"));
         missing.add(SeqRange::new(300, 310).unwrap());

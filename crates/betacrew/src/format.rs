@@ -11,6 +11,8 @@ mod bounded;
 #[cfg(feature = "columnar")]
 mod columns;
 mod csv;
+#[cfg(feature = "columnar")]
+mod guard;
 pub mod json;
 mod ndjson;
 #[cfg(feature = "columnar")]
@@ -117,10 +119,11 @@ pub(crate) enum Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // These are how decoders, and our own bounds, say that content makes no sense.
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Self::Content(error.to_string())
-            }
+            // These are how decoders, and our own bounds, say that content makes no sense; the
+            // third is an offset that no file has.
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidInput => Self::Content(error.to_string()),
             _ => Self::Io(error),
         }
     }
@@ -271,6 +274,7 @@ fn open(path: &Path) -> Result<File, Fault> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::testing::{odd, read_file, write_file};
     use super::*;
@@ -349,16 +353,17 @@ mod tests {
             write_file(&path, format, &odd());
             let good = std::fs::read(&path).unwrap();
             let mut rng = feed::rng::Rng::new(7);
-            for round in 0..600usize {
+            for round in 0..600 {
                 let mut bad = good.clone();
+                let mut below = |limit: usize| rng.below(limit as u32) as usize;
                 match round % 3 {
-                    0 => bad.truncate(rng.bits() as usize % good.len()),
-                    1 => bad[rng.bits() as usize % good.len()] ^= 1 << (rng.bits() % 8),
+                    0 => bad.truncate(below(good.len())),
+                    1 => bad[below(good.len())] ^= 1 << below(8),
                     _ => {
-                        // The end of a file is where most of its structure is, or its beginning.
-                        let near = rng.bits() as usize % good.len().min(600);
+                        // Most of a file's structure is at its end or its beginning.
+                        let near = below(good.len().min(600));
                         let at = if round % 2 == 0 { near } else { good.len() - 1 - near };
-                        bad[at] = rng.bits() as u8;
+                        bad[at] = below(256) as u8;
                     }
                 }
                 std::fs::write(&path, &bad).unwrap();

@@ -213,3 +213,49 @@ impl<'a> Integers<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Float64Array;
+
+    fn complaint(columns: &[(&str, ArrayRef)]) -> String {
+        let columns = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+        match read(&columns, &mut 0, &mut Batch::new(&mut |_, _| Ok(()))) {
+            Err(Fault::Content(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let text = |texts: [Option<&str>; 2]| -> ArrayRef {
+            Arc::new(texts.into_iter().collect::<LargeStringArray>())
+        };
+        let number =
+            |numbers: [i64; 2]| -> ArrayRef { Arc::new(Int64Array::from(numbers.to_vec())) };
+        let good = [
+            ("symbol", text([Some("A"), Some("B")])),
+            ("buySellIndicator", text([Some("B"), Some("S")])),
+            ("quantity", number([1, 2])),
+            ("price", number([1, 2])),
+            ("sequence", number([1, 2])),
+        ];
+        let with = |at: usize, column: ArrayRef| {
+            let mut columns = good.clone();
+            columns[at].1 = column;
+            complaint(&columns)
+        };
+        assert_eq!(complaint(&good[..4]), "there is no column sequence");
+        assert_eq!(with(0, number([1, 2])), "column symbol is Int64, not text");
+        let floats = Arc::new(Float64Array::from(vec![1.0, 2.0]));
+        assert!(with(3, floats).starts_with("column price is Float64, not an integer"));
+        assert_eq!(with(0, text([Some("A"), None])), "row 2: symbol is null");
+        assert!(with(1, text([Some("B"), Some("b")])).starts_with("row 2: buySellIndicator is"));
+        assert_eq!(
+            with(2, number([1, 1 << 31])),
+            "row 2: quantity 2147483648 does not fit in 32 bits"
+        );
+        assert_eq!(with(4, number([0, 1])), "row 1: sequence 0 is not in 1..2147483647");
+    }
+}

@@ -18,7 +18,7 @@ pub(super) struct Writer<W: Write> {
 impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> io::Result<Self> {
         let mut out = WriterBuilder::new().buffer_capacity(256 * 1024).from_writer(out);
-        out.write_record(COLUMNS)?;
+        out.write_record(COLUMNS).map_err(failed)?;
         Ok(Self { out, symbol: String::new() })
     }
 }
@@ -31,15 +31,18 @@ impl<W: Write> Encoder for Writer<W> {
             let packet = packet(frame)?;
             self.symbol.clear();
             let _ = write!(self.symbol, "{}", packet.symbol);
-            self.out.write_record([
+            let mut digits = [itoa::Buffer::new(); 3];
+            let [quantity, price, sequence] = &mut digits;
+            let fields = [
                 self.symbol.as_bytes(),
-                &[packet.side.letter()],
-                itoa::Buffer::new().format(packet.quantity).as_bytes(),
-                itoa::Buffer::new().format(packet.price).as_bytes(),
-                itoa::Buffer::new().format(packet.sequence).as_bytes(),
+                &[packet.side.letter()][..],
+                quantity.format(packet.quantity).as_bytes(),
+                price.format(packet.price).as_bytes(),
+                sequence.format(packet.sequence).as_bytes(),
                 arrived.as_bytes(),
                 origin.as_bytes(),
-            ])?;
+            ];
+            self.out.write_record(fields).map_err(failed)?;
         }
         Ok(())
     }
@@ -71,6 +74,14 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     }
     batch.flush()?;
     Ok(())
+}
+
+/// The place's own error, of its own kind.
+fn failed(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn fault(error: csv::Error) -> Fault {
@@ -119,5 +130,58 @@ impl Columns {
             sequence: rows::sequence(number(4)?.into())?,
         };
         Ok((packet, Arrival::parse(arrived, extra(6))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::testing::{complaint, written};
+    use crate::format::{Format, read_text};
+
+    #[test]
+    fn is_a_line_a_packet() {
+        assert_eq!(
+            written(Format::Csv),
+            "symbol,buySellIndicator,quantity,price,sequence,arrived,origin\n\
+             SYMB,B,100,1000,1,,\n\
+             SYMB,S,101,1100,2,1700000000123456789,\"resend, line 2\"\n"
+        );
+    }
+
+    #[test]
+    fn columns_may_be_in_any_order_and_more() {
+        let text = "more,sequence,price,quantity,buySellIndicator,symbol\r\nx,7,1,-2,S,AB\r\n";
+        let mut taken = Vec::new();
+        let mut take = |frames: &[_], _| {
+            taken.extend_from_slice(frames);
+            Ok(())
+        };
+        read_text(Box::new(text.as_bytes()), Format::Csv, &mut take).unwrap();
+        assert_eq!(taken, [*b"AB  S\xff\xff\xff\xfe\0\0\0\x01\0\0\0\x07"]);
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let head = "symbol,buySellIndicator,quantity,price,sequence,arrived,origin\n";
+        for (rows, message) in [
+            ("A,B,1,1,1\n", "line 2: 5 fields, expected 7"),
+            ("A,B,1,1,1,,\nA,X,1,1,2,,\n", "line 3: buySellIndicator is \"X\""),
+            ("ABCDE,B,1,1,1,,\n", "line 2: symbol \"ABCDE\" is longer"),
+            ("\"\n\n\",B,1,1,1,,\nA,B,1.5,1,2,,\n", "line 5: quantity \"1.5\" is no integer"),
+            ("A,B,1,3000000000,2,,\n", "line 2: price \"3000000000\" is no integer of 32 bits"),
+            ("A,B,1,1,0,,\n", "line 2: sequence 0 is not in 1..2147483647"),
+            ("A,B,1,1,1,soon,\n", "line 2: arrived \"soon\" is no integer"),
+            ("A,B,1,1,1,,there\n", "line 2: origin is \"there\""),
+            ("A,B,1,1,1,,\nA,B,1,1,2,,", "its last line has no end"),
+            (&"x".repeat(3 << 20), "more than 1048576 bytes are no row"),
+        ] {
+            let found = complaint(&format!("{head}{rows}"), Format::Csv);
+            assert!(found.starts_with(message), "{message}: {found}");
+        }
+        assert_eq!(complaint("", Format::Csv), "line 1: there is no column symbol");
+        assert_eq!(
+            complaint("symbol,a\n", Format::Csv),
+            "line 1: there is no column buySellIndicator"
+        );
     }
 }

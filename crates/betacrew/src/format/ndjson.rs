@@ -97,3 +97,39 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
 fn plain(error: &serde_json::Error) -> String {
     error.to_string().replace("at line 1 column", "at column")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::format::Format;
+    use crate::format::testing::{complaint, written};
+
+    #[test]
+    fn is_an_object_a_line() {
+        assert_eq!(
+            written(Format::Ndjson),
+            "{\"symbol\":\"SYMB\",\"buySellIndicator\":\"B\",\"quantity\":100,\"price\":1000,\
+             \"sequence\":1,\"arrived\":null,\"origin\":null}\n\
+             {\"symbol\":\"SYMB\",\"buySellIndicator\":\"S\",\"quantity\":101,\"price\":1100,\
+             \"sequence\":2,\"arrived\":1700000000123456789,\"origin\":\"resend, line 2\"}\n"
+        );
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let good = r#"{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":1}"#;
+        for (line, message) in [
+            ("[]", "line 3: invalid"),
+            ("{}", "line 3: missing field `symbol`"),
+            ("{\"symbol\":\"ABCDE\"}", "line 3: symbol \"ABCDE\" is longer than four bytes"),
+            (&good.replace("B", "b"), "line 3: buySellIndicator is \"b\""),
+            (&good.replace("\":1}", "\":0}"), "line 3: sequence 0 is not in 1..2147483647"),
+            (&good.replace("}", ",\"arrived\":-1}"), "line 3: arrived lies before 1970"),
+            (&good.replace("}", ",\"origin\":\"here\"}"), "line 3: origin is \"here\""),
+            (&good[..40], "line 3: EOF"),
+            (&"x".repeat(3 << 20), "line 3: more than 1048576 bytes are no row"),
+        ] {
+            let message_is = complaint(&format!("{good}\n\n{line}"), Format::Ndjson);
+            assert!(message_is.starts_with(message), "{message}: {message_is}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Apache Parquet files, compressed with zstd.
 
 use super::columns::{self, Builder};
+use super::guard::guarded;
 use super::rows::{BATCH, Batch, COLUMNS};
 use super::{Arrival, Each, Encoder, Fault};
 use feed::wire::RawFrame;
@@ -61,12 +62,15 @@ fn failed(error: ParquetError) -> io::Error {
 }
 
 pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fault)?;
-    let ours = ProjectionMask::columns(reader.parquet_schema(), COLUMNS);
-    let reader = reader.with_projection(ours).with_batch_size(BATCH).build().map_err(fault)?;
+    let mut reader = guarded(|| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        let ours = ProjectionMask::columns(reader.parquet_schema(), COLUMNS);
+        reader.with_projection(ours).with_batch_size(BATCH).build()
+    })?
+    .map_err(fault)?;
     let mut batch = Batch::new(each);
     let mut number = 0;
-    for columns in reader {
+    while let Some(columns) = guarded(|| reader.next())? {
         columns::read(&columns.map_err(columns::fault)?, &mut number, &mut batch)?;
     }
     batch.flush()?;

@@ -103,6 +103,7 @@ impl Wide<'_> {
 }
 
 /// Says in which row something is wrong.
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
 pub(super) fn in_row(number: u64, reason: &str) -> Fault {
     Fault::Content(format!("row {number}: {reason}"))
 }

@@ -142,3 +142,40 @@ fn fault(error: rusqlite::Error) -> Fault {
         _ => Fault::Content(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Format;
+    use crate::format::testing::read_file;
+
+    #[test]
+    fn errors_say_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        for (rows, message) in [
+            ("", "no such table: packets"),
+            ("CREATE TABLE packets (symbol)", "no such column: buySellIndicator"),
+            ("('A', 'X', 1, 1, 2, NULL, NULL)", "row 1: buySellIndicator is \"X\""),
+            ("('A', 'B', 1, 1, 0, NULL, NULL)", "row 1: sequence 0 is not in"),
+            ("('A', 'B', 1.5, 1, 1, NULL, NULL)", "row 1: quantity is no integer"),
+            ("('A', 'B', 3000000000, 1, 1, NULL, NULL)", "row 1: quantity 3000000000 does not fit"),
+            ("(x'ff', 'B', 1, 1, 1, NULL, NULL)", "row 1: symbol is no text"),
+            ("('A', 'B', 1, 1, 1, -1, NULL)", "row 1: arrived lies before 1970"),
+            ("('A', 'B', 1, 1, 1, NULL, 'x')", "row 1: origin is \"x\""),
+        ] {
+            let _ = std::fs::remove_file(&path);
+            let database = Connection::open(&path).unwrap();
+            if rows.starts_with('(') {
+                database.execute_batch(BEGIN).unwrap();
+                database.execute_batch(&format!("INSERT INTO packets VALUES {rows}")).unwrap();
+                database.execute_batch("COMMIT").unwrap();
+            } else {
+                database.execute_batch(rows).unwrap();
+            }
+            drop(database);
+            let error = read_file(&path, Format::Sqlite).unwrap_err().to_string();
+            assert!(error.contains(message), "{rows}: {error}");
+        }
+    }
+}

@@ -81,6 +81,9 @@ pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(
 fn fault(error: TapeFileError<io::Error>) -> Fault {
     match error {
         TapeFileError::Storage(error) => error.into(),
+        damaged @ TapeFileError::Damaged { .. } => {
+            Fault::Content(format!("{damaged}; --allow-gaps reads the rest"))
+        }
         other => Fault::Content(other.to_string()),
     }
 }

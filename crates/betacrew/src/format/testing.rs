@@ -1,5 +1,7 @@
 //! What the formats' tests share.
 
+#![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
+
 use super::{Arrival, Damage, Fault, Format, Place, read};
 use crate::failure::Failure;
 use feed::ledger::{Origin, Source};
@@ -76,4 +78,17 @@ pub(super) fn complaint(text: &str, format: Format) -> String {
         Err(Fault::Content(reason)) => reason,
         other => panic!("{text}: {other:?}"),
     }
+}
+
+/// Two packets as text, the second with all that can be known of it.
+pub(super) fn written(format: Format) -> String {
+    let mut out = Vec::new();
+    let mut encoder = format.encoder(Place::Stream(&mut out)).unwrap();
+    let frames = feed::tape::Tape::sample(2);
+    let origin = Some(Origin { line: 1, source: Source::Resend });
+    encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();
+    let arrival = Arrival { at: 1_700_000_000_123_456_789, origin };
+    encoder.put(&frames.frames()[1..], arrival).unwrap();
+    encoder.finish().unwrap();
+    String::from_utf8(out).unwrap()
 }

@@ -4,10 +4,12 @@
 //! * `fetch`: the client as a person sees it;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
+//! * `convert`: files of one format become files of another;
 //! * `demo`: the demonstration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
+mod convert;
 mod demo;
 mod fetch;
 mod hostile;
