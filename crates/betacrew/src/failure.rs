@@ -55,7 +55,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{} is no tape: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,

@@ -24,7 +24,7 @@ pub struct Args {
     listen: Vec<String>,
 
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
-    /// random:N[:SEED] (seeded order flow), or a JSON file as fetch writes it
+    /// random:N[:SEED] (seeded order flow), or a file as fetch writes it
     #[arg(long, value_name = "TAPE", default_value = "sample")]
     tape: TapeName,
 

@@ -5,6 +5,7 @@
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `convert`: files of one format become files of another;
+//! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -14,5 +15,6 @@ mod demo;
 mod fetch;
 mod hostile;
 mod original;
+mod readers;
 mod serve;
 mod support;
