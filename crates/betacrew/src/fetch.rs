@@ -144,8 +144,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if wanted {
         for (output, format) in outputs {
             output.encode(format, |put| {
-                let mut slices = capture.recording.in_order();
-                slices.try_for_each(|frames| put(frames, Arrival::UNKNOWN))
+                capture.recording.in_order().try_for_each(|frames| put(frames, Arrival::UNKNOWN))
             })?;
         }
     }

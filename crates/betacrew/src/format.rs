@@ -23,6 +23,8 @@ mod sqlite;
 mod tape;
 #[cfg(test)]
 mod testing;
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+mod wide;
 
 pub use arrival::Arrival;
 

@@ -1,6 +1,7 @@
 //! Packets as columns of Arrow, which Arrow files and Parquet share.
 
-use super::rows::{Batch, COLUMNS, Wide, in_row, packet};
+use super::rows::{Batch, COLUMNS, packet};
+use super::wide::{Wide, in_row};
 use super::{Arrival, Fault};
 use arrow_array::builder::{
     Int32Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,

@@ -1,6 +1,6 @@
 //! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
 
-use super::{Arrival, Each, Fault};
+use super::{Arrival, Each};
 use crate::failure::Failure;
 use feed::packet::{Packet, Side, Symbol};
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
@@ -71,39 +71,4 @@ pub(super) fn sequence(number: i64) -> Result<Seq, String> {
         .ok()
         .filter(|seq| (FIRST_SEQ..=MAX_SEQ).contains(seq))
         .ok_or_else(|| format!("sequence {number} is not in 1..{MAX_SEQ}"))
-}
-
-/// A row of a format that has integers of 64 bits.
-#[cfg(any(feature = "columnar", feature = "sqlite"))]
-pub(super) struct Wide<'a> {
-    pub(super) symbol: &'a str,
-    pub(super) side: &'a str,
-    pub(super) quantity: i64,
-    pub(super) price: i64,
-    pub(super) sequence: i64,
-    pub(super) arrived: Option<i64>,
-    pub(super) origin: Option<&'a str>,
-}
-
-#[cfg(any(feature = "columnar", feature = "sqlite"))]
-impl Wide<'_> {
-    pub(super) fn narrow(&self) -> Result<(Packet, Arrival), String> {
-        let number = |name: &str, value: i64| {
-            i32::try_from(value).map_err(|_| format!("{name} {value} does not fit in 32 bits"))
-        };
-        let packet = Packet {
-            symbol: symbol(self.symbol)?,
-            side: side(self.side)?,
-            quantity: number("quantity", self.quantity)?,
-            price: number("price", self.price)?,
-            sequence: sequence(self.sequence)?,
-        };
-        Ok((packet, Arrival::parse(self.arrived, self.origin)?))
-    }
-}
-
-/// Says in which row something is wrong.
-#[cfg(any(feature = "columnar", feature = "sqlite"))]
-pub(super) fn in_row(number: u64, reason: &str) -> Fault {
-    Fault::Content(format!("row {number}: {reason}"))
 }

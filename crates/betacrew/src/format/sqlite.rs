@@ -1,6 +1,7 @@
 //! An SQLite database with the table `packets`.
 
-use super::rows::{Batch, Wide, in_row, packet};
+use super::rows::{Batch, packet};
+use super::wide::{Wide, in_row};
 use super::{Arrival, Each, Encoder, Fault};
 use feed::wire::RawFrame;
 use rusqlite::types::ValueRef;

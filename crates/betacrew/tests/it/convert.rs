@@ -201,7 +201,7 @@ fn damaged_files_leave_nothing_behind() {
             assert_eq!(convert(folder, &["a.tape", &source]).0, 0);
         }
         let good = fs::read(folder.join(&source)).unwrap();
-        let garbage: Vec<u8> = (0..5000u32).map(|i| (i * i >> 3) as u8).collect();
+        let garbage: Vec<u8> = (0..5000u32).map(|i| (i * i / 8) as u8).collect();
         let before = names(folder);
         for (what, bytes) in [
             ("empty", &[][..]),

@@ -336,8 +336,8 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--timeout", "soon"], "10s, 250ms"),
         (&["--resend-max", "256"], "255"),
         (&["--bogus"], "--bogus"),
-        (&["-o", "x", "--report", "x"], "two different places"),
-        (&["-o", "-", "--report", "-"], "two different places"),
+        (&["-o", "x", "--report", "x"], "different places"),
+        (&["-o", "-", "--report", "-"], "different places"),
     ] {
         let (code, _, stderr) = fetch(folder.path(), args);
         assert_eq!(code, 2, "{args:?}: {stderr}");
