@@ -1,5 +1,5 @@
-//! Apache Arrow IPC files, which are Feather files of version 2 too. Without compression, so that no
-//! length in a file makes this program reserve more memory than the file has bytes.
+//! Apache Arrow IPC files, which are Feather files of version 2 too. Without compression, so that
+//! no length in a file makes this program reserve more memory than the file has bytes.
 
 use super::columns::{self, Builder, failed, fault};
 use super::guard::guarded;

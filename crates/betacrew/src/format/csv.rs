@@ -52,7 +52,8 @@ impl<W: Write> Encoder for Writer<W> {
     }
 }
 
-/// Reads rows. Columns may be in any order and more than ours; `arrived` and `origin` may be absent.
+/// Reads rows. Columns may be in any order and more than ours; `arrived` and `origin` may be
+/// absent.
 pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     let (input, watch) = Bounded::new(input);
     let mut input = ReaderBuilder::new().buffer_capacity(64 * 1024).from_reader(input);
