@@ -1,5 +1,6 @@
 //! When and how packets came, as every format but JSON says it.
 
+use super::rows::shown;
 use feed::ledger::{Origin, Source};
 
 /// When and how packets came.
@@ -47,7 +48,10 @@ impl Arrival {
         let origin = origin
             .map(|text| {
                 parse_origin(text).ok_or_else(|| {
-                    format!("origin is {text:?}, not such as \"pass 1\" or \"resend, line 2\"")
+                    format!(
+                        "origin is {:?}, not such as \"pass 1\" or \"resend, line 2\"",
+                        shown(text)
+                    )
                 })
             })
             .transpose()?;

@@ -116,12 +116,18 @@ impl Columns {
         let field = |column: usize| self.0[column].and_then(|at| record.get(at)).unwrap_or("");
         let number = |column: usize| {
             field(column).parse::<i32>().map_err(|_| {
-                format!("{} {:?} is no integer of 32 bits", COLUMNS[column], field(column))
+                format!(
+                    "{} {:?} is no integer of 32 bits",
+                    COLUMNS[column],
+                    rows::shown(field(column))
+                )
             })
         };
         let extra = |column: usize| Some(field(column)).filter(|text| !text.is_empty());
         let arrived = extra(5)
-            .map(|text| text.parse().map_err(|_| format!("arrived {text:?} is no integer")))
+            .map(|text| {
+                text.parse().map_err(|_| format!("arrived {:?} is no integer", rows::shown(text)))
+            })
             .transpose()?;
         let packet = Packet {
             symbol: rows::symbol(field(0))?,

@@ -256,6 +256,7 @@ mod tests {
     fn errors_say_where() {
         for (text, message) in [
             ("{}", "invalid type: map, expected an array of packets at line 1"),
+            (&format!("[{{\"x\":\"{}", "x".repeat(3 << 20)), "more than 1048576 bytes are no row"),
             ("[{\"symbol\":\"ABCDE\"", "symbol \"ABCDE\" is longer than four bytes"),
             ("[{\"buySellIndicator\":\"X\"", "buySellIndicator is \"X\", not \"B\" or \"S\""),
             ("[{\"sequence\":0", "sequence 0 is not in 1..2147483647"),

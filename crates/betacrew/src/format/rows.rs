@@ -53,9 +53,15 @@ pub(super) fn packet(frame: &RawFrame) -> io::Result<Packet> {
     }
 }
 
+/// As much of a text as a message needs.
+pub(super) fn shown(text: &str) -> &str {
+    text.char_indices().nth(20).map_or(text, |(end, _)| &text[..end])
+}
+
 pub(super) fn symbol(text: &str) -> Result<Symbol, String> {
-    Symbol::from_text(text)
-        .ok_or_else(|| format!("symbol {text:?} is longer than four bytes or not Latin text"))
+    Symbol::from_text(text).ok_or_else(|| {
+        format!("symbol {:?} is longer than four bytes or not Latin text", shown(text))
+    })
 }
 
 pub(super) fn side(text: &str) -> Result<Side, String> {
@@ -63,7 +69,7 @@ pub(super) fn side(text: &str) -> Result<Side, String> {
         [letter] => Side::from_letter(*letter),
         _ => None,
     }
-    .ok_or_else(|| format!("buySellIndicator is {text:?}, not \"B\" or \"S\""))
+    .ok_or_else(|| format!("buySellIndicator is {:?}, not \"B\" or \"S\"", shown(text)))
 }
 
 pub(super) fn sequence(number: i64) -> Result<Seq, String> {

@@ -319,3 +319,45 @@ fn fetch_is_told_its_formats() {
     }
     assert_eq!(names(folder.path()), 0);
 }
+
+/// The most memory that the process ever had, in KiB.
+#[cfg(target_os = "linux")]
+fn most_memory(child: &std::process::Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_file() {
+    const PACKETS: u32 = 100_000;
+    const BOUND: u64 = 32 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    // 70 MB; most of it is of no interest, so that this takes seconds.
+    let pad = "x".repeat(600);
+    for to in formats().into_iter().filter(|to| ["csv", "tape", "parquet"].contains(to)) {
+        let target = format!("a.{to}");
+        let mut child = betacrew(&["convert", "-", &target, "--from", "ndjson"])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = std::io::BufWriter::new(child.stdin.take().unwrap());
+        for sequence in 1..=PACKETS {
+            writeln!(
+                input,
+                "{{\"symbol\":\"A\",\"buySellIndicator\":\"B\",\"quantity\":1,\"price\":1,\
+                 \"sequence\":{sequence},\"pad\":\"{pad}\"}}"
+            )
+            .unwrap();
+        }
+        input.flush().unwrap();
+        let most = most_memory(&child);
+        drop(input);
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{to}");
+        assert!(most < BOUND, "{to}: {most} KiB");
+    }
+}
