@@ -48,15 +48,18 @@ fn fmt() -> Result<(), String> {
 }
 
 fn clippy() -> Result<(), String> {
-    cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])
+    // What is left out without the features must not be missed.
+    cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
+    cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])
 }
 
 fn test() -> Result<(), String> {
-    cargo("test --workspace --locked", &[])
+    cargo("test --workspace --locked", &[])?;
+    cargo("test --package betacrew --all-features --locked", &[])
 }
 
 fn doc() -> Result<(), String> {
-    cargo("doc --workspace --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")])
+    cargo("doc --workspace --all-features --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
 /// Builds the core where `std` cannot be, and makes sure that the proof can fail.

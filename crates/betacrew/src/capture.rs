@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
+use crate::format::{Arrival, Each};
 use feed::ledger::{Origin, Sink, Source};
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::tape_file::{Head, Opened, TapeFile, TapeFileError};
@@ -196,16 +197,13 @@ impl Capture {
     ///
     /// # Errors
     /// What went wrong with the file, or what `each` reports.
-    pub fn read(&self, each: &mut dyn FnMut(&[RawFrame]) -> io::Result<()>) -> io::Result<()> {
+    pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
         let mut reading = self.tape.in_order(FIRST_SEQ);
         loop {
             match reading.next() {
-                Ok(Some(piece)) => each(piece.frames)?,
+                Ok(Some(piece)) => each(piece.frames, Arrival::of(&piece.block))?,
                 Ok(None) => return Ok(()),
-                Err(TapeFileError::Storage(error)) => return Err(error),
-                Err(error) => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
-                }
+                Err(error) => return Err(failure(error, &self.path)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{demo, fetch, serve};
+use crate::{convert, demo, fetch, serve};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -35,6 +35,8 @@ enum Command {
     Serve(serve::Args),
     /// Record a session from an exchange, every packet of it, to output.json
     Fetch(fetch::Args),
+    /// Write a file of packets in another format
+    Convert(convert::Args),
     /// Watch an exchange lose packets and a client recover them, in one process
     Demo(demo::Args),
 }
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
     let done = stop_on_signals(&stop).and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
         Command::Fetch(args) => fetch::run(&args, &stop),
+        Command::Convert(args) => convert::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {

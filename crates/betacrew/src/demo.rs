@@ -3,7 +3,7 @@
 use crate::capture::Capture;
 use crate::failure::{Exit, Failure};
 use crate::flags::{draw_seed, number};
-use crate::format::json;
+use crate::format::Format;
 use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::picture;
@@ -51,7 +51,11 @@ const WIDTH: u32 = 60;
 /// Where sockets or the output fail.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
-    let output = Output::begin(&args.output)?;
+    let format = Format::of(&args.output).unwrap_or(Format::Json);
+    let output = Output::begin_as(&args.output, format)?;
+    if output.is_stream() {
+        return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));
+    }
     let tape = Arc::new(Tape::random(args.packets, seed));
     let drops = Drops { seed, chance: args.drop, skip: SeqSet::new(), keep: None };
     let (capture, recorder, time) = play(&tape, drops, stop)?;
@@ -59,11 +63,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         eprint!("{}", summary::text(&["the demo".to_owned()], &recorder, &capture, time, None));
         return Ok(Exit::Incomplete);
     }
-    output.put(|out| {
-        let mut writer = json::Writer::new(out);
-        capture.read(&mut |frames| writer.put(frames))?;
-        writer.finish()
-    })?;
+    output.encode(format, |put| capture.read(put))?;
     check(args, &tape)?;
     say(&story(args, seed, &capture, recorder.stats().calls, time))
 }

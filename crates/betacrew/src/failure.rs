@@ -55,13 +55,27 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{} is no tape: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+    /// Packets are missing from a file, and nobody said that this is all right.
+    #[error(
+        "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
+        path.display()
+    )]
+    Gaps {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
+    /// The user ended it.
+    #[error("stopped while writing")]
+    Stopped,
     /// The system refused something that always works.
     #[error("{action}: {source}")]
     System {
@@ -96,6 +110,7 @@ impl Failure {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

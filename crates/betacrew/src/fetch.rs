@@ -4,7 +4,7 @@ use crate::address;
 use crate::capture::{Capture, Resumed, Sync};
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
-use crate::format::json;
+use crate::format::Format;
 use crate::net::{self, Event, Stop};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -37,9 +37,14 @@ pub struct Args {
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
     addresses: Vec<String>,
 
-    /// Where to write the packets; - is stdout
+    /// Where to write the packets; repeat it for more. A name says its format by its end: .json,
+    /// .ndjson, .csv, .parquet, .arrow, .sqlite, .tape. - is stdout
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
-    output: PathBuf,
+    output: Vec<PathBuf>,
+
+    /// The format of the one output [default: what its name ends in, else json]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
 
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
@@ -111,6 +116,29 @@ impl Args {
             ..Options::default()
         }
     }
+
+    /// Begins all outputs.
+    fn outputs(&self) -> Result<Vec<(Output, Format)>, Failure> {
+        if self.format.is_some() && self.output.len() > 1 {
+            return Err(Failure::Usage(
+                "--format is for a single output; several say theirs by their names' ends"
+                    .to_owned(),
+            ));
+        }
+        let places: Vec<&PathBuf> = self.output.iter().chain(&self.report).collect();
+        if (1..places.len()).any(|at| places[..at].contains(&places[at])) {
+            return Err(Failure::Usage(
+                "the packets and the report need different places".to_owned(),
+            ));
+        }
+        let begin = |path: &PathBuf| {
+            let plain = path.extension().is_none().then_some(Format::Json);
+            let format = self.format.or(Format::of(path)).or(plain);
+            let format = format.map_or_else(|| Format::expect(path, "--format"), Ok)?;
+            Ok((Output::begin_as(path, format)?, format))
+        };
+        self.output.iter().map(begin).collect()
+    }
 }
 
 /// Runs the command.
@@ -120,12 +148,7 @@ impl Args {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let lines =
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
-    if args.report.as_ref() == Some(&args.output) {
-        return Err(Failure::Usage(
-            "the packets and the report need two different places".to_owned(),
-        ));
-    }
-    let output = Output::begin(&args.output)?;
+    let outputs = args.outputs()?;
     let report = args.report.as_deref().map(Output::begin).transpose()?;
 
     let (mut capture, mut recorder) = args.begin(lines.len())?;
@@ -150,20 +173,20 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         None => false,
     };
     if wanted {
-        progress.writing(&args.output, capture.packets());
         let stops = stop.times();
-        output.put(|out| {
-            let mut writer = json::Writer::new(out);
-            capture.read(&mut |frames| {
-                progress.wrote(frames.len() as u64);
-                if stop.times() > stops {
-                    return Err(std::io::Error::other("stopped by the user"));
-                }
-                writer.put(frames)
+        for ((output, format), path) in outputs.into_iter().zip(&args.output) {
+            progress.writing(path, capture.packets());
+            output.encode(format, |put| {
+                capture.read(&mut |frames, arrival| {
+                    progress.wrote(frames.len() as u64);
+                    if stop.times() > stops {
+                        return Err(Failure::Stopped);
+                    }
+                    put(frames, arrival)
+                })
             })?;
-            writer.finish()
-        })?;
-        progress.end();
+            progress.end();
+        }
     }
     if let Some(report) = report {
         let content = Report::new(&args.addresses, &recorder, &capture, took, exit);
@@ -172,8 +195,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             out.write_all(b"\n")
         })?;
     }
-    let place = wanted.then_some(args.output.as_path());
-    eprint!("{}", summary::text(&args.addresses, &recorder, &capture, took, place));
+    let places = wanted.then_some(args.output.as_slice());
+    eprint!("{}", summary::text(&args.addresses, &recorder, &capture, took, places));
     if let (Some(last), Some(outcome)) = (args.last, recorder.outcome())
         && last < outcome.last
     {
@@ -186,13 +209,15 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 impl Args {
     /// Where the recording is kept while it is made; `None` where nobody could find it again.
     fn place(&self) -> Option<PathBuf> {
-        if self.tape.is_some() || self.output == Path::new("-") {
+        if self.tape.is_some() {
             return self.tape.clone();
         }
-        // Beside a file; a device has no room beside it.
-        let device = std::fs::metadata(&self.output).is_ok_and(|found| !found.is_file());
-        (!device).then(|| {
-            let mut name = self.output.clone().into_os_string();
+        // Beside the first file; a device has no room beside it.
+        let device = |path: &PathBuf| {
+            path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+        };
+        self.output.iter().find(|path| !device(path)).map(|path| {
+            let mut name = path.clone().into_os_string();
             name.push(".tape");
             name.into()
         })

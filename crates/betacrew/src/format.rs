@@ -1,3 +1,378 @@
-//! Packets as files, one module a format.
+//! Packets as files, one module a format. All of them are written and read in batches, so that
+//! memory does not grow with the file. `docs/formats.md` describes them.
+//!
+//! What is written goes through an [`Encoder`]; what is [read] is handed on to a function. So a
+//! conversion is `read(.., |frames, arrival| encoder.put(frames, arrival))`.
 
+mod arrival;
+#[cfg(feature = "columnar")]
+mod arrow;
+mod bounded;
+#[cfg(feature = "columnar")]
+mod columns;
+mod csv;
+#[cfg(feature = "columnar")]
+mod guard;
 pub mod json;
+mod ndjson;
+#[cfg(feature = "columnar")]
+mod parquet;
+mod rows;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod tape;
+#[cfg(test)]
+mod testing;
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+mod wide;
+
+pub use arrival::Arrival;
+
+use crate::failure::Failure;
+use feed::wire::RawFrame;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// A file format. In the order of what it takes to read one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Format {
+    /// The documents' JSON array.
+    Json,
+    /// A JSON object a line.
+    #[value(alias = "jsonl")]
+    Ndjson,
+    /// Comma-separated values.
+    Csv,
+    /// Apache Parquet.
+    Parquet,
+    /// An Apache Arrow IPC file, which is a Feather file of version 2 too.
+    #[value(aliases = ["ipc", "feather"])]
+    Arrow,
+    /// An SQLite database with one table.
+    #[value(aliases = ["db", "sqlite3"])]
+    Sqlite,
+    /// The recorder's own format (`docs/tape.md`).
+    Tape,
+}
+
+/// Where slices of packets go: ascending, all of a slice with the same arrival.
+pub type Each<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
+
+/// Writes packets in a format.
+pub trait Encoder {
+    /// Takes packets that came together. They are written at once or later.
+    ///
+    /// # Errors
+    /// What the place reports; [`io::ErrorKind::InvalidData`] for a frame that is no packet.
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()>;
+
+    /// Writes what is left. Without it, what was written is no file of the format.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Where an encoder writes.
+pub(crate) enum Place<'a> {
+    /// Bytes go, one after the other.
+    Stream(&'a mut dyn Write),
+    /// An empty file, open for reading and writing, and its path.
+    File(File, &'a Path),
+}
+
+impl<'a> Place<'a> {
+    fn stream(self) -> Box<dyn Write + 'a> {
+        match self {
+            Self::Stream(out) => Box::new(out),
+            Self::File(file, _) => Box::new(file),
+        }
+    }
+
+    fn file(self) -> io::Result<(File, &'a Path)> {
+        match self {
+            Self::File(file, path) => Ok((file, path)),
+            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is no file")),
+        }
+    }
+}
+
+/// What to do about damage that a format can go on after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Damage {
+    /// Refuse the file.
+    Refuse,
+    /// Read the rest, as if the damaged part had never been there.
+    Skip,
+}
+
+/// Why a file is not read to its end.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The system reports it.
+    Io(io::Error),
+    /// It is not in its format, or not packets.
+    Content(String),
+    /// Who takes the packets reports it.
+    Taker(Failure),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // These are how decoders, and our own bounds, say that content makes no sense; the
+            // third is an offset that no file has.
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidInput => Self::Content(error.to_string()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Taker(failure)
+    }
+}
+
+impl Fault {
+    fn at(self, path: &Path) -> Failure {
+        match self {
+            Self::Io(source) => Failure::Storage { action: "read", path: path.to_owned(), source },
+            Self::Content(reason) => Failure::Content { path: path.to_owned(), reason },
+            Self::Taker(failure) => failure,
+        }
+    }
+}
+
+impl Format {
+    /// The format of a file by the end of its name, if that is a known one.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?;
+        <Self as clap::ValueEnum>::from_str(extension, true).ok()
+    }
+
+    /// The format of a file by the end of its name.
+    ///
+    /// # Errors
+    /// Where that says nothing; `flag` is what could have said it.
+    pub fn expect(path: &Path, flag: &str) -> Result<Self, Failure> {
+        Self::of(path).ok_or_else(|| {
+            Failure::Usage(format!(
+                "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
+                 .arrow, .sqlite or .tape, or add {flag} FORMAT",
+                path.display()
+            ))
+        })
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Ndjson => "NDJSON",
+            Self::Csv => "CSV",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow",
+            Self::Sqlite => "SQLite",
+            Self::Tape => "tape",
+        }
+    }
+
+    /// Whether it is text, which goes through pipes as well.
+    #[must_use]
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Json | Self::Ndjson | Self::Csv)
+    }
+
+    /// Makes sure that this program has been built with it.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`], with how to build it.
+    pub fn check(self) -> Result<(), Failure> {
+        let feature = match self {
+            Self::Parquet | Self::Arrow if cfg!(not(feature = "columnar")) => "columnar",
+            Self::Sqlite if cfg!(not(feature = "sqlite")) => "sqlite",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(format!(
+            "this betacrew was built without {}: cargo install --path crates/betacrew --features \
+             {feature}",
+            self.name()
+        )))
+    }
+
+    /// Begins to write. A format that was not built in is `Unsupported`.
+    pub(crate) fn encoder(self, place: Place<'_>) -> io::Result<Box<dyn Encoder + '_>> {
+        Ok(match self {
+            Self::Json => Box::new(json::Writer::new(place.stream())),
+            Self::Ndjson => Box::new(ndjson::Writer::new(place.stream())),
+            Self::Csv => Box::new(csv::Writer::new(place.stream())?),
+            #[cfg(feature = "columnar")]
+            Self::Parquet => Box::new(parquet::Writer::new(place.file()?.0)?),
+            #[cfg(feature = "columnar")]
+            Self::Arrow => Box::new(arrow::Writer::new(place.file()?.0)?),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => Box::new(sqlite::Writer::new(place.file()?.1)?),
+            Self::Tape => Box::new(tape::Writer::new(place.file()?.0)?),
+            #[cfg(not(all(feature = "columnar", feature = "sqlite")))]
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+}
+
+/// Reads a file from its beginning to its end, or to where `each` fails; `-` is stdin.
+///
+/// Frames are packets with a legal side and sequence. That sequences ascend is for `each` to check.
+///
+/// # Errors
+/// Where the file cannot be read, is no file of the format, or `each` fails.
+pub fn read(
+    path: &Path,
+    format: Format,
+    damage: Damage,
+    each: &mut Each<'_>,
+) -> Result<(), Failure> {
+    format.check()?;
+    let done = match format {
+        _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
+        Format::Tape => tape::read(path, damage, each),
+        #[cfg(feature = "columnar")]
+        Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
+        #[cfg(feature = "columnar")]
+        Format::Arrow => open(path).and_then(|file| arrow::read(file, each)),
+        #[cfg(feature = "sqlite")]
+        Format::Sqlite => open(path).and_then(|_| sqlite::read(path, each)),
+        _ => Err(Fault::Io(io::ErrorKind::Unsupported.into())),
+    };
+    done.map_err(|fault| fault.at(path))
+}
+
+fn read_text(text: Box<dyn Read>, format: Format, each: &mut Each<'_>) -> Result<(), Fault> {
+    match format {
+        Format::Ndjson => ndjson::read(text, each),
+        Format::Csv => csv::read(text, each),
+        _ => json::read(text, each),
+    }
+}
+
+fn open_text(path: &Path) -> Result<Box<dyn Read>, Fault> {
+    match path == Path::new("-") {
+        true => Ok(Box::new(io::stdin().lock())),
+        false => Ok(Box::new(open(path)?)),
+    }
+}
+
+fn open(path: &Path) -> Result<File, Fault> {
+    let file = File::open(path)?;
+    match file.metadata()?.is_dir() {
+        true => Err(Fault::Io(io::ErrorKind::IsADirectory.into())),
+        false => Ok(file),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "tests")]
+mod tests {
+    use super::testing::{odd, read_file, write_file};
+    use super::*;
+    use clap::ValueEnum;
+
+    fn built() -> impl Iterator<Item = Format> {
+        Format::value_variants().iter().copied().filter(|format| format.check().is_ok())
+    }
+
+    #[test]
+    fn names_say_the_format() {
+        for (name, format) in [
+            ("a.json", Some(Format::Json)),
+            ("a.b/c.JSONL", Some(Format::Ndjson)),
+            ("x.ndjson", Some(Format::Ndjson)),
+            ("x.csv", Some(Format::Csv)),
+            ("x.parquet", Some(Format::Parquet)),
+            ("x.ipc", Some(Format::Arrow)),
+            ("x.feather", Some(Format::Arrow)),
+            ("x.db", Some(Format::Sqlite)),
+            ("x.sqlite3", Some(Format::Sqlite)),
+            ("x.json.tape", Some(Format::Tape)),
+            ("json", None),
+            ("-", None),
+            ("x.txt", None),
+        ] {
+            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+        }
+        let message = Format::expect(Path::new("x.txt"), "--to").unwrap_err().to_string();
+        assert!(message.contains("x.txt") && message.contains("--to FORMAT"), "{message}");
+    }
+
+    #[test]
+    fn everything_survives_in_every_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in built() {
+            let path = folder.path().join("x");
+            let mut rows = odd();
+            write_file(&path, format, &rows);
+            if format == Format::Json {
+                rows.iter_mut().for_each(|row| row.1 = Arrival::UNKNOWN);
+            }
+            let again = read_file(&path, format).unwrap();
+            for (row, again) in rows.iter().zip(&again) {
+                assert_eq!(row, again, "{format:?}");
+            }
+            assert_eq!(rows.len(), again.len(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn no_packets_are_a_file_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in built() {
+            let path = folder.path().join("x");
+            write_file(&path, format, &Vec::new());
+            assert_eq!(read_file(&path, format).unwrap(), [], "{format:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_not_written() {
+        for format in [Format::Json, Format::Ndjson, Format::Csv] {
+            let mut out = Vec::new();
+            let mut encoder = format.encoder(Place::Stream(&mut out)).unwrap();
+            let error = encoder.put(&[[0; 17]], Arrival::UNKNOWN).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for format in built() {
+            write_file(&path, format, &odd());
+            let good = std::fs::read(&path).unwrap();
+            let mut rng = feed::rng::Rng::new(7);
+            for round in 0..600 {
+                let mut bad = good.clone();
+                let mut below = |limit: usize| rng.below(limit as u32) as usize;
+                match round % 3 {
+                    0 => bad.truncate(below(good.len())),
+                    1 => bad[below(good.len())] ^= 1 << below(8),
+                    _ => {
+                        // Most of a file's structure is at its end or its beginning.
+                        let near = below(good.len().min(600));
+                        let at = if round % 2 == 0 { near } else { good.len() - 1 - near };
+                        bad[at] = below(256) as u8;
+                    }
+                }
+                std::fs::write(&path, &bad).unwrap();
+                let done = read_file(&path, format);
+                let content = matches!(done, Ok(_) | Err(Failure::Content { .. }));
+                assert!(content, "{format:?} {round}: {done:?}");
+            }
+        }
+    }
+}

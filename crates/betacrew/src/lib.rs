@@ -5,7 +5,8 @@
 //!
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
-//! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`demo`].
+//! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`convert`],
+//!   [`demo`].
 //!
 //! # Recording a feed into your own program
 //!
@@ -46,6 +47,7 @@ struct Readme;
 pub mod address;
 pub mod capture;
 pub mod cli;
+pub mod convert;
 pub mod demo;
 pub mod failure;
 pub mod fetch;

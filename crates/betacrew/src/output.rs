@@ -2,6 +2,7 @@
 //! power may undo what was put in place within the last seconds.)
 
 use crate::failure::Failure;
+use crate::format::{Each, Format, Place};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,58 @@ impl Output {
         Ok(Self { path: place, to })
     }
 
+    /// Begins an output for packets.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); [`Failure::Usage`] where the format is not built in or cannot go
+    /// there.
+    pub fn begin_as(path: &Path, format: Format) -> Result<Self, Failure> {
+        format.check()?;
+        let output = Self::begin(path)?;
+        if output.is_stream() && !format.is_text() {
+            return Err(Failure::Usage(format!(
+                "{} does not go through a pipe: name a file, or choose json, ndjson or csv",
+                format.name()
+            )));
+        }
+        Ok(output)
+    }
+
+    /// Whether what is written is gone at once, so that it cannot be taken back.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        !matches!(self.to, To::Beside(_))
+    }
+
+    /// Writes packets and puts the file in place. `fill` hands them to the function that it is
+    /// given. A closed pipe is no error.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`], or what `fill` reports; what stood in its place before still stands
+    /// there.
+    pub fn encode(
+        self,
+        format: Format,
+        fill: impl FnOnce(&mut Each<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let path = self.path;
+        let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
+        let write = |place: Place<'_>| {
+            let mut encoder = format.encoder(place).map_err(failed)?;
+            fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
+            encoder.finish().map_err(failed)
+        };
+        match self.to {
+            To::Stdout => unless_hung_up(write(Place::Stream(&mut io::stdout().lock()))),
+            To::Through(mut file) => unless_hung_up(write(Place::Stream(&mut file))),
+            To::Beside(file) => {
+                let same = file.as_file().try_clone().map_err(failed)?;
+                write(Place::File(same, file.path()))?;
+                file.persist(&path).map(drop).map_err(|error| failed(error.error))
+            }
+        }
+    }
+
     /// Writes all of it and puts it in place. A closed pipe is no error.
     ///
     /// # Errors
@@ -65,6 +118,17 @@ impl Output {
                 .and_then(|()| file.persist(&path).map(drop).map_err(|error| error.error)),
         };
         done.map_err(|source| Failure::Storage { action: "write", path, source })
+    }
+}
+
+fn unless_hung_up(done: Result<(), Failure>) -> Result<(), Failure> {
+    match done {
+        Err(Failure::Storage { action: "write", source, .. })
+            if source.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(())
+        }
+        done => done,
     }
 }
 

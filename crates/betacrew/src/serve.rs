@@ -25,7 +25,7 @@ pub struct Args {
     listen: Vec<String>,
 
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
-    /// random:N[:SEED] (seeded order flow), a .tape file, or a JSON file as fetch writes it
+    /// random:N[:SEED] (seeded order flow), a .tape file, or another file as fetch writes it
     #[arg(long, value_name = "TAPE", default_value = "sample")]
     tape: TapeName,
 

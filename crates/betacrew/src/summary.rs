@@ -4,23 +4,23 @@ use crate::capture::Capture;
 use crate::words::{count, grouped, took};
 use feed::recorder::{Outcome, Recorder, Tail, Why};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// So many ranges are listed.
 const LISTED: usize = 8;
 
-/// The summary. `place`: where the packets were written, if they were.
+/// The summary. `places`: where the packets were written, if they were.
 pub(crate) fn text(
     addresses: &[String],
     recorder: &Recorder,
     capture: &Capture,
     time: Duration,
-    place: Option<&Path>,
+    places: Option<&[PathBuf]>,
 ) -> String {
     let Some(outcome) = recorder.outcome() else { return String::new() };
     let mut text = String::new();
-    headline(&mut text, addresses, outcome, capture, place);
+    headline(&mut text, addresses, outcome, capture, places);
     let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
     if !reached {
         return text;
@@ -45,14 +45,12 @@ fn headline(
     addresses: &[String],
     outcome: &Outcome,
     capture: &Capture,
-    place: Option<&Path>,
+    places: Option<&[PathBuf]>,
 ) {
     let packets = count(capture.packets(), "packet");
-    let to = match place {
-        Some(path) if path == Path::new("-") => String::new(),
-        Some(path) => format!(" in {}", path.display()),
-        None => String::new(),
-    };
+    let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
+    let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+    let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
     if outcome.complete() {
         let _ = writeln!(text, "complete: {packets}{to}");
         return;
@@ -72,7 +70,7 @@ fn headline(
         let missing = count(outcome.missing.count(), "packet");
         let _ = writeln!(text, "  missing  {missing}: {:.*}", LISTED, outcome.missing);
     }
-    let rest = match place {
+    let rest = match places {
         Some(_) => format!("the {packets} received are{to}"),
         None if capture.packets() == 0 => "no packet was received".to_owned(),
         None => format!("{packets} received and not written; --allow-gaps writes them"),

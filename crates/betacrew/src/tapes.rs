@@ -2,13 +2,13 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::json;
+use crate::format::{self, Damage, Format};
+use feed::packet::Packet;
 use feed::play::{FilePlay, Play};
 use feed::seq::{Seq, SeqRange};
 use feed::tape::Tape;
 use feed::tape_file::TapeFile;
-use feed::wire::{RawFrame, SessionId};
-use std::fs::File;
+use feed::wire::{Frame, RawFrame, SessionId, decode};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -74,7 +74,7 @@ impl TapeName {
             Self::Sample(count) => Tape::sample(*count),
             Self::Classic => Tape::classic(),
             Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
-            Self::File(path) if path.extension().is_some_and(|extension| extension == "tape") => {
+            Self::File(path) if Format::of(path) == Some(Format::Tape) => {
                 return open_file(path).map(|file| AnyTape::File(Box::new(file)));
             }
             Self::File(path) => read(path)?,
@@ -146,23 +146,32 @@ fn open_file(path: &Path) -> Result<FilePlay<FileStorage>, Failure> {
     FilePlay::new(file).map_err(|error| content(error.to_string()))
 }
 
-/// Reads a tape from a JSON file.
+/// Reads a tape from a file of any format; JSON where its name does not say which.
 ///
 /// # Errors
 /// Where the file cannot be read or is no complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
-    let content = |reason: String| Failure::Content { path: path.into(), reason };
-    let file = File::open(path).map_err(|error| no_file(path, error))?;
-    let packets = json::read(file).map_err(|error| match error.io_error_kind() {
-        Some(kind) => Failure::Storage { action: "read", path: path.into(), source: kind.into() },
-        None => content(error.to_string()),
+    let format = Format::of(path).unwrap_or(Format::Json);
+    let mut packets: Vec<Packet> = Vec::new();
+    format::read(path, format, Damage::Refuse, &mut |frames, _| {
+        packets.extend(frames.iter().filter_map(|frame| match decode(frame) {
+            Ok(Frame::Packet(packet)) => Some(packet),
+            _ => None,
+        }));
+        Ok(())
+    })
+    .map_err(|failure| match failure {
+        Failure::Storage { source, .. } => no_file(path, source),
+        other => other,
     })?;
-    Tape::new(packets).map_err(|error| content(error.to_string()))
+    Tape::new(packets)
+        .map_err(|error| Failure::Content { path: path.into(), reason: error.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::json;
 
     #[test]
     fn names_are_understood() {
@@ -188,7 +197,7 @@ mod tests {
             read(&path)
         };
         let mut text = Vec::new();
-        json::write(Tape::classic().frames(), &mut text).unwrap();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
         assert_eq!(load(std::str::from_utf8(&text).unwrap()).unwrap(), Tape::classic());
         let second =
             r#"[{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":2}]"#;

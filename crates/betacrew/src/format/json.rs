@@ -1,43 +1,55 @@
 //! The documents' format: a JSON array of objects, pretty-printed with two spaces as JavaScript's
 //! `JSON.stringify(packets, null, 2)` does it, without a line end after the last bracket.
 
+use super::bounded::{Bounded, Watch};
+use super::rows::{self, Batch, packet};
+use super::{Arrival, Each, Encoder, Fault};
+use crate::failure::Failure;
 use feed::packet::{Packet, Side, Symbol};
-use feed::seq::{FIRST_SEQ, MAX_SEQ};
-use feed::wire::{Frame, RawFrame, decode};
+use feed::wire::RawFrame;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
-/// Text is handed to the writer in pieces of about this size.
+/// Text is handed to the place in pieces of about this size.
 const PIECE: usize = 256 * 1024;
 
-/// Writes packets as they come.
-#[derive(Debug)]
-pub struct Writer<W> {
+/// Writes packets, given in slices.
+///
+/// # Errors
+/// What the writer reports; and [`io::ErrorKind::InvalidData`] for a frame that is no packet.
+pub fn write<'a>(
+    slices: impl IntoIterator<Item = &'a [RawFrame]>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut writer = Box::new(Writer::new(out));
+    slices.into_iter().try_for_each(|frames| writer.put(frames, Arrival::UNKNOWN))?;
+    writer.finish()
+}
+
+pub(super) struct Writer<W> {
     out: W,
     text: Vec<u8>,
-    empty: bool,
+    open: &'static str,
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer of nothing yet.
-    pub fn new(out: W) -> Self {
-        Self { out, text: Vec::with_capacity(PIECE + 1024), empty: true }
+    pub(super) fn new(out: W) -> Self {
+        Self { out, text: Vec::with_capacity(PIECE + 1024), open: "[\n" }
     }
+}
 
-    /// Writes packets.
-    ///
-    /// # Errors
-    /// What `out` reports; and [`io::ErrorKind::InvalidData`] for a frame that is no packet.
-    pub fn put(&mut self, frames: &[RawFrame]) -> io::Result<()> {
+impl<W: Write> Encoder for Writer<W> {
+    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> io::Result<()> {
         for frame in frames {
-            let Ok(Frame::Packet(packet)) = decode(frame) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet"));
-            };
-            let open: &[u8] = if std::mem::take(&mut self.empty) { b"[\n" } else { b",\n" };
-            self.text.extend_from_slice(open);
-            object(&packet, &mut self.text);
+            let packet = packet(frame)?;
+            self.text.extend_from_slice(self.open.as_bytes());
+            self.open = ",\n";
+            self.text.extend_from_slice(b"  {\n");
+            members(&packet, ["    ", ": ", ",\n"], &mut self.text);
+            self.text.extend_from_slice(b"\n  }");
             if self.text.len() >= PIECE {
                 self.out.write_all(&self.text)?;
                 self.text.clear();
@@ -46,39 +58,26 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the end.
-    ///
-    /// # Errors
-    /// What `out` reports.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.text.extend_from_slice(if self.empty { b"[]" } else { b"\n]" });
-        self.out.write_all(&self.text)
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let close = if self.open == "[\n" { "[]" } else { "\n]" };
+        self.text.extend_from_slice(close.as_bytes());
+        self.out.write_all(&self.text)?;
+        self.out.flush()
     }
 }
 
-/// Writes packets, all at once.
-///
-/// # Errors
-/// As [`Writer::put`].
-pub fn write(frames: &[RawFrame], out: &mut impl Write) -> io::Result<()> {
-    let mut writer = Writer::new(out);
-    writer.put(frames)?;
-    writer.finish()
-}
-
-fn object(packet: &Packet, text: &mut Vec<u8>) {
+/// The members of a packet's object, with what stands before, in and between them.
+pub(super) fn members(packet: &Packet, [indent, colon, comma]: [&str; 3], text: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
-    text.extend_from_slice(b"  {\n    \"symbol\": \"");
+    let mut put = |parts: &[&str]| parts.iter().for_each(|part| text.extend(part.bytes()));
+    put(&[indent, "\"symbol\"", colon, "\""]);
     string(packet.symbol.trimmed(), text);
-    text.extend_from_slice(b"\",\n    \"buySellIndicator\": \"");
-    text.push(packet.side.letter());
-    text.extend_from_slice(b"\",\n    \"quantity\": ");
-    text.extend_from_slice(digits.format(packet.quantity).as_bytes());
-    text.extend_from_slice(b",\n    \"price\": ");
-    text.extend_from_slice(digits.format(packet.price).as_bytes());
-    text.extend_from_slice(b",\n    \"sequence\": ");
-    text.extend_from_slice(digits.format(packet.sequence).as_bytes());
-    text.extend_from_slice(b"\n  }");
+    let side = if packet.side == Side::Buy { "\"B\"" } else { "\"S\"" };
+    let mut put = |parts: &[&str]| parts.iter().for_each(|part| text.extend(part.bytes()));
+    put(&["\"", comma, indent, "\"buySellIndicator\"", colon, side]);
+    put(&[comma, indent, "\"quantity\"", colon, digits.format(packet.quantity)]);
+    put(&[comma, indent, "\"price\"", colon, digits.format(packet.price)]);
+    put(&[comma, indent, "\"sequence\"", colon, digits.format(packet.sequence)]);
 }
 
 /// Bytes as the characters of the same numbers, escaped as JavaScript escapes them.
@@ -100,15 +99,21 @@ fn string(bytes: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// Reads packets. They may have other white space than [`write()`] gives them, and other keys too.
-///
-/// # Errors
-/// Where the text is not such an array; the message has line and column.
-pub fn read(input: impl Read) -> Result<Vec<Packet>, serde_json::Error> {
-    let mut text = serde_json::Deserializer::from_reader(io::BufReader::new(input));
-    let packets = text.deserialize_seq(Packets)?;
-    text.end()?;
-    Ok(packets)
+/// Reads packets. They may have other white space than a [`Writer`] gives them, and other keys too.
+/// What is wrong is told with line and column.
+pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
+    let (input, watch) = Bounded::new(input);
+    let input = BufReader::with_capacity(64 * 1024, input);
+    let mut text = serde_json::Deserializer::from_reader(input);
+    let mut failed = None;
+    let packets = Packets { batch: Batch::new(each), watch: &watch, failed: &mut failed };
+    let done = text.deserialize_seq(packets).and_then(|()| text.end());
+    match (failed, done) {
+        (Some(failure), _) => Err(failure.into()),
+        (None, Ok(())) => Ok(()),
+        (None, Err(error)) if error.is_io() => Err(io::Error::from(error).into()),
+        (None, Err(error)) => Err(Fault::Content(error.to_string())),
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,57 +129,71 @@ struct Row {
     sequence: u32,
 }
 
-fn symbol<'de, D: Deserializer<'de>>(input: D) -> Result<Symbol, D::Error> {
-    let text = String::deserialize(input)?;
-    Symbol::from_text(&text).ok_or_else(|| {
-        D::Error::custom(format!("symbol {text:?} is longer than four bytes or not Latin text"))
-    })
+/// A text that is copied only where it has to be.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+pub(super) fn symbol<'de, D: Deserializer<'de>>(input: D) -> Result<Symbol, D::Error> {
+    rows::symbol(&Text::deserialize(input)?.0).map_err(D::Error::custom)
 }
 
-fn side<'de, D: Deserializer<'de>>(input: D) -> Result<Side, D::Error> {
-    let text = String::deserialize(input)?;
-    match text.as_bytes() {
-        [letter] => Side::from_letter(*letter),
-        _ => None,
-    }
-    .ok_or_else(|| D::Error::custom(format!("buySellIndicator is {text:?}, not \"B\" or \"S\"")))
+pub(super) fn side<'de, D: Deserializer<'de>>(input: D) -> Result<Side, D::Error> {
+    rows::side(&Text::deserialize(input)?.0).map_err(D::Error::custom)
 }
 
-fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
-    let number = i64::deserialize(input)?;
-    u32::try_from(number)
-        .ok()
-        .filter(|seq| (FIRST_SEQ..=MAX_SEQ).contains(seq))
-        .ok_or_else(|| D::Error::custom(format!("sequence {number} is not in 1..{MAX_SEQ}")))
+pub(super) fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    rows::sequence(i64::deserialize(input)?).map_err(D::Error::custom)
 }
 
-struct Packets;
+struct Packets<'a, 'b, 'c> {
+    batch: Batch<'b, 'c>,
+    watch: &'a Watch,
+    /// Why nobody takes more packets. The parser's own errors cannot carry it.
+    failed: &'a mut Option<Failure>,
+}
 
-impl<'de> Visitor<'de> for Packets {
-    type Value = Vec<Packet>;
+impl<'de> Visitor<'de> for Packets<'_, '_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of packets")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
-        let mut packets = Vec::new();
-        while let Some(row) = rows.next_element::<Row>()? {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut rows: A) -> Result<(), A::Error> {
+        let mut done = Ok(());
+        while let (Ok(()), Some(row)) = (&done, rows.next_element::<Row>()?) {
+            self.watch.row();
             let Row { symbol, buy_sell_indicator: side, quantity, price, sequence } = row;
-            packets.push(Packet { symbol, side, quantity, price, sequence });
+            let packet = Packet { symbol, side, quantity, price, sequence };
+            done = self.batch.push(packet, Arrival::UNKNOWN);
         }
-        Ok(packets)
+        done.and_then(|()| self.batch.flush()).map_err(|failure| {
+            *self.failed = Some(failure);
+            A::Error::custom("not taken")
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
+    use crate::format::testing::complaint;
     use feed::tape::Tape;
+
+    fn read_back(text: &str) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        let mut take = |frames: &[RawFrame], _| {
+            packets.extend(frames.iter().map(|frame| packet(frame).unwrap()));
+            Ok(())
+        };
+        read(text.as_bytes(), &mut take).unwrap();
+        packets
+    }
 
     fn text(tape: &Tape) -> String {
         let mut out = Vec::new();
-        write(tape.frames(), &mut out).unwrap();
+        write([tape.frames()], &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -229,7 +248,7 @@ mod tests {
             })
             .collect();
         let text = text(&Tape::new(packets.clone()).unwrap());
-        assert_eq!(read(text.as_bytes()).unwrap(), packets);
+        assert_eq!(read_back(&text), packets);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }
 
@@ -237,6 +256,7 @@ mod tests {
     fn errors_say_where() {
         for (text, message) in [
             ("{}", "invalid type: map, expected an array of packets at line 1"),
+            (&format!("[{{\"x\":\"{}", "x".repeat(3 << 20)), "more than 1048576 bytes are no row"),
             ("[{\"symbol\":\"ABCDE\"", "symbol \"ABCDE\" is longer than four bytes"),
             ("[{\"buySellIndicator\":\"X\"", "buySellIndicator is \"X\", not \"B\" or \"S\""),
             ("[{\"sequence\":0", "sequence 0 is not in 1..2147483647"),
@@ -245,7 +265,7 @@ mod tests {
             ("[] []", "trailing characters"),
             ("", "EOF"),
         ] {
-            let error = read(text.as_bytes()).unwrap_err().to_string();
+            let error = complaint(text, Format::Json);
             assert!(error.contains(message), "{text}: {error}");
         }
     }

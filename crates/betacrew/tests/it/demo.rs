@@ -21,3 +21,14 @@ fn shows_loss_and_recovery_and_repeats() {
     assert_eq!(demo(&["--packets", "1", "--drop", "1"]).0, 0);
     assert_eq!(demo(&["-o", "none/x.json"]).0, 6);
 }
+
+#[test]
+fn its_output_has_the_format_of_its_name_and_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = |output| run(betacrew(&["demo", "-o", output]).current_dir(folder.path()));
+    assert_eq!(demo("out.csv").0, 0);
+    assert!(std::fs::read(folder.path().join("out.csv")).unwrap().starts_with(b"symbol,"));
+    let (code, stdout, stderr) = demo("-");
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("name a file"), "{stderr}");
+}

@@ -55,7 +55,7 @@ fn fetch(folder: &Path, args: &[&str]) -> (i32, String, String) {
 
 fn json(tape: &Tape) -> Vec<u8> {
     let mut text = Vec::new();
-    betacrew::format::json::write(tape.frames(), &mut text).unwrap();
+    betacrew::format::json::write([tape.frames()], &mut text).unwrap();
     text
 }
 
@@ -438,8 +438,8 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--timeout", "soon"], "10s, 250ms"),
         (&["--resend-max", "256"], "255"),
         (&["--bogus"], "--bogus"),
-        (&["-o", "x", "--report", "x"], "two different places"),
-        (&["-o", "-", "--report", "-"], "two different places"),
+        (&["-o", "x", "--report", "x"], "different places"),
+        (&["-o", "-", "--report", "-"], "different places"),
     ] {
         let (code, _, stderr) = fetch(folder.path(), args);
         assert_eq!(code, 2, "{args:?}: {stderr}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 fn json(tape: &Tape) -> Vec<u8> {
     let mut text = Vec::new();
-    betacrew::format::json::write(tape.frames(), &mut text).unwrap();
+    betacrew::format::json::write([tape.frames()], &mut text).unwrap();
     text
 }
 
@@ -113,7 +113,7 @@ fn a_recording_in_use_or_of_another_kind_is_left_alone() {
     fs::write(&path, "my notes").unwrap();
     let (code, _, stderr) = fetch(folder.path(), &[&address]);
     assert_eq!(code, 6, "{stderr}");
-    assert!(stderr.contains("output.json.tape is no tape"), "{stderr}");
+    assert!(stderr.contains("output.json.tape: it is no tape file"), "{stderr}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
 
     fs::remove_file(&path).unwrap();

@@ -363,7 +363,7 @@ fn what_makes_no_sense_is_refused_with_advice() {
         (&["--listen", "nowhere:x"], 2, "is no address"),
         (&["--tape", "random"], 2, "random:1000"),
         (&["--tape", "no-such-file"], 2, "neither one of sample"),
-        (&["--tape", "Cargo.toml"], 6, "Cargo.toml is no tape"),
+        (&["--tape", "Cargo.toml"], 6, "cannot use Cargo.toml"),
         (&["--tape", "src"], 6, "cannot read src"),
         (&["--drop", "1.5"], 2, "0.25 or 25%"),
         (&["--skip", "5-2"], 2, "lower to its higher"),

@@ -1,0 +1,135 @@
+//! A JSON object a line, with the keys of all columns; what is not known is `null`.
+
+use super::bounded::Bounded;
+use super::json::{members, sequence, side, symbol};
+use super::rows::{Batch, packet};
+use super::{Arrival, Each, Encoder, Fault};
+use feed::packet::{Packet, Side, Symbol};
+use feed::wire::RawFrame;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+/// Text is handed to the place in pieces of about this size.
+const PIECE: usize = 256 * 1024;
+
+pub(super) struct Writer<W> {
+    out: W,
+    text: Vec<u8>,
+}
+
+impl<W: Write> Writer<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, text: Vec::with_capacity(PIECE + 1024) }
+    }
+}
+
+impl<W: Write> Encoder for Writer<W> {
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+        let arrived = arrival.time().map_or("null".to_owned(), |at| at.to_string());
+        // Its letters need no escapes.
+        let origin = arrival.origin_text().map_or("null".to_owned(), |text| format!("\"{text}\""));
+        let end = format!(",\"arrived\":{arrived},\"origin\":{origin}}}\n");
+        for frame in frames {
+            self.text.push(b'{');
+            members(&packet(frame)?, ["", ":", ","], &mut self.text);
+            self.text.extend_from_slice(end.as_bytes());
+            if self.text.len() >= PIECE {
+                self.out.write_all(&self.text)?;
+                self.text.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.out.write_all(&self.text)?;
+        self.out.flush()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    #[serde(deserialize_with = "symbol")]
+    symbol: Symbol,
+    #[serde(deserialize_with = "side")]
+    buy_sell_indicator: Side,
+    quantity: i32,
+    price: i32,
+    #[serde(deserialize_with = "sequence")]
+    sequence: u32,
+    arrived: Option<i64>,
+    #[serde(borrow)]
+    origin: Option<Cow<'a, str>>,
+}
+
+/// Reads lines; empty ones are passed over.
+pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
+    let (input, watch) = Bounded::new(input);
+    let mut input = BufReader::with_capacity(64 * 1024, input);
+    let mut batch = Batch::new(each);
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        line.clear();
+        let wrong =
+            |reason: &dyn std::fmt::Display| Fault::Content(format!("line {number}: {reason}"));
+        match input.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => watch.row(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(wrong(&error)),
+            Err(error) => return Err(error.into()),
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let row: Row = serde_json::from_slice(&line).map_err(|error| wrong(&plain(&error)))?;
+        let arrival = Arrival::parse(row.arrived, row.origin.as_deref());
+        let Row { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
+        let packet = Packet { symbol, side, quantity, price, sequence };
+        batch.push(packet, arrival.map_err(|reason| wrong(&reason))?)?;
+    }
+    batch.flush()?;
+    Ok(())
+}
+
+/// The parser counts lines within the line; only its column is of use.
+fn plain(error: &serde_json::Error) -> String {
+    error.to_string().replace("at line 1 column", "at column")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::Format;
+    use crate::format::testing::{complaint, written};
+
+    #[test]
+    fn is_an_object_a_line() {
+        assert_eq!(
+            written(Format::Ndjson),
+            "{\"symbol\":\"SYMB\",\"buySellIndicator\":\"B\",\"quantity\":100,\"price\":1000,\
+             \"sequence\":1,\"arrived\":null,\"origin\":null}\n\
+             {\"symbol\":\"SYMB\",\"buySellIndicator\":\"S\",\"quantity\":101,\"price\":1100,\
+             \"sequence\":2,\"arrived\":1700000000123456789,\"origin\":\"resend, line 2\"}\n"
+        );
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let good = r#"{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":1}"#;
+        for (line, message) in [
+            ("[]", "line 3: invalid"),
+            ("{}", "line 3: missing field `symbol`"),
+            ("{\"symbol\":\"ABCDE\"}", "line 3: symbol \"ABCDE\" is longer than four bytes"),
+            (&good.replace("B", "b"), "line 3: buySellIndicator is \"b\""),
+            (&good.replace("\":1}", "\":0}"), "line 3: sequence 0 is not in 1..2147483647"),
+            (&good.replace("}", ",\"arrived\":-1}"), "line 3: arrived lies before 1970"),
+            (&good.replace("}", ",\"origin\":\"here\"}"), "line 3: origin is \"here\""),
+            (&good[..40], "line 3: EOF"),
+            (&"x".repeat(3 << 20), "line 3: more than 1048576 bytes are no row"),
+        ] {
+            let message_is = complaint(&format!("{good}\n\n{line}"), Format::Ndjson);
+            assert!(message_is.starts_with(message), "{message}: {message_is}");
+        }
+    }
+}

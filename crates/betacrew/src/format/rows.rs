@@ -1,0 +1,80 @@
+//! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
+
+use super::{Arrival, Each};
+use crate::failure::Failure;
+use feed::packet::{Packet, Side, Symbol};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::wire::{Frame, RawFrame, decode, encode};
+use std::io;
+
+/// The names of the columns, in their order.
+pub(super) const COLUMNS: [&str; 7] =
+    ["symbol", "buySellIndicator", "quantity", "price", "sequence", "arrived", "origin"];
+
+/// At most so many packets are handed on at once.
+pub(super) const BATCH: usize = 4096;
+
+/// Rows as they are read, handed on in slices that came together.
+pub(super) struct Batch<'a, 'b> {
+    frames: Vec<RawFrame>,
+    arrival: Arrival,
+    each: &'a mut Each<'b>,
+}
+
+impl<'a, 'b> Batch<'a, 'b> {
+    pub(super) fn new(each: &'a mut Each<'b>) -> Self {
+        Self { frames: Vec::with_capacity(BATCH), arrival: Arrival::UNKNOWN, each }
+    }
+
+    pub(super) fn push(&mut self, packet: Packet, arrival: Arrival) -> Result<(), Failure> {
+        if self.frames.len() == BATCH || arrival != self.arrival {
+            self.flush()?;
+            self.arrival = arrival;
+        }
+        self.frames.push(encode(&Frame::Packet(packet)));
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        if self.frames.is_empty() {
+            return Ok(());
+        }
+        let done = (self.each)(&self.frames, self.arrival);
+        self.frames.clear();
+        done
+    }
+}
+
+/// The packet of a frame that is about to be written.
+pub(super) fn packet(frame: &RawFrame) -> io::Result<Packet> {
+    match decode(frame) {
+        Ok(Frame::Packet(packet)) => Ok(packet),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet")),
+    }
+}
+
+/// As much of a text as a message needs.
+pub(super) fn shown(text: &str) -> &str {
+    text.char_indices().nth(20).map_or(text, |(end, _)| &text[..end])
+}
+
+pub(super) fn symbol(text: &str) -> Result<Symbol, String> {
+    Symbol::from_text(text).ok_or_else(|| {
+        format!("symbol {:?} is longer than four bytes or not Latin text", shown(text))
+    })
+}
+
+pub(super) fn side(text: &str) -> Result<Side, String> {
+    match text.as_bytes() {
+        [letter] => Side::from_letter(*letter),
+        _ => None,
+    }
+    .ok_or_else(|| format!("buySellIndicator is {:?}, not \"B\" or \"S\"", shown(text)))
+}
+
+pub(super) fn sequence(number: i64) -> Result<Seq, String> {
+    Seq::try_from(number)
+        .ok()
+        .filter(|seq| (FIRST_SEQ..=MAX_SEQ).contains(seq))
+        .ok_or_else(|| format!("sequence {number} is not in 1..{MAX_SEQ}"))
+}

@@ -1,0 +1,85 @@
+//! The recorder's own format, `docs/tape.md`.
+
+use super::{Arrival, Damage, Each, Encoder, Fault};
+use crate::file::FileStorage;
+use crate::flags::random;
+use feed::ledger::{Origin, Source};
+use feed::seq::FIRST_SEQ;
+use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::wire::RawFrame;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What an unknown origin is in a tape file: passes count from 1.
+const UNKNOWN: Origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
+
+pub(super) struct Writer {
+    file: TapeFile<FileStorage>,
+    at: u64,
+}
+
+impl Writer {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let head = Head { session: [0; 4], created: now(), salt: random() };
+        let storage = FileStorage::of(file)?;
+        Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: 0 })
+    }
+}
+
+impl Encoder for Writer {
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+        // A block has one time.
+        if arrival.at != self.at {
+            self.file.flush().map_err(failed)?;
+            self.at = arrival.at;
+        }
+        let origin = arrival.origin.unwrap_or(UNKNOWN);
+        self.file.append(origin, arrival.at, frames).map_err(failed)
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.file.finish(now()).map_err(failed)
+    }
+}
+
+fn failed(error: TapeFileError<io::Error>) -> io::Error {
+    match error {
+        TapeFileError::Storage(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(0)
+}
+
+/// Reads in the order of sequences.
+pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(), Fault> {
+    let storage = FileStorage::of(super::open(path)?)?;
+    // Without the index every block is checked at once, and only the good ones are known.
+    let (file, opened) = TapeFile::open(storage, damage == Damage::Refuse).map_err(fault)?;
+    if damage == Damage::Refuse && opened.damages > 0 {
+        return Err(Fault::Content(format!(
+            "{} bytes in {} places are damaged; --allow-gaps reads the rest",
+            opened.damaged_bytes, opened.damages
+        )));
+    }
+    let mut reading = file.in_order(FIRST_SEQ);
+    while let Some(piece) = reading.next().map_err(fault)? {
+        each(piece.frames, Arrival::of(&piece.block))?;
+    }
+    Ok(())
+}
+
+fn fault(error: TapeFileError<io::Error>) -> Fault {
+    match error {
+        TapeFileError::Storage(error) => error.into(),
+        damaged @ TapeFileError::Damaged { .. } => {
+            Fault::Content(format!("{damaged}; --allow-gaps reads the rest"))
+        }
+        other => Fault::Content(other.to_string()),
+    }
+}

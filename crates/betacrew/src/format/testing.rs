@@ -1,0 +1,94 @@
+//! What the formats' tests share.
+
+#![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
+
+use super::{Arrival, Damage, Fault, Format, Place, read};
+use crate::failure::Failure;
+use feed::ledger::{Origin, Source};
+use feed::packet::{Packet, Side, Symbol};
+use feed::seq::MAX_SEQ;
+use feed::wire::{Frame, RawFrame, encode};
+use std::path::Path;
+
+/// Packets and their arrivals, one by one.
+pub(super) type Rows = Vec<(RawFrame, Arrival)>;
+
+/// Every byte in a symbol, each special character in each place, and the bounds of all numbers.
+pub(super) fn odd() -> Rows {
+    let mut symbols: Vec<[u8; 4]> = (0..=255).map(|byte| [byte, b'"', byte, b' ']).collect();
+    for byte in *b"\",;\n\r\t\\ '\0\xe9" {
+        symbols.extend([[byte; 4], [byte, b' ', b' ', b' '], [b' ', byte, b' ', b'A']]);
+    }
+    symbols.extend([*b"    ", *b"NULL", *b"NA  ", *b"1   ", *b"-1.5", *b"\xef\xbb\xbfA"]);
+    let arrivals = [
+        Arrival::UNKNOWN,
+        Arrival { at: 1, origin: Some(Origin { line: 0, source: Source::Stream { pass: 1 } }) },
+        Arrival { at: i64::MAX as u64, origin: Some(Origin { line: 1, source: Source::Resend }) },
+        Arrival { at: 0, origin: Some(Origin { line: u16::MAX, source: Source::Resend }) },
+        Arrival { at: 1_700_000_000_123_456_789, origin: None },
+    ];
+    let last = symbols.len();
+    let numbers = [0, 1, -1, i32::MIN, i32::MAX];
+    symbols
+        .into_iter()
+        .enumerate()
+        .map(|(at, symbol)| {
+            let packet = Packet {
+                symbol: Symbol(symbol),
+                side: if at % 2 == 0 { Side::Buy } else { Side::Sell },
+                quantity: numbers[at % 5],
+                price: numbers[at % 3 + 2],
+                sequence: if at + 1 == last { MAX_SEQ } else { at as u32 + 1 },
+            };
+            (encode(&Frame::Packet(packet)), arrivals[at / 7 % 5])
+        })
+        .collect()
+}
+
+/// Writes a file, in slices of packets that came together.
+pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .unwrap();
+    let mut encoder = format.encoder(Place::File(file, path)).unwrap();
+    for slice in rows.chunk_by(|one, other| one.1 == other.1) {
+        let frames: Vec<RawFrame> = slice.iter().map(|row| row.0).collect();
+        encoder.put(&frames, slice[0].1).unwrap();
+    }
+    encoder.finish().unwrap();
+}
+
+pub(super) fn read_file(path: &Path, format: Format) -> Result<Rows, Failure> {
+    let mut rows = Vec::new();
+    read(path, format, Damage::Refuse, &mut |frames, arrival| {
+        rows.extend(frames.iter().map(|frame| (*frame, arrival)));
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// What is wrong with a text.
+pub(super) fn complaint(text: &str, format: Format) -> String {
+    let input = Box::new(std::io::Cursor::new(text.to_owned()));
+    match super::read_text(input, format, &mut |_, _| Ok(())) {
+        Err(Fault::Content(reason)) => reason,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+/// Two packets as text, the second with all that can be known of it.
+pub(super) fn written(format: Format) -> String {
+    let mut out = Vec::new();
+    let mut encoder = format.encoder(Place::Stream(&mut out)).unwrap();
+    let frames = feed::tape::Tape::sample(2);
+    let origin = Some(Origin { line: 1, source: Source::Resend });
+    encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();
+    let arrival = Arrival { at: 1_700_000_000_123_456_789, origin };
+    encoder.put(&frames.frames()[1..], arrival).unwrap();
+    encoder.finish().unwrap();
+    String::from_utf8(out).unwrap()
+}

@@ -1,0 +1,37 @@
+//! Rows of formats that have integers of 64 bits, and nothing in them.
+
+use super::rows::{sequence, side, symbol};
+use super::{Arrival, Fault};
+use feed::packet::Packet;
+
+/// A row.
+pub(super) struct Wide<'a> {
+    pub(super) symbol: &'a str,
+    pub(super) side: &'a str,
+    pub(super) quantity: i64,
+    pub(super) price: i64,
+    pub(super) sequence: i64,
+    pub(super) arrived: Option<i64>,
+    pub(super) origin: Option<&'a str>,
+}
+
+impl Wide<'_> {
+    pub(super) fn narrow(&self) -> Result<(Packet, Arrival), String> {
+        let number = |name: &str, value: i64| {
+            i32::try_from(value).map_err(|_| format!("{name} {value} does not fit in 32 bits"))
+        };
+        let packet = Packet {
+            symbol: symbol(self.symbol)?,
+            side: side(self.side)?,
+            quantity: number("quantity", self.quantity)?,
+            price: number("price", self.price)?,
+            sequence: sequence(self.sequence)?,
+        };
+        Ok((packet, Arrival::parse(self.arrived, self.origin)?))
+    }
+}
+
+/// Says in which row something is wrong.
+pub(super) fn in_row(number: u64, reason: &str) -> Fault {
+    Fault::Content(format!("row {number}: {reason}"))
+}
