@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {
-        eprintln!("betacrew: {failure}");
+        crate::words::tell!("betacrew: {failure}");
         failure.exit()
     })
     .into()
@@ -84,6 +84,8 @@ fn log_to_stderr(level: Level) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(filter)
+        // Where stderr cannot be written there is nobody to tell that either.
+        .log_internal_errors(false)
         .with_timer(Since(std::time::Instant::now()))
         .with_target(false)
         .init();

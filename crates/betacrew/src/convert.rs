@@ -86,7 +86,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         true => String::new(),
         false => format!("; missing: {}", check.missing),
     };
-    eprintln!(
+    crate::words::tell!(
         "{} from {} to {} in {}{missing}",
         count(check.packets, "packet"),
         if stdin { "stdin".into() } else { input.display().to_string() },

@@ -60,7 +60,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let drops = Drops { seed, chance: args.drop, skip: SeqSet::new(), keep: None };
     let (capture, recorder, time) = play(&tape, drops, stop)?;
     if !recorder.outcome().is_some_and(Outcome::complete) {
-        eprint!("{}", summary::text(&["the demo".to_owned()], &recorder, &capture, time, None));
+        crate::words::tell_as_is(&summary::text(
+            &["the demo".to_owned()],
+            &recorder,
+            &capture,
+            time,
+            None,
+        ));
         return Ok(Exit::Incomplete);
     }
     output.encode(format, |put| capture.read(put))?;

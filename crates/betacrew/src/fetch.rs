@@ -14,6 +14,7 @@ use crate::words::count;
 use feed::recorder::{Note, Options, PassEnd, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -191,16 +192,21 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if let Some(report) = report {
         let content = Report::new(&args.addresses, &recorder, &capture, took, exit);
         report.put(|out| {
-            serde_json::to_writer_pretty(&mut *out, &content)?;
-            out.write_all(b"\n")
+            let mut out = std::io::BufWriter::new(out);
+            serde_json::to_writer_pretty(&mut out, &content)?;
+            out.write_all(b"\n")?;
+            out.flush()
         })?;
     }
     let places = wanted.then_some(args.output.as_slice());
-    eprint!("{}", summary::text(&args.addresses, &recorder, &capture, took, places));
+    crate::words::tell_as_is(&summary::text(&args.addresses, &recorder, &capture, took, places));
     if let (Some(last), Some(outcome)) = (args.last, recorder.outcome())
         && last < outcome.last
     {
-        eprintln!("  WARNING  --last {last} is wrong: there is a packet {}", outcome.last);
+        crate::words::tell!(
+            "  WARNING  --last {last} is wrong: there is a packet {}",
+            outcome.last
+        );
     }
     args.put_away(&recorder, &mut capture)?;
     Ok(exit)
@@ -237,14 +243,14 @@ impl Args {
         let Some(before) = resumed else {
             return Ok((capture, Recorder::new(self.options(), lines)));
         };
-        eprintln!(
+        crate::words::tell!(
             "going on with {}: {} recorded before",
             place.display(),
             count(before.packets, "packet")
         );
         if before.damages > 0 {
             let places = count(before.damages.into(), "place");
-            eprintln!("  it is damaged in {places}; what was there is asked for again");
+            crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
         }
         let Resumed { highest, missing, session, .. } = before;
         Ok((capture, Recorder::resume(self.options(), lines, highest, &missing, session)))
@@ -255,7 +261,7 @@ impl Args {
         let Some(place) = self.place() else { return Ok(()) };
         let why = recorder.outcome().and_then(|outcome| outcome.why);
         if why == Some(Why::OtherSession) {
-            eprintln!(
+            crate::words::tell!(
                 "  the packets recorded so far stay in {}; --restart throws them away",
                 place.display()
             );
@@ -264,7 +270,7 @@ impl Args {
         } else if why.is_none() || capture.packets() == 0 {
             return remove(&place);
         } else {
-            eprintln!("  resume   the same command goes on where this one ended");
+            crate::words::tell!("  resume   the same command goes on where this one ended");
         }
         Ok(())
     }

@@ -41,7 +41,10 @@ impl Progress {
     /// The exchange cannot be reached (yet). Said once, on a terminal and elsewhere.
     pub(crate) fn waiting(&mut self, address: &str) {
         if !std::mem::replace(&mut self.waiting, true) {
-            eprintln!("no exchange at {address} yet; trying for up to {}", took(self.timeout));
+            crate::words::tell!(
+                "no exchange at {address} yet; trying for up to {}",
+                took(self.timeout)
+            );
         }
     }
 

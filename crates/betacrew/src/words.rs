@@ -36,6 +36,18 @@ pub(crate) fn took(time: std::time::Duration) -> String {
     }
 }
 
+/// Says a line to whoever watches, on stderr. If nobody can hear it the work goes on.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::words::tell_as_is(&(format!($($text)*) + "\n")) };
+}
+pub(crate) use tell;
+
+/// Says a text as it is.
+pub(crate) fn tell_as_is(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Prints to stdout; whoever closed it does not want more.
 pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
     use std::io::Write;

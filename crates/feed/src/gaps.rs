@@ -57,10 +57,16 @@ impl GapSet {
         SeqRange::new(first.max(seq), gap.last)
     }
 
-    /// Opens a gap at time `now`. It must lie above all others.
+    /// Opens a gap at time `now`. It must lie above all others; if it touches the highest one, that
+    /// becomes longer.
     pub fn open(&mut self, range: SeqRange, now: Duration) {
         debug_assert!(self.gaps.last_key_value().is_none_or(|(_, top)| top.last < range.first()));
-        self.gaps.insert(range.first(), Gap { last: range.last(), opened: now });
+        match self.gaps.last_entry() {
+            Some(mut top) if top.get().last + 1 == range.first() => {
+                top.get_mut().last = range.last();
+            }
+            _ => drop(self.gaps.insert(range.first(), Gap { last: range.last(), opened: now })),
+        }
         self.missing += u64::from(range.len());
     }
 

@@ -90,7 +90,7 @@ impl Default for Limits {
 pub struct Track {
     /// The highest sequence it has brought; 0 before the first.
     pub position: Seq,
-    /// How many different packets it has brought (of those that came in order).
+    /// How many packets it has brought.
     pub delivered: u64,
 }
 
@@ -214,10 +214,8 @@ impl Ledger {
                 break Some(stop);
             }
             self.enter(run, done, now, &mut out);
-            if run.last() > track.position {
-                track.delivered += u64::from(run.last() - track.position.max(run.first() - 1));
-                track.position = run.last();
-            }
+            track.delivered += len as u64;
+            track.position = track.position.max(run.last());
             done += len;
         };
         out.flush();

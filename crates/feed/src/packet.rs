@@ -89,6 +89,8 @@ pub struct Packet {
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { symbol, side, quantity, price, sequence } = self;
+        // For people's eyes: what a peer sends must not steer their terminal.
+        let symbol = symbol.trimmed().escape_ascii();
         write!(f, "#{sequence} {symbol} {} {quantity} @ {price}", char::from(side.letter()))
     }
 }

@@ -35,6 +35,16 @@ pub const PASSES_MAX: u32 = 200;
 /// So many frames in a row that make no sense end a connection.
 pub const GARBAGE_MAX: u32 = 64;
 
+/// So many connections that begin with a describe call may come to nothing before none does so any
+/// more.
+pub const PROBES_MAX: u32 = 2;
+
+/// So many streams that bring nothing until their time is up make a line that is given up.
+pub const SILENCES_MAX: u32 = 2;
+
+/// An end that nobody confirms is not believed before so many passes.
+pub const TAIL_PASSES: u32 = 2;
+
 /// So many sequences in a row answered by a closed connection, each tried often enough, mean that
 /// the peer answers none.
 pub const STRIKES_MAX: u32 = 3;

@@ -363,6 +363,33 @@ fn misbehaving_peers_are_exit_4() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_work_is_done_where_nobody_can_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut serving = betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape", "classic"])
+        .stdout(Stdio::piped())
+        .stderr(full())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on ").unwrap();
+    for _ in 0..2 {
+        let status = betacrew(&["fetch", address])
+            .current_dir(folder.path())
+            .stderr(full())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+    assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&Tape::classic()));
+    assert_eq!(serving.try_wait().unwrap(), None, "it goes on serving");
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+}
+
 #[test]
 fn the_summary_counts_what_was_lost() {
     let folder = tempfile::tempdir().unwrap();

@@ -38,6 +38,8 @@ pub(super) struct Asker {
     /// What the peer will not send again, and the reason it gave last.
     refused: SeqSet,
     pub(super) reason: Option<Reason>,
+    /// Whatever is missing below was refused.
+    floor: Seq,
     /// Sequences refused in a row by closing the connection.
     strikes: u32,
     /// Given up altogether.
@@ -56,6 +58,7 @@ impl Asker {
             retry_at: Duration::ZERO,
             refused: SeqSet::new(),
             reason: None,
+            floor: FIRST_SEQ,
             strikes: 0,
             failed: false,
         }
@@ -64,7 +67,7 @@ impl Asker {
     /// The first missing piece at or above `from` that may be asked for.
     pub(super) fn askable(&self, gaps: &GapSet, from: Seq, reach: Reach) -> Option<SeqRange> {
         let all = SeqRange::new(FIRST_SEQ, reach.ceiling.min(MAX_SEQ))?;
-        let mut from = from;
+        let mut from = from.max(self.floor);
         loop {
             let gap = gaps.at_or_after(from)?.intersect(all)?;
             match self.refused.at_or_after(gap.first()) {
@@ -87,6 +90,17 @@ impl Asker {
         Some(piece)
     }
 
+    /// Notes up to where everything that is missing was refused, so that it need not be looked at
+    /// again and again.
+    pub(super) fn settle(&mut self, gaps: &GapSet) {
+        while let Some(gap) = gaps.at_or_after(self.floor)
+            && let Some(refused) = self.refused.at_or_after(gap.first())
+            && refused.contains(gap.first())
+        {
+            self.floor = refused.last().min(gap.last()) + 1;
+        }
+    }
+
     /// Something that was missing came.
     pub(super) fn progress(&mut self) {
         self.fruitful = true;
@@ -101,17 +115,22 @@ impl Asker {
     }
 
     /// The peer refuses a range.
-    pub(super) fn refuse(&mut self, refusal: NotAvailable) {
+    ///
+    /// Of a refusal that goes beyond `highest`, the highest sequence known, the rest is ignored.
+    pub(super) fn refuse(&mut self, refusal: NotAvailable, highest: Seq) {
         let NotAvailable { first, count, reason } = refusal;
         self.reason = Some(reason);
         match reason {
             Reason::Quota => {}
-            Reason::TooMany if count > 1 => {
-                self.longest = self.longest.min(count / 2);
+            // Asking for less each time comes to an end.
+            Reason::TooMany if count > 1 && count / 2 < self.longest => {
+                self.longest = count / 2;
                 self.fruitful = true;
             }
             _ => {
-                if let Some(range) = SeqRange::counted(first, count) {
+                let known = SeqRange::new(FIRST_SEQ, highest);
+                let refused = SeqRange::counted(first, count);
+                if let Some(range) = refused.zip(known).and_then(|(r, known)| r.intersect(known)) {
                     self.refused.insert(range);
                 }
             }

@@ -5,7 +5,10 @@ use super::connection::{Connection, Role, State};
 use super::line::{Dialect, Line};
 use super::{ConnId, Outcome, Output, PassEnd, Recorder, Tail, Why};
 use crate::ledger::Sink;
-use crate::recovery::{ANSWER_WAIT, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, SMALL_PASS};
+use crate::recovery::{
+    ANSWER_WAIT, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, PROBES_MAX, SILENCES_MAX,
+    SMALL_PASS, TAIL_PASSES,
+};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::wire::{Call, FRAME_LEN};
 use alloc::vec::Vec;
@@ -35,7 +38,10 @@ impl Recorder {
                     if self.outcome.is_none() && now >= conn.active + self.options.timeout {
                         self.drain(at, now);
                         match tally.delivered {
-                            0 => self.pass_cut(tally, now),
+                            0 => {
+                                self.pass_cut(tally, now);
+                                self.fell_silent(tally.line);
+                            }
                             _ => self.pass_complete(tally, PassEnd::Silent),
                         }
                     }
@@ -43,9 +49,20 @@ impl Recorder {
                 (State::Open, Role::Resend) => {
                     self.drain(at, now);
                     self.lines[usize::from(tally.line)].resend = None;
-                    self.resend_failed(tally, now);
+                    if !self.probe_failed(tally) {
+                        self.resend_failed(tally, now);
+                    }
                 }
             }
+        }
+    }
+
+    /// A stream brought nothing in all its time. That may happen once.
+    fn fell_silent(&mut self, line: u16) {
+        let line = &mut self.lines[usize::from(line)];
+        line.silences += 1;
+        if line.silences >= SILENCES_MAX {
+            line.cuts = u32::MAX;
         }
     }
 
@@ -94,9 +111,12 @@ impl Recorder {
         self.open_connections(now);
         let streams = self.conns.iter().filter(|conn| conn.streams());
         // A stream that still brings packets may go beyond the end that was told.
-        let mut live = streams
-            .clone()
-            .filter(|conn| conn.track.position >= self.ledger.highest() && now < conn.active + LAG);
+        let alone = self.lines.len() == 1;
+        let mut live = streams.clone().filter(|conn| {
+            let position = conn.track.position;
+            let goes_on = position >= self.ledger.highest() && now < conn.active + LAG;
+            goes_on || alone && position == 0
+        });
         if self.whole() && live.next().is_none() && !self.strangers(now) {
             self.finish(None, now);
         } else if streams.count() == 0 && self.lines.iter().all(|line| line.to_stream == 0) {
@@ -153,7 +173,7 @@ impl Recorder {
     /// Whether it may still turn out that a line speaks the extension.
     fn undescribed(&self, line: &Line, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
-            && !(self.options.classic || line.probe_refused || line.asker.failed)
+            && !(self.options.classic || line.probes_failed >= PROBES_MAX || line.asker.failed)
             && line.describe_by.is_none_or(|by| now < by)
     }
 
@@ -175,9 +195,14 @@ impl Recorder {
             // It may yet turn out to play another session.
             ceiling = 0;
         }
-        match self.lines[usize::from(id)].dialect {
+        let line = &self.lines[usize::from(id)];
+        match line.dialect {
             Dialect::Extended => Reach { ceiling, ranges: true },
-            _ => Reach { ceiling: ceiling.min(self.options.resend_max), ranges: false },
+            // An original dies when asked for what it does not have.
+            _ => {
+                let exists = line.highest.max(self.options.last.unwrap_or(0));
+                Reach { ceiling: ceiling.min(self.options.resend_max).min(exists), ranges: false }
+            }
         }
     }
 
@@ -200,8 +225,10 @@ impl Recorder {
                 Call::Resend(piece.first())
             };
             call.encode(out);
+            if conn.in_flight() == 0 {
+                conn.active = now;
+            }
             conn.asked += u64::from(piece.len());
-            conn.active = now;
             self.stats.calls += 1;
         }
     }
@@ -224,10 +251,26 @@ impl Recorder {
             let why = self.why(passes > 0);
             return self.finish(why, now);
         }
+        self.make_room(now);
         for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
             self.lines[line].to_stream += 1;
         }
         self.open_connections(now);
+    }
+
+    /// Ends resend connections that serve no purpose: an exchange may take one at a time.
+    fn make_room(&mut self, now: Duration) {
+        for at in 0..self.conns.len() {
+            let conn = &self.conns[at];
+            let line = usize::from(conn.line);
+            if conn.role == Role::Resend
+                && conn.state == State::Open
+                && self.lines[line].dialect != Dialect::Extended
+            {
+                self.drain(at, now);
+                self.lines[line].resend = None;
+            }
+        }
     }
 
     /// How many passes to run next.
@@ -256,6 +299,9 @@ impl Recorder {
     fn tail_doubt(&self) -> f64 {
         if self.ledger.end().is_some() {
             return 0.0;
+        }
+        if self.passes.complete < TAIL_PASSES {
+            return 1.0;
         }
         self.passes.doubt(self.ledger.highest(), self.passes.complete)
     }
@@ -291,7 +337,7 @@ impl Recorder {
         let tail = match ledger.end() {
             Some(_) => Tail::Confirmed,
             None if self.passes.complete > 0 && ledger.highest() > 0 => {
-                Tail::Inferred { doubt: self.tail_doubt() }
+                Tail::Inferred { doubt: self.passes.doubt(ledger.highest(), self.passes.complete) }
             }
             None => Tail::Unknown,
         };

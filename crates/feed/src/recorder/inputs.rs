@@ -4,7 +4,7 @@ use super::connection::{Connection, Role, State, Tally};
 use super::line::Dialect;
 use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Origin, Sink, Source, Stop, Taken};
-use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, backoff};
+use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
 use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode};
 use core::time::Duration;
 
@@ -63,7 +63,10 @@ impl Recorder {
             Call::Stream.encode(&mut conn.outbox);
             let (line, pass) = (conn.line, *pass);
             self.note(Note::PassBegan { line, pass });
-        } else if !self.options.classic && !line.probe_refused && line.dialect != Dialect::Classic {
+        } else if !self.options.classic
+            && line.probes_failed < PROBES_MAX
+            && line.dialect != Dialect::Classic
+        {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
             conn.described = true;
             line.describe_by.get_or_insert(now + DESCRIBE_WAIT.max(conn.rtt * 5 / 4));
@@ -116,7 +119,10 @@ impl Recorder {
     ) {
         let mut rest = frames;
         // A connection that was cut for sending garbage is read on, but not believed.
-        while !rest.is_empty() && self.conns[at].garbage_run <= GARBAGE_MAX {
+        while !rest.is_empty()
+            && self.conns[at].garbage_run <= GARBAGE_MAX
+            && self.outcome.is_none()
+        {
             let conn = &mut self.conns[at];
             let source = match conn.role {
                 Role::Stream { pass } => Source::Stream { pass },
@@ -125,7 +131,8 @@ impl Recorder {
             let origin = Origin { line: conn.line, source };
             let position = conn.track.position;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
-            if taken.fresh > 0 || conn.track.position > position || source == Source::Resend {
+            // What repeats is no sign of life: it could go on for ever.
+            if taken.fresh > 0 || conn.track.position > position {
                 conn.active = now;
             }
             self.count(at, taken);
@@ -146,6 +153,7 @@ impl Recorder {
         let line = &mut self.lines[usize::from(conn.line)];
         let frames = taken.frames as u64;
         conn.garbage_run = 0;
+        line.highest = line.highest.max(conn.track.position);
         conn.fresh += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
@@ -185,23 +193,20 @@ impl Recorder {
             }
             (Stop::Crowded, _) => return,
             (Stop::NotAPacket, Err(error)) => error,
-            // A refusal of what nobody asked for is no answer.
-            (Stop::NotAPacket, Ok(Frame::NotAvailable(_))) if conn.in_flight() == 0 => {
-                DecodeError::Kind(raw[4])
+            (Stop::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
+                return self.described(at, info, now, sink);
             }
-            (Stop::NotAPacket, Ok(frame)) if conn.described => {
-                match frame {
-                    Frame::Info(info) => self.described(at, info, now, sink),
-                    Frame::NotAvailable(refusal) => {
-                        conn.answered += u64::from(refusal.count.max(1)).min(conn.in_flight());
-                        conn.active = now;
-                        line.asker.refuse(refusal);
-                    }
-                    Frame::Heartbeat(next) | Frame::End(next) => self.ledger.reaches(next - 1),
-                    Frame::Packet(_) => {}
+            // The rest is for those that have been described, and answers what they asked.
+            (Stop::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame {
+                Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
+                    conn.answered += u64::from(refusal.count).min(conn.in_flight());
+                    conn.active = now;
+                    line.asker.refuse(refusal, self.ledger.highest());
+                    return line.asker.settle(self.ledger.gaps());
                 }
-                return;
-            }
+                Frame::Heartbeat(next) | Frame::End(next) => return self.ledger.reaches(next - 1),
+                _ => DecodeError::Kind(raw[4]),
+            },
             // A message of the extension that nobody asked for.
             (Stop::NotAPacket, Ok(_)) => DecodeError::Kind(raw[4]),
         };
@@ -246,10 +251,11 @@ impl Recorder {
     }
 
     pub(super) fn pass_complete(&mut self, tally: Tally, end: PassEnd) {
+        let delivered = tally.delivered.min(self.ledger.highest().into());
         self.lines[usize::from(tally.line)].cuts = 0;
         self.stats.silent += u32::from(end == PassEnd::Silent);
         self.passes.complete += 1;
-        self.passes.delivered += tally.delivered;
+        self.passes.delivered += delivered;
         self.dry = if tally.fresh == 0 { self.dry + 1 } else { 0 };
         self.note_pass(tally, end);
     }
@@ -260,7 +266,7 @@ impl Recorder {
         if tally.fresh > 0 {
             line.cuts = 1;
         } else if line.retry_at <= now {
-            line.cuts += 1;
+            line.cuts = line.cuts.saturating_add(1);
         }
         line.retry_at = now + backoff(line.cuts);
         self.note_pass(tally, PassEnd::Cut);
@@ -276,18 +282,28 @@ impl Recorder {
     fn resend_closed(&mut self, tally: Tally, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
         line.resend = None;
-        if tally.described && line.dialect == Dialect::Unknown && tally.answered == 0 {
-            // Perhaps it closes on what it does not know: never ask that again.
-            line.probe_refused = true;
-            line.asker.rewind();
+        if self.probe_failed(tally) {
             return;
         }
+        let line = &mut self.lines[usize::from(tally.line)];
         if tally.unanswered && line.dialect != Dialect::Extended {
             line.asker.closed_early(tally.answered);
         }
         if tally.unanswered || !tally.asked {
             self.resend_failed(tally, now);
         }
+    }
+
+    /// Whether a connection came to nothing that began with a describe call, which may be why:
+    /// there are servers that close, or wait, on what they do not know.
+    pub(super) fn probe_failed(&mut self, tally: Tally) -> bool {
+        let line = &mut self.lines[usize::from(tally.line)];
+        if !tally.described || line.dialect != Dialect::Unknown || tally.answered > 0 {
+            return false;
+        }
+        line.probes_failed += 1;
+        line.asker.rewind();
+        true
     }
 
     /// A resend connection ended with something unanswered.

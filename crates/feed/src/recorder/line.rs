@@ -2,6 +2,7 @@
 
 use super::ConnId;
 use super::asker::Asker;
+use crate::seq::Seq;
 use crate::wire::Info;
 use core::time::Duration;
 
@@ -39,8 +40,12 @@ pub(super) struct Line {
     /// Streams that were cut off.
     pub(super) cuts: u32,
     pub(super) resend: Option<ConnId>,
-    /// The peer closed a connection on a describe call.
-    pub(super) probe_refused: bool,
+    /// Streams that brought nothing at all until their time was up.
+    pub(super) silences: u32,
+    /// Connections that began with a describe call and brought nothing.
+    pub(super) probes_failed: u32,
+    /// The highest sequence that it has brought itself.
+    pub(super) highest: Seq,
     /// Until when an answer to the describe call is waited for.
     pub(super) describe_by: Option<Duration>,
     /// No new connection before this.
@@ -58,7 +63,9 @@ impl Line {
             to_stream: 1,
             cuts: 0,
             resend: None,
-            probe_refused: false,
+            silences: 0,
+            probes_failed: 0,
+            highest: 0,
             describe_by: None,
             retry_at: Duration::ZERO,
             failing: None,

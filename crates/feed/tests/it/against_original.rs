@@ -1,9 +1,15 @@
 //! Recording from an exchange that behaves as the original, and dies as the original.
 
 use crate::world::{network, outcome, record};
-use feed::original::Original;
+use feed::drops::Drops;
+use feed::exchange::{Exchange, Step};
+use feed::original::{Original, OriginalConn};
+use feed::player::{Player, Seat};
 use feed::recorder::{Options, Tail};
 use feed::tape::Tape;
+use feed::wire::{Frame, decode};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The promise: all fourteen packets in at least 9,999 of 10,000 recordings, none of which kills
 /// the exchange. The seeds are fixed, so this either always passes or never.
@@ -49,6 +55,122 @@ fn sequences_that_a_byte_cannot_express_come_with_passes() {
         let outcome = outcome(&run);
         assert!(outcome.complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
+    }
+}
+
+/// A line of ours that has more packets must not make an original be asked for them.
+#[test]
+fn an_original_is_never_asked_for_what_it_has_not_shown() {
+    for seed in 0..300 {
+        let longer = Tape::random(20, 1);
+        let shorter = Tape::new(longer.frames()[..14].iter().map(|frame| match decode(frame) {
+            Ok(Frame::Packet(packet)) => packet,
+            other => unreachable!("{other:?}"),
+        }));
+        let original = Line::Original(Box::new(Original::new(shorter.unwrap(), seed)));
+        let ours = Player::new(
+            Arc::new(longer.clone()),
+            Drops { seed, chance: "0.5".parse().unwrap(), ..Drops::none() },
+        );
+        let lines = vec![original, Line::Ours(Box::new(ours))];
+        let run = record(Options::default(), lines, network(seed), seed, &longer);
+        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        let Line::Original(original) = &run.exchanges[0] else { unreachable!("the first") };
+        assert_eq!(original.died_of(), None, "seed {seed}");
+    }
+}
+
+/// Lines of two kinds.
+enum Line {
+    Original(Box<Original>),
+    Ours(Box<Player>),
+}
+
+enum LineConn {
+    Original(OriginalConn),
+    Ours(Seat),
+}
+
+impl Exchange for Line {
+    type Conn = LineConn;
+    type Note = ();
+
+    fn open(&mut self, now: Duration) -> LineConn {
+        match self {
+            Self::Original(line) => LineConn::Original(line.open(now)),
+            Self::Ours(line) => LineConn::Ours(line.open(now)),
+        }
+    }
+
+    fn wants_input(&self, _: &LineConn) -> bool {
+        true
+    }
+
+    fn receive(&mut self, conn: &mut LineConn, bytes: &[u8], now: Duration) {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.receive(conn, bytes, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.receive(conn, bytes, now),
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, conn: &mut LineConn, now: Duration) {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.ended(conn, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.ended(conn, now),
+            _ => {}
+        }
+    }
+
+    fn gone(&mut self, conn: LineConn, reset: bool, now: Duration) {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.gone(conn, reset, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.gone(conn, reset, now),
+            _ => {}
+        }
+    }
+
+    fn peek(&mut self, conn: &LineConn, out: &mut [u8], now: Duration) -> usize {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.peek(conn, out, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.peek(conn, out, now),
+            _ => 0,
+        }
+    }
+
+    fn sent(&mut self, conn: &mut LineConn, count: usize, now: Duration) {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.sent(conn, count, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.sent(conn, count, now),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, conn: &mut LineConn, now: Duration) -> Step {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.step(conn, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.step(conn, now),
+            _ => Step::Wait,
+        }
+    }
+
+    fn deadline(&mut self, conn: &LineConn) -> Option<Duration> {
+        match (self, conn) {
+            (Self::Original(line), LineConn::Original(conn)) => line.deadline(conn),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.deadline(conn),
+            _ => None,
+        }
+    }
+
+    fn note(&mut self) -> Option<()> {
+        None
+    }
+
+    fn dead(&self) -> bool {
+        match self {
+            Self::Original(line) => line.dead(),
+            Self::Ours(line) => line.dead(),
+        }
     }
 }
 

@@ -79,9 +79,8 @@ proptest! {
         prop_assert_eq!(missing, expected);
         let mut expected = Track::default();
         for seq in frames.iter().map(sequence_of).filter(|seq| *seq > 0) {
-            if seq > expected.position {
-                expected = Track { position: seq, delivered: expected.delivered + 1 };
-            }
+            let (position, delivered) = (expected.position.max(seq), expected.delivered + 1);
+            expected = Track { position, delivered };
         }
         prop_assert_eq!(track, expected);
         for seq in 0..150 {

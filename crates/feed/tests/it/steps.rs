@@ -187,3 +187,90 @@ fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
     steps.frames(0, &[encode(&Frame::Info(info))]);
     assert_eq!(steps.calls(0), [range(3, 1), range(5, 2), range(11, 2)]);
 }
+
+/// Gives time, one wake after the other, until the recorder drops the resend connection or a
+/// minute has passed; `each` happens every tenth of a second.
+fn patience(steps: &mut Steps, mut each: impl FnMut(&mut Steps)) -> Duration {
+    while steps.now < Duration::from_secs(60) {
+        steps.now += Duration::from_millis(100);
+        let outputs = steps.give(Input::Wake);
+        if outputs.iter().any(|output| matches!(output, Output::Finish(RESEND))) {
+            break;
+        }
+        steps.calls(RESEND);
+        each(steps);
+    }
+    steps.now
+}
+
+#[test]
+fn answers_that_answer_nothing_are_no_sign_of_life() {
+    let useless: [fn(&mut Steps); 4] = [
+        |steps| steps.refuse(2, 0, Reason::AgedOut),
+        |steps| drop(steps.packets(RESEND, 1, 1)),
+        |steps| drop(steps.frames(RESEND, &[encode(&Frame::Heartbeat(100))])),
+        |steps| steps.describe(100),
+    ];
+    for answer in useless {
+        let mut steps = Steps::new(Options::default());
+        steps.describe(100);
+        steps.packets(STREAM, 1, 1);
+        steps.packets(STREAM, 100, 100);
+        let gave_up = patience(&mut steps, answer);
+        assert!(gave_up < Duration::from_secs(1), "{gave_up:?}");
+    }
+}
+
+#[test]
+fn asking_for_less_and_less_comes_to_an_end() {
+    let mut steps = Steps::new(Options { retries: 1, ..Options::default() });
+    steps.describe(100);
+    steps.packets(STREAM, 1, 1);
+    steps.packets(STREAM, 100, 100);
+    let mut calls = 0;
+    for _ in 0..10_000 {
+        for call in steps.calls(RESEND) {
+            if let Call::ResendRange { first, count } = call {
+                calls += 1;
+                steps.refuse(first, count, Reason::TooMany);
+            }
+        }
+        steps.now += Duration::from_millis(10);
+        steps.give(Input::Wake);
+    }
+    assert!(calls < 400, "{calls}");
+}
+
+#[test]
+fn the_extension_is_not_believed_from_who_did_not_describe_itself() {
+    for frame in [Frame::Heartbeat(50), Frame::End(50)] {
+        let mut steps = Steps::new(Options::default());
+        steps.frames(RESEND, &[encode(&frame)]);
+        assert_eq!(steps.recorder.ledger().end(), None);
+        assert_eq!(steps.recorder.trouble().undecodable, 1);
+    }
+}
+
+#[test]
+fn a_growing_end_is_one_gap() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(10);
+    steps.packets(STREAM, 1, 1);
+    steps.give(Input::Ended(STREAM));
+    for last in 11..500 {
+        steps.describe(last);
+    }
+    assert_eq!(steps.recorder.ledger().gaps().len(), 1);
+}
+
+#[test]
+fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(0);
+    steps.now = Duration::from_millis(400);
+    steps.give(Input::Wake);
+    assert_eq!(steps.recorder.outcome(), None);
+    steps.packets(STREAM, 1, 3);
+    steps.give(Input::Ended(STREAM));
+    assert_ne!(steps.recorder.outcome().map(|outcome| outcome.last), Some(0));
+}
