@@ -29,6 +29,9 @@ pub const SMALL_PASS: usize = 256 * 1024;
 /// So many passes that show nothing at all are enough.
 pub const EMPTY_PASSES: u32 = 20;
 
+/// So many passes in a row that bring nothing new bring nothing at all.
+pub const DRY_PASSES: u32 = 64;
+
 /// The most passes that the policy runs by itself.
 pub const PASSES_MAX: u32 = 200;
 

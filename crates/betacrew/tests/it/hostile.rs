@@ -273,6 +273,24 @@ fn half_a_packet_dies_with_its_connection() {
 }
 
 #[test]
+fn half_a_packet_is_not_the_beginning_of_the_next_stream() {
+    let address = {
+        let streams = AtomicU32::new(0);
+        classic(
+            move |socket, frames| {
+                let whole = frames.as_flattened();
+                let first = streams.fetch_add(1, Ordering::SeqCst) == 0;
+                let _ = socket.write_all(if first { &whole[..4 * 17 + 9] } else { whole });
+            },
+            answer,
+        )
+    };
+    let (recorder, frames) = record(address, hasty());
+    assert_all(&recorder, &frames);
+    assert_eq!(recorder.trouble().undecodable, 0);
+}
+
+#[test]
 fn streams_that_are_always_cut_off_are_given_up() {
     let streams = Arc::new(AtomicU32::new(0));
     let address = classic(

@@ -1,8 +1,7 @@
 //! The exchange as a client sees it.
 
 use crate::support::{
-    PATIENCE, ServeProcess, betacrew, call, connect, drops, playing, read_all, read_frame, run,
-    sequences,
+    ServeProcess, betacrew, call, connect, drops, playing, read_all, read_frame, run, sequences,
 };
 use feed::seq::SeqRange;
 use feed::tape::Tape;
@@ -79,7 +78,7 @@ fn resends_are_answered_in_order_and_silence_ends_the_connection() {
     let silent = Instant::now();
     assert_eq!(read_all(&mut stream).len(), 0);
     let waited = silent.elapsed();
-    assert!(waited >= Duration::from_millis(350) && waited < PATIENCE, "{waited:?}");
+    assert!(waited >= Duration::from_millis(350) && waited < Duration::from_secs(3), "{waited:?}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::line::{Dialect, Line};
 use super::{ConnId, Outcome, Output, PassEnd, Recorder, Tail, Why};
 use crate::ledger::Sink;
 use crate::recovery::{
-    ANSWER_WAIT, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, PROBES_MAX, SILENCES_MAX,
-    SMALL_PASS, TAIL_PASSES,
+    ANSWER_WAIT, DRY_PASSES, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, PROBES_MAX,
+    SILENCES_MAX, SMALL_PASS, TAIL_PASSES,
 };
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::wire::{Call, FRAME_LEN};
@@ -280,8 +280,7 @@ impl Recorder {
         let small = known as usize * FRAME_LEN <= SMALL_PASS;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_begun);
         let most = left.min(if small { PARALLEL } else { 1 });
-        let runs = if !self.ledger.gaps().is_empty() && self.passes.doubt(known, self.dry) >= bound
-        {
+        let runs = if self.hope(known) {
             self.dry
         } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
             self.passes.complete
@@ -294,6 +293,12 @@ impl Recorder {
         } else {
             self.passes.more(known, runs, bound, most)
         }
+    }
+
+    /// Whether something is missing that another pass may bring.
+    fn hope(&self, known: u32) -> bool {
+        let dry = self.dry < DRY_PASSES && self.passes.doubt(known, self.dry) >= self.options.doubt;
+        dry && !self.ledger.gaps().is_empty()
     }
 
     fn tail_doubt(&self) -> f64 {

@@ -67,6 +67,18 @@ fn a_client_that_never_closes_is_let_go_after_a_while() {
     assert_eq!(player.step(&mut seat, later), Step::Close);
 }
 
+#[test]
+fn what_a_stream_loses_can_be_told() {
+    let drops = Drops { seed: 9, chance: "0.3".parse().unwrap(), ..Drops::none() };
+    for last in [0, 1, 63, 64, 65, 1000] {
+        let player = Player::new(Arc::new(Tape::sample(last)), drops.clone());
+        let lost: Vec<u32> = (1..=last).filter(|&seq| drops.drops(2, 1, seq)).collect();
+        let told = player.lost(2, 1);
+        let told: Vec<u32> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
+        assert_eq!(told, lost, "{last}");
+    }
+}
+
 mod paced {
     use feed::drops::Drops;
     use feed::exchange::Exchange;
