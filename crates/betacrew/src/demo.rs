@@ -10,9 +10,10 @@ use crate::picture;
 use crate::summary;
 use crate::tapes;
 use crate::words::{count, say, took};
-use feed::drops::{Chance, Drops};
+use feed::chance::Chance;
 use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder};
+use feed::scenario::Scenario;
 use feed::seq::SeqSet;
 use feed::tape::Tape;
 use std::fmt::Write;
@@ -57,8 +58,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));
     }
     let tape = Arc::new(Tape::random(args.packets, seed));
-    let drops = Drops { seed, chance: args.drop, skip: SeqSet::new(), keep: None };
-    let (capture, recorder, time) = play(&tape, drops, stop)?;
+    let scenario = Scenario::losing(seed, args.drop);
+    let (capture, recorder, time) = play(&tape, scenario, stop)?;
     if !recorder.outcome().is_some_and(Outcome::complete) {
         crate::words::tell_as_is(&summary::text(
             &["the demo".to_owned()],
@@ -107,7 +108,7 @@ fn story(args: &Args, seed: u64, capture: &Capture, calls: u64, time: Duration) 
 /// Runs both ends; returns what was recorded, how, and how fast.
 fn play(
     tape: &Arc<Tape>,
-    drops: Drops,
+    scenario: Scenario,
     stop: &Stop,
 ) -> Result<(Capture, Recorder, Duration), Failure> {
     let system = |action| move |source| Failure::System { action, source };
@@ -115,7 +116,7 @@ fn play(
     let listener =
         net::listen(any).map_err(|source| Failure::Listen { address: any.to_string(), source })?;
     let address = listener.local_addr().map_err(system("cannot tell the address"))?;
-    let mut player = Player::new(Arc::clone(tape), drops);
+    let mut player = Player::new(Arc::clone(tape), scenario);
     let exchange_stop = Stop::new();
     let exchange = std::thread::spawn({
         let stop = exchange_stop.clone();

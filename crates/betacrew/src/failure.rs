@@ -62,6 +62,14 @@ pub enum Failure {
         /// What is wrong with it.
         reason: String,
     },
+    /// A scenario makes no sense.
+    #[error("{place}: {refusal}")]
+    Scenario {
+        /// Where: file, line and column.
+        place: String,
+        /// What is wrong.
+        refusal: crate::scenario::Refusal,
+    },
     /// Packets are missing from a file, and nobody said that this is all right.
     #[error(
         "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
@@ -108,7 +116,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
             Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,

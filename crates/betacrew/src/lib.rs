@@ -5,6 +5,7 @@
 //!
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
+//! * [`scenario`] reads scenarios, what an exchange does wrong, and has built-in ones;
 //! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`convert`],
 //!   [`demo`].
 //!
@@ -12,13 +13,13 @@
 //!
 //! ```
 //! use betacrew::net::{self, Stop};
-//! use feed::{drops::Drops, player::Player, recording::Recording, tape::Tape};
+//! use feed::{player::Player, recording::Recording, scenario::Scenario, tape::Tape};
 //! use feed::recorder::{Options, Recorder};
 //! use std::sync::Arc;
 //!
 //! // An exchange that plays a tape and loses packets 2 and 4 of it ...
-//! let drops = Drops { skip: "2,4".parse()?, ..Drops::none() };
-//! let mut player = Player::new(Arc::new(Tape::classic()), drops);
+//! let scenario = Scenario::skipping("2,4".parse()?);
+//! let mut player = Player::new(Arc::new(Tape::classic()), scenario);
 //! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let line = vec![listener.local_addr()?];
 //! let stop = Stop::new();
@@ -59,6 +60,8 @@ pub mod output;
 mod picture;
 mod progress;
 pub mod report;
+pub mod scenario;
+pub mod scenarios;
 pub mod serve;
 mod summary;
 pub mod tapes;

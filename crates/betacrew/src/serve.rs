@@ -4,17 +4,24 @@ use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::net::{self, Stop};
+use crate::scenario::file::{FaultFile, What};
+use crate::scenario::text::Text;
+use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, TapeName};
-use crate::words::{count, grouped, say};
-use feed::drops::{Chance, Drops};
+use crate::words::{count, grouped, say, took};
+use feed::chance::Chance;
+use feed::original::{Death, Original};
 use feed::pace::Pace;
 use feed::play::Play;
-use feed::player::{Note, Player, Served};
+use feed::player::{Ending, Note, Player, Served};
+use feed::scenario::Pick;
 use feed::seq::{FIRST_SEQ, SeqSet};
 use feed::wire::Reason;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+const SHORTHAND: &str = "Loss (shorthand for a scenario)";
 
 /// What `serve` takes.
 #[derive(clap::Args, Debug)]
@@ -24,56 +31,98 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 
+    /// What goes wrong: a built-in scenario (`betacrew scenarios` lists them) or a TOML file
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
+    scenario: Option<String>,
+
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
     /// random:N[:SEED] (seeded order flow), a .tape file, or another file as fetch writes it
-    #[arg(long, value_name = "TAPE", default_value = "sample")]
-    tape: TapeName,
+    /// [default: the scenario's, or sample]
+    #[arg(long, value_name = "TAPE")]
+    tape: Option<TapeName>,
+
+    /// Stream at this pace: 5000/s, 80000B/s, or for .tape files `recorded`, 2x, 0.5x [default: the
+    /// scenario's, or as fast as the client reads]
+    #[arg(long, value_name = "PACE")]
+    pace: Option<Pace>,
+
+    /// Repeat the run of this seed: the same goes wrong, connection by connection [default: the
+    /// scenario's, or drawn and logged]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 
     /// Lose each packet of a stream with this probability: 0.25 or 25% [default: 0.25, or 0
     /// where --skip says what is lost]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", help_heading = SHORTHAND)]
     drop: Option<Chance>,
 
     /// Lose exactly these sequences from every stream, such as 2,5-7
     #[arg(long, value_name = "SEQS", default_value = "", hide_default_value = true)]
+    #[arg(help_heading = SHORTHAND)]
     skip: SeqSet,
 
     /// Never lose the last packet at random [this is the default]
-    #[arg(long, overrides_with = "no_keep_last")]
+    #[arg(long, overrides_with = "no_keep_last", help_heading = SHORTHAND)]
     keep_last: bool,
 
     /// Lose the last packet like any other
-    #[arg(long)]
+    #[arg(long, help_heading = SHORTHAND)]
     no_keep_last: bool,
+}
 
-    /// Stream at this pace: 5000/s, or for .tape files `recorded`, 2x, 0.5x [default: as fast as
-    /// the client reads]
-    #[arg(long, value_name = "PACE")]
-    pace: Option<Pace>,
+/// What a scenario of flags is called.
+const FLAGS: &str = "flags";
 
-    /// Repeat the run of this seed: the same packets are lost, connection by connection
-    /// [default: drawn and logged]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+impl Args {
+    /// The scenario that was named, or that the flags are shorthand for.
+    fn plot(&self) -> Result<Plot, Failure> {
+        let mut plot = match &self.scenario {
+            Some(name) => scenario::open(name)?,
+            None => self
+                .shorthand()
+                .plot(FLAGS, "")
+                .map_err(|refusal| Failure::Scenario { place: "the flags".to_owned(), refusal })?,
+        };
+        if let Some(tape) = &self.tape {
+            plot.tape = tape.clone();
+        }
+        if let Some(pace) = self.pace {
+            if plot.engine == Engine::Original {
+                return Err(Failure::Usage("the original exchange has no pace".to_owned()));
+            }
+            plot.scenario.pace = pace;
+        }
+        let drawn = || if plot.seeded { plot.scenario.seed } else { draw_seed() };
+        plot.scenario.seed = self.seed.unwrap_or_else(drawn);
+        Ok(plot)
+    }
+
+    fn shorthand(&self) -> ScenarioFile {
+        let drop = FaultFile::just(What::Drop);
+        let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty());
+        let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
+        let random = chance.map(|chance| FaultFile { chance: Some(Text(chance)), ..drop.clone() });
+        let skip = Some(self.skip.clone()).filter(|skip| !skip.is_empty());
+        let listed = skip.map(|skip| FaultFile { sequences: Some(Text(skip)), ..drop });
+        ScenarioFile {
+            keep_last: Some(!self.no_keep_last),
+            fault: random.into_iter().chain(listed).collect(),
+            ..ScenarioFile::default()
+        }
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where the tape cannot be had or an address cannot be listened on.
+/// Where the scenario or the tape cannot be had or an address cannot be listened on.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
-    let seed = args.seed.unwrap_or_else(draw_seed);
-    let tape = args.tape.open(seed)?;
-    let quarter = Chance::of(1, 4).unwrap_or(Chance::NEVER);
-    let drops = Drops {
-        seed,
-        chance: args.drop.unwrap_or(if args.skip.is_empty() { quarter } else { Chance::NEVER }),
-        skip: args.skip.clone(),
-        keep: (!args.no_keep_last).then(|| tape.last()),
-    };
-    let mut tape = tape;
-    let pace = args.pace.unwrap_or_default();
-    if matches!(pace, Pace::Recorded(_)) && tape.last() > 0 && tape.arrived(FIRST_SEQ).is_none() {
+    let plot = args.plot()?;
+    let seed = plot.scenario.seed;
+    let mut tape = plot.tape.open(seed)?;
+    let next = plot.next.as_ref().map(|next| next.open(seed)).transpose()?;
+    let recorded = matches!(plot.scenario.pace, Pace::Recorded(_));
+    if recorded && tape.last() > 0 && tape.arrived(FIRST_SEQ).is_none() {
         return Err(Failure::Usage(
             "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
         ));
@@ -88,15 +137,61 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let _ = writeln!(lines, "listening on {address}");
     }
     say(&lines)?;
-    tracing::info!("{}", introduction(&tape, &drops));
-    let mut player = Player::new(tape, drops).paced(pace);
-    net::serve(listeners, &mut player, stop, log)
-        .map_err(|source| Failure::System { action: "the exchange cannot go on", source })?;
-    if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &args.tape) {
+    tracing::info!("{}", introduction(&tape, &plot));
+    match plot.engine {
+        Engine::Betacrew => play(&plot, tape, next, listeners, stop),
+        Engine::Original => play_original(&plot, &tape, listeners, stop),
+    }
+}
+
+fn system(source: std::io::Error) -> Failure {
+    Failure::System { action: "the exchange cannot go on", source }
+}
+
+/// Runs our exchange.
+fn play(
+    plot: &Plot,
+    tape: AnyTape,
+    next: Option<AnyTape>,
+    listeners: Vec<TcpListener>,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
+    let mut player = Player::new(tape, plot.scenario.clone());
+    if let Some(next) = next {
+        player = player.then(next);
+    }
+    net::serve(listeners, &mut player, stop, log).map_err(system)?;
+    if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &plot.tape) {
         return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });
     }
     tracing::info!("{}", farewell(&player.served()));
-    Ok(Exit::Complete)
+    Ok(if player.died() { Exit::Unexpected } else { Exit::Complete })
+}
+
+/// Runs the original exchange.
+fn play_original(
+    plot: &Plot,
+    tape: &AnyTape,
+    listeners: Vec<TcpListener>,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
+    let AnyTape::Memory(tape) = tape else {
+        return Err(Failure::Usage(
+            "the original exchange plays from memory: convert the tape to .json first".to_owned(),
+        ));
+    };
+    let mut original = Original::new((**tape).clone(), plot.scenario.seed);
+    net::serve(listeners, &mut original, stop, |_, never| match never {}).map_err(system)?;
+    let Some(death) = original.died_of() else { return Ok(Exit::Complete) };
+    let of = match death {
+        Death::UnknownSequence(seq) => {
+            format!("it was asked for {seq}, which it does not have (its byte is signed)")
+        }
+        Death::WriteAfterEnd => "a client sent something after its stream call".to_owned(),
+        Death::Reset => "a client reset its connection".to_owned(),
+    };
+    tracing::error!("the exchange has died, as the original would have: {of}");
+    Ok(Exit::Unexpected)
 }
 
 /// Listens on the addresses typed, or on port 3000 of both loopback families.
@@ -136,17 +231,23 @@ fn no_such_family(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(97)
 }
 
-fn introduction(tape: &AnyTape, drops: &Drops) -> String {
+fn introduction(tape: &AnyTape, plot: &Plot) -> String {
     let mut text =
         format!("playing {}, session {}", count(tape.last().into(), "packet"), tape.session());
-    if drops.chance != Chance::NEVER {
-        let last = if drops.keep.is_some() { " but the last" } else { "" };
-        let _ = write!(text, "; each one{last} is lost with {}", drops.chance);
+    if plot.name == FLAGS {
+        for fault in &plot.scenario.faults {
+            if let Pick::Random { chance, .. } = fault.pick {
+                let last = if plot.scenario.keep_last { " but the last" } else { "" };
+                let _ = write!(text, "; each one{last} is lost with {chance}");
+            }
+            if let Some(skip) = &fault.sequences {
+                let _ = write!(text, "; {skip:.8} always lost");
+            }
+        }
+    } else {
+        let _ = write!(text, "; scenario {}: {}", plot.name, plot.about);
     }
-    if !drops.skip.is_empty() {
-        let _ = write!(text, "; {:.8} always lost", drops.skip);
-    }
-    let _ = write!(text, "; --seed {} repeats this run", drops.seed);
+    let _ = write!(text, "; --seed {} repeats this run", plot.scenario.seed);
     text
 }
 
@@ -158,10 +259,8 @@ fn log(player: &Player<AnyTape>, note: Note) {
         Note::Stream { connection, pass } => {
             let all = player.tape().last();
             if all > LISTED {
-                tracing::info!(
-                    "connection {connection}: streaming {} packets",
-                    grouped(all.into())
-                );
+                let all = grouped(all.into());
+                tracing::info!("connection {connection}: streaming {all} packets");
                 return;
             }
             let lost = player.lost(connection, pass);
@@ -180,6 +279,19 @@ fn log(player: &Player<AnyTape>, note: Note) {
         }
         Note::Refused { connection, seq, reason } => {
             tracing::info!("connection {connection}: refused from {seq} on: {reason}");
+        }
+        Note::Ended { connection, ending } => {
+            let how = match ending {
+                Ending::Close => "ended".to_owned(),
+                Ending::Reset => "reset".to_owned(),
+                Ending::Silence => "silent from here on".to_owned(),
+                Ending::Die => "the exchange dies".to_owned(),
+                Ending::Restart { down, renew } => {
+                    let session = if renew { "another" } else { "the same" };
+                    format!("the exchange goes down for {}, then {session} session", took(down))
+                }
+            };
+            tracing::info!("connection {connection}: {how}, as the scenario says");
         }
     }
 }

@@ -9,6 +9,7 @@ use feed::seq::{Seq, SeqRange};
 use feed::tape::Tape;
 use feed::tape_file::TapeFile;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -60,6 +61,18 @@ impl FromStr for TapeName {
                 Ok(Self::Random { count: count(packets)?, seed: seed.transpose()? })
             }
             _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl fmt::Display for TapeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sample(count) => write!(f, "sample:{count}"),
+            Self::Classic => f.write_str("classic"),
+            Self::Random { count, seed: None } => write!(f, "random:{count}"),
+            Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
+            Self::File(path) => path.display().fmt(f),
         }
     }
 }

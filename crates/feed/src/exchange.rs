@@ -11,6 +11,8 @@ pub enum Step {
     Finish,
     /// Close it.
     Close,
+    /// Reset it.
+    Reset,
 }
 
 /// An exchange without I/O.
@@ -43,7 +45,7 @@ pub trait Exchange {
     /// Puts the next bytes to be sent into `out`, as one write, and returns how many: none where
     /// nothing is owed, or nothing is due before the [`deadline`](Self::deadline). `out` must
     /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
-    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8], now: Duration) -> usize;
+    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize;
 
     /// The connection took `count` of the bytes that `peek` gave last.
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration);
@@ -56,6 +58,12 @@ pub trait Exchange {
 
     /// Something to tell.
     fn note(&mut self) -> Option<Self::Note>;
+
+    /// While the exchange is down: until when. Then all connections are reset, and nobody can
+    /// connect before.
+    fn down_until(&self) -> Option<Duration> {
+        None
+    }
 
     /// Whether the whole exchange has died. Ours only does where its tape can no longer be read;
     /// the original does when mistreated.

@@ -4,7 +4,7 @@
 //! randomness but from seeds. Time and bytes are arguments, loss is data.
 //!
 //! * [`seq`], [`packet`], [`wire`]: what a feed is made of;
-//! * [`tape`], [`drops`]: what an exchange plays and what it loses;
+//! * [`tape`], [`scenario`], [`faults`]: what an exchange plays and what goes wrong;
 //! * [`gaps`], [`ledger`], [`recording`]: what a client has and what it misses;
 //! * [`recovery`], [`recorder`]: how it gets the rest;
 //! * [`exchange`], [`player`], [`original`]: the exchange's side, ours and the original one;
@@ -17,8 +17,9 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
-pub mod drops;
+pub mod chance;
 pub mod exchange;
+pub mod faults;
 pub mod figures;
 pub mod gaps;
 pub mod ledger;
@@ -31,8 +32,10 @@ pub mod recorder;
 pub mod recording;
 pub mod recovery;
 pub mod rng;
+pub mod scenario;
 pub mod seq;
 pub mod sim;
+pub mod span;
 pub mod storage;
 pub mod tape;
 pub mod tape_file;

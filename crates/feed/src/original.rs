@@ -125,7 +125,7 @@ impl Exchange for Original {
         }
     }
 
-    fn peek(&mut self, conn: &OriginalConn, out: &mut [u8], _: Duration) -> usize {
+    fn peek(&mut self, conn: &mut OriginalConn, out: &mut [u8], _: Duration) -> usize {
         let len = conn.outbox.len().min(out.len()).min(crate::wire::FRAME_LEN);
         out[..len].copy_from_slice(&conn.outbox[..len]);
         len

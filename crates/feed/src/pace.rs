@@ -2,6 +2,7 @@
 
 use crate::play::Play;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
+use crate::wire::FRAME_LEN;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -14,6 +15,8 @@ pub enum Pace {
     Unlimited,
     /// So many packets a second, lost ones included.
     PerSecond(u32),
+    /// So many bytes of packets a second, lost ones included.
+    BytesPerSecond(u32),
     /// As it was recorded, so many hundredths as fast.
     Recorded(u32),
 }
@@ -28,10 +31,8 @@ impl Pace {
     pub fn limit(self, elapsed: Duration) -> Seq {
         match self {
             Self::Unlimited | Self::Recorded(_) => Seq::MAX,
-            Self::PerSecond(rate) => {
-                let due = elapsed.as_nanos().saturating_mul(rate.into()) / 1_000_000_000;
-                Seq::try_from(due).unwrap_or(Seq::MAX).saturating_add(FIRST_SEQ)
-            }
+            Self::PerSecond(rate) => reached(elapsed, rate, 1),
+            Self::BytesPerSecond(rate) => reached(elapsed, rate, FRAME_LEN as u64),
         }
     }
 
@@ -54,16 +55,39 @@ impl Pace {
     pub fn due(self, tape: &mut impl Play, seq: Seq) -> Duration {
         match self {
             Self::Unlimited => Duration::ZERO,
-            Self::PerSecond(rate) => {
-                let nanos = u64::from(seq - FIRST_SEQ) * 1_000_000_000 / u64::from(rate.max(1));
-                Duration::from_nanos(nanos)
-            }
+            Self::PerSecond(rate) => after(seq, rate, 1),
+            Self::BytesPerSecond(rate) => after(seq, rate, FRAME_LEN as u64),
             Self::Recorded(percent) => {
                 let began = tape.arrived(FIRST_SEQ).unwrap_or(0);
                 let after = tape.arrived(seq).unwrap_or(0).saturating_sub(began);
                 let nanos = u128::from(after) * 100 / u128::from(percent.max(1));
                 Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             }
+        }
+    }
+}
+
+/// The highest sequence that is due after `elapsed` at `rate` a second, where a packet counts `size`.
+fn reached(elapsed: Duration, rate: u32, size: u64) -> Seq {
+    let due = elapsed.as_nanos().saturating_mul(rate.into()) / (1_000_000_000 * u128::from(size));
+    Seq::try_from(due).unwrap_or(Seq::MAX).saturating_add(FIRST_SEQ)
+}
+
+/// When a packet is due at such a rate.
+fn after(seq: Seq, rate: u32, size: u64) -> Duration {
+    let nanos = u128::from(seq - FIRST_SEQ) * 1_000_000_000 * u128::from(size);
+    let nanos = nanos / u128::from(rate.max(1));
+    let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
+    Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).unwrap_or(0))
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Unlimited => f.write_str("unlimited"),
+            Self::PerSecond(rate) => write!(f, "{rate}/s"),
+            Self::BytesPerSecond(rate) => write!(f, "{rate}B/s"),
+            Self::Recorded(percent) => write!(f, "{}.{:02}x", percent / 100, percent % 100),
         }
     }
 }
@@ -75,8 +99,8 @@ pub struct PaceParseError;
 impl fmt::Display for PaceParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a pace is a number of packets a second (5000/s), a multiple of the recorded one (2x, \
-             0.5x), or `recorded`",
+            "a pace is a number of packets or bytes a second (5000/s, 8000B/s), a multiple of the \
+             recorded one (2x, 0.5x), or `recorded`",
         )
     }
 }
@@ -86,7 +110,7 @@ impl core::error::Error for PaceParseError {}
 impl FromStr for Pace {
     type Err = PaceParseError;
 
-    /// Parses `5000/s`, `2x`, `0.5x` or `recorded`.
+    /// Parses `5000/s`, `8000B/s`, `2x`, `0.5x` or `recorded`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -98,8 +122,14 @@ impl FromStr for Pace {
             return Ok(Self::Recorded(100));
         }
         if let Some(rate) = text.strip_suffix("/s") {
-            let rate = rate.trim().parse().ok().filter(|&rate| rate > 0);
-            return rate.map(Self::PerSecond).ok_or(PaceParseError);
+            let bytes = rate.strip_suffix('B');
+            let number = bytes.unwrap_or(rate).trim().parse().ok().filter(|&rate| rate > 0);
+            let rate = number.ok_or(PaceParseError)?;
+            return Ok(if bytes.is_some() {
+                Self::BytesPerSecond(rate)
+            } else {
+                Self::PerSecond(rate)
+            });
         }
         let factor = text.strip_suffix('x').and_then(|factor| factor.trim().parse::<f64>().ok());
         match factor {
@@ -121,11 +151,13 @@ mod tests {
     fn paces_parse() {
         for (text, pace) in [
             ("5000/s", Pace::PerSecond(5000)),
+            ("8000B/s", Pace::BytesPerSecond(8000)),
             ("recorded", Pace::Recorded(100)),
             ("1x", Pace::Recorded(100)),
             ("0.5x", Pace::Recorded(50)),
         ] {
             assert_eq!(text.parse(), Ok(pace));
+            assert_eq!(alloc::format!("{pace}").parse(), Ok(pace));
         }
         for bad in ["", "0/s", "-1/s", "x", "0x", "5", "1e9x", "NaNx"] {
             assert_eq!(bad.parse::<Pace>(), Err(PaceParseError), "{bad}");
@@ -136,11 +168,12 @@ mod tests {
     fn what_is_due_is_within_the_limit() {
         let mut tape = Arc::new(Tape::sample(5));
         for rate in [1, 3, 50_000, u32::MAX] {
-            let pace = Pace::PerSecond(rate);
-            assert_eq!(pace.limit(Duration::ZERO), 1, "the first packet comes at once");
-            for seq in [1, 2, 5, 1000, 2_000_000_000] {
-                let due = pace.due(&mut tape, seq);
-                assert!(pace.limit(due + Duration::from_nanos(1)) >= seq, "{rate}/s: {seq}");
+            for pace in [Pace::PerSecond(rate), Pace::BytesPerSecond(rate)] {
+                assert_eq!(pace.limit(Duration::ZERO), 1, "the first packet comes at once");
+                for seq in [1, 2, 5, 1000, 2_000_000_000] {
+                    let due = pace.due(&mut tape, seq);
+                    assert!(pace.limit(due + Duration::from_nanos(1)) >= seq, "{pace}: {seq}");
+                }
             }
         }
     }

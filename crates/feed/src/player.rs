@@ -6,25 +6,24 @@
 //! of the call; after the stream it goes on reading until the client closes; an unknown sequence
 //! ends only the connection that asked.
 
+mod lane;
 mod seat;
 
+pub use lane::Ending;
 pub use seat::Seat;
 
-use crate::drops::Drops;
 use crate::exchange::{Exchange, Step};
+use crate::faults::{Course, Faults};
 use crate::pace::{Pace, STEP};
 use crate::play::Play;
+use crate::scenario::{Place, Scenario, Unknown};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::tape::Tape;
-use crate::wire::{Call, FRAME_LEN, Frame, Info, NotAvailable, Reason, VERSION, encode};
+use crate::wire::{Call, Frame, Info, NotAvailable, Reason, VERSION};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
-use seat::Reply;
-
-/// How long a connection that has asked for resends may be silent before it is ended. Clients
-/// exist that wait for this end, and clients that are slow to ask again.
-pub const IDLE: Duration = Duration::from_millis(400);
+use seat::Plan;
 
 /// How long a connection that was answered completely waits for its client to close it.
 pub const LINGER: Duration = Duration::from_secs(30);
@@ -43,7 +42,7 @@ pub struct Served {
     pub connections: u64,
     /// Stream calls answered.
     pub streams: u64,
-    /// Packets that streams lost on purpose.
+    /// Packets that were not sent on purpose.
     pub lost: u64,
     /// Packets asked for by resend calls and available.
     pub resends: u64,
@@ -53,6 +52,8 @@ pub struct Served {
     pub bytes: u64,
     /// Connections that clients reset.
     pub resets: u64,
+    /// Connections that a fault has ended.
+    pub cut: u64,
 }
 
 /// What the player tells about itself.
@@ -60,59 +61,85 @@ pub struct Served {
 pub enum Note {
     /// A connection has called for the stream.
     Stream {
-        /// The connection, from 0.
+        /// The connection, from 1.
         connection: u64,
-        /// Its passes before this one.
-        pass: u32,
+        /// The exchange's stream, from 1.
+        pass: u64,
     },
     /// A connection has asked for what it cannot have.
     Refused {
-        /// The connection, from 0.
+        /// The connection, from 1.
         connection: u64,
         /// The first sequence refused, as asked for.
         seq: u32,
-        /// Why. A call of the original protocol can only be out of range; it ends its connection.
+        /// Why. A call of the original protocol can only be out of range.
         reason: Reason,
+    },
+    /// A fault has ended a connection.
+    Ended {
+        /// The connection, from 1.
+        connection: u64,
+        /// How.
+        ending: Ending,
     },
 }
 
 /// So many notes are kept for whoever asks; more are forgotten.
 const NOTES_MAX: usize = 4096;
 
+/// The exchange is down.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    until: Duration,
+    renew: bool,
+}
+
 /// An exchange that plays a tape. See the [module](self).
 #[derive(Debug)]
 pub struct Player<P = Arc<Tape>> {
-    tape: P,
-    drops: Drops,
-    pace: Pace,
+    /// The first one is played, the others after restarts that ask for another session.
+    tapes: VecDeque<P>,
+    scenario: Scenario,
+    faults: Faults,
     served: Served,
     notes: VecDeque<Note>,
+    outage: Option<Outage>,
+    died: bool,
 }
 
 impl<P: Play> Player<P> {
-    /// Plays `tape`, losing `drops`.
+    /// Plays `tape` as `scenario` says.
     #[must_use]
-    pub fn new(tape: P, drops: Drops) -> Self {
+    pub fn new(tape: P, scenario: Scenario) -> Self {
         Self {
-            tape,
-            drops,
-            pace: Pace::Unlimited,
+            faults: Faults::new(&scenario, tape.last()),
+            tapes: VecDeque::from([tape]),
+            scenario,
             served: Served::default(),
             notes: VecDeque::new(),
+            outage: None,
+            died: false,
         }
     }
 
-    /// Plays streams at this pace.
+    /// Plays `tape` after a restart that asks for another session, and after the tapes that were
+    /// given before. The last one stays.
     #[must_use]
-    pub fn paced(mut self, pace: Pace) -> Self {
-        self.pace = pace;
+    pub fn then(mut self, tape: P) -> Self {
+        self.tapes.push_back(tape);
         self
     }
 
-    /// The tape.
+    /// The tape that is played now.
     #[must_use]
     pub fn tape(&self) -> &P {
-        &self.tape
+        &self.tapes[0]
+    }
+
+    /// What goes wrong.
+    #[must_use]
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
     }
 
     /// What was counted.
@@ -121,49 +148,56 @@ impl<P: Play> Player<P> {
         self.served
     }
 
-    /// Which sequences a pass on a connection loses.
+    /// Whether a fault has killed it.
     #[must_use]
-    pub fn lost(&self, connection: u64, pass: u32) -> SeqSet {
+    pub fn died(&self) -> bool {
+        self.died
+    }
+
+    /// Which sequences a connection's first stream, the exchange's `pass`th, loses (both from 1).
+    #[must_use]
+    pub fn lost(&self, connection: u64, pass: u64) -> SeqSet {
+        let connection = connection.saturating_sub(1);
+        let pass = u32::try_from(pass.saturating_sub(1)).unwrap_or(u32::MAX);
+        let course = Course { place: Place::Stream, connection, pass, run: 0 };
+        let last = self.tape().last();
         let mut lost = SeqSet::new();
         let mut next = FIRST_SEQ;
-        for kept in self.drops.kept(connection, pass, FIRST_SEQ, self.tape.last()) {
+        for kept in self.faults.kept(course, FIRST_SEQ, last) {
             SeqRange::new(next, kept.first() - 1).into_iter().for_each(|gap| lost.insert(gap));
             next = kept.last() + 1;
         }
-        SeqRange::new(next, self.tape.last()).into_iter().for_each(|gap| lost.insert(gap));
+        SeqRange::new(next, last).into_iter().for_each(|gap| lost.insert(gap));
         lost
     }
 
     fn info(&self, version: u8) -> Frame {
         Frame::Info(Info {
-            session: self.tape.session(),
+            session: self.tape().session(),
             version: version.min(VERSION),
             first: FIRST_SEQ,
-            last: self.tape.last(),
+            last: self.tape().last(),
         })
     }
 
     fn answer(&mut self, seat: &mut Seat, call: Call, now: Duration) {
         match call {
             Call::Stream => {
-                let pass = seat.begin_stream(now);
+                let pass = u32::try_from(self.served.streams).unwrap_or(u32::MAX);
+                seat.begin_stream(pass, self.tape().last(), &self.faults, now);
                 self.served.streams += 1;
-                self.tell(Note::Stream { connection: seat.index, pass });
+                let connection = seat.index + 1;
+                self.tell(Note::Stream { connection, pass: self.served.streams });
             }
             Call::Resend(seq) => match self.available(seq, 1) {
                 Some(range) => {
                     self.served.resends += 1;
                     seat.resent = true;
-                    seat.owe_range(range);
+                    seat.owe_range(range, &self.faults);
                 }
-                None => {
-                    self.refused(seat, seq, Reason::OutOfRange);
-                    seat.refused = true;
-                }
+                None => self.unknown(seat, seq),
             },
-            Call::Describe { version } => {
-                seat.owe(Reply::Message(encode(&self.info(version))));
-            }
+            Call::Describe { version } => seat.owe(&self.info(version)),
             Call::ResendRange { first, count } => self.resend_range(seat, first, count),
             Call::Subscribe { first } => {
                 self.refuse(seat, first, 0, Reason::NotSubscriber);
@@ -172,12 +206,23 @@ impl<P: Play> Player<P> {
         }
     }
 
+    /// A resend call of the original protocol for a sequence that does not exist.
+    fn unknown(&mut self, seat: &mut Seat, seq: u32) {
+        self.refused(seat, seq, Reason::OutOfRange);
+        match self.scenario.unknown {
+            Unknown::Close => seat.refused = true,
+            Unknown::Silence => seat.resent = true,
+            Unknown::Reset => seat.owe_end(Ending::Reset),
+            Unknown::Die => seat.owe_end(Ending::Die),
+        }
+    }
+
     fn resend_range(&mut self, seat: &mut Seat, first: u32, count: u32) {
         if count == 0 || !(FIRST_SEQ..=MAX_SEQ).contains(&first) {
             return self.refuse(seat, first, count, Reason::Malformed);
         }
         let given = self.available(first, count).map_or(0, |range| {
-            seat.owe_range(range);
+            seat.owe_range(range, &self.faults);
             range.len()
         });
         self.served.resends += u64::from(given);
@@ -189,19 +234,19 @@ impl<P: Play> Player<P> {
     /// What the tape has of the `count` sequences from `first`.
     fn available(&self, first: u32, count: u32) -> Option<SeqRange> {
         SeqRange::counted(first, count)?
-            .intersect(SeqRange::new(FIRST_SEQ, self.tape.last())?)
+            .intersect(SeqRange::new(FIRST_SEQ, self.tape().last())?)
             .filter(|range| range.first() == first)
     }
 
     fn refuse(&mut self, seat: &mut Seat, first: u32, count: u32, reason: Reason) {
         self.refused(seat, first, reason);
         let refusal = NotAvailable { first, count, reason };
-        seat.owe(Reply::Message(encode(&Frame::NotAvailable(refusal))));
+        seat.owe(&Frame::NotAvailable(refusal));
     }
 
     fn refused(&mut self, seat: &Seat, seq: u32, reason: Reason) {
         self.served.refused += 1;
-        self.tell(Note::Refused { connection: seat.index, seq, reason });
+        self.tell(Note::Refused { connection: seat.index + 1, seq, reason });
     }
 
     fn tell(&mut self, note: Note) {
@@ -216,9 +261,17 @@ impl<P: Play> Exchange for Player<P> {
     type Note = Note;
 
     fn open(&mut self, now: Duration) -> Seat {
-        let index = self.served.connections;
+        if let Some(outage) = self.outage.take_if(|outage| outage.until <= now)
+            && outage.renew
+            && self.tapes.len() > 1
+        {
+            self.tapes.pop_front();
+            self.faults = self.faults.renewed(&self.scenario, self.tape().last());
+        }
+        let mut seat = Seat::new(self.served.connections, now, self.scenario.extension);
         self.served.connections += 1;
-        Seat::new(index, now)
+        seat.opened(&mut self.faults);
+        seat
     }
 
     fn wants_input(&self, seat: &Seat) -> bool {
@@ -243,22 +296,27 @@ impl<P: Play> Exchange for Player<P> {
         self.served.resets += u64::from(reset);
     }
 
-    fn peek(&mut self, seat: &Seat, out: &mut [u8], now: Duration) -> usize {
-        let one = FRAME_LEN - seat.offset();
-        let most = if self.tape.last() <= ONE_BY_ONE { one.min(out.len()) } else { out.len() };
-        let plan = (&self.drops, self.pace, now);
-        seat.peek(&mut self.tape, plan, &mut out[..most])
+    fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
+        let tape = &mut self.tapes[0];
+        let one_by_one = tape.last() <= ONE_BY_ONE;
+        let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
+        seat.peek(&mut Plan { tape, faults, pace: *pace, now, one_by_one }, out)
     }
 
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
         seat.active = now;
         self.served.bytes += count as u64;
-        self.served.lost += seat.advance(self.tape.last(), &self.drops, count);
+        self.served.lost += seat.advance(self.tape().last(), &self.faults, count, now);
     }
 
     fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {
         // Packets lost behind the last one sent.
-        self.served.lost += seat.advance(self.tape.last(), &self.drops, 0);
+        self.served.lost += seat.advance(self.tape().last(), &self.faults, 0, now);
+        if let Some(ending) = seat.ending
+            && let Some(step) = self.end(seat, ending, now)
+        {
+            return step;
+        }
         if seat.owed() > 0 {
             return Step::Wait;
         }
@@ -267,7 +325,7 @@ impl<P: Play> Exchange for Player<P> {
             Some(since) if now >= since + LINGER => Step::Close,
             Some(_) => Step::Wait,
             None => {
-                let idle = seat.idles() && now >= seat.active + IDLE;
+                let idle = self.idle(seat).is_some_and(|idle| now >= idle);
                 if !(seat.settled() || seat.client_ended || idle) {
                     return Step::Wait;
                 }
@@ -278,21 +336,56 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
-        match seat.finished {
-            Some(since) => Some(since + LINGER),
-            None if self.pace != Pace::Unlimited && seat.owed() > 0 => {
-                let (began, next) = seat.held_back()?;
-                Some((began + self.pace.due(&mut self.tape, next)).max(seat.active + STEP))
-            }
-            None => (seat.idles() && seat.owed() == 0).then(|| seat.active + IDLE),
+        if let Some(since) = seat.finished {
+            return Some(since + LINGER);
         }
+        if seat.resume_at.is_some() || seat.owed() == 0 {
+            return seat.resume_at.or_else(|| self.idle(seat));
+        }
+        if self.scenario.pace == Pace::Unlimited {
+            return None;
+        }
+        let (began, next) = seat.held_back()?;
+        let due = began + self.scenario.pace.due(&mut self.tapes[0], next);
+        Some(due.max(seat.active + STEP))
     }
 
     fn note(&mut self) -> Option<Note> {
         self.notes.pop_front()
     }
 
+    fn down_until(&self) -> Option<Duration> {
+        self.outage.map(|outage| outage.until)
+    }
+
     fn dead(&self) -> bool {
-        self.tape.failure().is_some()
+        self.died || self.tape().failure().is_some()
+    }
+}
+
+impl<P: Play> Player<P> {
+    /// When silence ends a connection that owes nothing.
+    fn idle(&self, seat: &Seat) -> Option<Duration> {
+        let idle = self.scenario.idle.filter(|_| seat.idles() && seat.ending.is_none())?;
+        Some(seat.active + idle)
+    }
+
+    /// What a fault that has ended a connection means for it; `None`: it ends as others do.
+    fn end(&mut self, seat: &mut Seat, ending: Ending, now: Duration) -> Option<Step> {
+        if !core::mem::replace(&mut seat.told, true) {
+            self.served.cut += 1;
+            self.tell(Note::Ended { connection: seat.index + 1, ending });
+        }
+        match ending {
+            Ending::Close => return None,
+            Ending::Silence if seat.client_ended => return Some(Step::Close),
+            Ending::Silence => return Some(Step::Wait),
+            Ending::Reset => {}
+            Ending::Restart { down, renew } => {
+                self.outage.get_or_insert(Outage { until: now + down, renew });
+            }
+            Ending::Die => self.died = true,
+        }
+        Some(Step::Reset)
     }
 }

@@ -5,6 +5,7 @@
 //! recording that takes seconds takes microseconds here.
 
 pub mod disk;
+pub mod draw;
 
 use crate::exchange::{Exchange, Step};
 use crate::recorder::{ConnId, Input, Output, Recorder};
@@ -51,7 +52,6 @@ const STEPS_MAX: u64 = 5_000_000;
 #[derive(Debug)]
 enum Event {
     Connected,
-    Refused,
     ToClient(Vec<u8>),
     ToClientEnd,
     ToClientReset,
@@ -212,8 +212,7 @@ impl<E: Exchange> World<E> {
         };
         self.pipes.insert(id, pipe);
         let answered = self.now + self.network.latency * 2;
-        let dead = self.exchanges[line].dead();
-        self.schedule(answered, id, if dead { Event::Refused } else { Event::Connected });
+        self.schedule(answered, id, Event::Connected);
     }
 
     fn happen(&mut self, id: ConnId, event: Event, to: &mut Recorder, sink: &mut Recording) {
@@ -227,13 +226,13 @@ impl<E: Exchange> World<E> {
             }
         }
         match event {
+            Event::Connected if exchange.dead() || down(exchange, now) => {
+                self.pipes.remove(&id);
+                to.handle(Input::Failed(id), now, sink);
+            }
             Event::Connected => {
                 pipe.server = Some(exchange.open(now));
                 to.handle(Input::Connected(id), now, sink);
-            }
-            Event::Refused => {
-                self.pipes.remove(&id);
-                to.handle(Input::Failed(id), now, sink);
             }
             Event::ToClient(bytes) => to.handle(Input::Received(id, &bytes), now, sink),
             Event::ToClientEnd => to.handle(Input::Ended(id), now, sink),
@@ -265,7 +264,7 @@ impl<E: Exchange> World<E> {
         let Some(mut conn) = pipe.server.take() else { return self.bury(line) };
         let mut out = [0; 4096];
         loop {
-            let count = self.exchanges[line].peek(&conn, &mut out, self.now);
+            let count = self.exchanges[line].peek(&mut conn, &mut out, self.now);
             if count == 0 {
                 break;
             }
@@ -278,6 +277,11 @@ impl<E: Exchange> World<E> {
             Step::Close => {
                 self.exchanges[line].gone(conn, false, self.now);
                 return self.end_once(id);
+            }
+            Step::Reset => {
+                self.exchanges[line].gone(conn, false, self.now);
+                self.send(id, 0, Event::ToClientReset);
+                return self.bury(line);
             }
             Step::Finish => self.end_once(id),
             Step::Wait => {}
@@ -303,9 +307,9 @@ impl<E: Exchange> World<E> {
         }
     }
 
-    /// The connections of an exchange that has died are reset.
+    /// The connections of an exchange that is down or has died are reset.
     fn bury(&mut self, line: usize) {
-        if self.exchanges[line].dead() {
+        if self.exchanges[line].dead() || down(&self.exchanges[line], self.now) {
             let dead = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
             let ids: Vec<ConnId> =
                 dead.filter_map(|(&id, pipe)| pipe.server.take().map(|_| id)).collect();
@@ -314,4 +318,8 @@ impl<E: Exchange> World<E> {
             }
         }
     }
+}
+
+fn down(exchange: &impl Exchange, now: Duration) -> bool {
+    exchange.down_until().is_some_and(|until| now < until)
 }

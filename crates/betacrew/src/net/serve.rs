@@ -9,7 +9,7 @@ use slab::Slab;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Bytes offered to a socket at once.
@@ -49,16 +49,12 @@ pub fn serve<E: Exchange>(
         timers: BinaryHeap::new(),
         ready: VecDeque::new(),
         accept_at: None,
+        down: None,
         began: Instant::now(),
         poll,
         buffer: vec![0; WRITE],
     };
-    for (id, listener) in listeners.into_iter().enumerate() {
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
-        server.poll.registry().register(&mut listener, Token(id), Interest::READABLE)?;
-        server.listeners.push(listener);
-    }
+    listeners.into_iter().try_for_each(|listener| server.listen(listener))?;
     server.run(stop)
 }
 
@@ -73,6 +69,8 @@ struct Server<'a, E: Exchange, F> {
     ready: VecDeque<usize>,
     /// When to accept again.
     accept_at: Option<Duration>,
+    /// Until when the exchange is down, and where it listens after that.
+    down: Option<(Duration, Vec<SocketAddr>)>,
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
@@ -95,6 +93,8 @@ enum Turn {
     More,
     /// It is over; `true`: the client has reset it.
     Gone(bool),
+    /// It is to be reset.
+    Reset,
 }
 
 impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
@@ -105,6 +105,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
                 self.listeners.clear();
+                self.down = None;
                 self.end_idle();
             }
             if stopping.is_some_and(|until| self.conns.is_empty() || self.now() >= until) {
@@ -126,6 +127,9 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             }
             if stopping.is_some() {
                 self.end_idle();
+            } else {
+                self.go_down()?;
+                self.come_up();
             }
             while let Some(note) = self.exchange.note() {
                 (self.tell)(self.exchange, note);
@@ -138,13 +142,57 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         self.began.elapsed()
     }
 
+    fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        let token = Token(self.listeners.len());
+        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Once the exchange has gone down: resets every connection and listens no more.
+    fn go_down(&mut self) -> io::Result<()> {
+        let now = self.now();
+        let Some(until) = self.exchange.down_until().filter(|&until| now < until) else {
+            return Ok(());
+        };
+        if self.down.is_none() {
+            let addresses = self.listeners.iter().map(TcpListener::local_addr);
+            self.down = Some((until, addresses.collect::<io::Result<_>>()?));
+            self.listeners.clear();
+            self.accept_at = None;
+            for conn in core::mem::take(&mut self.conns) {
+                reset(&conn.1.stream);
+                self.exchange.gone(conn.1.state, false, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Once the time of an outage is over: listens again.
+    fn come_up(&mut self) {
+        let now = self.now();
+        let Some((_, addresses)) = self.down.take_if(|(until, _)| *until <= now) else { return };
+        let mut left = addresses.as_slice();
+        while let Some((address, after)) = left.split_first() {
+            if let Err(error) = super::listen(*address).and_then(|socket| self.listen(socket)) {
+                tracing::warn!("cannot listen on {address} again (trying on): {error}");
+                self.down = Some((now + ACCEPT_PAUSE, left.to_vec()));
+                return;
+            }
+            left = after;
+        }
+    }
+
     /// How long to wait for events.
     fn patience(&self, stopping: Option<Duration>) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((time, _))| *time);
-        let next = [timer, stopping, self.accept_at].into_iter().flatten().min()?;
+        let up = self.down.as_ref().map(|(until, _)| *until);
+        let next = [timer, stopping, self.accept_at, up].into_iter().flatten().min()?;
         Some(next.saturating_sub(self.now()))
     }
 
@@ -216,9 +264,14 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.queued = false;
         match conn.turn(self.exchange, &mut self.buffer, now) {
-            Turn::Gone(reset) => {
+            Turn::Gone(by_client) => {
                 let conn = self.conns.remove(key);
-                self.exchange.gone(conn.state, reset, now);
+                self.exchange.gone(conn.state, by_client, now);
+            }
+            Turn::Reset => {
+                let conn = self.conns.remove(key);
+                reset(&conn.stream);
+                self.exchange.gone(conn.state, false, now);
             }
             Turn::More => {
                 conn.queued = true;
@@ -253,8 +306,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
     fn end_idle(&mut self) {
         let (mut one, now) = ([0; feed::wire::FRAME_LEN], self.now());
         let mut keys = Vec::new();
-        for (key, conn) in &self.conns {
-            if self.exchange.peek(&conn.state, &mut one, now) == 0 {
+        for (key, conn) in &mut self.conns {
+            if self.exchange.peek(&mut conn.state, &mut one, now) == 0 {
                 keys.push(key);
             }
         }
@@ -264,6 +317,12 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             self.exchange.gone(conn.state, false, now);
         }
     }
+}
+
+/// Closes a connection so that its client sees it reset.
+fn reset(stream: &TcpStream) {
+    // Where that fails it is closed like any other.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Tokens below are listeners.
@@ -292,7 +351,7 @@ impl<C> Conn<C> {
                 moved = true;
             }
             // A socket that takes nothing now: what is owed then need not be made.
-            let count = if self.writable { exchange.peek(&self.state, buffer, now) } else { 0 };
+            let count = if self.writable { exchange.peek(&mut self.state, buffer, now) } else { 0 };
             if count > 0 {
                 match self.stream.write(&buffer[..count]) {
                     Ok(sent) => exchange.sent(&mut self.state, sent, now),
@@ -306,6 +365,7 @@ impl<C> Conn<C> {
                 match exchange.step(&mut self.state, now) {
                     Step::Wait => {}
                     Step::Close => return Turn::Gone(false),
+                    Step::Reset => return Turn::Reset,
                     Step::Finish => {
                         if self.stream.shutdown(Shutdown::Write).is_err() {
                             return Turn::Gone(true);

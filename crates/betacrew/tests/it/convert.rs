@@ -1,6 +1,6 @@
 //! Files of one format become files of another.
 
-use crate::support::{ServeProcess, betacrew, drops, playing, run};
+use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::ledger::{Origin, Source};
 use feed::tape::Tape;
 use feed::tape_file::{Head, TapeFile};
@@ -277,7 +277,7 @@ fn text_goes_through_pipes() {
 #[test]
 fn fetch_writes_and_serve_plays_every_format() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::random(3_000, 9), drops(1, "0.1", ""));
+    let exchange = playing(Tape::random(3_000, 9), losing(1, "0.1", ""));
     let names: Vec<String> = formats().iter().map(|format| format!("a.{format}")).collect();
     let address = exchange.address.to_string();
     let mut command = betacrew(&["fetch", &address]);
@@ -301,7 +301,7 @@ fn fetch_writes_and_serve_plays_every_format() {
 #[test]
 fn fetch_is_told_its_formats() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(5), drops(1, "0", ""));
+    let exchange = playing(Tape::sample(5), losing(1, "0", ""));
     let address = exchange.address.to_string();
     let fetch =
         |args: &[&str]| run(betacrew(&["fetch", &address]).args(args).current_dir(folder.path()));

@@ -1,6 +1,6 @@
 //! The client as a person sees it.
 
-use crate::support::{ServeProcess, Serving, betacrew, drops, next_call, peer, playing, run};
+use crate::support::{ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run};
 use feed::player::Player;
 use feed::tape::Tape;
 use serde_json::Value;
@@ -96,7 +96,7 @@ fn a_recording_is_a_tape_again() {
 fn a_tape_file_is_played_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let tape = Tape::random(50_000, 3);
-    let first = playing(tape.clone(), drops(2, "0.25", ""));
+    let first = playing(tape.clone(), losing(2, "0.25", ""));
     let (address, file) = (first.address.to_string(), folder.path().join("a.tape"));
     assert_eq!(fetch(folder.path(), &[&address, "--tape", "a.tape"]).0, 0);
     let second = ServeProcess::start(&["--tape", file.to_str().unwrap(), "--drop", "0.5"]);
@@ -109,7 +109,7 @@ fn a_tape_file_is_played_as_it_is() {
 #[test]
 fn a_tape_file_with_gaps_or_damage_is_not_played() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(300), drops(1, "0", "200-210"));
+    let exchange = playing(Tape::sample(300), losing(1, "0", "200-210"));
     let address = exchange.address.to_string();
     assert_eq!(fetch(folder.path(), &[&address, "--classic", "--tape", "gaps.tape"]).0, 3);
     let file = folder.path().join("gaps.tape");
@@ -151,7 +151,7 @@ fn small_tapes_are_right_at_their_edges() {
 #[test]
 fn an_empty_session_needs_a_word_where_nobody_confirms_it() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(0), drops(1, "0", ""));
+    let exchange = playing(Tape::sample(0), losing(1, "0", ""));
     let address = exchange.address.to_string();
     let (code, _, stderr) = fetch(folder.path(), &[&address, "--classic"]);
     assert_eq!(code, 3, "{stderr}");
@@ -164,7 +164,7 @@ fn an_empty_session_needs_a_word_where_nobody_confirms_it() {
 #[test]
 fn what_cannot_be_had_is_named_and_nothing_is_written_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(300), drops(1, "0", "3,200-210"));
+    let exchange = playing(Tape::sample(300), losing(1, "0", "3,200-210"));
     let address = exchange.address.to_string();
     let (code, _, stderr) = fetch(folder.path(), &[&address, "--classic"]);
     assert_eq!(code, 3);
@@ -194,7 +194,7 @@ fn what_cannot_be_had_is_named_and_nothing_is_written_unasked() {
 #[test]
 fn the_report_tells_every_gap() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::random(5000, 2), drops(1, "0.25", ""));
+    let exchange = playing(Tape::random(5000, 2), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     assert_eq!(fetch(folder.path(), &[&address, "--report", "r.json"]).0, 0);
     let report: Value =
@@ -234,7 +234,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
         "{line}"
     );
     socket.listen(16).unwrap();
-    let player = Player::new(Arc::new(Tape::sample(5)), drops(3, "0.5", ""));
+    let player = Player::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
     let _exchange = Serving::on(socket.into(), player);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("output.json")).unwrap(), DOCUMENTS);
@@ -257,7 +257,7 @@ fn nobody_there_is_exit_5_with_advice() {
 fn two_lines_are_one_session_and_one_may_die() {
     let folder = tempfile::tempdir().unwrap();
     let tape = Tape::random(2000, 9);
-    let healthy = playing(tape.clone(), drops(1, "0.5", ""));
+    let healthy = playing(tape.clone(), losing(1, "0.5", ""));
     // The other line gives half of it and breaks off in the middle of a packet, always.
     let half: Vec<u8> = tape.frames()[..1000].as_flattened().to_vec();
     let dying = peer(move |mut stream, _| {
@@ -285,7 +285,7 @@ fn two_lines_are_one_session_and_one_may_die() {
 fn lines_of_different_sessions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tapes = [1, 2].map(|seed| Tape::random(300_000, seed));
-    let lines = tapes.map(|tape| playing(tape, drops(1, "0.1", "")));
+    let lines = tapes.map(|tape| playing(tape, losing(1, "0.1", "")));
     let addresses = lines.each_ref().map(|line| line.address.to_string());
     let args = [&addresses[0], &addresses[1], "--allow-gaps"];
     let (code, _, stderr) = fetch(folder.path(), &args);
@@ -393,7 +393,7 @@ fn the_work_is_done_where_nobody_can_be_told() {
 #[test]
 fn the_summary_counts_what_was_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(300), drops(1, "0", "3-4,250"));
+    let exchange = playing(Tape::sample(300), losing(1, "0", "3-4,250"));
     let address = exchange.address.to_string();
     let stderr = fetch(folder.path(), &[&address]).2;
     assert!(stderr.contains("lost     3 packets in 2 gaps: all recovered by resend"), "{stderr}");
@@ -408,7 +408,7 @@ fn the_summary_counts_what_was_lost() {
 fn a_new_output_has_the_permissions_of_any_new_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let exchange = playing(Tape::sample(5), drops(1, "0", ""));
+    let exchange = playing(Tape::sample(5), losing(1, "0", ""));
     assert_eq!(fetch(folder.path(), &[&exchange.address.to_string()]).0, 0);
     fs::write(folder.path().join("other"), "").unwrap();
     let mode = |name| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();

@@ -3,11 +3,11 @@
 
 use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
-use feed::drops::Drops;
 use feed::exchange::Exchange;
 use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
 use feed::recording::Recording;
+use feed::scenario::Scenario;
 use feed::seq::{MAX_SEQ, Seq};
 use feed::tape::Tape;
 use feed::wire::{Frame, RawFrame, decode, encode};
@@ -412,13 +412,13 @@ fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
 fn lying(lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static) -> SocketAddr {
     peer(move |mut socket, _| {
         let now = Duration::ZERO;
-        let mut player = Player::new(Arc::new(Tape::classic()), Drops::none());
+        let mut player = Player::new(Arc::new(Tape::classic()), Scenario::clean(0));
         let mut seat = player.open(now);
         let (mut input, mut output) = ([0; 4096], [0; 4096]);
         while let Ok(count @ 1..) = socket.read(&mut input) {
             player.receive(&mut seat, &input[..count], now);
             loop {
-                let ready = player.peek(&seat, &mut output, now);
+                let ready = player.peek(&mut seat, &mut output, now);
                 player.sent(&mut seat, ready, now);
                 let frames = output[..ready].as_chunks().0.iter().copied().map(&lie);
                 if ready == 0

@@ -1,6 +1,6 @@
 //! A recording that was interrupted goes on where it ended.
 
-use crate::support::{Serving, betacrew, drops, next_call, peer, playing, run};
+use crate::support::{Serving, betacrew, losing, next_call, peer, playing, run};
 use feed::player::Player;
 use feed::rng::Rng;
 use feed::tape::Tape;
@@ -58,7 +58,7 @@ fn only_what_is_missing_is_asked_for() {
     assert!(stderr.contains("the same command goes on"), "{stderr}");
     assert_eq!(names(folder.path()), ["output.json.tape"]);
 
-    let exchange = playing(tape.clone(), drops(1, "0.25", ""));
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
     let (code, _, stderr) = fetch(folder.path(), &[&exchange.address.to_string()]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("going on with output.json.tape: 2,900 packets"), "{stderr}");
@@ -75,7 +75,7 @@ fn without_the_extension_passes_bring_the_rest() {
     let interrupted = stalling(&tape, 200, 150..160);
     let args = [&interrupted, "--timeout", "300ms", "--retries", "0", "--passes", "1"];
     assert_eq!(fetch(folder.path(), &args).0, 3);
-    let exchange = playing(tape.clone(), drops(1, "0.25", ""));
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
     let (code, _, stderr) = fetch(folder.path(), &[&exchange.address.to_string(), "--classic"]);
     assert_eq!(code, 0, "{stderr}");
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&tape));
@@ -85,12 +85,12 @@ fn without_the_extension_passes_bring_the_rest() {
 fn another_session_is_refused_and_kept_apart() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Tape::random(500, 1), Tape::random(500, 2));
-    let exchange = playing(one.clone(), drops(1, "0.25", ""));
+    let exchange = playing(one.clone(), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     assert_eq!(fetch(folder.path(), &[&address, "--tape", "x.tape"]).0, 0);
     let recorded = fs::read(folder.path().join("x.tape")).unwrap();
 
-    let exchange = playing(other.clone(), drops(1, "0.25", ""));
+    let exchange = playing(other.clone(), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     let (code, _, stderr) = fetch(folder.path(), &[&address, "--tape", "x.tape"]);
     assert_eq!(code, 4, "{stderr}");
@@ -107,7 +107,7 @@ fn another_session_is_refused_and_kept_apart() {
 fn a_recording_in_use_or_of_another_kind_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let tape = Tape::classic();
-    let exchange = playing(tape.clone(), drops(1, "0", ""));
+    let exchange = playing(tape.clone(), losing(1, "0", ""));
     let address = exchange.address.to_string();
     let path = folder.path().join("output.json.tape");
     fs::write(&path, "my notes").unwrap();
@@ -129,7 +129,7 @@ fn a_recording_in_use_or_of_another_kind_is_left_alone() {
 fn a_damaged_recording_loses_what_was_damaged_and_asks_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let tape = Tape::random(30_000, 1);
-    let exchange = playing(tape.clone(), drops(1, "0.25", ""));
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     assert_eq!(fetch(folder.path(), &[&address, "--tape", "x.tape"]).0, 0);
     let path = folder.path().join("x.tape");
@@ -153,7 +153,7 @@ fn kill_nine_at_any_moment_costs_no_packet() {
     let mut killed = 0;
     for round in 0..40 {
         let folder = tempfile::tempdir().unwrap();
-        let player = Player::new(std::sync::Arc::new(tape.clone()), drops(round, "0.25", ""));
+        let player = Player::new(std::sync::Arc::new(tape.clone()), losing(round, "0.25", ""));
         let exchange = Serving::start(player);
         let address = exchange.address.to_string();
         for _ in 0..3 {

@@ -1,8 +1,10 @@
 //! The exchange as a client sees it.
 
 use crate::support::{
-    ServeProcess, betacrew, call, connect, drops, playing, read_all, read_frame, run, sequences,
+    ServeProcess, betacrew, call, connect, losing, playing, read_all, read_frame, run, sequences,
 };
+use feed::faults::{BLOCK, Course, Faults};
+use feed::scenario::Place;
 use feed::seq::SeqRange;
 use feed::tape::Tape;
 use feed::wire::{Call, Frame, Info, NotAvailable, Reason, decode};
@@ -15,18 +17,21 @@ fn all(tape: &Tape) -> Vec<u32> {
 }
 
 fn clean(tape: &Tape) -> crate::support::Serving<feed::player::Player> {
-    playing(tape.clone(), drops(1, "0", ""))
+    playing(tape.clone(), losing(1, "0", ""))
 }
 
 #[test]
 fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
     let tape = Tape::random(100_000, 3);
-    let exchange = playing(tape.clone(), drops(9, "0.25", "7,1000-2000"));
+    let exchange = playing(tape.clone(), losing(9, "0.25", "7,1000-2000"));
     let mut stream = connect(exchange.address);
     call(&mut stream, Call::Stream);
     let bytes = read_all(&mut stream);
-    let lost = drops(9, "0.25", "7,1000-2000");
-    let kept: Vec<u32> = all(&tape).into_iter().filter(|&seq| !lost.drops(0, 0, seq)).collect();
+    // The verdict on each packet, asked for on its own.
+    let faults = Faults::new(&losing(9, "0.25", "7,1000-2000"), 100_000);
+    let course = Course { place: Place::Stream, connection: 0, pass: 0, run: 0 };
+    let lost = |seq: u32| faults.lost(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
+    let kept: Vec<u32> = all(&tape).into_iter().filter(|&seq| !lost(seq)).collect();
     assert_eq!(sequences(&bytes), kept);
     let frames: Vec<u8> = kept.iter().flat_map(|&seq| tape.slice(SeqRange::one(seq))[0]).collect();
     assert_eq!(bytes, frames);

@@ -1,9 +1,9 @@
 //! What the tests share: exchanges in threads, processes, sockets, scripted peers.
 
 use betacrew::net::{self, Stop};
-use feed::drops::Drops;
 use feed::exchange::Exchange;
 use feed::player::Player;
+use feed::scenario::{Fault, Scenario};
 use feed::tape::Tape;
 use feed::wire::{Call, FRAME_LEN};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,13 +59,15 @@ impl<E> Drop for Serving<E> {
     }
 }
 
-pub(crate) fn drops(seed: u64, chance: &str, skip: &str) -> Drops {
-    Drops { seed, chance: chance.parse().unwrap(), skip: skip.parse().unwrap(), keep: None }
+/// Streams lose these sequences, and each packet with this probability.
+pub(crate) fn losing(seed: u64, chance: &str, skip: &str) -> Scenario {
+    let losing = Scenario::losing(seed, chance.parse().unwrap());
+    losing.with(Fault::skip(skip.parse().unwrap()))
 }
 
 /// Our exchange in a thread.
-pub(crate) fn playing(tape: Tape, drops: Drops) -> Serving<Player> {
-    Serving::start(Player::new(Arc::new(tape), drops))
+pub(crate) fn playing(tape: Tape, scenario: Scenario) -> Serving<Player> {
+    Serving::start(Player::new(Arc::new(tape), scenario))
 }
 
 /// A connection that fails rather than hangs.

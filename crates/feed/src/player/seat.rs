@@ -1,36 +1,81 @@
 //! One connection of the player: what it owes, and how far that is sent.
 //!
-//! Nothing to be sent is stored: it is made when the socket takes it, and made again from where
-//! the socket stopped. So a client that does not read costs no buffer.
+//! Where nothing but loss can happen, nothing to be sent is stored: it is made when the socket takes
+//! it, and made again from where the socket stopped. So a client that does not read costs no
+//! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
-use crate::drops::Drops;
+use super::lane::{self, Ending, Item, Lane};
+use crate::faults::{Course, Faults};
 use crate::pace::Pace;
 use crate::play::Play;
+use crate::rng;
+use crate::scenario::{Place, Size};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::wire::{CallDecoder, FRAME_LEN, RawFrame};
+use crate::span::TimeSpan;
+use crate::wire::{CallDecoder, FRAME_LEN, Frame, RawFrame, encode};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Reply {
-    /// The rest of the tape from `next`, without what the pass loses. Always the last reply; called
+    /// The rest of the tape from `next`, without what the run loses. Always the last reply; called
     /// for at `began`.
-    Stream { pass: u32, next: Seq, began: Duration },
+    Stream { course: Course, next: Seq, began: Duration },
     /// These packets.
     Range(SeqRange),
     /// A message of the extension.
     Message(RawFrame),
+    /// A run that something goes wrong with; a stream began at this time.
+    Lane(Box<Lane>, Duration),
+}
+
+/// What a connection needs to know to send something.
+pub(super) struct Plan<'a, P> {
+    pub(super) tape: &'a mut P,
+    pub(super) faults: &'a mut Faults,
+    pub(super) pace: Pace,
+    pub(super) now: Duration,
+    /// A packet a write.
+    pub(super) one_by_one: bool,
+}
+
+/// A write of a size that a fault decided.
+#[derive(Debug)]
+struct Writing {
+    /// What is left of it.
+    left: usize,
+    pause: Duration,
+}
+
+/// How writes are sized that begin in the current packet.
+#[derive(Clone, Copy, Debug)]
+struct Sizing {
+    size: Size,
+    pause: TimeSpan,
+    key: u64,
+    /// How many sizes were drawn.
+    drawn: u64,
 }
 
 /// One connection of a [`Player`](super::Player).
 #[derive(Debug)]
 pub struct Seat {
     pub(super) index: u64,
-    passes: u32,
+    /// Streams and answers to resend calls begun on it.
+    streams: u32,
+    answers: u32,
     pub(super) calls: CallDecoder,
     replies: VecDeque<Reply>,
-    /// Bytes of the first owed frame that are sent already.
+    /// Bytes of the first owed item that are sent already.
     offset: u8,
+    writing: Option<Writing>,
+    sizing: Option<Sizing>,
+    /// Nothing is sent before.
+    pub(super) resume_at: Option<Duration>,
+    /// A fault has ended it, and that has been told.
+    pub(super) ending: Option<Ending>,
+    pub(super) told: bool,
     streamed: bool,
     /// It asked for what does not exist, and will be closed.
     pub(super) refused: bool,
@@ -42,13 +87,19 @@ pub struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(index: u64, now: Duration) -> Self {
+    pub(super) fn new(index: u64, now: Duration, extension: bool) -> Self {
         Self {
             index,
-            passes: 0,
-            calls: CallDecoder::new(),
+            streams: 0,
+            answers: 0,
+            calls: if extension { CallDecoder::new() } else { CallDecoder::original() },
             replies: VecDeque::new(),
             offset: 0,
+            writing: None,
+            sizing: None,
+            resume_at: None,
+            ending: None,
+            told: false,
             streamed: false,
             refused: false,
             resent: false,
@@ -60,7 +111,7 @@ impl Seat {
 
     /// Whether no further call will be answered.
     pub(super) fn settled(&self) -> bool {
-        self.streamed || self.refused
+        self.streamed || self.refused || self.ending.is_some()
     }
 
     /// Whether silence ends it.
@@ -72,33 +123,47 @@ impl Seat {
         self.replies.len()
     }
 
-    pub(super) fn offset(&self) -> usize {
+    fn offset(&self) -> usize {
         usize::from(self.offset)
     }
 
-    pub(super) fn begin_stream(&mut self, now: Duration) -> u32 {
-        let pass = self.passes;
-        self.passes += 1;
-        self.streamed = true;
-        self.replies.push_back(Reply::Stream { pass, next: FIRST_SEQ, began: now });
-        pass
-    }
-
-    /// When the stream that is owed first began, and its next packet.
-    pub(super) fn held_back(&self) -> Option<(Duration, Seq)> {
-        match self.replies.front() {
-            Some(Reply::Stream { next, began, .. }) => Some((*began, *next)),
-            _ => None,
+    /// What may strike the connection as it opens.
+    pub(super) fn opened(&mut self, faults: &mut Faults) {
+        let course = self.course(Place::Connect, 0, 0);
+        if !faults.untouched(course) {
+            let mut lane = Lane::new(course, None, false);
+            lane.around(faults);
+            self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
         }
     }
 
-    pub(super) fn owe(&mut self, reply: Reply) {
-        self.replies.push_back(reply);
+    fn course(&self, place: Place, pass: u32, run: u32) -> Course {
+        Course { place, connection: self.index, pass, run }
     }
 
-    /// Owes packets; a range that goes on where the last one ends makes that one longer.
-    pub(super) fn owe_range(&mut self, range: SeqRange) {
-        if let Some(Reply::Range(last)) = self.replies.back_mut()
+    /// Owes the stream, the exchange's `pass`th (from 0) of a tape that ends with `last`.
+    pub(super) fn begin_stream(&mut self, pass: u32, last: Seq, faults: &Faults, now: Duration) {
+        let course = self.course(Place::Stream, pass, self.streams);
+        self.streams += 1;
+        self.streamed = true;
+        let end = Course { place: Place::End, ..course };
+        self.replies.push_back(if faults.plain(course) && faults.untouched(end) {
+            Reply::Stream { course, next: FIRST_SEQ, began: now }
+        } else {
+            let lane = Lane::new(course, SeqRange::new(FIRST_SEQ, last), false);
+            Reply::Lane(Box::new(lane), now)
+        });
+    }
+
+    /// Owes packets that were asked for; a range that goes on where the last one ends makes that
+    /// one longer.
+    pub(super) fn owe_range(&mut self, range: SeqRange, faults: &Faults) {
+        let course = self.course(Place::Resend, 0, self.answers);
+        self.answers = self.answers.saturating_add(1);
+        if !faults.untouched(course) {
+            let lane = Lane::new(course, Some(range), self.calls.extended());
+            self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
+        } else if let Some(Reply::Range(last)) = self.replies.back_mut()
             && last.last() + 1 == range.first()
             && let Some(longer) = SeqRange::new(last.first(), range.last())
         {
@@ -108,78 +173,234 @@ impl Seat {
         }
     }
 
-    /// Puts what is owed into `out`, whole frames but for the first, and returns how many bytes.
-    pub(super) fn peek(
-        &self,
-        tape: &mut impl Play,
-        (drops, pace, now): (&Drops, Pace, Duration),
-        out: &mut [u8],
-    ) -> usize {
-        let mut out = Frames { out, len: 0, skip: self.offset() };
-        for reply in &self.replies {
-            let room = match reply {
+    /// Owes a message of the extension.
+    pub(super) fn owe(&mut self, frame: &Frame) {
+        self.replies.push_back(Reply::Message(encode(frame)));
+    }
+
+    /// Ends the connection once everything owed is sent.
+    pub(super) fn owe_end(&mut self, ending: Ending) {
+        let mut lane = Lane::new(self.course(Place::Connect, 0, 0), None, false);
+        lane.end(ending);
+        self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
+        self.refused = true;
+    }
+
+    /// When the stream that is owed first began, and its next packet.
+    pub(super) fn held_back(&self) -> Option<(Duration, Seq)> {
+        match self.replies.front()? {
+            Reply::Stream { next, began, .. } => Some((*began, *next)),
+            Reply::Lane(lane, began) if lane.items.is_empty() => Some((*began, lane.next())),
+            _ => None,
+        }
+    }
+
+    /// Puts what is owed into `out` as one write, and returns how many bytes.
+    pub(super) fn peek<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+        let Some(limit) = self.begin_write(plan) else { return 0 };
+        let limit = limit.min(out.len());
+        let whole = self.writing.is_some();
+        let mut out = Frames { out: &mut out[..limit], len: 0, skip: self.offset(), cut: whole };
+        for reply in &mut self.replies {
+            let goes_on = match reply {
                 Reply::Message(frame) => out.put(frame),
-                Reply::Range(range) => out.put_range(tape, *range),
-                Reply::Stream { pass, next, began } => {
-                    let elapsed = now.saturating_sub(*began);
-                    let to = tape.last().min(pace.limit(elapsed));
-                    drops.kept(self.index, *pass, *next, to).all(|part| {
-                        let due = pace.due_of(tape, part, elapsed);
-                        due.is_some_and(|due| out.put_range(tape, due)) && due == Some(part)
+                Reply::Range(range) => out.put_range(plan.tape, *range),
+                Reply::Lane(lane, began) => {
+                    refill(lane, *began, plan);
+                    out.put_items(plan.tape, &lane.items) && lane.spent()
+                }
+                Reply::Stream { course, next, began } => {
+                    let elapsed = plan.now.saturating_sub(*began);
+                    let to = plan.tape.last().min(plan.pace.limit(elapsed));
+                    let Plan { tape, faults, pace, .. } = plan;
+                    faults.kept(*course, *next, to).all(|part| {
+                        let due = pace.due_of(*tape, part, elapsed);
+                        due.is_some_and(|due| out.put_range(*tape, due)) && due == Some(part)
                     })
                 }
             };
-            if !room {
+            if !goes_on {
                 break;
             }
         }
         out.len
     }
 
-    /// `count` bytes of what is owed are sent. Returns how many packets the stream lost between
-    /// what was sent before and the next packet to be sent.
-    pub(super) fn advance(&mut self, last: Seq, drops: &Drops, count: usize) -> u64 {
+    /// Does what comes before the next bytes, and returns how many of them at the most are one
+    /// write; `None` where none may be sent now.
+    fn begin_write<P: Play>(&mut self, plan: &mut Plan<'_, P>) -> Option<usize> {
+        if self.resume_at.is_some_and(|time| plan.now < time) {
+            return None;
+        }
+        self.resume_at = None;
+        while let Some(Reply::Lane(lane, began)) = self.replies.front_mut() {
+            refill(lane, *began, plan);
+            match lane.items.front().copied() {
+                // Time passes only between packets.
+                Some(Item::Wait(time)) => {
+                    lane.items.pop_front();
+                    self.writing = None;
+                    if !time.is_zero() {
+                        self.resume_at = Some(plan.now + time);
+                        return None;
+                    }
+                }
+                Some(Item::Write { size, pause, key }) => {
+                    lane.items.pop_front();
+                    self.sizing = Some(Sizing { size, pause, key, drawn: 0 });
+                }
+                Some(Item::End(ending)) => {
+                    self.replies.clear();
+                    self.offset = 0;
+                    self.ending = Some(ending);
+                }
+                Some(_) => break,
+                None if lane.done() => drop(self.replies.pop_front()),
+                None => return None,
+            }
+        }
+        if self.replies.is_empty() {
+            self.writing = None;
+            return None;
+        }
+        Some(self.limit(plan.one_by_one))
+    }
+
+    /// How many bytes the write that goes on or begins now has at the most.
+    fn limit(&mut self, one_by_one: bool) -> usize {
+        let offset = self.offset();
+        if let (None, Some(sizing)) = (&self.writing, &mut self.sizing) {
+            let word = |index| rng::nth(sizing.key, sizing.drawn * 2 + index);
+            let left = match sizing.size {
+                Size::Bytes(span) => span.draw(word(2)) as usize,
+                Size::Packets(span) => {
+                    (span.draw(word(2)) as usize).saturating_mul(FRAME_LEN).saturating_sub(offset)
+                }
+            };
+            self.writing = Some(Writing { left: left.max(1), pause: sizing.pause.draw(word(3)) });
+            sizing.drawn += 1;
+        }
+        match &self.writing {
+            Some(writing) => writing.left,
+            None if one_by_one => match self.replies.front() {
+                Some(Reply::Lane(lane, _)) => {
+                    lane.items.front().map_or(FRAME_LEN, |item| item.len()) - offset
+                }
+                _ => FRAME_LEN - offset,
+            },
+            None => usize::MAX,
+        }
+    }
+
+    /// `count` bytes of what is owed are sent. Returns how many packets were lost between what was
+    /// sent before and the next packet to be sent.
+    pub(super) fn advance(
+        &mut self,
+        last: Seq,
+        faults: &Faults,
+        count: usize,
+        now: Duration,
+    ) -> u64 {
+        if let Some(writing) = &mut self.writing
+            && count > 0
+        {
+            writing.left = writing.left.saturating_sub(count);
+            if writing.left == 0 {
+                let pause = writing.pause;
+                self.writing = None;
+                self.resume_at = (!pause.is_zero()).then_some(now + pause);
+            }
+        }
         let mut bytes = self.offset() + count;
+        let mut lost = 0;
         while let Some(reply) = self.replies.front_mut() {
-            match reply {
-                Reply::Stream { pass, next, .. } => {
-                    let kept = drops.kept(self.index, *pass, *next, last);
+            let over = match reply {
+                Reply::Stream { course, next, .. } => {
+                    let kept = faults.kept(*course, *next, last);
                     let (after, sent) = skip(kept, last + 1, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
-                    let lost = u64::from(after - *next) - sent as u64;
+                    lost += u64::from(after - *next) - sent as u64;
                     *next = after;
-                    if after > last {
-                        self.replies.pop_front();
-                    }
-                    self.offset = u8::try_from(bytes).unwrap_or(0);
-                    return lost;
+                    after > last
                 }
                 Reply::Range(range) => {
                     let sent =
                         u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
                     bytes -= sent as usize * FRAME_LEN;
-                    if let Some(rest) = range.from(range.first() + sent) {
-                        *range = rest;
-                        break;
+                    match range.from(range.first() + sent) {
+                        Some(rest) => {
+                            *range = rest;
+                            false
+                        }
+                        None => true,
                     }
                 }
-                Reply::Message(_) => match bytes.checked_sub(FRAME_LEN) {
-                    Some(rest) => bytes = rest,
-                    None => break,
-                },
+                Reply::Message(_) if bytes >= FRAME_LEN => {
+                    bytes -= FRAME_LEN;
+                    true
+                }
+                Reply::Message(_) => false,
+                Reply::Lane(lane, _) => {
+                    lost += lane.dropped();
+                    bytes = pass(lane, bytes, &mut self.sizing);
+                    lane.done()
+                }
+            };
+            if !over {
+                break;
             }
             self.replies.pop_front();
         }
         self.offset = u8::try_from(bytes).unwrap_or(0);
-        0
+        lost
     }
 }
 
-/// Whole frames (the first perhaps without its beginning) in a buffer.
+/// Makes a lane's next items, as far as its pace allows.
+fn refill<P: Play>(lane: &mut Lane, began: Duration, plan: &mut Plan<'_, P>) {
+    let end = plan.tape.last();
+    let elapsed = plan.now.saturating_sub(began);
+    let mut due = Seq::MAX;
+    if plan.pace != Pace::Unlimited && lane.streams() {
+        due = plan.pace.limit(elapsed);
+        let next = SeqRange::new(lane.next(), end.min(due).min(lane.next().saturating_add(255)));
+        due = match next.and_then(|next| plan.pace.due_of(plan.tape, next, elapsed)) {
+            Some(range) => range.last(),
+            None if lane.next() > end => Seq::MAX,
+            None => 0,
+        };
+    }
+    lane.refill(plan.faults, due, end);
+}
+
+/// Takes sent bytes off a lane's items; returns how many belong to the one that is left first.
+fn pass(lane: &mut Lane, bytes: usize, sizing: &mut Option<Sizing>) -> usize {
+    let mut bytes = bytes;
+    while let Some(item) = lane.items.front().copied() {
+        match item {
+            // It lies within a write that began before it.
+            Item::Write { size, pause, key } if bytes > 0 => {
+                *sizing = Some(Sizing { size, pause, key, drawn: 0 });
+            }
+            Item::Wait(_) | Item::End(_) | Item::Write { .. } => break,
+            _ if bytes < item.len() => break,
+            _ => {
+                bytes -= item.len();
+                *sizing = None;
+            }
+        }
+        lane.items.pop_front();
+    }
+    bytes
+}
+
+/// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
 struct Frames<'a> {
     out: &'a mut [u8],
     len: usize,
     skip: usize,
+    /// The write ends wherever the buffer does.
+    cut: bool,
 }
 
 impl Frames<'_> {
@@ -199,12 +420,43 @@ impl Frames<'_> {
         }
     }
 
-    fn put(&mut self, frame: &RawFrame) -> bool {
-        let part = &frame[core::mem::take(&mut self.skip)..];
-        let Some(place) = self.out.get_mut(self.len..self.len + part.len()) else { return false };
-        place.copy_from_slice(part);
-        self.len += part.len();
-        true
+    /// Puts a lane's items up to where something else than bytes comes.
+    fn put_items(&mut self, tape: &mut impl Play, items: &VecDeque<Item>) -> bool {
+        items.iter().all(|item| match *item {
+            Item::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
+                Some(frame) => self.put(&frame[..usize::from(len)]),
+                None => false,
+            },
+            Item::Changed { seq, field, bits } => match tape.frames(SeqRange::one(seq)).first() {
+                Some(frame) => self.put(&lane::changed(frame, field, bits)),
+                None => false,
+            },
+            Item::Garbage { key, len } => {
+                let mut bytes = [0; u8::MAX as usize];
+                let bytes = &mut bytes[..usize::from(len)];
+                lane::garbage(key, bytes);
+                // It may be longer than any buffer need be.
+                let cut = core::mem::replace(&mut self.cut, true);
+                let whole = self.put(bytes);
+                self.cut = cut;
+                whole
+            }
+            Item::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
+            Item::Write { .. } => self.cut || self.len == 0,
+            Item::Wait(_) | Item::End(_) => false,
+        })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let part = &bytes[core::mem::take(&mut self.skip)..];
+        let room = self.out.len() - self.len;
+        if part.len() > room && !self.cut {
+            return false;
+        }
+        let count = part.len().min(room);
+        self.out[self.len..self.len + count].copy_from_slice(&part[..count]);
+        self.len += count;
+        count == part.len()
     }
 }
 

@@ -78,6 +78,8 @@ pub struct CallDecoder {
     /// The second byte of a stream call is still to come.
     owed: bool,
     extended: bool,
+    /// Knows types 1 and 2 only.
+    original: bool,
 }
 
 impl CallDecoder {
@@ -85,6 +87,12 @@ impl CallDecoder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A decoder for a new connection that does not know the extension.
+    #[must_use]
+    pub fn original() -> Self {
+        Self { original: true, ..Self::default() }
     }
 
     /// Whether a describe call has been decoded.
@@ -137,7 +145,7 @@ impl CallDecoder {
             // Sequence 0 does not exist, so `02 00` can only begin a 32-bit number.
             (2, 2) if second > 0 => Some(Call::Resend(Seq::from(second))),
             (2, 5) => Some(Call::Resend(number(1))),
-            (3, 2) if second > 0 => {
+            (3, 2) if second > 0 && !self.original => {
                 self.extended = true;
                 Some(Call::Describe { version: second })
             }

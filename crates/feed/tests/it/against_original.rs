@@ -1,11 +1,11 @@
 //! Recording from an exchange that behaves as the original, and dies as the original.
 
 use crate::world::{network, outcome, record};
-use feed::drops::Drops;
 use feed::exchange::{Exchange, Step};
 use feed::original::{Original, OriginalConn};
 use feed::player::{Player, Seat};
 use feed::recorder::{Options, Tail};
+use feed::scenario::Scenario;
 use feed::tape::Tape;
 use feed::wire::{Frame, decode};
 use std::sync::Arc;
@@ -68,10 +68,8 @@ fn an_original_is_never_asked_for_what_it_has_not_shown() {
             other => unreachable!("{other:?}"),
         }));
         let original = Line::Original(Box::new(Original::new(shorter.unwrap(), seed)));
-        let ours = Player::new(
-            Arc::new(longer.clone()),
-            Drops { seed, chance: "0.5".parse().unwrap(), ..Drops::none() },
-        );
+        let ours =
+            Player::new(Arc::new(longer.clone()), Scenario::losing(seed, "0.5".parse().unwrap()));
         let lines = vec![original, Line::Ours(Box::new(ours))];
         let run = record(Options::default(), lines, network(seed), seed, &longer);
         assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
@@ -130,7 +128,7 @@ impl Exchange for Line {
         }
     }
 
-    fn peek(&mut self, conn: &LineConn, out: &mut [u8], now: Duration) -> usize {
+    fn peek(&mut self, conn: &mut LineConn, out: &mut [u8], now: Duration) -> usize {
         match (self, conn) {
             (Self::Original(line), LineConn::Original(conn)) => line.peek(conn, out, now),
             (Self::Ours(line), LineConn::Ours(conn)) => line.peek(conn, out, now),

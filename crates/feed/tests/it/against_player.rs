@@ -1,18 +1,18 @@
 //! Recording from our own exchange, whatever it loses.
 
 use crate::world::{network, outcome, record};
-use feed::drops::Drops;
 use feed::player::Player;
 use feed::recorder::{Options, Recorder, Tail};
+use feed::scenario::{Fault, Scenario};
 use feed::sim;
 use feed::tape::Tape;
 use feed::wire::RawFrame;
 use std::sync::Arc;
 
 fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
-    let drops =
-        Drops { seed, chance: chance.parse().unwrap(), skip: skip.parse().unwrap(), keep: None };
-    Player::new(Arc::new(tape.clone()), drops)
+    let losing = Scenario::losing(seed, chance.parse().unwrap());
+    let scenario = losing.with(Fault::skip(skip.parse().unwrap()));
+    Player::new(Arc::new(tape.clone()), scenario)
 }
 
 #[test]

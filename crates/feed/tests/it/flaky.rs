@@ -1,12 +1,12 @@
 //! Recording through trouble on the way: connections that are cut, end early, or stall for ever.
 
 use crate::world::{network, outcome, record};
-use feed::drops::Drops;
 use feed::exchange::{Exchange, Step};
 use feed::original::Original;
 use feed::player::Player;
 use feed::recorder::{Options, Recorder};
 use feed::rng;
+use feed::scenario::Scenario;
 use feed::sim::{self, Network};
 use feed::tape::Tape;
 use std::sync::Arc;
@@ -76,8 +76,8 @@ impl<E: Exchange> Exchange for Flaky<E> {
         self.inner.gone(conn.inner, reset, now);
     }
 
-    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8], now: Duration) -> usize {
-        self.inner.peek(&conn.inner, out, now).min(conn.left())
+    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize {
+        self.inner.peek(&mut conn.inner, out, now).min(conn.left())
     }
 
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration) {
@@ -107,8 +107,7 @@ impl<E: Exchange> Exchange for Flaky<E> {
 }
 
 fn player(tape: &Tape, seed: u64) -> Player {
-    let drops = Drops { seed, chance: "0.25".parse().unwrap(), ..Drops::none() };
-    Player::new(Arc::new(tape.clone()), drops)
+    Player::new(Arc::new(tape.clone()), Scenario::losing(seed, "0.25".parse().unwrap()))
 }
 
 /// Fates of the first few connections, each cut or stalled in the first `bytes`.

@@ -1,34 +1,54 @@
 //! What a connection of the player sends does not depend on how its socket takes it.
 
-use feed::drops::Drops;
 use feed::exchange::{Exchange, Step};
 use feed::player::Player;
+use feed::rng::Rng;
+use feed::scenario::Scenario;
+use feed::sim::draw;
 use feed::tape::Tape;
-use feed::wire::Call;
+use feed::wire::{Call, sequence_of};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that the player sends for these calls when a socket takes `takes` bytes at a time of
-/// what it is offered in buffers of `buffer` bytes.
-fn sent(calls: &[u8], chance: &str, buffer: usize, takes: &[usize]) -> (Vec<u8>, u64, u64) {
-    let now = Duration::ZERO;
-    let drops = Drops { seed: 5, chance: chance.parse().unwrap(), ..Drops::none() };
-    let mut player = Player::new(Arc::new(Tape::random(1000, 1)), drops);
+/// what it is offered in buffers of `buffer` bytes, and what it does with the connection then.
+fn sent(player: &mut Player, calls: &[u8], buffer: usize, takes: &[usize]) -> (Vec<u8>, Step) {
+    let mut now = Duration::ZERO;
     let mut seat = player.open(now);
     player.receive(&mut seat, calls, now);
     let (mut out, mut all) = (vec![0; buffer], Vec::new());
     for take in takes.iter().cycle() {
-        let offered = player.peek(&seat, &mut out, now);
+        let offered = player.peek(&mut seat, &mut out, now);
         let count = offered.min(*take);
         all.extend_from_slice(&out[..count]);
         player.sent(&mut seat, count, now);
-        if offered == 0 {
-            break;
+        if offered > 0 {
+            continue;
+        }
+        let step = player.step(&mut seat, now);
+        match player.deadline(&seat) {
+            Some(later) if step == Step::Wait => now = now.max(later),
+            _ => return (all, step),
         }
     }
-    player.step(&mut seat, now);
-    (all, player.served().bytes, player.served().lost)
+    unreachable!("takes are cycled for ever");
+}
+
+fn everything(player: &mut Player, calls: &[u8]) -> Vec<u8> {
+    sent(player, calls, 1 << 20, &[usize::MAX]).0
+}
+
+fn calls(ranges: Vec<(u32, u32)>, stream: bool) -> Vec<u8> {
+    let mut calls = Vec::new();
+    Call::Describe { version: 1 }.encode(&mut calls);
+    for (first, count) in ranges {
+        Call::ResendRange { first, count }.encode(&mut calls);
+    }
+    if stream {
+        Call::Stream.encode(&mut calls);
+    }
+    calls
 }
 
 proptest! {
@@ -41,23 +61,50 @@ proptest! {
         ranges in prop::collection::vec((1u32..1100, 1u32..40), 0..8),
         stream in any::<bool>(),
     ) {
-        let mut calls = Vec::new();
-        Call::Describe { version: 1 }.encode(&mut calls);
-        for (first, count) in ranges {
-            Call::ResendRange { first, count }.encode(&mut calls);
-        }
-        if stream {
-            Call::Stream.encode(&mut calls);
-        }
-        let whole = sent(&calls, chance, 1 << 20, &[usize::MAX]);
-        prop_assert_eq!(whole.0.len() as u64, whole.1);
-        prop_assert_eq!(sent(&calls, chance, buffer, &takes), whole);
+        let calls = calls(ranges, stream);
+        let scenario = Scenario::losing(5, chance.parse().unwrap());
+        let tape = Arc::new(Tape::random(1000, 1));
+        let mut player = Player::new(Arc::clone(&tape), scenario.clone());
+        let whole = everything(&mut player, &calls);
+        prop_assert_eq!(whole.len() as u64, player.served().bytes);
+        let mut again = Player::new(tape, scenario);
+        prop_assert_eq!(&sent(&mut again, &calls, buffer, &takes).0, &whole);
+        prop_assert_eq!(again.served(), player.served());
     }
+}
+
+/// The same with any faults: what they do does not depend on time or sockets either.
+#[test]
+fn faults_do_the_same_however_it_is_taken() {
+    let (mut ended, mut differed) = (0, 0);
+    for seed in 0..3000 {
+        let mut rng = Rng::new(seed);
+        let last = draw::pick(&mut rng, &[0, 1, 20, 70, 400]);
+        let tape = Arc::new(Tape::random(last, 1));
+        let scenario = draw::scenario(&mut rng, last, 5);
+        let ranges = (0..rng.below(5)).map(|_| (rng.between(1, 90), rng.between(1, 80))).collect();
+        let calls = calls(ranges, rng.below(3) > 0);
+        let takes: Vec<usize> = (0..9).map(|_| rng.between(1, 60) as usize).collect();
+        let buffer = rng.between(17, 400) as usize;
+        let mut player = Player::new(Arc::clone(&tape), scenario.clone());
+        let mut again = Player::new(Arc::clone(&tape), scenario.clone());
+        // Counted faults remember what earlier connections met.
+        for _ in 0..3 {
+            let whole = sent(&mut player, &calls, 1 << 20, &[usize::MAX]);
+            let cut = sent(&mut again, &calls, buffer, &takes);
+            assert_eq!(cut, whole, "seed {seed}: {scenario:?}");
+            ended += u32::from(whole.1 == Step::Reset);
+        }
+        assert_eq!(again.served(), player.served(), "seed {seed}");
+        let clean = everything(&mut Player::new(tape, Scenario::clean(0)), &calls);
+        differed += u32::from(everything(&mut player, &calls) != clean);
+    }
+    assert!(ended > 300 && differed > 1200, "{ended} {differed}");
 }
 
 #[test]
 fn a_client_that_never_closes_is_let_go_after_a_while() {
-    let mut player = Player::new(Arc::new(Tape::classic()), Drops::none());
+    let mut player = Player::new(Arc::new(Tape::classic()), Scenario::clean(0));
     let mut seat = player.open(Duration::ZERO);
     player.receive(&mut seat, &[2, 99], Duration::ZERO);
     assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Finish);
@@ -69,29 +116,38 @@ fn a_client_that_never_closes_is_let_go_after_a_while() {
 
 #[test]
 fn what_a_stream_loses_can_be_told() {
-    let drops = Drops { seed: 9, chance: "0.3".parse().unwrap(), ..Drops::none() };
+    let scenario = Scenario::losing(9, "0.3".parse().unwrap());
     for last in [0, 1, 63, 64, 65, 1000] {
-        let player = Player::new(Arc::new(Tape::sample(last)), drops.clone());
-        let lost: Vec<u32> = (1..=last).filter(|&seq| drops.drops(2, 1, seq)).collect();
+        let mut player = Player::new(Arc::new(Tape::sample(last)), scenario.clone());
+        // On its second connection.
+        player.open(Duration::ZERO);
         let told = player.lost(2, 1);
+        let sent = everything(&mut player, &[1, 0]);
+        let sent: Vec<u32> = sent.as_chunks().0.iter().map(sequence_of).collect();
+        let lost: Vec<u32> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
         let told: Vec<u32> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
         assert_eq!(told, lost, "{last}");
+        assert_eq!(player.served().lost, lost.len() as u64);
     }
 }
 
 mod paced {
-    use feed::drops::Drops;
     use feed::exchange::Exchange;
     use feed::ledger::{Origin, Source};
     use feed::pace::Pace;
     use feed::play::{FilePlay, Play};
     use feed::player::Player;
+    use feed::scenario::Scenario;
     use feed::seq::SeqRange;
     use feed::sim::disk::Disk;
     use feed::tape::Tape;
     use feed::tape_file::{Head, TapeFile};
     use std::sync::Arc;
     use std::time::Duration;
+
+    fn at(pace: Pace) -> Scenario {
+        Scenario { pace, ..Scenario::clean(0) }
+    }
 
     /// When each packet of a stream is sent by a driver that waits for deadlines.
     fn times<P: Play>(player: Player<P>) -> Vec<u64> {
@@ -100,7 +156,7 @@ mod paced {
         let mut seat = player.open(now);
         player.receive(&mut seat, &[1, 0], now);
         loop {
-            let count = player.peek(&seat, &mut out, now);
+            let count = player.peek(&mut seat, &mut out, now);
             player.sent(&mut seat, count, now);
             times.extend(std::iter::repeat_n(now.as_millis() as u64, count / 17));
             if count == 0 {
@@ -116,11 +172,11 @@ mod paced {
 
     #[test]
     fn a_rate_is_kept() {
-        let player = Player::new(Arc::new(Tape::sample(500)), Drops::none());
-        let times = times(player.paced(Pace::PerSecond(100)));
+        let times = times(Player::new(Arc::new(Tape::sample(500)), at(Pace::PerSecond(100))));
         assert_eq!(times, (0..500).map(|i| i * 10).collect::<Vec<u64>>());
-        let player = Player::new(Arc::new(Tape::random(100_000, 1)), Drops::none());
-        let times = super::paced::times(player.paced(Pace::PerSecond(1_000_000)));
+        let player =
+            Player::new(Arc::new(Tape::random(100_000, 1)), at(Pace::PerSecond(1_000_000)));
+        let times = super::paced::times(player);
         assert_eq!((times.len(), times[0]), (100_000, 0));
         assert!((99..=101).contains(times.last().unwrap()), "{:?}", times.last());
     }
@@ -145,8 +201,7 @@ mod paced {
         let disk = file.into_storage();
         for (pace, scale) in [(Pace::Recorded(100), 1), (Pace::Recorded(50), 2)] {
             let (file, _) = TapeFile::open(disk.clone(), false).unwrap();
-            let player = Player::new(FilePlay::new(file).unwrap(), Drops::none()).paced(pace);
-            let times = times(player);
+            let times = times(Player::new(FilePlay::new(file).unwrap(), at(pace)));
             assert_eq!((times.len(), times[9], times[10]), (9000, 0, 0));
             assert_eq!((times[11], times[4999]), (50 * scale, 50 * scale));
             assert_eq!((times[5000], times[8999]), (120 * scale, 120 * scale));

@@ -1,0 +1,78 @@
+//! Scenarios as people write them: TOML files, and a catalogue of built-in ones.
+//!
+//! * [`file`] is the file's form, [`text`] how its values are written;
+//! * [`fault`] turns what was written into what can happen, or says what is wrong with it;
+//! * [`catalogue`] has the built-in scenarios.
+//!
+//! `docs/scenarios.md` describes the format, `docs/scenario.schema.json` is its JSON Schema.
+
+pub mod catalogue;
+mod fault;
+pub mod file;
+mod refusal;
+pub mod text;
+mod written;
+
+pub use file::{Engine, ScenarioFile};
+pub use refusal::Refusal;
+
+use crate::failure::Failure;
+use crate::tapes::TapeName;
+use feed::scenario::Scenario;
+use std::path::Path;
+
+/// A scenario, ready to be played.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plot {
+    /// What it is called.
+    pub name: String,
+    /// What it is about, in a line.
+    pub about: String,
+    /// Whose exchange plays it.
+    pub engine: Engine,
+    /// What is played; the documents' five packets where the file does not say.
+    pub tape: TapeName,
+    /// What is played after a restart with another session.
+    pub next: Option<TapeName>,
+    /// Whether the file says which seed.
+    pub seeded: bool,
+    /// What goes wrong.
+    pub scenario: Scenario,
+}
+
+/// The scenario of a built-in name, or of a file.
+///
+/// # Errors
+/// [`Failure::Usage`] where there is neither, [`Failure::Content`] where the file makes no sense.
+pub fn open(name: &str) -> Result<Plot, Failure> {
+    let parse = |text: &str, title: &str| {
+        text.parse::<ScenarioFile>().and_then(|file| file.plot(title, text))
+    };
+    if let Some(entry) = catalogue::entry(name) {
+        return parse(entry.text, name).map_err(|refusal| Failure::Content {
+            path: name.into(),
+            reason: refusal.to_string(),
+        });
+    }
+    let path = Path::new(name);
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Failure::Usage(format!(
+            "no scenario `{name}`: neither a file nor a built-in one{}; `betacrew scenarios` \
+             lists those",
+            catalogue::suggestion(name)
+        )),
+        std::io::ErrorKind::InvalidData => Failure::Usage(format!("{name} is no text")),
+        _ => Failure::Storage { action: "read", path: path.into(), source },
+    })?;
+    let title = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
+    let refused = |refusal: Refusal| Failure::Scenario { place: refusal.place(name), refusal };
+    let mut plot = parse(&text, &title).map_err(refused)?;
+    // A tape that a file names lies beside that file.
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for tape in [Some(&mut plot.tape), plot.next.as_mut()].into_iter().flatten() {
+        if let TapeName::File(file) = tape {
+            *file = folder.join(&file);
+        }
+    }
+    Ok(plot)
+}

@@ -1,0 +1,94 @@
+//! The built-in scenarios.
+
+/// A built-in scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its file.
+    pub text: &'static str,
+}
+
+/// Scenarios of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What kind.
+    pub title: &'static str,
+    /// The scenarios, the simple ones first.
+    pub entries: &'static [Entry],
+}
+
+macro_rules! groups {
+    ($($title:literal: $($name:literal)*;)*) => {
+        &[$(Group {
+            title: $title,
+            entries: &[$(Entry {
+                name: $name,
+                text: include_str!(concat!("../../scenarios/", $name, ".toml")),
+            }),*],
+        }),*]
+    };
+}
+
+/// All of them.
+pub const GROUPS: &[Group] = groups! {
+    "Loss":
+        "clean" "one-gap" "first-lost" "last-lost" "tail-lost" "burst" "bursts" "every-second"
+        "quarter" "quarter-and-last" "heavy" "only-last" "all-lost" "first-pass" "beyond-255";
+    "Order and content":
+        "duplicates" "late-duplicates" "reorder" "contradiction" "broken-frame" "odd-sequence"
+        "garbage";
+    "Pieces":
+        "byte-by-byte" "odd-pieces" "pairs" "coalesced";
+    "Time":
+        "slow" "slow-start" "jitter" "stall" "silent" "late-end" "never-ends";
+    "Connections":
+        "refused-at-first" "deaf" "closed-early" "closed-inside" "reset-in-stream" "reset-at-end";
+    "Resends":
+        "resend-late" "resend-jitter" "resend-pieces" "resend-once-unanswered" "resend-unanswered"
+        "resend-twice" "resend-other" "resend-one-each" "resend-closed-inside" "resend-reset"
+        "resend-broken" "quota" "aged-out";
+    "The exchange":
+        "no-extension" "unknown-silent" "restart" "crash-loop" "session-changes" "dies" "original";
+    "Everything at once":
+        "bad-day" "storm" "firehose";
+};
+
+/// All of them, one after the other.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    GROUPS.iter().flat_map(|group| group.entries)
+}
+
+/// The one with this name.
+#[must_use]
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    entries().find(|entry| entry.name == name)
+}
+
+/// ` (did you mean X?)` where a name is nearly right.
+pub(super) fn suggestion(name: &str) -> String {
+    let near = entries().map(|entry| (distance(name, entry.name), entry.name)).min();
+    match near {
+        Some((distance, near)) if distance <= 1 + name.len() / 4 => {
+            format!(" (did you mean `{near}`?)")
+        }
+        _ => String::new(),
+    }
+}
+
+/// How many letters must be added, left out or changed to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    // A long text is near nothing.
+    for (i, a) in one.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}

@@ -1,0 +1,289 @@
+//! What is written of a fault becomes what can happen, and the other way round.
+
+use super::file::{FaultFile, FieldWord, On, ReasonWord, SessionWord, What};
+use feed::scenario::{
+    Action, BURST_MAX, COPIES_MAX, Fault, Field, GARBAGE_MAX, LATER_MAX, Pick, Place, Size,
+};
+use feed::span::{Span, TimeSpan};
+use feed::wire::Reason;
+use std::ops::Range;
+use std::time::Duration;
+
+/// What is wrong with a key.
+pub(super) struct Complaint {
+    pub(super) key: &'static str,
+    pub(super) message: String,
+}
+
+impl Complaint {
+    pub(super) fn new(key: &'static str, message: impl Into<String>) -> Self {
+        Self { key, message: message.into() }
+    }
+}
+
+/// The parameters, and what they go with.
+const PARAMETERS: [(&str, &[What]); 10] = [
+    ("copies", &[What::Duplicate]),
+    ("after", &[What::Duplicate]),
+    ("field", &[What::Corrupt, What::Duplicate]),
+    ("by", &[What::Reorder, What::Replace]),
+    ("time", &[What::Delay]),
+    ("bytes", &[What::Split, What::Garbage, What::Close, What::Reset]),
+    ("packets", &[What::Coalesce]),
+    ("pause", &[What::Split, What::Coalesce]),
+    ("reason", &[What::Refuse]),
+    ("down", &[What::Restart]),
+];
+
+/// The word for it in a file.
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Where a key of a fault, or of the file, stands in a text.
+pub(super) fn place(text: &str, fault: Option<usize>, key: &str) -> Option<Range<usize>> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let Some(number) = fault else {
+        return table.get_ref().get_key_value(key).map(|(key, _)| key.span());
+    };
+    let faults = table.get_ref().get("fault")?.get_ref().as_array()?;
+    let fault = faults.get(number)?;
+    let inner = fault.get_ref().as_table()?;
+    let found = inner.get_key_value(key).or_else(|| inner.get_key_value("what"));
+    found.map(|(key, value)| key.span().start..value.span().end)
+}
+
+/// A bounded number that must not be 0.
+fn bounded(key: &'static str, span: Span, low: u32, high: u32) -> Result<Span, Complaint> {
+    match span.low() >= low && span.high() <= high {
+        true => Ok(span),
+        false => Err(Complaint::new(key, format!("`{key}` is {low} to {high}, not {span}"))),
+    }
+}
+
+impl FaultFile {
+    /// What can happen.
+    pub(super) fn fault(&self) -> Result<Fault, Complaint> {
+        self.parameters_fit()?;
+        let action = self.action()?;
+        let on = self.on.unwrap_or(if self.what == What::Refuse { On::Resend } else { On::Stream });
+        let what = word(self.what);
+        let mut fault = Fault::new(action, on.meaning()).ok_or_else(|| {
+            let fits = |on: &On| action.fits(on.meaning());
+            let places: Vec<String> = [On::Connect, On::Stream, On::End, On::Resend]
+                .iter()
+                .filter(|on| fits(on))
+                .map(word)
+                .collect();
+            let inside = match self.bytes.is_some() && places.len() == 2 {
+                true => " with `bytes`",
+                false => "",
+            };
+            Complaint::new(
+                "on",
+                format!(
+                    "`{what}`{inside} cannot happen on {}; it can on {}",
+                    word(on),
+                    places.join(", ")
+                ),
+            )
+        })?;
+        let packets = matches!(on, On::Stream | On::Resend);
+        let only = |key, given: bool, right: bool, reason: &str| match given && !right {
+            true => Err(Complaint::new(key, reason)),
+            false => Ok(()),
+        };
+        let no_packet = format!("on {} there is no packet that `{what}` could choose", word(on));
+        only("sequences", self.sequences.is_some(), packets, &no_packet)?;
+        only("last", self.last.is_some(), packets, &no_packet)?;
+        only(
+            "passes",
+            self.passes.is_some(),
+            matches!(on, On::Stream | On::End),
+            "`passes` counts streams: it goes with on = \"stream\" and \"end\"",
+        )?;
+        fault.connections = self.connections.clone().map(|set| set.0);
+        fault.passes = self.passes.clone().map(|set| set.0);
+        fault.sequences = self.sequences.clone().map(|set| set.0);
+        fault.last = self.last;
+        fault.times = self.times;
+        fault.pick = self.pick()?;
+        Ok(fault)
+    }
+
+    fn parameters_fit(&self) -> Result<(), Complaint> {
+        let given = [
+            self.copies.is_some(),
+            self.after.is_some(),
+            self.field.is_some(),
+            self.by.is_some(),
+            self.time.is_some(),
+            self.bytes.is_some(),
+            self.packets.is_some(),
+            self.pause.is_some(),
+            self.reason.is_some(),
+            self.down.is_some(),
+        ];
+        for ((key, with), _) in PARAMETERS.into_iter().zip(given).filter(|(_, given)| *given) {
+            if !with.contains(&self.what) {
+                let with: Vec<String> = with.iter().map(word).collect();
+                let what = word(self.what);
+                let message =
+                    format!("`{key}` does not go with `{what}`; it goes with {}", with.join(", "));
+                return Err(Complaint::new(key, message));
+            }
+        }
+        match self.session.is_some() && self.what != What::Restart {
+            true => Err(Complaint::new("session", "`session` goes with `restart`")),
+            false => Ok(()),
+        }
+    }
+
+    fn pick(&self) -> Result<Pick, Complaint> {
+        match (self.chance, self.every) {
+            (Some(_), Some(_)) => Err(Complaint::new(
+                "every",
+                "`every` and `chance` are two ways to choose: take one",
+            )),
+            (None, _) if self.burst.is_some() => Err(Complaint::new(
+                "burst",
+                "`burst` is how long what `chance` begins is: add that",
+            )),
+            (None, Some(0)) => Err(Complaint::new("every", "`every` is 1 or more")),
+            (None, Some(n)) => Ok(Pick::Every(n)),
+            (None, None) => Ok(Pick::All),
+            (Some(chance), None) => {
+                let burst = self.burst.map_or(Span::one(1), |span| span.0);
+                let burst = bounded("burst", burst, 1, BURST_MAX)?;
+                Ok(Pick::Random { chance: chance.0, burst })
+            }
+        }
+    }
+
+    /// A parameter that cannot be left out.
+    fn needed<T>(&self, key: &'static str, value: Option<T>) -> Result<T, Complaint> {
+        value.ok_or_else(|| Complaint::new("what", format!("`{}` needs `{key}`", word(self.what))))
+    }
+
+    fn action(&self) -> Result<Action, Complaint> {
+        let bytes = self.bytes.map(|span| span.0);
+        let pause = |default| self.pause.map_or(default, |times| times.0.0);
+        let millis = |millis| TimeSpan::one(Duration::from_millis(millis));
+        let cut = || {
+            let span = bounded("bytes", bytes.unwrap_or(Span::one(0)), 0, 17)?;
+            match span.low() == span.high() {
+                true => Ok(u8::try_from(span.low()).unwrap_or(0)),
+                false => Err(Complaint::new("bytes", "`bytes` is one number here, not bounds")),
+            }
+        };
+        Ok(match self.what {
+            What::Drop => Action::Drop,
+            What::Duplicate => Action::Duplicate {
+                copies: bounded("copies", Span::one(self.copies.unwrap_or(1)), 1, COPIES_MAX)?
+                    .low(),
+                after: bounded("after", self.after.map_or(Span::one(0), |s| s.0), 0, LATER_MAX)?,
+                changed: self.field.map(FieldWord::meaning),
+            },
+            What::Reorder => {
+                let by = self.needed("by", self.by)?;
+                Action::Reorder { by: bounded("by", by.0, 1, LATER_MAX)? }
+            }
+            What::Delay => Action::Delay { time: self.needed("time", self.time)?.0.0 },
+            What::Silence => Action::Silence,
+            What::Split => {
+                let size = bounded("bytes", self.needed("bytes", bytes)?, 1, 1 << 20)?;
+                Action::Write { size: Size::Bytes(size), pause: pause(millis(1)) }
+            }
+            What::Coalesce => {
+                let size = self.needed("packets", self.packets)?.0;
+                let size = bounded("packets", size, 1, 1 << 20)?;
+                Action::Write { size: Size::Packets(size), pause: pause(millis(0)) }
+            }
+            What::Close => Action::Close { bytes: cut()? },
+            What::Reset => Action::Reset { bytes: cut()? },
+            What::Corrupt => Action::Corrupt { field: self.needed("field", self.field)?.meaning() },
+            What::Garbage => {
+                let bytes = self.needed("bytes", bytes)?;
+                Action::Garbage { bytes: bounded("bytes", bytes, 1, GARBAGE_MAX)? }
+            }
+            What::Replace => {
+                let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
+                match by.low() == by.high() {
+                    true => Action::Replace { by: by.low() },
+                    false => {
+                        return Err(Complaint::new("by", "`by` is one number here, not bounds"));
+                    }
+                }
+            }
+            What::Refuse => {
+                Action::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
+            }
+            What::Restart => {
+                let down = self.down.map_or(millis(500), |times| times.0.0);
+                if down.low() != down.high() {
+                    return Err(Complaint::new("down", "`down` is one time, not bounds"));
+                }
+                let renew = self.session == Some(SessionWord::Next);
+                Action::Restart { down: down.low(), renew }
+            }
+            What::Die => Action::Die,
+        })
+    }
+}
+
+impl On {
+    fn meaning(self) -> Place {
+        match self {
+            Self::Connect => Place::Connect,
+            Self::Stream => Place::Stream,
+            Self::End => Place::End,
+            Self::Resend => Place::Resend,
+        }
+    }
+}
+
+impl FieldWord {
+    fn meaning(self) -> Field {
+        match self {
+            Self::Symbol => Field::Symbol,
+            Self::Side => Field::Side,
+            Self::Quantity => Field::Quantity,
+            Self::Price => Field::Price,
+            Self::Sequence => Field::Sequence,
+        }
+    }
+
+    pub(super) fn word(field: Field) -> Self {
+        match field {
+            Field::Symbol => Self::Symbol,
+            Field::Side => Self::Side,
+            Field::Quantity => Self::Quantity,
+            Field::Price => Self::Price,
+            Field::Sequence => Self::Sequence,
+        }
+    }
+}
+
+impl ReasonWord {
+    fn meaning(self) -> Reason {
+        match self {
+            Self::OutOfRange => Reason::OutOfRange,
+            Self::TooMany => Reason::TooMany,
+            Self::Quota => Reason::Quota,
+            Self::AgedOut => Reason::AgedOut,
+        }
+    }
+
+    pub(super) fn word(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::OutOfRange => Some(Self::OutOfRange),
+            Reason::TooMany => Some(Self::TooMany),
+            Reason::Quota => Some(Self::Quota),
+            Reason::AgedOut => Some(Self::AgedOut),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Scenarios drawn from a seed: any fault, anywhere, any number of times.
+
+use crate::chance::Chance;
+use crate::rng::Rng;
+use crate::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::span::{Span, TimeSpan};
+use crate::wire::Reason;
+use core::time::Duration;
+
+/// A scenario for a tape that ends with `last`, with up to `most` faults.
+#[must_use]
+pub fn scenario(rng: &mut Rng, last: Seq, most: u32) -> Scenario {
+    let mut scenario = Scenario::clean(rng.bits());
+    scenario.keep_last = rng.below(2) == 0;
+    scenario.extension = rng.below(4) > 0;
+    let unknowns = [Unknown::Close, Unknown::Close, Unknown::Silence, Unknown::Reset];
+    scenario.unknown = pick(rng, &unknowns);
+    if rng.below(4) == 0 {
+        scenario.idle = None;
+    }
+    for _ in 0..rng.between(0, most) {
+        scenario.faults.push(fault(rng, last));
+    }
+    scenario
+}
+
+/// A fault.
+pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
+    loop {
+        let places = [Place::Stream, Place::Stream, Place::Resend, Place::End, Place::Connect];
+        let place = pick(rng, &places);
+        let action = action(rng);
+        let Some(mut fault) = Fault::new(action, place) else { continue };
+        let packets = matches!(place, Place::Stream | Place::Resend);
+        if packets && rng.below(3) == 0 {
+            fault.sequences = Some(set(rng, last));
+        }
+        if packets && rng.below(8) == 0 {
+            fault.last = Some(rng.between(1, 3));
+        }
+        fault.pick = match rng.below(4) {
+            0 => Pick::All,
+            1 => Pick::Every(rng.between(1, 20)),
+            _ => Pick::Random { chance: chance(rng), burst: span(rng, 1, 9) },
+        };
+        if rng.below(4) == 0 {
+            fault.connections = Some(set(rng, 6));
+        }
+        if rng.below(4) == 0 {
+            fault.passes = Some(set(rng, 4));
+        }
+        if rng.below(3) == 0 || ends(action) && rng.below(8) > 0 {
+            fault.times = Some(rng.between(1, 3));
+        }
+        return fault;
+    }
+}
+
+/// Whether an action ends a connection or more.
+fn ends(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Close { .. }
+            | Action::Reset { .. }
+            | Action::Silence
+            | Action::Restart { .. }
+            | Action::Refuse { .. }
+    )
+}
+
+fn action(rng: &mut Rng) -> Action {
+    let bytes = u8::try_from(rng.below(17)).unwrap_or(0);
+    let bytes = if rng.below(2) == 0 { 0 } else { bytes };
+    let fields = [Field::Symbol, Field::Side, Field::Quantity, Field::Price, Field::Sequence];
+    let field = pick(rng, &fields);
+    match rng.below(16) {
+        0..4 => Action::Drop,
+        4 => {
+            let changed = (rng.below(4) == 0).then_some(field);
+            Action::Duplicate { copies: rng.between(1, 3), after: span(rng, 0, 5), changed }
+        }
+        5 => Action::Reorder { by: span(rng, 1, 9) },
+        6 => Action::Delay { time: time(rng, 40_000) },
+        7 => Action::Silence,
+        8 => {
+            let size = span(rng, 1, 40);
+            let bytes = rng.below(2) == 0;
+            let size = if bytes { Size::Bytes(size) } else { Size::Packets(size) };
+            Action::Write { size, pause: time(rng, 2_000) }
+        }
+        9 => Action::Close { bytes },
+        10 => Action::Reset { bytes },
+        11 => Action::Corrupt { field },
+        12 => Action::Garbage { bytes: span(rng, 1, 40) },
+        13 => Action::Replace { by: rng.between(1, 3) },
+        14 => {
+            let reasons = [Reason::Quota, Reason::AgedOut, Reason::TooMany, Reason::OutOfRange];
+            Action::Refuse { reason: pick(rng, &reasons) }
+        }
+        _ => {
+            let down = Duration::from_millis(rng.between(0, 900).into());
+            Action::Restart { down, renew: false }
+        }
+    }
+}
+
+fn chance(rng: &mut Rng) -> Chance {
+    let of = [(1, 100), (1, 20), (1, 4), (1, 2), (9, 10)];
+    let (numerator, denominator) = pick(rng, &of);
+    Chance::of(numerator, denominator).unwrap_or(Chance::NEVER)
+}
+
+fn span(rng: &mut Rng, low: u32, high: u32) -> Span {
+    let one = rng.between(low, high);
+    let other = if rng.below(2) == 0 { one } else { rng.between(one, high) };
+    Span::new(one, other).unwrap_or(Span::one(one))
+}
+
+fn time(rng: &mut Rng, most_micros: u32) -> TimeSpan {
+    let micros = span(rng, 0, most_micros);
+    let time = |micros: u32| Duration::from_micros(micros.into());
+    TimeSpan::new(time(micros.low()), time(micros.high())).unwrap_or(TimeSpan::one(Duration::ZERO))
+}
+
+/// A few ranges of numbers from 1 to `last`.
+pub fn set(rng: &mut Rng, last: Seq) -> SeqSet {
+    let last = last.max(FIRST_SEQ);
+    let mut set = SeqSet::new();
+    for _ in 0..rng.between(1, 3) {
+        let first = rng.between(FIRST_SEQ, last);
+        let count = rng.between(1, 3);
+        set.insert(SeqRange::counted(first, count).unwrap_or(SeqRange::one(first)));
+    }
+    set
+}
+
+/// One of these.
+pub fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
+    let at = rng.below(u32::try_from(of.len()).unwrap_or(1)) as usize;
+    of[at.min(of.len() - 1)]
+}
