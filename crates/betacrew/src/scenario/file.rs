@@ -260,7 +260,16 @@ impl ScenarioFile {
             Refusal::new(&complaint.message, text, fault::place(text, fault, complaint.key))
         };
         let faults = (0..).zip(&self.fault).map(|(number, file)| {
-            file.fault().map_err(|complaint| refuse(&complaint, Some(number)))
+            let fault = match file.session {
+                Some(SessionWord::Next) if file.what == What::Restart && self.next.is_none() => {
+                    Err(Complaint::new(
+                        "session",
+                        "a restart with session = \"next\" needs `next`, the tape of that session",
+                    ))
+                }
+                _ => file.fault(),
+            };
+            fault.map_err(|complaint| refuse(&complaint, Some(number)))
         });
         let faults = faults.collect::<Result<Vec<_>, _>>()?;
         let engine = self.exchange.unwrap_or_default();
@@ -287,13 +296,6 @@ impl ScenarioFile {
     }
 
     fn contradiction(&self, engine: Engine) -> Option<Complaint> {
-        let next = |fault: &FaultFile| fault.session == Some(SessionWord::Next);
-        if self.next.is_none() && self.fault.iter().any(next) {
-            return Some(Complaint::new(
-                "fault",
-                "a restart with session = \"next\" needs `next`, the tape of that session",
-            ));
-        }
         if engine == Engine::Betacrew {
             return None;
         }

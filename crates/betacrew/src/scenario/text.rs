@@ -6,7 +6,7 @@ use feed::pace::Pace;
 use feed::seq::SeqSet;
 use feed::span::{Span, TimeSpan};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error, Visitor};
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -179,22 +179,19 @@ impl<'de, T: Notation> Deserialize<'de> for Text<T> {
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Text<T>, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<T>, E> {
-                self.visit_str(&number.to_string())
+                match T::NUMBER {
+                    true => self.visit_str(&number.to_string()),
+                    false => Err(E::invalid_type(Unexpected::Signed(number), &self)),
+                }
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Text<T>, E> {
-                self.visit_str(&number.to_string())
+                match T::NUMBER {
+                    true => self.visit_str(&number.to_string()),
+                    false => Err(E::invalid_type(Unexpected::Float(number), &self)),
+                }
             }
         }
-        let reader = Reader(std::marker::PhantomData);
-        if T::NUMBER {
-            deserializer.deserialize_any(reader)
-        } else {
-            deserializer.deserialize_str(reader)
-        }
+        deserializer.deserialize_any(Reader(std::marker::PhantomData))
     }
 }

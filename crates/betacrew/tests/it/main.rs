@@ -6,6 +6,7 @@
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
 //! * `convert`: files of one format become files of another;
+//! * `scenarios`: scenario files and the catalogue;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration.
 
@@ -18,5 +19,6 @@ mod hostile;
 mod original;
 mod readers;
 mod resume;
+mod scenarios;
 mod serve;
 mod support;

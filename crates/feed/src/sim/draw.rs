@@ -47,7 +47,7 @@ pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
         if rng.below(4) == 0 {
             fault.connections = Some(set(rng, 6));
         }
-        if rng.below(4) == 0 {
+        if matches!(place, Place::Stream | Place::End) && rng.below(4) == 0 {
             fault.passes = Some(set(rng, 4));
         }
         if rng.below(3) == 0 || ends(action) && rng.below(8) > 0 {

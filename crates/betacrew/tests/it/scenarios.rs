@@ -1,0 +1,329 @@
+//! Scenario files, the catalogue, and that both mean the same on every machine and in every version.
+
+use crate::support::{betacrew, run};
+use betacrew::net::{self, Stop};
+use betacrew::scenario::{self, Engine, ScenarioFile, catalogue};
+use betacrew::tapes::AnyTape;
+use feed::exchange::{Exchange, Step};
+use feed::original::Original;
+use feed::play::Play;
+use feed::player::Player;
+use feed::recorder::{Options, Outcome, Recorder, Why};
+use feed::recording::Recording;
+use feed::rng::Rng;
+use feed::sim::draw;
+use feed::wire::{Call, FRAME_LEN, packet_seq};
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What a client sees on one connection: each write, with its time, and the end.
+fn transcript(player: &mut Player<AnyTape>, calls: &[Call], now: &mut Duration) -> String {
+    let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
+    if let Some(until) = player.down_until().filter(|until| *now < *until) {
+        *now = until;
+    }
+    let mut seat = player.open(*now);
+    let mut bytes = Vec::new();
+    calls.iter().for_each(|call| call.encode(&mut bytes));
+    player.receive(&mut seat, &bytes, *now);
+    let (began, mut told) = (*now, Duration::ZERO);
+    let mut stamp = |text: &mut String, now: Duration| {
+        if now - began > told {
+            told = now - began;
+            let _ = write!(text, " +{}us", told.as_micros());
+        }
+    };
+    let mut received: Vec<u8> = Vec::new();
+    loop {
+        let count = player.peek(&mut seat, &mut out, *now);
+        if count > 0 {
+            stamp(&mut text, *now);
+            // The packets that this write completes, or how many bytes it has where there is none.
+            let before = received.len() / FRAME_LEN;
+            received.extend_from_slice(&out[..count]);
+            let whole = &received.as_chunks().0[before..];
+            match whole.iter().map(packet_seq).collect::<Option<Vec<_>>>() {
+                Some(seqs) if !seqs.is_empty() => {
+                    let seqs: Vec<String> = seqs.iter().map(u32::to_string).collect();
+                    let _ = write!(text, " {}", seqs.join(","));
+                }
+                _ => {
+                    let _ = write!(text, " {count}B");
+                }
+            }
+            player.sent(&mut seat, count, *now);
+            continue;
+        }
+        let step = player.step(&mut seat, *now);
+        let end = match (step, player.deadline(&seat)) {
+            (Step::Wait, Some(later)) => {
+                *now = later.max(*now);
+                continue;
+            }
+            (Step::Wait, None) => "open",
+            (Step::Finish | Step::Close, _) if player.died() => "died",
+            (Step::Finish | Step::Close, _) => "end",
+            (Step::Reset, _) if player.died() => "died",
+            (Step::Reset, _) if player.down_until().is_some_and(|t| *now < t) => "down",
+            (Step::Reset, _) => "reset",
+        };
+        stamp(&mut text, *now);
+        let _ = write!(text, " {end}");
+        let sum = feed::storage::crc32c(&received);
+        if text.len() > 400 {
+            let sum_of_text = feed::storage::crc32c(text.as_bytes());
+            text = format!(" {count} bytes, {sum_of_text:08x}", count = received.len());
+        }
+        let _ = write!(text, " crc {sum:08x}");
+        return text;
+    }
+}
+
+/// What the scenario does to clients that do the same whatever happens.
+fn golden_of(name: &str, seed: u64) -> String {
+    let mut plot = scenario::open(name).unwrap();
+    plot.scenario.seed = seed;
+    let mut text = format!("{name}, seed {seed}\n");
+    if plot.engine == Engine::Original {
+        return text + "  (the original's own randomness)\n";
+    }
+    let mut player = Player::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
+    if let Some(next) = &plot.next {
+        player = player.then(next.open(seed).unwrap());
+    }
+    let mut now = Duration::ZERO;
+    let last = player.tape().last();
+    let singles: Vec<Call> = (1..=last.min(14)).map(Call::Resend).collect();
+    let range = [Call::Describe { version: 1 }, Call::ResendRange { first: 1, count: last }];
+    let clients: [(&str, &[Call]); 6] = [
+        ("stream", &[Call::Stream]),
+        ("stream", &[Call::Stream]),
+        ("resends", &singles),
+        ("range", &range),
+        ("stream", &[Call::Stream]),
+        ("resends", &singles),
+    ];
+    for (what, calls) in clients {
+        if player.dead() {
+            break;
+        }
+        let line = transcript(&mut player, calls, &mut now);
+        let _ = writeln!(text, "  {what:7}{line}");
+    }
+    text
+}
+
+/// Verdicts, bytes and times of every built-in scenario are promises to users: a change here is a
+/// breaking change. `BETACREW_BLESS=1` writes the file anew.
+#[test]
+fn scenarios_do_the_same_for_ever() {
+    let text: String = catalogue::entries()
+        .flat_map(|entry| [1, 2_000_000_011].map(|seed| golden_of(entry.name, seed)))
+        .collect();
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/scenarios.txt");
+    if std::env::var_os("BETACREW_BLESS").is_some() {
+        std::fs::write(place, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(place).unwrap();
+    for (now, then) in text.lines().zip(golden.lines()) {
+        assert_eq!(now, then);
+    }
+    assert_eq!(text.len(), golden.len());
+}
+
+/// Our client, against a scenario over real sockets.
+fn fetched(name: &str) -> (Outcome, bool) {
+    let plot = scenario::open(name).unwrap();
+    let tape = plot.tape.open(7).unwrap();
+    let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let lines = [vec![listener.local_addr().unwrap()]];
+    let stop = Stop::new();
+    let AnyTape::Memory(frames) = &tape else { panic!("{name}: a file") };
+    let frames = frames.clone();
+    let exchange = std::thread::spawn({
+        let (stop, mut plot) = (stop.clone(), plot);
+        plot.scenario.seed = 7;
+        move || match plot.engine {
+            Engine::Original => {
+                let AnyTape::Memory(tape) = tape else { unreachable!() };
+                let mut original = Original::new((*tape).clone(), 7);
+                net::serve(vec![listener], &mut original, &stop, |_, _| {}).unwrap();
+            }
+            Engine::Betacrew => {
+                let mut player = Player::new(tape, plot.scenario);
+                if let Some(next) = &plot.next {
+                    player = player.then(next.open(7).unwrap());
+                }
+                net::serve(vec![listener], &mut player, &stop, |_, _| {}).unwrap();
+            }
+        }
+    });
+    let options = Options { timeout: Duration::from_secs(4), ..Options::default() };
+    let mut recorder = Recorder::new(options, 1);
+    let mut recording = Recording::new();
+    net::fetch(&lines, &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
+    stop.stop();
+    exchange.join().unwrap();
+    let recorded: Vec<_> = recording.in_order().flatten().copied().collect();
+    (recorder.outcome().unwrap().clone(), recorded == feed::tape::Tape::frames(&frames))
+}
+
+#[test]
+fn our_client_gets_through_every_scenario() {
+    let entries: Vec<_> = catalogue::entries().collect();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (outcome, equal) = fetched(entry.name);
+            let expected = match entry.name {
+                // There is nobody to ask any more.
+                "dies" => outcome.why == Some(Why::Unreachable) && !equal,
+                "session-changes" => outcome.why == Some(Why::OtherSession),
+                _ => outcome.complete() && equal,
+            };
+            if !expected {
+                failures.lock().unwrap().push(format!("{}: {equal} {outcome:?}", entry.name));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn every_built_in_scenario_is_told_in_a_line_and_means_what_it_says() {
+    let (code, list, _) = run(&mut betacrew(&["scenarios"]));
+    assert_eq!(code, 0);
+    assert!(catalogue::entries().count() >= 30);
+    let mut files = 0;
+    for entry in catalogue::entries() {
+        let plot = scenario::open(entry.name).unwrap();
+        assert!((10..=90).contains(&plot.about.chars().count()), "{}: its about", entry.name);
+        assert!(list.contains(&plot.about), "{}", entry.name);
+        assert_eq!(run(&mut betacrew(&["scenarios", entry.name])).1, entry.text);
+        // What is written again means the same.
+        let again = ScenarioFile { tape: None, ..ScenarioFile::from(&plot.scenario) };
+        let text = toml::to_string(&again).unwrap();
+        let next = if plot.next.is_some() { "next = \"classic\"\n" } else { "" };
+        let text = format!("{next}{text}");
+        let read: ScenarioFile =
+            text.parse().unwrap_or_else(|e| panic!("{}: {e}\n{text}", entry.name));
+        assert_eq!(read.plot("", &text).unwrap().scenario, plot.scenario, "{text}");
+        files += 1;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), files, "a file that is not listed");
+}
+
+#[test]
+fn whatever_is_drawn_can_be_written_and_read() {
+    for seed in 0..3000 {
+        let scenario = draw::scenario(&mut Rng::new(seed), 500, 6);
+        // TOML's whole numbers have 63 bits.
+        let scenario = feed::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
+        let text = toml::to_string(&ScenarioFile::from(&scenario)).unwrap();
+        let file: ScenarioFile = text.parse().unwrap_or_else(|e| panic!("{seed}: {e}\n{text}"));
+        assert_eq!(file.plot("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
+    }
+}
+
+/// What is wrong, and the line and column that are named.
+const MISTAKES: [(&str, (usize, usize), &str); 34] = [
+    ("tape = ", (1, 8), "string values must be quoted"),
+    ("tape = 5", (1, 8), "what is played: sample"),
+    ("tape = \"random\"", (1, 8), "random needs a number of packets"),
+    ("tapes = \"classic\"", (1, 1), "unknown field `tapes`, expected one of `about`, `tape`"),
+    ("seed = -1", (1, 8), "u64"),
+    ("seed = \"x\"", (1, 8), "u64"),
+    ("pace = \"fast\"", (1, 8), "a pace is a number of packets or bytes a second"),
+    ("keep-last = 1", (1, 13), "expected a boolean"),
+    ("unknown = \"shrug\"", (1, 11), "expected one of `close`, `silence`, `reset`, `die`"),
+    ("idle = \"soon\"", (1, 8), "is no duration"),
+    ("exchange = \"nyse\"", (1, 12), "expected `betacrew` or `original`"),
+    ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
+    ("fault = 3", (1, 9), "expected a sequence"),
+    ("[[fault]]\n", (1, 1), "missing field `what`"),
+    ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
+    (
+        "[[fault]]\nwhat = \"drop\"\nbytes = 3",
+        (3, 1),
+        "does not go with `drop`; it goes with split",
+    ),
+    ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "`session` goes with `restart`"),
+    (
+        "[[fault]]\nwhat = \"drop\"\non = \"end\"",
+        (3, 1),
+        "cannot happen on end; it can on stream, resend",
+    ),
+    ("[[fault]]\nwhat = \"refuse\"\non = \"stream\"", (3, 1), "it can on resend"),
+    ("[[fault]]\nwhat = \"reset\"\non = \"end\"\nbytes = 3", (3, 1), "`reset` with `bytes` cannot"),
+    ("[[fault]]\nwhat = \"silence\"\non = \"end\"\nsequences = 3", (4, 1), "there is no packet"),
+    ("[[fault]]\nwhat = \"drop\"\non = \"resend\"\npasses = 1", (4, 1), "`passes` counts streams"),
+    (
+        "[[fault]]\nwhat = \"drop\"\nsequences = \"7-5\"",
+        (3, 13),
+        "from its lower to its higher end",
+    ),
+    ("[[fault]]\nwhat = \"drop\"\nsequences = 0", (3, 13), "whole numbers from 1 to"),
+    (
+        "[[fault]]\nwhat = \"drop\"\nchance = \"250%\"",
+        (3, 10),
+        "a probability is a number from 0 to 1",
+    ),
+    ("[[fault]]\nwhat = \"drop\"\nburst = 3", (3, 1), "what `chance` begins"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 3\nchance = 0.5", (3, 1), "two ways to choose"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 0", (3, 1), "`every` is 1 or more"),
+    ("[[fault]]\nwhat = \"split\"", (2, 1), "`split` needs `bytes`"),
+    ("[[fault]]\nwhat = \"split\"\nbytes = 0", (3, 1), "`bytes` is 1 to 1048576, not 0"),
+    ("[[fault]]\nwhat = \"close\"\nbytes = 18", (3, 1), "`bytes` is 0 to 17, not 18"),
+    ("[[fault]]\nwhat = \"close\"\nbytes = \"1-2\"", (3, 1), "one number here"),
+    ("[[fault]]\nwhat = \"delay\"\ntime = \"9s-1s\"", (3, 8), "the shorter time comes first"),
+    ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
+];
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    for (text, at, what) in MISTAKES {
+        let refusal = text.parse().and_then(|file: ScenarioFile| file.plot("mine", text));
+        let refusal = refusal.expect_err(text);
+        assert!(refusal.message.contains(what), "{text}\n{refusal}");
+        assert_eq!(refusal.at, Some(at), "{text}\n{refusal}");
+    }
+    let (text, (line, column), what) = MISTAKES[15];
+    std::fs::write(&path, text).unwrap();
+    let name = path.to_str().unwrap();
+    for command in ["serve", "scenarios"] {
+        let mut typed = betacrew(&[command]);
+        if command == "serve" {
+            typed.arg("--scenario");
+        }
+        let (code, stdout, stderr) = run(typed.arg(name));
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(&format!("{name}:{line}:{column}: ")), "{stderr}");
+        assert!(stderr.contains(what) && stderr.contains("3 | bytes = 3"), "{stderr}");
+    }
+    let (code, _, stderr) = run(&mut betacrew(&["serve", "--scenario", "busrt"]));
+    assert!(code == 2 && stderr.contains("did you mean `burst`?"), "{stderr}");
+    let (code, _, stderr) = run(&mut betacrew(&["serve", "--scenario", "burst", "--drop", "1%"]));
+    assert!(code == 2 && stderr.contains("--drop"), "{stderr}");
+}
+
+#[test]
+fn the_schema_in_the_documentation_is_the_programs() {
+    let (_, schema, _) = run(&mut betacrew(&["scenarios", "--schema"]));
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scenario.schema.json");
+    if std::env::var_os("BETACREW_BLESS").is_some() {
+        std::fs::write(place, &schema).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(place).unwrap(), schema);
+}
