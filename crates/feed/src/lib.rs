@@ -34,6 +34,7 @@ pub mod rng;
 pub mod seq;
 pub mod sim;
 pub mod storage;
+pub mod survey;
 pub mod tape;
 pub mod tape_file;
 pub mod wire;
