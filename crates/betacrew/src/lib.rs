@@ -6,7 +6,7 @@
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
 //! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`convert`],
-//!   [`demo`].
+//!   [`inspect`], [`demo`].
 //!
 //! # Recording a feed into your own program
 //!
@@ -54,6 +54,7 @@ pub mod fetch;
 pub mod file;
 mod flags;
 pub mod format;
+pub mod inspect;
 pub mod net;
 pub mod output;
 mod picture;

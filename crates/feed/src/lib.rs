@@ -17,6 +17,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+pub mod compare;
 pub mod drops;
 pub mod exchange;
 pub mod figures;

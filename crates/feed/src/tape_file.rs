@@ -39,6 +39,10 @@ pub enum TapeFileError<E> {
         offset: u64,
         /// The sequences it spans.
         span: SeqRange,
+        /// How many packets it had.
+        packets: u32,
+        /// Its length, in bytes.
+        bytes: u64,
     },
 }
 
@@ -47,7 +51,7 @@ impl<E: fmt::Display> fmt::Display for TapeFileError<E> {
         match self {
             Self::Storage(error) => error.fmt(f),
             Self::Head(error) => error.fmt(f),
-            Self::Damaged { offset, span } => {
+            Self::Damaged { offset, span, .. } => {
                 write!(
                     f,
                     "the block at byte {offset} is damaged (sequences {span} or some of them)"
@@ -403,7 +407,7 @@ impl<S: Storage> TapeFile<S> {
                     }
                 }
                 Ok(None) => break,
-                Err(TapeFileError::Damaged { offset, span }) => lost.push((offset, span)),
+                Err(TapeFileError::Damaged { offset, span, .. }) => lost.push((offset, span)),
                 Err(error) => return Err(error),
             }
         }
@@ -430,7 +434,9 @@ impl<S: Storage> TapeFile<S> {
                 && head.sum == sum
                 && in_place(&frames, span)
         });
-        let damaged = TapeFileError::Damaged { offset: entry.offset, span };
+        let Entry { offset, count: packets, .. } = entry;
+        let bytes = (BLOCK_HEAD_LEN + packets as usize * FRAME_LEN) as u64;
+        let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
         head.map(|head| (head, frames)).ok_or(damaged)
     }
 }
