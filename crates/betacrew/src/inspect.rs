@@ -123,13 +123,11 @@ impl Args {
 
     /// Compares two files.
     fn compare(&self, path: &Path, other: &Path, stop: &Stop) -> Result<Exit, Failure> {
-        let other_format = Format::expect(other, "--from").or_else(|wrong| {
-            // One flag for both, where the names do not say.
-            self.from.ok_or(wrong)
-        })?;
         if other == Path::new("-") {
             return Err(Failure::Usage("--against needs a file, not stdin".to_owned()));
         }
+        // One flag for both, where the names do not say.
+        let other_format = Format::of(other).map_or_else(|| self.format(other), Ok)?;
         let sides = [(path, self.format(path)?), (other, other_format)];
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let comparison = against::compare(sides, listed, stop)?;

@@ -6,15 +6,18 @@
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
 //! * `convert`: files of one format become files of another;
+//! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod convert;
+mod damaged;
 mod demo;
 mod fetch;
 mod hostile;
+mod inspect;
 mod original;
 mod readers;
 mod resume;
