@@ -38,7 +38,7 @@ fn main() {
         let began = Instant::now();
         let mut inspect = betacrew(&["inspect"], &tape).stdout(Stdio::null()).spawn().unwrap();
         let (status, most) = watched(&mut inspect);
-        let _ = status;
+        assert!(status.success());
         row("inspect", packets, began.elapsed(), most);
         serve(&tape);
         let size = std::fs::metadata(&tape).unwrap().len();
