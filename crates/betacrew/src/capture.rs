@@ -11,8 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Packets are written at the latest so long after they came.
-const FLUSH: Duration = Duration::from_millis(20);
+/// Packets are written at the latest so long after they came. Half as long would be twice as many
+/// blocks of a slow feed, and twice the memory for their index.
+const FLUSH: Duration = Duration::from_millis(50);
 
 /// So many conflicting packets are kept to be shown.
 const CONFLICTS_SHOWN: usize = 8;
@@ -92,8 +93,15 @@ impl Capture {
     pub fn open(path: &Path, sync: Sync) -> Result<(Self, Option<Resumed>), Failure> {
         let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
         let storage = FileStorage::write(path).map_err(failed)?;
-        if feed::storage::Storage::is_empty(&storage).map_err(failed)? {
-            return Ok((Self::new(storage, path, sync)?, None));
+        if feed::tape_file::is_stillborn(&storage).map_err(failed)? {
+            let empty = storage.cleared().map_err(failed)?;
+            let mut capture = Self::new(empty, path, sync)?;
+            if sync != Sync::Never {
+                // Without its head and its name a file is nothing.
+                capture.tape.sync().map_err(|error| failure(error, path))?;
+                crate::file::sync_folder(path).map_err(failed)?;
+            }
+            return Ok((capture, None));
         }
         let (mut tape, opened) =
             TapeFile::open(storage, false).map_err(|error| failure(error, path))?;
@@ -251,6 +259,10 @@ impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         let done = self.tape.append(origin, self.now(now), frames);
         self.check(done);
+        // Where packets never stop coming, nothing is ever idle.
+        if self.unflushed {
+            let _ = self.idle(now);
+        }
         self.unflushed = true;
         if let Sync::Every(interval) = self.sync
             && now >= self.synced + interval

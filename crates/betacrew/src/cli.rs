@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{convert, demo, fetch, scenarios, serve};
+use crate::{convert, demo, fetch, inspect, scenarios, serve};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ enum Command {
     Fetch(fetch::Args),
     /// Write a file of packets in another format
     Convert(convert::Args),
+    /// Look into recordings: what is there, what is missing, whether it is whole
+    Inspect(inspect::Args),
     /// List the built-in scenarios, or print one as a starting point
     Scenarios(scenarios::Args),
     /// Watch an exchange lose packets and a client recover them, in one process
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &stop),
         Command::Fetch(args) => fetch::run(&args, &stop),
         Command::Convert(args) => convert::run(&args, &stop),
+        Command::Inspect(args) => inspect::run(&args, &stop),
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Demo(args) => demo::run(&args, &stop),
     });

@@ -4,10 +4,9 @@ use crate::failure::{Exit, Failure};
 use crate::format::{self, Damage, Format};
 use crate::net::Stop;
 use crate::output::Output;
-use crate::words::{count, grouped, took};
-use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use feed::wire::{RawFrame, sequence_of};
-use std::fmt;
+use crate::words::{count, holes, took};
+use feed::survey::Order;
+use feed::wire::RawFrame;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -75,20 +74,20 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         format::read(input, from, damage, &mut |frames, arrival| {
             check.take(frames)?;
             // After a gap only what else is missing is of interest.
-            match args.allow_gaps || check.missing.is_empty() {
+            match args.allow_gaps || check.order.missing().is_empty() {
                 true => put(frames, arrival),
                 false => Ok(()),
             }
         })?;
         if args.allow_gaps { Ok(()) } else { check.whole() }
     })?;
-    let missing = match check.missing.is_empty() {
-        true => String::new(),
-        false => format!("; missing: {}", check.missing),
+    let missing = match check.order.missing() {
+        missing if missing.is_empty() => String::new(),
+        missing => format!("; missing: {}", holes(missing)),
     };
     crate::words::tell!(
         "{} from {} to {} in {}{missing}",
-        count(check.packets, "packet"),
+        count(check.order.packets(), "packet"),
         if stdin { "stdin".into() } else { input.display().to_string() },
         if output == Path::new("-") { "stdout".into() } else { output.display().to_string() },
         took(began.elapsed()),
@@ -96,103 +95,35 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     Ok(Exit::Complete)
 }
 
+/// So many gaps are listed; of the others there is only the number.
+const LISTED: usize = 100;
+
 /// Sees that packets ascend, and what is missing between them.
 struct Check<'a> {
     path: &'a Path,
     stop: &'a Stop,
-    next: Seq,
-    packets: u64,
-    missing: Missing,
+    order: Order,
 }
 
 impl<'a> Check<'a> {
     fn new(path: &'a Path, stop: &'a Stop) -> Self {
-        Self { path, stop, next: FIRST_SEQ, packets: 0, missing: Missing::default() }
+        Self { path, stop, order: Order::listing(LISTED) }
     }
 
     fn take(&mut self, frames: &[RawFrame]) -> Result<(), Failure> {
         if self.stop.asked() {
             return Err(Failure::Stopped);
         }
-        for frame in frames {
-            let seq = sequence_of(frame);
-            self.packets += 1;
-            if seq < self.next {
-                return Err(Failure::Content {
-                    path: self.path.to_owned(),
-                    reason: format!(
-                        "packet {} in it has sequence {seq}, after {}: they must ascend",
-                        grouped(self.packets),
-                        self.next - 1
-                    ),
-                });
-            }
-            if let Some(gap) = SeqRange::new(self.next, seq - 1) {
-                self.missing.add(gap);
-            }
-            self.next = seq + 1;
-        }
-        Ok(())
+        self.order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+            path: self.path.to_owned(),
+            reason: disorder.to_string(),
+        })
     }
 
     fn whole(&self) -> Result<(), Failure> {
-        match self.missing.is_empty() {
-            true => Ok(()),
-            false => {
-                Err(Failure::Gaps { path: self.path.to_owned(), missing: self.missing.to_string() })
-            }
+        match self.order.missing() {
+            missing if missing.is_empty() => Ok(()),
+            missing => Err(Failure::Gaps { path: self.path.to_owned(), missing: holes(missing) }),
         }
-    }
-}
-
-/// So many gaps are listed; of the others there is only the number.
-const LISTED: u64 = 100;
-
-/// What is missing.
-#[derive(Default)]
-struct Missing {
-    listed: SeqSet,
-    gaps: u64,
-    packets: u64,
-}
-
-impl Missing {
-    fn add(&mut self, gap: SeqRange) {
-        if self.gaps < LISTED {
-            self.listed.insert(gap);
-        }
-        self.gaps += 1;
-        self.packets += u64::from(gap.len());
-    }
-
-    fn is_empty(&self) -> bool {
-        self.gaps == 0
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (packets, gaps) = (count(self.packets, "packet"), count(self.gaps, "gap"));
-        write!(f, "{packets} in {gaps}: {}", self.listed)?;
-        match self.gaps.saturating_sub(LISTED) {
-            0 => Ok(()),
-            more => write!(f, " and {} more", grouped(more)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_listed_up_to_a_bound() {
-        let mut missing = Missing::default();
-        (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
-        assert!(missing.to_string().starts_with("100 packets in 100 gaps: 1, 3, 5, "));
-        assert!(missing.to_string().ends_with(", 199"));
-        missing.add(SeqRange::new(300, 310).unwrap());
-        assert!(missing.to_string().starts_with("111 packets in 101 gaps: 1, "));
-        assert!(missing.to_string().ends_with(", 199 and 1 more"));
     }
 }

@@ -6,7 +6,7 @@ use crate::flags::{draw_seed, number};
 use crate::format::Format;
 use crate::net::{self, Stop};
 use crate::output::Output;
-use crate::picture;
+use crate::picture::{self, Mark};
 use crate::summary;
 use crate::tapes;
 use crate::words::{count, say, took};
@@ -17,7 +17,6 @@ use feed::scenario::Scenario;
 use feed::seq::SeqSet;
 use feed::tape::Tape;
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,9 +76,9 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 
 /// What happened, as text and pictures.
 fn story(args: &Args, seed: u64, capture: &Capture, calls: u64, time: Duration) -> String {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let wanted = std::io::stdout().is_terminal() || set("CLICOLOR_FORCE");
-    let colour = wanted && !set("NO_COLOR");
+    let colour = picture::coloured();
+    let marks =
+        [(Mark::Received, "received"), (Mark::Missing, "lost"), (Mark::Recovered, "recovered")];
     let packets = count(args.packets.into(), "packet");
     let lost: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
@@ -95,7 +94,7 @@ fn story(args: &Args, seed: u64, capture: &Capture, calls: u64, time: Duration) 
          {} was read back and compared with the exchange's tape:\n\
          all {packets} are there, each once, in order, equal.\n\n\
          Next: `betacrew serve` in one terminal, `betacrew fetch` in another.\n",
-        picture::legend(colour),
+        picture::legend(&marks, colour),
         count(lost.count(), "packet"),
         count(lost.ranges().len() as u64, "gap"),
         count(calls, "request"),

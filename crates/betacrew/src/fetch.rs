@@ -61,7 +61,8 @@ pub struct Args {
     restart: bool,
 
     /// When the recording must survive a loss of power: never (it survives the end of the program,
-    /// and most of it a loss of power), end, or how often, such as 1s
+    /// and most of it a loss of power), end, or how often, such as 1s. What is written at the end
+    /// is safe too then
     #[arg(long, value_name = "WHEN", default_value = "never", value_parser = sync)]
     #[arg(help_heading = RECORDING)]
     sync: Sync,
@@ -136,7 +137,8 @@ impl Args {
             let plain = path.extension().is_none().then_some(Format::Json);
             let format = self.format.or(Format::of(path)).or(plain);
             let format = format.map_or_else(|| Format::expect(path, "--format"), Ok)?;
-            Ok((Output::begin_as(path, format)?, format))
+            let output = Output::begin_as(path, format)?;
+            Ok((output.durable(self.sync != Sync::Never), format))
         };
         self.output.iter().map(begin).collect()
     }
@@ -151,6 +153,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
     let outputs = args.outputs()?;
     let report = args.report.as_deref().map(Output::begin).transpose()?;
+    let report = report.map(|output| output.durable(args.sync != Sync::Never));
 
     let (mut capture, mut recorder) = args.begin(lines.len())?;
     if report.is_some() {

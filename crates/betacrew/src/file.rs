@@ -39,6 +39,15 @@ impl FileStorage {
         }
     }
 
+    /// The same file with nothing in it.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn cleared(self) -> io::Result<Self> {
+        self.file.set_len(0)?;
+        Self::of(self.file)
+    }
+
     /// Takes a file that is open already.
     ///
     /// # Errors
@@ -47,6 +56,25 @@ impl FileStorage {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
     }
+}
+
+/// Returns once a loss of power would leave the file at `path` under its name.
+///
+/// # Errors
+/// What the system reports.
+#[cfg(unix)]
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Names are as safe as the system makes them: a folder cannot be synced here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 impl Storage for FileStorage {

@@ -7,7 +7,7 @@
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
 //! * [`scenario`] reads scenarios, what an exchange does wrong, and has built-in ones;
 //! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`convert`],
-//!   [`demo`].
+//!   [`inspect`], [`demo`].
 //!
 //! # Recording a feed into your own program
 //!
@@ -55,6 +55,7 @@ pub mod fetch;
 pub mod file;
 mod flags;
 pub mod format;
+pub mod inspect;
 pub mod net;
 pub mod output;
 mod picture;

@@ -1,5 +1,5 @@
-//! Putting files in place: absent, old or whole at every instant of a running system. (A loss of
-//! power may undo what was put in place within the last seconds.)
+//! Putting files in place: absent, old or whole at every instant of a running system. A loss of
+//! power may undo what was put in place within the last seconds, unless it is to be durable.
 
 use crate::failure::Failure;
 use crate::format::{Each, Format, Place};
@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 pub struct Output {
     path: PathBuf,
     to: To,
+    durable: bool,
 }
 
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Output {
     /// [`Failure::Storage`] where nothing can be written there.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return Ok(Self { path: path.to_owned(), to: To::Stdout });
+            return Ok(Self { path: path.to_owned(), to: To::Stdout, durable: false });
         }
         let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
         // A link stays a link: what it points to is replaced.
@@ -46,7 +47,7 @@ impl Output {
             }
             _ => To::Beside(beside(&place).map_err(failed)?),
         };
-        Ok(Self { path: place, to })
+        Ok(Self { path: place, to, durable: false })
     }
 
     /// Begins an output for packets.
@@ -64,6 +65,12 @@ impl Output {
             )));
         }
         Ok(output)
+    }
+
+    /// Once it is in place it survives a loss of power, and the old one survives until then.
+    #[must_use]
+    pub fn durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
     }
 
     /// Whether what is written is gone at once, so that it cannot be taken back.
@@ -96,7 +103,7 @@ impl Output {
             To::Beside(file) => {
                 let same = file.as_file().try_clone().map_err(failed)?;
                 write(Place::File(same, file.path()))?;
-                file.persist(&path).map(drop).map_err(|error| failed(error.error))
+                persist(file, &path, self.durable).map_err(failed)
             }
         }
     }
@@ -115,10 +122,19 @@ impl Output {
             To::Through(mut file) => unless_closed(write(&mut file).and_then(|()| file.flush())),
             To::Beside(mut file) => write(&mut file)
                 .and_then(|()| file.flush())
-                .and_then(|()| file.persist(&path).map(drop).map_err(|error| error.error)),
+                .and_then(|()| persist(file, &path, self.durable)),
         };
         done.map_err(|source| Failure::Storage { action: "write", path, source })
     }
+}
+
+/// Puts a file in its place. Its content is safe before its name is, or the name could outlive it.
+fn persist(file: NamedTempFile, path: &Path, durable: bool) -> io::Result<()> {
+    if durable {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    if durable { crate::file::sync_folder(path) } else { Ok(()) }
 }
 
 fn unless_hung_up(done: Result<(), Failure>) -> Result<(), Failure> {
@@ -176,6 +192,15 @@ mod tests {
         assert_eq!((fs::read_to_string(&path).unwrap(), names()), ("old".to_owned(), 1));
         Output::begin(&path).unwrap().put(|out| out.write_all(b"new")).unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap(), names()), ("new".to_owned(), 1));
+    }
+
+    #[test]
+    fn a_durable_output_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        let output = Output::begin(&path).unwrap().durable(true);
+        output.put(|out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 
     #[test]

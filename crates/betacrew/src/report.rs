@@ -120,7 +120,7 @@ pub struct Gap {
     filled_by: String,
 }
 
-fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     // To the microsecond.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,6 +1,7 @@
 //! How things are said: numbers, times, lines on stdout.
 
 use crate::failure::{Exit, Failure};
+use feed::survey::Holes;
 
 /// `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -19,6 +20,16 @@ pub(crate) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
+pub(crate) fn holes(holes: &Holes) -> String {
+    let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
+    let more = match holes.unlisted() {
+        0 => String::new(),
+        more => format!(" and {} more", grouped(more)),
+    };
+    format!("{packets} in {gaps}: {}{more}", holes.listed())
 }
 
 /// `2.3 ms`, `1.42 s`: three digits at most.
@@ -64,6 +75,18 @@ pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn gaps_are_listed_up_to_a_bound() {
+        use feed::seq::SeqRange;
+        let mut missing = Holes::listing(100);
+        (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
+        assert!(holes(&missing).starts_with("100 packets in 100 gaps: 1, 3, 5, "));
+        assert!(holes(&missing).ends_with(", 199"));
+        missing.add(SeqRange::new(300, 310).unwrap());
+        assert!(holes(&missing).starts_with("111 packets in 101 gaps: 1, "));
+        assert!(holes(&missing).ends_with(", 199 and 1 more"));
+    }
 
     #[test]
     fn numbers_and_times_read_well() {

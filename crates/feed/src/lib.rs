@@ -18,6 +18,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod chance;
+pub mod compare;
 pub mod exchange;
 pub mod faults;
 pub mod figures;
@@ -37,6 +38,7 @@ pub mod seq;
 pub mod sim;
 pub mod span;
 pub mod storage;
+pub mod survey;
 pub mod tape;
 pub mod tape_file;
 pub mod wire;

@@ -76,6 +76,12 @@ impl SeqRange {
         Self::new(self.first.max(other.first), self.last.min(other.last))
     }
 
+    /// The shortest range that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
     /// The part of it at or above `seq`.
     #[must_use]
     pub fn from(self, seq: Seq) -> Option<Self> {
@@ -185,10 +191,7 @@ impl SeqSet {
         // The ranges that touch the new one (or would, were it one longer) melt into it.
         let from = self.ranges.partition_point(|old| old.last.saturating_add(1) < range.first);
         let to = self.ranges.partition_point(|old| old.first <= range.last.saturating_add(1));
-        let melted = self.ranges[from..to].iter().fold(range, |sum, old| SeqRange {
-            first: sum.first.min(old.first),
-            last: sum.last.max(old.last),
-        });
+        let melted = self.ranges[from..to].iter().fold(range, |sum, old| sum.hull(*old));
         self.ranges.splice(from..to, [melted]);
     }
 }

@@ -6,20 +6,24 @@
 //! the index is made again by reading. `docs/tape.md` describes the bytes.
 
 mod block;
+mod gather;
 mod index;
 mod merge;
 mod open;
 
 pub use block::{BlockHead, Head, HeadError, Kind, VERSION};
+pub use gather::GATHERED_MAX;
 pub use merge::{InOrder, Piece};
+pub use open::is_stillborn;
 
 use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, Info, RawFrame, packet_seq, sequence_of};
 use alloc::vec::Vec;
-use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN, PAYLOAD_MAX};
+use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN};
 use core::fmt;
+use gather::Gathering;
 use index::Index;
 
 /// Why a tape file cannot be used.
@@ -35,6 +39,10 @@ pub enum TapeFileError<E> {
         offset: u64,
         /// The sequences it spans.
         span: SeqRange,
+        /// How many packets it had.
+        packets: u32,
+        /// Its length, in bytes.
+        bytes: u64,
     },
 }
 
@@ -43,7 +51,7 @@ impl<E: fmt::Display> fmt::Display for TapeFileError<E> {
         match self {
             Self::Storage(error) => error.fmt(f),
             Self::Head(error) => error.fmt(f),
-            Self::Damaged { offset, span } => {
+            Self::Damaged { offset, span, .. } => {
                 write!(
                     f,
                     "the block at byte {offset} is damaged (sequences {span} or some of them)"
@@ -70,6 +78,23 @@ pub struct Opened {
     pub damages: u32,
     /// How many bytes those were.
     pub damaged_bytes: u64,
+    /// Places where a crash has torn what was being written, and what was there came again before
+    /// the index was written. Only [`TapeFile::check`] tells them from damage.
+    pub scars: u32,
+    /// Nothing is damaged and yet the index is not that of the blocks: whoever wrote it had a bug.
+    /// Only [`TapeFile::check`] looks.
+    pub misleading: bool,
+}
+
+/// A place where a file is damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How far the next good block is.
+    pub bytes: u64,
+    /// The sequences that the block there spans, if its head is good.
+    pub span: Option<SeqRange>,
 }
 
 /// A tape file, open for adding and for reading.
@@ -81,36 +106,8 @@ pub struct TapeFile<S> {
     index: Index,
     /// Where the next block will begin.
     end: u64,
-    pending: Pending,
+    gathering: Gathering,
     cache: Option<(Entry, Vec<RawFrame>)>,
-}
-
-/// Packets that are not written yet: the place of a block's head and then its payload.
-#[derive(Debug)]
-struct Pending {
-    bytes: Vec<u8>,
-    origin: Option<Origin>,
-    arrived: u64,
-    ascending: bool,
-}
-
-impl Pending {
-    fn new() -> Self {
-        let mut bytes = Vec::with_capacity(BLOCK_HEAD_LEN + PAYLOAD_MAX);
-        bytes.resize(BLOCK_HEAD_LEN, 0);
-        Self { bytes, origin: None, arrived: 0, ascending: true }
-    }
-
-    fn frames(&self) -> &[RawFrame] {
-        self.bytes[BLOCK_HEAD_LEN..].as_chunks().0
-    }
-
-    fn sort(&mut self) {
-        if !core::mem::replace(&mut self.ascending, true) {
-            let frames: &mut [RawFrame] = self.bytes[BLOCK_HEAD_LEN..].as_chunks_mut().0;
-            frames.sort_unstable_by_key(sequence_of);
-        }
-    }
 }
 
 impl<S: Storage> TapeFile<S> {
@@ -127,7 +124,7 @@ impl<S: Storage> TapeFile<S> {
             session: None,
             index: Index::default(),
             end: HEAD_LEN as u64,
-            pending: Pending::new(),
+            gathering: Gathering::default(),
             cache: None,
         })
     }
@@ -137,24 +134,32 @@ impl<S: Storage> TapeFile<S> {
     /// # Errors
     /// Where it is no tape file, or the medium fails. Damage is no error; it is told.
     pub fn open(storage: S, trust: bool) -> Result<(Self, Opened), TapeFileError<S::Error>> {
+        let mut file = Self::begin(storage)?;
+        let mut opened = Opened { indexed: trust && file.read_index()?, ..Opened::default() };
+        if !opened.indexed {
+            file.scan(&mut |place| {
+                opened.damages += 1;
+                opened.damaged_bytes += place.bytes;
+            })?;
+        }
+        Ok((file, opened))
+    }
+
+    /// Reads the head.
+    fn begin(storage: S) -> Result<Self, TapeFileError<S::Error>> {
         let mut bytes = [0; HEAD_LEN];
         let read = storage.read_at(0, &mut bytes)?;
         let head = Head::decode::<S>(&bytes[..read]).map_err(TapeFileError::Head)?;
         let end = storage.len()?;
-        let mut file = Self {
+        Ok(Self {
             storage,
             head,
             session: None,
             index: Index::default(),
             end,
-            pending: Pending::new(),
+            gathering: Gathering::default(),
             cache: None,
-        };
-        let mut opened = Opened { indexed: trust && file.read_index()?, ..Opened::default() };
-        if !opened.indexed {
-            file.scan(&mut opened)?;
-        }
-        Ok((file, opened))
+        })
     }
 
     /// What stands at its beginning.
@@ -172,13 +177,13 @@ impl<S: Storage> TapeFile<S> {
     /// How many packets it has.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.index.packets() + self.pending.frames().len() as u64
+        self.index.packets() + self.gathering.packets()
     }
 
     /// How long it is, in bytes, with what is not written yet.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.end + (self.pending.bytes.len() - BLOCK_HEAD_LEN) as u64
+        self.end + self.gathering.packets() * FRAME_LEN as u64
     }
 
     /// The lowest and the highest sequence in its blocks.
@@ -211,24 +216,20 @@ impl<S: Storage> TapeFile<S> {
         frames: &[RawFrame],
     ) -> Result<(), TapeFileError<S::Error>> {
         let mut rest = frames;
-        while let Some(first) = rest.first() {
-            let room = (BLOCK_HEAD_LEN + PAYLOAD_MAX - self.pending.bytes.len()) / FRAME_LEN;
-            let held = self.pending.frames().len();
-            if held > 0 && (room == 0 || self.pending.origin != Some(origin)) {
-                self.flush()?;
-                continue;
-            }
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            let pending = &mut self.pending;
-            match pending.frames().last() {
-                Some(top) => pending.ascending &= sequence_of(top) < sequence_of(first),
-                None => {
-                    pending.origin = Some(origin);
-                    pending.arrived = arrived;
+        while !rest.is_empty() {
+            let place = match self.gathering.place(origin) {
+                Some(place) => place,
+                None if self.gathering.is_full() => {
+                    self.write_pending(0)?;
+                    continue;
                 }
+                None => self.gathering.begin(origin, arrived),
+            };
+            let taken = self.gathering.at(place).map_or(0, |pending| pending.take(rest));
+            rest = &rest[taken..];
+            if !rest.is_empty() {
+                self.write_pending(place)?;
             }
-            pending.bytes.extend_from_slice(now.as_flattened());
-            rest = later;
         }
         Ok(())
     }
@@ -248,35 +249,47 @@ impl<S: Storage> TapeFile<S> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn flush(&mut self) -> Result<(), TapeFileError<S::Error>> {
-        self.pending.sort();
-        let frames = self.pending.frames();
-        let (Some(low), Some(high), Some(origin)) =
-            (frames.first(), frames.last(), self.pending.origin)
-        else {
-            return Ok(());
-        };
-        let Some(span) = SeqRange::new(sequence_of(low), sequence_of(high)) else { return Ok(()) };
-        let entry = Entry {
-            span,
-            count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
-            offset: self.end,
-        };
-        let payload = &self.pending.bytes[BLOCK_HEAD_LEN..];
+        while self.gathering.at(0).is_some() {
+            self.write_pending(0)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was added from this origin: what follows from it is a block of its own, with a
+    /// time of its own.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn flush_origin(&mut self, origin: Origin) -> Result<(), TapeFileError<S::Error>> {
+        self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place))
+    }
+
+    /// Writes what one origin has brought.
+    fn write_pending(&mut self, place: usize) -> Result<(), TapeFileError<S::Error>> {
+        let Some(pending) = self.gathering.at(place) else { return Ok(()) };
+        pending.sort();
+        let frames = pending.frames();
+        let ends = frames.first().zip(frames.last());
+        let span = ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
+        let Some(span) = span else { return Ok(()) };
+        let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+        let entry = Entry { span, count, offset: self.end };
+        let payload = &pending.bytes[BLOCK_HEAD_LEN..];
         let head = BlockHead {
-            kind: Kind::Packets(origin),
+            kind: Kind::Packets(pending.origin),
             first: span.first(),
             last: span.last(),
-            count: entry.count,
-            arrived: self.pending.arrived,
+            count,
+            arrived: pending.arrived,
             len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             sum: S::checksum(payload),
         };
-        self.pending.bytes[..BLOCK_HEAD_LEN].copy_from_slice(&head.encode::<S>(self.head.salt));
-        let done = self.storage.append(&self.pending.bytes);
-        self.appended(self.pending.bytes.len(), done)?;
+        pending.bytes[..BLOCK_HEAD_LEN].copy_from_slice(&head.encode::<S>(self.head.salt));
+        let len = pending.bytes.len();
+        let done = self.storage.append(&pending.bytes);
+        self.appended(len, done)?;
         self.index.insert(entry);
-        self.pending.bytes.truncate(BLOCK_HEAD_LEN);
-        self.pending.origin = None;
+        self.gathering.remove(place);
         Ok(())
     }
 
@@ -348,10 +361,8 @@ impl<S: Storage> TapeFile<S> {
     /// # Errors
     /// Where the medium fails or the block that has it is damaged.
     pub fn get(&mut self, seq: Seq) -> Result<Option<RawFrame>, TapeFileError<S::Error>> {
-        self.pending.sort();
-        let pending = self.pending.frames();
-        if let Ok(at) = pending.binary_search_by_key(&seq, sequence_of) {
-            return Ok(Some(pending[at]));
+        if let Some(frame) = self.gathering.find(seq) {
+            return Ok(Some(frame));
         }
         let holders: Vec<Entry> = self.index.holders(seq).collect();
         for entry in holders {
@@ -380,53 +391,53 @@ impl<S: Storage> TapeFile<S> {
     /// What the medium reports.
     pub fn missing(&mut self) -> Result<(SeqSet, u32), TapeFileError<S::Error>> {
         self.flush()?;
-        let mut damaged = 0;
-        'again: loop {
-            let mut missing = SeqSet::new();
-            let mut next = FIRST_SEQ;
-            let mut reading = self.in_order(FIRST_SEQ);
-            loop {
-                match reading.next() {
-                    Ok(Some(piece)) => {
-                        for frame in piece.frames {
-                            let seq = sequence_of(frame);
-                            if let Some(gap) = SeqRange::new(next, seq - 1) {
-                                missing.insert(gap);
-                            }
-                            next = seq + 1;
+        let mut missing = SeqSet::new();
+        let mut next = FIRST_SEQ;
+        let mut lost = Vec::new();
+        let mut reading = self.in_order(FIRST_SEQ);
+        loop {
+            match reading.next() {
+                Ok(Some(piece)) => {
+                    for frame in piece.frames {
+                        let seq = sequence_of(frame);
+                        if let Some(gap) = SeqRange::new(next, seq - 1) {
+                            missing.insert(gap);
                         }
+                        next = seq + 1;
                     }
-                    Ok(None) => return Ok((missing, damaged)),
-                    Err(TapeFileError::Damaged { offset, span }) => {
-                        let mut holders: Vec<Entry> = self.index.holders(span.first()).collect();
-                        holders.retain(|entry| entry.offset == offset);
-                        holders.into_iter().for_each(|entry| self.index.remove(entry));
-                        damaged += 1;
-                        continue 'again;
-                    }
-                    Err(error) => return Err(error),
                 }
+                Ok(None) => break,
+                Err(TapeFileError::Damaged { offset, span, .. }) => lost.push((offset, span)),
+                Err(error) => return Err(error),
             }
         }
+        for &(offset, span) in &lost {
+            self.index.remove(offset, span);
+        }
+        Ok((missing, u32::try_from(lost.len()).unwrap_or(u32::MAX)))
     }
 
     /// Reads a block of packets and checks it.
     fn load(&self, entry: Entry) -> Result<(BlockHead, Vec<RawFrame>), TapeFileError<S::Error>> {
-        let len = BLOCK_HEAD_LEN + entry.count as usize * FRAME_LEN;
-        let mut bytes = alloc::vec![0; len];
-        let read = self.storage.read_at(entry.offset, &mut bytes)?;
-        let (head, payload) = bytes.split_at(BLOCK_HEAD_LEN);
-        let frames: &[RawFrame] = payload.as_chunks().0;
+        let mut head = [0; BLOCK_HEAD_LEN];
+        let mut frames: Vec<RawFrame> = alloc::vec![[0; FRAME_LEN]; entry.count as usize];
+        let payload = frames.as_flattened_mut();
+        let read = self.storage.read_at(entry.offset, &mut head)?
+            + self.storage.read_at(entry.offset + BLOCK_HEAD_LEN as u64, payload)?;
+        let whole = read == BLOCK_HEAD_LEN + payload.len();
+        let sum = S::checksum(payload);
         let span = entry.span;
-        let head = BlockHead::decode::<S>(head, self.head.salt).filter(|head| {
-            read == len
+        let head = BlockHead::decode::<S>(&head, self.head.salt).filter(|head| {
+            whole
                 && head.span() == Some(span)
                 && head.count == entry.count
-                && head.sum == S::checksum(payload)
-                && in_place(frames, span)
+                && head.sum == sum
+                && in_place(&frames, span)
         });
-        let damaged = TapeFileError::Damaged { offset: entry.offset, span };
-        head.map(|head| (head, frames.to_vec())).ok_or(damaged)
+        let Entry { offset, count: packets, .. } = entry;
+        let bytes = (BLOCK_HEAD_LEN + packets as usize * FRAME_LEN) as u64;
+        let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
+        head.map(|head| (head, frames)).ok_or(damaged)
     }
 }
 

@@ -7,6 +7,7 @@ use feed::ledger::{Origin, Source};
 use feed::seq::FIRST_SEQ;
 use feed::tape_file::{Head, TapeFile, TapeFileError};
 use feed::wire::RawFrame;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -17,25 +18,34 @@ const UNKNOWN: Origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
 
 pub(super) struct Writer {
     file: TapeFile<FileStorage>,
-    at: u64,
+    /// When what is pending of an origin came.
+    at: HashMap<Origin, u64>,
 }
+
+/// So many origins are told apart here.
+const ORIGINS_MAX: usize = 4096;
 
 impl Writer {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let head = Head { session: [0; 4], created: now(), salt: random() };
         let storage = FileStorage::of(file)?;
-        Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: 0 })
+        Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: HashMap::new() })
     }
 }
 
 impl Encoder for Writer {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
-        // A block has one time.
-        if arrival.at != self.at {
-            self.file.flush().map_err(failed)?;
-            self.at = arrival.at;
-        }
         let origin = arrival.origin.unwrap_or(UNKNOWN);
+        // A block has one time. In order of sequence, pieces of a stream's block alternate with
+        // those of the resends' that fill its gaps.
+        if self.at.get(&origin) != Some(&arrival.at) {
+            self.file.flush_origin(origin).map_err(failed)?;
+            if self.at.len() >= ORIGINS_MAX {
+                self.file.flush().map_err(failed)?;
+                self.at.clear();
+            }
+            self.at.insert(origin, arrival.at);
+        }
         self.file.append(origin, arrival.at, frames).map_err(failed)
     }
 

@@ -5,7 +5,9 @@
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
+//! * `memory`: how much of it a long session takes;
 //! * `convert`: files of one format become files of another;
+//! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration.
@@ -13,9 +15,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
 mod convert;
+mod damaged;
 mod demo;
+mod endless;
 mod fetch;
 mod hostile;
+mod inspect;
+mod memory;
 mod original;
 mod readers;
 mod resume;

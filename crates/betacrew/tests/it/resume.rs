@@ -1,14 +1,18 @@
 //! A recording that was interrupted goes on where it ended.
 
 use crate::support::{Serving, betacrew, losing, next_call, peer, playing, run};
+use betacrew::file::FileStorage;
+use feed::pace::Pace;
 use feed::player::Player;
 use feed::rng::Rng;
+use feed::scenario::Scenario;
 use feed::tape::Tape;
+use feed::tape_file::{TapeFile, is_stillborn};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn json(tape: &Tape) -> Vec<u8> {
@@ -117,7 +121,7 @@ fn a_recording_in_use_or_of_another_kind_is_left_alone() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
 
     fs::remove_file(&path).unwrap();
-    let held = betacrew::file::FileStorage::write(&path).unwrap();
+    let held = FileStorage::write(&path).unwrap();
     let (code, _, stderr) = fetch(folder.path(), &[&address]);
     assert_eq!(code, 6, "{stderr}");
     assert!(stderr.contains("another process is recording"), "{stderr}");
@@ -145,35 +149,136 @@ fn a_damaged_recording_loses_what_was_damaged_and_asks_for_it() {
     assert!(exchange.end().served().streams == 1, "the second fetch needed no stream");
 }
 
-/// `kill -9` at random moments of a paced stream, then again, until it is through.
+/// The packets that a recording has, as whoever goes on with it finds them.
+fn held(path: &Path) -> u64 {
+    let Ok(storage) = FileStorage::read(path) else { return 0 };
+    if is_stillborn(&storage).unwrap() {
+        return 0;
+    }
+    let (mut tape, _) = TapeFile::open(storage, false).unwrap();
+    tape.missing().unwrap();
+    tape.packets()
+}
+
+/// `kill -9` at random moments, again and again, until it is through.
 #[test]
-fn kill_nine_at_any_moment_costs_no_packet() {
-    let tape = Tape::random(40_000, 8);
+fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
+    let tape = Tape::random(20_000, 8);
+    let whole = json(&tape);
     let mut rng = Rng::new(8);
-    let mut killed = 0;
-    for round in 0..40 {
+    let (mut killed, mut halfway) = (0, 0);
+    for round in 0..100 {
         let folder = tempfile::tempdir().unwrap();
-        let player = Player::new(std::sync::Arc::new(tape.clone()), losing(round, "0.25", ""));
-        let exchange = Serving::start(player);
+        // 20 ms for the stream.
+        let pace = Pace::PerSecond(1_000_000);
+        let scenario = Scenario { pace, ..losing(round, "0.25", "") };
+        let exchange = Serving::start(Player::new(std::sync::Arc::new(tape.clone()), scenario));
         let address = exchange.address.to_string();
-        for _ in 0..3 {
+        let path = folder.path().join("out.json.tape");
+        for _ in 0..2 {
+            let before = held(&path);
             let mut child = betacrew(&["fetch", &address, "-o", "out.json"])
                 .current_dir(folder.path())
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
             // A moment, not a wait for anything: whatever it is doing then, it is killed.
-            std::thread::sleep(Duration::from_micros(rng.between(1_000, 60_000).into()));
+            std::thread::sleep(Duration::from_micros(rng.between(500, 30_000).into()));
             child.kill().unwrap();
-            killed += u32::from(!child.wait().unwrap().success());
+            if child.wait().unwrap().success() {
+                break;
+            }
+            killed += 1;
+            assert!(held(&path) >= before, "round {round}: what was written is gone");
         }
+        let before = held(&path);
         let (code, _, stderr) =
             fetch(folder.path(), &[&address, "-o", "out.json", "--report", "r"]);
         assert_eq!(code, 0, "round {round}: {stderr}");
-        assert_eq!(fs::read(folder.path().join("out.json")).unwrap(), json(&tape), "round {round}");
+        assert!(fs::read(folder.path().join("out.json")).unwrap() == whole, "round {round}");
         let report: Value =
             serde_json::from_slice(&fs::read(folder.path().join("r")).unwrap()).unwrap();
-        assert_eq!(report["packets"], 40_000);
+        assert_eq!(report["packets"], 20_000);
+        if before > 0 {
+            halfway += u32::from(before < 20_000);
+            let counts = &report["counts"];
+            let asked = counts["streamed"].as_u64().unwrap() + counts["resent"].as_u64().unwrap();
+            assert_eq!(asked, 20_000 - before, "round {round}: {counts}");
+        }
     }
-    assert!(killed > 40, "only {killed} of 120 were killed before they were through");
+    assert!(killed > 100 && halfway > 20, "{killed} were killed, {halfway} of them halfway");
+}
+
+#[test]
+fn what_came_is_written_though_nothing_more_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = stalling(&Tape::random(3000, 4), 700, 0..0);
+    let mut child = betacrew(&["fetch", &peer, "--tape", "x.tape"])
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = std::time::Instant::now();
+    while held(&folder.path().join("x.tape")) < 700 {
+        assert!(began.elapsed() < Duration::from_secs(5), "it is not written");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A file can grow to so many blocks of 512 bytes, and then the system refuses.
+#[cfg(unix)]
+fn with_room(blocks: u32, folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let program = betacrew(args);
+    run(Command::new("sh")
+        .args(["-c", &limited, "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .current_dir(folder))
+}
+
+#[cfg(unix)]
+#[test]
+fn when_the_disk_is_full_it_says_so_and_goes_on_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = Tape::random(60_000, 4);
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
+    let address = exchange.address.to_string();
+    let path = folder.path().join("x.tape");
+    let mut before = 0;
+    // Room for a head, for half a block, for some; and not for the output.
+    for blocks in [0, 1, 50, 400, 1000, 2800] {
+        let args = ["fetch", &address, "--tape", "x.tape"];
+        let (code, _, stderr) = with_room(blocks, folder.path(), &args);
+        assert_eq!(code, 6, "{blocks}: {stderr}");
+        let file = if blocks < 2800 { "record into x.tape" } else { "write " };
+        assert!(stderr.contains(&format!("cannot {file}")), "{blocks}: {stderr}");
+        assert!(stderr.contains("File too large"), "{blocks}: {stderr}");
+        assert!(held(&path) >= before && !folder.path().join("output.json").exists());
+        before = held(&path);
+    }
+    assert_eq!(before, 60_000, "only the output had no room");
+    let (code, _, stderr) = fetch(folder.path(), &[&address, "--tape", "x.tape"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(fs::read(folder.path().join("output.json")).unwrap() == json(&tape));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_costs_no_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = Tape::random(500, 4);
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
+    let address = exchange.address.to_string();
+    let args = [&address, "--tape", "x.tape", "--sync", "end"];
+    let (code, _, stderr) = fetch(folder.path(), &[&args[..], &["-o", "/dev/full"]].concat());
+    assert_eq!(code, 6, "{stderr}");
+    assert!(stderr.contains("cannot write /dev/full: No space left"), "{stderr}");
+    assert_eq!(held(&folder.path().join("x.tape")), 500);
+    let (code, _, stderr) = fetch(folder.path(), &args);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&tape));
+    assert_eq!(names(folder.path()), ["output.json", "x.tape"]);
 }

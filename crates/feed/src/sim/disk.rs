@@ -1,8 +1,10 @@
-//! A simulated disk: it can stop at any byte, lose what was not synced and tear what was.
+//! A simulated disk: it can stop at any byte or operation, lose what was not synced and tear what
+//! was being written.
 
 use crate::rng::Rng;
 use crate::storage::Storage;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 
 /// What a failing disk reports.
@@ -24,6 +26,10 @@ pub struct Disk {
     synced: usize,
     /// It takes so many more bytes, and then fails.
     room: Option<u64>,
+    /// It carries out so many more appends and syncs, and then none.
+    writes: Option<u32>,
+    /// It carries out so many more reads, and then none.
+    reads: Cell<Option<u32>>,
 }
 
 impl Disk {
@@ -36,13 +42,25 @@ impl Disk {
     /// A disk with these bytes, all of them safe.
     #[must_use]
     pub fn with(bytes: Vec<u8>) -> Self {
-        Self { synced: bytes.len(), bytes, room: None }
+        Self { synced: bytes.len(), bytes, ..Self::default() }
     }
 
     /// Fails in the middle of the append that would take it beyond `room` more bytes; `None`:
     /// does not fail (any more).
     pub fn limit(&mut self, room: Option<u64>) {
         self.room = room;
+    }
+
+    /// Stops at an append or sync after `writes` more of them. If that is an append, `torn` bytes
+    /// of it may be written all the same.
+    pub fn stop_after(&mut self, writes: u32, torn: u64) {
+        self.writes = Some(writes);
+        self.room = Some(torn);
+    }
+
+    /// Fails to read after `reads` more times; `None`: reads.
+    pub fn fail_reads_after(&self, reads: Option<u32>) {
+        self.reads.set(reads);
     }
 
     /// What is on it.
@@ -71,6 +89,10 @@ impl Disk {
     }
 }
 
+fn countdown(left: Option<u32>) -> Result<Option<u32>, DiskFailed> {
+    left.map(|left| left.checked_sub(1).ok_or(DiskFailed)).transpose()
+}
+
 impl Storage for Disk {
     type Error = DiskFailed;
 
@@ -79,6 +101,7 @@ impl Storage for Disk {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<usize, DiskFailed> {
+        self.reads.set(countdown(self.reads.get())?);
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
         let count = out.len().min(self.bytes.len() - offset);
         out[..count].copy_from_slice(&self.bytes[offset..offset + count]);
@@ -86,15 +109,21 @@ impl Storage for Disk {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), DiskFailed> {
+        if let Some(more) = self.writes.and_then(|writes| writes.checked_sub(1)) {
+            self.writes = Some(more);
+            self.bytes.extend_from_slice(bytes);
+            return Ok(());
+        }
         let room = self.room.unwrap_or(u64::MAX);
         let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
         self.bytes.extend_from_slice(&bytes[..count]);
         self.room = self.room.map(|room| room - count as u64);
-        if count < bytes.len() { Err(DiskFailed) } else { Ok(()) }
+        if count < bytes.len() || self.writes.is_some() { Err(DiskFailed) } else { Ok(()) }
     }
 
     fn sync(&mut self) -> Result<(), DiskFailed> {
-        if self.room == Some(0) {
+        self.writes = countdown(self.writes)?;
+        if self.room == Some(0) && self.writes.is_none() {
             return Err(DiskFailed);
         }
         self.synced = self.bytes.len();

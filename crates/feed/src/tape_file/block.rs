@@ -36,6 +36,11 @@ pub struct Head {
     pub salt: u64,
 }
 
+/// Whether these are a head's first bytes, as far as they go.
+pub(super) fn begins_head(bytes: &[u8]) -> bool {
+    MAGIC.starts_with(bytes) || bytes.starts_with(&MAGIC)
+}
+
 /// Why a file is not opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeadError {

@@ -2,6 +2,7 @@
 
 use super::block::Entry;
 use crate::seq::{Seq, SeqRange};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// The blocks of a file, sorted into lanes: within a lane blocks ascend and do not overlap, so
@@ -10,28 +11,36 @@ use alloc::vec::Vec;
 #[derive(Clone, Default, Debug)]
 pub(super) struct Index {
     lanes: Vec<Vec<Entry>>,
+    /// Where each lane ends, and which it is: finds the one to go on with however many there are.
+    tops: BTreeSet<(Seq, usize)>,
     packets: u64,
 }
 
 impl Index {
     pub(super) fn insert(&mut self, entry: Entry) {
         self.packets += u64::from(entry.count);
-        let free =
-            |lane: &Vec<Entry>| lane.last().is_none_or(|top| top.span.last() < entry.span.first());
-        match self.lanes.iter_mut().find(|lane| free(lane)) {
-            Some(lane) => lane.push(entry),
-            None => self.lanes.push(alloc::vec![entry]),
-        }
+        let below = self.tops.range(..(entry.span.first(), 0)).next_back().copied();
+        let lane = match below {
+            Some(top) => {
+                self.tops.remove(&top);
+                top.1
+            }
+            None => {
+                self.lanes.push(Vec::new());
+                self.lanes.len() - 1
+            }
+        };
+        self.lanes[lane].push(entry);
+        self.tops.insert((entry.span.last(), lane));
     }
 
-    /// Forgets a block.
-    pub(super) fn remove(&mut self, entry: Entry) {
+    /// Forgets the block at this place in the file. Where its lane ends is not moved back.
+    pub(super) fn remove(&mut self, offset: u64, span: SeqRange) {
         for lane in &mut self.lanes {
-            if let Ok(at) = lane.binary_search_by_key(&entry.span, |held| held.span)
-                && lane[at] == entry
+            if let Ok(at) = lane.binary_search_by_key(&span, |held| held.span)
+                && lane[at].offset == offset
             {
-                lane.remove(at);
-                self.packets -= u64::from(entry.count);
+                self.packets -= u64::from(lane.remove(at).count);
                 return;
             }
         }

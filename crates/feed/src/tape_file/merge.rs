@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
-/// A tape file's packets in order, in slices. Holds one block a lane.
+/// A tape file's packets in order, in slices. Holds the blocks that span the place where it is:
+/// one of the stream, one of the resends, and seldom more.
 #[derive(Debug)]
 pub struct InOrder<'a, S> {
     file: &'a TapeFile<S>,
@@ -19,6 +20,8 @@ pub struct InOrder<'a, S> {
     /// stands at that block's first sequence.
     heads: BinaryHeap<Reverse<(Seq, usize)>>,
     next: Seq,
+    /// A lane whose block has been read to its end.
+    spent: Option<usize>,
 }
 
 /// Packets as they are read: ascending, above all that came before.
@@ -42,7 +45,8 @@ struct Lane {
 impl<'a, S: Storage> InOrder<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
-        let mut reading = Self { file, lanes: Vec::new(), heads: BinaryHeap::new(), next: from };
+        let (lanes, heads) = (Vec::new(), BinaryHeap::new());
+        let mut reading = Self { file, lanes, heads, next: from, spent: None };
         for lane in 0..index.lanes() {
             let place = index.place(lane, from);
             reading.lanes.push(Lane { place, block: None, frames: Vec::new(), at: 0 });
@@ -56,13 +60,18 @@ impl<'a, S: Storage> InOrder<'a, S> {
     /// The next packets.
     ///
     /// # Errors
-    /// Where the medium fails or a block is damaged.
+    /// Where the medium fails or a block is damaged. The next call goes on without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, TapeFileError<S::Error>> {
         while let Some(Reverse((_, id))) = self.heads.pop() {
-            self.load(id)?;
+            if let Some(spent) = self.spent.take() {
+                self.lanes[spent].frames = Vec::new();
+                self.lanes[spent].at = 0;
+            }
+            let loaded = self.load(id);
             let place = self.advance(id);
             self.requeue(id);
+            loaded?;
             if !place.is_empty() {
                 let lane = &self.lanes[id];
                 return Ok(lane.block.map(|block| Piece { block, frames: &lane.frames[place] }));
@@ -97,11 +106,11 @@ impl<'a, S: Storage> InOrder<'a, S> {
         if lane.at == lane.frames.len()
             && let Some(entry) = self.file.index.entry(id, lane.place)
         {
+            lane.place += 1;
             let (block, frames) = self.file.load(entry)?;
             lane.block = Some(block);
             lane.frames = frames;
             lane.at = 0;
-            lane.place += 1;
         }
         Ok(())
     }
@@ -114,6 +123,9 @@ impl<'a, S: Storage> InOrder<'a, S> {
         };
         if let Some(seq) = next {
             self.heads.push(Reverse((seq, id)));
+        }
+        if lane.at == lane.frames.len() {
+            self.spent = Some(id);
         }
     }
 }

@@ -4,12 +4,65 @@ use super::block::{
     self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, Entry, HEAD_LEN, Kind, TRAILER_LEN,
 };
 use super::index::Index;
-use super::{Opened, TapeFile, TapeFileError, in_place};
-use crate::seq::FIRST_SEQ;
+use super::{Damage, Opened, TapeFile, TapeFileError, in_place};
+use crate::seq::{FIRST_SEQ, SeqRange};
 use crate::storage::Storage;
 use crate::wire::{Info, SessionId};
 
+/// Whether a crash has torn a file before its head was whole: it is shorter than a head and what is
+/// there begins one, or nothing but zeros was ever written. Nothing was recorded then.
+///
+/// # Errors
+/// What the medium reports.
+pub fn is_stillborn<S: Storage>(storage: &S) -> Result<bool, S::Error> {
+    let len = storage.len()?;
+    let mut window = alloc::vec![0; 64 * 1024];
+    let read = storage.read_at(0, &mut window[..HEAD_LEN])?;
+    if len < HEAD_LEN as u64 && block::begins_head(&window[..read]) {
+        return Ok(true);
+    }
+    let mut at = 0;
+    while at < len {
+        let read = storage.read_at(at, &mut window)?;
+        if read == 0 || window[..read].iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+    Ok(true)
+}
+
 impl<S: Storage> TapeFile<S> {
+    /// Opens a file by reading all of it, and tells each place that is damaged.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn check(
+        storage: S,
+        tell: &mut dyn FnMut(Damage),
+    ) -> Result<(Self, Opened), TapeFileError<S::Error>> {
+        let mut file = Self::begin(storage)?;
+        let mut opened = Opened { indexed: file.read_index()?, ..Opened::default() };
+        let listed = core::mem::take(&mut file.index).in_file_order();
+        let indexed = opened.indexed;
+        file.scan(&mut |place| {
+            // An index that was written later knows nothing of what a crash had torn.
+            let until = place.offset + place.bytes;
+            let from = listed.partition_point(|entry| entry.offset < place.offset);
+            let hit = listed[from..].iter().take_while(|entry| entry.offset < until);
+            let span = hit.map(|entry| entry.span).reduce(SeqRange::hull);
+            if indexed && span.is_none() {
+                opened.scars += 1;
+            } else {
+                opened.damages += 1;
+                opened.damaged_bytes += place.bytes;
+                tell(Damage { span: span.or(place.span), ..place });
+            }
+        })?;
+        opened.misleading = indexed && opened.damages == 0 && file.index.in_file_order() != listed;
+        Ok((file, opened))
+    }
+
     /// Opens by the index, if there is one at the end.
     pub(super) fn read_index(&mut self) -> Result<bool, TapeFileError<S::Error>> {
         let mut trailer = [0; TRAILER_LEN];
@@ -58,7 +111,10 @@ impl<S: Storage> TapeFile<S> {
 
     /// Opens by reading all blocks. Between them may lie bytes that are none: what a crash has
     /// torn, or damage. The next block is found by its magic.
-    pub(super) fn scan(&mut self, opened: &mut Opened) -> Result<(), TapeFileError<S::Error>> {
+    pub(super) fn scan(
+        &mut self,
+        tell: &mut dyn FnMut(Damage),
+    ) -> Result<(), TapeFileError<S::Error>> {
         let mut at = HEAD_LEN as u64;
         while at < self.end {
             match self.block_at(at)? {
@@ -72,8 +128,7 @@ impl<S: Storage> TapeFile<S> {
                         at += TRAILER_LEN as u64;
                         continue;
                     }
-                    opened.damages += 1;
-                    opened.damaged_bytes += next - at;
+                    tell(Damage { offset: at, bytes: next - at, span: self.span_at(at)? });
                     at = next;
                 }
             }
@@ -112,6 +167,14 @@ impl<S: Storage> TapeFile<S> {
             Kind::Index => {}
         }
         Ok(Some(whole))
+    }
+
+    /// What the head of a block says whose payload may be damaged.
+    fn span_at(&self, at: u64) -> Result<Option<SeqRange>, TapeFileError<S::Error>> {
+        let mut head = [0; BLOCK_HEAD_LEN];
+        let read = self.storage.read_at(at, &mut head)?;
+        let head = BlockHead::decode::<S>(&head[..read], self.head.salt);
+        Ok(head.and_then(|head| head.span()))
     }
 
     /// Where the next block may begin.

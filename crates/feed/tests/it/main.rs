@@ -13,5 +13,6 @@ mod flaky;
 mod ledger;
 mod seat;
 mod steps;
+mod tape_crash;
 mod tape_file;
 mod world;

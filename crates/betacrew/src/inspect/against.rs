@@ -1,0 +1,99 @@
+//! Two recordings, read side by side.
+
+use crate::failure::Failure;
+use crate::format::{self, Damage, Format};
+use crate::net::Stop;
+use feed::compare::Comparison;
+use feed::survey::Order;
+use feed::wire::RawFrame;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// So many pieces are read ahead.
+const AHEAD: usize = 4;
+/// At most so many packets make a piece, but for longer ones that a format hands on.
+const PIECE: usize = 4096;
+
+/// Compares two files in constant memory, listing up to `listed` ranges of each kind.
+pub(super) fn compare(
+    sides: [(&Path, Format); 2],
+    listed: usize,
+    stop: &Stop,
+) -> Result<Comparison, Failure> {
+    std::thread::scope(|scope| {
+        let mut readers = sides.map(|(path, format)| {
+            let (sender, pieces) = sync_channel(AHEAD);
+            let reader = scope.spawn(move || send(path, format, stop, &sender));
+            (Side { pieces, piece: Some(Vec::new()), at: 0 }, reader)
+        });
+        let mut comparison = Comparison::listing(listed);
+        loop {
+            let [(one, _), (other, _)] = &mut readers;
+            let (left, right) = (one.rest(), other.rest());
+            let done = left.is_none() && right.is_none();
+            let (l, r) = comparison.step(left, right);
+            one.at += l;
+            other.at += r;
+            if done {
+                break;
+            }
+        }
+        for (side, reader) in readers {
+            drop(side);
+            let read = reader.join();
+            read.unwrap_or_else(|_| {
+                Err(Failure::System {
+                    action: "cannot read on",
+                    source: std::io::Error::other("a thread panicked"),
+                })
+            })?;
+        }
+        Ok(comparison)
+    })
+}
+
+/// What has been read of a file and not been compared.
+struct Side {
+    pieces: Receiver<Vec<RawFrame>>,
+    /// `None` where the file has ended.
+    piece: Option<Vec<RawFrame>>,
+    at: usize,
+}
+
+impl Side {
+    /// What comes next, if anything does.
+    fn rest(&mut self) -> Option<&[RawFrame]> {
+        while self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
+            self.piece = self.pieces.recv().ok();
+            self.at = 0;
+        }
+        self.piece.as_deref().map(|piece| &piece[self.at..])
+    }
+}
+
+fn send(
+    path: &Path,
+    format: Format,
+    stop: &Stop,
+    sender: &SyncSender<Vec<RawFrame>>,
+) -> Result<(), Failure> {
+    let mut order = Order::default();
+    let mut piece = Vec::with_capacity(PIECE);
+    // Where nobody takes them, the other side has failed, and that will be told.
+    let hand_on = |piece: &mut Vec<RawFrame>| {
+        let full = std::mem::replace(piece, Vec::with_capacity(PIECE));
+        sender.send(full).map_err(|_| Failure::Stopped)
+    };
+    format::read(path, format, Damage::Refuse, &mut |frames, _| {
+        if stop.asked() {
+            return Err(Failure::Stopped);
+        }
+        order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+            path: path.to_owned(),
+            reason: disorder.to_string(),
+        })?;
+        piece.extend_from_slice(frames);
+        if piece.len() >= PIECE { hand_on(&mut piece) } else { Ok(()) }
+    })?;
+    if piece.is_empty() { Ok(()) } else { hand_on(&mut piece) }
+}

@@ -1,0 +1,204 @@
+//! What was found, for machines.
+
+use super::reading::{Found, Tape};
+use crate::format::Arrival;
+use crate::report::{Range, ms};
+use feed::compare::Comparison;
+use feed::survey::{Brought, Holes};
+use feed::wire::{Frame, RawFrame, decode};
+use serde::Serialize;
+use std::path::Path;
+
+/// So many ranges are listed.
+pub(super) const LISTED: usize = 10_000;
+
+/// A file. Times are in nanoseconds since 1970, durations in milliseconds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recording {
+    file: String,
+    format: &'static str,
+    bytes: Option<u64>,
+    packets: u64,
+    /// The lowest and the highest sequence in it.
+    first: Option<u32>,
+    last: Option<u32>,
+    missing: Ranges,
+    tape: Option<TapeFile>,
+    /// What came by a resend or a later pass.
+    recovered: Recovered,
+    origins: Vec<Origin>,
+    symbols: Vec<Symbol>,
+    /// Packets of symbols that are not told apart.
+    other_symbols: u64,
+}
+
+/// Ranges: all of them counted, the first 10,000 listed.
+#[derive(Serialize)]
+struct Ranges {
+    packets: u64,
+    ranges: u64,
+    listed: Vec<Range>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TapeFile {
+    version: u16,
+    session: Option<String>,
+    /// The last packet that an exchange has told of.
+    session_last: Option<u32>,
+    begun: u64,
+    finished: bool,
+    damages: u64,
+    damage: Vec<Place>,
+    torn_and_mended: u32,
+    index_is_wrong: bool,
+    repeated_packets: u64,
+}
+
+#[derive(Serialize)]
+struct Place {
+    offset: u64,
+    bytes: u64,
+    packets: Option<Range>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recovered {
+    packets: u64,
+    gaps: u64,
+    half_within_ms: Option<f64>,
+    slowest_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Origin {
+    origin: Option<String>,
+    packets: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Symbol {
+    symbol: String,
+    packets: u64,
+    bought: i64,
+    sold: i64,
+    vwap: Option<f64>,
+    low: i32,
+    high: i32,
+    last: i32,
+}
+
+fn line(value: &impl Serialize) -> String {
+    // Texts, numbers and lists always have a JSON form.
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+fn ranges(found: &Holes) -> Ranges {
+    let listed = found.listed().ranges().iter().copied().map(Range::from).collect();
+    Ranges { packets: found.packets(), ranges: found.gaps(), listed }
+}
+
+pub(super) fn found(found: &Found) -> String {
+    let survey = &found.survey;
+    let recovery = &survey.recovery;
+    let half = recovery.half_within();
+    line(&Recording {
+        file: found.path.display().to_string(),
+        format: found.format.name(),
+        bytes: found.bytes,
+        packets: survey.packets(),
+        first: survey.span().map(|span| span.first()),
+        last: survey.span().map(|span| span.last()),
+        missing: ranges(survey.missing()),
+        tape: found.tape.as_ref().map(tape),
+        recovered: Recovered {
+            packets: recovery.packets,
+            gaps: recovery.gaps,
+            half_within_ms: half.map(ms),
+            slowest_ms: half.map(|_| ms(recovery.slowest)),
+        },
+        origins: survey.brought.iter().map(origin).collect(),
+        symbols: survey
+            .market
+            .symbols()
+            .map(|(symbol, figures)| Symbol {
+                symbol: symbol.to_string(),
+                packets: figures.packets,
+                bought: figures.bought,
+                sold: figures.sold,
+                vwap: figures.average(),
+                low: figures.low,
+                high: figures.high,
+                last: figures.last,
+            })
+            .collect(),
+        other_symbols: survey.market.others(),
+    })
+}
+
+fn origin(brought: &Brought) -> Origin {
+    Origin {
+        origin: Arrival { at: 0, origin: brought.origin }.origin_text(),
+        packets: brought.packets,
+        first: brought.arrived.map(|(first, _)| first),
+        last: brought.arrived.map(|(_, last)| last),
+    }
+}
+
+fn tape(tape: &Tape) -> TapeFile {
+    TapeFile {
+        version: feed::tape_file::VERSION,
+        session: tape.id(),
+        session_last: tape.session.map(|info| info.last),
+        begun: tape.head.created,
+        finished: tape.indexed,
+        damages: tape.damages,
+        damage: tape
+            .damage
+            .iter()
+            .map(|place| Place {
+                offset: place.offset,
+                bytes: place.bytes,
+                packets: place.span.map(Range::from),
+            })
+            .collect(),
+        torn_and_mended: tape.scars,
+        index_is_wrong: tape.misleading,
+        repeated_packets: tape.repeated,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared {
+    files: [String; 2],
+    same: bool,
+    first_difference: Option<u32>,
+    equal: u64,
+    only_in: [Ranges; 2],
+    different: Ranges,
+    /// The first packets that differ, as they are in the one file and in the other.
+    shown: Vec<[String; 2]>,
+}
+
+pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
+    let text = |frame: &RawFrame| match decode(frame) {
+        Ok(Frame::Packet(packet)) => packet.to_string(),
+        _ => format!("{frame:?}"),
+    };
+    let first_difference = comparison.first_difference();
+    line(&Compared {
+        files: places.map(|path| path.display().to_string()),
+        same: first_difference.is_none(),
+        first_difference,
+        equal: comparison.equal(),
+        only_in: [0, 1].map(|side| ranges(comparison.only_in(side))),
+        different: ranges(comparison.different()),
+        shown: comparison.shown().iter().map(|(a, b)| [text(a), text(b)]).collect(),
+    })
+}

@@ -1,0 +1,163 @@
+//! Reading a recording of any format into a survey.
+
+use crate::failure::Failure;
+use crate::file::FileStorage;
+use crate::format::{self, Arrival, Damage as Policy, Format};
+use crate::net::Stop;
+use feed::seq::FIRST_SEQ;
+use feed::survey::{Charts, Survey};
+use feed::tape_file::{Damage, Head, TapeFile, TapeFileError};
+use feed::wire::{Info, RawFrame};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is to be found out.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// So many gaps, and places of damage, are listed.
+    pub(super) listed: usize,
+    /// A tape's index is not believed: every byte of it is read.
+    pub(super) verify: bool,
+    /// Prices and volumes over the session.
+    pub(super) charts: bool,
+}
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
+    /// How long the file is; `None` for a pipe.
+    pub(super) bytes: Option<u64>,
+    pub(super) survey: Survey,
+    /// What only a tape file tells.
+    pub(super) tape: Option<Tape>,
+}
+
+/// What only a tape file tells.
+pub(super) struct Tape {
+    pub(super) head: Head,
+    pub(super) session: Option<Info>,
+    /// It ends with an index: its recording was finished.
+    pub(super) indexed: bool,
+    pub(super) misleading: bool,
+    /// Places where a crash has torn what came again later.
+    pub(super) scars: u32,
+    /// The first places of damage, and how many there are.
+    pub(super) damage: Vec<Damage>,
+    pub(super) damages: u64,
+    /// How many packets are in it more than once.
+    pub(super) repeated: u64,
+}
+
+impl Tape {
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damages > 0 || self.misleading || self.repeated > 0
+    }
+
+    /// The session's id, if it is known.
+    pub(super) fn id(&self) -> Option<String> {
+        let told = self.session.map(|info| info.session.0).unwrap_or(self.head.session);
+        (told != [0; 4]).then(|| feed::wire::SessionId(told).to_string())
+    }
+
+    fn add(&mut self, place: Damage, listed: usize) {
+        self.damages += 1;
+        if self.damage.len() < listed {
+            self.damage.push(place);
+        }
+    }
+}
+
+pub(super) fn read(
+    path: &Path,
+    format: Format,
+    wanted: Wanted,
+    stop: &Stop,
+) -> Result<Found, Failure> {
+    let mut survey = Survey::listing(wanted.listed);
+    survey.charts = wanted.charts.then(Charts::default);
+    let mut take = |frames: &[RawFrame], arrival: Arrival| {
+        if stop.asked() {
+            return Err(Failure::Stopped);
+        }
+        let at = (arrival.at > 0).then_some(arrival.at);
+        survey.take(frames, at, arrival.origin).map_err(|disorder| Failure::Content {
+            path: path.to_owned(),
+            reason: disorder.to_string(),
+        })
+    };
+    let mut tape = None;
+    if format == Format::Tape {
+        tape = Some(read_tape(path, wanted, &mut take)?);
+    } else {
+        format::read(path, format, Policy::Refuse, &mut take)?;
+    }
+    if let Some(info) = tape.as_ref().and_then(|tape| tape.session) {
+        survey.reaches(info.last);
+    }
+    let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
+    let bytes = file.map(|found| found.len());
+    Ok(Found { path: path.to_owned(), format, bytes, survey, tape })
+}
+
+fn read_tape(
+    path: &Path,
+    wanted: Wanted,
+    take: &mut dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure>,
+) -> Result<Tape, Failure> {
+    let failed = |source| Failure::Storage { action: "read", path: path.to_owned(), source };
+    let wrong = |error: TapeFileError<io::Error>| match error {
+        TapeFileError::Storage(source) => failed(source),
+        other => Failure::Content { path: path.to_owned(), reason: other.to_string() },
+    };
+    if path.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    let open = || FileStorage::read(path).map_err(failed);
+    let mut places = Vec::new();
+    let mut damages = 0_u64;
+    let mut tell = |place| {
+        damages += 1;
+        if places.len() < wanted.listed {
+            places.push(place);
+        }
+    };
+    let (mut file, mut opened) = match wanted.verify {
+        true => TapeFile::check(open()?, &mut tell),
+        false => TapeFile::open(open()?, true),
+    }
+    .map_err(wrong)?;
+    if opened.damages > 0 && !wanted.verify {
+        // That it is damaged is known; now where.
+        (file, opened) = TapeFile::check(open()?, &mut tell).map_err(wrong)?;
+    }
+    let mut tape = Tape {
+        head: file.head(),
+        session: file.session(),
+        indexed: opened.indexed,
+        misleading: opened.misleading,
+        scars: opened.scars,
+        damage: places,
+        damages,
+        repeated: 0,
+    };
+    let (mut read, held) = (0, file.packets());
+    let mut lost = 0;
+    let mut reading = file.in_order(FIRST_SEQ);
+    loop {
+        match reading.next() {
+            Ok(Some(piece)) => {
+                read += piece.frames.len() as u64;
+                take(piece.frames, Arrival::of(&piece.block))?;
+            }
+            Ok(None) => break,
+            Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {
+                lost += u64::from(packets);
+                tape.add(Damage { offset, bytes, span: Some(span) }, wanted.listed);
+            }
+            Err(error) => return Err(wrong(error)),
+        }
+    }
+    tape.repeated = held.saturating_sub(read).saturating_sub(lost);
+    Ok(tape)
+}

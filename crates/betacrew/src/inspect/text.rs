@@ -1,0 +1,340 @@
+//! What was found, for people.
+
+use super::reading::{Found, Tape};
+use crate::format::Arrival;
+use crate::picture::{self, Mark};
+use crate::words::{count, grouped, holes, took};
+use feed::compare::Comparison;
+use feed::figures::Figures;
+use feed::packet::Symbol;
+use feed::seq::Seq;
+use feed::survey::{Brought, Survey};
+use feed::tape_file::Damage;
+use feed::wire::{Frame, RawFrame, decode};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// So many gaps, and places of damage, are listed.
+pub(super) const LISTED: usize = 8;
+/// So many symbols, and origins.
+const ROWS: usize = 20;
+/// Marks a row, and rows at most.
+const WIDTH: usize = 60;
+const HEIGHT: usize = 5;
+
+/// Everything about a file.
+pub(super) fn found(found: &Found) -> String {
+    let survey = &found.survey;
+    let mut text = headline(found);
+    if let Some(tape) = &found.tape {
+        damage(&mut text, tape);
+    }
+    lateness(&mut text, survey);
+    arrivals(&mut text, survey);
+    strip(&mut text, survey);
+    market(&mut text, survey);
+    text
+}
+
+/// Only whether it is whole.
+pub(super) fn verdict(found: &Found) -> String {
+    let whole = super::verdict(found) == crate::failure::Exit::Complete;
+    let said = match (whole, &found.tape) {
+        (true, Some(_)) => "whole, and every checksum is right".to_owned(),
+        (true, None) => format!("whole; {} has no checksums", found.format.name()),
+        (false, _) => "NOT whole".to_owned(),
+    };
+    let mut text = format!("{}: {said}\n", found.path.display());
+    packets(&mut text, &found.survey);
+    if let Some(tape) = &found.tape {
+        damage(&mut text, tape);
+    }
+    text
+}
+
+fn headline(found: &Found) -> String {
+    let mut text = format!("{}: {}", found.path.display(), found.format.name());
+    if let Some(bytes) = found.bytes {
+        let _ = write!(text, ", {}", count(bytes, "byte"));
+    }
+    if let Some(tape) = &found.tape {
+        if let Some(id) = tape.id() {
+            let _ = write!(text, ", session {id}");
+        }
+        let state = if tape.indexed { "finished" } else { "not finished" };
+        let begun = time(tape.head.created).map(|at| format!(", begun {at} UTC"));
+        let _ = write!(text, ", {state}{}", begun.unwrap_or_default());
+    }
+    text.push('\n');
+    packets(&mut text, &found.survey);
+    text
+}
+
+fn packets(text: &mut String, survey: &Survey) {
+    let range = survey.span().map(|span| {
+        let (first, last) = (span.first().into(), span.last().into());
+        format!(": {} to {}", grouped(first), grouped(last))
+    });
+    let packets = grouped(survey.packets());
+    let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
+    let missing = match survey.missing() {
+        none if none.is_empty() => "nothing".to_owned(),
+        missing => holes(missing),
+    };
+    let _ = writeln!(text, "  missing  {missing}");
+}
+
+fn damage(text: &mut String, tape: &Tape) {
+    let place = |Damage { offset, bytes, span }: &Damage| {
+        let held = span.map(|span| format!(", of packets {span} or some of them"));
+        let (at, bytes) = (grouped(*offset), count(*bytes, "byte"));
+        format!("at byte {at}, {bytes}{}", held.unwrap_or_default())
+    };
+    let mut label = "damaged";
+    for damage in &tape.damage {
+        let _ = writeln!(text, "  {label:7}  {}", place(damage));
+        label = "";
+    }
+    let more = tape.damages - tape.damage.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "           and {}", count(more, "more place"));
+    }
+    if tape.misleading {
+        text.push_str("  damaged  its index is not that of the blocks in it\n");
+    }
+    if tape.repeated > 0 {
+        let _ = writeln!(text, "  damaged  {} in it twice", count(tape.repeated, "packet"));
+    }
+    if tape.scars > 0 {
+        let places = count(tape.scars.into(), "place");
+        let _ = writeln!(text, "  mended   {places}, torn by a crash; what was there came again");
+    }
+}
+
+/// What was lost at first.
+fn lateness(text: &mut String, survey: &Survey) {
+    if survey.brought.iter().all(|brought| brought.origin.is_none()) {
+        return;
+    }
+    let recovery = &survey.recovery;
+    if recovery.packets == 0 {
+        if survey.missing().is_empty() {
+            text.push_str("  lost     nothing\n");
+        }
+        return;
+    }
+    let packets = count(recovery.packets, "packet");
+    let gaps = count(recovery.gaps, "gap");
+    let times = recovery.half_within().map(|half| {
+        let slowest = took(recovery.slowest);
+        format!(": half of them within {}, the slowest after about {slowest}", took(half))
+    });
+    let times = times.unwrap_or_default();
+    let _ = writeln!(text, "  lost     {packets} in {gaps} came later{times}");
+}
+
+/// When what came, and by whom.
+fn arrivals(text: &mut String, survey: &Survey) {
+    let Some((first, last)) = survey.all.arrived else { return };
+    let span = Duration::from_nanos(last - first);
+    if let (Some(from), Some(to)) = (time(first), time(last)) {
+        // The same day need not be said twice, nor the same time.
+        let to = match from == to {
+            true => String::new(),
+            false if from[..10] == to[..10] => format!(" to {}", &to[11..]),
+            false => format!(" to {to}"),
+        };
+        let rate = rate(&survey.all).map(|rate| format!(", {rate} packets a second"));
+        let rate = rate.unwrap_or_default();
+        let _ = writeln!(text, "  arrived  {from}{to} UTC, within {}{rate}", took(span));
+    }
+    let mut rows = vec![
+        ["", "brought by", "packets", "share", "first", "last", "packets/s"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut brought = survey.brought.clone();
+    brought.sort_by_key(|brought| brought.arrived);
+    for brought in brought.iter().take(ROWS) {
+        let since = |at: u64| took(Duration::from_nanos(at - first));
+        let (from, to) = brought.arrived.map_or_else(Default::default, |(from, to)| {
+            (format!("+{}", since(from)), format!("+{}", since(to)))
+        });
+        rows.push(vec![
+            String::new(),
+            Arrival { at: 0, origin: brought.origin }.origin_text().unwrap_or("unknown".into()),
+            grouped(brought.packets),
+            share(brought.packets, survey.packets()),
+            from,
+            to,
+            rate(brought).unwrap_or_default(),
+        ]);
+    }
+    text.push('\n');
+    table(text, &rows, 2);
+    let hidden = brought.iter().skip(ROWS);
+    let more = survey.others + hidden.map(|brought| brought.packets).sum::<u64>();
+    if more > 0 {
+        let _ = writeln!(text, "  and {} by others", count(more, "packet"));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share to be shown")]
+fn share(part: u64, all: u64) -> String {
+    let percent = part as f64 * 100.0 / all.max(1) as f64;
+    // What is not all is not shown as all.
+    let percent = if part < all { percent.min(99.9) } else { percent };
+    format!("{percent:.1} %")
+}
+
+/// How many came a second, where there was time enough to tell.
+fn rate(brought: &Brought) -> Option<String> {
+    let (first, last) = brought.arrived?;
+    let nanos = u128::from(last - first);
+    if nanos < 1_000_000 {
+        return None;
+    }
+    let rate = (u128::from(brought.packets) * 1_000_000_000).checked_div(nanos)?;
+    u64::try_from(rate).ok().map(grouped)
+}
+
+fn strip(text: &mut String, survey: &Survey) {
+    let columns = survey.strip.columns(WIDTH * HEIGHT);
+    let marks: Vec<(Seq, Mark)> =
+        columns.map(|column| (column.range.first(), Mark::of(&column))).collect();
+    let Some((_, next)) = marks.first().zip(marks.get(1).or(marks.first())) else { return };
+    let each = if marks.len() > 1 { next.0 - 1 } else { 1 };
+    let colour = picture::coloured();
+    let _ = write!(text, "\n{}", picture::rows(&marks, WIDTH, colour));
+    let part =
+        marks.iter().map(|(_, mark)| *mark).filter(|mark| matches!(mark, Mark::SomeRecovered(_)));
+    let most = part.max().unwrap_or(Mark::SomeRecovered(1));
+    let words = [
+        (Mark::Received, "received"),
+        (most, "so much lost, all recovered"),
+        (Mark::Recovered, "recovered"),
+        (Mark::SomeMissing, "some missing"),
+        (Mark::Missing, if each > 1 { "all missing" } else { "missing" }),
+    ];
+    let used = words.iter().filter(|(mark, _)| marks.iter().any(|(_, held)| held == mark));
+    let used: Vec<_> = used.copied().collect();
+    let scale = if each > 1 {
+        format!("   (a mark is {} packets)", grouped(each.into()))
+    } else {
+        String::new()
+    };
+    let _ = writeln!(text, "         {}{scale}", picture::legend(&used, colour));
+}
+
+fn market(text: &mut String, survey: &Survey) {
+    let mut symbols: Vec<(&Symbol, &Figures)> = survey.market.symbols().collect();
+    if symbols.is_empty() {
+        return;
+    }
+    let all = symbols.len();
+    if all > ROWS {
+        symbols.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.packets));
+        symbols.truncate(ROWS);
+    }
+    let mut rows = vec![
+        ["", "symbol", "packets", "bought", "sold", "VWAP", "low", "high", "last"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (symbol, figures) in symbols {
+        let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
+        rows.push(vec![
+            String::new(),
+            // What a peer has sent must not steer the terminal.
+            symbol.trimmed().escape_ascii().to_string(),
+            grouped(figures.packets),
+            signed(figures.bought),
+            signed(figures.sold),
+            average,
+            figures.low.to_string(),
+            figures.high.to_string(),
+            figures.last.to_string(),
+        ]);
+    }
+    text.push('\n');
+    table(text, &rows, 2);
+    if all > ROWS {
+        let more = count((all - ROWS) as u64, "more symbol");
+        let _ = writeln!(text, "  and {more} with fewer packets (--json has all)");
+    }
+    if survey.market.others() > 0 {
+        let _ = writeln!(text, "  and {} of others", count(survey.market.others(), "packet"));
+    }
+}
+
+/// `1,234`, `-1,234`.
+fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}
+
+/// Writes rows in columns, the first `left` of them aligned to the left.
+fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match column < left {
+                true => write!(line, "{cell:width$}  "),
+                false => write!(line, "{cell:>width$}  "),
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+/// `2026-11-25 02:23:31.123`, UTC, if there is such a time.
+fn time(nanos: u64) -> Option<String> {
+    let at = jiff::Timestamp::from_nanosecond(nanos.into()).ok().filter(|_| nanos > 0)?;
+    Some(at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
+/// How two recordings differ.
+pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
+    let [one, other] = places.map(|path| path.display().to_string());
+    let first = comparison.first_difference();
+    let mut text = match first {
+        None => format!("{one} and {other} have the same packets\n"),
+        Some(seq) => format!(
+            "{one} and {other} are not the same; the first difference is at packet {}\n",
+            grouped(seq.into())
+        ),
+    };
+    let _ = writeln!(text, "  same     {}", count(comparison.equal(), "packet"));
+    for (side, name) in [&one, &other].into_iter().enumerate() {
+        let only = comparison.only_in(side);
+        if !only.is_empty() {
+            let _ = writeln!(text, "  only in  {name}: {}", ranges(only));
+        }
+    }
+    if !comparison.different().is_empty() {
+        let _ = writeln!(text, "  differ   {}", ranges(comparison.different()));
+        for (left, right) in comparison.shown() {
+            let _ = writeln!(text, "           {} in {one}", packet(left));
+            let _ = writeln!(text, "           {} in {other}", packet(right));
+        }
+    }
+    text
+}
+
+fn ranges(found: &feed::survey::Holes) -> String {
+    // These are not gaps.
+    holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
+}
+
+fn packet(frame: &RawFrame) -> String {
+    match decode(frame) {
+        Ok(Frame::Packet(packet)) => packet.to_string(),
+        _ => format!("{frame:?}"),
+    }
+}

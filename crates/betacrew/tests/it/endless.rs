@@ -1,0 +1,75 @@
+//! A tape that takes no memory, and how much memory a process takes.
+
+use feed::packet::{Packet, Side, Symbol};
+use feed::play::Play;
+use feed::rng::mix;
+use feed::seq::{Seq, SeqRange};
+use feed::wire::{Frame, RawFrame, SessionId, encode};
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+/// So many packets are made at once.
+const AT_ONCE: u32 = 4096;
+
+/// A tape of any length whose packets are made from their sequences when they are asked for.
+#[derive(Debug)]
+pub(crate) struct Endless {
+    last: Seq,
+    made: Vec<RawFrame>,
+}
+
+impl Endless {
+    pub(crate) fn new(last: Seq) -> Self {
+        Self { last, made: Vec::new() }
+    }
+}
+
+/// The packet with this sequence.
+pub(crate) fn made(sequence: Seq) -> RawFrame {
+    let bits = mix(sequence.into());
+    let [symbol, side, quantity, price, ..] = bits.to_le_bytes();
+    encode(&Frame::Packet(Packet {
+        symbol: Symbol([b'S', b'Y', b'M', b'A' + symbol % 8]),
+        side: if side % 2 == 0 { Side::Buy } else { Side::Sell },
+        quantity: 1 + i32::from(quantity),
+        price: 10_000 + i32::from(price),
+        sequence,
+    }))
+}
+
+impl Play for Endless {
+    fn last(&self) -> Seq {
+        self.last
+    }
+
+    fn session(&self) -> SessionId {
+        SessionId(*b"HUGE")
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        let last = range.last().min(self.last).min(range.first().saturating_add(AT_ONCE - 1));
+        self.made.clear();
+        self.made.extend((range.first()..=last).map(made));
+        &self.made
+    }
+}
+
+/// Waits for a process to end; returns the most memory it had resident, in KiB.
+pub(crate) fn watched(child: &mut Child) -> (ExitStatus, u64) {
+    let mut most = 0;
+    loop {
+        // Nobody tells when it changes, and once the process has ended it cannot be asked for.
+        most = most.max(high_water(child).unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, most);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The most memory that a process has had resident so far, in KiB.
+pub(crate) fn high_water(child: &Child) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}

@@ -1,0 +1,266 @@
+//! What is said of recordings.
+
+use crate::support::{betacrew, run};
+use feed::ledger::{Origin, Source};
+use feed::packet::{Packet, Side, Symbol};
+use feed::tape::Tape;
+use feed::tape_file::{Head, TapeFile};
+use feed::wire::{Frame, Info, RawFrame, SessionId, encode};
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+/// 2023-11-14 22:13:20.
+const BEGUN: u64 = 1_700_000_000_000_000_000;
+const MS: u64 = 1_000_000;
+const STREAM: Origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+const RESEND: Origin = Origin { line: 1, source: Source::Resend };
+
+fn inspect(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    run(betacrew(&["inspect"]).args(args).current_dir(folder))
+}
+
+fn new(path: &Path) -> TapeFile<betacrew::file::FileStorage> {
+    let storage = betacrew::file::FileStorage::write(path).unwrap();
+    TapeFile::create(storage, Head { session: *b"K7QD", created: BEGUN, salt: 2 }).unwrap()
+}
+
+/// Records the original's packets but `missing`: those in `lost` came 40 ms later.
+fn record(path: &Path, lost: &[usize], missing: &[usize]) {
+    let mut file = new(path);
+    let info = Info { session: SessionId(*b"K7QD"), version: 1, first: 1, last: 14 };
+    file.note_session(info, BEGUN).unwrap();
+    let tape = Tape::classic();
+    let of = |wanted: &dyn Fn(&usize) -> bool| -> Vec<RawFrame> {
+        let places = (0..14).filter(|place| !missing.contains(&(place + 1)) && wanted(place));
+        places.map(|place| tape.frames()[place]).collect()
+    };
+    let streamed = of(&|place| !lost.contains(&(place + 1)));
+    for (at, half) in [BEGUN + 5 * MS, BEGUN + 8 * MS].into_iter().zip(streamed.chunks(7)) {
+        file.append(STREAM, at, half).unwrap();
+        file.flush().unwrap();
+    }
+    file.append(RESEND, BEGUN + 45 * MS, &of(&|place| lost.contains(&(place + 1)))).unwrap();
+    file.finish(BEGUN + 50 * MS).unwrap();
+}
+
+#[test]
+fn it_is_told_at_a_glance() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("x.tape"), &[2, 13], &[9, 10, 14]);
+    let (code, stdout, stderr) = inspect(folder.path(), &["x.tape"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let expected = "\
+x.tape: tape, 575 bytes, session K7QD, finished, begun 2023-11-14 22:13:20.000 UTC
+  packets  11: 1 to 13
+  missing  3 packets in 2 gaps: 9-10, 14
+  lost     2 packets in 2 gaps came later: half of them within 40 ms, the slowest after about 40 ms
+  arrived  2023-11-14 22:13:20.005 to 22:13:20.045 UTC, within 40 ms, 275 packets a second
+
+  brought by      packets   share     first     last  packets/s
+  pass 1                9  81.8 %  +0.0 µs  +3.0 ms      3,000
+  resend, line 2        2  18.2 %   +40 ms   +40 ms
+
+      1  ▪◆▪▪▪▪▪▪··▪▪◆·
+         ▪ received   ◆ recovered   · missing
+
+  symbol  packets  bought  sold     VWAP   low  high  last
+  AAPL          4      80    30    99.82    98   102   102
+  AMZN          3      15    15  3009.83  2999  3020  3020
+  META          3      40    50    53.22    50    57    57
+  MSFT          1      25     0   150.00   150   150   150
+";
+    // Of spaces only one counts here, so that what is aligned with what can change.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&stdout), words(expected), "{stdout}");
+}
+
+#[test]
+fn machines_are_told_more() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("x.tape"), &[2, 13], &[9, 10, 14]);
+    let (code, stdout, _) = inspect(folder.path(), &["x.tape", "x.tape", "--json"]);
+    assert_eq!(code, 0);
+    let lines: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]), (2, &lines[1]));
+    let told = &lines[0];
+    let missing: Value = serde_json::json!({
+        "packets": 3, "ranges": 2,
+        "listed": [{"first": 9, "last": 10}, {"first": 14, "last": 14}],
+    });
+    assert_eq!(told["missing"], missing);
+    assert_eq!(
+        (&told["packets"], &told["first"], &told["last"]),
+        (&11.into(), &1.into(), &13.into())
+    );
+    assert_eq!(told["tape"]["session"], "K7QD");
+    assert_eq!(told["tape"]["sessionLast"], 14);
+    assert_eq!(told["recovered"]["slowestMs"], 40.0);
+    assert_eq!(told["origins"][1]["origin"], "resend, line 2");
+    assert_eq!(told["origins"][1]["first"], BEGUN + 45 * MS);
+    assert_eq!(told["symbols"][3]["symbol"], "MSFT");
+    assert_eq!(told["symbols"][3]["vwap"], 150.0);
+}
+
+#[test]
+fn other_formats_and_pipes_are_looked_into_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("x.tape"), &[2], &[9]);
+    let formats: &[&str] = match cfg!(all(feature = "columnar", feature = "sqlite")) {
+        true => &["json", "ndjson", "csv", "tape", "parquet", "arrow", "sqlite"],
+        false => &["json", "ndjson", "csv", "tape"],
+    };
+    for format in formats {
+        let name = format!("y.{format}");
+        let args = ["convert", "x.tape", &name, "--allow-gaps"];
+        assert_eq!(run(betacrew(&args).current_dir(folder.path())).0, 0);
+        let (code, stdout, stderr) = inspect(folder.path(), &[&name]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{format}");
+        // But for what JSON and a file that nobody told the end cannot know.
+        assert!(stdout.contains("\n  missing  1 packet in 1 gap: 9\n"), "{format}: {stdout}");
+        assert!(stdout.contains("3011.12"), "{format}: {stdout}");
+        let arrival = *format == "json" || stdout.contains("pass 1") && stdout.contains("40 ms");
+        assert!(arrival, "{format}: {stdout}");
+    }
+    let mut child = betacrew(&["inspect", "-", "--from", "csv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let csv = fs::read(folder.path().join("y.csv")).unwrap();
+    child.stdin.take().unwrap().write_all(&csv).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && stdout.starts_with("-: CSV\n  packets  13: 1 to 14\n"));
+    for (args, said) in [
+        (&["-"][..], "--from FORMAT"),
+        (&["-", "--from", "tape"], "cannot be read from stdin"),
+        (&["x.tape", "y.csv", "--plot", "p.svg"], "--plot is for a single FILE"),
+        (&["x.tape", "--plot", "x.tape"], "end the name `x.tape` in .svg"),
+        (&["x.tape", "--against", "-"], "needs a file"),
+    ] {
+        let (code, _, stderr) = inspect(folder.path(), args);
+        assert!(code == 2 && stderr.contains(said), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn of_several_files_each_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("x.tape"), &[], &[]);
+    let (code, stdout, stderr) = inspect(folder.path(), &["none.csv", "x.tape"]);
+    assert_eq!(code, 6, "{stderr}");
+    assert!(stderr.contains("none.csv"), "{stderr}");
+    assert!(stdout.starts_with("x.tape: tape") && stdout.contains("  lost     nothing\n"));
+}
+
+#[test]
+fn two_recordings_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    record(&path("one.tape"), &[2], &[]);
+    record(&path("other.tape"), &[7, 8], &[3, 4, 12]);
+    let mut altered: Vec<RawFrame> = Tape::classic().frames().to_vec();
+    altered[4][12] = 9;
+    let mut file = new(&path("altered.tape"));
+    file.append(STREAM, BEGUN, &altered[..13]).unwrap();
+    file.finish(BEGUN).unwrap();
+    let csv = ["convert", "one.tape", "one.csv"];
+    assert_eq!(run(betacrew(&csv).current_dir(folder.path())).0, 0);
+
+    let compare = |one: &str, other: &str| inspect(folder.path(), &[one, "--against", other]);
+    let (code, stdout, _) = compare("one.tape", "one.csv");
+    assert_eq!(code, 0);
+    assert_eq!(stdout, "one.tape and one.csv have the same packets\n  same     14 packets\n");
+    for (one, other) in [("one.csv", "other.tape"), ("other.tape", "one.csv")] {
+        let (code, stdout, _) = compare(one, other);
+        assert_eq!(code, 3, "{stdout}");
+        assert!(stdout.contains("are not the same; the first difference is at packet 3\n"));
+        assert!(
+            stdout.contains("  only in  one.csv: 3 packets in 2 ranges: 3-4, 12\n"),
+            "{stdout}"
+        );
+        assert!(!stdout.contains("only in  other.tape"), "{stdout}");
+    }
+    let (code, stdout, _) = compare("one.tape", "altered.tape");
+    assert_eq!(code, 4, "{stdout}");
+    let said = "  differ   1 packet in 1 range: 5\n           #5 META B 40 @ 50 in one.tape\n           \
+                #5 META B 40 @ 9 in altered.tape\n";
+    assert!(stdout.contains(said), "{stdout}");
+    assert!(stdout.contains("  only in  one.tape: 1 packet in 1 range: 14\n"), "{stdout}");
+    let (code, stdout, _) =
+        inspect(folder.path(), &["one.tape", "--against", "altered.tape", "--json"]);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &told["same"], &told["firstDifference"]), (4, &false.into(), &5.into()));
+    assert_eq!(told["onlyIn"][0]["listed"][0]["first"], 14);
+
+    let (code, _, stderr) = compare("one.tape", "none.tape");
+    assert!(code == 6 && stderr.contains("none.tape"), "{stderr}");
+    fs::write(path("bad.csv"), "nonsense").unwrap();
+    let (code, _, stderr) = compare("bad.csv", "one.tape");
+    assert!(code == 6 && stderr.contains("bad.csv"), "{stderr}");
+}
+
+#[test]
+fn what_a_peer_sent_harms_neither_terminal_nor_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = new(&folder.path().join("<&>\".tape"));
+    let symbols = [*b"\x1b[2J", *b"</t>", *b"\0\x07\xff&", *b"\"'> "];
+    let frames: Vec<RawFrame> = (1..)
+        .zip(symbols)
+        .map(|(sequence, symbol)| {
+            let (side, quantity) = (Side::Sell, i32::MIN);
+            let symbol = Symbol(symbol);
+            encode(&Frame::Packet(Packet { symbol, side, quantity, price: i32::MAX, sequence }))
+        })
+        .collect();
+    file.append(STREAM, u64::MAX, &frames).unwrap();
+    file.finish(u64::MAX).unwrap();
+    let (code, stdout, _) = inspect(folder.path(), &["<&>\".tape", "--plot", "p.svg"]);
+    assert_eq!(code, 0);
+    assert!(!stdout.contains(['\x1b', '\0', '\x07']), "{stdout:?}");
+    let svg = fs::read_to_string(folder.path().join("p.svg")).unwrap();
+    assert!(!svg.contains(['\x1b', '\0', '\x07']) && !svg.contains("NaN") && !svg.contains("inf"));
+    assert!(svg.contains("<title>&lt;&amp;&gt;&quot;.tape</title>"), "{svg}");
+    // Every tag is one of ours.
+    let tags = svg.split('<').skip(1).map(|rest| rest.trim_start_matches('/'));
+    let ours = "svg title style rect text tspan path line polygon polyline circle";
+    for tag in tags {
+        let name = tag.split([' ', '>', '/']).next().unwrap();
+        assert!(ours.split(' ').any(|known| known == name), "{name}");
+    }
+    let (code, stdout, _) = inspect(folder.path(), &["<&>\".tape", "--json"]);
+    assert_eq!(code, 0);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert!(told["symbols"].as_array().unwrap().iter().any(|symbol| symbol["symbol"] == "\x1b[2J"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("x.tape"), &[], &[]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = betacrew(&["inspect", "x.tape"])
+        .current_dir(folder.path())
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn nothing_is_a_recording_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.json"), "[]").unwrap();
+    let (code, stdout, _) = inspect(folder.path(), &["x.json", "--plot", "p.svg"]);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (0, "x.json: JSON, 2 bytes\n  packets  0\n  missing  nothing\n")
+    );
+    let svg = fs::read_to_string(folder.path().join("p.svg")).unwrap();
+    assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
+}
