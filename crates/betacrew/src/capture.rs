@@ -3,31 +3,15 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each};
+use feed::keeper::Keeper;
+pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
-use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use feed::tape_file::{Head, Opened, TapeFile, TapeFileError};
-use feed::wire::{Frame, Info, RawFrame, SessionId, decode, sequence_of};
+use feed::seq::{FIRST_SEQ, SeqRange};
+use feed::tape_file::TapeFileError;
+use feed::wire::{Frame, Info, RawFrame, decode};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Packets are written at the latest so long after they came. Half as long would be twice as many
-/// blocks of a slow feed, and twice the memory for their index.
-const FLUSH: Duration = Duration::from_millis(50);
-
-/// So many conflicting packets are kept to be shown.
-const CONFLICTS_SHOWN: usize = 8;
-
-/// When what was recorded is made safe against a loss of power.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sync {
-    /// Whenever the system gets to it, within seconds.
-    Never,
-    /// At the end.
-    End,
-    /// So often, and at the end.
-    Every(Duration),
-}
 
 /// A gap, or a piece of one, that was filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,34 +26,11 @@ pub struct Filled {
     pub by: Origin,
 }
 
-/// What a recording that is gone on with had already.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Resumed {
-    /// How many packets.
-    pub packets: u64,
-    /// The highest sequence.
-    pub highest: Seq,
-    /// What was missing below it.
-    pub missing: SeqSet,
-    /// The session, if it was told.
-    pub session: Option<SessionId>,
-    /// Places where the file was damaged.
-    pub damages: u32,
-}
-
 /// A recording, with the history of its gaps if that is wanted.
 #[derive(Debug)]
 pub struct Capture {
-    tape: TapeFile<FileStorage>,
+    keeper: Keeper<FileStorage>,
     path: PathBuf,
-    failure: Option<Failure>,
-    /// When the recorder's time began, since 1970.
-    epoch: Duration,
-    sync: Sync,
-    /// When it was flushed and synced last.
-    flushed: Duration,
-    synced: Duration,
-    unflushed: bool,
     /// How many gaps were found.
     pub gaps_found: u64,
     /// How many packets were missing at some time.
@@ -80,8 +41,6 @@ pub struct Capture {
     pub filled: Option<Vec<Filled>>,
     /// The longest that anything was missing before it came.
     pub longest: Duration,
-    /// The first packets that came again with other content: what was recorded, and what came.
-    pub conflicts: Vec<(RawFrame, RawFrame)>,
 }
 
 impl Capture {
@@ -95,27 +54,16 @@ impl Capture {
         let storage = FileStorage::write(path).map_err(failed)?;
         if feed::tape_file::is_stillborn(&storage).map_err(failed)? {
             let empty = storage.cleared().map_err(failed)?;
-            let mut capture = Self::new(empty, path, sync)?;
+            let capture = Self::new(empty, path, sync)?;
             if sync != Sync::Never {
-                // Without its head and its name a file is nothing.
-                capture.tape.sync().map_err(|error| failure(error, path))?;
+                // Without its name a file is nothing.
                 crate::file::sync_folder(path).map_err(failed)?;
             }
             return Ok((capture, None));
         }
-        let (mut tape, opened) =
-            TapeFile::open(storage, false).map_err(|error| failure(error, path))?;
-        let (missing, damaged) = tape.missing().map_err(|error| failure(error, path))?;
-        let Opened { damages, .. } = opened;
-        let told = tape.session().map(|info| info.session);
-        let resumed = Resumed {
-            packets: tape.packets(),
-            highest: tape.span().map_or(0, SeqRange::last),
-            missing,
-            session: told.or(Some(SessionId(tape.head().session)).filter(|id| id.0 != [0; 4])),
-            damages: damages + damaged,
-        };
-        let mut capture = Self::with(tape, path, sync);
+        let (keeper, resumed) =
+            Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
+        let mut capture = Self::with(keeper, path);
         capture.gaps_found = resumed.missing.ranges().len() as u64;
         capture.packets_missed = resumed.missing.count();
         Ok((capture, Some(resumed)))
@@ -134,28 +82,20 @@ impl Capture {
     }
 
     fn new(storage: FileStorage, path: &Path, sync: Sync) -> Result<Self, Failure> {
-        let head =
-            Head { session: [0; 4], created: nanos(since_1970()), salt: crate::flags::random() };
-        let tape = TapeFile::create(storage, head).map_err(|error| failure(error, path))?;
-        Ok(Self::with(tape, path, sync))
+        let keeper = Keeper::create(storage, sync, since_1970(), crate::flags::random())
+            .map_err(|error| failure(error, path))?;
+        Ok(Self::with(keeper, path))
     }
 
-    fn with(tape: TapeFile<FileStorage>, path: &Path, sync: Sync) -> Self {
+    fn with(keeper: Keeper<FileStorage>, path: &Path) -> Self {
         Self {
-            tape,
+            keeper,
             path: path.to_owned(),
-            failure: None,
-            epoch: since_1970(),
-            sync,
-            flushed: Duration::ZERO,
-            synced: Duration::ZERO,
-            unflushed: false,
             gaps_found: 0,
             packets_missed: 0,
             recovered: (0, 0),
             filled: None,
             longest: Duration::ZERO,
-            conflicts: Vec::new(),
         }
     }
 
@@ -167,7 +107,7 @@ impl Capture {
     /// How many packets are recorded.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.tape.packets()
+        self.keeper.packets()
     }
 
     /// The tape file's path.
@@ -181,14 +121,7 @@ impl Capture {
     /// # Errors
     /// What went wrong with the file, now or before.
     pub fn end(&mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
-        let done = match self.sync {
-            Sync::Never => self.tape.flush(),
-            Sync::End | Sync::Every(_) => self.tape.sync(),
-        };
-        done.map_err(|error| failure(error, &self.path))
+        self.keeper.end().map_err(|error| failure(error, &self.path))
     }
 
     /// Writes the tape file's index, for the next opening to be quick.
@@ -196,9 +129,7 @@ impl Capture {
     /// # Errors
     /// What went wrong with the file.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        let now = nanos(since_1970());
-        self.tape.finish(now).map_err(|error| failure(error, &self.path))?;
-        self.end()
+        self.keeper.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
     /// Reads the packets in order.
@@ -206,7 +137,7 @@ impl Capture {
     /// # Errors
     /// What went wrong with the file, or what `each` reports.
     pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
-        let mut reading = self.tape.in_order(FIRST_SEQ);
+        let mut reading = self.keeper.in_order(FIRST_SEQ);
         loop {
             match reading.next() {
                 Ok(Some(piece)) => each(piece.frames, Arrival::of(&piece.block))?,
@@ -222,28 +153,15 @@ impl Capture {
             Ok(Frame::Packet(packet)) => packet.to_string(),
             _ => format!("{frame:?}"),
         };
-        self.conflicts.iter().map(move |(old, new)| format!("{}, then {}", text(old), text(new)))
-    }
-
-    fn check(&mut self, done: Result<(), TapeFileError<io::Error>>) {
-        if let Err(error) = done
-            && self.failure.is_none()
-        {
-            self.failure = Some(failure(error, &self.path));
-        }
-    }
-
-    fn now(&self, now: Duration) -> u64 {
-        nanos(self.epoch + now)
+        self.keeper
+            .conflicts()
+            .iter()
+            .map(move |(old, new)| format!("{}, then {}", text(old), text(new)))
     }
 }
 
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
@@ -257,37 +175,11 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
 
 impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        let done = self.tape.append(origin, self.now(now), frames);
-        self.check(done);
-        // Where packets never stop coming, nothing is ever idle.
-        if self.unflushed {
-            let _ = self.idle(now);
-        }
-        self.unflushed = true;
-        if let Sync::Every(interval) = self.sync
-            && now >= self.synced + interval
-        {
-            self.synced = now;
-            let done = self.tape.sync();
-            self.check(done);
-        }
+        self.keeper.fresh(origin, frames, now);
     }
 
-    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
-        let mut count = 0;
-        for frame in frames {
-            match self.tape.get(sequence_of(frame)) {
-                Ok(Some(old)) if old != *frame => {
-                    count += 1;
-                    if self.conflicts.len() < CONFLICTS_SHOWN {
-                        self.conflicts.push((old, *frame));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => self.check(Err(error)),
-            }
-        }
-        count
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.again(origin, frames)
     }
 
     fn opened(&mut self, gap: SeqRange, _: Duration) {
@@ -307,27 +199,14 @@ impl Sink for Capture {
     }
 
     fn session(&mut self, info: Info, now: Duration) {
-        if self.tape.session() != Some(info) {
-            let done = self.tape.note_session(info, self.now(now));
-            self.check(done);
-        }
+        self.keeper.session(info, now);
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
-        if !self.unflushed {
-            return None;
-        }
-        if now < self.flushed + FLUSH {
-            return Some(self.flushed + FLUSH);
-        }
-        self.flushed = now;
-        self.unflushed = false;
-        let done = self.tape.flush();
-        self.check(done);
-        None
+        self.keeper.idle(now)
     }
 
     fn failed(&self) -> bool {
-        self.failure.is_some()
+        self.keeper.failed()
     }
 }

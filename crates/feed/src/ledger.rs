@@ -77,11 +77,13 @@ pub struct Limits {
     /// How many gaps may be open. Packets that would open one more count as lost on the way: a
     /// later pass or a resend brings them again.
     pub gaps: usize,
+    /// With so many gaps open a stream is not read as long as its line fills them.
+    pub crowd: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { jump: 1 << 20, gaps: 1 << 24 }
+        Self { jump: 1 << 20, gaps: 1 << 24, crowd: 1 << 16 }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod exchange;
 pub mod faults;
 pub mod figures;
 pub mod gaps;
+pub mod keeper;
 pub mod ledger;
 pub mod original;
 pub mod pace;

@@ -28,8 +28,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{Connection, Role, State};
 use core::time::Duration;
-use line::Line;
 pub use line::LineStats;
+use line::{Dialect, Line};
 
 /// A connection of a recorder; numbers are never used twice.
 pub type ConnId = u32;
@@ -277,6 +277,14 @@ impl Recorder {
         if sink.failed() {
             self.finish(Some(Why::Storage), now);
         }
+        if self.ledger.gaps().len() >= self.options.limits.crowd {
+            // What is not read cannot bring anything.
+            for at in 0..self.conns.len() {
+                if self.held_back(&self.conns[at]) {
+                    self.conns[at].active = now;
+                }
+            }
+        }
         self.expire(now);
         self.advance(now, sink);
     }
@@ -296,6 +304,30 @@ impl Recorder {
         if self.conns[at].role == Role::Resend && self.outcome.is_none() {
             self.ask(at, now, out);
         }
+    }
+
+    /// Whether to read from a connection now; if not, again after another one brought something or
+    /// the [`deadline`](Self::deadline) has passed.
+    ///
+    /// A stream that loses faster than its line sends again is held back, by not reading it, so that
+    /// few gaps are open however long the session is.
+    #[must_use]
+    pub fn wants_input(&self, conn: ConnId) -> bool {
+        self.ledger.gaps().len() < self.options.limits.crowd
+            || self.find(conn).is_none_or(|at| !self.held_back(&self.conns[at]))
+    }
+
+    /// Whether a connection is a stream whose line is busy with sending again.
+    fn held_back(&self, conn: &Connection) -> bool {
+        let filling = |other: &Connection| {
+            other.line == conn.line
+                && other.role == Role::Resend
+                && other.state == State::Open
+                && other.in_flight() > 0
+        };
+        conn.streams()
+            && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
+            && self.conns.iter().any(filling)
     }
 
     /// When to give it [`Input::Wake`] should nothing else happen before.

@@ -111,8 +111,9 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
         let mut tick = Duration::ZERO;
         self.input(Input::Wake);
         while !self.recorder.done() {
-            let busy = self.conns.iter().any(|conn| conn.connected && conn.readable)
-                || !self.failed.is_empty();
+            let ready =
+                |conn: &Conn| conn.connected && conn.readable && self.recorder.wants_input(conn.id);
+            let busy = self.conns.iter().any(ready) || !self.failed.is_empty();
             let deadline = self.recorder.deadline();
             let patience = match busy {
                 true => Some(Duration::ZERO),
@@ -237,6 +238,9 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             conn.send(self.recorder, self.began.elapsed());
         }
         for _ in 0..TURN {
+            if !self.recorder.wants_input(id) {
+                return;
+            }
             let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id && conn.readable)
             else {
                 return;

@@ -91,7 +91,7 @@ proptest! {
 
 #[test]
 fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
-    let limits = Limits { jump: 100, gaps: 10 };
+    let limits = Limits { jump: 100, gaps: 10, ..Limits::default() };
     let mut ledger = Ledger::new(limits);
     let (mut recording, mut track) = (Recording::new(), Track::default());
     let mut one =
@@ -110,7 +110,7 @@ fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
 
 #[test]
 fn one_gap_more_than_allowed_counts_as_not_received() {
-    let mut ledger = Ledger::new(Limits { jump: 100, gaps: 3 });
+    let mut ledger = Ledger::new(Limits { jump: 100, gaps: 3, ..Limits::default() });
     let (mut recording, mut track) = (Recording::new(), Track::default());
     let frames: Vec<RawFrame> = (1..=5).map(|i| frame(2 * i, 0)).collect();
     let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
