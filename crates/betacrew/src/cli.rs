@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{convert, demo, fetch, inspect, scenarios, serve};
+use crate::{convert, demo, fetch, inspect, scenarios, serve, sim};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -41,6 +41,8 @@ enum Command {
     Inspect(inspect::Args),
     /// List the built-in scenarios, or print one as a starting point
     Scenarios(scenarios::Args),
+    /// Simulate lives of recordings, with everything that can go wrong, and check each
+    Sim(sim::Args),
     /// Watch an exchange lose packets and a client recover them, in one process
     Demo(demo::Args),
 }
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args, &stop),
         Command::Inspect(args) => inspect::run(&args, &stop),
         Command::Scenarios(args) => scenarios::run(&args),
+        Command::Sim(args) => sim::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {

@@ -64,6 +64,7 @@ pub mod report;
 pub mod scenario;
 pub mod scenarios;
 pub mod serve;
+pub mod sim;
 mod summary;
 pub mod tapes;
 mod words;

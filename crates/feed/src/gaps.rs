@@ -57,6 +57,13 @@ impl GapSet {
         SeqRange::new(first.max(seq), gap.last)
     }
 
+    /// Whether filling `run` would leave two gaps where one is now.
+    #[must_use]
+    pub fn splits(&self, run: SeqRange) -> bool {
+        let below = self.gaps.range(..run.first()).next_back();
+        below.is_some_and(|(_, gap)| gap.last > run.last())
+    }
+
     /// Opens a gap at time `now`. It must lie above all others; if it touches the highest one, that
     /// becomes longer.
     pub fn open(&mut self, range: SeqRange, now: Duration) {

@@ -74,8 +74,8 @@ pub struct Limits {
     /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
     /// billions.
     pub jump: u32,
-    /// How many gaps may be open. Packets that would open one more count as lost on the way: a
-    /// later pass or a resend brings them again.
+    /// How many gaps may be open, besides the tail. Packets that would open one more, or make two of
+    /// one, count as lost on the way: a later pass or a resend brings them again.
     pub gaps: usize,
     /// With so many gaps open a stream is not read as long as its line fills them.
     pub crowd: usize,
@@ -226,7 +226,10 @@ impl Ledger {
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
     fn admit(&mut self, run: SeqRange, now: Duration, sink: &mut impl Sink) -> Result<(), Stop> {
-        let Some(gap) = SeqRange::new(self.next, run.first() - 1) else { return Ok(()) };
+        let Some(gap) = SeqRange::new(self.next, run.first() - 1) else {
+            let full = self.gaps.len() >= self.limits.gaps && self.gaps.splits(run);
+            return if full { Err(Stop::Crowded) } else { Ok(()) };
+        };
         if gap.len() > self.limits.jump && self.end.is_none_or(|end| run.first() > end) {
             return Err(Stop::Jump(run.first()));
         }

@@ -130,6 +130,12 @@ impl<P: Play> Player<P> {
         self
     }
 
+    /// From now on, something else goes wrong. What a fault has ended already stays so.
+    pub fn change(&mut self, scenario: Scenario) {
+        self.faults = Faults::new(&scenario, self.tape().last());
+        self.scenario = scenario;
+    }
+
     /// The tape that is played now.
     #[must_use]
     pub fn tape(&self) -> &P {

@@ -20,6 +20,7 @@ use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, Info, RawFrame, packet_seq, sequence_of};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN};
 use core::fmt;
@@ -107,8 +108,12 @@ pub struct TapeFile<S> {
     /// Where the next block will begin.
     end: u64,
     gathering: Gathering,
-    cache: Option<(Entry, Vec<RawFrame>)>,
+    /// The blocks that were looked into last, the latest first.
+    cache: VecDeque<(Entry, Vec<RawFrame>)>,
 }
+
+/// So many blocks are kept to be looked into again (1 MiB in all).
+const CACHED: usize = 16;
 
 impl<S: Storage> TapeFile<S> {
     /// Begins a file on an empty medium.
@@ -125,7 +130,7 @@ impl<S: Storage> TapeFile<S> {
             index: Index::default(),
             end: HEAD_LEN as u64,
             gathering: Gathering::default(),
-            cache: None,
+            cache: VecDeque::new(),
         })
     }
 
@@ -158,7 +163,7 @@ impl<S: Storage> TapeFile<S> {
             index: Index::default(),
             end,
             gathering: Gathering::default(),
-            cache: None,
+            cache: VecDeque::new(),
         })
     }
 
@@ -364,18 +369,35 @@ impl<S: Storage> TapeFile<S> {
         if let Some(frame) = self.gathering.find(seq) {
             return Ok(Some(frame));
         }
+        for (entry, frames) in self.cache.iter().filter(|(entry, _)| entry.span.contains(seq)) {
+            debug_assert_eq!(entry.count as usize, frames.len());
+            if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
+                return Ok(Some(frames[at]));
+            }
+        }
         let holders: Vec<Entry> = self.index.holders(seq).collect();
         for entry in holders {
-            if self.cache.as_ref().is_none_or(|(held, _)| *held != entry) {
-                let (_, frames) = self.load(entry)?;
-                self.cache = Some((entry, frames));
-            }
-            let frames = self.cache.as_ref().map_or(&[][..], |(_, frames)| frames);
+            let frames = self.block(entry)?;
             if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
                 return Ok(Some(frames[at]));
             }
         }
         Ok(None)
+    }
+
+    /// A block's packets, kept for the next time.
+    fn block(&mut self, entry: Entry) -> Result<&[RawFrame], TapeFileError<S::Error>> {
+        let block = match self.cache.iter().position(|(held, _)| *held == entry) {
+            Some(at) => self.cache.remove(at),
+            None => None,
+        };
+        let block = match block {
+            Some(block) => block,
+            None => (entry, self.load(entry)?.1),
+        };
+        self.cache.truncate(CACHED - 1);
+        self.cache.push_front(block);
+        Ok(self.cache.front().map_or(&[], |(_, frames)| frames))
     }
 
     /// Reads in the order of sequences, from `from` on, what was flushed.

@@ -51,6 +51,12 @@ impl Disk {
         self.room = room;
     }
 
+    /// How many more bytes it takes, if that is limited.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        self.room
+    }
+
     /// Stops at an append or sync after `writes` more of them. If that is an append, `torn` bytes
     /// of it may be written all the same.
     pub fn stop_after(&mut self, writes: u32, torn: u64) {

@@ -1,12 +1,45 @@
-//! Scenarios drawn from a seed: any fault, anywhere, any number of times.
+//! Drawn from a seed: networks, options, and scenarios of any fault, anywhere, any number of times.
 
+use super::Network;
 use crate::chance::Chance;
+use crate::ledger::Limits;
+use crate::recorder::Options;
 use crate::rng::Rng;
 use crate::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::span::{Span, TimeSpan};
 use crate::wire::Reason;
 use core::time::Duration;
+
+/// A network for a session of so many packets; long ones are not cut into bytes.
+pub fn network(rng: &mut Rng, last: Seq) -> Network {
+    let micros = |micros: u64| Duration::from_micros(micros);
+    Network {
+        latency: micros(pick(rng, &[0, 20, 500, 10_000, 40_000])),
+        jitter: micros(pick(rng, &[0, 0, 30, 400, 4_000])),
+        segment: pick(rng, &[0, 0, 1400, 1400, if last > 300 { 9000 } else { 16 }]),
+        cut_calls: rng.below(4) == 0,
+    }
+}
+
+/// What a recorder is told.
+pub fn options(rng: &mut Rng, last: Seq) -> Options {
+    let usual = Options::default();
+    let rarely = |rng: &mut Rng| rng.below(6) == 0;
+    Options {
+        classic: rarely(rng),
+        last: rarely(rng).then_some(last),
+        window: if rarely(rng) { rng.between(1, 40) } else { usual.window },
+        retries: if rarely(rng) { rng.between(0, 3) } else { usual.retries },
+        timeout: Duration::from_millis(pick(rng, &[300, 1_000, 3_000])),
+        limits: Limits {
+            gaps: pick(rng, &[2, 9, usual.limits.gaps, usual.limits.gaps]),
+            crowd: pick(rng, &[1, 4, 50, usual.limits.crowd]),
+            ..usual.limits
+        },
+        ..usual
+    }
+}
 
 /// A scenario for a tape that ends with `last`, with up to `most` faults.
 #[must_use]

@@ -11,6 +11,7 @@ mod against_original;
 mod against_player;
 mod flaky;
 mod ledger;
+mod life;
 mod seat;
 mod steps;
 mod tape_crash;

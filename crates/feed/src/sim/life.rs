@@ -1,0 +1,457 @@
+//! One life of a recording, drawn from a seed: tape, scenarios, network, options, and the moments at
+//! which the client is killed, the power fails or the disk is full.
+//!
+//! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
+//! missing is what is missing; what is said to be complete is complete; nobody asks for what cannot
+//! exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
+//! command ends with everything recorded, within a bounded time.
+
+use super::disk::{Disk, DiskFailed};
+use super::world::{Progress, Stuck, World};
+use super::{Network, draw};
+use crate::keeper::{Keeper, Sync};
+use crate::packet::Symbol;
+use crate::player::Player;
+use crate::recorder::{Options, Outcome, Recorder, Tail, Why};
+use crate::rng::Rng;
+use crate::scenario::{Action, Scenario};
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::tape::Tape;
+use crate::tape_file::{TapeFileError, is_stillborn};
+use crate::wire::{RawFrame, sequence_of};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// So many times the same command is given, at the most.
+const TRIES_MAX: u32 = 60;
+/// And so many times after nothing goes wrong any more.
+const HEALED_TRIES_MAX: u32 = 3;
+/// A recording of an exchange that nothing is wrong with takes no longer than this.
+const HEALED_MAX: Duration = Duration::from_secs(60);
+
+/// How a client's process comes to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Crash {
+    /// It is killed; what it has written stays.
+    Kill,
+    /// The power fails.
+    Power,
+    /// The disk takes so many more bytes.
+    Full(u32),
+}
+
+/// What a life came to.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Lived {
+    /// Packets on the tape.
+    pub packets: u64,
+    /// Frames that clients were given.
+    pub delivered: u64,
+    /// Events that happened.
+    pub steps: u64,
+    /// How often the command was given.
+    pub tries: u32,
+    /// How often the client's process ended before its time.
+    pub crashes: u32,
+    /// How often a recording ended incomplete.
+    pub incomplete: u32,
+    /// How long it took, in simulated time.
+    pub took: Duration,
+    /// What happened, if that was told.
+    pub story: Story,
+}
+
+/// What happened, and when.
+pub type Story = Vec<(Duration, String)>;
+
+/// A life in which something is wrong with the recorder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broken {
+    /// The life's seed.
+    pub seed: u64,
+    /// What is wrong.
+    pub what: String,
+    /// What happened, if that was told.
+    pub story: Story,
+}
+
+/// What a seed draws.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is played.
+    pub tape: Arc<Tape>,
+    /// What goes wrong with each line.
+    pub scenarios: Vec<Scenario>,
+    /// The network.
+    pub network: Network,
+    /// What the recorder is told.
+    pub options: Options,
+    sync: Sync,
+    crashes: Vec<(Duration, Crash)>,
+    /// When everything goes wrong for the last time.
+    heals: Duration,
+}
+
+impl Plan {
+    /// What `seed` draws.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let last = draw::pick(&mut rng, &[0, 1, 2, 14, 100, 100, 127, 128, 300, 300, 1_500, 6_000]);
+        let lines = draw::pick(&mut rng, &[1, 1, 1, 2]);
+        let most = draw::pick(&mut rng, &[0, 1, 2, 5, 8]);
+        let crashes = draw::pick(&mut rng, &[0, 0, 0, 1, 1, 2, 3]);
+        Self {
+            tape: Arc::new(Tape::random(last, seed)),
+            scenarios: (0..lines).map(|_| draw::scenario(&mut rng, last, most)).collect(),
+            network: draw::network(&mut rng, last),
+            options: draw::options(&mut rng, last),
+            sync: draw::pick(
+                &mut rng,
+                &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
+            ),
+            crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
+            heals: Duration::from_millis(rng.between(0, 3_000).into()),
+        }
+    }
+
+    /// Whether packets may arrive that look right and are not the tape's.
+    fn deceives(&self) -> bool {
+        self.scenarios.iter().flat_map(|scenario| &scenario.faults).any(|fault| {
+            matches!(
+                fault.action(),
+                Action::Corrupt { .. }
+                    | Action::Garbage { .. }
+                    | Action::Duplicate { changed: Some(_), .. }
+            )
+        })
+    }
+}
+
+/// A moment, short ones more often than long ones, and what happens then.
+fn crash(rng: &mut Rng) -> (Duration, Crash) {
+    let reach = draw::pick(rng, &[300, 3_000, 30_000, 300_000]);
+    let after = Duration::from_micros(rng.between(0, reach).into());
+    let kind = match rng.below(5) {
+        0 | 1 => Crash::Kill,
+        2 | 3 => Crash::Power,
+        _ => Crash::Full(rng.between(0, 40_000)),
+    };
+    (after, kind)
+}
+
+/// Lives the life of a seed.
+///
+/// # Errors
+/// What is wrong with the recorder; with `narrate`, and what happened.
+pub fn live(seed: u64, narrate: bool) -> Result<Lived, Broken> {
+    Life::new(seed, Plan::draw(seed), narrate).live()
+}
+
+struct Life {
+    seed: u64,
+    plan: Plan,
+    rng: Rng,
+    world: World<Player>,
+    disk: Disk,
+    healed: bool,
+    power_failed: bool,
+    lived: Lived,
+}
+
+/// How a try ended.
+enum Try {
+    Over(Outcome),
+    Crashed,
+    /// It looks for packets that never were.
+    Deceived,
+}
+
+impl Life {
+    fn new(seed: u64, plan: Plan, narrate: bool) -> Self {
+        let play = |scenario: &Scenario| Player::new(Arc::clone(&plan.tape), scenario.clone());
+        let exchanges = plan.scenarios.iter().map(play).collect();
+        let mut world = World::new(exchanges, plan.network, seed);
+        if narrate {
+            world.narrate();
+        }
+        let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
+        let rng = Rng::new(!seed);
+        Self {
+            seed,
+            plan,
+            rng,
+            world,
+            disk: Disk::new(),
+            healed: false,
+            power_failed: false,
+            lived,
+        }
+    }
+
+    fn live(mut self) -> Result<Lived, Broken> {
+        match self.lives() {
+            Ok(()) => {
+                self.lived.delivered = self.world.delivered();
+                self.lived.steps = self.world.steps();
+                self.lived.took = self.world.now();
+                self.lived.story = self.world.story();
+                Ok(self.lived)
+            }
+            Err(what) => Err(Broken { seed: self.seed, what, story: self.world.story() }),
+        }
+    }
+
+    fn lives(&mut self) -> Result<(), String> {
+        let mut tries_healed = 0;
+        let mut healed_at = None;
+        for _ in 0..TRIES_MAX {
+            tries_healed += u32::from(self.healed);
+            if tries_healed > HEALED_TRIES_MAX && self.plan.deceives() {
+                // It believes in packets that never were.
+                return Ok(());
+            }
+            if tries_healed > HEALED_TRIES_MAX {
+                return Err("nothing goes wrong any more, and it does not get there".into());
+            }
+            let healed_before = self.healed;
+            let outcome = match self.attempt()? {
+                Try::Over(outcome) => outcome,
+                Try::Crashed => continue,
+                Try::Deceived => return Ok(()),
+            };
+            self.exchanges_are_content()?;
+            if self.healed {
+                let since = *healed_at.get_or_insert(self.plan.heals);
+                let took = self.world.now().saturating_sub(since.max(self.plan.heals));
+                if took > self.patience() {
+                    return Err(format!("it took {took:?} with nothing wrong any more"));
+                }
+            }
+            if outcome.complete() {
+                return self.complete(&outcome, healed_before);
+            }
+            if self.plan.tape.is_empty() && outcome.why == Some(Why::EndUnknown) {
+                // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
+                return Ok(());
+            }
+            self.lived.incomplete += 1;
+            self.world.tell(|| format!("life: {outcome:?}; the same command again"));
+            // Whoever gives the command again waits a little.
+            let pause = Duration::from_millis(self.rng.between(0, 200).into());
+            self.world.pass(pause);
+        }
+        Err(format!("{TRIES_MAX} tries are not enough"))
+    }
+
+    /// Gives the command, once.
+    fn attempt(&mut self) -> Result<Try, String> {
+        self.lived.tries += 1;
+        let crash = self.plan.crashes.pop();
+        if let Some((_, Crash::Full(room))) = crash {
+            self.disk.limit(Some(room.into()));
+        }
+        let Some((mut keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
+        let kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
+        let progress = loop {
+            let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
+            let until = kill.map(|(time, _)| time).into_iter().chain(heal).min();
+            let progress = match self.world.drive(&mut recorder, &mut keeper, until) {
+                Ok(progress) => progress,
+                Err(Stuck::Waits) => return Err("it waits for what will never come".into()),
+                Err(Stuck::Endless) if self.plan.deceives() => return Ok(Try::Deceived),
+                Err(Stuck::Endless) => return Err("it goes on for ever".into()),
+            };
+            self.gaps_are_bounded(&recorder)?;
+            let now = self.world.now();
+            if progress == Progress::Until && kill.is_none_or(|(time, _)| now < time) {
+                self.heal();
+                continue;
+            }
+            break progress;
+        };
+        if let (Progress::Until, Some((_, crash))) = (progress, kill) {
+            self.crashed(keeper, crash);
+            return Ok(Try::Crashed);
+        }
+        let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        match keeper.end() {
+            Ok(()) if outcome.why == Some(Why::Storage) => {
+                return Err("the disk is said to have failed, and it has not".into());
+            }
+            Ok(()) => {}
+            Err(TapeFileError::Storage(DiskFailed)) if crash.is_some() => {
+                self.world.tell(|| "life: the disk is full".into());
+                self.disk = freed(keeper.into_storage());
+                self.world.abandon();
+                return Ok(Try::Crashed);
+            }
+            Err(error) => return Err(format!("the tape file: {error}")),
+        }
+        let recorded = self.recorded(&keeper)?;
+        self.outcome_is_true(&outcome, &recorded, &recorder)?;
+        self.disk = freed(keeper.into_storage());
+        // The process ends; whatever it still had open is closed.
+        self.world.abandon();
+        Ok(Try::Over(outcome))
+    }
+
+    /// Opens what was recorded before, or begins.
+    fn begin(&mut self) -> Result<Option<(Keeper<Disk>, Recorder)>, String> {
+        let lines = u16::try_from(self.plan.scenarios.len()).unwrap_or(u16::MAX);
+        let (options, sync) = (self.plan.options.clone(), self.plan.sync);
+        let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
+        let disk = core::mem::take(&mut self.disk);
+        let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
+        if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
+            let mut empty = Disk::new();
+            empty.limit(disk.room());
+            return match Keeper::create(empty, sync, epoch, self.rng.bits()) {
+                Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
+                // Full at once.
+                Err(_) => Ok(None),
+            };
+        }
+        let (keeper, before) = match Keeper::open(disk, sync, epoch) {
+            Ok(opened) => opened,
+            // What was never made safe may be gone as a whole; the user is told to begin anew.
+            Err(TapeFileError::Head(_)) if self.power_failed && sync == Sync::Never => {
+                self.world.tell(|| "life: the recording is lost; --restart".into());
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        self.world.tell(|| format!("life: goes on with {} packets", before.packets));
+        let recorder =
+            Recorder::resume(options, lines, before.highest, &before.missing, before.session);
+        Ok(Some((keeper, recorder)))
+    }
+
+    fn crashed(&mut self, keeper: Keeper<Disk>, crash: Crash) {
+        self.lived.crashes += 1;
+        self.world.tell(|| format!("life: {crash:?}"));
+        self.world.abandon();
+        let disk = keeper.into_storage();
+        self.power_failed |= crash == Crash::Power;
+        self.disk = match crash {
+            Crash::Power => disk.power_loss(&mut self.rng),
+            Crash::Kill | Crash::Full(_) => disk,
+        };
+        self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
+    }
+
+    /// From now on nothing goes wrong.
+    fn heal(&mut self) {
+        self.healed = true;
+        self.world.tell(|| "life: nothing goes wrong from now on".into());
+        for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
+            let healed = Scenario { faults: Vec::new(), ..scenario.clone() };
+            exchange.change(healed);
+        }
+    }
+
+    /// What was recorded, checked to be the tape's, once and in order.
+    fn recorded(&self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
+        let mut recorded = SeqSet::new();
+        let mut reading = keeper.in_order(FIRST_SEQ);
+        let (mut before, mut count) = (0, 0);
+        let deceived = self.plan.deceives();
+        while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
+            for frame in piece.frames {
+                let seq = sequence_of(frame);
+                if seq <= before {
+                    return Err(format!("{seq} comes after {before}"));
+                }
+                before = seq;
+                count += 1;
+                if !deceived && self.plan.tape.slice(SeqRange::one(seq)) != [*frame] {
+                    return Err(format!("{} is not the tape's", shown(frame)));
+                }
+                recorded.insert(SeqRange::one(seq));
+            }
+        }
+        if count != keeper.packets() {
+            return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
+        }
+        Ok(recorded)
+    }
+
+    /// What is said of a recording is so.
+    fn outcome_is_true(
+        &self,
+        outcome: &Outcome,
+        recorded: &SeqSet,
+        recorder: &Recorder,
+    ) -> Result<(), String> {
+        if outcome.why == Some(Why::OtherSession) && !self.plan.deceives() {
+            return Err("a session is taken for another".into());
+        }
+        let mut absent = SeqSet::new();
+        let mut next = FIRST_SEQ;
+        for range in recorded.ranges() {
+            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
+            next = range.last() + 1;
+        }
+        SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
+        if absent != outcome.missing {
+            return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
+        }
+        let trouble = recorder.trouble();
+        if trouble.conflicts > 0 && !self.plan.deceives() {
+            return Err("packets are said to conflict that are the same".into());
+        }
+        Ok(())
+    }
+
+    /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
+    fn complete(&self, outcome: &Outcome, healed: bool) -> Result<(), String> {
+        let last = self.plan.tape.last();
+        // An end that nobody confirms is believed on the assumption that streams lose packets
+        // independently. Scenarios need not.
+        let certain = outcome.tail == Tail::Confirmed || healed;
+        if certain && outcome.last != last && !self.plan.deceives() {
+            return Err(format!("complete to {}, the tape ends with {last}", outcome.last));
+        }
+        Ok(())
+    }
+
+    /// How long a recording may take once nothing goes wrong.
+    fn patience(&self) -> Duration {
+        // A round trip for each time that the window is full.
+        let fills = self.plan.tape.len() / self.plan.options.window + 1;
+        HEALED_MAX + (self.plan.network.latency + self.plan.network.jitter) * 4 * fills
+    }
+
+    fn gaps_are_bounded(&self, recorder: &Recorder) -> Result<(), String> {
+        let (open, most) = (recorder.ledger().gaps().len(), self.plan.options.limits.gaps);
+        match open > most.saturating_add(1) {
+            true => Err(format!("{open} gaps are open, {most} are allowed")),
+            false => Ok(()),
+        }
+    }
+
+    /// The exchanges were asked for nothing that cannot exist.
+    fn exchanges_are_content(&mut self) -> Result<(), String> {
+        let refused: u64 = self.world.exchanges().iter().map(|it| it.served().refused).sum();
+        match refused > 0 && !self.plan.deceives() {
+            true => Err(format!("{refused} sequences were asked for that do not exist")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// There is room on the disk again.
+fn freed(disk: Disk) -> Disk {
+    let mut disk = disk;
+    disk.limit(None);
+    disk
+}
+
+fn shown(frame: &RawFrame) -> String {
+    let symbol = Symbol([frame[0], frame[1], frame[2], frame[3]]);
+    format!("{symbol:?} #{}", sequence_of(frame) as Seq)
+}

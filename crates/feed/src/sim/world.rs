@@ -1,0 +1,547 @@
+//! Exchanges and the network to them, in virtual time.
+//!
+//! Connections are ordered byte pipes in both directions. What is sent arrives after the network's
+//! latency and some more, cut into segments at any byte.
+
+use crate::exchange::{Exchange, Step};
+use crate::ledger::Sink;
+use crate::recorder::{ConnId, Input, Output, Recorder};
+use crate::rng::Rng;
+use crate::wire::FRAME_LEN;
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+/// How the network behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// The least time from one end to the other.
+    pub latency: Duration,
+    /// Up to so much more for each segment.
+    pub jitter: Duration,
+    /// The longest segment, in bytes; lengths are drawn up to it. 0: writes stay whole.
+    pub segment: u32,
+    /// Whether what clients send is cut, too. (The original exchange does not survive that, nor
+    /// do two bytes sent in one write ever arrive apart on a real network.)
+    pub cut_calls: bool,
+}
+
+/// A recording that never ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stuck {
+    /// It waits for what will never come.
+    Waits,
+    /// It has taken more steps than any sensible recording takes.
+    Endless,
+}
+
+/// How far a recording was driven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// It is over.
+    Done,
+    /// The time that was given has come.
+    Until,
+}
+
+/// More steps than any sensible recording takes.
+const STEPS_MAX: u64 = 1_000_000;
+
+/// A connection of the world; clients that come one after the other do not share them.
+type PipeId = u64;
+
+#[derive(Debug)]
+enum Event {
+    Connected,
+    ToClient(Vec<u8>),
+    ToClientEnd,
+    ToClientReset,
+    ToServer(Vec<u8>),
+    ToServerEnd,
+    ToServerReset,
+    ServerWake,
+}
+
+/// An event's place: by time and then by order of creation.
+#[derive(Debug)]
+struct Due {
+    time: Duration,
+    created: u64,
+    pipe: PipeId,
+    event: Event,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.created == other.created
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.time, self.created).cmp(&(other.time, other.created))
+    }
+}
+
+struct Pipe<C> {
+    line: usize,
+    /// The exchange's end, while it has one.
+    server: Option<C>,
+    /// The client has not dropped it.
+    client: bool,
+    /// The exchange sends no more.
+    finished: bool,
+    /// Times before which nothing sent later may arrive, to the client and to the server.
+    busy: [Duration; 2],
+    /// Segments on their way to the client.
+    inbound: u32,
+    /// What has arrived and the client does not read yet.
+    held: VecDeque<Event>,
+    wake: Option<Duration>,
+}
+
+/// Exchanges, a line each, and the network to them.
+pub struct World<E: Exchange> {
+    exchanges: Vec<E>,
+    network: Network,
+    rng: Rng,
+    pipes: BTreeMap<PipeId, Pipe<E::Conn>>,
+    events: BinaryHeap<Reverse<Due>>,
+    created: u64,
+    now: Duration,
+    /// How many clients there were before; the upper half of a pipe's number.
+    clients: u64,
+    /// Pipes with something held.
+    holding: u32,
+    delivered: u64,
+    steps: u64,
+    story: Option<Vec<(Duration, String)>>,
+    buffer: Vec<u8>,
+}
+
+impl<E: Exchange> World<E> {
+    /// A world of these exchanges.
+    #[must_use]
+    pub fn new(exchanges: Vec<E>, network: Network, seed: u64) -> Self {
+        Self {
+            exchanges,
+            network,
+            rng: Rng::new(seed),
+            pipes: BTreeMap::new(),
+            events: BinaryHeap::new(),
+            created: 0,
+            now: Duration::ZERO,
+            clients: 0,
+            holding: 0,
+            delivered: 0,
+            steps: 0,
+            story: None,
+            buffer: alloc::vec![0; 16 * 1024],
+        }
+    }
+
+    /// Tells what happens, from now on.
+    pub fn narrate(&mut self) {
+        self.story.get_or_insert_default();
+    }
+
+    /// What has happened since this was asked for last.
+    pub fn story(&mut self) -> Vec<(Duration, String)> {
+        self.story.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Adds to the story.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            story.push((now, what()));
+        }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Frames, as many bytes as they are long, that clients were given.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered / FRAME_LEN as u64
+    }
+
+    /// Events that have happened.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The exchanges.
+    pub fn exchanges(&mut self) -> &mut [E] {
+        &mut self.exchanges
+    }
+
+    /// Gives the exchanges back.
+    #[must_use]
+    pub fn into_exchanges(self) -> Vec<E> {
+        self.exchanges
+    }
+
+    /// Drives a recorder until it is done, or until a time.
+    ///
+    /// # Errors
+    /// Where it waits for something that will never come.
+    pub fn drive(
+        &mut self,
+        recorder: &mut Recorder,
+        sink: &mut impl Sink,
+        until: Option<Duration>,
+    ) -> Result<Progress, Stuck> {
+        recorder.handle(Input::Wake, self.now, sink);
+        for _ in 0..STEPS_MAX {
+            self.steps += 1;
+            self.carry_out(recorder);
+            if recorder.done() {
+                return Ok(Progress::Done);
+            }
+            if self.holding > 0 && self.release(recorder, sink) {
+                continue;
+            }
+            let event = self.events.peek().map(|Reverse(due)| due.time);
+            let wake = recorder.deadline().map(|deadline| deadline.max(self.now));
+            let next = event.into_iter().chain(wake).min();
+            // Nothing happens for now: the sink's moment.
+            let idle = match next.is_none_or(|next| next > self.now) {
+                true => sink.idle(self.now),
+                false => None,
+            };
+            let next = next.into_iter().chain(idle).min();
+            if let Some(until) = until.filter(|&until| next.is_none_or(|next| next >= until)) {
+                self.now = self.now.max(until);
+                return Ok(Progress::Until);
+            }
+            match (next, event, wake) {
+                (None, ..) => return Err(Stuck::Waits),
+                (Some(next), Some(event), _) if event <= next => {
+                    if let Some(Reverse(due)) = self.events.pop() {
+                        self.now = due.time;
+                        self.happen(due.pipe, due.event, recorder, sink);
+                    }
+                }
+                (Some(next), _, Some(wake)) if wake <= next => {
+                    self.now = wake;
+                    recorder.handle(Input::Wake, wake, sink);
+                }
+                (Some(next), ..) => self.now = next,
+            }
+        }
+        Err(Stuck::Endless)
+    }
+
+    /// The client's process is gone: the system resets its connections.
+    pub fn abandon(&mut self) {
+        let left: Vec<PipeId> =
+            self.pipes.iter().filter(|(_, pipe)| pipe.client).map(|(&id, _)| id).collect();
+        for id in left {
+            if let Some(pipe) = self.pipes.get_mut(&id) {
+                pipe.client = false;
+                self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
+            }
+            self.send(id, 1, Event::ToServerReset);
+        }
+        self.clients += 1;
+    }
+
+    /// Lets time pass for the exchanges while there is no client.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.events.peek().is_some_and(|Reverse(due)| due.time <= until) {
+            if let Some(Reverse(due)) = self.events.pop() {
+                self.now = due.time;
+                let to_client = matches!(
+                    due.event,
+                    Event::ToClient(_) | Event::ToClientEnd | Event::ToClientReset
+                );
+                if let Some(pipe) = self.pipes.get_mut(&due.pipe).filter(|_| to_client) {
+                    pipe.inbound -= 1;
+                }
+                self.to_server(due.pipe, due.event);
+                self.serve(due.pipe);
+            }
+        }
+        self.now = until;
+    }
+
+    fn pipe_id(&self, conn: ConnId) -> PipeId {
+        self.clients << 32 | PipeId::from(conn)
+    }
+
+    fn schedule(&mut self, time: Duration, pipe: PipeId, event: Event) {
+        self.created += 1;
+        self.events.push(Reverse(Due { time, created: self.created, pipe, event }));
+    }
+
+    /// Sends bytes or an end to the client (0) or the server (1), in order.
+    fn send(&mut self, id: PipeId, to: usize, event: Event) {
+        let jitter = u32::try_from(self.network.jitter.as_micros()).unwrap_or(u32::MAX - 1);
+        let delay = Duration::from_micros(self.rng.between(0, jitter).into());
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let time = (self.now + self.network.latency + delay).max(pipe.busy[to]);
+        pipe.busy[to] = time;
+        pipe.inbound += u32::from(to == 0);
+        self.schedule(time, id, event);
+    }
+
+    /// Sends bytes in segments.
+    fn send_bytes(&mut self, id: PipeId, to: usize, bytes: &[u8]) {
+        let cut = to == 0 || self.network.cut_calls;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = if cut { self.network.segment } else { 0 };
+            let len = if most > 0 { self.rng.between(1, most) as usize } else { usize::MAX };
+            let (segment, after) = rest.split_at(len.min(rest.len()));
+            let segment = segment.to_vec();
+            self.send(
+                id,
+                to,
+                if to == 0 { Event::ToClient(segment) } else { Event::ToServer(segment) },
+            );
+            rest = after;
+        }
+    }
+
+    fn carry_out(&mut self, recorder: &mut Recorder) {
+        while let Some(output) = recorder.poll() {
+            match output {
+                Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
+                Output::Finish(conn) => self.send(self.pipe_id(conn), 1, Event::ToServerEnd),
+                Output::Drop(conn) => self.drop(conn),
+                Output::Note(note) => self.tell(|| format!("client: {note:?}")),
+            }
+        }
+        let first = self.pipe_id(0);
+        let open = |(&id, pipe): (&PipeId, &Pipe<E::Conn>)| pipe.client.then_some(id);
+        let mut next = self.pipes.range(first..).find_map(open);
+        while let Some(id) = next {
+            let mut calls = Vec::new();
+            let conn = ConnId::try_from(id - first).unwrap_or(ConnId::MAX);
+            loop {
+                let before = calls.len();
+                recorder.transmit(conn, self.now, &mut calls);
+                if calls.len() == before {
+                    break;
+                }
+            }
+            if !calls.is_empty() {
+                self.tell(|| format!("client: {} bytes on {conn}: {calls:?}", calls.len()));
+                self.send_bytes(id, 1, &calls);
+            }
+            next = self.pipes.range(id + 1..).find_map(open);
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId, line: usize) {
+        let id = self.pipe_id(conn);
+        self.tell(|| format!("client: connects {conn} to line {line}"));
+        let pipe = Pipe {
+            line,
+            server: None,
+            client: true,
+            finished: false,
+            busy: [Duration::ZERO; 2],
+            inbound: 0,
+            held: VecDeque::new(),
+            wake: None,
+        };
+        self.pipes.insert(id, pipe);
+        self.schedule(self.now + self.network.latency * 2, id, Event::Connected);
+    }
+
+    fn drop(&mut self, conn: ConnId) {
+        let id = self.pipe_id(conn);
+        let Some(pipe) = self.pipes.get_mut(&id).filter(|pipe| pipe.client) else { return };
+        pipe.client = false;
+        // Bytes that arrive at a closed socket are answered by a reset.
+        let unread = pipe.inbound > 0 || !pipe.held.is_empty();
+        self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
+        self.send(id, 1, if unread { Event::ToServerReset } else { Event::ToServerEnd });
+    }
+
+    fn happen(&mut self, id: PipeId, event: Event, to: &mut Recorder, sink: &mut impl Sink) {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let own = id >> 32 == self.clients;
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is the number")]
+        let conn = id as ConnId;
+        match event {
+            Event::Connected => {
+                let reached = self.open(id);
+                if own {
+                    let input = if reached { Input::Connected(conn) } else { Input::Failed(conn) };
+                    to.handle(input, self.now, sink);
+                }
+            }
+            Event::ToClient(_) | Event::ToClientEnd | Event::ToClientReset => {
+                pipe.inbound -= 1;
+                if !pipe.client {
+                    return;
+                }
+                if pipe.held.is_empty() && to.wants_input(conn) {
+                    self.give(conn, event, to, sink);
+                } else {
+                    self.holding += u32::from(pipe.held.is_empty());
+                    pipe.held.push_back(event);
+                }
+            }
+            event => self.to_server(id, event),
+        }
+        self.serve(id);
+    }
+
+    /// Gives the client what has arrived.
+    fn give(&mut self, conn: ConnId, event: Event, to: &mut Recorder, sink: &mut impl Sink) {
+        match event {
+            Event::ToClient(bytes) => {
+                self.delivered += bytes.len() as u64;
+                self.tell(|| format!("client: gets {} bytes on {conn}", bytes.len()));
+                to.handle(Input::Received(conn, &bytes), self.now, sink);
+            }
+            Event::ToClientEnd => {
+                self.tell(|| format!("client: sees the end of {conn}"));
+                to.handle(Input::Ended(conn), self.now, sink);
+            }
+            _ => {
+                self.tell(|| format!("client: sees {conn} reset"));
+                to.handle(Input::Broken(conn), self.now, sink);
+            }
+        }
+    }
+
+    /// Gives the client one thing that was held and is wanted now; whether there was one.
+    fn release(&mut self, to: &mut Recorder, sink: &mut impl Sink) -> bool {
+        let first = self.pipe_id(0);
+        let number = |id: PipeId| ConnId::try_from(id - first).unwrap_or(ConnId::MAX);
+        let ready = |(&id, pipe): (&PipeId, &Pipe<E::Conn>)| {
+            (!pipe.held.is_empty() && to.wants_input(number(id))).then_some(id)
+        };
+        let Some(id) = self.pipes.range(first..).find_map(ready) else { return false };
+        let Some(pipe) = self.pipes.get_mut(&id) else { return false };
+        let Some(event) = pipe.held.pop_front() else { return false };
+        self.holding -= u32::from(pipe.held.is_empty());
+        self.give(number(id), event, to, sink);
+        true
+    }
+
+    /// A client's connection arrives at its exchange; whether somebody listens there.
+    fn open(&mut self, id: PipeId) -> bool {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return false };
+        let exchange = &mut self.exchanges[pipe.line];
+        if exchange.dead() || down(exchange, self.now) {
+            self.pipes.remove(&id);
+            return false;
+        }
+        pipe.server = Some(exchange.open(self.now));
+        true
+    }
+
+    /// What the exchange gets.
+    fn to_server(&mut self, id: PipeId, event: Event) {
+        let now = self.now;
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let exchange = &mut self.exchanges[pipe.line];
+        match (event, &mut pipe.server) {
+            (Event::Connected, _) => drop(self.open(id)),
+            (Event::ToServer(bytes), Some(conn)) => exchange.receive(conn, &bytes, now),
+            (Event::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
+            (Event::ToServerReset, server) => {
+                if let Some(conn) = server.take() {
+                    exchange.gone(conn, true, now);
+                }
+            }
+            (Event::ServerWake, _) => pipe.wake = None,
+            _ => {}
+        }
+    }
+
+    /// Lets the exchange act on a connection.
+    fn serve(&mut self, id: PipeId) {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let line = pipe.line;
+        let Some(mut conn) = pipe.server.take() else {
+            if !pipe.client && pipe.inbound == 0 {
+                self.pipes.remove(&id);
+            }
+            return self.bury(line);
+        };
+        let mut out = core::mem::take(&mut self.buffer);
+        loop {
+            let count = self.exchanges[line].peek(&mut conn, &mut out, self.now);
+            if count == 0 {
+                break;
+            }
+            self.exchanges[line].sent(&mut conn, count, self.now);
+            self.send_bytes(id, 0, &out[..count]);
+        }
+        self.buffer = out;
+        match self.exchanges[line].step(&mut conn, self.now) {
+            Step::Close => {
+                self.exchanges[line].gone(conn, false, self.now);
+                return self.end_once(id);
+            }
+            Step::Reset => {
+                self.exchanges[line].gone(conn, false, self.now);
+                self.send(id, 0, Event::ToClientReset);
+                return self.bury(line);
+            }
+            Step::Finish => self.end_once(id),
+            Step::Wait => {}
+        }
+        let deadline = self.exchanges[line].deadline(&conn).map(|time| time.max(self.now));
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.server = Some(conn);
+            if let Some(deadline) =
+                deadline.filter(|&time| pipe.wake.is_none_or(|wake| time < wake))
+            {
+                pipe.wake = Some(deadline);
+                self.schedule(deadline, id, Event::ServerWake);
+            }
+        }
+        self.bury(line);
+    }
+
+    /// Tells the client, once, that the exchange sends no more.
+    fn end_once(&mut self, id: PipeId) {
+        let pipe = self.pipes.get_mut(&id);
+        if pipe.is_some_and(|pipe| !core::mem::replace(&mut pipe.finished, true)) {
+            self.send(id, 0, Event::ToClientEnd);
+        }
+    }
+
+    /// The connections of an exchange that is down or has died are reset.
+    fn bury(&mut self, line: usize) {
+        if !self.exchanges[line].dead() && !down(&self.exchanges[line], self.now) {
+            return;
+        }
+        let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
+        let gone: Vec<(PipeId, E::Conn)> =
+            there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
+        for (id, conn) in gone {
+            self.exchanges[line].gone(conn, false, self.now);
+            self.send(id, 0, Event::ToClientReset);
+        }
+    }
+}
+
+fn down(exchange: &impl Exchange, now: Duration) -> bool {
+    exchange.down_until().is_some_and(|until| now < until)
+}
