@@ -227,7 +227,7 @@ impl Life {
             if self.healed {
                 let since = *healed_at.get_or_insert(self.plan.heals);
                 let took = self.world.now().saturating_sub(since.max(self.plan.heals));
-                if took > self.patience() {
+                if took > self.patience() && !self.plan.deceives() {
                     return Err(format!("it took {took:?} with nothing wrong any more"));
                 }
             }
@@ -255,6 +255,7 @@ impl Life {
             self.disk.limit(Some(room.into()));
         }
         let Some((mut keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
         let progress = loop {
@@ -266,7 +267,7 @@ impl Life {
                 Err(Stuck::Endless) if self.plan.deceives() => return Ok(Try::Deceived),
                 Err(Stuck::Endless) => return Err("it goes on for ever".into()),
             };
-            self.gaps_are_bounded(&recorder)?;
+            self.gaps_are_bounded(&recorder, gaps_before)?;
             let now = self.world.now();
             if progress == Progress::Until && kill.is_none_or(|(time, _)| now < time) {
                 self.heal();
@@ -426,8 +427,10 @@ impl Life {
         HEALED_MAX + (self.plan.network.latency + self.plan.network.jitter) * 4 * fills
     }
 
-    fn gaps_are_bounded(&self, recorder: &Recorder) -> Result<(), String> {
-        let (open, most) = (recorder.ledger().gaps().len(), self.plan.options.limits.gaps);
+    /// `before`: gaps of the recording that is gone on with.
+    fn gaps_are_bounded(&self, recorder: &Recorder, before: usize) -> Result<(), String> {
+        let open = recorder.ledger().gaps().len();
+        let most = self.plan.options.limits.gaps.max(before);
         match open > most.saturating_add(1) {
             true => Err(format!("{open} gaps are open, {most} are allowed")),
             false => Ok(()),
