@@ -17,6 +17,8 @@ const SYMBOLS: usize = 8;
 const WIDTH: f64 = 1040.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = WIDTH - 28.0;
+/// A symbol that is in fewer parts of the session is drawn point by point.
+const FEW: usize = 90;
 /// So many parts of the session are told apart in the strip.
 const COLUMNS: usize = 480;
 /// Where the strip is.
@@ -294,18 +296,24 @@ fn prices(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)], holes
         holes.iter().find(between).is_none()
     };
     let average = |(range, bin): &(SeqRange, Bin)| Some(point(range, bin.average()?));
+    let few = bins.len() < FEW;
     for bins in bins.chunk_by(joined) {
         let highs = bins.iter().map(|(range, bin)| point(range, bin.high.into()));
         let lows = bins.iter().rev().map(|(range, bin)| point(range, bin.low.into()));
         let band: Vec<String> = highs.chain(lows).collect();
         let averages: Vec<String> = bins.iter().filter_map(average).collect();
-        let _ = writeln!(svg, "<polygon class=\"band\" points=\"{}\"/>", band.join(" "));
+        if !few {
+            let _ = writeln!(svg, "<polygon class=\"band\" points=\"{}\"/>", band.join(" "));
+        }
         let _ = writeln!(svg, "<polyline class=\"line\" points=\"{}\"/>", averages.join(" "));
     }
-    // A few prices are no line.
-    for point in bins.iter().filter_map(average).filter(|_| bins.len() < 60) {
-        if let Some((x, y)) = point.split_once(',') {
-            let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"2.5\"/>");
+    // A few prices are no band, and hardly a line.
+    for (range, bin) in bins.iter().filter(|_| few) {
+        let (x, high, low) = (middle(x, *range), y.place(bin.high.into()), y.place(bin.low.into()));
+        rect(svg, "band", (x - 2.0, high), (4.0, low - high));
+        if let Some(average) = bin.average() {
+            let y = y.place(average);
+            let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\"/>");
         }
     }
 }
