@@ -1,5 +1,5 @@
-//! Records a feed into a program of your own: into a tape file that survives its end, with something
-//! done to each packet on the way; then reads the tape back, in order and at random.
+//! Records a feed into a program of your own: into a tape file that survives its end, with
+//! something done to each packet on the way; then reads the tape back, in order and at random.
 //!
 //! `cargo run --example record`
 
@@ -63,8 +63,8 @@ fn volume(frames: &[RawFrame]) -> i64 {
     frames.iter().map(quantity).sum()
 }
 
-/// Records everything that the exchange at `address` has, into a file that is begun or gone on with.
-/// Returns the volume that came.
+/// Records everything that the exchange at `address` has, into a file that is begun or gone on
+/// with. Returns the volume that came.
 fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let storage = FileStorage::write(path)?;

@@ -19,18 +19,18 @@
 //!
 //! # What is not
 //!
-//! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in order, a
-//!   sequence that is there twice comes once.
-//! * A file has one writer. [`FilePlay`](crate::play::FilePlay) and other readers see what was there
-//!   when they opened it.
+//! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
+//!   order, a sequence that is there twice comes once.
+//! * A file has one writer. [`FilePlay`](crate::play::FilePlay) and other readers see what was
+//!   there when they opened it.
 //!
 //! # What it costs
 //!
 //! Memory: 64 KiB for each origin that packets come from at the same time (up to
-//! [`GATHERED_MAX`]), and 24 bytes a block; blocks hold 3,855 packets, or what came until the writer
-//! flushed. Reading in order holds the blocks that span the place where it is. An append is a copy,
-//! and a write of 64 KiB once a block is full; [`get`](TapeFile::get) reads a block, unless it is that
-//! of the last call.
+//! [`GATHERED_MAX`]), and 24 bytes a block; blocks hold 3,855 packets, or what came until the
+//! writer flushed. Reading in order holds the blocks that span the place where it is. An append is
+//! a copy, and a write of 64 KiB once a block is full; [`get`](TapeFile::get) reads a block, unless
+//! it is that of the last call.
 //!
 //! # Example
 //!

@@ -37,7 +37,8 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 .bg{fill:#fff}.grid{stroke:#e4e8ec}.base{stroke:#b4bcc4}\
 .received{fill:#b9c6d3}.recovered{fill:#149c8c}.missing{fill:#e5484d}\
 .band{fill:#3b76b8;fill-opacity:.2}.line{fill:none;stroke:#24588f;stroke-width:1.5;\
-stroke-linejoin:round}.dot{fill:#24588f}.buy{fill:#3b86c8}.sell{fill:#e09a2b}.hole{fill:#e5484d;fill-opacity:.08}\
+stroke-linejoin:round}.dot{fill:#24588f}.buy{fill:#3b86c8}.sell{fill:#e09a2b}\
+.hole{fill:#e5484d;fill-opacity:.08}\
 @media(prefers-color-scheme:dark){\
 text{fill:#e6edf3}.m{fill:#8d96a0}.bg{fill:#0d1117}.grid{stroke:#20262d}.base{stroke:#4a535d}\
 .received{fill:#3d4a57}.recovered{fill:#2bc4b0}.missing{fill:#ff6a6a}\
