@@ -1,5 +1,6 @@
 //! Tape files that somebody made to do harm: every checksum is right and nothing else.
 
+use feed::ledger::{Origin, Source};
 use feed::play::{FilePlay, Play};
 use feed::rng::Rng;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -184,6 +185,27 @@ fn attack(seeds: std::ops::Range<u64>) {
 #[test]
 fn files_made_to_do_harm_are_read_to_an_end() {
     attack(0..3000);
+}
+
+/// A block that an index lists a thousand times would be held a thousand times.
+#[test]
+fn an_index_lists_a_block_once() {
+    let head = Head { session: *b"EVIL", created: 1, salt: SALT };
+    let mut file = TapeFile::create(Disk::new(), head).unwrap();
+    let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+    file.append(origin, 1, Tape::sample(9).frames()).unwrap();
+    file.flush().unwrap();
+    for (times, indexed) in [(1, true), (2, false), (1000, false)] {
+        let mut bytes = file.storage().bytes().to_vec();
+        let at = bytes.len() as u64;
+        let entry = [&bytes[48 + 12..48 + 24], &48_u64.to_be_bytes()].concat();
+        let payload = [vec![0; 12], entry.repeat(times)].concat();
+        bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
+        let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
+        bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());
+        let (found, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();
+        assert_eq!((opened.indexed, found.packets()), (indexed, 9), "{times} times");
+    }
 }
 
 /// The same for longer: `cargo test -p feed --test it --release -- --ignored harm`.
