@@ -82,14 +82,7 @@ pub(super) fn svg(found: &Found) -> String {
     }
     if all > symbols.len() {
         let more = count((all - symbols.len()) as u64, "more symbol");
-        text(
-            &mut svg,
-            LEFT,
-            height - 14.0,
-            "m",
-            "start",
-            &format!("and {more} with fewer packets"),
-        );
+        text(&mut svg, LEFT, height - 14.0, "m", "start", &format!("and {more}"));
     }
     svg + "</svg>\n"
 }

@@ -261,7 +261,7 @@ fn market(text: &mut String, survey: &Survey) {
     table(text, &rows, 2);
     if all > ROWS {
         let more = count((all - ROWS) as u64, "more symbol");
-        let _ = writeln!(text, "  and {more} with fewer packets (--json has all)");
+        let _ = writeln!(text, "  and {more} (--json has all)");
     }
     if survey.market.others() > 0 {
         let _ = writeln!(text, "  and {} of others", count(survey.market.others(), "packet"));
