@@ -57,10 +57,11 @@ pub struct Opened {
     /// How many bytes those were.
     pub damaged_bytes: u64,
     /// Places where a crash has torn what was being written, and what was there came again before
-    /// the index was written. Only [`TapeFile::check`] tells them from damage.
+    /// the index was written. Only [`TapeFile::check`](super::TapeFile::check) tells
+    /// them from damage.
     pub scars: u32,
     /// Nothing is damaged and yet the index is not that of the blocks: whoever wrote it had a bug.
-    /// Only [`TapeFile::check`] looks.
+    /// Only [`TapeFile::check`](super::TapeFile::check) looks.
     pub misleading: bool,
 }
 
