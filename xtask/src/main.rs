@@ -21,7 +21,12 @@ const TASKS: [Task; 7] = [
     Task { name: "test", about: "all tests", run: test, in_ci: true },
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
-    Task { name: "picture", about: "draws docs/demo.svg", run: picture, in_ci: false },
+    Task {
+        name: "picture",
+        about: "draws docs/demo.svg and docs/inspect.svg",
+        run: picture,
+        in_ci: false,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -85,7 +90,7 @@ fn deny() -> Result<(), String> {
     cargo("deny --locked check bans licenses sources", &[])
 }
 
-/// Draws the README's picture.
+/// Draws the README's pictures.
 fn picture() -> Result<(), String> {
     let shown = command("run --quiet --release -- demo --seed 7 --packets 300", &[])
         .env("CLICOLOR_FORCE", "1")
@@ -96,7 +101,9 @@ fn picture() -> Result<(), String> {
     let story = shown.split("\nNext: ").next().unwrap_or_default();
     let text = format!("$ cargo run --release -- demo\n\n{}", story.trim_end());
     let place = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo.svg");
-    std::fs::write(place, picture::svg(&text)).map_err(|error| format!("{place}: {error}"))
+    std::fs::write(place, picture::svg(&text)).map_err(|error| format!("{place}: {error}"))?;
+    cargo("run --quiet --release -- demo --packets 600 --seed 7 -o target/session.tape", &[])?;
+    cargo("run --quiet --release -- inspect target/session.tape --plot docs/inspect.svg", &[])
 }
 
 fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {

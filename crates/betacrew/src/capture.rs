@@ -3,12 +3,13 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each};
+use crate::words::packet;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
 use feed::seq::{FIRST_SEQ, SeqRange};
 use feed::tape_file::TapeFileError;
-use feed::wire::{Frame, Info, RawFrame, decode};
+use feed::wire::{Info, RawFrame};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -149,14 +150,10 @@ impl Capture {
 
     /// The first conflicts as text.
     pub fn conflict_texts(&self) -> impl Iterator<Item = String> + '_ {
-        let text = |frame: &RawFrame| match decode(frame) {
-            Ok(Frame::Packet(packet)) => packet.to_string(),
-            _ => format!("{frame:?}"),
-        };
         self.keeper
             .conflicts()
             .iter()
-            .map(move |(old, new)| format!("{}, then {}", text(old), text(new)))
+            .map(move |(old, new)| format!("{}, then {}", packet(old), packet(new)))
     }
 }
 

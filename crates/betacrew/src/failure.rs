@@ -82,7 +82,7 @@ pub enum Failure {
         missing: String,
     },
     /// The user ended it.
-    #[error("stopped while writing")]
+    #[error("stopped before it was through")]
     Stopped,
     /// The system refused something that always works.
     #[error("{action}: {source}")]

@@ -2,6 +2,7 @@
 
 use crate::failure::{Exit, Failure};
 use feed::survey::Holes;
+use feed::wire::{Frame, RawFrame, decode};
 
 /// `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -30,6 +31,14 @@ pub(crate) fn holes(holes: &Holes) -> String {
         more => format!(" and {} more", grouped(more)),
     };
     format!("{packets} in {gaps}: {}{more}", holes.listed())
+}
+
+/// `#5 META B 40 @ 50`.
+pub(crate) fn packet(frame: &RawFrame) -> String {
+    match decode(frame) {
+        Ok(Frame::Packet(packet)) => packet.to_string(),
+        _ => format!("{frame:?}"),
+    }
 }
 
 /// `2.3 ms`, `1.42 s`: three digits at most.

@@ -50,8 +50,8 @@ impl Comparison {
         Self { equal: 0, only, different: found(), shown: Vec::new() }
     }
 
-    /// Compares what comes next in the one and in the other, `None` where one has ended; returns how
-    /// much of each has been dealt with. The rest is to be given again, with what follows. Once
+    /// Compares what comes next in the one and in the other, `None` where one has ended; returns
+    /// how much of each has been dealt with. The rest is to be given again, with what follows. Once
     /// both are `None` nothing more is expected.
     pub fn step(
         &mut self,
@@ -190,8 +190,8 @@ mod tests {
             prop_assert_eq!(found.equal(), same.len() as u64);
             let differing: Vec<Seq> = differ.iter().map(|(seq, ..)| *seq).collect();
             prop_assert_eq!(held(found.different()), differing);
-            let shown: Vec<_> =
-                differ.iter().map(|&(seq, a, b)| (frame(seq, a), frame(seq, b))).take(SHOWN).collect();
+            let pair = |&(seq, a, b): &(Seq, i32, i32)| (frame(seq, a), frame(seq, b));
+            let shown: Vec<_> = differ.iter().map(pair).take(SHOWN).collect();
             prop_assert_eq!(found.shown(), shown);
             let first = (1..60).find(|seq| one.get(seq) != other.get(seq));
             prop_assert_eq!(found.first_difference(), first);

@@ -57,9 +57,24 @@ pub struct Recovery {
     ages: [u64; 65],
     /// The longest.
     pub slowest: Duration,
+    /// When the stream's first block came and its last, and how many others there are.
+    turns: Option<(u64, u64, u64)>,
 }
 
 impl Recovery {
+    /// A block of the stream came.
+    fn turn(&mut self, at: u64) {
+        let (first, last, more) = self.turns.unwrap_or((at, at, 0));
+        let more = more + u64::from(at != last);
+        self.turns = Some((first.min(at), last.max(at), more));
+    }
+
+    /// How far blocks are apart on average: nothing shorter is known.
+    fn grain(&self) -> Duration {
+        let (first, last, more) = self.turns.unwrap_or_default();
+        Duration::from_nanos((last - first).checked_div(more).unwrap_or(0))
+    }
+
     fn add(&mut self, packets: u64, age: Option<u64>) {
         self.packets += packets;
         if let Some(age) = age {
@@ -69,7 +84,8 @@ impl Recovery {
         }
     }
 
-    /// A time within which half of those came whose time is known, at most twice the shortest such.
+    /// A time within which half of those came whose time is known: at most twice the shortest such,
+    /// but not less than blocks are apart.
     #[must_use]
     pub fn half_within(&self) -> Option<Duration> {
         let mut sum = 0;
@@ -79,7 +95,7 @@ impl Recovery {
         })?;
         let power = u32::try_from(reached).unwrap_or(0);
         let bound = Duration::from_nanos(1_u64.checked_shl(power).unwrap_or(u64::MAX));
-        Some(bound.min(self.slowest))
+        Some(bound.max(self.grain()).min(self.slowest))
     }
 }
 
@@ -124,6 +140,7 @@ impl Default for Survey {
                 timed: 0,
                 ages: [0; 65],
                 slowest: Duration::ZERO,
+                turns: None,
             },
             strip: Strip::default(),
             charts: None,
@@ -178,6 +195,7 @@ impl Survey {
         }
         if !late {
             self.passed = at;
+            at.into_iter().for_each(|at| self.recovery.turn(at));
         }
         let packets = frames.len() as u64;
         self.all.add(packets, at);
@@ -259,6 +277,9 @@ mod tests {
         assert_eq!(survey.brought, brought);
         assert_eq!(survey.all.arrived, Some((1000, 9000)));
         assert_eq!(survey.market.symbols().map(|(_, figures)| figures.packets).sum::<u64>(), 16);
+        survey.take(&frames[18..19], Some(6000), STREAM).unwrap();
+        // Blocks are 2,500 ns apart: less is not known.
+        assert_eq!(survey.recovery.half_within().unwrap().as_nanos(), 2500);
     }
 
     #[test]

@@ -4,14 +4,74 @@
 //! crash can tear only what was being added, a damaged block is known as such, and both are simply
 //! missing from what was recorded. A finished file ends with an index of its blocks; without one
 //! the index is made again by reading. `docs/tape.md` describes the bytes.
+//!
+//! # What is promised
+//!
+//! * What [`flush`](TapeFile::flush) has written survives the end of the process, what
+//!   [`sync`](TapeFile::sync) has written survives a loss of power: as far as the
+//!   [`Storage`] keeps its own promises.
+//! * What is read was recorded: each packet lies in a block whose head and payload match their
+//!   checksums (CRC-32C, 32 bits: chance damage passes one time in four billion, an attacker who
+//!   can write into the file always). What does not match is
+//!   [`Damaged`](TapeFileError::Damaged), never a guess.
+//! * Whatever bytes a file has, opening and reading it end, without a panic.
+//! * A medium that fails is an error, never an empty file or a gap.
+//!
+//! # What is not
+//!
+//! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
+//!   order, a sequence that is there twice comes once.
+//! * A file has one writer. [`FilePlay`](crate::play::FilePlay) and other readers see what was
+//!   there when they opened it.
+//!
+//! # What it costs
+//!
+//! Memory: 64 KiB for each origin that packets come from at the same time (up to
+//! [`GATHERED_MAX`]), and 24 bytes a block; blocks hold 3,855 packets, or what came until the
+//! writer flushed. Reading in order holds the blocks that span the place where it is. An append is
+//! a copy, and a write of 64 KiB once a block is full; [`get`](TapeFile::get) reads a block, unless
+//! it is that of the last call.
+//!
+//! # Example
+//!
+//! ```
+//! use feed::ledger::{Origin, Source};
+//! use feed::seq::FIRST_SEQ;
+//! use feed::sim::disk::Disk;
+//! use feed::tape::Tape;
+//! use feed::tape_file::{Head, TapeFile};
+//!
+//! let tape = Tape::sample(5);
+//! let (early, late) = tape.frames().split_at(3);
+//! let mut file = TapeFile::create(Disk::new(), Head { session: [0; 4], created: 0, salt: 7 })?;
+//! let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
+//! file.append(stream, 1_000, late)?;
+//! file.append(Origin { line: 0, source: Source::Resend }, 2_000, early)?;
+//! file.finish(3_000)?;
+//!
+//! let (mut file, opened) = TapeFile::open(file.into_storage(), true)?;
+//! assert!(opened.indexed);
+//! assert_eq!(file.get(4)?, Some(tape.frames()[3]));
+//! let mut reading = file.in_order(FIRST_SEQ);
+//! let mut frames = Vec::new();
+//! while let Some(piece) = reading.next()? {
+//!     frames.extend_from_slice(piece.frames);
+//! }
+//! assert_eq!(frames, tape.frames());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Ledger`]: crate::ledger::Ledger
 
 mod block;
+mod damage;
 mod gather;
 mod index;
 mod merge;
 mod open;
 
 pub use block::{BlockHead, Head, HeadError, Kind, VERSION};
+pub use damage::{Damage, Opened, TapeFileError};
 pub use gather::GATHERED_MAX;
 pub use merge::{InOrder, Piece};
 pub use open::is_stillborn;
@@ -23,80 +83,8 @@ use crate::wire::{FRAME_LEN, Info, RawFrame, packet_seq, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN};
-use core::fmt;
 use gather::Gathering;
 use index::Index;
-
-/// Why a tape file cannot be used.
-#[derive(Debug)]
-pub enum TapeFileError<E> {
-    /// The medium failed.
-    Storage(E),
-    /// It is no tape file that this program reads.
-    Head(HeadError),
-    /// A block does not match its checksum.
-    Damaged {
-        /// Where its head begins, in bytes.
-        offset: u64,
-        /// The sequences it spans.
-        span: SeqRange,
-        /// How many packets it had.
-        packets: u32,
-        /// Its length, in bytes.
-        bytes: u64,
-    },
-}
-
-impl<E: fmt::Display> fmt::Display for TapeFileError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Storage(error) => error.fmt(f),
-            Self::Head(error) => error.fmt(f),
-            Self::Damaged { offset, span, .. } => {
-                write!(
-                    f,
-                    "the block at byte {offset} is damaged (sequences {span} or some of them)"
-                )
-            }
-        }
-    }
-}
-
-impl<E: core::error::Error> core::error::Error for TapeFileError<E> {}
-
-impl<E> From<E> for TapeFileError<E> {
-    fn from(error: E) -> Self {
-        Self::Storage(error)
-    }
-}
-
-/// What was found when a file was opened.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Opened {
-    /// It had an index; its blocks were not read.
-    pub indexed: bool,
-    /// Places where bytes were no block, or a block did not match its checksum.
-    pub damages: u32,
-    /// How many bytes those were.
-    pub damaged_bytes: u64,
-    /// Places where a crash has torn what was being written, and what was there came again before
-    /// the index was written. Only [`TapeFile::check`] tells them from damage.
-    pub scars: u32,
-    /// Nothing is damaged and yet the index is not that of the blocks: whoever wrote it had a bug.
-    /// Only [`TapeFile::check`] looks.
-    pub misleading: bool,
-}
-
-/// A place where a file is damaged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Damage {
-    /// Where it begins, in bytes.
-    pub offset: u64,
-    /// How far the next good block is.
-    pub bytes: u64,
-    /// The sequences that the block there spans, if its head is good.
-    pub span: Option<SeqRange>,
-}
 
 /// A tape file, open for adding and for reading.
 #[derive(Debug)]
@@ -457,7 +445,7 @@ impl<S: Storage> TapeFile<S> {
                 && in_place(&frames, span)
         });
         let Entry { offset, count: packets, .. } = entry;
-        let bytes = (BLOCK_HEAD_LEN + packets as usize * FRAME_LEN) as u64;
+        let bytes = entry.end() - offset;
         let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
         head.map(|head| (head, frames)).ok_or(damaged)
     }

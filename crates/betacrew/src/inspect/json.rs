@@ -3,9 +3,9 @@
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
 use crate::report::{Range, ms};
+use crate::words::packet;
 use feed::compare::Comparison;
 use feed::survey::{Brought, Holes};
-use feed::wire::{Frame, RawFrame, decode};
 use serde::Serialize;
 use std::path::Path;
 
@@ -187,10 +187,6 @@ struct Compared {
 }
 
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
-    let text = |frame: &RawFrame| match decode(frame) {
-        Ok(Frame::Packet(packet)) => packet.to_string(),
-        _ => format!("{frame:?}"),
-    };
     let first_difference = comparison.first_difference();
     line(&Compared {
         files: places.map(|path| path.display().to_string()),
@@ -199,6 +195,6 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
         equal: comparison.equal(),
         only_in: [0, 1].map(|side| ranges(comparison.only_in(side))),
         different: ranges(comparison.different()),
-        shown: comparison.shown().iter().map(|(a, b)| [text(a), text(b)]).collect(),
+        shown: comparison.shown().iter().map(|(a, b)| [packet(a), packet(b)]).collect(),
     })
 }

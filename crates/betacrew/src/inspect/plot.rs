@@ -17,6 +17,8 @@ const SYMBOLS: usize = 8;
 const WIDTH: f64 = 1040.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = WIDTH - 28.0;
+/// A symbol that is in fewer parts of the session is drawn point by point.
+const FEW: usize = 90;
 /// So many parts of the session are told apart in the strip.
 const COLUMNS: usize = 480;
 /// Where the strip is.
@@ -35,7 +37,8 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 .bg{fill:#fff}.grid{stroke:#e4e8ec}.base{stroke:#b4bcc4}\
 .received{fill:#b9c6d3}.recovered{fill:#149c8c}.missing{fill:#e5484d}\
 .band{fill:#3b76b8;fill-opacity:.2}.line{fill:none;stroke:#24588f;stroke-width:1.5;\
-stroke-linejoin:round}.dot{fill:#24588f}.buy{fill:#3b86c8}.sell{fill:#e09a2b}.hole{fill:#e5484d;fill-opacity:.08}\
+stroke-linejoin:round}.dot{fill:#24588f}.buy{fill:#3b86c8}.sell{fill:#e09a2b}\
+.hole{fill:#e5484d;fill-opacity:.08}\
 @media(prefers-color-scheme:dark){\
 text{fill:#e6edf3}.m{fill:#8d96a0}.bg{fill:#0d1117}.grid{stroke:#20262d}.base{stroke:#4a535d}\
 .received{fill:#3d4a57}.recovered{fill:#2bc4b0}.missing{fill:#ff6a6a}\
@@ -79,14 +82,7 @@ pub(super) fn svg(found: &Found) -> String {
     }
     if all > symbols.len() {
         let more = count((all - symbols.len()) as u64, "more symbol");
-        text(
-            &mut svg,
-            LEFT,
-            height - 14.0,
-            "m",
-            "start",
-            &format!("and {more} with fewer packets"),
-        );
+        text(&mut svg, LEFT, height - 14.0, "m", "start", &format!("and {more}"));
     }
     svg + "</svg>\n"
 }
@@ -294,18 +290,24 @@ fn prices(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)], holes
         holes.iter().find(between).is_none()
     };
     let average = |(range, bin): &(SeqRange, Bin)| Some(point(range, bin.average()?));
+    let few = bins.len() < FEW;
     for bins in bins.chunk_by(joined) {
         let highs = bins.iter().map(|(range, bin)| point(range, bin.high.into()));
         let lows = bins.iter().rev().map(|(range, bin)| point(range, bin.low.into()));
         let band: Vec<String> = highs.chain(lows).collect();
         let averages: Vec<String> = bins.iter().filter_map(average).collect();
-        let _ = writeln!(svg, "<polygon class=\"band\" points=\"{}\"/>", band.join(" "));
+        if !few {
+            let _ = writeln!(svg, "<polygon class=\"band\" points=\"{}\"/>", band.join(" "));
+        }
         let _ = writeln!(svg, "<polyline class=\"line\" points=\"{}\"/>", averages.join(" "));
     }
-    // A few prices are no line.
-    for point in bins.iter().filter_map(average).filter(|_| bins.len() < 60) {
-        if let Some((x, y)) = point.split_once(',') {
-            let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"2.5\"/>");
+    // A few prices are no band, and hardly a line.
+    for (range, bin) in bins.iter().filter(|_| few) {
+        let (x, high, low) = (middle(x, *range), y.place(bin.high.into()), y.place(bin.low.into()));
+        rect(svg, "band", (x - 2.0, high), (4.0, low - high));
+        if let Some(average) = bin.average() {
+            let y = y.place(average);
+            let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\"/>");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Arrival, Damage as Policy, Format};
+use crate::format::{self, Arrival, Damage as Policy, Each, Format};
 use crate::net::Stop;
 use feed::seq::FIRST_SEQ;
 use feed::survey::{Charts, Survey};
@@ -100,11 +100,7 @@ pub(super) fn read(
     Ok(Found { path: path.to_owned(), format, bytes, survey, tape })
 }
 
-fn read_tape(
-    path: &Path,
-    wanted: Wanted,
-    take: &mut dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure>,
-) -> Result<Tape, Failure> {
+fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, Failure> {
     let failed = |source| Failure::Storage { action: "read", path: path.to_owned(), source };
     let wrong = |error: TapeFileError<io::Error>| match error {
         TapeFileError::Storage(source) => failed(source),

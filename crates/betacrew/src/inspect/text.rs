@@ -3,14 +3,13 @@
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
 use crate::picture::{self, Mark};
-use crate::words::{count, grouped, holes, took};
+use crate::words::{count, grouped, holes, packet, took};
 use feed::compare::Comparison;
 use feed::figures::Figures;
 use feed::packet::Symbol;
 use feed::seq::Seq;
 use feed::survey::{Brought, Survey};
 use feed::tape_file::Damage;
-use feed::wire::{Frame, RawFrame, decode};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -261,7 +260,7 @@ fn market(text: &mut String, survey: &Survey) {
     table(text, &rows, 2);
     if all > ROWS {
         let more = count((all - ROWS) as u64, "more symbol");
-        let _ = writeln!(text, "  and {more} with fewer packets (--json has all)");
+        let _ = writeln!(text, "  and {more} (--json has all)");
     }
     if survey.market.others() > 0 {
         let _ = writeln!(text, "  and {} of others", count(survey.market.others(), "packet"));
@@ -330,11 +329,4 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
 fn ranges(found: &feed::survey::Holes) -> String {
     // These are not gaps.
     holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
-}
-
-fn packet(frame: &RawFrame) -> String {
-    match decode(frame) {
-        Ok(Frame::Packet(packet)) => packet.to_string(),
-        _ => format!("{frame:?}"),
-    }
 }

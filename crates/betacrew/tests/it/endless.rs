@@ -30,7 +30,7 @@ pub(crate) fn made(sequence: Seq) -> RawFrame {
     let [symbol, side, quantity, price, ..] = bits.to_le_bytes();
     encode(&Frame::Packet(Packet {
         symbol: Symbol([b'S', b'Y', b'M', b'A' + symbol % 8]),
-        side: if side % 2 == 0 { Side::Buy } else { Side::Sell },
+        side: if side.is_multiple_of(2) { Side::Buy } else { Side::Sell },
         quantity: 1 + i32::from(quantity),
         price: 10_000 + i32::from(price),
         sequence,

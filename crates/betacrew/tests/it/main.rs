@@ -10,7 +10,7 @@
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `readers`: others read our files, and we theirs;
-//! * `demo`: the demonstration.
+//! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
@@ -18,6 +18,7 @@ mod convert;
 mod damaged;
 mod demo;
 mod endless;
+mod examples;
 mod fetch;
 mod hostile;
 mod inspect;

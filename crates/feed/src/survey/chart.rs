@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn packet(symbol: u32, sequence: Seq, price: i32) -> Packet {
-        let side = if sequence % 2 == 0 { Side::Buy } else { Side::Sell };
+        let side = if sequence.is_multiple_of(2) { Side::Buy } else { Side::Sell };
         let symbol = Symbol(symbol.to_be_bytes());
         Packet { symbol, side, quantity: 2, price, sequence }
     }

@@ -297,6 +297,12 @@ pub(super) struct Entry {
 pub(super) const ENTRY_LEN: usize = 20;
 
 impl Entry {
+    /// Where the block ends.
+    pub(super) fn end(&self) -> u64 {
+        let payload = u64::from(self.count) * FRAME_LEN as u64;
+        self.offset.saturating_add(BLOCK_HEAD_LEN as u64 + payload)
+    }
+
     pub(super) fn encode(&self) -> [u8; ENTRY_LEN] {
         let mut bytes = [0; ENTRY_LEN];
         Fields { bytes: &mut bytes, at: 0 }

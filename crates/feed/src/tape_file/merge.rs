@@ -86,11 +86,12 @@ impl<'a, S: Storage> InOrder<'a, S> {
         let rest = &lane.frames[lane.at..];
         // A sequence that two blocks have counts once; so does what lies before the start.
         let known = rest.partition_point(|frame| sequence_of(frame) < self.next);
-        let limit = self.heads.peek().map_or(MAX_SEQ + 1, |Reverse((seq, _))| *seq);
+        // Up to it and not below it: what two lanes have must not keep both waiting.
+        let limit = self.heads.peek().map_or(MAX_SEQ, |Reverse((seq, _))| *seq);
         let rest = &rest[known..];
         let run = match rest.last() {
-            Some(top) if sequence_of(top) < limit => rest.len(),
-            _ => rest.iter().take_while(|frame| sequence_of(frame) < limit).count(),
+            Some(top) if sequence_of(top) <= limit => rest.len(),
+            _ => rest.iter().take_while(|frame| sequence_of(frame) <= limit).count(),
         };
         let start = lane.at + known;
         lane.at = start + run;

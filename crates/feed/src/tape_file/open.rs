@@ -71,6 +71,9 @@ impl<S: Storage> TapeFile<S> {
         let Some(offset) = block::read_trailer::<S>(&trailer[..read], self.head.salt) else {
             return Ok(false);
         };
+        if offset >= at {
+            return Ok(false);
+        }
         let mut head = [0; BLOCK_HEAD_LEN];
         let read = self.storage.read_at(offset, &mut head)?;
         let Some(head) = BlockHead::decode::<S>(&head[..read], self.head.salt) else {
@@ -87,11 +90,17 @@ impl<S: Storage> TapeFile<S> {
         }
         let Some((said, entries)) = payload.split_first_chunk::<12>() else { return Ok(false) };
         let mut index = Index::default();
+        let mut free = HEAD_LEN as u64;
         for entry in entries.as_chunks().0 {
-            let Some(entry) = Entry::decode(entry).filter(|entry| entry.offset < offset) else {
+            // Each block lies behind the one before it: none is there twice.
+            let Some(entry) = Entry::decode(entry).filter(|entry| entry.offset >= free) else {
                 return Ok(false);
             };
+            free = entry.end();
             index.insert(entry);
+        }
+        if free > offset {
+            return Ok(false);
         }
         let [a, b, c, d, numbers @ ..] = *said;
         let number = |at: usize| {

@@ -16,4 +16,5 @@ mod seat;
 mod steps;
 mod tape_crash;
 mod tape_file;
+mod tape_hostile;
 mod world;

@@ -75,7 +75,7 @@ fn reopen(disk: Disk, tape: &Tape, safe: bool) -> (TapeFile<Disk>, Vec<RawFrame>
     let (missing, _) = file.missing().unwrap();
     let highest = file.span().map_or(0, SeqRange::last);
     let wanted = |frame: &&RawFrame| {
-        let seq = sequence_of(*frame);
+        let seq = sequence_of(frame);
         seq > highest || missing.contains(seq)
     };
     let left = tape.frames().iter().filter(wanted).copied().collect();

@@ -125,6 +125,76 @@ fn what_is_missing_is_known_and_can_be_added_later() {
 }
 
 #[test]
+fn what_was_added_twice_is_read_once() {
+    let tape = Tape::random(9000, 1);
+    let mut file = new();
+    file.append(origin(1), 0, tape.frames()).unwrap();
+    file.flush().unwrap();
+    file.append(origin(0), 0, &tape.frames()[10..8000]).unwrap();
+    file.flush().unwrap();
+    assert_eq!(read(&file, 1), tape.frames());
+    assert_eq!(read(&file, 4000), tape.frames()[3999..]);
+}
+
+#[test]
+fn behind_a_damaged_block_reading_goes_on() {
+    let tape = Tape::random(400, 3);
+    let mut file = new();
+    for piece in tape.frames().chunks(50) {
+        file.append(origin(1), 0, piece).unwrap();
+        file.flush().unwrap();
+    }
+    file.finish(1).unwrap();
+    let mut bytes = file.into_storage().bytes().to_vec();
+    // In the payload of the third block, and the head of the sixth.
+    let block = 48 + 50 * 17;
+    bytes[48 + 2 * block + 99] ^= 1;
+    bytes[48 + 5 * block + 9] ^= 1;
+    let (file, _) = TapeFile::open(Disk::with(bytes.clone()), true).unwrap();
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    let mut reading = file.in_order(1);
+    loop {
+        match reading.next() {
+            Ok(Some(piece)) => found.extend_from_slice(piece.frames),
+            Ok(None) => break,
+            Err(TapeFileError::Damaged { offset, span, packets, bytes }) => {
+                damaged.push((offset as usize, span.first(), packets, bytes as usize));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let places = [(48 + 2 * block, 101, 50, block), (48 + 5 * block, 251, 50, block)];
+    assert_eq!(damaged, places);
+    let left = [&tape.frames()[..100], &tape.frames()[150..250], &tape.frames()[300..]].concat();
+    assert_eq!(found, left);
+    // Reading all of it finds the same places; the index knows what lay there.
+    let mut told = Vec::new();
+    TapeFile::check(Disk::with(bytes), &mut |place| told.push(place)).unwrap();
+    let told: Vec<_> =
+        told.iter().map(|at| (at.offset as usize, at.span.unwrap().first())).collect();
+    assert_eq!(told, [(48 + 2 * block, 101), (48 + 5 * block, 251)]);
+}
+
+#[test]
+fn an_index_that_is_not_that_of_the_blocks_is_found_out() {
+    let mut file = new();
+    file.append(origin(1), 0, Tape::sample(5).frames()).unwrap();
+    file.finish(1).unwrap();
+    let mut other = new();
+    other.append(origin(1), 0, Tape::sample(6).frames()).unwrap();
+    other.flush().unwrap();
+    // The blocks of one, the index of another, which has the same length.
+    let (one, other) = (file.into_storage(), other.into_storage());
+    let index = 48 + 48 + 5 * 17;
+    let bytes = [&other.bytes()[..index], &one.bytes()[index..]].concat();
+    let mut places = 0;
+    let (_, opened) = TapeFile::check(Disk::with(bytes), &mut |_| places += 1).unwrap();
+    assert!(opened.indexed && (opened.misleading || places > 0));
+    let (_, opened) = TapeFile::check(one, &mut |_| places = 100).unwrap();
+    assert!(!opened.misleading && places < 100);
+}
+
+#[test]
 fn the_session_is_kept() {
     let mut file = new();
     assert_eq!((file.head(), file.session()), (HEAD, None));

@@ -1,0 +1,134 @@
+//! Records a feed into a program of your own: into a tape file that survives its end, with
+//! something done to each packet on the way; then reads the tape back, in order and at random.
+//!
+//! `cargo run --example record`
+
+use betacrew::file::FileStorage;
+use betacrew::net::{self, Stop};
+use feed::keeper::{Keeper, Sync};
+use feed::ledger::{Origin, Sink};
+use feed::player::Player;
+use feed::recorder::{Options, Recorder};
+use feed::scenario::Scenario;
+use feed::seq::FIRST_SEQ;
+use feed::tape::Tape;
+use feed::tape_file::TapeFile;
+use feed::wire::{Frame, Info, RawFrame, decode};
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What takes the packets: a tape file, and a sum that is always up to date.
+struct Mine {
+    keeper: Keeper<FileStorage>,
+    /// Added up from what came, in whatever order it came.
+    volume: i64,
+}
+
+impl Sink for Mine {
+    // Whole slices of packets that were never seen before, as they lie in the buffer they were
+    // received in. What is lost and sent again comes here once.
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.volume += volume(frames);
+        self.keeper.fresh(origin, frames, now);
+    }
+
+    // The keeper compares what comes again with what it has, notes the session, writes what came
+    // when there is time for it, and ends the recording when the disk fails.
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.again(origin, frames)
+    }
+
+    fn session(&mut self, info: Info, now: Duration) {
+        self.keeper.session(info, now);
+    }
+
+    fn idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.idle(now)
+    }
+
+    fn failed(&self) -> bool {
+        self.keeper.failed()
+    }
+}
+
+fn volume(frames: &[RawFrame]) -> i64 {
+    let quantity = |frame| match decode(frame) {
+        Ok(Frame::Packet(packet)) => packet.quantity.into(),
+        _ => 0,
+    };
+    frames.iter().map(quantity).sum()
+}
+
+/// Records everything that the exchange at `address` has, into a file that is begun or gone on
+/// with. Returns the volume that came.
+fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let storage = FileStorage::write(path)?;
+    let options = Options::default();
+    let (keeper, mut recorder) = if feed::tape_file::is_stillborn(&storage)? {
+        // A number that peers cannot know keeps their packets from looking like parts of the file.
+        let salt = RandomState::new().hash_one(path);
+        let keeper = Keeper::create(storage.cleared()?, Sync::End, since_1970, salt)?;
+        (keeper, Recorder::new(options, 1))
+    } else {
+        let (keeper, was) = Keeper::open(storage, Sync::End, since_1970)?;
+        (keeper, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
+    };
+    let mut mine = Mine { keeper, volume: 0 };
+    net::fetch(&[vec![address]], &mut recorder, &mut mine, &Stop::new(), |_| {})?;
+    // Everything is written and safe, and the index makes the next opening instant.
+    mine.keeper.end()?;
+    mine.keeper.finish(since_1970)?;
+    let outcome = recorder.outcome().ok_or("it has not ended")?;
+    println!("complete: {}, {} packets", outcome.complete(), mine.keeper.packets());
+    Ok(mine.volume)
+}
+
+/// Reads the whole of a tape in the order of sequences, whatever order it was recorded in.
+fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
+    let (tape, _) = TapeFile::open(FileStorage::read(path)?, true)?;
+    let (mut packets, mut traded) = (0, 0);
+    let mut reading = tape.in_order(FIRST_SEQ);
+    while let Some(piece) = reading.next()? {
+        packets += piece.frames.len() as u64;
+        traded += volume(piece.frames);
+    }
+    Ok((packets, traded))
+}
+
+/// Runs it.
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+    // An exchange that loses a quarter of what it streams.
+    let scenario = Scenario::losing(7, "25%".parse()?);
+    let mut player = Player::new(Arc::new(Tape::random(100_000, 7)), scenario);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let stop = Stop::new();
+    let exchange = std::thread::spawn({
+        let stop = stop.clone();
+        move || net::serve(vec![listener], &mut player, &stop, |_, _| {})
+    });
+
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("session.tape");
+    let came = record(&path, address)?;
+    let (packets, again) = add_up(&path)?;
+    println!("{packets} packets, {came} traded as they came, {again} in order");
+    assert_eq!((packets, came), (100_000, again));
+
+    // Any packet at any time, without reading what lies before it.
+    let (mut tape, _) = TapeFile::open(FileStorage::read(&path)?, true)?;
+    for seq in [77_777, 1, 100_000] {
+        let frame = tape.get(seq)?.ok_or("it is missing")?;
+        println!("{seq}: {:?}", decode(&frame)?);
+    }
+    // Going on with what is complete asks for nothing more.
+    assert_eq!(record(&path, address)?, 0);
+    stop.stop();
+    exchange.join().map_err(|_| "the exchange panicked")??;
+    Ok(())
+}

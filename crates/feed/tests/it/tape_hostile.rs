@@ -1,0 +1,216 @@
+//! Tape files that somebody made to do harm: every checksum is right and nothing else.
+
+use feed::ledger::{Origin, Source};
+use feed::play::{FilePlay, Play};
+use feed::rng::Rng;
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::sim::disk::Disk;
+use feed::storage::crc32c;
+use feed::tape::Tape;
+use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::wire::{RawFrame, packet_seq, sequence_of};
+
+const SALT: u64 = 0x1234_5678_9abc_def0;
+
+fn salted(bytes: &[u8]) -> [u8; 4] {
+    crc32c(&[bytes, &SALT.to_be_bytes()].concat()).to_be_bytes()
+}
+
+/// A number that is likely to be at some limit.
+fn number(rng: &mut Rng) -> u32 {
+    let limits =
+        [0, 1, 2, 17, 48, 3855, 3856, 65_535, 65_536, 1 << 30, MAX_SEQ, MAX_SEQ + 1, u32::MAX];
+    match rng.below(3) {
+        0 => limits[rng.below(limits.len() as u32) as usize],
+        1 => rng.below(300),
+        _ => (rng.bits() >> 32) as u32,
+    }
+}
+
+/// A block that says what it likes.
+fn block(rng: &mut Rng, kind: u8, fields: [u32; 3], payload: &[u8]) -> Vec<u8> {
+    let mut head = b"\x8aBLK".to_vec();
+    head.extend([kind, rng.below(4) as u8, 0, rng.below(3) as u8]);
+    head.extend(number(rng).to_be_bytes());
+    fields.iter().for_each(|field| head.extend(field.to_be_bytes()));
+    head.extend((u64::from(number(rng)) << 31).to_be_bytes());
+    let len = if rng.below(20) == 0 { number(rng) } else { payload.len() as u32 };
+    head.extend(len.to_be_bytes());
+    head.extend(crc32c(payload).to_be_bytes());
+    head.extend([0; 4]);
+    let sum = salted(&head);
+    head.extend(sum);
+    [&head, payload].concat()
+}
+
+/// Packets of a tape: in order, or with something wrong about them.
+fn packets(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
+    let from = rng.below(tape.len());
+    let count = rng.between(1, 40);
+    let range = SeqRange::counted(FIRST_SEQ + from, count).unwrap();
+    let mut frames: Vec<RawFrame> = tape.slice(range).to_vec();
+    match rng.below(6) {
+        0 => frames.reverse(),
+        1 => frames
+            .iter_mut()
+            .for_each(|frame| frame[13..].copy_from_slice(&number(rng).to_be_bytes())),
+        2 => frames.iter_mut().for_each(|frame| frame[4] = b'Z'),
+        _ => {}
+    }
+    let ends = [frames.first(), frames.last()].map(|frame| frame.map_or(0, sequence_of));
+    let odd = rng.below(4) == 0;
+    let mut fields = [ends[0], ends[1], frames.len() as u32];
+    if odd {
+        fields[rng.below(3) as usize] = number(rng);
+    }
+    block(rng, 1, fields, frames.as_flattened())
+}
+
+/// An index: of the blocks that are there, of some of them, with a lie in it, or of anything.
+fn index(rng: &mut Rng, bytes: &[u8], blocks: &[u64]) -> Vec<u8> {
+    let mut payload = vec![0; 12];
+    (0..8).for_each(|at| payload[at] = number(rng) as u8);
+    let (honest, complete) = (rng.below(4) > 0, rng.below(2) == 0);
+    let packets = |at: &&u64| bytes[**at as usize..].starts_with(b"\x8aBLK\x01");
+    for &at in blocks.iter().filter(packets) {
+        let mut entry = bytes[at as usize + 12..][..12].to_vec();
+        entry.extend(at.to_be_bytes());
+        if !honest && rng.below(5) == 0 {
+            let field = rng.below(5) as usize * 4;
+            entry[field..field + 4].copy_from_slice(&number(rng).to_be_bytes());
+        }
+        if complete || rng.below(3) > 0 {
+            payload.extend(entry);
+        }
+    }
+    let fields = [number(rng), number(rng), number(rng)];
+    block(rng, 3, fields, &payload)
+}
+
+fn hostile(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
+    let head = Head { session: *b"EVIL", created: 1, salt: SALT };
+    let mut bytes = TapeFile::create(Disk::new(), head).unwrap().into_storage().bytes().to_vec();
+    let mut blocks = Vec::new();
+    for _ in 0..rng.below(30) {
+        let at = bytes.len() as u64;
+        let part = match rng.below(8) {
+            0 => index(rng, &bytes, &blocks),
+            1 => block(rng, 2, [0, 1, 2], b"EVIL"),
+            2 => (0..rng.below(200)).map(|_| rng.bits() as u8).collect(),
+            3 => b"\x8aBLK\x8aINDEX\r\n".to_vec(),
+            _ => packets(rng, tape),
+        };
+        blocks.push(at);
+        bytes.extend(part);
+    }
+    if rng.below(2) == 0 {
+        let at = bytes.len() as u64;
+        let part = index(rng, &bytes, &blocks);
+        bytes.extend(part);
+        let offset = if rng.below(4) == 0 { u64::from(number(rng)) << 33 } else { at };
+        let mut trailer = b"\x8aINDEX\r\n".to_vec();
+        trailer.extend(offset.to_be_bytes());
+        let sum = salted(&trailer);
+        trailer.extend(sum);
+        trailer.extend([0; 4]);
+        bytes.extend(trailer);
+    }
+    bytes
+}
+
+/// Reads it in every way. What is given out must be packets, ascending, and no more than fit.
+fn read(bytes: &[u8], rng: &mut Rng) -> bool {
+    let fit = bytes.len() / 17;
+    let mut indexed = false;
+    for trust in [true, false] {
+        let (mut file, opened) = TapeFile::open(Disk::with(bytes.to_vec()), trust).unwrap();
+        indexed |= opened.indexed;
+        assert!(opened.damaged_bytes <= bytes.len() as u64);
+        let (mut next, mut count, mut damages): (Seq, usize, usize) = (FIRST_SEQ, 0, 0);
+        let mut reading = file.in_order(FIRST_SEQ);
+        loop {
+            match reading.next() {
+                Ok(Some(piece)) => {
+                    for frame in piece.frames {
+                        let seq = packet_seq(frame).unwrap();
+                        assert!(seq >= next);
+                        next = seq + 1;
+                    }
+                    count += piece.frames.len();
+                }
+                Ok(None) => break,
+                Err(TapeFileError::Damaged { .. }) => damages += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(count <= fit && damages <= fit);
+        for _ in 0..5 {
+            let seq = number(rng);
+            if let Ok(Some(frame)) = file.get(seq) {
+                assert_eq!(packet_seq(&frame), Some(seq));
+            }
+        }
+        file.missing().unwrap();
+        assert!(file.packets() <= fit as u64);
+        // What was forgotten is not given out.
+        let mut reading = file.in_order(FIRST_SEQ);
+        while reading.next().unwrap().is_some() {}
+        let (file, _) = TapeFile::open(Disk::with(bytes.to_vec()), trust).unwrap();
+        if let Ok(mut play) = FilePlay::new(file) {
+            let last = play.last();
+            if let Some(all) = SeqRange::new(FIRST_SEQ, last) {
+                assert!(play.frames(all).len() <= fit);
+            }
+            let _ = play.arrived(last);
+        }
+    }
+    let mut places = 0;
+    TapeFile::check(Disk::with(bytes.to_vec()), &mut |_| places += 1).unwrap();
+    assert!(places <= bytes.len());
+    indexed
+}
+
+fn attack(seeds: std::ops::Range<u64>) {
+    let tape = Tape::random(200, 1);
+    let mut indexed = 0;
+    for seed in seeds.clone() {
+        let mut rng = Rng::new(seed);
+        let bytes = hostile(&mut rng, &tape);
+        indexed += u64::from(read(&bytes, &mut rng));
+    }
+    // An attack that is turned away at the door shows nothing.
+    assert!(indexed > (seeds.end - seeds.start) / 20, "only {indexed} had an index");
+}
+
+#[test]
+fn files_made_to_do_harm_are_read_to_an_end() {
+    attack(0..3000);
+}
+
+/// A block that an index lists a thousand times would be held a thousand times.
+#[test]
+fn an_index_lists_a_block_once() {
+    let head = Head { session: *b"EVIL", created: 1, salt: SALT };
+    let mut file = TapeFile::create(Disk::new(), head).unwrap();
+    let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+    file.append(origin, 1, Tape::sample(9).frames()).unwrap();
+    file.flush().unwrap();
+    for (times, indexed) in [(1, true), (2, false), (1000, false)] {
+        let mut bytes = file.storage().bytes().to_vec();
+        let at = bytes.len() as u64;
+        let entry = [&bytes[48 + 12..48 + 24], &48_u64.to_be_bytes()].concat();
+        let payload = [vec![0; 12], entry.repeat(times)].concat();
+        bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
+        let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
+        bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());
+        let (found, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();
+        assert_eq!((opened.indexed, found.packets()), (indexed, 9), "{times} times");
+    }
+}
+
+/// The same for longer: `cargo test -p feed --test it --release -- --ignored harm`.
+#[test]
+#[ignore = "takes minutes"]
+fn files_made_to_do_harm_for_longer() {
+    attack(3000..1_000_000);
+}
