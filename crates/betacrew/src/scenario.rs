@@ -1,7 +1,7 @@
 //! Scenarios as people write them: TOML files, and a catalogue of built-in ones.
 //!
-//! * [`file`] is the file's form, [`text`] how its values are written;
-//! * [`fault`] turns what was written into what can happen, or says what is wrong with it;
+//! * [`mod@file`] is the file's form, [`text`] how its values are written;
+//! * `fault` turns what was written into what can happen, or says what is wrong with it;
 //! * [`catalogue`] has the built-in scenarios.
 //!
 //! `docs/scenarios.md` describes the format, `docs/scenario.schema.json` is its JSON Schema.

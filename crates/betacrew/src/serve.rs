@@ -32,7 +32,8 @@ pub struct Args {
     listen: Vec<String>,
 
     /// What goes wrong: a built-in scenario (`betacrew scenarios` lists them) or a TOML file
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
+    #[arg(long, value_name = "NAME")]
+    #[arg(conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
     scenario: Option<String>,
 
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),

@@ -81,7 +81,8 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
     );
     let _ = writeln!(
         text,
-        "  {} recorded; the command was given {} times, was cut short {} times, ended incomplete {} times",
+        "  {} recorded; the command was given {} times, cut short {} times, ended incomplete \
+         {} times",
         count(sum.packets, "packet"),
         grouped(sum.tries.into()),
         sum.crashes,

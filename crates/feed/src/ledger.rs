@@ -74,8 +74,8 @@ pub struct Limits {
     /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
     /// billions.
     pub jump: u32,
-    /// How many gaps may be open, besides the tail. Packets that would open one more, or make two of
-    /// one, count as lost on the way: a later pass or a resend brings them again.
+    /// How many gaps may be open, besides the tail. Packets that would open one more, or make two
+    /// of one, count as lost on the way: a later pass or a resend brings them again.
     pub gaps: usize,
     /// With so many gaps open a stream is not read as long as its line fills them.
     pub crowd: usize,

@@ -67,7 +67,7 @@ impl Pace {
     }
 }
 
-/// The highest sequence that is due after `elapsed` at `rate` a second, where a packet counts `size`.
+/// The highest sequence that is due after `elapsed` at `rate` a second; a packet counts `size`.
 fn reached(elapsed: Duration, rate: u32, size: u64) -> Seq {
     let due = elapsed.as_nanos().saturating_mul(rate.into()) / (1_000_000_000 * u128::from(size));
     Seq::try_from(due).unwrap_or(Seq::MAX).saturating_add(FIRST_SEQ)

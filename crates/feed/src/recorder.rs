@@ -309,8 +309,8 @@ impl Recorder {
     /// Whether to read from a connection now; if not, again after another one brought something or
     /// the [`deadline`](Self::deadline) has passed.
     ///
-    /// A stream that loses faster than its line sends again is held back, by not reading it, so that
-    /// few gaps are open however long the session is.
+    /// A stream that loses faster than its line sends again is held back, by not reading it, so
+    /// that few gaps are open however long the session is.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.ledger.gaps().len() < self.options.limits.crowd

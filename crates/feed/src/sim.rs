@@ -8,6 +8,7 @@
 //! * [`life`]: a recording from its beginning to its end, over crashes and restarts, and what must
 //!   hold of it.
 
+mod agenda;
 pub mod disk;
 pub mod draw;
 pub mod life;

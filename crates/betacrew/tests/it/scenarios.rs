@@ -1,4 +1,4 @@
-//! Scenario files, the catalogue, and that both mean the same on every machine and in every version.
+//! Scenario files, the catalogue, and that both mean the same on every machine, in every version.
 
 use crate::support::{betacrew, run};
 use betacrew::net::{self, Stop};

@@ -1,7 +1,7 @@
 //! One connection of the player: what it owes, and how far that is sent.
 //!
-//! Where nothing but loss can happen, nothing to be sent is stored: it is made when the socket takes
-//! it, and made again from where the socket stopped. So a client that does not read costs no
+//! Where nothing but loss can happen, nothing to be sent is stored: it is made when the socket
+//! takes it, and made again from where the socket stopped. So a client that does not read costs no
 //! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
 use super::lane::{self, Ending, Item, Lane};

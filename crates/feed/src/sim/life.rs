@@ -1,5 +1,5 @@
-//! One life of a recording, drawn from a seed: tape, scenarios, network, options, and the moments at
-//! which the client is killed, the power fails or the disk is full.
+//! One life of a recording, drawn from a seed: tape, scenarios, network, options, and the moments
+//! at which the client is killed, the power fails or the disk is full.
 //!
 //! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
 //! missing is what is missing; what is said to be complete is complete; nobody asks for what cannot

@@ -3,16 +3,16 @@
 //! Connections are ordered byte pipes in both directions. What is sent arrives after the network's
 //! latency and some more, cut into segments at any byte.
 
+use super::agenda::{Agenda, Event, PipeId};
 use crate::exchange::{Exchange, Step};
 use crate::ledger::Sink;
 use crate::recorder::{ConnId, Input, Output, Recorder};
 use crate::rng::Rng;
 use crate::wire::FRAME_LEN;
-use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 
 /// How the network behaves.
@@ -50,50 +50,6 @@ pub enum Progress {
 /// More steps than any sensible recording takes.
 const STEPS_MAX: u64 = 1_000_000;
 
-/// A connection of the world; clients that come one after the other do not share them.
-type PipeId = u64;
-
-#[derive(Debug)]
-enum Event {
-    Connected,
-    ToClient(Vec<u8>),
-    ToClientEnd,
-    ToClientReset,
-    ToServer(Vec<u8>),
-    ToServerEnd,
-    ToServerReset,
-    ServerWake,
-}
-
-/// An event's place: by time and then by order of creation.
-#[derive(Debug)]
-struct Due {
-    time: Duration,
-    created: u64,
-    pipe: PipeId,
-    event: Event,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.created == other.created
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.time, self.created).cmp(&(other.time, other.created))
-    }
-}
-
 struct Pipe<C> {
     line: usize,
     /// The exchange's end, while it has one.
@@ -117,8 +73,7 @@ pub struct World<E: Exchange> {
     network: Network,
     rng: Rng,
     pipes: BTreeMap<PipeId, Pipe<E::Conn>>,
-    events: BinaryHeap<Reverse<Due>>,
-    created: u64,
+    agenda: Agenda,
     now: Duration,
     /// How many clients there were before; the upper half of a pipe's number.
     clients: u64,
@@ -139,8 +94,7 @@ impl<E: Exchange> World<E> {
             network,
             rng: Rng::new(seed),
             pipes: BTreeMap::new(),
-            events: BinaryHeap::new(),
-            created: 0,
+            agenda: Agenda::default(),
             now: Duration::ZERO,
             clients: 0,
             holding: 0,
@@ -218,7 +172,7 @@ impl<E: Exchange> World<E> {
             if self.holding > 0 && self.release(recorder, sink) {
                 continue;
             }
-            let event = self.events.peek().map(|Reverse(due)| due.time);
+            let event = self.agenda.next();
             let wake = recorder.deadline().map(|deadline| deadline.max(self.now));
             let next = event.into_iter().chain(wake).min();
             // Nothing happens for now: the sink's moment.
@@ -234,9 +188,9 @@ impl<E: Exchange> World<E> {
             match (next, event, wake) {
                 (None, ..) => return Err(Stuck::Waits),
                 (Some(next), Some(event), _) if event <= next => {
-                    if let Some(Reverse(due)) = self.events.pop() {
-                        self.now = due.time;
-                        self.happen(due.pipe, due.event, recorder, sink);
+                    if let Some((time, pipe, event)) = self.agenda.pop() {
+                        self.now = time;
+                        self.happen(pipe, event, recorder, sink);
                     }
                 }
                 (Some(next), _, Some(wake)) if wake <= next => {
@@ -266,18 +220,14 @@ impl<E: Exchange> World<E> {
     /// Lets time pass for the exchanges while there is no client.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.events.peek().is_some_and(|Reverse(due)| due.time <= until) {
-            if let Some(Reverse(due)) = self.events.pop() {
-                self.now = due.time;
-                let to_client = matches!(
-                    due.event,
-                    Event::ToClient(_) | Event::ToClientEnd | Event::ToClientReset
-                );
-                if let Some(pipe) = self.pipes.get_mut(&due.pipe).filter(|_| to_client) {
+        while self.agenda.next().is_some_and(|next| next <= until) {
+            if let Some((time, id, event)) = self.agenda.pop() {
+                self.now = time;
+                if let Some(pipe) = self.pipes.get_mut(&id).filter(|_| event.is_to_client()) {
                     pipe.inbound -= 1;
                 }
-                self.to_server(due.pipe, due.event);
-                self.serve(due.pipe);
+                self.reach_exchange(id, event);
+                self.serve(id);
             }
         }
         self.now = until;
@@ -285,11 +235,6 @@ impl<E: Exchange> World<E> {
 
     fn pipe_id(&self, conn: ConnId) -> PipeId {
         self.clients << 32 | PipeId::from(conn)
-    }
-
-    fn schedule(&mut self, time: Duration, pipe: PipeId, event: Event) {
-        self.created += 1;
-        self.events.push(Reverse(Due { time, created: self.created, pipe, event }));
     }
 
     /// Sends bytes or an end to the client (0) or the server (1), in order.
@@ -300,7 +245,7 @@ impl<E: Exchange> World<E> {
         let time = (self.now + self.network.latency + delay).max(pipe.busy[to]);
         pipe.busy[to] = time;
         pipe.inbound += u32::from(to == 0);
-        self.schedule(time, id, event);
+        self.agenda.add(time, id, event);
     }
 
     /// Sends bytes in segments.
@@ -365,7 +310,7 @@ impl<E: Exchange> World<E> {
             wake: None,
         };
         self.pipes.insert(id, pipe);
-        self.schedule(self.now + self.network.latency * 2, id, Event::Connected);
+        self.agenda.add(self.now + self.network.latency * 2, id, Event::Connected);
     }
 
     fn drop(&mut self, conn: ConnId) {
@@ -403,7 +348,7 @@ impl<E: Exchange> World<E> {
                     pipe.held.push_back(event);
                 }
             }
-            event => self.to_server(id, event),
+            event => self.reach_exchange(id, event),
         }
         self.serve(id);
     }
@@ -455,7 +400,7 @@ impl<E: Exchange> World<E> {
     }
 
     /// What the exchange gets.
-    fn to_server(&mut self, id: PipeId, event: Event) {
+    fn reach_exchange(&mut self, id: PipeId, event: Event) {
         let now = self.now;
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let exchange = &mut self.exchanges[pipe.line];
@@ -513,7 +458,7 @@ impl<E: Exchange> World<E> {
                 deadline.filter(|&time| pipe.wake.is_none_or(|wake| time < wake))
             {
                 pipe.wake = Some(deadline);
-                self.schedule(deadline, id, Event::ServerWake);
+                self.agenda.add(deadline, id, Event::ServerWake);
             }
         }
         self.bury(line);
