@@ -16,6 +16,13 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A stream that brings nothing for so long does not keep the others waiting.
 pub const LAG: Duration = Duration::from_millis(250);
 
+/// After so long without anything from any stream, the rest of a session whose end is known is
+/// asked for instead.
+pub const MUTE: Duration = Duration::from_secs(2);
+
+/// After so many failures in a row to have packets sent again, streams are tried beside it.
+pub const DOUBTFUL: u32 = 2;
+
 /// How long a connection that we have finished may stay silent before it is closed. An exchange
 /// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
 /// could reset a connection that bytes are still on their way on, which an original dies of.

@@ -6,8 +6,8 @@ use super::line::{Dialect, Line};
 use super::{ConnId, Outcome, Output, PassEnd, Recorder, Tail, Why};
 use crate::ledger::Sink;
 use crate::recovery::{
-    ANSWER_WAIT, DRY_PASSES, EMPTY_PASSES, LAG, LINGER, PARALLEL, PASSES_MAX, PROBES_MAX,
-    SILENCES_MAX, SMALL_PASS, TAIL_PASSES,
+    ANSWER_WAIT, DOUBTFUL, DRY_PASSES, EMPTY_PASSES, LAG, LINGER, MUTE, PARALLEL, PASSES_MAX,
+    PROBES_MAX, SILENCES_MAX, SMALL_PASS, TAIL_PASSES,
 };
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::wire::{Call, FRAME_LEN};
@@ -72,10 +72,17 @@ impl Recorder {
             (State::Connecting, _) => Some(conn.begun + self.options.timeout),
             (State::Draining { until, .. }, _) => Some(until),
             (State::Open, Role::Stream { .. }) => {
-                // First it may no longer keep the others waiting, later it is given up.
-                let lag = conn.active + LAG;
-                let wakes = self.now < lag && (self.lines.len() > 1 || self.whole());
-                Some(if wakes { lag } else { conn.active + self.options.timeout })
+                // First it may no longer keep the others waiting, then it is done without, and
+                // later it is given up.
+                let (lag, mute) = (conn.active + LAG, conn.active + MUTE);
+                let given_up = conn.active + self.options.timeout;
+                Some(if self.now < lag && (self.lines.len() > 1 || self.whole()) {
+                    lag
+                } else if self.now < mute && self.ledger.end().is_some() {
+                    mute.min(given_up)
+                } else {
+                    given_up
+                })
             }
             (State::Open, Role::Resend) => {
                 let tries = self.lines[usize::from(conn.line)].asker.tries;
@@ -108,6 +115,9 @@ impl Recorder {
                 self.sweep_again(at, now);
             }
         }
+        if self.mute(now) {
+            self.ledger.close_tail(now, sink);
+        }
         self.open_connections(now);
         let streams = self.conns.iter().filter(|conn| conn.streams());
         // A stream that still brings packets may go beyond the end that was told.
@@ -115,13 +125,21 @@ impl Recorder {
         let mut live = streams.clone().filter(|conn| {
             let position = conn.track.position;
             let goes_on = position >= self.ledger.highest() && now < conn.active + LAG;
-            goes_on || alone && position == 0
+            goes_on || alone && position == 0 && now < conn.active + MUTE
         });
         if self.whole() && live.next().is_none() && !self.strangers(now) {
             self.finish(None, now);
         } else if streams.count() == 0 && self.lines.iter().all(|line| line.to_stream == 0) {
             self.between_passes(now, sink);
         }
+    }
+
+    /// Whether every stream has been silent for long, and the rest can be asked for.
+    fn mute(&self, now: Duration) -> bool {
+        let mut streams = self.conns.iter().filter(|conn| conn.streams()).peekable();
+        streams.peek().is_some()
+            && streams.all(|conn| conn.state == State::Open && now >= conn.active + MUTE)
+            && self.lines.iter().any(|line| line.dialect == Dialect::Extended && !line.asker.failed)
     }
 
     /// Whether everything up to a confirmed end has been recorded.
@@ -240,7 +258,10 @@ impl Recorder {
             return self.finish(None, now);
         }
         let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.dead);
-        if alive.any(|(id, line)| self.can_ask(id, now) || self.undescribed(line, now)) {
+        let answers = |(id, line): (u16, &Line)| {
+            line.asker.tries < DOUBTFUL && self.can_ask(id, now) || self.undescribed(line, now)
+        };
+        if alive.any(answers) {
             return self.open_connections(now);
         }
         let streamable: Vec<usize> = (0..self.lines.len())
