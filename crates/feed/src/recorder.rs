@@ -214,6 +214,8 @@ pub struct Recorder {
     trouble: Trouble,
     outputs: VecDeque<Output>,
     outcome: Option<Outcome>,
+    /// When that was known.
+    ended: Option<Duration>,
     /// The time of the latest input.
     now: Duration,
 }
@@ -241,6 +243,7 @@ impl Recorder {
             trouble: Trouble::default(),
             outputs: VecDeque::new(),
             outcome: None,
+            ended: None,
             now: Duration::ZERO,
         }
     }
@@ -348,6 +351,12 @@ impl Recorder {
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
+    }
+
+    /// When that was known; closing connections takes longer.
+    #[must_use]
+    pub fn ended(&self) -> Option<Duration> {
+        self.ended
     }
 
     /// What has been seen and what is missing.

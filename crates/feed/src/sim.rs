@@ -5,23 +5,24 @@
 //!   recording that takes seconds takes microseconds here;
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
+//! * [`cost`]: what recovery costs, by loss and round-trip time;
 //! * [`life`]: a recording from its beginning to its end, over crashes and restarts, and what must
 //!   hold of it.
 
 mod agenda;
+pub mod cost;
 pub mod disk;
 pub mod draw;
 pub mod life;
 pub mod world;
 
-pub use world::{Network, Progress, Stuck};
+pub use world::{Network, Progress, Stuck, World};
 
 use crate::exchange::Exchange;
 use crate::recorder::Recorder;
 use crate::recording::Recording;
 use alloc::vec::Vec;
 use core::time::Duration;
-use world::World;
 
 /// A simulated recording that has come to its end.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
+//! * `sim`: the simulator as a command;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -28,4 +29,5 @@ mod readers;
 mod resume;
 mod scenarios;
 mod serve;
+mod sim;
 mod support;

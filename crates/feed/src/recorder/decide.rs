@@ -372,6 +372,7 @@ impl Recorder {
         tail_gap.into_iter().for_each(|range| missing.insert(range));
         let last = ledger.end().unwrap_or(0).max(ledger.highest());
         self.outcome = Some(Outcome { last, missing, tail, why });
+        self.ended = Some(now);
         for at in (0..self.conns.len()).rev() {
             match self.conns[at].state {
                 State::Connecting => {

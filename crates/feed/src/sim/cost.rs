@@ -1,0 +1,166 @@
+//! What recovery costs, by loss and round-trip time: a table that a person can judge.
+
+use super::{Network, World};
+use crate::chance::Chance;
+use crate::ledger::{Origin, Sink, Source};
+use crate::player::Player;
+use crate::recorder::{Options, Outcome, Recorder};
+use crate::scenario::{Fault, Pick, Scenario};
+use crate::seq::SeqRange;
+use crate::span::Span;
+use crate::tape::Tape;
+use crate::wire::RawFrame;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Of 1000.
+const LOSSES: [u32; 6] = [1, 10, 50, 100, 250, 500];
+/// In microseconds.
+const ROUND_TRIPS: [u32; 4] = [100, 1_000, 20_000, 250_000];
+/// How long runs of lost packets are.
+const BURSTS: [u32; 2] = [1, 10];
+
+/// What a recovery cost.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Cost {
+    /// Gaps that were found.
+    pub gaps: u64,
+    /// Packets that were missing.
+    pub missed: u64,
+    /// Resend calls sent.
+    pub calls: u64,
+    /// Streams called for.
+    pub passes: u32,
+    /// From the end of the first stream to the last packet, in round trips.
+    pub after: f64,
+    /// From the first connection to the certainty that everything is there, in round trips.
+    pub total: f64,
+}
+
+/// Notes when things came.
+#[derive(Default)]
+struct Times {
+    gaps: u64,
+    missed: u64,
+    streamed: Duration,
+    last: Duration,
+}
+
+impl Sink for Times {
+    fn fresh(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
+        self.last = now;
+        if origin.source == (Source::Stream { pass: 1 }) {
+            self.streamed = now;
+        }
+    }
+
+    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+        0
+    }
+
+    fn opened(&mut self, gap: SeqRange, _: Duration) {
+        self.gaps += 1;
+        self.missed += u64::from(gap.len());
+    }
+}
+
+/// What it costs to record a session of which streams lose so much, in runs of `burst`.
+///
+/// Nothing takes time but the way, so that times are round trips; what transfer takes comes on top.
+/// `None` where the recording stays incomplete.
+#[must_use]
+pub fn measure(
+    tape: &Arc<Tape>,
+    per_mille: u32,
+    burst: u32,
+    round_trip: Duration,
+    extension: bool,
+) -> Option<Cost> {
+    // A run begins so often that this share is lost.
+    let chance = Chance::of(per_mille, 1000 * burst)?;
+    let mut fault = Fault::loss(chance);
+    fault.pick = Pick::Random { chance, burst: Span::one(burst) };
+    let scenario = Scenario { extension, keep_last: false, ..Scenario::clean(7).with(fault) };
+    let player = Player::new(Arc::clone(tape), scenario);
+    let network =
+        Network { latency: round_trip / 2, jitter: Duration::ZERO, segment: 0, cut_calls: false };
+    let mut world = World::new(alloc::vec![player], network, 7);
+    let mut recorder = Recorder::new(Options::default(), 1);
+    let mut times = Times::default();
+    world.drive(&mut recorder, &mut times, None).ok()?;
+    if !recorder.outcome().is_some_and(Outcome::complete)
+        || recorder.ledger().highest() < tape.last()
+    {
+        return None;
+    }
+    let trips = |time: Duration| time.as_secs_f64() / round_trip.as_secs_f64();
+    Some(Cost {
+        gaps: times.gaps,
+        missed: times.missed,
+        calls: recorder.stats().calls,
+        passes: u32::try_from(world.exchanges()[0].served().streams).unwrap_or(u32::MAX),
+        after: trips(times.last.saturating_sub(times.streamed)),
+        total: trips(recorder.ended()?),
+    })
+}
+
+/// The table, as it stands in the documentation.
+#[must_use]
+pub fn table(packets: u32, extension: bool) -> String {
+    let tape = Arc::new(Tape::sample(packets));
+    let mut text = String::from("| loss | lost in | gaps | packets missed | requests a packet |");
+    text += &ROUND_TRIPS.map(|micros| format!(" RTT {} ms |", ms(micros))).concat();
+    if !extension {
+        text += " streams |";
+    }
+    text += "\n|---|---|---|---|---|";
+    text += &"---|".repeat(ROUND_TRIPS.len() + usize::from(!extension));
+    text.push('\n');
+    for per_mille in LOSSES {
+        for burst in BURSTS {
+            let costs: Vec<Option<Cost>> = ROUND_TRIPS
+                .iter()
+                .map(|&micros| Duration::from_micros(micros.into()))
+                .map(|trip| measure(&tape, per_mille, burst, trip, extension))
+                .collect();
+            text += &row(per_mille, burst, &costs, extension);
+        }
+    }
+    text
+}
+
+fn ms(micros: u32) -> String {
+    match micros % 1000 {
+        0 => format!("{}", micros / 1000),
+        _ => format!("0.{}", micros / 100),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio to be shown")]
+fn row(per_mille: u32, burst: u32, costs: &[Option<Cost>], extension: bool) -> String {
+    let percent = match per_mille % 10 {
+        0 => format!("{} %", per_mille / 10),
+        tenth => format!("{}.{tenth} %", per_mille / 10),
+    };
+    let lost_in = if burst == 1 { "single packets".into() } else { format!("runs of {burst}") };
+    // The slowest network has had the most gaps found.
+    let Some(Some(cost)) = costs.last() else {
+        return format!("| {percent} | {lost_in} | incomplete |\n");
+    };
+    let a_packet = cost.calls as f64 / (cost.missed as f64).max(1.0);
+    let mut text =
+        format!("| {percent} | {lost_in} | {} | {} | {a_packet:.2} |", cost.gaps, cost.missed);
+    for cost in costs {
+        text += &match cost {
+            Some(cost) => format!(" {:.1} / {:.1} |", cost.after, cost.total),
+            None => " incomplete |".into(),
+        };
+    }
+    if !extension {
+        text += &format!(" {} |", cost.passes);
+    }
+    text + "\n"
+}
