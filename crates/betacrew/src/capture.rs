@@ -166,6 +166,12 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
         TapeFileError::Storage(source) => {
             Failure::Storage { action: "record into", path: path.to_owned(), source }
         }
+        error @ TapeFileError::Head(_) => Failure::Content {
+            path: path.to_owned(),
+            reason: format!(
+                "{error}. Record elsewhere with --tape FILE, or throw it away with --restart"
+            ),
+        },
         error => Failure::Content { path: path.to_owned(), reason: error.to_string() },
     }
 }

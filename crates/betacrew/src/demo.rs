@@ -7,8 +7,10 @@ use crate::format::Format;
 use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::picture::{self, Mark};
+use crate::scenario::{self, Engine};
 use crate::summary;
 use crate::tapes;
+use crate::tapes::AnyTape;
 use crate::words::{count, say, took};
 use feed::chance::Chance;
 use feed::player::Player;
@@ -29,13 +31,17 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How many packets the exchange plays
-    #[arg(long, value_name = "N", default_value_t = 480, value_parser = number(1..=100_000))]
-    packets: u32,
+    /// How many packets the exchange plays [default: 480, or the scenario's tape]
+    #[arg(long, value_name = "N", value_parser = number(1..=PACKETS_MAX))]
+    packets: Option<u32>,
 
     /// Lose each packet with this probability: 0.25 or 25%
-    #[arg(long, value_name = "P", default_value = "25%")]
+    #[arg(long, value_name = "P", default_value = "25%", conflicts_with = "scenario")]
     drop: Chance,
+
+    /// What goes wrong instead: a built-in scenario (`betacrew scenarios` lists them) or a TOML file
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
 
     /// Where to write the packets
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
@@ -44,6 +50,48 @@ pub struct Args {
 
 /// Marks a row.
 const WIDTH: u32 = 60;
+/// The longest tape that is shown.
+const PACKETS_MAX: u32 = 100_000;
+
+/// What is shown.
+struct Show {
+    tape: Arc<Tape>,
+    scenario: Scenario,
+    /// What happens to packets, as a part of a sentence.
+    losing: String,
+}
+
+impl Args {
+    fn show(&self, seed: u64) -> Result<Show, Failure> {
+        let made = |packets| Arc::new(Tape::random(packets, seed));
+        let Some(name) = &self.scenario else {
+            return Ok(Show {
+                tape: made(self.packets.unwrap_or(480)),
+                scenario: Scenario::losing(seed, self.drop),
+                losing: format!("and loses each with {}", self.drop),
+            });
+        };
+        let plot = scenario::open(name)?;
+        let tape = match (self.packets, plot.engine) {
+            (_, Engine::Original) => {
+                return Err(Failure::Usage(
+                    "the demo shows our exchange: play the original one with serve".to_owned(),
+                ));
+            }
+            (Some(packets), _) => made(packets),
+            (None, _) => match plot.tape.open(seed)? {
+                AnyTape::Memory(tape) if tape.len() <= PACKETS_MAX => tape,
+                _ => {
+                    return Err(Failure::Usage(format!(
+                        "the demo shows {PACKETS_MAX} packets at most: --packets N plays fewer"
+                    )));
+                }
+            },
+        };
+        let scenario = Scenario { seed, ..plot.scenario };
+        Ok(Show { tape, scenario, losing: format!("as scenario {}: {}", plot.name, plot.about) })
+    }
+}
 
 /// Runs the command.
 ///
@@ -56,9 +104,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if output.is_stream() {
         return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));
     }
-    let tape = Arc::new(Tape::random(args.packets, seed));
-    let scenario = Scenario::losing(seed, args.drop);
-    let (capture, recorder, time) = play(&tape, scenario, stop)?;
+    let show = args.show(seed)?;
+    let (capture, recorder, time) = play(&show.tape, show.scenario.clone(), stop)?;
     if !recorder.outcome().is_some_and(Outcome::complete) {
         crate::words::tell_as_is(&summary::text(
             &["the demo".to_owned()],
@@ -70,24 +117,25 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return Ok(Exit::Incomplete);
     }
     output.encode(format, |put| capture.read(put))?;
-    check(args, &tape)?;
-    say(&story(args, seed, &capture, recorder.stats().calls, time))
+    check(args, &show.tape)?;
+    say(&story(args, &show, &capture, recorder.stats().calls, time))
 }
 
 /// What happened, as text and pictures.
-fn story(args: &Args, seed: u64, capture: &Capture, calls: u64, time: Duration) -> String {
+fn story(args: &Args, show: &Show, capture: &Capture, calls: u64, time: Duration) -> String {
     let colour = picture::coloured();
     let marks =
         [(Mark::Received, "received"), (Mark::Missing, "lost"), (Mark::Recovered, "recovered")];
-    let packets = count(args.packets.into(), "packet");
+    let last = show.tape.last();
+    let packets = count(last.into(), "packet");
     let lost: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
-        "An exchange plays {packets} over TCP and loses each with {} (seed {seed}):\n\n",
-        args.drop
+        "An exchange plays {packets} over TCP {} (seed {}):\n\n",
+        show.losing, show.scenario.seed
     );
-    text += &picture::strip(args.packets, &lost, false, WIDTH, colour);
+    text += &picture::strip(last, &lost, false, WIDTH, colour);
     text += "\nThe client finds the gaps and has the packets sent again:\n\n";
-    text += &picture::strip(args.packets, &lost, true, WIDTH, colour);
+    text += &picture::strip(last, &lost, true, WIDTH, colour);
     let _ = write!(
         text,
         "\n         {}\n\n{} lost in {}, asked for again with {}. Everything took {}.\n\

@@ -23,6 +23,21 @@ fn shows_loss_and_recovery_and_repeats() {
 }
 
 #[test]
+fn it_shows_scenarios() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = |args: &[&str]| run(betacrew(&["demo"]).args(args).current_dir(folder.path()));
+    let (code, stdout, stderr) = demo(&["--scenario", "burst", "--seed", "1"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.contains("as scenario burst: Five packets in a row"), "{stdout}");
+    assert!(stdout.contains("1  ▪▪▪·····▪▪▪▪▪▪\n"), "{stdout}");
+    assert!(demo(&["--scenario", "bursts", "--packets", "300"]).1.contains("all 300 packets"));
+    for (scenario, reason) in [("firehose", "100000 packets"), ("original", "with serve")] {
+        let (code, _, stderr) = demo(&["--scenario", scenario]);
+        assert!(code == 2 && stderr.contains(reason), "{stderr}");
+    }
+}
+
+#[test]
 fn its_output_has_the_format_of_its_name_and_is_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let demo = |output| run(betacrew(&["demo", "-o", output]).current_dir(folder.path()));
