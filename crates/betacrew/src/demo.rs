@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "P", default_value = "25%", conflicts_with = "scenario")]
     drop: Chance,
 
-    /// What goes wrong instead: a built-in scenario (`betacrew scenarios` lists them) or a TOML file
+    /// What goes wrong instead: a built-in scenario (see `betacrew scenarios`) or a TOML file
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
 
