@@ -17,6 +17,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+pub mod book;
 pub mod chance;
 pub mod compare;
 pub mod exchange;
