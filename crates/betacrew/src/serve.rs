@@ -246,7 +246,10 @@ fn introduction(tape: &AnyTape, plot: &Plot) -> String {
             }
         }
     } else {
-        let _ = write!(text, "; scenario {}: {}", plot.name, plot.about);
+        let _ = write!(text, "; scenario {}", plot.name);
+        if !plot.about.is_empty() {
+            let _ = write!(text, ": {}", plot.about);
+        }
     }
     let _ = write!(text, "; --seed {} repeats this run", plot.scenario.seed);
     text

@@ -10,7 +10,7 @@ use crate::scenario::{Action, Field, LATER_MAX, Place, Size};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::span::TimeSpan;
 use crate::wire::{FRAME_LEN, NotAvailable, RawFrame, Reason};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -79,8 +79,10 @@ pub(super) struct Lane {
     last: Seq,
     /// Which sequences of a block each fault picks.
     masks: (u32, Vec<u64>),
-    /// Packets that are sent after the slot with this sequence.
-    late: VecDeque<(Seq, Item)>,
+    /// Packets that are sent after the slot with this sequence, in this order.
+    late: BTreeMap<(Seq, u64), Item>,
+    /// How many were late so far.
+    held: u64,
     pub(super) items: VecDeque<Item>,
     /// What comes after the last slot is in `items`.
     closed: bool,
@@ -101,7 +103,8 @@ impl Lane {
             next,
             last,
             masks: (u32::MAX, Vec::new()),
-            late: VecDeque::new(),
+            late: BTreeMap::new(),
+            held: 0,
             items: VecDeque::new(),
             closed: false,
             ended: false,
@@ -209,8 +212,8 @@ impl Lane {
             (false, None) if fate.later > 0 => self.hold(seq, fate.later, item),
             (false, None) => self.items.push_back(item),
         }
-        while self.late.front().is_some_and(|(after, _)| *after <= seq) {
-            self.items.extend(self.late.pop_front().map(|(_, item)| item));
+        while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= seq) {
+            self.items.push_back(first.remove());
         }
     }
 
@@ -256,8 +259,8 @@ impl Lane {
     /// Sends an item so many slots later, or after the last one.
     fn hold(&mut self, seq: Seq, later: u32, item: Item) {
         let after = seq.saturating_add(later.min(LATER_MAX)).min(self.last.max(seq));
-        let place = self.late.partition_point(|(held, _)| *held <= after);
-        self.late.insert(place, (after, item));
+        self.held += 1;
+        self.late.insert((after, self.held), item);
     }
 
     /// Refuses a sequence; neighbours that are refused for the same reason are refused together.
