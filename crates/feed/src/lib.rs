@@ -26,6 +26,7 @@ pub mod figures;
 pub mod gaps;
 pub mod keeper;
 pub mod ledger;
+pub mod live;
 pub mod market;
 pub mod original;
 pub mod pace;

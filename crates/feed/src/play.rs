@@ -10,6 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// A complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
 pub trait Play {
@@ -33,6 +34,21 @@ pub trait Play {
     /// Why the tape can no longer be read, if that has happened.
     fn failure(&self) -> Option<&str> {
         None
+    }
+
+    /// Of a live tape: from now on, what is due at `now` is there.
+    fn grow(&mut self, now: Duration) {
+        let _ = now;
+    }
+
+    /// When the next packet of a live tape will be there.
+    fn grows_at(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether no more packets will come.
+    fn over(&self) -> bool {
+        true
     }
 }
 
