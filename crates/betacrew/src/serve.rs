@@ -276,6 +276,9 @@ fn log(player: &Player<AnyTape>, note: Note) {
                 ),
             }
         }
+        Note::Subscribed { connection, first, .. } => {
+            tracing::info!("connection {connection}: subscribes from {first} on");
+        }
         Note::Refused { connection, seq, reason: Reason::OutOfRange } => {
             tracing::info!(
                 "connection {connection}: asked for {seq}, which the tape does not have"

@@ -1,9 +1,10 @@
 //! The order book: what packets of a symbol amount to, in price levels.
 //!
-//! The protocol has neither order ids nor cancellations, so this is what its packets mean here: each
-//! adds interest in so much at a price. Where it crosses resting interest of the other side the two
-//! trade, best price first and at the *resting* price, and only what is left rests. So a book is
-//! never crossed or locked. A quantity below 1 is no interest; it is counted and changes nothing.
+//! The protocol has neither order ids nor cancellations, so this is what its packets mean here:
+//! each adds interest in so much at a price. Where it crosses resting interest of the other side
+//! the two trade, best price first and at the *resting* price, and only what is left rests. So a
+//! book is never crossed or locked. A quantity below 1 is no interest; it is counted and changes
+//! nothing.
 
 use crate::packet::{Packet, Side, Symbol};
 use alloc::collections::BTreeMap;

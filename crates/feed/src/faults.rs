@@ -33,6 +33,7 @@ impl Course {
             Place::Resend => APART,
             Place::End => 2 * APART,
             Place::Connect => 3 * APART,
+            Place::Heartbeat => 4 * APART,
         };
         rng::nth(rng::nth(salt, self.connection), kind + u64::from(self.run))
     }
@@ -138,6 +139,13 @@ impl Faults {
     /// Which of the sequences of a block the fault with this number picks in a run.
     pub(crate) fn mask(&self, index: usize, course: Course, block: u32) -> u64 {
         self.faults.get(index).map_or(0, |ready| ready.mask(course, block))
+    }
+
+    /// Whether a connection (from 0) is sent no heartbeats.
+    #[must_use]
+    pub fn silences(&self, connection: u64) -> bool {
+        let course = Course { place: Place::Heartbeat, connection, pass: 0, run: 0 };
+        self.faults.iter().any(|ready| ready.covers(course))
     }
 
     /// Whether the fault with this number spares a sequence.

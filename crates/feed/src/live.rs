@@ -206,6 +206,10 @@ impl<P: Play> Play for Live<P> {
         (self.there < self.tape.last()).then(|| began + self.next)
     }
 
+    fn end(&self) -> Seq {
+        self.tape.last()
+    }
+
     fn over(&self) -> bool {
         self.there >= self.tape.last()
     }

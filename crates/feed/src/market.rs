@@ -1,6 +1,6 @@
-//! A market without an end: order flow in which every packet follows from its session's name and its
-//! sequence alone. So an exchange can play it for ever, resend any of it, and be restarted, without
-//! keeping anything.
+//! A market without an end: order flow in which every packet follows from its session's name and
+//! its sequence alone. So an exchange can play it for ever, resend any of it, and be restarted,
+//! without keeping anything.
 
 use crate::packet::{Packet, Side, Symbol};
 use crate::play::Play;

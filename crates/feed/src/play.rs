@@ -46,6 +46,11 @@ pub trait Play {
         None
     }
 
+    /// The sequence that it will end with.
+    fn end(&self) -> Seq {
+        self.last()
+    }
+
     /// Whether no more packets will come.
     fn over(&self) -> bool {
         true

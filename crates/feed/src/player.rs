@@ -6,11 +6,14 @@
 //! of the call; after the stream it goes on reading until the client closes; an unknown sequence
 //! ends only the connection that asked.
 
+mod frames;
 mod lane;
 mod seat;
+mod subscription;
 
 pub use lane::Ending;
 pub use seat::Seat;
+pub use subscription::{FAREWELL, HEARTBEAT};
 
 use crate::exchange::{Exchange, Step};
 use crate::faults::{Course, Faults};
@@ -40,7 +43,7 @@ pub const OWED_MAX: usize = 256;
 pub struct Served {
     /// Connections accepted.
     pub connections: u64,
-    /// Stream calls answered.
+    /// Stream and subscribe calls answered.
     pub streams: u64,
     /// Packets that were not sent on purpose.
     pub lost: u64,
@@ -65,6 +68,15 @@ pub enum Note {
         connection: u64,
         /// The exchange's stream, from 1.
         pass: u64,
+    },
+    /// A connection has subscribed.
+    Subscribed {
+        /// The connection, from 1.
+        connection: u64,
+        /// The exchange's stream, from 1.
+        pass: u64,
+        /// The first sequence wanted.
+        first: u32,
     },
     /// A connection has asked for what it cannot have.
     Refused {
@@ -112,7 +124,7 @@ impl<P: Play> Player<P> {
     #[must_use]
     pub fn new(tape: P, scenario: Scenario) -> Self {
         Self {
-            faults: Faults::new(&scenario, tape.last()),
+            faults: Faults::new(&scenario, tape.end()),
             tapes: VecDeque::from([tape]),
             scenario,
             served: Served::default(),
@@ -132,7 +144,7 @@ impl<P: Play> Player<P> {
 
     /// From now on, something else goes wrong. What a fault has ended already stays so.
     pub fn change(&mut self, scenario: Scenario) {
-        self.faults = Faults::new(&scenario, self.tape().last());
+        self.faults = Faults::new(&scenario, self.tape().end());
         self.scenario = scenario;
     }
 
@@ -205,11 +217,20 @@ impl<P: Play> Player<P> {
             },
             Call::Describe { version } => seat.owe(&self.info(version)),
             Call::ResendRange { first, count } => self.resend_range(seat, first, count),
-            Call::Subscribe { first } => {
-                self.refuse(seat, first, 0, Reason::NotSubscriber);
-            }
+            Call::Subscribe { first } => self.subscribe(seat, first, now),
             Call::Unknown(_) => {}
         }
+    }
+
+    fn subscribe(&mut self, seat: &mut Seat, first: u32, now: Duration) {
+        if !(FIRST_SEQ..=self.tape().last() + 1).contains(&first) {
+            return self.refuse(seat, first, 0, Reason::OutOfRange);
+        }
+        let pass = u32::try_from(self.served.streams).unwrap_or(u32::MAX);
+        seat.subscribe(pass, first, &self.faults, now);
+        self.served.streams += 1;
+        let connection = seat.index + 1;
+        self.tell(Note::Subscribed { connection, pass: self.served.streams, first });
     }
 
     /// A resend call of the original protocol for a sequence that does not exist.
@@ -272,7 +293,7 @@ impl<P: Play> Exchange for Player<P> {
             && self.tapes.len() > 1
         {
             self.tapes.pop_front();
-            self.faults = self.faults.renewed(&self.scenario, self.tape().last());
+            self.faults = self.faults.renewed(&self.scenario, self.tape().end());
         }
         let mut seat = Seat::new(self.served.connections, now, self.scenario.extension);
         self.served.connections += 1;
@@ -285,6 +306,7 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn receive(&mut self, seat: &mut Seat, bytes: &[u8], now: Duration) {
+        self.tapes[0].grow(now);
         seat.active = now;
         let mut rest = bytes;
         // After a stream call, or one that ends the connection, everything is discarded.
@@ -304,6 +326,7 @@ impl<P: Play> Exchange for Player<P> {
 
     fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
         let tape = &mut self.tapes[0];
+        tape.grow(now);
         let one_by_one = tape.last() <= ONE_BY_ONE;
         let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
         seat.peek(&mut Plan { tape, faults, pace: *pace, now, one_by_one }, out)
@@ -326,6 +349,9 @@ impl<P: Play> Exchange for Player<P> {
         if seat.owed() > 0 {
             return Step::Wait;
         }
+        if seat.subscription.as_ref().is_some_and(|it| !(seat.client_ended || it.done(now))) {
+            return Step::Wait;
+        }
         match seat.finished {
             Some(_) if seat.client_ended => Step::Close,
             Some(since) if now >= since + LINGER => Step::Close,
@@ -344,6 +370,10 @@ impl<P: Play> Exchange for Player<P> {
     fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
         if let Some(since) = seat.finished {
             return Some(since + LINGER);
+        }
+        if let Some(subscription) = &seat.subscription {
+            let next = self.tape().grows_at().into_iter().chain([subscription.beat]).min();
+            return seat.resume_at.or(next.filter(|_| seat.ending.is_none()));
         }
         if seat.resume_at.is_some() || seat.owed() == 0 {
             return seat.resume_at.or_else(|| self.idle(seat));

@@ -92,6 +92,8 @@ pub enum Place {
     End,
     /// At packets that are sent again.
     Resend,
+    /// At the heartbeats of subscriptions.
+    Heartbeat,
 }
 
 /// Which of the sequences that a fault covers it happens to.
@@ -274,8 +276,8 @@ impl Action {
     #[must_use]
     pub const fn fits(self, place: Place) -> bool {
         match self {
-            Self::Drop
-            | Self::Duplicate { .. }
+            Self::Drop => !matches!(place, Place::Connect | Place::End),
+            Self::Duplicate { .. }
             | Self::Reorder { .. }
             | Self::Write { .. }
             | Self::Corrupt { .. }
@@ -285,17 +287,18 @@ impl Action {
             Self::Close { bytes } => match place {
                 Place::Stream | Place::Resend => bytes <= 17,
                 Place::Connect => bytes == 0,
-                Place::End => false,
+                Place::End | Place::Heartbeat => false,
             },
             Self::Reset { bytes } => match place {
                 Place::Stream | Place::Resend => bytes <= 17,
                 Place::Connect | Place::End => bytes == 0,
+                Place::Heartbeat => false,
             },
             Self::Delay { .. }
             | Self::Silence
             | Self::Garbage { .. }
             | Self::Restart { .. }
-            | Self::Die => true,
+            | Self::Die => !matches!(place, Place::Heartbeat),
         }
     }
 }

@@ -73,7 +73,7 @@ impl FaultFile {
         let what = word(self.what);
         let mut fault = Fault::new(action, on.meaning()).ok_or_else(|| {
             let fits = |on: &On| action.fits(on.meaning());
-            let places: Vec<String> = [On::Connect, On::Stream, On::End, On::Resend]
+            let places: Vec<String> = [On::Connect, On::Stream, On::End, On::Resend, On::Heartbeat]
                 .iter()
                 .filter(|on| fits(on))
                 .map(word)
@@ -241,6 +241,7 @@ impl On {
             Self::Stream => Place::Stream,
             Self::End => Place::End,
             Self::Resend => Place::Resend,
+            Self::Heartbeat => Place::Heartbeat,
         }
     }
 }

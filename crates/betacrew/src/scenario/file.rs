@@ -199,6 +199,8 @@ pub enum On {
     End,
     /// At packets that are sent again.
     Resend,
+    /// At the heartbeats of subscriptions: drop is all that can happen to them.
+    Heartbeat,
 }
 
 /// A field of a packet.

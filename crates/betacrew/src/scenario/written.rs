@@ -16,6 +16,7 @@ impl From<&Fault> for FaultFile {
             Place::Stream => On::Stream,
             Place::End => On::End,
             Place::Resend => On::Resend,
+            Place::Heartbeat => On::Heartbeat,
         });
         file.connections = fault.connections.clone().map(Text);
         file.passes = fault.passes.clone().map(Text);

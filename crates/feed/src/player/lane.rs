@@ -123,6 +123,16 @@ impl Lane {
         self.course.place == Place::Stream
     }
 
+    /// Whether it goes on for as long as its tape grows.
+    pub(super) fn is_open(&self) -> bool {
+        self.last == Seq::MAX
+    }
+
+    /// It ends with this sequence.
+    pub(super) fn ends_with(&mut self, last: Seq) {
+        self.last = last;
+    }
+
     /// Whether there is nothing to come after its items.
     pub(super) fn spent(&self) -> bool {
         self.closed
@@ -145,6 +155,8 @@ impl Lane {
         }
         if self.items.len() < AHEAD && !self.ended && !self.closed && self.next > self.last {
             self.closed = true;
+            // What was to come after packets that never came.
+            self.items.extend(core::mem::take(&mut self.late).into_values());
             if self.course.place == Place::Stream {
                 self.course.place = Place::End;
                 self.around(faults);

@@ -4,7 +4,9 @@
 //! takes it, and made again from where the socket stopped. So a client that does not read costs no
 //! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
-use super::lane::{self, Ending, Item, Lane};
+use super::frames::{Frames, skip};
+use super::lane::{Ending, Item, Lane};
+use super::subscription::Subscription;
 use crate::faults::{Course, Faults};
 use crate::pace::Pace;
 use crate::play::Play;
@@ -19,9 +21,9 @@ use core::time::Duration;
 
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// The rest of the tape from `next`, without what the run loses. Always the last reply; called
-    /// for at `began`.
-    Stream { course: Course, next: Seq, began: Duration },
+    /// The rest of the tape from `next` to `last`, without what the run loses. Always the last
+    /// reply; called for at `began`.
+    Stream { course: Course, next: Seq, last: Seq, began: Duration },
     /// These packets.
     Range(SeqRange),
     /// A message of the extension.
@@ -77,6 +79,7 @@ pub struct Seat {
     pub(super) ending: Option<Ending>,
     pub(super) told: bool,
     streamed: bool,
+    pub(super) subscription: Option<Subscription>,
     /// It asked for what does not exist, and will be closed.
     pub(super) refused: bool,
     pub(super) resent: bool,
@@ -101,6 +104,7 @@ impl Seat {
             ending: None,
             told: false,
             streamed: false,
+            subscription: None,
             refused: false,
             resent: false,
             client_ended: false,
@@ -148,11 +152,65 @@ impl Seat {
         self.streamed = true;
         let end = Course { place: Place::End, ..course };
         self.replies.push_back(if faults.plain(course) && faults.untouched(end) {
-            Reply::Stream { course, next: FIRST_SEQ, began: now }
+            Reply::Stream { course, next: FIRST_SEQ, last, began: now }
         } else {
             let lane = Lane::new(course, SeqRange::new(FIRST_SEQ, last), false);
             Reply::Lane(Box::new(lane), now)
         });
+    }
+
+    /// Owes everything from `first` on, also what is not there yet.
+    pub(super) fn subscribe(&mut self, pass: u32, first: Seq, faults: &Faults, now: Duration) {
+        let course = self.course(Place::Stream, pass, self.streams);
+        self.streams += 1;
+        self.streamed = true;
+        self.subscription = Some(Subscription::new(now));
+        let end = Course { place: Place::End, ..course };
+        self.replies.push_back(if faults.plain(course) && faults.untouched(end) {
+            Reply::Stream { course, next: first, last: Seq::MAX, began: now }
+        } else {
+            let lane = Lane::new(course, SeqRange::new(first, Seq::MAX), false);
+            Reply::Lane(Box::new(lane), now)
+        });
+    }
+
+    /// A live session is over: what is owed to a subscriber ends with `last`.
+    fn close_subscription(&mut self, end: Seq) {
+        match self.replies.back_mut() {
+            Some(Reply::Stream { last, .. }) => *last = end,
+            Some(Reply::Lane(lane, _)) => lane.ends_with(end),
+            _ => {}
+        }
+    }
+
+    /// The next sequence that a subscriber is owed.
+    fn expected(&self, end: Seq) -> Seq {
+        match self.replies.back() {
+            Some(Reply::Stream { next, .. }) => *next,
+            Some(Reply::Lane(lane, _)) => lane.next(),
+            _ => end + 1,
+        }
+    }
+
+    /// Tells a subscriber what there is to tell when there is no packet for it; whether there was.
+    fn pulse<P: Play>(&mut self, plan: &Plan<'_, P>) -> bool {
+        let (over, end) = (plan.tape.over(), plan.tape.last());
+        // What is not sent yet comes first: a wait, or packets that a slow socket does not take.
+        let idle = self.resume_at.is_none() && self.ending.is_none() && self.offset == 0;
+        let next = self.expected(end);
+        let sent = if over { self.replies.is_empty() } else { next > end };
+        let heard = !plan.faults.silences(self.index);
+        let Some(subscription) = self.subscription.as_mut().filter(|_| idle && sent) else {
+            return false;
+        };
+        match subscription.pulse(next, over, plan.now) {
+            Some(Frame::Heartbeat(_)) if !heard => false,
+            Some(frame) => {
+                self.replies.push_front(Reply::Message(encode(&frame)));
+                true
+            }
+            None => false,
+        }
     }
 
     /// Owes packets that were asked for; a range that goes on where the last one ends makes that
@@ -197,6 +255,16 @@ impl Seat {
 
     /// Puts what is owed into `out` as one write, and returns how many bytes.
     pub(super) fn peek<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+        if self.subscription.is_some() && plan.tape.over() {
+            self.close_subscription(plan.tape.last());
+        }
+        match self.peek_owed(plan, out) {
+            0 if self.pulse(plan) => self.peek_owed(plan, out),
+            count => count,
+        }
+    }
+
+    fn peek_owed<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
         let Some(limit) = self.begin_write(plan) else { return 0 };
         let limit = limit.min(out.len());
         let whole = self.writing.is_some();
@@ -209,10 +277,12 @@ impl Seat {
                     refill(lane, *began, plan);
                     out.put_items(plan.tape, &lane.items) && lane.spent()
                 }
-                Reply::Stream { course, next, began } => {
+                Reply::Stream { course, next, last, began } => {
                     let elapsed = plan.now.saturating_sub(*began);
-                    let to = plan.tape.last().min(plan.pace.limit(elapsed));
                     let Plan { tape, faults, pace, .. } = plan;
+                    // A live session has a pace of its own.
+                    let pace = if *last == Seq::MAX { Pace::Unlimited } else { *pace };
+                    let to = tape.last().min(*last).min(pace.limit(elapsed));
                     faults.kept(*course, *next, to).all(|part| {
                         let due = pace.due_of(*tape, part, elapsed);
                         due.is_some_and(|due| out.put_range(*tape, due)) && due == Some(part)
@@ -296,11 +366,14 @@ impl Seat {
     /// sent before and the next packet to be sent.
     pub(super) fn advance(
         &mut self,
-        last: Seq,
+        end: Seq,
         faults: &Faults,
         count: usize,
         now: Duration,
     ) -> u64 {
+        if let (Some(subscription), true) = (&mut self.subscription, count > 0) {
+            subscription.sent(now);
+        }
         if let Some(writing) = &mut self.writing
             && count > 0
         {
@@ -315,13 +388,14 @@ impl Seat {
         let mut lost = 0;
         while let Some(reply) = self.replies.front_mut() {
             let over = match reply {
-                Reply::Stream { course, next, .. } => {
-                    let kept = faults.kept(*course, *next, last);
-                    let (after, sent) = skip(kept, last + 1, bytes / FRAME_LEN);
+                Reply::Stream { course, next, last, .. } => {
+                    let there = end.min(*last);
+                    let kept = faults.kept(*course, *next, there);
+                    let (after, sent) = skip(kept, (there + 1).max(*next), bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
                     lost += u64::from(after - *next) - sent as u64;
                     *next = after;
-                    after > last
+                    after > *last
                 }
                 Reply::Range(range) => {
                     let sent =
@@ -360,8 +434,8 @@ impl Seat {
 fn refill<P: Play>(lane: &mut Lane, began: Duration, plan: &mut Plan<'_, P>) {
     let end = plan.tape.last();
     let elapsed = plan.now.saturating_sub(began);
-    let mut due = Seq::MAX;
-    if plan.pace != Pace::Unlimited && lane.streams() {
+    let mut due = if lane.is_open() { end } else { Seq::MAX };
+    if !lane.is_open() && plan.pace != Pace::Unlimited && lane.streams() {
         due = plan.pace.limit(elapsed);
         let next = SeqRange::new(lane.next(), end.min(due).min(lane.next().saturating_add(255)));
         due = match next.and_then(|next| plan.pace.due_of(plan.tape, next, elapsed)) {
@@ -392,84 +466,4 @@ fn pass(lane: &mut Lane, bytes: usize, sizing: &mut Option<Sizing>) -> usize {
         lane.items.pop_front();
     }
     bytes
-}
-
-/// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
-struct Frames<'a> {
-    out: &'a mut [u8],
-    len: usize,
-    skip: usize,
-    /// The write ends wherever the buffer does.
-    cut: bool,
-}
-
-impl Frames<'_> {
-    /// Puts packets of the tape; whether all of them found room.
-    fn put_range(&mut self, tape: &mut impl Play, range: SeqRange) -> bool {
-        let mut range = range;
-        loop {
-            let frames = tape.frames(range);
-            let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-            if count == 0 || !frames.iter().all(|frame| self.put(frame)) {
-                return false;
-            }
-            match range.from(range.first() + count) {
-                Some(rest) => range = rest,
-                None => return true,
-            }
-        }
-    }
-
-    /// Puts a lane's items up to where something else than bytes comes.
-    fn put_items(&mut self, tape: &mut impl Play, items: &VecDeque<Item>) -> bool {
-        items.iter().all(|item| match *item {
-            Item::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
-                Some(frame) => self.put(&frame[..usize::from(len)]),
-                None => false,
-            },
-            Item::Changed { seq, field, bits } => match tape.frames(SeqRange::one(seq)).first() {
-                Some(frame) => self.put(&lane::changed(frame, field, bits)),
-                None => false,
-            },
-            Item::Garbage { key, len } => {
-                let mut bytes = [0; u8::MAX as usize];
-                let bytes = &mut bytes[..usize::from(len)];
-                lane::garbage(key, bytes);
-                // It may be longer than any buffer need be.
-                let cut = core::mem::replace(&mut self.cut, true);
-                let whole = self.put(bytes);
-                self.cut = cut;
-                whole
-            }
-            Item::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
-            Item::Write { .. } => self.cut || self.len == 0,
-            Item::Wait(_) | Item::End(_) => false,
-        })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> bool {
-        let part = &bytes[core::mem::take(&mut self.skip)..];
-        let room = self.out.len() - self.len;
-        if part.len() > room && !self.cut {
-            return false;
-        }
-        let count = part.len().min(room);
-        self.out[self.len..self.len + count].copy_from_slice(&part[..count]);
-        self.len += count;
-        count == part.len()
-    }
-}
-
-/// The next kept sequence (or the one after the last) once `frames` of the `parts` that begin with
-/// `next` are sent, and how many of them there were.
-fn skip(parts: impl Iterator<Item = SeqRange>, end: Seq, frames: usize) -> (Seq, usize) {
-    let mut sent = 0;
-    for part in parts {
-        let more = frames - sent;
-        if more < part.len() as usize {
-            return (part.first() + u32::try_from(more).unwrap_or(0), sent + more);
-        }
-        sent += part.len() as usize;
-    }
-    (end, sent)
 }

@@ -269,6 +269,11 @@ impl Recorder {
             .collect();
         let passes = self.passes_wanted();
         if passes == 0 || streamable.is_empty() {
+            // Streams bring no more; what is asked for may still come.
+            let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.dead);
+            if alive.any(|(id, _)| self.can_ask(id, now)) {
+                return self.open_connections(now);
+            }
             let why = self.why(passes > 0);
             return self.finish(why, now);
         }

@@ -12,6 +12,7 @@ mod against_player;
 mod flaky;
 mod ledger;
 mod life;
+mod live;
 mod seat;
 mod steps;
 mod tape_crash;

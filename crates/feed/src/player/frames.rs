@@ -1,0 +1,89 @@
+//! What a connection owes, put into a buffer.
+
+use super::lane::{self, Item};
+use crate::play::Play;
+use crate::seq::{Seq, SeqRange};
+use crate::wire::{Frame, encode};
+use alloc::collections::VecDeque;
+
+/// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
+pub(super) struct Frames<'a> {
+    pub(super) out: &'a mut [u8],
+    pub(super) len: usize,
+    /// Bytes of the first frame that are sent already.
+    pub(super) skip: usize,
+    /// The write ends wherever the buffer does.
+    pub(super) cut: bool,
+}
+
+impl Frames<'_> {
+    /// Puts packets of the tape; whether all of them found room.
+    pub(super) fn put_range(&mut self, tape: &mut impl Play, range: SeqRange) -> bool {
+        let mut range = range;
+        loop {
+            let frames = tape.frames(range);
+            let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+            if count == 0 || !frames.iter().all(|frame| self.put(frame)) {
+                return false;
+            }
+            match range.from(range.first() + count) {
+                Some(rest) => range = rest,
+                None => return true,
+            }
+        }
+    }
+
+    /// Puts a lane's items up to where something else than bytes comes.
+    pub(super) fn put_items(&mut self, tape: &mut impl Play, items: &VecDeque<Item>) -> bool {
+        items.iter().all(|item| match *item {
+            Item::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
+                Some(frame) => self.put(&frame[..usize::from(len)]),
+                None => false,
+            },
+            Item::Changed { seq, field, bits } => match tape.frames(SeqRange::one(seq)).first() {
+                Some(frame) => self.put(&lane::changed(frame, field, bits)),
+                None => false,
+            },
+            Item::Garbage { key, len } => {
+                let mut bytes = [0; u8::MAX as usize];
+                let bytes = &mut bytes[..usize::from(len)];
+                lane::garbage(key, bytes);
+                // It may be longer than any buffer need be.
+                let cut = core::mem::replace(&mut self.cut, true);
+                let whole = self.put(bytes);
+                self.cut = cut;
+                whole
+            }
+            Item::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
+            Item::Write { .. } => self.cut || self.len == 0,
+            Item::Wait(_) | Item::End(_) => false,
+        })
+    }
+
+    /// Puts a frame; whether it found room.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
+        let part = &bytes[core::mem::take(&mut self.skip)..];
+        let room = self.out.len() - self.len;
+        if part.len() > room && !self.cut {
+            return false;
+        }
+        let count = part.len().min(room);
+        self.out[self.len..self.len + count].copy_from_slice(&part[..count]);
+        self.len += count;
+        count == part.len()
+    }
+}
+
+/// The next kept sequence (or the one after the last) once `frames` of the `parts` that begin with
+/// `next` are sent, and how many of them there were.
+pub(super) fn skip(parts: impl Iterator<Item = SeqRange>, end: Seq, frames: usize) -> (Seq, usize) {
+    let mut sent = 0;
+    for part in parts {
+        let more = frames - sent;
+        if more < part.len() as usize {
+            return (part.first() + u32::try_from(more).unwrap_or(0), sent + more);
+        }
+        sent += part.len() as usize;
+    }
+    (end, sent)
+}

@@ -1,0 +1,223 @@
+//! Live sessions, the exchange's side: what subscribers get, and when.
+
+use feed::exchange::{Exchange, Step};
+use feed::live::Live;
+use feed::market::Market;
+use feed::play::Play;
+use feed::player::{FAREWELL, HEARTBEAT, Player};
+use feed::scenario::{Action, Fault, Place, Scenario};
+use feed::seq::{MAX_SEQ, SeqRange};
+use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
+use std::time::Duration;
+
+type Exchanged = Vec<(Duration, Frame)>;
+
+fn player(tempo: &str, last: u32, scenario: Scenario) -> Player<Live<Market>> {
+    Player::new(Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 3, 0), scenario)
+}
+
+/// What a client gets for these calls until `until`, and how it ends.
+fn client(
+    player: &mut Player<Live<Market>>,
+    from: Duration,
+    calls: &[Call],
+    until: Duration,
+) -> (Exchanged, Step) {
+    let (mut now, mut got, mut bytes) = (from, Vec::new(), Vec::new());
+    let mut seat = player.open(now);
+    let mut text = Vec::new();
+    calls.iter().for_each(|call| call.encode(&mut text));
+    player.receive(&mut seat, &text, now);
+    let mut out = [0; 999];
+    loop {
+        let count = player.peek(&mut seat, &mut out, now);
+        // A socket that takes odd amounts.
+        let count = count.min(100);
+        bytes.extend_from_slice(&out[..count]);
+        player.sent(&mut seat, count, now);
+        let whole = bytes.len() / 17 * 17;
+        let frames: Vec<u8> = bytes.drain(..whole).collect();
+        let frames: &[RawFrame] = frames.as_chunks().0;
+        got.extend(frames.iter().map(|frame| (now, decode(frame).unwrap())));
+        if count > 0 {
+            continue;
+        }
+        let step = player.step(&mut seat, now);
+        match player.deadline(&seat) {
+            Some(later) if step == Step::Wait && later < until => {
+                assert!(later > now, "a deadline that has passed: {later:?}");
+                now = later;
+            }
+            _ => return (got, step),
+        }
+    }
+}
+
+fn describe() -> Call {
+    Call::Describe { version: 1 }
+}
+
+fn packets(got: &Exchanged) -> Vec<(u128, u32)> {
+    let packet = |(time, frame): &(Duration, Frame)| match frame {
+        Frame::Packet(packet) => Some((time.as_millis(), packet.sequence)),
+        _ => None,
+    };
+    got.iter().filter_map(packet).collect()
+}
+
+#[test]
+fn a_subscriber_gets_what_is_there_and_then_what_comes_and_the_end() {
+    let mut player = player("100/s", 20, Scenario::clean(1));
+    // The session begins with the first client.
+    player.open(Duration::ZERO);
+    let mut early = player.open(Duration::ZERO);
+    player.receive(&mut early, &[], Duration::ZERO);
+    let late = Duration::from_millis(45);
+    let until = Duration::from_secs(60);
+    let (got, step) = client(&mut player, late, &[describe(), Call::Subscribe { first: 3 }], until);
+    let (_, Frame::Info(info)) = got[0] else { panic!("{got:?}") };
+    assert_eq!((info.first, info.last), (1, 5));
+    let expected: Vec<(u128, u32)> = (3..=5)
+        .map(|seq| (45, seq))
+        .chain((6..=20).map(|seq| (seq as u128 * 10 - 10, seq)))
+        .collect();
+    assert_eq!(packets(&got), expected);
+    let market = Market::seeded(1, 20);
+    for (_, frame) in &got {
+        if let Frame::Packet(packet) = frame {
+            assert_eq!(*packet, market.packet(packet.sequence));
+        }
+    }
+    let ends: Vec<u128> = got
+        .iter()
+        .filter(|(_, frame)| *frame == Frame::End(21))
+        .map(|(time, _)| time.as_millis() - 190)
+        .collect();
+    assert_eq!(ends, [0, 500, 1000, 1500, 2000, 2500]);
+    assert_eq!(step, Step::Finish);
+    assert!(got.last().unwrap().0 < Duration::from_millis(190) + FAREWELL);
+}
+
+#[test]
+fn an_idle_session_has_heartbeats() {
+    let scenario = Scenario::clean(1);
+    let mut player = player("bursts:1/s:5", MAX_SEQ, scenario);
+    let calls = [describe(), Call::Subscribe { first: 1 }];
+    let (got, step) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(9));
+    let beats: Vec<(u64, u32)> = got
+        .iter()
+        .filter_map(|(time, frame)| match frame {
+            Frame::Heartbeat(next) => Some((time.as_secs(), *next)),
+            _ => None,
+        })
+        .collect();
+    // Packets at 0 and 5 s.
+    assert_eq!(beats, [(1, 6), (2, 6), (3, 6), (4, 6), (6, 11), (7, 11), (8, 11)]);
+    assert_eq!((packets(&got).len(), step), (10, Step::Wait));
+    assert_eq!(HEARTBEAT, Duration::from_secs(1));
+
+    let mute = Fault::new(Action::Drop, Place::Heartbeat).unwrap();
+    let mut player = self::player("bursts:1/s:5", MAX_SEQ, Scenario::clean(1).with(mute));
+    let (got, _) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(9));
+    assert_eq!((got.len(), packets(&got).len()), (11, 10), "no heartbeats");
+}
+
+#[test]
+fn a_tail_that_is_lost_shows_in_the_heartbeat() {
+    let mut player = player("bursts:1/s:5", MAX_SEQ, Scenario::skipping("4-5".parse().unwrap()));
+    let calls = [describe(), Call::Subscribe { first: 1 }];
+    let (got, _) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(2));
+    assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(got.last().unwrap().1, Frame::Heartbeat(6));
+    assert_eq!(player.served().lost, 2);
+}
+
+#[test]
+fn original_clients_get_everything_so_far_and_the_end() {
+    let mut player = player("1000/s", MAX_SEQ, Scenario::clean(1));
+    player.open(Duration::ZERO);
+    let (got, _) = client(&mut player, Duration::ZERO, &[Call::Stream], Duration::from_secs(1));
+    assert_eq!(packets(&got), [(0, 1)], "the first call is there as the first packet is");
+    let now = Duration::from_secs(2);
+    let (got, step) = client(&mut player, now, &[Call::Stream], Duration::from_secs(9));
+    assert_eq!((packets(&got).len(), step), (2001, Step::Finish));
+    assert!(got.iter().all(|(time, _)| *time == now));
+    let range = Call::ResendRange { first: 1999, count: 9 };
+    let (got, _) = client(&mut player, now, &[describe(), range], Duration::from_secs(3));
+    assert_eq!(packets(&got).len(), 3);
+    let refused = NotAvailable { first: 2002, count: 6, reason: Reason::OutOfRange };
+    assert_eq!(got.last().unwrap().1, Frame::NotAvailable(refused));
+}
+
+#[test]
+fn one_cannot_subscribe_to_what_is_far_ahead() {
+    for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX, false)] {
+        let mut player = player("1/s", MAX_SEQ, Scenario::clean(1));
+        player.open(Duration::ZERO);
+        let calls = [describe(), Call::Subscribe { first }];
+        let (got, _) = client(&mut player, Duration::ZERO, &calls, Duration::from_millis(1));
+        let refused = NotAvailable { first, count: 0, reason: Reason::OutOfRange };
+        let is_refused = got.last().unwrap().1 == Frame::NotAvailable(refused);
+        assert_eq!(is_refused, !fine, "{first}: {got:?}");
+    }
+}
+
+/// Whatever goes wrong with a subscription: everything that was not dropped comes, then the end.
+#[test]
+fn faults_strike_subscriptions_as_they_do_streams() {
+    for seed in 0..300 {
+        let mut rng = feed::rng::Rng::new(seed);
+        let mut scenario = Scenario::clean(seed);
+        let actions: [fn(&mut feed::rng::Rng) -> Action; 5] = [
+            |_| Action::Drop,
+            |rng| Action::Reorder { by: feed::span::Span::one(rng.between(1, 9)) },
+            |rng| Action::Duplicate {
+                copies: 2,
+                after: feed::span::Span::one(rng.between(0, 9)),
+                changed: None,
+            },
+            |rng| Action::Write {
+                size: feed::scenario::Size::Bytes(feed::span::Span::one(rng.between(1, 40))),
+                pause: feed::span::TimeSpan::one(Duration::from_micros(50)),
+            },
+            |rng| Action::Delay {
+                time: feed::span::TimeSpan::one(Duration::from_millis(rng.between(1, 30).into())),
+            },
+        ];
+        for _ in 0..rng.between(1, 3) {
+            let action = actions[rng.below(5) as usize](&mut rng);
+            let mut fault = Fault::new(action, Place::Stream).unwrap();
+            fault.pick = feed::scenario::Pick::Every(rng.between(2, 9));
+            scenario.faults.push(fault);
+        }
+        let drops = scenario.faults.iter().filter(|fault| fault.action() == Action::Drop);
+        let every: Vec<u32> = drops
+            .filter_map(|fault| match fault.pick {
+                feed::scenario::Pick::Every(n) => Some(n),
+                _ => None,
+            })
+            .collect();
+        let mut player = player("5000/s", 200, scenario.clone());
+        let calls = [describe(), Call::Subscribe { first: 1 }];
+        let (got, step) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(60));
+        assert_eq!(step, Step::Finish, "seed {seed}: {scenario:?}");
+        assert_eq!(got.last().unwrap().1, Frame::End(201), "seed {seed}");
+        let mut seqs: Vec<u32> = packets(&got).iter().map(|packet| packet.1).collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let kept: Vec<u32> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
+        // What is dropped may have been copied before; then the copy comes.
+        let copied = scenario.faults.iter().any(|f| matches!(f.action(), Action::Duplicate { .. }));
+        assert!(copied || seqs == kept, "seed {seed}: {scenario:?}\n{seqs:?}");
+        assert!(kept.iter().all(|seq| seqs.contains(seq)), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_range_of_the_future_is_empty() {
+    let mut live = Live::new(Market::seeded(1, 50), "1/s".parse().unwrap(), 3, 7);
+    live.grow(Duration::ZERO);
+    assert_eq!(live.last(), 8);
+    assert!(live.frames(SeqRange::new(9, 20).unwrap()).is_empty());
+    assert_eq!(live.frames(SeqRange::new(7, 20).unwrap()).len(), 2);
+}
