@@ -21,7 +21,7 @@ mod outcome;
 pub use outcome::{Outcome, Tail, Trouble, Why};
 
 use crate::ledger::{Ledger, Limits, Sink};
-use crate::recovery::Passes;
+use crate::recovery::{MUTE, Passes};
 use crate::seq::{Seq, SeqSet};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
@@ -281,9 +281,10 @@ impl Recorder {
             self.finish(Some(Why::Storage), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.crowd {
-            // What is not read cannot bring anything.
+            // What is not read cannot bring anything. (What was silent before is not held back.)
             for at in 0..self.conns.len() {
-                if self.held_back(&self.conns[at]) {
+                let conn = &self.conns[at];
+                if now < conn.active + MUTE && self.held_back(conn) {
                     self.conns[at].active = now;
                 }
             }

@@ -13,6 +13,7 @@ use crate::keeper::{Keeper, Sync};
 use crate::packet::Symbol;
 use crate::player::Player;
 use crate::recorder::{Options, Outcome, Recorder, Tail, Why};
+use crate::recovery::PASSES_MAX;
 use crate::rng::Rng;
 use crate::scenario::{Action, Scenario};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -209,7 +210,6 @@ impl Life {
         let mut tries_healed = 0;
         let mut healed_at = None;
         for _ in 0..TRIES_MAX {
-            tries_healed += u32::from(self.healed);
             if tries_healed > HEALED_TRIES_MAX && self.plan.deceives() {
                 // It believes in packets that never were.
                 return Ok(());
@@ -223,6 +223,7 @@ impl Life {
                 Try::Crashed => continue,
                 Try::Deceived => return Ok(()),
             };
+            tries_healed += u32::from(self.healed);
             self.exchanges_are_content()?;
             if self.healed {
                 let since = *healed_at.get_or_insert(self.plan.heals);
@@ -430,7 +431,9 @@ impl Life {
     /// `before`: gaps of the recording that is gone on with.
     fn gaps_are_bounded(&self, recorder: &Recorder, before: usize) -> Result<(), String> {
         let open = recorder.ledger().gaps().len();
-        let most = self.plan.options.limits.gaps.max(before);
+        // Whoever believes in ends that never were has a tail for each of them.
+        let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
+        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails);
         match open > most.saturating_add(1) {
             true => Err(format!("{open} gaps are open, {most} are allowed")),
             false => Ok(()),

@@ -84,6 +84,7 @@ enum Line {
     Ours(Box<Player>),
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 enum LineConn {
     Original(OriginalConn),
     Ours(Seat),
