@@ -22,6 +22,8 @@ pub enum Exit {
     Unreachable = 5,
     /// A file could not be read or written.
     Storage = 6,
+    /// A graded client failed.
+    ClientFailed = 10,
 }
 
 impl From<Exit> for ExitCode {

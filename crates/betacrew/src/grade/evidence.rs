@@ -1,0 +1,96 @@
+//! All that one run of a client has shown.
+
+use super::compare::Differences;
+use super::process::Ran;
+use super::rows::Rows;
+use super::wire::WireLog;
+use feed::packet::Packet;
+use feed::seq::{Seq, SeqRange, SeqSet};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What a client has written, if it could be found.
+#[derive(Clone, Debug)]
+pub(super) enum Output {
+    /// Nothing that could be an output.
+    None,
+    /// It was found but not understood: where, and why not.
+    Unclear { place: String, why: String },
+    /// Packets, perhaps none.
+    Found {
+        /// A file's name, or `stdout`.
+        place: String,
+        rows: Rows,
+        /// When the file was written, since the exchange began.
+        written: Option<Duration>,
+    },
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    /// What the exchange plays.
+    pub(super) tape: Vec<Packet>,
+    pub(super) wire: WireLog,
+    pub(super) ran: Ran,
+    pub(super) output: Output,
+    /// Against the tape; everything is missing where there is no output.
+    pub(super) differences: Differences,
+}
+
+impl Evidence {
+    pub(super) fn new(tape: Vec<Packet>, wire: WireLog, ran: Ran, output: Output) -> Self {
+        let none = Rows::default();
+        let rows = if let Output::Found { rows, .. } = &output { rows } else { &none };
+        let differences = Differences::between(&tape, rows);
+        Self { tape, wire, ran, output, differences }
+    }
+
+    /// The tape's last sequence.
+    pub(super) fn last(&self) -> Seq {
+        self.tape.last().map_or(0, |packet| packet.sequence)
+    }
+
+    /// Whether packets were found in an output.
+    pub(super) fn has_output(&self) -> bool {
+        matches!(self.output, Output::Found { .. })
+    }
+
+    /// Sequences that some stream brought.
+    pub(super) fn streamed(&self) -> BTreeSet<Seq> {
+        self.wire.streamed().map(|(_, seq)| seq).collect()
+    }
+
+    /// Sequences that answers brought.
+    pub(super) fn resent(&self) -> BTreeSet<Seq> {
+        self.wire.resent().map(|(_, seq)| seq).collect()
+    }
+
+    /// Sequences that were asked for where they can be answered.
+    pub(super) fn asked(&self) -> BTreeSet<Seq> {
+        self.wire.asked().collect()
+    }
+
+    /// The highest sequence that streams brought; 0 where they brought none.
+    pub(super) fn highest(&self) -> Seq {
+        self.streamed().last().copied().unwrap_or(0)
+    }
+
+    /// Sequences that no stream brought though they brought a higher one.
+    pub(super) fn gaps(&self) -> BTreeSet<Seq> {
+        let streamed = self.streamed();
+        (1..self.highest()).filter(|seq| !streamed.contains(seq)).collect()
+    }
+
+    /// Whether a sequence is missing in the output.
+    pub(super) fn misses(&self, seq: Seq) -> bool {
+        self.differences.missing.contains(seq)
+    }
+}
+
+/// Sequences as they are said: `packet 5`, `packets 2, 5-7`.
+pub(super) fn packets(seqs: impl IntoIterator<Item = Seq>) -> String {
+    let set: SeqSet = seqs.into_iter().map(SeqRange::one).collect();
+    let s = if set.count() == 1 { "" } else { "s" };
+    format!("packet{s} {set:.6}")
+}
