@@ -136,8 +136,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Rows, String> {
         text.starts_with(['[', '{']) && text.trim_start_matches(bare).starts_with(['"', ']', '}']);
     let shapes = match is_json {
         // What is meant to be JSON is that, or lines of it, or broken.
-        true => [text.starts_with('{').then(|| lines(text)).flatten(), None, None],
-        false => [lines(text), csv(text), embedded(text)],
+        true => [None, None, text.starts_with('{').then(|| lines(text)).flatten()],
+        false => [embedded(text), csv(text), lines(text)],
     };
     let best = shapes
         .into_iter()

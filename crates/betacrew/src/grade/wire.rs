@@ -99,6 +99,20 @@ pub(super) struct Segment {
     pub(super) cut_after: bool,
 }
 
+impl Segment {
+    /// The write of these bytes (at least one) of what is sent on a connection.
+    pub(super) fn of(conn: usize, from: u64, to: u64) -> Self {
+        const LEN: u64 = FRAME_LEN as u64;
+        let place = |byte: u64| usize::try_from(byte / LEN).unwrap_or(usize::MAX);
+        Self {
+            conn,
+            frames: (place(from), place(to.saturating_sub(1))),
+            cut_before: from % LEN != 0,
+            cut_after: to % LEN != 0,
+        }
+    }
+}
+
 impl WireLog {
     /// Streams that were called for.
     pub(super) fn streams(&self) -> usize {
@@ -141,18 +155,8 @@ impl WireLog {
 
     /// The writes of packets, in order, with their times.
     pub(super) fn segments(&self) -> impl Iterator<Item = (Duration, Segment)> {
-        const LEN: u64 = FRAME_LEN as u64;
         self.events.iter().filter_map(|event| match event.what {
-            What::Sent { from, to } => {
-                let place = |byte: u64| usize::try_from(byte / LEN).unwrap_or(usize::MAX);
-                let segment = Segment {
-                    conn: event.conn,
-                    frames: (place(from), place(to - 1)),
-                    cut_before: from % LEN != 0,
-                    cut_after: to % LEN != 0,
-                };
-                Some((event.at, segment))
-            }
+            What::Sent { from, to } => Some((event.at, Segment::of(event.conn, from, to))),
             _ => None,
         })
     }
