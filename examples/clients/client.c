@@ -19,8 +19,7 @@ enum {
     PACKET = 17,         /* bytes */
     RESEND_MAX = 127,    /* the sequence of a resend call is one byte, which some read signed */
     SILENCE = 2,         /* seconds without a byte: the exchange has forgotten us */
-    ATTEMPTS = 3,        /* connections in a row that bring nothing new */
-    PASSES = 40,         /* streams, at the most */
+    ATTEMPTS = 6,        /* connections without an answer, or streams without news, in a row */
     SEQUENCE_MAX = 65536 /* what there is room for */
 };
 static const double DOUBT = 1e-4; /* how likely may a packet beyond the last one be? */
@@ -91,42 +90,43 @@ static int talk(const unsigned char *calls, size_t size, int fills) {
     return count;
 }
 
-/* Asks for what is missing, all at once on one connection, until nothing more comes of it. */
+/* Asks for what is missing, all at once on one connection, as long as that brings something. */
 static void fill(void) {
-    for (int dry = 0; dry < ATTEMPTS && missing(1, RESEND_MAX);) {
+    for (int before = -1; missing(1, RESEND_MAX) && kept > before;) {
         unsigned char calls[2 * RESEND_MAX];
         size_t size = 0;
-        int before = kept;
+        before = kept;
         for (int seq = 0; (seq = missing(seq + 1, RESEND_MAX));) {
             calls[size++] = 2;
             calls[size++] = (unsigned char)seq;
         }
         talk(calls, size, 1);
-        dry = kept > before ? 0 : dry + 1;
     }
 }
 
 /* Streams until nothing is missing and a later packet, lost by every stream, is unlikely. */
 static int record(void) {
     long streamed = 0;
-    for (int pass = 1, unreachable = 0; pass <= PASSES;) {
-        int count = talk((const unsigned char *)"\1", 2, 0);
+    for (int pass = 1, dry = 0, unreachable = 0; dry < ATTEMPTS;) {
+        int before = kept, count = talk((const unsigned char *)"\1", 2, 0);
         if (count < 0) {
-            if (++unreachable == 2 * ATTEMPTS) return highest ? 3 : 5;
+            if (++unreachable == ATTEMPTS) return highest ? 3 : 5;
             nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
             continue;
         }
         unreachable = 0;
         streamed += count;
         fill();
+        dry = kept > before ? 0 : dry + 1;
         /* The share of packets that streams lose, seen pessimistically; each loses its own. */
         double sent = (double)pass * highest, lost = sent > streamed ? sent - streamed : 0;
-        double doubt = highest ? 1 : (pass >= ATTEMPTS ? 0 : 1);
-        for (int i = 0; i < pass && highest; i++) doubt *= (lost + 1) / (sent + 2);
-        if (doubt < DOUBT && !missing(1, highest)) return 0;
+        double doubt = 1;
+        for (int i = 0; i < pass; i++) doubt *= (lost + 1) / (sent + 2);
+        if (!missing(1, highest) && doubt < DOUBT) return 0;
         pass++;
     }
-    return 3;
+    /* Streams bring nothing more: that is all there is. */
+    return missing(1, highest) ? 3 : 0;
 }
 
 /* Absent, old or whole, whenever somebody looks. */

@@ -15,8 +15,7 @@ const OUTPUT = 'output.json';
 const PACKET = 17; // bytes
 const RESEND_MAX = 127; // the sequence of a resend call is one byte, which some read signed
 const SILENCE = 2500; // ms without a byte: the exchange has forgotten us
-const ATTEMPTS = 3; // connections in a row that bring nothing new
-const PASSES = 40; // streams, at the most
+const ATTEMPTS = 6; // connections that nobody answers, or streams that bring nothing new, in a row
 const DOUBT = 1e-4; // how likely may a packet beyond the last one be?
 
 const packets = new Map(); // by sequence
@@ -75,14 +74,13 @@ function talk(calls, enough) {
   });
 }
 
-/** Asks for what is missing, all at once on one connection, until nothing more comes of it. */
+/** Asks for what is missing, all at once on one connection, as long as that brings something. */
 async function fill() {
   const askable = () => missing().filter((sequence) => sequence <= RESEND_MAX);
-  for (let dry = 0; dry < ATTEMPTS && askable().length > 0; ) {
-    const before = packets.size;
+  for (let before = -1; askable().length > 0 && packets.size > before; ) {
+    before = packets.size;
     const calls = askable().flatMap((sequence) => [2, sequence]);
     await talk(Buffer.from(calls), () => askable().length === 0);
-    dry = packets.size > before ? 0 : dry + 1;
   }
 }
 
@@ -90,24 +88,26 @@ async function fill() {
 async function record() {
   let streamed = 0;
   let unreachable = 0;
-  for (let pass = 1; pass <= PASSES; ) {
+  for (let pass = 1, dry = 0; dry < ATTEMPTS; ) {
+    const before = packets.size;
     const count = await talk(Buffer.from([1, 0]), () => false);
     if (count === null) {
-      if (++unreachable === 2 * ATTEMPTS) return packets.size > 0 ? 3 : 5;
+      if (++unreachable === ATTEMPTS) return packets.size > 0 ? 3 : 5;
       await new Promise((resolve) => setTimeout(resolve, 500));
       continue;
     }
     unreachable = 0;
     streamed += count;
     await fill();
+    dry = packets.size > before ? 0 : dry + 1;
     // The share of packets that streams lose, seen pessimistically; each loses its own.
     const sent = pass * highest;
     const loss = (Math.max(sent - streamed, 0) + 1) / (sent + 2);
-    const certain = highest > 0 ? loss ** pass < DOUBT : pass === ATTEMPTS;
-    if (certain && missing().length === 0) return 0;
+    if (missing().length === 0 && loss ** pass < DOUBT) return 0;
     pass++;
   }
-  return 3;
+  // Streams bring nothing more: that is all there is.
+  return missing().length === 0 ? 0 : 3;
 }
 
 async function main() {

@@ -16,8 +16,7 @@ import time
 PACKET = struct.Struct(">4sciii")  # 17 bytes
 RESEND_MAX = 127  # the sequence of a resend call is one byte, which some read signed
 SILENCE = 2.5  # seconds without a byte: the exchange has forgotten us
-ATTEMPTS = 3  # connections in a row that bring nothing new
-PASSES = 40  # streams, at the most
+ATTEMPTS = 6  # connections that nobody answers, or streams that bring nothing new, in a row
 DOUBT = 1e-4  # how likely may a packet beyond the last one be?
 
 
@@ -83,35 +82,36 @@ def talk(address, session, calls, enough):
 
 
 def fill(address, session):
-    """Asks for what is missing, all at once on one connection, until nothing comes of it."""
-    dry = 0
-    while dry < ATTEMPTS and session.askable():
+    """Asks for what is missing, all at once on one connection, as long as that brings something."""
+    before = -1
+    while session.askable() and len(session.packets) > before:
         before = len(session.packets)
         calls = b"".join(bytes([2, seq]) for seq in session.askable())
         talk(address, session, calls, lambda: not session.askable())
-        dry = 0 if len(session.packets) > before else dry + 1
 
 
 def record(address, session):
     """Streams until nothing is missing and a later packet, lost by every stream, is unlikely."""
-    streamed, unreachable, passes = 0, 0, 0
-    while passes < PASSES:
+    streamed, unreachable, passes, dry = 0, 0, 0, 0
+    while dry < ATTEMPTS:
+        before = len(session.packets)
         count = talk(address, session, b"\x01\x00", lambda: False)
         if count is None:
             unreachable += 1
-            if unreachable == 2 * ATTEMPTS:
+            if unreachable == ATTEMPTS:
                 return 3 if session.packets else 5
             time.sleep(0.5)
             continue
         passes, unreachable, streamed = passes + 1, 0, streamed + count
         fill(address, session)
+        dry = 0 if len(session.packets) > before else dry + 1
         # The share of packets that streams lose, seen pessimistically; each loses its own.
         sent = passes * session.highest()
         loss = (max(sent - streamed, 0) + 1) / (sent + 2)
-        certain = loss ** passes < DOUBT if session.packets else passes == ATTEMPTS
-        if certain and not session.missing():
+        if not session.missing() and loss ** passes < DOUBT:
             return 0
-    return 3
+    # Streams bring nothing more: that is all there is.
+    return 3 if session.missing() else 0
 
 
 def main():

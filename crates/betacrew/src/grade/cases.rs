@@ -1,6 +1,9 @@
 //! The cases: what is asked of a client, where that is written, and how it is tried.
 
+mod requirement;
 mod table;
+
+use crate::address::PORT;
 
 pub(super) use table::CASES;
 
@@ -22,15 +25,46 @@ impl Severity {
     }
 }
 
-/// What the exchange does.
+/// What a client is required to do, as it stands in `docs/protocol.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Play {
-    /// Our exchange, as `betacrew serve` with these flags.
-    Serve(&'static str),
-    /// The original, which dies when it is mistreated.
-    Original,
-    /// Nothing listens.
-    Nobody,
+pub(super) struct Requirement {
+    /// Where it stands.
+    pub(super) section: &'static str,
+    /// As it stands there.
+    pub(super) text: &'static str,
+}
+
+/// What the exchange plays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Scene {
+    /// A built-in scenario.
+    pub(super) scenario: &'static str,
+    /// Its tape, where it is not the scenario's.
+    pub(super) tape: Option<&'static str>,
+    /// Its pace, where it is not the scenario's.
+    pub(super) pace: Option<&'static str>,
+}
+
+impl Scene {
+    /// On another tape than the scenario's.
+    const fn on(self, tape: &'static str) -> Self {
+        Self { tape: Some(tape), ..self }
+    }
+
+    /// The command that plays it.
+    pub(super) fn by_hand(&self, seed: u64, port: u16) -> String {
+        let mut command = format!("betacrew serve --scenario {}", self.scenario);
+        for (flag, value) in [("tape", self.tape), ("pace", self.pace)] {
+            if let Some(value) = value {
+                command += &format!(" --{flag} {value}");
+            }
+        }
+        command += &format!(" --seed {seed}");
+        if port != PORT {
+            command += &format!(" --listen 127.0.0.1:{port}");
+        }
+        command
+    }
 }
 
 /// What a client must have done to pass.
@@ -38,6 +72,8 @@ pub(super) enum Play {
 pub(super) enum Passes {
     /// Written all packets, each once, nothing else.
     Complete,
+    /// Ended by itself, and written no packet: there are none.
+    Empty,
     /// The same, in the order of their sequences.
     InOrder,
     /// The same as `Complete`, and ended by itself.
@@ -56,19 +92,32 @@ pub(super) struct Case {
     /// Group and name. It never changes its meaning.
     pub(super) id: &'static str,
     pub(super) severity: Severity,
-    /// The requirement that it checks, as it stands in `docs/protocol.md`.
-    pub(super) requirement: &'static str,
-    /// The section where it stands.
-    pub(super) section: &'static str,
-    /// What the exchange does, in a few words.
-    pub(super) what: &'static str,
-    pub(super) play: Play,
+    /// What it checks.
+    pub(super) requirement: Requirement,
+    /// `None`: nothing listens.
+    pub(super) scene: Option<Scene>,
     pub(super) passes: Passes,
 }
 
 impl Case {
     /// The part of the id before the slash.
     pub(super) fn group(&self) -> &'static str {
-        self.id.split('/').next().unwrap_or_default()
+        self.id.split_once('/').map_or(self.id, |(group, _)| group)
+    }
+
+    /// The part of the id behind the slash.
+    pub(super) fn name(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(_, name)| name)
+    }
+
+    /// What the exchange does, in a line.
+    pub(super) fn about(&self) -> String {
+        let Some(scene) = self.scene else { return "Nothing listens".to_owned() };
+        let about = crate::scenario::open(scene.scenario).map(|plot| plot.about);
+        let about = about.unwrap_or_default();
+        match scene.tape {
+            Some(tape) => format!("{about} (tape {tape})"),
+            None => about,
+        }
     }
 }

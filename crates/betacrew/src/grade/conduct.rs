@@ -5,7 +5,7 @@ use super::process::Ended;
 use super::wire::{Moment, What};
 use feed::seq::Seq;
 use feed::wire::Call;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// More connections than this for one small session are a storm.
@@ -32,6 +32,8 @@ pub(super) enum Rule {
     Storm,
     /// Kills the original exchange.
     Kills,
+    /// Writes what the exchange has not sent.
+    MakesUp,
 }
 
 impl Rule {
@@ -57,6 +59,7 @@ impl Rule {
             Self::ConnectionEach => "one connection for all resend calls",
             Self::Storm => "a few connections for a session",
             Self::Kills => "an exchange that is still alive",
+            Self::MakesUp => "nothing but packets as the exchange has sent them",
         }
     }
 
@@ -71,6 +74,7 @@ impl Rule {
             Self::ConnectionEach => connection_each(seen),
             Self::Storm => storm(seen),
             Self::Kills => kills(seen),
+            Self::MakesUp => makes_up(seen),
         }
     }
 }
@@ -149,15 +153,15 @@ fn resets(seen: &Evidence) -> Option<String> {
 }
 
 fn connection_each(seen: &Evidence) -> Option<String> {
-    let calls: Vec<usize> = seen
-        .wire
-        .calls()
-        .filter(|(_, call, late)| matches!(call, Call::Resend(_)) && !late)
-        .map(|(conn, ..)| conn)
-        .collect();
-    let conns: BTreeSet<usize> = calls.iter().copied().collect();
-    (conns.len() >= ALONE_MIN && conns.len() == calls.len())
-        .then(|| format!("it made {} connections for {} resend calls", conns.len(), calls.len()))
+    let mut calls: BTreeMap<usize, BTreeSet<Seq>> = BTreeMap::new();
+    for (conn, call, late) in seen.wire.calls() {
+        if let (Call::Resend(seq), false) = (call, late) {
+            calls.entry(conn).or_default().insert(seq);
+        }
+    }
+    let distinct = seen.asked().len();
+    (distinct >= ALONE_MIN && calls.values().all(|seqs| seqs.len() == 1))
+        .then(|| format!("it made {} connections to ask for {distinct} packets", calls.len()))
 }
 
 fn storm(seen: &Evidence) -> Option<String> {
@@ -174,5 +178,16 @@ fn kills(seen: &Evidence) -> Option<String> {
         let how = how.into_iter().find_map(|rule| rule.broken(seen));
         let how = how.unwrap_or_else(|| "it is not clear by what".to_owned());
         format!("the exchange died: {how}")
+    })
+}
+
+fn makes_up(seen: &Evidence) -> Option<String> {
+    let sent: BTreeSet<Seq> = seen.streamed().union(&seen.resent()).copied().collect();
+    let differences = &seen.differences;
+    let invented = differences.order.iter().any(|seq| !sent.contains(seq));
+    let odd = invented || !differences.made_up.is_empty() || !differences.wrong.is_empty();
+    odd.then(|| match differences.summary() {
+        summary if invented => format!("a packet that was never sent; {summary}"),
+        summary => summary,
     })
 }

@@ -40,6 +40,10 @@ fn fault(case: &Case, seen: &Evidence) -> Option<(String, String)> {
     let differences = &seen.differences;
     match case.passes {
         Passes::Complete => incomplete(seen).map(|came| (all, came)),
+        Passes::Empty => {
+            let came = unended(seen).or_else(|| unclear_or_made_up(seen));
+            came.map(|came| ("an end by itself, and no packets".to_owned(), came))
+        }
         Passes::InOrder => {
             let disorder = || differences.out_of_order.map(|_| differences.summary());
             let came = incomplete(seen).or_else(disorder);
@@ -95,6 +99,14 @@ fn unended(seen: &Evidence) -> Option<String> {
     match seen.ran.ended {
         Ended::Killed | Ended::Lingered => Some(ended(seen)),
         Ended::Exited(_) | Ended::Signal(_) => None,
+    }
+}
+
+fn unclear_or_made_up(seen: &Evidence) -> Option<String> {
+    match &seen.output {
+        Output::Unclear { place, .. } if place != "stdout" => Some(no_output(seen)),
+        _ if seen.differences.rows > 0 => Some(seen.differences.summary()),
+        _ => None,
     }
 }
 

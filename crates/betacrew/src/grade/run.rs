@@ -1,6 +1,6 @@
 //! One run of a client in one case.
 
-use super::cases::{Case, Play};
+use super::cases::Case;
 use super::client::Client;
 use super::compare::Differences;
 use super::evidence::{Evidence, Output};
@@ -38,12 +38,13 @@ pub(super) struct Setup {
 /// # Errors
 /// Where the exchange cannot listen, or the client cannot be started.
 pub(super) fn run(setup: &Setup, case: &Case, stop: &Stop) -> Result<Option<Evidence>, Failure> {
-    let tape = stage::tape(case.play, setup.seed)?;
+    let plot = case.scene.map(|scene| stage::plot(&scene, setup.seed)).transpose()?;
+    let tape = plot.as_ref().map(stage::packets).transpose()?.unwrap_or_default();
     let mut place = Workplace::prepare(setup.workdir, &setup.client.files())?;
     if let Some(name) = &setup.output {
         place.expect(name);
     }
-    let stage = Stage::open(case.play, setup.seed, setup.port)?;
+    let stage = Stage::open(plot.as_ref(), setup.port)?;
     let began = stage.began;
     let Some(ran) = attend(setup, case, &place, &stage, &tape, stop)? else { return Ok(None) };
     let wire = stage.close()?;
@@ -67,7 +68,7 @@ fn attend(
         if stop.asked() {
             return Next::Stop;
         }
-        if matches!(case.play, Play::Nobody) || looked.elapsed() < LOOK || stage.quiet() < LOOK {
+        if case.scene.is_none() || looked.elapsed() < LOOK || stage.quiet() < LOOK {
             return Next::Wait;
         }
         looked = Instant::now();

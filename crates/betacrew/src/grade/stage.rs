@@ -1,16 +1,15 @@
 //! The exchange that a case plays against a client.
 
-use super::cases::Play;
+use super::cases::Scene;
 use super::wire::{Watched, WireLog};
 use crate::failure::Failure;
 use crate::net::{self, Stop};
-use crate::tapes::TapeName;
-use feed::drops::{Chance, Drops};
+use crate::scenario::{self, Engine, Plot};
+use crate::tapes::AnyTape;
 use feed::exchange::Exchange;
 use feed::original::Original;
 use feed::packet::Packet;
 use feed::player::Player;
-use feed::seq::SeqSet;
 use feed::tape::Tape;
 use feed::wire::{Frame, decode};
 use std::io;
@@ -36,57 +35,48 @@ pub(super) struct Stage {
     thread: Option<JoinHandle<io::Result<WireLog>>>,
 }
 
-/// What a play is played with: the tape, and everything else in an exchange.
-struct Made {
-    tape: Tape,
-    drops: Drops,
-}
-
-fn made(flags: &str, seed: u64) -> Result<Made, Failure> {
-    let mut tape = TapeName::Classic;
-    let mut drops = Drops { seed, ..Drops::none() };
-    let wrong = |what: &str| Failure::Usage(format!("a case has a wrong flag: {what}"));
-    let mut words = flags.split_whitespace();
-    while let Some(flag) = words.next() {
-        let value = words.next().unwrap_or_default();
-        match flag {
-            "--tape" => tape = value.parse().map_err(|error: String| wrong(&error))?,
-            "--skip" => drops.skip = value.parse::<SeqSet>().map_err(|_| wrong(value))?,
-            "--drop" => drops.chance = value.parse::<Chance>().map_err(|_| wrong(value))?,
-            _ => return Err(wrong(flag)),
-        }
-    }
-    let tape = match tape {
-        TapeName::Sample(count) => Tape::sample(count),
-        TapeName::Random { count, seed } => Tape::random(count, seed.unwrap_or(1)),
-        TapeName::Classic | TapeName::File(_) => Tape::classic(),
-    };
-    drops.keep = Some(tape.last());
-    Ok(Made { tape, drops })
-}
-
-/// The packets that a play plays.
+/// The exchange of a case, ready to be played.
 ///
 /// # Errors
-/// Where the case is described wrongly.
-pub(super) fn tape(play: Play, seed: u64) -> Result<Vec<Packet>, Failure> {
-    let tape = match play {
-        Play::Serve(flags) => made(flags, seed)?.tape,
-        Play::Original | Play::Nobody => Tape::classic(),
-    };
+/// Where the case names what there is not.
+pub(super) fn plot(play: &Scene, seed: u64) -> Result<Plot, Failure> {
+    let mut plot = scenario::open(play.scenario)?;
+    let wrong = |what: &str| Failure::Usage(format!("a case has no such {what}"));
+    if let Some(tape) = play.tape {
+        plot.tape = tape.parse().map_err(|error: String| wrong(&error))?;
+    }
+    if let Some(pace) = play.pace {
+        plot.scenario.pace = pace.parse().map_err(|_| wrong(pace))?;
+    }
+    plot.scenario.seed = seed;
+    Ok(plot)
+}
+
+/// The packets of a tape.
+///
+/// # Errors
+/// Where it cannot be had.
+pub(super) fn packets(plot: &Plot) -> Result<Vec<Packet>, Failure> {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
     };
-    Ok(tape.frames().iter().filter_map(packet).collect())
+    Ok(memory(plot)?.frames().iter().filter_map(packet).collect())
+}
+
+fn memory(plot: &Plot) -> Result<Arc<Tape>, Failure> {
+    match plot.tape.open(plot.scenario.seed)? {
+        AnyTape::Memory(tape) => Ok(tape),
+        AnyTape::File(_) => Err(Failure::Usage("cases play tapes in memory".to_owned())),
+    }
 }
 
 impl Stage {
-    /// Begins to play. `port`: where, or anywhere.
+    /// Begins to play, or to play nothing. `port`: where, or anywhere.
     ///
     /// # Errors
     /// Where the port cannot be had.
-    pub(super) fn open(play: Play, seed: u64, port: Option<u16>) -> Result<Self, Failure> {
+    pub(super) fn open(plot: Option<&Plot>, port: Option<u16>) -> Result<Self, Failure> {
         let listeners = listen(port)?;
         let address = listeners.first().map(TcpListener::local_addr);
         let port = match address {
@@ -96,16 +86,15 @@ impl Stage {
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
         let (active, open) = (Arc::default(), Arc::default());
-        let thread = match play {
-            Play::Nobody => None,
-            Play::Serve(flags) => {
-                let Made { tape, drops } = made(flags, seed)?;
-                let player = Player::new(Arc::new(tape), drops);
-                Some(play_on(listeners, player, &stop, &active, &open))
-            }
-            Play::Original => {
-                let original = Original::new(Tape::classic(), seed);
+        let thread = match plot {
+            None => None,
+            Some(plot) if plot.engine == Engine::Original => {
+                let original = Original::new((*memory(plot)?).clone(), plot.scenario.seed);
                 Some(play_on(listeners, original, &stop, &active, &open))
+            }
+            Some(plot) => {
+                let player = Player::new(memory(plot)?, plot.scenario.clone());
+                Some(play_on(listeners, player, &stop, &active, &open))
             }
         };
         Ok(Self { port, began, active, open, since, stop, thread })

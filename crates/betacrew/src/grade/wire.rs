@@ -263,6 +263,8 @@ pub(super) struct WatchedConn<C> {
     inner: C,
     id: usize,
     calls: CallDecoder,
+    /// The exchange resets it.
+    reset: bool,
 }
 
 impl<E: Exchange> Watched<E> {
@@ -290,7 +292,8 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.touch(now);
         self.open.fetch_add(1, Ordering::Relaxed);
         let id = self.log.open(now);
-        WatchedConn { inner: self.inner.open(now), id, calls: CallDecoder::new() }
+        let (inner, calls) = (self.inner.open(now), CallDecoder::new());
+        WatchedConn { inner, id, calls, reset: false }
     }
 
     fn wants_input(&self, conn: &Self::Conn) -> bool {
@@ -315,12 +318,17 @@ impl<E: Exchange> Exchange for Watched<E> {
     fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration) {
         self.touch(now);
         self.open.fetch_sub(1, Ordering::Relaxed);
-        self.log.note(now, conn.id, if reset { What::Reset } else { What::Closed });
+        let what = match (reset, conn.reset || self.inner.down_until().is_some()) {
+            (true, _) => What::Reset,
+            (false, true) => What::ResetByExchange,
+            (false, false) => What::Closed,
+        };
+        self.log.note(now, conn.id, what);
         self.inner.gone(conn.inner, reset, now);
     }
 
-    fn peek(&mut self, conn: &Self::Conn, out: &mut [u8], now: Duration) -> usize {
-        let count = self.inner.peek(&conn.inner, out, now);
+    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize {
+        let count = self.inner.peek(&mut conn.inner, out, now);
         self.peeked.clear();
         self.peeked.extend_from_slice(&out[..count]);
         count
@@ -334,8 +342,10 @@ impl<E: Exchange> Exchange for Watched<E> {
 
     fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step {
         let step = self.inner.step(&mut conn.inner, now);
-        if step == Step::Finish {
-            self.log.note(now, conn.id, What::Finished);
+        match step {
+            Step::Finish => self.log.note(now, conn.id, What::Finished),
+            Step::Reset => conn.reset = true,
+            Step::Wait | Step::Close => {}
         }
         step
     }
@@ -346,6 +356,10 @@ impl<E: Exchange> Exchange for Watched<E> {
 
     fn note(&mut self) -> Option<Self::Note> {
         self.inner.note()
+    }
+
+    fn down_until(&self) -> Option<Duration> {
+        self.inner.down_until()
     }
 
     fn dead(&self) -> bool {
