@@ -1,4 +1,11 @@
 //! `betacrew grade`: plays cases against anybody's client and says what it did with them.
+//!
+//! * [`cases`] is what is asked of a client; [`stage`] plays a case's scenario to it;
+//! * [`client`], [`process`], [`workplace`] run it; [`find`], [`fields`], [`rows`] read what it has
+//!   written, [`wire`] what it has done;
+//! * [`evidence`] is all of that together: [`compare`], [`conduct`], [`judge`] and [`diagnose`] say
+//!   what it means, [`verdict`] counts;
+//! * [`timeline`], [`terminal`] and the other reports only show.
 
 mod cases;
 mod client;
@@ -12,53 +19,221 @@ mod judge;
 mod process;
 mod rows;
 mod run;
+mod select;
+mod session;
 mod stage;
+mod terminal;
+mod timeline;
+mod verdict;
 mod wire;
 mod workplace;
 
+use crate::address::PORT;
 use crate::failure::{Exit, Failure};
-use crate::flags::duration;
+use crate::flags::{duration, number};
 use crate::net::Stop;
+use crate::words::say;
+use cases::{Case, Severity};
+use client::Client;
+use run::Setup;
+use session::Session;
 use std::ffi::OsString;
+use std::fmt::Write;
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+use terminal::Paint;
+use verdict::{Outcome, Verdict};
+use workplace::Workdir;
 
 /// What `grade` takes.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "betacrew grade [OPTIONS] [CASES]... -- COMMAND...")]
 pub struct Args {
-    /// The client's command, as you would type it in this folder
+    /// The cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
+    #[arg(value_name = "CASES")]
+    cases: Vec<String>,
+
+    /// The client's command, as you would type it in this folder. {host} and {port} in it become
+    /// where the exchange is; without them the client is expected to connect to port 3000
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    /// The file that the client writes, `-` for stdout [default: any that appears or changes, or
+    /// else stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 
     /// How long a case may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 
-    /// The file that the client writes [default: what appears or changes, or stdout]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Where the exchange listens: a port, or `any` for a client that reads BETACREW_PORT
+    /// [default: 3000, or any where {port} is in the command]
+    #[arg(long, value_name = "PORT")]
+    port: Option<Port>,
+
+    /// Where the client runs
+    #[arg(long, value_enum, value_name = "WHERE", default_value = "copy")]
+    workdir: Workdir,
+
+    /// So many cases at a time, if the port is any [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = number(1..=64))]
+    jobs: Option<u32>,
+
+    /// Run each case so often: a client that passes only sometimes is flaky
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1..=1000))]
+    repeat: u32,
+
+    /// Decides what is lost where that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Every case is a must
+    #[arg(long)]
+    strict: bool,
+
+    /// List the cases
+    #[arg(long)]
+    list: bool,
+
+    /// Say what a case is about
+    #[arg(long, value_name = "CASE")]
+    explain: Option<String>,
+}
+
+/// Where exchanges listen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Port {
+    Any,
+    One(u16),
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("any", _) => Ok(Self::Any),
+            (_, Ok(port)) if port > 0 => Ok(Self::One(port)),
+            _ => Err("a port is a number from 1 to 65535, or `any`".to_owned()),
+        }
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where the client cannot be started or the exchange cannot listen.
+/// Where the client cannot be started, or an exchange cannot listen.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
-    let client = client::Client::new(&args.command)
-        .ok_or_else(|| Failure::Usage("no command".to_owned()))?;
-    process::adopt();
-    let setup = run::Setup {
-        port: (!client.is_told()).then_some(3000),
-        client,
-        workdir: workplace::Workdir::Copy,
-        output: args.output.clone(),
-        timeout: args.timeout,
-        seed: 1,
-    };
-    for case in cases::CASES {
-        let Some(seen) = run::run(&setup, case, stop)? else { break };
-        let judged = judge::judge(case, &seen);
-        println!("{} {:?}", case.id, judged);
+    let cases = select::select(&args.cases).map_err(Failure::Usage)?;
+    if args.list {
+        return say(&list(&cases));
     }
-    Ok(Exit::Complete)
+    if let Some(id) = &args.explain {
+        let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
+        return say(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
+    }
+    let setup = args.setup()?;
+    let session = Session {
+        setup: &setup,
+        cases: &cases,
+        strict: args.strict,
+        repeat: args.repeat,
+        jobs: args.jobs(&setup),
+    };
+    process::adopt();
+    let paint = paint();
+    say(&terminal::head(&setup, cases.len(), paint))?;
+    let mut group = "";
+    let mut heard = Ok(Exit::Complete);
+    let outcomes = session.play(stop, |outcome| {
+        let before = std::mem::replace(&mut group, outcome.case.group());
+        let row = terminal::row(outcome, before != outcome.case.group(), paint);
+        if heard.is_ok() {
+            heard = say(&row);
+        }
+    })?;
+    heard?;
+    say(&terminal::tail(&outcomes, &setup, paint))?;
+    Ok(exit(&outcomes, stop))
+}
+
+fn exit(outcomes: &[Outcome], stop: &Stop) -> Exit {
+    let failed =
+        |outcome: &Outcome| outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass;
+    match outcomes.iter().any(failed) {
+        _ if stop.asked() => Exit::Incomplete,
+        true => Exit::ClientFailed,
+        false => Exit::Complete,
+    }
+}
+
+impl Args {
+    fn setup(&self) -> Result<Setup, Failure> {
+        let client = Client::new(&self.command).ok_or_else(|| {
+            Failure::Usage(
+                "no client to grade: its command goes after --, as in\n\n  betacrew grade -- node \
+                 client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list has the \
+                 cases, --help the options"
+                    .to_owned(),
+            )
+        })?;
+        let port = match self.port {
+            Some(Port::Any) => None,
+            Some(Port::One(port)) => Some(port),
+            None => (!client.is_told()).then_some(PORT),
+        };
+        Ok(Setup {
+            client,
+            workdir: self.workdir,
+            output: self.output.clone(),
+            timeout: self.timeout,
+            seed: self.seed,
+            port,
+        })
+    }
+
+    fn jobs(&self, setup: &Setup) -> usize {
+        let one = setup.port.is_some() || setup.workdir == Workdir::Here;
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
+        if one { 1 } else { wanted.unwrap_or_else(processors) }
+    }
+}
+
+fn paint() -> Paint {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let wanted = std::io::stdout().is_terminal() || set("CLICOLOR_FORCE");
+    Paint(wanted && !set("NO_COLOR"))
+}
+
+fn list(cases: &[&Case]) -> String {
+    let mut text = String::new();
+    let mut group = "";
+    for case in cases {
+        if std::mem::replace(&mut group, case.group()) != case.group() && !text.is_empty() {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.word(), case.about());
+    }
+    text
+}
+
+fn explain(case: &Case, seed: u64) -> String {
+    let by_hand = match case.scene {
+        Some(scene) => format!("{}, then the client", scene.by_hand(seed, PORT)),
+        None => "the client, while no exchange runs".to_owned(),
+    };
+    format!(
+        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  by hand   \
+         {by_hand}\n",
+        case.id,
+        case.severity.word(),
+        case.requirement.text,
+        case.requirement.section,
+        case.about(),
+        case.passes.sentence()
+    )
 }

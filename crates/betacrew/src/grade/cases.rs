@@ -86,6 +86,23 @@ pub(super) enum Passes {
     Conduct(super::conduct::Rule),
 }
 
+impl Passes {
+    /// What passes, in words.
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Complete => "the output has every packet of the tape once, and nothing else",
+            Self::Empty => "the client ends by itself, and its output has no packets",
+            Self::InOrder => "the output has every packet of the tape once, in order",
+            Self::Ends => "the output is complete, and the client ends by itself",
+            Self::EndsWithZero => "the output is complete, and the client ends with exit code 0",
+            Self::Admits => {
+                "the client ends by itself with another exit code than 0, and has made nothing up"
+            }
+            Self::Conduct(rule) => rule.expected(),
+        }
+    }
+}
+
 /// One case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {

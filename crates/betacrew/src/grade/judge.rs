@@ -14,7 +14,15 @@ pub(super) struct Judged {
     /// `None`: it passed.
     pub(super) fault: Option<Fault>,
     /// What is worth knowing beside that.
-    pub(super) remarks: Vec<String>,
+    pub(super) remarks: Vec<Remark>,
+}
+
+/// Something that is no fault in this case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Remark {
+    /// Remarks of one kind are one, told once.
+    pub(super) kind: &'static str,
+    pub(super) text: String,
 }
 
 /// Why a run did not pass.
@@ -131,22 +139,29 @@ pub(super) fn ended(seen: &Evidence) -> String {
     }
 }
 
-fn remarks(case: &Case, seen: &Evidence) -> Vec<String> {
+fn remarks(case: &Case, seen: &Evidence) -> Vec<Remark> {
     let mut remarks = Vec::new();
+    let mut add = |kind, text: Option<String>| {
+        remarks.extend(text.map(|text| Remark { kind, text }));
+    };
     if let Output::Found { place, rows, .. } = &seen.output {
-        remarks.push(format!("{place} was read as {}", rows.understood()));
+        add("0 output", Some(format!("{place} was read as {}", rows.understood())));
     }
-    if seen.ran.ended == Ended::Lingered && unended_is_no_fault(case) {
-        remarks.push("it did not end by itself after it had all packets".to_owned());
-    }
-    if let Some((seq, before)) = seen.differences.out_of_order
-        && case.passes != Passes::InOrder
-    {
-        remarks.push(format!("its output is not in order: {seq} stands behind {before}"));
-    }
+    let lingers = seen.ran.ended == Ended::Lingered && unended_is_no_fault(case);
+    add(
+        "1 lingers",
+        lingers.then(|| "it did not end by itself after it had all packets".to_owned()),
+    );
+    let order = seen.differences.out_of_order.filter(|_| case.passes != Passes::InOrder);
+    add(
+        "2 order",
+        order.map(|(seq, before)| {
+            format!("its output is not in order: {seq} stands behind {before}")
+        }),
+    );
     for rule in Rule::ALL {
         if case.passes != Passes::Conduct(rule) {
-            remarks.extend(rule.broken(seen));
+            add(rule.expected(), rule.broken(seen));
         }
     }
     remarks

@@ -26,11 +26,19 @@ pub(super) enum From {
 
 /// What is being told: events of one kind that follow each other on a connection are one line.
 enum Open {
-    Calls { seqs: Vec<Seq>, late: bool },
+    Calls {
+        seqs: Vec<Seq>,
+        late: bool,
+    },
     /// Writes of one whole packet each.
-    Plain { segments: Vec<Segment> },
+    Plain {
+        segments: Vec<Segment>,
+    },
     /// Writes that cut packets.
-    Cut { segments: Vec<Segment>, bytes: u64 },
+    Cut {
+        segments: Vec<Segment>,
+        bytes: u64,
+    },
 }
 
 struct Telling<'a> {
