@@ -87,7 +87,7 @@ fn after_stream(seen: &Evidence) -> Option<String> {
         Call::Stream => "called for a second stream".to_owned(),
         _ => "sent a call".to_owned(),
     };
-    Some(format!("it {what} on connection {conn}, which it had called for the stream on"))
+    Some(format!("it {what} on connection {}, where the stream was", conn + 1))
 }
 
 fn beyond_end(seen: &Evidence) -> Option<String> {
@@ -149,7 +149,7 @@ fn resets(seen: &Evidence) -> Option<String> {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    Some(format!("it reset connection {} {how}{more}", first.conn))
+    Some(format!("it reset connection {} {how}{more}", first.conn + 1))
 }
 
 fn connection_each(seen: &Evidence) -> Option<String> {

@@ -88,6 +88,13 @@ impl Evidence {
     }
 }
 
+/// The same with the verb: `packet 5 was`, `packets 2, 5-7 were`.
+pub(super) fn packets_were(seqs: impl IntoIterator<Item = Seq>) -> String {
+    let text = packets(seqs);
+    let verb = if text.starts_with("packet ") { "was" } else { "were" };
+    format!("{text} {verb}")
+}
+
 /// Sequences as they are said: `packet 5`, `packets 2, 5-7`.
 pub(super) fn packets(seqs: impl IntoIterator<Item = Seq>) -> String {
     let set: SeqSet = seqs.into_iter().map(SeqRange::one).collect();

@@ -1,7 +1,7 @@
 //! Finds what a client has written.
 
 use super::evidence::Output;
-use super::rows::{self, OUTPUT_MAX, Rows};
+use super::rows::{self, OUTPUT_MAX};
 use super::workplace::Workplace;
 use std::fs::File;
 use std::io::{self, Read};
@@ -89,14 +89,6 @@ fn file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(OUTPUT_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The packets of an output, if it has any.
-pub(super) fn rows_of(output: &Output) -> Option<&Rows> {
-    match output {
-        Output::Found { rows, .. } => Some(rows),
-        Output::None | Output::Unclear { .. } => None,
-    }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn incomplete(seen: &Evidence) -> Option<String> {
 fn no_output(seen: &Evidence) -> String {
     let what = match &seen.output {
         Output::Unclear { place, why } => format!("{place} cannot be read as packets: {why}"),
-        _ => "no output: no file of packets was written, and none are on stdout".to_owned(),
+        _ => "no output".to_owned(),
     };
     match seen.ran.ended {
         Ended::Exited(0) => what,

@@ -273,11 +273,12 @@ mod tests {
         let write = |name: &str| fs::write(path.join(name), "[]").unwrap();
         fs::create_dir(path.join("data")).unwrap();
         fs::create_dir(path.join("node_modules")).unwrap();
-        ["old.json", "again.json", "package.json"].map(write);
+        ["old.json", "again.json", "package.json"].iter().for_each(|name| write(name));
         place.before = place.look().into_iter().collect();
         place.expect(Path::new("old.json"));
         ["again.json", "data/new.csv", "node_modules/x.json", "client.js", "data/X.JSON"]
-            .map(write);
+            .iter()
+            .for_each(|name| write(name));
         assert_eq!(names(&place), ["again.json", "data/X.JSON", "data/new.csv"]);
         let named = |name: &str| place.written(Path::new(name)).is_some();
         assert!(named("again.json") && named("client.js"), "any name may be named");

@@ -19,7 +19,7 @@ const fn play(scenario: &'static str) -> Scene {
 /// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
 /// for a packet shows what else it can do.
 const fn apart(scenario: &'static str) -> Scene {
-    Scene { scenario, tape: None, pace: Some("500/s") }
+    Scene { scenario, tape: None, pace: Some("200/s") }
 }
 
 const fn case(
