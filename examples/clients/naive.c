@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX 1000
+#define MAX 100
 
 struct packet {
     char symbol[5];

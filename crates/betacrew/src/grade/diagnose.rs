@@ -26,20 +26,24 @@ pub(super) struct Cause {
 /// Looks for one cause.
 type Finder = fn(&Evidence) -> Option<String>;
 
-/// What is known, in the order in which it is looked for: what explains more comes first.
-const KNOWN: &[(&str, Finder)] = &[
+/// Why packets are missing, doubled, wrong or in no output, in the order in which it is looked for:
+/// what explains more comes first.
+const OF_PACKETS: &[(&str, Finder)] = &[
+    ("crash-in-packet", ending::crash_in_packet),
+    ("split-packet", framing::split),
+    ("read-size", framing::read_size),
     ("not-json", content::not_json),
-    ("crash", ending::crash),
     ("after-stream", asking::after_stream),
+    ("fixed-length", asking::fixed_length),
+    ("crash", ending::crash),
     ("little-endian", content::little_endian),
     ("unsigned", content::unsigned),
     ("swapped-fields", content::swapped),
     ("absent-field", content::absent),
-    ("split-packet", framing::split),
     ("first-of-read", framing::first_of_read),
     ("first-answer-of-read", framing::first_answer_of_read),
     ("sequence-cut", asking::cut_to_a_byte),
-    ("fixed-length", asking::fixed_length),
+    ("no-room", content::no_room),
     ("never-asks", asking::never_asks),
     ("first-gap-unseen", asking::first_gap),
     ("last-gap-unseen", asking::last_gap),
@@ -51,25 +55,42 @@ const KNOWN: &[(&str, Finder)] = &[
     ("not-asked-again", asking::not_asked_again),
     ("duplicates-kept", content::duplicates),
     ("broken-kept", content::broken),
-    ("arrival-order", content::arrival_order),
     ("short-stream", asking::short_stream),
     ("tail-unseen", asking::tail),
     ("hangs-complete", ending::hangs_complete),
     ("waits-for-answer", ending::waits_for_answer),
     ("waits-for-end", ending::waits_for_end),
     ("waits-for-stream", ending::waits_for_stream),
-    ("lingers", ending::lingers),
     ("gives-up", ending::gives_up),
+];
+
+/// Why a client whose packets are all there did not end as it should, or wrote them in no order.
+const OF_THE_REST: &[(&str, Finder)] = &[
+    ("arrival-order", content::arrival_order),
+    ("crash", ending::crash),
+    ("waits-for-end", ending::waits_for_end),
+    ("lingers", ending::lingers),
+];
+
+/// Why a client did not say that it could not get everything.
+const OF_SILENCE: &[(&str, Finder)] = &[
+    ("waits-for-answer", ending::waits_for_answer),
+    ("waits-for-end", ending::waits_for_end),
+    ("waits-for-stream", ending::waits_for_stream),
+    ("trusts-the-request", asking::trusts_the_request),
     ("always-zero", ending::always_zero),
 ];
 
 /// The cause of what is not as it should be in a run, if it is a known one. Conduct is its own
 /// cause.
 pub(super) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
-    if matches!(passes, Passes::Conduct(_)) {
-        return None;
-    }
-    KNOWN.iter().find_map(|(id, finder)| finder(seen).map(|text| Cause { id, text }))
+    let known = match passes {
+        Passes::Conduct(_) => return None,
+        Passes::Admits => OF_SILENCE,
+        _ if seen.has_output() && seen.differences.complete() => OF_THE_REST,
+        _ => OF_PACKETS,
+    };
+    known.iter().find_map(|(id, finder)| finder(seen).map(|text| Cause { id, text }))
 }
 
 #[cfg(test)]
@@ -78,8 +99,10 @@ mod tests {
 
     #[test]
     fn each_cause_has_a_name_of_its_own() {
-        let mut ids: Vec<&str> = KNOWN.iter().map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
+        for known in [OF_PACKETS, OF_THE_REST, OF_SILENCE] {
+            let mut ids: Vec<&str> = known.iter().map(|(id, _)| *id).collect();
+            ids.sort_unstable();
+            assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
+        }
     }
 }

@@ -2,12 +2,17 @@
 
 use super::super::evidence::{Evidence, packets, packets_were};
 use super::super::fields::Field;
-use super::super::wire::{Moment, What};
+use super::super::wire::{Moment, What, packet_of};
 use feed::seq::Seq;
+use feed::wire::Call;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The exercise's sessions have this many packets.
 const USUAL: Seq = 14;
+
+/// A client that closes a connection sooner than this does not wait for answers.
+const IMPATIENT: Duration = Duration::from_millis(350);
 
 /// Gaps that were not asked for and are missing.
 fn unasked(seen: &Evidence) -> BTreeSet<Seq> {
@@ -178,40 +183,58 @@ pub(super) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
     })
 }
 
-/// Answers were on their way, or had come, when the client closed the connection.
-pub(super) fn answers_unread(seen: &Evidence) -> Option<String> {
-    let resent = seen.resent();
-    for (conn, state) in seen.wire.conns.iter().enumerate() {
-        if state.stream_from.is_some() {
-            continue;
-        }
-        let mut asked: Vec<Seq> = Vec::new();
-        let mut hung_up = false;
-        let mut reset = false;
-        let mut after: BTreeSet<Seq> = BTreeSet::new();
-        let history = seen.wire.events.iter().filter(|event| event.conn == conn);
-        for event in history {
-            match event.what {
-                What::Called { call: feed::wire::Call::Resend(seq), .. } => asked.push(seq),
-                What::ClientEnded => hung_up = true,
-                What::Reset => reset = true,
-                What::Sent { .. } if hung_up => {
-                    after.extend(asked.iter().copied().filter(|seq| resent.contains(seq)));
-                }
-                _ => {}
+/// What was asked for on one connection, and how that ended.
+struct Errand {
+    asked: Vec<Seq>,
+    answered: BTreeSet<Seq>,
+    /// The client ended it before the exchange did, so long after something had happened on it.
+    left_after: Option<Duration>,
+}
+
+fn errand(seen: &Evidence, conn: usize) -> Errand {
+    let mut errand = Errand { asked: Vec::new(), answered: BTreeSet::new(), left_after: None };
+    let mut active = Duration::ZERO;
+    let mut over = false;
+    let mut answers = seen.wire.conns[conn].frames.iter().filter_map(packet_of);
+    for event in seen.wire.events.iter().filter(|event| event.conn == conn) {
+        match event.what {
+            What::Called { call: Call::Resend(seq), late: false } => errand.asked.push(seq),
+            What::Sent { .. } if !over => errand.answered.extend(answers.next()),
+            What::ClientEnded | What::Reset if !over => {
+                errand.left_after = Some(event.at.saturating_sub(active));
+                over = true;
             }
+            What::Finished | What::Closed | What::ResetByExchange => over = true,
+            _ => {}
         }
-        let lost: Vec<Seq> = asked.iter().copied().filter(|seq| seen.misses(*seq)).collect();
-        let unread = reset || hung_up && lost.iter().all(|seq| after.contains(seq));
-        if !lost.is_empty() && unread && seen.has_output() {
-            return Some(format!(
-                "it closed connection {} before it had read the answers with {}",
+        active = event.at;
+    }
+    errand
+}
+
+/// Answers were still to come when the client closed the connection.
+pub(super) fn answers_unread(seen: &Evidence) -> Option<String> {
+    (0..seen.wire.conns.len()).find_map(|conn| {
+        let Errand { asked, answered, left_after } = errand(seen, conn);
+        let after = left_after.filter(|after| *after < IMPATIENT)?;
+        let reset =
+            seen.wire.events.iter().any(|event| event.conn == conn && event.what == What::Reset);
+        // What had been sent can be unread as well, and then the connection is reset.
+        let open = asked.into_iter().filter(|seq| !answered.contains(seq) || reset);
+        let lost: Vec<Seq> = open.filter(|seq| seen.misses(*seq)).collect();
+        (!lost.is_empty()).then(|| {
+            let waited = match after.as_millis() {
+                ..10 => "without waiting for".to_owned(),
+                waited => format!("after {waited} ms, before it had read"),
+            };
+            let s = if lost.len() == 1 { "" } else { "s" };
+            format!(
+                "it closed connection {} {waited} the answer{s} with {}",
                 conn + 1,
                 packets(lost)
-            ));
-        }
-    }
-    None
+            )
+        })
+    })
 }
 
 /// A packet was filed under the sequence that was asked for.
@@ -289,7 +312,7 @@ pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
 pub(super) fn tail(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let lost: Vec<Seq> = (highest + 1..=seen.last()).collect();
-    let all = !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
+    let all = seen.has_output() && !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
     let rest = seen.differences.missing.count() == lost.len() as u64;
     (all && rest && seen.wire.streams() == 1).then(|| {
         format!(
@@ -334,7 +357,8 @@ mod tests {
         let asked = story().stream(both.clone()).fill([7]).write(3..=14);
         assert_eq!(asked.id(), "first-gap-unseen");
         // One that asks for the first packet knows that there is one.
-        let asked = story().stream(both).ask([1, 2, 7]).hang_up().write(without(14, &[1, 2, 7]));
+        let asked = story().stream(both).ask([1, 2, 7]).finished().closed();
+        let asked = asked.write(without(14, &[1, 2, 7]));
         assert_ne!(asked.id(), "first-gap-unseen");
     }
 
@@ -363,8 +387,7 @@ mod tests {
 
     #[test]
     fn every_session_taken_for_fourteen() {
-        let (id, text) =
-            on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().write(1..=5).cause();
+        let (id, text) = on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().cause();
         assert_eq!(id, "fixed-length");
         assert!(text.contains("asked for packets 6-14"), "{text}");
         let long = on(Tape::sample(20)).stream(without(20, &[4, 17])).fill([4]);
@@ -390,6 +413,14 @@ mod tests {
         // What came before and is missing was lost in another way.
         let read = ask().send([5, 9]).hang_up().write(without(14, &[9]));
         assert_ne!(read.id(), "answers-unread");
+    }
+
+    #[test]
+    fn answers_not_waited_for() {
+        let ask = || story().stream(without(14, &[5])).ask([5]).hang_up();
+        let (id, text) = ask().write(without(14, &[5])).cause();
+        assert_eq!(id, "answers-unread");
+        assert!(text.contains("closed connection 2 after 20 ms, before"), "{text}");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// File systems tell times in steps of a few milliseconds.
 const CLOCK: Duration = Duration::from_millis(15);
 
+/// Few clients have room for so few packets.
+const ROOM_MIN: u32 = 50;
+
 /// The output is a file of JSON that no reader of JSON takes.
 pub(super) fn not_json(seen: &Evidence) -> Option<String> {
     match &seen.output {
@@ -164,6 +167,18 @@ pub(super) fn written_early(seen: &Evidence) -> Option<String> {
     })
 }
 
+/// Everything is there up to a packet, and nothing after it.
+pub(super) fn no_room(seen: &Evidence) -> Option<String> {
+    let [range] = seen.differences.missing.ranges() else { return None };
+    let streamed = seen.streamed();
+    let kept = range.first() - 1;
+    let all = range.last() == seen.last()
+        && (range.first()..=range.last()).all(|s| streamed.contains(&s));
+    let full = usize::try_from(kept) == Ok(seen.differences.rows) && kept >= ROOM_MIN;
+    (all && full && seen.wire.streams() == 1)
+        .then(|| format!("it keeps the first {kept} packets: that is all that it has room for"))
+}
+
 /// What came twice was written twice.
 pub(super) fn duplicates(seen: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
@@ -282,6 +297,14 @@ mod tests {
         assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
         let absent = |_: &Packet, fields: &mut Fields| fields[Field::Price as usize].1 = None;
         assert_eq!(story().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
+    }
+
+    #[test]
+    fn room_for_a_number_of_packets() {
+        let one = |kept| on(Tape::sample(300)).stream(1..=300).write(1..=kept);
+        let (id, text) = one(100).cause();
+        assert_eq!((id, &text[..30]), ("no-room", "it keeps the first 100 packets"));
+        assert_ne!(one(10).id(), "no-room");
     }
 
     #[test]

@@ -10,8 +10,23 @@ use std::time::Duration;
 /// The client ended so soon after what it saw that this is why.
 const SOON: Duration = Duration::from_millis(1500);
 
+/// It crashed where a read had ended inside a packet.
+pub(super) fn crash_in_packet(seen: &Evidence) -> Option<String> {
+    let cuts = seen.wire.segments().any(|(_, segment)| segment.cut_before || segment.cut_after);
+    let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
+    let short = OUT_OF_BOUNDS.iter().any(|words| said.contains(words));
+    (cuts && short)
+        .then(|| crashed(seen, " when a read ended inside a packet"))
+        .flatten()
+        .map(|text| text + "; bytes must be put together across reads")
+}
+
 /// It crashed.
 pub(super) fn crash(seen: &Evidence) -> Option<String> {
+    crashed(seen, occasion(seen))
+}
+
+fn crashed(seen: &Evidence, when: &str) -> Option<String> {
     let how = match seen.ran.ended {
         Ended::Signal(signal) => format!("it crashed (signal {signal})"),
         Ended::Exited(code) if code != 0 => format!("it crashed (exit code {code})"),
@@ -19,19 +34,12 @@ pub(super) fn crash(seen: &Evidence) -> Option<String> {
     };
     let said = String::from_utf8_lossy(&seen.ran.stderr);
     let error = said.lines().map(str::trim).rfind(|line| is_error(line));
-    let by_signal = matches!(seen.ran.ended, Ended::Signal(_));
-    // An exit code alone may be an honest report.
-    if error.is_none() && !by_signal {
-        return None;
+    match (error, seen.ran.ended) {
+        (Some(error), _) => Some(format!("{how}{when}: {error:.120}")),
+        (None, Ended::Signal(_)) => Some(format!("{how}{when}")),
+        // An exit code alone may be an honest report.
+        (None, _) => None,
     }
-    let error = error.map(|line| format!(": {:.120}", line)).unwrap_or_default();
-    let cuts = seen.wire.segments().any(|(_, segment)| segment.cut_before || segment.cut_after);
-    let short = OUT_OF_BOUNDS.iter().any(|words| said.to_lowercase().contains(words));
-    let after = match (cuts && short, occasion(seen)) {
-        (true, _) => " when a read ended inside a packet".to_owned(),
-        (false, occasion) => occasion,
-    };
-    Some(format!("{how}{after}{error}"))
 }
 
 /// How runtimes say that there are fewer bytes than were read.
@@ -53,14 +61,14 @@ fn is_error(line: &str) -> bool {
 }
 
 /// What the exchange did right before.
-fn occasion(seen: &Evidence) -> String {
+fn occasion(seen: &Evidence) -> &'static str {
     let last = seen.wire.events.iter().rev().find(|event| {
         matches!(event.what, What::ResetByExchange | What::Sent { .. } | What::Finished)
     });
     match last.map(|event| &event.what) {
-        Some(What::ResetByExchange) => " after the exchange had reset its connection".to_owned(),
-        _ if seen.wire.conns.is_empty() => " before it connected".to_owned(),
-        _ => String::new(),
+        Some(What::ResetByExchange) => " after the exchange had reset its connection",
+        _ if seen.wire.conns.is_empty() => " before it connected",
+        _ => "",
     }
 }
 
@@ -176,12 +184,14 @@ pub(super) fn gives_up(seen: &Evidence) -> Option<String> {
 /// It says that all is well when it is not.
 pub(super) fn always_zero(seen: &Evidence) -> Option<String> {
     let incomplete = !seen.differences.missing.is_empty() || seen.tape.is_empty();
-    (seen.ran.ended == Ended::Exited(0) && incomplete && !seen.has_output())
-        .then(|| "an error that it cannot recover from does not become its exit code".to_owned())
+    (seen.ran.ended == Ended::Exited(0) && incomplete).then(|| {
+        "what it could not get, or an error that it met, does not become its exit code".to_owned()
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::cases::Passes;
     use super::super::super::process::Ended;
     use super::super::testing::story;
     use feed::wire::Call;
@@ -193,10 +203,14 @@ mod tests {
         let cut = story().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
         let crash = || cut.ended(Ended::Exited(1)).says(stderr);
         let (id, text) = crash().cause();
-        assert_eq!(id, "crash");
+        assert_eq!(id, "crash-in-packet");
         assert!(text.contains("when a read ended inside a packet: RangeError"), "{text}");
         let signal = story().stream(1..=14).ended(Ended::Signal(11)).cause();
         assert_eq!(signal, ("crash", "it crashed (signal 11)".to_owned()));
+        let reset = story().stream(1..=6).connect().reset_by_exchange().ended(Ended::Exited(1));
+        let (id, text) = reset.says("ConnectionResetError: [Errno 104]").cause();
+        assert_eq!(id, "crash");
+        assert!(text.contains("had reset its connection: ConnectionResetError"), "{text}");
         let honest = story().stream(1..=14).ended(Ended::Exited(3)).says("incomplete: 5").id();
         assert_ne!(honest, "crash");
     }
@@ -214,6 +228,14 @@ mod tests {
         assert_eq!(silent.id(), "waits-for-stream");
         let lingers = story().stream(1..=14).write(1..=14).ended(Ended::Lingered);
         assert_eq!(lingers.id(), "lingers");
+    }
+
+    #[test]
+    fn a_code_that_is_always_zero() {
+        let rest = || (1..=4).chain(6..=14);
+        let lost = || story().stream(rest()).ask([5]).finished().closed().write(rest());
+        assert_eq!(lost().cause_for(Passes::Admits).0, "always-zero");
+        assert_eq!(lost().ended(Ended::Killed).cause_for(Passes::Admits).0, "none");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! How reads became packets.
 
-use super::super::evidence::{Evidence, packets};
-use super::super::wire::Segment;
+use super::super::evidence::{Evidence, Output, packets};
+use super::super::wire::{Moment, Segment};
 use feed::seq::Seq;
+use feed::wire::FRAME_LEN;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ fn reads(seen: &Evidence, streamed: bool) -> Vec<Read> {
         let (first, last) = segment.frames;
         let seqs: Vec<Seq> =
             (first..=last).filter_map(|place| seen.wire.seq_at(segment.conn, place)).collect();
+        if seqs.is_empty() {
+            continue;
+        }
         let joins = before.is_some_and(|(conn, time)| conn == segment.conn && at < time + CLOSE);
         match found.last_mut().filter(|_| joins) {
             Some(read) => {
@@ -75,8 +79,26 @@ fn reads_alone(seen: &Evidence) -> BTreeSet<Seq> {
 
 /// Only the first packet of each read was kept.
 pub(super) fn first_of_read(seen: &Evidence) -> Option<String> {
-    let (lost, kept, sure) = behind_the_first(seen, true)?;
-    Some(told(&lost, kept, sure))
+    if let Some((lost, kept, sure)) = behind_the_first(seen, true) {
+        return Some(told(&lost, kept, sure));
+    }
+    // Packets that the stream had brought and that were asked for again are telling too.
+    let reads = reads(seen, true);
+    let (mut streamed, mut needless) = (BTreeSet::new(), BTreeSet::new());
+    for (_, _, moment) in seen.wire.history() {
+        match moment {
+            Moment::Brought { seq, streamed: true } => drop(streamed.insert(seq)),
+            Moment::Asked { seq, .. } if streamed.contains(&seq) => drop(needless.insert(seq)),
+            _ => {}
+        }
+    }
+    let behind: BTreeSet<Seq> = reads.iter().flat_map(|read| &read.seqs[1..]).copied().collect();
+    let read = reads.iter().find(|read| read.seqs[1..].iter().any(|seq| needless.contains(seq)))?;
+    needless.is_subset(&behind).then(|| {
+        let lost: Vec<Seq> =
+            read.seqs[1..].iter().copied().filter(|seq| needless.contains(seq)).collect();
+        format!("{} (and it asked for what it had been sent)", told(&lost, read.seqs[0], read.sure))
+    })
 }
 
 fn told(lost: &[Seq], kept: Seq, sure: bool) -> String {
@@ -151,9 +173,14 @@ pub(super) fn split(seen: &Evidence) -> Option<String> {
     let lost: Vec<Seq> =
         halves.difference(&whole).copied().filter(|seq| seen.misses(*seq)).collect();
     lost.first()?;
-    // Half of them may have come well by chance; those before the first cut must have.
+    // Half of them may have come well by chance; those before the first cut must have. An output
+    // that makes no sense is one of misread packets.
     let enough = lost.len() * 2 >= halves.difference(&whole).count();
-    let clean = !seen.has_output() || before_first.iter().all(|seq| !seen.misses(*seq));
+    let clean = match seen.output {
+        Output::Found { .. } => before_first.iter().all(|seq| !seen.misses(*seq)),
+        Output::Unclear { ref place, .. } => place != "stdout",
+        Output::None => false,
+    };
     let differences = &seen.differences;
     let shifted = !differences.made_up.is_empty() || !differences.wrong.is_empty();
     (enough && clean).then(|| {
@@ -170,9 +197,34 @@ pub(super) fn split(seen: &Evidence) -> Option<String> {
     })
 }
 
+/// Sizes that people give to reads.
+const SIZES: [usize; 9] = [256, 512, 1000, 1024, 2048, 4096, 8192, 16_384, 65_536];
+
+/// The first packet that is missing is one that a read of a usual size ends inside of.
+pub(super) fn read_size(seen: &Evidence) -> Option<String> {
+    let ranges = seen.differences.missing.ranges();
+    let first = ranges.first().map(|range| range.first())?;
+    let large = seen.wire.segments().find_map(|(_, segment)| {
+        let (from, to) = segment.frames;
+        let place =
+            (from..=to).find(|place| seen.wire.seq_at(segment.conn, *place) == Some(first))?;
+        (to > from).then_some(place - from)
+    })?;
+    let size = SIZES.iter().find(|size| large > 0 && **size / FRAME_LEN == large)?;
+    // A client that lost only what it lost later would have lost nothing here.
+    (seen.has_output() && seen.streamed().contains(&first)).then(|| {
+        format!(
+            "packet {first} is the one that a read of {size} bytes ends inside of, and the bytes at \
+             the end of a read were not put together with the next read's"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::story;
+    use super::super::testing::{on, story};
+    use feed::seq::Seq;
+    use feed::tape::Tape;
     use feed::wire::Call;
 
     #[test]
@@ -194,6 +246,26 @@ mod tests {
         let id =
             one.send(5..=14).finished().closed().write([1, 2, 3].into_iter().chain(5..=14)).id();
         assert_ne!(id, "first-of-read");
+    }
+
+    #[test]
+    fn what_was_brought_and_asked_for() {
+        let pairs = story().connect().call(Call::Stream).together([1, 2]).together([3, 4]);
+        let (id, text) = pairs.finished().closed().ask([2]).cause();
+        assert_eq!(id, "first-of-read");
+        assert!(text.contains("packet 2 came in one TCP segment with packet 1"), "{text}");
+    }
+
+    #[test]
+    fn a_read_of_a_usual_size() {
+        let all: [Seq; 200] = std::array::from_fn(|place| place as Seq + 1);
+        let one = || on(Tape::sample(200)).connect().call(Call::Stream).together(all);
+        let lost = one().finished().closed().write((1..=60).chain(62..=200));
+        let (id, text) = lost.cause();
+        assert_eq!(id, "read-size");
+        assert!(text.contains("a read of 1024 bytes"), "{text}");
+        let other = one().finished().closed().write((1..=61).chain(63..=200));
+        assert_ne!(other.id(), "read-size");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Evidence that tests make up.
 
+use super::super::cases::Passes;
 use super::super::evidence::{Evidence, Output};
 use super::super::fields::Field;
 use super::super::process::{Ended, Ran};
 use super::super::rows::{Row, Rows};
 use super::super::wire::{What, WireLog};
-use super::KNOWN;
+use super::cause;
 use feed::packet::Packet;
 use feed::seq::Seq;
 use feed::tape::Tape;
@@ -211,8 +212,12 @@ impl Story {
 
     /// The cause that is found, and its sentence.
     pub(super) fn cause(self) -> (&'static str, String) {
-        let seen = self.evidence();
-        let found = KNOWN.iter().find_map(|(id, finder)| finder(&seen).map(|text| (*id, text)));
+        self.cause_for(Passes::InOrder)
+    }
+
+    /// The same, for another way to pass.
+    pub(super) fn cause_for(self, passes: Passes) -> (&'static str, String) {
+        let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
         found.unwrap_or(("none", String::new()))
     }
 
