@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX 100
+#define MAX 128
 
 struct packet {
     char symbol[5];

@@ -110,7 +110,7 @@ impl Tape {
         })
     }
 
-    /// Twelve packets that try what a field can hold: short symbols, the largest and the smallest
+    /// Fourteen packets that try what a field can hold: short symbols, the largest and the smallest
     /// numbers, numbers whose bytes are a mistake away from others.
     #[must_use]
     pub fn extremes() -> Self {
@@ -126,9 +126,11 @@ impl Tape {
             (b"NULL", 2_147_483, -40_000),
             (b"1   ", 10, 13),
             (b"TRUE", 66, 83),
+            (b"FALS", i32::MIN, 1),
+            (b"0   ", -1, 256),
             (b"Z   ", 17, 12_345_678),
         ];
-        Self::made(12, |sequence| {
+        Self::made(14, |sequence| {
             let (symbol, quantity, price) = rows[sequence as usize - 1];
             let side = if sequence % 3 == 0 { Side::Sell } else { Side::Buy };
             Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }

@@ -1,12 +1,10 @@
 //! How a client behaves towards the exchange.
 
 use super::evidence::{Evidence, packets};
-use super::process::Ended;
 use super::wire::{Moment, What};
 use feed::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// More connections than this for one small session are a storm.
 const CONNECTIONS_MAX: usize = 100;
@@ -121,18 +119,8 @@ fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
     (told(twice, " again after the answer"), told(needless, ", which a stream had brought"))
 }
 
-/// When we killed it, everything after that is our doing.
-fn own_doing(seen: &Evidence) -> Duration {
-    match seen.ran.ended {
-        Ended::Killed | Ended::Lingered => seen.ran.took,
-        Ended::Exited(_) | Ended::Signal(_) => Duration::MAX,
-    }
-}
-
 fn resets(seen: &Evidence) -> Option<String> {
-    let ours = own_doing(seen);
-    let mut resets =
-        seen.wire.events.iter().filter(|event| event.what == What::Reset && event.at < ours);
+    let mut resets = seen.deeds().filter(|event| event.what == What::Reset);
     let first = resets.next()?;
     let state = seen.wire.conns.get(first.conn)?;
     let asked = seen.wire.events.iter().filter(|event| {

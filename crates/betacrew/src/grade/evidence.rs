@@ -1,9 +1,9 @@
 //! All that one run of a client has shown.
 
 use super::compare::Differences;
-use super::process::Ran;
+use super::process::{Ended, Ran};
 use super::rows::Rows;
-use super::wire::WireLog;
+use super::wire::{Event, WireLog};
 use feed::packet::Packet;
 use feed::seq::{Seq, SeqRange, SeqSet};
 use std::collections::BTreeSet;
@@ -54,6 +54,15 @@ impl Evidence {
     /// Whether packets were found in an output.
     pub(super) fn has_output(&self) -> bool {
         matches!(self.output, Output::Found { .. })
+    }
+
+    /// What happened on the wire before we ended the client, if we did: the rest is our doing.
+    pub(super) fn deeds(&self) -> impl Iterator<Item = &Event> {
+        let ours = match self.ran.ended {
+            Ended::Killed | Ended::Lingered => self.ran.took,
+            Ended::Exited(_) | Ended::Signal(_) => Duration::MAX,
+        };
+        self.wire.events.iter().filter(move |event| event.at < ours)
     }
 
     /// Sequences that some stream brought.

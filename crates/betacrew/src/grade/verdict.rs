@@ -151,18 +151,23 @@ fn letter(must: Tally, should: Tally) -> Letter {
 /// Failures with the same cause, in the order of their first case; those without a known cause
 /// are each by themselves.
 pub(super) fn by_cause(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    // Crashes are the same where their text is.
+    let key = |outcome: &Outcome| {
+        let cause = outcome.cause()?;
+        Some(if cause.id == "crash" { cause.text.clone() } else { cause.id.to_owned() })
+    };
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut groups: Vec<Vec<&Outcome>> = Vec::new();
     for outcome in outcomes {
         if !matches!(outcome.verdict, Verdict::Fail | Verdict::Flaky { .. }) {
             continue;
         }
-        let known = outcome.cause().and_then(|cause| places.get(cause.id).copied());
-        match known {
+        let key = key(outcome);
+        match key.as_ref().and_then(|key| places.get(key).copied()) {
             Some(place) => groups[place].push(outcome),
             None => {
-                if let Some(cause) = outcome.cause() {
-                    places.insert(cause.id, groups.len());
+                if let Some(key) = key {
+                    places.insert(key, groups.len());
                 }
                 groups.push(vec![outcome]);
             }

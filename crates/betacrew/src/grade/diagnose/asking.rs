@@ -53,7 +53,7 @@ pub(super) fn never_asks(seen: &Evidence) -> Option<String> {
     // One stream that lost the first packets only says less.
     let inner = gaps.iter().any(|seq| *seq > first_streamed(seen));
     let none = seen.asked().is_empty() && seen.wire.streams() == 1;
-    let missing = gaps.iter().any(|seq| seen.misses(*seq));
+    let missing = seen.has_output() && gaps.iter().any(|seq| seen.misses(*seq));
     (none && inner && missing && saw_the_rest(seen))
         .then(|| format!("{} lost, and it never asked for any packet", packets_were(gaps)))
 }
@@ -196,7 +196,7 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
     let mut active = Duration::ZERO;
     let mut over = false;
     let mut answers = seen.wire.conns[conn].frames.iter().filter_map(packet_of);
-    for event in seen.wire.events.iter().filter(|event| event.conn == conn) {
+    for event in seen.deeds().filter(|event| event.conn == conn) {
         match event.what {
             What::Called { call: Call::Resend(seq), late: false } => errand.asked.push(seq),
             What::Sent { .. } if !over => errand.answered.extend(answers.next()),

@@ -279,7 +279,7 @@ mod tests {
         let unsigned = |packet: &Packet, fields: &mut Fields| {
             put(fields, Field::Price, packet.price.cast_unsigned());
         };
-        let extremes = on(Tape::extremes()).stream(1..=12).write_as(1..=12, unsigned);
+        let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
         assert_eq!(extremes.id(), "unsigned");
         let off = |packet: &Packet, fields: &mut Fields| {
             put(fields, Field::Price, packet.price + 1);

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Writes that follow each other faster than this are often one read.
 const CLOSE: Duration = Duration::from_millis(2);
 
+/// So many resend calls for what there is not are no mistake about the session's length.
+const STRANGE_MIN: usize = 20;
+
 /// What a client would read at once, as far as the exchange can tell: the packets of one write, or
 /// of writes close to each other.
 struct Read {
@@ -151,50 +154,91 @@ fn framed_well(seen: &Evidence) -> bool {
 
 /// Packets that were cut between writes were lost, and with them what came after.
 pub(super) fn split(seen: &Evidence) -> Option<String> {
-    let mut whole: BTreeSet<Seq> = BTreeSet::new();
-    let mut halves: BTreeSet<Seq> = BTreeSet::new();
-    let mut before_first = BTreeSet::new();
+    let Cuts { whole, halves, before } = cuts(seen);
+    let pieces = halves.first()?;
+    if let Some(seq) = shifted(seen, &halves) {
+        return Some(format!(
+            "packet {pieces} came in pieces, and the bytes at the end of a read were not put together \
+             with the next read's: what followed was read from the wrong byte on, {seq} is no \
+             sequence"
+        ));
+    }
+    let lost: Vec<Seq> =
+        halves.difference(&whole).copied().filter(|seq| seen.misses(*seq)).collect();
+    // Half of them may have come well by chance; those before the first cut must have.
+    let enough = !lost.is_empty() && lost.len() * 2 >= halves.difference(&whole).count();
+    let clean = seen.has_output() && before.iter().all(|seq| !seen.misses(*seq));
+    // What is misread as a symbol makes no JSON.
+    let unclear =
+        matches!(&seen.output, Output::Unclear { why, .. } if why.contains("control character"));
+    (enough && clean || unclear).then(|| {
+        let all = if unclear { halves.iter().copied().collect() } else { lost };
+        let pieces = if all.len() == 1 { "came in pieces" } else { "came in pieces each" };
+        format!(
+            "{} {pieces}, and the bytes at the end of a read were not put together with the next \
+             read's",
+            packets(all)
+        )
+    })
+}
+
+/// The packets of all writes.
+struct Cuts {
+    /// That some write holds whole.
+    whole: BTreeSet<Seq>,
+    /// That some write holds a part of.
+    halves: BTreeSet<Seq>,
+    /// That came whole before any was cut.
+    before: BTreeSet<Seq>,
+}
+
+fn cuts(seen: &Evidence) -> Cuts {
+    let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (_, segment) in seen.wire.segments() {
         let (first, last) = segment.frames;
         for place in first..=last {
             let Some(seq) = seen.wire.seq_at(segment.conn, place) else { continue };
-            let cut =
-                (place == first && segment.cut_before) || (place == last && segment.cut_after);
-            if cut {
+            if place == first && segment.cut_before || place == last && segment.cut_after {
                 halves.insert(seq);
-            } else {
-                whole.insert(seq);
-                if halves.is_empty() {
-                    before_first.insert(seq);
-                }
+                continue;
+            }
+            whole.insert(seq);
+            if halves.is_empty() {
+                before.insert(seq);
             }
         }
     }
-    let lost: Vec<Seq> =
-        halves.difference(&whole).copied().filter(|seq| seen.misses(*seq)).collect();
-    lost.first()?;
-    // Half of them may have come well by chance; those before the first cut must have. An output
-    // that makes no sense is one of misread packets.
-    let enough = lost.len() * 2 >= halves.difference(&whole).count();
-    let clean = match seen.output {
-        Output::Found { .. } => before_first.iter().all(|seq| !seen.misses(*seq)),
-        Output::Unclear { ref place, .. } => place != "stdout",
-        Output::None => false,
+    Cuts { whole, halves, before }
+}
+
+/// A sequence that is none, if all that are none stand in the bytes that were sent, but not where
+/// sequences stand.
+fn shifted(seen: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
+    if halves.is_empty() {
+        return None;
+    }
+    let numbers: BTreeSet<u32> = seen
+        .wire
+        .conns
+        .iter()
+        .flat_map(|conn| {
+            let bytes = conn.frames.as_flattened().windows(4);
+            bytes.map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        })
+        .collect();
+    let stands = |seq: &String| {
+        let number = seq.parse::<i64>().ok().and_then(|seq| {
+            u32::try_from(seq).ok().or_else(|| i32::try_from(seq).ok().map(i32::cast_unsigned))
+        });
+        number.is_some_and(|number| numbers.contains(&number))
     };
-    let differences = &seen.differences;
-    let shifted = !differences.made_up.is_empty() || !differences.wrong.is_empty();
-    (enough && clean).then(|| {
-        let pieces = if lost.len() == 1 { "came in pieces" } else { "came in pieces each" };
-        let shifted = match shifted {
-            true => ", so what followed was read from the wrong byte on",
-            false => ", so that was lost",
-        };
-        format!(
-            "{} {pieces}, and the bytes at the end of a read were not put together with the next \
-             read's{shifted}",
-            packets(lost)
-        )
-    })
+    let made_up = &seen.differences.made_up;
+    if let Some(first) = made_up.first().filter(|_| made_up.iter().all(stands)) {
+        return Some(first.clone());
+    }
+    let strange = seen.asked().into_iter().filter(|seq| *seq > seen.last());
+    let strange: Vec<Seq> = strange.collect();
+    (strange.len() >= STRANGE_MIN).then(|| strange[strange.len() - 1].to_string())
 }
 
 /// Sizes that people give to reads.
@@ -222,6 +266,7 @@ pub(super) fn read_size(seen: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::fields::Field;
     use super::super::testing::{on, story};
     use feed::seq::Seq;
     use feed::tape::Tape;
@@ -284,8 +329,17 @@ mod tests {
         let (id, text) = done().write((1..=6).chain(8..=14)).cause();
         assert_eq!(id, "split-packet");
         assert!(text.contains("packet 7 came in pieces"), "{text}");
-        assert!(text.contains("so that was lost"), "{text}");
+        assert!(text.contains("packet 7 came in pieces, and the bytes"), "{text}");
         assert_ne!(done().write((1..=7).chain(9..=14)).id(), "split-packet");
+        let strange = done().write_as((1..=6).chain([8]), |packet, fields| {
+            if packet.sequence == 8 {
+                // The last two bytes of a price and the first two of a sequence.
+                fields[Field::Sequence as usize].1 = Some((150 << 16).to_string());
+            }
+        });
+        let (id, text) = strange.cause();
+        assert_eq!(id, "split-packet");
+        assert!(text.contains("9830400 is no sequence"), "{text}");
         let tiny = story().connect().call(Call::Stream).pieces(1..=14, 1).finished().closed();
         assert_eq!(tiny.write([]).id(), "split-packet");
     }
