@@ -46,6 +46,17 @@ pub enum Failure {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A client expects its exchange at a port that something else has.
+    #[error(
+        "port {port} is taken: {source}\nEnd what listens there (an exchange?), or tell the client \
+         another port: {{port}} in its command, or --port any and BETACREW_PORT"
+    )]
+    Taken {
+        /// The port.
+        port: u16,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Storage {
@@ -119,7 +130,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
-            Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Listen { .. } | Self::Taken { .. } | Self::System { .. } => Exit::Unexpected,
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }

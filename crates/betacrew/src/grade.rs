@@ -7,6 +7,7 @@
 //!   what it means, [`verdict`] counts;
 //! * [`timeline`], [`terminal`] and the other reports only show.
 
+mod badge;
 mod cases;
 mod client;
 mod compare;
@@ -15,8 +16,11 @@ mod diagnose;
 mod evidence;
 mod fields;
 mod find;
+mod html;
 mod judge;
+mod junit;
 mod process;
+mod report;
 mod rows;
 mod run;
 mod select;
@@ -32,6 +36,7 @@ use crate::address::PORT;
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::net::Stop;
+use crate::output::Output;
 use crate::words::say;
 use cases::{Case, Severity};
 use client::Client;
@@ -46,6 +51,8 @@ use std::time::Duration;
 use terminal::Paint;
 use verdict::{Outcome, Verdict};
 use workplace::Workdir;
+
+const REPORTS: &str = "Reports";
 
 /// What `grade` takes.
 #[derive(clap::Args, Debug)]
@@ -93,6 +100,22 @@ pub struct Args {
     /// Every case is a must
     #[arg(long)]
     strict: bool,
+
+    /// Write what came of each case as JUnit's XML
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    junit: Option<PathBuf>,
+
+    /// Write everything as JSON
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    json: Option<PathBuf>,
+
+    /// Write everything as a page, with what went over the wire
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    html: Option<PathBuf>,
+
+    /// Write the grade as a picture (SVG)
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    badge: Option<PathBuf>,
 
     /// List the cases
     #[arg(long)]
@@ -143,6 +166,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         repeat: args.repeat,
         jobs: args.jobs(&setup),
     };
+    let reports = Reports::begin(args)?;
     process::adopt();
     let paint = paint();
     say(&terminal::head(&setup, cases.len(), paint))?;
@@ -157,7 +181,44 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     })?;
     heard?;
     say(&terminal::tail(&outcomes, &setup, paint))?;
+    reports.put(&outcomes, &setup)?;
     Ok(exit(&outcomes, stop))
+}
+
+/// The files that are to be written: begun before the work, so that one that cannot be is known at
+/// once.
+struct Reports {
+    junit: Option<Output>,
+    json: Option<Output>,
+    html: Option<Output>,
+    badge: Option<Output>,
+}
+
+impl Reports {
+    fn begin(args: &Args) -> Result<Self, Failure> {
+        let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
+        Ok(Self {
+            junit: begin(&args.junit)?,
+            json: begin(&args.json)?,
+            html: begin(&args.html)?,
+            badge: begin(&args.badge)?,
+        })
+    }
+
+    fn put(self, outcomes: &[Outcome], setup: &Setup) -> Result<(), Failure> {
+        let report = report::Report::new(outcomes, setup);
+        let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
+            Some(output) => output.put(|out| out.write_all(text().as_bytes())),
+            None => Ok(()),
+        };
+        let json = |report| {
+            serde_json::to_string_pretty(report).map(|text| text + "\n").unwrap_or_default()
+        };
+        text(self.junit, &|| junit::junit(&report))?;
+        text(self.json, &|| json(&report))?;
+        text(self.html, &|| html::html(&report))?;
+        text(self.badge, &|| badge::badge(&verdict::Summary::of(outcomes)))
+    }
 }
 
 fn exit(outcomes: &[Outcome], stop: &Stop) -> Exit {

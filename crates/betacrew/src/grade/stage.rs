@@ -150,7 +150,12 @@ fn listen(port: Option<u16>) -> Result<Vec<TcpListener>, Failure> {
     let mut tries = 0;
     loop {
         let failed = |address: SocketAddr| {
-            move |source| Failure::Listen { address: address.to_string(), source }
+            move |source: io::Error| match port {
+                Some(port) if source.kind() == io::ErrorKind::AddrInUse => {
+                    Failure::Taken { port, source }
+                }
+                _ => Failure::Listen { address: address.to_string(), source },
+            }
         };
         let first = four(port.unwrap_or(0));
         let listener = net::listen(first).map_err(failed(first))?;

@@ -13,7 +13,7 @@ use std::fmt::Write;
 /// So many lines of a timeline are shown.
 const LINES: usize = 14;
 /// So many failures are told in full.
-const TOLD: usize = 8;
+const TOLD: usize = 10;
 /// So many lines of what a client has said on stderr are shown.
 const SAID: usize = 3;
 /// Columns for a case's name.

@@ -42,6 +42,8 @@ pub(super) struct Outcome {
     pub(super) case: &'static Case,
     pub(super) severity: Severity,
     pub(super) verdict: Verdict,
+    /// Its runs.
+    pub(super) runs: Tally,
     /// The first run that did not pass, or else the first.
     pub(super) shown: Option<Attempt>,
 }
@@ -49,7 +51,8 @@ pub(super) struct Outcome {
 impl Outcome {
     /// A case that was not run.
     pub(super) fn not_run(case: &'static Case, severity: Severity) -> Self {
-        Self { case, severity, verdict: Verdict::NotRun, shown: None }
+        let (verdict, runs) = (Verdict::NotRun, Tally::default());
+        Self { case, severity, verdict, runs, shown: None }
     }
 
     /// A case that was run at least once.
@@ -65,7 +68,7 @@ impl Outcome {
         let mut runs = runs;
         let place = runs.iter().position(|run| run.judged.fault.is_some()).unwrap_or(0);
         let shown = (!runs.is_empty()).then(|| runs.swap_remove(place));
-        Self { case, severity, verdict, shown }
+        Self { case, severity, verdict, runs: Tally { passed, of }, shown }
     }
 
     /// The cause of its failure, if that is known.

@@ -191,11 +191,6 @@ impl WireLog {
             .collect()
     }
 
-    /// When something happened last.
-    pub(super) fn last(&self) -> Duration {
-        self.events.last().map_or(Duration::ZERO, |event| event.at)
-    }
-
     pub(super) fn note(&mut self, at: Duration, conn: usize, what: What) {
         if self.events.len() < EVENTS_MAX && conn < CONNS_MAX {
             self.events.push(Event { at, conn, what });

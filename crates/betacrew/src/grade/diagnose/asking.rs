@@ -4,7 +4,7 @@ use super::super::evidence::{Evidence, packets, packets_were};
 use super::super::fields::Field;
 use super::super::wire::{Moment, What, packet_of};
 use feed::seq::Seq;
-use feed::wire::Call;
+use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -199,7 +199,10 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
     for event in seen.deeds().filter(|event| event.conn == conn) {
         match event.what {
             What::Called { call: Call::Resend(seq), late: false } => errand.asked.push(seq),
-            What::Sent { .. } if !over => errand.answered.extend(answers.next()),
+            What::Sent { from, to } if !over => {
+                let whole = to / FRAME_LEN as u64 - from / FRAME_LEN as u64;
+                (0..whole).for_each(|_| errand.answered.extend(answers.next()));
+            }
             What::ClientEnded | What::Reset if !over => {
                 errand.left_after = Some(event.at.saturating_sub(active));
                 over = true;
@@ -294,10 +297,11 @@ pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
         event.what == What::ResetByExchange
             && seen.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
     });
-    let inside =
-        seen.wire.conns.iter().any(|conn| {
-            conn.stream_from.is_some() && conn.sent % feed::wire::FRAME_LEN as u64 != 0
-        });
+    let inside = seen
+        .wire
+        .conns
+        .iter()
+        .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
     let early = highest < seen.last() && tail_missing && seen.wire.streams() == 1;
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
