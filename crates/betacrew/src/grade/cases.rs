@@ -114,9 +114,17 @@ pub(super) struct Case {
     /// `None`: nothing listens.
     pub(super) scene: Option<Scene>,
     pub(super) passes: Passes,
+    /// It may take so many times as long as others: clients that wait for an exchange that says
+    /// nothing are right to wait a while.
+    pub(super) patience: u32,
 }
 
 impl Case {
+    /// With time for a client to lose its patience.
+    const fn patient(self) -> Self {
+        Self { patience: 2, ..self }
+    }
+
     /// The part of the id before the slash.
     pub(super) fn group(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(group, _)| group)
@@ -136,5 +144,49 @@ impl Case {
             Some(tape) => format!("{about} (tape {tape})"),
             None => about,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
+
+    #[test]
+    fn every_requirement_stands_in_the_protocol_s_description() {
+        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for case in CASES {
+            let Requirement { section, text } = case.requirement;
+            let heading = format!("#### {section} ");
+            let (_, after) = PROTOCOL.split_once(&heading).unwrap_or_else(|| panic!("{section}"));
+            let part = after.split("\n#").next().unwrap_or_default();
+            assert!(plain(part).contains(&format!("* {text}")), "{}: {section} {text}", case.id);
+        }
+    }
+
+    #[test]
+    fn every_requirement_is_checked() {
+        let (_, after) = PROTOCOL.split_once("### 1.5 ").unwrap();
+        let section = after.split("\n### ").next().unwrap().replace("\n  ", " ");
+        let sentences = section.lines().filter_map(|line| line.strip_prefix("* "));
+        let sentences = sentences.map(|line| line.trim_end_matches(" (*should*)"));
+        let checked: BTreeSet<&str> = CASES.iter().map(|case| case.requirement.text).collect();
+        let unchecked: Vec<&str> =
+            sentences.filter(|sentence| !checked.contains(sentence)).collect();
+        assert_eq!(unchecked, [""; 0]);
+    }
+
+    #[test]
+    fn cases_are_in_groups_and_have_names_of_their_own() {
+        let ids: BTreeSet<&str> = CASES.iter().map(|case| case.id).collect();
+        assert_eq!(ids.len(), CASES.len());
+        assert!(ids.iter().all(|id| id.split('/').count() == 2));
+        let mut groups: Vec<&str> = CASES.iter().map(Case::group).collect();
+        groups.dedup();
+        let all = ["basics", "gaps", "framing", "recovery", "tail", "robustness", "termination"];
+        assert_eq!(groups, [&all[..], &["conduct"]].concat(), "each in one piece");
+        assert!(CASES.iter().all(|case| !case.about().is_empty()));
     }
 }

@@ -81,7 +81,7 @@ fn attend(
             false => Next::Wait,
         }
     };
-    process::run(&mut command, setup.timeout, glance).map_err(|error| {
+    process::run(&mut command, setup.timeout * case.patience, glance).map_err(|error| {
         let program = setup.client.shown();
         Failure::Usage(format!(
             "the client cannot be started: {error}\nThe command was: {program}\nIt is what you \

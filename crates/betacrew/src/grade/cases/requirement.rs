@@ -53,6 +53,8 @@ pub(super) const CLOSE_RESENDS: Requirement = at(
 );
 pub(super) const EXIT_CODE: Requirement =
     at("1.5.5", "Tell by the exit code whether every packet is there: 0 only then.");
+pub(super) const NOT_DEADLY: Requirement =
+    at("1.5.6", "Do nothing that the original server dies of (section 1.4).");
 pub(super) const NOTHING_AFTER_STREAM: Requirement = at(
     "1.5.6",
     "Send nothing after a stream call on its connection; read until the exchange ends it.",
