@@ -12,18 +12,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     PACKET = 17,         /* bytes */
     RESEND_MAX = 127,    /* the sequence of a resend call is one byte, which some read signed */
     SILENCE = 2,         /* seconds without a byte: the exchange has forgotten us */
-    ATTEMPTS = 6,        /* connections without an answer, or streams without news, in a row */
+    ATTEMPTS = 5,        /* connections without an answer, or streams without news, in a row */
     SEQUENCE_MAX = 65536 /* what there is room for */
 };
 static const double DOUBT = 1e-4; /* how likely may a packet beyond the last one be? */
-
 static unsigned char packets[SEQUENCE_MAX + 1][PACKET]; /* by sequence; side 0 where missing */
 static int highest, kept;
 static const char *host = "127.0.0.1", *port = "3000";
@@ -35,8 +33,8 @@ static int32_t number(const unsigned char *at) {
 /* Keeps a packet if it is one and new. The first copy stays. */
 static void keep(const unsigned char *frame) {
     int32_t seq = number(frame + 13);
-    if ((frame[4] != 'B' && frame[4] != 'S') || seq < 1 || seq > SEQUENCE_MAX) return;
-    if (packets[seq][4]) return;
+    int side = frame[4] == 'B' || frame[4] == 'S';
+    if (!side || seq < 1 || seq > SEQUENCE_MAX || packets[seq][4]) return;
     memcpy(packets[seq], frame, PACKET);
     kept++;
     if (seq > highest) highest = seq;
@@ -56,13 +54,10 @@ static int dial(void) {
     if (getaddrinfo(host, port, &hints, &found) != 0) return -1;
     for (struct addrinfo *at = found; at && sock < 0; at = at->ai_next) {
         sock = socket(at->ai_family, at->ai_socktype, at->ai_protocol);
-        if (sock >= 0 && connect(sock, at->ai_addr, at->ai_addrlen) != 0) {
-            close(sock);
-            sock = -1;
-        }
+        setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        if (connect(sock, at->ai_addr, at->ai_addrlen) != 0) close(sock), sock = -1;
     }
     freeaddrinfo(found);
-    if (sock >= 0) setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return sock;
 }
 
@@ -71,13 +66,13 @@ static int dial(void) {
 static int talk(const unsigned char *calls, size_t size, int fills) {
     unsigned char held[4096]; /* half a packet belongs to its connection, and is gone with it */
     size_t have = 0;
-    ssize_t got;
     int count = 0, sock = dial();
     if (sock < 0) return -1;
     if (send(sock, calls, size, MSG_NOSIGNAL) == (ssize_t)size) {
         while (!(fills && !missing(1, RESEND_MAX))) {
             /* A read is not a packet: it may bring a part of one, or many. */
-            if ((got = recv(sock, held + have, sizeof held - have, 0)) <= 0) break;
+            ssize_t got = recv(sock, held + have, sizeof held - have, 0);
+            if (got <= 0) break;
             size_t at = 0;
             for (have += (size_t)got; have - at >= PACKET; at += PACKET, count++) keep(held + at);
             memmove(held, held + at, have -= at);
@@ -96,10 +91,8 @@ static void fill(void) {
         unsigned char calls[2 * RESEND_MAX];
         size_t size = 0;
         before = kept;
-        for (int seq = 0; (seq = missing(seq + 1, RESEND_MAX));) {
-            calls[size++] = 2;
-            calls[size++] = (unsigned char)seq;
-        }
+        for (int seq = 0; (seq = missing(seq + 1, RESEND_MAX)); size += 2)
+            calls[size] = 2, calls[size + 1] = (unsigned char)seq;
         talk(calls, size, 1);
     }
 }
@@ -111,21 +104,18 @@ static int record(void) {
         int before = kept, count = talk((const unsigned char *)"\1", 2, 0);
         if (count < 0) {
             if (++unreachable == ATTEMPTS) return highest ? 3 : 5;
-            nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+            sleep(1);
             continue;
         }
-        unreachable = 0;
-        streamed += count;
+        unreachable = 0, streamed += count;
         fill();
         dry = kept > before ? 0 : dry + 1;
         /* The share of packets that streams lose, seen pessimistically; each loses its own. */
-        double sent = (double)pass * highest, lost = sent > streamed ? sent - streamed : 0;
-        double doubt = 1;
-        for (int i = 0; i < pass; i++) doubt *= (lost + 1) / (sent + 2);
-        if (!missing(1, highest) && doubt < DOUBT) return 0;
+        double sent = (double)pass * highest, lost = sent > streamed ? sent - streamed : 0, p = 1;
+        for (int i = 0; i < pass; i++) p *= (lost + 1) / (sent + 2);
+        if (!missing(1, highest) && p < DOUBT) break;
         pass++;
     }
-    /* Streams bring nothing more: that is all there is. */
     return missing(1, highest) ? 3 : 0;
 }
 
@@ -148,10 +138,8 @@ static int save(void) {
 }
 
 int main(int argc, char **argv) {
-    if (getenv("BETACREW_HOST")) host = getenv("BETACREW_HOST");
-    if (getenv("BETACREW_PORT")) port = getenv("BETACREW_PORT");
-    if (argc > 1) host = argv[1];
-    if (argc > 2) port = argv[2];
+    if (argc > 1 || getenv("BETACREW_HOST")) host = argc > 1 ? argv[1] : getenv("BETACREW_HOST");
+    if (argc > 2 || getenv("BETACREW_PORT")) port = argc > 2 ? argv[2] : getenv("BETACREW_PORT");
     int code = record();
     if (code == 0 && !save()) code = 6;
     if (code == 0) printf("complete: %d packets in output.json\n", highest);

@@ -39,7 +39,13 @@ def resend(sequence):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
         s.connect((HOST, PORT))
         s.sendall(struct.pack("BB", 2, sequence))
-        return parse(s.recv(PACKET_SIZE))
+        data = b""
+        while True:
+            chunk = s.recv(1024)
+            if not chunk:
+                break
+            data += chunk
+        return parse(data[:PACKET_SIZE])
 
 
 packets = stream_all()

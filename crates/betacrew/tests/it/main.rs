@@ -9,6 +9,7 @@
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
+//! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -20,6 +21,7 @@ mod demo;
 mod endless;
 mod examples;
 mod fetch;
+mod grade;
 mod hostile;
 mod inspect;
 mod memory;

@@ -19,7 +19,7 @@ const fn play(scenario: &'static str) -> Scene {
 /// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
 /// for a packet shows what else it can do.
 const fn apart(scenario: &'static str) -> Scene {
-    Scene { scenario, tape: None, pace: Some("200/s") }
+    Scene { scenario, tape: None, pace: Some("100/s") }
 }
 
 const fn case(
@@ -59,7 +59,7 @@ pub(crate) const CASES: &[Case] = &[
     case("framing/large-stream", Must, PACKETS, play("clean").on("sample:1000"), Complete),
     case("framing/odd-pieces", Must, PACKETS, play("odd-pieces"), Complete),
     case("framing/byte-by-byte", Must, PACKETS, play("byte-by-byte"), Complete),
-    case("framing/answers-together", Must, PACKETS, play("resend-coalesced"), Complete),
+    case("framing/answers-together", Must, PACKETS, apart("resend-coalesced"), Complete),
     case("framing/answers-in-pieces", Must, PACKETS, play("resend-pieces"), Complete),
     //
     case("recovery/late-answers", Must, SLOW, apart("resend-late"), Complete),
