@@ -90,7 +90,8 @@ fn after_stream(seen: &Evidence) -> Option<String> {
 
 fn beyond_end(seen: &Evidence) -> Option<String> {
     let known = 1..=seen.last();
-    let beyond: BTreeSet<Seq> = seen.asked().into_iter().filter(|s| !known.contains(s)).collect();
+    let beyond: BTreeSet<Seq> =
+        seen.asked().iter().copied().filter(|s| !known.contains(s)).collect();
     (!beyond.is_empty())
         .then(|| format!("it asked for {}; the session has 1 to {}", packets(beyond), seen.last()))
 }

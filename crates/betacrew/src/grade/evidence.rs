@@ -36,6 +36,30 @@ pub(super) struct Evidence {
     pub(super) output: Output,
     /// Against the tape; everything is missing where there is no output.
     pub(super) differences: Differences,
+    facts: Facts,
+}
+
+/// What is asked of the wire again and again.
+#[derive(Clone, Debug)]
+struct Facts {
+    streamed: BTreeSet<Seq>,
+    resent: BTreeSet<Seq>,
+    asked: BTreeSet<Seq>,
+    gaps: BTreeSet<Seq>,
+}
+
+impl Facts {
+    fn of(wire: &WireLog, last: Seq) -> Self {
+        let streamed: BTreeSet<Seq> = wire.streamed().map(|(_, seq)| seq).collect();
+        // A damaged sequence may be any number.
+        let highest = streamed.range(..=last).next_back().copied().unwrap_or(0);
+        Self {
+            gaps: (1..highest).filter(|seq| !streamed.contains(seq)).collect(),
+            resent: wire.resent().map(|(_, seq)| seq).collect(),
+            asked: wire.asked().collect(),
+            streamed,
+        }
+    }
 }
 
 impl Evidence {
@@ -43,7 +67,8 @@ impl Evidence {
         let none = Rows::default();
         let rows = if let Output::Found { rows, .. } = &output { rows } else { &none };
         let differences = Differences::between(&tape, rows);
-        Self { tape, wire, ran, output, differences }
+        let facts = Facts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
+        Self { tape, wire, ran, output, differences, facts }
     }
 
     /// The tape's last sequence.
@@ -66,29 +91,28 @@ impl Evidence {
     }
 
     /// Sequences that some stream brought.
-    pub(super) fn streamed(&self) -> BTreeSet<Seq> {
-        self.wire.streamed().map(|(_, seq)| seq).collect()
+    pub(super) fn streamed(&self) -> &BTreeSet<Seq> {
+        &self.facts.streamed
     }
 
     /// Sequences that answers brought.
-    pub(super) fn resent(&self) -> BTreeSet<Seq> {
-        self.wire.resent().map(|(_, seq)| seq).collect()
+    pub(super) fn resent(&self) -> &BTreeSet<Seq> {
+        &self.facts.resent
     }
 
     /// Sequences that were asked for where they can be answered.
-    pub(super) fn asked(&self) -> BTreeSet<Seq> {
-        self.wire.asked().collect()
+    pub(super) fn asked(&self) -> &BTreeSet<Seq> {
+        &self.facts.asked
     }
 
     /// The highest sequence that streams brought; 0 where they brought none.
     pub(super) fn highest(&self) -> Seq {
-        self.streamed().last().copied().unwrap_or(0)
+        self.streamed().range(..=self.last()).next_back().copied().unwrap_or(0)
     }
 
     /// Sequences that no stream brought though they brought a higher one.
-    pub(super) fn gaps(&self) -> BTreeSet<Seq> {
-        let streamed = self.streamed();
-        (1..self.highest()).filter(|seq| !streamed.contains(seq)).collect()
+    pub(super) fn gaps(&self) -> &BTreeSet<Seq> {
+        &self.facts.gaps
     }
 
     /// Whether a sequence is missing in the output.
@@ -106,7 +130,11 @@ pub(super) fn packets_were(seqs: impl IntoIterator<Item = Seq>) -> String {
 
 /// Sequences as they are said: `packet 5`, `packets 2, 5-7`.
 pub(super) fn packets(seqs: impl IntoIterator<Item = Seq>) -> String {
-    let set: SeqSet = seqs.into_iter().map(SeqRange::one).collect();
+    packets_in(&seqs.into_iter().map(SeqRange::one).collect())
+}
+
+/// The same for a set that may be as large as a client has asked for.
+pub(super) fn packets_in(set: &SeqSet) -> String {
     let s = if set.count() == 1 { "" } else { "s" };
     format!("packet{s} {set:.6}")
 }

@@ -1,6 +1,6 @@
 //! What happened on the wire, in a few lines that a person can read.
 
-use super::evidence::packets;
+use super::evidence::{packets, packets_in};
 use super::wire::{Segment, What, WireLog};
 use feed::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::Call;
@@ -90,9 +90,11 @@ impl Telling<'_> {
             Call::Stream => "calls for the stream".to_owned(),
             Call::Describe { .. } => "asks what the session is".to_owned(),
             Call::ResendRange { first, count } => {
-                let last = first.saturating_add(count.saturating_sub(1));
-                match SeqRange::new(first, last) {
-                    Some(range) => format!("asks for {}", packets(range.first()..=range.last())),
+                let more = count.checked_sub(1);
+                match more.and_then(|more| SeqRange::new(first, first.saturating_add(more))) {
+                    Some(range) => {
+                        format!("asks for {}", packets_in(&[range].into_iter().collect()))
+                    }
                     None => "asks for no packets".to_owned(),
                 }
             }
@@ -216,4 +218,62 @@ impl Telling<'_> {
 
 const fn too_late(late: bool) -> &'static str {
     if late { ", on the stream's connection" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::Tape;
+
+    fn told(log: &WireLog) -> Vec<String> {
+        timeline(log).into_iter().map(|line| format!("#{} {}", line.conn + 1, line.text)).collect()
+    }
+
+    #[test]
+    fn events_of_a_kind_are_one_line() {
+        let mut log = WireLog::default();
+        let tape = Tape::classic();
+        let frames = tape.frames();
+        let at = Duration::from_millis;
+        let one = log.open(at(0));
+        log.call(at(1), one, Call::Stream);
+        (0..3).for_each(|place| log.send(at(2), one, &frames[place]));
+        log.send(at(3), one, frames[3..5].as_flattened());
+        log.send(at(4), one, &frames[5][..9]);
+        log.send(at(5), one, &frames[5][9..]);
+        log.note(at(6), one, What::Finished);
+        log.call(at(6), one, Call::Resend(9));
+        let two = log.open(at(7));
+        [7, 8, 12].map(|seq| log.call(at(8), two, Call::Resend(seq)));
+        log.send(at(9), two, &frames[7][..4]);
+        log.note(at(9), two, What::Reset);
+        assert_eq!(
+            told(&log),
+            [
+                "#1 connects",
+                "#1 calls for the stream",
+                "#1 sends packets 1-3, a write each",
+                "#1 sends packets 4-5 in one segment",
+                "#1 sends 17 bytes in 2 writes that cut packets",
+                "#1 ends its side",
+                "#1 asks for packet 9, on the stream's connection",
+                "#2 connects",
+                "#2 asks for packets 7-8, 12",
+                "#2 sends 4 bytes: the beginning of a packet",
+                "#2 RESETS the connection",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_for_billions_costs_no_more_than_another() {
+        let mut log = WireLog::default();
+        let conn = log.open(Duration::ZERO);
+        for (first, count) in [(1, u32::MAX), (u32::MAX, 2), (5, 0)] {
+            log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
+        }
+        let lines = told(&log);
+        assert_eq!(lines[1], "#1 asks for packets 1-4294967295");
+        assert_eq!(lines[3], "#1 asks for no packets");
+    }
 }

@@ -123,7 +123,7 @@ pub(crate) const CASES: &[Case] = &[
         apart("every-second").on("sample:5"),
         Conduct(Rule::BeyondEnd),
     ),
-    case("conduct/resets", Must, CLEAN_CLOSE, apart("resend-late"), Conduct(Rule::Resets)),
+    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), Conduct(Rule::Resets)),
     case("conduct/made-up", Must, NOTHING_MADE_UP, apart("lost-for-good"), Conduct(Rule::MakesUp))
         .patient(),
     case(

@@ -17,7 +17,7 @@ const IMPATIENT: Duration = Duration::from_millis(350);
 /// Gaps that were not asked for and are missing.
 fn unasked(seen: &Evidence) -> BTreeSet<Seq> {
     let asked = seen.asked();
-    seen.gaps().into_iter().filter(|seq| !asked.contains(seq) && seen.misses(*seq)).collect()
+    seen.gaps().iter().copied().filter(|seq| !asked.contains(seq) && seen.misses(*seq)).collect()
 }
 
 /// Streams brought what they could, and it is in the output: gaps could be seen.
@@ -54,8 +54,9 @@ pub(super) fn never_asks(seen: &Evidence) -> Option<String> {
     let inner = gaps.iter().any(|seq| *seq > first_streamed(seen));
     let none = seen.asked().is_empty() && seen.wire.streams() == 1;
     let missing = seen.has_output() && gaps.iter().any(|seq| seen.misses(*seq));
-    (none && inner && missing && saw_the_rest(seen))
-        .then(|| format!("{} lost, and it never asked for any packet", packets_were(gaps)))
+    (none && inner && missing && saw_the_rest(seen)).then(|| {
+        format!("{} lost, and it never asked for any packet", packets_were(gaps.iter().copied()))
+    })
 }
 
 fn first_streamed(seen: &Evidence) -> Seq {
@@ -118,7 +119,7 @@ pub(super) fn off_by_one(seen: &Evidence) -> Option<String> {
         gaps.iter().filter_map(|seq| Seq::try_from(i64::from(*seq) + by).ok()).collect()
     };
     let wrong = !gaps.is_empty() && gaps.iter().all(|seq| seen.misses(*seq)) && asked != gaps;
-    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| asked == shifted(*by));
+    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *asked == shifted(*by));
     let (_, side) = off.filter(|_| wrong)?;
     Some(format!(
         "{} lost, and it asked for {}: one {side}",
@@ -146,7 +147,8 @@ pub(super) fn fixed_length(seen: &Evidence) -> Option<String> {
             last + 1
         ));
     }
-    let (low, high): (Vec<Seq>, Vec<Seq>) = seen.gaps().into_iter().partition(|seq| *seq <= USUAL);
+    let (low, high): (Vec<Seq>, Vec<Seq>) =
+        seen.gaps().iter().copied().partition(|seq| *seq <= USUAL);
     let unasked = unasked(seen);
     let stops = !low.is_empty()
         && !high.is_empty()

@@ -117,8 +117,12 @@ fn left_open(seen: &Evidence) -> Option<usize> {
 /// An answer never came, and it waits for it.
 pub(super) fn waits_for_answer(seen: &Evidence) -> Option<String> {
     let resent = seen.resent();
-    let open: Vec<Seq> =
-        seen.asked().into_iter().filter(|seq| !resent.contains(seq) && seen.misses(*seq)).collect();
+    let open: Vec<Seq> = seen
+        .asked()
+        .iter()
+        .copied()
+        .filter(|seq| !resent.contains(seq) && seen.misses(*seq))
+        .collect();
     let waits = was_killed(seen) && left_open(seen).is_some();
     let gone = matches!(seen.ran.ended, Ended::Exited(_));
     let text = match (waits, gone) {

@@ -236,7 +236,7 @@ fn shifted(seen: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
     if let Some(first) = made_up.first().filter(|_| made_up.iter().all(stands)) {
         return Some(first.clone());
     }
-    let strange = seen.asked().into_iter().filter(|seq| *seq > seen.last());
+    let strange = seen.asked().iter().copied().filter(|seq| *seq > seen.last());
     let strange: Vec<Seq> = strange.collect();
     (strange.len() >= STRANGE_MIN).then(|| strange[strange.len() - 1].to_string())
 }
