@@ -289,8 +289,8 @@ fn explain(case: &Case, seed: u64) -> String {
         None => "the client, while no exchange runs".to_owned(),
     };
     format!(
-        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  by hand   \
-         {by_hand}\n",
+        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  \
+         by hand   {by_hand}\n",
         case.id,
         case.severity.word(),
         case.requirement.text,

@@ -150,7 +150,8 @@ impl Play for AnyTape {
 fn no_file(path: &Path, error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED] nor a file",
+            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED] nor a \
+             file",
             path.display()
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },

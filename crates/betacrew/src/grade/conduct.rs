@@ -171,7 +171,7 @@ fn kills(seen: &Evidence) -> Option<String> {
 }
 
 fn makes_up(seen: &Evidence) -> Option<String> {
-    let sent: BTreeSet<Seq> = seen.streamed().union(&seen.resent()).copied().collect();
+    let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
     let differences = &seen.differences;
     let invented = differences.order.iter().any(|seq| !sent.contains(seq));
     let odd = invented || !differences.made_up.is_empty() || !differences.wrong.is_empty();

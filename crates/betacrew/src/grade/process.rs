@@ -281,7 +281,8 @@ mod tests {
     }
 
     fn ran(script: &str, limit: Duration) -> Ran {
-        run(&mut shell(script), limit, |_| Next::Wait).unwrap().unwrap()
+        let ran = run(&mut shell(script), limit, |_| Next::Wait);
+        ran.expect("there is a shell").expect("nobody stops it")
     }
 
     const LONG: Duration = Duration::from_secs(30);

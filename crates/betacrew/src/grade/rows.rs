@@ -254,12 +254,12 @@ fn csv(text: &str) -> Option<Rows> {
         }
     };
     for (name, field) in head.iter().zip(&columns).filter(|_| named) {
-        field.into_iter().for_each(|field| found.take_name(*field, name));
+        field.iter().for_each(|field| found.take_name(*field, name));
     }
     for record in (!named).then_some(head).into_iter().chain(records) {
         let mut row = Row::default();
         for (cell, field) in record.iter().zip(&columns) {
-            field.into_iter().for_each(|field| row.set(*field, Some(text_value(*field, cell))));
+            field.iter().for_each(|field| row.set(*field, Some(text_value(*field, cell))));
         }
         if row.count() >= FIELDS_MIN && (named || row.sequence().is_some()) {
             found.rows.push(row);

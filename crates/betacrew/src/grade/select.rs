@@ -16,8 +16,8 @@ pub(super) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> 
         patterns.iter().find(|pattern| !CASES.iter().any(|case| means(pattern, case)))
     {
         return Err(format!(
-            "no case is called `{wrong}`; a case is named by its id, its group or a pattern such as \
-             'gaps/*'. --list has them all, and the client's command comes after --"
+            "no case is called `{wrong}`; a case is named by its id, its group or a pattern such \
+             as 'gaps/*'. --list has them all, and the client's command comes after --"
         ));
     }
     let chosen =

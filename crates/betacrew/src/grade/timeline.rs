@@ -244,7 +244,9 @@ mod tests {
         log.note(at(6), one, What::Finished);
         log.call(at(6), one, Call::Resend(9));
         let two = log.open(at(7));
-        [7, 8, 12].map(|seq| log.call(at(8), two, Call::Resend(seq)));
+        for seq in [7, 8, 12] {
+            log.call(at(8), two, Call::Resend(seq));
+        }
         log.send(at(9), two, &frames[7][..4]);
         log.note(at(9), two, What::Reset);
         assert_eq!(

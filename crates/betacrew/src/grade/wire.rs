@@ -107,8 +107,8 @@ impl Segment {
         Self {
             conn,
             frames: (place(from), place(to.saturating_sub(1))),
-            cut_before: from % LEN != 0,
-            cut_after: to % LEN != 0,
+            cut_before: !from.is_multiple_of(LEN),
+            cut_after: !to.is_multiple_of(LEN),
         }
     }
 }

@@ -231,9 +231,9 @@ impl Copying {
             return Ok(());
         }
         Err(Failure::Usage(format!(
-            "the current folder is too large to be copied for each case (more than {COPY_FILES_MAX} \
-             files or {} MiB, found in {}). Run this in the client's folder, or choose --workdir \
-             here or --workdir empty",
+            "the current folder is too large to be copied for each case (more than \
+             {COPY_FILES_MAX} files or {} MiB, found in {}). Run this in the client's folder, or \
+             choose --workdir here or --workdir empty",
             COPY_BYTES_MAX >> 20,
             folder.display()
         )))

@@ -142,8 +142,8 @@ pub(super) fn fixed_length(seen: &Evidence) -> Option<String> {
     // One that gets no answer there may come no further.
     if last < USUAL && beyond.contains(&(last + 1)) && !seen.has_output() {
         return Some(format!(
-            "it asked for packet {}, which the session does not have: it knows the session's length \
-             from somewhere else than from its packets",
+            "it asked for packet {}, which the session does not have: it knows the session's \
+             length from somewhere else than from its packets",
             last + 1
         ));
     }
@@ -244,7 +244,7 @@ pub(super) fn answers_unread(seen: &Evidence) -> Option<String> {
 
 /// A packet was filed under the sequence that was asked for.
 pub(super) fn trusts_the_request(seen: &Evidence) -> Option<String> {
-    let sent: BTreeSet<Seq> = seen.streamed().union(&seen.resent()).copied().collect();
+    let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
     let invented = seen.differences.order.iter().find(|seq| !sent.contains(seq))?;
     let asked = seen.asked().contains(invented);
     let content = seen

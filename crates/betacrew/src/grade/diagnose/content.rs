@@ -197,7 +197,7 @@ pub(super) fn duplicates(seen: &Evidence) -> Option<String> {
 /// Something that is no packet was taken for one.
 pub(super) fn broken(seen: &Evidence) -> Option<String> {
     let frames = seen.wire.conns.iter().flat_map(|conn| &conn.frames);
-    let broken: Vec<_> = frames.filter(|frame| decode(*frame).is_err()).collect();
+    let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
     let texts = |frame: &[u8; 17]| {
         let number = |at: usize| {
             i32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]).to_string()
@@ -238,7 +238,10 @@ pub(super) fn arrival_order(seen: &Evidence) -> Option<String> {
     let known: BTreeSet<Seq> = seen.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
     (seen.differences.complete() && arrived == seen.differences.order).then(|| {
-        format!("packets were written in the order in which they came ({seq} after {before}); sort them by sequence")
+        format!(
+            "packets were written in the order in which they came ({seq} after {before}); sort \
+             them by sequence"
+        )
     })
 }
 
@@ -251,7 +254,7 @@ mod tests {
 
     type Fields = Vec<(Field, Option<String>)>;
 
-    fn put(fields: &mut Fields, field: Field, value: impl ToString) {
+    fn put(fields: &mut Fields, field: Field, value: &impl ToString) {
         fields[field as usize].1 = Some(value.to_string());
     }
 
@@ -266,23 +269,23 @@ mod tests {
     #[test]
     fn numbers_read_in_the_wrong_way() {
         let little = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Quantity, packet.quantity.swap_bytes());
-            put(fields, Field::Price, packet.price.swap_bytes());
+            put(fields, Field::Quantity, &packet.quantity.swap_bytes());
+            put(fields, Field::Price, &packet.price.swap_bytes());
         };
         assert_eq!(story().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
         let all = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Sequence, packet.sequence.swap_bytes());
+            put(fields, Field::Sequence, &packet.sequence.swap_bytes());
         };
         let (id, text) = story().stream(1..=14).write_as(1..=14, all).cause();
         assert_eq!(id, "little-endian");
         assert!(text.contains("sequence 16777216 is 1 with"), "{text}");
         let unsigned = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, packet.price.cast_unsigned());
+            put(fields, Field::Price, &packet.price.cast_unsigned());
         };
         let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
         assert_eq!(extremes.id(), "unsigned");
         let off = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, packet.price + 1);
+            put(fields, Field::Price, &packet.price + 1);
         };
         assert_eq!(story().stream(1..=14).write_as(1..=14, off).id(), "none");
     }
@@ -290,8 +293,8 @@ mod tests {
     #[test]
     fn fields_in_each_others_places_or_absent() {
         let swapped = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, packet.quantity);
-            put(fields, Field::Quantity, packet.price);
+            put(fields, Field::Price, &packet.quantity);
+            put(fields, Field::Quantity, &packet.price);
         };
         let (id, text) = story().stream(1..=14).write_as(1..=14, swapped).cause();
         assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
@@ -329,7 +332,7 @@ mod tests {
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {
-                put(fields, Field::Side, 'a');
+                put(fields, Field::Side, &'a');
             }
         });
         assert_eq!(kept.id(), "broken-kept");

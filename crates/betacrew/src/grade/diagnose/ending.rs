@@ -96,8 +96,8 @@ pub(super) fn hangs_complete(seen: &Evidence) -> Option<String> {
     (idle && !matches!(seen.ran.ended, Ended::Signal(_))).then(|| {
         let how = if was_killed(seen) { "it waits for ever" } else { "it wrote nothing" };
         format!(
-            "the stream was complete and ended; nothing was missing to ask for, and {how}: it writes \
-             its output only after resends"
+            "the stream was complete and ended; nothing was missing to ask for, and {how}: it \
+             writes its output only after resends"
         )
     })
 }
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn crashes_say_what_the_runtime_said() {
-        let stderr = "node:internal/x:1\n  throw err;\n\nRangeError [ERR_OUT_OF_RANGE]: The value of \
-                      \"offset\" is out of range.\n    at Buffer.readInt32BE (x)\n\nNode.js v20\n";
+        let stderr = "node:internal/x:1\n  throw err;\n\nRangeError [ERR_OUT_OF_RANGE]: The value \
+                      of \"offset\" is out of range.\n    at Buffer.readInt32BE (x)\n\nNode.js v20";
         let cut = story().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
         let crash = || cut.ended(Ended::Exited(1)).says(stderr);
         let (id, text) = crash().cause();

@@ -128,7 +128,7 @@ pub(super) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
     let together = reads.iter().find(|read| read.seqs.len() > 1)?;
     let asked = seen.asked();
     let resent = seen.resent();
-    let all_came = !asked.is_empty() && asked.is_subset(&resent);
+    let all_came = !asked.is_empty() && asked.is_subset(resent);
     let streamed_well = framed_well(seen);
     (!seen.has_output() && all_came && streamed_well).then(|| {
         format!(
@@ -158,9 +158,9 @@ pub(super) fn split(seen: &Evidence) -> Option<String> {
     let pieces = halves.first()?;
     if let Some(seq) = shifted(seen, &halves) {
         return Some(format!(
-            "packet {pieces} came in pieces, and the bytes at the end of a read were not put together \
-             with the next read's: what followed was read from the wrong byte on, {seq} is no \
-             sequence"
+            "packet {pieces} came in pieces, and the bytes at the end of a read were not put \
+             together with the next read's: what followed was read from the wrong byte on, {seq} is \
+             no sequence"
         ));
     }
     let lost: Vec<Seq> =
@@ -258,8 +258,8 @@ pub(super) fn read_size(seen: &Evidence) -> Option<String> {
     // A client that lost only what it lost later would have lost nothing here.
     (seen.has_output() && seen.streamed().contains(&first)).then(|| {
         format!(
-            "packet {first} is the one that a read of {size} bytes ends inside of, and the bytes at \
-             the end of a read were not put together with the next read's"
+            "packet {first} is the one that a read of {size} bytes ends inside of, and the bytes \
+             at the end of a read were not put together with the next read's"
         )
     })
 }
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_read_of_a_usual_size() {
-        let all: [Seq; 200] = std::array::from_fn(|place| place as Seq + 1);
+        let all: [Seq; 200] = std::array::from_fn(|place| Seq::try_from(place).unwrap() + 1);
         let one = || on(Tape::sample(200)).connect().call(Call::Stream).together(all);
         let lost = one().finished().closed().write((1..=60).chain(62..=200));
         let (id, text) = lost.cause();
