@@ -285,7 +285,7 @@ mod tests {
         let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
         assert_eq!(extremes.id(), "unsigned");
         let off = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, &packet.price + 1);
+            put(fields, Field::Price, &(packet.price + 1));
         };
         assert_eq!(story().stream(1..=14).write_as(1..=14, off).id(), "none");
     }

@@ -159,8 +159,8 @@ pub(super) fn split(seen: &Evidence) -> Option<String> {
     if let Some(seq) = shifted(seen, &halves) {
         return Some(format!(
             "packet {pieces} came in pieces, and the bytes at the end of a read were not put \
-             together with the next read's: what followed was read from the wrong byte on, {seq} is \
-             no sequence"
+             together with the next read's: what followed was read from the wrong byte on, \
+             {seq} is no sequence"
         ));
     }
     let lost: Vec<Seq> =
