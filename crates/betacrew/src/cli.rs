@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{convert, demo, fetch, inspect, scenarios, serve, sim};
+use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
     after_help = "Begin with `betacrew demo`, or with `betacrew serve` in one terminal and \
                   `betacrew fetch` in another.\n\n\
                   Exit codes: 0 complete, 1 unexpected, 2 usage, 3 incomplete, 4 peer misbehaved, \
-                  5 unreachable, 6 storage",
+                  5 unreachable, 6 storage, 10 graded client failed",
     max_term_width = 100,
     propagate_version = true,
     disable_help_subcommand = true
@@ -43,6 +43,8 @@ enum Command {
     Scenarios(scenarios::Args),
     /// Simulate lives of recordings, with everything that can go wrong, and check each
     Sim(sim::Args),
+    /// Test a client of anybody's, in any language, against exchanges that lose packets
+    Grade(grade::Args),
     /// Watch an exchange lose packets and a client recover them, in one process
     Demo(demo::Args),
 }
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args, &stop),
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Sim(args) => sim::run(&args, &stop),
+        Command::Grade(args) => grade::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {

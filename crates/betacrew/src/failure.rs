@@ -22,6 +22,8 @@ pub enum Exit {
     Unreachable = 5,
     /// A file could not be read or written.
     Storage = 6,
+    /// A graded client failed.
+    ClientFailed = 10,
 }
 
 impl From<Exit> for ExitCode {
@@ -41,6 +43,17 @@ pub enum Failure {
     Listen {
         /// The address.
         address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A client expects its exchange at a port that something else has.
+    #[error(
+        "port {port} is taken: {source}\nEnd what listens there (an exchange?), or tell the client \
+         another port: {{port}} in its command, or --port any and BETACREW_PORT"
+    )]
+    Taken {
+        /// The port.
+        port: u16,
         /// The system's reason.
         source: std::io::Error,
     },
@@ -117,7 +130,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
-            Self::Listen { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Listen { .. } | Self::Taken { .. } | Self::System { .. } => Exit::Unexpected,
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }

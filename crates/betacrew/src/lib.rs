@@ -55,6 +55,7 @@ pub mod fetch;
 pub mod file;
 mod flags;
 pub mod format;
+pub mod grade;
 pub mod inspect;
 pub mod net;
 pub mod output;

@@ -25,6 +25,8 @@ pub enum TapeName {
     Sample(u32),
     /// The original exchange's packets.
     Classic,
+    /// What a field can hold.
+    Extremes,
     /// Seeded order flow.
     Random {
         /// How many packets.
@@ -50,6 +52,7 @@ impl FromStr for TapeName {
             ("sample", None) => Ok(Self::Sample(5)),
             ("sample", Some(rest)) => count(rest).map(Self::Sample),
             ("classic", None) => Ok(Self::Classic),
+            ("extremes", None) => Ok(Self::Extremes),
             ("random", None) => Err("random needs a number of packets: random:1000".to_owned()),
             ("random", Some(rest)) => {
                 let (packets, seed) = rest
@@ -70,6 +73,7 @@ impl fmt::Display for TapeName {
         match self {
             Self::Sample(count) => write!(f, "sample:{count}"),
             Self::Classic => f.write_str("classic"),
+            Self::Extremes => f.write_str("extremes"),
             Self::Random { count, seed: None } => write!(f, "random:{count}"),
             Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
             Self::File(path) => path.display().fmt(f),
@@ -86,6 +90,7 @@ impl TapeName {
         let made = match self {
             Self::Sample(count) => Tape::sample(*count),
             Self::Classic => Tape::classic(),
+            Self::Extremes => Tape::extremes(),
             Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
             Self::File(path) if Format::of(path) == Some(Format::Tape) => {
                 return open_file(path).map(|file| AnyTape::File(Box::new(file)));
@@ -145,7 +150,8 @@ impl Play for AnyTape {
 fn no_file(path: &Path, error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no tape `{}`: neither one of sample[:N], classic, random:N[:SEED] nor a file",
+            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED] nor a \
+             file",
             path.display()
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!(name("sample"), Ok(TapeName::Sample(5)));
         assert_eq!(name("sample:1_000"), Ok(TapeName::Sample(1000)));
         assert_eq!(name("classic"), Ok(TapeName::Classic));
+        assert_eq!(name("extremes"), Ok(TapeName::Extremes));
         assert_eq!(name("random:10"), Ok(TapeName::Random { count: 10, seed: None }));
         assert_eq!(name("random:10:7"), Ok(TapeName::Random { count: 10, seed: Some(7) }));
         assert_eq!(name("out.json"), Ok(TapeName::File("out.json".into())));

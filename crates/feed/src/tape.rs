@@ -110,6 +110,33 @@ impl Tape {
         })
     }
 
+    /// Fourteen packets that try what a field can hold: short symbols, the largest and the smallest
+    /// numbers, numbers whose bytes are a mistake away from others.
+    #[must_use]
+    pub fn extremes() -> Self {
+        let rows = [
+            (b"A   ", 1, 1),
+            (b"IBM ", i32::MAX, 255),
+            (b"BRKB", 256, i32::MAX),
+            (b"B   ", 65_536, 16_777_216),
+            (b"S   ", 0, 0),
+            (b"NIO ", 128, -1),
+            (b"X   ", 32_768, -100),
+            (b"SNAP", 100_000, i32::MIN),
+            (b"NULL", 2_147_483, -40_000),
+            (b"1   ", 10, 13),
+            (b"TRUE", 66, 83),
+            (b"FALS", i32::MIN, 1),
+            (b"0   ", -1, 256),
+            (b"Z   ", 17, 12_345_678),
+        ];
+        Self::made(14, |sequence| {
+            let (symbol, quantity, price) = rows[sequence as usize - 1];
+            let side = if sequence % 3 == 0 { Side::Sell } else { Side::Buy };
+            Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
+        })
+    }
+
     /// `count` packets of plausible order flow: several symbols, each with a price that wanders,
     /// orders on both sides of it. The same seed gives the same tape.
     #[must_use]

@@ -33,21 +33,22 @@ macro_rules! groups {
 /// All of them.
 pub const GROUPS: &[Group] = groups! {
     "Loss":
-        "clean" "one-gap" "first-lost" "last-lost" "tail-lost" "burst" "bursts" "every-second"
-        "quarter" "quarter-and-last" "heavy" "only-last" "all-lost" "first-pass" "beyond-255";
+        "clean" "one-gap" "first-lost" "first-three-lost" "before-last-lost" "last-lost" "tail-lost"
+        "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last" "heavy" "only-last"
+        "all-lost" "lost-for-good" "first-pass" "beyond-255";
     "Order and content":
         "duplicates" "late-duplicates" "reorder" "contradiction" "broken-frame" "odd-sequence"
         "garbage";
     "Pieces":
-        "byte-by-byte" "odd-pieces" "pairs" "coalesced";
+        "half-packet" "byte-by-byte" "odd-pieces" "pairs" "coalesced";
     "Time":
         "slow" "slow-start" "jitter" "stall" "silent" "late-end" "never-ends";
     "Connections":
         "refused-at-first" "deaf" "closed-early" "closed-inside" "reset-in-stream" "reset-at-end";
     "Resends":
-        "resend-late" "resend-jitter" "resend-pieces" "resend-once-unanswered" "resend-unanswered"
-        "resend-twice" "resend-other" "resend-one-each" "resend-closed-inside" "resend-reset"
-        "resend-broken" "quota" "aged-out";
+        "resend-late" "resend-jitter" "resend-coalesced" "resend-pieces" "resend-once-unanswered"
+        "resend-unanswered" "resend-twice" "resend-other" "resend-one-each"
+        "resend-closed-inside" "resend-reset" "resend-broken" "quota" "aged-out";
     "The exchange":
         "no-extension" "unknown-silent" "restart" "crash-loop" "session-changes" "dies" "original";
     "Everything at once":

@@ -10,6 +10,7 @@
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `sim`: the simulator as a command;
+//! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -21,6 +22,7 @@ mod demo;
 mod endless;
 mod examples;
 mod fetch;
+mod grade;
 mod hostile;
 mod inspect;
 mod memory;

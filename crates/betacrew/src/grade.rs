@@ -1,0 +1,301 @@
+//! `betacrew grade`: plays cases against anybody's client and says what it did with them.
+//!
+//! * [`cases`] is what is asked of a client; [`stage`] plays a case's scenario to it;
+//! * [`client`], [`process`], [`workplace`] run it; [`find`], [`fields`], [`rows`] read what it has
+//!   written, [`wire`] what it has done;
+//! * [`evidence`] is all of that together: [`compare`], [`conduct`], [`judge`] and [`diagnose`] say
+//!   what it means, [`verdict`] counts;
+//! * [`timeline`], [`terminal`] and the other reports only show.
+
+mod badge;
+mod cases;
+mod client;
+mod compare;
+mod conduct;
+mod diagnose;
+mod evidence;
+mod fields;
+mod find;
+mod html;
+mod judge;
+mod junit;
+mod process;
+mod report;
+mod rows;
+mod run;
+mod select;
+mod session;
+mod stage;
+mod terminal;
+mod timeline;
+mod verdict;
+mod wire;
+mod workplace;
+
+use crate::address::PORT;
+use crate::failure::{Exit, Failure};
+use crate::flags::{duration, number};
+use crate::net::Stop;
+use crate::output::Output;
+use crate::words::say;
+use cases::{Case, Severity};
+use client::Client;
+use run::Setup;
+use session::Session;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use terminal::Paint;
+use verdict::{Outcome, Verdict};
+use workplace::Workdir;
+
+const REPORTS: &str = "Reports";
+
+/// What `grade` takes.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "betacrew grade [OPTIONS] [CASES]... -- COMMAND...")]
+pub struct Args {
+    /// The cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
+    #[arg(value_name = "CASES")]
+    cases: Vec<String>,
+
+    /// The client's command, as you would type it in this folder. {host} and {port} in it become
+    /// where the exchange is; without them the client is expected to connect to port 3000
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    /// The file that the client writes, `-` for stdout [default: any that appears or changes, or
+    /// else stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How long a case may take; twice that where the exchange falls silent or is not there
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    timeout: Duration,
+
+    /// Where the exchange listens: a port, or `any` for a client that reads BETACREW_PORT
+    /// [default: 3000, or any where {port} is in the command]
+    #[arg(long, value_name = "PORT")]
+    port: Option<Port>,
+
+    /// Where the client runs
+    #[arg(long, value_enum, value_name = "WHERE", default_value = "copy")]
+    workdir: Workdir,
+
+    /// So many cases at a time, if the port is any [default: one for every other processor]
+    #[arg(long, value_name = "N", value_parser = number(1..=64))]
+    jobs: Option<u32>,
+
+    /// Run each case so often: a client that passes only sometimes is flaky
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1..=1000))]
+    repeat: u32,
+
+    /// Decides what is lost where that is random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Every case is a must
+    #[arg(long)]
+    strict: bool,
+
+    /// Write what came of each case as JUnit's XML
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    junit: Option<PathBuf>,
+
+    /// Write everything as JSON
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    json: Option<PathBuf>,
+
+    /// Write everything as a page, with what went over the wire
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    html: Option<PathBuf>,
+
+    /// Write the grade as a picture (SVG)
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    badge: Option<PathBuf>,
+
+    /// List the cases
+    #[arg(long)]
+    list: bool,
+
+    /// Say what a case is about
+    #[arg(long, value_name = "CASE")]
+    explain: Option<String>,
+}
+
+/// Where exchanges listen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Port {
+    Any,
+    One(u16),
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("any", _) => Ok(Self::Any),
+            (_, Ok(port)) if port > 0 => Ok(Self::One(port)),
+            _ => Err("a port is a number from 1 to 65535, or `any`".to_owned()),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the client cannot be started, or an exchange cannot listen.
+pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+    let cases = select::select(&args.cases).map_err(Failure::Usage)?;
+    if args.list {
+        return say(&list(&cases));
+    }
+    if let Some(id) = &args.explain {
+        let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
+        return say(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
+    }
+    let setup = args.setup()?;
+    let session = Session {
+        setup: &setup,
+        cases: &cases,
+        strict: args.strict,
+        repeat: args.repeat,
+        jobs: args.jobs(&setup),
+    };
+    let reports = Reports::begin(args)?;
+    process::adopt();
+    let paint = paint();
+    say(&terminal::head(&setup, cases.len(), paint))?;
+    let mut group = "";
+    let mut heard = Ok(Exit::Complete);
+    let outcomes = session.play(stop, |outcome| {
+        let before = std::mem::replace(&mut group, outcome.case.group());
+        let row = terminal::row(outcome, before != outcome.case.group(), paint);
+        if heard.is_ok() {
+            heard = say(&row);
+        }
+    })?;
+    heard?;
+    say(&terminal::tail(&outcomes, &setup, paint))?;
+    reports.put(&outcomes, &setup)?;
+    Ok(exit(&outcomes, stop))
+}
+
+/// The files that are to be written: begun before the work, so that one that cannot be is known at
+/// once.
+struct Reports {
+    junit: Option<Output>,
+    json: Option<Output>,
+    html: Option<Output>,
+    badge: Option<Output>,
+}
+
+impl Reports {
+    fn begin(args: &Args) -> Result<Self, Failure> {
+        let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
+        Ok(Self {
+            junit: begin(&args.junit)?,
+            json: begin(&args.json)?,
+            html: begin(&args.html)?,
+            badge: begin(&args.badge)?,
+        })
+    }
+
+    fn put(self, outcomes: &[Outcome], setup: &Setup) -> Result<(), Failure> {
+        let report = report::Report::new(outcomes, setup);
+        let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
+            Some(output) => output.put(|out| out.write_all(text().as_bytes())),
+            None => Ok(()),
+        };
+        let json = |report| {
+            serde_json::to_string_pretty(report).map(|text| text + "\n").unwrap_or_default()
+        };
+        text(self.junit, &|| junit::junit(&report))?;
+        text(self.json, &|| json(&report))?;
+        text(self.html, &|| html::html(&report))?;
+        text(self.badge, &|| badge::badge(&verdict::Summary::of(outcomes)))
+    }
+}
+
+fn exit(outcomes: &[Outcome], stop: &Stop) -> Exit {
+    let failed =
+        |outcome: &Outcome| outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass;
+    match outcomes.iter().any(failed) {
+        _ if stop.asked() => Exit::Incomplete,
+        true => Exit::ClientFailed,
+        false => Exit::Complete,
+    }
+}
+
+impl Args {
+    fn setup(&self) -> Result<Setup, Failure> {
+        let client = Client::new(&self.command).ok_or_else(|| {
+            Failure::Usage(
+                "no client to grade: its command goes after --, as in\n\n  betacrew grade -- node \
+                 client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list has the \
+                 cases, --help the options"
+                    .to_owned(),
+            )
+        })?;
+        let port = match self.port {
+            Some(Port::Any) => None,
+            Some(Port::One(port)) => Some(port),
+            None => (!client.is_told()).then_some(PORT),
+        };
+        Ok(Setup {
+            client,
+            workdir: self.workdir,
+            output: self.output.clone(),
+            timeout: self.timeout,
+            seed: self.seed,
+            port,
+        })
+    }
+
+    fn jobs(&self, setup: &Setup) -> usize {
+        let one = setup.port.is_some() || setup.workdir == Workdir::Here;
+        // The other half is for the exchanges: a client that is kept waiting shows other faults.
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from) / 2;
+        let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
+        if one { 1 } else { wanted.unwrap_or_else(processors).max(1) }
+    }
+}
+
+fn paint() -> Paint {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let wanted = std::io::stdout().is_terminal() || set("CLICOLOR_FORCE");
+    Paint(wanted && !set("NO_COLOR"))
+}
+
+fn list(cases: &[&Case]) -> String {
+    let mut text = String::new();
+    let mut group = "";
+    for case in cases {
+        if std::mem::replace(&mut group, case.group()) != case.group() && !text.is_empty() {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.word(), case.about());
+    }
+    text
+}
+
+fn explain(case: &Case, seed: u64) -> String {
+    let by_hand = match case.scene {
+        Some(scene) => format!("{}, then the client", scene.by_hand(seed, PORT)),
+        None => "the client, while no exchange runs".to_owned(),
+    };
+    format!(
+        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  \
+         by hand   {by_hand}\n",
+        case.id,
+        case.severity.word(),
+        case.requirement.text,
+        case.requirement.section,
+        case.about(),
+        case.passes.sentence()
+    )
+}

@@ -1,0 +1,146 @@
+//! The table of cases.
+
+use super::Passes::{Admits, Complete, Conduct, Empty, Ends, EndsWithZero, InOrder};
+use super::Severity::{Must, Should};
+use super::requirement::{
+    AGAIN, BIG_ENDIAN, CLEAN_CLOSE, CLOSE_RESENDS, COMPLETE, END, EXIT_CODE, FIRST_COPY, GAPS,
+    LENGTH, NOT_DEADLY, NOT_OVER_AND_OVER, NOTHING_AFTER_STREAM, NOTHING_MADE_UP, NOTHING_MISSING,
+    ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
+    STREAM_AGAIN, WITHIN,
+};
+use super::{Case, Passes, Requirement, Scene, Severity};
+use crate::grade::conduct::Rule;
+
+/// A scenario as it is.
+const fn play(scenario: &'static str) -> Scene {
+    Scene { scenario, tape: None, pace: None }
+}
+
+/// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
+/// for a packet shows what else it can do.
+const fn apart(scenario: &'static str) -> Scene {
+    Scene { scenario, tape: None, pace: Some("100/s") }
+}
+
+const fn case(
+    id: &'static str,
+    severity: Severity,
+    requirement: Requirement,
+    scene: Scene,
+    passes: Passes,
+) -> Case {
+    Case { id, severity, requirement, scene: Some(scene), passes, patience: 1 }
+}
+
+/// All cases, in the order in which they are tried.
+pub(crate) const CASES: &[Case] = &[
+    case("basics/complete-stream", Must, COMPLETE, apart("clean"), Complete),
+    case("basics/as-it-comes", Must, COMPLETE, play("quarter"), Complete),
+    case("basics/short-session", Must, LENGTH, apart("every-second").on("sample:5"), Complete),
+    case("basics/long-session", Must, LENGTH, apart("far-gap"), Complete),
+    case("basics/one-packet", Must, LENGTH, apart("clean").on("sample:1"), Complete),
+    case("basics/no-packets", Should, LENGTH, play("clean").on("sample:0"), Empty),
+    case("basics/extremes", Should, BIG_ENDIAN, apart("clean").on("extremes"), Complete),
+    //
+    case("gaps/one", Must, GAPS, apart("one-gap"), Complete),
+    case("gaps/first-packet", Must, GAPS, apart("first-lost"), Complete),
+    case("gaps/first-three", Must, GAPS, apart("first-three-lost"), Complete),
+    case("gaps/before-last", Must, GAPS, apart("before-last-lost"), Complete),
+    case("gaps/burst", Must, GAPS, apart("burst"), Complete),
+    case("gaps/every-second", Must, GAPS, apart("every-second").on("sample:15"), Complete),
+    case("gaps/only-last", Must, GAPS, apart("only-last"), Complete),
+    case("gaps/order", Must, ORDER, apart("one-gap"), InOrder),
+    case("gaps/many", Must, GAPS, apart("quarter").on("sample:40"), Complete),
+    case("gaps/beyond-one-byte", Should, STREAM_AGAIN, play("beyond-255"), Complete),
+    //
+    case("framing/half-packet", Must, PACKETS, play("half-packet"), Complete),
+    case("framing/pairs", Must, PACKETS, play("pairs"), Complete),
+    case("framing/one-segment", Must, PACKETS, play("coalesced"), Complete),
+    case("framing/large-stream", Must, PACKETS, play("clean").on("sample:1000"), Complete),
+    case("framing/odd-pieces", Must, PACKETS, play("odd-pieces"), Complete),
+    case("framing/byte-by-byte", Must, PACKETS, play("byte-by-byte"), Complete),
+    case("framing/answers-together", Must, PACKETS, apart("resend-coalesced"), Complete),
+    case("framing/answers-in-pieces", Must, PACKETS, play("resend-pieces"), Complete),
+    //
+    case("recovery/late-answers", Must, SLOW, apart("resend-late"), Complete),
+    case("recovery/unanswered-once", Should, AGAIN, apart("resend-once-unanswered"), Complete),
+    case("recovery/one-answer-each", Should, AGAIN, apart("resend-one-each"), Complete),
+    case("recovery/reset", Should, AGAIN, apart("resend-reset"), Complete),
+    case("recovery/closed-inside", Should, AGAIN, apart("resend-closed-inside"), Complete),
+    case("recovery/broken-answer", Should, AGAIN, apart("resend-broken"), Complete),
+    case("recovery/answered-twice", Should, FIRST_COPY, apart("resend-twice"), Complete),
+    case("recovery/other-packet", Should, SEQUENCE_SAYS, apart("resend-other"), Complete),
+    //
+    case("tail/last-lost", Should, STREAM_AGAIN, apart("last-lost"), Complete),
+    case("tail/all-lost", Should, STREAM_AGAIN, play("all-lost"), Complete),
+    case("tail/closed-early", Should, SHORT_STREAM, apart("closed-early"), Complete),
+    case("tail/as-the-original", Should, STREAM_AGAIN, apart("quarter-and-last"), Complete),
+    //
+    case("robustness/stall", Must, SLOW, apart("stall"), Complete),
+    case("robustness/slow", Must, SLOW, play("slow"), Complete),
+    case("robustness/slow-start", Must, SLOW, apart("slow-start"), Complete),
+    case("robustness/late-end", Must, SLOW, apart("late-end"), Complete),
+    case("robustness/duplicates", Should, FIRST_COPY, apart("duplicates"), Complete),
+    case("robustness/late-duplicates", Should, FIRST_COPY, apart("late-duplicates"), Complete),
+    case("robustness/contradiction", Should, FIRST_COPY, apart("contradiction"), Complete),
+    case("robustness/reorder", Should, FIRST_COPY, apart("reorder"), InOrder),
+    case("robustness/closed-inside", Should, SHORT_STREAM, apart("closed-inside"), Complete),
+    case("robustness/reset", Should, SHORT_STREAM, apart("reset-in-stream"), Complete),
+    case("robustness/silent", Should, SHORT_STREAM, apart("silent"), Complete).patient(),
+    case("robustness/broken-frame", Should, SKIP, apart("broken-frame"), Complete),
+    case("robustness/odd-sequence", Should, SKIP, apart("odd-sequence"), Complete),
+    case("robustness/deaf", Should, REACH, apart("deaf"), Complete).patient(),
+    case("robustness/refused", Should, REACH, apart("refused-at-first"), Complete),
+    case("robustness/restart", Should, REACH, apart("restart"), Complete),
+    //
+    case("termination/nothing-missing", Must, NOTHING_MISSING, apart("clean"), Ends),
+    case("termination/after-recovery", Must, END, apart("every-second").on("sample:15"), Ends),
+    case("termination/open-connection", Must, CLOSE_RESENDS, apart("unknown-silent"), Ends),
+    case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero),
+    case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), Admits).patient(),
+    case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), Admits).patient(),
+    Case {
+        id: "termination/no-exchange",
+        severity: Should,
+        requirement: EXIT_CODE,
+        scene: None,
+        passes: Admits,
+        patience: 2,
+    },
+    //
+    case("conduct/original", Must, NOT_DEADLY, play("original"), Conduct(Rule::Kills)),
+    case(
+        "conduct/after-stream",
+        Must,
+        NOTHING_AFTER_STREAM,
+        apart("one-gap"),
+        Conduct(Rule::AfterStream),
+    ),
+    case(
+        "conduct/beyond-end",
+        Must,
+        WITHIN,
+        apart("every-second").on("sample:5"),
+        Conduct(Rule::BeyondEnd),
+    ),
+    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), Conduct(Rule::Resets)),
+    case("conduct/made-up", Must, NOTHING_MADE_UP, apart("lost-for-good"), Conduct(Rule::MakesUp))
+        .patient(),
+    case(
+        "conduct/only-gaps",
+        Should,
+        ONCE,
+        apart("every-second").on("sample:15"),
+        Conduct(Rule::NotMissing),
+    ),
+    case("conduct/once", Should, ONCE, apart("quarter"), Conduct(Rule::Twice)),
+    case(
+        "conduct/one-connection",
+        Should,
+        ONE_CONNECTION,
+        apart("every-second").on("sample:15"),
+        Conduct(Rule::ConnectionEach),
+    ),
+    case("conduct/storm", Should, NOT_OVER_AND_OVER, apart("lost-for-good"), Conduct(Rule::Storm))
+        .patient(),
+];

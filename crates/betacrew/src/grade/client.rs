@@ -1,0 +1,132 @@
+//! The command that is graded: what to start, and where it is told to connect.
+
+use super::workplace::Workplace;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The host that clients are told: clients that are not told use it or `localhost`.
+pub(super) const HOST: &str = "127.0.0.1";
+
+/// The command of a client.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    program: OsString,
+    args: Vec<OsString>,
+}
+
+impl Client {
+    /// The command as it was typed; `None` where it is empty.
+    pub(super) fn new(typed: &[OsString]) -> Option<Self> {
+        let (program, args) = typed.split_first()?;
+        Some(Self { program: program.clone(), args: args.to_vec() })
+    }
+
+    /// Whether the command is told the port.
+    pub(super) fn is_told(&self) -> bool {
+        self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
+    }
+
+    /// The command as a person would type it, with its placeholders.
+    pub(super) fn shown(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, told where to connect.
+    pub(super) fn shown_for(&self, port: u16) -> String {
+        self.shown().replace("{host}", HOST).replace("{port}", &port.to_string())
+    }
+
+    /// The files of the current folder or elsewhere that the command names.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let Ok(here) = std::env::current_dir() else { return Vec::new() };
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| here.join(word)).filter(|path| path.is_file()).collect()
+    }
+
+    /// The command for one case.
+    pub(super) fn command(&self, place: &Workplace, port: u16) -> Command {
+        let mut command = Command::new(self.program(place.path()));
+        for arg in &self.args {
+            command.arg(argument(arg, place.path(), port));
+        }
+        command
+            .current_dir(place.path())
+            .env("BETACREW_HOST", HOST)
+            .env("BETACREW_PORT", port.to_string());
+        command
+    }
+
+    /// A program that is named by a path is one of the folder in which it runs, if it is there.
+    fn program(&self, folder: &Path) -> OsString {
+        let path = Path::new(&self.program);
+        if path.components().count() < 2 || path.is_absolute() {
+            return self.program.clone();
+        }
+        let there = folder.join(path);
+        let place = if there.exists() { Ok(there) } else { std::path::absolute(path) };
+        place.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
+    }
+}
+
+/// An argument with its placeholders filled in; one that names a file of the current folder names
+/// it from another folder too.
+fn argument(arg: &OsStr, folder: &Path, port: u16) -> OsString {
+    if let Some(text) = arg.to_str().filter(|text| text.contains('{')) {
+        return text.replace("{host}", HOST).replace("{port}", &port.to_string()).into();
+    }
+    let path = Path::new(arg);
+    if arg.is_empty() || path.is_absolute() || folder.join(path).exists() || !path.exists() {
+        return arg.to_owned();
+    }
+    std::path::absolute(path).map_or_else(|_| arg.to_owned(), PathBuf::into_os_string)
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%{}".contains(c);
+    match word {
+        "" => "''".to_owned(),
+        word if word.chars().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workplace::Workdir;
+    use super::*;
+
+    fn client(words: &[&str]) -> Client {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Client::new(&words).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let client = client(&["node", "x y.js", "--to={host}:{port}"]);
+        assert!(client.is_told());
+        assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
+        let place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let command = client.command(&place, 3210);
+        let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
+        assert_eq!(command.get_program(), "node");
+        let told: Vec<_> = command.get_envs().filter_map(|(_, value)| value).collect();
+        assert_eq!(told, ["127.0.0.1", "3210"]);
+    }
+
+    #[test]
+    fn files_of_the_current_folder_are_found_from_an_empty_one() {
+        // Tests run in the crate's folder.
+        let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
+        let place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let command = client.command(&place, 1);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
+        let args: Vec<_> = command.get_args().collect();
+        assert_eq!(args, [here.join("Cargo.toml").as_os_str(), OsStr::new("none.txt")]);
+        assert_eq!(client.files(), [here.join("./src/main.rs"), here.join("Cargo.toml")]);
+    }
+}

@@ -1,0 +1,340 @@
+//! How bytes became fields, and packets an output.
+
+use super::super::compare::Wrong;
+use super::super::evidence::{Evidence, Output, packets};
+use super::super::fields::Field;
+use super::super::wire::Moment;
+use feed::packet::Packet;
+use feed::seq::Seq;
+use feed::wire::decode;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// File systems tell times in steps of a few milliseconds.
+const CLOCK: Duration = Duration::from_millis(15);
+
+/// Few clients have room for so few packets.
+const ROOM_MIN: u32 = 50;
+
+/// The output is a file of JSON that no reader of JSON takes.
+pub(super) fn not_json(seen: &Evidence) -> Option<String> {
+    match &seen.output {
+        Output::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
+            "{place} was written, but is no JSON ({}): let a library write it",
+            why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
+        )),
+        _ => None,
+    }
+}
+
+/// Whether all wrong values of some fields are what `mistake` makes of the right ones.
+fn all_wrong_are(
+    seen: &Evidence,
+    mistake: impl Fn(&Packet, Field) -> Option<String>,
+) -> Option<Vec<&Wrong>> {
+    let wrong: Vec<&Wrong> = seen.differences.wrong.iter().collect();
+    let explained = wrong.iter().all(|wrong| {
+        let packet = seen.tape.get(wrong.seq as usize - 1);
+        wrong.came.is_some() && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.came
+    });
+    (!wrong.is_empty() && explained).then_some(wrong)
+}
+
+fn number(packet: &Packet, field: Field) -> Option<i32> {
+    match field {
+        Field::Quantity => Some(packet.quantity),
+        Field::Price => Some(packet.price),
+        Field::Sequence => i32::try_from(packet.sequence).ok(),
+        Field::Symbol | Field::Side => None,
+    }
+}
+
+/// Numbers were read with their bytes in the wrong order.
+pub(super) fn little_endian(seen: &Evidence) -> Option<String> {
+    let swapped = |packet: &Packet, field| {
+        let number = number(packet, field)?.swap_bytes();
+        Some(number.to_string())
+    };
+    if let Some(wrong) = all_wrong_are(seen, |packet, field| {
+        let plain = swapped(packet, field)?;
+        let unsigned = number(packet, field)?.swap_bytes().cast_unsigned().to_string();
+        let came = seen
+            .differences
+            .wrong
+            .iter()
+            .find(|wrong| wrong.seq == packet.sequence && wrong.field == field);
+        let came = came.and_then(|wrong| wrong.came.clone());
+        came.filter(|came| *came == plain || *came == unsigned)
+    }) {
+        let first = wrong.first()?;
+        return Some(format!(
+            "{} of packet {} is {} with its bytes the other way round: numbers are big-endian",
+            first.field.name(),
+            first.seq,
+            first.expected
+        ));
+    }
+    // Where the sequence is read like that, no packet is found at all.
+    let made_up = &seen.differences.made_up;
+    let turned = |seq: &String| {
+        let seq: u32 = seq.parse().ok()?;
+        Some((1..=seen.last()).contains(&seq.swap_bytes()))
+    };
+    let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
+    all.then(|| {
+        format!(
+            "sequence {} is {} with its bytes the other way round: numbers are big-endian",
+            made_up[0],
+            made_up[0].parse().map_or(0, u32::swap_bytes)
+        )
+    })
+}
+
+/// Negative numbers were read as large ones.
+pub(super) fn unsigned(seen: &Evidence) -> Option<String> {
+    let wrong = all_wrong_are(seen, |packet, field| {
+        let number = number(packet, field).filter(|number| *number < 0)?;
+        Some(number.cast_unsigned().to_string())
+    })?;
+    let first = wrong.first()?;
+    Some(format!(
+        "{} of packet {} is {}, which was read as an unsigned number: numbers are signed",
+        first.field.name(),
+        first.seq,
+        first.expected
+    ))
+}
+
+/// A field holds another one's value.
+pub(super) fn swapped(seen: &Evidence) -> Option<String> {
+    let fields: BTreeSet<Field> = seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
+    let taken = |field: Field| {
+        let wrong: Vec<&Wrong> =
+            seen.differences.wrong.iter().filter(|wrong| wrong.field == field).collect();
+        Field::ALL.into_iter().filter(|other| *other != field).find(|other| {
+            wrong.len() > 1
+                && wrong.iter().all(|wrong| {
+                    let packet = seen.tape.get(wrong.seq as usize - 1);
+                    packet.map(|packet| other.expected(packet)) == wrong.came
+                })
+        })
+    };
+    let pairs: BTreeMap<Field, Field> =
+        fields.iter().filter_map(|field| Some((*field, taken(*field)?))).collect();
+    let (field, other) = pairs.first_key_value()?;
+    (pairs.len() == fields.len())
+        .then(|| format!("{} has the value of {}", field.name(), other.name()))
+}
+
+/// A field is not in the output.
+pub(super) fn absent(seen: &Evidence) -> Option<String> {
+    let lacking = |field: Field| {
+        let lacks = |wrong: &&Wrong| wrong.field == field && wrong.came.is_none();
+        seen.differences.wrong.iter().filter(lacks).count()
+    };
+    let fields: Vec<&str> = Field::ALL
+        .into_iter()
+        .filter(|field| seen.differences.rows > 0 && lacking(*field) == seen.differences.rows)
+        .map(Field::name)
+        .collect();
+    (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
+}
+
+/// The output was written before what is missing in it had come.
+pub(super) fn written_early(seen: &Evidence) -> Option<String> {
+    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+    let mut late: BTreeMap<Seq, Duration> = BTreeMap::new();
+    for (at, _, moment) in seen.wire.history() {
+        if let Moment::Brought { seq, .. } = moment
+            && seen.misses(seq)
+        {
+            late.entry(seq).or_insert(at);
+        }
+    }
+    let missing = seen.differences.missing.count();
+    let all = !late.is_empty()
+        && late.len() as u64 == missing
+        && late.values().all(|at| *at > *written + CLOCK);
+    let first = late.values().min()?;
+    all.then(|| {
+        format!(
+            "{place} was written at {} ms, before {} came at {} ms: it does not wait for what it \
+             asked for",
+            written.as_millis(),
+            packets(late.keys().copied()),
+            first.as_millis()
+        )
+    })
+}
+
+/// Everything is there up to a packet, and nothing after it.
+pub(super) fn no_room(seen: &Evidence) -> Option<String> {
+    let [range] = seen.differences.missing.ranges() else { return None };
+    let streamed = seen.streamed();
+    let kept = range.first() - 1;
+    let all = range.last() == seen.last()
+        && (range.first()..=range.last()).all(|s| streamed.contains(&s));
+    let full = usize::try_from(kept) == Ok(seen.differences.rows) && kept >= ROOM_MIN;
+    (all && full && seen.wire.streams() == 1)
+        .then(|| format!("it keeps the first {kept} packets: that is all that it has room for"))
+}
+
+/// What came twice was written twice.
+pub(super) fn duplicates(seen: &Evidence) -> Option<String> {
+    let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
+    for (_, _, moment) in seen.wire.history() {
+        if let Moment::Brought { seq, .. } = moment {
+            *times.entry(seq).or_default() += 1;
+        }
+    }
+    let doubled: Vec<Seq> =
+        seen.differences.doubled.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
+    let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
+    (!doubled.is_empty() && came_twice)
+        .then(|| format!("{} came more than once, and each copy was kept", packets(doubled)))
+}
+
+/// Something that is no packet was taken for one.
+pub(super) fn broken(seen: &Evidence) -> Option<String> {
+    let frames = seen.wire.conns.iter().flat_map(|conn| &conn.frames);
+    let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
+    let texts = |frame: &[u8; 17]| {
+        let number = |at: usize| {
+            i32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]).to_string()
+        };
+        (char::from(frame[4]).to_string(), number(13))
+    };
+    let hit = broken.iter().find_map(|frame| {
+        let (side, seq) = texts(frame);
+        let as_wrong = seen.differences.wrong.iter().any(|wrong| {
+            wrong.field == Field::Side
+                && wrong.seq.to_string() == seq
+                && wrong.came.as_deref() == Some(side.trim())
+        });
+        let as_odd = seen.differences.made_up.contains(&seq);
+        (as_wrong || as_odd).then_some((side, seq, as_odd))
+    });
+    hit.map(|(side, seq, as_odd)| match as_odd {
+        true => {
+            format!("a frame with the sequence {seq} came, which is no packet, and it was kept")
+        }
+        false => format!(
+            "a frame came as packet {seq} whose side is {side:?}, neither B nor S, and it was kept"
+        ),
+    })
+}
+
+/// The output has the order in which packets came.
+pub(super) fn arrival_order(seen: &Evidence) -> Option<String> {
+    let (seq, before) = seen.differences.out_of_order?;
+    let mut arrived: Vec<Seq> = Vec::new();
+    for (_, _, moment) in seen.wire.history() {
+        if let Moment::Brought { seq, .. } = moment
+            && !arrived.contains(&seq)
+        {
+            arrived.push(seq);
+        }
+    }
+    let known: BTreeSet<Seq> = seen.differences.order.iter().copied().collect();
+    arrived.retain(|seq| known.contains(seq));
+    (seen.differences.complete() && arrived == seen.differences.order).then(|| {
+        format!(
+            "packets were written in the order in which they came ({seq} after {before}); sort \
+             them by sequence"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fields::Field;
+    use super::super::testing::{on, story};
+    use feed::packet::Packet;
+    use feed::tape::Tape;
+
+    type Fields = Vec<(Field, Option<String>)>;
+
+    fn put(fields: &mut Fields, field: Field, value: &impl ToString) {
+        fields[field as usize].1 = Some(value.to_string());
+    }
+
+    #[test]
+    fn broken_json() {
+        let why = "it is not whole JSON: trailing comma at line 16 column 1";
+        let (id, text) = story().stream(1..=14).unclear("output.json", why).cause();
+        assert_eq!(id, "not-json");
+        assert!(text.contains("(trailing comma at line 16 column 1)"), "{text}");
+    }
+
+    #[test]
+    fn numbers_read_in_the_wrong_way() {
+        let little = |packet: &Packet, fields: &mut Fields| {
+            put(fields, Field::Quantity, &packet.quantity.swap_bytes());
+            put(fields, Field::Price, &packet.price.swap_bytes());
+        };
+        assert_eq!(story().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
+        let all = |packet: &Packet, fields: &mut Fields| {
+            put(fields, Field::Sequence, &packet.sequence.swap_bytes());
+        };
+        let (id, text) = story().stream(1..=14).write_as(1..=14, all).cause();
+        assert_eq!(id, "little-endian");
+        assert!(text.contains("sequence 16777216 is 1 with"), "{text}");
+        let unsigned = |packet: &Packet, fields: &mut Fields| {
+            put(fields, Field::Price, &packet.price.cast_unsigned());
+        };
+        let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
+        assert_eq!(extremes.id(), "unsigned");
+        let off = |packet: &Packet, fields: &mut Fields| {
+            put(fields, Field::Price, &(packet.price + 1));
+        };
+        assert_eq!(story().stream(1..=14).write_as(1..=14, off).id(), "none");
+    }
+
+    #[test]
+    fn fields_in_each_others_places_or_absent() {
+        let swapped = |packet: &Packet, fields: &mut Fields| {
+            put(fields, Field::Price, &packet.quantity);
+            put(fields, Field::Quantity, &packet.price);
+        };
+        let (id, text) = story().stream(1..=14).write_as(1..=14, swapped).cause();
+        assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
+        let absent = |_: &Packet, fields: &mut Fields| fields[Field::Price as usize].1 = None;
+        assert_eq!(story().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
+    }
+
+    #[test]
+    fn room_for_a_number_of_packets() {
+        let one = |kept| on(Tape::sample(300)).stream(1..=300).write(1..=kept);
+        let (id, text) = one(100).cause();
+        assert_eq!((id, &text[..30]), ("no-room", "it keeps the first 100 packets"));
+        assert_ne!(one(10).id(), "no-room");
+    }
+
+    #[test]
+    fn written_before_the_answers() {
+        let rest = || (1..=4).chain(6..=14);
+        let early = story().stream(rest()).ask([5]).write(rest()).send([5]).hang_up();
+        let (id, text) = early.cause();
+        assert_eq!(id, "written-early");
+        assert!(text.contains("before packet 5 came"), "{text}");
+        assert_ne!(story().stream(rest()).fill([5]).write(rest()).id(), "written-early");
+    }
+
+    #[test]
+    fn copies_order_and_broken_frames() {
+        let twice = || [1, 2, 3, 3].into_iter().chain(4..=14);
+        assert_eq!(story().stream(twice()).write(twice()).id(), "duplicates-kept");
+        assert_eq!(story().stream(1..=14).write(twice()).id(), "none", "it came once");
+        let unsorted = || (1..=4).chain(6..=14).chain([5]);
+        let late = story().stream((1..=4).chain(6..=14)).fill([5]).write(unsorted());
+        assert_eq!(late.id(), "arrival-order");
+        let broken = story().connect().call(feed::wire::Call::Stream).send(1..=5);
+        let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
+        let kept = broken.write_as(1..=14, |packet, fields| {
+            if packet.sequence == 6 {
+                put(fields, Field::Side, &'a');
+            }
+        });
+        assert_eq!(kept.id(), "broken-kept");
+    }
+}

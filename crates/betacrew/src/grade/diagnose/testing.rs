@@ -1,0 +1,228 @@
+//! Evidence that tests make up.
+
+use super::super::cases::Passes;
+use super::super::evidence::{Evidence, Output};
+use super::super::fields::Field;
+use super::super::process::{Ended, Ran};
+use super::super::rows::{Row, Rows};
+use super::super::wire::{What, WireLog};
+use super::cause;
+use feed::packet::Packet;
+use feed::seq::Seq;
+use feed::tape::Tape;
+use feed::wire::{Call, FRAME_LEN, Frame, decode};
+use std::time::Duration;
+
+/// What happens in a run, one after the other, a millisecond each.
+pub(super) struct Story {
+    tape: Tape,
+    packets: Vec<Packet>,
+    wire: WireLog,
+    now: Duration,
+    conn: usize,
+    rows: Option<Vec<Row>>,
+    written: Option<Duration>,
+    ended: Ended,
+    stderr: String,
+    unclear: Option<(String, String)>,
+}
+
+pub(super) fn story() -> Story {
+    on(Tape::classic())
+}
+
+pub(super) fn on(tape: Tape) -> Story {
+    let packet = |frame| match decode(frame) {
+        Ok(Frame::Packet(packet)) => Some(packet),
+        _ => None,
+    };
+    let packets = tape.frames().iter().filter_map(packet).collect();
+    Story {
+        tape,
+        packets,
+        wire: WireLog::default(),
+        now: Duration::ZERO,
+        conn: 0,
+        rows: None,
+        written: None,
+        ended: Ended::Exited(0),
+        stderr: String::new(),
+        unclear: None,
+    }
+}
+
+impl Story {
+    fn tick(&mut self) -> Duration {
+        self.now += Duration::from_millis(20);
+        self.now
+    }
+
+    fn bytes(&self, seqs: &[Seq]) -> Vec<u8> {
+        let frames = self.tape.frames();
+        seqs.iter().flat_map(|seq| frames[*seq as usize - 1]).collect()
+    }
+
+    pub(super) fn connect(mut self) -> Self {
+        let now = self.tick();
+        self.conn = self.wire.open(now);
+        self
+    }
+
+    pub(super) fn call(mut self, call: Call) -> Self {
+        let now = self.tick();
+        self.wire.call(now, self.conn, call);
+        self
+    }
+
+    fn what(mut self, what: What) -> Self {
+        let now = self.tick();
+        self.wire.note(now, self.conn, what);
+        self
+    }
+
+    /// Sends packets, a write each.
+    pub(super) fn send(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        for seq in seqs {
+            self = self.together([seq]);
+        }
+        self
+    }
+
+    /// Sends packets in one write.
+    pub(super) fn together<const N: usize>(mut self, seqs: [Seq; N]) -> Self {
+        let (bytes, now) = (self.bytes(&seqs), self.tick());
+        self.wire.send(now, self.conn, &bytes);
+        self
+    }
+
+    /// Sends packets in writes of `size` bytes.
+    pub(super) fn pieces(mut self, seqs: impl IntoIterator<Item = Seq>, size: usize) -> Self {
+        let seqs: Vec<Seq> = seqs.into_iter().collect();
+        let bytes = self.bytes(&seqs);
+        for piece in bytes.chunks(size) {
+            let now = self.tick();
+            self.wire.send(now, self.conn, piece);
+        }
+        self
+    }
+
+    /// Sends a packet with other bytes in some places.
+    pub(super) fn damaged(mut self, seq: Seq, place: usize, byte: u8) -> Self {
+        let (mut bytes, now) = (self.bytes(&[seq]), self.tick());
+        assert!(place < FRAME_LEN);
+        bytes[place] = byte;
+        self.wire.send(now, self.conn, &bytes);
+        self
+    }
+
+    /// A stream of these packets, to its end.
+    pub(super) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        self.connect().call(Call::Stream).send(seqs).what(What::Finished).closed()
+    }
+
+    /// Asks for packets on a connection of their own.
+    pub(super) fn ask(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        seqs.into_iter().fold(self.connect(), |story, seq| story.call(Call::Resend(seq)))
+    }
+
+    /// Asks for packets, which come, and closes.
+    pub(super) fn fill(self, seqs: impl IntoIterator<Item = Seq> + Clone) -> Self {
+        self.ask(seqs.clone()).send(seqs).hang_up()
+    }
+
+    pub(super) fn closed(self) -> Self {
+        self.what(What::Closed)
+    }
+
+    pub(super) fn finished(self) -> Self {
+        self.what(What::Finished)
+    }
+
+    pub(super) fn ends(self) -> Self {
+        self.what(What::ClientEnded)
+    }
+
+    pub(super) fn hang_up(self) -> Self {
+        self.ends().closed()
+    }
+
+    pub(super) fn reset(self) -> Self {
+        self.what(What::Reset)
+    }
+
+    pub(super) fn reset_by_exchange(self) -> Self {
+        self.what(What::ResetByExchange)
+    }
+
+    /// Writes these packets now.
+    pub(super) fn write(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        self.write_as(seqs, |_, _| {})
+    }
+
+    /// Writes these packets, with a change.
+    pub(super) fn write_as(
+        mut self,
+        seqs: impl IntoIterator<Item = Seq>,
+        change: impl Fn(&Packet, &mut Vec<(Field, Option<String>)>),
+    ) -> Self {
+        let packets = &self.packets;
+        let row = |seq: Seq| {
+            let packet = &packets[seq as usize - 1];
+            let fields = Field::ALL.map(|field| (field, Some(field.expected(packet))));
+            let mut fields = fields.to_vec();
+            change(packet, &mut fields);
+            let mut row = Row::default();
+            fields.into_iter().for_each(|(field, value)| row.set(field, value));
+            row
+        };
+        self.rows = Some(seqs.into_iter().map(row).collect());
+        self.written = Some(self.tick());
+        self
+    }
+
+    pub(super) fn unclear(mut self, place: &str, why: &str) -> Self {
+        self.unclear = Some((place.to_owned(), why.to_owned()));
+        self
+    }
+
+    pub(super) fn ended(mut self, ended: Ended) -> Self {
+        self.ended = ended;
+        self
+    }
+
+    pub(super) fn says(mut self, stderr: &str) -> Self {
+        self.stderr = stderr.to_owned();
+        self
+    }
+
+    pub(super) fn evidence(mut self) -> Evidence {
+        let took = self.tick();
+        let stderr = self.stderr.into_bytes();
+        let ran = Ran { ended: self.ended, took, stdout: Vec::new(), stderr };
+        let output = match (self.rows, self.unclear) {
+            (Some(rows), _) => {
+                let rows = Rows { rows, ..Rows::default() };
+                Output::Found { place: "output.json".to_owned(), rows, written: self.written }
+            }
+            (None, Some((place, why))) => Output::Unclear { place, why },
+            (None, None) => Output::None,
+        };
+        Evidence::new(self.packets, self.wire, ran, output)
+    }
+
+    /// The cause that is found, and its sentence.
+    pub(super) fn cause(self) -> (&'static str, String) {
+        self.cause_for(Passes::InOrder)
+    }
+
+    /// The same, for another way to pass.
+    pub(super) fn cause_for(self, passes: Passes) -> (&'static str, String) {
+        let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
+        found.unwrap_or(("none", String::new()))
+    }
+
+    /// The name of the cause that is found.
+    pub(super) fn id(self) -> &'static str {
+        self.cause().0
+    }
+}

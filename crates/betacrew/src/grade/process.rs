@@ -1,0 +1,330 @@
+//! A client as a process: it and everything it has started ends, in time or by force.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// So much of what a client writes to stdout is kept: its beginning.
+pub(super) const STDOUT_MAX: usize = 4 << 20;
+/// So much of what it writes to stderr: its end.
+const STDERR_MAX: usize = 16 << 10;
+/// How often a running client is looked at.
+const GLANCE: Duration = Duration::from_millis(3);
+/// How long what a killed client has written may take to arrive.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// How a client ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// By force, when its time was over.
+    Killed,
+    /// By force, because it had all packets and did not end.
+    Lingered,
+}
+
+/// What became of a client.
+#[derive(Clone, Debug)]
+pub(super) struct Ran {
+    pub(super) ended: Ended,
+    pub(super) took: Duration,
+    /// When it was killed, since it was started.
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// What to do about a client that still runs.
+pub(super) enum Next {
+    /// Look again.
+    Wait,
+    /// End it: it has what it needs.
+    Enough,
+    /// End it: the user has ended us.
+    Stop,
+}
+
+/// Runs a client until it ends, `limit` is over or `glance`, which is given how long it has run,
+/// says so. Nothing of it runs afterwards. `None` where `glance` said stop.
+///
+/// # Errors
+/// Where it cannot be started.
+pub(super) fn run(
+    command: &mut Command,
+    limit: Duration,
+    mut glance: impl FnMut(Duration) -> Next,
+) -> io::Result<Option<Ran>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let began = Instant::now();
+    let mut child = Running::start(command)?;
+    let stdout = Capture::of(child.child.stdout.take(), Keep::First(STDOUT_MAX));
+    let stderr = Capture::of(child.child.stderr.take(), Keep::Last(STDERR_MAX));
+    let (forced, stopped) = loop {
+        if child.has_ended()? {
+            break (None, false);
+        }
+        let time = began.elapsed();
+        if time >= limit {
+            break (Some(Ended::Killed), false);
+        }
+        match glance(time) {
+            Next::Wait => std::thread::sleep(GLANCE),
+            Next::Enough => break (Some(Ended::Lingered), false),
+            Next::Stop => break (Some(Ended::Killed), true),
+        }
+    };
+    let took = began.elapsed();
+    let code = child.end()?;
+    if stopped {
+        return Ok(None);
+    }
+    let (stdout, stderr) = (stdout.collect(), stderr.collect());
+    Ok(Some(Ran { ended: forced.unwrap_or(code), took, stdout, stderr }))
+}
+
+/// The processes that were started here and not waited for yet.
+static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn live() -> MutexGuard<'static, BTreeSet<u32>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A process that is not left behind, whatever happens.
+struct Running {
+    child: Child,
+    over: bool,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> io::Result<Self> {
+        // Whoever looks for strays meanwhile must not take this one for one.
+        let mut live = live();
+        let child = command.spawn()?;
+        live.insert(child.id());
+        Ok(Self { child, over: false })
+    }
+
+    /// Whether it has ended. It is not waited for yet, so that its number stays its own.
+    #[cfg(target_os = "linux")]
+    fn has_ended(&mut self) -> io::Result<bool> {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let id = WaitId::Pid(Pid::from_child(&self.child));
+        Ok(waitid(id, options)?.is_some())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Kills what still runs of it and its group, and tells how it ended.
+    fn end(&mut self) -> io::Result<Ended> {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            // Where that fails nothing is left of it.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        self.over = true;
+        live().remove(&self.child.id());
+        strays::end();
+        let status = status?;
+        #[cfg(unix)]
+        if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+            return Ok(Ended::Signal(signal));
+        }
+        Ok(Ended::Exited(status.code().unwrap_or(-1)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = self.end();
+        }
+    }
+}
+
+/// Which part of a long text is kept.
+#[derive(Clone, Copy)]
+enum Keep {
+    First(usize),
+    Last(usize),
+}
+
+/// Takes in what a process writes, so that it never waits for us, and keeps a part.
+struct Capture {
+    kept: Arc<Mutex<Vec<u8>>>,
+    done: Receiver<()>,
+}
+
+impl Capture {
+    fn of(pipe: Option<impl Read + Send + 'static>, keep: Keep) -> Self {
+        let (kept, (tell, done)) = (Arc::default(), channel());
+        if let Some(pipe) = pipe {
+            let kept = Arc::clone(&kept);
+            std::thread::spawn(move || drain(pipe, keep, &kept, &tell));
+        }
+        Self { kept, done }
+    }
+
+    fn collect(self) -> Vec<u8> {
+        // A process that has fled may hold the pipe open for ever.
+        let _ = self.done.recv_timeout(AFTERMATH);
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn drain(mut pipe: impl Read, keep: Keep, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                match keep {
+                    Keep::First(most) => {
+                        let room = most.saturating_sub(kept.len()).min(count);
+                        kept.extend_from_slice(&buffer[..room]);
+                    }
+                    Keep::Last(most) => {
+                        kept.extend_from_slice(&buffer[..count]);
+                        let over = kept.len().saturating_sub(most);
+                        kept.drain(..over);
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    // Nobody may be waiting any more.
+    let _ = done.send(());
+}
+
+pub(super) use strays::adopt;
+
+/// Processes of clients that have left their group: they become our children when their parents
+/// end, and are ended too.
+#[cfg(target_os = "linux")]
+mod strays {
+    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+    use std::sync::OnceLock;
+
+    /// The children that this process had before, which are not ours to end.
+    static BEFORE: OnceLock<Vec<u32>> = OnceLock::new();
+
+    /// From now on strays come to us.
+    pub(in super::super) fn adopt() {
+        BEFORE.get_or_init(children);
+        // Where that fails they go to the system, as they do elsewhere.
+        let _ = rustix::process::set_child_subreaper(Some(getpid()));
+    }
+
+    pub(super) fn end() {
+        let Some(before) = BEFORE.get() else { return };
+        // A stray's children come to us when it ends: until there are no more.
+        for _ in 0..64 {
+            let live = super::live();
+            let mut strays = children();
+            strays.retain(|id| !live.contains(id) && !before.contains(id));
+            if strays.is_empty() {
+                return;
+            }
+            for id in strays {
+                let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { continue };
+                let _ = kill_process(pid, Signal::KILL);
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+            }
+        }
+    }
+
+    /// This process's children.
+    fn children() -> Vec<u32> {
+        let own = u32::try_from(getpid().as_raw_nonzero().get()).unwrap_or(0);
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter(|id| parent(*id) == Some(own)).collect()
+    }
+
+    /// `PID (NAME) STATE PARENT ...`, where the name may hold anything.
+    fn parent(id: u32) -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod strays {
+    pub(in super::super) fn adopt() {}
+    pub(super) fn end() {}
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn ran(script: &str, limit: Duration) -> Ran {
+        let ran = run(&mut shell(script), limit, |_| Next::Wait);
+        ran.expect("there is a shell").expect("nobody stops it")
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn ends_are_told_apart() {
+        assert_eq!(ran("exit 3", LONG).ended, Ended::Exited(3));
+        assert_eq!(ran("kill -SEGV $$", LONG).ended, Ended::Signal(11));
+        assert_eq!(ran("sleep 60", SHORT).ended, Ended::Killed);
+        let enough = run(&mut shell("sleep 60"), LONG, |_| Next::Enough).unwrap().unwrap();
+        assert_eq!(enough.ended, Ended::Lingered);
+        assert!(run(&mut shell("sleep 60"), LONG, |_| Next::Stop).unwrap().is_none());
+        assert!(run(&mut Command::new("no such program"), LONG, |_| Next::Wait).is_err());
+    }
+
+    #[test]
+    fn what_is_said_is_kept_up_to_a_bound_and_never_blocks_who_says_it() {
+        let loud = ran("echo out; echo err >&2; head -c 40000000 /dev/zero; echo last >&2", LONG);
+        assert_eq!((loud.ended, loud.stdout.len()), (Ended::Exited(0), STDOUT_MAX));
+        assert_eq!((&loud.stdout[..4], &loud.stderr[..]), (&b"out\n"[..], &b"err\nlast\n"[..]));
+        let err = ran("head -c 1000000 /dev/zero >&2; echo end >&2", LONG).stderr;
+        assert!(err.len() == STDERR_MAX && err.ends_with(b"end\n"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_left_behind() {
+        adopt();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        // A child in the group, and one that has fled into a session of its own.
+        let script = format!(
+            "sleep 61 & echo $! >> {0}; setsid sh -c 'echo $$ >> {0}; sleep 62; :' & \
+             while [ $(wc -l < {0}) -lt 2 ]; do :; done; exit 0",
+            path.display()
+        );
+        assert_eq!(ran(&script, LONG).ended, Ended::Exited(0));
+        let ids = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(ids.lines().count(), 2);
+        for id in ids.lines() {
+            assert!(!std::path::Path::new("/proc").join(id).exists(), "{id} still runs");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Clients graded: ours, the examples and their naive twins, and some that are not to be trusted.
+
+use crate::support::{PATIENCE, betacrew, run};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
+
+/// Where the example clients are.
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/clients").canonicalize().unwrap()
+}
+
+/// The command of an example client, if this machine can run it. Some machines must.
+fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
+    let path = examples().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (program, words) = match path.extension().unwrap().to_str().unwrap() {
+        "js" => ("node", vec!["node".to_owned(), text(&path)]),
+        "py" => ("python3", vec!["python3".to_owned(), text(&path)]),
+        _ => ("cc", vec![text(&folder.join(path.file_stem().unwrap()))]),
+    };
+    let there = Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
+    if !there {
+        let required = std::env::var_os("BETACREW_REQUIRE_CLIENTS").is_some_and(|v| v == "1");
+        assert!(!required, "{program} is not here, and BETACREW_REQUIRE_CLIENTS=1");
+        println!("skipped: {program} is not here, so {name} cannot be graded");
+        return None;
+    }
+    if program == "cc" {
+        let out = folder.join(path.file_stem().unwrap());
+        let built =
+            Command::new("cc").args(["-w", "-O1", "-o"]).arg(out).arg(&path).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    }
+    Some(words)
+}
+
+/// Runs `betacrew grade` in an empty folder.
+fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    grade_in(folder.path(), args, client)
+}
+
+fn grade_in(folder: &Path, args: &[&str], client: &[&str]) -> (i32, String, String) {
+    let mut command = betacrew(&["grade"]);
+    command.args(args).arg("--").args(client).current_dir(folder);
+    run(&mut command)
+}
+
+const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
+
+/// What is read at once depends on who has time: naive clients are graded alone.
+static ALONE: RwLock<()> = RwLock::new(());
+
+fn full_marks(client: &[&str]) {
+    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    // Most of the time is spent waiting for what is slow on purpose.
+    let (code, stdout, stderr) = grade(&["--jobs", "8"], client);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("\ngrade A "), "{stdout}");
+}
+
+#[test]
+fn our_own_client_gets_full_marks() {
+    full_marks(&[BETACREW, "fetch", "{host}:{port}"]);
+}
+
+#[test]
+fn the_examples_get_full_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["client.js", "client.py", "client.c"] {
+        let lines = fs::read_to_string(examples().join(name)).unwrap().lines().count();
+        assert!(lines < 150, "{name} is to be read: {lines} lines");
+        if let Some(words) = example(name, folder.path()) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            full_marks(&[&words[..], &["{host}", "{port}"]].concat());
+        }
+    }
+}
+
+/// The rows of the table of what is wrong with the naive clients.
+fn wrongs() -> Vec<[String; 4]> {
+    let text = fs::read_to_string(examples().join("README.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `naive"));
+    rows.map(|row| {
+        let cells: Vec<String> =
+            row.split('|').map(|cell| cell.trim().replace('`', "")).skip(1).take(4).collect();
+        cells.try_into().unwrap()
+    })
+    .collect()
+}
+
+#[test]
+fn what_is_wrong_with_the_naive_clients_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrongs = wrongs();
+    assert!(wrongs.len() > 15);
+    for name in ["naive.js", "naive.py", "naive.c"] {
+        let Some(words) = example(name, folder.path()) else { continue };
+        let client: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mine: Vec<&[String; 4]> = wrongs.iter().filter(|row| row[0] == name).collect();
+        let mut args = vec!["--port", "any", "--jobs", "1", "--timeout", "5s", "--json", "-"];
+        args.extend(mine.iter().map(|row| row[2].as_str()));
+        let report = folder.path().join("report.json");
+        args[7] = report.to_str().unwrap();
+        let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+        let (code, stdout, stderr) = grade(&args, &client);
+        drop(alone);
+        assert_eq!(code, 10, "{stdout}{stderr}");
+        let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+        for [_, what, case, named] in mine {
+            let cases = report["cases"].as_array().unwrap();
+            let found = cases.iter().find(|found| found["id"] == case.as_str()).unwrap();
+            assert_eq!(found["verdict"], "fail", "{name} {what}: {found:#}");
+            let cause = found["run"]["cause"]["id"].as_str().unwrap_or_default();
+            assert_eq!(cause, named, "{name} {what}: {found:#}");
+        }
+    }
+}
+
+#[test]
+fn outputs_of_any_shape_and_place_are_found() {
+    let fetch = |rest: &[&str]| {
+        let client = [&[BETACREW, "fetch", "{host}:{port}"], rest].concat();
+        grade(&["gaps/burst", "basics/extremes"], &client)
+    };
+    for (rest, read) in [
+        (&["-o", "data.csv"][..], "data.csv was read as CSV"),
+        (&["-o", "x.ndjson"], "x.ndjson was read as lines of JSON"),
+        (&["-o", "-"], "stdout was read as an array of objects"),
+    ] {
+        let (code, stdout, stderr) = fetch(rest);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        assert!(stdout.contains(read), "{stdout}");
+    }
+    let named = |output| {
+        let client = [BETACREW, "fetch", "{host}:{port}", "-o", "here.dat.json", "-o", "b.json"];
+        grade(&["gaps/burst", "--output", output], &client)
+    };
+    assert_eq!(named("b.json").0, 0);
+    let (code, stdout, _) = named("other.json");
+    assert!(code == 10 && stdout.contains("no output"), "{stdout}");
+}
+
+/// A client that connects and does nothing more.
+const IDLE: [&str; 3] = ["bash", "-c", "exec 3<>/dev/tcp/$BETACREW_HOST/$BETACREW_PORT"];
+
+#[test]
+fn an_output_from_before_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = [BETACREW, "fetch", "{host}:{port}", "-o", "output.json"];
+    let here = |client: &[&str], port: &[&str]| {
+        let args = [&["gaps/one", "--workdir", "here"], port].concat();
+        grade_in(folder.path(), &args, client)
+    };
+    assert_eq!(here(&client, &[]).0, 0);
+    assert!(folder.path().join("output.json").exists());
+    let (code, stdout, _) = here(&IDLE, &["--port", "any"]);
+    assert!(code == 10 && stdout.contains("no output"), "{stdout}");
+    // In a copy, the folder stays as it was.
+    let before = fs::read(folder.path().join("output.json")).unwrap();
+    fs::write(folder.path().join("output.json"), "[]").unwrap();
+    let (code, stdout, _) = grade_in(folder.path(), &["gaps/one"], &client);
+    assert_eq!(code, 0, "{stdout}");
+    assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), b"[]");
+    assert_ne!(before, b"[]");
+}
+
+#[test]
+fn a_client_that_passes_sometimes_is_flaky() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every second run does nothing.
+    let count = folder.path().join("count");
+    let script = format!(
+        "echo >> {0}; if [ $(($(wc -l < {0}) % 2)) = 0 ]; then exec {BETACREW} fetch $1:$2; \
+         else exec 3<>/dev/tcp/$1/$2; fi",
+        count.display()
+    );
+    let client = ["bash", "-c", &script, "x", "{host}", "{port}"];
+    let (code, stdout, stderr) = grade(&["gaps/one", "--repeat", "4", "--jobs", "1"], &client);
+    assert_eq!(code, 10, "{stdout}{stderr}");
+    assert!(stdout.contains("passed 2 of 4"), "{stdout}");
+    let (code, stdout, _) = grade(&["tail/last-lost", "--strict"], &IDLE_AT);
+    assert_eq!(code, 10, "a should is a must: {stdout}");
+    assert_eq!(grade(&["tail/last-lost"], &IDLE_AT).0, 0, "a should is none");
+}
+
+const IDLE_AT: [&str; 6] = ["bash", "-c", "exec 3<>/dev/tcp/$1/$2", "x", "{host}", "{port}"];
+
+#[test]
+fn a_client_that_cannot_be_run_is_not_graded() {
+    let (code, stdout, stderr) = grade(&["gaps"], &["no-such-program", "{port}"]);
+    assert_eq!(code, 2, "{stdout}");
+    assert!(stderr.contains("the client cannot be started") && stderr.contains("no-such-program"));
+    let (code, stdout, _) = grade(&["gaps"], &["sh", "-c", "echo oh no >&2; exit 7", "{port}"]);
+    assert_eq!(code, 10);
+    for part in ["no connection came; it ended with exit code 7", "oh no", "grade none", "not run"]
+    {
+        assert!(stdout.contains(part), "{part}: {stdout}");
+    }
+    let (code, _, stderr) = grade(&["gap"], &["true"]);
+    assert!(code == 2 && stderr.contains("no case is called `gap`"), "{stderr}");
+    let (code, _, stderr) = run(&mut betacrew(&["grade"]));
+    assert!(code == 2 && stderr.contains("no client to grade"), "{stderr}");
+}
+
+#[test]
+fn one_port_serves_one_case_after_the_other_and_may_be_taken() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let client = [BETACREW, "fetch", "{host}:{port}"];
+    let (code, _, stderr) = grade(&["gaps", "--port", &port], &client);
+    assert_eq!(code, 1);
+    assert!(stderr.contains(&format!("port {port} is taken")), "{stderr}");
+    drop(listener);
+    let (code, stdout, stderr) = grade(&["gaps", "--port", &port], &client);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+}
+
+/// Waits until a file has a whole line, and returns that.
+fn line_of(path: &Path) -> String {
+    let began = Instant::now();
+    loop {
+        match fs::read_to_string(path) {
+            Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
+            _ => assert!(began.elapsed() < PATIENCE, "{} was never written", path.display()),
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn runs(pid: &str) -> bool {
+    // A process that has ended and that nobody has waited for is gone for our purposes.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !matches!(
+        stat.rsplit(')').next().map(str::trim_start).and_then(|s| s.chars().next()),
+        None | Some('Z')
+    )
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_left_behind_by_an_interruption() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    // A client with a child in a session of its own.
+    let script = format!(
+        "setsid sh -c 'echo $$ > {1}; exec sleep 100' & exec 3<>/dev/tcp/127.0.0.1/$BETACREW_PORT; \
+         echo $$ > {0}; sleep 100",
+        one.display(),
+        two.display()
+    );
+    let mut command = betacrew(&["grade", "--port", "any", "--timeout", "90s"]);
+    command.args(["gaps", "--", "bash", "-c", &script]);
+    let child = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let pids = [line_of(&one), line_of(&two)];
+    assert!(pids.iter().all(|pid| runs(pid)));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
+}
+
+#[test]
+fn reports_hold_everything_and_need_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [junit, json, html, badge] = ["r.xml", "r.json", "r.html", "r.svg"].map(file);
+    let args = [
+        &["gaps/one", "basics/no-packets", "tail/last-lost"][..],
+        &["--junit", &junit, "--json", &json, "--html", &html, "--badge", &badge],
+    ]
+    .concat();
+    let (code, ..) = grade(&args, &IDLE_AT);
+    assert_eq!(code, 10);
+    let read = |path: &str| fs::read_to_string(path).unwrap();
+    let report: Value = serde_json::from_str(&read(&json)).unwrap();
+    assert_eq!(report["grade"], "F");
+    let verdicts: Vec<&str> = report["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| case["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["pass", "fail", "fail"]);
+    assert!(read(&junit).contains("tests=\"3\" failures=\"1\" skipped=\"1\""));
+    let page = read(&html);
+    assert!(page.contains("id=\"gaps/one\"") && page.contains("connects"));
+    for foreign in ["http:", "https:", "src=", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(read(&badge).contains(">F</text>"));
+    let (code, _, stderr) = grade(&["--html", "none/x.html"], &["true"]);
+    assert!(code == 6 && stderr.contains("none/x.html"), "known before the work: {stderr}");
+}
