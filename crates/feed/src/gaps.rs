@@ -57,6 +57,14 @@ impl GapSet {
         SeqRange::new(first.max(seq), gap.last)
     }
 
+    /// Of the gaps that opened after `time`, the lowest of those above all older ones, and when it
+    /// opened. Costs as much as there are.
+    #[must_use]
+    pub fn younger(&self, time: Duration) -> Option<(Seq, Duration)> {
+        let young = self.gaps.iter().rev().take_while(|(_, gap)| gap.opened > time);
+        young.last().map(|(&first, gap)| (first, gap.opened))
+    }
+
     /// Whether filling `run` would leave two gaps where one is now.
     #[must_use]
     pub fn splits(&self, run: SeqRange) -> bool {

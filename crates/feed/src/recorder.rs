@@ -14,6 +14,7 @@
 mod asker;
 mod connection;
 mod decide;
+mod feed;
 mod inputs;
 mod line;
 mod outcome;
@@ -39,6 +40,13 @@ pub type ConnId = u32;
 pub struct Options {
     /// Never use the extension.
     pub classic: bool,
+    /// Follow a live session to its end. Needs the extension.
+    pub follow: bool,
+    /// A subscription that is silent for so long is broken; heartbeats come every second.
+    pub silence: Duration,
+    /// What is missing is asked for once it has been missing for so long: it may yet come late, or
+    /// by another line.
+    pub reorder_wait: Duration,
     /// The session's last sequence, where it is known; 0 for an empty session.
     pub last: Option<Seq>,
     /// At most so many passes; `None` leaves it to the policy (and to
@@ -64,6 +72,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             classic: false,
+            follow: false,
+            silence: Duration::from_secs(3),
+            reorder_wait: Duration::ZERO,
             last: None,
             passes: None,
             window: 1 << 20,
@@ -208,6 +219,8 @@ pub struct Recorder {
     /// Complete passes in a row that brought nothing new.
     dry: u32,
     session: Option<SessionId>,
+    /// The last sequence of a live session that is over.
+    over: Option<Seq>,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
     stats: Stats,
@@ -238,6 +251,7 @@ impl Recorder {
             passes: Passes::default(),
             dry: 0,
             session: None,
+            over: None,
             resumed: false,
             stats: Stats::default(),
             trouble: Trouble::default(),
@@ -267,7 +281,7 @@ impl Recorder {
         told.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session;
         recorder.resumed = highest > 0;
-        if recorder.resumed && !recorder.options.classic {
+        if recorder.resumed && !recorder.options.classic && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
         }
         recorder

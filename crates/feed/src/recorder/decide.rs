@@ -33,6 +33,12 @@ impl Recorder {
                     self.outputs.push_back(Output::Drop(id));
                 }
                 (State::Connecting, _) => self.connect_failed(at, now),
+                (State::Open, Role::Stream { .. }) if self.options.follow => {
+                    if now >= conn.active + self.options.silence && self.outcome.is_none() {
+                        self.drain(at, now);
+                        self.feed_lost(tally, now);
+                    }
+                }
                 (State::Open, Role::Stream { .. }) => {
                     // One that brought packets and fell silent has probably ended.
                     if self.outcome.is_none() && now >= conn.active + self.options.timeout {
@@ -71,6 +77,9 @@ impl Recorder {
         match (conn.state, conn.role) {
             (State::Connecting, _) => Some(conn.begun + self.options.timeout),
             (State::Draining { until, .. }, _) => Some(until),
+            (State::Open, Role::Stream { .. }) if self.options.follow => {
+                Some(self.feed_deadline(conn))
+            }
             (State::Open, Role::Stream { .. }) => {
                 // First it may no longer keep the others waiting, then it is done without, and
                 // later it is given up.
@@ -98,7 +107,9 @@ impl Recorder {
             return None;
         }
         let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
-        [Some(line.retry_at), Some(line.asker.retry_at), grace]
+        let young = self.ledger.gaps().younger(self.ripe(self.now));
+        let ripens = young.map(|(_, opened)| opened + self.options.reorder_wait);
+        [Some(line.retry_at), Some(line.asker.retry_at), grace, ripens]
             .into_iter()
             .flatten()
             .filter(|&time| time > self.now)
@@ -114,6 +125,9 @@ impl Recorder {
             if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
                 self.sweep_again(at, now);
             }
+        }
+        if self.options.follow {
+            return self.follow(now);
         }
         if self.mute(now) {
             self.ledger.close_tail(now, sink);
@@ -154,7 +168,7 @@ impl Recorder {
             && self.lines.iter().any(|line| line.stats.packets > 0 && self.undescribed(line, now))
     }
 
-    fn open_connections(&mut self, now: Duration) {
+    pub(super) fn open_connections(&mut self, now: Duration) {
         for id in 0..self.lines.len() {
             let line = &self.lines[id];
             if line.stats.dead || now < line.retry_at {
@@ -195,7 +209,7 @@ impl Recorder {
             && line.describe_by.is_none_or(|by| now < by)
     }
 
-    fn can_ask(&self, id: u16, now: Duration) -> bool {
+    pub(super) fn can_ask(&self, id: u16, now: Duration) -> bool {
         let asker = &self.lines[usize::from(id)].asker;
         let reach = self.reach(id, now);
         !asker.failed && asker.askable(self.ledger.gaps(), FIRST_SEQ, reach).is_some()
@@ -213,6 +227,9 @@ impl Recorder {
             // It may yet turn out to play another session.
             ceiling = 0;
         }
+        if let Some((young, _)) = self.ledger.gaps().younger(self.ripe(now)) {
+            ceiling = ceiling.min(young - 1);
+        }
         let line = &self.lines[usize::from(id)];
         match line.dialect {
             Dialect::Extended => Reach { ceiling, ranges: true },
@@ -221,6 +238,14 @@ impl Recorder {
                 let exists = line.highest.max(self.options.last.unwrap_or(0));
                 Reach { ceiling: ceiling.min(self.options.resend_max).min(exists), ranges: false }
             }
+        }
+    }
+
+    /// Gaps that opened after this time are not asked for yet.
+    fn ripe(&self, now: Duration) -> Duration {
+        match self.options.reorder_wait.is_zero() {
+            true => Duration::MAX,
+            false => now.saturating_sub(self.options.reorder_wait),
         }
     }
 

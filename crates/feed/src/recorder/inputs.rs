@@ -60,7 +60,12 @@ impl Recorder {
         if let Role::Stream { pass } = &mut conn.role {
             self.passes_begun += 1;
             *pass = self.passes_begun;
-            Call::Stream.encode(&mut conn.outbox);
+            if self.options.follow {
+                Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                conn.described = true;
+            } else {
+                Call::Stream.encode(&mut conn.outbox);
+            }
             let (line, pass) = (conn.line, *pass);
             self.note(Note::PassBegan { line, pass });
         } else if !self.options.classic
@@ -204,6 +209,14 @@ impl Recorder {
                     line.asker.refuse(refusal, self.ledger.highest());
                     return line.asker.settle(self.ledger.gaps());
                 }
+                Frame::Heartbeat(next) | Frame::End(next)
+                    if self.options.follow && conn.role != Role::Resend =>
+                {
+                    if matches!(frame, Frame::End(_)) {
+                        self.over = Some(next - 1);
+                    }
+                    return self.beat(at, next, now, sink);
+                }
                 Frame::Heartbeat(next) | Frame::End(next) => return self.ledger.reaches(next - 1),
                 _ => DecodeError::Kind(raw[4]),
             },
@@ -232,6 +245,9 @@ impl Recorder {
             self.session = Some(info.session);
             sink.session(info, now);
             self.ledger.reaches(info.last);
+            if self.options.follow && self.conns[at].streams() {
+                self.subscribe(at, info);
+            }
         }
     }
 
@@ -244,6 +260,7 @@ impl Recorder {
         }
         let tally = conn.tally();
         match tally.role {
+            Role::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
             Role::Stream { .. } if broken || conn.framer.partial() => self.pass_cut(tally, now),
             Role::Stream { .. } => self.pass_complete(tally, PassEnd::Whole),
             Role::Resend => self.resend_closed(tally, now),
@@ -272,7 +289,7 @@ impl Recorder {
         self.note_pass(tally, PassEnd::Cut);
     }
 
-    fn note_pass(&mut self, tally: Tally, end: PassEnd) {
+    pub(super) fn note_pass(&mut self, tally: Tally, end: PassEnd) {
         if let Role::Stream { pass } = tally.role {
             let delivered = tally.delivered;
             self.note(Note::PassEnded { line: tally.line, pass, delivered, end });
@@ -354,6 +371,7 @@ impl Recorder {
         self.conns[at].state = State::Draining { until: now + PAUSE, hard: now + PAUSE };
         let tally = self.conns[at].tally();
         match tally.role {
+            Role::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
             Role::Stream { .. } => self.pass_cut(tally, now),
             Role::Resend => {
                 self.lines[usize::from(tally.line)].resend = None;

@@ -37,6 +37,8 @@ pub enum Why {
     /// An exchange plays another session than the one that was recorded before, or from another
     /// line.
     OtherSession,
+    /// The exchange does not speak the extension, without which a session cannot be followed.
+    NotLive,
     /// What came could not be written.
     Storage,
 }
@@ -53,6 +55,10 @@ impl fmt::Display for Why {
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
             Self::OtherSession => f.write_str("there are packets of different sessions"),
+            Self::NotLive => f.write_str(
+                "the exchange does not speak the extension, without which a session cannot be \
+                 followed",
+            ),
             Self::Storage => f.write_str("the recording could not be written"),
         }
     }

@@ -10,6 +10,7 @@
 mod against_original;
 mod against_player;
 mod flaky;
+mod follow;
 mod ledger;
 mod life;
 mod live;

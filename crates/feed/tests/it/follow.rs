@@ -1,0 +1,157 @@
+//! Following live sessions on simulated networks.
+
+use feed::live::Live;
+use feed::market::Market;
+use feed::player::Player;
+use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
+use feed::recording::Recording;
+use feed::scenario::{Action, Fault, Place, Scenario};
+use feed::seq::MAX_SEQ;
+use feed::sim::{Network, Progress, World};
+use feed::wire::sequence_of;
+use std::time::Duration;
+
+type Exchanges = Vec<Player<Live<Market>>>;
+
+fn network(latency_ms: u64) -> Network {
+    Network {
+        latency: Duration::from_millis(latency_ms),
+        jitter: Duration::from_micros(300),
+        segment: 1400,
+        cut_calls: true,
+    }
+}
+
+fn exchange(tempo: &str, last: u32, scenario: Scenario) -> Player<Live<Market>> {
+    Player::new(Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 3, 0), scenario)
+}
+
+fn options() -> Options {
+    let timeout = Duration::from_secs(1_000_000);
+    Options { follow: true, timeout, ..Options::default() }
+}
+
+fn follow(exchanges: Exchanges, seed: u64) -> (Recorder, Recording, Duration) {
+    let lines = u16::try_from(exchanges.len()).unwrap();
+    let mut world = World::new(exchanges, network(5), seed);
+    let (mut recorder, mut recording) = (Recorder::new(options(), lines), Recording::new());
+    world.drive(&mut recorder, &mut recording, None).unwrap();
+    (recorder, recording, world.now())
+}
+
+fn complete(recorder: &Recorder, recording: &Recording, last: u32) {
+    let outcome = recorder.outcome().unwrap();
+    assert!(outcome.complete(), "{outcome:?}");
+    assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
+    let market = Market::seeded(1, last);
+    let frames: Vec<_> = recording.in_order().flatten().copied().collect();
+    assert_eq!(frames.len(), last as usize);
+    for (seq, frame) in (1..).zip(&frames) {
+        assert_eq!(sequence_of(frame), seq);
+        let packet = feed::wire::encode(&feed::wire::Frame::Packet(market.packet(seq)));
+        assert_eq!(*frame, packet);
+    }
+}
+
+#[test]
+fn a_session_is_followed_to_its_end() {
+    for seed in 0..50 {
+        let losing = Scenario::losing(seed, "0.2".parse().unwrap());
+        let exchanges = vec![exchange("poisson:1000/s", 2000, losing)];
+        let (recorder, recording, took) = follow(exchanges, seed);
+        complete(&recorder, &recording, 2000);
+        assert!((1..4).contains(&took.as_secs()), "{took:?}");
+        assert_eq!(recorder.stats().repeated, 0, "seed {seed}: nothing is asked for twice");
+    }
+}
+
+#[test]
+fn what_is_lost_is_there_a_round_trip_later() {
+    let losing = Scenario::losing(1, "0.2".parse().unwrap());
+    let mut world = World::new(vec![exchange("1000/s", MAX_SEQ, losing)], network(20), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+    for second in 1..20 {
+        let until = Duration::from_secs(second);
+        let progress = world.drive(&mut recorder, &mut recording, Some(until)).unwrap();
+        assert_eq!(progress, Progress::Until);
+        // Two ways and the time of a few packets.
+        let lag = recorder.ledger().highest() - recorder.ledger().frontier();
+        assert!(lag < 60, "{lag} packets behind");
+        assert!(recorder.ledger().highest() >= second as u32 * 1000 - 150);
+    }
+}
+
+#[test]
+fn a_lost_tail_is_found_by_the_heartbeat() {
+    // 5 packets, the last two lost, then a pause.
+    let skipping = Scenario::skipping("4-5".parse().unwrap());
+    let mut world = World::new(vec![exchange("bursts:1/s:5", MAX_SEQ, skipping)], network(5), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+    let until = |ms| Some(Duration::from_millis(ms));
+    world.drive(&mut recorder, &mut recording, until(900)).unwrap();
+    assert_eq!((recorder.ledger().highest(), recording.len()), (3, 3), "nothing shows it");
+    world.drive(&mut recorder, &mut recording, until(1100)).unwrap();
+    assert_eq!((recorder.ledger().highest(), recording.len()), (5, 5));
+    assert_eq!((recorder.stats().resent, recorder.ledger().frontier()), (2, 5));
+}
+
+#[test]
+fn broken_feeds_are_taken_up_again_without_loss_or_repeat() {
+    let actions = [
+        Action::Close { bytes: 9 },
+        Action::Reset { bytes: 3 },
+        Action::Silence,
+        Action::Restart { down: Duration::from_millis(700), renew: false },
+    ];
+    for (seed, action) in (0..).zip(actions) {
+        let mut cut = Fault::new(action, Place::Stream).unwrap();
+        cut.sequences = Some("300,301,900".parse().unwrap());
+        cut.times = Some(1);
+        let scenario = Scenario::losing(seed, "0.1".parse().unwrap()).with(cut);
+        let (recorder, recording, _) = follow(vec![exchange("1000/s", 3000, scenario)], seed);
+        complete(&recorder, &recording, 3000);
+        assert!(recorder.stats().repeated < 40, "{action:?}: {:?}", recorder.stats());
+    }
+}
+
+#[test]
+fn two_lines_are_one_feed_and_either_may_die() {
+    for seed in 0..30 {
+        let losing = |seed| Scenario::losing(seed, "0.2".parse().unwrap());
+        let mut die = Fault::new(Action::Die, Place::Stream).unwrap();
+        die.sequences = Some("700".parse().unwrap());
+        let lines = vec![
+            exchange("1000/s", 2000, losing(seed).with(die)),
+            exchange("1000/s", 2000, losing(seed + 100)),
+        ];
+        let (recorder, recording, _) = follow(lines, seed);
+        complete(&recorder, &recording, 2000);
+        let (one, two) = (recorder.line(0).unwrap(), recorder.line(1).unwrap());
+        assert!(one.first > 0 && two.first > one.first, "{one:?} {two:?}");
+    }
+}
+
+#[test]
+fn with_a_reorder_window_the_other_line_fills_gaps_first() {
+    let resends = |wait| {
+        let losing = |seed| Scenario::losing(seed, "0.2".parse().unwrap());
+        let lines = vec![exchange("1000/s", 2000, losing(1)), exchange("1000/s", 2000, losing(2))];
+        let mut world = World::new(lines, network(5), 1);
+        let options = Options { reorder_wait: Duration::from_millis(wait), ..options() };
+        let (mut recorder, mut recording) = (Recorder::new(options, 2), Recording::new());
+        world.drive(&mut recorder, &mut recording, None).unwrap();
+        complete(&recorder, &recording, 2000);
+        recorder.stats().resent
+    };
+    let (at_once, later) = (resends(0), resends(30));
+    // Only what both lines have lost: 4 %.
+    assert!((40..130).contains(&later) && later <= at_once, "{at_once} {later}");
+}
+
+#[test]
+fn an_exchange_without_the_extension_cannot_be_followed() {
+    let scenario = Scenario { extension: false, ..Scenario::clean(1) };
+    let (recorder, _, _) = follow(vec![exchange("1000/s", 100, scenario)], 1);
+    let Outcome { why, .. } = recorder.outcome().unwrap();
+    assert_eq!(*why, Some(Why::NotLive));
+}
