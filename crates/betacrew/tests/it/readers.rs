@@ -10,29 +10,16 @@ use feed::wire::{Frame, encode};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
+
+const MODULES: &str = "pyarrow pandas duckdb";
 
 fn python(args: &[&str]) -> std::io::Result<Output> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers.py");
-    // A virtual environment's, if CI has made one.
-    let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    Command::new(python).arg(script).args(args).output()
+    crate::support::python("readers.py", args)
 }
 
-/// Whether the readers are there. It is an error if they have to be.
 fn readers() -> bool {
-    let reason = match python(&["check"]) {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-        Err(error) => error.to_string(),
-    };
-    let reason = reason.trim().lines().last().unwrap_or_default();
-    assert!(
-        std::env::var_os("BETACREW_REQUIRE_READERS").is_none_or(|value| value != "1"),
-        "the readers do not run: {reason}"
-    );
-    println!("skipped: {reason} (python3 -m pip install pyarrow pandas duckdb)");
-    false
+    crate::support::python_has("readers.py", MODULES)
 }
 
 /// Writes a tape with these symbols and all kinds of numbers and arrivals, and its rows as JSON.

@@ -289,6 +289,38 @@ const MISTAKES: [(&str, (usize, usize), &str); 34] = [
     ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
 ];
 
+/// The schema as somebody else understands it. (It cannot say everything that is a mistake.)
+#[test]
+fn others_understand_the_schema() {
+    if !crate::support::python_has("schema.py", "jsonschema") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let write = |kind: &str, name: &str, text: &str| {
+        std::fs::create_dir_all(folder.path().join(kind)).unwrap();
+        std::fs::write(folder.path().join(kind).join(format!("{name}.toml")), text).unwrap();
+    };
+    for entry in catalogue::entries() {
+        write("good", entry.name, entry.text);
+    }
+    for seed in 0..200 {
+        let scenario = draw::scenario(&mut Rng::new(seed), 500, 6);
+        let scenario = feed::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
+        write("good", &seed.to_string(), &toml::to_string(&ScenarioFile::from(&scenario)).unwrap());
+    }
+    let shapes = ["unknown field", "expected", "missing field", "u64", "must be quoted", "a pace"];
+    let told = |what: &str| shapes.iter().any(|shape| what.starts_with(shape));
+    for (number, (text, ..)) in MISTAKES.iter().enumerate().filter(|(_, mistake)| told(mistake.2)) {
+        write("bad", &number.to_string(), text);
+    }
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scenario.schema.json");
+    let args = [schema, folder.path().to_str().unwrap()];
+    let output = crate::support::python("schema.py", &args).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(" good, 1"), "ten mistakes or more: {said}");
+}
+
 #[test]
 fn mistakes_are_named_with_their_place() {
     let folder = tempfile::tempdir().unwrap();

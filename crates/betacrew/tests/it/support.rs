@@ -187,3 +187,26 @@ impl Drop for ServeProcess {
         let _ = self.child.wait();
     }
 }
+
+/// Runs a script of the tests, in a virtual environment if CI has made one.
+pub(crate) fn python(script: &str, args: &[&str]) -> std::io::Result<Output> {
+    let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    Command::new(python).arg(script).args(args).output()
+}
+
+/// Whether a script finds the modules that it needs. It is an error if they have to be there.
+pub(crate) fn python_has(script: &str, modules: &str) -> bool {
+    let reason = match python(script, &["check"]) {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    let reason = reason.trim().lines().last().unwrap_or_default();
+    assert!(
+        std::env::var_os("BETACREW_REQUIRE_READERS").is_none_or(|value| value != "1"),
+        "{script} does not run: {reason}"
+    );
+    println!("skipped: {reason} (python3 -m pip install {modules})");
+    false
+}
