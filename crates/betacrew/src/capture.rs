@@ -7,7 +7,7 @@ use crate::words::packet;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
-use feed::seq::{FIRST_SEQ, SeqRange};
+use feed::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::tape_file::TapeFileError;
 use feed::wire::{Info, RawFrame};
 use std::io;
@@ -133,12 +133,31 @@ impl Capture {
         self.keeper.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
+    /// Writes what was recorded to the file.
+    pub fn flush(&mut self) {
+        self.keeper.flush();
+    }
+
+    /// When and how packets came that come now.
+    #[must_use]
+    pub fn arrival(&self, origin: Origin, now: Duration) -> Arrival {
+        Arrival { at: self.keeper.stamp(now), origin: Some(origin) }
+    }
+
     /// Reads the packets in order.
     ///
     /// # Errors
     /// What went wrong with the file, or what `each` reports.
     pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
-        let mut reading = self.keeper.in_order(FIRST_SEQ);
+        self.read_from(FIRST_SEQ, each)
+    }
+
+    /// Reads the packets in order, from a sequence on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_from(&self, from: Seq, each: &mut Each<'_>) -> Result<(), Failure> {
+        let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
                 Ok(Some(piece)) => each(piece.frames, Arrival::of(&piece.block))?,

@@ -4,22 +4,27 @@ use crate::address;
 use crate::capture::{Capture, Resumed, Sync};
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
-use crate::format::Format;
+use crate::format::{Format, Place};
 use crate::net::{self, Event, Stop};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::summary;
+use crate::tee::Tee;
 use crate::words::count;
-use feed::recorder::{Note, Options, PassEnd, Recorder, Tail, Why};
+use feed::recorder::{Note, Options, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+const FOLLOWING: &str = "Live sessions";
 const RECORDING: &str = "Recording";
 const RECOVERY: &str = "Recovery";
+
+/// How long an exchange may be out of reach, or silent.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn sync(text: &str) -> Result<Sync, String> {
     match text {
@@ -46,6 +51,18 @@ pub struct Args {
     /// The format of the one output [default: what its name ends in, else json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
+
+    /// Follow a live session until it ends or Ctrl+C; -o - then writes packets as they come, in order,
+    /// as NDJSON (or CSV with --format csv)
+    #[arg(long, short = 'f', conflicts_with_all = ["classic", "passes", "last"])]
+    #[arg(help_heading = FOLLOWING)]
+    follow: bool,
+
+    /// With --follow: ask for what is missing once it has been missing for so long, for it may come
+    /// late, or by another line
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    reorder_wait: Duration,
 
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
@@ -94,10 +111,10 @@ pub struct Args {
     #[arg(help_heading = RECOVERY)]
     window: u32,
 
-    /// How long an exchange may be out of reach, or silent
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    #[arg(help_heading = RECOVERY)]
-    timeout: Duration,
+    /// How long an exchange may be out of reach, or silent [default: 10s; with --follow it is
+    /// waited for]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = RECOVERY)]
+    timeout: Option<Duration>,
 
     /// How often to try again what fails
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = number(0..=1000))]
@@ -113,9 +130,31 @@ impl Args {
             passes: self.passes,
             window: self.window,
             retries: self.retries,
-            timeout: self.timeout,
+            timeout: self.timeout(),
+            follow: self.follow,
+            reorder_wait: self.reorder_wait,
             resend_max: self.resend_max,
             ..Options::default()
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        // A hundred years are for ever.
+        let default = if self.follow { Duration::from_secs(3_155_760_000) } else { TIMEOUT };
+        self.timeout.unwrap_or(default)
+    }
+
+    /// The format in which packets are written to stdout while they come, if they are.
+    fn streamed(&self) -> Result<Option<Format>, Failure> {
+        if !self.follow || !self.output.iter().any(|path| path == Path::new("-")) {
+            return Ok(None);
+        }
+        match self.format.unwrap_or(Format::Ndjson) {
+            format @ (Format::Ndjson | Format::Csv) => Ok(Some(format)),
+            format => Err(Failure::Usage(format!(
+                "{} has an end, which a live session has not yet: --format ndjson or csv",
+                format.name()
+            ))),
         }
     }
 
@@ -140,7 +179,9 @@ impl Args {
             let output = Output::begin_as(path, format)?;
             Ok((output.durable(self.sync != Sync::Never), format))
         };
-        self.output.iter().map(begin).collect()
+        // What is written while it comes is not written at the end.
+        let later = |path: &&PathBuf| !self.follow || path.as_path() != Path::new("-");
+        self.output.iter().filter(later).map(begin).collect()
     }
 }
 
@@ -151,7 +192,7 @@ impl Args {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let lines =
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
-    let outputs = args.outputs()?;
+    let (outputs, streamed) = (args.outputs()?, args.streamed()?);
     let report = args.report.as_deref().map(Output::begin).transpose()?;
     let report = report.map(|output| output.durable(args.sync != Sync::Never));
 
@@ -159,27 +200,34 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if report.is_some() {
         capture.keep_history();
     }
-    let mut progress = Progress::new(args.timeout);
+    let mut progress = Progress::new(args.timeout());
     let began = Instant::now();
-    net::fetch(&lines, &mut recorder, &mut capture, stop, |event| match event {
+    let mut stdout = std::io::stdout();
+    let encoder = streamed
+        .map(|format| format.encoder(Place::Stream(&mut stdout)))
+        .transpose()
+        .map_err(|source| Failure::System { action: "cannot write to stdout", source })?;
+    let mut tee = Tee::new(&mut capture, encoder);
+    net::fetch(&lines, &mut recorder, &mut tee, stop, |event| match event {
         Event::Tick(recorder) => progress.tick(recorder),
         Event::Note(recorder, note) => tell(&args.addresses, recorder, note, &mut progress),
     })
     .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
     let took = began.elapsed();
     progress.end();
-    capture.end()?;
+    tee.end()?;
 
-    let exit = exit(&recorder);
+    let exit = args.exit(&recorder);
     let wanted = match recorder.outcome() {
         Some(outcome) if outcome.why == Some(Why::OtherSession) => false,
+        Some(_) if exit == Exit::Complete => true,
         Some(outcome) => outcome.complete() || args.allow_gaps && capture.packets() > 0,
         None => false,
     };
     if wanted {
         let stops = stop.times();
-        for ((output, format), path) in outputs.into_iter().zip(&args.output) {
-            progress.writing(path, capture.packets());
+        for (output, format) in outputs {
+            progress.writing(output.path(), capture.packets());
             output.encode(format, |put| {
                 capture.read(&mut |frames, arrival| {
                     progress.wrote(frames.len() as u64);
@@ -216,6 +264,17 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 impl Args {
+    /// Whose fault it was; whoever ends following by Ctrl+C has what there was to have.
+    fn exit(&self, recorder: &Recorder) -> Exit {
+        let stopped = |outcome: &&Outcome| {
+            outcome.why == Some(Why::Stopped) && recorder.ledger().gaps().is_empty()
+        };
+        match recorder.outcome().filter(stopped) {
+            Some(_) if self.follow => Exit::Complete,
+            _ => exit(recorder),
+        }
+    }
+
     /// Where the recording is kept while it is made; `None` where nobody could find it again.
     fn place(&self) -> Option<PathBuf> {
         if self.tape.is_some() {
@@ -270,7 +329,7 @@ impl Args {
             );
         } else if self.tape.is_some() {
             capture.finish()?;
-        } else if why.is_none() || capture.packets() == 0 {
+        } else if why.is_none() || self.exit(recorder) == Exit::Complete || capture.packets() == 0 {
             return remove(&place);
         } else {
             crate::words::tell!("  resume   the same command goes on where this one ended");

@@ -67,6 +67,14 @@ pub trait Encoder {
     /// What the place reports; [`io::ErrorKind::InvalidData`] for a frame that is no packet.
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()>;
 
+    /// Hands on what was put, as far as the format allows.
+    ///
+    /// # Errors
+    /// What the place reports.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Writes what is left. Without it, what was written is no file of the format.
     ///
     /// # Errors

@@ -73,6 +73,12 @@ impl Output {
         Self { durable, ..self }
     }
 
+    /// Where it will be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether what is written is gone at once, so that it cannot be taken back.
     #[must_use]
     pub fn is_stream(&self) -> bool {

@@ -3,6 +3,7 @@
 use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
+use crate::live::{LiveTape, Record};
 use crate::net::{self, Stop};
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
@@ -10,17 +11,22 @@ use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, TapeName};
 use crate::words::{count, grouped, say, took};
 use feed::chance::Chance;
+use feed::live::Tempo;
+use feed::market::Market;
 use feed::original::{Death, Original};
 use feed::pace::Pace;
 use feed::play::Play;
 use feed::player::{Ending, Note, Player, Served};
 use feed::scenario::Pick;
-use feed::seq::{FIRST_SEQ, SeqSet};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, SeqSet};
 use feed::wire::Reason;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::str::FromStr;
 
+const LIVE: &str = "Live sessions";
 const SHORTHAND: &str = "Loss (shorthand for a scenario)";
 
 /// What `serve` takes.
@@ -37,15 +43,28 @@ pub struct Args {
     scenario: Option<String>,
 
     /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
-    /// random:N[:SEED] (seeded order flow), a .tape file, or another file as fetch writes it
-    /// [default: the scenario's, or sample]
+    /// random:N[:SEED] (seeded order flow), market[:SEED] (endless, for --live), a .tape file, or
+    /// another file as fetch writes it [default: the scenario's, or sample; market with --live]
     #[arg(long, value_name = "TAPE")]
     tape: Option<TapeName>,
 
     /// Stream at this pace: 5000/s, 80000B/s, or for .tape files `recorded`, 2x, 0.5x [default: the
-    /// scenario's, or as fast as the client reads]
+    /// scenario's, or as fast as the client reads]. With --live, packets come into being at
+    /// this pace: 5000/s, poisson:5000/s, bursts:5000/s:100 [default: 1000/s]
     #[arg(long, value_name = "PACE")]
-    pace: Option<Pace>,
+    pace: Option<String>,
+
+    /// A live session: packets come into being while clients are connected
+    #[arg(long, help_heading = LIVE)]
+    live: bool,
+
+    /// Keep what comes into being in this tape file; go on with its session if it is there
+    #[arg(long, value_name = "FILE", requires = "live", help_heading = LIVE)]
+    record: Option<PathBuf>,
+
+    /// Begin another session, even if there is a record of one
+    #[arg(long, requires = "live", help_heading = LIVE)]
+    new_session: bool,
 
     /// Repeat the run of this seed: the same goes wrong, connection by connection [default: the
     /// scenario's, or drawn and logged]
@@ -87,11 +106,14 @@ impl Args {
         if let Some(tape) = &self.tape {
             plot.tape = tape.clone();
         }
-        if let Some(pace) = self.pace {
-            if plot.engine == Engine::Original {
-                return Err(Failure::Usage("the original exchange has no pace".to_owned()));
-            }
-            plot.scenario.pace = pace;
+        if plot.engine == Engine::Original && (self.pace.is_some() || self.live) {
+            return Err(Failure::Usage("the original exchange has no pace".to_owned()));
+        }
+        if self.live && self.tape.is_none() && self.scenario.is_none() {
+            plot.tape = TapeName::Market { seed: None };
+        }
+        if let Some(pace) = self.pace.as_ref().filter(|_| !self.live) {
+            plot.scenario.pace = flag("--pace", pace)?;
         }
         let drawn = || if plot.seeded { plot.scenario.seed } else { draw_seed() };
         plot.scenario.seed = self.seed.unwrap_or_else(drawn);
@@ -121,6 +143,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open(seed)?;
+    if args.live {
+        return args.play_live(&plot, tape, stop);
+    }
+    if matches!(tape, AnyTape::Market(_)) {
+        return Err(Failure::Usage("a market has no end: play it with --live".to_owned()));
+    }
     let next = plot.next.as_ref().map(|next| next.open(seed)).transpose()?;
     let recorded = matches!(plot.scenario.pace, Pace::Recorded(_));
     if recorded && tape.last() > 0 && tape.arrived(FIRST_SEQ).is_none() {
@@ -128,20 +156,76 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
         ));
     }
-    net::raise_descriptor_limit();
-    let listeners = listen(&args.listen)?;
-    let mut lines = String::new();
-    for listener in &listeners {
-        let address = listener
-            .local_addr()
-            .map_err(|source| Failure::System { action: "cannot tell the address", source })?;
-        let _ = writeln!(lines, "listening on {address}");
-    }
-    say(&lines)?;
+    let listeners = args.begin()?;
     tracing::info!("{}", introduction(&tape, &plot));
     match plot.engine {
         Engine::Betacrew => play(&plot, tape, next, listeners, stop),
         Engine::Original => play_original(&plot, &tape, listeners, stop),
+    }
+}
+
+/// The value of a flag whose meaning depends on others.
+fn flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error| Failure::Usage(format!("{name} {text}: {error}")))
+}
+
+impl Args {
+    /// Listens, and says where.
+    fn begin(&self) -> Result<Vec<TcpListener>, Failure> {
+        net::raise_descriptor_limit();
+        let listeners = listen(&self.listen)?;
+        let mut lines = String::new();
+        for listener in &listeners {
+            let address = listener
+                .local_addr()
+                .map_err(|source| Failure::System { action: "cannot tell the address", source })?;
+            let _ = writeln!(lines, "listening on {address}");
+        }
+        say(&lines)?;
+        Ok(listeners)
+    }
+
+    /// Runs our exchange with a live session.
+    fn play_live(&self, plot: &Plot, tape: AnyTape, stop: &Stop) -> Result<Exit, Failure> {
+        let tempo =
+            self.pace.as_ref().map_or(Ok(Tempo::Steady(1000)), |pace| flag("--pace", pace))?;
+        let (mut tape, mut record) = (tape, None);
+        if matches!(tempo, Tempo::Recorded(_)) && tape.arrived(FIRST_SEQ).is_none() {
+            return Err(Failure::Usage(
+                "this tape does not know when its packets came; give a rate: --pace 5000/s"
+                    .to_owned(),
+            ));
+        }
+        let mut goes_on = None;
+        if let Some(path) = &self.record {
+            let (opened, before) = Record::open(path, self.new_session, tape.session())?;
+            if let Some(before) = before.filter(|before| before.session != tape.session()) {
+                let AnyTape::Market(_) = tape else {
+                    return Err(Failure::Content {
+                        path: path.clone(),
+                        reason: "it has another session than this tape: --new-session replaces it"
+                            .to_owned(),
+                    });
+                };
+                tape = AnyTape::Market(Box::new(Market::new(before.session, MAX_SEQ)));
+            }
+            goes_on = before;
+            record = Some(opened);
+        }
+        let listeners = self.begin()?;
+        let from = goes_on.map_or(String::new(), |before| {
+            format!(", going on after packet {}", grouped(before.last.into()))
+        });
+        tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
+        let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
+        let mut player = Player::new(live, plot.scenario.clone());
+        net::serve(listeners, &mut player, stop, log).map_err(system)?;
+        tracing::info!("{}", farewell(&player.served()));
+        let died = player.died();
+        if let (Err(reason), Some(path)) = (player.tape_mut().finish(), &self.record) {
+            return Err(Failure::Content { path: path.clone(), reason });
+        }
+        Ok(if died { Exit::Unexpected } else { Exit::Complete })
     }
 }
 
@@ -233,8 +317,11 @@ fn no_such_family(error: &std::io::Error) -> bool {
 }
 
 fn introduction(tape: &AnyTape, plot: &Plot) -> String {
-    let mut text =
-        format!("playing {}, session {}", count(tape.last().into(), "packet"), tape.session());
+    let packets = match tape {
+        AnyTape::Market(_) => "an endless market".to_owned(),
+        tape => count(tape.last().into(), "packet"),
+    };
+    let mut text = format!("playing {packets}, session {}", tape.session());
     if plot.name == FLAGS {
         for fault in &plot.scenario.faults {
             if let Pick::Random { chance, .. } = fault.pick {
@@ -258,7 +345,7 @@ fn introduction(tape: &AnyTape, plot: &Plot) -> String {
 /// Losses are listed for tapes up to this length.
 const LISTED: u32 = 10_000;
 
-fn log(player: &Player<AnyTape>, note: Note) {
+fn log<P: Play>(player: &Player<P>, note: Note) {
     match note {
         Note::Stream { connection, pass } => {
             let all = player.tape().last();

@@ -3,9 +3,10 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{self, Damage, Format};
+use feed::market::Market;
 use feed::packet::Packet;
 use feed::play::{FilePlay, Play};
-use feed::seq::{Seq, SeqRange};
+use feed::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::Tape;
 use feed::tape_file::TapeFile;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
@@ -31,6 +32,11 @@ pub enum TapeName {
     Random {
         /// How many packets.
         count: u32,
+        /// Its own seed, if it has one.
+        seed: Option<u64>,
+    },
+    /// An endless market, for live sessions.
+    Market {
         /// Its own seed, if it has one.
         seed: Option<u64>,
     },
@@ -63,6 +69,12 @@ impl FromStr for TapeName {
                 });
                 Ok(Self::Random { count: count(packets)?, seed: seed.transpose()? })
             }
+            ("market", seed) => {
+                let seed = seed.map(|seed| {
+                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
+                });
+                Ok(Self::Market { seed: seed.transpose()? })
+            }
             _ => Ok(Self::File(PathBuf::from(text))),
         }
     }
@@ -76,6 +88,8 @@ impl fmt::Display for TapeName {
             Self::Extremes => f.write_str("extremes"),
             Self::Random { count, seed: None } => write!(f, "random:{count}"),
             Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
+            Self::Market { seed: None } => f.write_str("market"),
+            Self::Market { seed: Some(seed) } => write!(f, "market:{seed}"),
             Self::File(path) => path.display().fmt(f),
         }
     }
@@ -92,6 +106,10 @@ impl TapeName {
             Self::Classic => Tape::classic(),
             Self::Extremes => Tape::extremes(),
             Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
+            Self::Market { seed: own } => {
+                let market = Market::seeded(own.unwrap_or(seed), MAX_SEQ);
+                return Ok(AnyTape::Market(Box::new(market)));
+            }
             Self::File(path) if Format::of(path) == Some(Format::Tape) => {
                 return open_file(path).map(|file| AnyTape::File(Box::new(file)));
             }
@@ -106,6 +124,8 @@ impl TapeName {
 pub enum AnyTape {
     /// In memory.
     Memory(Arc<Tape>),
+    /// Made as it is played.
+    Market(Box<Market>),
     /// In a tape file, which is not loaded.
     File(Box<FilePlay<FileStorage>>),
 }
@@ -114,6 +134,7 @@ impl Play for AnyTape {
     fn last(&self) -> Seq {
         match self {
             Self::Memory(tape) => Play::last(tape),
+            Self::Market(tape) => tape.last(),
             Self::File(tape) => tape.last(),
         }
     }
@@ -121,6 +142,7 @@ impl Play for AnyTape {
     fn session(&self) -> SessionId {
         match self {
             Self::Memory(tape) => Play::session(tape),
+            Self::Market(tape) => tape.session(),
             Self::File(tape) => tape.session(),
         }
     }
@@ -128,6 +150,7 @@ impl Play for AnyTape {
     fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
         match self {
             Self::Memory(tape) => tape.frames(range),
+            Self::Market(tape) => tape.frames(range),
             Self::File(tape) => tape.frames(range),
         }
     }
@@ -135,6 +158,7 @@ impl Play for AnyTape {
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
         match self {
             Self::Memory(tape) => tape.arrived(seq),
+            Self::Market(tape) => tape.arrived(seq),
             Self::File(tape) => tape.arrived(seq),
         }
     }
@@ -142,6 +166,7 @@ impl Play for AnyTape {
     fn failure(&self) -> Option<&str> {
         match self {
             Self::Memory(tape) => tape.failure(),
+            Self::Market(tape) => tape.failure(),
             Self::File(tape) => tape.failure(),
         }
     }
@@ -150,8 +175,8 @@ impl Play for AnyTape {
 fn no_file(path: &Path, error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED] nor a \
-             file",
+            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
+             market[:SEED] nor a file",
             path.display()
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },

@@ -59,6 +59,12 @@ pub trait Exchange {
     /// Something to tell.
     fn note(&mut self) -> Option<Self::Note>;
 
+    /// Time passes, whatever happens on connections. Returns when to tell that next, if at all.
+    fn pass(&mut self, now: Duration) -> Option<Duration> {
+        let _ = now;
+        None
+    }
+
     /// While the exchange is down: until when. Then all connections are reset, and nobody can
     /// connect before.
     fn down_until(&self) -> Option<Duration> {

@@ -131,6 +131,18 @@ impl<S: Storage> Keeper<S> {
         &self.conflicts
     }
 
+    /// Writes what was recorded, so that it can be read.
+    pub fn flush(&mut self) {
+        let done = self.file.flush();
+        self.check(done);
+    }
+
+    /// A time of the recorder's, in nanoseconds since 1970.
+    #[must_use]
+    pub fn stamp(&self, now: Duration) -> u64 {
+        nanos(self.epoch + now)
+    }
+
     /// Ends the recording: everything is written, as safe as asked for.
     ///
     /// # Errors
@@ -168,10 +180,6 @@ impl<S: Storage> Keeper<S> {
         if let Err(error) = done {
             self.failure.get_or_insert(error);
         }
-    }
-
-    fn stamp(&self, now: Duration) -> u64 {
-        nanos(self.epoch + now)
     }
 }
 

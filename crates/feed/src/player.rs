@@ -96,6 +96,9 @@ pub enum Note {
     },
 }
 
+/// A live tape grows at least so often, also while nobody is connected.
+pub const PASSING: Duration = Duration::from_millis(50);
+
 /// So many notes are kept for whoever asks; more are forgotten.
 const NOTES_MAX: usize = 4096;
 
@@ -164,6 +167,11 @@ impl<P: Play> Player<P> {
     #[must_use]
     pub fn served(&self) -> Served {
         self.served
+    }
+
+    /// The tape that is played now, to be ended for example.
+    pub fn tape_mut(&mut self) -> &mut P {
+        &mut self.tapes[0]
     }
 
     /// Whether a fault has killed it.
@@ -318,6 +326,7 @@ impl<P: Play> Exchange for Player<P> {
 
     fn ended(&mut self, seat: &mut Seat, _: Duration) {
         seat.client_ended = true;
+        seat.unsubscribe();
     }
 
     fn gone(&mut self, _: Seat, reset: bool, _: Duration) {
@@ -388,6 +397,13 @@ impl<P: Play> Exchange for Player<P> {
 
     fn note(&mut self) -> Option<Note> {
         self.notes.pop_front()
+    }
+
+    fn pass(&mut self, now: Duration) -> Option<Duration> {
+        let tape = &mut self.tapes[0];
+        tape.grow(now);
+        // Connections look more often.
+        tape.grows_at().map(|next| next.max(now + PASSING))
     }
 
     fn down_until(&self) -> Option<Duration> {

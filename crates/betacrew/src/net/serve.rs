@@ -49,6 +49,7 @@ pub fn serve<E: Exchange>(
         timers: BinaryHeap::new(),
         ready: VecDeque::new(),
         accept_at: None,
+        pass_at: None,
         down: None,
         began: Instant::now(),
         poll,
@@ -69,6 +70,8 @@ struct Server<'a, E: Exchange, F> {
     ready: VecDeque<usize>,
     /// When to accept again.
     accept_at: Option<Duration>,
+    /// When to tell the exchange that time passes.
+    pass_at: Option<Duration>,
     /// Until when the exchange is down, and where it listens after that.
     down: Option<(Duration, Vec<SocketAddr>)>,
     began: Instant,
@@ -101,7 +104,11 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
     fn run(&mut self, stop: &Stop) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut stopping: Option<Duration> = None;
+        self.pass_at = self.exchange.pass(self.now());
         while !self.exchange.dead() {
+            if self.pass_at.is_some_and(|time| time <= self.now()) {
+                self.pass_at = self.exchange.pass(self.now());
+            }
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
                 self.listeners.clear();
@@ -192,7 +199,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         }
         let timer = self.timers.peek().map(|Reverse((time, _))| *time);
         let up = self.down.as_ref().map(|(until, _)| *until);
-        let next = [timer, stopping, self.accept_at, up].into_iter().flatten().min()?;
+        let next =
+            [timer, stopping, self.accept_at, self.pass_at, up].into_iter().flatten().min()?;
         Some(next.saturating_sub(self.now()))
     }
 

@@ -5,6 +5,7 @@
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
+//! * `live`: live sessions;
 //! * `memory`: how much of it a long session takes;
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
@@ -25,6 +26,7 @@ mod fetch;
 mod grade;
 mod hostile;
 mod inspect;
+mod live;
 mod memory;
 mod original;
 mod readers;

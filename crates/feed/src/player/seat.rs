@@ -174,6 +174,14 @@ impl Seat {
         });
     }
 
+    /// A subscriber that will send no more wants no more; for it never ends by itself.
+    pub(super) fn unsubscribe(&mut self) {
+        if self.subscription.take().is_some() {
+            self.replies.clear();
+            (self.offset, self.writing, self.resume_at) = (0, None, None);
+        }
+    }
+
     /// A live session is over: what is owed to a subscriber ends with `last`.
     fn close_subscription(&mut self, end: Seq) {
         match self.replies.back_mut() {

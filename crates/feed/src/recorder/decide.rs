@@ -417,7 +417,9 @@ impl Recorder {
 
     pub(super) fn drain(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
-        conn.state = State::Draining { until: now + LINGER, hard: now + self.options.timeout };
+        // A peer that goes on sending is not listened to for ever.
+        let hard = now + self.options.timeout.min(LINGER * 5);
+        conn.state = State::Draining { until: now + LINGER, hard };
         let id = conn.id;
         self.outputs.push_back(Output::Finish(id));
     }

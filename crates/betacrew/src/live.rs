@@ -1,0 +1,181 @@
+//! A live tape as `serve` has it: what comes into being is kept in a tape file, if that is wanted.
+
+use crate::failure::Failure;
+use crate::file::FileStorage;
+use crate::tapes::AnyTape;
+use feed::keeper::FLUSH;
+use feed::ledger::{Origin, Source};
+use feed::live::{Live, Tempo};
+use feed::play::Play;
+use feed::seq::{Seq, SeqRange};
+use feed::tape_file::{Head, TapeFile, is_stillborn};
+use feed::wire::{Info, RawFrame, SessionId};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The exchange's own record of a live session.
+#[derive(Debug)]
+pub struct Record {
+    file: TapeFile<FileStorage>,
+    /// Everything up to this sequence was added.
+    added: Seq,
+    flushed: Duration,
+    /// When the exchange's time began, since 1970.
+    epoch: Duration,
+}
+
+/// What a record had when it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Before {
+    /// The session.
+    pub session: SessionId,
+    /// Its last packet.
+    pub last: Seq,
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Record {
+    /// Opens the record at `path`; begins one if there is none, or with `anew`.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] or [`Failure::Content`] where the file cannot be used.
+    pub fn open(
+        path: &Path,
+        anew: bool,
+        session: SessionId,
+    ) -> Result<(Self, Option<Before>), Failure> {
+        let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
+        let content = |reason: String| Failure::Content { path: path.into(), reason };
+        let storage = FileStorage::write(path).map_err(failed)?;
+        let epoch = since_1970();
+        let with = |file, added| Self { file, added, flushed: Duration::ZERO, epoch };
+        if anew || is_stillborn(&storage).map_err(failed)? {
+            let head =
+                Head { session: session.0, created: nanos(epoch), salt: crate::flags::random() };
+            let empty = storage.cleared().map_err(failed)?;
+            let file = TapeFile::create(empty, head).map_err(|e| content(e.to_string()))?;
+            return Ok((with(file, 0), None));
+        }
+        let (mut file, _) = TapeFile::open(storage, false).map_err(|e| content(e.to_string()))?;
+        let (missing, _) = file.missing().map_err(|e| content(e.to_string()))?;
+        // What was not written when it was killed comes into being again, the same.
+        let last = file.span().map_or(0, SeqRange::last);
+        let last = missing.ranges().first().map_or(last, |gap| gap.first() - 1);
+        if !missing.is_empty() {
+            return Err(content(format!(
+                "packets are missing in it after {last}: --new-session begins another"
+            )));
+        }
+        let session = SessionId(file.head().session);
+        Ok((with(file, last), Some(Before { session, last })))
+    }
+
+    /// Adds what has come into being.
+    fn add(&mut self, live: &mut Live<AnyTape>, now: Duration) -> Result<(), String> {
+        let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        let arrived = nanos(self.epoch + now);
+        while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
+            let frames = live.frames(range);
+            let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
+                return Err("the tape cannot be read".to_owned());
+            };
+            self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
+            self.added += count;
+        }
+        if now >= self.flushed + FLUSH {
+            self.flushed = now;
+            self.file.flush().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Ends it: everything is written, and an index.
+    fn finish(&mut self) -> Result<(), String> {
+        self.file.finish(nanos(since_1970())).map_err(|error| error.to_string())
+    }
+}
+
+/// A live tape, and its record.
+#[derive(Debug)]
+pub struct LiveTape {
+    live: Live<AnyTape>,
+    record: Option<Record>,
+    failure: Option<String>,
+}
+
+impl LiveTape {
+    /// `tape` comes into being, from where its record ends.
+    #[must_use]
+    pub fn new(tape: AnyTape, tempo: Tempo, seed: u64, record: Option<Record>) -> Self {
+        let there = record.as_ref().map_or(0, |record| record.added);
+        Self { live: Live::new(tape, tempo, seed, there), record, failure: None }
+    }
+
+    /// Ends the record.
+    ///
+    /// # Errors
+    /// What went wrong with it.
+    pub fn finish(&mut self) -> Result<(), String> {
+        match (&self.failure, &mut self.record) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, Some(record)) => {
+                let info =
+                    Info { session: self.live.session(), version: 1, first: 1, last: record.added };
+                let told = record.file.note_session(info, nanos(since_1970()));
+                told.map_err(|error| error.to_string()).and_then(|()| record.finish())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Play for LiveTape {
+    fn last(&self) -> Seq {
+        self.live.last()
+    }
+
+    fn session(&self) -> SessionId {
+        self.live.session()
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        self.live.frames(range)
+    }
+
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        self.live.arrived(seq)
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref().or(self.live.failure())
+    }
+
+    fn grow(&mut self, now: Duration) {
+        let before = self.live.last();
+        self.live.grow(now);
+        if let Some(record) = self.record.as_mut().filter(|_| self.live.last() > before)
+            && let Err(failure) = record.add(&mut self.live, now)
+        {
+            self.failure.get_or_insert(format!("its record cannot be written: {failure}"));
+        }
+    }
+
+    fn grows_at(&self) -> Option<Duration> {
+        self.live.grows_at()
+    }
+
+    fn end(&self) -> Seq {
+        self.live.end()
+    }
+
+    fn over(&self) -> bool {
+        self.live.over()
+    }
+}
