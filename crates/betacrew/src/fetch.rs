@@ -16,6 +16,7 @@ use feed::recorder::{Note, Options, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Follow a live session until it ends or Ctrl+C; -o - then writes packets as they come, in order,
-    /// as NDJSON (or CSV with --format csv)
+    /// Follow a live session until it ends or Ctrl+C; -o - then writes packets as they come, in
+    /// order, as NDJSON (or CSV with --format csv)
     #[arg(long, short = 'f', conflicts_with_all = ["classic", "passes", "last"])]
     #[arg(help_heading = FOLLOWING)]
     follow: bool,
@@ -201,22 +202,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         capture.keep_history();
     }
     let mut progress = Progress::new(args.timeout());
-    let began = Instant::now();
-    let mut stdout = std::io::stdout();
-    let encoder = streamed
-        .map(|format| format.encoder(Place::Stream(&mut stdout)))
-        .transpose()
-        .map_err(|source| Failure::System { action: "cannot write to stdout", source })?;
-    let mut tee = Tee::new(&mut capture, encoder);
-    net::fetch(&lines, &mut recorder, &mut tee, stop, |event| match event {
-        Event::Tick(recorder) => progress.tick(recorder),
-        Event::Note(recorder, note) => tell(&args.addresses, recorder, note, &mut progress),
-    })
-    .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
-    let took = began.elapsed();
-    progress.end();
-    tee.end()?;
-
+    let took = args.record(&lines, streamed, &mut recorder, &mut capture, &mut progress, stop)?;
     let exit = args.exit(&recorder);
     let wanted = match recorder.outcome() {
         Some(outcome) if outcome.why == Some(Why::OtherSession) => false,
@@ -225,20 +211,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         None => false,
     };
     if wanted {
-        let stops = stop.times();
-        for (output, format) in outputs {
-            progress.writing(output.path(), capture.packets());
-            output.encode(format, |put| {
-                capture.read(&mut |frames, arrival| {
-                    progress.wrote(frames.len() as u64);
-                    if stop.times() > stops {
-                        return Err(Failure::Stopped);
-                    }
-                    put(frames, arrival)
-                })
-            })?;
-            progress.end();
-        }
+        write(outputs, &capture, &mut progress, stop)?;
     }
     if let Some(report) = report {
         let content = Report::new(&args.addresses, &recorder, &capture, took, exit);
@@ -263,7 +236,59 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Writes what was recorded into its places.
+fn write(
+    outputs: Vec<(Output, Format)>,
+    capture: &Capture,
+    progress: &mut Progress,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let stops = stop.times();
+    for (output, format) in outputs {
+        progress.writing(output.path(), capture.packets());
+        output.encode(format, |put| {
+            capture.read(&mut |frames, arrival| {
+                progress.wrote(frames.len() as u64);
+                if stop.times() > stops {
+                    return Err(Failure::Stopped);
+                }
+                put(frames, arrival)
+            })
+        })?;
+        progress.end();
+    }
+    Ok(())
+}
+
 impl Args {
+    /// Records, and writes on what comes if it is `streamed`; returns how long that took.
+    fn record(
+        &self,
+        lines: &[Vec<SocketAddr>],
+        streamed: Option<Format>,
+        recorder: &mut Recorder,
+        capture: &mut Capture,
+        progress: &mut Progress,
+        stop: &Stop,
+    ) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        let mut stdout = std::io::stdout();
+        let encoder = streamed
+            .map(|format| format.encoder(Place::Stream(&mut stdout)))
+            .transpose()
+            .map_err(|source| Failure::System { action: "cannot write to stdout", source })?;
+        let mut tee = Tee::new(capture, encoder);
+        net::fetch(lines, recorder, &mut tee, stop, |event| match event {
+            Event::Tick(recorder) => progress.tick(recorder),
+            Event::Note(recorder, note) => tell(&self.addresses, recorder, note, progress),
+        })
+        .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
+        let took = began.elapsed();
+        progress.end();
+        tee.end()?;
+        Ok(took)
+    }
+
     /// Whose fault it was; whoever ends following by Ctrl+C has what there was to have.
     fn exit(&self, recorder: &Recorder) -> Exit {
         let stopped = |outcome: &&Outcome| {

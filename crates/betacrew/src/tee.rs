@@ -94,7 +94,7 @@ impl Out<'_> {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> usize {
         let known = frames.partition_point(|frame| sequence_of(frame) < self.next);
         let next = (self.next..).zip(&frames[known..]);
-        let count = next.take_while(|(seq, frame)| sequence_of(*frame) == *seq).count();
+        let count = next.take_while(|(seq, frame)| sequence_of(frame) == *seq).count();
         if count > 0 && self.failure.is_none() {
             let fresh = &frames[known..known + count];
             if let Err(error) = self.encoder.put(fresh, arrival) {
