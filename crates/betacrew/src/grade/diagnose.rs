@@ -12,6 +12,8 @@ mod framing;
 #[cfg(test)]
 mod testing;
 
+pub(super) use ending::is_error;
+
 use super::cases::Passes;
 use super::evidence::Evidence;
 
@@ -34,6 +36,8 @@ const OF_PACKETS: &[(&str, Finder)] = &[
     ("read-size", framing::read_size),
     ("not-json", content::not_json),
     ("after-stream", asking::after_stream),
+    ("written-early", content::written_early),
+    ("too-large-to-ask", asking::too_large_to_ask),
     ("fixed-length", asking::fixed_length),
     ("crash", ending::crash),
     ("little-endian", content::little_endian),
@@ -48,20 +52,21 @@ const OF_PACKETS: &[(&str, Finder)] = &[
     ("short-stream", asking::short_stream),
     ("never-asks", asking::never_asks),
     ("first-gap-unseen", asking::first_gap),
+    ("last-for-highest", asking::last_for_highest),
     ("last-gap-unseen", asking::last_gap),
     ("counts-packets", asking::counts_packets),
     ("off-by-one", asking::off_by_one),
-    ("written-early", content::written_early),
+    ("broken-kept", content::broken),
     ("trusts-the-request", asking::trusts_the_request),
     ("not-asked-again", asking::not_asked_again),
     ("duplicates-kept", content::duplicates),
-    ("broken-kept", content::broken),
     ("tail-unseen", asking::tail),
     ("hangs-complete", ending::hangs_complete),
     ("waits-for-answer", ending::waits_for_answer),
     ("waits-for-end", ending::waits_for_end),
     ("waits-for-stream", ending::waits_for_stream),
     ("gives-up", ending::gives_up),
+    ("seems-early", content::seems_early),
 ];
 
 /// Why a client whose packets are all there did not end as it should, or wrote them in no order.

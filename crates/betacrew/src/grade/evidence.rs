@@ -1,7 +1,7 @@
 //! All that one run of a client has shown.
 
 use super::compare::Differences;
-use super::process::{Ended, Ran};
+use super::process::Ran;
 use super::rows::Rows;
 use super::wire::{Event, WireLog};
 use feed::packet::Packet;
@@ -83,10 +83,9 @@ impl Evidence {
 
     /// What happened on the wire before we ended the client, if we did: the rest is our doing.
     pub(super) fn deeds(&self) -> impl Iterator<Item = &Event> {
-        let ours = match self.ran.ended {
-            Ended::Killed | Ended::Lingered => self.ran.took,
-            Ended::Exited(_) | Ended::Signal(_) => Duration::MAX,
-        };
+        let forced = self.ran.forced.zip(self.wire.began);
+        let ours =
+            forced.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));
         self.wire.events.iter().filter(move |event| event.at < ours)
     }
 

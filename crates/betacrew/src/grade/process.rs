@@ -34,7 +34,8 @@ pub(super) enum Ended {
 pub(super) struct Ran {
     pub(super) ended: Ended,
     pub(super) took: Duration,
-    /// When it was killed, since it was started.
+    /// When it was ended by force, if it was.
+    pub(super) forced: Option<Instant>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
 }
@@ -81,12 +82,13 @@ pub(super) fn run(
         }
     };
     let took = began.elapsed();
+    let at = forced.map(|_| Instant::now());
     let code = child.end()?;
     if stopped {
         return Ok(None);
     }
     let (stdout, stderr) = (stdout.collect(), stderr.collect());
-    Ok(Some(Ran { ended: forced.unwrap_or(code), took, stdout, stderr }))
+    Ok(Some(Ran { ended: forced.unwrap_or(code), took, forced: at, stdout, stderr }))
 }
 
 /// The processes that were started here and not waited for yet.

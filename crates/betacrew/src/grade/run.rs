@@ -1,6 +1,6 @@
 //! One run of a client in one case.
 
-use super::cases::Case;
+use super::cases::{Case, Passes};
 use super::client::Client;
 use super::compare::Differences;
 use super::evidence::{Evidence, Output};
@@ -14,8 +14,8 @@ use feed::packet::Packet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A client that has all packets and does nothing more is ended after this; that it did not end
-/// by itself is noted.
+/// A client that has all packets and does nothing more is ended after this, except where its end is
+/// what matters; that it did not end by itself is noted.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often a running client's output is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -45,9 +45,10 @@ pub(super) fn run(setup: &Setup, case: &Case, stop: &Stop) -> Result<Option<Evid
         place.expect(name);
     }
     let stage = Stage::open(plot.as_ref(), setup.port)?;
-    let began = stage.began;
+    let opened = stage.began;
     let Some(ran) = attend(setup, case, &place, &stage, &tape, stop)? else { return Ok(None) };
     let wire = stage.close()?;
+    let began = wire.began.map_or(opened, |(_, began)| began);
     let output = find::output(&place, setup.output.as_deref(), &ran.stdout, began);
     Ok(Some(Evidence::new(tape, wire, ran, output)))
 }
@@ -68,7 +69,11 @@ fn attend(
         if stop.asked() {
             return Next::Stop;
         }
-        if case.scene.is_none() || looked.elapsed() < LOOK || stage.quiet() < LOOK {
+        let to_its_end = matches!(
+            case.passes,
+            Passes::Ends | Passes::EndsWithZero | Passes::Admits | Passes::Empty
+        );
+        if to_its_end || looked.elapsed() < LOOK || stage.quiet() < LOOK {
             return Next::Wait;
         }
         looked = Instant::now();

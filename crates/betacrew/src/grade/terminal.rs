@@ -1,6 +1,7 @@
 //! The report for a terminal: a table to be read at a glance, then what is to be learned.
 
 use super::cases::Severity;
+use super::diagnose;
 use super::judge::ended;
 use super::run::Setup;
 use super::timeline::{From, Line, timeline};
@@ -170,12 +171,14 @@ fn failure(text: &mut String, group: &[&Outcome], setup: &Setup, paint: Paint) {
     }
 }
 
-/// The last lines of what a client has said, without what could steer a terminal.
+/// What a client has said that tells the most: around its last error, or else the last of it.
+/// Without what could steer a terminal.
 pub(super) fn said(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines.len().saturating_sub(SAID);
-    lines[last..].iter().map(|line| harmless(line)).collect()
+    let error = lines.iter().rposition(|line| diagnose::is_error(line.trim()));
+    let from = error.map_or(lines.len().saturating_sub(SAID), |place| place.saturating_sub(1));
+    lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
 }
 
 fn harmless(line: &str) -> String {

@@ -5,7 +5,7 @@ use feed::seq::Seq;
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// So many events are kept; more are counted.
 pub(super) const EVENTS_MAX: usize = 20_000;
@@ -66,6 +66,8 @@ pub(super) struct WireLog {
     pub(super) forgotten: u64,
     /// The exchange died of what the client did.
     pub(super) died: bool,
+    /// When the time of events began, by the clock and by the calendar.
+    pub(super) began: Option<(Instant, SystemTime)>,
     frames: usize,
 }
 
@@ -286,6 +288,9 @@ impl<E: Exchange> Exchange for Watched<E> {
     fn open(&mut self, now: Duration) -> Self::Conn {
         self.touch(now);
         self.open.fetch_add(1, Ordering::Relaxed);
+        let before =
+            || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
+        self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
         let (inner, calls) = (self.inner.open(now), CallDecoder::new());
         WatchedConn { inner, id, calls, reset: false }

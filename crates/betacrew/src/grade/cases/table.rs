@@ -93,10 +93,12 @@ pub(crate) const CASES: &[Case] = &[
     case("robustness/refused", Should, REACH, apart("refused-at-first"), Complete),
     case("robustness/restart", Should, REACH, apart("restart"), Complete),
     //
-    case("termination/nothing-missing", Must, NOTHING_MISSING, apart("clean"), Ends),
-    case("termination/after-recovery", Must, END, apart("every-second").on("sample:15"), Ends),
-    case("termination/open-connection", Must, CLOSE_RESENDS, apart("unknown-silent"), Ends),
-    case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero),
+    case("termination/nothing-missing", Must, NOTHING_MISSING, apart("clean"), Ends).patient(),
+    case("termination/after-recovery", Must, END, apart("every-second").on("sample:15"), Ends)
+        .patient(),
+    case("termination/open-connection", Must, CLOSE_RESENDS, apart("unknown-silent"), Ends)
+        .patient(),
+    case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero).patient(),
     case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), Admits).patient(),
     case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), Admits).patient(),
     Case {

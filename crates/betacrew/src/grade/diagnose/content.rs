@@ -140,29 +140,45 @@ pub(super) fn absent(seen: &Evidence) -> Option<String> {
     (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
 }
 
-/// The output was written before what is missing in it had come.
-pub(super) fn written_early(seen: &Evidence) -> Option<String> {
-    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+/// What came and is missing in the output: when each packet came first.
+fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
     let mut late: BTreeMap<Seq, Duration> = BTreeMap::new();
     for (at, _, moment) in seen.wire.history() {
-        if let Moment::Brought { seq, .. } = moment
+        if let Moment::Brought { seq, streamed: false } = moment
             && seen.misses(seq)
         {
             late.entry(seq).or_insert(at);
         }
     }
-    let missing = seen.differences.missing.count();
-    let all = !late.is_empty()
-        && late.len() as u64 == missing
-        && late.values().all(|at| *at > *written + CLOCK);
+    late
+}
+
+/// The output was written before what is missing in it had come.
+pub(super) fn written_early(seen: &Evidence) -> Option<String> {
+    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+    let late = came_and_lost(seen);
     let first = late.values().min()?;
-    all.then(|| {
+    late.values().all(|at| *at > *written + CLOCK).then(|| {
         format!(
             "{place} was written at {} ms, before {} came at {} ms: it does not wait for what it \
              asked for",
             written.as_millis(),
             packets(late.keys().copied()),
             first.as_millis()
+        )
+    })
+}
+
+/// It looks as if it was.
+pub(super) fn seems_early(seen: &Evidence) -> Option<String> {
+    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+    let late = came_and_lost(seen);
+    let all = !late.is_empty() && late.values().all(|at| *at >= *written);
+    all.then(|| {
+        format!(
+            "{place} seems to have been written before {} came: it does not wait for what it asked \
+             for",
+            packets(late.keys().copied())
         )
     })
 }
@@ -206,11 +222,11 @@ pub(super) fn broken(seen: &Evidence) -> Option<String> {
     };
     let hit = broken.iter().find_map(|frame| {
         let (side, seq) = texts(frame);
-        let as_wrong = seen.differences.wrong.iter().any(|wrong| {
-            wrong.field == Field::Side
-                && wrong.seq.to_string() == seq
-                && wrong.came.as_deref() == Some(side.trim())
-        });
+        let as_wrong = seen
+            .differences
+            .wrong
+            .iter()
+            .any(|wrong| wrong.field == Field::Side && wrong.seq.to_string() == seq);
         let as_odd = seen.differences.made_up.contains(&seq);
         (as_wrong || as_odd).then_some((side, seq, as_odd))
     });

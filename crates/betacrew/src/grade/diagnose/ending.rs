@@ -56,7 +56,7 @@ const OUT_OF_BOUNDS: [&str; 6] = [
 ];
 
 /// Whether a line of what a runtime says of a crash is the one that says what happened.
-fn is_error(line: &str) -> bool {
+pub(in super::super) fn is_error(line: &str) -> bool {
     let words = ["Error", "error:", "Exception", "panicked at", "Traceback", "fault", "Abort"];
     let noise = ["Traceback (most recent", "node:internal", "at ", "throw er"];
     words.iter().any(|word| line.contains(word))

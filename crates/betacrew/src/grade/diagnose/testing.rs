@@ -198,7 +198,7 @@ impl Story {
     pub(super) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
-        let ran = Ran { ended: self.ended, took, stdout: Vec::new(), stderr };
+        let ran = Ran { ended: self.ended, took, forced: None, stdout: Vec::new(), stderr };
         let output = match (self.rows, self.unclear) {
             (Some(rows), _) => {
                 let rows = Rows { rows, ..Rows::default() };
