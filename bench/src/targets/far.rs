@@ -43,14 +43,15 @@ fn in_trips((number, work): (u32, &str), took: Duration, most: f64) -> Row {
     }
 }
 
-/// Notes when the last resend came.
+/// Notes when the last packet came, or the last resend.
 struct Watch {
     filled: Instant,
+    resends_only: bool,
 }
 
 impl Sink for Watch {
     fn fresh(&mut self, origin: Origin, _: &[RawFrame], _: Duration) {
-        if origin.source == Source::Resend {
+        if origin.source == Source::Resend || !self.resends_only {
             self.filled = Instant::now();
         }
     }
@@ -64,7 +65,7 @@ impl Sink for Watch {
 fn after_stream(exchange: SocketAddr) -> Result<Duration> {
     let mut recorder = Recorder::new(Options::default(), 1);
     let now = Instant::now();
-    let (mut sink, mut ended) = (Watch { filled: now }, now);
+    let (mut sink, mut ended) = (Watch { filled: now, resends_only: true }, now);
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |event| {
         if let Event::Note(_, Note::PassEnded { .. }) = event {
             ended = Instant::now();
@@ -109,7 +110,7 @@ pub(super) fn isolated(gaps: u32) -> SeqSet {
 pub(super) fn recover(exchange: SocketAddr, missing: &SeqSet) -> Result<Cost> {
     let highest = missing.ranges().last().map_or(0, |gap| gap.last() + 1);
     let mut recorder = Recorder::resume(Options::default(), 1, highest, missing, None);
-    let mut sink = Watch { filled: Instant::now() };
+    let mut sink = Watch { filled: Instant::now(), resends_only: false };
     let (began, cpu) = (Instant::now(), crate::measure::process_cpu());
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |_| {})?;
     complete(&recorder)?;
