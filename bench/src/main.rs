@@ -91,7 +91,11 @@ fn run(args: &Args) -> Result<()> {
     let own = std::env::current_exe()?;
     let beside = own.parent().unwrap_or(Path::new("."));
     let disk = tempfile::tempdir_in(beside)?;
-    let memory = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { Path::new("/dev/shm") } else { beside })?;
+    let memory = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() {
+        Path::new("/dev/shm")
+    } else {
+        beside
+    })?;
     let plan = Plan {
         rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 9 }),
         quick: args.quick,

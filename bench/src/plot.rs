@@ -65,7 +65,8 @@ impl Svg {
     }
 
     fn dot(&mut self, class: &str, (x, y): (f64, f64)) {
-        let _ = writeln!(self.text, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>");
+        let _ =
+            writeln!(self.text, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>");
     }
 
     fn end(self) -> String {
@@ -92,8 +93,14 @@ pub(crate) fn targets(rows: &[Row]) -> String {
         rows.iter().filter_map(|row| row.margin().map(|margin| (row, margin))).collect();
     let bottom = bounded.iter().fold(TOP, |y, _| y + ROW);
     let mut svg = Svg::new("How far each target is met", bottom + 40.0);
-    svg.label((24.0, 56.0), "m", "start", "the figure as a multiple of its target; right is better");
-    for (value, name) in [(0.5, "½"), (1.0, "target"), (2.0, "2 x"), (5.0, "5 x"), (10.0, "10 x")] {
+    svg.label(
+        (24.0, 56.0),
+        "m",
+        "start",
+        "the figure as a multiple of its target; right is better",
+    );
+    for (value, name) in [(0.5, "½"), (1.0, "target"), (2.0, "2 x"), (5.0, "5 x"), (10.0, "10 x")]
+    {
         let class = if name == "target" { "base" } else { "grid" };
         svg.line(class, (place(value), TOP - 8.0), (place(value), bottom));
         svg.label((place(value), TOP - 14.0), "m", "middle", name);
@@ -109,7 +116,12 @@ pub(crate) fn targets(rows: &[Row]) -> String {
         svg.label((56.0, y + 15.0), "", "start", &clipped(&work, 82));
         let (from, to) = (place(margin.min(1.0)), place(margin.max(1.0)));
         svg.bar(class, (from, y + 4.0), ((to - from).max(2.0), ROW - 8.0));
-        svg.label((SCALE.1 + 12.0, y + 15.0), "", "start", &format!("{}, {}", row.figure(), row.by));
+        svg.label(
+            (SCALE.1 + 12.0, y + 15.0),
+            "",
+            "start",
+            &format!("{}, {}", row.figure(), row.by),
+        );
         y += ROW;
     }
     svg.end()
@@ -138,9 +150,7 @@ pub(crate) fn costs(curves: &[Curve]) -> String {
     let high_y = points().map(|p| decade(p.1).ceil()).fold(f64::MIN, f64::max);
     let (left, right) = (90.0, WIDTH - 40.0);
     let x = |value: f64| (decade(value) - low_x) / (high_x - low_x) * (right - left) + left;
-    let y = |value: f64| {
-        PANEL.1 - (decade(value) - low_y) / (high_y - low_y) * (PANEL.1 - PANEL.0)
-    };
+    let y = |value: f64| PANEL.1 - (decade(value) - low_y) / (high_y - low_y) * (PANEL.1 - PANEL.0);
     let mut svg = Svg::new("What cost grows with", PANEL.1 + 56.0);
     let mut power = low_x;
     while power <= high_x {
@@ -158,7 +168,12 @@ pub(crate) fn costs(curves: &[Curve]) -> String {
         power += 1.0;
     }
     let middle = f64::midpoint(left, right);
-    svg.label((middle, PANEL.1 + 42.0), "m", "middle", "packets, or gaps; up: CPU time of both ends");
+    svg.label(
+        (middle, PANEL.1 + 42.0),
+        "m",
+        "middle",
+        "packets, or gaps; up: CPU time of both ends",
+    );
     for (curve, (class, dot)) in curves.iter().zip([("a", "da"), ("b", "db")]) {
         draw(&mut svg, curve, (class, dot), &|p| (x(p.0), y(p.1)));
     }

@@ -59,14 +59,17 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Plays `packets` of the documents' kind and loses this share of them, but never the last.
     pub(crate) fn start(family: Family, packets: u32, loss: &str) -> Result<Self> {
-        let (packets, mut command) = (packets.to_string(), match family {
-            Family::Betacrew => {
-                let tape = format!("sample:{packets}");
-                return Self::serve(&["--tape", &tape, "--drop", loss, "--seed", "7"]);
-            }
-            Family::Plain => Command::new(beside("plain")?),
-            Family::Node | Family::Tuned => node("exchange.js"),
-        });
+        let (packets, mut command) = (
+            packets.to_string(),
+            match family {
+                Family::Betacrew => {
+                    let tape = format!("sample:{packets}");
+                    return Self::serve(&["--tape", &tape, "--drop", loss, "--seed", "7"]);
+                }
+                Family::Plain => Command::new(beside("plain")?),
+                Family::Node | Family::Tuned => node("exchange.js"),
+            },
+        );
         if family == Family::Plain {
             command.arg("exchange");
         }

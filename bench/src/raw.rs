@@ -15,7 +15,10 @@ pub(crate) const CHUNK: usize = 256 * 1024;
 pub(crate) const STREAM: [u8; 2] = [1, 0];
 
 /// Reads a stream to its end; returns how many bytes came.
-pub(crate) fn drain(stream: &mut TcpStream, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+pub(crate) fn drain(
+    stream: &mut TcpStream,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
     loop {

@@ -97,10 +97,17 @@ impl Row {
 }
 
 fn with_unit(value: f64, unit: &str) -> String {
-    let digits = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let digits = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.digits$}");
     // `40`, not `40.0`: what is wanted is a round number.
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     match unit {
         "x" => text.to_owned(),
         unit => format!("{text} {unit}"),
@@ -115,7 +122,13 @@ pub(crate) fn time(time: Duration) -> String {
         ..1.0 => (seconds * 1e3, "ms"),
         _ => (seconds, "s"),
     };
-    let digits = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let digits = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     format!("{value:.digits$} {unit}")
 }
 

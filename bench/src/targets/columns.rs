@@ -35,9 +35,21 @@ pub(super) fn batches(tape: &Tape) -> Result<Vec<RecordBatch>> {
         let columns: Vec<(&str, ArrayRef, bool)> = vec![
             ("symbol", Arc::new(StringArray::from_iter_values(&symbols)), false),
             ("buySellIndicator", Arc::new(StringArray::from_iter_values(sides)), false),
-            ("quantity", Arc::new(Int32Array::from_iter_values(packets.iter().map(|p| p.quantity))), false),
-            ("price", Arc::new(Int32Array::from_iter_values(packets.iter().map(|p| p.price))), false),
-            ("sequence", Arc::new(UInt32Array::from_iter_values(packets.iter().map(|p| p.sequence))), false),
+            (
+                "quantity",
+                Arc::new(Int32Array::from_iter_values(packets.iter().map(|p| p.quantity))),
+                false,
+            ),
+            (
+                "price",
+                Arc::new(Int32Array::from_iter_values(packets.iter().map(|p| p.price))),
+                false,
+            ),
+            (
+                "sequence",
+                Arc::new(UInt32Array::from_iter_values(packets.iter().map(|p| p.sequence))),
+                false,
+            ),
             ("arrived", Arc::new(times.finish()), true),
             ("origin", new_null_array(&DataType::Utf8, packets.len()), true),
         ];

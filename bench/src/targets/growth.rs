@@ -30,7 +30,9 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
     ] {
         let (exchange, gaps) = if loss == "old" {
             // Nothing can be asked for: all gaps of the first pass are open at its end.
-            let text = format!("extension = false\ntape = \"sample:{packets}\"\n[[fault]]\nwhat = \"drop\"\nchance = \"25%\"\n");
+            let text = format!(
+                "extension = false\ntape = \"sample:{packets}\"\n[[fault]]\nwhat = \"drop\"\nchance = \"25%\"\n"
+            );
             fs::write(&old, text)?;
             let path = old.to_str().ok_or("the folder's name is no text")?;
             (Exchange::serve(&["--scenario", path])?, u64::from(packets) * 3 / 16)
@@ -88,8 +90,7 @@ pub(super) fn start(plan: &Plan) -> Result<Vec<Row>> {
         let exchange = Exchange::serve(&["--tape", &path])?;
         Ok(crate::measure::Cost { wall: exchange.ready, cpu: exchange.cpu() })
     };
-    let entries =
-        vec![Entry::new("short", || serve(&short)), Entry::new("long", || serve(&long))];
+    let entries = vec![Entry::new("short", || serve(&short)), Entry::new("long", || serve(&long))];
     let all = side_by_side(plan.rounds, entries)?;
     let (short_time, long_time) = (all[0].median(By::Wall), all[1].median(By::Wall));
     let _ = (fs::remove_file(&short), fs::remove_file(&long));
