@@ -61,7 +61,7 @@ pub(crate) fn cpu_of(process: u32) -> Duration {
 /// The CPU time of all child processes that have ended.
 pub(crate) fn children_cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = |time: TimeVal| time.tv_sec() * 1_000_000 + i64::from(time.tv_usec());
+    let micros = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     let sum = micros(usage.user_time()) + micros(usage.system_time());
     Ok(Duration::from_micros(u64::try_from(sum)?))
 }

@@ -45,7 +45,8 @@ impl Svg {
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
         let _ = writeln!(
             self.text,
-            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
+            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" \
+             text-anchor=\"{anchor}\">{text}</text>"
         );
     }
 

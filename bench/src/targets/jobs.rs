@@ -64,7 +64,7 @@ fn check(output: &Path, wanted: &[u8]) -> Result<()> {
     }
 }
 
-fn found<'a>(all: &'a [Series], family: Family) -> Option<&'a Series> {
+fn found(all: &[Series], family: Family) -> Option<&Series> {
     all.iter().find(|series| series.name == name(family))
 }
 

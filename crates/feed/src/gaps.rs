@@ -290,7 +290,8 @@ mod tests {
                 let next = gaps.at_or_after(first).map(SeqRange::first);
                 prop_assert_eq!(next, model.range(first..).next().copied());
                 prop_assert_eq!(gaps.len(), gaps.ranges().count());
-                prop_assert!(gaps.pieces.iter().all(|piece| (1..=PIECE).contains(&piece.open().len())));
+                let lens = gaps.pieces.iter().map(|piece| piece.open().len());
+                prop_assert!(lens.into_iter().all(|len| (1..=PIECE).contains(&len)));
                 let held = |seq: Seq| model.contains(&seq);
                 let splits = first > 1 && (first - 1..=first + more + 1).all(held);
                 prop_assert_eq!(gaps.splits(range(first, first + more)), splits);
