@@ -31,7 +31,8 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
         let (exchange, gaps) = if loss == "old" {
             // Nothing can be asked for: all gaps of the first pass are open at its end.
             let text = format!(
-                "extension = false\ntape = \"sample:{packets}\"\n[[fault]]\nwhat = \"drop\"\nchance = \"25%\"\n"
+                "extension = false\ntape = \"sample:{packets}\"\n[[fault]]\n\
+                 what = \"drop\"\nchance = \"25%\"\n"
             );
             fs::write(&old, text)?;
             let path = old.to_str().ok_or("the folder's name is no text")?;
