@@ -1,5 +1,6 @@
 //! The project's tasks. `cargo xtask` lists them; `cargo xtask ci` is what CI runs.
 
+mod counts;
 mod picture;
 #[cfg(test)]
 mod tidy;
@@ -14,13 +15,15 @@ struct Task {
 }
 
 /// Those of CI in the order in which it runs them.
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 9] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
     Task { name: "test", about: "all tests", run: test, in_ci: true },
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
+    Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
+    Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
     Task {
         name: "picture",
         about: "draws docs/demo.svg and docs/inspect.svg",
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
-        eprintln!("usage: cargo xtask TASK\n\n  ci       all of these but the picture");
+        eprintln!("usage: cargo xtask TASK\n\n  ci       all of these but bench and picture");
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
         return ExitCode::from(2);
     }
@@ -49,13 +52,20 @@ fn main() -> ExitCode {
 }
 
 fn fmt() -> Result<(), String> {
-    cargo("fmt --all --check", &[])
+    cargo("fmt --all --check", &[])?;
+    cargo("fmt --manifest-path bench/Cargo.toml --check", &[])
 }
 
 fn clippy() -> Result<(), String> {
     // What is left out without the features must not be missed.
     cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
-    cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])
+    cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])?;
+    // The bench is a workspace of its own, and shares what is built.
+    cargo(
+        "clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets --all-features \
+         --locked -- -D warnings",
+        &[],
+    )
 }
 
 fn test() -> Result<(), String> {
@@ -79,6 +89,24 @@ fn purity() -> Result<(), String> {
         return Err(format!("the proof does not notice the standard library:\n{said}"));
     }
     Ok(())
+}
+
+/// `--record` writes the counts down.
+fn counts() -> Result<(), String> {
+    counts::run(std::env::args().nth(2).as_deref() == Some("--record"))
+}
+
+/// Takes what `bench` takes: `cargo xtask bench --quick --only 4`.
+fn bench() -> Result<(), String> {
+    const BUILD: &str = "run --release --manifest-path bench/Cargo.toml --target-dir target \
+                         --bin bench --features columnar --";
+    eprintln!("$ cargo {BUILD}");
+    let status = command(BUILD, &[]).args(std::env::args().skip(2)).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn deny() -> Result<(), String> {

@@ -14,6 +14,7 @@ mod csv;
 #[cfg(feature = "columnar")]
 mod guard;
 pub mod json;
+mod line;
 mod ndjson;
 #[cfg(feature = "columnar")]
 mod parquet;

@@ -179,6 +179,27 @@ impl Faults {
         Some((ready.fault.action(), words))
     }
 
+    /// The next sequence that a plain run keeps (or the one after `to`) once `count` of those that
+    /// it keeps from `from` on are sent, and how many of them there were.
+    #[must_use]
+    pub fn skip(&self, course: Course, from: Seq, to: Seq, count: usize) -> (Seq, usize) {
+        let (mut from, mut sent) = (from, 0);
+        while from <= to {
+            let (block, bit) = (from / BLOCK, from % BLOCK);
+            let left = (BLOCK - bit).min(to - from + 1);
+            let mut kept = !self.lost(course, block) >> bit & ones(0, left);
+            let here = kept.count_ones() as usize;
+            if sent + here > count {
+                // Whatever is sent of them is taken off from below.
+                (sent..count).for_each(|_| kept &= kept - 1);
+                return (from + kept.trailing_zeros(), count);
+            }
+            sent += here;
+            from += left;
+        }
+        (from, sent)
+    }
+
     /// The contiguous ranges from `from` to `to` that a plain run keeps.
     pub fn kept(&self, course: Course, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
         let mut from = from;
@@ -363,6 +384,22 @@ mod tests {
             assert!((both((0, stream), other) - 0.0625).abs() < 0.0024, "{other:?}");
         }
         assert_eq!(faults.mask(0, resend, 1), 0, "a fault of streams is none of resends");
+    }
+
+    #[test]
+    fn what_is_skipped_is_what_is_kept() {
+        for (chance, skip) in [("0.25", "60-70,192"), ("0", ""), ("1", "")] {
+            let faults = faults(&losing(chance, skip), 300);
+            for (from, to) in [(1, 300), (63, 64), (64, 128), (5, 5), (9, 8)] {
+                let kept = faults.kept(course(0, 0), from, to);
+                let all: Vec<Seq> = kept.flat_map(|range| range.first()..=range.last()).collect();
+                for count in 0..all.len() + 2 {
+                    let sent = count.min(all.len());
+                    let next = all.get(count).copied().unwrap_or((to + 1).max(from));
+                    assert_eq!(faults.skip(course(0, 0), from, to, count), (next, sent));
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{Info, RawFrame, packet_seq};
+use crate::wire::{Info, RawFrame, packet_seq, sequence_of};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -208,18 +208,26 @@ impl Ledger {
         let mut out =
             Slices { frames, origin, now, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
         let mut done = 0;
-        let stop = loop {
-            let Some((run, len)) = leading_run(&frames[done..]) else {
-                break (done < frames.len()).then_some(Stop::NotAPacket);
-            };
-            if let Err(stop) = self.admit(run, now, out.sink) {
-                break Some(stop);
+        let mut stop = None;
+        while stop.is_none() && done < frames.len() {
+            let block = &frames[done..frames.len().min(done + Cuts::MOST)];
+            let cuts = Cuts::of(block);
+            let end = done + block.len();
+            while done < end {
+                let Some(run) = cuts.run(block, block.len() - (end - done)) else {
+                    stop = Some(Stop::NotAPacket);
+                    break;
+                };
+                if let Err(why) = self.admit(run, now, out.sink) {
+                    stop = Some(why);
+                    break;
+                }
+                self.enter(run, done, now, &mut out);
+                track.delivered += u64::from(run.len());
+                track.position = track.position.max(run.last());
+                done += run.len() as usize;
             }
-            self.enter(run, done, now, &mut out);
-            track.delivered += len as u64;
-            track.position = track.position.max(run.last());
-            done += len;
-        };
+        }
         out.flush();
         Taken { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
     }
@@ -262,13 +270,41 @@ impl Ledger {
     }
 }
 
-/// The contiguous sequences that `frames` begins with, and how many frames that is.
-fn leading_run(frames: &[RawFrame]) -> Option<(SeqRange, usize)> {
-    let (head, rest) = frames.split_first()?;
-    let first = packet_seq(head)?;
-    let more = (first + 1..).zip(rest).take_while(|(seq, frame)| packet_seq(frame) == Some(*seq));
-    let last = more.last().map_or(first, |(seq, _)| seq);
-    SeqRange::new(first, last).map(|run| (run, (last - first) as usize + 1))
+/// Where a few frames fall apart, a bit for each: found for all of them without a branch, for
+/// whether a packet was lost before the next cannot be predicted.
+struct Cuts {
+    /// No packets.
+    odd: u64,
+    /// Packets that do not follow the one before them, and no packets.
+    ends: u64,
+}
+
+impl Cuts {
+    /// So many frames at once.
+    const MOST: usize = 64;
+
+    fn of(block: &[RawFrame]) -> Self {
+        let (mut odd, mut breaks, mut next) = (0, 0, 0);
+        for (bit, frame) in block.iter().enumerate() {
+            let packet = packet_seq(frame).is_some();
+            let seq = sequence_of(frame);
+            odd |= u64::from(!packet) << bit;
+            breaks |= u64::from(seq != next) << bit;
+            next = seq.wrapping_add(1);
+        }
+        Self { odd, ends: odd | breaks }
+    }
+
+    /// The contiguous sequences from `at` on, a place in the block; `None` where no packet is.
+    fn run(&self, block: &[RawFrame], at: usize) -> Option<SeqRange> {
+        if self.odd >> at & 1 == 1 {
+            return None;
+        }
+        let first = sequence_of(&block[at]);
+        let more = (self.ends >> at >> 1).trailing_zeros();
+        let left = u32::try_from(block.len() - at).unwrap_or(0);
+        SeqRange::counted(first, left.min(more + 1))
+    }
 }
 
 /// Gathers neighbouring fresh frames into the longest ascending slices.

@@ -2,6 +2,7 @@
 //! `JSON.stringify(packets, null, 2)` does it, without a line end after the last bracket.
 
 use super::bounded::{Bounded, Watch};
+use super::line::Line;
 use super::rows::{self, Batch, packet};
 use super::{Arrival, Each, Encoder, Fault};
 use crate::failure::Failure;
@@ -32,12 +33,14 @@ pub fn write<'a>(
 pub(super) struct Writer<W> {
     out: W,
     text: Vec<u8>,
+    line: Line,
     open: &'static str,
 }
 
 impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, text: Vec::with_capacity(PIECE + 1024), open: "[\n" }
+        let text = Vec::with_capacity(PIECE + 1024);
+        Self { out, text, line: Line::new(), open: "[\n" }
     }
 }
 
@@ -45,11 +48,12 @@ impl<W: Write> Encoder for Writer<W> {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> io::Result<()> {
         for frame in frames {
             let packet = packet(frame)?;
-            self.text.extend_from_slice(self.open.as_bytes());
+            self.line.clear();
+            self.line.put(b"\n  }");
+            members(&packet, &PRETTY, &mut self.line);
+            self.line.put(self.open.as_bytes());
             self.open = ",\n";
-            self.text.extend_from_slice(b"  {\n");
-            members(&packet, ["    ", ": ", ",\n"], &mut self.text);
-            self.text.extend_from_slice(b"\n  }");
+            self.text.extend_from_slice(self.line.text());
             if self.text.len() >= PIECE {
                 self.out.write_all(&self.text)?;
                 self.text.clear();
@@ -66,22 +70,45 @@ impl<W: Write> Encoder for Writer<W> {
     }
 }
 
-/// The members of a packet's object, with what stands before, in and between them.
-pub(super) fn members(packet: &Packet, [indent, colon, comma]: [&str; 3], text: &mut Vec<u8>) {
-    let mut digits = itoa::Buffer::new();
-    let mut put = |parts: &[&str]| parts.iter().for_each(|part| text.extend(part.bytes()));
-    put(&[indent, "\"symbol\"", colon, "\""]);
-    string(packet.symbol.trimmed(), text);
-    let side = if packet.side == Side::Buy { "\"B\"" } else { "\"S\"" };
-    let mut put = |parts: &[&str]| parts.iter().for_each(|part| text.extend(part.bytes()));
-    put(&["\"", comma, indent, "\"buySellIndicator\"", colon, side]);
-    put(&[comma, indent, "\"quantity\"", colon, digits.format(packet.quantity)]);
-    put(&[comma, indent, "\"price\"", colon, digits.format(packet.price)]);
-    put(&[comma, indent, "\"sequence\"", colon, digits.format(packet.sequence)]);
+/// What stands before each value of a packet's object, and after the symbol.
+pub(super) struct Glue {
+    pub(super) symbol: &'static [u8],
+    pub(super) side: &'static [u8],
+    pub(super) quantity: &'static [u8],
+    pub(super) price: &'static [u8],
+    pub(super) sequence: &'static [u8],
+}
+
+const PRETTY: Glue = Glue {
+    symbol: b"  {\n    \"symbol\": \"",
+    side: b"\",\n    \"buySellIndicator\": \"",
+    quantity: b"\",\n    \"quantity\": ",
+    price: b",\n    \"price\": ",
+    sequence: b",\n    \"sequence\": ",
+};
+
+/// The members of a packet's object, before what the line has already.
+#[inline]
+pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line) {
+    line.number(packet.sequence);
+    line.put(glue.sequence);
+    line.signed(packet.price);
+    line.put(glue.price);
+    line.signed(packet.quantity);
+    line.put(glue.quantity);
+    line.put(&[packet.side.letter()]);
+    line.put(glue.side);
+    match packet.symbol.0 {
+        // Nearly all of them: four bytes at once.
+        plain if plain.iter().all(u8::is_ascii_alphanumeric) => line.put(&plain),
+        _ => line.put(&string(packet.symbol.trimmed())),
+    }
+    line.put(glue.symbol);
 }
 
 /// Bytes as the characters of the same numbers, escaped as JavaScript escapes them.
-fn string(bytes: &[u8], text: &mut Vec<u8>) {
+fn string(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
     for &byte in bytes {
         match byte {
             b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
@@ -97,6 +124,7 @@ fn string(bytes: &[u8], text: &mut Vec<u8>) {
             }
         }
     }
+    text
 }
 
 /// Reads packets. They may have other white space than a [`Writer`] gives them, and other keys too.

@@ -1,7 +1,8 @@
 //! A JSON object a line, with the keys of all columns; what is not known is `null`.
 
 use super::bounded::Bounded;
-use super::json::{members, sequence, side, symbol};
+use super::json::{Glue, members, sequence, side, symbol};
+use super::line::Line;
 use super::rows::{Batch, packet};
 use super::{Arrival, Each, Encoder, Fault};
 use feed::packet::{Packet, Side, Symbol};
@@ -13,14 +14,23 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 /// Text is handed to the place in pieces of about this size.
 const PIECE: usize = 256 * 1024;
 
+const GLUE: Glue = Glue {
+    symbol: b"{\"symbol\":\"",
+    side: b"\",\"buySellIndicator\":\"",
+    quantity: b"\",\"quantity\":",
+    price: b",\"price\":",
+    sequence: b",\"sequence\":",
+};
+
 pub(super) struct Writer<W> {
     out: W,
     text: Vec<u8>,
+    line: Line,
 }
 
 impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, text: Vec::with_capacity(PIECE + 1024) }
+        Self { out, text: Vec::with_capacity(PIECE + 1024), line: Line::new() }
     }
 }
 
@@ -31,8 +41,9 @@ impl<W: Write> Encoder for Writer<W> {
         let origin = arrival.origin_text().map_or("null".to_owned(), |text| format!("\"{text}\""));
         let end = format!(",\"arrived\":{arrived},\"origin\":{origin}}}\n");
         for frame in frames {
-            self.text.push(b'{');
-            members(&packet(frame)?, ["", ":", ","], &mut self.text);
+            self.line.clear();
+            members(&packet(frame)?, &GLUE, &mut self.line);
+            self.text.extend_from_slice(self.line.text());
             self.text.extend_from_slice(end.as_bytes());
             if self.text.len() >= PIECE {
                 self.out.write_all(&self.text)?;

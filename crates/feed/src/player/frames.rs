@@ -2,8 +2,8 @@
 
 use super::lane::{self, Item};
 use crate::play::Play;
-use crate::seq::{Seq, SeqRange};
-use crate::wire::{Frame, encode};
+use crate::seq::SeqRange;
+use crate::wire::{Frame, RawFrame, encode};
 use alloc::collections::VecDeque;
 
 /// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
@@ -23,7 +23,7 @@ impl Frames<'_> {
         loop {
             let frames = tape.frames(range);
             let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-            if count == 0 || !frames.iter().all(|frame| self.put(frame)) {
+            if count == 0 || !self.put_all(frames) {
                 return false;
             }
             match range.from(range.first() + count) {
@@ -60,6 +60,19 @@ impl Frames<'_> {
         })
     }
 
+    /// Puts frames; whether all of them found room.
+    fn put_all(&mut self, frames: &[RawFrame]) -> bool {
+        let bytes = frames.as_flattened();
+        match self.out.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) if self.skip == 0 => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+                true
+            }
+            _ => frames.iter().all(|frame| self.put(frame)),
+        }
+    }
+
     /// Puts a frame; whether it found room.
     pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
         let part = &bytes[core::mem::take(&mut self.skip)..];
@@ -72,18 +85,4 @@ impl Frames<'_> {
         self.len += count;
         count == part.len()
     }
-}
-
-/// The next kept sequence (or the one after the last) once `frames` of the `parts` that begin with
-/// `next` are sent, and how many of them there were.
-pub(super) fn skip(parts: impl Iterator<Item = SeqRange>, end: Seq, frames: usize) -> (Seq, usize) {
-    let mut sent = 0;
-    for part in parts {
-        let more = frames - sent;
-        if more < part.len() as usize {
-            return (part.first() + u32::try_from(more).unwrap_or(0), sent + more);
-        }
-        sent += part.len() as usize;
-    }
-    (end, sent)
 }

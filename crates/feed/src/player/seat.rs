@@ -4,7 +4,7 @@
 //! takes it, and made again from where the socket stopped. So a client that does not read costs no
 //! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
-use super::frames::{Frames, skip};
+use super::frames::Frames;
 use super::lane::{Ending, Item, Lane};
 use super::subscription::Subscription;
 use crate::faults::{Course, Faults};
@@ -398,8 +398,7 @@ impl Seat {
             let over = match reply {
                 Reply::Stream { course, next, last, .. } => {
                     let there = end.min(*last);
-                    let kept = faults.kept(*course, *next, there);
-                    let (after, sent) = skip(kept, (there + 1).max(*next), bytes / FRAME_LEN);
+                    let (after, sent) = faults.skip(*course, *next, there, bytes / FRAME_LEN);
                     bytes -= sent * FRAME_LEN;
                     lost += u64::from(after - *next) - sent as u64;
                     *next = after;

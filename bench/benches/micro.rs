@@ -1,0 +1,16 @@
+//! How long the hot paths take: `cargo bench --manifest-path bench/Cargo.toml`.
+
+use bench::hot::{CASES, PACKETS};
+use criterion::{Criterion, Throughput};
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("hot");
+    group.throughput(Throughput::Elements(PACKETS.into()));
+    for case in &CASES {
+        let mut run = (case.make)();
+        group.bench_function(case.name, |bencher| bencher.iter(&mut run));
+    }
+    group.finish();
+    criterion.final_summary();
+}

@@ -1,0 +1,193 @@
+//! Exchanges and clients as processes: ours, and those that they are compared with.
+
+use crate::Result;
+use crate::measure::{Cost, children_cpu, cpu_of};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Whose programs they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    Betacrew,
+    Plain,
+    Node,
+    /// Node.js with everything written in one piece.
+    Tuned,
+}
+
+fn beside(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.with_file_name(name))
+}
+
+fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node").join(script));
+    command
+}
+
+/// `betacrew`, as it is released.
+pub(crate) fn betacrew() -> Result<Command> {
+    Ok(Command::new(beside("betacrew")?))
+}
+
+/// This program again, for what has to be a process of its own.
+pub(crate) fn own(part: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(part);
+    Ok(command)
+}
+
+/// Whether Node.js is there.
+pub(crate) fn has_node() -> bool {
+    Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// A running exchange. It ends with this.
+pub(crate) struct Exchange {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// From its start until it listened.
+    pub(crate) ready: Duration,
+    pub(crate) descriptors_at_start: usize,
+}
+
+impl Exchange {
+    /// Plays `packets` of the documents' kind and loses this share of them, but never the last.
+    pub(crate) fn start(family: Family, packets: u32, loss: &str) -> Result<Self> {
+        let (packets, mut command) = (
+            packets.to_string(),
+            match family {
+                Family::Betacrew => {
+                    let tape = format!("sample:{packets}");
+                    return Self::serve(&["--tape", &tape, "--drop", loss, "--seed", "7"]);
+                }
+                Family::Plain => Command::new(beside("plain")?),
+                Family::Node | Family::Tuned => node("exchange.js"),
+            },
+        );
+        if family == Family::Plain {
+            command.arg("exchange");
+        }
+        command.args([packets.as_str(), loss]);
+        if family == Family::Tuned {
+            command.arg("tuned");
+        }
+        Self::begin(command)
+    }
+
+    /// Our exchange.
+    pub(crate) fn serve(args: &[&str]) -> Result<Self> {
+        let mut command = betacrew()?;
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(args);
+        Self::begin(command)
+    }
+
+    /// Whatever says where it listens.
+    pub(crate) fn begin(mut command: Command) -> Result<Self> {
+        let began = Instant::now();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let out = child.stdout.take().ok_or("the exchange has no stdout")?;
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        let ready = began.elapsed();
+        let Some(address) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("{command:?} did not listen: {line:?}").into());
+        };
+        let address = address.parse()?;
+        let mut exchange = Self { child, address, ready, descriptors_at_start: 0 };
+        exchange.descriptors_at_start = exchange.descriptors()?;
+        Ok(exchange)
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_of(self.child.id())
+    }
+
+    /// How much memory it has resident now, in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        status(self.child.id(), "VmRSS").ok_or_else(|| "the exchange has ended".into())
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn status(process: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// A client that records from `exchange` into `output`.
+pub(crate) fn client(family: Family, exchange: SocketAddr, output: &Path) -> Result<Command> {
+    let mut command = match family {
+        Family::Betacrew => betacrew()?,
+        Family::Plain => Command::new(beside("plain")?),
+        Family::Node | Family::Tuned => node("client.js"),
+    };
+    match family {
+        Family::Betacrew => {
+            command.args(["fetch", &exchange.to_string(), "-o"]).arg(output);
+        }
+        Family::Plain => {
+            command.args(["client", &exchange.to_string()]).arg(output);
+        }
+        Family::Node => {
+            command.arg(exchange.port().to_string()).arg(output);
+        }
+        Family::Tuned => {
+            command.arg(exchange.port().to_string()).arg(output).arg("tuned");
+        }
+    }
+    Ok(command)
+}
+
+/// Runs a command to its good end; its cost is that of both ends.
+pub(crate) fn run(command: &mut Command, exchange: Option<&Exchange>) -> Result<Cost> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let other = exchange.map_or(Duration::ZERO, Exchange::cpu);
+    let (cpu, began) = (children_cpu()?, Instant::now());
+    let status = command.status()?;
+    let wall = began.elapsed();
+    if !status.success() {
+        return Err(format!("{command:?}: {status}").into());
+    }
+    let other = exchange.map_or(Duration::ZERO, Exchange::cpu) - other;
+    Ok(Cost { wall, cpu: children_cpu()? - cpu + other })
+}
+
+/// Runs a command to its good end; returns the most memory that it had resident, in bytes.
+pub(crate) fn most_memory(command: &mut Command) -> Result<u64> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let mut most = 0;
+    loop {
+        // It never falls, but once the process has ended nobody knows it.
+        most = most.max(status(child.id(), "VmHWM").unwrap_or(0));
+        if let Some(status) = child.try_wait()? {
+            return match status.success() {
+                true => Ok(most),
+                false => Err(format!("{command:?}: {status}").into()),
+            };
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
