@@ -2,7 +2,7 @@
 
 use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::seq::{Seq, SeqRange};
+use feed::seq::{Seq, SeqRange, SeqSet};
 use feed::tape::Tape;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
@@ -273,4 +273,19 @@ fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
     steps.packets(STREAM, 1, 3);
     steps.give(Input::Ended(STREAM));
     assert_ne!(steps.recorder.outcome().map(|outcome| outcome.last), Some(0));
+}
+
+#[test]
+fn another_session_ends_it_while_connections_are_being_made() {
+    let mut steps = Steps::new(Options::default());
+    let known = Some(SessionId(*b"TEST"));
+    steps.recorder = Recorder::resume(Options::default(), 3, 10, &SeqSet::new(), known);
+    steps.give(Input::Wake);
+    steps.give(Input::Connected(2));
+    let info = Info { session: SessionId(*b"ELSE"), version: 1, first: 1, last: 10 };
+    // With half a packet behind it.
+    let bytes = [&encode(&Frame::Info(info))[..], b"SYMBB"].concat();
+    let outputs = steps.give(Input::Received(2, &bytes));
+    assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::OtherSession));
 }
