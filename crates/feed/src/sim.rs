@@ -12,6 +12,7 @@ mod agenda;
 pub mod disk;
 pub mod draw;
 pub mod life;
+mod owed;
 pub mod world;
 
 pub use world::{Network, Progress, Stuck};

@@ -75,6 +75,12 @@ impl Disk {
         &self.bytes
     }
 
+    /// Whether all of it would survive a loss of power.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.synced == self.bytes.len()
+    }
+
     /// The power fails: what was synced stays; of the rest, some of the beginning stays, perhaps
     /// with parts of it never written (zeros) or written wrongly.
     #[must_use]

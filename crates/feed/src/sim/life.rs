@@ -2,11 +2,12 @@
 //! at which the client is killed, the power fails or the disk is full.
 //!
 //! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
-//! missing is what is missing; what is said to be complete is complete; nobody asks for what cannot
-//! exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
+//! missing is what is missing; what is said to be complete is complete; what was written, or made
+//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
 //! command ends with everything recorded, within a bounded time.
 
 use super::disk::{Disk, DiskFailed};
+use super::owed::{Owed, Watched};
 use super::world::{Progress, Stuck, World};
 use super::{Network, draw};
 use crate::keeper::{Keeper, Sync};
@@ -14,7 +15,7 @@ use crate::packet::Symbol;
 use crate::player::Player;
 use crate::recorder::{Options, Outcome, Recorder, Tail, Why};
 use crate::rng::Rng;
-use crate::scenario::{Action, Scenario};
+use crate::scenario::{Action, Field, Scenario};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::tape::Tape;
 use crate::tape_file::{TapeFileError, is_stillborn};
@@ -120,14 +121,17 @@ impl Plan {
 
     /// Whether packets may arrive that look right and are not the tape's.
     fn deceives(&self) -> bool {
-        self.scenarios.iter().flat_map(|scenario| &scenario.faults).any(|fault| {
-            matches!(
-                fault.action(),
-                Action::Corrupt { .. }
-                    | Action::Garbage { .. }
-                    | Action::Duplicate { changed: Some(_), .. }
-            )
-        })
+        // Without a legal side or sequence it does not look right.
+        let believed = |field| !matches!(field, Field::Side | Field::Sequence);
+        let deceives = |action| match action {
+            Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
+                believed(field)
+            }
+            Action::Garbage { .. } => true,
+            _ => false,
+        };
+        let mut faults = self.scenarios.iter().flat_map(|scenario| &scenario.faults);
+        faults.any(|fault| deceives(fault.action()))
     }
 }
 
@@ -157,6 +161,7 @@ struct Life {
     rng: Rng,
     world: World<Player>,
     disk: Disk,
+    owed: Owed,
     healed: bool,
     power_failed: bool,
     lived: Lived,
@@ -186,6 +191,7 @@ impl Life {
             rng,
             world,
             disk: Disk::new(),
+            owed: Owed::default(),
             healed: false,
             power_failed: false,
             lived,
@@ -254,7 +260,8 @@ impl Life {
         if let Some((_, Crash::Full(room))) = crash {
             self.disk.limit(Some(room.into()));
         }
-        let Some((mut keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let mut keeper = Watched::new(keeper);
         let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
@@ -280,6 +287,7 @@ impl Life {
             return Ok(Try::Crashed);
         }
         let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        let Watched { mut keeper, .. } = keeper;
         match keeper.end() {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
@@ -296,6 +304,10 @@ impl Life {
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, &recorder)?;
         self.disk = freed(keeper.into_storage());
+        if self.plan.sync != Sync::Never && !self.disk.is_safe() {
+            return Err("it has ended, and the power must not fail yet".into());
+        }
+        self.owed.ended(recorded, self.plan.sync);
         // The process ends; whatever it still had open is closed.
         self.world.abandon();
         Ok(Try::Over(outcome))
@@ -309,6 +321,7 @@ impl Life {
         let disk = core::mem::take(&mut self.disk);
         let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
         if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
+            self.owed.covered_by(&SeqSet::new())?;
             let mut empty = Disk::new();
             empty.limit(disk.room());
             return match Keeper::create(empty, sync, epoch, self.rng.bits()) {
@@ -322,22 +335,26 @@ impl Life {
             // What was never made safe may be gone as a whole; the user is told to begin anew.
             Err(TapeFileError::Head(_)) if self.power_failed && sync == Sync::Never => {
                 self.world.tell(|| "life: the recording is lost; --restart".into());
+                self.owed.covered_by(&SeqSet::new())?;
                 return Ok(None);
             }
             Err(error) => return Err(failed(&error)),
         };
         self.world.tell(|| format!("life: goes on with {} packets", before.packets));
+        self.owed.found(&before)?;
         let recorder =
             Recorder::resume(options, lines, before.highest, &before.missing, before.session);
         Ok(Some((keeper, recorder)))
     }
 
-    fn crashed(&mut self, keeper: Keeper<Disk>, crash: Crash) {
+    fn crashed(&mut self, keeper: Watched, crash: Crash) {
         self.lived.crashes += 1;
+        let (now, power) = (self.world.now(), crash == Crash::Power);
+        self.owed.crashed(&keeper, self.plan.sync, power, now);
         self.world.tell(|| format!("life: {crash:?}"));
         self.world.abandon();
-        let disk = keeper.into_storage();
-        self.power_failed |= crash == Crash::Power;
+        let disk = keeper.keeper.into_storage();
+        self.power_failed |= power;
         self.disk = match crash {
             Crash::Power => disk.power_loss(&mut self.rng),
             Crash::Kill | Crash::Full(_) => disk,
