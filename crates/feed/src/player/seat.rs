@@ -111,7 +111,8 @@ impl Seat {
 
     /// Whether no further call will be answered.
     pub(super) fn settled(&self) -> bool {
-        self.streamed || self.refused || self.ending.is_some()
+        // What comes after our end was sent before the client saw it.
+        self.streamed || self.refused || self.ending.is_some() || self.finished.is_some()
     }
 
     /// Whether silence ends it.

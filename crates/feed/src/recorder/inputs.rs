@@ -81,6 +81,11 @@ impl Recorder {
             Role::Stream { .. } => line.to_stream += 1,
             Role::Resend => line.resend = None,
         }
+        if line.stats.dead {
+            // Nobody opens it again.
+            line.to_stream = 0;
+            return;
+        }
         if line.retry_at > now {
             return; // Its other connection failed just now, too.
         }
