@@ -22,7 +22,8 @@ pub struct Network {
     pub latency: Duration,
     /// Up to so much more for each segment.
     pub jitter: Duration,
-    /// The longest segment, in bytes; lengths are drawn up to it. 0: writes stay whole.
+    /// The longest segment, in bytes; lengths are drawn up to it, and sockets may take only a part
+    /// of a write. 0: writes stay whole.
     pub segment: u32,
     /// Whether what clients send is cut, too. (The original exchange does not survive that, nor
     /// do two bytes sent in one write ever arrive apart on a real network.)
@@ -434,6 +435,7 @@ impl<E: Exchange> World<E> {
             if count == 0 {
                 break;
             }
+            let count = self.taken(count);
             self.exchanges[line].sent(&mut conn, count, self.now);
             self.send_bytes(id, 0, &out[..count]);
         }
@@ -462,6 +464,14 @@ impl<E: Exchange> World<E> {
             }
         }
         self.bury(line);
+    }
+
+    /// How many of so many bytes a socket takes at once: sometimes only some where networks cut.
+    fn taken(&mut self, count: usize) -> usize {
+        match self.network.segment > 0 && self.rng.below(8) == 0 {
+            true => self.rng.between(1, u32::try_from(count).unwrap_or(u32::MAX - 1)) as usize,
+            false => count,
+        }
     }
 
     /// Tells the client, once, that the exchange sends no more.
