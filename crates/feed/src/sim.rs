@@ -12,6 +12,7 @@ mod agenda;
 pub mod disk;
 pub mod draw;
 pub mod life;
+mod network;
 mod owed;
 pub mod world;
 

@@ -11,9 +11,10 @@ use super::owed::{Owed, Watched};
 use super::world::{Progress, Stuck, World};
 use super::{Network, draw};
 use crate::keeper::{Keeper, Sync};
+use crate::ledger::Sink;
 use crate::packet::Symbol;
 use crate::player::Player;
-use crate::recorder::{Options, Outcome, Recorder, Tail, Why};
+use crate::recorder::{Input, Options, Outcome, Recorder, Tail, Why};
 use crate::rng::Rng;
 use crate::scenario::{Action, Field, Scenario};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -42,6 +43,8 @@ enum Crash {
     Power,
     /// The disk takes so many more bytes.
     Full(u32),
+    /// The user ends the recording; no crash at all.
+    Stop,
 }
 
 /// What a life came to.
@@ -91,6 +94,8 @@ pub struct Plan {
     /// What the recorder is told.
     pub options: Options,
     sync: Sync,
+    /// The network loses one in so many connections; 0: none.
+    silences: u32,
     crashes: Vec<(Duration, Crash)>,
     /// When everything goes wrong for the last time.
     heals: Duration,
@@ -114,6 +119,7 @@ impl Plan {
                 &mut rng,
                 &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
             ),
+            silences: draw::pick(&mut rng, &[0, 0, 0, 3, 8]),
             crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
             heals: Duration::from_millis(rng.between(0, 3_000).into()),
         }
@@ -139,9 +145,10 @@ impl Plan {
 fn crash(rng: &mut Rng) -> (Duration, Crash) {
     let reach = draw::pick(rng, &[300, 3_000, 30_000, 300_000]);
     let after = Duration::from_micros(rng.between(0, reach).into());
-    let kind = match rng.below(5) {
+    let kind = match rng.below(6) {
         0 | 1 => Crash::Kill,
         2 | 3 => Crash::Power,
+        4 => Crash::Stop,
         _ => Crash::Full(rng.between(0, 40_000)),
     };
     (after, kind)
@@ -183,6 +190,7 @@ impl Life {
         if narrate {
             world.narrate();
         }
+        world.silence(plan.silences);
         let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
         let rng = Rng::new(!seed);
         Self {
@@ -264,8 +272,8 @@ impl Life {
         let mut keeper = Watched::new(keeper);
         let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
-        let kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
-        let progress = loop {
+        let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
+        loop {
             let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
             let until = kill.map(|(time, _)| time).into_iter().chain(heal).min();
             let progress = match self.world.drive(&mut recorder, &mut keeper, until) {
@@ -276,17 +284,25 @@ impl Life {
             };
             self.gaps_are_bounded(&recorder, gaps_before)?;
             let now = self.world.now();
-            if progress == Progress::Until && kill.is_none_or(|(time, _)| now < time) {
-                self.heal();
-                continue;
+            match kill.filter(|(time, _)| *time <= now) {
+                _ if progress == Progress::Done => break,
+                None => self.heal(),
+                Some((_, Crash::Stop)) => {
+                    kill = None;
+                    self.world.tell(|| "life: the user has had enough".into());
+                    recorder.handle(Input::Stop, now, &mut keeper);
+                }
+                Some((_, crash)) => {
+                    self.crashed(keeper, crash);
+                    return Ok(Try::Crashed);
+                }
             }
-            break progress;
-        };
-        if let (Progress::Until, Some((_, crash))) = (progress, kill) {
-            self.crashed(keeper, crash);
-            return Ok(Try::Crashed);
         }
         let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        if !keeper.failed() {
+            // If it fails only now, then with what came last.
+            self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
+        }
         let Watched { mut keeper, .. } = keeper;
         match keeper.end() {
             Ok(()) if outcome.why == Some(Why::Storage) => {
@@ -357,7 +373,7 @@ impl Life {
         self.power_failed |= power;
         self.disk = match crash {
             Crash::Power => disk.power_loss(&mut self.rng),
-            Crash::Kill | Crash::Full(_) => disk,
+            Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
         };
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
     }
@@ -366,6 +382,7 @@ impl Life {
     fn heal(&mut self) {
         self.healed = true;
         self.world.tell(|| "life: nothing goes wrong from now on".into());
+        self.world.silence(0);
         for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
             let healed = Scenario { faults: Vec::new(), ..scenario.clone() };
             exchange.change(healed);

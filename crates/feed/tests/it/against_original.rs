@@ -84,6 +84,7 @@ enum Line {
     Ours(Box<Player>),
 }
 
+#[expect(clippy::large_enum_variant, reason = "few of them are made")]
 enum LineConn {
     Original(OriginalConn),
     Ours(Seat),

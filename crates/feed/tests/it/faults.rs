@@ -80,8 +80,8 @@ fn see(player: &mut Player, calls: &[u8], now: &mut Duration) -> Seen {
         let count = player.peek(&mut seat, &mut out, *now);
         let step = if count > 0 { Step::Wait } else { player.step(&mut seat, *now) };
         let later = player.deadline(&seat).filter(|time| *time < began + ms(1000));
-        if count == 0 && step == Step::Wait && later.is_some() {
-            *now = later.unwrap();
+        if let (0, Step::Wait, Some(later)) = (count, step, later) {
+            *now = later;
             continue;
         }
         if *now > told {

@@ -338,3 +338,16 @@ fn a_line_that_is_given_up_while_others_of_its_connections_fail_ends_the_recordi
         assert!(why.is_some(), "{reached:?}");
     }
 }
+
+#[test]
+fn a_lost_tail_that_is_told_of_is_asked_for() {
+    for tell in [Frame::Heartbeat(101), Frame::End(101)] {
+        let mut steps = Steps::new(Options::default());
+        steps.describe(97);
+        steps.packets(STREAM, 1, 97);
+        // Nobody knows yet that there is more.
+        steps.frames(RESEND, &[encode(&tell)]);
+        steps.give(Input::Ended(STREAM));
+        assert_eq!(steps.calls(RESEND), [range(98, 3)], "{tell:?}");
+    }
+}
