@@ -34,6 +34,9 @@ const HEALED_TRIES_MAX: u32 = 3;
 /// A recording of an exchange that nothing is wrong with takes no longer than this.
 const HEALED_MAX: Duration = Duration::from_secs(60);
 
+/// And in so many steps, all tries together.
+const STEPS_MAX: u64 = 4_000_000;
+
 /// How a client's process comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Crash {
@@ -224,9 +227,13 @@ impl Life {
         let mut healed_at = None;
         for _ in 0..TRIES_MAX {
             tries_healed += u32::from(self.healed);
-            if tries_healed > HEALED_TRIES_MAX && self.plan.deceives() {
+            let endless = self.world.steps() > STEPS_MAX;
+            if (tries_healed > HEALED_TRIES_MAX || endless) && self.plan.deceives() {
                 // It believes in packets that never were.
                 return Ok(());
+            }
+            if endless {
+                return Err("it goes on and on".into());
             }
             if tries_healed > HEALED_TRIES_MAX {
                 return Err("nothing goes wrong any more, and it does not get there".into());

@@ -80,18 +80,9 @@ impl<E: Exchange> World<E> {
     }
 
     /// From now on the network loses one in so many of the connections that are made: at some time
-    /// it brings nothing more, to nobody, and no end either. 0: none; those that are lost are reset.
+    /// it brings nothing more, to nobody, and no end either. 0: none.
     pub fn silence(&mut self, one_in: u32) {
         self.silences = one_in;
-        if one_in == 0 {
-            let lost: Vec<PipeId> =
-                self.pipes.iter().filter(|it| it.1.silent_from.is_some()).map(|it| *it.0).collect();
-            for id in lost {
-                self.pipes.entry(id).and_modify(|pipe| pipe.silent_from = None);
-                self.send(id, 0, Event::ToClientReset);
-                self.send(id, 1, Event::ToServerReset);
-            }
-        }
     }
 
     /// Tells what happens, from now on.
