@@ -82,8 +82,12 @@ impl FromStr for Chance {
 
 impl fmt::Display for Chance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Rounded to a hundredth of a percent, without zeros at the end.
+        // Hundredths of a percent, without zeros at the end; or else all of its digits.
         let hundredths = (self.parts * 10_000 + WHOLE / 2) / WHOLE;
+        let rounded = u32::try_from(hundredths).ok().and_then(|it| Self::of(it, 10_000));
+        if rounded != Some(*self) {
+            return self.as_f64().fmt(f);
+        }
         match (hundredths / 100, hundredths % 100) {
             (whole, 0) => write!(f, "{whole}%"),
             (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
@@ -114,6 +118,10 @@ mod tests {
         for (text, shown) in [("0.25", "25%"), ("25 %", "25%"), ("0.0125", "1.25%"), ("1", "100%")]
         {
             assert_eq!(text.parse::<Chance>().unwrap().to_string(), shown);
+        }
+        for exact in ["0.3333333333", "0.588888%", "0.00001", "0.9999999999"] {
+            let chance: Chance = exact.parse().unwrap();
+            assert_eq!(chance.to_string().parse(), Ok(chance), "{chance}");
         }
         assert_eq!("0.25".parse::<Chance>().ok(), Chance::of(1, 4));
         for bad in ["-0.1", "1.1", "101%", "NaN", "x", ""] {

@@ -54,6 +54,7 @@ pub struct Keeper<S: Storage> {
     flushed: Duration,
     synced: Duration,
     unflushed: bool,
+    unsynced: bool,
     conflicts: Vec<(RawFrame, RawFrame)>,
     failure: Option<TapeFileError<S::Error>>,
 }
@@ -108,6 +109,7 @@ impl<S: Storage> Keeper<S> {
             flushed: Duration::ZERO,
             synced: Duration::ZERO,
             unflushed: false,
+            unsynced: false,
             conflicts: Vec::new(),
             failure: None,
         }
@@ -181,6 +183,20 @@ impl<S: Storage> Keeper<S> {
             self.failure.get_or_insert(error);
         }
     }
+
+    /// Syncs if it is time to; returns when it will be, if something is not safe then.
+    fn sync_if_due(&mut self, now: Duration) -> Option<Duration> {
+        let Sync::Every(interval) = self.sync else { return None };
+        let due = self.synced + interval;
+        if !self.unsynced || now < due {
+            return self.unsynced.then_some(due);
+        }
+        self.synced = now;
+        (self.unflushed, self.unsynced) = (false, false);
+        let done = self.file.sync();
+        self.check(done);
+        None
+    }
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -196,13 +212,8 @@ impl<S: Storage> Sink for Keeper<S> {
             let _ = self.idle(now);
         }
         self.unflushed = true;
-        if let Sync::Every(interval) = self.sync
-            && now >= self.synced + interval
-        {
-            self.synced = now;
-            let done = self.file.sync();
-            self.check(done);
-        }
+        self.unsynced = true;
+        self.sync_if_due(now);
     }
 
     fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
@@ -224,23 +235,23 @@ impl<S: Storage> Sink for Keeper<S> {
 
     fn session(&mut self, info: Info, now: Duration) {
         if self.file.session() != Some(info) {
+            self.unsynced = true;
             let done = self.file.note_session(info, self.stamp(now));
             self.check(done);
         }
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
-        if !self.unflushed {
-            return None;
+        if self.unflushed && now >= self.flushed + FLUSH {
+            self.flushed = now;
+            self.unflushed = false;
+            let done = self.file.flush();
+            self.check(done);
         }
-        if now < self.flushed + FLUSH {
-            return Some(self.flushed + FLUSH);
-        }
-        self.flushed = now;
-        self.unflushed = false;
-        let done = self.file.flush();
-        self.check(done);
-        None
+        // What came last must become safe too, should nothing come after it.
+        let sync_at = self.sync_if_due(now);
+        let flush_at = self.unflushed.then_some(self.flushed + FLUSH);
+        flush_at.into_iter().chain(sync_at).min()
     }
 
     fn failed(&self) -> bool {

@@ -14,6 +14,8 @@ pub mod cost;
 pub mod disk;
 pub mod draw;
 pub mod life;
+mod network;
+mod owed;
 pub mod world;
 
 pub use world::{Network, Progress, Stuck, World};

@@ -71,6 +71,8 @@ pub struct Seat {
     replies: VecDeque<Reply>,
     /// Bytes of the first owed item that are sent already.
     offset: u8,
+    /// Packets dropped by runs that are over, until that is asked for.
+    lost: u64,
     writing: Option<Writing>,
     sizing: Option<Sizing>,
     /// Nothing is sent before.
@@ -98,6 +100,7 @@ impl Seat {
             calls: if extension { CallDecoder::new() } else { CallDecoder::original() },
             replies: VecDeque::new(),
             offset: 0,
+            lost: 0,
             writing: None,
             sizing: None,
             resume_at: None,
@@ -115,7 +118,8 @@ impl Seat {
 
     /// Whether no further call will be answered.
     pub(super) fn settled(&self) -> bool {
-        self.streamed || self.refused || self.ending.is_some()
+        // What comes after our end was sent before the client saw it.
+        self.streamed || self.refused || self.ending.is_some() || self.finished.is_some()
     }
 
     /// Whether silence ends it.
@@ -314,11 +318,13 @@ impl Seat {
         while let Some(Reply::Lane(lane, began)) = self.replies.front_mut() {
             refill(lane, *began, plan);
             match lane.items.front().copied() {
-                // Time passes only between packets.
+                // Time passes only between packets. What has passed stays until then, for it may
+                // be the last that is owed.
                 Some(Item::Wait(time)) => {
                     lane.items.pop_front();
                     self.writing = None;
                     if !time.is_zero() {
+                        lane.items.push_front(Item::Wait(Duration::ZERO));
                         self.resume_at = Some(plan.now + time);
                         return None;
                     }
@@ -328,12 +334,16 @@ impl Seat {
                     self.sizing = Some(Sizing { size, pause, key, drawn: 0 });
                 }
                 Some(Item::End(ending)) => {
+                    self.lost += lane.dropped();
                     self.replies.clear();
                     self.offset = 0;
                     self.ending = Some(ending);
                 }
                 Some(_) => break,
-                None if lane.done() => drop(self.replies.pop_front()),
+                None if lane.done() => {
+                    self.lost += lane.dropped();
+                    self.replies.pop_front();
+                }
                 None => return None,
             }
         }
@@ -393,7 +403,7 @@ impl Seat {
             }
         }
         let mut bytes = self.offset() + count;
-        let mut lost = 0;
+        let mut lost = core::mem::take(&mut self.lost);
         while let Some(reply) = self.replies.front_mut() {
             let over = match reply {
                 Reply::Stream { course, next, last, .. } => {

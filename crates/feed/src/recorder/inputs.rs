@@ -86,6 +86,11 @@ impl Recorder {
             Role::Stream { .. } => line.to_stream += 1,
             Role::Resend => line.resend = None,
         }
+        if line.stats.dead {
+            // Nobody opens it again.
+            line.to_stream = 0;
+            return;
+        }
         if line.retry_at > now {
             return; // Its other connection failed just now, too.
         }
@@ -105,13 +110,17 @@ impl Recorder {
     }
 
     fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
+        let id = self.conns[at].id;
         let mut framer = core::mem::take(&mut self.conns[at].framer);
         let (head, body) = framer.split(bytes);
         for frames in [head.as_slice(), body] {
             self.frames(at, frames, framer.offset, now, sink);
             framer.offset += size_of_val(frames) as u64;
         }
-        self.conns[at].framer = framer;
+        // What came may have ended the recording, and connections before this one with it.
+        if let Some(at) = self.find(id) {
+            self.conns[at].framer = framer;
+        }
     }
 
     fn frames(
@@ -125,8 +134,8 @@ impl Recorder {
         let mut rest = frames;
         // A connection that was cut for sending garbage is read on, but not believed.
         while !rest.is_empty()
-            && self.conns[at].garbage_run <= GARBAGE_MAX
             && self.outcome.is_none()
+            && self.conns[at].garbage_run <= GARBAGE_MAX
         {
             let conn = &mut self.conns[at];
             let source = match conn.role {

@@ -75,17 +75,27 @@ impl Disk {
         &self.bytes
     }
 
+    /// Whether all of it would survive a loss of power.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.synced == self.bytes.len()
+    }
+
     /// The power fails: what was synced stays; of the rest, some of the beginning stays, perhaps
     /// with parts of it never written (zeros) or written wrongly.
     #[must_use]
     pub fn power_loss(&self, rng: &mut Rng) -> Self {
         let mut bytes = self.bytes.clone();
         let unsynced = u32::try_from(bytes.len() - self.synced).unwrap_or(u32::MAX - 1);
-        bytes.truncate(self.synced + rng.between(0, unsynced) as usize);
+        // Often the length stays and what should be there does not.
+        let left = if rng.below(2) == 0 { unsynced } else { rng.between(0, unsynced) };
+        bytes.truncate(self.synced + left as usize);
         let torn = u32::try_from(bytes.len() - self.synced).unwrap_or(0);
-        if torn > 0 && rng.below(2) == 0 {
+        if torn > 0 && rng.below(4) > 0 {
             let from = self.synced + rng.below(torn) as usize;
-            let to = (from + rng.between(1, 4096) as usize).min(bytes.len());
+            // A sector, or a few bytes, so that all but a checksum may look right.
+            let most = if rng.below(2) == 0 { 5 } else { 4096 };
+            let to = (from + rng.between(1, most) as usize).min(bytes.len());
             let zeros = rng.below(2) == 0;
             for byte in &mut bytes[from..to] {
                 *byte = if zeros { 0 } else { rng.bits().to_le_bytes()[0] };

@@ -2,20 +2,22 @@
 //! at which the client is killed, the power fails or the disk is full.
 //!
 //! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
-//! missing is what is missing; what is said to be complete is complete; nobody asks for what cannot
-//! exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
+//! missing is what is missing; what is said to be complete is complete; what was written, or made
+//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
 //! command ends with everything recorded, within a bounded time.
 
 use super::disk::{Disk, DiskFailed};
+use super::owed::{Owed, Watched};
 use super::world::{Progress, Stuck, World};
 use super::{Network, draw};
 use crate::keeper::{Keeper, Sync};
+use crate::ledger::Sink;
 use crate::packet::Symbol;
 use crate::player::Player;
-use crate::recorder::{Options, Outcome, Recorder, Tail, Why};
+use crate::recorder::{Input, Options, Outcome, Recorder, Tail, Why};
 use crate::recovery::PASSES_MAX;
 use crate::rng::Rng;
-use crate::scenario::{Action, Scenario};
+use crate::scenario::{Action, Field, Scenario};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::tape::Tape;
 use crate::tape_file::{TapeFileError, is_stillborn};
@@ -33,6 +35,9 @@ const HEALED_TRIES_MAX: u32 = 3;
 /// A recording of an exchange that nothing is wrong with takes no longer than this.
 const HEALED_MAX: Duration = Duration::from_secs(60);
 
+/// And in so many steps, all tries together.
+const STEPS_MAX: u64 = 4_000_000;
+
 /// How a client's process comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Crash {
@@ -42,6 +47,8 @@ enum Crash {
     Power,
     /// The disk takes so many more bytes.
     Full(u32),
+    /// The user ends the recording; no crash at all.
+    Stop,
 }
 
 /// What a life came to.
@@ -91,6 +98,8 @@ pub struct Plan {
     /// What the recorder is told.
     pub options: Options,
     sync: Sync,
+    /// The network loses one in so many connections; 0: none.
+    silences: u32,
     crashes: Vec<(Duration, Crash)>,
     /// When everything goes wrong for the last time.
     heals: Duration,
@@ -114,6 +123,7 @@ impl Plan {
                 &mut rng,
                 &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
             ),
+            silences: draw::pick(&mut rng, &[0, 0, 0, 3, 8]),
             crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
             heals: Duration::from_millis(rng.between(0, 3_000).into()),
         }
@@ -121,14 +131,17 @@ impl Plan {
 
     /// Whether packets may arrive that look right and are not the tape's.
     fn deceives(&self) -> bool {
-        self.scenarios.iter().flat_map(|scenario| &scenario.faults).any(|fault| {
-            matches!(
-                fault.action(),
-                Action::Corrupt { .. }
-                    | Action::Garbage { .. }
-                    | Action::Duplicate { changed: Some(_), .. }
-            )
-        })
+        // Without a legal side or sequence it does not look right.
+        let believed = |field| !matches!(field, Field::Side | Field::Sequence);
+        let deceives = |action| match action {
+            Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
+                believed(field)
+            }
+            Action::Garbage { .. } => true,
+            _ => false,
+        };
+        let mut faults = self.scenarios.iter().flat_map(|scenario| &scenario.faults);
+        faults.any(|fault| deceives(fault.action()))
     }
 }
 
@@ -136,9 +149,10 @@ impl Plan {
 fn crash(rng: &mut Rng) -> (Duration, Crash) {
     let reach = draw::pick(rng, &[300, 3_000, 30_000, 300_000]);
     let after = Duration::from_micros(rng.between(0, reach).into());
-    let kind = match rng.below(5) {
+    let kind = match rng.below(6) {
         0 | 1 => Crash::Kill,
         2 | 3 => Crash::Power,
+        4 => Crash::Stop,
         _ => Crash::Full(rng.between(0, 40_000)),
     };
     (after, kind)
@@ -158,6 +172,7 @@ struct Life {
     rng: Rng,
     world: World<Player>,
     disk: Disk,
+    owed: Owed,
     healed: bool,
     power_failed: bool,
     lived: Lived,
@@ -179,6 +194,7 @@ impl Life {
         if narrate {
             world.narrate();
         }
+        world.silence(plan.silences);
         let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
         let rng = Rng::new(!seed);
         Self {
@@ -187,6 +203,7 @@ impl Life {
             rng,
             world,
             disk: Disk::new(),
+            owed: Owed::default(),
             healed: false,
             power_failed: false,
             lived,
@@ -210,9 +227,13 @@ impl Life {
         let mut tries_healed = 0;
         let mut healed_at = None;
         for _ in 0..TRIES_MAX {
-            if tries_healed > HEALED_TRIES_MAX && self.plan.deceives() {
+            let endless = self.world.steps() > STEPS_MAX;
+            if (tries_healed > HEALED_TRIES_MAX || endless) && self.plan.deceives() {
                 // It believes in packets that never were.
                 return Ok(());
+            }
+            if endless {
+                return Err("it goes on and on".into());
             }
             if tries_healed > HEALED_TRIES_MAX {
                 return Err("nothing goes wrong any more, and it does not get there".into());
@@ -255,11 +276,12 @@ impl Life {
         if let Some((_, Crash::Full(room))) = crash {
             self.disk.limit(Some(room.into()));
         }
-        let Some((mut keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let mut keeper = Watched::new(keeper);
         let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
-        let kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
-        let progress = loop {
+        let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
+        loop {
             let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
             let until = kill.map(|(time, _)| time).into_iter().chain(heal).min();
             let progress = match self.world.drive(&mut recorder, &mut keeper, until) {
@@ -270,17 +292,26 @@ impl Life {
             };
             self.gaps_are_bounded(&recorder, gaps_before)?;
             let now = self.world.now();
-            if progress == Progress::Until && kill.is_none_or(|(time, _)| now < time) {
-                self.heal();
-                continue;
+            match kill.filter(|(time, _)| *time <= now) {
+                _ if progress == Progress::Done => break,
+                None => self.heal(),
+                Some((_, Crash::Stop)) => {
+                    kill = None;
+                    self.world.tell(|| "life: the user has had enough".into());
+                    recorder.handle(Input::Stop, now, &mut keeper);
+                }
+                Some((_, crash)) => {
+                    self.crashed(keeper, crash);
+                    return Ok(Try::Crashed);
+                }
             }
-            break progress;
-        };
-        if let (Progress::Until, Some((_, crash))) = (progress, kill) {
-            self.crashed(keeper, crash);
-            return Ok(Try::Crashed);
         }
         let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        if !keeper.failed() {
+            // If it fails only now, then with what came last.
+            self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
+        }
+        let Watched { mut keeper, .. } = keeper;
         match keeper.end() {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
@@ -297,6 +328,10 @@ impl Life {
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, &recorder)?;
         self.disk = freed(keeper.into_storage());
+        if self.plan.sync != Sync::Never && !self.disk.is_safe() {
+            return Err("it has ended, and the power must not fail yet".into());
+        }
+        self.owed.ended(recorded, self.plan.sync);
         // The process ends; whatever it still had open is closed.
         self.world.abandon();
         Ok(Try::Over(outcome))
@@ -310,6 +345,7 @@ impl Life {
         let disk = core::mem::take(&mut self.disk);
         let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
         if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
+            self.owed.covered_by(&SeqSet::new())?;
             let mut empty = Disk::new();
             empty.limit(disk.room());
             return match Keeper::create(empty, sync, epoch, self.rng.bits()) {
@@ -323,25 +359,29 @@ impl Life {
             // What was never made safe may be gone as a whole; the user is told to begin anew.
             Err(TapeFileError::Head(_)) if self.power_failed && sync == Sync::Never => {
                 self.world.tell(|| "life: the recording is lost; --restart".into());
+                self.owed.covered_by(&SeqSet::new())?;
                 return Ok(None);
             }
             Err(error) => return Err(failed(&error)),
         };
         self.world.tell(|| format!("life: goes on with {} packets", before.packets));
+        self.owed.found(&before)?;
         let recorder =
             Recorder::resume(options, lines, before.highest, &before.missing, before.session);
         Ok(Some((keeper, recorder)))
     }
 
-    fn crashed(&mut self, keeper: Keeper<Disk>, crash: Crash) {
+    fn crashed(&mut self, keeper: Watched, crash: Crash) {
         self.lived.crashes += 1;
+        let (now, power) = (self.world.now(), crash == Crash::Power);
+        self.owed.crashed(&keeper, self.plan.sync, power, now);
         self.world.tell(|| format!("life: {crash:?}"));
         self.world.abandon();
-        let disk = keeper.into_storage();
-        self.power_failed |= crash == Crash::Power;
+        let disk = keeper.keeper.into_storage();
+        self.power_failed |= power;
         self.disk = match crash {
             Crash::Power => disk.power_loss(&mut self.rng),
-            Crash::Kill | Crash::Full(_) => disk,
+            Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
         };
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
     }
@@ -350,6 +390,7 @@ impl Life {
     fn heal(&mut self) {
         self.healed = true;
         self.world.tell(|| "life: nothing goes wrong from now on".into());
+        self.world.silence(0);
         for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
             let healed = Scenario { faults: Vec::new(), ..scenario.clone() };
             exchange.change(healed);

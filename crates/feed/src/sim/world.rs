@@ -4,30 +4,18 @@
 //! latency and some more, cut into segments at any byte.
 
 use super::agenda::{Agenda, Event, PipeId};
+pub use super::network::Network;
+use super::network::Pipe;
 use crate::exchange::{Exchange, Step};
 use crate::ledger::Sink;
 use crate::recorder::{ConnId, Input, Output, Recorder};
 use crate::rng::Rng;
 use crate::wire::FRAME_LEN;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// How the network behaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    /// The least time from one end to the other.
-    pub latency: Duration,
-    /// Up to so much more for each segment.
-    pub jitter: Duration,
-    /// The longest segment, in bytes; lengths are drawn up to it. 0: writes stay whole.
-    pub segment: u32,
-    /// Whether what clients send is cut, too. (The original exchange does not survive that, nor
-    /// do two bytes sent in one write ever arrive apart on a real network.)
-    pub cut_calls: bool,
-}
 
 /// A recording that never ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,23 +38,6 @@ pub enum Progress {
 /// More steps than any sensible recording takes.
 const STEPS_MAX: u64 = 1_000_000;
 
-struct Pipe<C> {
-    line: usize,
-    /// The exchange's end, while it has one.
-    server: Option<C>,
-    /// The client has not dropped it.
-    client: bool,
-    /// The exchange sends no more.
-    finished: bool,
-    /// Times before which nothing sent later may arrive, to the client and to the server.
-    busy: [Duration; 2],
-    /// Segments on their way to the client.
-    inbound: u32,
-    /// What has arrived and the client does not read yet.
-    held: VecDeque<Event>,
-    wake: Option<Duration>,
-}
-
 /// Exchanges, a line each, and the network to them.
 pub struct World<E: Exchange> {
     exchanges: Vec<E>,
@@ -81,6 +52,8 @@ pub struct World<E: Exchange> {
     holding: u32,
     delivered: u64,
     steps: u64,
+    /// One in so many connections falls silent; 0: none does.
+    silences: u32,
     story: Option<Vec<(Duration, String)>>,
     buffer: Vec<u8>,
 }
@@ -100,9 +73,16 @@ impl<E: Exchange> World<E> {
             holding: 0,
             delivered: 0,
             steps: 0,
+            silences: 0,
             story: None,
             buffer: alloc::vec![0; 16 * 1024],
         }
+    }
+
+    /// From now on the network loses one in so many of the connections that are made: at some time
+    /// it brings nothing more, to nobody, and no end either. 0: none.
+    pub fn silence(&mut self, one_in: u32) {
+        self.silences = one_in;
     }
 
     /// Tells what happens, from now on.
@@ -242,6 +222,9 @@ impl<E: Exchange> World<E> {
         let jitter = u32::try_from(self.network.jitter.as_micros()).unwrap_or(u32::MAX - 1);
         let delay = Duration::from_micros(self.rng.between(0, jitter).into());
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        if pipe.silent_from.is_some_and(|from| from <= self.now) {
+            return;
+        }
         let time = (self.now + self.network.latency + delay).max(pipe.busy[to]);
         pipe.busy[to] = time;
         pipe.inbound += u32::from(to == 0);
@@ -299,17 +282,12 @@ impl<E: Exchange> World<E> {
     fn connect(&mut self, conn: ConnId, line: usize) {
         let id = self.pipe_id(conn);
         self.tell(|| format!("client: connects {conn} to line {line}"));
-        let pipe = Pipe {
-            line,
-            server: None,
-            client: true,
-            finished: false,
-            busy: [Duration::ZERO; 2],
-            inbound: 0,
-            held: VecDeque::new(),
-            wake: None,
-        };
-        self.pipes.insert(id, pipe);
+        let mut silent_from = None;
+        if self.silences > 0 && self.rng.below(self.silences) == 0 {
+            let after = Duration::from_micros(self.rng.between(0, 200_000).into());
+            silent_from = Some(self.now + after);
+        }
+        self.pipes.insert(id, Pipe { silent_from, ..Pipe::new(line) });
         self.agenda.add(self.now + self.network.latency * 2, id, Event::Connected);
     }
 
@@ -434,6 +412,7 @@ impl<E: Exchange> World<E> {
             if count == 0 {
                 break;
             }
+            let count = self.taken(count);
             self.exchanges[line].sent(&mut conn, count, self.now);
             self.send_bytes(id, 0, &out[..count]);
         }
@@ -462,6 +441,14 @@ impl<E: Exchange> World<E> {
             }
         }
         self.bury(line);
+    }
+
+    /// How many of so many bytes a socket takes at once: sometimes only some where networks cut.
+    fn taken(&mut self, count: usize) -> usize {
+        match self.network.segment > 0 && self.rng.below(8) == 0 {
+            true => self.rng.between(1, u32::try_from(count).unwrap_or(u32::MAX - 1)) as usize,
+            false => count,
+        }
     }
 
     /// Tells the client, once, that the exchange sends no more.

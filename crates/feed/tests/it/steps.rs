@@ -2,7 +2,7 @@
 
 use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::seq::{Seq, SeqRange};
+use feed::seq::{Seq, SeqRange, SeqSet};
 use feed::tape::Tape;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
@@ -273,4 +273,81 @@ fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
     steps.packets(STREAM, 1, 3);
     steps.give(Input::Ended(STREAM));
     assert_ne!(steps.recorder.outcome().map(|outcome| outcome.last), Some(0));
+}
+
+#[test]
+fn another_session_ends_it_while_connections_are_being_made() {
+    let mut steps = Steps::new(Options::default());
+    let known = Some(SessionId(*b"TEST"));
+    steps.recorder = Recorder::resume(Options::default(), 3, 10, &SeqSet::new(), known);
+    steps.give(Input::Wake);
+    steps.give(Input::Connected(2));
+    let info = Info { session: SessionId(*b"ELSE"), version: 1, first: 1, last: 10 };
+    // With half a packet behind it.
+    let bytes = [&encode(&Frame::Info(info))[..], b"SYMBB"].concat();
+    let outputs = steps.give(Input::Received(2, &bytes));
+    assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::OtherSession));
+}
+
+/// A recorder whose passes run side by side; the connections with these numbers are reached, and
+/// then nothing is any more. What it comes to.
+fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<Why> {
+    let mut steps = Steps::new(Options::default());
+    let options = Options { classic: true, retries: 0, ..Options::default() };
+    steps.recorder = Recorder::resume(options, 1, 12_576, &SeqSet::new(), None);
+    let mut conns: Vec<(ConnId, bool)> = Vec::new();
+    let give = |steps: &mut Steps, input: Input<'_>, conns: &mut Vec<(ConnId, bool)>| {
+        for output in steps.give(input) {
+            match output {
+                Output::Connect { conn, .. } => conns.push((conn, false)),
+                Output::Drop(conn) => conns.retain(|it| it.0 != conn),
+                _ => {}
+            }
+        }
+    };
+    for input in [Input::Wake, Input::Connected(0), Input::Ended(0)] {
+        give(&mut steps, input, &mut conns);
+    }
+    for conn in reached {
+        give(&mut steps, Input::Connected(conn), &mut conns);
+        conns.iter_mut().filter(|it| it.0 == conn).for_each(|it| it.1 = true);
+    }
+    steps.now = steps.recorder.deadline()?;
+    give(&mut steps, Input::Wake, &mut conns);
+    for _ in 0..10_000 {
+        if steps.recorder.done() {
+            return steps.recorder.outcome()?.why;
+        }
+        match conns.first() {
+            Some(&(conn, true)) => give(&mut steps, Input::Broken(conn), &mut conns),
+            Some(&(conn, false)) => give(&mut steps, Input::Failed(conn), &mut conns),
+            None => {
+                steps.now = steps.recorder.deadline().expect("it waits for nothing");
+                give(&mut steps, Input::Wake, &mut conns);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn a_line_that_is_given_up_while_others_of_its_connections_fail_ends_the_recording() {
+    for reached in (1..12).flat_map(|one| (1..12).map(move |other| [one, other])) {
+        let why = with_two_of_its_passes(reached);
+        assert!(why.is_some(), "{reached:?}");
+    }
+}
+
+#[test]
+fn a_lost_tail_that_is_told_of_is_asked_for() {
+    for tell in [Frame::Heartbeat(101), Frame::End(101)] {
+        let mut steps = Steps::new(Options::default());
+        steps.describe(97);
+        steps.packets(STREAM, 1, 97);
+        // Nobody knows yet that there is more.
+        steps.frames(RESEND, &[encode(&tell)]);
+        steps.give(Input::Ended(STREAM));
+        assert_eq!(steps.calls(RESEND), [range(98, 3)], "{tell:?}");
+    }
 }

@@ -1,0 +1,497 @@
+//! What each fault does to what a client sees: frames, order, sizes and times of writes, ends and
+//! counters, as worked out by hand from `docs/scenarios.md`. The packets are written here, too.
+
+use feed::chance::Chance;
+use feed::exchange::{Exchange, Step};
+use feed::player::Player;
+use feed::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
+use feed::span::{Span, TimeSpan};
+use feed::tape::Tape;
+use feed::wire::Reason;
+use std::sync::Arc;
+use std::time::Duration;
+
+const STREAM: &[u8] = &[1, 0];
+/// Describe, and then resend five from 1 on.
+const RANGE: &[u8] = &[3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 5];
+/// Resend 1, 2, 3.
+const SINGLES: &[u8] = &[2, 1, 2, 2, 2, 3];
+
+fn ms(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+/// A packet of the documents' tape, by its description.
+fn packet(sequence: u8) -> [u8; 17] {
+    let price = (1000 + 100 * (u16::from(sequence) - 1)).to_be_bytes();
+    let mut raw = *b"SYMBB\0\0\0\0\0\0\0\0\0\0\0\0";
+    raw[4] = if sequence % 2 == 1 { b'B' } else { b'S' };
+    raw[8] = 99 + sequence;
+    raw[11..13].copy_from_slice(&price);
+    raw[16] = sequence;
+    raw
+}
+
+/// A frame in a word: a packet's sequence, `!` and the field in which it differs, or a message.
+fn word(raw: &[u8; 17]) -> String {
+    let fields = [(0..4, "symbol"), (4..5, "side"), (5..9, "quantity"), (9..13, "price")];
+    for sequence in 1..=5 {
+        let good = packet(sequence);
+        let differ = fields.iter().filter(|(place, _)| raw[place.clone()] != good[place.clone()]);
+        let differ: Vec<&str> = differ.map(|(_, name)| *name).collect();
+        match (&differ[..], raw[13..] == good[13..]) {
+            ([], true) => return sequence.to_string(),
+            ([], false) => return format!("{sequence}!sequence"),
+            ([field], true) => return format!("{sequence}!{field}"),
+            _ => {}
+        }
+    }
+    match raw[4] {
+        b'I' => "I".to_owned(),
+        b'N' => format!("N{}+{}:{}", raw[16], raw[12], raw[8]),
+        _ => "?".to_owned(),
+    }
+}
+
+/// What a client sees of one connection.
+struct Seen {
+    /// Each write: its frames, or its length where it is not whole frames; `+` and milliseconds
+    /// where time has passed; how it ends.
+    writes: String,
+    bytes: Vec<u8>,
+}
+
+impl Seen {
+    /// All of its bytes as frames.
+    fn frames(&self) -> String {
+        let (frames, rest) = self.bytes.as_chunks();
+        let words: Vec<String> = frames.iter().map(word).collect();
+        words.join(" ") + &if rest.is_empty() { String::new() } else { format!(" {}B", rest.len()) }
+    }
+}
+
+/// Opens a connection, calls, and takes whatever comes, waiting for a second at the most.
+fn see(player: &mut Player, calls: &[u8], now: &mut Duration) -> Seen {
+    let (began, mut told, mut out) = (*now, *now, vec![0; 4096]);
+    let mut seat = player.open(*now);
+    player.receive(&mut seat, calls, *now);
+    let (mut writes, mut bytes) = (Vec::new(), Vec::new());
+    let end = loop {
+        let count = player.peek(&mut seat, &mut out, *now);
+        let step = if count > 0 { Step::Wait } else { player.step(&mut seat, *now) };
+        let later = player.deadline(&seat).filter(|time| *time < began + ms(1000));
+        if let (0, Step::Wait, Some(later)) = (count, step, later) {
+            *now = later;
+            continue;
+        }
+        if *now > told {
+            writes.push(format!("+{}", (*now - told).as_millis()));
+            told = *now;
+        }
+        match (count, step) {
+            (0, Step::Finish | Step::Close) => break "end",
+            (0, Step::Reset) => break "reset",
+            (0, Step::Wait) => break "open",
+            _ => {}
+        }
+        let (frames, rest) = out[..count].as_chunks();
+        let words: Vec<String> = frames.iter().map(word).collect();
+        writes.push(if rest.is_empty() { words.join(",") } else { format!("{count}B") });
+        bytes.extend_from_slice(&out[..count]);
+        player.sent(&mut seat, count, *now);
+    };
+    writes.push(end.to_owned());
+    Seen { writes: writes.join(" "), bytes }
+}
+
+/// As [`see`], from the beginning of time.
+fn first(player: &mut Player, calls: &[u8]) -> Seen {
+    see(player, calls, &mut ms(0))
+}
+
+fn player(scenario: Scenario) -> Player {
+    Player::new(Arc::new(Tape::sample(5)), scenario)
+}
+
+fn fault(action: Action, place: Place, sequences: &str) -> Fault {
+    let mut fault = Fault::new(action, place).expect("it fits there");
+    fault.sequences = (!sequences.is_empty()).then(|| sequences.parse().unwrap());
+    fault
+}
+
+fn with(action: Action, place: Place, sequences: &str) -> Player {
+    player(Scenario::clean(7).with(fault(action, place, sequences)))
+}
+
+/// The first connection with this one fault.
+fn writes(action: Action, place: Place, sequences: &str, calls: &[u8]) -> String {
+    first(&mut with(action, place, sequences), calls).writes
+}
+
+fn streamed(action: Action, sequences: &str) -> String {
+    writes(action, Place::Stream, sequences, STREAM)
+}
+
+const fn duplicate(copies: u32, after: u32, changed: Option<Field>) -> Action {
+    Action::Duplicate { copies, after: Span::one(after), changed }
+}
+
+const fn garbage(bytes: u32) -> Action {
+    Action::Garbage { bytes: Span::one(bytes) }
+}
+
+fn delay(time: u64) -> Action {
+    Action::Delay { time: TimeSpan::one(ms(time)) }
+}
+
+fn write(size: Size, pause: u64) -> Action {
+    Action::Write { size, pause: TimeSpan::one(ms(pause)) }
+}
+
+#[test]
+fn a_clean_exchange_sends_everything_once() {
+    let mut player = player(Scenario::clean(7));
+    let mut now = Duration::ZERO;
+    assert_eq!(see(&mut player, STREAM, &mut now).writes, "1 2 3 4 5 end");
+    assert_eq!(see(&mut player, RANGE, &mut now).writes, "I 1 2 3 4 5 open");
+    assert_eq!(see(&mut player, SINGLES, &mut now).writes, "1 2 3 +400 end");
+    let served = player.served();
+    assert_eq!((served.connections, served.streams, served.resends), (3, 1, 8));
+    assert_eq!((served.lost, served.refused, served.cut), (0, 0, 0));
+    assert_eq!(served.bytes, 17 * (5 + 6 + 3));
+}
+
+#[test]
+fn drop_keeps_packets_back_and_counts_them() {
+    for (sequences, seen, lost) in [
+        ("1", "2 3 4 5 end", 1),
+        ("2,4", "1 3 5 end", 2),
+        ("5", "1 2 3 4 end", 1),
+        ("1-5", "end", 5),
+        ("6-9", "1 2 3 4 5 end", 0),
+    ] {
+        let mut player = with(Action::Drop, Place::Stream, sequences);
+        assert_eq!(first(&mut player, STREAM).writes, seen);
+        assert_eq!((player.served().lost, player.served().cut), (lost, 0), "{sequences}");
+        assert_eq!(first(&mut player, RANGE).writes, "I 1 2 3 4 5 open");
+    }
+    let mut player = with(Action::Drop, Place::Resend, "2");
+    assert_eq!(first(&mut player, RANGE).writes, "I 1 3 4 5 open");
+    assert_eq!(first(&mut player, SINGLES).writes, "1 3 +400 end");
+    assert_eq!(player.served().lost, 2);
+    assert_eq!(first(&mut player, STREAM).writes, "1 2 3 4 5 end");
+}
+
+#[test]
+fn sequences_are_right_at_the_edges_of_masks() {
+    let mut player = Player::new(
+        Arc::new(Tape::sample(130)),
+        Scenario::skipping("1,63-65,127-128,130".parse().unwrap()),
+    );
+    let bytes = first(&mut player, STREAM).bytes;
+    let seen: Vec<u8> = bytes.as_chunks::<17>().0.iter().map(|raw| raw[16]).collect();
+    let kept = (2..=62).chain(66..=126).chain([129]);
+    assert_eq!(seen, kept.collect::<Vec<u8>>());
+    assert_eq!(player.served().lost, 7);
+}
+
+#[test]
+fn where_and_how_often_is_kept_to() {
+    let four = |change: fn(&mut Fault)| {
+        let mut fault = fault(Action::Drop, Place::Stream, "");
+        change(&mut fault);
+        let mut player = player(Scenario::clean(7).with(fault));
+        let mut now = Duration::ZERO;
+        let seen: Vec<String> =
+            (0..4).map(|_| see(&mut player, STREAM, &mut now).frames()).collect();
+        seen.join(" | ")
+    };
+    assert_eq!(four(|f| f.pick = Pick::Every(2)), "1 3 5 | 1 3 5 | 1 3 5 | 1 3 5");
+    assert_eq!(four(|f| f.last = Some(2)), "1 2 3 | 1 2 3 | 1 2 3 | 1 2 3");
+    assert_eq!(four(|f| f.passes = Some("2,4".parse().unwrap())), "1 2 3 4 5 |  | 1 2 3 4 5 | ");
+    assert_eq!(
+        four(|f| {
+            f.connections = Some("3".parse().unwrap());
+            f.sequences = Some("4".parse().unwrap());
+        }),
+        "1 2 3 4 5 | 1 2 3 4 5 | 1 2 3 5 | 1 2 3 4 5"
+    );
+    assert_eq!(
+        four(|f| {
+            f.times = Some(2);
+            f.sequences = Some("1,3".parse().unwrap());
+        }),
+        "2 4 5 | 2 4 5 | 1 2 3 4 5 | 1 2 3 4 5"
+    );
+    assert_eq!(
+        four(|f| {
+            f.last = Some(1);
+            f.sequences = Some("2".parse().unwrap());
+            f.times = Some(1);
+        }),
+        "1 3 4 | 1 2 3 4 5 | 1 2 3 4 5 | 1 2 3 4 5"
+    );
+}
+
+#[test]
+fn random_loss_spares_the_last_packet_and_only_random_loss_does() {
+    let always = Pick::Random { chance: Chance::of(1, 1).unwrap(), burst: Span::one(1) };
+    for (keep_last, pick, seen) in [
+        (true, always, "5 end"),
+        (false, always, "end"),
+        (true, Pick::All, "end"),
+        (true, Pick::Every(5), "1 2 3 4 end"),
+    ] {
+        for times in [None, Some(9)] {
+            let mut fault = fault(Action::Drop, Place::Stream, "");
+            (fault.pick, fault.times) = (pick, times);
+            let mut player = player(Scenario { keep_last, ..Scenario::clean(7).with(fault) });
+            assert_eq!(first(&mut player, STREAM).writes, seen);
+            assert_eq!(player.served().lost as usize, 5 - (seen.len() - 3) / 2);
+        }
+    }
+}
+
+#[test]
+fn duplicate_sends_copies_at_once_or_later() {
+    assert_eq!(streamed(duplicate(1, 0, None), "2"), "1 2 2 3 4 5 end");
+    assert_eq!(streamed(duplicate(3, 0, None), "5"), "1 2 3 4 5 5 5 5 end");
+    assert_eq!(streamed(duplicate(1, 2, None), "2"), "1 2 3 4 2 5 end");
+    assert_eq!(streamed(duplicate(2, 1, None), "1,3"), "1 2 1 1 3 4 3 3 5 end");
+    assert_eq!(streamed(duplicate(1, 9, None), "2,4"), "1 2 3 4 5 2 4 end", "after the last");
+    assert_eq!(streamed(duplicate(1, 0, Some(Field::Price)), "2"), "1 2 2!price 3 4 5 end");
+    assert_eq!(streamed(duplicate(1, 3, Some(Field::Side)), "1"), "1 2 3 4 1!side 5 end");
+    let resent = |calls| writes(duplicate(1, 0, None), Place::Resend, "2", calls);
+    assert_eq!(resent(RANGE), "I 1 2 2 3 4 5 open");
+    assert_eq!(resent(SINGLES), "1 2 2 3 +400 end");
+}
+
+#[test]
+fn reorder_sends_packets_after_later_ones() {
+    let by = |by| Action::Reorder { by: Span::one(by) };
+    assert_eq!(streamed(by(1), "2"), "1 3 2 4 5 end");
+    assert_eq!(streamed(by(2), "2"), "1 3 4 2 5 end");
+    assert_eq!(streamed(by(2), "1-2"), "3 1 4 2 5 end");
+    assert_eq!(streamed(by(9), "4"), "1 2 3 5 4 end");
+    assert_eq!(streamed(by(3), "5"), "1 2 3 4 5 end", "there is none later");
+    assert_eq!(writes(by(2), Place::Resend, "1", RANGE), "I 2 3 1 4 5 open");
+}
+
+#[test]
+fn delay_stands_still_and_silence_for_ever() {
+    assert_eq!(streamed(delay(20), "3"), "1 2 +20 3 4 5 end");
+    assert_eq!(streamed(delay(20), "1,5"), "+20 1 2 3 4 +20 5 end");
+    assert_eq!(writes(delay(20), Place::End, "", STREAM), "1 2 3 4 5 +20 end");
+    assert_eq!(writes(delay(20), Place::Connect, "", STREAM), "+20 1 2 3 4 5 end");
+    assert_eq!(writes(delay(20), Place::Resend, "2", RANGE), "I 1 +20 2 3 4 5 open");
+    assert_eq!(streamed(Action::Silence, "3"), "1 2 open");
+    assert_eq!(writes(Action::Silence, Place::End, "", STREAM), "1 2 3 4 5 open");
+    assert_eq!(writes(Action::Silence, Place::Connect, "", STREAM), "open");
+    assert_eq!(writes(Action::Silence, Place::Resend, "2", SINGLES), "1 open");
+}
+
+#[test]
+fn a_silent_connection_is_closed_once_its_client_has_ended() {
+    let mut player = with(Action::Silence, Place::Connect, "");
+    let mut seat = player.open(Duration::ZERO);
+    player.receive(&mut seat, STREAM, Duration::ZERO);
+    assert_eq!(player.peek(&mut seat, &mut [0; 64], Duration::ZERO), 0);
+    assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Wait);
+    player.ended(&mut seat, ms(1));
+    assert_eq!(player.step(&mut seat, ms(1)), Step::Close);
+    assert_eq!(player.served().cut, 1, "counted once");
+}
+
+#[test]
+fn writes_have_the_size_that_is_asked_for() {
+    let bytes = |count| Size::Bytes(Span::one(count));
+    let packets = |count| Size::Packets(Span::one(count));
+    // Whatever write begins within packet 2 has five bytes; the last of them reaches into 3.
+    let mut player = with(write(bytes(5), 1), Place::Stream, "2");
+    let seen = first(&mut player, STREAM);
+    assert_eq!(seen.writes, "1 5B +1 5B +1 5B +1 5B +1 14B 4 5 end");
+    assert_eq!(seen.frames(), "1 2 3 4 5");
+    // 85 bytes by 40.
+    assert_eq!(streamed(write(bytes(40), 3), ""), "40B +3 40B +3 5B end");
+    assert_eq!(streamed(write(packets(2), 0), ""), "1,2 3,4 5 end");
+    assert_eq!(streamed(write(packets(3), 10), ""), "1,2,3 +10 4,5 end");
+    assert_eq!(streamed(write(packets(2), 10), "2"), "1 2,3 +10 4 5 end");
+    assert_eq!(writes(write(packets(9), 1), Place::Resend, "1", RANGE), "I 1,2,3,4,5 open");
+}
+
+#[test]
+fn close_and_reset_end_it_before_or_inside_a_packet() {
+    let close = |bytes| Action::Close { bytes };
+    let reset = |bytes| Action::Reset { bytes };
+    assert_eq!(streamed(close(0), "3"), "1 2 end");
+    assert_eq!(streamed(close(5), "3"), "1 2 5B end");
+    assert_eq!(streamed(close(17), "3"), "1 2 3 end");
+    assert_eq!(writes(close(0), Place::Connect, "", STREAM), "end");
+    assert_eq!(writes(close(3), Place::Resend, "2", RANGE), "I 1 3B end");
+    // What was sent before a reset arrives.
+    assert_eq!(streamed(reset(0), "3"), "1 2 +5 reset");
+    assert_eq!(streamed(reset(5), "3"), "1 2 5B +5 reset");
+    assert_eq!(writes(reset(0), Place::End, "", STREAM), "1 2 3 4 5 +5 reset");
+    assert_eq!(writes(reset(0), Place::Connect, "", STREAM), "+5 reset");
+    assert_eq!(writes(reset(0), Place::Resend, "2", SINGLES), "1 +5 reset");
+    let mut player = with(close(5), Place::Stream, "3");
+    let seen = first(&mut player, STREAM);
+    assert_eq!(seen.bytes[34..], packet(3)[..5]);
+    assert_eq!(player.served().cut, 1);
+    assert_eq!(player.served().bytes, 39);
+}
+
+#[test]
+fn of_two_ends_the_first_in_the_file_wins() {
+    let close = fault(Action::Close { bytes: 2 }, Place::Stream, "3");
+    let reset = fault(Action::Reset { bytes: 9 }, Place::Stream, "3");
+    for (one, other, seen) in [(&close, &reset, "1 2 2B end"), (&reset, &close, "1 2 9B +5 reset")]
+    {
+        let scenario = Scenario::clean(7).with(one.clone()).with(other.clone());
+        assert_eq!(first(&mut player(scenario), STREAM).writes, seen);
+    }
+}
+
+#[test]
+fn corrupt_changes_one_field_and_garbage_comes_before_a_packet() {
+    for (field, name) in [
+        (Field::Symbol, "symbol"),
+        (Field::Side, "side"),
+        (Field::Quantity, "quantity"),
+        (Field::Price, "price"),
+        (Field::Sequence, "sequence"),
+    ] {
+        for seed in 0..200 {
+            let fault = fault(Action::Corrupt { field }, Place::Stream, "3");
+            let mut player = player(Scenario::clean(seed).with(fault));
+            let seen = first(&mut player, STREAM);
+            assert_eq!(seen.writes, format!("1 2 3!{name} 4 5 end"));
+            let raw = &seen.bytes[34..51];
+            let sequence = i32::from_be_bytes(raw[13..].try_into().unwrap());
+            match field {
+                Field::Side => assert!(!raw[4].is_ascii_alphabetic(), "{}", raw[4]),
+                Field::Sequence => assert!(sequence < 1 || sequence == i32::MAX, "{sequence}"),
+                Field::Symbol => assert!(raw[..4].iter().all(u8::is_ascii_uppercase)),
+                _ => {}
+            }
+        }
+    }
+    let resent = writes(Action::Corrupt { field: Field::Price }, Place::Resend, "2", RANGE);
+    assert_eq!(resent, "I 1 2!price 3 4 5 open");
+    assert_eq!(streamed(garbage(20), "3"), "1 2 20B 3 4 5 end");
+    assert_eq!(streamed(garbage(255), "1"), "?,?,?,?,?,?,?,?,?,?,?,?,?,?,? 1 2 3 4 5 end");
+    assert_eq!(writes(garbage(20), Place::End, "", STREAM), "1 2 3 4 5 20B end");
+    assert_eq!(writes(garbage(20), Place::Connect, "", STREAM), "20B 1 2 3 4 5 end");
+    assert_eq!(writes(garbage(20), Place::Resend, "2", RANGE), "I 1 20B 2 3 4 5 open");
+}
+
+#[test]
+fn replace_sends_another_packet() {
+    let by = |by| Action::Replace { by };
+    assert_eq!(streamed(by(1), "2"), "1 3 3 4 5 end");
+    assert_eq!(streamed(by(3), "2"), "1 5 3 4 5 end");
+    assert_eq!(streamed(by(1), "5"), "1 2 3 4 4 end", "there is none higher");
+    assert_eq!(streamed(by(7), "2"), "1 1 3 4 5 end", "the lowest there is");
+    assert_eq!(writes(by(1), Place::Resend, "2", SINGLES), "1 3 3 +400 end");
+}
+
+#[test]
+fn refuse_is_a_message_to_who_knows_it_and_the_end_to_others() {
+    let quota = Action::Refuse { reason: Reason::Quota };
+    let aged = Action::Refuse { reason: Reason::AgedOut };
+    assert_eq!(writes(quota, Place::Resend, "2-3", RANGE), "I 1 N2+2:3 4 5 open");
+    assert_eq!(writes(aged, Place::Resend, "1,3-5", RANGE), "I N1+1:4 2 N3+3:4 open");
+    assert_eq!(writes(quota, Place::Resend, "", RANGE), "I N1+5:3 open");
+    let both = Scenario::clean(7).with(fault(quota, Place::Resend, "2")).with(fault(
+        aged,
+        Place::Resend,
+        "3",
+    ));
+    assert_eq!(first(&mut player(both), RANGE).writes, "I 1 N2+1:3 N3+1:4 4 5 open");
+    let mut player = with(quota, Place::Resend, "2");
+    assert_eq!(first(&mut player, SINGLES).writes, "1 end");
+    assert_eq!(player.served().cut, 1);
+}
+
+#[test]
+fn restart_takes_everybody_down_and_comes_back() {
+    for renew in [false, true] {
+        let restart = Action::Restart { down: ms(500), renew };
+        let mut fault = fault(restart, Place::Stream, "3");
+        fault.times = Some(1);
+        let mut player = player(Scenario::clean(7).with(fault)).then(Arc::new(Tape::sample(2)));
+        let mut now = ms(10);
+        assert_eq!(see(&mut player, STREAM, &mut now).writes, "1 2 +5 reset");
+        assert_eq!((now, player.down_until()), (ms(15), Some(ms(515))));
+        assert!(!player.died() && !player.dead());
+        now = ms(515);
+        let seen = if renew { "1 2 end" } else { "1 2 3 4 5 end" };
+        assert_eq!(see(&mut player, STREAM, &mut now).writes, seen);
+        assert_eq!((player.down_until(), player.served().cut), (None, 1));
+    }
+    let mut player = with(Action::Die, Place::Stream, "3");
+    assert_eq!(first(&mut player, STREAM).writes, "1 2 +5 reset");
+    assert!(player.died() && player.dead());
+    let down = Action::Restart { down: ms(500), renew: false };
+    for place in [Place::Connect, Place::End, Place::Resend] {
+        let seen = ["+5 reset", "1 2 3 4 5 +5 reset", "+5 reset"];
+        let calls = if place == Place::Resend { SINGLES } else { STREAM };
+        let at = [Place::Connect, Place::End, Place::Resend].iter().position(|it| *it == place);
+        assert_eq!(writes(down, place, "", calls), seen[at.unwrap()]);
+        assert_eq!(writes(Action::Die, place, "", calls), seen[at.unwrap()]);
+    }
+}
+
+#[test]
+fn an_unknown_sequence_meets_what_the_scenario_says() {
+    // Resend 2, 9, 3: there is no 9.
+    let calls = &[2, 2, 2, 9, 2, 3];
+    for (unknown, seen, died) in [
+        (Unknown::Close, "2 end", false),
+        (Unknown::Silence, "2 3 +400 end", false),
+        (Unknown::Reset, "2 +5 reset", false),
+        (Unknown::Die, "2 +5 reset", true),
+    ] {
+        let mut player = player(Scenario { unknown, ..Scenario::clean(7) });
+        assert_eq!(first(&mut player, calls).writes, seen);
+        assert_eq!((player.died(), player.served().refused), (died, 1));
+    }
+    // Ranges are refused in part: 4 and 5 exist, three more do not.
+    let beyond = &[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 5];
+    let mut player = player(Scenario::clean(7));
+    let seen = first(&mut player, beyond);
+    assert_eq!(seen.writes, "I 4 5 N6+3:1 open");
+}
+
+#[test]
+fn silence_ends_resend_connections_after_the_time_that_is_set() {
+    for (idle, seen) in [(Some(ms(400)), "1 2 3 +400 end"), (Some(ms(7)), "1 2 3 +7 end")] {
+        let mut player = player(Scenario { idle, ..Scenario::clean(7) });
+        assert_eq!(first(&mut player, SINGLES).writes, seen);
+    }
+    let mut player = player(Scenario { idle: None, ..Scenario::clean(7) });
+    assert_eq!(first(&mut player, SINGLES).writes, "1 2 3 open");
+}
+
+#[test]
+fn a_call_that_crosses_the_end_is_not_answered() {
+    let mut player = player(Scenario::clean(7));
+    let mut seat = player.open(Duration::ZERO);
+    player.receive(&mut seat, &[2, 1], Duration::ZERO);
+    let mut out = [0; 64];
+    let count = player.peek(&mut seat, &mut out, Duration::ZERO);
+    player.sent(&mut seat, count, Duration::ZERO);
+    assert_eq!(player.step(&mut seat, ms(400)), Step::Finish);
+    player.receive(&mut seat, &[2, 2], ms(401));
+    assert_eq!(player.peek(&mut seat, &mut out, ms(401)), 0, "it sends no more");
+    player.ended(&mut seat, ms(402));
+    assert_eq!(player.step(&mut seat, ms(402)), Step::Close);
+}
+
+#[test]
+fn without_the_extension_its_calls_are_unknown() {
+    let mut player = player(Scenario { extension: false, ..Scenario::clean(7) });
+    // Eaten by twos: 03 01, 04 00, 00 00, 00 01, 00 00, 00 05; then resend 2.
+    let calls = [RANGE, &[2, 2]].concat();
+    assert_eq!(first(&mut player, &calls).writes, "2 +400 end");
+}
