@@ -78,7 +78,7 @@ impl Svg {
 const ROW: f64 = 22.0;
 const TOP: f64 = 92.0;
 /// Where the bars' scale begins and ends, and what it spans: from half of a target to ten times.
-const SCALE: (f64, f64) = (560.0, 840.0);
+const SCALE: (f64, f64) = (540.0, 770.0);
 const SPAN: (f64, f64) = (0.5, 10.0);
 
 /// Where a margin lies. What is off the scale ends with it.
@@ -197,6 +197,7 @@ fn draw(
         }
     }
     curve.points.iter().for_each(|point| svg.dot(dot, place(*point)));
-    let (x, y) = place(last);
-    svg.label((x - 10.0, y - 10.0), "n", "end", curve.name);
+    // They begin apart, and end near each other.
+    let (x, y) = place(curve.points[0]);
+    svg.label((x + 10.0, y - 10.0), "n", "start", curve.name);
 }
