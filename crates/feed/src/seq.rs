@@ -188,6 +188,9 @@ impl SeqSet {
 
     /// Adds a range; what was there already stays.
     pub fn insert(&mut self, range: SeqRange) {
+        if self.ranges.last().is_none_or(|top| top.last.saturating_add(1) < range.first) {
+            return self.ranges.push(range);
+        }
         // The ranges that touch the new one (or would, were it one longer) melt into it.
         let from = self.ranges.partition_point(|old| old.last.saturating_add(1) < range.first);
         let to = self.ranges.partition_point(|old| old.first <= range.last.saturating_add(1));
