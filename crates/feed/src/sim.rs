@@ -16,6 +16,7 @@ pub mod draw;
 pub mod life;
 mod network;
 mod owed;
+mod plan;
 pub mod world;
 
 pub use world::{Network, Progress, Stuck, World};

@@ -3,23 +3,24 @@
 //!
 //! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
 //! missing is what is missing; what is said to be complete is complete; what was written, or made
-//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound. *Liveness*: once nothing goes wrong any more, the same
-//! command ends with everything recorded, within a bounded time.
+//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound.
+//! *Liveness*: once nothing goes wrong any more, the same command ends with everything recorded,
+//! within a bounded time.
 
 use super::disk::{Disk, DiskFailed};
 use super::owed::{Owed, Watched};
+pub use super::plan::Plan;
+use super::plan::{Crash, GIVES_UP_MAX};
 use super::world::{Progress, Stuck, World};
-use super::{Network, draw};
 use crate::keeper::{Keeper, Sync};
 use crate::ledger::Sink;
 use crate::packet::Symbol;
 use crate::player::Player;
-use crate::recorder::{Input, Options, Outcome, Recorder, Tail, Why};
+use crate::recorder::{Input, Outcome, Recorder, Tail, Why};
 use crate::recovery::PASSES_MAX;
 use crate::rng::Rng;
-use crate::scenario::{Action, Field, Scenario};
+use crate::scenario::Scenario;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::tape::Tape;
 use crate::tape_file::{TapeFileError, is_stillborn};
 use crate::wire::{RawFrame, sequence_of};
 use alloc::format;
@@ -37,19 +38,6 @@ const HEALED_MAX: Duration = Duration::from_secs(60);
 
 /// And in so many steps, all tries together.
 const STEPS_MAX: u64 = 4_000_000;
-
-/// How a client's process comes to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Crash {
-    /// It is killed; what it has written stays.
-    Kill,
-    /// The power fails.
-    Power,
-    /// The disk takes so many more bytes.
-    Full(u32),
-    /// The user ends the recording; no crash at all.
-    Stop,
-}
 
 /// What a life came to.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -84,78 +72,6 @@ pub struct Broken {
     pub what: String,
     /// What happened, if that was told.
     pub story: Story,
-}
-
-/// What a seed draws.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What is played.
-    pub tape: Arc<Tape>,
-    /// What goes wrong with each line.
-    pub scenarios: Vec<Scenario>,
-    /// The network.
-    pub network: Network,
-    /// What the recorder is told.
-    pub options: Options,
-    sync: Sync,
-    /// The network loses one in so many connections; 0: none.
-    silences: u32,
-    crashes: Vec<(Duration, Crash)>,
-    /// When everything goes wrong for the last time.
-    heals: Duration,
-}
-
-impl Plan {
-    /// What `seed` draws.
-    #[must_use]
-    pub fn draw(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let last = draw::pick(&mut rng, &[0, 1, 2, 14, 100, 100, 127, 128, 300, 300, 1_500, 6_000]);
-        let lines = draw::pick(&mut rng, &[1, 1, 1, 2]);
-        let most = draw::pick(&mut rng, &[0, 1, 2, 5, 8]);
-        let crashes = draw::pick(&mut rng, &[0, 0, 0, 1, 1, 2, 3]);
-        Self {
-            tape: Arc::new(Tape::random(last, seed)),
-            scenarios: (0..lines).map(|_| draw::scenario(&mut rng, last, most)).collect(),
-            network: draw::network(&mut rng, last),
-            options: draw::options(&mut rng, last),
-            sync: draw::pick(
-                &mut rng,
-                &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
-            ),
-            silences: draw::pick(&mut rng, &[0, 0, 0, 3, 8]),
-            crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
-            heals: Duration::from_millis(rng.between(0, 3_000).into()),
-        }
-    }
-
-    /// Whether packets may arrive that look right and are not the tape's.
-    fn deceives(&self) -> bool {
-        // Without a legal side or sequence it does not look right.
-        let believed = |field| !matches!(field, Field::Side | Field::Sequence);
-        let deceives = |action| match action {
-            Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
-                believed(field)
-            }
-            Action::Garbage { .. } => true,
-            _ => false,
-        };
-        let mut faults = self.scenarios.iter().flat_map(|scenario| &scenario.faults);
-        faults.any(|fault| deceives(fault.action()))
-    }
-}
-
-/// A moment, short ones more often than long ones, and what happens then.
-fn crash(rng: &mut Rng) -> (Duration, Crash) {
-    let reach = draw::pick(rng, &[300, 3_000, 30_000, 300_000]);
-    let after = Duration::from_micros(rng.between(0, reach).into());
-    let kind = match rng.below(6) {
-        0 | 1 => Crash::Kill,
-        2 | 3 => Crash::Power,
-        4 => Crash::Stop,
-        _ => Crash::Full(rng.between(0, 40_000)),
-    };
-    (after, kind)
 }
 
 /// Lives the life of a seed.
@@ -265,6 +181,9 @@ impl Life {
             // Whoever gives the command again waits a little.
             let pause = Duration::from_millis(self.rng.between(0, 200).into());
             self.world.pass(pause);
+            if self.lived.incomplete > HEALED_TRIES_MAX && !self.healed {
+                self.heal();
+            }
         }
         Err(format!("{TRIES_MAX} tries are not enough"))
     }
@@ -278,6 +197,7 @@ impl Life {
         }
         let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
         let mut keeper = Watched::new(keeper);
+        let began = self.world.now();
         let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
@@ -307,6 +227,9 @@ impl Life {
             }
         }
         let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        if self.world.now() > began + GIVES_UP_MAX && !self.plan.deceives() {
+            return Err("it does not give up".into());
+        }
         if !keeper.failed() {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());

@@ -148,8 +148,8 @@ pub(super) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
     let crashed = !matches!(seen.ran.ended, Ended::Exited(0) | Ended::Killed | Ended::Lingered);
     (crashed && words.iter().any(|word| said.contains(word))).then(|| {
         format!(
-            "it crashed asking for packet {first}: a resend call has one byte for the sequence. What \
-             one byte cannot express comes with another stream"
+            "it crashed asking for packet {first}: a resend call has one byte for the sequence. \
+             What one byte cannot express comes with another stream"
         )
     })
 }
