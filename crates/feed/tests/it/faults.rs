@@ -3,6 +3,7 @@
 
 use feed::chance::Chance;
 use feed::exchange::{Exchange, Step};
+use feed::pace::Pace;
 use feed::player::Player;
 use feed::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
 use feed::span::{Span, TimeSpan};
@@ -494,4 +495,24 @@ fn without_the_extension_its_calls_are_unknown() {
     // Eaten by twos: 03 01, 04 00, 00 00, 00 01, 00 00, 00 05; then resend 2.
     let calls = [RANGE, &[2, 2]].concat();
     assert_eq!(first(&mut player, &calls).writes, "2 +400 end");
+}
+
+#[test]
+fn a_paced_stream_with_faults_keeps_its_pace() {
+    let at = |pace, fault| {
+        let scenario = Scenario { pace, ..Scenario::clean(7).with(fault) };
+        first(&mut player(scenario), STREAM).writes
+    };
+    let twice = || fault(duplicate(1, 1, None), Place::Stream, "2");
+    assert_eq!(at(Pace::PerSecond(100), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
+    // 17 bytes at 1,700 a second are ten milliseconds, too.
+    assert_eq!(at(Pace::BytesPerSecond(1700), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
+    // Whoever is late catches up: at 35 ms the fourth packet is due.
+    let late = fault(delay(25), Place::Stream, "2");
+    assert_eq!(at(Pace::PerSecond(100), late), "1 +35 2 3 4 +5 5 end");
+    let dropped = fault(Action::Drop, Place::Stream, "1-3");
+    assert_eq!(at(Pace::PerSecond(100), dropped), "+30 4 +10 5 end");
+    // Resends are never held back.
+    let scenario = Scenario { pace: Pace::PerSecond(1), ..Scenario::clean(7).with(twice()) };
+    assert_eq!(first(&mut player(scenario), RANGE).writes, "I 1 2 3 4 5 open");
 }

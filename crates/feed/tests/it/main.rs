@@ -20,4 +20,5 @@ mod steps;
 mod tape_crash;
 mod tape_file;
 mod tape_hostile;
+mod words;
 mod world;
