@@ -1,6 +1,9 @@
 //! The project's tasks. `cargo xtask` lists them; `cargo xtask ci` is what CI runs.
 
 mod counts;
+mod coverage;
+mod fuzz;
+mod mutants;
 mod picture;
 #[cfg(test)]
 mod tidy;
@@ -15,15 +18,23 @@ struct Task {
 }
 
 /// Those of CI in the order in which it runs them.
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 12] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
     Task { name: "test", about: "all tests", run: test, in_ci: true },
+    Task { name: "mutants", about: "bugs put in are noticed", run: mutants, in_ci: true },
+    Task { name: "fuzz", about: "each fuzz target, for a few seconds", run: fuzz, in_ci: true },
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
     Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
+    Task {
+        name: "coverage",
+        about: "lines of the core that tests run",
+        run: coverage,
+        in_ci: false,
+    },
     Task {
         name: "picture",
         about: "draws docs/demo.svg and docs/inspect.svg",
@@ -37,7 +48,9 @@ fn main() -> ExitCode {
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
-        eprintln!("usage: cargo xtask TASK\n\n  ci       all of these but bench and picture");
+        eprintln!(
+            "usage: cargo xtask TASK\n\n  ci       all of these but bench, coverage and picture"
+        );
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
         return ExitCode::from(2);
     }
@@ -71,6 +84,18 @@ fn clippy() -> Result<(), String> {
 fn test() -> Result<(), String> {
     cargo("test --workspace --locked", &[])?;
     cargo("test --package betacrew --all-features --locked", &[])
+}
+
+fn mutants() -> Result<(), String> {
+    mutants::run(std::env::args().nth(2).as_deref())
+}
+
+fn fuzz() -> Result<(), String> {
+    fuzz::run(std::env::args().skip(2))
+}
+
+fn coverage() -> Result<(), String> {
+    coverage::run()
 }
 
 fn doc() -> Result<(), String> {

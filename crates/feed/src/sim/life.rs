@@ -4,8 +4,8 @@
 //! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
 //! missing is what is missing; what is said to be complete is complete; what was written, or made
 //! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound.
-//! *Liveness*: once nothing goes wrong any more, the same command ends with everything recorded,
-//! within a bounded time.
+//! *Liveness*: a recording ends however wrong things are; and once nothing goes wrong any more, the
+//! same command ends with everything recorded, within a bounded time.
 
 use super::disk::{Disk, DiskFailed};
 use super::owed::{Owed, Watched};

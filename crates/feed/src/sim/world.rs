@@ -193,6 +193,7 @@ impl<E: Exchange> World<E> {
                 self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
             }
             self.send(id, 1, Event::ToServerReset);
+            self.forget_if_silent(id);
         }
         self.clients += 1;
     }
@@ -299,6 +300,18 @@ impl<E: Exchange> World<E> {
         let unread = pipe.inbound > 0 || !pipe.held.is_empty();
         self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
         self.send(id, 1, if unread { Event::ToServerReset } else { Event::ToServerEnd });
+        self.forget_if_silent(id);
+    }
+
+    /// The exchange's end of a connection that nothing reaches any more would stay for ever.
+    fn forget_if_silent(&mut self, id: PipeId) {
+        let now = self.now;
+        let silent = |pipe: &Pipe<E::Conn>| pipe.silent_from.is_some_and(|from| from <= now);
+        if self.pipes.get(&id).is_some_and(silent)
+            && let Some(Pipe { line, server: Some(conn), .. }) = self.pipes.remove(&id)
+        {
+            self.exchanges[line].gone(conn, false, now);
+        }
     }
 
     fn happen(&mut self, id: PipeId, event: Event, to: &mut Recorder, sink: &mut impl Sink) {

@@ -1,10 +1,11 @@
 //! What each fault does to what a client sees: frames, order, sizes and times of writes, ends and
 //! counters, as worked out by hand from `docs/scenarios.md`. The packets are written here, too.
 
+use crate::seen::{Seen, packet, see};
 use feed::chance::Chance;
 use feed::exchange::{Exchange, Step};
 use feed::pace::Pace;
-use feed::player::Player;
+use feed::player::{Note, Player};
 use feed::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
 use feed::span::{Span, TimeSpan};
 use feed::tape::Tape;
@@ -20,89 +21,6 @@ const SINGLES: &[u8] = &[2, 1, 2, 2, 2, 3];
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
-}
-
-/// A packet of the documents' tape, by its description.
-fn packet(sequence: u8) -> [u8; 17] {
-    let price = (1000 + 100 * (u16::from(sequence) - 1)).to_be_bytes();
-    let mut raw = *b"SYMBB\0\0\0\0\0\0\0\0\0\0\0\0";
-    raw[4] = if sequence % 2 == 1 { b'B' } else { b'S' };
-    raw[8] = 99 + sequence;
-    raw[11..13].copy_from_slice(&price);
-    raw[16] = sequence;
-    raw
-}
-
-/// A frame in a word: a packet's sequence, `!` and the field in which it differs, or a message.
-fn word(raw: &[u8; 17]) -> String {
-    let fields = [(0..4, "symbol"), (4..5, "side"), (5..9, "quantity"), (9..13, "price")];
-    for sequence in 1..=5 {
-        let good = packet(sequence);
-        let differ = fields.iter().filter(|(place, _)| raw[place.clone()] != good[place.clone()]);
-        let differ: Vec<&str> = differ.map(|(_, name)| *name).collect();
-        match (&differ[..], raw[13..] == good[13..]) {
-            ([], true) => return sequence.to_string(),
-            ([], false) => return format!("{sequence}!sequence"),
-            ([field], true) => return format!("{sequence}!{field}"),
-            _ => {}
-        }
-    }
-    match raw[4] {
-        b'I' => "I".to_owned(),
-        b'N' => format!("N{}+{}:{}", raw[16], raw[12], raw[8]),
-        _ => "?".to_owned(),
-    }
-}
-
-/// What a client sees of one connection.
-struct Seen {
-    /// Each write: its frames, or its length where it is not whole frames; `+` and milliseconds
-    /// where time has passed; how it ends.
-    writes: String,
-    bytes: Vec<u8>,
-}
-
-impl Seen {
-    /// All of its bytes as frames.
-    fn frames(&self) -> String {
-        let (frames, rest) = self.bytes.as_chunks();
-        let words: Vec<String> = frames.iter().map(word).collect();
-        words.join(" ") + &if rest.is_empty() { String::new() } else { format!(" {}B", rest.len()) }
-    }
-}
-
-/// Opens a connection, calls, and takes whatever comes, waiting for a second at the most.
-fn see(player: &mut Player, calls: &[u8], now: &mut Duration) -> Seen {
-    let (began, mut told, mut out) = (*now, *now, vec![0; 4096]);
-    let mut seat = player.open(*now);
-    player.receive(&mut seat, calls, *now);
-    let (mut writes, mut bytes) = (Vec::new(), Vec::new());
-    let end = loop {
-        let count = player.peek(&mut seat, &mut out, *now);
-        let step = if count > 0 { Step::Wait } else { player.step(&mut seat, *now) };
-        let later = player.deadline(&seat).filter(|time| *time < began + ms(1000));
-        if let (0, Step::Wait, Some(later)) = (count, step, later) {
-            *now = later;
-            continue;
-        }
-        if *now > told {
-            writes.push(format!("+{}", (*now - told).as_millis()));
-            told = *now;
-        }
-        match (count, step) {
-            (0, Step::Finish | Step::Close) => break "end",
-            (0, Step::Reset) => break "reset",
-            (0, Step::Wait) => break "open",
-            _ => {}
-        }
-        let (frames, rest) = out[..count].as_chunks();
-        let words: Vec<String> = frames.iter().map(word).collect();
-        writes.push(if rest.is_empty() { words.join(",") } else { format!("{count}B") });
-        bytes.extend_from_slice(&out[..count]);
-        player.sent(&mut seat, count, *now);
-    };
-    writes.push(end.to_owned());
-    Seen { writes: writes.join(" "), bytes }
 }
 
 /// As [`see`], from the beginning of time.
@@ -462,6 +380,20 @@ fn an_unknown_sequence_meets_what_the_scenario_says() {
     let mut player = player(Scenario::clean(7));
     let seen = first(&mut player, beyond);
     assert_eq!(seen.writes, "I 4 5 N6+3:1 open");
+    // None at all, and a subscription, which there is not.
+    let senseless = [&[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0][..], &[5, 0, 0, 0, 0, 2]].concat();
+    let seen = first(&mut player, &senseless);
+    assert_eq!(seen.writes, "I N4+0:5 N2+0:6 open");
+    let notes: Vec<Note> = std::iter::from_fn(|| player.note()).collect();
+    let refused = |connection, seq, reason| Note::Refused { connection, seq, reason };
+    assert_eq!(
+        notes,
+        [
+            refused(1, 6, Reason::OutOfRange),
+            refused(2, 4, Reason::Malformed),
+            refused(2, 2, Reason::NotSubscriber)
+        ]
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod ledger;
 mod life;
 mod live;
 mod seat;
+mod seen;
 mod steps;
 mod tape_crash;
 mod tape_file;

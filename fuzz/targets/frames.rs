@@ -1,0 +1,50 @@
+//! Frames, and the framing of a recorder's connections: what is decoded encodes to the same bytes,
+//! and bytes that are cut anywhere are recorded as if they had come at once.
+
+#![no_main]
+
+use feed::recorder::{Input, Options, Recorder};
+use feed::recording::Recording;
+use feed::wire::{FRAME_LEN, Frame, decode, encode, packet_seq, sequence_of};
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+/// What a stream that brings these bytes is recorded as.
+fn record(bytes: &[u8], sizes: &[u8]) -> (Recorder, Recording) {
+    let mut recorder = Recorder::new(Options::default(), 1);
+    let mut recording = Recording::new();
+    let mut give = |input: Input<'_>| {
+        recorder.handle(input, Duration::ZERO, &mut recording);
+        while recorder.poll().is_some() {}
+    };
+    give(Input::Wake);
+    give(Input::Connected(0));
+    let mut rest = bytes;
+    for size in sizes.iter().map(|&size| usize::from(size)).chain([usize::MAX]) {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        give(Input::Received(0, piece));
+        rest = after;
+    }
+    (recorder, recording)
+}
+
+fuzz_target!(|input: (Vec<u8>, &[u8])| {
+    let (sizes, bytes) = input;
+    for raw in bytes.as_chunks::<FRAME_LEN>().0 {
+        let decoded = decode(raw);
+        assert_eq!(packet_seq(raw).is_some(), matches!(decoded, Ok(Frame::Packet(_))));
+        if let Ok(frame) = decoded {
+            assert_eq!(decode(&encode(&frame)), Ok(frame));
+        }
+    }
+    let (whole, recording) = record(bytes, &[]);
+    let (cut, pieces) = record(bytes, &sizes);
+    assert!(whole.ledger().gaps().ranges().eq(cut.ledger().gaps().ranges()));
+    assert_eq!(whole.ledger().highest(), cut.ledger().highest());
+    assert_eq!(whole.stats(), cut.stats());
+    assert_eq!(whole.trouble(), cut.trouble());
+    assert!(recording.in_order().flatten().eq(pieces.in_order().flatten()));
+    let recorded: Vec<_> = recording.in_order().flatten().collect();
+    assert!(recorded.is_sorted_by(|low, high| sequence_of(low) < sequence_of(high)));
+    assert_eq!(recorded.len() as u64, whole.ledger().recorded());
+});

@@ -1,0 +1,203 @@
+//! The player as an operation list, over drawn scenarios: connections that open, call, take as much
+//! as they like of what they are offered, end and break, in any order. And one connection's bytes
+//! do not depend on how they are taken.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use feed::exchange::{Exchange, Step};
+use feed::player::{Player, Seat};
+use feed::rng::Rng;
+use feed::scenario::Scenario;
+use feed::sim::draw;
+use feed::tape::Tape;
+use feed::wire::Call;
+use libfuzzer_sys::fuzz_target;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection whose client has ended is over within so many steps.
+const STEPS_MAX: u32 = 20_000;
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Asked {
+    Stream,
+    Resend(u8),
+    Describe(u8),
+    Range(u16, u16),
+    Subscribe(u32),
+    Byte(u8),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Open,
+    Call(u8, Asked),
+    /// Takes a part of what it is offered in so large a buffer.
+    Take(u8, u16, u16),
+    Pass(u16),
+    Ended(u8),
+    Reset(u8),
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    seed: u64,
+    faults: u8,
+    last: u8,
+    ops: Vec<Op>,
+    calls: Vec<Asked>,
+    takes: Vec<u8>,
+    buffer: u16,
+}
+
+fn bytes(asked: Asked) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match asked {
+        Asked::Stream => Call::Stream.encode(&mut bytes),
+        Asked::Resend(seq) => Call::Resend(seq.into()).encode(&mut bytes),
+        Asked::Describe(version) => Call::Describe { version }.encode(&mut bytes),
+        Asked::Range(first, count) => {
+            Call::ResendRange { first: first.into(), count: count.into() }.encode(&mut bytes);
+        }
+        Asked::Subscribe(first) => Call::Subscribe { first }.encode(&mut bytes),
+        Asked::Byte(byte) => bytes.push(byte),
+    }
+    bytes
+}
+
+struct World {
+    player: Player,
+    seats: Vec<Seat>,
+    now: Duration,
+    taken: u64,
+}
+
+impl World {
+    fn open(&mut self) {
+        if self.player.down_until().is_none_or(|until| until <= self.now) && !self.player.dead() {
+            self.seats.push(self.player.open(self.now));
+        }
+    }
+
+    /// Takes what is offered, or acts on there being nothing; whether the connection goes on.
+    fn take(&mut self, at: usize, buffer: usize, part: usize) -> bool {
+        let seat = &mut self.seats[at];
+        let mut out = vec![0; buffer];
+        let offered = self.player.peek(seat, &mut out, self.now);
+        assert!(offered <= buffer);
+        if offered > 0 {
+            let mut again = vec![0; buffer];
+            assert_eq!(self.player.peek(seat, &mut again, self.now), offered);
+            assert_eq!(out, again, "what is offered changes by being looked at");
+            let count = part % offered + 1;
+            self.player.sent(seat, count, self.now);
+            self.taken += count as u64;
+            return true;
+        }
+        match self.player.step(seat, self.now) {
+            Step::Wait | Step::Finish => {
+                let deadline = self.player.deadline(seat);
+                assert!(deadline.is_none_or(|time| time > self.now), "it is woken in vain");
+                true
+            }
+            step @ (Step::Close | Step::Reset) => {
+                self.player.gone(self.seats.remove(at), false, self.now);
+                if step == Step::Reset && (self.player.died() || self.down()) {
+                    // The driver resets them all.
+                    self.seats.clear();
+                }
+                false
+            }
+        }
+    }
+
+    fn down(&self) -> bool {
+        self.player.down_until().is_some_and(|until| self.now < until)
+    }
+
+    fn run(&mut self, op: Op) {
+        let open = self.seats.len().max(1);
+        let of = |number: u8| usize::from(number) % open;
+        match op {
+            Op::Open => self.open(),
+            Op::Pass(millis) => self.now += Duration::from_millis(millis.into()),
+            _ if self.seats.is_empty() => {}
+            Op::Call(number, asked) => {
+                let seat = &mut self.seats[of(number)];
+                if self.player.wants_input(seat) {
+                    self.player.receive(seat, &bytes(asked), self.now);
+                }
+            }
+            Op::Take(number, buffer, part) => {
+                let buffer = usize::from(buffer % 4096).max(17);
+                self.take(of(number), buffer, part.into());
+            }
+            Op::Ended(number) => self.player.ended(&mut self.seats[of(number)], self.now),
+            Op::Reset(number) => {
+                self.player.gone(self.seats.remove(of(number)), true, self.now);
+            }
+        }
+    }
+
+    /// Every client ends; then every connection is over in time.
+    fn end(&mut self) {
+        while !self.seats.is_empty() {
+            self.player.ended(&mut self.seats[0], self.now);
+            let mut steps = 0;
+            while !self.seats.is_empty() && self.take(0, 4096, usize::MAX - 1) {
+                steps += 1;
+                assert!(steps < STEPS_MAX, "a connection is never over");
+                if let Some(later) = self.player.deadline(&self.seats[0]) {
+                    self.now = self.now.max(later);
+                }
+            }
+        }
+        assert_eq!(self.player.served().bytes, self.taken);
+    }
+}
+
+/// All that a connection gives for these calls, and its end.
+fn given(player: &mut Player, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
+    let (mut now, mut all, mut out) = (Duration::ZERO, Vec::new(), vec![0; buffer]);
+    let mut seat = player.open(now);
+    player.receive(&mut seat, calls, now);
+    for take in takes.iter().map(|&take| usize::from(take) + 1).cycle() {
+        let offered = player.peek(&mut seat, &mut out, now);
+        let count = if takes.len() == 1 { offered } else { offered.min(take) };
+        if offered > 0 {
+            all.extend_from_slice(&out[..count]);
+            player.sent(&mut seat, count, now);
+        } else {
+            let step = player.step(&mut seat, now);
+            match player.deadline(&seat) {
+                Some(later) if step == Step::Wait => now = now.max(later),
+                _ => return (all, step),
+            }
+        }
+    }
+    unreachable!("takes are cycled for ever");
+}
+
+fn scenario(input: &Input, last: u32) -> Scenario {
+    draw::scenario(&mut Rng::new(input.seed), last, u32::from(input.faults % 6))
+}
+
+fuzz_target!(|input: Input| {
+    let last = u32::from(input.last);
+    let tape = Arc::new(Tape::sample(last));
+    let scenario = scenario(&input, last);
+    let calls: Vec<u8> = input.calls.iter().take(40).flat_map(|&asked| bytes(asked)).collect();
+    let mut whole = Player::new(Arc::clone(&tape), scenario.clone());
+    let mut cut = Player::new(Arc::clone(&tape), scenario.clone());
+    let takes: Vec<u8> = input.takes.iter().copied().chain([7, 99]).collect();
+    let buffer = usize::from(input.buffer % 4096).max(17);
+    let expected = given(&mut whole, &calls, 1 << 16, &[0]);
+    assert_eq!(given(&mut cut, &calls, buffer, &takes), expected);
+    assert_eq!(whole.served(), cut.served());
+
+    let player = Player::new(tape, scenario);
+    let mut world = World { player, seats: Vec::new(), now: Duration::ZERO, taken: 0 };
+    input.ops.into_iter().take(300).for_each(|op| world.run(op));
+    world.end();
+});

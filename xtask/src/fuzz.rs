@@ -1,0 +1,129 @@
+//! Coverage-guided fuzzing with `cargo fuzz`.
+//!
+//! Without a sanitizer, since nothing here is unsafe; so the stable compiler will do. A machine
+//! that has no `cargo-fuzz` skips this, unless `BETACREW_REQUIRE_FUZZ=1` says that it must not.
+
+use crate::{cargo, command};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
+
+/// So long each target runs in CI, in seconds.
+const SECONDS: u32 = 5;
+
+/// The longest input, in bytes: operation lists are short, and short ones are understood.
+const LONGEST: u32 = 2000;
+
+/// The seed corpora of the repository have no more inputs than this a target.
+const SEEDS: usize = 60;
+
+const USAGE: &str = "usage: cargo xtask fuzz [TARGET] [--seconds N] [--keep]\n\n  \
+                     --keep  put what was found worth keeping into fuzz/seeds";
+
+/// What is to be run.
+#[derive(Default)]
+struct Wanted {
+    target: Option<String>,
+    seconds: Option<u32>,
+    keep: bool,
+}
+
+/// Runs one target or all of them.
+pub(crate) fn run(args: impl Iterator<Item = String>) -> Result<(), String> {
+    let wanted = wanted(args)?;
+    let installed = command("fuzz --version", &[]).output().is_ok_and(|done| done.status.success());
+    if !installed {
+        let missing = "cargo-fuzz is not installed (cargo install --locked cargo-fuzz)";
+        return match std::env::var_os("BETACREW_REQUIRE_FUZZ") {
+            Some(_) => Err(missing.to_owned()),
+            None => {
+                eprintln!("skipped: {missing}");
+                Ok(())
+            }
+        };
+    }
+    cargo("fmt --manifest-path fuzz/Cargo.toml --check", &[])?;
+    let listed = command("fuzz list", &[]).output().map_err(|error| error.to_string())?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let chosen: Vec<&str> =
+        listed.lines().filter(|it| wanted.target.as_deref().is_none_or(|t| t == *it)).collect();
+    if chosen.is_empty() {
+        return Err(format!("no such target; there are\n{listed}"));
+    }
+    for target in chosen {
+        fuzz(target, wanted.seconds.unwrap_or(SECONDS))?;
+        if wanted.keep {
+            keep(target).map_err(|error| format!("{FOLDER}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
+    let (mut args, mut wanted) = (args, Wanted::default());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--keep" => wanted.keep = true,
+            "--seconds" => {
+                let seconds = args.next().and_then(|text| text.parse().ok());
+                wanted.seconds = Some(seconds.ok_or(USAGE)?);
+            }
+            target if !target.starts_with('-') => wanted.target = Some(target.to_owned()),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(wanted)
+}
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(FOLDER).join("corpus").join(target)
+}
+
+fn seeds(target: &str) -> PathBuf {
+    match target {
+        // The built-in ones are as good as any.
+        "scenario" => Path::new(FOLDER).join("../crates/betacrew/scenarios"),
+        _ => Path::new(FOLDER).join("seeds").join(target),
+    }
+}
+
+fn fuzz(target: &str, seconds: u32) -> Result<(), String> {
+    let (corpus, seeds) = (corpus(target), seeds(target));
+    for folder in [&corpus, &seeds] {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let (corpus, seeds) = (corpus.display(), seeds.display());
+    cargo(
+        &format!(
+            "fuzz run --sanitizer none {target} {corpus} {seeds} -- -max_total_time={seconds} \
+             -max_len={LONGEST} -timeout=20 -rss_limit_mb=2500 -verbosity=0 -print_final_stats=1"
+        ),
+        &[],
+    )
+}
+
+/// Keeps the shortest inputs that reach all that was reached.
+fn keep(target: &str) -> Result<(), std::io::Error> {
+    if target == "scenario" {
+        return Ok(());
+    }
+    let (corpus, seeds) = (corpus(target), seeds(target));
+    let shown = corpus.display();
+    cargo(&format!("fuzz cmin --sanitizer none {target} {shown}"), &[])
+        .map_err(std::io::Error::other)?;
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(&corpus)? {
+        let entry = entry?;
+        found.push((entry.metadata()?.len(), entry.path()));
+    }
+    found.sort();
+    fs::remove_dir_all(&seeds)?;
+    fs::create_dir_all(&seeds)?;
+    // Spread over all lengths: the short ones alone say little.
+    let step = found.len().div_ceil(SEEDS).max(1);
+    for (_, path) in found.iter().step_by(step) {
+        fs::copy(path, seeds.join(path.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}

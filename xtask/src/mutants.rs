@@ -1,0 +1,312 @@
+//! Proof that the checks find bugs: our own code with one bug put in at a time must fail them.
+//!
+//! The core is copied to `target/mutants` with its tests that need nothing else. Each bug is a text
+//! replaced by another in that copy; then those tests run that must notice. `mutants.txt` has the
+//! bugs.
+
+use crate::command;
+use std::fmt::Write;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The bugs.
+const LIST: &str = include_str!("../mutants.txt");
+
+/// A bug that could be in the core.
+#[derive(Default, Debug)]
+struct Mutant<'a> {
+    name: &'a str,
+    /// The tests that must notice: a module of the core's tests.
+    by: &'a str,
+    edits: Vec<Edit<'a>>,
+}
+
+/// In a file of the core, other lines in the place of some.
+#[derive(Default, Debug)]
+struct Edit<'a> {
+    file: &'a str,
+    before: Vec<&'a str>,
+    after: Vec<&'a str>,
+}
+
+/// The test modules that are tried. The first one simulates whole lives; the others know what must
+/// happen in single places.
+const CHECKS: [&str; 3] = ["life", "faults", "steps"];
+
+/// So many lives are simulated for each bug.
+const LIVES: &str = "3000";
+
+/// Tests that take longer than this hang; with a bug in, so many times as long as without it, and
+/// some.
+const PATIENCE: Duration = Duration::from_secs(300);
+const TIMES: u32 = 4;
+const SOME: Duration = Duration::from_secs(8);
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// How the tests have ended.
+enum Verdict {
+    Caught(String),
+    Survived,
+    /// It is no mutant: it does not compile.
+    Senseless(String),
+}
+
+/// Tries the mutants whose names contain what is given, or all.
+pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
+    let scratch = Path::new(ROOT).join("target/mutants");
+    lay_out(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    build(&scratch)??;
+    let began = Instant::now();
+    for check in CHECKS {
+        match verdict(&scratch, check, PATIENCE)? {
+            Verdict::Survived => {}
+            Verdict::Caught(what) | Verdict::Senseless(what) => {
+                return Err(format!("the tests fail without any bug put in: {what}"));
+            }
+        }
+    }
+    let patience = began.elapsed().min(PATIENCE / TIMES) * TIMES + SOME;
+    let began = Instant::now();
+    let (mut tried, mut failed) = (0, String::new());
+    for mutant in mutants(LIST)?.iter().filter(|it| only.is_none_or(|s| it.name.contains(s))) {
+        let Mutant { name, by, .. } = mutant;
+        let told = match attempt(&scratch, mutant, patience) {
+            Ok(Verdict::Caught(what)) => format!("{name:28} {by:10} {what}"),
+            Ok(Verdict::Survived) => {
+                let _ = writeln!(failed, "{name}: SURVIVED, nothing in {by} notices");
+                format!("{name:28} SURVIVED")
+            }
+            Ok(Verdict::Senseless(what)) | Err(what) => {
+                let _ = writeln!(failed, "{name}: {what}");
+                format!("{name:28} {}", what.lines().next().unwrap_or_default())
+            }
+        };
+        eprintln!("{told}");
+        tried += 1;
+    }
+    eprintln!("{tried} bugs tried in {:.0?}", began.elapsed());
+    match failed.is_empty() && tried > 0 {
+        true => Ok(()),
+        false => Err(failed),
+    }
+}
+
+/// Reads the list.
+fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
+    let mut found: Vec<Mutant<'_>> = Vec::new();
+    let written = (1..).zip(list.lines());
+    for (number, line) in written.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let odd = || format!("mutants.txt:{number}: {line}");
+        let edit = found.last_mut().and_then(|mutant| mutant.edits.last_mut());
+        if let Some((sign @ ("- " | "+ " | "  "), text)) = line.split_at_checked(2) {
+            let edit = edit.ok_or_else(odd)?;
+            if sign != "+ " {
+                edit.before.push(text);
+            }
+            if sign != "- " {
+                edit.after.push(text);
+            }
+        } else if let Some(file) = line.strip_prefix("in ") {
+            let mutant = found.last_mut().ok_or_else(odd)?;
+            mutant.edits.push(Edit { file, ..Edit::default() });
+        } else if let Some(by) = line.strip_prefix("by ") {
+            let by = CHECKS.into_iter().find(|check| *check == by).ok_or_else(odd)?;
+            found.last_mut().ok_or_else(odd)?.by = by;
+        } else {
+            let (name, _) = line.split_once(": ").ok_or_else(odd)?;
+            found.push(Mutant { name, ..Mutant::default() });
+        }
+    }
+    Ok(found)
+}
+
+impl Edit<'_> {
+    /// The text with the other lines.
+    fn apply(&self, text: &str) -> Result<String, String> {
+        let lines: Vec<&str> = text.lines().collect();
+        let here = |at: &usize| {
+            let there = lines[*at..].iter().map(|line| line.trim());
+            there.take(self.before.len()).eq(self.before.iter().copied())
+        };
+        let places: Vec<usize> = (0..lines.len()).filter(here).collect();
+        let &[at] = &places[..] else {
+            let (count, lines) = (places.len(), self.before.join("\n"));
+            return Err(format!("{} has these lines {count} times:\n{lines}", self.file));
+        };
+        let behind = &lines[at + self.before.len()..];
+        Ok([&lines[..at], &self.after[..], behind].concat().join("\n") + "\n")
+    }
+}
+
+/// Puts a bug in, runs the check and takes the bug out again.
+fn attempt(scratch: &Path, mutant: &Mutant<'_>, patience: Duration) -> Result<Verdict, String> {
+    let mut before: Vec<(PathBuf, String)> = Vec::new();
+    let edited = mutant.edits.iter().try_for_each(|edit| {
+        let path = scratch.join("crates/feed/src").join(edit.file);
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", edit.file))?;
+        let changed = edit.apply(&text)?;
+        before.push((path.clone(), text));
+        fs::write(path, changed).map_err(|error| format!("{}: {error}", edit.file))
+    });
+    let verdict = edited.and_then(|()| verdict(scratch, mutant.by, patience));
+    for (path, text) in before.into_iter().rev() {
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    verdict
+}
+
+/// Copies the core and those of its tests that need nothing else.
+fn lay_out(scratch: &Path) -> std::io::Result<()> {
+    let (from, to) = (Path::new(ROOT).join("crates/feed"), scratch.join("crates/feed"));
+    let text = fs::read_to_string(Path::new(ROOT).join("Cargo.toml"))?;
+    let own = |line: &&str| !line.starts_with("default-members") && !line.starts_with("exclude");
+    let text: Vec<&str> = text.lines().filter(own).collect();
+    let members = "members = [\"crates/feed\", \"crates/betacrew\", \"xtask\"]";
+    let text = text.join("\n").replace(members, "members = [\"crates/feed\"]");
+    keep(&scratch.join("Cargo.toml"), &text)?;
+    let text = fs::read_to_string(from.join("Cargo.toml"))?;
+    let text = text.split("[dev-dependencies]").next().unwrap_or_default();
+    keep(&to.join("Cargo.toml"), text)?;
+    copy(&from.join("src"), &to.join("src"))?;
+    let mut main = "#![allow(clippy::unwrap_used, clippy::panic, dead_code)]\n".to_owned();
+    for check in CHECKS.into_iter().chain(["seen"]) {
+        let _ = writeln!(main, "mod {check};");
+        let name = format!("tests/it/{check}.rs");
+        keep(&to.join(&name), &fs::read_to_string(from.join(&name))?)?;
+    }
+    keep(&to.join("tests/it/main.rs"), &main)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &place)?;
+        } else {
+            keep(&place, &fs::read_to_string(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file unless it is there already: what has not changed need not be built again.
+fn keep(path: &Path, text: &str) -> std::io::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    fs::write(path, text)
+}
+
+/// Builds the copy as it is; the tests' program, or why it does not compile.
+fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
+    let built = command("test --offline --package feed --test it --no-run", &[])
+        .current_dir(scratch)
+        .env("CARGO_TARGET_DIR", scratch.join("target"))
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&built.stderr);
+    if !built.status.success() {
+        let error = said.lines().find(|line| line.starts_with("error")).unwrap_or("?");
+        return Ok(Err(format!("does not compile: {error}")));
+    }
+    let program = said.rsplit_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let (program, _) = program.ok_or_else(|| format!("which are the tests?\n{said}"))?;
+    Ok(Ok(scratch.join(program)))
+}
+
+/// Builds the copy as it is and runs a check.
+fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, String> {
+    let program = match build(scratch)? {
+        Ok(program) => program,
+        Err(error) => return Ok(Verdict::Senseless(error)),
+    };
+    // Without cargo between, so that one that hangs can be ended.
+    let mut child = Command::new(&program)
+        .arg(format!("{check}::"))
+        .envs([("BETACREW_LIVES", LIVES), ("RUST_BACKTRACE", "0")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let stdout = child.stdout.take();
+    // It is read while it runs: a pipe that is full would keep it from ending.
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stdout.map(|mut stdout| stdout.read_to_string(&mut text));
+        text
+    });
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status,
+            None if began.elapsed() > patience => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Ok(Verdict::Caught("never comes to its end".to_owned()));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let said = reading.join().unwrap_or_default();
+    Ok(if status.success() { Verdict::Survived } else { Verdict::Caught(complaint(&said)) })
+}
+
+/// What the first test that failed has said.
+fn complaint(said: &str) -> String {
+    let said = said.split("\nfailures:\n").nth(1).unwrap_or(said);
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    let test = lines.find_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+    let test = test.and_then(|name| name.rsplit("::").next()).unwrap_or("?");
+    let what: Vec<&str> = lines
+        .filter(|line| !line.starts_with("thread ") && !line.starts_with("note: "))
+        .take_while(|line| !line.starts_with("---- "))
+        .collect();
+    // A life says which it was, and what was wrong.
+    match what.first().and_then(|line| line.strip_prefix("seed ")) {
+        Some(life) => format!("seed {}", life.split(';').next().unwrap_or(life)),
+        None => test.replace('_', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_can_be_read_and_fits_the_sources() {
+        let list = mutants(LIST).unwrap();
+        assert!(list.len() >= 40);
+        for mutant in &list {
+            assert!(!mutant.by.is_empty() && !mutant.edits.is_empty(), "{}", mutant.name);
+            for edit in &mutant.edits {
+                let path = Path::new(ROOT).join("crates/feed/src").join(edit.file);
+                let text = fs::read_to_string(path).unwrap();
+                let changed = edit.apply(&text).unwrap_or_else(|e| panic!("{}: {e}", mutant.name));
+                assert_ne!(changed, text, "{}", mutant.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_all_of_them() {
+        let text = fs::read_to_string(Path::new(ROOT).join("docs/simulator.md")).unwrap();
+        for Mutant { name, .. } in mutants(LIST).unwrap() {
+            assert!(text.contains(&format!("| `{name}` | ")), "{name}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_not_there_once_are_no_place() {
+        let edit = Edit { file: "a.rs", before: vec!["b", "c"], after: vec!["d"] };
+        assert_eq!(edit.apply("a\n  b\n  c\ne\n").unwrap(), "a\nd\ne\n");
+        assert!(edit.apply("a\nb\n").unwrap_err().contains("0 times"));
+        assert!(edit.apply("b\nc\nb\nc\n").unwrap_err().contains("2 times"));
+        assert!(mutants("in a.rs\n").is_err() && mutants("x: y\nby nobody\n").is_err());
+    }
+}
