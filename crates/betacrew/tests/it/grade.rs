@@ -297,3 +297,75 @@ fn reports_hold_everything_and_need_nothing() {
     let (code, _, stderr) = grade(&["--html", "none/x.html"], &["true"]);
     assert!(code == 6 && stderr.contains("none/x.html"), "known before the work: {stderr}");
 }
+
+/// One fault each: what stands in the plain client, what stands there instead, the case that shows
+/// it, and what it is called (nothing: conduct is its own name).
+#[rustfmt::skip]
+const PLANTED: &[(&str, &str, &str, &str)] = &[
+    ("while len(held) >= 17:", "if len(held) >= 17:", "framing/one-segment", "first-of-read"),
+    ("recv(4096)", "recv(17)", "basics/complete-stream", "none"),
+    ("\">4sciii\"", "\"<4sciii\"", "basics/complete-stream", "spins"),
+    ("\"price\": price", "\"price\": struct.unpack(\"<i\", frame[9:13])[0]",
+        "basics/complete-stream", "little-endian"),
+    ("\">4sciii\"", "\">4scIII\"", "basics/extremes", "unsigned"),
+    ("\"price\": price", "\"price\": quantity", "basics/complete-stream", "swapped-fields"),
+    ("        \"price\": price,\n", "", "basics/complete-stream", "absent-field"),
+    ("range(1, highest)", "range(min(seen), highest)", "gaps/first-packet", "first-gap-unseen"),
+    ("range(1, highest)", "range(1, highest - 1)", "gaps/before-last", "last-gap-unseen"),
+    ("range(1, highest)", "range(1, len(seen))", "gaps/every-second", "counts-packets"),
+    ("highest = max(seen)", "highest = packets[-1][\"sequence\"]", "robustness/late-duplicates", "none"),
+    ("highest = max(seen)", "highest = 14", "basics/long-session", "fixed-length"),
+    ("highest = max(seen)", "highest = 15", "conduct/beyond-end", ""),
+    ("bytes([2, seq])", "bytes([2, seq - 1])", "gaps/one", "off-by-one"),
+    ("bytes([2, seq])", "bytes([2, seq % 256])", "gaps/beyond-one-byte", "sequence-cut"),
+    ("", "", "gaps/beyond-one-byte", "too-large-to-ask"),
+    ("if missing:", "if False:", "gaps/one", "never-asks"),
+    ("len(missing))", "1)", "recovery/late-answers", "answers-unread"),
+    ("len(missing))", "None)", "termination/open-connection", "waits-for-end"),
+    ("if missing:", "write()\n    globals()[\"write\"] = list\n    if missing:",
+        "recovery/late-answers", "written-early"),
+    ("if sequence in seen:", "if False:", "robustness/duplicates", "duplicates-kept"),
+    ("if side not in (b\"B\", b\"S\"):", "if False:", "robustness/broken-frame", "broken-kept"),
+    ("packets.sort(", "sorted(packets, ", "gaps/order", "arrival-order"),
+    ("connection.settimeout(3)", "", "robustness/silent", "waits-for-stream"),
+    ("return 1 if lost else 0", "return 0", "termination/lost-for-good", "always-zero"),
+    ("sys.exit(main())", "main()\nwhile True:\n    pass", "termination/nothing-missing", "lingers"),
+    ("sys.exit(main())", "talk(bytes([1, 0]), None)\nos.abort()", "gaps/one", "crash"),
+    ("sys.exit(main())", "talk(bytes([1, 0]), None)\nprint(seen[0])", "gaps/one", "crash"),
+    ("if missing:", "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
+        "termination/nothing-missing", "hangs-complete"),
+    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream", "no-room"),
+    ("", "", "tail/last-lost", "tail-unseen"),
+    ("", "", "recovery/unanswered-once", "not-asked-again"),
+    ("", "", "robustness/reset", "crash"),
+];
+
+#[test]
+fn planted_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(words) = example("client.py", folder.path()) else { return };
+    let plain =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py")).unwrap();
+    let mut wrong = Vec::new();
+    let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    for (number, (right, planted, case, named)) in PLANTED.iter().enumerate() {
+        assert!(plain.contains(right), "{right}");
+        let client = folder.path().join(format!("{number}.py"));
+        fs::write(&client, plain.replacen(right, planted, 1)).unwrap();
+        let report = folder.path().join("report.json");
+        let args = [case, "--port", "any", "--timeout", "2s", "--json", report.to_str().unwrap()];
+        let (_, stdout, stderr) = grade(&args, &[&words[0], client.to_str().unwrap()]);
+        let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+        let found = &report["cases"][0];
+        let cause =
+            found["run"]["cause"]["id"].as_str().unwrap_or(match found["verdict"].as_str() {
+                Some("pass") => "none",
+                _ => "",
+            });
+        if cause != *named {
+            wrong.push(format!("{right} -> {planted}: {named} expected\n{stdout}{stderr}"));
+        }
+    }
+    drop(alone);
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), PLANTED.len(), wrong.join("\n"));
+}
