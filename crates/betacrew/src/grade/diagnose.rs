@@ -101,6 +101,12 @@ pub(super) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
     known.iter().find_map(|(id, finder)| finder(seen).map(|text| Cause { id, text }))
 }
 
+/// The names of all causes.
+#[cfg(test)]
+pub(super) fn ids() -> std::collections::BTreeSet<&'static str> {
+    [OF_PACKETS, OF_THE_REST, OF_SILENCE].concat().iter().map(|(id, _)| *id).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
