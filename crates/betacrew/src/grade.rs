@@ -13,6 +13,8 @@ mod client;
 mod compare;
 mod conduct;
 mod diagnose;
+#[cfg(test)]
+mod documented;
 mod evidence;
 mod fields;
 mod find;

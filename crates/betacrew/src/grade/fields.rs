@@ -76,15 +76,19 @@ impl Field {
         }
     }
 
-    /// The field that a name means.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    /// The field that a name means, and how far down among its names that stands: where several
+    /// names mean one field, the first of them is it.
+    pub(super) fn of(name: &str) -> Option<(Self, usize)> {
         let plain: String = name
             .chars()
             .filter(|c| c.is_alphanumeric())
             .map(|c| c.to_ascii_lowercase())
             .take(64)
             .collect();
-        Self::ALL.into_iter().find(|field| field.aliases().contains(&plain.as_str()))
+        Self::ALL.into_iter().find_map(|field| {
+            let place = field.aliases().iter().position(|alias| *alias == plain)?;
+            Some((field, place))
+        })
     }
 
     /// Its value in a packet, as text.
@@ -153,13 +157,13 @@ mod tests {
             ("QTY", Field::Quantity),
             ("price", Field::Price),
         ] {
-            assert_eq!(Field::of(name), Some(field), "{name}");
+            assert_eq!(Field::of(name).map(|(field, _)| field), Some(field), "{name}");
         }
         assert_eq!((Field::of("timestamp"), Field::of("")), (None, None));
         let mut all: Vec<_> = Field::ALL.iter().flat_map(|field| field.aliases()).collect();
         all.sort();
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "a name means one field");
-        assert!(Field::ALL.iter().all(|field| Field::of(field.name()) == Some(*field)));
+        assert!(Field::ALL.iter().all(|field| Field::of(field.name()) == Some((*field, 0))));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Ran {
     pub(super) took: Duration,
     /// When it was ended by force, if it was.
     pub(super) forced: Option<Instant>,
+    /// How long it had used processors until then, where that is known.
+    pub(super) busy: Option<Duration>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
 }
@@ -83,12 +85,13 @@ pub(super) fn run(
     };
     let took = began.elapsed();
     let at = forced.map(|_| Instant::now());
+    let busy = at.and_then(|_| child.busy());
     let code = child.end()?;
     if stopped {
         return Ok(None);
     }
     let (stdout, stderr) = (stdout.collect(), stderr.collect());
-    Ok(Some(Ran { ended: forced.unwrap_or(code), took, forced: at, stdout, stderr }))
+    Ok(Some(Ran { ended: forced.unwrap_or(code), took, forced: at, busy, stdout, stderr }))
 }
 
 /// The processes that were started here and not waited for yet.
@@ -125,6 +128,28 @@ impl Running {
     #[cfg(not(target_os = "linux"))]
     fn has_ended(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// How long it and its group have used processors.
+    #[cfg(target_os = "linux")]
+    fn busy(&self) -> Option<Duration> {
+        let group = self.child.id().to_string();
+        let ticks: u64 = strays::ids()
+            .filter_map(strays::stat)
+            .filter(|stat| stat.get(2) == Some(&group))
+            .map(|stat| {
+                stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>()
+            })
+            .sum();
+        Some(
+            Duration::from_secs(ticks)
+                / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?,
+        )
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn busy(&self) -> Option<Duration> {
+        None
     }
 
     /// Kills what still runs of it and its group, and tells how it ended.
@@ -254,16 +279,26 @@ mod strays {
     /// This process's children.
     fn children() -> Vec<u32> {
         let own = u32::try_from(getpid().as_raw_nonzero().get()).unwrap_or(0);
-        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-        let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.filter(|id| parent(*id) == Some(own)).collect()
+        let parent = |id| stat(id)?.get(1)?.parse::<u32>().ok();
+        ids().filter(|id| parent(*id) == Some(own)).collect()
     }
 
-    /// `PID (NAME) STATE PARENT ...`, where the name may hold anything.
-    fn parent(id: u32) -> Option<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    /// All processes.
+    pub(super) fn ids() -> impl Iterator<Item = u32> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
+
+    /// What stands behind the name in `PID (NAME) STATE PARENT GROUP ...`; the name may hold anything.
+    pub(super) fn stat(id: u32) -> Option<Vec<String>> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+        (fields.len() > FIELDS_MIN).then_some(fields)
+    }
+
+    /// Up to the times of use.
+    const FIELDS_MIN: usize = 13;
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -299,6 +334,14 @@ mod tests {
         assert_eq!(enough.ended, Ended::Lingered);
         assert!(run(&mut shell("sleep 60"), LONG, |_| Next::Stop).unwrap().is_none());
         assert!(run(&mut Command::new("no such program"), LONG, |_| Next::Wait).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn busy_is_not_idle() {
+        let busy = ran("while :; do :; done", SHORT * 3).busy.unwrap();
+        let idle = ran("sleep 60", SHORT).busy.unwrap();
+        assert!(busy > SHORT / 2 && idle < SHORT / 2, "{busy:?} {idle:?}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ const FIELDS_MIN: usize = 3;
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Row {
     fields: [Option<String>; 5],
+    /// How good the names are that the values stand under; 0 is the best.
+    ranks: [usize; 5],
 }
 
 impl Row {
@@ -30,11 +32,18 @@ impl Row {
     }
 
     pub(super) fn set(&mut self, field: Field, value: Option<String>) {
-        // The first name for a field is the one that counts.
+        self.set_as(field, 0, value);
+    }
+
+    /// Sets a field that stands under a name of this rank; the best name counts. Whether it is that.
+    fn set_as(&mut self, field: Field, rank: usize, value: Option<String>) -> bool {
         let place = &mut self.fields[field as usize];
-        if place.is_none() {
+        let better = place.is_none() || rank < self.ranks[field as usize];
+        if better {
             *place = value;
+            self.ranks[field as usize] = rank;
         }
+        better
     }
 
     fn count(&self) -> usize {
@@ -84,7 +93,8 @@ impl Rows {
         let enough = row.count() >= FIELDS_MIN;
         if enough {
             let number = key.filter(|key| key.parse::<i64>().is_ok());
-            row.set(Field::Sequence, number.map(str::to_owned));
+            // Only where the packet itself has none.
+            row.set_as(Field::Sequence, usize::MAX, number.map(str::to_owned));
             self.rows.push(row);
         }
         enough
@@ -93,15 +103,18 @@ impl Rows {
     fn members(&mut self, object: &Value, row: &mut Row, depth: u32) {
         let members = || object.as_object().into_iter().flatten();
         // An object that has none of the fields itself holds packets rather than being one.
-        if !members().any(|(name, _)| Field::of(name).is_some()) {
+        if members().all(|(name, _)| Field::of(name).is_none()) {
             return;
         }
         for (name, member) in members() {
-            if let (Some(field), Some(text)) =
-                (Field::of(name), Field::of(name).and_then(|field| value(field, member)))
+            let known = Field::of(name);
+            if let Some((field, rank, text)) =
+                known.and_then(|(field, rank)| Some((field, rank, value(field, member)?)))
             {
-                row.set(field, Some(text));
-                self.take_name(field, name);
+                if row.set_as(field, rank, Some(text)) && self.rows.is_empty() {
+                    self.names[field as usize] = None;
+                    self.take_name(field, name);
+                }
             } else if member.is_object() && depth < DEPTH_MAX {
                 self.members(member, row, depth + 1);
             }
@@ -244,22 +257,24 @@ fn csv(text: &str) -> Option<Rows> {
         .from_reader(text.as_bytes());
     let mut records = reader.records().flatten();
     let head = records.next()?;
-    let columns: Vec<Option<Field>> = head.iter().map(Field::of).collect();
+    let columns: Vec<Option<(Field, usize)>> = head.iter().map(Field::of).collect();
     let named = columns.iter().flatten().count() >= FIELDS_MIN;
     let (mut found, columns) = match named {
         true => (Rows::of("CSV"), columns),
         false => {
-            let columns = Field::ALL.map(Some).to_vec();
+            let columns = Field::ALL.map(|field| Some((field, 0))).to_vec();
             (Rows::of("CSV without a head, in the wire's order of fields"), columns)
         }
     };
-    for (name, field) in head.iter().zip(&columns).filter(|_| named) {
-        field.iter().for_each(|field| found.take_name(*field, name));
+    for (name, column) in head.iter().zip(&columns).filter(|_| named) {
+        column.iter().for_each(|(field, _)| found.take_name(*field, name));
     }
     for record in (!named).then_some(head).into_iter().chain(records) {
         let mut row = Row::default();
-        for (cell, field) in record.iter().zip(&columns) {
-            field.iter().for_each(|field| row.set(*field, Some(text_value(*field, cell))));
+        for (cell, column) in record.iter().zip(&columns) {
+            if let Some((field, rank)) = column {
+                row.set_as(*field, *rank, Some(text_value(*field, cell)));
+            }
         }
         if row.count() >= FIELDS_MIN && (named || row.sequence().is_some()) {
             found.rows.push(row);
@@ -334,6 +349,9 @@ mod tests {
         let inner = r#"{"symbol":"AAPL","side":"buy","qty":"50","price":100.0}"#;
         one(&format!(r#"{{"1":{inner}}}"#));
         one(&format!(r#"[{{"packetSequence":1,"packet":{inner}}}]"#));
+        // An index of their own does not make it another packet.
+        one(&format!("[{}]", ROW.replace('{', r#"{"id":7,"type":"order","#)));
+        one("id,symbol,side,quantity,price,sequence\n7,AAPL,B,50,100,1\n");
         let rows = one(&format!("[{}]", ROW.replace("sequence", "packetSequence")));
         assert_eq!(rows.understood(), "an array of objects (packetSequence is sequence)");
         assert_eq!(read(b"[]").unwrap().rows, []);

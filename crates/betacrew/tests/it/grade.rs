@@ -6,7 +6,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 /// Where the example clients are.
@@ -57,7 +58,6 @@ const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
 static ALONE: RwLock<()> = RwLock::new(());
 
 fn full_marks(client: &[&str]) {
-    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     // Most of the time is spent waiting for what is slow on purpose.
     let (code, stdout, stderr) = grade(&["--jobs", "8"], client);
     assert_eq!(code, 0, "{stdout}{stderr}");
@@ -66,6 +66,7 @@ fn full_marks(client: &[&str]) {
 
 #[test]
 fn our_own_client_gets_full_marks() {
+    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     full_marks(&[BETACREW, "fetch", "{host}:{port}"]);
 }
 
@@ -75,11 +76,17 @@ fn the_examples_get_full_marks() {
     for name in ["client.js", "client.py", "client.c"] {
         let lines = fs::read_to_string(examples().join(name)).unwrap().lines().count();
         assert!(lines < 150, "{name} is to be read: {lines} lines");
-        if let Some(words) = example(name, folder.path()) {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            full_marks(&[&words[..], &["{host}", "{port}"]].concat());
-        }
     }
+    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    std::thread::scope(|scope| {
+        for name in ["client.js", "client.py", "client.c"] {
+            let Some(words) = example(name, folder.path()) else { continue };
+            scope.spawn(move || {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                full_marks(&[&words[..], &["{host}", "{port}"]].concat());
+            });
+        }
+    });
 }
 
 /// The rows of the table of what is wrong with the naive clients.
@@ -296,4 +303,88 @@ fn reports_hold_everything_and_need_nothing() {
     assert!(read(&badge).contains(">F</text>"));
     let (code, _, stderr) = grade(&["--html", "none/x.html"], &["true"]);
     assert!(code == 6 && stderr.contains("none/x.html"), "known before the work: {stderr}");
+}
+
+/// One fault each: what stands in the plain client, what stands there instead, the case that shows
+/// it, and what it is called (nothing: conduct is its own name).
+#[rustfmt::skip]
+const PLANTED: &[(&str, &str, &str, &str)] = &[
+    ("while len(held) >= 17:", "if len(held) >= 17:", "framing/one-segment", "first-of-read"),
+    ("recv(4096)", "recv(17)", "basics/complete-stream", "none"),
+    ("\">4sciii\"", "\"<4sciii\"", "basics/complete-stream", "spins"),
+    ("\"price\": price", "\"price\": struct.unpack(\"<i\", frame[9:13])[0]",
+        "basics/complete-stream", "little-endian"),
+    ("\">4sciii\"", "\">4scIII\"", "basics/extremes", "unsigned"),
+    ("\"price\": price", "\"price\": quantity", "basics/complete-stream", "swapped-fields"),
+    ("        \"price\": price,\n", "", "basics/complete-stream", "absent-field"),
+    ("range(1, highest)", "range(min(seen), highest)", "gaps/first-packet", "first-gap-unseen"),
+    ("range(1, highest)", "range(1, highest - 1)", "gaps/before-last", "last-gap-unseen"),
+    ("range(1, highest)", "range(1, len(seen))", "gaps/every-second", "counts-packets"),
+    ("highest = max(seen)", "highest = packets[-1][\"sequence\"]", "robustness/late-duplicates", "none"),
+    ("highest = max(seen)", "highest = 14", "basics/long-session", "fixed-length"),
+    ("highest = max(seen)", "highest = 15", "conduct/beyond-end", ""),
+    ("bytes([2, seq])", "bytes([2, seq - 1])", "gaps/one", "off-by-one"),
+    ("bytes([2, seq])", "bytes([2, seq % 256])", "gaps/beyond-one-byte", "sequence-cut"),
+    ("", "", "gaps/beyond-one-byte", "too-large-to-ask"),
+    ("if missing:", "if False:", "gaps/one", "never-asks"),
+    ("len(missing))", "1)", "recovery/late-answers", "answers-unread"),
+    ("len(missing))", "None)", "termination/open-connection", "waits-for-end"),
+    ("if missing:", "write()\n    globals()[\"write\"] = list\n    if missing:",
+        "recovery/late-answers", "written-early"),
+    ("if sequence in seen:", "if False:", "robustness/duplicates", "duplicates-kept"),
+    ("if side not in (b\"B\", b\"S\"):", "if False:", "robustness/broken-frame", "broken-kept"),
+    ("packets.sort(", "sorted(packets, ", "gaps/order", "arrival-order"),
+    ("connection.settimeout(3)", "", "robustness/silent", "waits-for-stream"),
+    ("return 1 if lost else 0", "return 0", "termination/lost-for-good", "always-zero"),
+    ("sys.exit(main())", "main()\nwhile True:\n    pass", "termination/nothing-missing", "lingers"),
+    ("sys.exit(main())", "talk(bytes([1, 0]), None)\nos.abort()", "gaps/one", "crash"),
+    ("sys.exit(main())", "talk(bytes([1, 0]), None)\nprint(seen[0])", "gaps/one", "crash"),
+    ("if missing:", "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
+        "termination/nothing-missing", "hangs-complete"),
+    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream", "no-room"),
+    ("", "", "tail/last-lost", "tail-unseen"),
+    ("", "", "recovery/unanswered-once", "not-asked-again"),
+    ("", "", "robustness/reset", "crash"),
+];
+
+/// What is wrong with how a planted fault is named, if something is.
+fn plant(folder: &Path, python: &str, number: usize) -> Option<String> {
+    let (right, planted, case, named) = PLANTED[number];
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py");
+    let plain = fs::read_to_string(plain).unwrap();
+    assert!(plain.contains(right), "{right}");
+    let (client, report) =
+        (folder.join(format!("{number}.py")), folder.join(format!("{number}.json")));
+    fs::write(&client, plain.replacen(right, planted, 1)).unwrap();
+    let args = [case, "--port", "any", "--timeout", "2s", "--json", report.to_str().unwrap()];
+    let (_, stdout, stderr) = grade(&args, &[python, client.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    let found = &report["cases"][0];
+    let unnamed = if found["verdict"] == "pass" { "none" } else { "" };
+    let cause = found["run"]["cause"]["id"].as_str().unwrap_or(unnamed);
+    (cause != named).then(|| format!("{right} -> {planted}: {named} expected\n{stdout}{stderr}"))
+}
+
+#[test]
+fn planted_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(words) = example("client.py", folder.path()) else { return };
+    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= PLANTED.len() {
+                        return;
+                    }
+                    wrong.lock().unwrap().extend(plant(folder.path(), &words[0], number));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), PLANTED.len(), wrong.join("\n"));
 }

@@ -21,10 +21,15 @@ fn unasked(seen: &Evidence) -> BTreeSet<Seq> {
     seen.gaps().iter().copied().filter(|seq| !asked.contains(seq) && seen.misses(*seq)).collect()
 }
 
-/// Streams brought what they could, and it is in the output: gaps could be seen.
+/// Streams brought what they could, and it is in the output, if there is one: gaps could be seen. A
+/// client that was ended by force may still have been at it.
 fn saw_the_rest(seen: &Evidence) -> bool {
     let streamed = seen.streamed();
-    !streamed.is_empty() && (!seen.has_output() || streamed.iter().all(|seq| !seen.misses(*seq)))
+    let kept = match seen.has_output() {
+        true => streamed.iter().all(|seq| !seen.misses(*seq)),
+        false => seen.ran.ended != Ended::Killed,
+    };
+    !streamed.is_empty() && kept
 }
 
 /// What is missing was asked for where nothing answers.
@@ -70,7 +75,8 @@ pub(super) fn first_gap(seen: &Evidence) -> Option<String> {
     let asked = seen.asked();
     let unasked: Vec<Seq> = (1..first).filter(|seq| !asked.contains(seq)).collect();
     let all = unasked.len() == usize::try_from(first.saturating_sub(1)).unwrap_or(0);
-    let others_asked = seen.gaps().iter().all(|seq| *seq < first || asked.contains(seq));
+    let others_asked = seen.gaps().iter().all(|seq| *seq < first || asked.contains(seq))
+        && asked.range(..first).next().is_none();
     let lost = unasked.iter().all(|seq| seen.misses(*seq));
     (!unasked.is_empty() && all && others_asked && lost && saw_the_rest(seen)).then(|| {
         format!(
@@ -144,7 +150,7 @@ pub(super) fn last_for_highest(seen: &Evidence) -> Option<String> {
 pub(super) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
     let first = seen.gaps().range(256..).next()?;
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
-    let words = ["255", "ubyte", "range(256)", "byte must be", "overflow"];
+    let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
     let crashed = !matches!(seen.ran.ended, Ended::Exited(0) | Ended::Killed | Ended::Lingered);
     (crashed && words.iter().any(|word| said.contains(word))).then(|| {
         format!(
@@ -363,7 +369,7 @@ pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
         .conns
         .iter()
         .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
-    let early = highest < seen.last() && tail_missing && seen.wire.streams() == 1;
+    let early = (1..seen.last()).contains(&highest) && tail_missing && seen.wire.streams() == 1;
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(
@@ -379,11 +385,12 @@ pub(super) fn tail(seen: &Evidence) -> Option<String> {
     let lost: Vec<Seq> = (highest + 1..=seen.last()).collect();
     let all = seen.has_output() && !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
     let rest = seen.differences.missing.count() == lost.len() as u64;
-    (all && rest && seen.wire.streams() == 1).then(|| {
-        format!(
+    (all && rest && seen.wire.streams() == 1).then(|| match highest {
+        0 => "no packet came in the stream, and it streamed only once".to_owned(),
+        _ => format!(
             "{} lost at the end, which nothing that came shows, and it streamed only once",
             packets_were(lost)
-        )
+        ),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::super::compare::Wrong;
 use super::super::evidence::{Evidence, Output, packets};
 use super::super::fields::Field;
-use super::super::wire::Moment;
+use super::super::wire::{Moment, What};
 use feed::packet::Packet;
 use feed::seq::Seq;
 use feed::wire::decode;
@@ -142,10 +142,18 @@ pub(super) fn absent(seen: &Evidence) -> Option<String> {
 
 /// What came and is missing in the output: when each packet came first.
 fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
+    // What comes after the client has closed the connection is lost in another way.
+    let mut closed: BTreeMap<usize, Duration> = BTreeMap::new();
+    for event in seen.deeds() {
+        if matches!(event.what, What::ClientEnded | What::Reset) {
+            closed.entry(event.conn).or_insert(event.at);
+        }
+    }
     let mut late: BTreeMap<Seq, Duration> = BTreeMap::new();
-    for (at, _, moment) in seen.wire.history() {
+    for (at, conn, moment) in seen.wire.history() {
         if let Moment::Brought { seq, streamed: false } = moment
             && seen.misses(seq)
+            && closed.get(&conn).is_none_or(|closed| at <= *closed)
         {
             late.entry(seq).or_insert(at);
         }

@@ -87,12 +87,29 @@ fn was_killed(seen: &Evidence) -> bool {
     seen.ran.ended == Ended::Killed
 }
 
+/// It used processors most of the time.
+fn was_busy(seen: &Evidence) -> bool {
+    seen.ran.busy.is_some_and(|busy| busy * 2 > seen.ran.took)
+}
+
+/// It was busy until it was ended.
+pub(super) fn spins(seen: &Evidence) -> Option<String> {
+    let busy = seen.ran.busy.filter(|_| was_killed(seen) && was_busy(seen))?;
+    Some(format!(
+        "it was not waiting but computing, for {:.1} of {:.1} s: a loop that does not end, perhaps up \
+         to a sequence that was misread",
+        busy.as_secs_f64(),
+        seen.ran.took.as_secs_f64()
+    ))
+}
+
 /// Nothing was missing, and it waits all the same.
 pub(super) fn hangs_complete(seen: &Evidence) -> Option<String> {
     let streamed = seen.streamed();
     let whole = (1..=seen.last()).all(|seq| streamed.contains(&seq));
     let finished = seen.wire.events.iter().any(|event| event.what == What::Finished);
-    let idle = seen.asked().is_empty() && finished && whole && !seen.has_output();
+    let idle =
+        seen.asked().is_empty() && finished && whole && !seen.has_output() && !was_busy(seen);
     (idle && !matches!(seen.ran.ended, Ended::Signal(_))).then(|| {
         let how = if was_killed(seen) { "it waits for ever" } else { "it wrote nothing" };
         format!(
@@ -150,6 +167,38 @@ pub(super) fn waits_for_end(seen: &Evidence) -> Option<String> {
     })
 }
 
+/// All answers came, and it lost its patience waiting for the exchange to end the connection.
+pub(super) fn waited_for_end(seen: &Evidence) -> Option<String> {
+    let (asked, resent) = (seen.asked(), seen.resent());
+    let all = !asked.is_empty() && asked.iter().all(|seq| resent.contains(seq));
+    // The last thing that was sent, unless the exchange has ended the connection since.
+    let mut last = None;
+    let left = seen.deeds().find_map(|event| {
+        match event.what {
+            What::Sent { .. } => last = Some(event),
+            What::Finished => last = None,
+            What::ClientEnded | What::Reset => {
+                return last.filter(|last| last.conn == event.conn).map(|last| (last, event));
+            }
+            _ => {}
+        }
+        None
+    });
+    let (last, left) = left?;
+    let waited = left.at.checked_sub(last.at).filter(|waited| *waited > PATIENT)?;
+    (all && !seen.has_output() && seen.ran.ended != Ended::Exited(0)).then(|| {
+        format!(
+            "all answers had come on connection {}, and it went on waiting for {} ms for the exchange \
+             to end that, which an exchange may never do",
+            left.conn + 1,
+            waited.as_millis()
+        )
+    })
+}
+
+/// A client that waits for longer than this waits for something.
+const PATIENT: Duration = Duration::from_millis(800);
+
 /// The exchange fell silent, and it waits for ever.
 pub(super) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let silent = seen.wire.conns.iter().enumerate().find(|(conn, state)| {
@@ -170,11 +219,30 @@ pub(super) fn waits_for_stream(seen: &Evidence) -> Option<String> {
 
 /// It has all and does not end.
 pub(super) fn lingers(seen: &Evidence) -> Option<String> {
-    (seen.ran.ended == Ended::Lingered).then(|| {
+    let complete = was_killed(seen) && seen.has_output() && seen.differences.complete();
+    (complete || seen.ran.ended == Ended::Lingered).then(|| {
         "its output was complete, and something keeps it running: a timer, a listener or a socket \
          that is not closed"
             .to_owned()
     })
+}
+
+/// It was not idle when its time was over.
+pub(super) fn too_slow(seen: &Evidence) -> Option<String> {
+    let last = seen.deeds().filter(|event| is_clients(&event.what)).last()?;
+    let since = seen.ran.took.saturating_sub(last.at);
+    let calls = seen.wire.calls().count();
+    (was_killed(seen) && since < SOON).then(|| {
+        format!(
+            "it was still at work when its time was over: {calls} calls on {} connections, one after \
+             the other",
+            seen.wire.conns.len()
+        )
+    })
+}
+
+fn is_clients(what: &What) -> bool {
+    matches!(what, What::Opened | What::Called { .. } | What::ClientEnded | What::Reset)
 }
 
 /// One failed connection is the end of it.
@@ -237,8 +305,21 @@ mod tests {
         assert_eq!(answered.id(), "waits-for-end");
         let silent = story().connect().call(Call::Stream).send(1..=6).ended(killed);
         assert_eq!(silent.id(), "waits-for-stream");
+        let impatient = story().stream(rest()).ask([5]).send([5]).idle().hang_up();
+        assert_eq!(impatient.ended(Ended::Exited(1)).id(), "waits-for-end");
+        let busy = story().stream(1..=14).ended(killed).busy();
+        assert_eq!(busy.id(), "spins");
         let lingers = story().stream(1..=14).write(1..=14).ended(Ended::Lingered);
         assert_eq!(lingers.id(), "lingers");
+    }
+
+    #[test]
+    fn still_at_work() {
+        let rest = || (1..=4).chain(6..=14);
+        let busy = story().stream(rest()).fill([5]).connect().ended(Ended::Killed);
+        let (id, text) = busy.cause();
+        assert_eq!(id, "too-slow");
+        assert!(text.contains("2 calls on 3 connections"), "{text}");
     }
 
     #[test]

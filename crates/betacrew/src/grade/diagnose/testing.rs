@@ -24,6 +24,7 @@ pub(super) struct Story {
     written: Option<Duration>,
     ended: Ended,
     stderr: String,
+    busy: Option<Duration>,
     unclear: Option<(String, String)>,
 }
 
@@ -47,6 +48,7 @@ pub(super) fn on(tape: Tape) -> Story {
         written: None,
         ended: Ended::Exited(0),
         stderr: String::new(),
+        busy: None,
         unclear: None,
     }
 }
@@ -190,6 +192,17 @@ impl Story {
         self
     }
 
+    /// Nothing happens for a second.
+    pub(super) fn idle(mut self) -> Self {
+        self.now += Duration::from_secs(1);
+        self
+    }
+
+    pub(super) fn busy(mut self) -> Self {
+        self.busy = Some(self.now);
+        self
+    }
+
     pub(super) fn says(mut self, stderr: &str) -> Self {
         self.stderr = stderr.to_owned();
         self
@@ -198,7 +211,14 @@ impl Story {
     pub(super) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
-        let ran = Ran { ended: self.ended, took, forced: None, stdout: Vec::new(), stderr };
+        let ran = Ran {
+            ended: self.ended,
+            took,
+            forced: None,
+            busy: self.busy,
+            stdout: Vec::new(),
+            stderr,
+        };
         let output = match (self.rows, self.unclear) {
             (Some(rows), _) => {
                 let rows = Rows { rows, ..Rows::default() };
