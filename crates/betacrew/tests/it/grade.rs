@@ -101,31 +101,50 @@ fn wrongs() -> Vec<[String; 4]> {
     .collect()
 }
 
+/// What of a client's defects one run of their cases shows, with the right cause.
+fn shown(client: &[&str], rows: &[&[String; 4]], folder: &Path) -> Vec<Result<(), String>> {
+    let report = folder.join("report.json");
+    let mut args = vec!["--port", "any", "--jobs", "1", "--timeout", "5s", "--json"];
+    args.push(report.to_str().unwrap());
+    args.extend(rows.iter().map(|row| row[2].as_str()));
+    let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    let (_, stdout, stderr) = grade(&args, client);
+    drop(alone);
+    let report: Value = serde_json::from_slice(&fs::read(&report).unwrap())
+        .unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    let cases = report["cases"].as_array().unwrap();
+    let show = |[name, what, case, named]: &[String; 4]| {
+        let found = cases.iter().find(|found| found["id"] == case.as_str()).unwrap();
+        let cause = found["run"]["cause"]["id"].as_str().unwrap_or_default();
+        match found["verdict"] == "fail" && cause == named {
+            true => Ok(()),
+            false => Err(format!("{name} {what}: {found:#}")),
+        }
+    };
+    rows.iter().map(|row| show(row)).collect()
+}
+
+/// A defect may hide for once where the machine is so busy that a client reads late.
 #[test]
 fn what_is_wrong_with_the_naive_clients_is_named() {
+    const TRIES: usize = 5;
     let folder = tempfile::tempdir().unwrap();
     let wrongs = wrongs();
     assert!(wrongs.len() > 15);
     for name in ["naive.js", "naive.py", "naive.c"] {
         let Some(words) = example(name, folder.path()) else { continue };
         let client: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mine: Vec<&[String; 4]> = wrongs.iter().filter(|row| row[0] == name).collect();
-        let mut args = vec!["--port", "any", "--jobs", "1", "--timeout", "5s", "--json", "-"];
-        args.extend(mine.iter().map(|row| row[2].as_str()));
-        let report = folder.path().join("report.json");
-        args[7] = report.to_str().unwrap();
-        let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
-        let (code, stdout, stderr) = grade(&args, &client);
-        drop(alone);
-        assert_eq!(code, 10, "{stdout}{stderr}");
-        let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
-        for [_, what, case, named] in mine {
-            let cases = report["cases"].as_array().unwrap();
-            let found = cases.iter().find(|found| found["id"] == case.as_str()).unwrap();
-            assert_eq!(found["verdict"], "fail", "{name} {what}: {found:#}");
-            let cause = found["run"]["cause"]["id"].as_str().unwrap_or_default();
-            assert_eq!(cause, named, "{name} {what}: {found:#}");
+        let mut left: Vec<&[String; 4]> = wrongs.iter().filter(|row| row[0] == name).collect();
+        let mut hidden = Vec::new();
+        for _ in 0..TRIES {
+            let shown = shown(&client, &left, folder.path());
+            let not = left.into_iter().zip(shown).filter_map(|(row, is)| Some((row, is.err()?)));
+            (left, hidden) = not.unzip();
+            if left.is_empty() {
+                break;
+            }
         }
+        assert!(left.is_empty(), "{hidden:#?}");
     }
 }
 
