@@ -1,15 +1,23 @@
 //! What flags mean: numbers, durations, seeds.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-/// A duration such as `10s`, `1m 30s` or `250ms`; a bare number is seconds.
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// The longest duration that can be asked for: 136 years, which every clock can still add.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// A duration such as `10s`, `1m 30s` or `250ms`, up to [`LONGEST`]; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration; expected one such as 10s, 250ms or 1m30s");
     if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Ok(std::time::Duration::from_secs(seconds.into()));
+        return Ok(Duration::from_secs(seconds.into()));
     }
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
-    std::time::Duration::try_from(span).map_err(|_| wrong())
+    let time = Duration::try_from(span).map_err(|_| wrong())?;
+    match time > LONGEST {
+        true => Err(format!("`{text}` is too long; the longest is {}s", LONGEST.as_secs())),
+        false => Ok(time),
+    }
 }
 
 /// Whole numbers within bounds.
@@ -33,7 +41,6 @@ pub(crate) fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn durations_are_read_as_people_write_them() {
@@ -41,5 +48,10 @@ mod tests {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         assert!(duration("soon").is_err() && duration("-3s").is_err());
+        assert_eq!(duration("4294967295s"), Ok(LONGEST));
+        assert_eq!(duration("4294967295"), Ok(LONGEST));
+        for long in ["4294967296s", "1193047h", "2500000000000000h"] {
+            assert!(duration(long).is_err_and(|why| why.contains("too long")), "{long}");
+        }
     }
 }
