@@ -343,7 +343,8 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("range(1, highest)", "range(min(seen), highest)", "gaps/first-packet", "first-gap-unseen"),
     ("range(1, highest)", "range(1, highest - 1)", "gaps/before-last", "last-gap-unseen"),
     ("range(1, highest)", "range(1, len(seen))", "gaps/every-second", "counts-packets"),
-    ("highest = max(seen)", "highest = packets[-1][\"sequence\"]", "robustness/late-duplicates", "none"),
+    ("highest = max(seen)", "highest = packets[-1][\"sequence\"]", "robustness/late-duplicates",
+        "none"),
     ("highest = max(seen)", "highest = 14", "basics/long-session", "fixed-length"),
     ("highest = max(seen)", "highest = 15", "conduct/beyond-end", ""),
     ("bytes([2, seq])", "bytes([2, seq - 1])", "gaps/one", "off-by-one"),
@@ -362,9 +363,11 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("sys.exit(main())", "main()\nwhile True:\n    pass", "termination/nothing-missing", "lingers"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nos.abort()", "gaps/one", "crash"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nprint(seen[0])", "gaps/one", "crash"),
-    ("if missing:", "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
+    ("if missing:",
+        "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
         "termination/nothing-missing", "hangs-complete"),
-    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream", "no-room"),
+    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream",
+        "no-room"),
     ("", "", "tail/last-lost", "tail-unseen"),
     ("", "", "recovery/unanswered-once", "not-asked-again"),
     ("", "", "robustness/reset", "crash"),
@@ -376,8 +379,9 @@ fn plant(folder: &Path, python: &str, number: usize) -> Option<String> {
     let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py");
     let plain = fs::read_to_string(plain).unwrap();
     assert!(plain.contains(right), "{right}");
+    let reports = tempfile::tempdir().unwrap();
     let (client, report) =
-        (folder.join(format!("{number}.py")), folder.join(format!("{number}.json")));
+        (folder.join(format!("{number}.py")), reports.path().join("report.json"));
     fs::write(&client, plain.replacen(right, planted, 1)).unwrap();
     let args = [case, "--port", "any", "--timeout", "2s", "--json", report.to_str().unwrap()];
     let (_, stdout, stderr) = grade(&args, &[python, client.to_str().unwrap()]);
