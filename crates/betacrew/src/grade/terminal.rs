@@ -176,7 +176,11 @@ fn failure(text: &mut String, group: &[&Outcome], setup: &Setup, paint: Paint) {
 /// Without what could steer a terminal.
 pub(super) fn said(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    // Marks below a line say nothing without their place.
+    let tells = |line: &&str| {
+        !line.trim_matches(|c: char| c.is_whitespace() || "^~".contains(c)).is_empty()
+    };
+    let lines: Vec<&str> = text.lines().filter(tells).collect();
     let error = lines.iter().rposition(|line| diagnose::is_error(line.trim()));
     let from = error.map_or(lines.len().saturating_sub(SAID), |place| place.saturating_sub(1));
     lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
