@@ -238,8 +238,8 @@ impl Copying {
 
 fn refusal(why: &str) -> Failure {
     Failure::Usage(format!(
-        "the current folder cannot be copied for each case: {why}\nRun this in the client's folder, \
-         or choose --workdir here or --workdir empty"
+        "the current folder cannot be copied for each case: {why}\nRun this in the client's \
+         folder, or choose --workdir here or --workdir empty"
     ))
 }
 
