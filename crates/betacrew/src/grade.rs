@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How long a case may take; twice that where the exchange falls silent or is not there
+    /// How long a case may take; twice that where the exchange is slow, silent or away
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 
