@@ -1,11 +1,11 @@
 //! `betacrew grade`: plays cases against anybody's client and says what it did with them.
 //!
-//! * [`cases`] is what is asked of a client; [`stage`] plays a case's scenario to it;
-//! * [`client`], [`process`], [`workplace`] run it; [`find`], [`fields`], [`rows`] read what it has
-//!   written, [`wire`] what it has done;
-//! * [`evidence`] is all of that together: [`compare`], [`conduct`], [`judge`] and [`diagnose`] say
-//!   what it means, [`verdict`] counts;
-//! * [`timeline`], [`terminal`] and the other reports only show.
+//! * `cases` is what is asked of a client; `stage` plays a case's scenario to it;
+//! * `client`, `process`, `workplace` run it; `find`, `fields`, `rows` read what it has
+//!   written, `wire` what it has done;
+//! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
+//!   what it means, `verdict` counts;
+//! * `timeline`, `terminal` and the other reports only show.
 
 mod badge;
 mod cases;
@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How long a case may take; twice that where the exchange falls silent or is not there
+    /// How long a case may take; twice that where the exchange is slow, silent or away
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 

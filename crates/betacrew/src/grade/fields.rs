@@ -113,16 +113,21 @@ pub(super) fn value(field: Field, written: &Value) -> Option<String> {
     }
 }
 
+/// A text without what could steer a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+}
+
 /// The same for a text.
 pub(super) fn text_value(field: Field, text: &str) -> String {
     // Padding is no difference; some pad with NUL.
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     match field {
-        Field::Symbol => text.to_owned(),
+        Field::Symbol => plain(text),
         Field::Side => match text.to_ascii_lowercase().as_str() {
             "b" | "buy" | "bid" => "B".to_owned(),
             "s" | "sell" | "ask" => "S".to_owned(),
-            _ => text.to_owned(),
+            _ => plain(text),
         },
         Field::Quantity | Field::Price | Field::Sequence => number_value(text),
     }
@@ -135,7 +140,7 @@ fn number_value(text: &str) -> String {
     }
     match text.parse::<f64>() {
         Ok(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number:.0}"),
-        _ => text.to_owned(),
+        _ => plain(text),
     }
 }
 
@@ -174,6 +179,7 @@ mod tests {
         assert_eq!(is(Field::Side, json!(66)), "66", "a code is no letter");
         assert_eq!(is(Field::Symbol, json!("AB  ")), "AB");
         assert_eq!(is(Field::Symbol, json!("AB\0\0")), "AB");
+        assert_eq!(is(Field::Symbol, json!("\u{1b}[2J")), "·[2J");
         assert_eq!(is(Field::Price, json!("100")), "100");
         assert_eq!(is(Field::Price, json!(100.0)), "100");
         assert_eq!(is(Field::Price, json!(-7)), "-7");

@@ -1,6 +1,7 @@
 //! Finds what a client has written.
 
 use super::evidence::Output;
+use super::fields::plain;
 use super::rows::{self, OUTPUT_MAX};
 use super::workplace::Workplace;
 use std::fs::File;
@@ -73,7 +74,7 @@ fn printed(stdout: &[u8]) -> Output {
 }
 
 fn read(place: &Workplace, path: &Path, written: Option<SystemTime>, began: SystemTime) -> Output {
-    let shown = path.strip_prefix(place.path()).unwrap_or(path).display().to_string();
+    let shown = plain(&path.strip_prefix(place.path()).unwrap_or(path).to_string_lossy());
     let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
     match read {
         Ok(rows) => {
@@ -87,7 +88,15 @@ fn read(place: &Workplace, path: &Path, written: Option<SystemTime>, began: Syst
 /// A file's bytes, one more than are read at the most.
 fn file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(OUTPUT_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    let mut options = File::options();
+    // What was a file when it was found may be a pipe now, and nobody may write into it.
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+    options.read(true).open(path)?.take(OUTPUT_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

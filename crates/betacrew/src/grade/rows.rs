@@ -1,6 +1,6 @@
 //! Reads what a client has written, in whatever shape.
 
-use super::fields::{Field, text_value, value};
+use super::fields::{Field, plain, text_value, value};
 use serde_json::Value;
 
 /// A larger output is not read.
@@ -35,7 +35,8 @@ impl Row {
         self.set_as(field, 0, value);
     }
 
-    /// Sets a field that stands under a name of this rank; the best name counts. Whether it is that.
+    /// Sets a field that stands under a name of this rank, if that is the best so far. Whether it
+    /// is.
     fn set_as(&mut self, field: Field, rank: usize, value: Option<String>) -> bool {
         let place = &mut self.fields[field as usize];
         let better = place.is_none() || rank < self.ranks[field as usize];
@@ -82,7 +83,7 @@ impl Rows {
     fn take_name(&mut self, field: Field, name: &str) {
         let place = &mut self.names[field as usize];
         if place.is_none() {
-            *place = Some(name.chars().take(40).collect());
+            *place = Some(plain(name).chars().take(40).collect());
         }
     }
 

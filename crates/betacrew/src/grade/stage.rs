@@ -12,6 +12,7 @@ use feed::packet::Packet;
 use feed::player::Player;
 use feed::tape::Tape;
 use feed::wire::{Frame, decode};
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(super) struct Stage {
     since: Instant,
     stop: Stop,
     thread: Option<JoinHandle<io::Result<WireLog>>>,
+    /// Nobody else gets the port meanwhile, though the exchange may be down, or there is none.
+    _reserved: Vec<Socket>,
 }
 
 /// The exchange of a case, ready to be played.
@@ -79,11 +82,11 @@ impl Stage {
     /// # Errors
     /// Where the port cannot be had.
     pub(super) fn open(plot: Option<&Plot>, port: Option<u16>) -> Result<Self, Failure> {
-        let listeners = listen(port)?;
-        let address = listeners.first().map(TcpListener::local_addr);
-        let port = match address {
-            Some(Ok(address)) => address.port(),
-            _ => port.unwrap_or_default(),
+        let (reserved, addresses) = reserve(port)?;
+        let port = addresses.first().map_or(0, SocketAddr::port);
+        let listeners = match plot {
+            None => Vec::new(),
+            Some(_) => listen(&addresses)?,
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
@@ -99,7 +102,7 @@ impl Stage {
                 Some(play_on(listeners, player, &stop, &active, &open))
             }
         };
-        Ok(Self { port, began, active, open, since, stop, thread })
+        Ok(Self { port, began, active, open, since, stop, thread, _reserved: reserved })
     }
 
     /// How long nothing has happened on the wire.
@@ -145,34 +148,81 @@ fn play_on<E: Exchange + Send + 'static>(
     })
 }
 
-/// Listens on both loopback addresses: clients that connect to `localhost` use either.
-fn listen(port: Option<u16>) -> Result<Vec<TcpListener>, Failure> {
-    let four = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let six = |port| SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+/// Binds a port of both loopback addresses, since clients that connect to `localhost` use either. As
+/// nothing listens there, connections are refused.
+fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure> {
+    let failed = |port: u16| {
+        move |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => Failure::Taken { port, source },
+            _ => Failure::Listen { address: format!("port {port}"), source },
+        }
+    };
     let mut tries = 0;
     loop {
-        let failed = |address: SocketAddr| {
-            move |source: io::Error| match port {
-                Some(port) if source.kind() == io::ErrorKind::AddrInUse => {
-                    Failure::Taken { port, source }
-                }
-                _ => Failure::Listen { address: address.to_string(), source },
-            }
-        };
-        let first = four(port.unwrap_or(0));
-        let listener = net::listen(first).map_err(failed(first))?;
-        let address = listener.local_addr().map_err(failed(first))?;
-        let second = six(address.port());
-        match net::listen(second) {
-            Ok(other) => return Ok(vec![listener, other]),
+        let wanted = port.unwrap_or(0);
+        let (first, four) = bind((Ipv4Addr::LOCALHOST, wanted).into()).map_err(failed(wanted))?;
+        match bind((Ipv6Addr::LOCALHOST, four.port()).into()) {
+            Ok((second, six)) => return Ok((vec![first, second], vec![four, six])),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 tries += 1;
                 if port.is_some() || tries == TRIES {
-                    return Err(failed(second)(error));
+                    return Err(failed(four.port())(error));
                 }
             }
             // A machine without IPv6.
-            Err(_) => return Ok(vec![listener]),
+            Err(_) => return Ok((vec![first], vec![four])),
         }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // So that the exchange can listen there beside it.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    Ok((socket, bound))
+}
+
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    let one = |address: &SocketAddr| {
+        net::listen(*address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => Failure::Taken { port: address.port(), source },
+            _ => Failure::Listen { address: address.to_string(), source },
+        })
+    };
+    addresses.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_port_without_an_exchange_refuses_and_is_nobody_else_s() {
+        let nobody = Stage::open(None, None).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, nobody.port);
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let others: Vec<Stage> = (0..50).map(|_| Stage::open(None, None).unwrap()).collect();
+        assert!(others.iter().all(|other| other.port != nobody.port));
+    }
+
+    #[test]
+    fn a_port_serves_one_exchange_after_the_other() {
+        let plot = scenario::open("clean").unwrap();
+        let first = Stage::open(Some(&plot), None).unwrap();
+        let port = first.port;
+        for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            TcpStream::connect((host, port)).unwrap();
+        }
+        let taken = Stage::open(Some(&plot), Some(port)).err();
+        assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
+        assert_eq!(first.close().unwrap().conns.len(), 2);
+        let again = Stage::open(Some(&plot), Some(port)).unwrap();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert_eq!(again.close().unwrap().conns.len(), 1);
     }
 }

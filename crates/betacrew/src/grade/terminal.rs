@@ -2,6 +2,7 @@
 
 use super::cases::Severity;
 use super::diagnose;
+use super::fields::plain;
 use super::judge::ended;
 use super::run::Setup;
 use super::timeline::{From, Line, timeline};
@@ -123,7 +124,7 @@ pub(super) fn tail(outcomes: &[Outcome], setup: &Setup, paint: Paint) -> String 
             count((groups.len() - TOLD) as u64, "failure")
         );
     }
-    absent(&mut text, outcomes, paint);
+    absent(&mut text, outcomes, setup, paint);
     behaviour(&mut text, outcomes, paint);
     grade(&mut text, &Summary::of(outcomes), paint);
     text
@@ -175,15 +176,18 @@ fn failure(text: &mut String, group: &[&Outcome], setup: &Setup, paint: Paint) {
 /// Without what could steer a terminal.
 pub(super) fn said(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    // Marks below a line say nothing without their place.
+    let tells = |line: &&str| {
+        !line.trim_matches(|c: char| c.is_whitespace() || "^~".contains(c)).is_empty()
+    };
+    let lines: Vec<&str> = text.lines().filter(tells).collect();
     let error = lines.iter().rposition(|line| diagnose::is_error(line.trim()));
     let from = error.map_or(lines.len().saturating_sub(SAID), |place| place.saturating_sub(1));
     lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
 }
 
 fn harmless(line: &str) -> String {
-    let plain = |c: char| if c.is_control() { '·' } else { c };
-    cut(&line.trim_end().chars().map(plain).collect::<String>(), 100)
+    cut(&plain(line.trim_end()), 100)
 }
 
 fn wire(text: &mut String, log: &WireLog, paint: Paint) {
@@ -228,7 +232,7 @@ fn wire_line(text: &mut String, label: &str, line: &Line, paint: Paint) {
 }
 
 /// Where the client never reached the exchange: what it did instead.
-fn absent(text: &mut String, outcomes: &[Outcome], paint: Paint) {
+fn absent(text: &mut String, outcomes: &[Outcome], setup: &Setup, paint: Paint) {
     let Some(first) = outcomes.first().filter(|first| first.verdict == Verdict::NotRun) else {
         return;
     };
@@ -242,12 +246,20 @@ fn absent(text: &mut String, outcomes: &[Outcome], paint: Paint) {
     for line in said(&shown.seen.ran.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
-    let _ = writeln!(
-        text,
-        "It is expected to connect to 127.0.0.1, port 3000. If it can be told another place: \
-         {{host}} and\n{{port}} in its command, or --port any and the environment's BETACREW_HOST \
-         and BETACREW_PORT"
-    );
+    let _ = match setup.port {
+        Some(port) => writeln!(
+            text,
+            "It is expected to connect to 127.0.0.1 or localhost, port {port}. If it can be told \
+             where to\nconnect: {{host}} and {{port}} in its command, or --port any and \
+             BETACREW_HOST and BETACREW_PORT"
+        ),
+        None => writeln!(
+            text,
+            "It was told where to connect by {{host}} and {{port}} in its command, and by the \
+             environment's\nBETACREW_HOST and BETACREW_PORT. One that cannot be told is expected \
+             at port 3000: --port 3000"
+        ),
+    };
 }
 
 /// What was seen besides, and in how many cases.

@@ -194,10 +194,8 @@ struct Copying {
 
 impl Copying {
     fn folder(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
-        let failed = |path: &Path, source| Failure::Storage {
-            action: "copy",
-            path: path.to_owned(),
-            source,
+        let failed = |path: &Path, source: io::Error| {
+            refusal(&format!("{} cannot be: {source}", path.display()))
         };
         for entry in fs::read_dir(from).map_err(|error| failed(from, error))?.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
@@ -230,14 +228,19 @@ impl Copying {
         if self.files <= COPY_FILES_MAX && self.bytes <= COPY_BYTES_MAX {
             return Ok(());
         }
-        Err(Failure::Usage(format!(
-            "the current folder is too large to be copied for each case (more than \
-             {COPY_FILES_MAX} files or {} MiB, found in {}). Run this in the client's folder, or \
-             choose --workdir here or --workdir empty",
+        Err(refusal(&format!(
+            "it has more than {COPY_FILES_MAX} files or {} MiB (counted up to {})",
             COPY_BYTES_MAX >> 20,
             folder.display()
         )))
     }
+}
+
+fn refusal(why: &str) -> Failure {
+    Failure::Usage(format!(
+        "the current folder cannot be copied for each case: {why}\nRun this in the client's \
+         folder, or choose --workdir here or --workdir empty"
+    ))
 }
 
 /// A link to what `path` is; a relative link would point elsewhere from another place.
@@ -301,6 +304,6 @@ mod tests {
         let (from, to) = (from.path().join("src"), to.path().join("again"));
         fs::create_dir(&to).unwrap();
         let refused = full.folder(&from, &to).unwrap_err().to_string();
-        assert!(refused.contains("too large") && refused.contains("--workdir here"), "{refused}");
+        assert!(refused.contains("5000 files") && refused.contains("--workdir here"), "{refused}");
     }
 }

@@ -54,7 +54,7 @@ fn grade_in(folder: &Path, args: &[&str], client: &[&str]) -> (i32, String, Stri
 
 const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
 
-/// What is read at once depends on who has time: naive clients are graded alone.
+/// Whoever has this to write runs alone.
 static ALONE: RwLock<()> = RwLock::new(());
 
 fn full_marks(client: &[&str]) {
@@ -101,51 +101,55 @@ fn wrongs() -> Vec<[String; 4]> {
     .collect()
 }
 
-/// What of a client's defects one run of their cases shows, with the right cause.
-fn shown(client: &[&str], rows: &[&[String; 4]], folder: &Path) -> Vec<Result<(), String>> {
-    let report = folder.join("report.json");
+/// Grades a naive client in the cases of these rows; the rows that were not named as they say.
+fn unnamed(client: &[&str], rows: Vec<[String; 4]>, round: u32) -> Vec<[String; 4]> {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
     let mut args = vec!["--port", "any", "--jobs", "1", "--timeout", "5s", "--json"];
     args.push(report.to_str().unwrap());
     args.extend(rows.iter().map(|row| row[2].as_str()));
-    let alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let (_, stdout, stderr) = grade(&args, client);
-    drop(alone);
-    let report: Value = serde_json::from_slice(&fs::read(&report).unwrap())
-        .unwrap_or_else(|_| panic!("{stdout}{stderr}"));
-    let cases = report["cases"].as_array().unwrap();
-    let show = |[name, what, case, named]: &[String; 4]| {
+    let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    let wrong = |[name, what, case, named]: &[String; 4]| {
+        let cases = report["cases"].as_array().unwrap();
         let found = cases.iter().find(|found| found["id"] == case.as_str()).unwrap();
         let cause = found["run"]["cause"]["id"].as_str().unwrap_or_default();
-        match found["verdict"] == "fail" && cause == named {
-            true => Ok(()),
-            false => Err(format!("{name} {what}: {found:#}")),
+        let wrong = found["verdict"] != "fail" || cause != named;
+        if wrong {
+            println!("round {round}: {name} {what}: {named} expected\n{stdout}{stderr}");
         }
+        wrong
     };
-    rows.iter().map(|row| show(row)).collect()
+    rows.into_iter().filter(wrong).collect()
 }
 
-/// A defect may hide for once where the machine is so busy that a client reads late.
+/// What a client reads at once depends on who has time, and so does what shows of a fault: where it
+/// does not show, it has to when nothing else runs.
+const ROUNDS: u32 = 4;
+
 #[test]
 fn what_is_wrong_with_the_naive_clients_is_named() {
-    const TRIES: usize = 5;
     let folder = tempfile::tempdir().unwrap();
     let wrongs = wrongs();
     assert!(wrongs.len() > 15);
-    for name in ["naive.js", "naive.py", "naive.c"] {
-        let Some(words) = example(name, folder.path()) else { continue };
-        let client: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut left: Vec<&[String; 4]> = wrongs.iter().filter(|row| row[0] == name).collect();
-        let mut hidden = Vec::new();
-        for _ in 0..TRIES {
-            let shown = shown(&client, &left, folder.path());
-            let not = left.into_iter().zip(shown).filter_map(|(row, is)| Some((row, is.err()?)));
-            (left, hidden) = not.unzip();
-            if left.is_empty() {
-                break;
-            }
+    std::thread::scope(|scope| {
+        for name in ["naive.js", "naive.py", "naive.c"] {
+            let Some(words) = example(name, folder.path()) else { continue };
+            let mut rows: Vec<_> = wrongs.iter().filter(|row| row[0] == name).cloned().collect();
+            scope.spawn(move || {
+                let client: Vec<&str> = words.iter().map(String::as_str).collect();
+                for round in 0..ROUNDS {
+                    let _alone = (round > 0).then(|| ALONE.write());
+                    let _together = (round == 0).then(|| ALONE.read());
+                    rows = unnamed(&client, std::mem::take(&mut rows), round);
+                    if rows.is_empty() {
+                        break;
+                    }
+                }
+                assert!(rows.is_empty(), "{rows:#?}");
+            });
         }
-        assert!(left.is_empty(), "{hidden:#?}");
-    }
+    });
 }
 
 #[test]
@@ -329,6 +333,7 @@ fn reports_hold_everything_and_need_nothing() {
 #[rustfmt::skip]
 const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("while len(held) >= 17:", "if len(held) >= 17:", "framing/one-segment", "first-of-read"),
+    ("", "", "basics/as-it-comes", "none"),
     ("recv(4096)", "recv(17)", "basics/complete-stream", "none"),
     ("\">4sciii\"", "\"<4sciii\"", "basics/complete-stream", "spins"),
     ("\"price\": price", "\"price\": struct.unpack(\"<i\", frame[9:13])[0]",
@@ -339,7 +344,6 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("range(1, highest)", "range(min(seen), highest)", "gaps/first-packet", "first-gap-unseen"),
     ("range(1, highest)", "range(1, highest - 1)", "gaps/before-last", "last-gap-unseen"),
     ("range(1, highest)", "range(1, len(seen))", "gaps/every-second", "counts-packets"),
-    ("highest = max(seen)", "highest = packets[-1][\"sequence\"]", "robustness/late-duplicates", "none"),
     ("highest = max(seen)", "highest = 14", "basics/long-session", "fixed-length"),
     ("highest = max(seen)", "highest = 15", "conduct/beyond-end", ""),
     ("bytes([2, seq])", "bytes([2, seq - 1])", "gaps/one", "off-by-one"),
@@ -358,9 +362,11 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("sys.exit(main())", "main()\nwhile True:\n    pass", "termination/nothing-missing", "lingers"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nos.abort()", "gaps/one", "crash"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nprint(seen[0])", "gaps/one", "crash"),
-    ("if missing:", "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
+    ("if missing:",
+        "if not missing:\n        socket.create_connection(ADDRESS).recv(1)\n    if missing:",
         "termination/nothing-missing", "hangs-complete"),
-    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream", "no-room"),
+    ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream",
+        "no-room"),
     ("", "", "tail/last-lost", "tail-unseen"),
     ("", "", "recovery/unanswered-once", "not-asked-again"),
     ("", "", "robustness/reset", "crash"),
@@ -372,10 +378,11 @@ fn plant(folder: &Path, python: &str, number: usize) -> Option<String> {
     let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py");
     let plain = fs::read_to_string(plain).unwrap();
     assert!(plain.contains(right), "{right}");
+    let reports = tempfile::tempdir().unwrap();
     let (client, report) =
-        (folder.join(format!("{number}.py")), folder.join(format!("{number}.json")));
+        (folder.join(format!("{number}.py")), reports.path().join("report.json"));
     fs::write(&client, plain.replacen(right, planted, 1)).unwrap();
-    let args = [case, "--port", "any", "--timeout", "2s", "--json", report.to_str().unwrap()];
+    let args = [case, "--port", "any", "--timeout", "4s", "--json", report.to_str().unwrap()];
     let (_, stdout, stderr) = grade(&args, &[python, client.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
     let found = &report["cases"][0];
@@ -399,7 +406,11 @@ fn planted_faults_are_named() {
                     if number >= PLANTED.len() {
                         return;
                     }
-                    wrong.lock().unwrap().extend(plant(folder.path(), &words[0], number));
+                    let named = |_| plant(folder.path(), &words[0], number);
+                    let rounds: Vec<_> = (0..ROUNDS).map_while(named).collect();
+                    if rounds.len() == ROUNDS as usize {
+                        wrong.lock().unwrap().extend(rounds.into_iter().next());
+                    }
                 }
             });
         }

@@ -369,7 +369,10 @@ pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
         .conns
         .iter()
         .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
-    let early = (1..seen.last()).contains(&highest) && tail_missing && seen.wire.streams() == 1;
+    // One that was ended by force may have been about to.
+    let done = seen.has_output() || seen.ran.ended != Ended::Killed;
+    let early =
+        done && (1..seen.last()).contains(&highest) && tail_missing && seen.wire.streams() == 1;
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(

@@ -1,6 +1,7 @@
 //! How the client ended, or did not.
 
 use super::super::evidence::{Evidence, packets, packets_were};
+use super::super::fields::plain;
 use super::super::process::Ended;
 use super::super::wire::What;
 use feed::seq::Seq;
@@ -36,7 +37,7 @@ fn crashed(seen: &Evidence, when: &str) -> Option<String> {
         _ => return None,
     };
     let said = String::from_utf8_lossy(&seen.ran.stderr);
-    let error = said.lines().map(str::trim).rfind(|line| is_error(line));
+    let error = said.lines().map(str::trim).rfind(|line| is_error(line)).map(plain);
     match (error, seen.ran.ended) {
         (Some(error), _) => Some(format!("{how}{when}: {error:.120}")),
         (None, Ended::Signal(_)) => Some(format!("{how}{when}")),
@@ -87,17 +88,17 @@ fn was_killed(seen: &Evidence) -> bool {
     seen.ran.ended == Ended::Killed
 }
 
-/// It used processors most of the time.
+/// It used processors for much of the time; others may have used them too.
 fn was_busy(seen: &Evidence) -> bool {
-    seen.ran.busy.is_some_and(|busy| busy * 2 > seen.ran.took)
+    seen.ran.busy.is_some_and(|busy| busy * 4 > seen.ran.took)
 }
 
 /// It was busy until it was ended.
 pub(super) fn spins(seen: &Evidence) -> Option<String> {
     let busy = seen.ran.busy.filter(|_| was_killed(seen) && was_busy(seen))?;
     Some(format!(
-        "it was not waiting but computing, for {:.1} of {:.1} s: a loop that does not end, perhaps up \
-         to a sequence that was misread",
+        "it was not waiting but computing, for {:.1} of {:.1} s: a loop that does not end, perhaps \
+         up to a sequence that was misread",
         busy.as_secs_f64(),
         seen.ran.took.as_secs_f64()
     ))
@@ -188,8 +189,8 @@ pub(super) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let waited = left.at.checked_sub(last.at).filter(|waited| *waited > PATIENT)?;
     (all && !seen.has_output() && seen.ran.ended != Ended::Exited(0)).then(|| {
         format!(
-            "all answers had come on connection {}, and it went on waiting for {} ms for the exchange \
-             to end that, which an exchange may never do",
+            "all answers had come on connection {}, and it went on waiting for {} ms for the \
+             exchange to end that, which an exchange may never do",
             left.conn + 1,
             waited.as_millis()
         )
@@ -234,8 +235,8 @@ pub(super) fn too_slow(seen: &Evidence) -> Option<String> {
     let calls = seen.wire.calls().count();
     (was_killed(seen) && since < SOON).then(|| {
         format!(
-            "it was still at work when its time was over: {calls} calls on {} connections, one after \
-             the other",
+            "it was still at work when its time was over: {calls} calls on {} connections, one \
+             after the other",
             seen.wire.conns.len()
         )
     })
