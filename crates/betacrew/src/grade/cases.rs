@@ -114,8 +114,8 @@ pub(super) struct Case {
     /// `None`: nothing listens.
     pub(super) scene: Option<Scene>,
     pub(super) passes: Passes,
-    /// It may take so many times as long as others: clients that wait for an exchange that is slow or
-    /// says nothing are right to wait a while.
+    /// It may take so many times as long as others: clients that wait for an exchange that is slow
+    /// or says nothing are right to wait a while.
     pub(super) patience: u32,
 }
 

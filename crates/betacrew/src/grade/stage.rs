@@ -148,8 +148,8 @@ fn play_on<E: Exchange + Send + 'static>(
     })
 }
 
-/// Binds a port of both loopback addresses, since clients that connect to `localhost` use either. As
-/// nothing listens there, connections are refused.
+/// Binds a port of both loopback addresses, since clients that connect to `localhost` use either.
+/// As nothing listens there, connections are refused.
 fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure> {
     let failed = |port: u16| {
         move |source: io::Error| match source.kind() {
