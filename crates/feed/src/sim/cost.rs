@@ -164,3 +164,36 @@ fn row(per_mille: u32, burst: u32, costs: &[Option<Cost>], extension: bool) -> S
     }
     text + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_the_extension_everything_is_there_two_round_trips_after_the_stream() {
+        let tape = Arc::new(Tape::sample(3_000));
+        for per_mille in LOSSES {
+            for burst in BURSTS {
+                for micros in ROUND_TRIPS {
+                    let trip = Duration::from_micros(micros.into());
+                    let cost = measure(&tape, per_mille, burst, trip, true).unwrap();
+                    assert!(
+                        cost.after <= 2.0 && cost.total <= 4.0,
+                        "{per_mille} {micros}: {cost:?}"
+                    );
+                    assert!(cost.calls <= cost.missed, "nothing twice: {cost:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_loss() {
+        for (extension, columns) in [(true, 9), (false, 10)] {
+            let table = table(60, extension);
+            assert_eq!(table.lines().count(), 2 + LOSSES.len() * BURSTS.len());
+            assert!(table.lines().all(|row| row.matches('|').count() == columns + 1), "{table}");
+            assert!(table.contains("| 0.1 % | runs of 10 |") && table.contains("| 50 % |"));
+        }
+    }
+}
