@@ -80,6 +80,18 @@ impl Asker {
         }
     }
 
+    /// How many sequences from `from` to `to` this sweep has asked for and are still missing. Where
+    /// what was asked for after them is answered, their answers are lost: answers come in order.
+    pub(super) fn overdue(&self, gaps: &GapSet, from: Seq, to: Seq) -> u64 {
+        let reach = Reach { ceiling: to.min(self.cursor - 1), ranges: true };
+        let (mut from, mut count) = (from, 0);
+        while let Some(piece) = self.askable(gaps, from, reach) {
+            count += u64::from(piece.len());
+            from = piece.last() + 1;
+        }
+        count
+    }
+
     /// The next piece to ask for with so much in flight; the cursor moves behind it.
     pub(super) fn next(&mut self, gaps: &GapSet, in_flight: u64, reach: Reach) -> Option<SeqRange> {
         let room = u32::try_from(self.depth.saturating_sub(in_flight)).unwrap_or(u32::MAX);

@@ -2,6 +2,7 @@
 
 use super::ConnId;
 use crate::ledger::Track;
+use crate::seq::Seq;
 use crate::wire::{FRAME_LEN, RawFrame};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     /// Packets asked for, and answers (or refusals) received.
     pub(super) asked: u64,
     pub(super) answered: u64,
+    /// Everything asked for in this sweep up to here is answered, or its answer is lost.
+    pub(super) settled: Seq,
     pub(super) fresh: u64,
     pub(super) garbage_run: u32,
     /// A describe call was sent.
@@ -63,6 +66,7 @@ impl Connection {
             track: Track::default(),
             asked: 0,
             answered: 0,
+            settled: 0,
             fresh: 0,
             garbage_run: 0,
             described: false,

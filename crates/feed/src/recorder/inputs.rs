@@ -5,7 +5,8 @@ use super::line::Dialect;
 use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Origin, Sink, Source, Stop, Taken};
 use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
-use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode};
+use crate::seq::{MAX_SEQ, Seq};
+use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode, sequence_of};
 use core::time::Duration;
 
 impl Recorder {
@@ -68,7 +69,11 @@ impl Recorder {
             }
             let (line, pass) = (conn.line, *pass);
             self.note(Note::PassBegan { line, pass });
-        } else if !self.options.classic
+            return;
+        }
+        // The sweep goes on where the last connection left it.
+        conn.settled = line.asker.cursor - 1;
+        if !self.options.classic
             && line.probes_failed < PROBES_MAX
             && line.dialect != Dialect::Classic
         {
@@ -150,6 +155,11 @@ impl Recorder {
                 conn.active = now;
             }
             self.count(at, taken);
+            if taken.fresh > 0
+                && let Some(last) = rest[..taken.frames].last()
+            {
+                self.settle(at, sequence_of(last));
+            }
             rest = &rest[taken.frames..];
             if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
                 let offset = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
@@ -188,6 +198,19 @@ impl Recorder {
         }
     }
 
+    /// A resend connection has answered for `seq`: what was asked for before it and is still missing
+    /// will not come any more.
+    fn settle(&mut self, at: usize, seq: Seq) {
+        let seq = seq.min(MAX_SEQ);
+        let conn = &mut self.conns[at];
+        if conn.role == Role::Resend && seq > conn.settled {
+            let asker = &self.lines[usize::from(conn.line)].asker;
+            let lost = asker.overdue(self.ledger.gaps(), conn.settled + 1, seq);
+            conn.answered += lost.min(conn.in_flight());
+            conn.settled = seq;
+        }
+    }
+
     /// A frame that is no packet, or none to be believed.
     fn odd_frame(
         &mut self,
@@ -213,10 +236,14 @@ impl Recorder {
             // The rest is for those that have been described, and answers what they asked.
             (Stop::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame {
                 Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
+                    let last = refusal.first.saturating_add(refusal.count - 1);
                     conn.answered += u64::from(refusal.count).min(conn.in_flight());
                     conn.active = now;
                     line.asker.refuse(refusal, self.ledger.highest());
-                    return line.asker.settle(self.ledger.gaps());
+                    line.asker.settle(self.ledger.gaps());
+                    self.settle(at, refusal.first.saturating_sub(1));
+                    self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
+                    return;
                 }
                 Frame::Heartbeat(next) | Frame::End(next)
                     if self.options.follow && conn.role != Role::Resend =>
@@ -370,6 +397,7 @@ impl Recorder {
             }
         }
         asker.rewind();
+        self.conns[at].settled = 0;
     }
 
     /// Stops believing a connection that sends garbage.

@@ -3,11 +3,12 @@
 use crate::world::{network, outcome, record};
 use feed::player::Player;
 use feed::recorder::{Options, Recorder, Tail};
-use feed::scenario::{Fault, Scenario};
-use feed::sim;
+use feed::scenario::{Action, Fault, Pick, Place, Scenario};
+use feed::sim::{self, Network};
 use feed::tape::Tape;
 use feed::wire::RawFrame;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
     let losing = Scenario::losing(seed, chance.parse().unwrap());
@@ -95,4 +96,29 @@ fn lines_of_different_sessions_are_not_mixed() {
         }
     }
     assert!(found > 50, "{found}");
+}
+
+/// Answers that are lost while later ones come must not use the window up.
+#[test]
+fn lost_answers_leave_the_window_open() {
+    let mut lost = Fault::skip("1-6000".parse().unwrap());
+    let mut unanswered = Fault::new(Action::Drop, Place::Resend).unwrap();
+    unanswered.pick = Pick::Every(13);
+    unanswered.times = Some(1);
+    lost.pick = Pick::Every(2);
+    let tape = Tape::random(6000, 1);
+    let scenario = Scenario::clean(1).with(lost).with(unanswered);
+    let network = Network {
+        latency: Duration::from_millis(40),
+        jitter: Duration::ZERO,
+        segment: 0,
+        cut_calls: false,
+    };
+    let options = Options { window: 30, ..Options::default() };
+    let exchange = Player::new(Arc::new(tape.clone()), scenario);
+    let run = record(options, vec![exchange], network, 1, &tape);
+    assert!(outcome(&run).complete());
+    // 3,000 packets, 30 in a round trip of 80 ms, and again what was not answered.
+    assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
+    assert!(run.recorder.stats().repeated < 30, "{:?}", run.recorder.stats());
 }
