@@ -6,20 +6,9 @@ use crate::packet::{Packet, Side, Symbol};
 use crate::play::Play;
 use crate::rng::{mix, nth};
 use crate::seq::{MAX_SEQ, Seq, SeqRange};
+use crate::tape::START;
 use crate::wire::{Frame, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
-
-/// Where each symbol starts, in the protocol's unitless price.
-const START: [(&[u8; 4], i32); 8] = [
-    (b"AAPL", 19_000),
-    (b"AMZN", 17_800),
-    (b"GOOG", 15_400),
-    (b"META", 51_000),
-    (b"MSFT", 42_500),
-    (b"NFLX", 64_000),
-    (b"NVDA", 12_100),
-    (b"TSLA", 24_800),
-];
 
 /// Prices move in waves: each octave is 16 (two to this power) times as long as the one before, and
 /// goes [`SWELL`] times as far, which is how far a random walk gets in that time.
@@ -65,6 +54,7 @@ impl Market {
         // The smaller of two draws: some symbols trade more than others.
         let which = part(0, 8).min(part(8, 8)) as usize;
         let (symbol, start) = START[which];
+        let start = start.cast_signed();
         let mid = self.mid(which, start, sequence);
         // Most orders stand close to the price, few far from it; some cross it.
         let reach = u32::try_from(mid / 1_000).unwrap_or(1).max(4);
@@ -179,9 +169,12 @@ mod tests {
         }
         assert!(counts.iter().all(|&count| count > 5_000), "{counts:?}");
         for which in 0..8 {
-            assert!(high[which] - low[which] > START[which].1 / 50, "{which} hardly moves");
-            let fifth = START[which].1 / 5 + 100;
-            let near = START[which].1 - fifth..START[which].1 + fifth;
+            assert!(
+                high[which] - low[which] > START[which].1.cast_signed() / 50,
+                "{which} hardly moves"
+            );
+            let start = START[which].1.cast_signed();
+            let near = start - start / 5 - 100..start + start / 5 + 100;
             assert!(near.contains(&low[which]) && near.contains(&high[which]), "{which}");
         }
     }

@@ -2,6 +2,8 @@
 
 mod flow;
 
+pub(crate) use flow::START;
+
 use crate::packet::{Packet, Side, Symbol};
 use crate::rng;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};

@@ -198,8 +198,8 @@ impl Recorder {
         }
     }
 
-    /// A resend connection has answered for `seq`: what was asked for before it and is still missing
-    /// will not come any more.
+    /// A resend connection has answered for `seq`: what was asked for before it and is still
+    /// missing will not come any more.
     fn settle(&mut self, at: usize, seq: Seq) {
         let seq = seq.min(MAX_SEQ);
         let conn = &mut self.conns[at];

@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use crate::seq::Seq;
 
 /// Where each symbol starts, in the protocol's unitless price.
-const START: [(&[u8; 4], u32); 8] = [
+pub(crate) const START: [(&[u8; 4], u32); 8] = [
     (b"AAPL", 19_000),
     (b"AMZN", 17_800),
     (b"GOOG", 15_400),
