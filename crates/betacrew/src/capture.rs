@@ -9,7 +9,7 @@ pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
 use feed::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::tape_file::TapeFileError;
-use feed::wire::{Info, RawFrame};
+use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -109,6 +109,12 @@ impl Capture {
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.keeper.packets()
+    }
+
+    /// The session, if an exchange has told it.
+    #[must_use]
+    pub fn known_session(&self) -> Option<SessionId> {
+        self.keeper.file().session().map(|info| info.session)
     }
 
     /// The tape file's path.

@@ -1,24 +1,20 @@
 //! `betacrew fetch`: records a session without loss.
 
+mod recording;
+
 use crate::address;
-use crate::capture::{Capture, Resumed, Sync};
+use crate::capture::Sync;
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
-use crate::format::{Format, Place};
-use crate::net::{self, Event, Stop};
-use crate::output::Output;
-use crate::progress::Progress;
-use crate::report::Report;
-use crate::summary;
-use crate::tee::Tee;
-use crate::words::count;
-use feed::recorder::{Note, Options, Outcome, PassEnd, Recorder, Tail, Why};
+use crate::format::Format;
+use crate::net::Stop;
+use crate::pieces::Rotate;
+use feed::recorder::Options;
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
-use std::io::Write;
-use std::net::SocketAddr;
+use recording::{Done, Recording};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FOLLOWING: &str = "Live sessions";
 const RECORDING: &str = "Recording";
@@ -64,6 +60,22 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
     #[arg(help_heading = FOLLOWING, requires = "follow")]
     reorder_wait: Duration,
+
+    /// With --follow: give up what has been missing for so long, and say so
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    give_up: Option<Duration>,
+
+    /// With --give-up: what is written as it comes goes on without what was given up (an NDJSON
+    /// line says what is left out) instead of waiting for it
+    #[arg(long, help_heading = FOLLOWING, requires = "give_up")]
+    skip_lost: bool,
+
+    /// With --follow: write files as packets come, one after the other, named after what is in
+    /// them. When to begin the next: after a time (1h), a size (1GiB), or with each session; repeat
+    /// it for whichever is first
+    #[arg(long, value_name = "WHEN", help_heading = FOLLOWING, requires = "follow")]
+    rotate: Vec<Rotate>,
 
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
@@ -134,6 +146,7 @@ impl Args {
             timeout: self.timeout(),
             follow: self.follow,
             reorder_wait: self.reorder_wait,
+            give_up: self.give_up,
             resend_max: self.resend_max,
             ..Options::default()
         }
@@ -145,22 +158,8 @@ impl Args {
         self.timeout.unwrap_or(default)
     }
 
-    /// The format in which packets are written to stdout while they come, if they are.
-    fn streamed(&self) -> Result<Option<Format>, Failure> {
-        if !self.follow || !self.output.iter().any(|path| path == Path::new("-")) {
-            return Ok(None);
-        }
-        match self.format.unwrap_or(Format::Ndjson) {
-            format @ (Format::Ndjson | Format::Csv) => Ok(Some(format)),
-            format => Err(Failure::Usage(format!(
-                "{} has an end, which a live session has not yet: --format ndjson or csv",
-                format.name()
-            ))),
-        }
-    }
-
-    /// Begins all outputs.
-    fn outputs(&self) -> Result<Vec<(Output, Format)>, Failure> {
+    /// Makes sure that places and formats fit together.
+    fn check(&self) -> Result<(), Failure> {
         if self.format.is_some() && self.output.len() > 1 {
             return Err(Failure::Usage(
                 "--format is for a single output; several say theirs by their names' ends"
@@ -173,16 +172,30 @@ impl Args {
                 "the packets and the report need different places".to_owned(),
             ));
         }
-        let begin = |path: &PathBuf| {
-            let plain = path.extension().is_none().then_some(Format::Json);
-            let format = self.format.or(Format::of(path)).or(plain);
-            let format = format.map_or_else(|| Format::expect(path, "--format"), Ok)?;
-            let output = Output::begin_as(path, format)?;
-            Ok((output.durable(self.sync != Sync::Never), format))
-        };
-        // What is written while it comes is not written at the end.
-        let later = |path: &&PathBuf| !self.follow || path.as_path() != Path::new("-");
-        self.output.iter().filter(later).map(begin).collect()
+        Ok(())
+    }
+
+    /// Whether an output is written while packets come.
+    fn is_streamed(&self, path: &Path) -> bool {
+        self.follow && (path == Path::new("-") || !self.rotate.is_empty())
+    }
+
+    /// The format of an output that is written at the end.
+    fn format_of(&self, path: &Path) -> Result<Format, Failure> {
+        let plain = path.extension().is_none().then_some(Format::Json);
+        let format = self.format.or(Format::of(path)).or(plain);
+        format.map_or_else(|| Format::expect(path, "--format"), Ok)
+    }
+
+    /// The format in which packets are written to stdout while they come.
+    fn format_of_stdout(&self) -> Result<Format, Failure> {
+        match self.format.unwrap_or(Format::Ndjson) {
+            format @ (Format::Ndjson | Format::Csv) => Ok(format),
+            format => Err(Failure::Usage(format!(
+                "{} has an end, which a live session has not yet: --format ndjson or csv",
+                format.name()
+            ))),
+        }
     }
 }
 
@@ -191,236 +204,19 @@ impl Args {
 /// # Errors
 /// Where an address makes no sense or a file cannot be written.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+    args.check()?;
     let lines =
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
-    let (outputs, streamed) = (args.outputs()?, args.streamed()?);
-    let report = args.report.as_deref().map(Output::begin).transpose()?;
-    let report = report.map(|output| output.durable(args.sync != Sync::Never));
-
-    let (mut capture, mut recorder) = args.begin(lines.len())?;
-    if report.is_some() {
-        capture.keep_history();
-    }
-    let mut progress = Progress::new(args.timeout());
-    let took = args.record(&lines, streamed, &mut recorder, &mut capture, &mut progress, stop)?;
-    let exit = args.exit(&recorder);
-    let wanted = match recorder.outcome() {
-        Some(outcome) if outcome.why == Some(Why::OtherSession) => false,
-        Some(_) if exit == Exit::Complete => true,
-        Some(outcome) => outcome.complete() || args.allow_gaps && capture.packets() > 0,
-        None => false,
-    };
-    if wanted {
-        write(outputs, &capture, &mut progress, stop)?;
-    }
-    if let Some(report) = report {
-        let content = Report::new(&args.addresses, &recorder, &capture, took, exit);
-        report.put(|out| {
-            let mut out = std::io::BufWriter::new(out);
-            serde_json::to_writer_pretty(&mut out, &content)?;
-            out.write_all(b"\n")?;
-            out.flush()
-        })?;
-    }
-    let places = wanted.then_some(args.output.as_slice());
-    crate::words::tell_as_is(&summary::text(&args.addresses, &recorder, &capture, took, places));
-    if let (Some(last), Some(outcome)) = (args.last, recorder.outcome())
-        && last < outcome.last
-    {
-        crate::words::tell!(
-            "  WARNING  --last {last} is wrong: there is a packet {}",
-            outcome.last
-        );
-    }
-    args.put_away(&recorder, &mut capture)?;
-    Ok(exit)
-}
-
-/// Writes what was recorded into its places.
-fn write(
-    outputs: Vec<(Output, Format)>,
-    capture: &Capture,
-    progress: &mut Progress,
-    stop: &Stop,
-) -> Result<(), Failure> {
-    let stops = stop.times();
-    for (output, format) in outputs {
-        progress.writing(output.path(), capture.packets());
-        output.encode(format, |put| {
-            capture.read(&mut |frames, arrival| {
-                progress.wrote(frames.len() as u64);
-                if stop.times() > stops {
-                    return Err(Failure::Stopped);
-                }
-                put(frames, arrival)
-            })
-        })?;
-        progress.end();
-    }
-    Ok(())
-}
-
-impl Args {
-    /// Records, and writes on what comes if it is `streamed`; returns how long that took.
-    fn record(
-        &self,
-        lines: &[Vec<SocketAddr>],
-        streamed: Option<Format>,
-        recorder: &mut Recorder,
-        capture: &mut Capture,
-        progress: &mut Progress,
-        stop: &Stop,
-    ) -> Result<Duration, Failure> {
-        let began = Instant::now();
-        let mut stdout = std::io::stdout();
-        let encoder = streamed
-            .map(|format| format.encoder(Place::Stream(&mut stdout)))
-            .transpose()
-            .map_err(|source| Failure::System { action: "cannot write to stdout", source })?;
-        let mut tee = Tee::new(capture, encoder);
-        net::fetch(lines, recorder, &mut tee, stop, |event| match event {
-            Event::Tick(recorder) => progress.tick(recorder),
-            Event::Note(recorder, note) => tell(&self.addresses, recorder, note, progress),
-        })
-        .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
-        let took = began.elapsed();
-        progress.end();
-        tee.end()?;
-        Ok(took)
-    }
-
-    /// Whose fault it was; whoever ends following by Ctrl+C has what there was to have.
-    fn exit(&self, recorder: &Recorder) -> Exit {
-        let stopped = |outcome: &&Outcome| {
-            outcome.why == Some(Why::Stopped) && recorder.ledger().gaps().is_empty()
-        };
-        match recorder.outcome().filter(stopped) {
-            Some(_) if self.follow => Exit::Complete,
-            _ => exit(recorder),
+    let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
+    loop {
+        let Done { exit, session, next } = Recording::begin(args, named)?.run(&lines, stop)?;
+        if worst == Exit::Complete {
+            worst = exit;
         }
-    }
-
-    /// Where the recording is kept while it is made; `None` where nobody could find it again.
-    fn place(&self) -> Option<PathBuf> {
-        if self.tape.is_some() {
-            return self.tape.clone();
-        }
-        // Beside the first file; a device has no room beside it.
-        let device = |path: &PathBuf| {
-            path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
-        };
-        self.output.iter().find(|path| !device(path)).map(|path| {
-            let mut name = path.clone().into_os_string();
-            name.push(".tape");
-            name.into()
-        })
-    }
-
-    /// Begins the recording, or goes on with one.
-    fn begin(&self, lines: usize) -> Result<(Capture, Recorder), Failure> {
-        let lines = u16::try_from(lines)
-            .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
-        let Some(place) = self.place() else {
-            return Ok((Capture::unnamed()?, Recorder::new(self.options(), lines)));
-        };
-        if self.restart {
-            remove(&place)?;
-        }
-        let (capture, resumed) = Capture::open(&place, self.sync)?;
-        let Some(before) = resumed else {
-            return Ok((capture, Recorder::new(self.options(), lines)));
-        };
-        crate::words::tell!(
-            "going on with {}: {} recorded before",
-            place.display(),
-            count(before.packets, "packet")
-        );
-        if before.damages > 0 {
-            let places = count(before.damages.into(), "place");
-            crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
-        }
-        let Resumed { highest, missing, session, .. } = before;
-        Ok((capture, Recorder::resume(self.options(), lines, highest, &missing, session)))
-    }
-
-    /// Removes a recording that is done with, or says how to go on with one that is not.
-    fn put_away(&self, recorder: &Recorder, capture: &mut Capture) -> Result<(), Failure> {
-        let Some(place) = self.place() else { return Ok(()) };
-        let why = recorder.outcome().and_then(|outcome| outcome.why);
-        if why == Some(Why::OtherSession) {
-            crate::words::tell!(
-                "  the packets recorded so far stay in {}; --restart throws them away",
-                place.display()
-            );
-        } else if self.tape.is_some() {
-            capture.finish()?;
-        } else if why.is_none() || self.exit(recorder) == Exit::Complete || capture.packets() == 0 {
-            return remove(&place);
-        } else {
-            crate::words::tell!("  resume   the same command goes on where this one ended");
-        }
-        Ok(())
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::Storage { action: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {
-    let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
-    match note {
-        Note::Unreachable { line, .. } => {
-            progress.waiting(at(line));
-            tracing::debug!("{}: no connection", at(line));
-        }
-        Note::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
-            tracing::warn!("{}: no more connections are made; given up", at(line));
-        }
-        Note::Dead { line } => tracing::debug!("{}: given up", at(line)),
-        Note::Described { line, info } => tracing::debug!(
-            "{}: session {}, packets {} to {}",
-            at(line),
-            info.session,
-            info.first,
-            info.last
-        ),
-        Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
-            tracing::debug!("{}: pass {pass} brought {delivered} packets", at(line));
-        }
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
-            tracing::warn!("{}: pass {pass} fell silent after {delivered} packets", at(line));
-        }
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
-            tracing::warn!("{}: pass {pass} was cut off after {delivered} packets", at(line));
-        }
-        Note::ResendFailed { line, tries } => {
-            tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
-        }
-    }
-}
-
-/// Whose fault it was, as an exit code.
-fn exit(recorder: &Recorder) -> Exit {
-    let trouble = recorder.trouble();
-    let Some(outcome) = recorder.outcome() else { return Exit::Unexpected };
-    let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-    let implausible = trouble.implausible > 0 && outcome.tail != Tail::Confirmed;
-    if trouble.conflicts > 0 || trouble.other_session || implausible {
-        Exit::Misbehaved
-    } else if outcome.complete() {
-        Exit::Complete
-    } else if !reached && outcome.why == Some(Why::Unreachable) {
-        Exit::Unreachable
-    } else if outcome.why == Some(Why::CutOff) && trouble.undecodable > 0 {
-        Exit::Misbehaved
-    } else {
-        Exit::Incomplete
+        let Some(next) = next.filter(|_| !stop.asked()) else { return Ok(worst) };
+        // Each session has its own recording; the one that is there already is gone on with.
+        first = first.or(session);
+        named = (first != Some(next)).then_some(next);
+        crate::words::tell!("the exchange plays session {next} now: recording that");
     }
 }

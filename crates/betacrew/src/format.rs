@@ -30,10 +30,11 @@ mod wide;
 pub use arrival::Arrival;
 
 use crate::failure::Failure;
-use feed::wire::RawFrame;
+use feed::seq::SeqRange;
+use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A file format. In the order of what it takes to read one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -60,6 +61,15 @@ pub enum Format {
 /// Where slices of packets go: ascending, all of a slice with the same arrival.
 pub type Each<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
 
+/// What may stand between packets that are written while they come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// These were lost for good, and are left out.
+    Lost(SeqRange),
+    /// From here on it is another session, with a numbering of its own.
+    Session(SessionId),
+}
+
 /// Writes packets in a format.
 pub trait Encoder {
     /// Takes packets that came together. They are written at once or later.
@@ -67,6 +77,16 @@ pub trait Encoder {
     /// # Errors
     /// What the place reports; [`io::ErrorKind::InvalidData`] for a frame that is no packet.
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()>;
+
+    /// Takes something that is no packet. Most formats have no room for that; what they have
+    /// shows it by its sequences.
+    ///
+    /// # Errors
+    /// What the place reports.
+    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+        let _ = mark;
+        Ok(())
+    }
 
     /// Hands on what was put, as far as the format allows.
     ///
@@ -86,20 +106,20 @@ pub trait Encoder {
 /// Where an encoder writes.
 pub(crate) enum Place<'a> {
     /// Bytes go, one after the other.
-    Stream(&'a mut dyn Write),
+    Stream(Box<dyn Write + 'a>),
     /// An empty file, open for reading and writing, and its path.
-    File(File, &'a Path),
+    File(File, PathBuf),
 }
 
 impl<'a> Place<'a> {
     fn stream(self) -> Box<dyn Write + 'a> {
         match self {
-            Self::Stream(out) => Box::new(out),
+            Self::Stream(out) => out,
             Self::File(file, _) => Box::new(file),
         }
     }
 
-    fn file(self) -> io::Result<(File, &'a Path)> {
+    fn file(self) -> io::Result<(File, PathBuf)> {
         match self {
             Self::File(file, path) => Ok((file, path)),
             Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is no file")),
@@ -226,7 +246,7 @@ impl Format {
             #[cfg(feature = "columnar")]
             Self::Arrow => Box::new(arrow::Writer::new(place.file()?.0)?),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => Box::new(sqlite::Writer::new(place.file()?.1)?),
+            Self::Sqlite => Box::new(sqlite::Writer::new(&place.file()?.1)?),
             Self::Tape => Box::new(tape::Writer::new(place.file()?.0)?),
             #[cfg(not(all(feature = "columnar", feature = "sqlite")))]
             _ => return Err(io::ErrorKind::Unsupported.into()),
@@ -350,7 +370,7 @@ mod tests {
     fn what_is_no_packet_is_not_written() {
         for format in [Format::Json, Format::Ndjson, Format::Csv] {
             let mut out = Vec::new();
-            let mut encoder = format.encoder(Place::Stream(&mut out)).unwrap();
+            let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
             let error = encoder.put(&[[0; 17]], Arrival::UNKNOWN).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }

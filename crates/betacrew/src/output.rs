@@ -104,11 +104,11 @@ impl Output {
             encoder.finish().map_err(failed)
         };
         match self.to {
-            To::Stdout => unless_hung_up(write(Place::Stream(&mut io::stdout().lock()))),
-            To::Through(mut file) => unless_hung_up(write(Place::Stream(&mut file))),
+            To::Stdout => unless_hung_up(write(Place::Stream(Box::new(io::stdout().lock())))),
+            To::Through(mut file) => unless_hung_up(write(Place::Stream(Box::new(&mut file)))),
             To::Beside(file) => {
                 let same = file.as_file().try_clone().map_err(failed)?;
-                write(Place::File(same, file.path()))?;
+                write(Place::File(same, file.path().to_owned()))?;
                 persist(file, &path, self.durable).map_err(failed)
             }
         }
@@ -135,7 +135,7 @@ impl Output {
 }
 
 /// Puts a file in its place. Its content is safe before its name is, or the name could outlive it.
-fn persist(file: NamedTempFile, path: &Path, durable: bool) -> io::Result<()> {
+pub(crate) fn persist(file: NamedTempFile, path: &Path, durable: bool) -> io::Result<()> {
     if durable {
         file.as_file().sync_all()?;
     }
@@ -162,7 +162,7 @@ fn unless_closed(done: io::Result<()>) -> io::Result<()> {
 }
 
 /// A file in the same folder, which a crash leaves behind under a telling name.
-fn beside(place: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn beside(place: &Path) -> io::Result<NamedTempFile> {
     let folder = match place.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -1,127 +1,194 @@
-//! What is recorded, written on in order of sequence while it is recorded.
+//! What is recorded, handed on in order of sequence while it is recorded.
 
 use crate::capture::Capture;
 use crate::failure::Failure;
-use crate::format::{Arrival, Encoder};
+use crate::format::{Arrival, Mark};
+use crate::outlet::Outlet;
 use feed::ledger::{Origin, Sink};
-use feed::seq::{FIRST_SEQ, Seq, SeqRange};
-use feed::wire::{Info, RawFrame, sequence_of};
-use std::io;
+use feed::seq::{Seq, SeqRange, SeqSet};
+use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::time::Duration;
 
-/// Where packets never stop coming, nothing is ever idle: then what has become whole is written on
+/// Where packets never stop coming, nothing is ever idle: then what has become whole is handed on
 /// so often.
 const HASTE: Duration = Duration::from_millis(5);
+/// What is full is looked at again so often.
+const FULL: Duration = Duration::from_millis(20);
 
-/// Records into a capture, and writes what is there without a gap.
+/// Records into a capture, and hands on to outlets what is there without a gap.
 pub(crate) struct Tee<'a> {
     capture: &'a mut Capture,
-    out: Option<Out<'a>>,
+    outs: Vec<Out>,
+    /// What is given up is left out, and does not hold up the rest.
+    skip_lost: bool,
+    skipped: SeqSet,
+    failure: Option<Failure>,
 }
 
-struct Out<'a> {
-    encoder: Box<dyn Encoder + 'a>,
-    /// The next sequence to be written.
+struct Out {
+    outlet: Box<dyn Outlet>,
+    /// The next sequence to be handed on; 0 before it has begun.
     next: Seq,
-    /// A gap was filled, so that more may be there in the recording.
-    behind: bool,
+    /// The recording has more than was handed on: when to read it.
+    behind: Option<Duration>,
     /// When the recording was read last for that.
     read: Duration,
-    /// Something was written that may not have left yet.
-    unflushed: bool,
-    failure: Option<io::Error>,
+}
+
+/// Why not everything was handed on.
+enum Until {
+    /// The next packet is missing.
+    Gap,
+    /// The outlet takes no more for now.
+    Full,
 }
 
 impl<'a> Tee<'a> {
-    /// Records, and writes with this encoder what comes; what was recorded before as well.
-    pub(crate) fn new(capture: &'a mut Capture, encoder: Option<Box<dyn Encoder + 'a>>) -> Self {
-        let behind = capture.packets() > 0;
-        let out = encoder.map(|encoder| Out {
-            encoder,
-            next: FIRST_SEQ,
-            behind,
-            read: Duration::ZERO,
-            unflushed: false,
-            failure: None,
-        });
-        Self { capture, out }
-    }
-
-    /// Writes what is left. Whoever closed the pipe does not want more.
+    /// Records, and hands on what comes; what was recorded before as well.
     ///
     /// # Errors
-    /// What went wrong with the recording or the place.
+    /// What an outlet reports.
+    pub(crate) fn new(
+        capture: &'a mut Capture,
+        outlets: Vec<Box<dyn Outlet>>,
+        skip_lost: bool,
+    ) -> Result<Self, Failure> {
+        let outs = outlets.into_iter().map(|outlet| Out {
+            outlet,
+            next: 0,
+            behind: None,
+            read: Duration::ZERO,
+        });
+        let (outs, session) = (outs.collect(), capture.known_session());
+        let mut tee = Self { capture, outs, skip_lost, skipped: SeqSet::new(), failure: None };
+        if session.is_some() {
+            tee.begin(session, Duration::ZERO)?;
+        }
+        Ok(tee)
+    }
+
+    /// Hands on what is left.
+    ///
+    /// # Errors
+    /// What went wrong with the recording or an outlet. A pipe that was closed is no error.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.capture.end()?;
-        self.catch_up();
-        let Some(out) = self.out else { return Ok(()) };
-        let done = match out.failure {
-            Some(error) => Err(error),
-            None => out.encoder.finish(),
-        };
-        match done {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::System { action: "cannot write to stdout", source: error })
+        let mut done = self.failure.take().map_or(Ok(()), Err);
+        if done.is_ok() {
+            done = self.begin(None, Duration::ZERO);
+        }
+        for mut out in self.outs {
+            while done.is_ok() {
+                match out.catch_up(self.capture, &self.skipped) {
+                    Ok(true) => done = out.outlet.wait(),
+                    Ok(false) => break,
+                    Err(failure) => done = Err(failure),
+                }
             }
-            _ => Ok(()),
+            let finished = out.outlet.finish();
+            done = done.and(finished);
+        }
+        match done {
+            Err(Failure::Stopped) => Ok(()),
+            done => done,
         }
     }
 
-    /// Writes what lies in the recording, up to the next gap.
-    fn catch_up(&mut self) {
-        let Some(out) = self.out.as_mut().filter(|out| out.behind && out.failure.is_none()) else {
+    /// Begins what has not begun.
+    fn begin(&mut self, session: Option<SessionId>, now: Duration) -> Result<(), Failure> {
+        for out in self.outs.iter_mut().filter(|out| out.next == 0) {
+            out.next = out.outlet.begin(session)?;
+            out.behind = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Hands on what lies in the recording to whatever is behind.
+    fn catch_up(&mut self, now: Duration, patience: Duration) {
+        let due =
+            |out: &Out| out.behind.is_some_and(|time| now >= time) && now >= out.read + patience;
+        if self.failure.is_some() || !self.outs.iter().any(due) {
             return;
-        };
-        out.behind = false;
-        let mut gap = false;
-        let read = self.capture.read_from(out.next, &mut |frames, arrival| {
-            if !gap {
-                let written = out.put(frames, arrival);
-                gap = written < frames.len();
+        }
+        self.capture.flush();
+        for out in self.outs.iter_mut().filter(|out| due(out)) {
+            out.read = now;
+            match out.catch_up(self.capture, &self.skipped) {
+                Ok(full) => out.behind = full.then_some(now + FULL),
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                }
             }
-            if gap { Err(Failure::Stopped) } else { Ok(()) }
-        });
-        match read {
-            Ok(()) | Err(Failure::Stopped) => {}
-            // The recording's failure is told by it.
-            Err(_) => out.behind = true,
         }
     }
 }
 
-impl Out<'_> {
-    /// Writes the packets that come next; returns how many that was.
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> usize {
+impl Out {
+    /// What is missing next has come, or will not come.
+    fn look(&mut self, range: SeqRange, now: Duration) {
+        if range.contains(self.next) {
+            self.behind.get_or_insert(now);
+        }
+    }
+
+    /// Hands on what lies in the recording, up to the next gap. Whether the outlet is full.
+    fn catch_up(&mut self, capture: &Capture, skipped: &SeqSet) -> Result<bool, Failure> {
+        loop {
+            let mut until = None;
+            let read = capture.read_from(self.next, &mut |frames, arrival| {
+                until = self.put(frames, arrival)?;
+                if until.is_some() { Err(Failure::Stopped) } else { Ok(()) }
+            });
+            match (read, until) {
+                (_, Some(Until::Full)) => return Ok(true),
+                (Err(failure), None) => return Err(failure),
+                _ => {}
+            }
+            let left_out = skipped.at_or_after(self.next).and_then(|range| range.from(self.next));
+            let Some(lost) = left_out.filter(|range| range.first() == self.next) else {
+                return Ok(false);
+            };
+            self.outlet.mark(Mark::Lost(lost))?;
+            self.next = lost.last() + 1;
+        }
+    }
+
+    /// Hands on the packets that come next.
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<Option<Until>, Failure> {
         let known = frames.partition_point(|frame| sequence_of(frame) < self.next);
         let next = (self.next..).zip(&frames[known..]);
         let count = next.take_while(|(seq, frame)| sequence_of(frame) == *seq).count();
-        if count > 0 && self.failure.is_none() {
-            let fresh = &frames[known..known + count];
-            if let Err(error) = self.encoder.put(fresh, arrival) {
-                self.failure = Some(error);
-            }
-            self.next += u32::try_from(count).unwrap_or(0);
-            self.unflushed = true;
+        let mut taken = 0;
+        if count > 0 {
+            taken = self.outlet.put(&frames[known..known + count], arrival)?;
+            self.next += u32::try_from(taken).unwrap_or(0);
         }
-        known + count
+        Ok(if taken < count {
+            Some(Until::Full)
+        } else {
+            (known + count < frames.len()).then_some(Until::Gap)
+        })
     }
 }
 
 impl Sink for Tee<'_> {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.capture.fresh(origin, frames, now);
-        match &mut self.out {
-            // What comes after a gap waits in the recording.
-            Some(out) if !out.behind => {
-                out.put(frames, self.capture.arrival(origin, now));
-            }
-            Some(out) if now >= out.read + HASTE => {
-                out.read = now;
-                self.capture.flush();
-                self.catch_up();
-            }
-            _ => {}
+        if self.outs.is_empty() || self.failure.is_some() {
+            return;
         }
+        let arrival = self.capture.arrival(origin, now);
+        for out in self.outs.iter_mut().filter(|out| out.next > 0 && out.behind.is_none()) {
+            // What comes after a gap waits in the recording.
+            match out.put(frames, arrival) {
+                Ok(Some(Until::Full)) => out.behind = Some(now + FULL),
+                Ok(_) => {}
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                }
+            }
+        }
+        self.catch_up(now, HASTE);
     }
 
     fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
@@ -134,30 +201,49 @@ impl Sink for Tee<'_> {
 
     fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         self.capture.filled(piece, age, origin, now);
-        if let Some(out) = &mut self.out {
-            out.behind |= piece.first() <= out.next;
+        self.skipped.remove(piece);
+        for out in &mut self.outs {
+            out.look(piece, now);
+        }
+    }
+
+    fn lost(&mut self, range: SeqRange, now: Duration) {
+        self.capture.lost(range, now);
+        if self.skip_lost {
+            self.skipped.insert(range);
+            for out in &mut self.outs {
+                out.look(range, now);
+            }
         }
     }
 
     fn session(&mut self, info: Info, now: Duration) {
         self.capture.session(info, now);
+        if let Err(failure) = self.begin(Some(info.session), now) {
+            self.failure.get_or_insert(failure);
+        }
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
-        if self.out.as_ref().is_some_and(|out| out.behind) {
-            self.capture.flush();
-            self.catch_up();
-        }
-        if let Some(out) = self.out.as_mut().filter(|out| out.unflushed) {
-            out.unflushed = false;
-            if let Err(error) = out.encoder.flush() {
-                out.failure.get_or_insert(error);
+        self.catch_up(now, Duration::ZERO);
+        let mut next = self.capture.idle(now);
+        for out in &mut self.outs {
+            match out.outlet.idle(now) {
+                Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
+                Err(failure) => {
+                    self.failure.get_or_insert(failure);
+                }
             }
         }
-        self.capture.idle(now)
+        next
+    }
+
+    fn enough(&self) -> bool {
+        matches!(self.failure, Some(Failure::Stopped))
     }
 
     fn failed(&self) -> bool {
-        self.capture.failed() || self.out.as_ref().is_some_and(|out| out.failure.is_some())
+        let failed = |failure: &Failure| !matches!(failure, Failure::Stopped);
+        self.capture.failed() || self.failure.as_ref().is_some_and(failed)
     }
 }

@@ -20,6 +20,9 @@ pub struct GapSet {
 
 /// So many gaps lie together: few enough to be moved at once. In tests, few enough to be many.
 const PIECE: usize = if cfg!(test) { 8 } else { 256 };
+/// With so many gaps, what touches the highest one makes that longer: then nobody can have more of
+/// them by telling sequence after sequence.
+const MANY: usize = 1 << 16;
 /// So many that are left of them are few.
 const FEW: usize = PIECE / 8;
 
@@ -88,6 +91,14 @@ impl GapSet {
         gaps.filter_map(|gap| SeqRange::new(gap.first, gap.last))
     }
 
+    /// The missing ranges, ascending, and when each was found missing.
+    pub fn dated(&self) -> impl Iterator<Item = (SeqRange, Duration)> + '_ {
+        let gaps = self.pieces.iter().flat_map(Piece::open);
+        gaps.filter_map(|gap| {
+            Some((SeqRange::new(gap.first, gap.last)?, Duration::from_nanos(gap.opened)))
+        })
+    }
+
     /// The first gap that ends at `seq` or above.
     fn find(&self, seq: Seq) -> Option<(Place, Gap)> {
         // What is looked for is the lowest of all more often than not.
@@ -126,15 +137,16 @@ impl GapSet {
         self.find(run.last() + 1).is_some_and(|(_, gap)| gap.first < run.first())
     }
 
-    /// Opens a gap at time `now`. It must lie above all others; if it touches the highest one, that
-    /// becomes longer.
+    /// Opens a gap at time `now`. It must lie above all others; if it touches one that opened just
+    /// now, that becomes longer.
     pub fn open(&mut self, range: SeqRange, now: Duration) {
         self.missing += u64::from(range.len());
         let gap = Gap { first: range.first(), last: range.last(), opened: nanos(now) };
         if let Some(piece) = self.pieces.back_mut() {
             if let Some(top) = piece.gaps.last_mut() {
                 debug_assert!(top.last < gap.first);
-                if top.last + 1 == gap.first {
+                let same = top.opened == gap.opened || self.len >= MANY;
+                if top.last + 1 == gap.first && same {
                     top.last = gap.last;
                     return;
                 }

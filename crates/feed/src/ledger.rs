@@ -49,6 +49,14 @@ pub trait Sink {
         let _ = (piece, age, origin, now);
     }
 
+    /// What is missing here has been given up ([`Options::give_up`]); if it comes all the same, it
+    /// is recorded.
+    ///
+    /// [`Options::give_up`]: crate::recorder::Options::give_up
+    fn lost(&mut self, range: SeqRange, now: Duration) {
+        let _ = (range, now);
+    }
+
     /// An exchange has described the session.
     fn session(&mut self, info: Info, now: Duration) {
         let _ = (info, now);
@@ -59,6 +67,11 @@ pub trait Sink {
     fn idle(&mut self, now: Duration) -> Option<Duration> {
         let _ = now;
         None
+    }
+
+    /// Whether nobody wants more; the recording then ends as if it were stopped.
+    fn enough(&self) -> bool {
+        false
     }
 
     /// Whether it can take no more; the recording then ends.

@@ -23,7 +23,7 @@ pub use outcome::{Outcome, Tail, Trouble, Why};
 
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::recovery::{MUTE, Passes};
-use crate::seq::{Seq, SeqSet};
+use crate::seq::{Seq, SeqRange, SeqSet};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -47,6 +47,9 @@ pub struct Options {
     /// What is missing is asked for once it has been missing for so long: it may yet come late, or
     /// by another line.
     pub reorder_wait: Duration,
+    /// When following: what has been missing for so long (or a sixteenth longer) is given up. It is
+    /// not asked for any more, and recorded if it comes all the same.
+    pub give_up: Option<Duration>,
     /// The session's last sequence, where it is known; 0 for an empty session.
     pub last: Option<Seq>,
     /// At most so many passes; `None` leaves it to the policy (and to
@@ -75,6 +78,7 @@ impl Default for Options {
             follow: false,
             silence: Duration::from_secs(3),
             reorder_wait: Duration::ZERO,
+            give_up: None,
             last: None,
             passes: None,
             window: 1 << 20,
@@ -176,6 +180,19 @@ pub enum Note {
         /// How it ended.
         end: PassEnd,
     },
+    /// What is missing here was given up.
+    Lost {
+        /// What.
+        range: SeqRange,
+    },
+    /// A line plays another session than the one that is recorded. It is left alone, and asked
+    /// again now and then.
+    OtherSession {
+        /// The line.
+        line: u16,
+        /// What it plays.
+        session: SessionId,
+    },
     /// A resend connection brought no answer; this is the number of failures in a row.
     ResendFailed {
         /// The line.
@@ -221,6 +238,10 @@ pub struct Recorder {
     session: Option<SessionId>,
     /// The last sequence of a live session that is over.
     over: Option<Seq>,
+    /// What was given up; some of it may have come since.
+    lost: SeqSet,
+    /// When to look next for what is to be given up.
+    give_up_at: Duration,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
     stats: Stats,
@@ -252,6 +273,8 @@ impl Recorder {
             dry: 0,
             session: None,
             over: None,
+            lost: SeqSet::new(),
+            give_up_at: Duration::ZERO,
             resumed: false,
             stats: Stats::default(),
             trouble: Trouble::default(),
@@ -293,6 +316,8 @@ impl Recorder {
         self.input(input, now, sink);
         if sink.failed() {
             self.finish(Some(Why::Storage), now);
+        } else if sink.enough() {
+            self.finish(Some(Why::Stopped), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.crowd {
             // What is not read cannot bring anything. (What was silent before is not held back.)
@@ -353,7 +378,7 @@ impl Recorder {
     pub fn deadline(&self) -> Option<Duration> {
         let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
         let lines = self.lines.iter().filter_map(|line| self.line_deadline(line));
-        conns.chain(lines).min()
+        conns.chain(lines).chain(self.give_up_deadline()).min()
     }
 
     /// Whether the recording is over and every connection closed.

@@ -23,6 +23,10 @@ pub const MUTE: Duration = Duration::from_secs(2);
 /// After so many failures in a row to have packets sent again, streams are tried beside it.
 pub const DOUBTFUL: u32 = 2;
 
+/// A line that is out of reach for so long does not keep a session from being taken for over, once
+/// another line plays another one.
+pub const ABSENCE: Duration = Duration::from_secs(10);
+
 /// How long a connection that we have finished may stay silent before it is closed. An exchange
 /// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
 /// could reset a connection that bytes are still on their way on, which an original dies of.

@@ -183,7 +183,14 @@ impl SeqSet {
     /// Whether `seq` is in it.
     #[must_use]
     pub fn contains(&self, seq: Seq) -> bool {
-        self.at_or_after(seq).is_some_and(|range| range.first <= seq)
+        self.covers(SeqRange::one(seq))
+    }
+
+    /// Whether all of `range` is in it.
+    #[must_use]
+    pub fn covers(&self, range: SeqRange) -> bool {
+        let held = self.at_or_after(range.first);
+        held.is_some_and(|held| held.first <= range.first && range.last <= held.last)
     }
 
     /// Adds a range; what was there already stays.
@@ -196,6 +203,19 @@ impl SeqSet {
         let to = self.ranges.partition_point(|old| old.first <= range.last.saturating_add(1));
         let melted = self.ranges[from..to].iter().fold(range, |sum, old| sum.hull(*old));
         self.ranges.splice(from..to, [melted]);
+    }
+
+    /// Takes a range out, as far as it was in.
+    pub fn remove(&mut self, range: SeqRange) {
+        let from = self.ranges.partition_point(|old| old.last < range.first);
+        let to = self.ranges.partition_point(|old| old.first <= range.last);
+        let Some((bottom, top)) = self.ranges[from..to].first().zip(self.ranges[from..to].last())
+        else {
+            return;
+        };
+        let below = SeqRange::new(bottom.first, range.first.saturating_sub(1));
+        let above = SeqRange::new(range.last.saturating_add(1), top.last);
+        self.ranges.splice(from..to, below.into_iter().chain(above));
     }
 }
 
@@ -265,14 +285,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_holds_what_was_inserted(
-            inserted in prop::collection::vec((1u32..60, 0u32..9), 0..30),
+        fn a_set_holds_what_was_inserted_and_not_removed(
+            changes in prop::collection::vec((1u32..60, 0u32..9, 0u8..3), 0..30),
         ) {
             let mut set = SeqSet::new();
             let mut model = BTreeSet::new();
-            for (first, more) in inserted {
-                set.insert(SeqRange::new(first, first + more).unwrap());
-                model.extend(first..=first + more);
+            for (first, more, kind) in changes {
+                let range = SeqRange::new(first, first + more).unwrap();
+                if kind == 0 {
+                    set.remove(range);
+                    model.retain(|&seq| !range.contains(seq));
+                } else {
+                    set.insert(range);
+                    model.extend(first..=first + more);
+                }
             }
             prop_assert!(set.ranges().windows(2).all(|pair| pair[0].last + 1 < pair[1].first));
             let held: BTreeSet<Seq> = set.ranges().iter().flat_map(|r| r.first..=r.last).collect();

@@ -1,13 +1,15 @@
-//! A JSON object a line, with the keys of all columns; what is not known is `null`.
+//! A JSON object a line, with the keys of all columns; what is not known is `null`. Where packets
+//! are left out, or another session begins, a line of its own says so.
 
 use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
 use super::line::Line;
 use super::rows::{Batch, packet};
-use super::{Arrival, Each, Encoder, Fault};
+use super::{Arrival, Each, Encoder, Fault, Mark};
 use feed::packet::{Packet, Side, Symbol};
 use feed::wire::RawFrame;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -53,6 +55,16 @@ impl<W: Write> Encoder for Writer<W> {
         Ok(())
     }
 
+    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+        let line = match mark {
+            Mark::Lost(range) => {
+                serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
+            }
+            Mark::Session(session) => serde_json::json!({ "session": session.to_string() }),
+        };
+        writeln!(self.text, "{line}")
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.out.write_all(&self.text)?;
         self.text.clear();
@@ -80,7 +92,17 @@ struct Row<'a> {
     origin: Option<Cow<'a, str>>,
 }
 
-/// Reads lines; empty ones are passed over.
+/// What a line is that is no packet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Marked {
+    #[serde(default, rename = "lost")]
+    _lost: Option<IgnoredAny>,
+    #[serde(default, rename = "session")]
+    session: Option<IgnoredAny>,
+}
+
+/// Reads lines; empty ones are passed over, and those that say what was lost.
 pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
@@ -99,7 +121,16 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row: Row = serde_json::from_slice(&line).map_err(|error| wrong(&plain(&error)))?;
+        let row: Row = match serde_json::from_slice(&line) {
+            Ok(row) => row,
+            Err(error) => match serde_json::from_slice(&line) {
+                Ok(Marked { session: None, _lost: Some(_) }) => continue,
+                Ok(Marked { session: Some(_), .. }) => {
+                    return Err(wrong(&"another session begins here: cut the file in two"));
+                }
+                _ => return Err(wrong(&plain(&error))),
+            },
+        };
         let arrival = Arrival::parse(row.arrived, row.origin.as_deref());
         let Row { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
         let packet = Packet { symbol, side, quantity, price, sequence };

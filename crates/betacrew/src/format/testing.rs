@@ -54,7 +54,7 @@ pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
         .truncate(true)
         .open(path)
         .unwrap();
-    let mut encoder = format.encoder(Place::File(file, path)).unwrap();
+    let mut encoder = format.encoder(Place::File(file, path.to_owned())).unwrap();
     for slice in rows.chunk_by(|one, other| one.1 == other.1) {
         let frames: Vec<RawFrame> = slice.iter().map(|row| row.0).collect();
         encoder.put(&frames, slice[0].1).unwrap();
@@ -83,7 +83,7 @@ pub(super) fn complaint(text: &str, format: Format) -> String {
 /// Two packets as text, the second with all that can be known of it.
 pub(super) fn written(format: Format) -> String {
     let mut out = Vec::new();
-    let mut encoder = format.encoder(Place::Stream(&mut out)).unwrap();
+    let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
     let frames = feed::tape::Tape::sample(2);
     let origin = Some(Origin { line: 1, source: Source::Resend });
     encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();

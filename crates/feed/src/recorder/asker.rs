@@ -113,6 +113,17 @@ impl Asker {
         }
     }
 
+    /// Asks again for what was refused, but not for what is `lost`.
+    pub(super) fn pardon(&mut self, lost: &SeqSet) {
+        self.refused.clone_from(lost);
+        (self.floor, self.reason, self.failed) = (FIRST_SEQ, None, false);
+    }
+
+    /// Does not ask for these any more.
+    pub(super) fn leave(&mut self, range: SeqRange) {
+        self.refused.insert(range);
+    }
+
     /// Something that was missing came.
     pub(super) fn progress(&mut self) {
         self.fruitful = true;

@@ -40,6 +40,8 @@ pub(super) struct Connection {
     /// When it last brought something useful or was asked for something.
     pub(super) active: Duration,
     pub(super) track: Track,
+    /// A subscription begins behind this sequence.
+    pub(super) from: Seq,
     /// Packets asked for, and answers (or refusals) received.
     pub(super) asked: u64,
     pub(super) answered: u64,
@@ -64,6 +66,7 @@ impl Connection {
             rtt: Duration::ZERO,
             active: now,
             track: Track::default(),
+            from: 0,
             asked: 0,
             answered: 0,
             settled: 0,
@@ -89,6 +92,7 @@ impl Connection {
             unanswered: self.in_flight() > 0,
             fresh: self.fresh,
             delivered: self.track.delivered,
+            span: u64::from(self.track.position.saturating_sub(self.from)),
         }
     }
 
@@ -108,6 +112,8 @@ pub(super) struct Tally {
     pub(super) unanswered: bool,
     pub(super) fresh: u64,
     pub(super) delivered: u64,
+    /// How many sequences it went through.
+    pub(super) span: u64,
 }
 
 /// Cuts a byte stream into frames.

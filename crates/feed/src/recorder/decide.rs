@@ -95,7 +95,9 @@ impl Recorder {
             }
             (State::Open, Role::Resend) => {
                 let tries = self.lines[usize::from(conn.line)].asker.tries;
-                let wait = ANSWER_WAIT.max(conn.rtt * 4) * (1 << tries.min(8));
+                // Whoever follows has no end of tries, and wants it soon once it is answered.
+                let most = if self.options.follow { 3 } else { 8 };
+                let wait = ANSWER_WAIT.max(conn.rtt * 4) * (1 << tries.min(most));
                 (conn.in_flight() > 0).then(|| conn.active + wait)
             }
         }
@@ -127,7 +129,7 @@ impl Recorder {
             }
         }
         if self.options.follow {
-            return self.follow(now);
+            return self.follow(now, sink);
         }
         if self.mute(now) {
             self.ledger.close_tail(now, sink);
@@ -179,7 +181,8 @@ impl Recorder {
             for _ in 0..core::mem::take(&mut self.lines[id].to_stream) {
                 self.connect(id16, Role::Stream { pass: 0 }, now);
             }
-            if self.wants_resend(id16, now) {
+            // One that plays another session has nothing to send again.
+            if self.lines[id].stats.other.is_none() && self.wants_resend(id16, now) {
                 self.lines[id].resend = Some(self.connect(id16, Role::Resend, now));
             }
         }
@@ -409,7 +412,10 @@ impl Recorder {
                     let id = self.conns.remove(at).id;
                     self.outputs.push_back(Output::Drop(id));
                 }
-                State::Open => self.drain(at, now),
+                State::Open => {
+                    self.tally_feed(at);
+                    self.drain(at, now);
+                }
                 State::Draining { .. } => {}
             }
         }

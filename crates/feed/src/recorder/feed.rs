@@ -1,12 +1,13 @@
 //! Following a live session: a line's stream is a subscription, and goes on when its connection or
 //! its exchange does not.
 
-use super::connection::{Connection, Tally};
-use super::{Note, PassEnd, Recorder, Why};
+use super::connection::{Connection, Role, State, Tally};
+use super::line::Line;
+use super::{Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::Sink;
-use crate::recovery::backoff;
+use crate::recovery::{ABSENCE, GARBAGE_MAX, backoff};
 use crate::seq::{FIRST_SEQ, Seq};
-use crate::wire::{Call, Info};
+use crate::wire::{Call, Info, SessionId};
 use core::time::Duration;
 
 impl Recorder {
@@ -16,7 +17,10 @@ impl Recorder {
         let behind = self.ledger.highest().min(info.last);
         let first = (behind + 1).max(info.first).max(FIRST_SEQ);
         let conn = &mut self.conns[at];
-        conn.track.position = first - 1;
+        (conn.track.position, conn.from) = (first - 1, first - 1);
+        // What it did not have, or not then, it may have now.
+        let line = &mut self.lines[usize::from(conn.line)];
+        line.asker.pardon(&self.lost);
         Call::Subscribe { first }.encode(&mut conn.outbox);
     }
 
@@ -32,9 +36,20 @@ impl Recorder {
         }
     }
 
+    /// Counts what a subscription lost that ends with the recording.
+    pub(super) fn tally_feed(&mut self, at: usize) {
+        let tally = self.conns[at].tally();
+        if self.options.follow && matches!(tally.role, Role::Stream { .. }) {
+            let stats = &mut self.lines[usize::from(tally.line)].stats;
+            stats.lost += tally.span.saturating_sub(tally.delivered);
+        }
+    }
+
     /// A subscription has ended before the session.
     pub(super) fn feed_lost(&mut self, tally: Tally, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
+        line.stats.cuts += 1;
+        line.stats.lost += tally.span.saturating_sub(tally.delivered);
         line.cuts = if tally.delivered > 0 { 1 } else { line.cuts.saturating_add(1) };
         line.retry_at = line.retry_at.max(now + backoff(line.cuts));
         line.to_stream = 1;
@@ -55,20 +70,92 @@ impl Recorder {
         if self.now < lag && !self.ledger.gaps().is_empty() { lag.min(silent) } else { silent }
     }
 
-    /// Does whatever the state of things calls for when following.
-    pub(super) fn follow(&mut self, now: Duration) {
-        self.open_connections(now);
-        if let Some(end) = self.over {
-            let whole = self.ledger.gaps().is_empty() && self.ledger.highest() >= end;
-            let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
-            if whole || lines.all(|line| line.asker.failed || line.asker.reason.is_some()) {
-                let asking = (0u16..).zip(&self.lines).any(|(id, _)| self.can_ask(id, now));
-                if whole || !asking {
-                    let reason = self.lines.iter().find_map(|line| line.asker.reason);
-                    let why = reason.map_or(Why::NotServed, Why::Refused);
-                    return self.finish((!whole).then_some(why), now);
-                }
+    /// A line plays another session: it is left alone until it is asked again.
+    pub(super) fn put_aside(&mut self, at: usize, session: SessionId, now: Duration) {
+        let id = self.conns[at].line;
+        let line = &mut self.lines[usize::from(id)];
+        if line.stats.other.replace(session) != Some(session) {
+            self.note(Note::OtherSession { line: id, session });
+        }
+        for at in 0..self.conns.len() {
+            let conn = &mut self.conns[at];
+            if conn.line != id {
+                continue;
             }
+            // What it still brings is not this session's.
+            conn.garbage_run = GARBAGE_MAX + 1;
+            if conn.state != State::Open {
+                continue;
+            }
+            let tally = conn.tally();
+            self.drain(at, now);
+            match tally.role {
+                Role::Stream { .. } => self.feed_lost(tally, now),
+                Role::Resend => self.lines[usize::from(id)].resend = None,
+            }
+        }
+    }
+
+    /// Whether another session has taken this one's place: some line plays one, and no other line
+    /// plays this one or may come back to it.
+    fn superseded(&self, now: Duration) -> bool {
+        let gone = |line: &Line| {
+            let away = line.failing.is_some_and(|(since, _)| now >= since + ABSENCE);
+            line.stats.dead || line.stats.other.is_some() || away
+        };
+        self.lines.iter().any(|line| line.stats.other.is_some()) && self.lines.iter().all(gone)
+    }
+
+    /// Gives up what has been missing for too long.
+    fn give_up(&mut self, now: Duration, sink: &mut impl Sink) {
+        let Some(patience) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
+            return;
+        };
+        let mut oldest = now;
+        for (range, opened) in self.ledger.gaps().dated() {
+            if self.lost.covers(range) {
+                continue;
+            }
+            if now < opened + patience {
+                oldest = oldest.min(opened);
+                continue;
+            }
+            self.lost.insert(range);
+            self.lines.iter_mut().for_each(|line| line.asker.leave(range));
+            self.outputs.push_back(Output::Note(Note::Lost { range }));
+            sink.lost(range, now);
+        }
+        // Looking costs as much as there are gaps: not too often.
+        self.give_up_at = (oldest + patience).max(now + patience / 16);
+    }
+
+    /// When to look for what is to be given up, if anything is missing.
+    pub(super) fn give_up_deadline(&self) -> Option<Duration> {
+        let waits = self.options.give_up.is_some() && self.outcome.is_none();
+        (waits && !self.ledger.gaps().is_empty()).then_some(self.give_up_at)
+    }
+
+    /// Does whatever the state of things calls for when following.
+    pub(super) fn follow(&mut self, now: Duration, sink: &mut impl Sink) {
+        self.give_up(now, sink);
+        self.open_connections(now);
+        if self.over.is_some_and(|end| self.ledger.highest() >= end) {
+            let gaps = self.ledger.gaps();
+            if gaps.is_empty() {
+                return self.finish(None, now);
+            }
+            if gaps.ranges().all(|gap| self.lost.covers(gap)) {
+                return self.finish(Some(Why::GivenUp), now);
+            }
+            let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
+            let refused = lines.all(|line| line.asker.failed || line.asker.reason.is_some());
+            if refused && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_ask(id, now)) {
+                let reason = self.lines.iter().find_map(|line| line.asker.reason);
+                return self.finish(Some(reason.map_or(Why::NotServed, Why::Refused)), now);
+            }
+        }
+        if self.superseded(now) {
+            return self.finish(Some(Why::OtherSession), now);
         }
         if self.lines.iter().all(|line| line.stats.dead)
             && !self.conns.iter().any(Connection::streams)

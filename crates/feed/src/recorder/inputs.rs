@@ -274,11 +274,15 @@ impl Recorder {
         if line.stats.info.replace(info).is_none() {
             self.note(Note::Described { line: id, info });
         }
-        if self.session.is_some_and(|known| known != info.session) {
+        let other = self.session.is_some_and(|known| known != info.session);
+        if other && self.options.follow {
+            self.put_aside(at, info.session, now);
+        } else if other {
             self.trouble.other_session = true;
             self.finish(Some(Why::OtherSession), now);
         } else {
             self.session = Some(info.session);
+            self.lines[usize::from(id)].stats.other = None;
             sink.session(info, now);
             self.ledger.reaches(info.last);
             if self.options.follow && self.conns[at].streams() {
@@ -368,7 +372,8 @@ impl Recorder {
             asker.tries += 1;
             asker.retry_at = now + backoff(asker.tries);
             let note = Note::ResendFailed { line: tally.line, tries: asker.tries };
-            if asker.tries > self.options.retries {
+            // Who follows all day waits for an exchange that does not answer now.
+            if asker.tries > self.options.retries && !self.options.follow {
                 asker.strike(self.ledger.gaps(), reach);
             }
             self.note(note);
@@ -392,7 +397,7 @@ impl Recorder {
         if !asker.fruitful {
             asker.tries += 1;
             asker.retry_at = now + backoff(asker.tries);
-            if asker.tries > self.options.retries {
+            if asker.tries > self.options.retries && !self.options.follow {
                 asker.strike(gaps, reach);
             }
         }

@@ -3,7 +3,7 @@
 use super::ConnId;
 use super::asker::Asker;
 use crate::seq::Seq;
-use crate::wire::Info;
+use crate::wire::{Info, SessionId};
 use core::time::Duration;
 
 /// What a line's exchange speaks.
@@ -30,6 +30,12 @@ pub struct LineStats {
     pub first: u64,
     /// Packets that it brought, also the ones that others had brought.
     pub packets: u64,
+    /// Packets that its subscriptions should have brought and did not.
+    pub lost: u64,
+    /// Subscriptions that ended before the session.
+    pub cuts: u32,
+    /// The session that it plays, where that is not the one that is recorded.
+    pub other: Option<SessionId>,
 }
 
 #[derive(Debug)]

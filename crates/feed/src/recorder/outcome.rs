@@ -32,6 +32,8 @@ pub enum Why {
     NotServed,
     /// The exchange refused to send it again.
     Refused(Reason),
+    /// It was missing for longer than [`Options::give_up`](super::Options::give_up).
+    GivenUp,
     /// Passes never showed enough of the session to tell where it ends.
     EndUnknown,
     /// An exchange plays another session than the one that was recorded before, or from another
@@ -53,6 +55,7 @@ impl fmt::Display for Why {
                 "the exchange neither sent them again nor streamed them in later passes",
             ),
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
+            Self::GivenUp => f.write_str("what was missing for too long was given up"),
             Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
             Self::OtherSession => f.write_str("there are packets of different sessions"),
             Self::NotLive => f.write_str(

@@ -2,6 +2,7 @@
 
 use feed::live::Live;
 use feed::market::Market;
+use feed::play::Play;
 use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
 use feed::recording::Recording;
@@ -32,9 +33,13 @@ fn options() -> Options {
 }
 
 fn follow(exchanges: Exchanges, seed: u64) -> (Recorder, Recording, Duration) {
+    follow_as(options(), exchanges, seed)
+}
+
+fn follow_as(options: Options, exchanges: Exchanges, seed: u64) -> (Recorder, Recording, Duration) {
     let lines = u16::try_from(exchanges.len()).unwrap();
     let mut world = World::new(exchanges, network(5), seed);
-    let (mut recorder, mut recording) = (Recorder::new(options(), lines), Recording::new());
+    let (mut recorder, mut recording) = (Recorder::new(options, lines), Recording::new());
     world.drive(&mut recorder, &mut recording, None).unwrap();
     (recorder, recording, world.now())
 }
@@ -154,4 +159,80 @@ fn an_exchange_without_the_extension_cannot_be_followed() {
     let (recorder, _, _) = follow(vec![exchange("1000/s", 100, scenario)], 1);
     let Outcome { why, .. } = recorder.outcome().unwrap();
     assert_eq!(*why, Some(Why::NotLive));
+}
+
+fn restart(at: &str, renew: bool) -> Fault {
+    let down = Duration::from_millis(300);
+    let mut restart = Fault::new(Action::Restart { down, renew }, Place::Stream).unwrap();
+    restart.sequences = Some(at.parse().unwrap());
+    restart.times = Some(1);
+    restart
+}
+
+fn another(seed: u64) -> Live<Market> {
+    Live::new(Market::seeded(seed, MAX_SEQ), "1000/s".parse().unwrap(), 3, 0)
+}
+
+#[test]
+fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
+    let scenario = Scenario::clean(1).with(restart("500", true));
+    let exchange = exchange("1000/s", 2000, scenario).then(another(2));
+    let (recorder, recording, _) = follow(vec![exchange], 1);
+    let outcome = recorder.outcome().unwrap();
+    assert_eq!((outcome.why, outcome.last), (Some(Why::OtherSession), recording.len() as u32));
+    assert!((499..520).contains(&recording.len()), "{}", recording.len());
+    let (line, other) = (recorder.line(0).unwrap(), Market::seeded(2, MAX_SEQ));
+    assert_eq!((line.other, line.cuts > 0), (Some(other.session()), true));
+    let market = Market::seeded(1, 2000);
+    for frame in recording.in_order().flatten() {
+        let packet = market.packet(sequence_of(frame));
+        assert_eq!(*frame, feed::wire::encode(&feed::wire::Frame::Packet(packet)));
+    }
+}
+
+#[test]
+fn a_line_that_plays_another_session_does_not_end_the_one_that_others_play() {
+    let strange = Scenario::losing(1, "0.1".parse().unwrap()).with(restart("500", true));
+    let lines = vec![
+        exchange("1000/s", 2000, strange).then(another(2)),
+        exchange("1000/s", 2000, Scenario::losing(2, "0.2".parse().unwrap())),
+    ];
+    let (recorder, recording, _) = follow(lines, 1);
+    complete(&recorder, &recording, 2000);
+    assert!(recorder.line(0).unwrap().other.is_some());
+    let lost = [0, 1].map(|line| recorder.line(line).unwrap().lost);
+    assert!((20..90).contains(&lost[0]) && (300..500).contains(&lost[1]), "{lost:?}");
+}
+
+#[test]
+fn what_cannot_be_had_is_given_up_in_time_and_the_rest_is_whole() {
+    // Never sent, neither in the stream nor when asked for.
+    let mut silent = Fault::new(Action::Drop, Place::Resend).unwrap();
+    silent.sequences = Some("300-305".parse().unwrap());
+    let scenario = Scenario::skipping("300-305,400".parse().unwrap()).with(silent);
+    let options = Options { give_up: Some(Duration::from_millis(500)), ..options() };
+    let exchanges = vec![exchange("1000/s", 3000, scenario)];
+    let mut world = World::new(exchanges, network(5), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options, 1), Recording::new());
+    let until = |ms| Some(Duration::from_millis(ms));
+    world.drive(&mut recorder, &mut recording, until(780)).unwrap();
+    let calls = recorder.stats().calls;
+    assert!(calls > 2 && recorder.ledger().gaps().missing() == 6, "{calls}");
+    world.drive(&mut recorder, &mut recording, until(900)).unwrap();
+    let calls = recorder.stats().calls;
+    world.drive(&mut recorder, &mut recording, None).unwrap();
+    assert_eq!(recorder.stats().calls, calls, "it is not asked for any more");
+    let outcome = recorder.outcome().unwrap();
+    assert_eq!((outcome.why, outcome.missing.to_string()), (Some(Why::GivenUp), "300-305".into()));
+    assert_eq!((outcome.last, recording.len()), (3000, 2994));
+}
+
+#[test]
+fn resends_that_are_not_answered_for_long_are_asked_for_all_the_same() {
+    let mut mute = Fault::new(Action::Drop, Place::Resend).unwrap();
+    mute.times = Some(8);
+    let scenario = Scenario::skipping("100-103".parse().unwrap()).with(mute);
+    let (recorder, recording, took) = follow(vec![exchange("1000/s", 20_000, scenario)], 1);
+    complete(&recorder, &recording, 20_000);
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }

@@ -1,0 +1,324 @@
+//! One recording, from its beginning or from where it was left to where it is put away.
+
+use super::Args;
+use crate::capture::{Capture, Resumed, Sync};
+use crate::failure::{Exit, Failure};
+use crate::format::Format;
+use crate::net::{self, Event, Stop};
+use crate::outlet::{Outlet, Stdout};
+use crate::output::Output;
+use crate::pieces::{Pieces, session_name, with_part};
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::summary;
+use crate::tee::Tee;
+use crate::words::count;
+use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
+use feed::wire::SessionId;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What `fetch` does to record one session.
+pub(super) struct Recording<'a> {
+    args: &'a Args,
+    /// What its files are named after besides what was typed: a session that came after another.
+    named: Option<SessionId>,
+    capture: Capture,
+    recorder: Recorder,
+    outputs: Vec<(Output, Format)>,
+    outlets: Vec<Box<dyn Outlet>>,
+    report: Option<Output>,
+}
+
+/// What a recording came to.
+pub(super) struct Done {
+    pub(super) exit: Exit,
+    /// What was recorded.
+    pub(super) session: Option<SessionId>,
+    /// The session that the exchange plays now instead.
+    pub(super) next: Option<SessionId>,
+}
+
+impl<'a> Recording<'a> {
+    /// Begins a recording, or goes on with one, and all that it is to be written to.
+    pub(super) fn begin(args: &'a Args, named: Option<SessionId>) -> Result<Self, Failure> {
+        let durable = args.sync != Sync::Never;
+        let own = |path: &Path| own(path, named);
+        let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
+        for path in &args.output {
+            if !args.is_streamed(path) {
+                let format = args.format_of(path)?;
+                let output = Output::begin_as(&own(path), format)?;
+                outputs.push((output.durable(durable), format));
+            } else if path == Path::new("-") {
+                let format = args.format_of_stdout()?;
+                outlets.push(Box::new(Stdout::new(format, named.is_some())?));
+            } else {
+                // They are named after their sessions anyway.
+                let format = args.format_of(path)?;
+                outlets.push(Box::new(Pieces::new(path, format, &args.rotate, durable)?));
+            }
+        }
+        let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
+        let report = report.map(|output| output.durable(durable));
+        let (mut capture, recorder) = open(args, place(args, named))?;
+        if report.is_some() {
+            capture.keep_history();
+        }
+        Ok(Self { args, named, capture, recorder, outputs, outlets, report })
+    }
+
+    /// Records, writes what is to be written, says what came of it and puts the recording away.
+    pub(super) fn run(mut self, lines: &[Vec<SocketAddr>], stop: &Stop) -> Result<Done, Failure> {
+        let args = self.args;
+        let mut progress = Progress::new(args.timeout());
+        let took = self.record(lines, &mut progress, stop)?;
+        let exit = self.exit();
+        let wanted = match self.recorder.outcome() {
+            Some(outcome) if outcome.why == Some(Why::OtherSession) && !args.follow => false,
+            Some(_) if exit == Exit::Complete => true,
+            Some(outcome) => outcome.complete() || args.allow_gaps && self.capture.packets() > 0,
+            None => false,
+        };
+        let outputs = std::mem::take(&mut self.outputs);
+        if wanted {
+            write(outputs, &self.capture, &mut progress, stop)?;
+        }
+        if let Some(report) = self.report.take() {
+            let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, exit);
+            report.put(|out| {
+                let mut out = std::io::BufWriter::new(out);
+                serde_json::to_writer_pretty(&mut out, &content)?;
+                out.write_all(b"\n")?;
+                out.flush()
+            })?;
+        }
+        self.tell(took, wanted);
+        self.put_away()?;
+        Ok(Done { exit, session: self.recorder.session(), next: self.next() })
+    }
+
+    /// Records, and hands on what comes; returns how long that took.
+    fn record(
+        &mut self,
+        lines: &[Vec<SocketAddr>],
+        progress: &mut Progress,
+        stop: &Stop,
+    ) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        let outlets = std::mem::take(&mut self.outlets);
+        let mut tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
+        net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
+            Event::Tick(recorder) => progress.tick(recorder),
+            Event::Note(recorder, note) => tell(&self.args.addresses, recorder, note, progress),
+        })
+        .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
+        let took = began.elapsed();
+        progress.end();
+        tee.end()?;
+        Ok(took)
+    }
+
+    /// The session that has taken this one's place.
+    fn next(&self) -> Option<SessionId> {
+        let outcome = self.recorder.outcome()?;
+        let over = self.args.follow && outcome.why == Some(Why::OtherSession);
+        let mut lines = (0..).map_while(|line| self.recorder.line(line));
+        over.then(|| lines.find_map(|line| line.other)).flatten()
+    }
+
+    /// Whose fault it was; whoever ends following by Ctrl+C has what there was to have, and so it
+    /// is where another session has begun.
+    fn exit(&self) -> Exit {
+        let over = |outcome: &&Outcome| {
+            matches!(outcome.why, Some(Why::Stopped | Why::OtherSession))
+                && self.recorder.ledger().gaps().is_empty()
+                && !self.recorder.trouble().any()
+        };
+        match self.recorder.outcome().filter(over) {
+            Some(_) if self.args.follow => Exit::Complete,
+            _ => exit(&self.recorder),
+        }
+    }
+
+    /// Says what the recording came to.
+    fn tell(&self, took: Duration, written: bool) {
+        let args = self.args;
+        let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
+        let places = written.then_some(places.as_slice());
+        let text = summary::text(&args.addresses, &self.recorder, &self.capture, took, places);
+        crate::words::tell_as_is(&text);
+        if let (Some(last), Some(outcome)) = (args.last, self.recorder.outcome())
+            && last < outcome.last
+        {
+            let is = outcome.last;
+            crate::words::tell!("  WARNING  --last {last} is wrong: there is a packet {is}");
+        }
+    }
+
+    /// Removes a recording that is done with, or says how to go on with one that is not.
+    fn put_away(&mut self) -> Result<(), Failure> {
+        let Some(place) = place(self.args, self.named) else { return Ok(()) };
+        let why = self.recorder.outcome().and_then(|outcome| outcome.why);
+        if why == Some(Why::OtherSession) && !self.args.follow {
+            crate::words::tell!(
+                "  the packets recorded so far stay in {}; --restart throws them away",
+                place.display()
+            );
+        } else if self.args.tape.is_some() {
+            self.capture.finish()?;
+        } else if why.is_none() || self.exit() == Exit::Complete || self.capture.packets() == 0 {
+            return remove(&place);
+        } else if why == Some(Why::OtherSession) {
+            crate::words::tell!("  the packets that came stay in {}", place.display());
+        } else {
+            crate::words::tell!("  resume   the same command goes on where this one ended");
+        }
+        Ok(())
+    }
+}
+
+/// A place as it was typed, or named after a session that came later.
+fn own(path: &Path, named: Option<SessionId>) -> PathBuf {
+    match named {
+        Some(session) if path != Path::new("-") => with_part(path, &session_name(session)),
+        _ => path.to_owned(),
+    }
+}
+
+/// Where the recording is kept while it is made; `None` where nobody could find it again.
+fn place(args: &Args, named: Option<SessionId>) -> Option<PathBuf> {
+    if let Some(tape) = &args.tape {
+        return Some(own(tape, named));
+    }
+    // Beside the first file; a device has no room beside it.
+    let device = |path: &PathBuf| {
+        path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+    };
+    args.output.iter().find(|path| !device(path)).map(|path| {
+        let mut name = own(path, named).into_os_string();
+        name.push(".tape");
+        name.into()
+    })
+}
+
+/// Begins a recording at `place`, or goes on with the one that is there.
+fn open(args: &Args, place: Option<PathBuf>) -> Result<(Capture, Recorder), Failure> {
+    let lines = u16::try_from(args.addresses.len())
+        .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
+    let Some(place) = place else {
+        return Ok((Capture::unnamed()?, Recorder::new(args.options(), lines)));
+    };
+    if args.restart {
+        remove(&place)?;
+    }
+    let (capture, resumed) = Capture::open(&place, args.sync)?;
+    let Some(before) = resumed else {
+        return Ok((capture, Recorder::new(args.options(), lines)));
+    };
+    crate::words::tell!(
+        "going on with {}: {} recorded before",
+        place.display(),
+        count(before.packets, "packet")
+    );
+    if before.damages > 0 {
+        let places = count(before.damages.into(), "place");
+        crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
+    }
+    let Resumed { highest, missing, session, .. } = before;
+    Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
+}
+
+/// Writes what was recorded into its places.
+fn write(
+    outputs: Vec<(Output, Format)>,
+    capture: &Capture,
+    progress: &mut Progress,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let stops = stop.times();
+    for (output, format) in outputs {
+        progress.writing(output.path(), capture.packets());
+        output.encode(format, |put| {
+            capture.read(&mut |frames, arrival| {
+                progress.wrote(frames.len() as u64);
+                if stop.times() > stops {
+                    return Err(Failure::Stopped);
+                }
+                put(frames, arrival)
+            })
+        })?;
+        progress.end();
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::Storage { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {
+    let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
+    match note {
+        Note::Unreachable { line, .. } => {
+            progress.waiting(at(line));
+            tracing::debug!("{}: no connection", at(line));
+        }
+        Note::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
+            tracing::warn!("{}: no more connections are made; given up", at(line));
+        }
+        Note::Dead { line } => tracing::debug!("{}: given up", at(line)),
+        Note::Described { line, info } => tracing::debug!(
+            "{}: session {}, packets {} to {}",
+            at(line),
+            info.session,
+            info.first,
+            info.last
+        ),
+        Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
+            tracing::debug!("{}: pass {pass} brought {delivered} packets", at(line));
+        }
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
+            tracing::warn!("{}: pass {pass} fell silent after {delivered} packets", at(line));
+        }
+        Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
+            tracing::warn!("{}: pass {pass} was cut off after {delivered} packets", at(line));
+        }
+        Note::Lost { range } => {
+            tracing::warn!("lost: packet {range} did not come in time and is given up");
+        }
+        Note::OtherSession { line, session } => {
+            tracing::warn!("{}: plays another session, {session}", at(line));
+        }
+        Note::ResendFailed { line, tries } => {
+            tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
+        }
+    }
+}
+
+/// Whose fault it was, as an exit code.
+fn exit(recorder: &Recorder) -> Exit {
+    let trouble = recorder.trouble();
+    let Some(outcome) = recorder.outcome() else { return Exit::Unexpected };
+    let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
+    let implausible = trouble.implausible > 0 && outcome.tail != Tail::Confirmed;
+    if trouble.conflicts > 0 || trouble.other_session || implausible {
+        Exit::Misbehaved
+    } else if outcome.complete() {
+        Exit::Complete
+    } else if !reached && outcome.why == Some(Why::Unreachable) {
+        Exit::Unreachable
+    } else if outcome.why == Some(Why::CutOff) && trouble.undecodable > 0 {
+        Exit::Misbehaved
+    } else {
+        Exit::Incomplete
+    }
+}
