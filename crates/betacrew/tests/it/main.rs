@@ -5,7 +5,7 @@
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
-//! * `live`: live sessions;
+//! * `live`: live sessions; `follow`: and whoever follows them for long;
 //! * `memory`: how much of it a long session takes;
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
@@ -23,6 +23,7 @@ mod demo;
 mod endless;
 mod examples;
 mod fetch;
+mod follow;
 mod grade;
 mod hostile;
 mod inspect;
