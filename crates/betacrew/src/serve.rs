@@ -17,7 +17,7 @@ use feed::original::{Death, Original};
 use feed::pace::Pace;
 use feed::play::Play;
 use feed::player::{Ending, Note, Player, Served};
-use feed::scenario::Pick;
+use feed::scenario::{Pick, Slow};
 use feed::seq::{FIRST_SEQ, MAX_SEQ, SeqSet};
 use feed::wire::Reason;
 use std::fmt::Write;
@@ -61,6 +61,12 @@ pub struct Args {
     /// Keep what comes into being in this tape file; go on with its session if it is there
     #[arg(long, value_name = "FILE", requires = "live", help_heading = LIVE)]
     record: Option<PathBuf>,
+
+    /// What becomes of a subscriber that is so many packets behind: wait (it gets everything, late),
+    /// skip:N (it misses what lies between, and can have it sent again), cut:N (it is told so, and
+    /// its connection ends) [default: the scenario's, or wait]
+    #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
+    slow: Option<Slow>,
 
     /// Begin another session, even if there is a record of one
     #[arg(long, requires = "live", help_heading = LIVE)]
@@ -114,6 +120,9 @@ impl Args {
         }
         if let Some(pace) = self.pace.as_ref().filter(|_| !self.live) {
             plot.scenario.pace = flag("--pace", pace)?;
+        }
+        if let Some(slow) = self.slow {
+            plot.scenario.slow = slow;
         }
         let drawn = || if plot.seeded { plot.scenario.seed } else { draw_seed() };
         plot.scenario.seed = self.seed.unwrap_or_else(drawn);
@@ -373,6 +382,11 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
         }
         Note::Refused { connection, seq, reason } => {
             tracing::info!("connection {connection}: refused from {seq} on: {reason}");
+        }
+        Note::Slow { connection, packets, cut } => {
+            let what = if cut { "is cut off before" } else { "misses" };
+            let packets = count(packets, "packet");
+            tracing::info!("connection {connection}: is too slow and {what} {packets}");
         }
         Note::Ended { connection, ending } => {
             let how = match ending {

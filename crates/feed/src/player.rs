@@ -19,7 +19,7 @@ use crate::exchange::{Exchange, Step};
 use crate::faults::{Course, Faults};
 use crate::pace::{Pace, STEP};
 use crate::play::Play;
-use crate::scenario::{Place, Scenario, Unknown};
+use crate::scenario::{Place, Scenario, Slow, Unknown};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::tape::Tape;
 use crate::wire::{Call, Frame, Info, NotAvailable, Reason, VERSION};
@@ -57,6 +57,8 @@ pub struct Served {
     pub resets: u64,
     /// Connections that a fault has ended.
     pub cut: u64,
+    /// Packets that subscribers missed because they were too slow.
+    pub skipped: u64,
 }
 
 /// What the player tells about itself.
@@ -86,6 +88,15 @@ pub enum Note {
         seq: u32,
         /// Why. A call of the original protocol can only be out of range.
         reason: Reason,
+    },
+    /// A subscriber was too slow: it missed packets, or was cut off before them.
+    Slow {
+        /// The connection, from 1.
+        connection: u64,
+        /// How many packets.
+        packets: u64,
+        /// Whether it was cut off.
+        cut: bool,
     },
     /// A fault has ended a connection.
     Ended {
@@ -241,6 +252,32 @@ impl<P: Play> Player<P> {
         self.tell(Note::Subscribed { connection, pass: self.served.streams, first });
     }
 
+    /// Does what is to be done about a subscriber that is too far behind.
+    fn hurry(&mut self, seat: &mut Seat, now: Duration) {
+        let (Slow::Skip(most) | Slow::Cut(most)) = self.scenario.slow else { return };
+        let end = self.tape().last();
+        let next = seat.expected(end);
+        let behind = (end + 1).saturating_sub(next);
+        let Some(subscription) = seat.subscription.as_mut().filter(|_| seat.ending.is_none())
+        else {
+            return;
+        };
+        subscription.caught_up |= behind <= most;
+        if behind <= most || !subscription.caught_up {
+            return;
+        }
+        let cut = matches!(self.scenario.slow, Slow::Cut(_));
+        let packets = if cut {
+            let refusal = NotAvailable { first: next, count: behind, reason: Reason::TooSlow };
+            seat.cut_off(&Frame::NotAvailable(refusal), end, &self.faults, now);
+            behind.into()
+        } else {
+            seat.skip_to(end, &self.faults)
+        };
+        self.served.skipped += packets;
+        self.tell(Note::Slow { connection: seat.index + 1, packets, cut });
+    }
+
     /// A resend call of the original protocol for a sequence that does not exist.
     fn unknown(&mut self, seat: &mut Seat, seq: u32) {
         self.refused(seat, seq, Reason::OutOfRange);
@@ -334,8 +371,9 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
+        self.tapes[0].grow(now);
+        self.hurry(seat, now);
         let tape = &mut self.tapes[0];
-        tape.grow(now);
         let one_by_one = tape.last() <= ONE_BY_ONE;
         let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
         seat.peek(&mut Plan { tape, faults, pace: *pace, now, one_by_one }, out)
@@ -355,8 +393,11 @@ impl<P: Play> Exchange for Player<P> {
         {
             return step;
         }
+        self.hurry(seat, now);
         if seat.owed() > 0 {
-            return Step::Wait;
+            // One that was cut off and does not even read that.
+            let given_up = seat.cut_at.is_some_and(|since| now >= since + LINGER);
+            return if given_up { Step::Reset } else { Step::Wait };
         }
         if seat.subscription.as_ref().is_some_and(|it| !(seat.client_ended || it.done(now))) {
             return Step::Wait;
@@ -377,7 +418,7 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
-        if let Some(since) = seat.finished {
+        if let Some(since) = seat.finished.or(seat.cut_at) {
             return Some(since + LINGER);
         }
         if let Some(subscription) = &seat.subscription {

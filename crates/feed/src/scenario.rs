@@ -11,6 +11,8 @@ use crate::seq::{SeqRange, SeqSet};
 use crate::span::{Span, TimeSpan};
 use crate::wire::Reason;
 use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 use core::time::Duration;
 
 /// A packet is moved or repeated so many packets later at the most.
@@ -46,6 +48,58 @@ pub struct Scenario {
     /// How long a resend connection without the extension may be silent before it is ended; `None`:
     /// for ever.
     pub idle: Option<Duration>,
+    /// What becomes of a subscriber that falls behind.
+    pub slow: Slow,
+}
+
+/// What becomes of a subscriber that is more packets behind a live session than this. Nothing is
+/// stored for it in any case. It is written `wait`, `skip:1000` or `cut:1000`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Slow {
+    /// It gets everything, as late as it is.
+    #[default]
+    Wait,
+    /// It misses what lies between, and can have that sent again.
+    Skip(u32),
+    /// It is told so, by a refusal of what it has not got, and its connection ends.
+    Cut(u32),
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait => f.write_str("wait"),
+            Self::Skip(most) => write!(f, "skip:{most}"),
+            Self::Cut(most) => write!(f, "cut:{most}"),
+        }
+    }
+}
+
+/// Why a text says nothing of slow subscribers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlowParseError;
+
+impl fmt::Display for SlowParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected wait, or so many packets behind: skip:1000 or cut:1000")
+    }
+}
+
+impl core::error::Error for SlowParseError {}
+
+impl FromStr for Slow {
+    type Err = SlowParseError;
+
+    fn from_str(text: &str) -> Result<Self, SlowParseError> {
+        let (word, most) = text.split_once(':').unwrap_or((text, ""));
+        let most = most.parse().ok().filter(|&most| most > 0).ok_or(SlowParseError);
+        match word {
+            "wait" if text == word => Ok(Self::Wait),
+            "skip" => most.map(Self::Skip),
+            "cut" => most.map(Self::Cut),
+            _ => Err(SlowParseError),
+        }
+    }
 }
 
 /// What a resend call of the original protocol for a sequence that does not exist meets.
@@ -315,6 +369,7 @@ impl Scenario {
             extension: true,
             unknown: Unknown::Close,
             idle: Some(IDLE),
+            slow: Slow::Wait,
         }
     }
 

@@ -369,7 +369,7 @@ impl<C> Conn<C> {
                 }
                 moved = true;
             }
-            if count == 0 && self.writable {
+            if count == 0 {
                 match exchange.step(&mut self.state, now) {
                     Step::Wait => {}
                     Step::Close => return Turn::Gone(false),

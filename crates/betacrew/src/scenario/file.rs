@@ -6,7 +6,7 @@ use super::{Plot, Refusal};
 use crate::tapes::TapeName;
 use feed::chance::Chance;
 use feed::pace::Pace;
-use feed::scenario::{IDLE, Scenario, Unknown};
+use feed::scenario::{IDLE, Scenario, Slow, Unknown};
 use feed::seq::SeqSet;
 use feed::span::Span;
 use schemars::JsonSchema;
@@ -45,6 +45,9 @@ pub struct ScenarioFile {
     /// How long a resend connection may be silent before the exchange ends it [default: 400ms]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Text<Patience>>,
+    /// What becomes of a subscriber to a live session that falls behind [default: wait]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Text<Slow>>,
     /// Whose exchange it is [default: betacrew]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Engine>,
@@ -293,6 +296,7 @@ impl ScenarioFile {
                 extension: self.extension.unwrap_or(true),
                 unknown: self.unknown.map_or(Unknown::Close, UnknownWord::meaning),
                 idle: self.idle.map_or(Some(IDLE), |idle| idle.0.0),
+                slow: self.slow.map_or(Slow::Wait, |slow| slow.0),
             },
         })
     }
@@ -308,6 +312,7 @@ impl ScenarioFile {
             ("extension", self.extension.is_some()),
             ("unknown", self.unknown.is_some()),
             ("idle", self.idle.is_some()),
+            ("slow", self.slow.is_some()),
         ];
         let (key, _) = given.into_iter().find(|(_, given)| *given)?;
         let message = format!(

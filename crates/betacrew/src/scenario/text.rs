@@ -3,6 +3,7 @@
 use crate::tapes::TapeName;
 use feed::chance::Chance;
 use feed::pace::Pace;
+use feed::scenario::Slow;
 use feed::seq::SeqSet;
 use feed::span::{Span, TimeSpan};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -132,6 +133,13 @@ impl Notation for Patience {
     const ABOUT: &'static str = "a time, or \"never\"";
     const PATTERN: &'static str = r"^(never|[^-]*\d[^-]*)$";
     const NUMBER: bool = true;
+}
+
+impl Notation for Slow {
+    const NAME: &'static str = "Slow";
+    const ABOUT: &'static str = "\"wait\", or how many packets behind: \"skip:1000\", \"cut:1000\"";
+    const PATTERN: &'static str = r"^(wait|(skip|cut):[1-9]\d*)$";
+    const NUMBER: bool = false;
 }
 
 impl<T: Notation> JsonSchema for Text<T> {

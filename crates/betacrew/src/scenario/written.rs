@@ -5,7 +5,7 @@ use super::file::{
 };
 use super::text::{Patience, Text, Times};
 use feed::pace::Pace;
-use feed::scenario::{Action, Fault, IDLE, Pick, Place, Scenario, Size};
+use feed::scenario::{Action, Fault, IDLE, Pick, Place, Scenario, Size, Slow};
 use feed::span::{Span, TimeSpan};
 
 impl From<&Fault> for FaultFile {
@@ -118,6 +118,7 @@ impl From<&Scenario> for ScenarioFile {
             pace: (scenario.pace != Pace::Unlimited).then_some(Text(scenario.pace)),
             unknown: Some(UnknownWord::word(scenario.unknown)),
             idle: (scenario.idle != Some(IDLE)).then_some(Text(Patience(scenario.idle))),
+            slow: (scenario.slow != Slow::Wait).then_some(Text(scenario.slow)),
             fault: scenario.faults.iter().map(FaultFile::from).collect(),
             ..Self::default()
         }

@@ -133,6 +133,21 @@ impl Lane {
         self.last = last;
     }
 
+    /// Leaves out what comes before `to`; what was made already is sent. Returns how many packets
+    /// that is.
+    pub(super) fn skip_to(&mut self, to: Seq) -> u64 {
+        let skipped = to.saturating_sub(self.next);
+        self.next += skipped;
+        skipped.into()
+    }
+
+    /// Ends it after its first item, if `begun`, or before that.
+    pub(super) fn cut_off(&mut self, begun: bool) {
+        self.items.truncate(begun.into());
+        self.late.clear();
+        (self.closed, self.ended) = (true, true);
+    }
+
     /// Whether there is nothing to come after its items.
     pub(super) fn spent(&self) -> bool {
         self.closed

@@ -20,11 +20,13 @@ pub(super) struct Subscription {
     pub(super) beat: Duration,
     /// When it was first told that the session is over.
     over: Option<Duration>,
+    /// It had everything once: only since then can it have been too slow.
+    pub(super) caught_up: bool,
 }
 
 impl Subscription {
     pub(super) fn new(now: Duration) -> Self {
-        Self { beat: now + HEARTBEAT, over: None }
+        Self { beat: now + HEARTBEAT, over: None, caught_up: false }
     }
 
     /// Something was sent.

@@ -245,6 +245,12 @@ impl Recorder {
                     self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
                     return;
                 }
+                // Too slow, or behind: it begins anew where it is.
+                Frame::NotAvailable(_) if self.options.follow && conn.streams() => {
+                    let tally = conn.tally();
+                    self.drain(at, now);
+                    return self.feed_lost(tally, now);
+                }
                 Frame::Heartbeat(next) | Frame::End(next)
                     if self.options.follow && conn.role != Role::Resend =>
                 {

@@ -89,6 +89,8 @@ pub enum Reason {
     Malformed,
     /// Only a subscriber may ask this.
     NotSubscriber,
+    /// A subscriber was too far behind.
+    TooSlow,
     /// A number this version does not know.
     Other(u32),
 }
@@ -104,6 +106,7 @@ impl Reason {
             Self::AgedOut => 4,
             Self::Malformed => 5,
             Self::NotSubscriber => 6,
+            Self::TooSlow => 7,
             Self::Other(code) => code,
         }
     }
@@ -116,6 +119,7 @@ impl Reason {
             4 => Self::AgedOut,
             5 => Self::Malformed,
             6 => Self::NotSubscriber,
+            7 => Self::TooSlow,
             other => Self::Other(other),
         }
     }
@@ -130,6 +134,7 @@ impl fmt::Display for Reason {
             Self::AgedOut => f.write_str("no longer kept"),
             Self::Malformed => f.write_str("malformed request"),
             Self::NotSubscriber => f.write_str("not a subscriber"),
+            Self::TooSlow => f.write_str("too far behind"),
             Self::Other(code) => write!(f, "reason {code}"),
         }
     }

@@ -6,9 +6,10 @@ use feed::play::Play;
 use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::scenario::{Action, Fault, Place, Scenario};
+use feed::scenario::{Action, Fault, Place, Scenario, Size, Slow};
 use feed::seq::MAX_SEQ;
 use feed::sim::{Network, Progress, World};
+use feed::span::{Span, TimeSpan};
 use feed::wire::sequence_of;
 use std::time::Duration;
 
@@ -235,4 +236,21 @@ fn resends_that_are_not_answered_for_long_are_asked_for_all_the_same() {
     let (recorder, recording, took) = follow(vec![exchange("1000/s", 20_000, scenario)], 1);
     complete(&recorder, &recording, 20_000);
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+#[test]
+fn whoever_is_cut_off_or_skipped_for_being_slow_has_everything_in_the_end() {
+    // Writes of ten packets with pauses: slower than packets come, for a while.
+    let pause = TimeSpan::one(Duration::from_millis(50));
+    let write = Action::Write { size: Size::Packets(Span::one(10)), pause };
+    let mut slow_writes = Fault::new(write, Place::Stream).unwrap();
+    slow_writes.sequences = Some("500-900".parse().unwrap());
+    for slow in [Slow::Skip(100), Slow::Cut(100)] {
+        let scenario = Scenario { slow, ..Scenario::losing(1, "0.1".parse().unwrap()) };
+        let exchange = exchange("1000/s", 5000, scenario.with(slow_writes.clone()));
+        let (recorder, recording, took) = follow(vec![exchange], 1);
+        complete(&recorder, &recording, 5000);
+        assert_eq!(recorder.line(0).unwrap().cuts > 0, matches!(slow, Slow::Cut(_)));
+        assert!(!recorder.trouble().any() && took < Duration::from_secs(8), "{took:?}");
+    }
 }

@@ -4,9 +4,10 @@ use feed::exchange::{Exchange, Step};
 use feed::live::Live;
 use feed::market::Market;
 use feed::play::Play;
-use feed::player::{FAREWELL, HEARTBEAT, Player};
-use feed::scenario::{Action, Fault, Place, Scenario};
+use feed::player::{FAREWELL, HEARTBEAT, LINGER, Player, Seat};
+use feed::scenario::{Action, Fault, Place, Scenario, Size, Slow};
 use feed::seq::{MAX_SEQ, SeqRange};
+use feed::span::{Span, TimeSpan};
 use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
 use std::time::Duration;
 
@@ -170,18 +171,18 @@ fn faults_strike_subscriptions_as_they_do_streams() {
         let mut scenario = Scenario::clean(seed);
         let actions: [fn(&mut feed::rng::Rng) -> Action; 5] = [
             |_| Action::Drop,
-            |rng| Action::Reorder { by: feed::span::Span::one(rng.between(1, 9)) },
+            |rng| Action::Reorder { by: Span::one(rng.between(1, 9)) },
             |rng| Action::Duplicate {
                 copies: 2,
-                after: feed::span::Span::one(rng.between(0, 9)),
+                after: Span::one(rng.between(0, 9)),
                 changed: None,
             },
             |rng| Action::Write {
-                size: feed::scenario::Size::Bytes(feed::span::Span::one(rng.between(1, 40))),
-                pause: feed::span::TimeSpan::one(Duration::from_micros(50)),
+                size: Size::Bytes(Span::one(rng.between(1, 40))),
+                pause: TimeSpan::one(Duration::from_micros(50)),
             },
             |rng| Action::Delay {
-                time: feed::span::TimeSpan::one(Duration::from_millis(rng.between(1, 30).into())),
+                time: TimeSpan::one(Duration::from_millis(rng.between(1, 30).into())),
             },
         ];
         for _ in 0..rng.between(1, 3) {
@@ -220,4 +221,121 @@ fn a_range_of_the_future_is_empty() {
     assert_eq!(live.last(), 8);
     assert!(live.frames(SeqRange::new(9, 20).unwrap()).is_empty());
     assert_eq!(live.frames(SeqRange::new(7, 20).unwrap()).len(), 2);
+}
+
+/// An exchange of 1,000 packets a second, and a subscriber that has read for 50 ms, part of a frame
+/// at the end.
+fn subscriber(slow: Slow, fault: Option<Fault>) -> (Player<Live<Market>>, Seat, Vec<u8>) {
+    let scenario = Scenario { slow, ..Scenario::clean(1) };
+    let scenario = fault.into_iter().fold(scenario, Scenario::with);
+    let mut player = player("1000/s", MAX_SEQ, scenario);
+    let mut seat = player.open(Duration::ZERO);
+    let mut text = Vec::new();
+    [describe(), Call::Subscribe { first: 1 }].iter().for_each(|call| call.encode(&mut text));
+    player.receive(&mut seat, &text, Duration::ZERO);
+    let mut bytes = Vec::new();
+    for ms in 0..50 {
+        take(&mut player, &mut seat, Duration::from_millis(ms), &mut bytes, 17);
+    }
+    take(&mut player, &mut seat, Duration::from_millis(60), &mut bytes, 5);
+    (player, seat, bytes)
+}
+
+fn take(
+    player: &mut Player<Live<Market>>,
+    seat: &mut Seat,
+    now: Duration,
+    bytes: &mut Vec<u8>,
+    most: usize,
+) {
+    let mut out = [0; 999];
+    let count = player.peek(seat, &mut out, now).min(most);
+    bytes.extend_from_slice(&out[..count]);
+    player.sent(seat, count, now);
+}
+
+/// Time has passed, and the socket takes nothing.
+fn later(player: &mut Player<Live<Market>>, seat: &mut Seat, now: Duration) -> Step {
+    player.pass(now);
+    player.step(seat, now)
+}
+
+fn decoded(bytes: &[u8]) -> Vec<Frame> {
+    let (frames, rest) = bytes.as_chunks();
+    assert!(rest.is_empty());
+    frames.iter().map(|frame| decode(frame).unwrap()).collect()
+}
+
+/// A fault that changes nothing, so that packets go through a lane.
+fn harmless() -> Fault {
+    let size = Size::Packets(Span::one(1000));
+    let pause = TimeSpan::one(Duration::ZERO);
+    Fault::new(Action::Write { size, pause }, Place::Stream).unwrap()
+}
+
+#[test]
+fn a_subscriber_that_is_too_slow_misses_packets_and_no_frame_is_torn() {
+    for fault in [None, Some(harmless())] {
+        let lane = fault.is_some();
+        let (mut player, mut seat, mut bytes) = subscriber(Slow::Skip(100), fault);
+        // It reads no more; at 1 s there are 1,001.
+        assert_eq!(later(&mut player, &mut seat, Duration::from_secs(1)), Step::Wait);
+        let skipped = player.served().skipped;
+        for ms in 1000..1020 {
+            take(&mut player, &mut seat, Duration::from_millis(ms), &mut bytes, 999);
+        }
+        let seqs: Vec<u32> = decoded(&bytes)[1..]
+            .iter()
+            .map(|frame| match frame {
+                Frame::Packet(packet) => packet.sequence,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let jump = seqs.windows(2).position(|pair| pair[1] != pair[0] + 1).unwrap();
+        assert_eq!(seqs[jump + 1..], (1002..=1020).collect::<Vec<_>>());
+        assert_eq!(u64::from(1001 - seqs[jump]), skipped);
+        // What a lane had made already is sent.
+        assert!(seqs[jump] == if lane { 61 } else { 50 }, "{}", seqs[jump]);
+    }
+}
+
+#[test]
+fn a_subscriber_that_is_too_slow_is_cut_off_with_a_word() {
+    for fault in [None, Some(harmless())] {
+        let (mut player, mut seat, mut bytes) = subscriber(Slow::Cut(100), fault);
+        assert_eq!(later(&mut player, &mut seat, Duration::from_millis(140)), Step::Wait);
+        assert_eq!(player.served().skipped, 0);
+        let mut now = Duration::from_secs(1);
+        assert_eq!(later(&mut player, &mut seat, now), Step::Wait);
+        take(&mut player, &mut seat, now, &mut bytes, 999);
+        let frames = decoded(&bytes);
+        let Some((Frame::NotAvailable(refusal), before)) = frames.split_last() else {
+            panic!("{frames:?}")
+        };
+        assert_eq!(refusal.reason, Reason::TooSlow);
+        assert_eq!(refusal.first + refusal.count, 1002);
+        assert!(matches!(before.last(), Some(Frame::Packet(packet)) if packet.sequence == 50));
+        assert_eq!(player.step(&mut seat, now), Step::Finish);
+        // One that does not even read that is not kept for ever.
+        let (mut player, mut seat, _) = subscriber(Slow::Cut(100), None);
+        assert_eq!(later(&mut player, &mut seat, now), Step::Wait);
+        assert_eq!(player.deadline(&seat), Some(now + LINGER));
+        now += LINGER;
+        assert_eq!(player.step(&mut seat, now), Step::Reset);
+    }
+}
+
+#[test]
+fn whoever_catches_up_with_what_was_there_before_is_not_slow() {
+    for slow in [Slow::Skip(100), Slow::Cut(100)] {
+        let mut player = player("1000/s", MAX_SEQ, Scenario { slow, ..Scenario::clean(1) });
+        player.open(Duration::ZERO);
+        player.pass(Duration::ZERO);
+        let calls = [describe(), Call::Subscribe { first: 1 }];
+        let (from, until) = (Duration::from_secs(3), Duration::from_secs(4));
+        let (got, _) = client(&mut player, from, &calls, until);
+        let seqs: Vec<u32> = packets(&got).into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+        assert!(seqs.len() > 3900, "{}", seqs.len());
+    }
 }
