@@ -1,6 +1,7 @@
 //! `betacrew inspect`: what is in a recording.
 
 mod against;
+mod book;
 mod json;
 mod plot;
 mod reading;
@@ -42,6 +43,10 @@ pub struct Args {
     /// Draw prices, volumes and what came how, as an SVG picture
     #[arg(long, value_name = "OUT.svg", conflicts_with = "verify")]
     plot: Option<PathBuf>,
+
+    /// Show the order books as they are in the end: what rests of each symbol, and at which prices
+    #[arg(long, conflicts_with_all = ["verify", "against"])]
+    book: bool,
 
     /// Say it as JSON, one line a file
     #[arg(long)]
@@ -107,7 +112,8 @@ impl Args {
     fn look(&self, path: &Path, plot: Option<Output>, stop: &Stop) -> Result<Exit, Failure> {
         let format = self.format(path)?;
         let listed = if self.json { json::LISTED } else { text::LISTED };
-        let wanted = reading::Wanted { listed, verify: self.verify, charts: plot.is_some() };
+        let (charts, books) = (plot.is_some(), self.book);
+        let wanted = reading::Wanted { listed, verify: self.verify, charts, books };
         let found = reading::read(path, format, wanted, stop)?;
         if let Some(output) = plot {
             let picture = plot::svg(&found);

@@ -88,7 +88,14 @@ pub struct Line {
     given_up: bool,
     extension: bool,
     packets: u64,
+    /// Packets that it was the first to bring.
     packets_first: u64,
+    /// Packets that its subscriptions should have brought and did not.
+    packets_lost: u64,
+    /// Subscriptions that ended before the session.
+    cuts: u32,
+    /// What it plays, if that is not the session that is recorded.
+    other_session: Option<String>,
 }
 
 /// What no exchange should do.
@@ -219,6 +226,9 @@ fn line_report(line: &LineStats, address: &str) -> Line {
         extension: line.info.is_some(),
         packets: line.packets,
         packets_first: line.first,
+        packets_lost: line.lost,
+        cuts: line.cuts,
+        other_session: line.other.map(|session| session.to_string()),
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn text(
         return text;
     }
     losses(&mut text, capture);
+    lines(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
     trouble(&mut text, recorder, capture);
     let stats = recorder.stats();
@@ -109,6 +110,26 @@ fn losses(text: &mut String, capture: &Capture) {
         count(capture.packets_missed, "packet"),
         count(capture.gaps_found, "gap"),
     );
+}
+
+/// What each of several lines brought.
+fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
+    let lines = (0..).map_while(|line| recorder.line(line));
+    for (line, address) in lines.zip(addresses).filter(|_| addresses.len() > 1) {
+        let first = grouped(line.first);
+        let _ =
+            write!(text, "  line     {address}: first with {first} of {}", grouped(line.packets));
+        if line.lost > 0 {
+            let _ = write!(text, ", lost {}", grouped(line.lost));
+        }
+        if line.cuts > 0 {
+            let _ = write!(text, ", cut off {}", count(line.cuts.into(), "time"));
+        }
+        if let Some(session) = line.other {
+            let _ = write!(text, ", plays session {session} now");
+        }
+        text.push('\n');
+    }
 }
 
 fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {

@@ -8,6 +8,7 @@ pub use chart::{BINS as CHART_BINS, Bin, Charts, SYMBOLS_MAX as CHARTS_MAX};
 pub use order::{Disorder, Holes, Order};
 pub use strip::{BINS as STRIP_BINS, Column, Strip};
 
+use crate::book::Books;
 use crate::figures::Market;
 use crate::ledger::{Origin, Source};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange};
@@ -118,6 +119,8 @@ pub struct Survey {
     pub strip: Strip,
     /// Prices and volumes, if they are wanted.
     pub charts: Option<Charts>,
+    /// What the packets amount to in price levels, if that is wanted.
+    pub books: Option<Books>,
     /// When the stream's block came that was read last.
     passed: Option<u64>,
     /// Up to where the gap reaches that is being filled.
@@ -144,6 +147,7 @@ impl Default for Survey {
             },
             strip: Strip::default(),
             charts: None,
+            books: None,
             passed: None,
             filling: 0,
         }
@@ -191,6 +195,9 @@ impl Survey {
             if let Ok(Frame::Packet(packet)) = decode(frame) {
                 self.market.add(&packet);
                 self.charts.iter_mut().for_each(|charts| charts.add(&packet));
+                self.books.iter_mut().for_each(|books| {
+                    books.add(&packet);
+                });
             }
         }
         if !late {

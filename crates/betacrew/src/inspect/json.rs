@@ -1,5 +1,6 @@
 //! What was found, for machines.
 
+use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
 use crate::report::{Range, ms};
@@ -31,6 +32,8 @@ struct Recording {
     symbols: Vec<Symbol>,
     /// Packets of symbols that are not told apart.
     other_symbols: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    books: Option<Vec<book::Book>>,
 }
 
 /// Ranges: all of them counted, the first 10,000 listed.
@@ -138,6 +141,7 @@ pub(super) fn found(found: &Found) -> String {
             })
             .collect(),
         other_symbols: survey.market.others(),
+        books: survey.books.as_ref().map(book::json),
     })
 }
 

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{self, Arrival, Damage as Policy, Each, Format};
 use crate::net::Stop;
+use feed::book::Books;
 use feed::seq::FIRST_SEQ;
 use feed::survey::{Charts, Survey};
 use feed::tape_file::{Damage, Head, TapeFile, TapeFileError};
@@ -20,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) verify: bool,
     /// Prices and volumes over the session.
     pub(super) charts: bool,
+    /// What rests in the end, in price levels.
+    pub(super) books: bool,
 }
 
 /// What was found.
@@ -76,6 +79,7 @@ pub(super) fn read(
 ) -> Result<Found, Failure> {
     let mut survey = Survey::listing(wanted.listed);
     survey.charts = wanted.charts.then(Charts::default);
+    survey.books = wanted.books.then(Books::default);
     let mut take = |frames: &[RawFrame], arrival: Arrival| {
         if stop.asked() {
             return Err(Failure::Stopped);

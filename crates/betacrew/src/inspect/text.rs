@@ -1,5 +1,6 @@
 //! What was found, for people.
 
+use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
 use crate::picture::{self, Mark};
@@ -33,6 +34,7 @@ pub(super) fn found(found: &Found) -> String {
     arrivals(&mut text, survey);
     strip(&mut text, survey);
     market(&mut text, survey);
+    survey.books.iter().for_each(|books| book::text(&mut text, books));
     text
 }
 
@@ -268,13 +270,13 @@ fn market(text: &mut String, survey: &Survey) {
 }
 
 /// `1,234`, `-1,234`.
-fn signed(number: i64) -> String {
+pub(super) fn signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", grouped(number.unsigned_abs()))
 }
 
 /// Writes rows in columns, the first `left` of them aligned to the left.
-fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
+pub(super) fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
