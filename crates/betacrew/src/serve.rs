@@ -62,9 +62,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "live", help_heading = LIVE)]
     record: Option<PathBuf>,
 
-    /// What becomes of a subscriber that is so many packets behind: wait (it gets everything, late),
-    /// skip:N (it misses what lies between, and can have it sent again), cut:N (it is told so, and
-    /// its connection ends) [default: the scenario's, or wait]
+    /// What becomes of a subscriber that is so many packets behind: wait (it gets everything,
+    /// late), skip:N (it misses what lies between, and can have it sent again), cut:N (it is told
+    /// so, and its connection ends) [default: the scenario's, or wait]
     #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
     slow: Option<Slow>,
 
