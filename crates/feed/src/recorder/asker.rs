@@ -5,7 +5,7 @@
 //! it is what is still missing below the cursor.
 
 use crate::gaps::GapSet;
-use crate::recovery::STRIKES_MAX;
+use crate::recovery::{ANSWER_WAIT, STRIKES_MAX, backoff};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
@@ -35,6 +35,12 @@ pub(super) struct Asker {
     /// Failures in a row, and when to try again.
     pub(super) tries: u32,
     pub(super) retry_at: Duration,
+    /// Nothing new is asked for until what is in flight is answered: some answers were lost, and
+    /// the sweep begins anew then. Never before `again_at`; the lowest gap at the last time, and how
+    /// often in a row it was that.
+    pub(super) held: bool,
+    again_at: Duration,
+    lowest: (Seq, u32),
     /// What the peer will not send again, and the reason it gave last.
     refused: SeqSet,
     pub(super) reason: Option<Reason>,
@@ -56,6 +62,9 @@ impl Asker {
             fruitful: false,
             tries: 0,
             retry_at: Duration::ZERO,
+            held: false,
+            again_at: Duration::ZERO,
+            lowest: (0, 0),
             refused: SeqSet::new(),
             reason: None,
             floor: FIRST_SEQ,
@@ -135,6 +144,27 @@ impl Asker {
     pub(super) fn rewind(&mut self) {
         self.cursor = FIRST_SEQ;
         self.fruitful = false;
+        self.held = false;
+    }
+
+    /// A sweep that never ends, for new gaps keep opening: where an answer at or below `settled` is
+    /// lost, it is ended, so that the next one can begin.
+    pub(super) fn hold(&mut self, gaps: &GapSet, settled: Seq, now: Duration) {
+        let reach = Reach { ceiling: settled.min(self.cursor - 1), ranges: true };
+        if self.held || now < self.again_at {
+            return;
+        }
+        if let Some(gap) = self.askable(gaps, FIRST_SEQ, reach) {
+            self.held = true;
+            let times = if gap.first() == self.lowest.0 { self.lowest.1 + 1 } else { 0 };
+            self.lowest = (gap.first(), times);
+            self.again_at = now + backoff(times).min(ANSWER_WAIT);
+        }
+    }
+
+    /// When [`hold`](Self::hold) may find something that it may not yet.
+    pub(super) fn holds_at(&self) -> Duration {
+        self.again_at
     }
 
     /// The peer refuses a range.

@@ -111,7 +111,8 @@ impl Recorder {
         let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
         let young = self.ledger.gaps().younger(self.ripe(self.now));
         let ripens = young.map(|(_, opened)| opened + self.options.reorder_wait);
-        [Some(line.retry_at), Some(line.asker.retry_at), grace, ripens]
+        let held = self.options.follow.then(|| line.asker.holds_at());
+        [Some(line.retry_at), Some(line.asker.retry_at), held, grace, ripens]
             .into_iter()
             .flatten()
             .filter(|&time| time > self.now)
@@ -257,7 +258,7 @@ impl Recorder {
         let reach = self.reach(self.conns[at].line, now);
         let conn = &mut self.conns[at];
         let asker = &mut self.lines[usize::from(conn.line)].asker;
-        if now < asker.retry_at || asker.failed {
+        if now < asker.retry_at || asker.failed || asker.held {
             return;
         }
         asker.trust(conn.answered, conn.in_flight());

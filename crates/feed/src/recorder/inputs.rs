@@ -394,8 +394,11 @@ impl Recorder {
         let gaps = self.ledger.gaps();
         let line = &mut self.lines[usize::from(conn.line)];
         let asker = &mut line.asker;
+        if self.options.follow {
+            asker.hold(gaps, conn.settled, now);
+        }
         if conn.in_flight() > 0
-            || asker.askable(gaps, asker.cursor, reach).is_some()
+            || !asker.held && asker.askable(gaps, asker.cursor, reach).is_some()
             || asker.askable(gaps, crate::seq::FIRST_SEQ, reach).is_none()
         {
             return;

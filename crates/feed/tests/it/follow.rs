@@ -1,12 +1,13 @@
 //! Following live sessions on simulated networks.
 
+use feed::chance::Chance;
 use feed::live::Live;
 use feed::market::Market;
 use feed::play::Play;
 use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::scenario::{Action, Fault, Place, Scenario, Size, Slow};
+use feed::scenario::{Action, Fault, Pick, Place, Scenario, Size, Slow};
 use feed::seq::MAX_SEQ;
 use feed::sim::{Network, Progress, World};
 use feed::span::{Span, TimeSpan};
@@ -252,5 +253,23 @@ fn whoever_is_cut_off_or_skipped_for_being_slow_has_everything_in_the_end() {
         complete(&recorder, &recording, 5000);
         assert_eq!(recorder.line(0).unwrap().cuts > 0, matches!(slow, Slow::Cut(_)));
         assert!(!recorder.trouble().any() && took < Duration::from_secs(8), "{took:?}");
+    }
+}
+
+#[test]
+fn answers_that_are_lost_are_asked_for_again_while_new_gaps_keep_opening() {
+    for chance in [1, 30] {
+        let mut unanswered = Fault::new(Action::Drop, Place::Resend).unwrap();
+        unanswered.pick =
+            Pick::Random { chance: Chance::of(chance, 100).unwrap(), burst: Span::one(1) };
+        let scenario = Scenario::losing(1, "0.2".parse().unwrap()).with(unanswered);
+        let mut world = World::new(vec![exchange("20000/s", MAX_SEQ, scenario)], network(5), 1);
+        let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+        for second in 1..5 {
+            let until = Some(Duration::from_secs(second));
+            world.drive(&mut recorder, &mut recording, until).unwrap();
+            let lag = recorder.ledger().highest() - recorder.ledger().frontier();
+            assert!(lag < 16_000, "{chance} %: {lag} packets behind after {second} s");
+        }
     }
 }

@@ -19,7 +19,7 @@ impl Seat {
     }
 
     /// A subscriber misses everything up to `end` that is not begun. Returns how many packets.
-    pub(super) fn skip_to(&mut self, end: Seq, faults: &Faults) -> u64 {
+    pub(in crate::player) fn skip_to(&mut self, end: Seq, faults: &Faults) -> u64 {
         let begun = self.begun(faults, end);
         let skipped = match self.replies.back_mut() {
             Some(Reply::Stream { next, .. }) => {
@@ -34,7 +34,13 @@ impl Seat {
     }
 
     /// A subscriber gets what is begun and this, and no more.
-    pub(super) fn cut_off(&mut self, frame: &Frame, end: Seq, faults: &Faults, now: Duration) {
+    pub(in crate::player) fn cut_off(
+        &mut self,
+        frame: &Frame,
+        end: Seq,
+        faults: &Faults,
+        now: Duration,
+    ) {
         let mut begun = self.begun(faults, end);
         if self.offset > 0 && begun.is_none() {
             begun = self.replies.pop_front();
