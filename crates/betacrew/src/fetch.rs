@@ -9,6 +9,7 @@ use crate::flags::{duration, number};
 use crate::format::Format;
 use crate::net::Stop;
 use crate::pieces::Rotate;
+use crate::progress::FOR_EVER;
 use feed::recorder::Options;
 use feed::seq::{MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
@@ -153,8 +154,7 @@ impl Args {
     }
 
     fn timeout(&self) -> Duration {
-        // A hundred years are for ever.
-        let default = if self.follow { Duration::from_secs(3_155_760_000) } else { TIMEOUT };
+        let default = if self.follow { FOR_EVER } else { TIMEOUT };
         self.timeout.unwrap_or(default)
     }
 

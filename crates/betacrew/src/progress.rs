@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// A recording that takes no longer than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Nobody waits longer.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(3_155_760_000);
+
 /// Writing fewer packets takes no time worth a bar.
 const MANY: u64 = 1_000_000;
 /// The bar moves every so many packets.
@@ -41,10 +44,11 @@ impl Progress {
     /// The exchange cannot be reached (yet). Said once, on a terminal and elsewhere.
     pub(crate) fn waiting(&mut self, address: &str) {
         if !std::mem::replace(&mut self.waiting, true) {
-            crate::words::tell!(
-                "no exchange at {address} yet; trying for up to {}",
-                took(self.timeout)
-            );
+            let until = match self.timeout >= FOR_EVER {
+                true => "until there is one".to_owned(),
+                false => format!("for up to {}", took(self.timeout)),
+            };
+            crate::words::tell!("no exchange at {address} yet; trying {until}");
         }
     }
 

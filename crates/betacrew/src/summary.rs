@@ -20,7 +20,7 @@ pub(crate) fn text(
 ) -> String {
     let Some(outcome) = recorder.outcome() else { return String::new() };
     let mut text = String::new();
-    headline(&mut text, addresses, outcome, capture, places);
+    headline(&mut text, addresses, recorder, capture, places);
     let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
     if !reached {
         return text;
@@ -30,13 +30,17 @@ pub(crate) fn text(
     ending(&mut text, outcome, recorder);
     trouble(&mut text, recorder, capture);
     let stats = recorder.stats();
+    let connections = count(stats.connections.into(), "connection");
+    if recorder.follows() {
+        let _ = writeln!(text, "  took     {}: {connections}", took(time));
+        return text;
+    }
     if stats.silent > 0 {
         let passes = count(stats.silent.into(), "stream");
         let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
     }
     let passes = u64::from(recorder.passes().complete);
     let passes = if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") };
-    let connections = count(stats.connections.into(), "connection");
     let _ = writeln!(text, "  took     {}: {passes}, {connections}", took(time));
     text
 }
@@ -44,10 +48,11 @@ pub(crate) fn text(
 fn headline(
     text: &mut String,
     addresses: &[String],
-    outcome: &Outcome,
+    recorder: &Recorder,
     capture: &Capture,
     places: Option<&[PathBuf]>,
 ) {
+    let Some(outcome) = recorder.outcome() else { return };
     let packets = count(capture.packets(), "packet");
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
     let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
@@ -64,6 +69,19 @@ fn headline(
             addresses.join(" or ")
         );
         return;
+    }
+    if recorder.follows() && outcome.missing.is_empty() {
+        match outcome.why {
+            Some(Why::Stopped) => {
+                let _ = writeln!(text, "stopped: {packets}{to}, all there were so far");
+                return;
+            }
+            Some(Why::OtherSession) => {
+                let _ = writeln!(text, "replaced by another session: {packets}{to}, all that came");
+                return;
+            }
+            _ => {}
+        }
     }
     let why = outcome.why.map(|why| why.to_string()).unwrap_or_default();
     let _ = writeln!(text, "incomplete: {why}");
@@ -144,6 +162,9 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
         (Tail::Confirmed, None) => format!("{last}, as told with --last"),
         (Tail::Inferred { doubt }, _) => {
             format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
+        }
+        (Tail::Unknown, Some(id)) if recorder.follows() => {
+            format!("not told: {last} is the last that came (session {id})")
         }
         (Tail::Unknown, _) => {
             "unknown: nothing came that would tell. If you know the last sequence: --last N"

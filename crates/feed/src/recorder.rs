@@ -411,6 +411,12 @@ impl Recorder {
         self.stats
     }
 
+    /// Whether it follows a live session.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.options.follow
+    }
+
     /// How many lines it has.
     #[must_use]
     pub fn lines(&self) -> usize {

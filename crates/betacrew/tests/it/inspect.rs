@@ -278,14 +278,14 @@ fn order_books_show_what_rests_and_what_was_traded() {
         )
     };
     let rows = [row("B", 10, 100, 1), row("S", 4, 99, 2), row("S", 7, 103, 3), row("B", 5, 98, 4)];
-    std::fs::write(folder.path().join("x.ndjson"), rows.concat()).unwrap();
+    fs::write(folder.path().join("x.ndjson"), rows.concat()).unwrap();
     let (code, said, _) = inspect(folder.path(), &["x.ndjson", "--book"]);
     let line = said.lines().last().unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
     // The sale at 99 met the bid at 100, and traded there.
     assert_eq!((code, cells), (0, vec!["AAPL", "2", "6", "100", "103", "7", "1", "100", "4"]));
     let (_, said, _) = inspect(folder.path(), &["x.ndjson", "--book", "--json"]);
-    let found: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let found: Value = serde_json::from_str(&said).unwrap();
     let best = &found["books"][0]["bids"]["best"];
     assert_eq!(best.to_string(), "[{\"price\":100,\"quantity\":6},{\"price\":98,\"quantity\":5}]");
     let (_, said, _) = inspect(folder.path(), &["x.ndjson", "--json"]);
