@@ -5,6 +5,7 @@ mod coverage;
 mod fuzz;
 mod mutants;
 mod picture;
+mod soak;
 #[cfg(test)]
 mod tidy;
 
@@ -18,7 +19,7 @@ struct Task {
 }
 
 /// Those of CI in the order in which it runs them.
-const TASKS: [Task; 12] = [
+const TASKS: [Task; 13] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
@@ -29,6 +30,12 @@ const TASKS: [Task; 12] = [
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
     Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
+    Task {
+        name: "soak",
+        about: "live sessions while both ends are killed",
+        run: soak,
+        in_ci: false,
+    },
     Task {
         name: "coverage",
         about: "lines of the core that tests run",
@@ -49,7 +56,7 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci       all of these but bench, coverage and picture"
+            "usage: cargo xtask TASK\n\n  ci       all of these but bench, soak, coverage and picture"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
         return ExitCode::from(2);
@@ -92,6 +99,11 @@ fn mutants() -> Result<(), String> {
 
 fn fuzz() -> Result<(), String> {
     fuzz::run(std::env::args().skip(2))
+}
+
+/// `cargo xtask soak --minutes 60 --rate 200000`.
+fn soak() -> Result<(), String> {
+    soak::run(&std::env::args().skip(2).collect::<Vec<_>>())
 }
 
 fn coverage() -> Result<(), String> {

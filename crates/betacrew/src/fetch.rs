@@ -11,7 +11,7 @@ use crate::net::Stop;
 use crate::pieces::Rotate;
 use crate::progress::FOR_EVER;
 use feed::recorder::Options;
-use feed::seq::{MAX_SEQ, Seq};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
 use recording::{Done, Recording};
 use std::path::{Path, PathBuf};
@@ -71,6 +71,13 @@ pub struct Args {
     /// line says what is left out) instead of waiting for it
     #[arg(long, help_heading = FOLLOWING, requires = "give_up")]
     skip_lost: bool,
+
+    /// With --follow and -o -: write packets from this one on; whoever has read some before goes
+    /// on so
+    #[arg(long, value_name = "SEQ", default_value_t = FIRST_SEQ, hide_default_value = true)]
+    #[arg(value_parser = number(FIRST_SEQ..=MAX_SEQ))]
+    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    from: Seq,
 
     /// With --follow: write files as packets come, one after the other, named after what is in
     /// them. When to begin the next: after a time (1h), a size (1GiB), or with each session; repeat

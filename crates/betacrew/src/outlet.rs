@@ -63,18 +63,20 @@ pub(crate) struct Stdout {
     encoder: Box<dyn Encoder>,
     /// Other sessions were written there before.
     later: bool,
+    /// Packets before this one are not wanted.
+    from: Seq,
     /// Something was written that may not have left yet.
     unflushed: bool,
 }
 
 impl Stdout {
-    /// `later`: other sessions were written there before.
+    /// `later`: other sessions were written there before. Packets below `from` are left out.
     ///
     /// # Errors
     /// What the place reports.
-    pub(crate) fn new(format: Format, later: bool) -> Result<Self, Failure> {
+    pub(crate) fn new(format: Format, later: bool, from: Seq) -> Result<Self, Failure> {
         let encoder = format.encoder(Place::Stream(Box::new(io::stdout()))).map_err(unwritten)?;
-        Ok(Self { encoder, later, unflushed: false })
+        Ok(Self { encoder, later, from, unflushed: false })
     }
 }
 
@@ -90,7 +92,7 @@ impl Outlet for Stdout {
         if let Some(session) = session.filter(|_| self.later) {
             self.mark(Mark::Session(session))?;
         }
-        Ok(FIRST_SEQ)
+        Ok(self.from)
     }
 
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {

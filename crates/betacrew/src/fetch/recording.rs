@@ -14,6 +14,7 @@ use crate::summary;
 use crate::tee::Tee;
 use crate::words::count;
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
+use feed::seq::FIRST_SEQ;
 use feed::wire::SessionId;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -54,7 +55,8 @@ impl<'a> Recording<'a> {
                 outputs.push((output.durable(durable), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
-                outlets.push(Box::new(Stdout::new(format, named.is_some())?));
+                let from = if named.is_none() { args.from } else { FIRST_SEQ };
+                outlets.push(Box::new(Stdout::new(format, named.is_some(), from)?));
             } else {
                 // They are named after their sessions anyway.
                 let format = args.format_of(path)?;

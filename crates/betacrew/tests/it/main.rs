@@ -6,6 +6,7 @@
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
+//! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: how much of it a long session takes;
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
@@ -17,6 +18,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
+mod chaos;
 mod convert;
 mod damaged;
 mod demo;
