@@ -36,8 +36,8 @@ pub(super) struct Asker {
     pub(super) tries: u32,
     pub(super) retry_at: Duration,
     /// Nothing new is asked for until what is in flight is answered: some answers were lost, and
-    /// the sweep begins anew then. Never before `again_at`; the lowest gap at the last time, and how
-    /// often in a row it was that.
+    /// the sweep begins anew then. Never before `again_at`; the lowest gap at the last time, and
+    /// how often in a row it was that.
     pub(super) held: bool,
     again_at: Duration,
     lowest: (Seq, u32),
