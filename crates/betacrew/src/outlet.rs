@@ -1,10 +1,14 @@
 //! Where packets go on to in order of sequence while they are recorded.
 
 use crate::failure::Failure;
-use crate::format::{Arrival, Encoder, Format, Mark, Place};
+use crate::format::{Arrival, Format, Mark, Place};
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A place that takes packets one after the other: what is offered next is always the sequence
@@ -57,26 +61,83 @@ pub trait Outlet {
     fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
 
-/// Standard output, in a format that goes through pipes. Whoever closes the pipe ends the recording
-/// and does not want more.
+/// So many packets wait for whoever reads stdout; the others wait in the recording.
+const WAITING: usize = 1 << 16;
+
+/// Standard output, in a format that goes through pipes, written by a thread of its own: a reader
+/// that stalls keeps nothing else waiting. One that closes the pipe ends the recording.
 pub(crate) struct Stdout {
-    encoder: Box<dyn Encoder>,
+    /// None once it has ended.
+    items: Option<Sender<Item>>,
+    writer: Option<JoinHandle<Result<(), Failure>>>,
+    /// Packets in `items`.
+    waiting: Arc<AtomicUsize>,
     /// Other sessions were written there before.
     later: bool,
     /// Packets before this one are not wanted.
     from: Seq,
-    /// Something was written that may not have left yet.
-    unflushed: bool,
+}
+
+enum Item {
+    Packets(Vec<RawFrame>, Arrival),
+    Mark(Mark),
 }
 
 impl Stdout {
     /// `later`: other sessions were written there before. Packets below `from` are left out.
     ///
     /// # Errors
-    /// What the place reports.
+    /// [`Failure::System`] where there can be no more threads.
     pub(crate) fn new(format: Format, later: bool, from: Seq) -> Result<Self, Failure> {
-        let encoder = format.encoder(Place::Stream(Box::new(io::stdout()))).map_err(unwritten)?;
-        Ok(Self { encoder, later, from, unflushed: false })
+        let (items, taken) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
+        let writer = std::thread::Builder::new()
+            .name("stdout".to_owned())
+            .spawn(move || write(format, &taken, &left).map_err(unwritten))
+            .map_err(unwritten)?;
+        Ok(Self { items: Some(items), writer: Some(writer), waiting, later, from })
+    }
+
+    /// Hands an item on.
+    fn send(&mut self, item: Item) -> Result<(), Failure> {
+        match &self.items {
+            Some(items) if items.send(item).is_ok() => Ok(()),
+            _ => self.end(),
+        }
+    }
+
+    /// What became of the thread, which ends or has ended.
+    fn end(&mut self) -> Result<(), Failure> {
+        self.items = None;
+        match self.writer.take().map(JoinHandle::join) {
+            Some(Ok(done)) => done,
+            // Said already, or a panic that has been shown.
+            _ => Err(Failure::Stopped),
+        }
+    }
+}
+
+/// Writes what is taken until nothing more can come.
+fn write(format: Format, taken: &Receiver<Item>, waiting: &AtomicUsize) -> io::Result<()> {
+    let mut out = io::stdout();
+    let mut encoder = format.encoder(Place::Stream(Box::new(&mut out)))?;
+    loop {
+        let item = match taken.try_recv() {
+            Err(TryRecvError::Empty) => {
+                encoder.flush()?;
+                taken.recv().ok()
+            }
+            item => item.ok(),
+        };
+        match item {
+            Some(Item::Packets(frames, arrival)) => {
+                encoder.put(&frames, arrival)?;
+                waiting.fetch_sub(frames.len(), Ordering::SeqCst);
+            }
+            Some(Item::Mark(mark)) => encoder.mark(mark)?,
+            None => return encoder.finish(),
+        }
     }
 }
 
@@ -96,23 +157,33 @@ impl Outlet for Stdout {
     }
 
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
-        self.unflushed = true;
-        self.encoder.put(frames, arrival).map(|()| frames.len()).map_err(unwritten)
+        let room = WAITING.saturating_sub(self.waiting.load(Ordering::SeqCst));
+        let taken = &frames[..frames.len().min(room)];
+        if !taken.is_empty() {
+            self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
+            self.send(Item::Packets(taken.to_vec(), arrival))?;
+        }
+        Ok(taken.len())
     }
 
     fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
-        self.unflushed = true;
-        self.encoder.mark(mark).map_err(unwritten)
+        self.send(Item::Mark(mark))
     }
 
     fn idle(&mut self, _: Duration) -> Result<Option<Duration>, Failure> {
-        if std::mem::take(&mut self.unflushed) {
-            self.encoder.flush().map_err(unwritten)?;
+        match self.writer.as_ref().is_some_and(JoinHandle::is_finished) {
+            true => self.end().map(|()| None),
+            false => Ok(None),
         }
-        Ok(None)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), Failure> {
-        self.encoder.finish().map_err(unwritten)
+    fn wait(&mut self) -> Result<(), Failure> {
+        // Nothing else is done any more, and a signal ends it all the same.
+        std::thread::sleep(Duration::from_millis(1));
+        self.idle(Duration::ZERO).map(drop)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        self.end()
     }
 }

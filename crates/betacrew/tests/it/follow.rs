@@ -1,6 +1,6 @@
 //! Following live sessions for long: other sessions, files one after the other, what is given up.
 
-use crate::support::{ServeProcess, betacrew, run};
+use crate::support::{PATIENCE, ServeProcess, betacrew, run};
 use feed::market::Market;
 use feed::play::Play;
 use feed::seq::MAX_SEQ;
@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
 
 /// `betacrew fetch --follow` as a process whose stdout is read.
 struct Follower {
@@ -195,6 +196,29 @@ fn whoever_has_read_enough_ends_it() {
     let output = follower.child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn a_reader_that_stalls_keeps_nothing_else_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = ["--live", "--tape", "random:300000:1", "--pace", "1000000/s", "--drop", "5%"];
+    let exchange = ServeProcess::start(&tape);
+    let args = [&exchange.addresses[0], "--tape", "x.tape"];
+    let mut follower = Follower::start(folder.path(), &args);
+    // Nobody reads its stdout until everything is recorded.
+    let patience = Instant::now() + PATIENCE;
+    let path = folder.path().join("x.tape");
+    let recorded = || {
+        let storage = betacrew::file::FileStorage::read(&path).ok()?;
+        Some(feed::tape_file::TapeFile::open(storage, true).ok()?.0.packets())
+    };
+    while recorded() != Some(300_000) {
+        assert!(Instant::now() < patience, "{:?} packets", recorded());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(follower.sequences(300_000), (1..=300_000).collect::<Vec<_>>());
+    let (code, left, said) = follower.wait();
+    assert_eq!((code, left.len()), (0, 0), "{said}");
 }
 
 #[test]
