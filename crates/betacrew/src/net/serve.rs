@@ -23,6 +23,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The pause after the system has refused a connection (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// When to look again at a connection that has something due.
+const SOON: Duration = Duration::from_millis(1);
+/// And at one whose client does not read.
+const STALLED: Duration = Duration::from_millis(100);
+
 const STOP: Token = Token(usize::MAX);
 
 /// Runs `exchange` on `listeners` until `stop`, or until it dies. `tell` hears its notes.
@@ -286,7 +291,11 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 self.ready.push_back(key);
             }
             Turn::Done => {
-                let deadline = self.exchange.deadline(&conn.state);
+                // What is due already waits for the socket, or would have been done: to look at it at
+                // once would be to look at it for ever.
+                let soon = now + if conn.writable { SOON } else { STALLED };
+                let late = |time| if time <= now { soon } else { time };
+                let deadline = self.exchange.deadline(&conn.state).map(late);
                 if let Some(time) = deadline.filter(|&time| conn.armed.is_none_or(|old| time < old))
                 {
                     conn.armed = Some(time);

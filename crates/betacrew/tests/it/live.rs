@@ -1,7 +1,10 @@
 //! Live sessions over real sockets and real processes.
 
-use crate::support::{ServeProcess, betacrew, call, connect, read_frame, run};
+use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
+use feed::live::Live;
 use feed::market::Market;
+use feed::player::Player;
+use feed::scenario::Scenario;
 use feed::seq::MAX_SEQ;
 use feed::wire::{Call, Frame, Info, decode, encode, sequence_of};
 use rustix::process::Signal;
@@ -117,6 +120,30 @@ fn a_session_that_ends_is_complete() {
     assert!(code == 0 && said.contains("complete: 3,000 packets"), "{said}");
     let args = ["inspect", "x.tape", "--verify"];
     assert_eq!(run(betacrew(&args).current_dir(folder.path())).0, 0);
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
+    // More than any socket takes is there already, and more comes all the time.
+    let market = Market::seeded(1, MAX_SEQ);
+    let live = Live::new(market, "2000/s".parse().unwrap(), 1, 3_000_000);
+    let exchange = Serving::start(Player::new(live, Scenario::clean(1)));
+    let mut stalled = connect(exchange.address);
+    call(&mut stalled, Call::Describe { version: 1 });
+    call(&mut stalled, Call::Subscribe { first: 1 });
+    // It is full once another one that came after it has been served, time and again.
+    let mut last = 0;
+    while last < 3_000_500 {
+        let (_, info) = described(&exchange.address.to_string());
+        assert!(info.last >= last);
+        last = info.last;
+    }
+    // And it goes on when that reads again.
+    assert!(matches!(decode(&read_frame(&mut stalled)), Ok(Frame::Info(_))));
+    for seq in 1..=500_000 {
+        assert_eq!(sequence_of(&read_frame(&mut stalled)), seq);
+    }
+    exchange.end();
 }
 
 #[test]
