@@ -20,6 +20,9 @@ const READ: usize = 4 * 1024;
 const TURN: u32 = 8;
 /// How long running streams may go on after a stop.
 const GRACE: Duration = Duration::from_secs(2);
+/// A connection whose socket takes nothing is looked at no more often: what it owes becomes due and
+/// cannot be sent.
+const BLOCKED: Duration = Duration::from_millis(50);
 /// The pause after the system has refused a connection (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -286,7 +289,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 self.ready.push_back(key);
             }
             Turn::Done => {
-                let deadline = self.exchange.deadline(&conn.state);
+                let soonest = if conn.writable { Duration::ZERO } else { now + BLOCKED };
+                let deadline = self.exchange.deadline(&conn.state).map(|time| time.max(soonest));
                 if let Some(time) = deadline.filter(|&time| conn.armed.is_none_or(|old| time < old))
                 {
                     conn.armed = Some(time);
@@ -298,9 +302,12 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
 
     fn expire(&mut self) {
         let now = self.now();
-        while let Some(&Reverse((time, key))) = self.timers.peek().filter(|timer| timer.0.0 <= now)
-        {
-            self.timers.pop();
+        // Those that are armed meanwhile are for the next round, lest others wait for ever.
+        for _ in 0..self.timers.len() {
+            let due = self.timers.peek().is_some_and(|timer| timer.0.0 <= now);
+            let Some(Reverse((time, key))) = due.then(|| self.timers.pop()).flatten() else {
+                break;
+            };
             if let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.armed == Some(time)) {
                 conn.armed = None;
                 if !conn.queued {

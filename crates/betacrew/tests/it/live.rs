@@ -133,3 +133,27 @@ fn flags_of_live_sessions_that_make_no_sense_are_refused() {
         assert!(code == 2 && stderr.contains(reason), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_subscriber_that_does_not_read_stalls_nobody() {
+    // Its socket is full at once.
+    let exchange = ServeProcess::start(&["--live", "--pace", "5000000/s", "--drop", "0"]);
+    let address = &exchange.addresses[0];
+    let (mut stuck, _) = described(address);
+    call(&mut stuck, Call::Subscribe { first: 1 });
+    let began = std::time::Instant::now();
+    // Longer than a heartbeat takes to be due.
+    let mut last = 0;
+    while began.elapsed() < feed::player::HEARTBEAT * 2 {
+        let (_, info) = described(address);
+        assert!(info.last >= last, "it goes on");
+        last = info.last;
+    }
+    assert!(last > 1_000_000, "{last}");
+    // The one that was stuck has everything coming.
+    let mut first = [0; 17];
+    std::io::Read::read_exact(&mut stuck, &mut first).unwrap();
+    assert_eq!(sequence_of(&first), 1);
+    exchange.signal(Signal::INT);
+    assert_eq!(exchange.wait().0, 0);
+}
