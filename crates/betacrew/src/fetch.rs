@@ -173,6 +173,11 @@ impl Args {
                     .to_owned(),
             ));
         }
+        if self.give_up.is_some_and(|patience| patience <= self.reorder_wait) {
+            return Err(Failure::Usage(
+                "--give-up must be longer than --reorder-wait, or nothing is asked for".to_owned(),
+            ));
+        }
         let places: Vec<&PathBuf> = self.output.iter().chain(&self.report).collect();
         if (1..places.len()).any(|at| places[..at].contains(&places[at])) {
             return Err(Failure::Usage(

@@ -137,6 +137,12 @@ impl GapSet {
         self.find(run.last() + 1).is_some_and(|(_, gap)| gap.first < run.first())
     }
 
+    /// From now on, all of them count as opened at time `now`.
+    pub fn redate(&mut self, now: Duration) {
+        let gaps = self.pieces.iter_mut().flat_map(|piece| &mut piece.gaps);
+        gaps.for_each(|gap| gap.opened = nanos(now));
+    }
+
     /// Opens a gap at time `now`. It must lie above all others; if it touches one that opened just
     /// now, that becomes longer.
     pub fn open(&mut self, range: SeqRange, now: Duration) {

@@ -162,6 +162,11 @@ impl Ledger {
         ledger
     }
 
+    /// It goes on at time `now`: what another recording left missing counts as missing from then.
+    pub fn begins(&mut self, now: Duration) {
+        self.gaps.redate(now);
+    }
+
     /// The highest sequence known to exist; 0 where there is none. Everything up to it has been
     /// recorded or is in [`gaps`](Self::gaps).
     #[must_use]

@@ -244,6 +244,8 @@ pub struct Recorder {
     give_up_at: Duration,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
+    /// There was an input.
+    begun: bool,
     stats: Stats,
     trouble: Trouble,
     outputs: VecDeque<Output>,
@@ -276,6 +278,7 @@ impl Recorder {
             lost: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
+            begun: false,
             stats: Stats::default(),
             trouble: Trouble::default(),
             outputs: VecDeque::new(),
@@ -313,6 +316,9 @@ impl Recorder {
     /// Takes one input at time `now` (any clock that only goes forward).
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;
+        if !core::mem::replace(&mut self.begun, true) {
+            self.ledger.begins(now);
+        }
         self.input(input, now, sink);
         if sink.failed() {
             self.finish(Some(Why::Storage), now);

@@ -307,9 +307,12 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
 
     fn expire(&mut self) {
         let now = self.now();
-        while let Some(&Reverse((time, key))) = self.timers.peek().filter(|timer| timer.0.0 <= now)
-        {
-            self.timers.pop();
+        // Those that are armed meanwhile are for the next round, lest others wait for ever.
+        for _ in 0..self.timers.len() {
+            let due = self.timers.peek().is_some_and(|timer| timer.0.0 <= now);
+            let Some(Reverse((time, key))) = due.then(|| self.timers.pop()).flatten() else {
+                break;
+            };
             if let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.armed == Some(time)) {
                 conn.armed = None;
                 if !conn.queued {

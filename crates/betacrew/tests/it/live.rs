@@ -155,6 +155,7 @@ fn flags_of_live_sessions_that_make_no_sense_are_refused() {
         (&["serve", "--live", "--pace", "recorded"], "give a rate"),
         (&["fetch", "-f", "-o", "-", "--format", "json"], "ndjson or csv"),
         (&["fetch", "-f", "--last", "3"], "--last"),
+        (&["fetch", "-f", "--give-up", "9ms", "--reorder-wait", "9ms"], "longer than --reorder"),
     ] {
         let (code, _, stderr) = run(&mut betacrew(args));
         assert!(code == 2 && stderr.contains(reason), "{args:?}: {stderr}");

@@ -53,7 +53,8 @@ impl Recorder {
         line.cuts = if tally.delivered > 0 { 1 } else { line.cuts.saturating_add(1) };
         line.retry_at = line.retry_at.max(now + backoff(line.cuts));
         line.to_stream = 1;
-        if tally.described && line.stats.info.is_none() {
+        // An exchange that is known to play live sessions is waited for.
+        if tally.described && line.stats.info.is_none() && self.session.is_none() {
             line.probes_failed += 1;
             if line.probes_failed > self.options.retries {
                 line.stats.dead = true;

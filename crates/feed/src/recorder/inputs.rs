@@ -73,8 +73,11 @@ impl Recorder {
         }
         // The sweep goes on where the last connection left it.
         conn.settled = line.asker.cursor - 1;
+        // Whoever is known to speak it, or must, answers nothing of it on a connection that has not
+        // asked for it, however often it ended before it could say so.
+        let speaks = self.options.follow || line.dialect == Dialect::Extended;
         if !self.options.classic
-            && line.probes_failed < PROBES_MAX
+            && (speaks || line.probes_failed < PROBES_MAX)
             && line.dialect != Dialect::Classic
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
@@ -361,7 +364,9 @@ impl Recorder {
     /// there are servers that close, or wait, on what they do not know.
     pub(super) fn probe_failed(&mut self, tally: Tally) -> bool {
         let line = &mut self.lines[usize::from(tally.line)];
-        if !tally.described || line.dialect != Dialect::Unknown || tally.answered > 0 {
+        // Whoever follows needs the extension anyway.
+        let told = tally.answered > 0 || self.options.follow;
+        if !tally.described || line.dialect != Dialect::Unknown || told {
             return false;
         }
         line.probes_failed += 1;
