@@ -73,7 +73,8 @@ fn every_reason_has_its_number_and_its_words() {
         Reason::AgedOut,
         Reason::Malformed,
         Reason::NotSubscriber,
-        Reason::Other(7),
+        Reason::TooSlow,
+        Reason::Other(8),
     ];
     let mut words: Vec<String> = Vec::new();
     for (code, reason) in (1..).zip(reasons) {
