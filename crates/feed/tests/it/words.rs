@@ -89,6 +89,7 @@ fn every_reason_has_its_number_and_its_words() {
         Why::Unreachable,
         Why::CutOff,
         Why::NotServed,
+        Why::GivenUp,
         Why::EndUnknown,
         Why::OtherSession,
         Why::Storage,
@@ -96,7 +97,7 @@ fn every_reason_has_its_number_and_its_words() {
     words.extend(whys.map(|why| why.to_string()));
     words.sort();
     words.dedup();
-    assert_eq!(words.len(), 14, "no two are the same");
+    assert_eq!(words.len(), 16, "no two are the same");
 }
 
 #[test]
