@@ -37,9 +37,10 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 9] = [
+pub const CASES: [Case; 10] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
+    Case { name: "refill", about: "the same, and then all that was lost", make: refill },
     Case { name: "gaps", about: "25,000 gaps open and are filled in order", make: gaps },
     Case { name: "gaps-random", about: "25,000 gaps are filled in any order", make: gaps_random },
     Case { name: "tape-append", about: "a stream goes into a tape file", make: tape_append },
@@ -102,11 +103,15 @@ pub const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 /// Takes all of it as it would come from a socket; returns how many packets are missing.
 pub fn take(frames: &[RawFrame], sink: &mut impl Sink) -> u64 {
     let mut ledger = Ledger::new(Limits::default());
+    take_by(STREAM, frames, &mut ledger, sink);
+    ledger.gaps().missing()
+}
+
+fn take_by(origin: Origin, frames: &[RawFrame], ledger: &mut Ledger, sink: &mut impl Sink) {
     let mut track = Track::default();
     for chunk in frames.chunks(CHUNK) {
-        black_box(ledger.take(chunk, STREAM, Duration::ZERO, &mut track, sink));
+        black_box(ledger.take(chunk, origin, Duration::ZERO, &mut track, sink));
     }
-    ledger.gaps().missing()
 }
 
 fn scan() -> Box<dyn FnMut()> {
@@ -120,6 +125,16 @@ fn scan_whole() -> Box<dyn FnMut()> {
     let tape = Tape::sample(PACKETS);
     Box::new(move || {
         black_box(take(tape.frames(), &mut Nowhere));
+    })
+}
+
+fn refill() -> Box<dyn FnMut()> {
+    let (kept, lost) = parted(&Tape::sample(PACKETS));
+    Box::new(move || {
+        let mut ledger = Ledger::new(Limits::default());
+        take_by(STREAM, &kept, &mut ledger, &mut Nowhere);
+        take_by(RESEND, &lost, &mut ledger, &mut Nowhere);
+        assert!(ledger.gaps().is_empty());
     })
 }
 
