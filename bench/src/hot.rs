@@ -37,7 +37,7 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 11] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
     Case { name: "refill", about: "the same, and then all that was lost", make: refill },
@@ -45,6 +45,7 @@ pub const CASES: [Case; 10] = [
     Case { name: "gaps-random", about: "25,000 gaps are filled in any order", make: gaps_random },
     Case { name: "tape-append", about: "a stream goes into a tape file", make: tape_append },
     Case { name: "tape-read", about: "a stream and its resends, merged", make: tape_read },
+    Case { name: "tape-merge", about: "the same, however they came", make: tape_merge },
     Case { name: "json", about: "packets as JSON text", make: json_text },
     Case { name: "stream", about: "the exchange makes a stream that loses 25 %", make: stream },
     Case { name: "resend", about: "the exchange answers 18,750 calls", make: resend },
@@ -230,6 +231,19 @@ fn tape_read() -> Box<dyn FnMut()> {
         let mut count = 0;
         while let Ok(Some(piece)) = reading.next() {
             count += black_box(piece.frames).len();
+        }
+        assert_eq!(count, PACKETS as usize);
+    })
+}
+
+fn tape_merge() -> Box<dyn FnMut()> {
+    let (kept, lost) = parted(&Tape::sample(PACKETS));
+    let file = recorded(&kept, &lost, 0);
+    Box::new(move || {
+        let mut reading = file.in_order(FIRST_SEQ);
+        let mut count = 0;
+        while let Ok(frames @ [_, ..]) = reading.merged() {
+            count += black_box(frames).len();
         }
         assert_eq!(count, PACKETS as usize);
     })
