@@ -37,13 +37,15 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 9] = [
+pub const CASES: [Case; 11] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
+    Case { name: "refill", about: "the same, and then all that was lost", make: refill },
     Case { name: "gaps", about: "25,000 gaps open and are filled in order", make: gaps },
     Case { name: "gaps-random", about: "25,000 gaps are filled in any order", make: gaps_random },
     Case { name: "tape-append", about: "a stream goes into a tape file", make: tape_append },
     Case { name: "tape-read", about: "a stream and its resends, merged", make: tape_read },
+    Case { name: "tape-merge", about: "the same, however they came", make: tape_merge },
     Case { name: "json", about: "packets as JSON text", make: json_text },
     Case { name: "stream", about: "the exchange makes a stream that loses 25 %", make: stream },
     Case { name: "resend", about: "the exchange answers 18,750 calls", make: resend },
@@ -102,11 +104,15 @@ pub const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 /// Takes all of it as it would come from a socket; returns how many packets are missing.
 pub fn take(frames: &[RawFrame], sink: &mut impl Sink) -> u64 {
     let mut ledger = Ledger::new(Limits::default());
+    take_by(STREAM, frames, &mut ledger, sink);
+    ledger.gaps().missing()
+}
+
+fn take_by(origin: Origin, frames: &[RawFrame], ledger: &mut Ledger, sink: &mut impl Sink) {
     let mut track = Track::default();
     for chunk in frames.chunks(CHUNK) {
-        black_box(ledger.take(chunk, STREAM, Duration::ZERO, &mut track, sink));
+        black_box(ledger.take(chunk, origin, Duration::ZERO, &mut track, sink));
     }
-    ledger.gaps().missing()
 }
 
 fn scan() -> Box<dyn FnMut()> {
@@ -120,6 +126,16 @@ fn scan_whole() -> Box<dyn FnMut()> {
     let tape = Tape::sample(PACKETS);
     Box::new(move || {
         black_box(take(tape.frames(), &mut Nowhere));
+    })
+}
+
+fn refill() -> Box<dyn FnMut()> {
+    let (kept, lost) = parted(&Tape::sample(PACKETS));
+    Box::new(move || {
+        let mut ledger = Ledger::new(Limits::default());
+        take_by(STREAM, &kept, &mut ledger, &mut Nowhere);
+        take_by(RESEND, &lost, &mut ledger, &mut Nowhere);
+        assert!(ledger.gaps().is_empty());
     })
 }
 
@@ -215,6 +231,19 @@ fn tape_read() -> Box<dyn FnMut()> {
         let mut count = 0;
         while let Ok(Some(piece)) = reading.next() {
             count += black_box(piece.frames).len();
+        }
+        assert_eq!(count, PACKETS as usize);
+    })
+}
+
+fn tape_merge() -> Box<dyn FnMut()> {
+    let (kept, lost) = parted(&Tape::sample(PACKETS));
+    let file = recorded(&kept, &lost, 0);
+    Box::new(move || {
+        let mut reading = file.in_order(FIRST_SEQ);
+        let mut count = 0;
+        while let Ok(frames @ [_, ..]) = reading.merged() {
+            count += black_box(frames).len();
         }
         assert_eq!(count, PACKETS as usize);
     })

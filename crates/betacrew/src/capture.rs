@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{Arrival, Each};
+use crate::format::{Arrival, Each, Format};
 use crate::words::packet;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
@@ -156,6 +156,25 @@ impl Capture {
     /// What went wrong with the file, or what `each` reports.
     pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
         self.read_from(FIRST_SEQ, each)
+    }
+
+    /// Reads the packets in order for a file of this format: many at once, unless it has a place
+    /// for when and how they came.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_for(&self, format: Format, each: &mut Each<'_>) -> Result<(), Failure> {
+        if format.tells_arrival() {
+            return self.read(each);
+        }
+        let mut reading = self.keeper.in_order(FIRST_SEQ);
+        loop {
+            match reading.merged() {
+                Ok([]) => return Ok(()),
+                Ok(frames) => each(frames, Arrival::UNKNOWN)?,
+                Err(error) => return Err(failure(error, &self.path)),
+            }
+        }
     }
 
     /// Reads the packets in order, from a sequence on.

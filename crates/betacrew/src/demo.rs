@@ -116,7 +116,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         ));
         return Ok(Exit::Incomplete);
     }
-    output.encode(format, |put| capture.read(put))?;
+    output.encode(format, |put| capture.read_for(format, put))?;
     check(args, &show.tape)?;
     say(&story(args, &show, &capture, recorder.stats().calls, time))
 }

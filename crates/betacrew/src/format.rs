@@ -212,6 +212,12 @@ impl Format {
         }
     }
 
+    /// Whether a file has a place for when and how packets came.
+    #[must_use]
+    pub const fn tells_arrival(self) -> bool {
+        !matches!(self, Self::Json)
+    }
+
     /// Whether it is text, which goes through pipes as well.
     #[must_use]
     pub const fn is_text(self) -> bool {

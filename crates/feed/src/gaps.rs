@@ -57,6 +57,12 @@ struct Gap {
     opened: u64,
 }
 
+impl Gap {
+    fn len(&self) -> u64 {
+        u64::from(self.last - self.first) + 1
+    }
+}
+
 /// Where a gap is: its piece, and its place in it.
 type Place = (usize, usize);
 
@@ -146,8 +152,28 @@ impl GapSet {
     /// Opens a gap at time `now`. It must lie above all others; if it touches one that opened just
     /// now, that becomes longer.
     pub fn open(&mut self, range: SeqRange, now: Duration) {
-        self.missing += u64::from(range.len());
-        let gap = Gap { first: range.first(), last: range.last(), opened: nanos(now) };
+        self.open_gap(Gap { first: range.first(), last: range.last(), opened: nanos(now) });
+    }
+
+    /// Opens several, ascending and apart from each other.
+    pub fn open_all(&mut self, ranges: impl IntoIterator<Item = SeqRange>, now: Duration) {
+        let opened = nanos(now);
+        let gap = |range: SeqRange| Gap { first: range.first(), last: range.last(), opened };
+        let mut gaps = ranges.into_iter().map(gap);
+        while let Some(gap) = gaps.next() {
+            self.open_gap(gap);
+            // As many as its piece has room for need no further thought.
+            if let Some(Piece { gaps: held, .. }) = self.pieces.back_mut() {
+                let before = held.len();
+                let fitting = gaps.by_ref().take(PIECE - before);
+                held.extend(fitting.inspect(|gap| self.missing += gap.len()));
+                self.len += held.len() - before;
+            }
+        }
+    }
+
+    fn open_gap(&mut self, gap: Gap) {
+        self.missing += gap.len();
         if let Some(piece) = self.pieces.back_mut() {
             if let Some(top) = piece.gaps.last_mut() {
                 debug_assert!(top.last < gap.first);
@@ -163,7 +189,21 @@ impl GapSet {
             }
         }
         self.len += 1;
-        self.pieces.push_back(Piece { gaps: Vec::from([gap]), gone: 0 });
+        let mut gaps = Vec::with_capacity(PIECE);
+        gaps.push(gap);
+        self.pieces.push_back(Piece { gaps, gone: 0 });
+    }
+
+    /// Fills the lowest gap if that is `run` and nothing else, as nearly all that is sent again is;
+    /// returns how long it had been missing.
+    pub fn fill_lowest(&mut self, run: SeqRange, now: Duration) -> Option<Duration> {
+        let gap = *self.pieces.front()?.open().first()?;
+        if (gap.first, gap.last) != (run.first(), run.last()) {
+            return None;
+        }
+        self.missing -= gap.len();
+        self.remove((0, 0));
+        Some(Duration::from_nanos(nanos(now).saturating_sub(gap.opened)))
     }
 
     /// Fills whatever of `run` is missing, and tells `filled` each piece, ascending, with how long
@@ -284,8 +324,9 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_set_of_sequences(
-            opened in prop::collection::vec((1u32..5, 0u32..9), 1..60),
-            filled in prop::collection::vec((1u32..450, 0u32..9), 0..200),
+            opened in prop::collection::vec((1u32..5, 0u32..9), 0..60),
+            at_once in prop::collection::vec((1u32..5, 0u32..9), 0..60),
+            filled in prop::collection::vec((1u32..900, 0u32..9), 0..300),
         ) {
             let (mut gaps, mut model, mut top) = (GapSet::new(), BTreeSet::new(), 0);
             for (skip, more) in opened {
@@ -293,11 +334,26 @@ mod tests {
                 model.extend(top + skip..=top + skip + more);
                 top += skip + more;
             }
+            let mut together = Vec::new();
+            for (skip, more) in at_once {
+                together.push(range(top + 1 + skip, top + 1 + skip + more));
+                model.extend(top + 1 + skip..=top + 1 + skip + more);
+                top += 1 + skip + more;
+            }
+            gaps.open_all(together, Duration::ZERO);
             for (first, more) in filled {
                 let mut pieces = Vec::new();
-                gaps.fill(range(first, first + more), Duration::ZERO, |piece, _| {
-                    pieces.extend(piece.first()..=piece.last());
-                });
+                let mut take = |piece: SeqRange| pieces.extend(piece.first()..=piece.last());
+                let lowest = gaps.ranges().next();
+                let run = match lowest.filter(|_| more == 8) {
+                    Some(lowest) => lowest,
+                    None => range(first, first + more),
+                };
+                match gaps.fill_lowest(run, Duration::ZERO) {
+                    Some(_) => take(run),
+                    None => gaps.fill(run, Duration::ZERO, |piece, _| take(piece)),
+                }
+                let (first, more) = (run.first(), run.len() - 1);
                 let expected: Vec<Seq> =
                     (first..=first + more).filter(|seq| model.remove(seq)).collect();
                 prop_assert_eq!(pieces, expected);

@@ -3,7 +3,7 @@
 
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{Info, RawFrame, packet_seq, sequence_of};
+use crate::wire::{Info, RawFrame, oddness, packet_seq, sequence_of};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -227,8 +227,18 @@ impl Ledger {
             Slices { frames, origin, now, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
         let mut done = 0;
         let mut stop = None;
+        let mut rise = Rise::new();
         while stop.is_none() && done < frames.len() {
-            let block = &frames[done..frames.len().min(done + Cuts::MOST)];
+            let block = &frames[done..frames.len().min(done + BLOCK)];
+            if let Some(span) = rise.of(block, self.next)
+                && self.enter_rise(&rise, span, now, out.sink)
+            {
+                out.fresh(done..done + block.len(), span);
+                track.delivered += block.len() as u64;
+                track.position = track.position.max(span.last());
+                done += block.len();
+                continue;
+            }
             let cuts = Cuts::of(block);
             let end = done + block.len();
             while done < end {
@@ -248,6 +258,23 @@ impl Ledger {
         }
         out.flush();
         Taken { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
+    }
+
+    /// Enters a block that lies above everything known; whether the limits are far enough away for
+    /// that. Otherwise nothing is done.
+    fn enter_rise(
+        &mut self,
+        rise: &Rise,
+        span: SeqRange,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> bool {
+        if rise.widest > self.limits.jump || self.gaps.len() + rise.count > self.limits.gaps {
+            return false;
+        }
+        self.gaps.open_all(rise.gaps().inspect(|&gap| sink.opened(gap, now)), now);
+        self.next = span.last() + 1;
+        true
     }
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
@@ -271,6 +298,11 @@ impl Ledger {
     /// Enters an admitted run whose frames begin at `at`.
     fn enter(&mut self, run: SeqRange, at: usize, now: Duration, out: &mut Slices<'_, impl Sink>) {
         let place = |seq: Seq| at + (seq - run.first()) as usize;
+        if let Some(age) = self.gaps.fill_lowest(run, now) {
+            out.fresh(at..place(run.last() + 1), run);
+            out.sink.filled(run, age, out.origin, now);
+            return;
+        }
         if let Some(below) = SeqRange::new(run.first(), run.last().min(self.next - 1)) {
             let mut from = below.first();
             self.gaps.fill(below, now, |piece, age| {
@@ -288,6 +320,56 @@ impl Ledger {
     }
 }
 
+/// So many frames are looked at at once.
+const BLOCK: usize = 64;
+
+/// A block of packets as a stream has them: ascending, above everything known, with gaps between
+/// them. Whether one was lost before the next cannot be predicted, so what is found out a packet is
+/// found without a branch, and judged once a block.
+struct Rise {
+    /// Each gap's first sequence and that of the packet behind it.
+    gaps: [(Seq, Seq); BLOCK],
+    count: usize,
+    /// No gap is longer: all their lengths, joined by `|`.
+    widest: u32,
+}
+
+impl Rise {
+    /// Longer gaps are for others to judge; so many sequences cannot wrap around within a block.
+    const WIDEST: u32 = 1 << 24;
+
+    fn new() -> Self {
+        Self { gaps: [(0, 0); BLOCK], count: 0, widest: 0 }
+    }
+
+    /// What a block spans that goes on where `next` was expected; `None` where it does not rise
+    /// from there, or something in it is no packet.
+    fn of(&mut self, block: &[RawFrame], next: Seq) -> Option<SeqRange> {
+        let first = block.first().map(sequence_of).filter(|&first| first >= next)?;
+        let (mut odd, mut widest, mut expected, mut count) = (0, 0, next, 0);
+        for frame in block {
+            let seq = sequence_of(frame);
+            odd |= oddness(frame);
+            let skipped = seq.wrapping_sub(expected);
+            // A step back is a very wide one.
+            widest |= skipped;
+            // The place of the next gap, whether it is one or not.
+            self.gaps[count % BLOCK] = (expected, seq);
+            count += usize::from(skipped != 0);
+            expected = seq.wrapping_add(1);
+        }
+        (self.count, self.widest) = (count, widest);
+        let last = expected.wrapping_sub(1);
+        let rises = odd == 0 && widest <= Self::WIDEST && last <= MAX_SEQ;
+        SeqRange::new(first, last).filter(|_| rises)
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        let gaps = self.gaps[..self.count].iter();
+        gaps.filter_map(|&(first, end)| SeqRange::new(first, end - 1))
+    }
+}
+
 /// Where a few frames fall apart, a bit for each: found for all of them without a branch, for
 /// whether a packet was lost before the next cannot be predicted.
 struct Cuts {
@@ -298,9 +380,6 @@ struct Cuts {
 }
 
 impl Cuts {
-    /// So many frames at once.
-    const MOST: usize = 64;
-
     fn of(block: &[RawFrame]) -> Self {
         let (mut odd, mut breaks, mut next) = (0, 0, 0);
         for (bit, frame) in block.iter().enumerate() {

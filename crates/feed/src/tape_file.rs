@@ -406,9 +406,10 @@ impl<S: Storage> TapeFile<S> {
         let mut lost = Vec::new();
         let mut reading = self.in_order(FIRST_SEQ);
         loop {
-            match reading.next() {
-                Ok(Some(piece)) => {
-                    for frame in piece.frames {
+            match reading.merged() {
+                Ok([]) => break,
+                Ok(frames) => {
+                    for frame in frames {
                         let seq = sequence_of(frame);
                         if let Some(gap) = SeqRange::new(next, seq - 1) {
                             missing.insert(gap);
@@ -416,7 +417,6 @@ impl<S: Storage> TapeFile<S> {
                         next = seq + 1;
                     }
                 }
-                Ok(None) => break,
                 Err(TapeFileError::Damaged { offset, span, .. }) => lost.push((offset, span)),
                 Err(error) => return Err(error),
             }

@@ -13,6 +13,8 @@ pub use frame::{
     sequence_of,
 };
 
+pub(crate) use frame::oddness;
+
 use crate::seq::Seq;
 
 /// The length of every message of the exchange, in bytes.

@@ -244,7 +244,7 @@ fn write(
     for (output, format) in outputs {
         progress.writing(output.path(), capture.packets());
         output.encode(format, |put| {
-            capture.read(&mut |frames, arrival| {
+            capture.read_for(format, &mut |frames, arrival| {
                 progress.wrote(frames.len() as u64);
                 if stop.times() > stops {
                     return Err(Failure::Stopped);

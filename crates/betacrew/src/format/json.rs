@@ -2,7 +2,7 @@
 //! `JSON.stringify(packets, null, 2)` does it, without a line end after the last bracket.
 
 use super::bounded::{Bounded, Watch};
-use super::line::Line;
+use super::line::{Line, Lines};
 use super::rows::{self, Batch, packet};
 use super::{Arrival, Each, Encoder, Fault};
 use crate::failure::Failure;
@@ -13,9 +13,6 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
-
-/// Text is handed to the place in pieces of about this size.
-const PIECE: usize = 256 * 1024;
 
 /// Writes packets, given in slices.
 ///
@@ -32,40 +29,46 @@ pub fn write<'a>(
 
 pub(super) struct Writer<W> {
     out: W,
-    text: Vec<u8>,
-    line: Line,
-    open: &'static str,
+    text: Lines,
+    any: bool,
 }
 
 impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> Self {
-        let text = Vec::with_capacity(PIECE + 1024);
-        Self { out, text, line: Line::new(), open: "[\n" }
+        Self { out, text: Lines::new(), any: false }
     }
 }
 
 impl<W: Write> Encoder for Writer<W> {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> io::Result<()> {
+        let mut frames = frames;
+        if let (false, [first, rest @ ..]) = (self.any, frames) {
+            let first = packet(first)?;
+            self.text.add(|line| {
+                line.put(b"[\n");
+                members(&first, &PRETTY, line);
+                line.put(b"\n  }");
+            });
+            (self.any, frames) = (true, rest);
+        }
         for frame in frames {
             let packet = packet(frame)?;
-            self.line.clear();
-            self.line.put(b"\n  }");
-            members(&packet, &PRETTY, &mut self.line);
-            self.line.put(self.open.as_bytes());
-            self.open = ",\n";
-            self.text.extend_from_slice(self.line.text());
-            if self.text.len() >= PIECE {
-                self.out.write_all(&self.text)?;
-                self.text.clear();
+            self.text.add(|line| {
+                line.put(b",\n");
+                members(&packet, &PRETTY, line);
+                line.put(b"\n  }");
+            });
+            if self.text.is_full() {
+                self.out.write_all(self.text.take())?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let close = if self.open == "[\n" { "[]" } else { "\n]" };
-        self.text.extend_from_slice(close.as_bytes());
-        self.out.write_all(&self.text)?;
+        let close: &[u8] = if self.any { b"\n]" } else { b"[]" };
+        self.text.add(|line| line.put(close));
+        self.out.write_all(self.text.take())?;
         self.out.flush()
     }
 }
@@ -87,23 +90,23 @@ const PRETTY: Glue = Glue {
     sequence: b",\n    \"sequence\": ",
 };
 
-/// The members of a packet's object, before what the line has already.
-#[inline]
-pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line) {
-    line.number(packet.sequence);
-    line.put(glue.sequence);
-    line.signed(packet.price);
-    line.put(glue.price);
-    line.signed(packet.quantity);
-    line.put(glue.quantity);
-    line.put(&[packet.side.letter()]);
-    line.put(glue.side);
+/// The members of a packet's object.
+#[inline(always)]
+pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line<'_>) {
+    line.put(glue.symbol);
     match packet.symbol.0 {
         // Nearly all of them: four bytes at once.
         plain if plain.iter().all(u8::is_ascii_alphanumeric) => line.put(&plain),
         _ => line.put(&string(packet.symbol.trimmed())),
     }
-    line.put(glue.symbol);
+    line.put(glue.side);
+    line.put(&[packet.side.letter()]);
+    line.put(glue.quantity);
+    line.signed(packet.quantity);
+    line.put(glue.price);
+    line.signed(packet.price);
+    line.put(glue.sequence);
+    line.number(packet.sequence);
 }
 
 /// Bytes as the characters of the same numbers, escaped as JavaScript escapes them.

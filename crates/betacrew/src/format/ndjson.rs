@@ -3,7 +3,7 @@
 
 use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
-use super::line::Line;
+use super::line::Lines;
 use super::rows::{Batch, packet};
 use super::{Arrival, Each, Encoder, Fault, Mark};
 use feed::packet::{Packet, Side, Symbol};
@@ -12,9 +12,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
-
-/// Text is handed to the place in pieces of about this size.
-const PIECE: usize = 256 * 1024;
 
 const GLUE: Glue = Glue {
     symbol: b"{\"symbol\":\"",
@@ -26,13 +23,16 @@ const GLUE: Glue = Glue {
 
 pub(super) struct Writer<W> {
     out: W,
-    text: Vec<u8>,
-    line: Line,
+    text: Lines,
 }
 
 impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, text: Vec::with_capacity(PIECE + 1024), line: Line::new() }
+        Self { out, text: Lines::new() }
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        if self.text.is_full() { self.out.write_all(self.text.take()) } else { Ok(()) }
     }
 }
 
@@ -43,14 +43,12 @@ impl<W: Write> Encoder for Writer<W> {
         let origin = arrival.origin_text().map_or("null".to_owned(), |text| format!("\"{text}\""));
         let end = format!(",\"arrived\":{arrived},\"origin\":{origin}}}\n");
         for frame in frames {
-            self.line.clear();
-            members(&packet(frame)?, &GLUE, &mut self.line);
-            self.text.extend_from_slice(self.line.text());
-            self.text.extend_from_slice(end.as_bytes());
-            if self.text.len() >= PIECE {
-                self.out.write_all(&self.text)?;
-                self.text.clear();
-            }
+            let packet = packet(frame)?;
+            self.text.add(|line| {
+                members(&packet, &GLUE, line);
+                line.put(end.as_bytes());
+            });
+            self.hand_on()?;
         }
         Ok(())
     }
@@ -62,12 +60,12 @@ impl<W: Write> Encoder for Writer<W> {
             }
             Mark::Session(session) => serde_json::json!({ "session": session.to_string() }),
         };
-        writeln!(self.text, "{line}")
+        self.text.add(|text| text.put(format!("{line}\n").as_bytes()));
+        self.hand_on()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.text)?;
-        self.text.clear();
+        self.out.write_all(self.text.take())?;
         self.out.flush()
     }
 

@@ -1,9 +1,10 @@
 //! What a connection owes, put into a buffer.
 
 use super::lane::{self, Item};
+use crate::faults::{BLOCK, Course, Faults};
 use crate::play::Play;
-use crate::seq::SeqRange;
-use crate::wire::{Frame, RawFrame, encode};
+use crate::seq::{Seq, SeqRange};
+use crate::wire::{FRAME_LEN, Frame, RawFrame, encode};
 use alloc::collections::VecDeque;
 
 /// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
@@ -31,6 +32,51 @@ impl Frames<'_> {
                 None => return true,
             }
         }
+    }
+
+    /// Puts what a plain run keeps, a block at a time, as far as there is room for whole blocks;
+    /// returns from where on the rest is to be put.
+    pub(super) fn put_kept(
+        &mut self,
+        tape: &mut impl Play,
+        faults: &Faults,
+        course: Course,
+        (from, to): (Seq, Seq),
+    ) -> Seq {
+        let mut from = from;
+        if self.skip > 0 {
+            // The one that was sent in part.
+            let first = faults.kept(course, from, to).next();
+            match first.map(|part| part.first()) {
+                Some(seq) if self.put_range(tape, SeqRange::one(seq)) => from = seq + 1,
+                _ => return from,
+            }
+        }
+        while let Some(range) = SeqRange::new(from, from | (BLOCK - 1)).filter(|r| r.last() <= to) {
+            let frames = tape.frames(range);
+            let kept = !faults.lost(course, from / BLOCK) >> (from % BLOCK);
+            if frames.len() < range.len() as usize || !self.compact(frames, kept) {
+                break;
+            }
+            from = range.last() + 1;
+        }
+        from
+    }
+
+    /// Puts those of a block's frames that have a bit; nothing, and `false`, where there is no room
+    /// for all. Each is copied and the next copied over it unless it is kept: which ones are cannot
+    /// be predicted, and a branch for each would cost more than the copy.
+    fn compact(&mut self, frames: &[RawFrame], kept: u64) -> bool {
+        const ALL: usize = BLOCK as usize;
+        let room = self.out[self.len..].as_chunks_mut().0.first_chunk_mut::<ALL>();
+        let Some(room) = room else { return false };
+        let mut count = 0;
+        for (bit, frame) in frames.iter().take(ALL).enumerate() {
+            room[count % ALL] = *frame;
+            count += usize::from(kept >> bit & 1 == 1);
+        }
+        self.len += count * FRAME_LEN;
+        true
     }
 
     /// Puts a lane's items up to where something else than bytes comes.

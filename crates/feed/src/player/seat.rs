@@ -300,7 +300,11 @@ impl Seat {
                     // A live session has a pace of its own.
                     let pace = if *last == Seq::MAX { Pace::Unlimited } else { *pace };
                     let to = tape.last().min(*last).min(pace.limit(elapsed));
-                    faults.kept(*course, *next, to).all(|part| {
+                    let from = match pace {
+                        Pace::Unlimited => out.put_kept(*tape, faults, *course, (*next, to)),
+                        _ => *next,
+                    };
+                    faults.kept(*course, from, to).all(|part| {
                         let due = pace.due_of(*tape, part, elapsed);
                         due.is_some_and(|due| out.put_range(*tape, due)) && due == Some(part)
                     })

@@ -6,6 +6,7 @@ use crate::seq::{MAX_SEQ, Seq};
 use crate::storage::Storage;
 use crate::wire::{RawFrame, sequence_of};
 use alloc::collections::BinaryHeap;
+use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
@@ -13,16 +14,27 @@ use core::ops::Range;
 /// A tape file's packets in order, in slices. Holds the blocks that span the place where it is:
 /// one of the stream, one of the resends, and seldom more.
 #[derive(Debug)]
-pub struct InOrder<'a, S> {
+pub struct InOrder<'a, S: Storage> {
     file: &'a TapeFile<S>,
     lanes: Vec<Lane>,
-    /// The lanes with something left, by their next sequence. A lane whose block is not loaded yet
-    /// stands at that block's first sequence.
+    /// The lane whose turn it is and the next sequence in it, if there is anything left. A lane
+    /// whose block is not loaded yet stands at that block's first sequence.
+    front: Option<(Seq, usize)>,
+    /// The other lanes with something left, by their next sequence.
     heads: BinaryHeap<Reverse<(Seq, usize)>>,
     next: Seq,
     /// A lane whose block has been read to its end.
     spent: Option<usize>,
+    /// What was merged last, and why not more.
+    merged: Vec<RawFrame>,
+    failure: Option<TapeFileError<S::Error>>,
 }
+
+/// A lane, and what of it comes next.
+type Step = (usize, Range<usize>);
+
+/// So many packets are merged at once.
+const MERGED: usize = 4096;
 
 /// Packets as they are read: ascending, above all that came before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,25 +57,57 @@ struct Lane {
 impl<'a, S: Storage> InOrder<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
-        let (lanes, heads) = (Vec::new(), BinaryHeap::new());
-        let mut reading = Self { file, lanes, heads, next: from, spent: None };
+        let mut lanes = Vec::new();
+        let mut heads = BinaryHeap::new();
         for lane in 0..index.lanes() {
             let place = index.place(lane, from);
-            reading.lanes.push(Lane { place, block: None, frames: Vec::new(), at: 0 });
+            lanes.push(Lane { place, block: None, frames: Vec::new(), at: 0 });
             if let Some(entry) = index.entry(lane, place) {
-                reading.heads.push(Reverse((entry.span.first(), lane)));
+                heads.push(Reverse((entry.span.first(), lane)));
             }
         }
-        reading
+        let front = heads.pop().map(|Reverse(head)| head);
+        let (next, spent, merged, failure) = (from, None, Vec::new(), None);
+        Self { file, lanes, front, heads, next, spent, merged, failure }
     }
 
-    /// The next packets.
+    /// The next packets that came together.
     ///
     /// # Errors
     /// Where the medium fails or a block is damaged. The next call goes on without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, TapeFileError<S::Error>> {
-        while let Some(Reverse((_, id))) = self.heads.pop() {
+        let Some((id, place)) = self.step()? else { return Ok(None) };
+        let lane = &self.lanes[id];
+        Ok(lane.block.map(|block| Piece { block, frames: &lane.frames[place] }))
+    }
+
+    /// The next packets, thousands at once, however they came: where a quarter of a stream came by
+    /// resends, those that came together are three or four. Empty at the end.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn merged(&mut self) -> Result<&[RawFrame], TapeFileError<S::Error>> {
+        self.merged.clear();
+        while self.merged.len() < MERGED && self.failure.is_none() {
+            match self.step() {
+                Ok(Some((id, place))) => {
+                    self.merged.extend_from_slice(&self.lanes[id].frames[place]);
+                }
+                Ok(None) => break,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        // What was read before it comes first.
+        match self.failure.take_if(|_| self.merged.is_empty()) {
+            Some(failure) => Err(failure),
+            None => Ok(&self.merged),
+        }
+    }
+
+    /// Goes on to the next packets: their lane, and their place in it.
+    fn step(&mut self) -> Result<Option<Step>, TapeFileError<S::Error>> {
+        while let Some((_, id)) = self.front {
             if let Some(spent) = self.spent.take() {
                 self.lanes[spent].frames = Vec::new();
                 self.lanes[spent].at = 0;
@@ -73,8 +117,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
             self.requeue(id);
             loaded?;
             if !place.is_empty() {
-                let lane = &self.lanes[id];
-                return Ok(lane.block.map(|block| Piece { block, frames: &lane.frames[place] }));
+                return Ok(Some((id, place)));
             }
         }
         Ok(None)
@@ -85,7 +128,12 @@ impl<'a, S: Storage> InOrder<'a, S> {
         let lane = &mut self.lanes[id];
         let rest = &lane.frames[lane.at..];
         // A sequence that two blocks have counts once; so does what lies before the start.
-        let known = rest.partition_point(|frame| sequence_of(frame) < self.next);
+        let known = match rest.first() {
+            Some(first) if sequence_of(first) < self.next => {
+                rest.partition_point(|frame| sequence_of(frame) < self.next)
+            }
+            _ => 0,
+        };
         // Up to it and not below it: what two lanes have must not keep both waiting.
         let limit = self.heads.peek().map_or(MAX_SEQ, |Reverse((seq, _))| *seq);
         let rest = &rest[known..];
@@ -122,10 +170,17 @@ impl<'a, S: Storage> InOrder<'a, S> {
             Some(frame) => Some(sequence_of(frame)),
             None => self.file.index.entry(id, lane.place).map(|entry| entry.span.first()),
         };
-        if let Some(seq) = next {
-            self.heads.push(Reverse((seq, id)));
-        }
-        if lane.at == lane.frames.len() {
+        let next = next.map(|seq| (seq, id));
+        let spent = lane.at == lane.frames.len();
+        self.front = match (next, self.heads.peek_mut()) {
+            // Another lane's turn; this one takes its place among the others.
+            (Some(own), Some(mut head)) if head.0 < own => {
+                Some(core::mem::replace(&mut *head, Reverse(own)).0)
+            }
+            (None, Some(head)) => Some(PeekMut::pop(head).0),
+            (own, _) => own,
+        };
+        if spent {
             self.spent = Some(id);
         }
     }

@@ -188,6 +188,19 @@ pub fn packet_seq(raw: &RawFrame) -> Option<Seq> {
     packet.then_some(seq)
 }
 
+/// 0 where a frame's kind is a packet's, whatever its sequence: to be gathered from many frames by
+/// `|`, and looked at once.
+#[must_use]
+pub(crate) fn oddness(raw: &RawFrame) -> u8 {
+    ODDNESS[usize::from(raw[field::KIND])]
+}
+
+static ODDNESS: [u8; 256] = {
+    let mut odd = [1; 256];
+    (odd[b'B' as usize], odd[b'S' as usize]) = (0, 0);
+    odd
+};
+
 /// A sequence field that may be as low as `lowest`.
 fn sequence(raw: &RawFrame, at: usize, lowest: Seq) -> Result<Seq, DecodeError> {
     let value = signed(raw, at);

@@ -4,7 +4,7 @@
 use feed::ledger::{Ledger, Limits, Origin, Source, Stop, Track};
 use feed::packet::{Packet, Side, Symbol};
 use feed::recording::Recording;
-use feed::seq::{MAX_SEQ, Seq};
+use feed::seq::{MAX_SEQ, Seq, SeqSet};
 use feed::wire::{Frame, RawFrame, encode, sequence_of};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -86,6 +86,82 @@ proptest! {
         for seq in 0..150 {
             prop_assert_eq!(recording.get(seq), model.get(&seq));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn many_frames_at_once_are_what_they_are_one_by_one(
+        steps in prop::collection::vec((0u32..12, 0u32..400), 0..400),
+        limits in (1u32..300, 1usize..60),
+        resent in any::<bool>(),
+    ) {
+        let mut top = 0;
+        let mut frames: Vec<RawFrame> = Vec::new();
+        for (kind, size) in steps {
+            // Mostly what a stream has: the next packet, or one a little further on.
+            let seq = match kind {
+                0 if size < 20 => top - top.min(size),
+                1 if size < 20 => top.wrapping_add(1 << 31),
+                2 | 3 => top + 2 + size % 3,
+                4 if size < 40 => top + size * 20,
+                _ => top + 1,
+            };
+            let mut frame = frame(1, 0);
+            frame[13..].copy_from_slice(&seq.to_be_bytes());
+            if kind == 11 && size < 20 {
+                frame[4] = b"HIX\0"[size as usize % 4];
+            }
+            frames.push(frame);
+            top = top.max(seq % (1 << 31));
+        }
+        if resent {
+            frames.extend_from_within(..);
+        }
+        let limits = Limits { jump: limits.0, gaps: limits.1, ..Limits::default() };
+        let came = |chunk: usize| {
+            let mut ledger = Ledger::new(limits);
+            let (mut recording, mut track) = (Recording::new(), Track::default());
+            let mut seen = (0, Vec::new());
+            for frames in frames.chunks(chunk) {
+                let (conflicts, stops) = take(&mut ledger, &mut recording, &mut track, frames);
+                seen.0 += conflicts;
+                seen.1.extend(stops);
+            }
+            let recorded: Vec<RawFrame> = recording.in_order().flatten().copied().collect();
+            let gaps: Vec<_> = ledger.gaps().ranges().collect();
+            (seen, recorded, gaps, ledger.highest(), ledger.gaps().missing(), track)
+        };
+        let one_by_one = came(1);
+        for chunk in [3, 64, 200, 1000] {
+            prop_assert_eq!(came(chunk), one_by_one.clone());
+        }
+    }
+}
+
+#[test]
+fn where_numbers_end_nothing_wraps_around() {
+    let limits = Limits { jump: u32::MAX, ..Limits::default() };
+    let raw = |seq: Seq| {
+        let mut frame = frame(1, 0);
+        frame[13..].copy_from_slice(&seq.to_be_bytes());
+        frame
+    };
+    for (seqs, highest, refused) in [
+        (vec![MAX_SEQ - 1, MAX_SEQ, MAX_SEQ + 1], MAX_SEQ, 1),
+        (vec![MAX_SEQ - 4, MAX_SEQ - 9, MAX_SEQ - 4, MAX_SEQ - 2], MAX_SEQ - 2, 0),
+        (vec![MAX_SEQ - 4, 0, u32::MAX, MAX_SEQ], MAX_SEQ, 2),
+    ] {
+        let mut ledger = Ledger::resume(limits, MAX_SEQ - 10, &SeqSet::new());
+        let (mut recording, mut track) = (Recording::new(), Track::default());
+        let frames: Vec<RawFrame> = seqs.iter().map(|&seq| raw(seq)).collect();
+        let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
+        assert_eq!(stops, vec![Stop::NotAPacket; refused], "{seqs:?}");
+        let mut seqs: Vec<Seq> = seqs.into_iter().filter(|s| (1..=MAX_SEQ).contains(s)).collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        assert_eq!(ledger.highest(), highest);
+        assert_eq!(ledger.recorded(), u64::from(MAX_SEQ - 10) + seqs.len() as u64);
     }
 }
 

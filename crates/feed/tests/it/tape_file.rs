@@ -29,6 +29,11 @@ fn read(file: &TapeFile<Disk>, from: Seq) -> Vec<RawFrame> {
         assert!(!piece.frames.is_empty());
         all.extend_from_slice(piece.frames);
     }
+    let (mut reading, mut merged) = (file.in_order(from), Vec::new());
+    while let frames @ [_, ..] = reading.merged().unwrap() {
+        merged.extend_from_slice(frames);
+    }
+    assert_eq!(merged, all, "many at once are the same");
     all
 }
 
@@ -167,6 +172,18 @@ fn behind_a_damaged_block_reading_goes_on() {
     assert_eq!(damaged, places);
     let left = [&tape.frames()[..100], &tape.frames()[150..250], &tape.frames()[300..]].concat();
     assert_eq!(found, left);
+    let (mut reading, mut merged) = (file.in_order(1), Vec::new());
+    loop {
+        match reading.merged() {
+            Ok([]) => break,
+            Ok(frames) => merged.push(frames.len()),
+            Err(error) => {
+                assert!(matches!(error, TapeFileError::Damaged { .. }));
+                merged.push(0);
+            }
+        }
+    }
+    assert_eq!(merged, [100, 0, 100, 0, 100], "what was read before damage comes before it");
     // Reading all of it finds the same places; the index knows what lay there.
     let mut told = Vec::new();
     TapeFile::check(Disk::with(bytes), &mut |place| told.push(place)).unwrap();
