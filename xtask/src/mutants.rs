@@ -34,7 +34,7 @@ struct Edit<'a> {
 
 /// The test modules that are tried. The first one simulates whole lives; the others know what must
 /// happen in single places.
-const CHECKS: [&str; 3] = ["life", "faults", "steps"];
+const CHECKS: [&str; 4] = ["life", "faults", "steps", "follow"];
 
 /// So many lives are simulated for each bug.
 const LIVES: &str = "3000";

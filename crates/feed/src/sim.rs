@@ -15,8 +15,10 @@ pub mod disk;
 pub mod draw;
 pub mod life;
 mod network;
+mod outage;
 mod owed;
 mod plan;
+mod session;
 pub mod world;
 
 pub use world::{Network, Progress, Stuck, World};

@@ -1,17 +1,27 @@
 //! What a seed draws for a life.
 
+use super::session::{self, Session};
 use super::{Network, draw};
 use crate::keeper::Sync;
+use crate::live::{Live, Tempo};
+use crate::player::Player;
 use crate::recorder::Options;
-use crate::rng::Rng;
+use crate::rng::{Rng, nth};
 use crate::scenario::{Action, Field, Scenario};
+use crate::seq::Seq;
 use crate::tape::Tape;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Keeps what is drawn of live sessions apart from everything else that a seed decides.
+const SESSION: u64 = 0x6c69_7665;
+
 /// However wrong things are, a recording ends within so long.
 pub(super) const GIVES_UP_MAX: Duration = Duration::from_secs(3600);
+
+/// An exchange; of sessions that are not live, everything is there.
+pub(super) type Venue = Player<Live<Arc<Tape>>>;
 
 /// How a client's process comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +47,8 @@ pub struct Plan {
     pub network: Network,
     /// What the recorder is told.
     pub options: Options,
+    /// How packets come into being, of a live session.
+    pub session: Option<Session>,
     pub(super) sync: Sync,
     /// The network loses one in so many connections; 0: none.
     pub(super) silences: u32,
@@ -54,11 +66,12 @@ impl Plan {
         let lines = draw::pick(&mut rng, &[1, 1, 1, 2]);
         let most = draw::pick(&mut rng, &[0, 1, 2, 5, 8]);
         let crashes = draw::pick(&mut rng, &[0, 0, 0, 1, 1, 2, 3]);
-        Self {
+        let plan = Self {
             tape: Arc::new(Tape::random(last, seed)),
             scenarios: (0..lines).map(|_| draw::scenario(&mut rng, last, most)).collect(),
             network: draw::network(&mut rng, last),
             options: draw::options(&mut rng, last),
+            session: None,
             sync: draw::pick(
                 &mut rng,
                 &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
@@ -66,7 +79,28 @@ impl Plan {
             silences: draw::pick(&mut rng, &[0, 0, 0, 3, 8]),
             crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
             heals: heals(&mut rng),
+        };
+        let mut rng = Rng::new(nth(seed, SESSION));
+        if rng.below(4) == 0 { plan.live(&mut rng) } else { plan }
+    }
+
+    /// The same plan with a live session.
+    fn live(self, rng: &mut Rng) -> Self {
+        let lines = self.scenarios.len();
+        Self {
+            session: Some(Session::draw(rng, self.tape.last(), lines)),
+            options: session::options(rng, self.options),
+            scenarios: self.scenarios.into_iter().map(|it| session::scenario(rng, it)).collect(),
+            // Whoever follows does so for as long as it takes.
+            heals: self.heals.min(Duration::from_secs(3)),
+            ..self
         }
+    }
+
+    /// An exchange that has the first `there` packets of the tape.
+    pub(super) fn venue(&self, seed: u64, scenario: &Scenario, there: Seq) -> Venue {
+        let tempo = self.session.as_ref().map_or(Tempo::Steady(1), |session| session.tempo);
+        Player::new(Live::new(Arc::clone(&self.tape), tempo, seed, there), scenario.clone())
     }
 
     /// Whether packets may arrive that look right and are not the tape's.

@@ -40,12 +40,14 @@ const STEPS_MAX: u64 = 1_000_000;
 
 /// Exchanges, a line each, and the network to them.
 pub struct World<E: Exchange> {
-    exchanges: Vec<E>,
+    pub(super) exchanges: Vec<E>,
+    /// Until when nobody listens there, for the process of the exchange was killed.
+    pub(super) away: Vec<Duration>,
     network: Network,
     rng: Rng,
-    pipes: BTreeMap<PipeId, Pipe<E::Conn>>,
+    pub(super) pipes: BTreeMap<PipeId, Pipe<E::Conn>>,
     agenda: Agenda,
-    now: Duration,
+    pub(super) now: Duration,
     /// How many clients there were before; the upper half of a pipe's number.
     clients: u64,
     /// Pipes with something held.
@@ -63,6 +65,7 @@ impl<E: Exchange> World<E> {
     #[must_use]
     pub fn new(exchanges: Vec<E>, network: Network, seed: u64) -> Self {
         Self {
+            away: alloc::vec![Duration::ZERO; exchanges.len()],
             exchanges,
             network,
             rng: Rng::new(seed),
@@ -219,7 +222,7 @@ impl<E: Exchange> World<E> {
     }
 
     /// Sends bytes or an end to the client (0) or the server (1), in order.
-    fn send(&mut self, id: PipeId, to: usize, event: Event) {
+    pub(super) fn send(&mut self, id: PipeId, to: usize, event: Event) {
         let jitter = u32::try_from(self.network.jitter.as_micros()).unwrap_or(u32::MAX - 1);
         let delay = Duration::from_micros(self.rng.between(0, jitter).into());
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
@@ -380,13 +383,14 @@ impl<E: Exchange> World<E> {
 
     /// A client's connection arrives at its exchange; whether somebody listens there.
     fn open(&mut self, id: PipeId) -> bool {
-        let Some(pipe) = self.pipes.get_mut(&id) else { return false };
-        let exchange = &mut self.exchanges[pipe.line];
-        if exchange.dead() || down(exchange, self.now) {
+        let Some(line) = self.pipes.get(&id).map(|pipe| pipe.line) else { return false };
+        if self.is_down(line) {
             self.pipes.remove(&id);
             return false;
         }
-        pipe.server = Some(exchange.open(self.now));
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.server = Some(self.exchanges[line].open(self.now));
+        }
         true
     }
 
@@ -474,7 +478,7 @@ impl<E: Exchange> World<E> {
 
     /// The connections of an exchange that is down or has died are reset.
     fn bury(&mut self, line: usize) {
-        if !self.exchanges[line].dead() && !down(&self.exchanges[line], self.now) {
+        if !self.is_down(line) {
             return;
         }
         let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
@@ -485,8 +489,4 @@ impl<E: Exchange> World<E> {
             self.send(id, 0, Event::ToClientReset);
         }
     }
-}
-
-fn down(exchange: &impl Exchange, now: Duration) -> bool {
-    exchange.down_until().is_some_and(|until| now < until)
 }

@@ -1,0 +1,34 @@
+//! Exchanges whose process ends, and which come back.
+
+use super::World;
+use super::agenda::{Event, PipeId};
+use crate::exchange::Exchange;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+impl<E: Exchange> World<E> {
+    /// A line's exchange is killed, and `with` is started in its place `down` from now.
+    pub fn restart(&mut self, line: usize, with: E, down: Duration) {
+        let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
+        let gone: Vec<(PipeId, E::Conn)> =
+            there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
+        for (id, conn) in gone {
+            self.exchanges[line].gone(conn, false, self.now);
+            self.send(id, 0, Event::ToClientReset);
+        }
+        self.exchanges[line] = with;
+        self.away[line] = self.now + down;
+    }
+
+    /// Every exchange that was killed is back.
+    pub fn all_back(&mut self) {
+        self.away.fill(Duration::ZERO);
+    }
+
+    /// Whether nobody listens at a line.
+    pub(super) fn is_down(&self, line: usize) -> bool {
+        let exchange = &self.exchanges[line];
+        let own = exchange.down_until().is_some_and(|until| self.now < until);
+        exchange.dead() || own || self.now < self.away[line]
+    }
+}

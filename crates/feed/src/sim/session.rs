@@ -1,0 +1,93 @@
+//! Live sessions that a seed draws: how fast packets come into being, and when exchanges crash.
+
+use super::draw::pick;
+use crate::live::Tempo;
+use crate::recorder::Options;
+use crate::rng::Rng;
+use crate::scenario::{Action, Fault, Pick, Place, Scenario, Slow};
+use crate::seq::Seq;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What a seed draws of a live session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// How packets come into being.
+    pub tempo: Tempo,
+    /// What becomes of exchanges, the last one first.
+    pub(super) outages: Vec<Outage>,
+}
+
+/// An exchange's process is killed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outage {
+    /// When.
+    pub(super) at: Duration,
+    /// Which one.
+    pub(super) line: usize,
+    /// So many packets that it had sent were not in its record yet, and come into being again.
+    pub(super) forgets: u32,
+    /// How long until it is back.
+    pub(super) down: Duration,
+}
+
+impl Session {
+    /// A session of `last` packets on so many lines.
+    pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
+        let takes = pick(rng, &[100, 1_000, 2_000, 4_000]);
+        let rate = last.saturating_mul(1_000).checked_div(takes).unwrap_or(0).max(1);
+        let tempo = match rng.below(3) {
+            0 => Tempo::Steady(rate),
+            1 => Tempo::Poisson(rate),
+            _ => Tempo::Bursts { rate, size: rng.between(1, 200) },
+        };
+        let count = pick(rng, &[0, 0, 1, 1, 2, 4]);
+        let mut outages: Vec<Outage> = (0..count).map(|_| Outage::draw(rng, lines)).collect();
+        outages.sort_by_key(|outage| core::cmp::Reverse(outage.at));
+        Self { tempo, outages }
+    }
+}
+
+impl Outage {
+    fn draw(rng: &mut Rng, lines: usize) -> Self {
+        let millis = |millis: u32| Duration::from_millis(millis.into());
+        let reach = pick(rng, &[0, 50, 900, 9_000]);
+        Self {
+            at: millis(rng.between(0, 3_000)),
+            line: rng.below(u32::try_from(lines).unwrap_or(1)) as usize,
+            forgets: pick(rng, &[0, 0, 1, 20, 900]),
+            down: millis(rng.between(0, reach)),
+        }
+    }
+}
+
+/// What whoever follows is told, made from what any recorder is told.
+pub(super) fn options(rng: &mut Rng, usual: Options) -> Options {
+    let millis = Duration::from_millis;
+    let for_ever = rng.below(2) == 0;
+    let reorder_wait = millis(pick(rng, &[0, 0, 1, 20, 300]));
+    Options {
+        follow: true,
+        classic: false,
+        last: None,
+        timeout: if for_ever { Duration::from_secs(1_000_000) } else { usual.timeout },
+        reorder_wait,
+        // Long enough for a round trip, also when nothing goes wrong any more.
+        give_up: (rng.below(8) == 0).then(|| reorder_wait + millis(rng.between(300, 2_000).into())),
+        ..usual
+    }
+}
+
+/// A scenario for a live session, made from one for any.
+pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
+    let packets = rng.between(1, 90);
+    let slow = pick(rng, &[Slow::Wait, Slow::Wait, Slow::Skip(packets), Slow::Cut(packets)]);
+    let mut scenario = Scenario { extension: true, slow, ..usual };
+    if rng.below(6) == 0
+        && let Some(mut mute) = Fault::new(Action::Drop, Place::Heartbeat)
+    {
+        mute.pick = Pick::Every(rng.between(1, 3));
+        scenario.faults.push(mute);
+    }
+    scenario
+}
