@@ -89,7 +89,7 @@ impl Plan {
         let lines = self.scenarios.len();
         Self {
             session: Some(Session::draw(rng, self.tape.last(), lines)),
-            options: session::options(rng, self.options),
+            options: session::options(rng, &self.options),
             scenarios: self.scenarios.into_iter().map(|it| session::scenario(rng, it)).collect(),
             // Whoever follows does so for as long as it takes.
             heals: self.heals.min(Duration::from_secs(3)),

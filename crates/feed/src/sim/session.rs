@@ -62,7 +62,7 @@ impl Outage {
 }
 
 /// What whoever follows is told, made from what any recorder is told.
-pub(super) fn options(rng: &mut Rng, usual: Options) -> Options {
+pub(super) fn options(rng: &mut Rng, usual: &Options) -> Options {
     let millis = Duration::from_millis;
     let for_ever = rng.below(2) == 0;
     let reorder_wait = millis(pick(rng, &[0, 0, 1, 20, 300]));
@@ -74,7 +74,7 @@ pub(super) fn options(rng: &mut Rng, usual: Options) -> Options {
         reorder_wait,
         // Long enough for a round trip, also when nothing goes wrong any more.
         give_up: (rng.below(8) == 0).then(|| reorder_wait + millis(rng.between(300, 2_000).into())),
-        ..usual
+        ..usual.clone()
     }
 }
 
