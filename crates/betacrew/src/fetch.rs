@@ -236,7 +236,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
     let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
     loop {
-        let Done { exit, session, next } = Recording::begin(args, named, stop)?.run(&lines, stop)?;
+        let Done { exit, session, next } =
+            Recording::begin(args, named, stop)?.run(&lines, stop)?;
         if worst == Exit::Complete {
             worst = exit;
         }

@@ -22,7 +22,7 @@ pub(crate) const PUBLISHING: &str = "Publishing";
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
     /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
-    /// message of its own [default: betacrew.{session}]
+    /// message of its own [default: betacrew. and the session, or the STREAM that was named]
     #[arg(long, value_name = "SUBJECT", help_heading = PUBLISHING)]
     publish_subject: Option<String>,
 

@@ -37,7 +37,9 @@ fn word(bytes: [u8; 4]) -> String {
     let trimmed = Symbol(bytes);
     let trimmed = trimmed.trimmed();
     match std::str::from_utf8(trimmed) {
-        Ok(text) if !text.is_empty() && trimmed.iter().all(u8::is_ascii_alphanumeric) => text.into(),
+        Ok(text) if !text.is_empty() && trimmed.iter().all(u8::is_ascii_alphanumeric) => {
+            text.into()
+        }
         _ => format!("x{:08x}", u32::from_be_bytes(bytes)),
     }
 }
@@ -110,7 +112,8 @@ impl FromStr for Id {
             return Err(());
         };
         let (first, last) = range.split_once('-').ok_or(())?;
-        let number = |text: &str| text.parse::<Seq>().map_err(|_| ());
+        let legal = |seq: &Seq| (FIRST_SEQ..=MAX_SEQ).contains(seq);
+        let number = |text: &str| text.parse().ok().filter(legal).ok_or(());
         Ok(Self {
             session: parse_session(session).ok_or(())?,
             range: SeqRange::new(number(first)?, number(last)?).ok_or(())?,

@@ -2,8 +2,8 @@
 
 use crate::block::Block;
 use crate::log::runtime;
-use crate::nats::{Error, Link, connect};
-use crate::publisher::{Answer, Counts, Options, Order, PATIENCE, Publisher};
+use crate::nats::{Error, Failed, Link, connect};
+use crate::publisher::{Answer, Counts, Options, Order, Publisher};
 use crate::target::{Encoding, Settings};
 use async_nats::Event;
 use feed::seq::Seq;
@@ -95,18 +95,19 @@ impl Gateway {
     /// # Errors
     /// [`Error::Usage`] where the stream's name follows from a session that is not known.
     pub fn start(settings: &Settings, session: Option<SessionId>) -> Result<Self, Error> {
-        let log = settings.target.to_string();
         let Some(stream) = settings.target.stream(session) else {
             return Err(Error::Usage(format!(
-                "this session has no name, so its stream needs one: {log}/NAME"
+                "this session has no name, so its stream needs one: {}/NAME",
+                settings.target
             )));
         };
+        let log = settings.target.named(&stream);
         let publisher = Publisher::new(Options {
             session,
             block: settings.packets(),
             window: settings.window.max(1),
             check: settings.check,
-            patience: PATIENCE,
+            patience: settings.patience,
         });
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner {
@@ -224,7 +225,7 @@ impl Drop for Gateway {
 
 /// What came of an order.
 enum Done {
-    Told(Result<(u64, u64), String>),
+    Told(Result<(u64, u64), Failed>),
     Read(u64, Result<Result<Block, String>, String>),
     Answered(u64, (Answer, Option<String>)),
 }
@@ -250,12 +251,13 @@ async fn drive(
         );
         return Err(Error::Usage(message));
     }
+    let log = settings.target.named(name);
     let mut work = JoinSet::new();
     loop {
         let wake = loop {
             let (order, epoch, frames) = {
                 let mut inner = shared.lock();
-                if inner.stopped || inner.publisher.trouble().is_some() {
+                if inner.stopped || inner.check(&log).is_err() {
                     return Ok(());
                 }
                 let Some(order) = inner.publisher.order(shared.now()) else {
@@ -271,9 +273,9 @@ async fn drive(
             match order {
                 Order::Ask => {
                     let settings = settings.clone();
-                    work.spawn(async move {
-                        (epoch, Done::Told(link.ask(&settings, session).await))
-                    });
+                    work.spawn(
+                        async move { (epoch, Done::Told(link.ask(&settings, session).await)) },
+                    );
                 }
                 Order::Read(number) => {
                     work.spawn(async move { (epoch, Done::Read(number, link.read(number).await)) });
@@ -288,9 +290,9 @@ async fn drive(
         tokio::select! {
             biased;
             Some(Ok((epoch, done))) = work.join_next(), if !work.is_empty() => {
-                happen(shared, epoch, done);
+                happen(shared, &log, epoch, done);
                 while let Some(Ok((epoch, done))) = work.try_join_next() {
-                    happen(shared, epoch, done);
+                    happen(shared, &log, epoch, done);
                 }
                 shared.changed.notify_all();
             }
@@ -341,7 +343,7 @@ async fn reach(
 }
 
 /// Tells the publisher.
-fn happen(shared: &Shared, epoch: u32, done: Done) {
+fn happen(shared: &Shared, log: &str, epoch: u32, done: Done) {
     let now = shared.now();
     let mut inner = shared.lock();
     let inner = &mut *inner;
@@ -349,7 +351,11 @@ fn happen(shared: &Shared, epoch: u32, done: Done) {
     match done {
         Done::Told(Ok((first, last))) => inner.publisher.told(epoch, first, last, now),
         Done::Read(number, Ok(found)) => inner.publisher.read(epoch, number, found, now),
-        Done::Told(Err(reason)) | Done::Read(_, Err(reason)) => {
+        Done::Told(Err(Failed { fatal: true, reason })) => {
+            let log = log.to_owned();
+            inner.failure.get_or_insert(Error::Refused { log, reason });
+        }
+        Done::Told(Err(Failed { reason, .. })) | Done::Read(_, Err(reason)) => {
             if !late {
                 inner.publisher.failed(now);
                 inner.wrong(Some(reason));

@@ -29,30 +29,27 @@ impl Log {
     /// # Errors
     /// Where the log cannot be reached, or has no such stream.
     pub fn open(settings: &Settings, patience: Duration) -> Result<Self, Error> {
-        let log = settings.target.to_string();
         let Some(name) = settings.target.stream(None) else {
             return Err(Error::Usage(format!(
-                "{log} does not say which stream to read: {log}/betacrew-SESSION, for example"
+                "{0} does not say which stream to read: {0}/betacrew-SESSION, for example",
+                settings.target
             )));
         };
+        let log = settings.target.named(&name);
         let runtime = runtime()?;
         let began = Instant::now();
         let (link, stream) = runtime.block_on(async {
             loop {
                 let done = match connect(settings, &name, |_| {}).await {
                     Ok(link) => match link.open().await {
-                        Ok(stream) => Ok((link, stream)),
-                        Err(reason) => Err(Error::Unreachable {
-                            log: log.clone(),
-                            reason: format!("stream {name}: {reason}"),
-                        }),
+                        Ok(Some(stream)) => Ok((link, stream)),
+                        Ok(None) => Err(Error::Usage(format!("there is no stream {log}"))),
+                        Err(reason) => Err(Error::Unreachable { log: log.clone(), reason }),
                     },
                     Err(error) => Err(error),
                 };
                 match done {
-                    Err(Error::Unreachable { reason, .. })
-                        if began.elapsed() < patience && !reason.contains("not found") =>
-                    {
+                    Err(Error::Unreachable { .. }) if began.elapsed() < patience => {
                         tokio::time::sleep(PAUSE).await;
                     }
                     done => return done,

@@ -3,7 +3,10 @@
 use crate::block::{Block, COUNT, FIRST, FORMAT, JSON, SESSION, WIRE, session_word, to_json};
 use crate::publisher::{Answer, Flight, Trouble};
 use crate::target::{Encoding, Settings};
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{
+    ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind, PublishErrorKind,
+};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, Stream};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
@@ -93,7 +96,7 @@ pub(crate) async fn connect(
     name: &str,
     event: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Link, Error> {
-    let log = settings.target.to_string();
+    let log = settings.target.named(name);
     let mut options = ConnectOptions::new()
         .name("betacrew")
         .connection_timeout(TIMEOUT)
@@ -109,6 +112,11 @@ pub(crate) async fn connect(
     if settings.target.servers.iter().any(|server| server.starts_with("tls:")) {
         options = options.require_tls(true);
     }
+    options = match settings.target.user.clone() {
+        Some((name, Some(password))) => options.user_and_password(name, password),
+        Some((token, None)) => options.token(token),
+        None => options,
+    };
     if let Some(file) = &settings.creds {
         options = options.credentials_file(file).await.map_err(|error| {
             Error::Usage(format!("cannot use the credentials in {}: {error}", file.display()))
@@ -138,13 +146,32 @@ pub(crate) async fn connect(
     Ok(Link { client, context, name: name.to_owned() })
 }
 
+/// Why it is not known what a log has.
+pub(crate) struct Failed {
+    pub(crate) reason: String,
+    /// It will not be otherwise later.
+    pub(crate) fatal: bool,
+}
+
+/// Whether a stream cannot be made, now or later.
+fn is_final(error: &jetstream::Error) -> bool {
+    match error.error_code() {
+        // Another one makes it just now; the cluster is not whole yet.
+        ErrorCode::STREAM_NAME_EXIST | ErrorCode::CLUSTER_NO_PEERS => false,
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
+        | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
+        | ErrorCode::JETSTREAM_NOT_ENABLED => true,
+        _ => error.code() == 400,
+    }
+}
+
 impl Link {
     /// The numbers of the first and the last message; makes the stream if it is not there.
     pub(crate) async fn ask(
         &self,
         settings: &Settings,
         session: Option<SessionId>,
-    ) -> Result<(u64, u64), String> {
+    ) -> Result<(u64, u64), Failed> {
         let config = Config {
             name: self.name.clone(),
             subjects: settings.subjects(session),
@@ -156,14 +183,30 @@ impl Link {
             description: Some("packets of a session, published by betacrew".to_owned()),
             ..Config::default()
         };
-        let stream = self.context.get_or_create_stream(config).await.map_err(said)?;
+        let stream = self.context.get_or_create_stream(config).await.map_err(|error| {
+            let fatal = match error.kind() {
+                CreateStreamErrorKind::JetStream(error) => is_final(&error),
+                _ => false,
+            };
+            Failed { fatal, reason: said(error) }
+        })?;
         let state = &stream.cached_info().state;
         Ok((state.first_sequence, state.last_sequence))
     }
 
-    /// The stream, which must be there.
-    pub(crate) async fn open(&self) -> Result<Stream, String> {
-        self.context.get_stream(&self.name).await.map_err(said)
+    /// The stream; `None` where there is none of this name.
+    pub(crate) async fn open(&self) -> Result<Option<Stream>, String> {
+        match self.context.get_stream(&self.name).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(said(error)),
+            },
+        }
     }
 
     /// Reads a message: an error is the log's, `Err` within is the message's.

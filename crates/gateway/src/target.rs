@@ -1,15 +1,18 @@
 //! Which log, and how to publish into it.
 
 use crate::block::{BLOCK_MAX, session_word, symbol_word};
+use crate::publisher::PATIENCE;
 use feed::wire::{RawFrame, SessionId};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What a stream is called where nobody has named it.
 const STREAM: &str = "betacrew-{session}";
-/// Where messages go where nobody has said it; so also a symbol's.
-const SUBJECT: &str = "betacrew.{session}";
+/// Where messages go where nobody has said it; what follows `betacrew.` is the session, or the
+/// stream's name where that was given.
+const SUBJECT: &str = "betacrew.";
 const PORT: u16 = 4222;
 
 /// A stream in a log, as `nats://HOST[:PORT][,HOST[:PORT] ..][/STREAM]`; `tls://` needs TLS.
@@ -17,6 +20,8 @@ const PORT: u16 = 4222;
 pub struct Target {
     /// Addresses, as the client library takes them.
     pub(crate) servers: Vec<String>,
+    /// `USER:PASSWORD@` or `TOKEN@`, as the first address has it.
+    pub(crate) user: Option<(String, Option<String>)>,
     /// The stream's name, if it was given; it may have `{session}` in it.
     stream: Option<String>,
 }
@@ -36,6 +41,11 @@ impl Target {
             return None;
         }
         Some(name.replace("{session}", &session_word(session)))
+    }
+
+    /// As it is shown, with the stream's name.
+    pub(crate) fn named(&self, stream: &str) -> String {
+        Self { stream: Some(stream.to_owned()), ..self.clone() }.to_string()
     }
 }
 
@@ -58,23 +68,25 @@ impl FromStr for Target {
                 name.escape_default()
             ));
         }
-        let servers = hosts
-            .split(',')
-            .map(|host| {
-                let place = host.rsplit_once('@').map_or(host, |(_, place)| place);
-                let (name, port) = place.rsplit_once(':').unwrap_or((place, ""));
-                let bracketed = place.ends_with(']');
-                let sound = bracketed || port.is_empty() || port.parse::<u16>().is_ok();
-                match !name.is_empty() && sound {
-                    true if bracketed || port.is_empty() => {
-                        Ok(format!("{scheme}://{}:{PORT}", host.trim_end_matches(':')))
-                    }
-                    true => Ok(format!("{scheme}://{host}")),
-                    false => Err(format!("`{place}` is no address of a log: {example}")),
-                }
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { servers, stream: stream.map(str::to_owned) })
+        let (mut servers, mut user) = (Vec::new(), None);
+        for host in hosts.split(',') {
+            let (who, place) =
+                host.rsplit_once('@').map_or((None, host), |(who, place)| (Some(who), place));
+            let who = who.map(|who| match who.split_once(':') {
+                Some((name, password)) => (name.to_owned(), Some(password.to_owned())),
+                None => (who.to_owned(), None),
+            });
+            user = user.or(who);
+            let (name, port) = match place.rsplit_once(':') {
+                Some((name, port)) if !place.ends_with(']') => (name, port.parse::<u16>().ok()),
+                _ => (place, Some(PORT)),
+            };
+            let Some(port) = port.filter(|_| !name.is_empty()) else {
+                return Err(format!("`{place}` is no address of a log: {example}"));
+            };
+            servers.push(format!("{scheme}://{name}:{port}"));
+        }
+        Ok(Self { servers, user, stream: stream.map(str::to_owned) })
     }
 }
 
@@ -83,7 +95,6 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, server) in self.servers.iter().enumerate() {
             let (scheme, host) = server.split_once("://").unwrap_or(("", server));
-            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
             match place {
                 0 => write!(f, "{scheme}://{host}")?,
                 _ => write!(f, ",{host}")?,
@@ -114,7 +125,7 @@ pub struct Settings {
     /// Which log.
     pub target: Target,
     /// The subject: `{session}` and `{symbol}` are filled in; with the latter there is one packet
-    /// a message. `None` is `betacrew.{session}`.
+    /// a message. `None` is `betacrew.` and the session, or the stream's name if that is given.
     pub subject: Option<String>,
     /// The most packets a message, 1 to [`BLOCK_MAX`].
     pub block: u32,
@@ -130,6 +141,8 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
     /// Compare all that the log has.
     pub check: bool,
+    /// For so long after the last sign of another gateway that publishes, leave it to that.
+    pub patience: Duration,
 }
 
 impl Settings {
@@ -146,24 +159,31 @@ impl Settings {
             creds: None,
             ca: None,
             check: false,
+            patience: PATIENCE,
         }
     }
 
     /// The most packets a message.
     pub(crate) fn packets(&self) -> u32 {
-        match self.template().contains("{symbol}") {
-            true => 1,
-            false => self.block.clamp(1, BLOCK_MAX),
+        match &self.subject {
+            Some(subject) if subject.contains("{symbol}") => 1,
+            _ => self.block.clamp(1, BLOCK_MAX),
         }
     }
 
-    fn template(&self) -> &str {
-        self.subject.as_deref().unwrap_or(SUBJECT)
+    /// The subject, but for the symbol.
+    fn template(&self, session: Option<SessionId>) -> String {
+        let word = session_word(session);
+        match (&self.subject, &self.target.stream) {
+            (Some(subject), _) => subject.replace("{session}", &word),
+            (None, Some(stream)) => format!("{SUBJECT}{}", stream.replace("{session}", &word)),
+            (None, None) => format!("{SUBJECT}{word}"),
+        }
     }
 
     /// The subject of a message that begins with this packet.
     pub(crate) fn subject(&self, session: Option<SessionId>, frame: &RawFrame) -> String {
-        let subject = self.template().replace("{session}", &session_word(session));
+        let subject = self.template(session);
         match subject.contains("{symbol}") {
             true => subject.replace("{symbol}", &symbol_word(frame)),
             false => subject,
@@ -172,7 +192,7 @@ impl Settings {
 
     /// What the stream is made for.
     pub(crate) fn subjects(&self, session: Option<SessionId>) -> Vec<String> {
-        let subject = self.template().replace("{session}", &session_word(session));
+        let subject = self.template(session);
         match &self.subject {
             // With symbols or without.
             None => vec![format!("{subject}.*"), subject],
@@ -207,9 +227,13 @@ mod tests {
         for (text, servers, stream, shown) in [
             ("nats://h", "nats://h:4222", "betacrew-K7QD", "nats://h:4222"),
             ("nats://h:1/", "nats://h:1", "betacrew-K7QD", "nats://h:1"),
-            ("tls://u:p@h:1/x", "tls://u:p@h:1", "x", "tls://h:1/x"),
-            ("nats://a,b:5/md-{session}", "nats://a:4222 nats://b:5", "md-K7QD",
-             "nats://a:4222,b:5/md-{session}"),
+            ("tls://u:p@h:1/x", "tls://h:1", "x", "tls://h:1/x"),
+            (
+                "nats://a,b:5/md-{session}",
+                "nats://a:4222 nats://b:5",
+                "md-K7QD",
+                "nats://a:4222,b:5/md-{session}",
+            ),
             ("nats://[::1]/x", "nats://[::1]:4222", "x", "nats://[::1]:4222/x"),
             ("nats://[::1]:7/x", "nats://[::1]:7", "x", "nats://[::1]:7/x"),
         ] {
@@ -222,8 +246,20 @@ mod tests {
         assert_eq!(named.stream(None).as_deref(), Some("x"));
         let unnamed: Target = "nats://h".parse().unwrap();
         assert_eq!(unnamed.stream(None), None);
-        for bad in ["", "h", "http://h", "nats://", "nats:///x", "nats://h:x", "nats://h:70000",
-            "nats://h/a b", "nats://h/a.b", "nats://h/a/b", "nats://h,", "ws://h"] {
+        for bad in [
+            "",
+            "h",
+            "http://h",
+            "nats://",
+            "nats:///x",
+            "nats://h:x",
+            "nats://h:70000",
+            "nats://h/a b",
+            "nats://h/a.b",
+            "nats://h/a/b",
+            "nats://h,",
+            "ws://h",
+        ] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }
@@ -236,6 +272,8 @@ mod tests {
         assert_eq!(settings.subject(session, &frame), "betacrew.K7QD");
         assert_eq!(settings.subjects(session), ["betacrew.K7QD.*", "betacrew.K7QD"]);
         assert_eq!(settings.packets(), 512);
+        settings.target = "nats://h/own".parse().unwrap();
+        assert_eq!(settings.subject(session, &frame), "betacrew.own");
         settings.subject = Some("md.{symbol}.{session}".to_owned());
         assert_eq!(settings.subject(session, &frame), "md.AAPL.K7QD");
         assert_eq!(settings.subjects(session), ["md.*.K7QD"]);

@@ -65,7 +65,10 @@ pub(super) fn notice(gateway: &Gateway, settings: &Settings) {
     for notice in gateway.notices() {
         match notice {
             Notice::Waiting(why) => {
-                tracing::warn!("{}: {why}; the tape keeps what is to be published", settings.target);
+                tracing::warn!(
+                    "{}: {why}; the tape keeps what is to be published",
+                    settings.target
+                );
             }
             Notice::Publishing => tracing::warn!("{}: publishing again", settings.target),
         }
@@ -81,7 +84,7 @@ pub(super) fn tell(published: &Published, settings: &Settings) {
     };
     let Published { stream, reached, .. } = published;
     crate::words::tell!(
-        "published {} in {} to {}, stream {stream}: it has all up to {reached}{before}",
+        "published {} in {} to stream {stream} of {}: it has all up to {reached}{before}",
         count(counts.published, "packet"),
         count(counts.messages, "message"),
         settings.target,

@@ -29,9 +29,7 @@ fn open(path: &Path) -> Result<Log, Failure> {
 /// # Errors
 /// What the log or `each` reports.
 pub(crate) fn read(path: &Path, each: &mut Each<'_>) -> Result<(), Failure> {
-    open(path)?.read(&mut |block| {
-        each(&block.frames, Arrival { at: block.stored, origin: None })
-    })
+    open(path)?.read(&mut |block| each(&block.frames, Arrival { at: block.stored, origin: None }))
 }
 
 /// Copies a session into a tape file that nobody sees and that is gone in the end.

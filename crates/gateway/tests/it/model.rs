@@ -48,7 +48,9 @@ impl Log {
     pub(crate) fn publish(&mut self, flight: &Flight, frames: &[RawFrame]) -> Answer {
         let known = self.ids.get(&flight.id.to_string()).copied();
         let duplicate = known.map(|number| Answer::Stored { number, duplicate: true });
-        if self.old && let Some(answer) = duplicate {
+        if self.old
+            && let Some(answer) = duplicate
+        {
             return answer;
         }
         if flight.number != self.last() + 1 {
@@ -65,8 +67,11 @@ impl Log {
         let piece = self.tape.get(place..place + frames.len());
         if piece != Some(frames) {
             let got = frames.first().map(sequence_of);
-            self.wrong.get_or_insert(format!("message {} begins with {got:?}, not {first}, \
-                                              or is not the tape's", flight.number));
+            self.wrong.get_or_insert(format!(
+                "message {} begins with {got:?}, not {first}, \
+                                              or is not the tape's",
+                flight.number
+            ));
         }
         self.messages.push((flight.id, frames.to_vec()));
         self.ids.insert(flight.id.to_string(), self.last());

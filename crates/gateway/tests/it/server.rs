@@ -125,7 +125,9 @@ impl Server {
     /// Says a line of the protocol, without waiting for an answer: for what no client would do.
     pub(crate) fn say(&self, lines: &str) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        stream.write_all(format!("CONNECT {{\"verbose\":false}}\r\n{lines}PING\r\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("CONNECT {{\"verbose\":false}}\r\n{lines}PING\r\n").as_bytes())
+            .unwrap();
         // Its answer to PING is behind all else.
         let mut text = String::new();
         let mut reader = std::io::BufReader::new(stream);

@@ -37,8 +37,15 @@ pub(crate) struct Plan {
 enum Event {
     /// Packets are there up to this one.
     Grow(usize, u32),
-    Arrive { from: Sender, order: Order, frames: Vec<RawFrame> },
-    Answer { to: Sender, reply: Reply },
+    Arrive {
+        from: Sender,
+        order: Order,
+        frames: Vec<RawFrame>,
+    },
+    Answer {
+        to: Sender,
+        reply: Reply,
+    },
     KillGateway(usize),
     KillLog(u64),
     Return,
@@ -223,7 +230,9 @@ impl World {
                     return;
                 }
                 let reply = self.serve(&order, &frames);
-                if let Some(reply) = reply && !self.chance(self.plan.lost[1]) {
+                if let Some(reply) = reply
+                    && !self.chance(self.plan.lost[1])
+                {
                     let at = self.delay(false);
                     self.at(at, Event::Answer { to: from, reply });
                 }
