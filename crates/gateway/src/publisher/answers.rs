@@ -123,7 +123,7 @@ impl Publisher {
             Answer::Stored { number: at, duplicate }
                 if at == number && (!duplicate || number == known.number + 1) =>
             {
-                self.confirm(number);
+                self.confirm(number, duplicate);
             }
             Answer::Stored { .. } => self.doubt(now),
             Answer::Refused => {
@@ -150,11 +150,15 @@ impl Publisher {
     }
 
     /// A message is in the log, and so is all that was published before it.
-    fn confirm(&mut self, number: u64) {
+    fn confirm(&mut self, number: u64, duplicate: bool) {
         while let Some(flight) = self.flights.pop_front_if(|flight| flight.number <= number) {
             let range = flight.id.range;
-            self.counts.published += u64::from(range.len());
-            self.counts.messages += 1;
+            if duplicate {
+                self.counts.compared += u64::from(range.len());
+            } else {
+                self.counts.published += u64::from(range.len());
+                self.counts.messages += 1;
+            }
             self.buffer.drain(..(range.len() as usize).min(self.buffer.len()));
             let next = Some(range.last() + 1);
             self.known = Some(Known { number: flight.number, next });
