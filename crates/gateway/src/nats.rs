@@ -54,15 +54,16 @@ pub enum Error {
     },
     /// Not everything was published in time.
     #[error(
-        "the log {log} has the packets up to {reached} of {last}, and has taken no more for \
-         {waited:?}{reason}"
+        "the log {log} has the packets up to {reached}{of}, and has taken no more for \
+         {waited:.1?}{reason}",
+        of = if *last == 0 { String::new() } else { format!(" of {last}") }
     )]
     Unfinished {
         /// Which.
         log: String,
         /// The last packet that it has.
         reached: Seq,
-        /// The last one there is.
+        /// The last one there is; 0 where that is not known.
         last: Seq,
         /// For how long.
         waited: Duration,

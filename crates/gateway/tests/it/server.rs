@@ -1,4 +1,6 @@
-//! Real servers, on free ports.
+//! Real servers, on free ports. The tests of `betacrew` use this file too.
+
+#![allow(dead_code, reason = "not all tests need all of it")]
 
 use std::fs;
 use std::io::Write;
@@ -101,6 +103,13 @@ impl Server {
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             assert!(began.elapsed() < PATIENCE, "{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it if it was killed.
+    pub(crate) fn again_if_killed(&mut self) {
+        if self.child.is_none() {
+            self.again();
         }
     }
 
