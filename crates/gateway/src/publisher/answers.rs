@@ -151,7 +151,8 @@ impl Publisher {
 
     /// A message is in the log, and so is all that was published before it.
     fn confirm(&mut self, number: u64, duplicate: bool) {
-        while let Some(flight) = self.flights.pop_front_if(|flight| flight.number <= number) {
+        while let Some(&flight) = self.flights.front().filter(|flight| flight.number <= number) {
+            self.flights.pop_front();
             let range = flight.id.range;
             if duplicate {
                 self.counts.compared += u64::from(range.len());
