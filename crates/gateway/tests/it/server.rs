@@ -35,6 +35,14 @@ pub(crate) fn servers() -> bool {
     false
 }
 
+/// Its version, as far as it says so.
+pub(crate) fn version() -> Option<(u32, u32)> {
+    let said = Command::new(program()?).arg("--version").output().ok()?;
+    let text = String::from_utf8(said.stdout).ok()?;
+    let (major, rest) = text.trim().rsplit_once('v')?.1.split_once('.')?;
+    Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
+}
+
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -53,9 +61,16 @@ impl Server {
         Self::with("")
     }
 
+    /// One that confirms nothing that is not safe; from version 2.10 on.
+    pub(crate) fn synced() -> Self {
+        let mut server = Self::new(free_port(), "sync_interval: always", "");
+        server.again();
+        server
+    }
+
     /// With more configuration.
     pub(crate) fn with(more: &str) -> Self {
-        let mut server = Self::new(free_port(), more);
+        let mut server = Self::new(free_port(), "", more);
         server.again();
         server
     }
@@ -69,18 +84,18 @@ impl Server {
                 "server_name: n{port}\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", \
                  routes: [{all}] }}\n"
             );
-            Self::new(free_port(), &cluster)
+            Self::new(free_port(), "", &cluster)
         });
         servers.iter_mut().for_each(Self::again);
         servers
     }
 
-    fn new(port: u16, more: &str) -> Self {
+    fn new(port: u16, jetstream: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("server.conf");
         let store = folder.path().join("js");
         let text = format!(
-            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{more}",
+            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\"\n{jetstream} }}\n{more}",
             store.display()
         );
         fs::write(&config, text).unwrap();
