@@ -30,7 +30,10 @@ fn plain(server: &Server, name: &str, tape: &[RawFrame], block: usize, replicas:
         let subjects = vec![name.clone()];
         let config =
             Config { name: name.clone(), subjects, num_replicas: replicas, ..Config::default() };
-        context.create_stream(config).await.unwrap();
+        // A cluster takes a while to find together.
+        while context.create_stream(config.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let mut flights = VecDeque::new();
         for frames in tape.chunks(block) {
             if flights.len() >= WINDOW {
@@ -73,6 +76,8 @@ fn measure(what: &str, server: &Server, block: u32, packets: u32, replicas: usiz
     let tape = Tape::random(packets, 1);
     let tape = tape.frames();
     let name = |who: &str, round: usize| format!("{who}-{what}-{block}-{round}").replace(' ', "-");
+    // The first stream of a cluster waits for it.
+    plain(server, &name("before", 0), &tape[..1], 1, replicas);
     let them = best(|round| plain(server, &name("plain", round), tape, block as usize, replicas));
     let settings = |name: &str| {
         let target = format!("{}/{name}", server.url()).parse().unwrap();

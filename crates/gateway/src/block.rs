@@ -77,20 +77,13 @@ pub struct Id {
 }
 
 impl Id {
-    /// The id of packets with contiguous sequences; `None` where there are none.
+    /// The id of packets with contiguous sequences; `None` where there are none, or others.
     #[must_use]
-    pub fn of<'a>(
-        session: Option<SessionId>,
-        frames: impl IntoIterator<Item = &'a RawFrame>,
-    ) -> Option<Self> {
-        let (mut span, mut sum) = (None, 0);
-        for frame in frames {
-            let seq = packet_seq(frame)?;
-            span = Some((span.map_or(seq, |(first, _)| first), seq));
-            sum = crc32c::crc32c_append(sum, frame);
-        }
-        let (first, last) = span?;
-        Some(Self { session, range: SeqRange::new(first, last)?, sum })
+    pub fn of(session: Option<SessionId>, frames: &[RawFrame]) -> Option<Self> {
+        let (first, last) = (packet_seq(frames.first()?)?, packet_seq(frames.last()?)?);
+        let range = SeqRange::new(first, last)?;
+        let sum = crc32c::crc32c(frames.as_flattened());
+        (range.len() as usize == frames.len()).then_some(Self { session, range, sum })
     }
 }
 
@@ -191,8 +184,8 @@ struct Row {
 /// Packets as a JSON array of objects, as in `output.json` but without white space. What is no
 /// packet is left out.
 #[must_use]
-pub fn to_json<'a>(frames: impl IntoIterator<Item = &'a RawFrame>) -> Vec<u8> {
-    let rows = frames.into_iter().filter_map(|frame| match decode(frame) {
+pub fn to_json(frames: &[RawFrame]) -> Vec<u8> {
+    let rows = frames.iter().filter_map(|frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(Row {
             symbol: packet.symbol.to_string(),
             buy_sell_indicator: char::from(packet.side.letter()),

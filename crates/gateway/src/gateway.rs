@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// What a packet takes in a message, at the most.
-const JSON_LEN: usize = 128;
+const JSON_LEN: usize = 160;
 /// What a message has beside its packets, at the most.
 const HEADERS_LEN: usize = 1024;
 /// How often one that cannot be reached is tried.
@@ -263,8 +263,8 @@ async fn drive(
                 let Some(order) = inner.publisher.order(shared.now()) else {
                     break inner.publisher.wake();
                 };
-                let frames: Vec<RawFrame> = match &order {
-                    Order::Publish(flight) => inner.publisher.frames(flight).copied().collect(),
+                let frames = match &order {
+                    Order::Publish(flight) => inner.publisher.frames(flight),
                     _ => Vec::new(),
                 };
                 (order, inner.publisher.epoch(), frames)
@@ -281,7 +281,7 @@ async fn drive(
                     work.spawn(async move { (epoch, Done::Read(number, link.read(number).await)) });
                 }
                 Order::Publish(flight) => {
-                    let answer = link.publish(settings, &flight, &frames).await;
+                    let answer = link.publish(settings, &flight, frames).await;
                     work.spawn(async move { (epoch, Done::Answered(flight.number, answer.await)) });
                 }
             }

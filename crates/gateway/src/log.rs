@@ -80,13 +80,13 @@ impl Log {
         let mut next = self.first;
         self.runtime.block_on(async {
             loop {
-                while next <= self.last && (asked.len() as u64) < AHEAD {
+                while next <= self.last && next < u64::MAX && (asked.len() as u64) < AHEAD {
                     let (link, number, patience) = (self.link.clone(), next, self.patience);
                     asked.push_back((
                         next,
                         tokio::spawn(async move { patiently(&link, number, patience).await }),
                     ));
-                    next += 1;
+                    next = next.saturating_add(1);
                 }
                 let Some((number, answer)) = asked.pop_front() else { return Ok(()) };
                 let read = answer.await.map_err(|error| Error::System(error.to_string()))?;

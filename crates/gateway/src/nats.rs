@@ -130,12 +130,14 @@ pub(crate) async fn connect(
         options = options.add_root_certificates(file.clone());
     }
     let client = options.connect(&settings.target.servers).await.map_err(|error| {
-        let reason = error.to_string();
-        match error.kind() {
+        let kind = error.kind();
+        let reason = said(error);
+        match kind {
             ConnectErrorKind::Authentication
             | ConnectErrorKind::AuthorizationViolation
             | ConnectErrorKind::Tls
             | ConnectErrorKind::ServerParse => Error::Refused { log, reason },
+            _ if reason.contains("certificate") => Error::Refused { log, reason },
             _ => Error::Unreachable { log, reason },
         }
     })?;
@@ -239,7 +241,7 @@ impl Link {
         &self,
         settings: &Settings,
         flight: &Flight,
-        frames: &[RawFrame],
+        frames: Vec<RawFrame>,
     ) -> impl Future<Output = (Answer, Option<String>)> + use<> {
         let mut message = PublishMessage::build()
             .message_id(flight.id.to_string())
@@ -251,14 +253,12 @@ impl Link {
         if let Some(after) = flight.after {
             message = message.expected_last_message_id(after.to_string());
         }
-        let message = match settings.encoding {
-            Encoding::Wire => {
-                message.header(FORMAT, WIRE).payload(frames.as_flattened().to_vec().into())
-            }
-            Encoding::Json => message.header(FORMAT, JSON).payload(to_json(frames).into()),
-        };
         let first = frames.first().copied().unwrap_or_default();
         let subject = settings.subject(flight.id.session, &first);
+        let message = match settings.encoding {
+            Encoding::Wire => message.header(FORMAT, WIRE).payload(frames.into_flattened().into()),
+            Encoding::Json => message.header(FORMAT, JSON).payload(to_json(&frames).into()),
+        };
         let sent = self.context.send_publish(subject, message).await;
         async move {
             let answer = match sent {
@@ -292,5 +292,6 @@ fn said(error: impl std::error::Error) -> String {
         }
         behind = error.source();
     }
-    text
+    // Some of it is the server's, which must not steer anybody's terminal.
+    text.replace(char::is_control, " ")
 }

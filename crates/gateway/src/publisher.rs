@@ -250,10 +250,23 @@ impl Publisher {
     }
 
     /// The packets of a message on its way.
-    pub fn frames(&self, flight: &Flight) -> impl Iterator<Item = &RawFrame> {
+    #[must_use]
+    pub fn frames(&self, flight: &Flight) -> Vec<RawFrame> {
         let base = self.base().unwrap_or(u32::MAX);
         let from = flight.id.range.first().saturating_sub(base) as usize;
-        self.buffer.range(from.min(self.buffer.len())..).take(flight.id.range.len() as usize)
+        self.piece(from, flight.id.range.len() as usize)
+    }
+
+    /// A piece of the buffer, as far as there is one.
+    fn piece(&self, from: usize, count: usize) -> Vec<RawFrame> {
+        let (front, back) = self.buffer.as_slices();
+        let mut frames = Vec::with_capacity(count);
+        for (slice, start) in [(front, 0), (back, front.len())] {
+            let begin = from.saturating_sub(start).min(slice.len());
+            let end = (from + count).saturating_sub(start).min(slice.len());
+            frames.extend_from_slice(&slice[begin..end]);
+        }
+        frames
     }
 
     /// What to do next, if anything.
@@ -265,9 +278,9 @@ impl Publisher {
         let Some((tail, known)) = self.tail.zip(self.known) else {
             return Some(self.ask(now));
         };
-        let reading = self.unread(known) + self.reads.len() as u64;
+        let reading = self.unread(known).saturating_add(self.reads.len() as u64);
         if reading <= tail {
-            if self.reads.len() >= READS {
+            if self.reads.len() >= READS || reading == u64::MAX {
                 return None;
             }
             self.reads.push_back(None);
@@ -300,7 +313,7 @@ impl Publisher {
     /// The first message to be read: the last known one, to see that it still is what it was, or
     /// the one behind it.
     fn unread(&self, known: Known) -> u64 {
-        known.number + u64::from(self.anchored)
+        known.number.saturating_add(u64::from(self.anchored))
     }
 
     fn ask(&mut self, now: Duration) -> Order {
@@ -318,9 +331,9 @@ impl Publisher {
         if wait {
             return None;
         }
-        let id = Id::of(self.options.session, self.buffer.range(sent..sent + count))?;
+        let id = Id::of(self.options.session, &self.piece(sent, count))?;
         let flight = Flight {
-            number: known.number + before as u64 + 1,
+            number: known.number.checked_add(before as u64 + 1)?,
             after: self.flights.back().map(|flight| flight.id),
             id,
         };

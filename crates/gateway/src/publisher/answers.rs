@@ -15,7 +15,7 @@ impl Publisher {
         self.tail = Some(last);
         match self.known {
             // Part of the next message was compared, so that has to be there as well.
-            Some(known) if last >= known.number + u64::from(self.compared > 0) => {
+            Some(known) if last >= known.number.saturating_add(u64::from(self.compared > 0)) => {
                 // A log that keeps only so much has nothing to show any more.
                 self.anchored |= first > known.number;
                 if last > known.number && self.following.is_some() {
@@ -75,7 +75,7 @@ impl Publisher {
             && let Some(Some(block)) = self.reads.front()
             && let Some(known) = &mut self.known
         {
-            let number = known.number + 1;
+            let number = known.number.saturating_add(1);
             let next = *known.next.get_or_insert(block.first());
             if block.first() != next {
                 let (expected, found) = (next, block.first());
@@ -121,7 +121,7 @@ impl Publisher {
         match answer {
             // Nothing is known of what is before one that was there already.
             Answer::Stored { number: at, duplicate }
-                if at == number && (!duplicate || number == known.number + 1) =>
+                if at == number && (!duplicate || number - 1 == known.number) =>
             {
                 self.confirm(number, duplicate);
             }

@@ -228,3 +228,39 @@ fn what_cannot_be_is_said_at_once() {
     let unnamed = Settings::new(url.parse().unwrap());
     assert!(matches!(Gateway::start(&unnamed, None).err(), Some(Error::Usage(_))));
 }
+
+/// A certificate for this machine, signed by itself; `None` where nothing here makes one.
+fn certificate(folder: &std::path::Path) -> Option<()> {
+    let text = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=x \
+                -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    let made = std::process::Command::new("openssl")
+        .args(text.split_whitespace())
+        .current_dir(folder)
+        .output();
+    made.is_ok_and(|made| made.status.success()).then_some(())
+}
+
+#[test]
+fn through_tls_with_a_certificate_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    if !servers() {
+        return;
+    }
+    if certificate(folder.path()).is_none() {
+        println!("skipped: no openssl to make a certificate with");
+        return;
+    }
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let server = Server::with(&format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}\n"));
+    let settings = settings(&server.url().replace("nats://", "tls://"));
+    let tape = Tape::random(2000, 6);
+    let untrusted = publish(&settings, None, tape.frames()).err().unwrap();
+    assert!(matches!(untrusted, Error::Refused { .. }), "{untrusted}");
+    let settings = Settings { ca: Some(cert.into()), ..settings };
+    publish(&settings, None, tape.frames()).unwrap();
+    assert!(read(&settings) == tape.frames());
+    let settings = Settings { creds: Some(folder.path().join("none")), ..settings };
+    let error = publish(&settings, None, tape.frames()).err().unwrap().to_string();
+    assert!(error.contains("cannot use the credentials in"), "{error}");
+}

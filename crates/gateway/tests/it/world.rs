@@ -309,7 +309,7 @@ impl World {
             let Some(order) = node.publisher.order(now) else { break };
             let (life, epoch) = (node.life, node.publisher.epoch());
             let frames = match &order {
-                Order::Publish(flight) => node.publisher.frames(flight).copied().collect(),
+                Order::Publish(flight) => node.publisher.frames(flight),
                 _ => Vec::new(),
             };
             let reply = match order {
