@@ -84,14 +84,19 @@ pub fn main() -> ExitCode {
 
 fn log_to_stderr(level: Level) {
     use std::io::IsTerminal;
-    use tracing_subscriber::filter::LevelFilter;
-    let filter = match level {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let filter = match &level {
         Level::Off => LevelFilter::OFF,
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
+    // What becomes of its connections we say ourselves.
+    let client = if matches!(level, Level::Debug) { filter } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(filter).with_target("async_nats", client);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -100,6 +105,8 @@ fn log_to_stderr(level: Level) {
         .log_internal_errors(false)
         .with_timer(Since(std::time::Instant::now()))
         .with_target(false)
+        .finish()
+        .with(targets)
         .init();
 }
 

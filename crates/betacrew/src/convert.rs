@@ -4,6 +4,7 @@ use crate::failure::{Exit, Failure};
 use crate::format::{self, Damage, Format};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::publish;
 use crate::words::{count, holes, took};
 use feed::survey::Order;
 use feed::wire::RawFrame;
@@ -36,6 +37,9 @@ pub struct Args {
     /// Go on where sequences are missing, or where parts of a tape are damaged
     #[arg(long)]
     allow_gaps: bool,
+
+    #[command(flatten)]
+    publishing: publish::Flags,
 }
 
 /// Runs the command.
@@ -54,6 +58,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         )));
     }
     from.check()?;
+    to.check()?;
+    #[cfg(feature = "nats")]
+    if to == Format::Nats {
+        let url = output.to_str().unwrap_or_default();
+        return publish::rebuild(input, from, (url, &args.publishing), stop);
+    }
     if !args.force && output.is_file() {
         return Err(Failure::Usage(format!(
             "`{}` is there already: --force replaces it",

@@ -94,6 +94,10 @@ pub enum Failure {
         /// What is missing, as text.
         missing: String,
     },
+    /// A log cannot be used.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Log(#[from] gateway::Error),
     /// The user ended it.
     #[error("stopped before it was through")]
     Stopped,
@@ -129,6 +133,17 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            #[cfg(feature = "nats")]
+            Self::Log(error) => match error {
+                gateway::Error::Usage(_) => Exit::Usage,
+                gateway::Error::Unreachable { .. }
+                | gateway::Error::Refused { .. }
+                | gateway::Error::Unfinished { .. } => Exit::Unreachable,
+                gateway::Error::Conflict { .. } | gateway::Error::Content { .. } => {
+                    Exit::Misbehaved
+                }
+                gateway::Error::System(_) => Exit::Unexpected,
+            },
             Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
             Self::Listen { .. } | Self::Taken { .. } | Self::System { .. } => Exit::Unexpected,
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,

@@ -10,6 +10,7 @@ use crate::format::Format;
 use crate::net::Stop;
 use crate::pieces::Rotate;
 use crate::progress::FOR_EVER;
+use crate::publish;
 use feed::recorder::Options;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
@@ -84,6 +85,14 @@ pub struct Args {
     /// it for whichever is first
     #[arg(long, value_name = "WHEN", help_heading = FOLLOWING, requires = "follow")]
     rotate: Vec<Rotate>,
+
+    /// Publish what is recorded, in order and each packet once, into a stream of a NATS log:
+    /// nats://HOST[:4222][,HOST ..][/STREAM], or tls:// [default STREAM: betacrew-SESSION]
+    #[arg(long, value_name = "URL", help_heading = publish::PUBLISHING)]
+    publish: Option<String>,
+
+    #[command(flatten)]
+    publishing: publish::Flags,
 
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
@@ -194,6 +203,12 @@ impl Args {
 
     /// The format of an output that is written at the end.
     fn format_of(&self, path: &Path) -> Result<Format, Failure> {
+        if publish::is_log(path) {
+            return Err(Failure::Usage(format!(
+                "{} is a log, not a file: --publish {0} publishes into it",
+                path.display()
+            )));
+        }
         let plain = path.extension().is_none().then_some(Format::Json);
         let format = self.format.or(Format::of(path)).or(plain);
         format.map_or_else(|| Format::expect(path, "--format"), Ok)
@@ -221,7 +236,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
     let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
     loop {
-        let Done { exit, session, next } = Recording::begin(args, named)?.run(&lines, stop)?;
+        let Done { exit, session, next } =
+            Recording::begin(args, named, stop)?.run(&lines, stop)?;
         if worst == Exit::Complete {
             worst = exit;
         }

@@ -30,6 +30,7 @@ mod wide;
 pub use arrival::Arrival;
 
 use crate::failure::Failure;
+use crate::publish;
 use feed::seq::SeqRange;
 use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
@@ -56,6 +57,9 @@ pub enum Format {
     Sqlite,
     /// The recorder's own format (`docs/tape.md`).
     Tape,
+    /// No file but a stream of a log, `nats://HOST/STREAM` (`docs/gateway.md`).
+    #[value(skip)]
+    Nats,
 }
 
 /// Where slices of packets go: ascending, all of a slice with the same arrival.
@@ -180,6 +184,9 @@ impl Format {
     /// The format of a file by the end of its name, if that is a known one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
+        if publish::is_log(path) {
+            return Some(Self::Nats);
+        }
         let extension = path.extension()?.to_str()?;
         <Self as clap::ValueEnum>::from_str(extension, true).ok()
     }
@@ -209,6 +216,7 @@ impl Format {
             Self::Arrow => "Arrow",
             Self::Sqlite => "SQLite",
             Self::Tape => "tape",
+            Self::Nats => "NATS",
         }
     }
 
@@ -232,6 +240,7 @@ impl Format {
         let feature = match self {
             Self::Parquet | Self::Arrow if cfg!(not(feature = "columnar")) => "columnar",
             Self::Sqlite if cfg!(not(feature = "sqlite")) => "sqlite",
+            Self::Nats if cfg!(not(feature = "nats")) => "nats",
             _ => return Ok(()),
         };
         Err(Failure::Usage(format!(
@@ -254,7 +263,6 @@ impl Format {
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::Writer::new(&place.file()?.1)?),
             Self::Tape => Box::new(tape::Writer::new(place.file()?.0)?),
-            #[cfg(not(all(feature = "columnar", feature = "sqlite")))]
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
@@ -276,6 +284,8 @@ pub fn read(
     let done = match format {
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
         Format::Tape => tape::read(path, damage, each),
+        #[cfg(feature = "nats")]
+        Format::Nats => publish::read(path, each).map_err(Fault::Taker),
         #[cfg(feature = "columnar")]
         Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
         #[cfg(feature = "columnar")]

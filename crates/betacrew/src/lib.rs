@@ -64,6 +64,7 @@ pub mod output;
 mod picture;
 mod pieces;
 mod progress;
+mod publish;
 pub mod report;
 pub mod scenario;
 pub mod scenarios;

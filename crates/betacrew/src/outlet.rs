@@ -46,12 +46,36 @@ pub trait Outlet {
     /// As [`put`](Self::put).
     fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure>;
 
-    /// Waits until it is not full any more.
+    /// The sequence that it wants to be offered next, where that would be `next`. It may have been
+    /// found to have more than that, or less.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    fn wants(&mut self, next: Seq) -> Result<Seq, Failure> {
+        Ok(next)
+    }
+
+    /// Whether it can go on behind packets that are left out.
+    fn skips(&self) -> bool {
+        true
+    }
+
+    /// Waits until it is not full any more, or for a while.
     ///
     /// # Errors
     /// As [`put`](Self::put).
     fn wait(&mut self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Nothing comes from `next` on: whether all before it is where it should be. It may wait for
+    /// that for a while.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    fn settled(&mut self, next: Seq) -> Result<bool, Failure> {
+        let _ = next;
+        Ok(true)
     }
 
     /// Nothing comes any more: hands on what is left.

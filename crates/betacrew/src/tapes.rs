@@ -113,6 +113,11 @@ impl TapeName {
             Self::File(path) if Format::of(path) == Some(Format::Tape) => {
                 return open_file(path).map(|file| AnyTape::File(Box::new(file)));
             }
+            #[cfg(feature = "nats")]
+            Self::File(path) if Format::of(path) == Some(Format::Nats) => {
+                let file = crate::publish::to_tape(path)?;
+                return play(path, file).map(|file| AnyTape::File(Box::new(file)));
+            }
             Self::File(path) => read(path)?,
         };
         Ok(AnyTape::Memory(Arc::new(made)))
@@ -187,6 +192,11 @@ fn open_file(path: &Path) -> Result<FilePlay<FileStorage>, Failure> {
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
     let (file, _) = TapeFile::open(storage, true).map_err(|error| content(error.to_string()))?;
+    play(path, file)
+}
+
+fn play(path: &Path, file: TapeFile<FileStorage>) -> Result<FilePlay<FileStorage>, Failure> {
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
     FilePlay::new(file).map_err(|error| content(error.to_string()))
 }
 

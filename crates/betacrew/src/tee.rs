@@ -81,7 +81,11 @@ impl<'a> Tee<'a> {
             while done.is_ok() {
                 match out.catch_up(self.capture, &self.skipped) {
                     Ok(true) => done = out.outlet.wait(),
-                    Ok(false) => break,
+                    Ok(false) => match out.outlet.settled(out.next) {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(failure) => done = Err(failure),
+                    },
                     Err(failure) => done = Err(failure),
                 }
             }
@@ -131,8 +135,17 @@ impl Out {
         }
     }
 
+    /// Nothing comes for now.
+    fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure> {
+        if self.behind.is_none() && self.outlet.wants(self.next)? != self.next {
+            self.behind = Some(now);
+        }
+        self.outlet.idle(now)
+    }
+
     /// Hands on what lies in the recording, up to the next gap. Whether the outlet is full.
     fn catch_up(&mut self, capture: &Capture, skipped: &SeqSet) -> Result<bool, Failure> {
+        self.next = self.outlet.wants(self.next)?;
         loop {
             let mut until = None;
             let read = capture.read_from(self.next, &mut |frames, arrival| {
@@ -145,6 +158,7 @@ impl Out {
                 _ => {}
             }
             let left_out = skipped.at_or_after(self.next).and_then(|range| range.from(self.next));
+            let left_out = left_out.filter(|_| self.outlet.skips());
             let Some(lost) = left_out.filter(|range| range.first() == self.next) else {
                 return Ok(false);
             };
@@ -228,7 +242,7 @@ impl Sink for Tee<'_> {
         self.catch_up(now, Duration::ZERO);
         let mut next = self.capture.idle(now);
         for out in &mut self.outs {
-            match out.outlet.idle(now) {
+            match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
                 Err(failure) => {
                     self.failure.get_or_insert(failure);

@@ -44,7 +44,11 @@ pub(super) struct Done {
 
 impl<'a> Recording<'a> {
     /// Begins a recording, or goes on with one, and all that it is to be written to.
-    pub(super) fn begin(args: &'a Args, named: Option<SessionId>) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        args: &'a Args,
+        named: Option<SessionId>,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let durable = args.sync != Sync::Never;
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
@@ -63,6 +67,10 @@ impl<'a> Recording<'a> {
                 outlets.push(Box::new(Pieces::new(path, format, &args.rotate, durable)?));
             }
         }
+        if let Some(url) = &args.publish {
+            let patience = args.timeout.unwrap_or(super::TIMEOUT);
+            outlets.push(args.publishing.outlet(url, patience, stop)?);
+        }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
         let report = report.map(|output| output.durable(durable));
         let (mut capture, recorder) = open(args, place(args, named))?;
@@ -76,7 +84,7 @@ impl<'a> Recording<'a> {
     pub(super) fn run(mut self, lines: &[Vec<SocketAddr>], stop: &Stop) -> Result<Done, Failure> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
-        let took = self.record(lines, &mut progress, stop)?;
+        let (took, handed_on) = self.record(lines, &mut progress, stop)?;
         let exit = self.exit();
         let wanted = match self.recorder.outcome() {
             Some(outcome) if outcome.why == Some(Why::OtherSession) && !args.follow => false,
@@ -98,17 +106,22 @@ impl<'a> Recording<'a> {
             })?;
         }
         self.tell(took, wanted);
+        if let Err(failure) = handed_on {
+            self.keep()?;
+            return Err(failure);
+        }
         self.put_away()?;
         Ok(Done { exit, session: self.recorder.session(), next: self.next() })
     }
 
-    /// Records, and hands on what comes; returns how long that took.
+    /// Records, and hands on what comes; returns how long that took, and why a log that was there
+    /// to be published to does not have all of it.
     fn record(
         &mut self,
         lines: &[Vec<SocketAddr>],
         progress: &mut Progress,
         stop: &Stop,
-    ) -> Result<Duration, Failure> {
+    ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
         let mut tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
@@ -119,8 +132,21 @@ impl<'a> Recording<'a> {
         .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
         let took = began.elapsed();
         progress.end();
-        tee.end()?;
-        Ok(took)
+        match tee.end() {
+            #[cfg(feature = "nats")]
+            Err(failure @ Failure::Log(_)) => Ok((took, Err(failure))),
+            done => done.map(|()| (took, Ok(()))),
+        }
+    }
+
+    /// Keeps a recording of which something is still to be done.
+    fn keep(&mut self) -> Result<(), Failure> {
+        self.capture.finish()?;
+        if let Some(place) = place(self.args, self.named) {
+            let place = place.display();
+            crate::words::tell!("  the recording stays in {place}: the same command goes on");
+        }
+        Ok(())
     }
 
     /// The session that has taken this one's place.

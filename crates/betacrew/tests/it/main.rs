@@ -14,6 +14,7 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
+//! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -26,6 +27,8 @@ mod endless;
 mod examples;
 mod fetch;
 mod follow;
+#[cfg(feature = "nats")]
+mod gateway;
 mod grade;
 mod hostile;
 mod inspect;
@@ -36,5 +39,8 @@ mod readers;
 mod resume;
 mod scenarios;
 mod serve;
+#[cfg(feature = "nats")]
+#[path = "../../../gateway/tests/it/server.rs"]
+mod server;
 mod sim;
 mod support;

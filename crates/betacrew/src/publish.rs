@@ -1,0 +1,117 @@
+//! Publishing into a distributed log: what is typed for it, and whether this program can.
+
+#[cfg(feature = "nats")]
+mod outlet;
+#[cfg(feature = "nats")]
+mod reading;
+#[cfg(feature = "nats")]
+mod rebuild;
+
+#[cfg(feature = "nats")]
+pub(crate) use self::{reading::read, reading::to_tape, rebuild::rebuild};
+
+use crate::failure::Failure;
+use crate::net::Stop;
+use crate::outlet::Outlet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) const PUBLISHING: &str = "Publishing";
+
+/// How to publish.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
+    /// message of its own [default: betacrew. and the session, or the STREAM that was named]
+    #[arg(long, value_name = "SUBJECT", help_heading = PUBLISHING)]
+    publish_subject: Option<String>,
+
+    /// The most packets a message
+    #[arg(long, value_name = "N", default_value_t = 512, help_heading = PUBLISHING)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3855))]
+    publish_block: u32,
+
+    /// What messages have: packets as on the wire, or a JSON array
+    #[arg(long, value_name = "FORMAT", default_value = "wire", help_heading = PUBLISHING)]
+    publish_format: Payload,
+
+    /// How many of the log's servers keep the stream, if it has to be made
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = PUBLISHING)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    publish_replicas: u8,
+
+    /// Compare all that the log has, not only its last message and what others add
+    #[arg(long, help_heading = PUBLISHING)]
+    publish_check: bool,
+
+    /// The log's credentials file
+    #[arg(long, value_name = "FILE", env = CREDS, help_heading = PUBLISHING)]
+    publish_creds: Option<PathBuf>,
+
+    /// The certificate (PEM) that the log's certificates are signed with
+    #[arg(long, value_name = "FILE", env = CA, help_heading = PUBLISHING)]
+    publish_ca: Option<PathBuf>,
+}
+
+/// Where credentials and certificates come from where no flag says it.
+const CREDS: &str = "BETACREW_NATS_CREDS";
+const CA: &str = "BETACREW_NATS_CA";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Payload {
+    Wire,
+    Json,
+}
+
+/// Whether a path names a stream of a log.
+pub(crate) fn is_log(path: &Path) -> bool {
+    let schemes = ["nats://", "tls://"];
+    path.to_str().is_some_and(|text| schemes.iter().any(|scheme| text.starts_with(scheme)))
+}
+
+impl Flags {
+    /// What was typed, for the log of this URL.
+    #[cfg(feature = "nats")]
+    fn settings(&self, url: &str) -> Result<gateway::Settings, Failure> {
+        let target = url.parse().map_err(Failure::Usage)?;
+        let subject = self.publish_subject.as_deref().map(gateway::Settings::check_subject);
+        Ok(gateway::Settings {
+            subject: subject.transpose().map_err(Failure::Usage)?,
+            block: self.publish_block,
+            encoding: match self.publish_format {
+                Payload::Wire => gateway::Encoding::Wire,
+                Payload::Json => gateway::Encoding::Json,
+            },
+            replicas: self.publish_replicas.into(),
+            creds: self.publish_creds.clone(),
+            ca: self.publish_ca.clone(),
+            check: self.publish_check,
+            ..gateway::Settings::new(target)
+        })
+    }
+
+    /// An outlet that publishes into the log of this URL. What cannot be published at the end is
+    /// given up after so long without a packet taken, or once the user has stopped it again.
+    ///
+    /// # Errors
+    /// Where flags make no sense, or this program cannot publish.
+    #[cfg(feature = "nats")]
+    pub(crate) fn outlet(
+        &self,
+        url: &str,
+        patience: Duration,
+        stop: &Stop,
+    ) -> Result<Box<dyn Outlet>, Failure> {
+        Ok(Box::new(outlet::Publishing::new(self.settings(url)?, patience, stop)))
+    }
+
+    #[cfg(not(feature = "nats"))]
+    pub(crate) fn outlet(
+        &self,
+        _: &str,
+        _: Duration,
+        _: &Stop,
+    ) -> Result<Box<dyn Outlet>, Failure> {
+        crate::format::Format::Nats.check().and(Err(Failure::Stopped))
+    }
+}

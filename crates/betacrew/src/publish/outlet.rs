@@ -1,0 +1,150 @@
+//! What is recorded goes on into a log.
+
+use crate::failure::Failure;
+use crate::format::{Arrival, Mark};
+use crate::net::Stop;
+use crate::outlet::Outlet;
+use crate::words::count;
+use feed::seq::{FIRST_SEQ, Seq};
+use feed::wire::{RawFrame, SessionId};
+use gateway::{Gateway, Notice, Published, Settings};
+use std::time::{Duration, Instant};
+
+/// How often what has happened is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Publishes into a log.
+pub(super) struct Publishing {
+    settings: Settings,
+    gateway: Option<Gateway>,
+    limit: Limit,
+}
+
+/// When what does not get on is given up.
+pub(super) struct Limit {
+    patience: Duration,
+    stop: Stop,
+    /// How often the user had asked to stop when waiting began.
+    stops: Option<u32>,
+    /// How far it had come, and when.
+    reached: (Seq, Instant),
+}
+
+impl Limit {
+    pub(super) fn new(patience: Duration, stop: &Stop) -> Self {
+        Self { patience, stop: stop.clone(), stops: None, reached: (0, Instant::now()) }
+    }
+
+    /// Waits until it takes more, or for a moment.
+    ///
+    /// # Errors
+    /// Where it has taken nothing for too long, or the user does not want to wait.
+    pub(super) fn wait(&mut self, gateway: &Gateway, last: Seq) -> Result<(), Failure> {
+        let began = self.stops.is_none();
+        let stops = *self.stops.get_or_insert(self.stop.times());
+        let reached = gateway.published().reached;
+        if began || reached != self.reached.0 {
+            self.reached = (reached, Instant::now());
+        }
+        if self.reached.1.elapsed() >= self.patience || self.stop.times() > stops {
+            return Err(gateway.unfinished(last, self.reached.1.elapsed()).into());
+        }
+        gateway.wait(LOOK / 10);
+        Ok(())
+    }
+}
+
+impl Publishing {
+    pub(super) fn new(settings: Settings, patience: Duration, stop: &Stop) -> Self {
+        Self { settings, gateway: None, limit: Limit::new(patience, stop) }
+    }
+}
+
+/// Says what has happened.
+pub(super) fn notice(gateway: &Gateway, settings: &Settings) {
+    for notice in gateway.notices() {
+        match notice {
+            Notice::Waiting(why) => {
+                tracing::warn!(
+                    "{}: {why}; the tape keeps what is to be published",
+                    settings.target
+                );
+            }
+            Notice::Publishing => tracing::warn!("{}: publishing again", settings.target),
+        }
+    }
+}
+
+/// What came of it.
+pub(super) fn tell(published: &Published, settings: &Settings) {
+    let counts = published.counts;
+    let before = match counts.compared {
+        0 => String::new(),
+        compared => format!("; {} there before, the same", count(compared, "packet")),
+    };
+    let Published { stream, reached, .. } = published;
+    crate::words::tell!(
+        "published {} in {} to stream {stream} of {}: it has all up to {reached}{before}",
+        count(counts.published, "packet"),
+        count(counts.messages, "message"),
+        settings.target,
+    );
+}
+
+impl Outlet for Publishing {
+    fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
+        self.gateway = Some(Gateway::start(&self.settings, session)?);
+        Ok(FIRST_SEQ)
+    }
+
+    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
+        Ok(self.gateway.as_ref().map_or(Ok(0), |gateway| gateway.put(frames))?)
+    }
+
+    fn mark(&mut self, _: Mark) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn wants(&mut self, next: Seq) -> Result<Seq, Failure> {
+        let wanted = self.gateway.as_ref().map(Gateway::wants).transpose()?.flatten();
+        Ok(wanted.unwrap_or(next))
+    }
+
+    /// Every packet is there, or none behind it.
+    fn skips(&self) -> bool {
+        false
+    }
+
+    fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure> {
+        if let Some(gateway) = &self.gateway {
+            notice(gateway, &self.settings);
+        }
+        Ok(self.gateway.as_ref().map(|_| now + LOOK))
+    }
+
+    fn wait(&mut self) -> Result<(), Failure> {
+        let Some(gateway) = &self.gateway else { return Ok(()) };
+        notice(gateway, &self.settings);
+        self.limit.wait(gateway, 0)
+    }
+
+    fn settled(&mut self, next: Seq) -> Result<bool, Failure> {
+        let last = next.saturating_sub(1);
+        let Some(gateway) = self.gateway.as_ref().filter(|_| last >= FIRST_SEQ) else {
+            return Ok(true);
+        };
+        if gateway.done(last)? {
+            return Ok(true);
+        }
+        notice(gateway, &self.settings);
+        self.limit.wait(gateway, last)?;
+        Ok(false)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        if let Some(gateway) = &self.gateway {
+            tell(&gateway.published(), &self.settings);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! What a message is: a block of packets, its headers and its id.
+
+use feed::packet::{Packet, Side, Symbol};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::wire::{FRAME_LEN, Frame, RawFrame, SessionId, decode, encode, packet_seq};
+use std::fmt;
+use std::str::FromStr;
+
+/// Header: the session's id, or [`UNNAMED`].
+pub const SESSION: &str = "Betacrew-Session";
+/// Header: the sequence of the first packet.
+pub const FIRST: &str = "Betacrew-First";
+/// Header: how many packets.
+pub const COUNT: &str = "Betacrew-Count";
+/// Header: what the payload is, [`WIRE`] or [`JSON`].
+pub const FORMAT: &str = "Betacrew-Format";
+/// Header of the log's own: the message's id.
+pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// Packets as they stand on the wire, one after the other.
+pub const WIRE: &str = "wire";
+/// A JSON array of objects, one a packet.
+pub const JSON: &str = "json";
+/// A session that nobody has named.
+pub const UNNAMED: &str = "-";
+
+/// The most packets in a message: 64 KiB of them, as in a tape's block.
+pub const BLOCK_MAX: u32 = 3855;
+
+/// A session's id as a word that subjects, stream names and headers can have.
+#[must_use]
+pub fn session_word(session: Option<SessionId>) -> String {
+    session.map_or_else(|| UNNAMED.to_owned(), |id| word(id.0))
+}
+
+/// Four bytes as a word; what is no letter or digit makes all of it hexadecimal.
+fn word(bytes: [u8; 4]) -> String {
+    let trimmed = Symbol(bytes);
+    let trimmed = trimmed.trimmed();
+    match std::str::from_utf8(trimmed) {
+        Ok(text) if !text.is_empty() && trimmed.iter().all(u8::is_ascii_alphanumeric) => {
+            text.into()
+        }
+        _ => format!("x{:08x}", u32::from_be_bytes(bytes)),
+    }
+}
+
+/// A packet's symbol as a word that subjects can have.
+#[must_use]
+pub fn symbol_word(frame: &RawFrame) -> String {
+    let [a, b, c, d, ..] = *frame;
+    word([a, b, c, d])
+}
+
+/// The session of a word; `None` where it is no such word.
+fn parse_session(text: &str) -> Option<Option<SessionId>> {
+    if text == UNNAMED {
+        return Some(None);
+    }
+    let hexadecimal = text.strip_prefix('x').filter(|rest| rest.len() == 8);
+    let id = match hexadecimal {
+        Some(rest) => u32::from_str_radix(rest, 16).ok()?.to_be_bytes(),
+        None => Symbol::from_text(text)?.0,
+    };
+    (word(id) == text).then_some(Some(SessionId(id)))
+}
+
+/// What a message is known by in the log: which packets, and a checksum of what they are. Messages
+/// with the same id have the same packets, whoever has published them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Id {
+    /// Of which session.
+    pub session: Option<SessionId>,
+    /// Which packets.
+    pub range: SeqRange,
+    /// CRC-32C of the packets as they stand on the wire, however the payload has them.
+    pub sum: u32,
+}
+
+impl Id {
+    /// The id of packets with contiguous sequences; `None` where there are none, or others.
+    #[must_use]
+    pub fn of(session: Option<SessionId>, frames: &[RawFrame]) -> Option<Self> {
+        let (first, last) = (packet_seq(frames.first()?)?, packet_seq(frames.last()?)?);
+        let range = SeqRange::new(first, last)?;
+        let sum = crc32c::crc32c(frames.as_flattened());
+        (range.len() as usize == frames.len()).then_some(Self { session, range, sum })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (session, range) = (session_word(self.session), self.range);
+        write!(f, "{session}:{}-{}:{:08x}", range.first(), range.last(), self.sum)
+    }
+}
+
+impl FromStr for Id {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split(':');
+        let (Some(session), Some(range), Some(sum), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        let (first, last) = range.split_once('-').ok_or(())?;
+        let legal = |seq: &Seq| (FIRST_SEQ..=MAX_SEQ).contains(seq);
+        let number = |text: &str| text.parse().ok().filter(legal).ok_or(());
+        Ok(Self {
+            session: parse_session(session).ok_or(())?,
+            range: SeqRange::new(number(first)?, number(last)?).ok_or(())?,
+            sum: u32::from_str_radix(sum, 16).map_err(|_| ())?,
+        })
+    }
+}
+
+/// The packets of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Of which session, if that is known.
+    pub session: Option<SessionId>,
+    /// Contiguous sequences, at least one.
+    pub frames: Vec<RawFrame>,
+    /// When the log took it, in nanoseconds since 1970; 0 where that is not known.
+    pub stored: u64,
+}
+
+impl Block {
+    /// The first sequence.
+    #[must_use]
+    pub fn first(&self) -> Seq {
+        self.frames.first().and_then(packet_seq).unwrap_or(FIRST_SEQ)
+    }
+
+    /// Reads a message: its payload, and a function from headers' names to their values.
+    ///
+    /// # Errors
+    /// Why it is no message of ours, as text.
+    pub fn read<'a>(
+        payload: &[u8],
+        header: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, String> {
+        let need = |name: &str| header(name).ok_or_else(|| format!("it has no header {name}"));
+        let id: Id = need(MESSAGE_ID)?
+            .parse()
+            .map_err(|()| format!("its {MESSAGE_ID} is not such as K7QD:1-512:0a1b2c3d"))?;
+        let frames = match need(FORMAT)? {
+            WIRE => frames_of(payload)?,
+            JSON => from_json(payload)?,
+            _ => return Err(format!("its {FORMAT} is neither {WIRE} nor {JSON}")),
+        };
+        for (seq, frame) in (u64::from(id.range.first())..).zip(&frames) {
+            if packet_seq(frame).map(u64::from) != Some(seq) {
+                return Err(format!("something else stands where packet {seq} should"));
+            }
+        }
+        if Id::of(id.session, &frames) != Some(id) {
+            return Err(format!("its packets are not those of its id {id}"));
+        }
+        Ok(Self { session: id.session, frames, stored: 0 })
+    }
+}
+
+fn frames_of(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
+    let (frames, rest) = payload.as_chunks::<FRAME_LEN>();
+    match rest.is_empty() {
+        true => Ok(frames.to_vec()),
+        false => Err(format!("its {} bytes are no whole packets", payload.len())),
+    }
+}
+
+/// A packet as the exercise's JSON has it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    symbol: String,
+    buy_sell_indicator: char,
+    quantity: i32,
+    price: i32,
+    sequence: Seq,
+}
+
+/// Packets as a JSON array of objects, as in `output.json` but without white space. What is no
+/// packet is left out.
+#[must_use]
+pub fn to_json(frames: &[RawFrame]) -> Vec<u8> {
+    let rows = frames.iter().filter_map(|frame| match decode(frame) {
+        Ok(Frame::Packet(packet)) => Some(Row {
+            symbol: packet.symbol.to_string(),
+            buy_sell_indicator: char::from(packet.side.letter()),
+            quantity: packet.quantity,
+            price: packet.price,
+            sequence: packet.sequence,
+        }),
+        _ => None,
+    });
+    serde_json::to_vec(&rows.collect::<Vec<_>>()).unwrap_or_default()
+}
+
+fn from_json(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
+    let rows: Vec<Row> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    rows.into_iter()
+        .map(|row| {
+            let symbol = Symbol::from_text(&row.symbol)
+                .ok_or_else(|| format!("{:?} is no symbol", row.symbol))?;
+            let side = u8::try_from(row.buy_sell_indicator).ok().and_then(Side::from_letter);
+            let side =
+                side.ok_or_else(|| format!("{:?} is neither B nor S", row.buy_sell_indicator))?;
+            let sequence = row.sequence;
+            if !(FIRST_SEQ..=MAX_SEQ).contains(&sequence) {
+                return Err(format!("{sequence} is no sequence"));
+            }
+            let Row { quantity, price, .. } = row;
+            Ok(encode(&Frame::Packet(Packet { symbol, side, quantity, price, sequence })))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::Tape;
+
+    fn message<'a>(id: &'a str, format: &'a str) -> impl Fn(&str) -> Option<&'a str> {
+        move |name| match name {
+            MESSAGE_ID => Some(id),
+            FORMAT => Some(format),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn ids_are_text_and_back() {
+        let tape = Tape::classic();
+        for (session, word) in [
+            (None, "-"),
+            (Some(SessionId(*b"K7QD")), "K7QD"),
+            (Some(SessionId(*b"A B.")), "x4120422e"),
+            (Some(SessionId(*b"    ")), "x20202020"),
+            (Some(SessionId(*b"AB  ")), "AB"),
+        ] {
+            let id = Id::of(session, &tape.frames()[2..5]).unwrap();
+            assert!(id.to_string().starts_with(&format!("{word}:3-5:")), "{id}");
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for bad in ["", "K7QD", "K7QD:5-3:0", "K7QD:0-3:0", "K.QD:1-3:0", "K7QD:1-3:0:", "x:1-2:g"]
+        {
+            assert!(bad.parse::<Id>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn packets_survive_as_bytes_and_as_json() {
+        for tape in [Tape::classic(), Tape::extremes()] {
+            let frames = tape.frames();
+            let id = Id::of(None, frames).unwrap().to_string();
+            let wire = Block::read(frames.as_flattened(), message(&id, WIRE)).unwrap();
+            assert_eq!(wire.frames, frames);
+            let json = Block::read(&to_json(frames), message(&id, JSON)).unwrap();
+            assert_eq!(json.frames, frames);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_of_ours_is_refused_with_a_reason() {
+        let tape = Tape::classic();
+        let payload = tape.frames()[..3].as_flattened();
+        let id = Id::of(None, &tape.frames()[..3]).unwrap().to_string();
+        let refused = |payload: &[u8], id: &str, format: &str, word: &str| {
+            let reason = Block::read(payload, message(id, format)).unwrap_err();
+            assert!(reason.contains(word), "{reason}");
+        };
+        refused(payload, "x", WIRE, "K7QD:1-512");
+        refused(payload, &id, "xml", "neither");
+        refused(&payload[1..], &id, WIRE, "whole packets");
+        refused(&payload[17..], &id, WIRE, "where packet 1 should");
+        refused(&payload[..34], &id, WIRE, "not those of its id");
+        refused(payload, &id.replace("1-3", "1-4"), WIRE, "not those");
+        refused(b"[", &id, JSON, "EOF");
+        refused(b"[]", &id, JSON, "not those");
+        let mut other = payload.to_vec();
+        other[9] ^= 1;
+        refused(&other, &id, WIRE, "not those");
+        assert!(Block::read(payload, |_| None).unwrap_err().contains("Nats-Msg-Id"));
+    }
+
+    #[test]
+    fn symbols_are_words() {
+        let mut frame = Tape::classic().frames()[0];
+        for (symbol, word) in [(b"AAPL", "AAPL"), (b"X   ", "X"), (b"A.B ", "x412e4220")] {
+            frame[..4].copy_from_slice(symbol);
+            assert_eq!(symbol_word(&frame), word);
+        }
+    }
+}

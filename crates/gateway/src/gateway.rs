@@ -1,0 +1,374 @@
+//! A publisher in a thread of its own.
+
+use crate::block::Block;
+use crate::log::runtime;
+use crate::nats::{Error, Failed, Link, connect};
+use crate::publisher::{Answer, Counts, Options, Order, Publisher};
+use crate::target::{Encoding, Settings};
+use async_nats::Event;
+use feed::seq::Seq;
+use feed::wire::{FRAME_LEN, RawFrame, SessionId};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// What a packet takes in a message, at the most.
+const JSON_LEN: usize = 160;
+/// What a message has beside its packets, at the most.
+const HEADERS_LEN: usize = 1024;
+/// How often one that cannot be reached is tried.
+const PAUSE: Duration = Duration::from_millis(200);
+/// So many notices are kept for who asks for them.
+const NOTICES: usize = 16;
+
+/// What happened with the log, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It cannot be reached, or does not take what it is given; that is tried again.
+    Waiting(String),
+    /// It takes packets.
+    Publishing,
+}
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// The stream.
+    pub stream: String,
+    /// The last packet that the log is known to have.
+    pub reached: Seq,
+    /// Counts.
+    pub counts: Counts,
+}
+
+/// Publishes packets into a log, each once and in order, in a thread of its own.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    stream: String,
+    log: String,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Something has changed, for who waits here.
+    changed: Condvar,
+    /// Something has changed, for the thread.
+    poke: Notify,
+    began: Instant,
+}
+
+struct Inner {
+    publisher: Publisher,
+    failure: Option<Error>,
+    notices: Vec<Notice>,
+    /// What is wrong at the moment.
+    wrong: Option<String>,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Inner {
+    fn wrong(&mut self, reason: Option<String>) {
+        if self.wrong.is_some() != reason.is_some() && self.notices.len() < NOTICES {
+            let notice = reason.clone().map_or(Notice::Publishing, Notice::Waiting);
+            self.notices.push(notice);
+        }
+        self.wrong = reason;
+    }
+}
+
+impl Gateway {
+    /// Begins to publish the packets of a session, which may be one that nobody has named.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the stream's name follows from a session that is not known.
+    pub fn start(settings: &Settings, session: Option<SessionId>) -> Result<Self, Error> {
+        let Some(stream) = settings.target.stream(session) else {
+            return Err(Error::Usage(format!(
+                "this session has no name, so its stream needs one: {}/NAME",
+                settings.target
+            )));
+        };
+        let log = settings.target.named(&stream);
+        let publisher = Publisher::new(Options {
+            session,
+            block: settings.packets(),
+            window: settings.window.max(1),
+            check: settings.check,
+            patience: settings.patience,
+        });
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(Inner {
+                publisher,
+                failure: None,
+                notices: Vec::new(),
+                wrong: None,
+                stopped: false,
+            }),
+            changed: Condvar::new(),
+            poke: Notify::new(),
+            began: Instant::now(),
+        });
+        let runtime = runtime()?;
+        let thread = std::thread::Builder::new().name("gateway".to_owned()).spawn({
+            let (shared, settings, name) = (Arc::clone(&shared), settings.clone(), stream.clone());
+            move || {
+                if let Err(error) = runtime.block_on(drive(&shared, &settings, &name, session)) {
+                    shared.lock().failure.get_or_insert(error);
+                }
+                shared.changed.notify_all();
+            }
+        });
+        let thread = Some(thread.map_err(|error| Error::System(error.to_string()))?);
+        Ok(Self { shared, thread, stream, log })
+    }
+
+    /// The packet to be put next; `None` until it is known what the log has.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub fn wants(&self) -> Result<Option<Seq>, Error> {
+        self.shared.lock().check(&self.log).map(|inner| inner.publisher.wants())
+    }
+
+    /// Takes packets, of which the first must be the one that it wants; returns how many.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub fn put(&self, frames: &[RawFrame]) -> Result<usize, Error> {
+        let taken = self.shared.lock().check(&self.log)?.publisher.put(frames);
+        self.shared.poke.notify_one();
+        Ok(taken)
+    }
+
+    /// Waits until it takes more, or for so long.
+    pub fn wait(&self, at_most: Duration) {
+        let inner = self.shared.lock();
+        let full = |inner: &mut Inner| inner.failure.is_none() && !inner.publisher.has_room();
+        let _ = self.shared.changed.wait_timeout_while(inner, at_most, full);
+    }
+
+    /// What has happened since this was asked last.
+    pub fn notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.shared.lock().notices)
+    }
+
+    /// What came of it so far.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        let inner = self.shared.lock();
+        Published {
+            stream: self.stream.clone(),
+            reached: inner.publisher.reached(),
+            counts: inner.publisher.counts(),
+        }
+    }
+
+    /// Nothing comes after this packet: whether the log has all of them.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub fn done(&self, last: Seq) -> Result<bool, Error> {
+        let mut inner = self.shared.lock();
+        let inner = inner.check(&self.log)?;
+        inner.publisher.ends_with(last);
+        Ok(inner.publisher.done())
+    }
+
+    /// That it has taken nothing more for so long, as an error.
+    #[must_use]
+    pub fn unfinished(&self, last: Seq, waited: Duration) -> Error {
+        let inner = self.shared.lock();
+        Error::Unfinished {
+            log: self.log.clone(),
+            reached: inner.publisher.reached(),
+            last,
+            waited,
+            reason: inner.wrong.as_ref().map(|why| format!(": {why}")).unwrap_or_default(),
+        }
+    }
+}
+
+impl Inner {
+    fn check(&mut self, log: &str) -> Result<&mut Self, Error> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        if let Some(trouble) = self.publisher.trouble() {
+            return Err(Error::Conflict { log: log.to_owned(), trouble: trouble.clone() });
+        }
+        Ok(self)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shared.lock().stopped = true;
+        self.shared.poke.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What came of an order.
+enum Done {
+    Told(Result<(u64, u64), Failed>),
+    Read(u64, Result<Result<Block, String>, String>),
+    Answered(u64, (Answer, Option<String>)),
+}
+
+/// Connects, and then does what the publisher orders, until it is stopped.
+async fn drive(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    name: &str,
+    session: Option<SessionId>,
+) -> Result<(), Error> {
+    let Some(link) = reach(shared, settings, name).await? else { return Ok(()) };
+    let per_packet = match settings.encoding {
+        Encoding::Wire => FRAME_LEN,
+        Encoding::Json => JSON_LEN,
+    };
+    let most = link.client.server_info().max_payload.saturating_sub(HEADERS_LEN) / per_packet;
+    if (settings.packets() as usize) > most {
+        let message = format!(
+            "the log {} takes no messages of {} packets: at most {most} a message",
+            settings.target,
+            settings.packets()
+        );
+        return Err(Error::Usage(message));
+    }
+    let log = settings.target.named(name);
+    let mut work = JoinSet::new();
+    loop {
+        let wake = loop {
+            let (order, epoch, frames) = {
+                let mut inner = shared.lock();
+                if inner.stopped || inner.check(&log).is_err() {
+                    return Ok(());
+                }
+                let Some(order) = inner.publisher.order(shared.now()) else {
+                    break inner.publisher.wake();
+                };
+                let frames = match &order {
+                    Order::Publish(flight) => inner.publisher.frames(flight),
+                    _ => Vec::new(),
+                };
+                (order, inner.publisher.epoch(), frames)
+            };
+            let link = link.clone();
+            match order {
+                Order::Ask => {
+                    let settings = settings.clone();
+                    work.spawn(
+                        async move { (epoch, Done::Told(link.ask(&settings, session).await)) },
+                    );
+                }
+                Order::Read(number) => {
+                    work.spawn(async move { (epoch, Done::Read(number, link.read(number).await)) });
+                }
+                Order::Publish(flight) => {
+                    let answer = link.publish(settings, &flight, frames).await;
+                    work.spawn(async move { (epoch, Done::Answered(flight.number, answer.await)) });
+                }
+            }
+        };
+        let pause = wake.map(|wake| wake.saturating_sub(shared.now()));
+        tokio::select! {
+            biased;
+            Some(Ok((epoch, done))) = work.join_next(), if !work.is_empty() => {
+                happen(shared, &log, epoch, done);
+                while let Some(Ok((epoch, done))) = work.try_join_next() {
+                    happen(shared, &log, epoch, done);
+                }
+                shared.changed.notify_all();
+            }
+            () = shared.poke.notified() => {}
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        }
+    }
+}
+
+/// Connects, however long it takes; `None` where it is stopped before.
+async fn reach(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    name: &str,
+) -> Result<Option<Link>, Error> {
+    loop {
+        let events = Arc::clone(shared);
+        let event = move |event: &Event| {
+            let mut inner = events.lock();
+            match event {
+                Event::Connected => inner.publisher.returned(),
+                // What it had may be another thing when it comes back.
+                Event::Disconnected => {
+                    inner.publisher.failed(events.now());
+                    inner.wrong(Some("the connection has ended".to_owned()));
+                }
+                _ => {}
+            }
+            drop(inner);
+            events.poke.notify_one();
+        };
+        match connect(settings, name, event).await {
+            Ok(link) => return Ok(Some(link)),
+            Err(error @ Error::Unreachable { .. }) => {
+                let Error::Unreachable { reason, .. } = error else { continue };
+                shared.lock().wrong(Some(reason));
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = shared.poke.notified() => {}
+        }
+        if shared.lock().stopped {
+            return Ok(None);
+        }
+    }
+}
+
+/// Tells the publisher.
+fn happen(shared: &Shared, log: &str, epoch: u32, done: Done) {
+    let now = shared.now();
+    let mut inner = shared.lock();
+    let inner = &mut *inner;
+    let late = epoch != inner.publisher.epoch();
+    match done {
+        Done::Told(Ok((first, last))) => inner.publisher.told(epoch, first, last, now),
+        Done::Read(number, Ok(found)) => inner.publisher.read(epoch, number, found, now),
+        Done::Told(Err(Failed { fatal: true, reason })) => {
+            let log = log.to_owned();
+            inner.failure.get_or_insert(Error::Refused { log, reason });
+        }
+        Done::Told(Err(Failed { reason, .. })) | Done::Read(_, Err(reason)) => {
+            if !late {
+                inner.publisher.failed(now);
+                inner.wrong(Some(reason));
+            }
+        }
+        Done::Answered(number, (answer, reason)) => {
+            inner.publisher.answered(epoch, number, answer, now);
+            if !late && let Some(reason) = reason {
+                inner.wrong(Some(reason));
+            }
+            if matches!(answer, Answer::Stored { .. }) {
+                inner.wrong(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The client library, as far as it is used: connecting, asking, reading, publishing.
+
+use crate::block::{Block, COUNT, FIRST, FORMAT, JSON, SESSION, WIRE, session_word, to_json};
+use crate::publisher::{Answer, Flight, Trouble};
+use crate::target::{Encoding, Settings};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{
+    ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind, PublishErrorKind,
+};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, Stream};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
+use feed::seq::Seq;
+use feed::wire::{RawFrame, SessionId};
+use std::time::Duration;
+
+/// Without an answer for so long, there is none.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// For so long the log knows a message by its id. Far longer than any is on its way.
+const WINDOW: Duration = Duration::from_secs(120);
+
+/// Why a log cannot be used.
+#[derive(thiserror::Error, Clone, Debug)]
+pub enum Error {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// It cannot be reached.
+    #[error("cannot reach the log {log}: {reason}")]
+    Unreachable {
+        /// Which.
+        log: String,
+        /// Why.
+        reason: String,
+    },
+    /// It does not let us in, or not do what we want.
+    #[error("the log {log} refuses: {reason}")]
+    Refused {
+        /// Which.
+        log: String,
+        /// Why.
+        reason: String,
+    },
+    /// What it has is not what was published from this recording.
+    #[error(
+        "the log {log} has something else: {trouble}. Nothing of it was changed. The tape is what \
+         was recorded; publish it into another stream, or find out who wrote into this one"
+    )]
+    Conflict {
+        /// Which.
+        log: String,
+        /// What.
+        trouble: Trouble,
+    },
+    /// Not everything was published in time.
+    #[error(
+        "the log {log} has the packets up to {reached}{of}, and has taken no more for \
+         {waited:.1?}{reason}",
+        of = if *last == 0 { String::new() } else { format!(" of {last}") }
+    )]
+    Unfinished {
+        /// Which.
+        log: String,
+        /// The last packet that it has.
+        reached: Seq,
+        /// The last one there is; 0 where that is not known.
+        last: Seq,
+        /// For how long.
+        waited: Duration,
+        /// What was wrong last, if that is known.
+        reason: String,
+    },
+    /// What is read is not a session's packets.
+    #[error("cannot use the log {log}: {reason}")]
+    Content {
+        /// Which.
+        log: String,
+        /// Why.
+        reason: String,
+    },
+    /// The system refuses something that always works.
+    #[error("cannot start: {0}")]
+    System(String),
+}
+
+/// A stream of a log, connected to.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    context: jetstream::Context,
+    pub(crate) name: String,
+}
+
+/// Connects. `event` is told what becomes of the connection later.
+pub(crate) async fn connect(
+    settings: &Settings,
+    name: &str,
+    event: impl Fn(&Event) + Send + Sync + 'static,
+) -> Result<Link, Error> {
+    let log = settings.target.named(name);
+    let mut options = ConnectOptions::new()
+        .name("betacrew")
+        .connection_timeout(TIMEOUT)
+        .request_timeout(Some(TIMEOUT))
+        .max_reconnects(None)
+        .reconnect_delay_callback(|tries| {
+            Duration::from_millis(50).saturating_mul(u32::try_from(tries).unwrap_or(20).min(20))
+        })
+        .event_callback(move |what| {
+            event(&what);
+            std::future::ready(())
+        });
+    if settings.target.servers.iter().any(|server| server.starts_with("tls:")) {
+        options = options.require_tls(true);
+    }
+    options = match settings.target.user.clone() {
+        Some((name, Some(password))) => options.user_and_password(name, password),
+        Some((token, None)) => options.token(token),
+        None => options,
+    };
+    if let Some(file) = &settings.creds {
+        options = options.credentials_file(file).await.map_err(|error| {
+            Error::Usage(format!("cannot use the credentials in {}: {error}", file.display()))
+        })?;
+    }
+    if let Some(file) = &settings.ca {
+        std::fs::metadata(file).map_err(|error| {
+            Error::Usage(format!("cannot use the certificate in {}: {error}", file.display()))
+        })?;
+        options = options.add_root_certificates(file.clone());
+    }
+    let client = options.connect(&settings.target.servers).await.map_err(|error| {
+        let kind = error.kind();
+        let reason = said(error);
+        match kind {
+            ConnectErrorKind::Authentication
+            | ConnectErrorKind::AuthorizationViolation
+            | ConnectErrorKind::Tls
+            | ConnectErrorKind::ServerParse => Error::Refused { log, reason },
+            _ if reason.contains("certificate") => Error::Refused { log, reason },
+            _ => Error::Unreachable { log, reason },
+        }
+    })?;
+    let context = ContextBuilder::new()
+        .timeout(TIMEOUT)
+        .ack_timeout(TIMEOUT)
+        .backpressure_on_inflight(true)
+        .build(client.clone());
+    Ok(Link { client, context, name: name.to_owned() })
+}
+
+/// Why it is not known what a log has.
+pub(crate) struct Failed {
+    pub(crate) reason: String,
+    /// It will not be otherwise later.
+    pub(crate) fatal: bool,
+}
+
+/// Whether a stream cannot be made, now or later.
+fn is_final(error: &jetstream::Error) -> bool {
+    match error.error_code() {
+        // Another one makes it just now; the cluster is not whole yet.
+        ErrorCode::STREAM_NAME_EXIST | ErrorCode::CLUSTER_NO_PEERS => false,
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
+        | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
+        | ErrorCode::JETSTREAM_NOT_ENABLED => true,
+        _ => error.code() == 400,
+    }
+}
+
+impl Link {
+    /// The numbers of the first and the last message; makes the stream if it is not there.
+    pub(crate) async fn ask(
+        &self,
+        settings: &Settings,
+        session: Option<SessionId>,
+    ) -> Result<(u64, u64), Failed> {
+        let config = Config {
+            name: self.name.clone(),
+            subjects: settings.subjects(session),
+            discard: DiscardPolicy::New,
+            num_replicas: settings.replicas,
+            duplicate_window: WINDOW,
+            deny_delete: true,
+            deny_purge: true,
+            description: Some("packets of a session, published by betacrew".to_owned()),
+            ..Config::default()
+        };
+        let stream = self.context.get_or_create_stream(config).await.map_err(|error| {
+            let fatal = match error.kind() {
+                CreateStreamErrorKind::JetStream(error) => is_final(&error),
+                _ => false,
+            };
+            Failed { fatal, reason: said(error) }
+        })?;
+        let state = &stream.cached_info().state;
+        Ok((state.first_sequence, state.last_sequence))
+    }
+
+    /// The stream; `None` where there is none of this name.
+    pub(crate) async fn open(&self) -> Result<Option<Stream>, String> {
+        match self.context.get_stream(&self.name).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(said(error)),
+            },
+        }
+    }
+
+    /// Reads a message: an error is the log's, `Err` within is the message's.
+    pub(crate) async fn read(&self, number: u64) -> Result<Result<Block, String>, String> {
+        let stream = self.context.get_stream_no_info(&self.name).await.map_err(said)?;
+        let message = match stream.get_raw_message(number).await {
+            Ok(message) => message,
+            Err(error) => {
+                return match error.kind() {
+                    LastRawMessageErrorKind::NoMessageFound => {
+                        Err(format!("it has no message {number}"))
+                    }
+                    _ => Err(said(error)),
+                };
+            }
+        };
+        let headers = &message.headers;
+        let block = Block::read(&message.payload, |name| {
+            headers.get(name).map(async_nats::HeaderValue::as_str)
+        });
+        Ok(block.map(|mut block| {
+            block.stored = u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0);
+            block
+        }))
+    }
+
+    /// Publishes a message; returns what gives the answer, and in words what went wrong.
+    pub(crate) async fn publish(
+        &self,
+        settings: &Settings,
+        flight: &Flight,
+        frames: Vec<RawFrame>,
+    ) -> impl Future<Output = (Answer, Option<String>)> + use<> {
+        let mut message = PublishMessage::build()
+            .message_id(flight.id.to_string())
+            .expected_stream(&self.name)
+            .expected_last_sequence(flight.number - 1)
+            .header(SESSION, session_word(flight.id.session))
+            .header(FIRST, flight.id.range.first().to_string())
+            .header(COUNT, flight.id.range.len().to_string());
+        if let Some(after) = flight.after {
+            message = message.expected_last_message_id(after.to_string());
+        }
+        let first = frames.first().copied().unwrap_or_default();
+        let subject = settings.subject(flight.id.session, &first);
+        let message = match settings.encoding {
+            Encoding::Wire => message.header(FORMAT, WIRE).payload(frames.into_flattened().into()),
+            Encoding::Json => message.header(FORMAT, JSON).payload(to_json(&frames).into()),
+        };
+        let sent = self.context.send_publish(subject, message).await;
+        async move {
+            let answer = match sent {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(ack) => {
+                    (Answer::Stored { number: ack.sequence, duplicate: ack.duplicate }, None)
+                }
+                Err(error) => match error.kind() {
+                    PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId => {
+                        (Answer::Refused, None)
+                    }
+                    _ => (Answer::None, Some(said(error))),
+                },
+            }
+        }
+    }
+}
+
+/// An error with what is behind it.
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn said(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        behind = error.source();
+    }
+    // Some of it is the server's, which must not steer anybody's terminal.
+    text.replace(char::is_control, " ")
+}

@@ -1,0 +1,197 @@
+//! What the log's answers mean.
+
+use super::{Answer, BACKOFF, Known, Publisher, Trouble};
+use crate::block::Block;
+use feed::seq::{FIRST_SEQ, Seq};
+use feed::wire::sequence_of;
+use std::time::Duration;
+
+impl Publisher {
+    /// The log has messages from number `first` to `last`; `first` is one more where it has none.
+    pub fn told(&mut self, epoch: u32, first: u64, last: u64, now: Duration) {
+        if epoch != self.epoch || !std::mem::take(&mut self.asking) {
+            return;
+        }
+        self.tail = Some(last);
+        match self.known {
+            // Part of the next message was compared, so that has to be there as well.
+            Some(known) if last >= known.number.saturating_add(u64::from(self.compared > 0)) => {
+                // A log that keeps only so much has nothing to show any more.
+                self.anchored |= first > known.number;
+                if last > known.number && self.following.is_some() {
+                    self.following = Some(now + self.options.patience);
+                }
+                return;
+            }
+            Some(_) => {
+                self.forget(now);
+                self.tail = Some(last);
+            }
+            None => {}
+        }
+        self.anchored = true;
+        self.known = match last {
+            0 => Some(Known { number: 0, next: Some(FIRST_SEQ) }),
+            _ if first > last => {
+                self.trouble = Some(Trouble::Emptied { messages: last });
+                None
+            }
+            _ => {
+                let begin = if self.options.check { first.max(1) } else { last };
+                Some(Known { number: begin - 1, next: None })
+            }
+        };
+    }
+
+    /// A message was read, or is none of ours, for this reason.
+    pub fn read(&mut self, epoch: u32, number: u64, found: Result<Block, String>, now: Duration) {
+        let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
+        let place = number.checked_sub(self.unread(known));
+        let place = place.and_then(|at| usize::try_from(at).ok());
+        let Some(slot) = place.and_then(|at| self.reads.get_mut(at)) else { return };
+        match found {
+            Ok(block) => *slot = Some(block),
+            Err(reason) => self.trouble = Some(Trouble::Foreign { number, reason }),
+        }
+        if !self.anchored
+            && let Some(Some(block)) = self.reads.front()
+        {
+            let end = block.frames.last().map(|last| sequence_of(last) + 1);
+            if end != known.next {
+                // It was lost, and another one published in its place.
+                self.forget(now);
+                return;
+            }
+            self.reads.pop_front();
+            self.anchored = true;
+        }
+        self.compare();
+    }
+
+    /// Compares what was read with the packets that are here.
+    pub(super) fn compare(&mut self) {
+        while self.trouble.is_none()
+            && self.anchored
+            && let Some(Some(block)) = self.reads.front()
+            && let Some(known) = &mut self.known
+        {
+            let number = known.number.saturating_add(1);
+            let next = *known.next.get_or_insert(block.first());
+            if block.first() != next {
+                let (expected, found) = (next, block.first());
+                self.trouble = Some(Trouble::Torn { number, expected, found });
+                return;
+            }
+            if let Some((ours, theirs)) = self.options.session.zip(block.session)
+                && ours != theirs
+            {
+                self.trouble = Some(Trouble::OtherSession { number, ours, theirs });
+                return;
+            }
+            let rest = block.frames.get(self.compared..).unwrap_or_default();
+            let count = rest.len().min(self.buffer.len());
+            let differs = self.buffer.iter().zip(rest).find(|(ours, theirs)| ours != theirs);
+            if let Some((&ours, &theirs)) = differs {
+                self.trouble = Some(Trouble::Conflict { number, ours, theirs });
+                return;
+            }
+            let whole = count == rest.len();
+            if whole {
+                let end = block.frames.last().map_or(next, sequence_of);
+                *known = Known { number, next: Some(end.saturating_add(1)) };
+                self.reads.pop_front();
+                self.failures = 0;
+            }
+            self.compared = if whole { 0 } else { self.compared + count };
+            self.counts.compared += count as u64;
+            self.buffer.drain(..count);
+            if !whole {
+                return;
+            }
+        }
+    }
+
+    /// What became of the message that would have this number.
+    pub fn answered(&mut self, epoch: u32, number: u64, answer: Answer, now: Duration) {
+        let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
+        // One that was confirmed with a later one.
+        if number <= known.number {
+            return;
+        }
+        match answer {
+            // Nothing is known of what is before one that was there already.
+            Answer::Stored { number: at, duplicate }
+                if at == number && (!duplicate || number - 1 == known.number) =>
+            {
+                self.confirm(number, duplicate);
+            }
+            Answer::Stored { .. } => self.doubt(now),
+            Answer::Refused => {
+                self.counts.races += 1;
+                self.following = Some(now + self.options.patience);
+                self.doubt(now);
+            }
+            Answer::None => self.failed(now),
+        }
+    }
+
+    /// The log failed: it is not there, does not answer, or cannot answer this.
+    pub fn failed(&mut self, now: Duration) {
+        let (shortest, longest) = BACKOFF;
+        let pause = (shortest * 2_u32.saturating_pow(self.failures.min(8))).min(longest);
+        self.failures = self.failures.saturating_add(1);
+        self.doubt(now);
+        self.rest = Some(now + pause);
+    }
+
+    /// It is back: there is no need to wait any longer.
+    pub fn returned(&mut self) {
+        self.rest = None;
+    }
+
+    /// A message is in the log, and so is all that was published before it.
+    fn confirm(&mut self, number: u64, duplicate: bool) {
+        while let Some(&flight) = self.flights.front().filter(|flight| flight.number <= number) {
+            self.flights.pop_front();
+            let range = flight.id.range;
+            if duplicate {
+                self.counts.compared += u64::from(range.len());
+            } else {
+                self.counts.published += u64::from(range.len());
+                self.counts.messages += 1;
+            }
+            self.buffer.drain(..(range.len() as usize).min(self.buffer.len()));
+            let next = Some(range.last() + 1);
+            self.known = Some(Known { number: flight.number, next });
+            self.tail = Some(flight.number);
+            self.failures = 0;
+        }
+    }
+
+    /// Where the log ends is not known any more: what is on its way may be taken or not.
+    fn doubt(&mut self, now: Duration) {
+        self.epoch += 1;
+        self.asking = false;
+        self.asked = now;
+        self.tail = None;
+        self.anchored = self.known.is_none_or(|known| known.number == 0 || known.next.is_none());
+        self.flights.clear();
+        self.reads.clear();
+    }
+
+    /// All that was known of the log is wrong.
+    fn forget(&mut self, now: Duration) {
+        self.counts.rewinds += 1;
+        self.known = None;
+        self.doubt(now);
+        self.following = None;
+        self.compared = 0;
+        self.buffer.clear();
+    }
+
+    /// The highest packet that is known to be in the log; 0 where none is.
+    #[must_use]
+    pub fn reached(&self) -> Seq {
+        self.base().map_or(0, |base| base - 1)
+    }
+}

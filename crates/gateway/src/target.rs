@@ -1,0 +1,286 @@
+//! Which log, and how to publish into it.
+
+use crate::block::{BLOCK_MAX, session_word, symbol_word};
+use crate::publisher::PATIENCE;
+use feed::wire::{RawFrame, SessionId};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a stream is called where nobody has named it.
+const STREAM: &str = "betacrew-{session}";
+/// Where messages go where nobody has said it; what follows `betacrew.` is the session, or the
+/// stream's name where that was given.
+const SUBJECT: &str = "betacrew.";
+const PORT: u16 = 4222;
+
+/// A stream in a log, as `nats://HOST[:PORT][,HOST[:PORT] ..][/STREAM]`; `tls://` needs TLS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Addresses, as the client library takes them.
+    pub(crate) servers: Vec<String>,
+    /// `USER:PASSWORD@` or `TOKEN@`, as the first address has it.
+    pub(crate) user: Option<(String, Option<String>)>,
+    /// The stream's name, if it was given; it may have `{session}` in it.
+    stream: Option<String>,
+}
+
+impl Target {
+    /// Whether a text is meant to be one.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        ["nats://", "tls://", "ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme))
+    }
+
+    /// The stream's name; `None` where it follows from a session that is not known.
+    #[must_use]
+    pub fn stream(&self, session: Option<SessionId>) -> Option<String> {
+        let name = self.stream.as_deref().unwrap_or(STREAM);
+        if name.contains("{session}") && session.is_none() {
+            return None;
+        }
+        Some(name.replace("{session}", &session_word(session)))
+    }
+
+    /// As it is shown, with the stream's name.
+    pub(crate) fn named(&self, stream: &str) -> String {
+        Self { stream: Some(stream.to_owned()), ..self.clone() }.to_string()
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "write it as nats://HOST:4222/STREAM";
+        let (scheme, rest) = text
+            .split_once("://")
+            .filter(|(scheme, _)| ["nats", "tls"].contains(scheme))
+            .ok_or_else(|| format!("`{text}` is no log: {example}"))?;
+        let (hosts, stream) =
+            rest.split_once('/').map_or((rest, None), |(hosts, stream)| (hosts, Some(stream)));
+        let stream = stream.filter(|name| !name.is_empty());
+        let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
+        if let Some(name) = stream.filter(|name| name.contains(odd)) {
+            return Err(format!(
+                "`{}` is no name of a stream: no spaces, and none of . * > / \\",
+                name.escape_default()
+            ));
+        }
+        let (mut servers, mut user) = (Vec::new(), None);
+        for host in hosts.split(',') {
+            let (who, place) =
+                host.rsplit_once('@').map_or((None, host), |(who, place)| (Some(who), place));
+            let who = who.map(|who| match who.split_once(':') {
+                Some((name, password)) => (name.to_owned(), Some(password.to_owned())),
+                None => (who.to_owned(), None),
+            });
+            user = user.or(who);
+            let (name, port) = match place.rsplit_once(':') {
+                Some((name, port)) if !place.ends_with(']') => (name, port.parse::<u16>().ok()),
+                _ => (place, Some(PORT)),
+            };
+            let Some(port) = port.filter(|_| !name.is_empty()) else {
+                return Err(format!("`{place}` is no address of a log: {example}"));
+            };
+            servers.push(format!("{scheme}://{name}:{port}"));
+        }
+        Ok(Self { servers, user, stream: stream.map(str::to_owned) })
+    }
+}
+
+/// Without what is secret.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, server) in self.servers.iter().enumerate() {
+            let (scheme, host) = server.split_once("://").unwrap_or(("", server));
+            match place {
+                0 => write!(f, "{scheme}://{host}")?,
+                _ => write!(f, ",{host}")?,
+            }
+        }
+        self.stream.as_ref().map_or(Ok(()), |stream| write!(f, "/{stream}"))
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a payload is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// Packets as they stand on the wire.
+    Wire,
+    /// A JSON array of objects.
+    Json,
+}
+
+/// How to reach a log, and how to publish into it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Which log.
+    pub target: Target,
+    /// The subject: `{session}` and `{symbol}` are filled in; with the latter there is one packet
+    /// a message. `None` is `betacrew.` and the session, or the stream's name if that is given.
+    pub subject: Option<String>,
+    /// The most packets a message, 1 to [`BLOCK_MAX`].
+    pub block: u32,
+    /// The most messages on their way, from 1.
+    pub window: usize,
+    /// What payloads are.
+    pub encoding: Encoding,
+    /// How many servers keep the stream, should it have to be made.
+    pub replicas: usize,
+    /// A file with credentials.
+    pub creds: Option<PathBuf>,
+    /// A file with the certificate that the servers' are signed with.
+    pub ca: Option<PathBuf>,
+    /// Compare all that the log has.
+    pub check: bool,
+    /// For so long after the last sign of another gateway that publishes, leave it to that.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            subject: None,
+            block: 512,
+            window: 32,
+            encoding: Encoding::Wire,
+            replicas: 1,
+            creds: None,
+            ca: None,
+            check: false,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The most packets a message.
+    pub(crate) fn packets(&self) -> u32 {
+        match &self.subject {
+            Some(subject) if subject.contains("{symbol}") => 1,
+            _ => self.block.clamp(1, BLOCK_MAX),
+        }
+    }
+
+    /// The subject, but for the symbol.
+    fn template(&self, session: Option<SessionId>) -> String {
+        let word = session_word(session);
+        match (&self.subject, &self.target.stream) {
+            (Some(subject), _) => subject.replace("{session}", &word),
+            (None, Some(stream)) => format!("{SUBJECT}{}", stream.replace("{session}", &word)),
+            (None, None) => format!("{SUBJECT}{word}"),
+        }
+    }
+
+    /// The subject of a message that begins with this packet.
+    pub(crate) fn subject(&self, session: Option<SessionId>, frame: &RawFrame) -> String {
+        let subject = self.template(session);
+        match subject.contains("{symbol}") {
+            true => subject.replace("{symbol}", &symbol_word(frame)),
+            false => subject,
+        }
+    }
+
+    /// What the stream is made for.
+    pub(crate) fn subjects(&self, session: Option<SessionId>) -> Vec<String> {
+        let subject = self.template(session);
+        match &self.subject {
+            // With symbols or without.
+            None => vec![format!("{subject}.*"), subject],
+            Some(_) => vec![subject.replace("{symbol}", "*")],
+        }
+    }
+
+    /// What is wrong with the subject, if anything.
+    ///
+    /// # Errors
+    /// As text.
+    pub fn check_subject(text: &str) -> Result<String, String> {
+        let plain = text.replace("{session}", "S").replace("{symbol}", "S");
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "*>{}".contains(c);
+        match plain.split('.').all(|token| !token.is_empty() && !token.contains(odd)) {
+            true => Ok(text.to_owned()),
+            false => Err(format!(
+                "`{}` is no subject: such as md.{{session}} or md.{{session}}.{{symbol}}",
+                text.escape_default()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_understood_and_shown_without_secrets() {
+        let session = Some(SessionId(*b"K7QD"));
+        for (text, servers, stream, shown) in [
+            ("nats://h", "nats://h:4222", "betacrew-K7QD", "nats://h:4222"),
+            ("nats://h:1/", "nats://h:1", "betacrew-K7QD", "nats://h:1"),
+            ("tls://u:p@h:1/x", "tls://h:1", "x", "tls://h:1/x"),
+            (
+                "nats://a,b:5/md-{session}",
+                "nats://a:4222 nats://b:5",
+                "md-K7QD",
+                "nats://a:4222,b:5/md-{session}",
+            ),
+            ("nats://[::1]/x", "nats://[::1]:4222", "x", "nats://[::1]:4222/x"),
+            ("nats://[::1]:7/x", "nats://[::1]:7", "x", "nats://[::1]:7/x"),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.servers.join(" "), servers);
+            assert_eq!(target.stream(session).as_deref(), Some(stream));
+            assert_eq!(target.to_string(), shown);
+        }
+        let named: Target = "nats://h/x".parse().unwrap();
+        assert_eq!(named.stream(None).as_deref(), Some("x"));
+        let unnamed: Target = "nats://h".parse().unwrap();
+        assert_eq!(unnamed.stream(None), None);
+        for bad in [
+            "",
+            "h",
+            "http://h",
+            "nats://",
+            "nats:///x",
+            "nats://h:x",
+            "nats://h:70000",
+            "nats://h/a b",
+            "nats://h/a.b",
+            "nats://h/a/b",
+            "nats://h,",
+            "ws://h",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_made_from_templates() {
+        let session = Some(SessionId(*b"K7QD"));
+        let frame = feed::tape::Tape::classic().frames()[0];
+        let mut settings = Settings::new("nats://h".parse().unwrap());
+        assert_eq!(settings.subject(session, &frame), "betacrew.K7QD");
+        assert_eq!(settings.subjects(session), ["betacrew.K7QD.*", "betacrew.K7QD"]);
+        assert_eq!(settings.packets(), 512);
+        settings.target = "nats://h/own".parse().unwrap();
+        assert_eq!(settings.subject(session, &frame), "betacrew.own");
+        settings.subject = Some("md.{symbol}.{session}".to_owned());
+        assert_eq!(settings.subject(session, &frame), "md.AAPL.K7QD");
+        assert_eq!(settings.subjects(session), ["md.*.K7QD"]);
+        assert_eq!(settings.packets(), 1);
+        for bad in ["", ".", "a..b", "a b", "a.*", "a.>", "a.{x}", "a.{session"] {
+            assert!(Settings::check_subject(bad).is_err(), "{bad}");
+        }
+        assert!(Settings::check_subject("a.{session}-x.{symbol}").is_ok());
+    }
+}

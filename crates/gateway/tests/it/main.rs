@@ -1,0 +1,13 @@
+//! Gateways and logs.
+//!
+//! * `world`: simulated gateways on a simulated log, with everything that can go wrong;
+//! * `races`: thousands of its runs, and what must hold of them.
+//! * `live`: gateways and real servers (`server`).
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
+
+mod live;
+mod model;
+mod races;
+mod server;
+mod world;
