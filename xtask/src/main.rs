@@ -19,7 +19,7 @@ struct Task {
 }
 
 /// Those of CI in the order in which it runs them.
-const TASKS: [Task; 13] = [
+const TASKS: [Task; 14] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
@@ -30,6 +30,12 @@ const TASKS: [Task; 13] = [
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
     Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
+    Task {
+        name: "latency",
+        about: "from the exchange's write to the line on stdout",
+        run: latency,
+        in_ci: false,
+    },
     Task {
         name: "soak",
         about: "live sessions while both ends are killed",
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci       all of these but bench, soak, coverage and \
+            "usage: cargo xtask TASK\n\n  ci       all of these but bench, latency, soak, coverage and \
              picture"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
@@ -100,6 +106,15 @@ fn mutants() -> Result<(), String> {
 
 fn fuzz() -> Result<(), String> {
     fuzz::run(std::env::args().skip(2))
+}
+
+/// Takes what `latency` takes: `cargo xtask latency 5`.
+fn latency() -> Result<(), String> {
+    cargo("build --release --locked --package betacrew", &[])?;
+    let seconds = std::env::args().nth(2).unwrap_or_default();
+    let run = "run --release --locked --manifest-path bench/Cargo.toml --target-dir target \
+               --no-default-features --bin latency --";
+    cargo(format!("{run} {seconds}").trim_end(), &[])
 }
 
 /// `cargo xtask soak --minutes 60 --rate 200000`.

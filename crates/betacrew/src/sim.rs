@@ -133,7 +133,11 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
         let toml = toml::to_string(&file).unwrap_or_default();
         let _ = write!(text, "\n--- line {line}, as a scenario ---\n{toml}---\n");
     }
-    let _ = writeln!(text, "\n{:?}\n{:?}\n", plan.network, plan.options);
+    let _ = writeln!(text, "\n{:?}\n{:?}", plan.network, plan.options);
+    if let Some(session) = &plan.session {
+        let _ = writeln!(text, "followed live: {session:?}");
+    }
+    text.push('\n');
     say(&text)?;
     let (story, end, exit) = match live(seed, true) {
         Ok(lived) => (lived.story, "it ends well".to_owned(), Exit::Complete),
