@@ -62,8 +62,8 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci       all of these but bench, latency, soak, coverage and \
-             picture"
+            "usage: cargo xtask TASK\n\n  ci       all of these but bench, latency, soak, coverage \
+             and picture"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
         return ExitCode::from(2);

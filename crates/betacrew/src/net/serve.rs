@@ -291,8 +291,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 self.ready.push_back(key);
             }
             Turn::Done => {
-                // What is due already waits for the socket, or would have been done: to look at it at
-                // once would be to look at it for ever.
+                // What is due already waits for the socket, or would have been done: to look at it
+                // at once would be to look at it for ever.
                 let soon = now + if conn.writable { SOON } else { STALLED };
                 let late = |time| if time <= now { soon } else { time };
                 let deadline = self.exchange.deadline(&conn.state).map(late);

@@ -209,14 +209,11 @@ impl Life {
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
         loop {
-            let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
-            let until = kill.map(|(time, _)| time).into_iter().chain(heal);
-            let until = until.chain(self.outage_at()).chain(self.follows_until()).min();
-            let progress = match self.world.drive(&mut recorder, &mut keeper, until) {
-                Ok(progress) => progress,
-                Err(Stuck::Waits) => return Err("it waits for what will never come".into()),
+            let until = self.until(kill.map(|(time, _)| time));
+            let progress = self.world.drive(&mut recorder, &mut keeper, until);
+            let progress = match progress {
                 Err(Stuck::Endless) if self.plan.deceives() => return Ok(Try::Deceived),
-                Err(Stuck::Endless) => return Err("it goes on for ever".into()),
+                progress => progress.map_err(stuck)?,
             };
             self.gaps_are_bounded(&recorder, gaps_before)?;
             let now = self.world.now();
@@ -245,13 +242,25 @@ impl Life {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
         }
-        let Watched { mut keeper, .. } = keeper;
+        let Watched { keeper, .. } = keeper;
+        self.ended(keeper, outcome, &recorder, crash.is_some())
+    }
+
+    /// Checks a recording that has ended, and puts it away; `crash`: the disk may have been full.
+    fn ended(
+        &mut self,
+        keeper: Keeper<Disk>,
+        outcome: Outcome,
+        recorder: &Recorder,
+        crash: bool,
+    ) -> Result<Try, String> {
+        let mut keeper = keeper;
         match keeper.end() {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
             }
             Ok(()) => {}
-            Err(TapeFileError::Storage(DiskFailed)) if crash.is_some() => {
+            Err(TapeFileError::Storage(DiskFailed)) if crash => {
                 self.world.tell(|| "life: the disk is full".into());
                 self.disk = freed(keeper.into_storage());
                 self.world.abandon();
@@ -260,7 +269,7 @@ impl Life {
             Err(error) => return Err(format!("the tape file: {error}")),
         }
         let recorded = self.recorded(&keeper)?;
-        self.outcome_is_true(&outcome, &recorded, &recorder)?;
+        self.outcome_is_true(&outcome, &recorded, recorder)?;
         self.disk = freed(keeper.into_storage());
         if self.plan.sync != Sync::Never && !self.disk.is_safe() {
             return Err("it has ended, and the power must not fail yet".into());
@@ -318,6 +327,12 @@ impl Life {
             Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
         };
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
+    }
+
+    /// When something is to be done about the world, or about the client at time `kill`.
+    fn until(&self, kill: Option<Duration>) -> Option<Duration> {
+        let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
+        [kill, heal, self.outage_at(), self.follows_until()].into_iter().flatten().min()
     }
 
     /// When an exchange is killed next.
@@ -458,6 +473,13 @@ impl Life {
             true => Err(format!("{refused} sequences were asked for that do not exist")),
             false => Ok(()),
         }
+    }
+}
+
+fn stuck(how: Stuck) -> String {
+    match how {
+        Stuck::Waits => "it waits for what will never come".into(),
+        Stuck::Endless => "it goes on for ever".into(),
     }
 }
 
