@@ -215,7 +215,7 @@ impl Seat {
         // What is not sent yet comes first: a wait, or packets that a slow socket does not take.
         let idle = self.resume_at.is_none() && self.ending.is_none() && self.offset == 0;
         let next = self.expected(end);
-        let sent = if over { self.replies.is_empty() } else { next > end };
+        let sent = next > end;
         let heard = !plan.faults.silences(self.index);
         let Some(subscription) = self.subscription.as_mut().filter(|_| idle && sent) else {
             return false;
