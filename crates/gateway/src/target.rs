@@ -44,7 +44,8 @@ impl Target {
     }
 
     /// As it is shown, with the stream's name.
-    pub(crate) fn named(&self, stream: &str) -> String {
+    #[must_use]
+    pub fn named(&self, stream: &str) -> String {
         Self { stream: Some(stream.to_owned()), ..self.clone() }.to_string()
     }
 }

@@ -84,10 +84,10 @@ pub(super) fn tell(published: &Published, settings: &Settings) {
     };
     let Published { stream, reached, .. } = published;
     crate::words::tell!(
-        "published {} in {} to stream {stream} of {}: it has all up to {reached}{before}",
+        "published {} in {} to {}: it has all up to {reached}{before}",
         count(counts.published, "packet"),
         count(counts.messages, "message"),
-        settings.target,
+        settings.target.named(stream),
     );
 }
 

@@ -56,7 +56,8 @@ fn what_is_fetched_goes_into_a_log_and_comes_back() {
     );
     assert_eq!(code, 0, "{said}");
     let line = said.lines().find(|line| line.starts_with("published 20,000 packets")).unwrap();
-    let stream = line.split(' ').skip_while(|word| *word != "stream").nth(1).unwrap();
+    let (_, rest) = line.split_once(&format!("{url}/")).unwrap();
+    let (stream, _) = rest.split_once(':').unwrap();
     let session = stream.strip_prefix("betacrew-").unwrap();
     let log = format!("{url}/{stream}");
     read_elsewhere(&server, stream, &folder.path().join("x.tape"), session);

@@ -1,6 +1,7 @@
 //! Gateways and logs.
 //!
 //! * `world`: simulated gateways on a simulated log, with everything that can go wrong;
+//! * `steps`: the publisher, step by step;
 //! * `races`: thousands of its runs, and what must hold of them.
 //! * `live`: gateways and real servers (`server`).
 
@@ -10,4 +11,5 @@ mod live;
 mod model;
 mod races;
 mod server;
+mod steps;
 mod world;
