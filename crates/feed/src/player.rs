@@ -9,10 +9,12 @@
 mod frames;
 mod lane;
 mod seat;
+mod steer;
 mod subscription;
 
 pub use lane::Ending;
 pub use seat::Seat;
+pub use steer::{Cut, SeatView};
 pub use subscription::{FAREWELL, HEARTBEAT};
 
 use crate::exchange::{Exchange, Step};
@@ -131,6 +133,10 @@ pub struct Player<P = Arc<Tape>> {
     notes: VecDeque<Note>,
     outage: Option<Outage>,
     died: bool,
+    /// Nothing is sent.
+    paused: bool,
+    /// So many packets of streams are lost next, by order.
+    losing: u32,
 }
 
 impl<P: Play> Player<P> {
@@ -145,6 +151,8 @@ impl<P: Play> Player<P> {
             notes: VecDeque::new(),
             outage: None,
             died: false,
+            paused: false,
+            losing: 0,
         }
     }
 
@@ -154,12 +162,6 @@ impl<P: Play> Player<P> {
     pub fn then(mut self, tape: P) -> Self {
         self.tapes.push_back(tape);
         self
-    }
-
-    /// From now on, something else goes wrong. What a fault has ended already stays so.
-    pub fn change(&mut self, scenario: Scenario) {
-        self.faults = Faults::new(&scenario, self.tape().end());
-        self.scenario = scenario;
     }
 
     /// The tape that is played now.
@@ -229,6 +231,7 @@ impl<P: Play> Player<P> {
             Call::Resend(seq) => match self.available(seq, 1) {
                 Some(range) => {
                     self.served.resends += 1;
+                    self.faults.tally_mut().resent(range);
                     seat.resent = true;
                     seat.owe_range(range, &self.faults);
                 }
@@ -294,6 +297,7 @@ impl<P: Play> Player<P> {
             return self.refuse(seat, first, count, Reason::Malformed);
         }
         let given = self.available(first, count).map_or(0, |range| {
+            self.faults.tally_mut().resent(range);
             seat.owe_range(range, &self.faults);
             range.len()
         });
@@ -372,7 +376,11 @@ impl<P: Play> Exchange for Player<P> {
 
     fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
         self.tapes[0].grow(now);
+        if self.paused {
+            return 0;
+        }
         self.hurry(seat, now);
+        self.lose_from(seat);
         let tape = &mut self.tapes[0];
         let one_by_one = tape.last() <= ONE_BY_ONE;
         let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
@@ -382,12 +390,19 @@ impl<P: Play> Exchange for Player<P> {
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
         seat.active = now;
         self.served.bytes += count as u64;
-        self.served.lost += seat.advance(self.tape().last(), &self.faults, count, now);
+        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, count, now);
     }
 
     fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {
+        if self.paused && seat.ending.is_none() {
+            return if seat.client_ended && seat.finished.is_some() {
+                Step::Close
+            } else {
+                Step::Wait
+            };
+        }
         // Packets lost behind the last one sent.
-        self.served.lost += seat.advance(self.tape().last(), &self.faults, 0, now);
+        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, 0, now);
         if let Some(ending) = seat.ending
             && let Some(step) = self.end(seat, ending, now)
         {
@@ -418,6 +433,9 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
+        if self.paused {
+            return None;
+        }
         if let Some(since) = seat.finished.or(seat.cut_at) {
             return Some(since + LINGER);
         }

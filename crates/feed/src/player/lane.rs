@@ -79,6 +79,10 @@ pub(super) struct Lane {
     last: Seq,
     /// Which sequences of a block each fault picks.
     masks: (u32, Vec<u64>),
+    /// Of which faults the masks are.
+    edition: u32,
+    /// So many packets more are lost by order.
+    losing: u32,
     /// Packets that are sent after the slot with this sequence, in this order.
     late: BTreeMap<(Seq, u64), Item>,
     /// How many were late so far.
@@ -103,6 +107,8 @@ impl Lane {
             next,
             last,
             masks: (u32::MAX, Vec::new()),
+            edition: 0,
+            losing: 0,
             late: BTreeMap::new(),
             held: 0,
             items: VecDeque::new(),
@@ -158,6 +164,20 @@ impl Lane {
         self.closed && self.items.is_empty()
     }
 
+    /// Loses the next so many packets, but not one that is begun.
+    pub(super) fn lose(&mut self, count: u32, begun: bool) {
+        let mut left = count;
+        let mut first = begun;
+        self.items.retain(|item| {
+            let packet = matches!(item, Item::Packet { .. } | Item::Changed { .. });
+            let spared = core::mem::take(&mut first) || left == 0 || !packet;
+            left -= u32::from(!spared);
+            spared
+        });
+        self.dropped += u64::from(count - left);
+        self.losing = self.losing.saturating_add(left);
+    }
+
     /// How many packets it has dropped since this was called last.
     pub(super) fn dropped(&mut self) -> u64 {
         core::mem::take(&mut self.dropped)
@@ -200,7 +220,8 @@ impl Lane {
     /// Has the masks of the block that holds `seq`.
     fn recall(&mut self, faults: &Faults, seq: Seq) {
         let block = seq / BLOCK;
-        if self.masks.0 != block || self.masks.1.len() != faults.len() || seq == 0 {
+        if self.masks.0 != block || self.edition != faults.edition() || seq == 0 {
+            self.edition = faults.edition();
             self.masks.0 = block;
             self.masks.1.clear();
             let masks = (0..faults.len()).map(|index| faults.mask(index, self.course, block));
@@ -234,13 +255,25 @@ impl Lane {
         }
         let item = fate.item();
         match (fate.dropped, fate.refused) {
-            (true, _) => self.dropped += 1,
+            (true, _) => self.drop(seq, faults),
+            (false, None) if self.losing > 0 => {
+                self.losing -= 1;
+                faults.tally_mut().lost_by_order(1);
+                self.drop(seq, faults);
+            }
             (false, Some(reason)) => self.refuse(seq, reason),
             (false, None) if fate.later > 0 => self.hold(seq, fate.later, item),
             (false, None) => self.items.push_back(item),
         }
         while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= seq) {
             self.items.push_back(first.remove());
+        }
+    }
+
+    fn drop(&mut self, seq: Seq, faults: &mut Faults) {
+        self.dropped += 1;
+        if self.streams() {
+            faults.tally_mut().at(seq).dropped += 1;
         }
     }
 

@@ -5,6 +5,7 @@
 //! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
 mod slow;
+mod steered;
 
 use super::frames::Frames;
 use super::lane::{Ending, Item, Lane};
@@ -93,6 +94,11 @@ pub struct Seat {
     /// When we finished sending for good.
     pub(super) finished: Option<Duration>,
     pub(super) active: Duration,
+    /// Of which faults what it owes was made.
+    edition: u32,
+    /// Packets and bytes sent.
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
 }
 
 impl Seat {
@@ -118,6 +124,9 @@ impl Seat {
             client_ended: false,
             finished: None,
             active: now,
+            edition: 0,
+            packets: 0,
+            bytes: 0,
         }
     }
 
@@ -272,6 +281,7 @@ impl Seat {
 
     /// Puts what is owed into `out` as one write, and returns how many bytes.
     pub(super) fn peek<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+        self.adapt(plan.faults);
         if self.subscription.is_some() && plan.tape.over() {
             self.close_subscription(plan.tape.last());
         }
@@ -394,10 +404,11 @@ impl Seat {
     pub(super) fn advance(
         &mut self,
         end: Seq,
-        faults: &Faults,
+        faults: &mut Faults,
         count: usize,
         now: Duration,
     ) -> u64 {
+        self.bytes += count as u64;
         if let (Some(subscription), true) = (&mut self.subscription, count > 0) {
             subscription.sent(now);
         }
@@ -417,16 +428,31 @@ impl Seat {
             let over = match reply {
                 Reply::Stream { course, next, last, .. } => {
                     let there = end.min(*last);
-                    let (after, sent) = faults.skip(*course, *next, there, bytes / FRAME_LEN);
-                    bytes -= sent * FRAME_LEN;
-                    lost += u64::from(after - *next) - sent as u64;
-                    *next = after;
-                    after > *last
+                    while *next <= there {
+                        // As far as what was sent is counted in one place.
+                        let stop = faults.tally().end(*next).min(there);
+                        let (after, sent) = faults.skip(*course, *next, stop, bytes / FRAME_LEN);
+                        bytes -= sent * FRAME_LEN;
+                        let here = u64::from(after - *next) - sent as u64;
+                        if after > *next {
+                            let cell = faults.tally_mut().at(*next);
+                            cell.sent += sent as u64;
+                            cell.dropped += here;
+                            faults.count_lost(*course, *next, after, here);
+                        }
+                        (lost, self.packets) = (lost + here, self.packets + sent as u64);
+                        *next = after;
+                        if after <= stop {
+                            break;
+                        }
+                    }
+                    *next > *last
                 }
                 Reply::Range(range) => {
                     let sent =
                         u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
                     bytes -= sent as usize * FRAME_LEN;
+                    self.packets += u64::from(sent);
                     match range.from(range.first() + sent) {
                         Some(rest) => {
                             *range = rest;
@@ -442,7 +468,7 @@ impl Seat {
                 Reply::Message(_) => false,
                 Reply::Lane(lane, _) => {
                     lost += lane.dropped();
-                    bytes = pass(lane, bytes, &mut self.sizing);
+                    bytes = pass(lane, bytes, faults, (&mut self.sizing, &mut self.packets));
                     lane.done()
                 }
             };
@@ -474,7 +500,12 @@ fn refill<P: Play>(lane: &mut Lane, began: Duration, plan: &mut Plan<'_, P>) {
 }
 
 /// Takes sent bytes off a lane's items; returns how many belong to the one that is left first.
-fn pass(lane: &mut Lane, bytes: usize, sizing: &mut Option<Sizing>) -> usize {
+fn pass(
+    lane: &mut Lane,
+    bytes: usize,
+    faults: &mut Faults,
+    (sizing, packets): (&mut Option<Sizing>, &mut u64),
+) -> usize {
     let mut bytes = bytes;
     while let Some(item) = lane.items.front().copied() {
         match item {
@@ -487,6 +518,10 @@ fn pass(lane: &mut Lane, bytes: usize, sizing: &mut Option<Sizing>) -> usize {
             _ => {
                 bytes -= item.len();
                 *sizing = None;
+                if let Item::Packet { seq, .. } | Item::Changed { seq, .. } = item {
+                    *packets += 1;
+                    faults.tally_mut().at(seq).sent += u64::from(lane.streams());
+                }
             }
         }
         lane.items.pop_front();
