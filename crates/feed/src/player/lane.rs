@@ -4,7 +4,7 @@
 //! there decide what comes of it: waits, garbage, the packet itself or something else, copies and
 //! packets that were held back until now, or the end of it all.
 
-use crate::faults::{BLOCK, Course, Faults};
+use crate::faults::{BLOCK, Course, Faults, Tally};
 use crate::rng;
 use crate::scenario::{Action, Field, LATER_MAX, Place, Size};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -165,16 +165,20 @@ impl Lane {
     }
 
     /// Loses the next so many packets, but not one that is begun.
-    pub(super) fn lose(&mut self, count: u32, begun: bool) {
+    pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut Tally) {
         let mut left = count;
         let mut first = begun;
         self.items.retain(|item| {
-            let packet = matches!(item, Item::Packet { .. } | Item::Changed { .. });
-            let spared = core::mem::take(&mut first) || left == 0 || !packet;
-            left -= u32::from(!spared);
+            let spared = core::mem::take(&mut first) || left == 0;
+            let (Item::Packet { seq, .. } | Item::Changed { seq, .. }) = *item else { return true };
+            if !spared {
+                left -= 1;
+                tally.at(seq).dropped += 1;
+            }
             spared
         });
         self.dropped += u64::from(count - left);
+        tally.lost_by_order(u64::from(count - left));
         self.losing = self.losing.saturating_add(left);
     }
 

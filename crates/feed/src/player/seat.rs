@@ -94,6 +94,8 @@ pub struct Seat {
     /// When we finished sending for good.
     pub(super) finished: Option<Duration>,
     pub(super) active: Duration,
+    /// When it was accepted.
+    pub(super) opened: Duration,
     /// Of which faults what it owes was made.
     edition: u32,
     /// Packets and bytes sent.
@@ -124,6 +126,7 @@ impl Seat {
             client_ended: false,
             finished: None,
             active: now,
+            opened: now,
             edition: 0,
             packets: 0,
             bytes: 0,

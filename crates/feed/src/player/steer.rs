@@ -31,6 +31,8 @@ pub struct SeatView {
     pub packets: u64,
     /// Bytes sent.
     pub bytes: u64,
+    /// When it was accepted, in the driver's time.
+    pub opened: Duration,
 }
 
 impl<P: Play> Player<P> {
@@ -97,6 +99,6 @@ impl<P: Play> Player<P> {
     pub fn view(&self, seat: &Seat) -> SeatView {
         let (kind, next) = seat.view();
         let (connection, packets, bytes) = (seat.index + 1, seat.packets, seat.bytes);
-        SeatView { connection, kind, next, packets, bytes }
+        SeatView { connection, kind, next, packets, bytes, opened: seat.opened }
     }
 }

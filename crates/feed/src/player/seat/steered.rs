@@ -70,7 +70,7 @@ impl Seat {
                 (done as u64, 0)
             }
             Some(Reply::Lane(lane, _)) if lane.streams() && !lane.done() => {
-                lane.lose(count, begun && alone);
+                lane.lose(count, begun && alone, faults.tally_mut());
                 (0, count)
             }
             _ => (0, 0),
