@@ -35,15 +35,15 @@ use std::sync::Arc;
 
 /// What is typed to have it.
 #[derive(clap::Args, Clone, Default, Debug)]
+#[group(id = "web")]
 pub struct Args {
     /// Serve a dashboard, an API and metrics at this address: HOST:PORT (port 0 takes a free one)
     #[arg(long, value_name = "ADDR", help_heading = "HTTP")]
     http: Option<String>,
 
     /// What who changes anything over HTTP must show, as `Authorization: Bearer TOKEN`; needed
-    /// where --http is not of this machine alone
+    /// where --http is not of this machine alone [default: BETACREW_HTTP_TOKEN]
     #[arg(long, value_name = "TOKEN", help_heading = "HTTP", requires = "http")]
-    #[arg(env = "BETACREW_HTTP_TOKEN", hide_env_values = true)]
     http_token: Option<String>,
 }
 
@@ -61,19 +61,20 @@ impl Args {
 
     /// Begins to serve, if that is asked for, and says where on stdout.
     pub(crate) fn exchange(&self, stop: &Stop) -> Result<Option<Web>, Failure> {
-        self.open(Role::Exchange, stop)
+        self.open(Role::Exchange, stop, false)
     }
 
     /// The same for a client, whose stdout may be the packets' alone: then it is said on stderr.
-    pub(crate) fn client(&self, stop: &Stop) -> Result<Option<Web>, Failure> {
-        self.open(Role::Client, stop)
+    pub(crate) fn client(&self, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
+        self.open(Role::Client, stop, packets)
     }
 
-    fn open(&self, role: Role, stop: &Stop) -> Result<Option<Web>, Failure> {
+    fn open(&self, role: Role, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
         let Some(typed) = &self.http else { return Ok(None) };
         let addresses = address::resolve(typed)?;
         let beyond = addresses.iter().any(|address| !address.ip().is_loopback());
-        let token = self.http_token.clone();
+        let named = || std::env::var("BETACREW_HTTP_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = self.http_token.clone().or_else(named);
         if token.as_deref().is_some_and(|token| token.len() < 8 || !token.is_ascii()) {
             return Err(Failure::Usage("--http-token: 8 ASCII characters at least".to_owned()));
         }
@@ -91,7 +92,11 @@ impl Args {
         let meeting = Meeting::new(stop, name);
         let app = App { meeting: meeting.clone(), role, token };
         server::start(listener, Arc::new(app)).map_err(failed)?;
-        say(&format!("http on {address}\n"))?;
+        if packets {
+            crate::words::tell!("http on {address}");
+        } else {
+            say(&format!("http on {address}\n"))?;
+        }
         Ok(Some(Web { meeting }))
     }
 }

@@ -47,6 +47,8 @@ pub struct Served {
     pub connections: u64,
     /// Stream and subscribe calls answered.
     pub streams: u64,
+    /// Packets sent.
+    pub packets: u64,
     /// Packets that were not sent on purpose.
     pub lost: u64,
     /// Packets asked for by resend calls and available.
@@ -390,7 +392,9 @@ impl<P: Play> Exchange for Player<P> {
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
         seat.active = now;
         self.served.bytes += count as u64;
+        let before = seat.packets;
         self.served.lost += seat.advance(self.tape().last(), &mut self.faults, count, now);
+        self.served.packets += seat.packets - before;
     }
 
     fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {

@@ -49,8 +49,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let guarded = move |request: Request, next: Next| {
         let app = Arc::clone(&app);
         async move {
-            let checked =
-                guard::check(request.method(), request.headers(), app.token.as_deref());
+            let checked = guard::check(request.method(), request.headers(), app.token.as_deref());
             let mut response = match checked {
                 Ok(()) => next.run(request).await,
                 Err((status, wrong)) => refusal(status, &wrong),
@@ -159,10 +158,11 @@ async fn gaps(app: &App, after: u64) -> Response {
 /// A number of the query.
 fn number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refused> {
     let Some(param) = route.params.iter().find(|param| param.name == name) else { return Ok(None) };
-    let mut values = uri.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    });
+    let mut values =
+        uri.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        });
     let Some(value) = values.next() else { return Ok(None) };
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     let number = value.parse().ok().filter(|number| (param.least..=param.most).contains(number));

@@ -124,14 +124,16 @@ impl Notes {
             }
             let at = ((gap.first() - from) / width) as usize;
             let end = gap.last().min(ends(at).1);
-            strip[at][2] += u64::from(end - gap.first() + 1);
+            let asked = (end + 1).min(recorder.asked_below()).saturating_sub(gap.first());
+            strip[at][2] += u64::from(end - gap.first() + 1 - asked);
+            strip[at][3] += u64::from(asked);
             next = end + 1;
         }
         for (at, cell) in strip.iter_mut().enumerate() {
             let (first, last) = ends(at);
             cell[1] = self.came(first, last);
             let seen = u64::from((highest.min(last) + 1).saturating_sub(first));
-            cell[0] = seen.saturating_sub(cell[1] + cell[2]);
+            cell[0] = seen.saturating_sub(cell[1] + cell[2] + cell[3]);
         }
         Strip { from, to, width, exact: 1, cells: strip }
     }
@@ -172,7 +174,7 @@ impl<'a> History<'a> {
         Self { meeting, addresses, follow, notes: RefCell::default() }
     }
 
-    /// Time has passed: answers who has asked. `tape` says how long the recording's file is.
+    /// Time has passed: answers who has asked.
     pub(crate) fn tick(&self, recorder: &Recorder) {
         let Some(meeting) = self.meeting.as_ref().filter(|meeting| meeting.wanted()) else {
             return;

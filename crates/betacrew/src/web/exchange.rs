@@ -57,7 +57,12 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
         self.meeting.as_ref().is_some_and(Meeting::wanted)
     }
 
-    fn turn(&mut self, player: &mut Player<P>, floor: &mut [Place<'_, Seat>], now: Duration) -> bool {
+    fn turn(
+        &mut self,
+        player: &mut Player<P>,
+        floor: &mut [Place<'_, Seat>],
+        now: Duration,
+    ) -> bool {
         let Some(meeting) = self.meeting.clone() else { return false };
         let mut changed = false;
         for (order, sender) in meeting.take() {
@@ -97,7 +102,8 @@ impl ExchangeDesk {
             }
             Order::Pause(paused) => {
                 player.pause(paused);
-                Ok(if paused { "all sending stands still" } else { "all sending goes on" }.to_owned())
+                Ok(if paused { "all sending stands still" } else { "all sending goes on" }
+                    .to_owned())
             }
             Order::Cut(which, how) => {
                 let (cut, word) = match how {
@@ -117,7 +123,11 @@ impl ExchangeDesk {
         }
     }
 
-    fn change<P: Play>(&mut self, faults: Faults, player: &mut Player<P>) -> Result<String, Refused> {
+    fn change<P: Play>(
+        &mut self,
+        faults: Faults,
+        player: &mut Player<P>,
+    ) -> Result<String, Refused> {
         let before = player.scenario().clone();
         let (name, about, scenario) = match faults {
             Faults::Clear(_) => {
@@ -204,7 +214,7 @@ impl ExchangeDesk {
             [] => Some(0.0),
             [fault] if fault.action() == Action::Drop && fault.sequences.is_none() => {
                 match fault.pick {
-                    Pick::Random { chance, .. } => chance.to_string().parse().ok(),
+                    Pick::Random { chance, .. } => Some(chance.as_f64()),
                     _ => None,
                 }
             }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn names_that_were_made_to_point_here_are_refused() {
-        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:80", "[::1]", "10.0.0.7"] {
+        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:80", "[::1]", "10.0.0.7"]
+        {
             assert_eq!(asked(Method::GET, &[("host", host)], None), 200, "{host}");
         }
         let foreign = [
@@ -121,10 +122,18 @@ mod tests {
             assert_eq!(asked(Method::POST, &[host, ("content-type", kind)], None), 415);
         }
         assert_eq!(asked(Method::POST, &[host], None), 415);
-        assert_eq!(asked(Method::POST, &[host, json, ("origin", "http://127.0.0.1:8080")], None), 200);
-        for origin in ["http://evil.example", "null", "http://127.0.0.1:9090", "https://127.0.0.1:8080"]
+        assert_eq!(
+            asked(Method::POST, &[host, json, ("origin", "http://127.0.0.1:8080")], None),
+            200
+        );
+        for origin in
+            ["http://evil.example", "null", "http://127.0.0.1:9090", "https://127.0.0.1:8080"]
         {
-            assert_eq!(asked(Method::POST, &[host, json, ("origin", origin)], None), 403, "{origin}");
+            assert_eq!(
+                asked(Method::POST, &[host, json, ("origin", origin)], None),
+                403,
+                "{origin}"
+            );
         }
     }
 

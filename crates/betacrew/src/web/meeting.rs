@@ -1,8 +1,8 @@
 //! Where the HTTP thread and a loop meet. The loop looks at one flag a turn; only if it is up does
 //! it take orders and tell its state. So what is not looked at costs nothing.
 
-use super::order::{Answer, Order};
 use super::metrics::Raw;
+use super::order::{Answer, Order};
 use super::state::State;
 use crate::net::Stop;
 use std::collections::VecDeque;

@@ -61,7 +61,6 @@ pub(super) struct Raw {
     pub(super) faults: Vec<(&'static str, u64)>,
     pub(super) latency: Histogram,
     pub(super) streams: u64,
-    pub(super) tape_bytes: u64,
     /// Of a client, the last few hundred gaps, the oldest first.
     pub(super) gaps: Vec<super::state::Gap>,
 }
@@ -129,7 +128,8 @@ fn float(number: u64) -> f64 {
 pub(super) fn text(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
     let mut page = Page { text: String::with_capacity(4096) };
-    let version = label("version", &state.version).replace('}', &format!(",role=\"{}\"}}", state.role));
+    let version =
+        label("version", &state.version).replace('}', &format!(",role=\"{}\"}}", state.role));
     page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
     let started = float(state.started) / 1e3;
     page.one(Kind::Gauge, "betacrew_start_time_seconds", "When it began, since 1970.", started);
@@ -150,7 +150,12 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     let table = [
         (Counter, "sent_packets_total", "Packets sent.", float(counters.packets)),
         (Counter, "sent_bytes_total", "Bytes sent.", float(counters.bytes)),
-        (Counter, "resent_packets_total", "Packets owed to who asked again.", float(counters.resent)),
+        (
+            Counter,
+            "resent_packets_total",
+            "Packets owed to who asked again.",
+            float(counters.resent),
+        ),
         (
             Counter,
             "dropped_packets_total",
@@ -245,7 +250,6 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
             "How far the frontier is behind the highest sequence known.",
             highest.saturating_sub(frontier).into(),
         ),
-        (Gauge, "tape_bytes", "How long the recording's file is.", float(raw.tape_bytes)),
     ];
     for (kind, name, help, value) in table {
         page.one(kind, &format!("betacrew_client_{name}"), help, value);

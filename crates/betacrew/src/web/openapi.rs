@@ -42,7 +42,9 @@ fn operation(route: &Route, token: bool, generator: &mut SchemaGenerator) -> Val
     });
     let schema = match route.answer {
         Some(describe) => describe(generator),
-        None if route.kind == JSON => Schema::from(Map::from_iter([("type".into(), "object".into())])),
+        None if route.kind == JSON => {
+            Schema::from(Map::from_iter([("type".into(), "object".into())]))
+        }
         None => Schema::from(Map::from_iter([("type".into(), "string".into())])),
     };
     let media = route.kind.split(';').next().unwrap_or(route.kind);

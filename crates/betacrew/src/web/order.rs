@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 /// `POST /api/faults`: one of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub enum Faults {
+pub(super) enum Faults {
     /// Each packet of a stream is lost with this probability (0 to 1), and nothing else goes wrong.
     Drop(#[schemars(range(min = 0.0, max = 1.0))] f64),
     /// A built-in scenario.
@@ -22,7 +22,7 @@ pub enum Faults {
 /// `POST /api/lose`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lose {
+pub(super) struct Lose {
     /// The next so many packets that streams would send are lost.
     #[schemars(range(min = 1))]
     pub next: u32,
@@ -31,12 +31,12 @@ pub struct Lose {
 /// `POST /api/pause` and `/api/resume`: an empty object.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(super) struct Nothing {}
 
 /// `POST /api/cut`: a connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Cut {
+pub(super) struct Cut {
     /// Which connection.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -52,7 +52,7 @@ pub struct Cut {
 /// How a connection is cut.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum How {
+pub(super) enum How {
     /// As after the last packet.
     #[default]
     Close,
@@ -63,7 +63,7 @@ pub enum How {
 /// `POST /api/stall`: a connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Stall {
+pub(super) struct Stall {
     /// Which connection.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -78,7 +78,7 @@ pub struct Stall {
 
 /// What a loop is asked to do.
 #[derive(Debug)]
-pub enum Order {
+pub(super) enum Order {
     /// Tell what became of these sequences.
     Strip { from: u32, to: Option<u32>, cells: u32 },
     /// Other faults.
@@ -95,7 +95,7 @@ pub enum Order {
 
 /// What a loop answers.
 #[derive(Debug)]
-pub enum Answer {
+pub(super) enum Answer {
     /// It is done.
     Done(String),
     /// What was asked for.
@@ -105,7 +105,7 @@ pub enum Answer {
 }
 
 /// What makes no sense, and what would.
-pub fn refused(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
+pub(super) fn refused(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
     Refused { error: error.into(), allowed: allowed.into() }
 }
 
@@ -123,8 +123,9 @@ fn which(connection: Option<u64>, all: bool, allowed: &str) -> Result<Option<u64
 }
 
 /// `POST /api/faults`.
-pub fn faults(body: &[u8]) -> Result<Order, Refused> {
-    let allowed = r#"one of {"drop":0.1} (0 to 1), {"scenario":"burst"}, {"toml":"…"}, {"clear":true}"#;
+pub(super) fn faults(body: &[u8]) -> Result<Order, Refused> {
+    let allowed =
+        r#"one of {"drop":0.1} (0 to 1), {"scenario":"burst"}, {"toml":"…"}, {"clear":true}"#;
     match read(body, allowed)? {
         Faults::Drop(chance) if !(0.0..=1.0).contains(&chance) => {
             Err(refused(format!("{chance} is no probability"), allowed))
@@ -135,7 +136,7 @@ pub fn faults(body: &[u8]) -> Result<Order, Refused> {
 }
 
 /// `POST /api/lose`.
-pub fn lose(body: &[u8]) -> Result<Order, Refused> {
+pub(super) fn lose(body: &[u8]) -> Result<Order, Refused> {
     let allowed = r#"{"next":200}, from 1 to 4294967295"#;
     match read(body, allowed)? {
         Lose { next: 0 } => Err(refused("0 packets are none", allowed)),
@@ -144,24 +145,24 @@ pub fn lose(body: &[u8]) -> Result<Order, Refused> {
 }
 
 /// `POST /api/pause`.
-pub fn pause(body: &[u8]) -> Result<Order, Refused> {
+pub(super) fn pause(body: &[u8]) -> Result<Order, Refused> {
     read(body, "{}").map(|Nothing {}| Order::Pause(true))
 }
 
 /// `POST /api/resume`.
-pub fn resume(body: &[u8]) -> Result<Order, Refused> {
+pub(super) fn resume(body: &[u8]) -> Result<Order, Refused> {
     read(body, "{}").map(|Nothing {}| Order::Pause(false))
 }
 
 /// `POST /api/cut`.
-pub fn cut(body: &[u8]) -> Result<Order, Refused> {
+pub(super) fn cut(body: &[u8]) -> Result<Order, Refused> {
     let allowed = r#"{"connection":3} or {"all":true}, and "how":"close" or "reset""#;
     let Cut { connection, all, how } = read(body, allowed)?;
     Ok(Order::Cut(which(connection, all, allowed)?, how))
 }
 
 /// `POST /api/stall`.
-pub fn stall(body: &[u8]) -> Result<Order, Refused> {
+pub(super) fn stall(body: &[u8]) -> Result<Order, Refused> {
     let allowed = r#"{"connection":3,"for_ms":500} or {"all":true,"for_ms":500}; 1 to 3600000 ms"#;
     let Stall { connection, all, for_ms } = read(body, allowed)?;
     if !(1..=3_600_000).contains(&for_ms) {

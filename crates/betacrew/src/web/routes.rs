@@ -84,10 +84,20 @@ const SEQUENCES: u64 = i32::MAX as u64;
 
 /// Everything.
 pub(super) const ROUTES: &[Route] = &[
-    get("/", "The dashboard", "text/html; charset=utf-8", Does::Text(include_str!("page/index.html"))),
+    get(
+        "/",
+        "The dashboard",
+        "text/html; charset=utf-8",
+        Does::Text(include_str!("page/index.html")),
+    ),
     get("/healthz", "Whether the program runs", PLAIN, Does::Text("ok\n")),
     get("/readyz", "Whether its loop answers", PLAIN, Does::Ready),
-    get("/metrics", "Metrics for Prometheus", "text/plain; version=0.0.4; charset=utf-8", Does::Metrics),
+    get(
+        "/metrics",
+        "Metrics for Prometheus",
+        "text/plain; version=0.0.4; charset=utf-8",
+        Does::Metrics,
+    ),
     get("/openapi.json", "This document", JSON, Does::OpenApi),
     Route {
         answer: Some(of::<State>),
@@ -98,7 +108,12 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Some(of::<Strip>),
         params: &[
             Param { name: "from", about: "The first sequence [1]", least: 1, most: SEQUENCES },
-            Param { name: "to", about: "The last sequence [the highest]", least: 1, most: SEQUENCES },
+            Param {
+                name: "to",
+                about: "The last sequence [the highest]",
+                least: 1,
+                most: SEQUENCES,
+            },
             Param { name: "cells", about: "So many cells [1000]", least: 1, most: 4000 },
         ],
         ..get("/api/strip", "What became of the sequences, cell by cell", JSON, Does::Strip)
@@ -106,7 +121,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         role: Role::Client,
         answer: Some(of::<Gaps>),
-        params: &[Param { name: "after", about: "Gaps after this number [0]", least: 0, most: 1 << 53 }],
+        params: &[Param {
+            name: "after",
+            about: "Gaps after this number [0]",
+            least: 0,
+            most: 1 << 53,
+        }],
         ..get("/api/gaps", "The last few hundred gaps", JSON, Does::Gaps)
     },
     post("/api/faults", "What goes wrong from now on", of::<order::Faults>, order::faults),

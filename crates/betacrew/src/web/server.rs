@@ -98,8 +98,6 @@ async fn connection(stream: TcpStream, router: Router) {
             }
         }
     };
-    tokio::select! {
-        _ = connection => {}
-        () = watch => {}
-    }
+    // Whichever ends first; the other is dropped.
+    futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(watch)).await;
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Everything that is told at once.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct State {
+pub(super) struct State {
     /// `exchange` or `client`.
     pub role: String,
     /// The program's version.
@@ -64,7 +64,7 @@ pub struct State {
 
 /// A session.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Session {
+pub(super) struct Session {
     /// Its id.
     pub id: String,
     /// The first sequence.
@@ -79,7 +79,7 @@ pub struct Session {
 
 /// Counts since the beginning.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Counters {
+pub(super) struct Counters {
     /// Packets recorded (client) or sent (exchange).
     pub packets: u64,
     /// Bytes received or sent.
@@ -115,7 +115,7 @@ pub struct Counters {
 
 /// What comes or goes in a second.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Rates {
+pub(super) struct Rates {
     /// Packets.
     pub packets: f64,
     /// Bytes.
@@ -124,7 +124,7 @@ pub struct Rates {
 
 /// How long what was missing was missing.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Latency {
+pub(super) struct Latency {
     /// The median.
     pub resend_p50_ms: f64,
     /// 99 of 100 were no longer missing than this.
@@ -135,7 +135,7 @@ pub struct Latency {
 
 /// A gap. Times are since the recording began.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Gap {
+pub(super) struct Gap {
     /// Its number, from 1.
     pub id: u64,
     /// The first sequence that was missing.
@@ -159,7 +159,7 @@ pub struct Gap {
 
 /// A line of a client.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Line {
+pub(super) struct Line {
     /// Where it is.
     pub address: String,
     /// `connecting`, `streaming`, `following` or `dead`.
@@ -176,7 +176,7 @@ pub struct Line {
 
 /// A connection of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Connection {
+pub(super) struct Connection {
     /// Its number, from 1 in the order in which they were accepted.
     pub id: u64,
     /// Its client's address.
@@ -199,7 +199,7 @@ pub struct Connection {
 
 /// The best of a symbol's book: price and quantity, the best first.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Book {
+pub(super) struct Book {
     /// The symbol.
     pub symbol: String,
     /// The best bid.
@@ -216,7 +216,7 @@ pub struct Book {
 
 /// What goes wrong.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct FaultsInForce {
+pub(super) struct FaultsInForce {
     /// The scenario's name.
     pub scenario: String,
     /// What it is about.
@@ -236,7 +236,7 @@ pub struct FaultsInForce {
 
 /// One thing that goes wrong.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Rule {
+pub(super) struct Rule {
     /// What, in words.
     pub text: String,
     /// How often it has happened since it is in force.
@@ -245,7 +245,7 @@ pub struct Rule {
 
 /// Something that happened.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Event {
+pub(super) struct Event {
     /// When, since 1970.
     pub at: u64,
     /// What.
@@ -254,7 +254,7 @@ pub struct Event {
 
 /// A stretch of sequences, cell by cell.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Strip {
+pub(super) struct Strip {
     /// The first sequence.
     pub from: u32,
     /// The last one.
@@ -263,14 +263,14 @@ pub struct Strip {
     pub width: u32,
     /// Below this many sequences, cells are estimates: a share of what was counted together.
     pub exact: u32,
-    /// Of a client: received, recovered, missing, in flight; of an exchange: sent, resent, dropped
-    /// and 0, over all runs.
+    /// Of a client: received at once, recovered, missing and not asked for, missing and asked for;
+    /// of an exchange: sent, resent, dropped and 0, over all runs.
     pub cells: Vec<[u64; 4]>,
 }
 
 /// Gaps.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Gaps {
+pub(super) struct Gaps {
     /// The newest ones, the oldest of them first.
     pub gaps: Vec<Gap>,
     /// What to ask for next: `?after=`.
@@ -279,14 +279,14 @@ pub struct Gaps {
 
 /// An order was carried out.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Done {
+pub(super) struct Done {
     /// What was done.
     pub done: String,
 }
 
 /// A request that makes no sense.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub struct Refused {
+pub(super) struct Refused {
     /// What is wrong.
     pub error: String,
     /// What would be right.
