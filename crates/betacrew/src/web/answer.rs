@@ -126,6 +126,9 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
         },
         Does::Order(read) => {
+            if let Err((status, wrong)) = guard::is_json(request.headers()) {
+                return refusal(status, &wrong);
+            }
             let Ok(body) = axum::body::to_bytes(request.into_body(), BODY_MAX).await else {
                 let wrong = refused("the body is too long or broken", "up to 256 KiB");
                 return refusal(StatusCode::PAYLOAD_TOO_LARGE, &wrong);
@@ -142,7 +145,8 @@ async fn ask(app: &App, order: Order) -> Response {
     match app.meeting.ask(order).await {
         Some(Answer::Done(done)) => json(&super::state::Done { done }),
         Some(Answer::Strip(strip)) => json(&strip),
-        Some(Answer::Refused(wrong)) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &wrong),
+        Some(Answer::Refused(wrong)) if wrong.absent => refusal(StatusCode::NOT_FOUND, &wrong),
+        Some(Answer::Refused(wrong)) => refusal(StatusCode::BAD_REQUEST, &wrong),
         None => busy(),
     }
 }
@@ -181,9 +185,6 @@ fn strip(route: &Route, uri: &Uri) -> Result<Order, Refused> {
         Ok::<_, Refused>(found.and_then(|number| u32::try_from(number).ok()))
     };
     let (from, to) = (read("from")?.unwrap_or(1), read("to")?);
-    if to.is_some_and(|to| to < from) {
-        return Err(refused("the last sequence is below the first one", "from up to to"));
-    }
     Ok(Order::Strip { from, to, cells: read("cells")?.unwrap_or(1000) })
 }
 

@@ -2,7 +2,7 @@
 
 use super::meeting::Meeting;
 use super::metrics::{Histogram, Raw};
-use super::order::{Answer, Faults, How, Order, refused};
+use super::order::{Answer, Faults, How, Order, absent, refused};
 use super::state::{Connection, Counters, FaultsInForce, Refused, Rule, Session, State, Strip};
 use super::{Past, Web, events};
 use crate::net::{Desk, Place};
@@ -144,7 +144,7 @@ impl ExchangeDesk {
             Faults::Scenario(name) => {
                 let entry = catalogue::entry(&name).ok_or_else(|| {
                     let names: Vec<&str> = catalogue::entries().map(|entry| entry.name).collect();
-                    refused("there is no built-in scenario of that name", names.join(", "))
+                    absent("there is no built-in scenario of that name", names.join(", "))
                 })?;
                 play(entry.text, &name, before.seed)?
             }
@@ -263,7 +263,7 @@ fn each<P: Play>(
         }
     }
     match which {
-        Some(which) if found == 0 => Err(refused(
+        Some(which) if found == 0 => Err(absent(
             format!("there is no connection {which} (any more)"),
             "one of /api/state's connections",
         )),

@@ -45,17 +45,23 @@ pub(super) fn check(
             ));
         }
     }
-    // A form of a page of elsewhere cannot send this without asking first.
+    Ok(())
+}
+
+/// Whether a body is said to be JSON: a form of a page of elsewhere cannot say so without asking
+/// first.
+///
+/// # Errors
+/// The status and what is wrong.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), (StatusCode, Refused)> {
     let kind = text(headers, header::CONTENT_TYPE).map(|it| it.split(';').next().unwrap_or(it));
-    if method == Method::POST
-        && !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    {
-        return Err((
+    match kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        true => Ok(()),
+        false => Err((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             refused("the body is not said to be JSON", "Content-Type: application/json"),
-        ));
+        )),
     }
-    Ok(())
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -83,19 +89,22 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(method: Method, headers: &[(&str, &str)], token: Option<&str>) -> u16 {
+    fn asked(method: &Method, headers: &[(&str, &str)], token: Option<&str>) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
-        check(&method, &map, token).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        let json = |()| if method == Method::POST { is_json(&map) } else { Ok(()) };
+        check(method, &map, token)
+            .and_then(json)
+            .map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 
     #[test]
     fn names_that_were_made_to_point_here_are_refused() {
         for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:80", "[::1]", "10.0.0.7"]
         {
-            assert_eq!(asked(Method::GET, &[("host", host)], None), 200, "{host}");
+            assert_eq!(asked(&Method::GET, &[("host", host)], None), 200, "{host}");
         }
         let foreign = [
             "evil.example:8080",
@@ -106,31 +115,31 @@ mod tests {
             "127.0.0.1@evil.example",
         ];
         for host in foreign {
-            assert_eq!(asked(Method::GET, &[("host", host)], None), 421, "{host}");
+            assert_eq!(asked(&Method::GET, &[("host", host)], None), 421, "{host}");
         }
-        assert_eq!(asked(Method::GET, &[], None), 421);
+        assert_eq!(asked(&Method::GET, &[], None), 421);
         let two = [("host", "localhost"), ("host", "evil.example")];
-        assert_eq!(asked(Method::GET, &two, None), 421);
+        assert_eq!(asked(&Method::GET, &two, None), 421);
     }
 
     #[test]
     fn pages_of_elsewhere_steer_nothing() {
         let host = ("host", "127.0.0.1:8080");
         let json = ("content-type", "application/json; charset=utf-8");
-        assert_eq!(asked(Method::POST, &[host, json], None), 200);
+        assert_eq!(asked(&Method::POST, &[host, json], None), 200);
         for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
-            assert_eq!(asked(Method::POST, &[host, ("content-type", kind)], None), 415);
+            assert_eq!(asked(&Method::POST, &[host, ("content-type", kind)], None), 415);
         }
-        assert_eq!(asked(Method::POST, &[host], None), 415);
+        assert_eq!(asked(&Method::POST, &[host], None), 415);
         assert_eq!(
-            asked(Method::POST, &[host, json, ("origin", "http://127.0.0.1:8080")], None),
+            asked(&Method::POST, &[host, json, ("origin", "http://127.0.0.1:8080")], None),
             200
         );
         for origin in
             ["http://evil.example", "null", "http://127.0.0.1:9090", "https://127.0.0.1:8080"]
         {
             assert_eq!(
-                asked(Method::POST, &[host, json, ("origin", origin)], None),
+                asked(&Method::POST, &[host, json, ("origin", origin)], None),
                 403,
                 "{origin}"
             );
@@ -142,7 +151,7 @@ mod tests {
         let ask = |value: &str| {
             let host = ("host", "10.0.0.7");
             let json = ("content-type", "application/json");
-            asked(Method::POST, &[host, json, ("authorization", value)], Some("secret"))
+            asked(&Method::POST, &[host, json, ("authorization", value)], Some("secret"))
         };
         assert_eq!(ask("Bearer secret"), 200);
         for wrong in ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret"] {

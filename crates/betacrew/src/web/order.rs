@@ -36,6 +36,7 @@ pub(super) struct Nothing {}
 /// `POST /api/cut`: a connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = one_or_all)]
 pub(super) struct Cut {
     /// Which connection.
     #[serde(default)]
@@ -47,6 +48,14 @@ pub(super) struct Cut {
     /// How; `close` if it is not said.
     #[serde(default)]
     pub how: How,
+}
+
+/// A connection is named, or `all` is true.
+fn one_or_all(schema: &mut schemars::Schema) {
+    let all =
+        serde_json::json!({ "required": ["all"], "properties": { "all": { "const": true } } });
+    let one = serde_json::json!({ "required": ["connection"] });
+    schema.insert("anyOf".to_owned(), vec![one, all].into());
 }
 
 /// How a connection is cut.
@@ -63,6 +72,7 @@ pub(super) enum How {
 /// `POST /api/stall`: a connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = one_or_all)]
 pub(super) struct Stall {
     /// Which connection.
     #[serde(default)]
@@ -106,7 +116,12 @@ pub(super) enum Answer {
 
 /// What makes no sense, and what would.
 pub(super) fn refused(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
-    Refused { error: error.into(), allowed: allowed.into() }
+    Refused { error: error.into(), allowed: allowed.into(), absent: false }
+}
+
+/// What is not there, and what is.
+pub(super) fn absent(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
+    Refused { absent: true, ..refused(error, allowed) }
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], allowed: &str) -> Result<T, Refused> {
@@ -117,8 +132,9 @@ fn read<T: DeserializeOwned>(body: &[u8], allowed: &str) -> Result<T, Refused> {
 fn which(connection: Option<u64>, all: bool, allowed: &str) -> Result<Option<u64>, Refused> {
     match (connection, all) {
         (Some(0), _) => Err(refused("connections are counted from 1", allowed)),
-        (Some(_), true) | (None, false) => Err(refused("which connection, or all?", allowed)),
-        (connection, _) => Ok(connection),
+        (None, false) => Err(refused("which connection, or all?", allowed)),
+        (_, true) => Ok(None),
+        (connection, false) => Ok(connection),
     }
 }
 

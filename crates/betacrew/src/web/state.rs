@@ -291,4 +291,7 @@ pub(super) struct Refused {
     pub error: String,
     /// What would be right.
     pub allowed: String,
+    /// What was named is not there.
+    #[serde(skip)]
+    pub absent: bool,
 }

@@ -132,7 +132,7 @@ mod tests {
         assert!(tally.cells().len() <= CELLS_MAX as usize);
         assert_eq!(tally.cells().iter().map(|cell| cell.sent).sum::<u64>(), 6);
         assert_eq!(tally.cells().iter().map(|cell| cell.resent).sum::<u64>(), 1 << 20);
-        assert_eq!(tally.cells()[0].sent, 5, "sequences below {}", tally.width());
+        assert_eq!(tally.cells()[0].sent, 4, "sequences below {}", tally.width());
         assert_eq!(Tally::new(1000).width(), 64);
         assert_eq!(Tally::new(10_000_000).width(), 4096);
     }

@@ -164,22 +164,27 @@ impl Lane {
         self.closed && self.items.is_empty()
     }
 
-    /// Loses the next so many packets, but not one that is begun.
+    /// Loses the next so many sequences, with copies of them, but not one that is begun.
     pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut Tally) {
-        let mut left = count;
-        let mut first = begun;
+        let seq = |item: &Item| match *item {
+            Item::Packet { seq, .. } | Item::Changed { seq, .. } => Some(seq),
+            _ => None,
+        };
+        let spared = self.items.front().filter(|_| begun).and_then(seq);
+        let mut lost = Vec::new();
         self.items.retain(|item| {
-            let spared = core::mem::take(&mut first) || left == 0;
-            let (Item::Packet { seq, .. } | Item::Changed { seq, .. }) = *item else { return true };
-            if !spared {
-                left -= 1;
-                tally.at(seq).dropped += 1;
+            let Some(seq) = seq(item).filter(|&seq| Some(seq) != spared) else { return true };
+            if !lost.contains(&seq) && lost.len() < count as usize {
+                lost.push(seq);
             }
-            spared
+            !lost.contains(&seq)
         });
-        self.dropped += u64::from(count - left);
-        tally.lost_by_order(u64::from(count - left));
-        self.losing = self.losing.saturating_add(left);
+        self.late.retain(|_, item| seq(item).is_none_or(|seq| !lost.contains(&seq)));
+        lost.iter().for_each(|&seq| tally.at(seq).dropped += 1);
+        let done = lost.len() as u64;
+        self.dropped += done;
+        tally.lost_by_order(done);
+        self.losing = self.losing.saturating_add(count - u32::try_from(done).unwrap_or(count));
     }
 
     /// How many packets it has dropped since this was called last.
@@ -241,6 +246,12 @@ impl Lane {
     fn slot(&mut self, faults: &mut Faults, end: Seq) {
         let seq = self.next;
         self.next += 1;
+        if self.losing > 0 {
+            self.losing -= 1;
+            faults.tally_mut().lost_by_order(1);
+            self.drop(seq, faults);
+            return self.send_late(seq);
+        }
         self.recall(faults, seq);
         let mut fate = Fate { seq, ..Fate::default() };
         for index in 0..faults.len() {
@@ -260,15 +271,15 @@ impl Lane {
         let item = fate.item();
         match (fate.dropped, fate.refused) {
             (true, _) => self.drop(seq, faults),
-            (false, None) if self.losing > 0 => {
-                self.losing -= 1;
-                faults.tally_mut().lost_by_order(1);
-                self.drop(seq, faults);
-            }
             (false, Some(reason)) => self.refuse(seq, reason),
             (false, None) if fate.later > 0 => self.hold(seq, fate.later, item),
             (false, None) => self.items.push_back(item),
         }
+        self.send_late(seq);
+    }
+
+    /// Sends what was to come after a slot.
+    fn send_late(&mut self, seq: Seq) {
         while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= seq) {
             self.items.push_back(first.remove());
         }

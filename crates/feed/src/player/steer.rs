@@ -102,3 +102,152 @@ impl<P: Play> Player<P> {
         SeatView { connection, kind, next, packets, bytes, opened: seat.opened }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Exchange, Step};
+    use crate::scenario::{Action, Fault, Place};
+    use crate::tape::Tape;
+    use crate::wire::{Call, FRAME_LEN, sequence_of};
+    use alloc::sync::Arc;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    /// An exchange with a client that has called for the stream, and what that got.
+    struct Run {
+        player: Player,
+        seat: Seat,
+        got: Vec<u8>,
+    }
+
+    fn run(scenario: Scenario) -> Run {
+        let mut player = Player::new(Arc::new(Tape::sample(1000)), scenario);
+        let mut seat = player.open(NOW);
+        let mut bytes = Vec::new();
+        Call::Stream.encode(&mut bytes);
+        player.receive(&mut seat, &bytes, NOW);
+        Run { player, seat, got: Vec::new() }
+    }
+
+    impl Run {
+        /// The socket takes so many bytes at the most.
+        fn take(&mut self, most: usize) -> usize {
+            let mut out = vec![0; 1 << 16];
+            let count = self.player.peek(&mut self.seat, &mut out, NOW).min(most);
+            self.player.sent(&mut self.seat, count, NOW);
+            self.got.extend(&out[..count]);
+            count
+        }
+
+        fn rest(&mut self) -> Vec<u32> {
+            while self.take(1 << 16) > 0 {}
+            let step = self.player.step(&mut self.seat, NOW);
+            assert_eq!(step, Step::Finish);
+            let (frames, rest) = self.got.as_chunks::<FRAME_LEN>();
+            assert!(rest.is_empty(), "half a packet");
+            frames.iter().map(sequence_of).collect()
+        }
+    }
+
+    fn without(low: u32, high: u32) -> Vec<u32> {
+        (1..=1000).filter(|seq| !(low..=high).contains(seq)).collect()
+    }
+
+    fn copies() -> Scenario {
+        let after = crate::span::Span::one(0);
+        let twice = Action::Duplicate { copies: 1, after, changed: None };
+        Scenario::clean(1).with(Fault::new(twice, Place::Stream).unwrap())
+    }
+
+    #[test]
+    fn the_next_packets_are_lost_but_not_what_is_begun() {
+        for begun in [0, 1, 16] {
+            let mut run = run(Scenario::clean(1));
+            run.take(10 * FRAME_LEN + begun);
+            run.player.lose(200);
+            let low = if begun > 0 { 12 } else { 11 };
+            assert_eq!(run.rest(), without(low, low + 199), "{begun} bytes begun");
+            assert_eq!((run.player.served().lost, run.player.losing()), (200, 0));
+            assert_eq!(run.player.faults().tally().by_order(), 200);
+        }
+    }
+
+    #[test]
+    fn where_more_can_happen_they_are_lost_too() {
+        let mut run = run(copies());
+        // Both copies of the first ten, and some of the eleventh.
+        run.take(20 * FRAME_LEN + 3);
+        run.player.lose(600);
+        let mut got = run.rest();
+        got.dedup();
+        assert!(run.player.served().lost == 600 && run.player.losing() == 0);
+        assert_eq!(got, without(12, 611), "with all their copies");
+    }
+
+    #[test]
+    fn other_faults_strike_at_once_but_not_what_is_begun() {
+        let mut run = run(Scenario::clean(1));
+        run.take(5 * FRAME_LEN + 9);
+        run.player.change(Scenario::skipping("1-400".parse().unwrap()));
+        run.take(10 * FRAME_LEN + 9);
+        assert_eq!(run.player.faults().struck(0), 394);
+        run.player.change(copies());
+        run.take(7);
+        run.player.change(Scenario::clean(1));
+        let mut got = run.rest();
+        got.dedup();
+        assert_eq!(got, without(7, 400));
+        let drops = run.player.faults().tally().kinds().next();
+        assert_eq!(drops, Some(("drop", 394)), "what was counted in all stays");
+    }
+
+    #[test]
+    fn a_pause_is_one() {
+        let mut run = run(Scenario::clean(1));
+        run.take(100);
+        run.player.pause(true);
+        assert_eq!(run.take(100), 0);
+        let far = NOW * 1000;
+        assert_eq!(run.player.step(&mut run.seat, far), Step::Wait);
+        assert_eq!(run.player.deadline(&run.seat), None);
+        run.player.pause(false);
+        assert_eq!(run.rest().len(), 1000);
+    }
+
+    #[test]
+    fn a_stall_ends_and_a_cut_does_not() {
+        let mut run = run(Scenario::clean(1));
+        run.take(100);
+        run.player.stall(&mut run.seat, NOW, NOW);
+        assert_eq!((run.take(100), run.player.deadline(&run.seat)), (0, Some(NOW * 2)));
+        assert_eq!(run.player.step(&mut run.seat, NOW), Step::Wait);
+        let mut out = [0; 100];
+        assert!(run.player.peek(&mut run.seat, &mut out, NOW * 2) > 0);
+        for (how, step) in [(Cut::Close, Step::Finish), (Cut::Reset, Step::Reset)] {
+            let mut run = self::run(Scenario::clean(1));
+            run.take(100);
+            run.player.cut(&mut run.seat, how);
+            assert_eq!(run.take(100), 0);
+            assert_eq!(run.player.step(&mut run.seat, NOW), step);
+            assert_eq!(run.player.served().cut, 1);
+        }
+    }
+
+    #[test]
+    fn a_packet_that_two_rules_pick_counts_for_both_and_is_lost_once() {
+        let rule = |text: &str| Fault::skip(text.parse().unwrap());
+        let mut run = run(Scenario::clean(1).with(rule("1-100")).with(rule("51-200")));
+        run.rest();
+        let faults = run.player.faults();
+        assert_eq!((faults.struck(0), faults.struck(1)), (100, 150));
+        let sum = |of: fn(&crate::faults::Cell) -> u64| -> u64 {
+            faults.tally().cells().iter().map(of).sum()
+        };
+        assert_eq!((sum(|cell| cell.sent), sum(|cell| cell.dropped)), (800, 200));
+        assert_eq!(faults.tally().cells()[0].dropped, 63, "1 to 63");
+        assert_eq!(run.player.served().packets, 800);
+    }
+}
