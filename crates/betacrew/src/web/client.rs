@@ -179,6 +179,7 @@ impl<'a> History<'a> {
         let Some(meeting) = self.meeting.as_ref().filter(|meeting| meeting.wanted()) else {
             return;
         };
+        let mut answers = Vec::new();
         for (order, sender) in meeting.take() {
             let answer = match order {
                 Order::Strip { from, to, cells } => {
@@ -186,11 +187,14 @@ impl<'a> History<'a> {
                 }
                 _ => Answer::Refused(refused("a client has no faults", "ask the exchange")),
             };
-            // Who asked may have gone.
-            let _ = sender.send(answer);
+            answers.push((sender, answer));
         }
         let (state, raw) = self.state(recorder, meeting);
         meeting.tell(state, raw);
+        for (sender, answer) in answers {
+            // Who asked may have gone.
+            let _ = sender.send(answer);
+        }
     }
 
     fn state(&self, recorder: &Recorder, meeting: &Meeting) -> (State, Raw) {

@@ -64,7 +64,7 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
         now: Duration,
     ) -> bool {
         let Some(meeting) = self.meeting.clone() else { return false };
-        let mut changed = false;
+        let (mut changed, mut answers) = (false, Vec::new());
         for (order, sender) in meeting.take() {
             let answer = match order {
                 Order::Strip { from, to, cells } => Answer::Strip(strip(player, from, to, cells)),
@@ -77,11 +77,14 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
                     Err(wrong) => Answer::Refused(wrong),
                 },
             };
-            // Who asked may have gone.
-            let _ = sender.send(answer);
+            answers.push((sender, answer));
         }
         let (state, raw) = self.state(player, floor, now);
         meeting.tell(state, raw);
+        // Whoever has an answer finds what it says in the state. They may have gone.
+        for (sender, answer) in answers {
+            let _ = sender.send(answer);
+        }
         changed
     }
 }

@@ -2,8 +2,8 @@
 
 use super::state::{Refused, Strip};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 
 /// `POST /api/faults`: one of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,7 +24,8 @@ pub(super) enum Faults {
 #[serde(deny_unknown_fields)]
 pub(super) struct Lose {
     /// The next so many packets that streams would send are lost.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub next: u32,
 }
 
@@ -39,8 +40,8 @@ pub(super) struct Nothing {}
 #[schemars(transform = one_or_all)]
 pub(super) struct Cut {
     /// Which connection.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[serde(default, deserialize_with = "maybe_whole")]
+    #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
     pub connection: Option<u64>,
     /// All of them.
     #[serde(default)]
@@ -50,11 +51,28 @@ pub(super) struct Cut {
     pub how: How,
 }
 
+/// To JSON, 3.0 is a whole number, too.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn maybe_whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
+    let float = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..1e15).contains(it));
+    let whole = number.as_u64().or(float.map(|float| float as u64));
+    whole.map(Some).ok_or_else(|| Error::custom(format!("{number} is no whole number")))
+}
+
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
+    let number = maybe_whole(from)?.ok_or_else(|| Error::custom("null is no number"))?;
+    T::try_from(number).map_err(|_| Error::custom(format!("{number} is too large")))
+}
+
 /// A connection is named, or `all` is true.
 fn one_or_all(schema: &mut schemars::Schema) {
     let all =
         serde_json::json!({ "required": ["all"], "properties": { "all": { "const": true } } });
-    let one = serde_json::json!({ "required": ["connection"] });
+    let one = serde_json::json!({
+        "required": ["connection"],
+        "properties": { "connection": { "type": "integer" } },
+    });
     schema.insert("anyOf".to_owned(), vec![one, all].into());
 }
 
@@ -75,13 +93,14 @@ pub(super) enum How {
 #[schemars(transform = one_or_all)]
 pub(super) struct Stall {
     /// Which connection.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[serde(default, deserialize_with = "maybe_whole")]
+    #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
     pub connection: Option<u64>,
     /// All of them.
     #[serde(default)]
     pub all: bool,
     /// For so many milliseconds, up to an hour.
+    #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 3_600_000))]
     pub for_ms: u64,
 }
