@@ -48,7 +48,8 @@ pub enum Failure {
     },
     /// The HTTP address cannot be listened on.
     #[error(
-        "cannot serve HTTP on {address}: {source}; choose another --http address (port 0 takes any free one)"
+        "cannot serve HTTP on {address}: {source}; choose another --http address (port 0 takes \
+         any free one)"
     )]
     Http {
         /// The address.

@@ -6,6 +6,7 @@
 //! of the call; after the stream it goes on reading until the client closes; an unknown sequence
 //! ends only the connection that asked.
 
+mod ending;
 mod frames;
 mod lane;
 mod seat;
@@ -475,32 +476,5 @@ impl<P: Play> Exchange for Player<P> {
 
     fn dead(&self) -> bool {
         self.died || self.tape().failure().is_some()
-    }
-}
-
-impl<P: Play> Player<P> {
-    /// When silence ends a connection that owes nothing.
-    fn idle(&self, seat: &Seat) -> Option<Duration> {
-        let idle = self.scenario.idle.filter(|_| seat.idles() && seat.ending.is_none())?;
-        Some(seat.active + idle)
-    }
-
-    /// What a fault that has ended a connection means for it; `None`: it ends as others do.
-    fn end(&mut self, seat: &mut Seat, ending: Ending, now: Duration) -> Option<Step> {
-        if !core::mem::replace(&mut seat.told, true) {
-            self.served.cut += 1;
-            self.tell(Note::Ended { connection: seat.index + 1, ending });
-        }
-        match ending {
-            Ending::Close => return None,
-            Ending::Silence if seat.client_ended => return Some(Step::Close),
-            Ending::Silence => return Some(Step::Wait),
-            Ending::Reset => {}
-            Ending::Restart { down, renew } => {
-                self.outage.get_or_insert(Outage { until: now + down, renew });
-            }
-            Ending::Die => self.died = true,
-        }
-        Some(Step::Reset)
     }
 }

@@ -56,8 +56,9 @@ pub(super) struct Cut {
 fn maybe_whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
     let float = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..1e15).contains(it));
-    let whole = number.as_u64().or(float.map(|float| float as u64));
-    whole.map(Some).ok_or_else(|| Error::custom(format!("{number} is no whole number")))
+    float.map(|float| Some(float as u64)).ok_or_else(|| {
+        Error::custom(format!("{number} is no whole number of 15 digits at the most"))
+    })
 }
 
 fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {

@@ -1,5 +1,5 @@
-//! What the HTTP address tells: the JSON of `/api/state`, `/api/strip` and `/api/gaps`. Times are in
-//! milliseconds; fields that do not apply are absent.
+//! What the HTTP address tells: the JSON of `/api/state`, `/api/strip` and `/api/gaps`. Times are
+//! in milliseconds; fields that do not apply are absent.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -193,7 +193,8 @@ fn a_web_page_of_elsewhere_cannot_drive_it() {
     assert_eq!(pause(&format!("{json}origin: http://evil.example\r\n")), 403);
     assert_eq!(pause(&format!("{json}origin: null\r\n")), 403);
     // The name that was made to point here is in both.
-    let rebound = "POST /api/pause HTTP/1.1\r\nhost: evil.example\r\norigin: http://evil.example\r\n\
+    let rebound = "POST /api/pause HTTP/1.1\r\nhost: evil.example\r\n\
+                   origin: http://evil.example\r\n\
                    connection: close\r\ncontent-type: application/json\r\n\
                    content-length: 2\r\n\r\n{}";
     assert_eq!(exchange.raw(rebound).0, 421);
