@@ -6,6 +6,7 @@ use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 #[derive(Parser)]
 #[command(
@@ -24,9 +25,15 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// How much to log to stderr [default: info for serve, warn for the others]
+    /// How much to log to stderr: off, error, warn, info, debug, trace; or by module, such as
+    /// `warn,betacrew::web=debug` [default: info for serve, warn for the others]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
-    log: Option<Level>,
+    log: Option<Targets>,
+
+    /// How to log: text, or an object of JSON a line
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logging")]
+    #[arg(default_value = "text")]
+    log_format: LogFormat,
 }
 
 #[derive(Subcommand)]
@@ -50,20 +57,24 @@ enum Command {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Level {
-    Off,
-    Error,
-    Warn,
-    Info,
-    Debug,
+enum LogFormat {
+    Text,
+    Json,
 }
 
 /// The program.
 pub fn main() -> ExitCode {
     // Prints what is wrong and exits with 2, or prints help and exits with 0.
     let cli = Cli::parse();
-    let default = if matches!(cli.command, Command::Serve(_)) { Level::Info } else { Level::Warn };
-    log_to_stderr(cli.log.unwrap_or(default));
+    let serves = matches!(cli.command, Command::Serve(_));
+    let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
+    let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
+    let named = |targets: &Targets| targets.iter().any(|(name, _)| name.starts_with("async_nats"));
+    if targets.default_level().is_none_or(|level| level < LevelFilter::DEBUG) && !named(&targets) {
+        // What becomes of its connections we say ourselves.
+        targets = targets.with_target("async_nats", LevelFilter::OFF);
+    }
+    log_to_stderr(targets, cli.log_format);
     let stop = Stop::new();
     let done = stop_on_signals(&stop).and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
@@ -82,32 +93,35 @@ pub fn main() -> ExitCode {
     .into()
 }
 
-fn log_to_stderr(level: Level) {
+fn log_to_stderr(targets: Targets, format: LogFormat) {
     use std::io::IsTerminal;
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let filter = match &level {
-        Level::Off => LevelFilter::OFF,
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
+    use tracing_subscriber::prelude::*;
+    // Where stderr cannot be written there is nobody to tell that either.
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_timer(Since(std::time::Instant::now()))
+            .with_target(false)
+            .boxed(),
+        LogFormat::Json => lines.with_timer(Utc).json().flatten_event(true).boxed(),
     };
-    // What becomes of its connections we say ourselves.
-    let client = if matches!(level, Level::Debug) { filter } else { LevelFilter::OFF };
-    let targets = Targets::new().with_default(filter).with_target("async_nats", client);
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(filter)
-        // Where stderr cannot be written there is nobody to tell that either.
-        .log_internal_errors(false)
-        .with_timer(Since(std::time::Instant::now()))
-        .with_target(false)
-        .finish()
-        .with(targets)
-        .init();
+    let registry = tracing_subscriber::registry().with(lines.with_filter(targets));
+    #[cfg(feature = "web")]
+    let registry = registry.with(
+        crate::web::Keep.with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
+    );
+    registry.init();
+}
+
+/// Stamps log lines with the time, as RFC 3339 has it.
+struct Utc;
+
+impl tracing_subscriber::fmt::time::FormatTime for Utc {
+    fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
+        write!(line, "{:.6}", jiff::Timestamp::now())
+    }
 }
 
 /// Stamps log lines with the seconds since the program began.

@@ -46,6 +46,17 @@ pub enum Failure {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The HTTP address cannot be listened on.
+    #[error(
+        "cannot serve HTTP on {address}: {source}; choose another --http address (port 0 takes \
+         any free one)"
+    )]
+    Http {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A client expects its exchange at a port that something else has.
     #[error(
         "port {port} is taken: {source}\nEnd what listens there (an exchange?), or tell the client \
@@ -145,7 +156,9 @@ impl Failure {
                 gateway::Error::System(_) => Exit::Unexpected,
             },
             Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
-            Self::Listen { .. } | Self::Taken { .. } | Self::System { .. } => Exit::Unexpected,
+            Self::Listen { .. } | Self::Http { .. } | Self::Taken { .. } | Self::System { .. } => {
+                Exit::Unexpected
+            }
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }

@@ -11,6 +11,7 @@ use crate::net::Stop;
 use crate::pieces::Rotate;
 use crate::progress::FOR_EVER;
 use crate::publish;
+use crate::web;
 use feed::recorder::Options;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
@@ -150,6 +151,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = number(0..=1000))]
     #[arg(help_heading = RECOVERY)]
     retries: u32,
+
+    #[command(flatten)]
+    web: web::Args,
 }
 
 impl Args {
@@ -234,10 +238,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     args.check()?;
     let lines =
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
+    let packets = args.output.iter().any(|path| path == Path::new("-"));
+    let web = args.web.client(stop, packets)?;
     let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
     loop {
         let Done { exit, session, next } =
-            Recording::begin(args, named, stop)?.run(&lines, stop)?;
+            Recording::begin(args, named, stop)?.run(&lines, stop, web.as_ref())?;
         if worst == Exit::Complete {
             worst = exit;
         }

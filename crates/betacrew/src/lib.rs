@@ -73,4 +73,6 @@ pub mod sim;
 mod summary;
 pub mod tapes;
 mod tee;
+#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
+pub mod web;
 mod words;

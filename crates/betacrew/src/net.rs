@@ -1,10 +1,12 @@
 //! Sockets: the loops that drive the core's state machines. One thread each.
 
+mod desk;
 mod fetch;
 mod serve;
 
+pub use desk::{Desk, Nobody, Place};
 pub use fetch::{Event, fetch};
-pub use serve::serve;
+pub use serve::{serve, serve_at};
 
 use mio::Waker;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,6 +39,13 @@ impl Stop {
             let _ = waker.wake();
         }
         before
+    }
+
+    /// Wakes the loops that know it, and no more: they look who wants something.
+    pub fn wake(&self) {
+        for waker in self.wakers().iter().filter_map(Weak::upgrade) {
+            let _ = waker.wake();
+        }
     }
 
     /// Whether it was asked for.

@@ -9,6 +9,7 @@ use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, TapeName};
+use crate::web::{self, Bill, ExchangeDesk};
 use crate::words::{count, grouped, say, took};
 use feed::chance::Chance;
 use feed::live::Tempo;
@@ -94,6 +95,9 @@ pub struct Args {
     /// Lose the last packet like any other
     #[arg(long, help_heading = SHORTHAND)]
     no_keep_last: bool,
+
+    #[command(flatten)]
+    web: web::Args,
 }
 
 /// What a scenario of flags is called.
@@ -152,6 +156,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open(seed)?;
+    if args.web.wanted() && plot.engine == Engine::Original {
+        return Err(Failure::Usage(
+            "the original exchange cannot be steered: no --http".to_owned(),
+        ));
+    }
     if args.live {
         return args.play_live(&plot, tape, stop);
     }
@@ -168,7 +177,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let listeners = args.begin()?;
     tracing::info!("{}", introduction(&tape, &plot));
     match plot.engine {
-        Engine::Betacrew => play(&plot, tape, next, listeners, stop),
+        Engine::Betacrew => args.play(&plot, tape, next, listeners, stop),
         Engine::Original => play_original(&plot, &tape, listeners, stop),
     }
 }
@@ -228,7 +237,9 @@ impl Args {
         tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
         let mut player = Player::new(live, plot.scenario.clone());
-        net::serve(listeners, &mut player, stop, log).map_err(system)?;
+        let web = self.web.exchange(stop)?;
+        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, true));
+        net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
         tracing::info!("{}", farewell(&player.served()));
         let died = player.died();
         if let (Err(reason), Some(path)) = (player.tape_mut().finish(), &self.record) {
@@ -236,30 +247,33 @@ impl Args {
         }
         Ok(if died { Exit::Unexpected } else { Exit::Complete })
     }
+
+    /// Runs our exchange.
+    fn play(
+        &self,
+        plot: &Plot,
+        tape: AnyTape,
+        next: Option<AnyTape>,
+        listeners: Vec<TcpListener>,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
+        let mut player = Player::new(tape, plot.scenario.clone());
+        if let Some(next) = next {
+            player = player.then(next);
+        }
+        let web = self.web.exchange(stop)?;
+        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, false));
+        net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
+        if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &plot.tape) {
+            return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });
+        }
+        tracing::info!("{}", farewell(&player.served()));
+        Ok(if player.died() { Exit::Unexpected } else { Exit::Complete })
+    }
 }
 
 fn system(source: std::io::Error) -> Failure {
     Failure::System { action: "the exchange cannot go on", source }
-}
-
-/// Runs our exchange.
-fn play(
-    plot: &Plot,
-    tape: AnyTape,
-    next: Option<AnyTape>,
-    listeners: Vec<TcpListener>,
-    stop: &Stop,
-) -> Result<Exit, Failure> {
-    let mut player = Player::new(tape, plot.scenario.clone());
-    if let Some(next) = next {
-        player = player.then(next);
-    }
-    net::serve(listeners, &mut player, stop, log).map_err(system)?;
-    if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &plot.tape) {
-        return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });
-    }
-    tracing::info!("{}", farewell(&player.served()));
-    Ok(if player.died() { Exit::Unexpected } else { Exit::Complete })
 }
 
 /// Runs the original exchange.

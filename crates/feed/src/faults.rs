@@ -1,6 +1,10 @@
 //! Which packets the faults of a scenario pick: pure functions of seed, connection, pass and
 //! sequence.
 
+mod tally;
+
+pub use tally::{Cell, Tally};
+
 use crate::rng;
 use crate::scenario::{Action, COUNTED_MAX, Fault, Pick, Place, Scenario};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
@@ -43,6 +47,10 @@ impl Course {
 #[derive(Clone, Debug)]
 pub struct Faults {
     faults: Vec<Ready>,
+    /// Rises with each change, so that runs notice.
+    edition: u32,
+    /// What was sent and struck, over all changes.
+    tally: Tally,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +63,8 @@ struct Ready {
     keep: Option<Seq>,
     /// How often it has happened to each sequence, where that is limited.
     counts: BTreeMap<Seq, u32>,
+    /// How often it has happened.
+    struck: u64,
 }
 
 /// Keeps the random numbers of a scenario's faults apart. The first fault's are the seed's own.
@@ -88,10 +98,12 @@ impl Faults {
                 sequences,
                 keep: spares.then_some(last),
                 counts: BTreeMap::new(),
+                struck: 0,
                 fault: fault.clone(),
             }
         };
-        Self { faults: (0..).zip(&scenario.faults).map(ready).collect() }
+        let faults = (0..).zip(&scenario.faults).map(ready).collect();
+        Self { faults, edition: 0, tally: Tally::new(last) }
     }
 
     /// How many there are.
@@ -124,8 +136,66 @@ impl Faults {
         let mut new = Self::new(scenario, last);
         for (new, old) in new.faults.iter_mut().zip(&self.faults) {
             new.counts.clone_from(&old.counts);
+            new.struck = old.struck;
         }
+        new.tally = self.tally.clone();
+        new.tally.restart(last);
+        new.edition = self.edition + 1;
         new
+    }
+
+    /// Other faults for the same tape; what was counted in all stays counted.
+    #[must_use]
+    pub fn changed(&self, scenario: &Scenario, last: Seq) -> Self {
+        let tally = self.tally.clone();
+        Self { tally, edition: self.edition + 1, ..Self::new(scenario, last) }
+    }
+
+    /// Rises with each change.
+    pub(crate) fn edition(&self) -> u32 {
+        self.edition
+    }
+
+    /// How often the fault with this number has happened since it is in force.
+    #[must_use]
+    pub fn struck(&self, index: usize) -> u64 {
+        self.faults.get(index).map_or(0, |ready| ready.struck)
+    }
+
+    /// What was sent and struck, over all changes.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// A plain run has come from `from` to before `next`, and lost `lost` packets there: counts
+    /// whose doing that was. Where two faults pick the same packet it counts for both.
+    pub(crate) fn count_lost(&mut self, course: Course, from: Seq, next: Seq, lost: u64) {
+        let mut covering = self
+            .faults
+            .iter_mut()
+            .filter(|ready| ready.fault.action() == Action::Drop && ready.covers(course));
+        let Some(first) = covering.next().filter(|_| lost > 0) else { return };
+        self.tally.struck(Action::Drop, lost);
+        if covering.next().is_none() {
+            first.struck += lost;
+            return;
+        }
+        for block in from / BLOCK..=(next - 1) / BLOCK {
+            let start = block * BLOCK;
+            let low = from.max(start) - start;
+            let within = ones(low, (next - start).min(BLOCK) - low);
+            for ready in &mut self.faults {
+                if ready.fault.action() == Action::Drop {
+                    let mask = ready.spared(ready.mask(course, block), block) & within;
+                    ready.struck += u64::from(mask.count_ones());
+                }
+            }
+        }
     }
 
     /// Which of the sequences `block * 64 .. block * 64 + 64` a run loses: bit `i` is set where
@@ -174,6 +244,8 @@ impl Faults {
             }
             *count += 1;
         }
+        ready.struck += 1;
+        self.tally.struck(ready.fault.action(), 1);
         // Apart from the numbers that have picked it.
         let words = rng::nth(!course.key(ready.salt), u64::from(seq));
         Some((ready.fault.action(), words))

@@ -6,13 +6,16 @@
 //! of the call; after the stream it goes on reading until the client closes; an unknown sequence
 //! ends only the connection that asked.
 
+mod ending;
 mod frames;
 mod lane;
 mod seat;
+mod steer;
 mod subscription;
 
 pub use lane::Ending;
 pub use seat::Seat;
+pub use steer::{Cut, SeatView};
 pub use subscription::{FAREWELL, HEARTBEAT};
 
 use crate::exchange::{Exchange, Step};
@@ -45,6 +48,8 @@ pub struct Served {
     pub connections: u64,
     /// Stream and subscribe calls answered.
     pub streams: u64,
+    /// Packets sent.
+    pub packets: u64,
     /// Packets that were not sent on purpose.
     pub lost: u64,
     /// Packets asked for by resend calls and available.
@@ -131,6 +136,10 @@ pub struct Player<P = Arc<Tape>> {
     notes: VecDeque<Note>,
     outage: Option<Outage>,
     died: bool,
+    /// Nothing is sent.
+    paused: bool,
+    /// So many packets of streams are lost next, by order.
+    losing: u32,
 }
 
 impl<P: Play> Player<P> {
@@ -145,6 +154,8 @@ impl<P: Play> Player<P> {
             notes: VecDeque::new(),
             outage: None,
             died: false,
+            paused: false,
+            losing: 0,
         }
     }
 
@@ -154,12 +165,6 @@ impl<P: Play> Player<P> {
     pub fn then(mut self, tape: P) -> Self {
         self.tapes.push_back(tape);
         self
-    }
-
-    /// From now on, something else goes wrong. What a fault has ended already stays so.
-    pub fn change(&mut self, scenario: Scenario) {
-        self.faults = Faults::new(&scenario, self.tape().end());
-        self.scenario = scenario;
     }
 
     /// The tape that is played now.
@@ -229,6 +234,7 @@ impl<P: Play> Player<P> {
             Call::Resend(seq) => match self.available(seq, 1) {
                 Some(range) => {
                     self.served.resends += 1;
+                    self.faults.tally_mut().resent(range);
                     seat.resent = true;
                     seat.owe_range(range, &self.faults);
                 }
@@ -294,6 +300,7 @@ impl<P: Play> Player<P> {
             return self.refuse(seat, first, count, Reason::Malformed);
         }
         let given = self.available(first, count).map_or(0, |range| {
+            self.faults.tally_mut().resent(range);
             seat.owe_range(range, &self.faults);
             range.len()
         });
@@ -372,7 +379,11 @@ impl<P: Play> Exchange for Player<P> {
 
     fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
         self.tapes[0].grow(now);
+        if self.paused {
+            return 0;
+        }
         self.hurry(seat, now);
+        self.lose_from(seat);
         let tape = &mut self.tapes[0];
         let one_by_one = tape.last() <= ONE_BY_ONE;
         let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
@@ -382,12 +393,21 @@ impl<P: Play> Exchange for Player<P> {
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
         seat.active = now;
         self.served.bytes += count as u64;
-        self.served.lost += seat.advance(self.tape().last(), &self.faults, count, now);
+        let before = seat.packets;
+        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, count, now);
+        self.served.packets += seat.packets - before;
     }
 
     fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {
+        if self.paused && seat.ending.is_none() {
+            return if seat.client_ended && seat.finished.is_some() {
+                Step::Close
+            } else {
+                Step::Wait
+            };
+        }
         // Packets lost behind the last one sent.
-        self.served.lost += seat.advance(self.tape().last(), &self.faults, 0, now);
+        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, 0, now);
         if let Some(ending) = seat.ending
             && let Some(step) = self.end(seat, ending, now)
         {
@@ -418,6 +438,9 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
+        if self.paused {
+            return None;
+        }
         if let Some(since) = seat.finished.or(seat.cut_at) {
             return Some(since + LINGER);
         }
@@ -453,32 +476,5 @@ impl<P: Play> Exchange for Player<P> {
 
     fn dead(&self) -> bool {
         self.died || self.tape().failure().is_some()
-    }
-}
-
-impl<P: Play> Player<P> {
-    /// When silence ends a connection that owes nothing.
-    fn idle(&self, seat: &Seat) -> Option<Duration> {
-        let idle = self.scenario.idle.filter(|_| seat.idles() && seat.ending.is_none())?;
-        Some(seat.active + idle)
-    }
-
-    /// What a fault that has ended a connection means for it; `None`: it ends as others do.
-    fn end(&mut self, seat: &mut Seat, ending: Ending, now: Duration) -> Option<Step> {
-        if !core::mem::replace(&mut seat.told, true) {
-            self.served.cut += 1;
-            self.tell(Note::Ended { connection: seat.index + 1, ending });
-        }
-        match ending {
-            Ending::Close => return None,
-            Ending::Silence if seat.client_ended => return Some(Step::Close),
-            Ending::Silence => return Some(Step::Wait),
-            Ending::Reset => {}
-            Ending::Restart { down, renew } => {
-                self.outage.get_or_insert(Outage { until: now + down, renew });
-            }
-            Ending::Die => self.died = true,
-        }
-        Some(Step::Reset)
     }
 }

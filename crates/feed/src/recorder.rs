@@ -405,6 +405,19 @@ impl Recorder {
         self.ended
     }
 
+    /// The time of the latest input.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// What is missing below this sequence has been asked for, on one line at least.
+    #[must_use]
+    pub fn asked_below(&self) -> Seq {
+        let asking = self.lines.iter().filter(|line| line.resend.is_some());
+        asking.map(|line| line.asker.cursor).max().unwrap_or(0)
+    }
+
     /// What has been seen and what is missing.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {

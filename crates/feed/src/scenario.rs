@@ -326,6 +326,45 @@ impl Fault {
 }
 
 impl Action {
+    /// The kinds of actions, as scenario files call them.
+    pub const KINDS: [&'static str; 14] = [
+        "drop",
+        "duplicate",
+        "reorder",
+        "delay",
+        "silence",
+        "write",
+        "close",
+        "reset",
+        "corrupt",
+        "garbage",
+        "replace",
+        "refuse",
+        "restart",
+        "die",
+    ];
+
+    /// Its place in [`KINDS`](Self::KINDS).
+    #[must_use]
+    pub const fn kind(self) -> usize {
+        match self {
+            Self::Drop => 0,
+            Self::Duplicate { .. } => 1,
+            Self::Reorder { .. } => 2,
+            Self::Delay { .. } => 3,
+            Self::Silence => 4,
+            Self::Write { .. } => 5,
+            Self::Close { .. } => 6,
+            Self::Reset { .. } => 7,
+            Self::Corrupt { .. } => 8,
+            Self::Garbage { .. } => 9,
+            Self::Replace { .. } => 10,
+            Self::Refuse { .. } => 11,
+            Self::Restart { .. } => 12,
+            Self::Die => 13,
+        }
+    }
+
     /// Whether it can happen at this place.
     #[must_use]
     pub const fn fits(self, place: Place) -> bool {

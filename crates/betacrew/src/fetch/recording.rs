@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::summary;
 use crate::tee::Tee;
+use crate::web::{History, Seen, Web};
 use crate::words::count;
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::FIRST_SEQ;
@@ -81,10 +82,16 @@ impl<'a> Recording<'a> {
     }
 
     /// Records, writes what is to be written, says what came of it and puts the recording away.
-    pub(super) fn run(mut self, lines: &[Vec<SocketAddr>], stop: &Stop) -> Result<Done, Failure> {
+    pub(super) fn run(
+        mut self,
+        lines: &[Vec<SocketAddr>],
+        stop: &Stop,
+        web: Option<&Web>,
+    ) -> Result<Done, Failure> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
-        let (took, handed_on) = self.record(lines, &mut progress, stop)?;
+        let history = History::new(web, &args.addresses, args.follow);
+        let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let exit = self.exit();
         let wanted = match self.recorder.outcome() {
             Some(outcome) if outcome.why == Some(Why::OtherSession) && !args.follow => false,
@@ -121,18 +128,23 @@ impl<'a> Recording<'a> {
         lines: &[Vec<SocketAddr>],
         progress: &mut Progress,
         stop: &Stop,
+        history: &History<'_>,
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
-        let mut tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
+        let tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
+        let mut tee = Seen::new(tee, history);
         net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
-            Event::Tick(recorder) => progress.tick(recorder),
+            Event::Tick(recorder) => {
+                progress.tick(recorder);
+                history.tick(recorder);
+            }
             Event::Note(recorder, note) => tell(&self.args.addresses, recorder, note, progress),
         })
         .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
         let took = began.elapsed();
         progress.end();
-        match tee.end() {
+        match tee.sink.end() {
             #[cfg(feature = "nats")]
             Err(failure @ Failure::Log(_)) => Ok((took, Err(failure))),
             done => done.map(|()| (took, Ok(()))),

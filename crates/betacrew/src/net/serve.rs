@@ -1,6 +1,6 @@
 //! The loop of an exchange.
 
-use super::Stop;
+use super::{Desk, Nobody, Place, Stop};
 use feed::exchange::{Exchange, Step};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -41,6 +41,21 @@ pub fn serve<E: Exchange>(
     stop: &Stop,
     tell: impl FnMut(&E, E::Note),
 ) -> io::Result<()> {
+    serve_at(listeners, exchange, stop, tell, &mut Nobody)
+}
+
+/// The same with somebody at the desk, who is given a turn whenever the loop is woken and they want
+/// one.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_at<E: Exchange>(
+    listeners: Vec<std::net::TcpListener>,
+    exchange: &mut E,
+    stop: &Stop,
+    tell: impl FnMut(&E, E::Note),
+    desk: &mut impl Desk<E>,
+) -> io::Result<()> {
     if listeners.len() > LISTENERS_MAX {
         return Err(ErrorKind::InvalidInput.into());
     }
@@ -61,7 +76,7 @@ pub fn serve<E: Exchange>(
         buffer: vec![0; WRITE],
     };
     listeners.into_iter().try_for_each(|listener| server.listen(listener))?;
-    server.run(stop)
+    server.run(stop, desk)
 }
 
 struct Server<'a, E: Exchange, F> {
@@ -106,7 +121,7 @@ enum Turn {
 }
 
 impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
-    fn run(&mut self, stop: &Stop) -> io::Result<()> {
+    fn run(&mut self, stop: &Stop, desk: &mut impl Desk<E>) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut stopping: Option<Duration> = None;
         self.pass_at = self.exchange.pass(self.now());
@@ -130,6 +145,9 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             for event in &events {
                 self.event(event);
             }
+            if desk.wants() {
+                self.visit(desk);
+            }
             self.accept_again();
             self.expire();
             for _ in 0..self.ready.len() {
@@ -148,6 +166,22 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             }
         }
         Ok(())
+    }
+
+    fn visit(&mut self, desk: &mut impl Desk<E>) {
+        let now = self.now();
+        let mut floor = Vec::with_capacity(self.conns.len());
+        for (_, conn) in &mut self.conns {
+            floor.push(Place { stream: &conn.stream, conn: &mut conn.state });
+        }
+        if desk.turn(self.exchange, &mut floor, now) {
+            drop(floor);
+            for (key, conn) in &mut self.conns {
+                if !std::mem::replace(&mut conn.queued, true) {
+                    self.ready.push_back(key);
+                }
+            }
+        }
     }
 
     fn now(&self) -> Duration {

@@ -31,6 +31,7 @@ mod follow;
 mod gateway;
 mod grade;
 mod hostile;
+mod http;
 mod inspect;
 mod live;
 mod memory;

@@ -4,7 +4,7 @@
 //! there decide what comes of it: waits, garbage, the packet itself or something else, copies and
 //! packets that were held back until now, or the end of it all.
 
-use crate::faults::{BLOCK, Course, Faults};
+use crate::faults::{BLOCK, Course, Faults, Tally};
 use crate::rng;
 use crate::scenario::{Action, Field, LATER_MAX, Place, Size};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -79,6 +79,10 @@ pub(super) struct Lane {
     last: Seq,
     /// Which sequences of a block each fault picks.
     masks: (u32, Vec<u64>),
+    /// Of which faults the masks are.
+    edition: u32,
+    /// So many packets more are lost by order.
+    losing: u32,
     /// Packets that are sent after the slot with this sequence, in this order.
     late: BTreeMap<(Seq, u64), Item>,
     /// How many were late so far.
@@ -103,6 +107,8 @@ impl Lane {
             next,
             last,
             masks: (u32::MAX, Vec::new()),
+            edition: 0,
+            losing: 0,
             late: BTreeMap::new(),
             held: 0,
             items: VecDeque::new(),
@@ -158,6 +164,29 @@ impl Lane {
         self.closed && self.items.is_empty()
     }
 
+    /// Loses the next so many sequences, with copies of them, but not one that is begun.
+    pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut Tally) {
+        let seq = |item: &Item| match *item {
+            Item::Packet { seq, .. } | Item::Changed { seq, .. } => Some(seq),
+            _ => None,
+        };
+        let spared = self.items.front().filter(|_| begun).and_then(seq);
+        let mut lost = Vec::new();
+        self.items.retain(|item| {
+            let Some(seq) = seq(item).filter(|&seq| Some(seq) != spared) else { return true };
+            if !lost.contains(&seq) && lost.len() < count as usize {
+                lost.push(seq);
+            }
+            !lost.contains(&seq)
+        });
+        self.late.retain(|_, item| seq(item).is_none_or(|seq| !lost.contains(&seq)));
+        lost.iter().for_each(|&seq| tally.at(seq).dropped += 1);
+        let done = lost.len() as u64;
+        self.dropped += done;
+        tally.lost_by_order(done);
+        self.losing = self.losing.saturating_add(count - u32::try_from(done).unwrap_or(count));
+    }
+
     /// How many packets it has dropped since this was called last.
     pub(super) fn dropped(&mut self) -> u64 {
         core::mem::take(&mut self.dropped)
@@ -200,7 +229,8 @@ impl Lane {
     /// Has the masks of the block that holds `seq`.
     fn recall(&mut self, faults: &Faults, seq: Seq) {
         let block = seq / BLOCK;
-        if self.masks.0 != block || self.masks.1.len() != faults.len() || seq == 0 {
+        if self.masks.0 != block || self.edition != faults.edition() || seq == 0 {
+            self.edition = faults.edition();
             self.masks.0 = block;
             self.masks.1.clear();
             let masks = (0..faults.len()).map(|index| faults.mask(index, self.course, block));
@@ -216,6 +246,12 @@ impl Lane {
     fn slot(&mut self, faults: &mut Faults, end: Seq) {
         let seq = self.next;
         self.next += 1;
+        if self.losing > 0 {
+            self.losing -= 1;
+            faults.tally_mut().lost_by_order(1);
+            self.drop(seq, faults);
+            return self.send_late(seq);
+        }
         self.recall(faults, seq);
         let mut fate = Fate { seq, ..Fate::default() };
         for index in 0..faults.len() {
@@ -234,13 +270,25 @@ impl Lane {
         }
         let item = fate.item();
         match (fate.dropped, fate.refused) {
-            (true, _) => self.dropped += 1,
+            (true, _) => self.drop(seq, faults),
             (false, Some(reason)) => self.refuse(seq, reason),
             (false, None) if fate.later > 0 => self.hold(seq, fate.later, item),
             (false, None) => self.items.push_back(item),
         }
+        self.send_late(seq);
+    }
+
+    /// Sends what was to come after a slot.
+    fn send_late(&mut self, seq: Seq) {
         while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= seq) {
             self.items.push_back(first.remove());
+        }
+    }
+
+    fn drop(&mut self, seq: Seq, faults: &mut Faults) {
+        self.dropped += 1;
+        if self.streams() {
+            faults.tally_mut().at(seq).dropped += 1;
         }
     }
 

@@ -4,7 +4,9 @@
 //! takes it, and made again from where the socket stopped. So a client that does not read costs no
 //! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
 
+mod sent;
 mod slow;
+mod steered;
 
 use super::frames::Frames;
 use super::lane::{Ending, Item, Lane};
@@ -93,6 +95,13 @@ pub struct Seat {
     /// When we finished sending for good.
     pub(super) finished: Option<Duration>,
     pub(super) active: Duration,
+    /// When it was accepted.
+    pub(super) opened: Duration,
+    /// Of which faults what it owes was made.
+    edition: u32,
+    /// Packets and bytes sent.
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
 }
 
 impl Seat {
@@ -118,6 +127,10 @@ impl Seat {
             client_ended: false,
             finished: None,
             active: now,
+            opened: now,
+            edition: 0,
+            packets: 0,
+            bytes: 0,
         }
     }
 
@@ -272,6 +285,7 @@ impl Seat {
 
     /// Puts what is owed into `out` as one write, and returns how many bytes.
     pub(super) fn peek<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+        self.adapt(plan.faults);
         if self.subscription.is_some() && plan.tape.over() {
             self.close_subscription(plan.tape.last());
         }
@@ -388,72 +402,6 @@ impl Seat {
             None => usize::MAX,
         }
     }
-
-    /// `count` bytes of what is owed are sent. Returns how many packets were lost between what was
-    /// sent before and the next packet to be sent.
-    pub(super) fn advance(
-        &mut self,
-        end: Seq,
-        faults: &Faults,
-        count: usize,
-        now: Duration,
-    ) -> u64 {
-        if let (Some(subscription), true) = (&mut self.subscription, count > 0) {
-            subscription.sent(now);
-        }
-        if let Some(writing) = &mut self.writing
-            && count > 0
-        {
-            writing.left = writing.left.saturating_sub(count);
-            if writing.left == 0 {
-                let pause = writing.pause;
-                self.writing = None;
-                self.resume_at = (!pause.is_zero()).then_some(now + pause);
-            }
-        }
-        let mut bytes = self.offset() + count;
-        let mut lost = core::mem::take(&mut self.lost);
-        while let Some(reply) = self.replies.front_mut() {
-            let over = match reply {
-                Reply::Stream { course, next, last, .. } => {
-                    let there = end.min(*last);
-                    let (after, sent) = faults.skip(*course, *next, there, bytes / FRAME_LEN);
-                    bytes -= sent * FRAME_LEN;
-                    lost += u64::from(after - *next) - sent as u64;
-                    *next = after;
-                    after > *last
-                }
-                Reply::Range(range) => {
-                    let sent =
-                        u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
-                    bytes -= sent as usize * FRAME_LEN;
-                    match range.from(range.first() + sent) {
-                        Some(rest) => {
-                            *range = rest;
-                            false
-                        }
-                        None => true,
-                    }
-                }
-                Reply::Message(_) if bytes >= FRAME_LEN => {
-                    bytes -= FRAME_LEN;
-                    true
-                }
-                Reply::Message(_) => false,
-                Reply::Lane(lane, _) => {
-                    lost += lane.dropped();
-                    bytes = pass(lane, bytes, &mut self.sizing);
-                    lane.done()
-                }
-            };
-            if !over {
-                break;
-            }
-            self.replies.pop_front();
-        }
-        self.offset = u8::try_from(bytes).unwrap_or(0);
-        lost
-    }
 }
 
 /// Makes a lane's next items, as far as its pace allows.
@@ -471,25 +419,4 @@ fn refill<P: Play>(lane: &mut Lane, began: Duration, plan: &mut Plan<'_, P>) {
         };
     }
     lane.refill(plan.faults, due, end);
-}
-
-/// Takes sent bytes off a lane's items; returns how many belong to the one that is left first.
-fn pass(lane: &mut Lane, bytes: usize, sizing: &mut Option<Sizing>) -> usize {
-    let mut bytes = bytes;
-    while let Some(item) = lane.items.front().copied() {
-        match item {
-            // It lies within a write that began before it.
-            Item::Write { size, pause, key } if bytes > 0 => {
-                *sizing = Some(Sizing { size, pause, key, drawn: 0 });
-            }
-            Item::Wait(_) | Item::End(_) | Item::Write { .. } => break,
-            _ if bytes < item.len() => break,
-            _ => {
-                bytes -= item.len();
-                *sizing = None;
-            }
-        }
-        lane.items.pop_front();
-    }
-    bytes
 }

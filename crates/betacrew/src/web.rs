@@ -1,0 +1,154 @@
+//! One HTTP address for seeing and steering: `docs/http.md`.
+//!
+//! It runs on a thread of its own and never in a feed's loop. The loop and it meet in `meeting`: a
+//! flag says that somebody wants something, and only then does the loop take orders (`order`) and
+//! tell its state (`state`), which `exchange` and `client` make. `routes` is the table of what can
+//! be asked for, `openapi` and the router (`answer`) are made of it, `guard` decides who may ask,
+//! `server` bounds what that may cost.
+
+mod answer;
+mod client;
+mod events;
+mod exchange;
+mod guard;
+mod meeting;
+mod metrics;
+mod openapi;
+mod order;
+mod routes;
+mod server;
+mod state;
+
+pub(crate) use client::{History, Seen};
+pub(crate) use events::Keep;
+pub(crate) use exchange::{Bill, ExchangeDesk};
+
+use crate::address;
+use crate::failure::Failure;
+use crate::net::{self, Stop};
+use crate::words::say;
+use answer::App;
+use meeting::Meeting;
+use routes::Role;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What is typed to have it.
+#[derive(clap::Args, Clone, Default, Debug)]
+#[group(id = "web")]
+pub struct Args {
+    /// Serve a dashboard, an API and metrics at this address: HOST:PORT (port 0 takes a free one)
+    #[arg(long, value_name = "ADDR", help_heading = "HTTP")]
+    http: Option<String>,
+
+    /// What who changes anything over HTTP must show, as `Authorization: Bearer TOKEN`; needed
+    /// where --http is not of this machine alone [default: BETACREW_HTTP_TOKEN]
+    #[arg(long, value_name = "TOKEN", help_heading = "HTTP", requires = "http")]
+    http_token: Option<String>,
+}
+
+/// The HTTP address of a running program.
+#[derive(Clone, Debug)]
+pub(crate) struct Web {
+    meeting: Meeting,
+}
+
+impl Args {
+    /// Whether it is asked for.
+    pub(crate) fn wanted(&self) -> bool {
+        self.http.is_some()
+    }
+
+    /// Begins to serve, if that is asked for, and says where on stdout.
+    pub(crate) fn exchange(&self, stop: &Stop) -> Result<Option<Web>, Failure> {
+        self.open(Role::Exchange, stop, false)
+    }
+
+    /// The same for a client, whose stdout may be the packets' alone: then it is said on stderr.
+    pub(crate) fn client(&self, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
+        self.open(Role::Client, stop, packets)
+    }
+
+    fn open(&self, role: Role, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
+        let Some(typed) = &self.http else { return Ok(None) };
+        let addresses = address::resolve(typed)?;
+        let beyond = addresses.iter().any(|address| !address.ip().is_loopback());
+        let named = || std::env::var("BETACREW_HTTP_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = self.http_token.clone().or_else(named);
+        if token.as_deref().is_some_and(|token| token.len() < 8 || !token.is_ascii()) {
+            return Err(Failure::Usage("--http-token: 8 ASCII characters at least".to_owned()));
+        }
+        if beyond && token.is_none() {
+            return Err(Failure::Usage(format!(
+                "--http {typed} can be reached from other machines: --http-token TOKEN is needed, \
+                 which whoever changes anything must show (127.0.0.1 needs none)"
+            )));
+        }
+        let listener = listen(&addresses, typed)?;
+        let failed = |source| Failure::System { action: "cannot serve HTTP", source };
+        let address = listener.local_addr().map_err(failed)?;
+        events::keep();
+        let name = if role == Role::Exchange { "exchange" } else { "client" };
+        let meeting = Meeting::new(stop, name);
+        let app = App { meeting: meeting.clone(), role, token };
+        server::start(listener, Arc::new(app)).map_err(failed)?;
+        if packets {
+            crate::words::tell!("http on {address}");
+        } else {
+            say(&format!("http on {address}\n"))?;
+        }
+        Ok(Some(Web { meeting }))
+    }
+}
+
+/// Listens on the first address that can be had.
+fn listen(addresses: &[SocketAddr], typed: &str) -> Result<std::net::TcpListener, Failure> {
+    let mut failure = None;
+    for address in addresses {
+        match net::listen(*address) {
+            Ok(listener) => return Ok(listener),
+            Err(source) => failure = failure.or(Some(source)),
+        }
+    }
+    let source = failure.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into());
+    Err(Failure::Http { address: typed.to_owned(), source })
+}
+
+/// Rates and recent latencies need what was counted a while ago.
+#[derive(Clone, Default, Debug)]
+struct Past {
+    /// When, packets, bytes, and latencies.
+    points: std::collections::VecDeque<(std::time::Duration, u64, u64, metrics::Histogram)>,
+}
+
+impl Past {
+    /// Rates over the last second, and latencies over the last five (longer where nobody asked).
+    #[expect(clippy::cast_precision_loss)]
+    fn look(
+        &mut self,
+        now: std::time::Duration,
+        (packets, bytes): (u64, u64),
+        latency: &metrics::Histogram,
+    ) -> (state::Rates, metrics::Histogram) {
+        use std::time::Duration;
+        let points = &mut self.points;
+        while points.get(1).is_some_and(|point| now >= point.0 + Duration::from_secs(5)) {
+            points.pop_front();
+        }
+        let second = Duration::from_secs(1);
+        let before = points.iter().rev().find(|point| now >= point.0 + second).or(points.front());
+        let zero = (Duration::ZERO, 0, 0, metrics::Histogram::default());
+        let (at, old_packets, old_bytes, _) = *before.unwrap_or(&zero);
+        let seconds = (now - at).as_secs_f64().max(1e-3);
+        let rates = state::Rates {
+            packets: packets.saturating_sub(old_packets) as f64 / seconds,
+            bytes: bytes.saturating_sub(old_bytes) as f64 / seconds,
+        };
+        let recent = latency.since(&points.front().unwrap_or(&zero).3);
+        // Ten a second for five seconds.
+        if points.back().is_none_or(|point| now >= point.0 + Duration::from_millis(80)) {
+            points.push_back((now, packets, bytes, *latency));
+        }
+        (rates, recent)
+    }
+}

@@ -1,0 +1,348 @@
+//! The desk of an exchange: tells its state, carries out orders.
+
+use super::meeting::Meeting;
+use super::metrics::{Histogram, Raw};
+use super::order::{Answer, Faults, How, Order, absent, refused};
+use super::state::{Connection, Counters, FaultsInForce, Refused, Rule, Session, State, Strip};
+use super::{Past, Web, events};
+use crate::net::{Desk, Place};
+use crate::scenario::file::FaultFile;
+use crate::scenario::{Engine, Plot, ScenarioFile, catalogue};
+use crate::words::{count, grouped, took};
+use feed::chance::Chance;
+use feed::faults::Cell;
+use feed::play::Play;
+use feed::player::{Cut, Player, Seat, SeatView};
+use feed::scenario::{Action, Fault, Pick, Scenario};
+use feed::seq::FIRST_SEQ;
+use std::time::Duration;
+
+/// So many connections are shown.
+const SHOWN: usize = 100;
+/// So many are named in the log.
+const NAMED: usize = 8;
+
+/// What is on: names for what is played and what goes wrong.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Bill {
+    tape: String,
+    live: bool,
+    scenario: String,
+    about: String,
+}
+
+impl Bill {
+    pub(crate) fn new(plot: &Plot, live: bool) -> Self {
+        let (scenario, about) = (plot.name.clone(), plot.about.clone());
+        Self { tape: plot.tape.to_string(), live, scenario, about }
+    }
+}
+
+/// Who sits at the desk of an exchange that has an HTTP address.
+#[derive(Debug)]
+pub(crate) struct ExchangeDesk {
+    meeting: Option<Meeting>,
+    bill: Bill,
+    past: Past,
+}
+
+impl ExchangeDesk {
+    pub(crate) fn new(web: Option<&Web>, bill: Bill) -> Self {
+        Self { meeting: web.map(|web| web.meeting.clone()), bill, past: Past::default() }
+    }
+}
+
+impl<P: Play> Desk<Player<P>> for ExchangeDesk {
+    fn wants(&self) -> bool {
+        self.meeting.as_ref().is_some_and(Meeting::wanted)
+    }
+
+    fn turn(
+        &mut self,
+        player: &mut Player<P>,
+        floor: &mut [Place<'_, Seat>],
+        now: Duration,
+    ) -> bool {
+        let Some(meeting) = self.meeting.clone() else { return false };
+        let (mut changed, mut answers) = (false, Vec::new());
+        for (order, sender) in meeting.take() {
+            let answer = match order {
+                Order::Strip { from, to, cells } => Answer::Strip(strip(player, from, to, cells)),
+                order => match self.carry_out(order, player, floor, now) {
+                    Ok(done) => {
+                        changed = true;
+                        tracing::info!("control: {done}{}", positions(player, floor));
+                        Answer::Done(done)
+                    }
+                    Err(wrong) => Answer::Refused(wrong),
+                },
+            };
+            answers.push((sender, answer));
+        }
+        let (state, raw) = self.state(player, floor, now);
+        meeting.tell(state, raw);
+        // Whoever has an answer finds what it says in the state. They may have gone.
+        for (sender, answer) in answers {
+            let _ = sender.send(answer);
+        }
+        changed
+    }
+}
+
+impl ExchangeDesk {
+    fn carry_out<P: Play>(
+        &mut self,
+        order: Order,
+        player: &mut Player<P>,
+        floor: &mut [Place<'_, Seat>],
+        now: Duration,
+    ) -> Result<String, Refused> {
+        match order {
+            Order::Faults(faults) => self.change(faults, player),
+            Order::Lose(next) => {
+                player.lose(next);
+                Ok(format!("the next {} are lost", count(next.into(), "packet")))
+            }
+            Order::Pause(paused) => {
+                player.pause(paused);
+                Ok(if paused { "all sending stands still" } else { "all sending goes on" }
+                    .to_owned())
+            }
+            Order::Cut(which, how) => {
+                let (cut, word) = match how {
+                    How::Close => (Cut::Close, "closed"),
+                    How::Reset => (Cut::Reset, "reset"),
+                };
+                let found = each(player, floor, which, |player, seat| player.cut(seat, cut))?;
+                Ok(format!("{found} {word}"))
+            }
+            Order::Stall(which, millis) => {
+                let time = Duration::from_millis(millis);
+                let found =
+                    each(player, floor, which, |player, seat| player.stall(seat, time, now))?;
+                Ok(format!("{found} sent nothing for {}", took(time)))
+            }
+            Order::Strip { .. } => Err(refused("that is no change", "GET /api/strip")),
+        }
+    }
+
+    fn change<P: Play>(
+        &mut self,
+        faults: Faults,
+        player: &mut Player<P>,
+    ) -> Result<String, Refused> {
+        let before = player.scenario().clone();
+        let (name, about, scenario) = match faults {
+            Faults::Clear(_) => {
+                let scenario = Scenario { faults: Vec::new(), ..before };
+                ("clean".to_owned(), String::new(), scenario)
+            }
+            Faults::Drop(chance) => {
+                let chance: Chance = chance.to_string().parse().map_err(|_| {
+                    refused(format!("{chance} is no probability"), "a number from 0 to 1")
+                })?;
+                let faults = vec![Fault::loss(chance)];
+                (format!("drop {chance}"), String::new(), Scenario { faults, ..before })
+            }
+            Faults::Scenario(name) => {
+                let entry = catalogue::entry(&name).ok_or_else(|| {
+                    let names: Vec<&str> = catalogue::entries().map(|entry| entry.name).collect();
+                    absent("there is no built-in scenario of that name", names.join(", "))
+                })?;
+                play(entry.text, &name, before.seed)?
+            }
+            Faults::Toml(text) => play(&text, "by order", before.seed)?,
+        };
+        player.change(scenario);
+        (self.bill.scenario, self.bill.about) = (name, about);
+        Ok(format!("scenario {} from here on", self.bill.scenario))
+    }
+
+    fn state<P: Play>(
+        &mut self,
+        player: &Player<P>,
+        floor: &[Place<'_, Seat>],
+        now: Duration,
+    ) -> (State, Raw) {
+        let (served, tape) = (player.served(), player.tape());
+        let told = self.meeting.as_ref().map(|meeting| meeting.last().state.clone());
+        let views = floor.iter().map(|place| player.view(place.conn));
+        let tally = player.faults().tally();
+        let cells = tally.cells().iter().fold(Cell::default(), |sum, cell| Cell {
+            sent: sum.sent + cell.sent,
+            resent: sum.resent + cell.resent,
+            dropped: sum.dropped + cell.dropped,
+        });
+        let packets = served.packets;
+        let (rates, _) = self.past.look(now, (packets, served.bytes), &Histogram::default());
+        let connections = floor.iter().take(SHOWN).zip(views);
+        let state = State {
+            now: events::now(),
+            session: Some(Session {
+                id: tape.session().to_string(),
+                first: FIRST_SEQ,
+                last: tape.last(),
+                over: tape.over(),
+                live: self.bill.live,
+            }),
+            tape: Some(self.bill.tape.clone()),
+            counters: Counters {
+                packets,
+                bytes: served.bytes,
+                streamed: cells.sent,
+                resent: served.resends,
+                dropped: Some(served.lost),
+                refused: Some(served.refused),
+                connections: served.connections,
+                reconnects: served.cut,
+                ..Counters::default()
+            },
+            rates,
+            connections: Some(
+                connections.map(|(place, view)| shown(place, view, tape.last(), now)).collect(),
+            ),
+            connections_total: Some(floor.len() as u64),
+            faults: Some(self.in_force(player)),
+            events: events::newest(),
+            ..told.unwrap_or_default()
+        };
+        let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
+        faults.push(("order", tally.by_order()));
+        (state, Raw { faults, streams: served.streams, ..Raw::default() })
+    }
+
+    fn in_force<P: Play>(&self, player: &Player<P>) -> FaultsInForce {
+        let scenario = player.scenario();
+        let drop = match scenario.faults.as_slice() {
+            [] => Some(0.0),
+            [fault] if fault.action() == Action::Drop && fault.sequences.is_none() => {
+                match fault.pick {
+                    Pick::Random { chance, .. } => Some(chance.as_f64()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let rules = scenario.faults.iter().enumerate();
+        let rules = rules.take(SHOWN).map(|(index, fault)| Rule {
+            text: words(fault),
+            struck: player.faults().struck(index),
+        });
+        FaultsInForce {
+            scenario: self.bill.scenario.clone(),
+            about: self.bill.about.clone(),
+            seed: scenario.seed,
+            drop,
+            paused: player.is_paused(),
+            losing: player.losing(),
+            rules: rules.collect(),
+        }
+    }
+}
+
+/// The scenario of a text, with the run's own seed.
+fn play(text: &str, name: &str, seed: u64) -> Result<(String, String, Scenario), Refused> {
+    let wrong = |error: String| refused(error, "a scenario as docs/scenarios.md describes it");
+    let parsed = text.parse::<ScenarioFile>().and_then(|file| file.plot(name, text));
+    let plot = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
+    if plot.engine == Engine::Original {
+        return Err(wrong("another exchange cannot take over: start it with serve".to_owned()));
+    }
+    Ok((plot.name, plot.about, Scenario { seed, ..plot.scenario }))
+}
+
+/// Does something to one connection, or to all.
+fn each<P: Play>(
+    player: &mut Player<P>,
+    floor: &mut [Place<'_, Seat>],
+    which: Option<u64>,
+    mut what: impl FnMut(&mut Player<P>, &mut Seat),
+) -> Result<String, Refused> {
+    let mut found = 0;
+    for place in floor {
+        if which.is_none_or(|which| player.view(place.conn).connection == which) {
+            what(player, place.conn);
+            found += 1;
+        }
+    }
+    match which {
+        Some(which) if found == 0 => Err(absent(
+            format!("there is no connection {which} (any more)"),
+            "one of /api/state's connections",
+        )),
+        Some(which) => Ok(format!("connection {which}")),
+        None => Ok(count(found, "connection")),
+    }
+}
+
+/// Where streams are, for the log.
+fn positions<P: Play>(player: &Player<P>, floor: &[Place<'_, Seat>]) -> String {
+    let mut text = String::new();
+    let at = floor.iter().map(|place| player.view(place.conn));
+    let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
+    for (connection, next) in at.by_ref().take(NAMED) {
+        text += if text.is_empty() { " (" } else { ", " };
+        text += &format!("connection {connection} before packet {}", grouped(next.into()));
+    }
+    match (text.is_empty(), at.count()) {
+        (true, _) => text,
+        (false, 0) => text + ")",
+        (false, more) => format!("{text} and {} more)", grouped(more as u64)),
+    }
+}
+
+fn shown(place: &Place<'_, Seat>, view: SeatView, last: u32, now: Duration) -> Connection {
+    let age = now.saturating_sub(view.opened);
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Connection {
+        id: view.connection,
+        peer: place.peer().map_or_else(String::new, |peer| peer.to_string()),
+        kind: view.kind.to_owned(),
+        position: view.next,
+        packets: view.packets,
+        bytes: view.bytes,
+        lag: view.next.map(|next| (last + 1).saturating_sub(next)),
+        since: events::now().saturating_sub(age),
+    }
+}
+
+/// A fault as a line: `drop, on stream, chance 0.25`.
+fn words(fault: &Fault) -> String {
+    let written = toml::to_string(&FaultFile::from(fault)).unwrap_or_default();
+    let lines = written.lines().map(|line| line.replace(" = ", " ").replace('"', ""));
+    let text = lines.collect::<Vec<_>>().join(", ");
+    text.strip_prefix("what ").map_or(text.clone(), str::to_owned)
+}
+
+/// What became of sequences. Where cells are asked for that are narrower than what is counted, each
+/// gets its share.
+fn strip<P: Play>(player: &Player<P>, from: u32, to: Option<u32>, cells: u32) -> Strip {
+    let last = player.tape().last().max(1);
+    let to = to.unwrap_or(last).min(last);
+    let tally = player.faults().tally();
+    let exact = tally.width();
+    if from > to {
+        return Strip { from, to, width: 1, exact, cells: Vec::new() };
+    }
+    let width = (to - from + 1).div_ceil(cells);
+    let counted = tally.cells();
+    let mut strip = Vec::with_capacity(cells as usize);
+    let mut first = from;
+    while first <= to {
+        let end = first.saturating_add(width - 1).min(to);
+        let mut sum = [0_u64; 4];
+        for at in first / exact..=end / exact {
+            let Some(cell) = counted.get(at as usize) else { break };
+            let start = at * exact;
+            let within = u64::from((end + 1).min(start.saturating_add(exact)) - first.max(start));
+            let share = |counted: u64| counted * within / u64::from(exact.min(last + 1 - start));
+            let parts = [cell.sent, cell.resent, cell.dropped];
+            for (sum, part) in sum.iter_mut().zip(parts) {
+                *sum += share(part);
+            }
+        }
+        strip.push(sum);
+        first = end + 1;
+    }
+    Strip { from, to, width, exact, cells: strip }
+}

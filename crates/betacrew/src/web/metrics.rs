@@ -1,0 +1,298 @@
+//! `/metrics`: what Prometheus is told, from the same snapshot as everything else.
+
+use super::meeting::Snapshot;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The bounds of the latency histogram, in microseconds: 1, 2, 5 in each decade.
+const BOUNDS: [u64; 16] = [
+    100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
+    1_000_000, 2_000_000, 5_000_000, 10_000_000,
+];
+
+/// How long something took, counted in a few numbers.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Histogram {
+    counts: [u64; BOUNDS.len() + 1],
+    /// In microseconds.
+    sum: u64,
+}
+
+impl Histogram {
+    pub(super) fn add(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.counts[BOUNDS.partition_point(|&bound| bound < micros)] += 1;
+        self.sum = self.sum.saturating_add(micros);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// What has been added since `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let mut counts = self.counts;
+        for (count, before) in counts.iter_mut().zip(before.counts) {
+            *count -= before;
+        }
+        Self { counts, sum: self.sum - before.sum }
+    }
+
+    /// The value that this share (0 to 1) does not exceed, in milliseconds, as if what lies between
+    /// two bounds were spread evenly.
+    #[expect(clippy::cast_precision_loss)]
+    pub(super) fn quantile(&self, share: f64) -> f64 {
+        let wanted = share * self.count() as f64;
+        let (mut below, mut low) = (0.0, 0.0);
+        for (at, &count) in self.counts.iter().enumerate() {
+            let high = BOUNDS.get(at).map_or(low, |&bound| bound as f64 / 1e3);
+            if count > 0 && below + count as f64 >= wanted {
+                return low + (high - low) * ((wanted - below) / count as f64).clamp(0.0, 1.0);
+            }
+            (below, low) = (below + count as f64, high);
+        }
+        0.0
+    }
+}
+
+/// What metrics need besides the state.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Raw {
+    pub(super) faults: Vec<(&'static str, u64)>,
+    pub(super) latency: Histogram,
+    pub(super) streams: u64,
+    /// Of a client, the last few hundred gaps, the oldest first.
+    pub(super) gaps: Vec<super::state::Gap>,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn one(&mut self, kind: Kind, name: &str, help: &str, value: impl Into<f64>) {
+        self.many(kind, name, help, [(String::new(), value.into())]);
+    }
+
+    fn many<I: IntoIterator<Item = (String, f64)>>(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        samples: I,
+    ) {
+        self.head(name, if kind == Kind::Counter { "counter" } else { "gauge" }, help);
+        for (labels, value) in samples {
+            let _ = writeln!(self.text, "{name}{labels} {value}");
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss)]
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, "histogram", help);
+        let mut sum = 0;
+        for (at, count) in histogram.counts.iter().enumerate() {
+            sum += count;
+            let bound = BOUNDS.get(at).map(|&bound| bound as f64 / 1e6);
+            let le = bound.map_or("+Inf".to_owned(), |bound| bound.to_string());
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{le}\"}} {sum}");
+        }
+        let total = histogram.sum as f64 / 1e6;
+        let _ = writeln!(self.text, "{name}_sum {total}\n{name}_count {sum}");
+    }
+}
+
+/// A label and its value, escaped.
+fn label(name: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{{{name}=\"{value}\"}}")
+}
+
+#[expect(clippy::cast_precision_loss)]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// The page, in Prometheus' text format 0.0.4.
+pub(super) fn text(snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    let mut page = Page { text: String::with_capacity(4096) };
+    let version =
+        label("version", &state.version).replace('}', &format!(",role=\"{}\"}}", state.role));
+    page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
+    let started = float(state.started) / 1e3;
+    page.one(Kind::Gauge, "betacrew_start_time_seconds", "When it began, since 1970.", started);
+    if state.role == "exchange" {
+        exchange(&mut page, snapshot);
+    } else {
+        client(&mut page, snapshot);
+    }
+    page.text
+}
+
+fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
+    use Kind::{Counter, Gauge};
+    let counters = &state.counters;
+    let faults = state.faults.clone().unwrap_or_default();
+    let lags = state.connections.iter().flatten().filter_map(|conn| conn.lag);
+    let kinds = raw.faults.iter().map(|(kind, count)| (label("kind", kind), float(*count)));
+    let table = [
+        (Counter, "sent_packets_total", "Packets sent.", float(counters.packets)),
+        (Counter, "sent_bytes_total", "Bytes sent.", float(counters.bytes)),
+        (
+            Counter,
+            "resent_packets_total",
+            "Packets owed to who asked again.",
+            float(counters.resent),
+        ),
+        (
+            Counter,
+            "dropped_packets_total",
+            "Packets that were not sent on purpose.",
+            float(counters.dropped.unwrap_or(0)),
+        ),
+        (
+            Counter,
+            "refusals_total",
+            "Resend calls, or parts of them, that were refused.",
+            float(counters.refused.unwrap_or(0)),
+        ),
+        (Counter, "streams_total", "Stream and subscribe calls answered.", float(raw.streams)),
+        (
+            Counter,
+            "accepted_connections_total",
+            "Connections accepted.",
+            float(counters.connections),
+        ),
+        (
+            Counter,
+            "cut_connections_total",
+            "Connections that a fault or an order has ended.",
+            float(counters.reconnects),
+        ),
+        (Gauge, "connections", "Connections open.", float(state.connections_total.unwrap_or(0))),
+        (
+            Gauge,
+            "tape_last_sequence",
+            "The last sequence of the tape so far.",
+            state.session.as_ref().map_or(0.0, |session| session.last.into()),
+        ),
+        (
+            Gauge,
+            "lag_packets",
+            "How many packets the connection furthest behind is behind the tape.",
+            lags.max().unwrap_or(0).into(),
+        ),
+        (Gauge, "paused", "1 while all sending stands still.", f64::from(u8::from(faults.paused))),
+        (Gauge, "losing_packets", "Packets still to be lost by order.", faults.losing.into()),
+    ];
+    for (kind, name, help, value) in table {
+        page.one(kind, &format!("betacrew_exchange_{name}"), help, value);
+    }
+    let help = "How often faults have happened, by kind; `order`: packets lost by /api/lose.";
+    page.many(Counter, "betacrew_exchange_faults_injected_total", help, kinds);
+}
+
+fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
+    use Kind::{Counter, Gauge};
+    let counters = &state.counters;
+    let (frontier, highest) = (state.frontier.unwrap_or(0), state.highest.unwrap_or(0));
+    let recorded = [("stream", counters.streamed), ("resend", counters.resent)];
+    let recorded = recorded.map(|(source, count)| (label("source", source), float(count)));
+    let name = "betacrew_client_recorded_packets_total";
+    page.many(Counter, name, "Packets recorded, by what brought them.", recorded);
+    let table = [
+        (Counter, "received_bytes_total", "Bytes received.", float(counters.bytes)),
+        (
+            Counter,
+            "repeated_packets_total",
+            "Packets that had been recorded before.",
+            float(counters.repeated.unwrap_or(0)),
+        ),
+        (
+            Counter,
+            "recovered_packets_total",
+            "Packets that were missing and came.",
+            float(counters.recovered.unwrap_or(0)),
+        ),
+        (
+            Counter,
+            "lost_packets_total",
+            "Packets that were given up.",
+            float(counters.lost.unwrap_or(0)),
+        ),
+        (Counter, "gaps_total", "Gaps found.", float(counters.gaps.unwrap_or(0))),
+        (Counter, "connections_total", "Connections made.", float(counters.connections)),
+        (
+            Counter,
+            "failed_connections_total",
+            "Connections that broke, were cut off or could not be made.",
+            float(counters.reconnects),
+        ),
+        (Gauge, "open_gaps", "Gaps open.", float(state.open_gaps.unwrap_or(0))),
+        (Gauge, "missing_packets", "Packets missing.", float(state.missing.unwrap_or(0))),
+        (Gauge, "frontier_sequence", "Everything up to it is recorded.", frontier.into()),
+        (Gauge, "highest_sequence", "The highest sequence known.", highest.into()),
+        (
+            Gauge,
+            "frontier_lag_packets",
+            "How far the frontier is behind the highest sequence known.",
+            highest.saturating_sub(frontier).into(),
+        ),
+    ];
+    for (kind, name, help, value) in table {
+        page.one(kind, &format!("betacrew_client_{name}"), help, value);
+    }
+    let lines = state.lines.as_deref().unwrap_or_default();
+    let by_line = |of: fn(&super::state::Line) -> u64| {
+        let samples = lines.iter().map(move |line| (label("line", &line.address), float(of(line))));
+        samples.collect::<Vec<_>>()
+    };
+    let delivered = by_line(|line| line.delivered);
+    let name = "betacrew_client_line_delivered_packets_total";
+    page.many(Counter, name, "Packets that a line has brought.", delivered);
+    let lost = by_line(|line| line.lost);
+    let help = "Packets that a line's subscriptions should have brought and did not.";
+    page.many(Counter, "betacrew_client_line_lost_packets_total", help, lost);
+    let cuts = by_line(|line| line.reconnects);
+    let help = "Subscriptions of a line that ended before the session.";
+    page.many(Counter, "betacrew_client_line_reconnects_total", help, cuts);
+    let help = "How long what was missing was missing until it came.";
+    page.histogram("betacrew_client_resend_latency_seconds", help, &raw.latency);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_their_bounds() {
+        let mut histogram = Histogram::default();
+        assert!(histogram.quantile(0.5).abs() < 1e-9);
+        for _ in 0..99 {
+            histogram.add(Duration::from_millis(3));
+        }
+        histogram.add(Duration::from_secs(100));
+        assert!((2.0..=5.0).contains(&histogram.quantile(0.5)));
+        assert!((2.0..=5.0).contains(&histogram.quantile(0.99)));
+        assert!((histogram.quantile(1.0) - 10_000.0).abs() < 1e-9, "beyond the last bound");
+        let since = histogram.since(&Histogram::default());
+        assert_eq!((since.count(), histogram.since(&since).count()), (100, 0));
+    }
+
+    #[test]
+    fn what_a_label_says_cannot_end_it() {
+        assert_eq!(label("line", "a\"b\\c\nd"), "{line=\"a\\\"b\\\\c\\nd\"}");
+    }
+}

@@ -1,0 +1,345 @@
+//! The HTTP address of exchange and client, over real sockets.
+
+use crate::support::{PATIENCE, betacrew, run};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+/// The program with an HTTP address.
+struct Program {
+    child: Child,
+    feed: String,
+    http: String,
+}
+
+impl Program {
+    fn start(args: &[&str]) -> Self {
+        let mut command = betacrew(args);
+        command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut feed = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some(address) = line.strip_prefix("http on ") {
+                return Self { child, feed, http: address.to_owned() };
+            }
+            feed = line.strip_prefix("listening on ").unwrap().to_owned();
+        }
+        panic!("it has ended");
+    }
+
+    fn exchange(args: &[&str]) -> Self {
+        Self::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    fn client(folder: &std::path::Path, exchange: &Self) -> Self {
+        let output = folder.join("out.json");
+        Self::start(&["fetch", "-f", &exchange.feed, "-o", output.to_str().unwrap()])
+    }
+
+    /// Sends a request as it is, and reads the answer: status and body.
+    fn raw(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // What is too much is answered before it is read.
+        let _ = stream.write_all(request.as_bytes());
+        let mut bytes = Vec::new();
+        // A reset after the answer is one, too.
+        let _ = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let status = text.get(9..12).and_then(|it| it.parse().ok()).unwrap_or(0);
+        (status, text.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let host = &self.http;
+        let len = body.len();
+        self.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+             content-length: {len}\r\n{headers}\r\n{body}"
+        ))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, "", "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let json = "content-type: application/json\r\n";
+        let (status, body) = self.ask("POST", path, json, &body.to_string());
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    fn metrics(&self) -> String {
+        self.ask("GET", "/metrics", "", "").1
+    }
+
+    /// Waits until the state is like this.
+    fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let state = self.get("/api/state");
+            if what(&state) {
+                return state;
+            }
+            assert!(began.elapsed() < PATIENCE, "never: {state}");
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LIVE: [&str; 5] = ["--live", "--pace", "2000/s", "--drop", "0"];
+
+#[test]
+fn a_loss_by_order_is_a_gap_of_the_client_and_then_recovered() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = Program::exchange(&LIVE);
+    let client = Program::client(folder.path(), &exchange);
+    client.until(|state| state["highest"].as_u64() > Some(10));
+    let (status, answer) = exchange.post("/api/lose", &json!({ "next": 200 }));
+    assert_eq!((status, &answer["done"]), (200, &json!("the next 200 packets are lost")));
+    let state = client.until(|state| state["counters"]["recovered"] == 200);
+    assert_eq!(state["role"], "client");
+    let gap = &client.get("/api/gaps")["gaps"][0];
+    assert_eq!((&gap["id"], &gap["by"]), (&json!(1), &json!("resend")), "{gap}");
+    let strip = client.get("/api/strip?cells=1");
+    assert_eq!(strip["cells"][0][1], 200, "{strip}");
+    let state = exchange.get("/api/state");
+    assert_eq!(state["counters"]["dropped"], 200);
+    let told = state["events"].as_array().unwrap().iter();
+    assert!(told.clone().any(|event| event["text"].as_str().unwrap().contains("200 packets")));
+    assert!(exchange.metrics().contains("faults_injected_total{kind=\"order\"} 200\n"));
+    let strip = exchange.get("/api/strip?cells=1");
+    assert_eq!((&strip["cells"][0][1], &strip["cells"][0][2]), (&json!(200), &json!(200)));
+}
+
+#[test]
+fn an_exchange_is_steered() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = Program::exchange(&LIVE);
+    let client = Program::client(folder.path(), &exchange);
+    client.until(|state| state["highest"].as_u64() > Some(10));
+    let done = |path: &str, body: Value| {
+        let (status, answer) = exchange.post(path, &body);
+        assert_eq!(status, 200, "{path} {body}: {answer}");
+    };
+    done("/api/faults", json!({ "drop": 0.5 }));
+    let state = exchange.until(|state| state["faults"]["rules"][0]["struck"].as_u64() > Some(20));
+    assert!((state["faults"]["drop"].as_f64().unwrap() - 0.5).abs() < 1e-6);
+    done("/api/faults", json!({ "toml": "[[fault]]\nwhat = \"duplicate\"\n" }));
+    client.until(|state| state["counters"]["repeated"].as_u64() > Some(20));
+    done("/api/faults", json!({ "scenario": "burst" }));
+    assert_eq!(exchange.get("/api/state")["faults"]["scenario"], "burst");
+    done("/api/faults", json!({ "clear": true }));
+    done("/api/pause", json!({}));
+    let sent = exchange.get("/api/state")["counters"]["packets"].clone();
+    let last = exchange.get("/api/state")["session"]["last"].as_u64();
+    let state = exchange.until(|state| state["session"]["last"].as_u64() > last);
+    assert_eq!((&state["faults"]["paused"], &state["counters"]["packets"]), (&json!(true), &sent));
+    done("/api/resume", json!({}));
+    client.until(|state| state["highest"].as_u64() > last);
+    done("/api/stall", json!({ "all": true, "for_ms": 1 }));
+    let first = &exchange.get("/api/state")["connections"][0]["id"];
+    done("/api/cut", json!({ "connection": first, "how": "reset" }));
+    client.until(|state| state["lines"][0]["reconnects"].as_u64() > Some(0));
+    client.until(|state| state["missing"] == 0 && state["highest"].as_u64() > last);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_what_would() {
+    let exchange = Program::exchange(&LIVE);
+    for (path, body, status) in [
+        ("/api/faults", json!({ "drop": 1.5 }), 400),
+        ("/api/faults", json!({ "drop": 0.1, "clear": true }), 400),
+        ("/api/faults", json!({ "scenario": "/etc/passwd" }), 404),
+        ("/api/faults", json!({ "toml": "[[fault]]\nwhat = \"nonsense\"\n" }), 400),
+        ("/api/lose", json!({ "next": 0 }), 400),
+        ("/api/lose", json!({ "next": -1 }), 400),
+        ("/api/lose", json!([]), 400),
+        ("/api/pause", json!({ "no": 1 }), 400),
+        ("/api/cut", json!({}), 400),
+        ("/api/cut", json!({ "connection": 99 }), 404),
+        ("/api/stall", json!({ "all": true, "for_ms": 3_600_001 }), 400),
+        ("/api/nothing", json!({}), 404),
+    ] {
+        let (got, answer) = exchange.post(path, &body);
+        assert_eq!(got, status, "{path} {body}: {answer}");
+        assert!(answer["error"].is_string() && answer["allowed"].is_string(), "{answer}");
+    }
+    for query in ["from=0", "to=x", "cells=4001", "cells=1&cells=2", "from=99999999999", "to="] {
+        let (status, body) = exchange.ask("GET", &format!("/api/strip?{query}"), "", "");
+        assert_eq!(status, 400, "{query}: {body}");
+    }
+    assert_eq!(exchange.ask("DELETE", "/api/state", "", "").0, 405);
+}
+
+#[test]
+fn a_web_page_of_elsewhere_cannot_drive_it() {
+    let exchange = Program::exchange(&LIVE);
+    let json = "content-type: application/json\r\n";
+    let pause = |headers: &str| exchange.ask("POST", "/api/pause", headers, "{}").0;
+    assert_eq!(pause("content-type: text/plain\r\n"), 415);
+    assert_eq!(pause("content-type: application/x-www-form-urlencoded\r\n"), 415);
+    assert_eq!(pause(&format!("{json}origin: http://evil.example\r\n")), 403);
+    assert_eq!(pause(&format!("{json}origin: null\r\n")), 403);
+    // The name that was made to point here is in both.
+    let rebound = "POST /api/pause HTTP/1.1\r\nhost: evil.example\r\n\
+                   origin: http://evil.example\r\n\
+                   connection: close\r\ncontent-type: application/json\r\n\
+                   content-length: 2\r\n\r\n{}";
+    assert_eq!(exchange.raw(rebound).0, 421);
+    let read = "GET /api/state HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert_eq!(exchange.raw(read).0, 421);
+    assert_eq!(exchange.get("/api/state")["faults"]["paused"], false);
+    let own = format!("{json}origin: http://{}\r\n", exchange.http);
+    assert_eq!(pause(&own), 200);
+}
+
+#[test]
+fn beyond_this_machine_a_token_is_needed() {
+    let (code, _, stderr) =
+        run(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"]));
+    assert!(code == 2 && stderr.contains("--http-token"), "{stderr}");
+    let exchange = Program::exchange(&[&LIVE[..], &["--http-token", "correct-horse"]].concat());
+    let pause = |token: &str| {
+        let headers = format!("content-type: application/json\r\n{token}");
+        exchange.ask("POST", "/api/pause", &headers, "{}").0
+    };
+    assert_eq!(pause(""), 401);
+    assert_eq!(pause("authorization: Bearer wrong-horse!\r\n"), 401);
+    assert_eq!(pause("authorization: Bearer correct-horse\r\n"), 200);
+    exchange.get("/api/state");
+}
+
+#[test]
+fn a_port_in_use_is_said() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, stderr) =
+        run(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--http", &address]));
+    assert_eq!(code, 1);
+    assert!(stderr.contains(&address) && stderr.contains("--http"), "{stderr}");
+}
+
+#[test]
+fn what_is_too_much_is_not_taken() {
+    let exchange = Program::exchange(&LIVE);
+    let json = "content-type: application/json\r\n";
+    let long = format!("{{\"toml\":\"{}\"}}", "x".repeat(300_000));
+    assert_eq!(exchange.ask("POST", "/api/faults", json, &long).0, 413);
+    let mut head = String::new();
+    for number in 0..3000 {
+        let _ = write!(head, "x-{number}: {}\r\n", "y".repeat(40));
+    }
+    let (status, _) = exchange.ask("GET", "/api/state", &head, "");
+    assert!([0, 431].contains(&status), "{status}");
+    // As many as there may be, and none of them says or reads anything: the rest are turned away,
+    // and the feed does not notice.
+    let idle: Vec<TcpStream> =
+        (0..200).map(|_| TcpStream::connect(&exchange.http).unwrap()).collect();
+    let feed = TcpStream::connect(&exchange.feed).unwrap();
+    drop((idle, feed));
+    let began = Instant::now();
+    // Their places are free once the exchange has seen that they are gone.
+    while exchange.ask("GET", "/healthz", "", "").0 != 200 {
+        assert!(began.elapsed() < PATIENCE);
+    }
+}
+
+/// All that Prometheus would be told by both sides.
+fn both(check: impl Fn(&Program)) {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = Program::exchange(&LIVE);
+    let client = Program::client(folder.path(), &exchange);
+    client.until(|state| state["highest"].as_u64() > Some(10));
+    check(&exchange);
+    check(&client);
+}
+
+#[test]
+fn every_query_of_the_dashboard_for_grafana_names_what_there_is() {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana.json");
+    let text = std::fs::read_to_string(text).unwrap();
+    let _: Value = serde_json::from_str(&text).unwrap();
+    let names = std::cell::RefCell::new(String::new());
+    both(|program| *names.borrow_mut() += &program.metrics());
+    let names = names.into_inner();
+    let known = |name: &str| {
+        names
+            .lines()
+            .any(|line| line.strip_prefix(name).is_some_and(|it| it.starts_with([' ', '{'])))
+    };
+    let word = |c: char| !(c.is_ascii_lowercase() || c == '_');
+    let asked: Vec<&str> = text.split(word).filter(|word| word.starts_with("betacrew_")).collect();
+    assert!(asked.len() > 15, "{asked:?}");
+    for name in asked {
+        assert!(known(name), "{name} is no metric");
+    }
+}
+
+/// Whether a tool is there; it has to be where CI says so.
+fn has(command: &mut Command) -> bool {
+    let there = command.output().is_ok_and(|output| output.status.success());
+    let required = std::env::var_os("BETACREW_REQUIRE_HTTP").is_some_and(|value| value == "1");
+    assert!(there || !required, "{command:?} does not run");
+    there
+}
+
+#[test]
+fn metrics_are_as_prometheus_likes_them() {
+    let promtool = std::env::var("BETACREW_PROMTOOL").unwrap_or("promtool".to_owned());
+    if !has(Command::new(&promtool).arg("--version")) {
+        return println!("skipped: no promtool (Debian's package prometheus has it)");
+    }
+    both(|program| {
+        let mut lint = Command::new(&promtool);
+        let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut lint = lint.spawn().unwrap();
+        lint.stdin.take().unwrap().write_all(program.metrics().as_bytes()).unwrap();
+        let output = lint.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    });
+}
+
+#[test]
+fn the_api_is_what_its_document_says() {
+    let python = std::env::var("BETACREW_PYTHON").unwrap_or("python3".to_owned());
+    let tool = || {
+        let mut command = Command::new(&python);
+        command.args(["-m", "schemathesis.cli"]);
+        command
+    };
+    if !has(tool().arg("--version")) {
+        return println!("skipped: no schemathesis (python3 -m pip install schemathesis)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    both(|program| {
+        let document = format!("http://{}/openapi.json", program.http);
+        // A TOML text of the right type need not be a scenario; a stream of events has no end.
+        let runs: [&[&str]; 2] = [
+            &["--exclude-path", "/api/events", "--exclude-path", "/api/faults"],
+            &["--include-path", "/api/faults", "--exclude-checks", "positive_data_acceptance"],
+        ];
+        let client = program.get("/api/state")["role"] == "client";
+        for select in &runs[..if client { 1 } else { 2 }] {
+            let mut run = tool();
+            run.args(["run", &document, "-n", "10", "--generation-deterministic", "--no-color"]);
+            run.args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "30"]);
+            let output = run.args(*select).current_dir(folder.path()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{said}");
+        }
+    });
+}
