@@ -20,13 +20,15 @@ impl Program {
         let mut command = betacrew(args);
         command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        let mut feed = String::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // It is killed with this, also where it has ended.
+        let mut program = Self { child, feed: String::new(), http: String::new() };
+        for line in lines {
             if let Some(address) = line.strip_prefix("http on ") {
-                return Self { child, feed, http: address.to_owned() };
+                program.http = address.to_owned();
+                return program;
             }
-            feed = line.strip_prefix("listening on ").unwrap().to_owned();
+            program.feed = line.strip_prefix("listening on ").unwrap().to_owned();
         }
         panic!("it has ended");
     }

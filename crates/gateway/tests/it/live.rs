@@ -232,7 +232,8 @@ fn what_cannot_be_is_said_at_once() {
 /// A certificate for this machine, signed by itself; `None` where nothing here makes one.
 fn certificate(folder: &std::path::Path) -> Option<()> {
     let text = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem \
-                -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+                -subj /CN=x -addext subjectAltName=IP:127.0.0.1 \
+                -addext basicConstraints=critical,CA:FALSE";
     let made = std::process::Command::new("openssl")
         .args(text.split_whitespace())
         .current_dir(folder)
