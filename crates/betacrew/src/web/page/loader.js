@@ -74,7 +74,7 @@ export class Loader {
   }
 }
 
-/** Gives `{ from, width, cells, exact }`: below `exact` the counts are estimates. */
+/** Gives `{ from, width, cells, exact }`: below that width the counts are estimates. */
 async function fetched({ from, to, cells }) {
   return get(`/api/strip?from=${from}&to=${to}&cells=${cells}`);
 }

@@ -79,7 +79,7 @@ export function strip(root) {
         cell.forEach((n, state) => { counts[state] += n; });
       }
     });
-    const about = first < (shown?.exact ?? 0) ? "about " : "";
+    const about = shown?.width < shown?.exact ? "about " : "";
     const each = shown?.width > 1 ? `, ${number(shown.width)} a mark` : "";
     say(root.querySelector("#strip-says"), view.last < view.first ? "No packets yet"
       : `${range(first, last)}${each}: ${about}${told(counts)}`);
