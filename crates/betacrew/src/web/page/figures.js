@@ -16,11 +16,13 @@ const FIGURES = {
       ({ counters }) => share(counters?.recovered, counters?.packets)],
     ["Packets", ({ rates }) => `${short(rates?.packets)}/s`,
       ({ rates }) => `${bytes(rates?.bytes)}/s`],
-    ["Resend latency", ({ latency }) => time(latency?.resend_p50_ms),
-      ({ latency }) => `99 % ${time(latency?.resend_p99_ms)}`],
+    ["Resend latency", ({ latency }) => (latency?.count ? time(latency.resend_p50_ms) : "–"),
+      ({ latency }) => (latency?.count ? `99 % ${time(latency.resend_p99_ms)}` : "nothing lately")],
     ["Repeated", ({ counters }) => number(counters?.repeated),
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
-    ["Reconnects", ({ counters }) => number(counters?.reconnects)],
+    ["Subscriptions ended", ({ lines = [] }) =>
+      number(lines.reduce((sum, line) => sum + line.reconnects, 0)),
+      ({ counters }) => `${number(counters?.reconnects ?? 0)} connections broke`],
   ],
   exchange: [
     ["Last sequence", ({ session }) => number(session?.last)],

@@ -12,6 +12,9 @@ const growth = (name) => (state, before, seconds) => {
   return now == null || then == null ? null : Math.max(0, now - then) / seconds;
 };
 
+/** A latency, where something was recovered lately. */
+const latency = (name) => (state) => (state.latency?.count ? state.latency[name] : null);
+
 const perSecond = (value) => (value == null ? "–" : `${short(value)}/s`);
 
 /** What is drawn for each role. A line is told from the next by its dashes, too. */
@@ -23,8 +26,8 @@ const CHARTS = {
       { name: "recovered", ink: "recovered", of: growth("recovered") }],
       level: { name: "missing now", ink: "missing", of: (state) => state.missing } },
     { title: "Resend latency", say: time, axis: time, lines: [
-      { name: "median", ink: "received", of: (state) => state.latency?.resend_p50_ms },
-      { name: "99 %", ink: "missing", dash: [5, 3], of: (state) => state.latency?.resend_p99_ms },
+      { name: "median", ink: "received", of: latency("resend_p50_ms") },
+      { name: "99 %", ink: "missing", dash: [5, 3], of: latency("resend_p99_ms") },
     ] },
   ],
   exchange: [

@@ -25,6 +25,7 @@ export const bytes = (value) =>
 /** Milliseconds as a person says them. */
 export function time(ms) {
   if (ms == null) return "–";
+  if (ms === 0) return "0";
   if (ms < 0.0995) return `${Math.round(ms * 1000)} µs`;
   if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
