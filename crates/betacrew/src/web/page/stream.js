@@ -37,6 +37,7 @@ function ask() {
     }, { signal });
     dialog.querySelector("[data-do=cancel]").addEventListener("click", () => done(false), { signal });
     dialog.addEventListener("cancel", () => done(false), { signal });
+    dialog.querySelector(".wrong").hidden = token === null;
     dialog.showModal();
   });
   return asking;
