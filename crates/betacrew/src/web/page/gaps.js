@@ -45,10 +45,11 @@ export function gaps(root) {
   };
 }
 
-/** How long after the start: 1:02:03.456. */
+/** How long after the start: 2:03.456, 1:02:03.456. */
 function at(ms) {
-  const text = new Date(ms).toISOString().slice(11, 23);
-  return text.replace(/^00:(0?)/, "");
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60];
+  const seconds = ((Math.floor(ms) / 1000) % 60).toFixed(3).padStart(6, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
 }
 
 function create() {
@@ -71,8 +72,10 @@ function bar(element, gap, since, scale) {
   asking.style.width = share(end - asked);
   mark(element, "data-long", end - gap.opened > scale);
   const words = [
-    gap.asked == null ? "when it was asked for is not known" : `asked for after ${time(gap.asked - gap.opened)}`,
-    gap.filled == null ? `${number(gap.missing ?? gap.last - gap.first + 1)} still missing` : `filled after ${time(gap.filled - gap.opened)}`,
+    gap.asked == null ? "when it was asked for is not known"
+      : `asked for after ${time(gap.asked - gap.opened)}`,
+    gap.filled == null ? `${number(gap.missing ?? gap.last - gap.first + 1)} still missing`
+      : `filled after ${time(gap.filled - gap.opened)}`,
   ].join(", ");
   mark(element, "aria-label", words);
   mark(element, "title", words);

@@ -144,7 +144,8 @@ function options(body, kind, lines, show) {
     scales: { x: { time: true }, y: { range: upwards }, level: { range: upwards } },
     axes: [
       { ...axis, size: 24, gap: 4, space: 70, values: (_, at) => at.map(clockShort) },
-      { ...axis, size: 50, gap: 4, space: 28, values: (_, at) => at.map((each) => (kind.axis ?? short)(each)) },
+      { ...axis, size: 50, gap: 4, space: 28,
+        values: (_, at) => at.map((each) => (kind.axis ?? short)(each)) },
       ...(level ? [{ ...axis, scale: "level", side: 1, size: 40, gap: 4, space: 28,
         grid: { show: false }, values: (_, at) => at.map((each) => short(each)) }] : []),
     ],

@@ -35,7 +35,8 @@ function ask() {
       }
       done(true);
     }, { signal });
-    dialog.querySelector("[data-do=cancel]").addEventListener("click", () => done(false), { signal });
+    const cancel = dialog.querySelector("[data-do=cancel]");
+    cancel.addEventListener("click", () => done(false), { signal });
     dialog.addEventListener("cancel", () => done(false), { signal });
     dialog.querySelector(".wrong").hidden = token === null;
     dialog.showModal();

@@ -121,7 +121,7 @@ export function strip(root) {
       names = NAMES[state.role] ?? NAMES.client;
       key();
       const last = state.highest ?? state.session?.last ?? 0;
-      const missing = state.role === "client" ? `; ${count(state.missing ?? 0, "packet")} missing` : "";
+      const missing = state.missing == null ? "" : `; ${count(state.missing, "packet")} missing`;
       mark(plot, "aria-label", `Sequences up to ${number(last)}${missing}`);
       loader.news = [state.session?.first ?? 1, last, state.rates?.packets ?? 0];
       loader.load();
