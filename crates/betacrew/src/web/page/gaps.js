@@ -27,6 +27,7 @@ export function gaps(root) {
       const times = list.map(took).sort((one, other) => one - other);
       const scale = Math.max(0.01, (times[Math.floor(times.length * 0.9)] ?? 1) * 1.25);
       say(note, list.length ? `newest ${list.length}, bars up to ${time(scale)}` : "none so far");
+      mark(root, "data-causes", list.some((gap) => gap.cause));
       keep(body, list, (gap) => gap.id, create, (line, gap) => {
         const kind = stateOf(gap);
         const [sign, word] = STATES[kind];
