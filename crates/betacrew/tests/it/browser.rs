@@ -44,16 +44,3 @@ fn the_dashboard_works_in_a_browser() {
     println!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
-
-#[test]
-fn every_module_of_the_page_is_served_and_none_is_missing() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
-    let table = std::fs::read_to_string(page.join("page.rs")).unwrap();
-    let mut files = 0;
-    for entry in std::fs::read_dir(page.join("page")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(table.contains(&format!("\"{name}\"")), "{name} is not in web/page.rs");
-        files += 1;
-    }
-    assert!(files > 10, "the page is somewhere else");
-}
