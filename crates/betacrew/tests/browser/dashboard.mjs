@@ -19,7 +19,8 @@ if (process.argv[2] === "check") {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "dashboard-"));
-const SERVE = ["serve", "--live", "--pace", "2000/s", "--tape", "market:5", "--seed", "5", "--drop", "0"];
+const SERVE = ["serve", "--live", "--pace", "2000/s", "--tape", "market:5", "--seed", "5",
+  "--drop", "0"];
 /** Answers to resend calls come one every 30 ms, so that a gap is seen before it is filled. */
 const LATE = 'about = "late"\n[[fault]]\nwhat = "delay"\non = "resend"\ntime = "30ms"\n';
 
@@ -37,7 +38,8 @@ async function step(name, run) {
     for (const [role, { complaints }] of pages) assert.deepEqual(complaints, [], role);
   } catch (error) {
     for (const [role, { page }] of pages) {
-      await page.screenshot({ path: join(tmpdir(), `dashboard-failed-${role}.png`) }).catch(() => {});
+      const path = join(tmpdir(), `dashboard-failed-${role}.png`);
+      await page.screenshot({ path }).catch(() => {});
     }
     console.error(`${name}: failed; see dashboard-failed-*.png in ${tmpdir()}`);
     throw error;

@@ -38,7 +38,8 @@ const FIGURES = {
     ["Resent", ({ counters }) => number(counters?.resent),
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
     ["Connections", ({ connections_total: total, connections }) =>
-      number(total ?? connections?.length), ({ counters }) => `${number(counters?.connections)} ever`],
+      number(total ?? connections?.length),
+      ({ counters }) => `${number(counters?.connections)} ever`],
   ],
 };
 

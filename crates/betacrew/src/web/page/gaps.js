@@ -50,7 +50,8 @@ export function gaps(root) {
 function at(ms) {
   const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60];
   const seconds = ((Math.floor(ms) / 1000) % 60).toFixed(3).padStart(6, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
+  if (hours === 0) return `${minutes}:${seconds}`;
+  return `${hours}:${String(minutes).padStart(2, "0")}:${seconds}`;
 }
 
 function create() {

@@ -66,8 +66,8 @@ export class Loader {
   }
 
   /**
-   * The nearest cell with a loss, to the right (1) or to the left (-1): its middle and its width; or
-   * null.
+   * The nearest cell with a loss, to the right (1) or to the left (-1): its middle and its width;
+   * or null.
    */
   loss(forward) {
     return nearest(this.shown, this.#view, forward) ?? nearest(this.whole, this.#view, forward);

@@ -1,6 +1,6 @@
 // Draws cells of the strip. What a mark says is said by its place and pattern as well as by its
-// colour: received below and plain, recovered above it and hatched, in flight dotted, missing on top
-// and with a pointer over it.
+// colour: received below and plain, recovered above it and hatched, in flight dotted, missing on
+// top and with a pointer over it.
 
 export const STATES = ["received", "recovered", "missing", "flight"];
 /** From the bottom up. */
