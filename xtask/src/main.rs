@@ -71,7 +71,7 @@ fn main() -> ExitCode {
             "usage: cargo xtask TASK\n\n  ci       all of these but bench, latency, soak, coverage \
              and picture"
         );
-        TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
+        TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);
     }
     for task in chosen {
