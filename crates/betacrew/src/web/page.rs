@@ -1,6 +1,7 @@
 //! The dashboard's files, inside the program: it works offline and there is nothing to build.
 //!
-//! `page/uplot.js` and `page/uplot.css` are uPlot 1.6.32 as its npm package has them, with its licence.
+//! `page/uplot.js` and `page/uplot.css` are uPlot 1.6.32 as its npm package has them, with its
+//! licence.
 
 /// A file of the dashboard.
 pub(super) struct Asset {
@@ -14,7 +15,8 @@ pub(super) struct Asset {
 /// The content security policy of all of them: nothing from anywhere else, nothing inline, no frame
 /// around it.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
