@@ -18,7 +18,7 @@ fn browser() -> bool {
         Ok(output) if output.status.success() => return true,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let error = said.lines().find(|line| line.contains("Error"));
+            let error = said.lines().find(|line| line.starts_with("Error"));
             error.unwrap_or(&said).trim().to_owned()
         }
         Err(error) => format!("node: {error}"),
