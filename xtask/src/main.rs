@@ -54,6 +54,12 @@ const TASKS: [Task; 14] = [
         run: picture,
         in_ci: false,
     },
+    Task {
+        name: "dashboard",
+        about: "takes docs/dashboard-*.png; needs Node.js and Chromium",
+        run: dashboard,
+        in_ci: false,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -65,7 +71,7 @@ fn main() -> ExitCode {
             "usage: cargo xtask TASK\n\n  ci       all of these but bench, latency, soak, coverage \
              and picture"
         );
-        TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.about));
+        TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);
     }
     for task in chosen {
@@ -185,6 +191,24 @@ fn picture() -> Result<(), String> {
     std::fs::write(place, picture::svg(&text)).map_err(|error| format!("{place}: {error}"))?;
     cargo("run --quiet --release -- demo --packets 600 --seed 7 -o target/session.tape", &[])?;
     cargo("run --quiet --release -- inspect target/session.tape --plot docs/inspect.svg", &[])
+}
+
+/// Takes the README's pictures of the dashboard, as the browser test would.
+fn dashboard() -> Result<(), String> {
+    cargo("build --quiet --release --package betacrew", &[])?;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let status = Command::new("node")
+        .args(["crates/betacrew/tests/browser/pictures.mjs", "docs"])
+        .current_dir(root)
+        .env("BETACREW_PROGRAM", format!("{root}/target/release/betacrew"))
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            Err(format!("{status} (has `npm ci --prefix crates/betacrew/tests/browser` been run?)"))
+        }
+        Err(error) => Err(format!("node: {error}")),
+    }
 }
 
 fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {

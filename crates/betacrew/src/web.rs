@@ -15,6 +15,7 @@ mod meeting;
 mod metrics;
 mod openapi;
 mod order;
+mod page;
 mod routes;
 mod server;
 mod state;

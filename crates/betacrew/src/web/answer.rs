@@ -5,8 +5,9 @@ use super::meeting::Meeting;
 use super::order::{Answer, Order, refused};
 use super::routes::{Does, JSON, Role, Route, routes};
 use super::server::Progress;
-use super::state::{Gaps, Refused};
-use super::{metrics, openapi};
+use super::state::{Entry, Gaps, Refused};
+use super::{metrics, openapi, page};
+use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -39,6 +40,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
         let method = if route.body.is_some() { post(handler) } else { get(handler) };
         router = router.route(route.path, method);
     }
+    for asset in page::ASSETS {
+        router = router.route(asset.path, get(|| async { text(asset.kind, asset.body) }));
+    }
     let nowhere = || async {
         refusal(StatusCode::NOT_FOUND, &refused("there is nothing here", "see /openapi.json"))
     };
@@ -70,12 +74,7 @@ fn decorate(response: &mut Response) {
         ("referrer-policy", "no-referrer"),
         ("x-frame-options", "DENY"),
         ("cross-origin-resource-policy", "same-origin"),
-        (
-            "content-security-policy",
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-             img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
-        ),
+        ("content-security-policy", page::POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -115,6 +114,7 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
             (_, false) => busy(),
         },
         Does::Metrics => text(route.kind, metrics::text(&app.meeting.look().await.0)),
+        Does::Scenarios => json(&scenarios()),
         Does::State => json(&app.meeting.look().await.0.state),
         Does::Events => events(&app, route.kind, request.extensions().get().cloned()),
         Does::Gaps => match number(route, request.uri(), "after") {
@@ -139,6 +139,16 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
             }
         }
     }
+}
+
+/// The catalogue.
+fn scenarios() -> Vec<Entry> {
+    let entry = |entry: &catalogue::Entry| Entry {
+        name: entry.name.to_owned(),
+        about: scenario::open(entry.name).map(|plot| plot.about).unwrap_or_default(),
+        toml: entry.text.to_owned(),
+    };
+    catalogue::entries().map(entry).collect()
 }
 
 async fn ask(app: &App, order: Order) -> Response {

@@ -2,7 +2,7 @@
 //! cannot differ.
 
 use super::order::{self, Order};
-use super::state::{Done, Gaps, Refused, State, Strip};
+use super::state::{Done, Entry, Gaps, Refused, State, Strip};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Makes a type's schema.
@@ -21,6 +21,8 @@ pub(super) enum Does {
     Events,
     Gaps,
     Strip,
+    /// The catalogue.
+    Scenarios,
     /// The loop, asked for what the body says.
     Order(fn(&[u8]) -> Result<Order, Refused>),
 }
@@ -128,6 +130,11 @@ pub(super) const ROUTES: &[Route] = &[
             most: 1 << 53,
         }],
         ..get("/api/gaps", "The last few hundred gaps", JSON, Does::Gaps)
+    },
+    Route {
+        role: Role::Exchange,
+        answer: Some(of::<Vec<Entry>>),
+        ..get("/api/scenarios", "The built-in scenarios", JSON, Does::Scenarios)
     },
     post("/api/faults", "What goes wrong from now on", of::<order::Faults>, order::faults),
     post("/api/lose", "Lose the next packets, once", of::<order::Lose>, order::lose),

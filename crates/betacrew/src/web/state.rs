@@ -277,6 +277,17 @@ pub(super) struct Gaps {
     pub after: u64,
 }
 
+/// A built-in scenario.
+#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
+pub(super) struct Entry {
+    /// Its name.
+    pub name: String,
+    /// What it is about, in a line.
+    pub about: String,
+    /// Its TOML.
+    pub toml: String,
+}
+
 /// An order was carried out.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(super) struct Done {

@@ -15,10 +15,13 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
+//! * `browser`: the dashboard in a browser;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
+#[cfg(feature = "web")]
+mod browser;
 mod chaos;
 mod convert;
 mod damaged;

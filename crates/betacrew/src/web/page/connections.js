@@ -1,0 +1,66 @@
+// The exchange's connections, each of which can be stalled or cut, and what has happened.
+
+import { keep, make, mark, row, say } from "./table.js";
+import { bytes, clock, number, time } from "./words.js";
+
+/** `act` is given what is to be done ("stall", "cut") and a connection's id. */
+export function connections(root, act) {
+  const body = root.querySelector("tbody");
+  const note = root.querySelector(".note");
+  body.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) act(button.dataset.do, Number(button.closest("tr").dataset.id));
+  });
+  return {
+    update(state) {
+      root.hidden = state.role !== "exchange";
+      if (root.hidden) return;
+      const list = state.connections ?? [];
+      const total = state.connections_total ?? list.length;
+      say(note, total > list.length ? `${list.length} of ${number(total)}` : list.length ? ""
+        : "nobody is connected");
+      keep(body, list, ({ id }) => id, create, (line, connection) => {
+        const { id, peer, kind, position, lag, packets, since } = connection;
+        mark(line, "data-late", kind === "subscriber" && lag > 10000);
+        const text = [id, peer, kind, number(position), kind === "resend" ? "–" : number(lag),
+          number(packets), bytes(connection.bytes), time(Math.max(0, state.now - since))];
+        text.forEach((value, index) => say(line.children[index], value));
+      });
+    },
+  };
+}
+
+function create({ id, peer }) {
+  const line = row(["n", "", "", "n", "n", "n", "n", "n", "do"]);
+  line.dataset.id = id;
+  for (const [name, text] of [["stall", "Stall"], ["cut", "Cut"]]) {
+    line.lastChild.append(make("button", { type: "button", class: "small", "data-do": name, text,
+      "aria-label": `${text} connection ${id}, ${peer}` }));
+  }
+  return line;
+}
+
+/** What happened, newest first. */
+export function events(root) {
+  const list = root.querySelector("ol");
+  let count = 0;
+  const names = new WeakMap();
+  return {
+    update(state) {
+      const newest = [...(state.events ?? [])].sort((one, other) => other.at - one.at);
+      // The same thing may happen twice in a millisecond.
+      const seen = new Map();
+      for (const event of newest) {
+        const name = `${event.at} ${event.text}`;
+        seen.set(name, (seen.get(name) ?? 0) + 1);
+        names.set(event, `${name} ${seen.get(name)}`);
+      }
+      if (newest.length === 0 && count === 0) return;
+      count = newest.length;
+      keep(list, newest, (event) => names.get(event),
+        (event) => make("li", {}, make("time", { text: clock(event.at),
+          datetime: new Date(event.at).toISOString() }), make("span", { text: event.text })),
+        () => {});
+    },
+  };
+}

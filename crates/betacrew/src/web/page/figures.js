@@ -1,0 +1,85 @@
+// The few numbers that say how it goes, and the facts in the head of the page.
+
+import { keep, make, mark, say } from "./table.js";
+import { bytes, clock, number, short, time } from "./words.js";
+
+/** What is shown for each role: a name, a value and, where there is one, what is worth adding. */
+const FIGURES = {
+  client: [
+    ["Complete up to", ({ frontier }) => number(frontier), ({ frontier, highest }) =>
+      `${number(Math.max(0, (highest ?? 0) - (frontier ?? 0)))} behind the highest`],
+    ["Highest", ({ highest }) => number(highest)],
+    ["Missing", ({ missing }) => number(missing),
+      ({ open_gaps: open }) => `in ${number(open ?? 0)} gap${open === 1 ? "" : "s"}`,
+      ({ missing }) => (missing > 0 ? "missing" : "")],
+    ["Recovered", ({ counters }) => number(counters?.recovered),
+      ({ counters }) => share(counters?.recovered, counters?.packets)],
+    ["Packets", ({ rates }) => `${short(rates?.packets)}/s`,
+      ({ rates }) => `${bytes(rates?.bytes)}/s`],
+    ["Resend latency", ({ latency }) => (latency?.count ? time(latency.resend_p50_ms) : "–"),
+      ({ latency }) => (latency?.count ? `99 % ${time(latency.resend_p99_ms)}` : "nothing lately")],
+    ["Repeated", ({ counters }) => number(counters?.repeated),
+      ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
+    ["Subscriptions ended", ({ lines = [] }) =>
+      number(lines.reduce((sum, line) => sum + line.reconnects, 0)),
+      ({ counters }) => `${number(counters?.reconnects ?? 0)} connections broke`],
+  ],
+  exchange: [
+    ["Last sequence", ({ session }) => number(session?.last)],
+    ["Packets sent", ({ counters }) => number(counters?.packets),
+      ({ counters }) => bytes(counters?.bytes)],
+    ["Sending", ({ rates, faults }) => (faults?.paused ? "paused" : `${short(rates?.packets)}/s`),
+      ({ rates }) => `${bytes(rates?.bytes)}/s`,
+      ({ faults }) => (faults?.paused ? "flight" : "")],
+    ["Dropped", ({ counters }) => number(counters?.dropped),
+      ({ counters }) => share(counters?.dropped,
+        (counters?.streamed ?? 0) + (counters?.dropped ?? 0)),
+      ({ faults }) => (faults?.drop > 0 ? "missing" : "")],
+    ["Resent", ({ counters }) => number(counters?.resent),
+      ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
+    ["Connections", ({ connections_total: total, connections }) =>
+      number(total ?? connections?.length),
+      ({ counters }) => `${number(counters?.connections)} ever`],
+  ],
+};
+
+function share(part, whole) {
+  if (!whole || part == null) return "";
+  return `${((100 * part) / whole).toPrecision(2)} %`;
+}
+
+export function figures(root, role, facts, version) {
+  const list = root.querySelector("dl");
+  return {
+    update(state) {
+      say(role, state.role);
+      document.title = `${state.session?.id ?? "–"} ${state.role} · betacrew`;
+      say(version, `betacrew ${state.version ?? ""}`);
+      keep(list, FIGURES[state.role] ?? [], ([name]) => `${state.role} ${name}`, create, fill);
+      function fill(tile, [, value, more, tone]) {
+        const [, main, extra] = tile.children;
+        say(main, value(state));
+        say(extra, more?.(state) ?? "");
+        mark(tile, "data-tone", tone?.(state) ?? "");
+      }
+      keep(facts, known(state), ([name]) => name, fact, (pair, [, value]) =>
+        say(pair.lastElementChild, value));
+    },
+  };
+}
+
+function create([name]) {
+  return make("div", {}, make("dt", { text: name }), make("dd"), make("dd", { class: "extra" }));
+}
+
+const fact = ([name]) => make("div", {}, make("dt", { text: name }), make("dd"));
+
+function known({ session, tape, started, now }) {
+  const kind = session?.over ? "over" : session?.live ? "live" : "whole";
+  return [
+    ["Session", session?.id && `${session.id} (${kind})`],
+    ["Tape", tape],
+    ["Up", started && time(now - started)],
+    ["Clock", clock(now)],
+  ].filter(([, value]) => value);
+}

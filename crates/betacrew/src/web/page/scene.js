@@ -1,0 +1,115 @@
+// Draws the strip: the part of the session that is shown, and below it the whole of it.
+
+import { column, inks, pointer, ticks } from "./marks.js";
+import { number } from "./words.js";
+
+const TOP = 9;
+const AXIS = 18;
+
+/** A canvas as large as it is shown, emptied. */
+function fresh(canvas) {
+  const box = canvas.getBoundingClientRect();
+  const ratio = devicePixelRatio || 1;
+  const [wide, high] = [Math.round(box.width), Math.round(box.height)];
+  const [w, h] = [Math.round(wide * ratio), Math.round(high * ratio)];
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, wide, high);
+  return { context, wide, high };
+}
+
+export class Scene {
+  #ink = null;
+  #canvas;
+  #small;
+
+  constructor(canvas, small) {
+    this.#canvas = canvas;
+    this.#small = small;
+    addEventListener("theme", () => { this.#ink = null; });
+  }
+
+  /**
+   * `shown` and `whole` are cells, `{ from, width, cells }`, or null; `marked` is a range of
+   * sequences to frame, or null; `pointers` says whether what is missing is pointed at.
+   */
+  draw(view, shown, whole, marked, pointers) {
+    this.#ink ??= inks(this.#canvas);
+    const { context, wide, high } = fresh(this.#canvas);
+    const place = (sequence) => ((sequence - view.from) / view.span) * wide;
+    const floor = high - AXIS;
+    this.#axis(context, view, wide, floor, place);
+    context.fillStyle = this.#ink.empty;
+    context.fillRect(0, floor - 2, wide, 2);
+    const end = Math.min(wide, place(view.last + 1));
+    if (shown) this.#columns(context, view, shown, { wide, floor, end, place, pointers });
+    if (end < wide && view.last >= view.first) {
+      // The live edge.
+      context.fillStyle = this.#ink.soft;
+      context.fillRect(Math.round(end), TOP, 1, floor - TOP);
+    }
+    if (marked) {
+      const [x0, x1] = [place(marked.first), place(marked.last + 1)];
+      context.strokeStyle = this.#ink.soft;
+      context.lineWidth = 1;
+      context.strokeRect(Math.round(x0) - 0.5, TOP - 0.5, Math.max(2, x1 - x0), floor - TOP + 1);
+    }
+    this.#overview(view, whole);
+  }
+
+  #columns(context, view, { from, width, cells }, { wide, floor, end, place, pointers }) {
+    const gap = (width / view.span) * wide >= 5 ? 1 : 0;
+    const begin = Math.max(0, Math.floor((view.from - from) / width));
+    let before = -Infinity;
+    for (let index = begin; index < cells.length; index += 1) {
+      const first = from + index * width;
+      const x0 = Math.round(place(first));
+      if (x0 > wide) break;
+      const x1 = Math.max(x0 + 1, Math.round(place(first + width)) - gap);
+      const here = Math.min(width, view.last - first + 1);
+      column(context, this.#ink, cells[index], x0, x1, floor, floor - TOP, here);
+      // One pointer for several columns that are closer than it is wide.
+      const middle = (x0 + Math.min(x1, end)) / 2;
+      if (pointers && cells[index][2] > 0 && middle - before >= 6) {
+        pointer(context, this.#ink, middle, TOP);
+        before = middle;
+      }
+    }
+  }
+
+  #axis(context, view, wide, floor, place) {
+    context.font = `11px ${getComputedStyle(this.#canvas).fontFamily}`;
+    context.textBaseline = "top";
+    context.textAlign = "center";
+    for (const at of ticks(view.from, view.from + view.span, (view.span / wide) * 110)) {
+      const x = Math.round(place(at + 0.5));
+      const text = number(at);
+      const half = context.measureText(text).width / 2;
+      context.fillStyle = this.#ink.line;
+      context.fillRect(x, floor, 1, 4);
+      if (x - half < 0 || x + half > wide) continue;
+      context.fillStyle = this.#ink.soft;
+      context.fillText(text, x, floor + 5);
+    }
+  }
+
+  #overview(view, whole) {
+    const { context, wide, high } = fresh(this.#small);
+    const length = Math.max(1, view.last - view.first + 1);
+    const place = (sequence) => ((sequence - view.first) / length) * wide;
+    context.fillStyle = this.#ink.empty;
+    context.fillRect(0, high - 2, wide, 2);
+    whole?.cells.forEach((cell, index) => {
+      const first = whole.from + index * whole.width;
+      const [x0, x1] = [Math.round(place(first)), Math.round(place(first + whole.width))];
+      const here = Math.min(whole.width, view.last - first + 1);
+      column(context, this.#ink, cell, x0, Math.max(x0 + 1, x1), high - 2, high - 6, here);
+    });
+    const left = Math.min(place(view.from), wide - 4);
+    const right = Math.min(wide, place(view.from + view.span));
+    context.strokeStyle = this.#ink.soft;
+    context.lineWidth = 1.5;
+    context.strokeRect(left + 0.75, 0.75, Math.max(3, right - left - 1.5), high - 1.5);
+  }
+}

@@ -1,0 +1,239 @@
+// The dashboard of an exchange and of a client that follows it, in a headless browser.
+//
+// `node dashboard.mjs check` says whether it can run; `node dashboard.mjs` runs. The program is
+// in BETACREW_PROGRAM.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { browser, figure, open, until } from "./pages.mjs";
+import { start } from "./programs.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const chromium = await browser();
+if (process.argv[2] === "check") {
+  await chromium.close();
+  process.exit(0);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "dashboard-"));
+const SERVE = ["serve", "--live", "--pace", "2000/s", "--tape", "market:5", "--seed", "5",
+  "--drop", "0"];
+/** Answers to resend calls come one every 30 ms, so that a gap is seen before it is filled. */
+const LATE = 'about = "late"\n[[fault]]\nwhat = "delay"\non = "resend"\ntime = "30ms"\n';
+
+let exchange = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
+const client = await start(["fetch", exchange.address, "--follow", "--tape", "a.tape",
+  "--http", "127.0.0.1:0"], folder);
+const seller = await open(chromium, exchange.http);
+const buyer = await open(chromium, client.http);
+const pages = [["exchange", seller], ["client", buyer]];
+
+async function step(name, run) {
+  const began = Date.now();
+  try {
+    await run();
+    for (const [role, { complaints }] of pages) assert.deepEqual(complaints, [], role);
+  } catch (error) {
+    for (const [role, { page }] of pages) {
+      const path = join(tmpdir(), `dashboard-failed-${role}.png`);
+      await page.screenshot({ path }).catch(() => {});
+    }
+    console.error(`${name}: failed; see dashboard-failed-*.png in ${tmpdir()}`);
+    throw error;
+  }
+  console.log(`${name}: ${Date.now() - began} ms`);
+}
+
+const answered = (is) => until(seller.page, (wanted) =>
+  document.querySelector(".answer").dataset.is === wanted, is);
+const toml = async (text) => {
+  await seller.page.locator("#controls details").evaluate((details) => { details.open = true; });
+  await seller.page.locator("#toml").fill(text);
+  await seller.page.locator("[data-do=toml]").click();
+};
+const number = (text) => Number(text.replaceAll(",", ""));
+
+await step("both load and update", async () => {
+  for (const [role, { page }] of pages) {
+    await until(page, () => document.querySelector("#link").dataset.is === "live");
+    assert.equal(await page.locator("#role").textContent(), role);
+    const name = role === "client" ? "Complete up to" : "Last sequence";
+    const { book } = await page.evaluate(async () => (await fetch("/api/state")).json());
+    if (book) await until(page, () => document.querySelector("#book .best tbody tr"));
+    await until(page, () => document.querySelector("#strip-says").textContent.includes("a mark")
+      || /: (sent|received) [1-9]/.test(document.querySelector("#strip-says").textContent));
+    const before = number(await figure(page, name));
+    await until(page, ([wanted, least]) => [...document.querySelectorAll("#figures dt")]
+      .some((dt) => dt.textContent === wanted &&
+        Number(dt.nextSibling.textContent.replaceAll(",", "")) > least), [name, before]);
+    await until(page, () => document.querySelectorAll("#rates canvas").length === 3);
+    // The strip has drawn something other than paper.
+    assert.ok(await page.evaluate(() => {
+      const canvas = document.querySelector("#strip .marks");
+      const { data } = canvas.getContext("2d").getImageData(0, canvas.height / 2 | 0,
+        canvas.width, 1);
+      return data.some((value) => value > 0);
+    }), "the strip is empty");
+  }
+  assert.equal(await buyer.page.locator("#controls").isVisible(), false);
+  assert.equal(await seller.page.locator("#controls").isVisible(), true);
+});
+
+await step("bad text is refused with words", async () => {
+  seller.state.failing = ["/api/faults"];
+  await toml('[[fault]]\nwhat = "explode"\n');
+  await answered("refused");
+  seller.state.failing = [];
+  assert.match(await seller.page.locator(".answer").textContent(), /explode/);
+});
+
+await step("a loss ordered here is a gap there, and then recovered", async () => {
+  await toml(LATE);
+  await answered("done");
+  await seller.page.locator("#lose").fill("50");
+  await seller.page.locator("[data-do=lose]").click();
+  await answered("done");
+  const row = (is) => (wanted) => [...document.querySelectorAll("#gaps tbody tr")]
+    .some((line) => line.cells[2].textContent === "50" && wanted.includes(line.dataset.is));
+  await until(buyer.page, row(), ["open", "asked"]);
+  assert.notEqual(await figure(buyer.page, "Missing"), "0");
+  await until(buyer.page, () =>
+    /(missing|in flight) \d/.test(document.querySelector("#strip-says").textContent));
+  await until(buyer.page, row(), ["filled"]);
+  await until(buyer.page, () =>
+    /recovered 50\b/.test(document.querySelector("#strip-says").textContent));
+  // The exchange counts by blocks of sequences: about 50.
+  await until(seller.page, () =>
+    /dropped \d/.test(document.querySelector("#strip-says").textContent));
+  await until(seller.page, () => /50/.test(document.querySelector("#events ol").textContent));
+});
+
+await step("faults are steered", async () => {
+  const { page } = seller;
+  await page.locator("[data-do=clear]").click();
+  await answered("done");
+  await page.locator("#scenario").selectOption("quarter");
+  await page.locator("[data-do=scenario]").click();
+  await until(page, () => /quarter/.test(document.querySelector("#controls .note").textContent));
+  await page.locator("#drop").focus();
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowRight");
+  await until(page, () => /0\.5/.test(document.querySelector(".rules").textContent));
+  await page.locator("[data-do=pause]").click();
+  await until(page, () => /paused/.test(document.querySelector("#figures").textContent));
+  await page.locator("[data-do=resume]").click();
+  await until(page, () => !/paused/.test(document.querySelector("#figures").textContent));
+  await page.locator("[data-do=clear]").click();
+  await until(page, () => /every packet/.test(document.querySelector(".rules").textContent));
+});
+
+await step("connections are stalled and cut", async () => {
+  const { page } = seller;
+  const subscriber = page.locator("#connections tbody tr", { hasText: "subscriber" });
+  await subscriber.first().locator("[data-do=stall]").click();
+  await answered("done");
+  await page.locator("#controls [data-do=cut]").click();
+  await until(buyer.page, () => [...document.querySelectorAll("#figures dt")].some((dt) =>
+    dt.textContent === "Subscriptions ended" && dt.nextSibling.textContent !== "0"));
+  await subscriber.first().waitFor();
+});
+
+await step("the strip obeys keys, wheel and mouse", async () => {
+  const { page } = buyer;
+  const says = () => page.locator("#strip-says").textContent();
+  const pressed = (wanted) => until(page, (is) =>
+    document.querySelector("[data-do=follow]").getAttribute("aria-pressed") === is, wanted);
+  await page.locator(".plot").focus();
+  await page.keyboard.press("0");
+  await until(page, () => document.querySelector("#strip-says").textContent.startsWith("1–"));
+  await page.keyboard.press("[");
+  await pressed("false");
+  const before = await says();
+  await page.keyboard.press("+");
+  await until(page, (then) => document.querySelector("#strip-says").textContent !== then, before);
+  await page.keyboard.press("End");
+  await pressed("true");
+  const box = await page.locator(".plot").boundingBox();
+  await page.mouse.move(box.x + 300, box.y + 60);
+  await until(page, () => /received \d/.test(document.querySelector(".tip").textContent));
+  await page.mouse.wheel(0, -600);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 500, box.y + 60, { steps: 5 });
+  await page.mouse.up();
+  await pressed("false");
+  await page.keyboard.press("f");
+  await pressed("true");
+});
+
+await step("it can be read, in both colours and at three widths", async () => {
+  for (const [role, { page }] of pages) {
+    for (const width of [1440, 900, 360]) {
+      await page.setViewportSize({ width, height: 900 });
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(over <= 0, `${role}, ${width}: ${over} pixels too wide`);
+    }
+    // The policy of the page forbids scripts of others; the debugger may all the same.
+    await page.evaluate(axe);
+    for (const [colorScheme, width] of [["light", 1440], ["dark", 360]]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      const { violations } = await page.evaluate(() => window.axe.run(document, {
+        resultTypes: ["violations"],
+        runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+      const found = violations.map(({ id, help, nodes }) =>
+        `${id}: ${help}: ${nodes.slice(0, 3).map(({ target }) => target).join(" ")}`);
+      assert.deepEqual(found, [], `${role}, ${colorScheme}, ${width}`);
+    }
+    await page.setViewportSize({ width: 1440, height: 900 });
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    await page.emulateMedia({ colorScheme: "light" });
+    const light = await paper();
+    await page.emulateMedia({ colorScheme: "dark" });
+    assert.notEqual(await paper(), light);
+    await page.locator("#theme").click();
+    assert.equal(await paper(), light, "chosen light");
+    const moving = await page.evaluate(() => document.getAnimations().length);
+    assert.equal(moving, 0, "it moves though nothing should");
+  }
+});
+
+await step("a token is asked for, and used", async () => {
+  const kept = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
+    "--http-token", "let me in"], folder);
+  const third = await open(chromium, kept.http);
+  third.state.failing = ["/api/"];
+  const { page } = third;
+  const dialog = page.locator("#token");
+  for (const word of ["wrong", "let me in"]) {
+    if (word === "wrong") await page.locator("[data-do=pause]").click();
+    else await page.locator("#token .wrong").waitFor();
+    await dialog.waitFor();
+    await page.locator("#token-text").fill(word);
+    await page.keyboard.press("Enter");
+  }
+  await until(page, () => /paused/.test(document.querySelector("#figures").textContent));
+  await page.locator("[data-do=resume]").click();
+  await until(page, () => !/paused/.test(document.querySelector("#figures").textContent));
+  assert.equal(await dialog.isVisible(), false);
+  assert.deepEqual(third.complaints, []);
+  await page.close();
+  await kept.stop();
+});
+
+await step("it says when the program is gone, and comes back with it", async () => {
+  seller.state.failing = ["/api"];
+  await exchange.stop("SIGKILL");
+  await until(seller.page, () => document.querySelector("#link").dataset.is === "lost");
+  assert.match(await seller.page.locator("#banner").textContent(), /does not answer/);
+  exchange = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", exchange.http], folder);
+  await until(seller.page, () => document.querySelector("#link").dataset.is === "live");
+  assert.match(await seller.page.locator("#banner").textContent(), /started again/);
+});
+
+await chromium.close();
+await Promise.all([exchange.stop(), client.stop()]);
+rmSync(folder, { recursive: true, force: true });
+process.exit(0);

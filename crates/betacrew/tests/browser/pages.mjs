@@ -1,0 +1,49 @@
+// A headless browser whose pages fail the test when they complain or ask somebody else.
+
+import { existsSync } from "node:fs";
+import { chromium } from "playwright-core";
+import { PATIENCE } from "./programs.mjs";
+
+const CHROMIUM = process.env.BETACREW_CHROMIUM ??
+  ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+
+export async function browser() {
+  if (!CHROMIUM || !existsSync(CHROMIUM)) throw new Error("there is no chromium");
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}
+
+/** A page on `http`; what it complains of is kept in `complaints`. */
+export async function open(from, http, options = {}) {
+  const page = await from.newPage({ viewport: { width: 1440, height: 900 }, ...options });
+  page.setDefaultTimeout(PATIENCE);
+  const complaints = [];
+  /** The browser itself says that requests fail: which ones the test wants to, begin so. */
+  const state = { failing: [] };
+  page.on("console", (message) => {
+    const wanted = message.text().startsWith("Failed to load resource") &&
+      state.failing.some((path) => new URL(message.location().url).pathname.startsWith(path));
+    if (["error", "warning"].includes(message.type()) && !wanted) {
+      complaints.push(`console: ${message.text()} ${message.location().url}`);
+    }
+  });
+  page.on("pageerror", (error) => complaints.push(`error: ${error.stack}`));
+  page.on("request", (request) => {
+    if (new URL(request.url()).host !== http) complaints.push(`asks others: ${request.url()}`);
+  });
+  await page.goto(`http://${http}/`);
+  return { page, complaints, state };
+}
+
+/** Waits until `what` is true of the page: a function that runs in it. */
+export const until = (page, what, argument) =>
+  page.waitForFunction(what, argument, { polling: 50, timeout: PATIENCE });
+
+/** The text of the value of a figure. */
+export const figure = (page, name) => page.evaluate((wanted) =>
+  [...document.querySelectorAll("#figures dl > div")]
+    .find((tile) => tile.querySelector("dt").textContent === wanted)
+    ?.querySelector("dd").textContent, name);

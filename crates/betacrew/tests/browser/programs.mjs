@@ -1,0 +1,46 @@
+// The program under test, as processes that end with the test.
+
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Longer than anything here should take. */
+export const PATIENCE = 20_000;
+
+/**
+ * Starts `betacrew` with these arguments; waits for the addresses it says. Gives back `address` (of
+ * the feed, if it has one), `http`, and `stop(signal)`.
+ */
+export async function start(args, folder) {
+  const [program, ...before] = process.env.BETACREW_PROGRAM.split("\n");
+  const child = spawn(program, [...before, ...args], { cwd: folder });
+  running.add(child);
+  let said = "";
+  child.stderr.on("data", (data) => { said = (said + data).slice(-4000); });
+  const ended = new Promise((done) => child.once("exit", (code) => {
+    running.delete(child);
+    done(code);
+  }));
+  const found = {};
+  const ready = new Promise((done, failed) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const [, what, where] = /^(listening|http) on (?:http:\/\/)?(\S+?)\/?$/.exec(line) ?? [];
+      if (what) found[what] ??= where;
+      if (found.http && (found.listening || args[0] !== "serve")) done();
+    });
+    ended.then((code) => failed(new Error(`betacrew ${args.join(" ")}: ended, ${code}\n${said}`)));
+    setTimeout(() => failed(new Error(`betacrew ${args.join(" ")}: no addresses\n${said}`)),
+      PATIENCE).unref();
+  });
+  await ready;
+  return {
+    address: found.listening,
+    http: found.http,
+    async stop(signal = "SIGINT") {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
