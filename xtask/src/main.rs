@@ -68,8 +68,8 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci         all of these but bench, latency, soak, coverage, \
-             picture and dashboard"
+            "usage: cargo xtask TASK\n\n  ci         all of these but bench, latency, soak, \
+             coverage, picture and dashboard"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);

@@ -163,10 +163,14 @@ fn attempt(scratch: &Path, mutant: &Mutant<'_>, patience: Duration) -> Result<Ve
 fn lay_out(scratch: &Path) -> std::io::Result<()> {
     let (from, to) = (Path::new(ROOT).join("crates/feed"), scratch.join("crates/feed"));
     let text = fs::read_to_string(Path::new(ROOT).join("Cargo.toml"))?;
-    let own = |line: &&str| !line.starts_with("default-members") && !line.starts_with("exclude");
-    let text: Vec<&str> = text.lines().filter(own).collect();
-    let members = "members = [\"crates/feed\", \"crates/betacrew\", \"xtask\"]";
-    let text = text.join("\n").replace(members, "members = [\"crates/feed\"]");
+    // Nothing of the workspace but the core is there.
+    let others = ["default-members", "exclude", "gateway"];
+    let own = |line: &str| match line.split(' ').next() {
+        Some("members") => Some("members = [\"crates/feed\"]".to_owned()),
+        Some(key) if others.contains(&key) => None,
+        _ => Some(line.to_owned()),
+    };
+    let text = text.lines().filter_map(own).collect::<Vec<_>>().join("\n");
     keep(&scratch.join("Cargo.toml"), &text)?;
     let text = fs::read_to_string(from.join("Cargo.toml"))?;
     let text = text.split("[dev-dependencies]").next().unwrap_or_default();
