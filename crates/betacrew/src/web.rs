@@ -2,11 +2,13 @@
 //!
 //! It runs on a thread of its own and never in a feed's loop. The loop and it meet in `meeting`: a
 //! flag says that somebody wants something, and only then does the loop take orders (`order`) and
-//! tell its state (`state`), which `exchange` and `client` make. `routes` is the table of what can
+//! tell its state (`state`), which `exchange` and `client` make (`book`
+//! its order books). `routes` is the table of what can
 //! be asked for, `openapi` and the router (`answer`) are made of it, `guard` decides who may ask,
 //! `server` bounds what that may cost.
 
 mod answer;
+mod book;
 mod client;
 mod events;
 mod exchange;
@@ -27,6 +29,7 @@ pub(crate) use exchange::{Bill, ExchangeDesk};
 use crate::address;
 use crate::failure::Failure;
 use crate::net::{self, Stop};
+use crate::outlet::Outlet;
 use crate::words::say;
 use answer::App;
 use meeting::Meeting;
@@ -52,6 +55,17 @@ pub struct Args {
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
     meeting: Meeting,
+    shelf: book::Shelf,
+}
+
+impl Web {
+    /// What makes a recording's order books.
+    ///
+    /// # Errors
+    /// [`Failure::System`] where there can be no more threads.
+    pub(crate) fn books(&self) -> Result<Box<dyn Outlet>, Failure> {
+        Ok(Box::new(book::Bookkeeper::new(self.shelf.clone())?))
+    }
 }
 
 impl Args {
@@ -98,7 +112,7 @@ impl Args {
         } else {
             say(&format!("http on {address}\n"))?;
         }
-        Ok(Some(Web { meeting }))
+        Ok(Some(Web { meeting, shelf: book::Shelf::default() }))
     }
 }
 

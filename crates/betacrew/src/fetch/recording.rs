@@ -91,6 +91,7 @@ impl<'a> Recording<'a> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
         let history = History::new(web, &args.addresses, args.follow);
+        self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let exit = self.exit();
         let wanted = match self.recorder.outcome() {

@@ -1,5 +1,6 @@
 //! What a client tells, and what it notes for that while it records: little, and only at gaps.
 
+use super::book::Shelf;
 use super::meeting::Meeting;
 use super::metrics::{Histogram, Raw};
 use super::order::{Answer, Order, refused};
@@ -163,6 +164,7 @@ impl Notes {
 #[derive(Debug)]
 pub(crate) struct History<'a> {
     meeting: Option<Meeting>,
+    shelf: Shelf,
     addresses: &'a [String],
     follow: bool,
     notes: RefCell<Notes>,
@@ -171,7 +173,8 @@ pub(crate) struct History<'a> {
 impl<'a> History<'a> {
     pub(crate) fn new(web: Option<&Web>, addresses: &'a [String], follow: bool) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
-        Self { meeting, addresses, follow, notes: RefCell::default() }
+        let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
+        Self { meeting, shelf, addresses, follow, notes: RefCell::default() }
     }
 
     /// Time has passed: answers who has asked.
@@ -238,6 +241,7 @@ impl<'a> History<'a> {
             open_gaps: Some(ledger.gaps().len() as u64),
             gaps: Some(gaps.iter().rev().take(NEWEST).cloned().collect()),
             lines: Some(self.lines(recorder)),
+            book: Some(self.shelf.look()),
             events: events::newest(),
             ..meeting.last().state.clone()
         };

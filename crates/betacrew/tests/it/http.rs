@@ -127,6 +127,23 @@ fn a_loss_by_order_is_a_gap_of_the_client_and_then_recovered() {
 }
 
 #[test]
+fn a_client_keeps_the_books() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = Program::exchange(&LIVE);
+    let client = Program::client(folder.path(), &exchange);
+    let all = |state: &Value| state["book"].as_array().is_some_and(|books| books.len() == 8);
+    let state = client.until(|state| all(state) && state["highest"].as_u64() > Some(1000));
+    for book in state["book"].as_array().unwrap() {
+        let (bids, asks) = (book["bids"].as_array().unwrap(), book["asks"].as_array().unwrap());
+        assert!(bids.len() <= 5 && asks.len() <= 5, "{book}");
+        if let (Some(bid), Some(ask)) = (bids.first(), asks.first()) {
+            assert!(bid[0].as_i64() < ask[0].as_i64(), "{book}");
+            assert_eq!((&book["bid"], &book["ask"]), (bid, ask));
+        }
+    }
+}
+
+#[test]
 fn an_exchange_is_steered() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
