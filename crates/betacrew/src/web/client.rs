@@ -7,7 +7,7 @@ use super::order::{Answer, Order, refused};
 use super::state::{Counters, Gap, Latency, Line, Session, State, Strip};
 use super::{Past, Web, events};
 use feed::ledger::{Origin, Sink, Source};
-use feed::recorder::Recorder;
+use feed::recorder::{LineStats, Recorder};
 use feed::seq::{FIRST_SEQ, SeqRange};
 use feed::wire::{Info, RawFrame};
 use std::cell::RefCell;
@@ -249,8 +249,8 @@ impl<'a> History<'a> {
     }
 
     fn lines(&self, recorder: &Recorder) -> Vec<Line> {
-        let lines = (0..).map_while(|line| recorder.line(line)).zip(self.addresses);
-        let line = |(stats, address): (&feed::recorder::LineStats, &String)| Line {
+        let lines = (0..).map_while(|line| Some((line, recorder.line(line)?))).zip(self.addresses);
+        let line = |((id, stats), address): ((u16, &LineStats), &String)| Line {
             address: address.clone(),
             state: match () {
                 () if stats.dead => "dead",
@@ -261,7 +261,7 @@ impl<'a> History<'a> {
             .to_owned(),
             delivered: stats.packets,
             first: stats.first,
-            lost: stats.lost,
+            lost: recorder.lost_by(id),
             reconnects: stats.cuts.into(),
         };
         lines.map(line).collect()

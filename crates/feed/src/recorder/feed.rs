@@ -36,6 +36,15 @@ impl Recorder {
         }
     }
 
+    /// How many packets a line's subscriptions should have brought and did not, so far.
+    #[must_use]
+    pub fn lost_by(&self, line: u16) -> u64 {
+        let before = self.line(line).map_or(0, |stats| stats.lost);
+        let open = self.conns.iter().filter(|conn| conn.line == line && conn.streams());
+        let open = open.map(|conn| conn.tally()).filter(|_| self.options.follow);
+        before + open.map(|tally| tally.span.saturating_sub(tally.delivered)).sum::<u64>()
+    }
+
     /// Counts what a subscription lost that ends with the recording.
     pub(super) fn tally_feed(&mut self, at: usize) {
         let tally = self.conns[at].tally();

@@ -85,6 +85,9 @@ fn what_is_lost_is_there_a_round_trip_later() {
         let lag = recorder.ledger().highest() - recorder.ledger().frontier();
         assert!(lag < 60, "{lag} packets behind");
         assert!(recorder.ledger().highest() >= second as u32 * 1000 - 150);
+        // What the line has lost is known while it runs.
+        let lost = recorder.lost_by(0);
+        assert!((150..250).contains(&(lost / second)), "{lost} after {second} s");
     }
 }
 
