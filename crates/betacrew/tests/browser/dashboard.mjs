@@ -61,8 +61,9 @@ await step("both load and update", async () => {
     await until(page, () => document.querySelector("#link").dataset.is === "live");
     assert.equal(await page.locator("#role").textContent(), role);
     const name = role === "client" ? "Complete up to" : "Last sequence";
-    const { book } = await page.evaluate(async () => (await fetch("/api/state")).json());
-    if (book) await until(page, () => document.querySelector("#book .best tbody tr"));
+    if (role === "client")
+      await until(page, () => document.querySelector("#book .best tbody tr")
+        && document.querySelector("#book .depth tbody tr"));
     await until(page, () => document.querySelector("#strip-says").textContent.includes("a mark")
       || /: (sent|received) [1-9]/.test(document.querySelector("#strip-says").textContent));
     const before = number(await figure(page, name));
