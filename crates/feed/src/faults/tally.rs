@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 const CELLS_MAX: u32 = 4096;
 /// A cell has so many sequences at least, as a power of two: what is one mask stays together.
 const SHIFT: u32 = 6;
+/// A tape that is so long is sent fast.
+const LONG: Seq = 1 << 16;
 
 /// What became of the sequences of a cell, over all runs.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -41,7 +43,9 @@ pub struct Tally {
 
 impl Tally {
     pub(super) fn new(last: Seq) -> Self {
-        let shift = SHIFT.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
+        // Of a long tape, few things are counted for each.
+        let least = if last >= LONG { SHIFT + 2 } else { SHIFT };
+        let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
         // A live tape is much shorter than where it ends.
         let shift = if last == crate::seq::MAX_SEQ { SHIFT } else { shift };
         Self { shift, cells: Vec::new(), kinds: [0; Action::KINDS.len()], by_order: 0 }
