@@ -10,6 +10,7 @@ use feed::wire::{Frame, RawFrame, decode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// So many packets wait for the thread; the others wait in the recording.
@@ -51,6 +52,7 @@ fn shown(symbol: String, book: &Book) -> state::Book {
 pub(super) struct Bookkeeper {
     frames: Sender<Vec<RawFrame>>,
     waiting: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
 }
 
 impl Bookkeeper {
@@ -62,11 +64,11 @@ impl Bookkeeper {
         let (frames, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("books".to_owned())
             .spawn(move || keep(&taken, &left, &shelf))
             .map_err(|source| Failure::System { action: "cannot keep books", source })?;
-        Ok(Self { frames, waiting })
+        Ok(Self { frames, waiting, thread })
     }
 }
 
@@ -92,11 +94,14 @@ fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &Shelf) {
 
 impl Outlet for Bookkeeper {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
+        // A thread that has ended, by a panic that was shown, keeps nobody else from working.
+        if self.thread.is_finished() {
+            return Ok(frames.len());
+        }
         let room = WAITING.saturating_sub(self.waiting.load(Ordering::SeqCst));
         let taken = &frames[..frames.len().min(room)];
         if !taken.is_empty() {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
-            // A thread that has ended, by a panic that was shown, keeps nobody else from working.
             let _ = self.frames.send(taken.to_vec());
         }
         Ok(taken.len())
@@ -145,6 +150,18 @@ mod tests {
         );
         assert_eq!((&apple.bids[..], apple.last), (&[(100, 50), (98, 30)][..], None));
         keeper.finish().unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_keeps_nobody_waiting() {
+        let mut keeper = Bookkeeper::new(Shelf::default()).unwrap();
+        keeper.waiting.store(WAITING, Ordering::SeqCst);
+        keeper.frames = channel().0;
+        while !keeper.thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let tape = Tape::classic();
+        assert_eq!(keeper.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
     }
 
     #[test]
