@@ -1,21 +1,13 @@
 //! Exchanges whose process ends, and which come back.
 
 use super::World;
-use super::agenda::{Event, PipeId};
 use crate::exchange::Exchange;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 impl<E: Exchange> World<E> {
     /// A line's exchange is killed, and `with` is started in its place `down` from now.
     pub fn restart(&mut self, line: usize, with: E, down: Duration) {
-        let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
-        let gone: Vec<(PipeId, E::Conn)> =
-            there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
-        for (id, conn) in gone {
-            self.exchanges[line].gone(conn, false, self.now);
-            self.send(id, 0, Event::ToClientReset);
-        }
+        self.reset_all(line);
         self.exchanges[line] = with;
         self.away[line] = self.now + down;
     }

@@ -478,9 +478,13 @@ impl<E: Exchange> World<E> {
 
     /// The connections of an exchange that is down or has died are reset.
     fn bury(&mut self, line: usize) {
-        if !self.is_down(line) {
-            return;
+        if self.is_down(line) {
+            self.reset_all(line);
         }
+    }
+
+    /// All connections of a line are reset.
+    pub(super) fn reset_all(&mut self, line: usize) {
         let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
         let gone: Vec<(PipeId, E::Conn)> =
             there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
