@@ -68,6 +68,7 @@ mod publish;
 pub mod report;
 pub mod scenario;
 pub mod scenarios;
+mod seen;
 pub mod serve;
 pub mod sim;
 mod summary;

@@ -22,7 +22,7 @@ mod routes;
 mod server;
 mod state;
 
-pub(crate) use client::{History, Seen};
+pub(crate) use client::History;
 pub(crate) use events::Keep;
 pub(crate) use exchange::{Bill, ExchangeDesk};
 

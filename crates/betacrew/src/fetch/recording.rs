@@ -10,9 +10,10 @@ use crate::output::Output;
 use crate::pieces::{Pieces, session_name, with_part};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::seen::Seen;
 use crate::summary;
 use crate::tee::Tee;
-use crate::web::{History, Seen, Web};
+use crate::web::{History, Web};
 use crate::words::count;
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::FIRST_SEQ;
@@ -129,12 +130,12 @@ impl<'a> Recording<'a> {
         lines: &[Vec<SocketAddr>],
         progress: &mut Progress,
         stop: &Stop,
-        history: &History<'_>,
+        history: &History<'a>,
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
         let tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
-        let mut tee = Seen::new(tee, history);
+        let mut tee = Seen { sink: tee, history };
         net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
             Event::Tick(recorder) => {
                 progress.tick(recorder);

@@ -4,10 +4,9 @@ use crate::failure::Failure;
 use crate::net::{Nobody, Stop};
 use crate::outlet::Outlet;
 use crate::scenario::Plot;
-use feed::ledger::{Origin, Sink};
+use feed::ledger::Origin;
 use feed::recorder::Recorder;
 use feed::seq::SeqRange;
-use feed::wire::{Info, RawFrame};
 use std::time::Duration;
 
 /// What is typed to have it: nothing.
@@ -72,54 +71,10 @@ impl<'a> History<'a> {
     }
 
     pub(crate) fn tick(&self, _: &Recorder) {}
-}
 
-/// Records into the sink alone.
-#[derive(Debug)]
-pub(crate) struct Seen<S> {
-    pub(crate) sink: S,
-}
+    pub(crate) fn opened(&self, _: SeqRange, _: Duration) {}
 
-impl<S> Seen<S> {
-    pub(crate) fn new(sink: S, _: &History<'_>) -> Self {
-        Self { sink }
-    }
-}
+    pub(crate) fn filled(&self, _: SeqRange, _: Duration, _: Origin, _: Duration) {}
 
-impl<S: Sink> Sink for Seen<S> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.sink.fresh(origin, frames, now);
-    }
-
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.sink.again(origin, frames)
-    }
-
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
-        self.sink.opened(gap, now);
-    }
-
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.sink.filled(piece, age, origin, now);
-    }
-
-    fn lost(&mut self, range: SeqRange, now: Duration) {
-        self.sink.lost(range, now);
-    }
-
-    fn session(&mut self, info: Info, now: Duration) {
-        self.sink.session(info, now);
-    }
-
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.sink.idle(now)
-    }
-
-    fn enough(&self) -> bool {
-        self.sink.enough()
-    }
-
-    fn failed(&self) -> bool {
-        self.sink.failed()
-    }
+    pub(crate) fn lost(&self, _: SeqRange) {}
 }

@@ -6,10 +6,9 @@ use super::metrics::{Histogram, Raw};
 use super::order::{Answer, Order, refused};
 use super::state::{Counters, Gap, Latency, Line, Session, State, Strip};
 use super::{Past, Web, events};
-use feed::ledger::{Origin, Sink, Source};
+use feed::ledger::{Origin, Source};
 use feed::recorder::{LineStats, Recorder};
 use feed::seq::{FIRST_SEQ, SeqRange};
-use feed::wire::{Info, RawFrame};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -266,64 +265,26 @@ impl<'a> History<'a> {
         };
         lines.map(line).collect()
     }
-}
 
-/// Records into another sink, and notes what happens at gaps.
-pub(crate) struct Seen<'a, S> {
-    pub(crate) sink: S,
-    notes: Option<&'a RefCell<Notes>>,
-}
+    /// A gap was found.
+    pub(crate) fn opened(&self, gap: SeqRange, now: Duration) {
+        self.note(|notes| notes.opened(gap, now));
+    }
 
-impl<'a, S: Sink> Seen<'a, S> {
-    pub(crate) fn new(sink: S, history: &'a History<'_>) -> Self {
-        Self { sink, notes: history.meeting.as_ref().map(|_| &history.notes) }
+    /// A gap, or a piece of one, was filled.
+    pub(crate) fn filled(&self, piece: SeqRange, age: Duration, by: Origin, now: Duration) {
+        self.note(|notes| notes.filled(piece, age, by, now));
+    }
+
+    /// What is missing here was given up.
+    pub(crate) fn lost(&self, range: SeqRange) {
+        self.note(|notes| notes.lost += u64::from(range.len()));
     }
 
     fn note(&self, what: impl FnOnce(&mut Notes)) {
-        if let Some(notes) = self.notes {
-            what(&mut notes.borrow_mut());
+        if self.meeting.is_some() {
+            what(&mut self.notes.borrow_mut());
         }
-    }
-}
-
-impl<S: Sink> Sink for Seen<'_, S> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.sink.fresh(origin, frames, now);
-    }
-
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.sink.again(origin, frames)
-    }
-
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
-        self.note(|notes| notes.opened(gap, now));
-        self.sink.opened(gap, now);
-    }
-
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.note(|notes| notes.filled(piece, age, origin, now));
-        self.sink.filled(piece, age, origin, now);
-    }
-
-    fn lost(&mut self, range: SeqRange, now: Duration) {
-        self.note(|notes| notes.lost += u64::from(range.len()));
-        self.sink.lost(range, now);
-    }
-
-    fn session(&mut self, info: Info, now: Duration) {
-        self.sink.session(info, now);
-    }
-
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.sink.idle(now)
-    }
-
-    fn enough(&self) -> bool {
-        self.sink.enough()
-    }
-
-    fn failed(&self) -> bool {
-        self.sink.failed()
     }
 }
 

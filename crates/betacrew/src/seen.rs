@@ -1,0 +1,54 @@
+//! A recording that is looked at over HTTP: what happens at its gaps is noted.
+
+use crate::web::History;
+use feed::ledger::{Origin, Sink};
+use feed::seq::SeqRange;
+use feed::wire::{Info, RawFrame};
+use std::time::Duration;
+
+/// Records into another sink, and notes what happens at gaps.
+pub(crate) struct Seen<'a, S> {
+    pub(crate) sink: S,
+    pub(crate) history: &'a History<'a>,
+}
+
+impl<S: Sink> Sink for Seen<'_, S> {
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.sink.fresh(origin, frames, now);
+    }
+
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.sink.again(origin, frames)
+    }
+
+    fn opened(&mut self, gap: SeqRange, now: Duration) {
+        self.history.opened(gap, now);
+        self.sink.opened(gap, now);
+    }
+
+    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        self.history.filled(piece, age, origin, now);
+        self.sink.filled(piece, age, origin, now);
+    }
+
+    fn lost(&mut self, range: SeqRange, now: Duration) {
+        self.history.lost(range);
+        self.sink.lost(range, now);
+    }
+
+    fn session(&mut self, info: Info, now: Duration) {
+        self.sink.session(info, now);
+    }
+
+    fn idle(&mut self, now: Duration) -> Option<Duration> {
+        self.sink.idle(now)
+    }
+
+    fn enough(&self) -> bool {
+        self.sink.enough()
+    }
+
+    fn failed(&self) -> bool {
+        self.sink.failed()
+    }
+}
