@@ -4,7 +4,7 @@ use super::index::Index;
 use super::{BlockHead, TapeFile, TapeFileError};
 use crate::seq::{MAX_SEQ, Seq};
 use crate::storage::Storage;
-use crate::wire::{RawFrame, sequence_of};
+use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
@@ -25,16 +25,20 @@ pub struct InOrder<'a, S: Storage> {
     next: Seq,
     /// A lane whose block has been read to its end.
     spent: Option<usize>,
-    /// What was merged last, and why not more.
+    /// Slots for what is merged. One that was used holds a sequence below [`next`](Self::next).
     merged: Vec<RawFrame>,
+    /// How many sequences are merged at once: fewer where most are missing.
+    width: Seq,
+    /// Why no more is merged.
     failure: Option<TapeFileError<S::Error>>,
 }
 
 /// A lane, and what of it comes next.
 type Step = (usize, Range<usize>);
 
-/// So many packets are merged at once.
+/// About so many packets are merged at once, and for so many sequences at least there are slots.
 const MERGED: usize = 4096;
+const NARROW: Seq = 64;
 
 /// Packets as they are read: ascending, above all that came before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +72,8 @@ impl<'a, S: Storage> InOrder<'a, S> {
         }
         let front = heads.pop().map(|Reverse(head)| head);
         let (next, spent, merged, failure) = (from, None, Vec::new(), None);
-        Self { file, lanes, front, heads, next, spent, merged, failure }
+        let width = MERGED as Seq;
+        Self { file, lanes, front, heads, next, spent, merged, width, failure }
     }
 
     /// The next packets that came together.
@@ -88,30 +93,94 @@ impl<'a, S: Storage> InOrder<'a, S> {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn merged(&mut self) -> Result<&[RawFrame], TapeFileError<S::Error>> {
-        self.merged.clear();
-        while self.merged.len() < MERGED && self.failure.is_none() {
-            match self.step() {
-                Ok(Some((id, place))) => {
-                    self.merged.extend_from_slice(&self.lanes[id].frames[place]);
-                }
-                Ok(None) => break,
-                Err(error) => self.failure = Some(error),
-            }
+        self.merged.resize(2 * MERGED, [0; FRAME_LEN]);
+        let mut count = 0;
+        while count < MERGED && self.failure.is_none() && self.front.is_some() {
+            count += self.window(count);
         }
         // What was read before it comes first.
-        match self.failure.take_if(|_| self.merged.is_empty()) {
+        match self.failure.take_if(|_| count == 0) {
             Some(failure) => Err(failure),
-            None => Ok(&self.merged),
+            None => Ok(&self.merged[..count]),
+        }
+    }
+
+    /// Merges the packets of a window of sequences, each into a slot of its own, so that none is
+    /// compared with another. They come behind the first `merged`; returns how many they are.
+    fn window(&mut self, merged: usize) -> usize {
+        self.release();
+        let Some((first, _)) = self.front else { return 0 };
+        let base = first.max(self.next);
+        let (turns, end) = self.turns(base);
+        let slots = &mut self.merged[merged..];
+        let mut count = 0;
+        // Of a sequence that two blocks have, the packet of the block that comes first counts.
+        for &id in turns.iter().rev() {
+            let lane = &mut self.lanes[id];
+            lane.at += lane.frames[lane.at..].partition_point(|frame| sequence_of(frame) < base);
+            let rest = &lane.frames[lane.at..];
+            let run = &rest[..rest.partition_point(|frame| sequence_of(frame) < end)];
+            lane.at += run.len();
+            count += run.len();
+            if turns.len() == 1 {
+                slots[..run.len()].copy_from_slice(run);
+            } else {
+                run.iter().for_each(|frame| slots[(sequence_of(frame) - base) as usize] = *frame);
+            }
+            if let Some(last) = run.last() {
+                self.next = self.next.max(sequence_of(last) + 1);
+            }
+        }
+        if turns.len() > 1 {
+            count = squeeze(&mut slots[..(self.next.max(base) - base) as usize], base);
+            self.width = match count * 8 < self.width as usize {
+                true => (self.width / 2).max(NARROW),
+                false => (self.width * 2).min(MERGED as Seq),
+            };
+        }
+        turns.iter().for_each(|&id| self.queue(id));
+        count
+    }
+
+    /// Takes the lanes out of the queue that have something within a window that begins at `base`,
+    /// and makes sure that it is loaded. Returns them, and where the window ends: at the latest
+    /// where one of them needs another block, or has none to show.
+    fn turns(&mut self, base: Seq) -> (Vec<usize>, Seq) {
+        let mut end = base.saturating_add(self.width);
+        let mut turns = Vec::new();
+        while let Some((seq, id)) = self.front.filter(|&(seq, _)| seq < end) {
+            self.front = self.heads.pop().map(|Reverse(head)| head);
+            turns.push(id);
+            if let Err(failure) = self.load(id) {
+                self.failure = Some(failure);
+                end = seq.max(base);
+            } else if let Some(entry) = self.file.index.entry(id, self.lanes[id].place) {
+                end = end.min(entry.span.first());
+            }
+        }
+        (turns, end)
+    }
+
+    /// Puts a lane into the queue again, if anything is left of it.
+    fn queue(&mut self, id: usize) {
+        let next = self.upcoming(id);
+        let lane = &mut self.lanes[id];
+        if lane.at == lane.frames.len() {
+            (lane.frames, lane.at) = (Vec::new(), 0);
+        }
+        let Some(next) = next else { return };
+        let held = core::mem::replace(&mut self.front, Some((next, id)));
+        if let Some(held) = held {
+            let (low, high) = (held.min((next, id)), held.max((next, id)));
+            self.front = Some(low);
+            self.heads.push(Reverse(high));
         }
     }
 
     /// Goes on to the next packets: their lane, and their place in it.
     fn step(&mut self) -> Result<Option<Step>, TapeFileError<S::Error>> {
         while let Some((_, id)) = self.front {
-            if let Some(spent) = self.spent.take() {
-                self.lanes[spent].frames = Vec::new();
-                self.lanes[spent].at = 0;
-            }
+            self.release();
             let loaded = self.load(id);
             let place = self.advance(id);
             self.requeue(id);
@@ -164,13 +233,26 @@ impl<'a, S: Storage> InOrder<'a, S> {
         Ok(())
     }
 
-    fn requeue(&mut self, id: usize) {
+    /// Lets go of a block that has been read to its end.
+    fn release(&mut self) {
+        if let Some(spent) = self.spent.take() {
+            self.lanes[spent].frames = Vec::new();
+            self.lanes[spent].at = 0;
+        }
+    }
+
+    /// The next sequence of a lane, if anything is left of it.
+    fn upcoming(&self, id: usize) -> Option<Seq> {
         let lane = &self.lanes[id];
-        let next = match lane.frames.get(lane.at) {
+        match lane.frames.get(lane.at) {
             Some(frame) => Some(sequence_of(frame)),
             None => self.file.index.entry(id, lane.place).map(|entry| entry.span.first()),
-        };
-        let next = next.map(|seq| (seq, id));
+        }
+    }
+
+    fn requeue(&mut self, id: usize) {
+        let next = self.upcoming(id).map(|seq| (seq, id));
+        let lane = &self.lanes[id];
         let spent = lane.at == lane.frames.len();
         self.front = match (next, self.heads.peek_mut()) {
             // Another lane's turn; this one takes its place among the others.
@@ -184,4 +266,18 @@ impl<'a, S: Storage> InOrder<'a, S> {
             self.spent = Some(id);
         }
     }
+}
+
+/// Moves the packets together whose slots are theirs; returns how many they are.
+fn squeeze(slots: &mut [RawFrame], base: Seq) -> usize {
+    let empty = |(slot, seq): (&RawFrame, Seq)| sequence_of(slot) != seq;
+    let Some(hole) = slots.iter().zip(base..).position(empty) else { return slots.len() };
+    let mut count = hole;
+    for (at, seq) in (hole..slots.len()).zip(base + hole as Seq..) {
+        if sequence_of(&slots[at]) == seq {
+            slots[count] = slots[at];
+            count += 1;
+        }
+    }
+    count
 }
