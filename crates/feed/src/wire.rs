@@ -9,8 +9,8 @@ mod frame;
 
 pub use call::{Call, CallDecoder};
 pub use frame::{
-    DecodeError, Frame, Info, NotAvailable, Reason, SessionId, decode, encode, packet_seq,
-    sequence_of,
+    DecodeError, Frame, Info, NotAvailable, Reason, SessionId, decode, decode_packet, encode,
+    packet_seq, sequence_of,
 };
 
 pub(crate) use frame::oddness;

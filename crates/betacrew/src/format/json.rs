@@ -73,35 +73,57 @@ impl<W: Write> Encoder for Writer<W> {
     }
 }
 
-/// What stands before each value of a packet's object, and after the symbol.
+/// What stands around the values of a packet's object.
 pub(super) struct Glue {
-    pub(super) symbol: &'static [u8],
-    pub(super) side: &'static [u8],
-    pub(super) quantity: &'static [u8],
-    pub(super) price: &'static [u8],
-    pub(super) sequence: &'static [u8],
+    head: &'static [u8],
+    /// Where in the head the symbol and the side stand.
+    symbol: usize,
+    side: usize,
+    price: &'static [u8],
+    sequence: &'static [u8],
 }
 
-const PRETTY: Glue = Glue {
-    symbol: b"  {\n    \"symbol\": \"",
-    side: b"\",\n    \"buySellIndicator\": \"",
-    quantity: b"\",\n    \"quantity\": ",
-    price: b",\n    \"price\": ",
-    sequence: b",\n    \"sequence\": ",
-};
+const PRETTY: Glue = Glue::new(
+    b"  {\n    \"symbol\": \"????\",\n    \"buySellIndicator\": \"?\",\n    \"quantity\": ",
+    b",\n    \"price\": ",
+    b",\n    \"sequence\": ",
+);
+
+impl Glue {
+    /// `head` is all up to the quantity, with `????` for the symbol and `?` for the side.
+    pub(super) const fn new(
+        head: &'static [u8],
+        price: &'static [u8],
+        sequence: &'static [u8],
+    ) -> Self {
+        let (mut symbol, mut side) = (0, head.len() - 1);
+        while head[symbol] != b'?' {
+            symbol += 1;
+        }
+        while head[side] != b'?' {
+            side -= 1;
+        }
+        Self { head, symbol, side, price, sequence }
+    }
+}
 
 /// The members of a packet's object.
 #[inline(always)]
 pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line<'_>) {
-    line.put(glue.symbol);
-    match packet.symbol.0 {
-        // Nearly all of them: four bytes at once.
-        plain if plain.iter().all(u8::is_ascii_alphanumeric) => line.put(&plain),
-        _ => line.put(&string(packet.symbol.trimmed())),
+    let Glue { head, symbol, side, .. } = *glue;
+    let letter = packet.side.letter();
+    if plain(packet.symbol) {
+        line.put_with(head, symbol, packet.symbol.0, side, letter);
+    } else {
+        line.put(&head[..symbol]);
+        match packet.symbol.trimmed() {
+            name if name.iter().all(u8::is_ascii_alphanumeric) => line.put(name),
+            name => line.put(&string(name)),
+        }
+        line.put(&head[symbol + 4..side]);
+        line.put(&[letter]);
+        line.put(&head[side + 1..]);
     }
-    line.put(glue.side);
-    line.put(&[packet.side.letter()]);
-    line.put(glue.quantity);
     line.signed(packet.quantity);
     line.put(glue.price);
     line.signed(packet.price);
@@ -109,7 +131,19 @@ pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line<'_>) {
     line.number(packet.sequence);
 }
 
+/// Whether a symbol is four characters that stand for themselves, as nearly all of them are: from
+/// `0` to `Z`. All bytes at once: one that is too low or too high leaves its highest bit set.
+#[inline(always)]
+fn plain(symbol: Symbol) -> bool {
+    const fn all(byte: u8) -> u32 {
+        u32::from_ne_bytes([byte; 4])
+    }
+    let bytes = u32::from_ne_bytes(symbol.0);
+    (bytes.wrapping_sub(all(b'0')) | all(b'Z').wrapping_sub(bytes)) & all(0x80) == 0
+}
+
 /// Bytes as the characters of the same numbers, escaped as JavaScript escapes them.
+#[inline(never)]
 fn string(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in bytes {

@@ -13,13 +13,11 @@ use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-const GLUE: Glue = Glue {
-    symbol: b"{\"symbol\":\"",
-    side: b"\",\"buySellIndicator\":\"",
-    quantity: b"\",\"quantity\":",
-    price: b",\"price\":",
-    sequence: b",\"sequence\":",
-};
+const GLUE: Glue = Glue::new(
+    b"{\"symbol\":\"????\",\"buySellIndicator\":\"?\",\"quantity\":",
+    b",\"price\":",
+    b",\"sequence\":",
+);
 
 pub(super) struct Writer<W> {
     out: W,

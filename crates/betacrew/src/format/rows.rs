@@ -4,7 +4,7 @@ use super::{Arrival, Each};
 use crate::failure::Failure;
 use feed::packet::{Packet, Side, Symbol};
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
-use feed::wire::{Frame, RawFrame, decode, encode};
+use feed::wire::{Frame, RawFrame, decode_packet, encode};
 use std::io;
 
 /// The names of the columns, in their order.
@@ -46,11 +46,10 @@ impl<'a, 'b> Batch<'a, 'b> {
 }
 
 /// The packet of a frame that is about to be written.
+#[inline]
 pub(super) fn packet(frame: &RawFrame) -> io::Result<Packet> {
-    match decode(frame) {
-        Ok(Frame::Packet(packet)) => Ok(packet),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet")),
-    }
+    let odd = |_| io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet");
+    decode_packet(frame).map_err(odd)
 }
 
 /// As much of a text as a message needs.

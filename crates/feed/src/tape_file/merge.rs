@@ -234,6 +234,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
     }
 
     /// Lets go of a block that has been read to its end.
+    #[inline(always)]
     fn release(&mut self) {
         if let Some(spent) = self.spent.take() {
             self.lanes[spent].frames = Vec::new();
@@ -242,6 +243,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
     }
 
     /// The next sequence of a lane, if anything is left of it.
+    #[inline(always)]
     fn upcoming(&self, id: usize) -> Option<Seq> {
         let lane = &self.lanes[id];
         match lane.frames.get(lane.at) {

@@ -224,17 +224,24 @@ pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
             count: u32::from_be_bytes(four(raw, field::PRICE)),
             reason: Reason::from_code(u32::from_be_bytes(four(raw, field::QUANTITY))),
         })),
-        kind => {
-            let side = Side::from_letter(kind).ok_or(DecodeError::Kind(kind))?;
-            Ok(Frame::Packet(Packet {
-                symbol: Symbol(four(raw, 0)),
-                side,
-                quantity: signed(raw, field::QUANTITY),
-                price: signed(raw, field::PRICE),
-                sequence: sequence(raw, field::SEQUENCE, FIRST_SEQ)?,
-            }))
-        }
+        _ => decode_packet(raw).map(Frame::Packet),
     }
+}
+
+/// Decodes a packet.
+///
+/// # Errors
+/// Where the frame is none, or its sequence is none.
+#[inline]
+pub fn decode_packet(raw: &RawFrame) -> Result<Packet, DecodeError> {
+    let kind = raw[field::KIND];
+    Ok(Packet {
+        symbol: Symbol(four(raw, 0)),
+        side: Side::from_letter(kind).ok_or(DecodeError::Kind(kind))?,
+        quantity: signed(raw, field::QUANTITY),
+        price: signed(raw, field::PRICE),
+        sequence: sequence(raw, field::SEQUENCE, FIRST_SEQ)?,
+    })
 }
 
 fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
