@@ -3,6 +3,7 @@
 use crate::seq::{Seq, SeqRange};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::time::Duration;
 
 /// The open gaps of a recording: disjoint ranges, each with the time when it opened.
@@ -14,6 +15,11 @@ use core::time::Duration;
 pub struct GapSet {
     /// Ascending; none is empty.
     pieces: VecDeque<Piece>,
+    /// So many pieces at the beginning are gone.
+    gone: usize,
+    /// What was [asked for last](Self::at_or_after), counted from the first piece and the first gap
+    /// in it that ever were: whoever walks from one gap to the next finds it there.
+    near: Cell<Place>,
     len: usize,
     missing: u64,
 }
@@ -70,7 +76,7 @@ impl GapSet {
     /// No gaps.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pieces: VecDeque::new(), len: 0, missing: 0 }
+        Self { pieces: VecDeque::new(), gone: 0, near: Cell::new((0, 0)), len: 0, missing: 0 }
     }
 
     /// How many ranges are missing.
@@ -120,10 +126,32 @@ impl GapSet {
         Some(((piece, place), *gaps.get(place)?))
     }
 
+    /// The same, if that is where the last walk was, or the one above it.
+    fn find_near(&self, seq: Seq) -> Option<(Place, Gap)> {
+        let (piece, place) = self.near.get();
+        let piece = piece.checked_sub(self.gone)?;
+        let held = self.pieces.get(piece)?;
+        let place = place.checked_sub(held.gone)?;
+        let gaps = held.open();
+        if gaps.get(place)?.last >= seq {
+            let is_first = match place {
+                0 => piece == 0 || self.pieces[piece - 1].is_below(seq),
+                _ => gaps[place - 1].last < seq,
+            };
+            return is_first.then_some(((piece, place), gaps[place]));
+        }
+        let (above, place) = match gaps.get(place + 1) {
+            Some(gap) => (*gap, (piece, place + 1)),
+            None => (*self.pieces.get(piece + 1)?.open().first()?, (piece + 1, 0)),
+        };
+        (above.last >= seq).then_some((place, above))
+    }
+
     /// The first missing range at or above `seq`, without what lies below it.
     #[must_use]
     pub fn at_or_after(&self, seq: Seq) -> Option<SeqRange> {
-        let (_, gap) = self.find(seq)?;
+        let ((piece, place), gap) = self.find_near(seq).or_else(|| self.find(seq))?;
+        self.near.set((self.gone + piece, self.pieces[piece].gone + place));
         SeqRange::new(gap.first.max(seq), gap.last)
     }
 
@@ -263,10 +291,15 @@ impl GapSet {
             low.gaps.remove(low.gone + place);
         }
         match low.open().len() {
-            0 => drop(self.pieces.remove(piece)),
+            0 => self.drop_piece(piece),
             FEW => self.join(piece),
             _ => {}
         }
+    }
+
+    fn drop_piece(&mut self, piece: usize) {
+        self.pieces.remove(piece);
+        self.gone += usize::from(piece == 0);
     }
 
     /// Few that are left of many do not keep the room of many: they join the next ones, if there
@@ -277,7 +310,7 @@ impl GapSet {
             Some(next) if next.open().len() + few.len() <= PIECE => {
                 next.gaps.splice(..next.gone, few);
                 next.gone = 0;
-                self.pieces.remove(piece);
+                self.drop_piece(piece);
             }
             _ => self.pieces[piece] = Piece { gaps: few, gone: 0 },
         }
@@ -363,6 +396,15 @@ mod tests {
                 prop_assert_eq!(&left, &model);
                 let next = gaps.at_or_after(first).map(SeqRange::first);
                 prop_assert_eq!(next, model.range(first..).next().copied());
+                // One after the other: each search begins where the last one ended.
+                let (mut walked, mut from) = (Vec::new(), first);
+                for _ in 0..=more {
+                    let Some(gap) = gaps.at_or_after(from) else { break };
+                    from = gap.last() + 1;
+                    walked.push(gap);
+                }
+                let above = gaps.ranges().filter_map(|gap| gap.from(first));
+                prop_assert_eq!(walked, above.take(more as usize + 1).collect::<Vec<_>>());
                 prop_assert_eq!(gaps.len(), gaps.ranges().count());
                 let lens = gaps.pieces.iter().map(|piece| piece.open().len());
                 prop_assert!(lens.into_iter().all(|len| (1..=PIECE).contains(&len)));

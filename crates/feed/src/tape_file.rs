@@ -79,7 +79,7 @@ pub use open::is_stillborn;
 use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
-use crate::wire::{FRAME_LEN, Info, RawFrame, packet_seq, sequence_of};
+use crate::wire::{FRAME_LEN, Info, RawFrame, oddness, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN};
@@ -453,8 +453,15 @@ impl<S: Storage> TapeFile<S> {
 
 /// Whether frames are packets that ascend from one end of `span` to the other.
 fn in_place(frames: &[RawFrame], span: SeqRange) -> bool {
-    frames.first().is_some_and(|frame| sequence_of(frame) == span.first())
-        && frames.last().is_some_and(|frame| sequence_of(frame) == span.last())
-        && frames.iter().all(|frame| packet_seq(frame).is_some())
-        && frames.is_sorted_by(|low, high| sequence_of(low) < sequence_of(high))
+    let mut top = span.first() - 1;
+    let mut odd = 0;
+    let mut ascending = true;
+    for frame in frames {
+        let seq = sequence_of(frame);
+        odd |= oddness(frame);
+        ascending &= seq > top;
+        top = seq;
+    }
+    let first = frames.first().map(sequence_of);
+    odd == 0 && ascending && first == Some(span.first()) && top == span.last()
 }

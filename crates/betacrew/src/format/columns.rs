@@ -13,8 +13,8 @@ use arrow_array::{
     StringViewArray, TimestampNanosecondArray, UInt32Array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use feed::packet::{Packet, Side};
 use feed::wire::RawFrame;
-use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
 
@@ -73,23 +73,39 @@ impl Builder {
         mut full: impl FnMut(&RecordBatch) -> io::Result<()>,
     ) -> io::Result<()> {
         let (time, origin) = (arrival.time(), arrival.origin_text());
-        for frame in frames {
-            let packet = packet(frame)?;
-            // What is written into a builder becomes part of the value that is appended next.
-            let _ = write!(self.symbol, "{}", packet.symbol);
-            self.symbol.append_value("");
-            self.side.append_value(if packet.side.letter() == b'B' { "B" } else { "S" });
-            self.quantity.append_value(packet.quantity);
-            self.price.append_value(packet.price);
-            self.sequence.append_value(packet.sequence);
-            self.arrived.append_option(time);
-            self.origin.append_option(origin.as_deref());
-            self.rows += 1;
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let fitting;
+            (fitting, rest) = rest.split_at(rest.len().min(ROWS - self.rows));
+            for frame in fitting {
+                self.row(&packet(frame)?);
+            }
+            match time {
+                Some(time) => self.arrived.append_value_n(time, fitting.len()),
+                None => self.arrived.append_nulls(fitting.len()),
+            }
+            match &origin {
+                Some(origin) => fitting.iter().for_each(|_| self.origin.append_value(origin)),
+                None => self.origin.append_nulls(fitting.len()),
+            }
+            self.rows += fitting.len();
             if self.rows == ROWS {
                 full(&self.take()?)?;
             }
         }
         Ok(())
+    }
+
+    fn row(&mut self, packet: &Packet) {
+        // Nearly all names are ASCII, the same text in Latin-1 and UTF-8.
+        match str::from_utf8(packet.symbol.trimmed()) {
+            Ok(name) if name.is_ascii() => self.symbol.append_value(name),
+            _ => self.symbol.append_value(packet.symbol.to_string()),
+        }
+        self.side.append_value(if packet.side == Side::Buy { "B" } else { "S" });
+        self.quantity.append_value(packet.quantity);
+        self.price.append_value(packet.price);
+        self.sequence.append_value(packet.sequence);
     }
 
     /// What there is.

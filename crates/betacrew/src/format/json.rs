@@ -136,9 +136,9 @@ pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line<'_>) {
 #[inline(always)]
 fn plain(symbol: Symbol) -> bool {
     const fn all(byte: u8) -> u32 {
-        u32::from_ne_bytes([byte; 4])
+        u32::from_le_bytes([byte; 4])
     }
-    let bytes = u32::from_ne_bytes(symbol.0);
+    let bytes = u32::from_le_bytes(symbol.0);
     (bytes.wrapping_sub(all(b'0')) | all(b'Z').wrapping_sub(bytes)) & all(0x80) == 0
 }
 

@@ -36,8 +36,11 @@ pub struct InOrder<'a, S: Storage> {
 /// A lane, and what of it comes next.
 type Step = (usize, Range<usize>);
 
-/// About so many packets are merged at once, and for so many sequences at least there are slots.
+/// So many packets are handed out at once, or a window more.
 const MERGED: usize = 4096;
+/// Of so many sequences at most, and at least, the packets are merged at once.
+const WIDE: Seq = 4096;
+/// See [`WIDE`].
 const NARROW: Seq = 64;
 
 /// Packets as they are read: ascending, above all that came before.
@@ -72,8 +75,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
         }
         let front = heads.pop().map(|Reverse(head)| head);
         let (next, spent, merged, failure) = (from, None, Vec::new(), None);
-        let width = MERGED as Seq;
-        Self { file, lanes, front, heads, next, spent, merged, width, failure }
+        Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure }
     }
 
     /// The next packets that came together.
@@ -93,7 +95,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn merged(&mut self) -> Result<&[RawFrame], TapeFileError<S::Error>> {
-        self.merged.resize(2 * MERGED, [0; FRAME_LEN]);
+        self.merged.resize(MERGED + WIDE as usize, [0; FRAME_LEN]);
         let mut count = 0;
         while count < MERGED && self.failure.is_none() && self.front.is_some() {
             count += self.window(count);
@@ -135,7 +137,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
             count = squeeze(&mut slots[..(self.next.max(base) - base) as usize], base);
             self.width = match count * 8 < self.width as usize {
                 true => (self.width / 2).max(NARROW),
-                false => (self.width * 2).min(MERGED as Seq),
+                false => (self.width * 2).min(WIDE),
             };
         }
         turns.iter().for_each(|&id| self.queue(id));
@@ -169,8 +171,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
             (lane.frames, lane.at) = (Vec::new(), 0);
         }
         let Some(next) = next else { return };
-        let held = core::mem::replace(&mut self.front, Some((next, id)));
-        if let Some(held) = held {
+        if let Some(held) = self.front.replace((next, id)) {
             let (low, high) = (held.min((next, id)), held.max((next, id)));
             self.front = Some(low);
             self.heads.push(Reverse(high));
@@ -275,7 +276,7 @@ fn squeeze(slots: &mut [RawFrame], base: Seq) -> usize {
     let empty = |(slot, seq): (&RawFrame, Seq)| sequence_of(slot) != seq;
     let Some(hole) = slots.iter().zip(base..).position(empty) else { return slots.len() };
     let mut count = hole;
-    for (at, seq) in (hole..slots.len()).zip(base + hole as Seq..) {
+    for (at, seq) in (0..slots.len()).zip(base..).skip(hole) {
         if sequence_of(&slots[at]) == seq {
             slots[count] = slots[at];
             count += 1;
