@@ -58,9 +58,7 @@ impl<W: Write> Encoder for Writer<W> {
                 members(&packet, &PRETTY, line);
                 line.put(b"\n  }");
             });
-            if self.text.is_full() {
-                self.out.write_all(self.text.take())?;
-            }
+            self.text.hand_on(&mut self.out)?;
         }
         Ok(())
     }
@@ -68,8 +66,7 @@ impl<W: Write> Encoder for Writer<W> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let close: &[u8] = if self.any { b"\n]" } else { b"[]" };
         self.text.add(|line| line.put(close));
-        self.out.write_all(self.text.take())?;
-        self.out.flush()
+        self.text.hand_all(&mut self.out)
     }
 }
 

@@ -28,10 +28,6 @@ impl<W: Write> Writer<W> {
     pub(super) fn new(out: W) -> Self {
         Self { out, text: Lines::new() }
     }
-
-    fn hand_on(&mut self) -> io::Result<()> {
-        if self.text.is_full() { self.out.write_all(self.text.take()) } else { Ok(()) }
-    }
 }
 
 impl<W: Write> Encoder for Writer<W> {
@@ -46,7 +42,7 @@ impl<W: Write> Encoder for Writer<W> {
                 members(&packet, &GLUE, line);
                 line.put(end.as_bytes());
             });
-            self.hand_on()?;
+            self.text.hand_on(&mut self.out)?;
         }
         Ok(())
     }
@@ -59,12 +55,11 @@ impl<W: Write> Encoder for Writer<W> {
             Mark::Session(session) => serde_json::json!({ "session": session.to_string() }),
         };
         self.text.add(|text| text.put(format!("{line}\n").as_bytes()));
-        self.hand_on()
+        self.text.hand_on(&mut self.out)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(self.text.take())?;
-        self.out.flush()
+        self.text.hand_all(&mut self.out)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

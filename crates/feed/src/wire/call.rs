@@ -111,6 +111,17 @@ impl CallDecoder {
     /// Takes bytes from the front of `input` up to the end of the next call. `None` means that
     /// all of `input` was taken and more is needed.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Call> {
+        // Nearly all there is where there is much.
+        if self.extended
+            && self.len == 0
+            && !self.owed
+            && let Some((&[4, _, a, b, c, d, e, f, g, h], rest)) = input.split_first_chunk()
+        {
+            *input = rest;
+            let (first, count) = ([a, b, c, d], [e, f, g, h]);
+            let [first, count] = [first, count].map(u32::from_be_bytes);
+            return Some(Call::ResendRange { first, count });
+        }
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
             if core::mem::take(&mut self.owed) {
