@@ -192,6 +192,37 @@ fn behind_a_damaged_block_reading_goes_on() {
     assert_eq!(told, [(48 + 2 * block, 101), (48 + 5 * block, 251)]);
 }
 
+/// Far apart, close together, in two blocks at once and in neither.
+#[test]
+fn what_is_sparse_is_merged_as_well() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let widest = [2, 40, 3000, 100_000][seed as usize % 4];
+        let mut file = new();
+        let (mut seq, mut expected) = (0, Vec::new());
+        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..9000 {
+            seq += rng.between(1, widest);
+            let mut frame = Tape::sample(1).frames()[0];
+            frame[13..].copy_from_slice(&seq.to_be_bytes());
+            expected.push(frame);
+            parts[rng.below(3) as usize].push(frame);
+        }
+        for (part, source) in parts.iter().zip(0..) {
+            for piece in part.chunks(rng.between(1, 3000) as usize) {
+                file.append(origin(source), 0, piece).unwrap();
+                if rng.below(3) == 0 {
+                    file.flush().unwrap();
+                }
+            }
+        }
+        file.flush().unwrap();
+        assert_eq!(read(&file, 1), expected, "seed {seed}");
+        let middle = sequence_of(&expected[4000]);
+        assert_eq!(read(&file, middle), expected[4000..], "seed {seed}");
+    }
+}
+
 #[test]
 fn an_index_that_is_not_that_of_the_blocks_is_found_out() {
     let mut file = new();
