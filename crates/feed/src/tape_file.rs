@@ -82,7 +82,7 @@ use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, Info, RawFrame, oddness, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use block::{BLOCK_HEAD_LEN, ENTRY_LEN, Entry, HEAD_LEN};
+use block::{BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, Entry, FRAMES_MAX, HEAD_LEN};
 use gather::Gathering;
 use index::Index;
 
@@ -102,6 +102,9 @@ pub struct TapeFile<S> {
 
 /// So many blocks are kept to be looked into again (1 MiB in all).
 const CACHED: usize = 16;
+
+/// So many blocks at most are written behind one that is full, together with it.
+const TOGETHER: usize = 7;
 
 impl<S: Storage> TapeFile<S> {
     /// Begins a file on an empty medium.
@@ -213,7 +216,7 @@ impl<S: Storage> TapeFile<S> {
             let place = match self.gathering.place(origin) {
                 Some(place) => place,
                 None if self.gathering.is_full() => {
-                    self.write_pending(0)?;
+                    self.write_pending(0, &[], 0)?;
                     continue;
                 }
                 None => self.gathering.begin(origin, arrived),
@@ -221,7 +224,10 @@ impl<S: Storage> TapeFile<S> {
             let taken = self.gathering.at(place).map_or(0, |pending| pending.take(rest));
             rest = &rest[taken..];
             if !rest.is_empty() {
-                self.write_pending(place)?;
+                let whole = rest.len().min(TOGETHER * FRAMES_MAX) / FRAMES_MAX * FRAMES_MAX;
+                let (behind, after) = rest.split_at(whole);
+                self.write_pending(place, behind, arrived)?;
+                rest = after;
             }
         }
         Ok(())
@@ -243,7 +249,7 @@ impl<S: Storage> TapeFile<S> {
     /// As [`append`](Self::append).
     pub fn flush(&mut self) -> Result<(), TapeFileError<S::Error>> {
         while self.gathering.at(0).is_some() {
-            self.write_pending(0)?;
+            self.write_pending(0, &[], 0)?;
         }
         Ok(())
     }
@@ -254,34 +260,32 @@ impl<S: Storage> TapeFile<S> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn flush_origin(&mut self, origin: Origin) -> Result<(), TapeFileError<S::Error>> {
-        self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place))
+        self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place, &[], 0))
     }
 
-    /// Writes what one origin has brought.
-    fn write_pending(&mut self, place: usize) -> Result<(), TapeFileError<S::Error>> {
+    /// Writes what one origin has brought, and `behind` it blocks of what it brings now, all at
+    /// once: the fewer writes end in the middle of a page, the less they cost.
+    fn write_pending(
+        &mut self,
+        place: usize,
+        behind: &[RawFrame],
+        arrived: u64,
+    ) -> Result<(), TapeFileError<S::Error>> {
         let Some(pending) = self.gathering.at(place) else { return Ok(()) };
         pending.sort();
-        let frames = pending.frames();
-        let ends = frames.first().zip(frames.last());
-        let span = ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
-        let Some(span) = span else { return Ok(()) };
-        let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-        let entry = Entry { span, count, offset: self.end };
-        let payload = &pending.bytes[BLOCK_HEAD_LEN..];
-        let head = BlockHead {
-            kind: Kind::Packets(pending.origin),
-            first: span.first(),
-            last: span.last(),
-            count,
-            arrived: pending.arrived,
-            len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            sum: S::checksum(payload),
-        };
-        pending.bytes[..BLOCK_HEAD_LEN].copy_from_slice(&head.encode::<S>(self.head.salt));
+        let own = pending.bytes.len();
+        behind.chunks(FRAMES_MAX).for_each(|frames| pending.add_block(frames));
+        let (mut entries, mut offset, mut came) = (Vec::new(), self.end, pending.arrived);
+        for bytes in pending.bytes.chunks_mut(BLOCK_MAX) {
+            entries.extend(seal::<S>(bytes, pending.origin, came, offset, self.head.salt));
+            offset += bytes.len() as u64;
+            came = arrived;
+        }
         let len = pending.bytes.len();
         let done = self.storage.append(&pending.bytes);
+        pending.bytes.truncate(own);
         self.appended(len, done)?;
-        self.index.insert(entry);
+        entries.into_iter().for_each(|entry| self.index.insert(entry));
         self.gathering.remove(place);
         Ok(())
     }
@@ -449,6 +453,26 @@ impl<S: Storage> TapeFile<S> {
         let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
         head.map(|head| (head, frames)).ok_or(damaged)
     }
+}
+
+/// Writes the head of a block of packets, which has room for it, and returns its place in the file.
+fn seal<S: Storage>(
+    bytes: &mut [u8],
+    origin: Origin,
+    arrived: u64,
+    offset: u64,
+    salt: u64,
+) -> Option<Entry> {
+    let (room, payload) = bytes.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
+    let frames: &[RawFrame] = payload.as_chunks().0;
+    let (first, last) = (sequence_of(frames.first()?), sequence_of(frames.last()?));
+    let span = SeqRange::new(first, last)?;
+    let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let (kind, sum) = (Kind::Packets(origin), S::checksum(payload));
+    let head = BlockHead { kind, first, last, count, arrived, len, sum };
+    *room = head.encode::<S>(salt);
+    Some(Entry { span, count, offset })
 }
 
 /// Whether frames are packets that ascend from one end of `span` to the other.

@@ -15,7 +15,11 @@ pub(super) const BLOCK_HEAD_LEN: usize = 48;
 /// The length of the trailer of a finished file, in bytes.
 pub(super) const TRAILER_LEN: usize = 24;
 /// The longest payload of a block of packets, in bytes.
-pub(super) const PAYLOAD_MAX: usize = 64 * 1024 / FRAME_LEN * FRAME_LEN;
+pub(super) const PAYLOAD_MAX: usize = FRAMES_MAX * FRAME_LEN;
+/// So many packets at most are in a block.
+pub(super) const FRAMES_MAX: usize = 64 * 1024 / FRAME_LEN;
+/// The length of a block that has as many.
+pub(super) const BLOCK_MAX: usize = BLOCK_HEAD_LEN + PAYLOAD_MAX;
 /// No payload that is longer is believed: an index of a hundred billion packets is shorter.
 const PAYLOAD_LIMIT: u32 = 1 << 30;
 
@@ -316,7 +320,7 @@ impl Entry {
     pub(super) fn decode(bytes: &[u8; ENTRY_LEN]) -> Option<Self> {
         let (first, last, count) = (be32(bytes, 0), be32(bytes, 4), be32(bytes, 8));
         let span = SeqRange::new(first, last).filter(|_| first >= FIRST_SEQ && last <= MAX_SEQ)?;
-        let fits = (1..=span.len()).contains(&count) && count as usize <= PAYLOAD_MAX / FRAME_LEN;
+        let fits = (1..=span.len()).contains(&count) && count as usize <= FRAMES_MAX;
         fits.then_some(Self { span, count, offset: be64(bytes, 12) })
     }
 }

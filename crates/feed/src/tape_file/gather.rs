@@ -1,6 +1,6 @@
 //! Packets on their way into blocks.
 
-use super::block::{BLOCK_HEAD_LEN, PAYLOAD_MAX};
+use super::block::{BLOCK_HEAD_LEN, BLOCK_MAX};
 use crate::ledger::Origin;
 use crate::seq::Seq;
 use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
@@ -22,7 +22,7 @@ pub(super) struct Pending {
 
 impl Pending {
     fn new(origin: Origin, arrived: u64) -> Self {
-        let mut bytes = Vec::with_capacity(BLOCK_HEAD_LEN + PAYLOAD_MAX);
+        let mut bytes = Vec::with_capacity(BLOCK_MAX);
         bytes.resize(BLOCK_HEAD_LEN, 0);
         Self { bytes, origin, arrived, ascending: true }
     }
@@ -33,13 +33,19 @@ impl Pending {
 
     /// Takes as many frames as have room; returns how many.
     pub(super) fn take(&mut self, frames: &[RawFrame]) -> usize {
-        let room = (BLOCK_HEAD_LEN + PAYLOAD_MAX - self.bytes.len()) / FRAME_LEN;
+        let room = (BLOCK_MAX - self.bytes.len()) / FRAME_LEN;
         let taken = &frames[..room.min(frames.len())];
         if let (Some(top), Some(first)) = (self.frames().last(), taken.first()) {
             self.ascending &= sequence_of(top) < sequence_of(first);
         }
         self.bytes.extend_from_slice(taken.as_flattened());
         taken.len()
+    }
+
+    /// Adds a block behind what is there, without its head.
+    pub(super) fn add_block(&mut self, frames: &[RawFrame]) {
+        self.bytes.resize(self.bytes.len() + BLOCK_HEAD_LEN, 0);
+        self.bytes.extend_from_slice(frames.as_flattened());
     }
 
     pub(super) fn sort(&mut self) {
