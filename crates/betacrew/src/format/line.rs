@@ -26,7 +26,8 @@ impl Lines {
         Self { bytes: vec![0; PIECE + MOST], len: 0 }
     }
 
-    /// Adds a row. There is room for one more once what is enough for a piece was [handed on](Self::hand_on).
+    /// Adds a row. There is room for one more once what is enough for a piece was
+    /// [handed on](Self::hand_on).
     #[inline]
     pub(super) fn add(&mut self, write: impl FnOnce(&mut Line<'_>)) {
         let room = self.bytes[self.len..].first_chunk_mut();
