@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// A program may open so many files for itself after it has begun to listen.
 const SPARE: usize = 8;
 
+/// So many connect before the exchange must have accepted them: of more than fit into its queue,
+/// the system turns some away, and they try again only after a second.
+const TOGETHER: usize = 100;
+
 /// Waits for an exchange to do what it will do soon.
 fn until(done: impl Fn() -> Result<bool>) -> Result<()> {
     let patience = Instant::now() + Duration::from_secs(60);
@@ -38,8 +42,10 @@ impl Crowd {
             let client = std::net::TcpStream::connect(exchange.address)?;
             client.set_nonblocking(true)?;
             clients.push(TcpStream::from_std(client));
+            if clients.len() % TOGETHER == 0 || clients.len() == count {
+                until(|| Ok(exchange.descriptors()? + SPARE >= before + clients.len()))?;
+            }
         }
-        until(|| Ok(exchange.descriptors()? + SPARE >= before + count))?;
         Ok(Self { clients })
     }
 

@@ -104,7 +104,7 @@ pub struct TapeFile<S> {
 const CACHED: usize = 16;
 
 /// So many blocks at most are written behind one that is full, together with it.
-const TOGETHER: usize = 7;
+const TOGETHER: usize = 3;
 
 impl<S: Storage> TapeFile<S> {
     /// Begins a file on an empty medium.
