@@ -155,7 +155,7 @@ impl World {
     fn answer(&mut self) {
         for (&conn, peer) in &mut self.peers {
             let mut sent = Vec::new();
-            self.recorder.transmit(conn, self.now, &mut sent);
+            self.recorder.transmit(conn, self.now, &mut self.recording, &mut sent);
             assert!(peer.open || sent.is_empty(), "bytes before there is a connection");
             assert!(!peer.streamed || sent.is_empty(), "bytes after a stream call");
             let mut rest = &sent[..];

@@ -14,10 +14,12 @@ pub(crate) struct Seen<'a, S> {
 
 impl<S: Sink> Sink for Seen<'_, S> {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.history.brought(origin, frames);
         self.sink.fresh(origin, frames, now);
     }
 
     fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.history.brought(origin, frames);
         self.sink.again(origin, frames)
     }
 
@@ -26,13 +28,18 @@ impl<S: Sink> Sink for Seen<'_, S> {
         self.sink.opened(gap, now);
     }
 
+    fn asked(&mut self, piece: SeqRange, now: Duration) {
+        self.history.asked(piece, now);
+        self.sink.asked(piece, now);
+    }
+
     fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         self.history.filled(piece, age, origin, now);
         self.sink.filled(piece, age, origin, now);
     }
 
     fn lost(&mut self, range: SeqRange, now: Duration) {
-        self.history.lost(range);
+        self.history.lost(range, now);
         self.sink.lost(range, now);
     }
 

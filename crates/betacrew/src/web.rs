@@ -2,10 +2,10 @@
 //!
 //! It runs on a thread of its own and never in a feed's loop. The loop and it meet in `meeting`: a
 //! flag says that somebody wants something, and only then does the loop take orders (`order`) and
-//! tell its state (`state`), which `exchange` and `client` make (`book`
-//! its order books). `routes` is the table of what can
-//! be asked for, `openapi` and the router (`answer`) are made of it, `guard` decides who may ask,
-//! `server` bounds what that may cost.
+//! tell its state (`state`), which `exchange` and `client` make (`notes` remembers a client's gaps,
+//! `book` makes its order books). `routes` is the table of what can be asked for, `openapi` and the
+//! router (`answer`) are made of it, `guard` decides who may ask, `server` bounds what that may
+//! cost.
 
 mod answer;
 mod book;
@@ -15,6 +15,7 @@ mod exchange;
 mod guard;
 mod meeting;
 mod metrics;
+mod notes;
 mod openapi;
 mod order;
 mod page;

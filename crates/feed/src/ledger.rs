@@ -43,6 +43,11 @@ pub trait Sink {
         let _ = (gap, now);
     }
 
+    /// What is missing here is asked for; in vain perhaps, and then again.
+    fn asked(&mut self, piece: SeqRange, now: Duration) {
+        let _ = (piece, now);
+    }
+
     /// A gap, or a piece of one, was filled after having been open for `age`. This may be told
     /// before the packets that fill it are handed on.
     fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {

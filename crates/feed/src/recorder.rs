@@ -344,14 +344,20 @@ impl Recorder {
     }
 
     /// Appends what is to be sent on a connection now; about 16 KiB at most, so ask again.
-    pub fn transmit(&mut self, conn: ConnId, now: Duration, out: &mut Vec<u8>) {
+    pub fn transmit(
+        &mut self,
+        conn: ConnId,
+        now: Duration,
+        sink: &mut impl Sink,
+        out: &mut Vec<u8>,
+    ) {
         let Some(at) = self.find(conn) else { return };
         if !matches!(self.conns[at].state, State::Open) {
             return;
         }
         out.append(&mut self.conns[at].outbox);
         if self.conns[at].role == Role::Resend && self.outcome.is_none() {
-            self.ask(at, now, out);
+            self.ask(at, now, sink, out);
         }
     }
 

@@ -181,7 +181,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             }
         }
         for conn in &mut self.conns {
-            conn.send(self.recorder, self.began.elapsed());
+            conn.send(self.recorder, self.sink, self.began.elapsed());
         }
     }
 
@@ -235,7 +235,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             };
         }
         if conn.writable && (conn.sent < conn.out.len() || conn.finish) {
-            conn.send(self.recorder, self.began.elapsed());
+            conn.send(self.recorder, self.sink, self.began.elapsed());
         }
         for _ in 0..TURN {
             if !self.recorder.wants_input(id) {
@@ -289,12 +289,12 @@ impl Conn {
     }
 
     /// Sends what there is to send, as far as the socket takes it. Failures show when reading.
-    fn send(&mut self, recorder: &mut Recorder, now: Duration) {
+    fn send(&mut self, recorder: &mut Recorder, sink: &mut impl Sink, now: Duration) {
         while self.connected && self.writable {
             if self.sent == self.out.len() {
                 self.out.clear();
                 self.sent = 0;
-                recorder.transmit(self.id, now, &mut self.out);
+                recorder.transmit(self.id, now, sink, &mut self.out);
                 if self.out.is_empty() {
                     break;
                 }

@@ -7,6 +7,7 @@ use crate::scenario::Plot;
 use feed::ledger::Origin;
 use feed::recorder::Recorder;
 use feed::seq::SeqRange;
+use feed::wire::RawFrame;
 use std::time::Duration;
 
 /// What is typed to have it: nothing.
@@ -74,7 +75,11 @@ impl<'a> History<'a> {
 
     pub(crate) fn opened(&self, _: SeqRange, _: Duration) {}
 
+    pub(crate) fn brought(&self, _: Origin, _: &[RawFrame]) {}
+
+    pub(crate) fn asked(&self, _: SeqRange, _: Duration) {}
+
     pub(crate) fn filled(&self, _: SeqRange, _: Duration, _: Origin, _: Duration) {}
 
-    pub(crate) fn lost(&self, _: SeqRange) {}
+    pub(crate) fn lost(&self, _: SeqRange, _: Duration) {}
 }

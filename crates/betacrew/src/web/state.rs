@@ -146,15 +146,20 @@ pub(super) struct Gap {
     pub missing: u32,
     /// When it was found.
     pub opened: f64,
-    /// When it was asked for, where that is known.
+    /// When it was asked for first.
     pub asked: Option<f64>,
+    /// How often it was asked for; in pieces, if it is long.
+    pub asks: u32,
+    /// When what was still missing was given up; it may have come all the same.
+    pub given_up: Option<f64>,
     /// When the last of it came.
     pub filled: Option<f64>,
-    /// What brought the last of it: `resend`, `stream` or `line 2`.
+    /// What brought the last of it: `resend`, `stream`; of several lines `resend, line 2`, `line
+    /// 2`.
     pub by: Option<String>,
-    /// How it came about, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    /// How it came about, as far as is known: `lost on line 1`, `lost on lines 1, 3`, `lost on
+    /// every line`, `late on line 1`, or `at the end`, where nothing that lies behind it has come.
+    pub cause: String,
 }
 
 /// A line of a client.

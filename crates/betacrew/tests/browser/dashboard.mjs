@@ -104,6 +104,8 @@ await step("a loss ordered here is a gap there, and then recovered", async () =>
   await until(buyer.page, () =>
     /(missing|in flight) \d/.test(document.querySelector("#strip-says").textContent));
   await until(buyer.page, row(), ["filled"]);
+  assert.match(await buyer.page.locator("#gaps tbody tr", { hasText: "50" }).first()
+    .locator(".timeline").getAttribute("title"), /^asked for after .*filled after/);
   await until(buyer.page, () =>
     /recovered 50\b/.test(document.querySelector("#strip-says").textContent));
   // The exchange counts by blocks of sequences: about 50.

@@ -115,6 +115,9 @@ fn a_loss_by_order_is_a_gap_of_the_client_and_then_recovered() {
     assert_eq!(state["role"], "client");
     let gap = &client.get("/api/gaps")["gaps"][0];
     assert_eq!((&gap["id"], &gap["by"]), (&json!(1), &json!("resend")), "{gap}");
+    assert_eq!((&gap["cause"], &gap["given_up"]), (&json!("lost on line 1"), &json!(null)));
+    let times = ["opened", "asked", "filled"].map(|time| gap[time].as_f64().unwrap());
+    assert!(times.is_sorted() && gap["asks"].as_u64() >= Some(1), "{gap}");
     let strip = client.get("/api/strip?cells=1");
     assert_eq!(strip["cells"][0][1], 200, "{strip}");
     let state = exchange.get("/api/state");

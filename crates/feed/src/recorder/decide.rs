@@ -254,7 +254,13 @@ impl Recorder {
     }
 
     /// Appends resend calls.
-    pub(super) fn ask(&mut self, at: usize, now: Duration, out: &mut Vec<u8>) {
+    pub(super) fn ask(
+        &mut self,
+        at: usize,
+        now: Duration,
+        sink: &mut impl Sink,
+        out: &mut Vec<u8>,
+    ) {
         let reach = self.reach(self.conns[at].line, now);
         let conn = &mut self.conns[at];
         let asker = &mut self.lines[usize::from(conn.line)].asker;
@@ -272,6 +278,7 @@ impl Recorder {
                 Call::Resend(piece.first())
             };
             call.encode(out);
+            sink.asked(piece, now);
             if conn.in_flight() == 0 {
                 conn.active = now;
             }

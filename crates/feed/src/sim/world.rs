@@ -148,7 +148,7 @@ impl<E: Exchange> World<E> {
         recorder.handle(Input::Wake, self.now, sink);
         for _ in 0..STEPS_MAX {
             self.steps += 1;
-            self.carry_out(recorder);
+            self.carry_out(recorder, sink);
             if recorder.done() {
                 return Ok(Progress::Done);
             }
@@ -253,7 +253,7 @@ impl<E: Exchange> World<E> {
         }
     }
 
-    fn carry_out(&mut self, recorder: &mut Recorder) {
+    fn carry_out(&mut self, recorder: &mut Recorder, sink: &mut impl Sink) {
         while let Some(output) = recorder.poll() {
             match output {
                 Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
@@ -270,7 +270,7 @@ impl<E: Exchange> World<E> {
             let conn = ConnId::try_from(id - first).unwrap_or(ConnId::MAX);
             loop {
                 let before = calls.len();
-                recorder.transmit(conn, self.now, &mut calls);
+                recorder.transmit(conn, self.now, sink, &mut calls);
                 if calls.len() == before {
                     break;
                 }

@@ -1,5 +1,6 @@
 //! The recorder step by step: one input, and what it asks for then.
 
+use feed::ledger::{Origin, Sink};
 use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
 use feed::recording::Recording;
 use feed::seq::{Seq, SeqRange, SeqSet};
@@ -64,12 +65,30 @@ impl Steps {
     /// What it sends on a connection now.
     fn calls(&mut self, conn: ConnId) -> Vec<Call> {
         let mut bytes = Vec::new();
-        self.recorder.transmit(conn, self.now, &mut bytes);
+        self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
         let mut decoder = CallDecoder::new();
         // So that extended calls are understood.
         decoder.next(&mut &[3, 1][..]);
         let mut rest = &bytes[..];
         std::iter::from_fn(|| decoder.next(&mut rest)).collect()
+    }
+}
+
+/// What a sink is told to be asked for.
+#[derive(Default)]
+struct Told {
+    asked: Vec<SeqRange>,
+}
+
+impl Sink for Told {
+    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+
+    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+        0
+    }
+
+    fn asked(&mut self, piece: SeqRange, _: Duration) {
+        self.asked.push(piece);
     }
 }
 
@@ -88,6 +107,21 @@ fn no_more_is_in_flight_than_the_window_allows() {
     assert_eq!(steps.calls(RESEND), []);
     steps.packets(RESEND, 11, 13);
     assert_eq!(steps.calls(RESEND), [range(18, 3)]);
+}
+
+#[test]
+fn what_is_asked_for_is_told() {
+    let mut steps = Steps::new(Options { window: 7, ..Options::default() });
+    steps.describe(100);
+    steps.packets(STREAM, 1, 10);
+    steps.packets(STREAM, 13, 14);
+    steps.packets(STREAM, 30, 30);
+    let mut told = Told::default();
+    steps.recorder.transmit(RESEND, steps.now, &mut told, &mut Vec::new());
+    let range = |first, last| SeqRange::new(first, last).unwrap();
+    assert_eq!(told.asked, [range(11, 12), range(15, 19)]);
+    steps.recorder.transmit(RESEND, steps.now, &mut told, &mut Vec::new());
+    assert_eq!(told.asked.len(), 2, "nothing more");
 }
 
 #[test]

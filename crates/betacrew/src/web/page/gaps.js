@@ -10,6 +10,7 @@ const STATES = {
 
 function stateOf(gap) {
   if (gap.filled != null) return "filled";
+  if (gap.given_up != null) return "lost";
   return gap.asked != null ? "asked" : "open";
 }
 
@@ -22,25 +23,25 @@ export function gaps(root) {
       if (root.hidden) return;
       const list = [...(state.gaps ?? [])].sort((one, other) => other.id - one.id);
       const since = state.now - state.started;
-      const took = (gap) => (gap.filled ?? since) - gap.opened;
+      const took = (gap) => (gap.filled ?? gap.given_up ?? since) - gap.opened;
       // All on one scale, so that a slow one stands out; a scale for what is usual.
       const times = list.map(took).sort((one, other) => one - other);
       const scale = Math.max(0.01, (times[Math.floor(times.length * 0.9)] ?? 1) * 1.25);
       say(note, list.length ? `newest ${list.length}, bars up to ${time(scale)}` : "none so far");
-      mark(root, "data-causes", list.some((gap) => gap.cause));
       keep(body, list, (gap) => gap.id, create, (line, gap) => {
         const kind = stateOf(gap);
         const [sign, word] = STATES[kind];
         const cells = line.children;
         mark(line, "data-is", kind);
-        say(cells[0], `${sign} ${word}`);
+        const again = kind === "asked" && gap.asks > 1 ? `, ${gap.asks} times` : "";
+        say(cells[0], `${sign} ${word}${again}`);
         say(cells[1], range(gap.first, gap.last));
         say(cells[2], number(gap.last - gap.first + 1));
         say(cells[3], at(gap.opened));
         bar(cells[4].firstChild, gap, since, scale);
         say(cells[5], time(took(gap)));
         say(cells[6], gap.by ?? "–");
-        say(cells[7], gap.cause ?? "–");
+        say(cells[7], gap.cause);
       });
     },
   };
@@ -61,11 +62,11 @@ function create() {
   return line;
 }
 
-/** From found to asked, hollow; from asked to filled, solid. */
+/** From found to asked, hollow; from asked to filled or given up, solid. */
 function bar(element, gap, since, scale) {
-  const end = gap.filled ?? since;
-  // Where nothing is known of asking, or nothing was asked: filled is solid, missing hollow.
-  const asked = gap.asked ?? (gap.filled == null ? end : gap.opened);
+  const end = gap.filled ?? gap.given_up ?? since;
+  // What came without being asked for is solid, what is missing and was not asked for hollow.
+  const asked = Math.min(end, gap.asked ?? (gap.filled == null ? end : gap.opened));
   const share = (ms) => `${Math.max(0, Math.min(100, (100 * ms) / scale)).toFixed(2)}%`;
   const [waiting, asking] = element.children;
   waiting.hidden = asked === gap.opened;
@@ -74,11 +75,13 @@ function bar(element, gap, since, scale) {
   asking.style.width = share(end - asked);
   mark(element, "data-long", end - gap.opened > scale);
   const words = [
-    gap.asked == null ? "when it was asked for is not known"
+    gap.asked == null ? "not asked for"
       : `asked for after ${time(gap.asked - gap.opened)}`,
-    gap.filled == null ? `${number(gap.missing ?? gap.last - gap.first + 1)} still missing`
+    gap.asks > 1 ? `${number(gap.asks)} times` : "",
+    gap.given_up == null ? "" : `given up after ${time(gap.given_up - gap.opened)}`,
+    gap.filled == null ? `${number(gap.missing)} still missing`
       : `filled after ${time(gap.filled - gap.opened)}`,
-  ].join(", ");
+  ].filter(Boolean).join(", ");
   mark(element, "aria-label", words);
   mark(element, "title", words);
 }
