@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Format};
 use crate::words::packet;
+use crate::written::Written;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
@@ -32,6 +33,9 @@ pub struct Filled {
 pub struct Capture {
     keeper: Keeper<FileStorage>,
     path: PathBuf,
+    written: Written,
+    /// How long the file was when that was counted.
+    len: u64,
     /// How many gaps were found.
     pub gaps_found: u64,
     /// How many packets were missing at some time.
@@ -90,8 +94,10 @@ impl Capture {
 
     fn with(keeper: Keeper<FileStorage>, path: &Path) -> Self {
         Self {
+            len: keeper.file().size(),
             keeper,
             path: path.to_owned(),
+            written: Written::default(),
             gaps_found: 0,
             packets_missed: 0,
             recovered: (0, 0),
@@ -109,6 +115,12 @@ impl Capture {
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.keeper.packets()
+    }
+
+    /// What has been written to the tape file; that it is on its way there counts.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.written.clone()
     }
 
     /// The session, if an exchange has told it.
@@ -223,6 +235,9 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
 impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.keeper.fresh(origin, frames, now);
+        let len = self.keeper.file().size();
+        self.written.add(frames.len(), len.saturating_sub(self.len));
+        self.len = len;
     }
 
     fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {

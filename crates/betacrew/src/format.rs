@@ -116,7 +116,7 @@ pub(crate) enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn stream(self) -> Box<dyn Write + 'a> {
+    pub(crate) fn stream(self) -> Box<dyn Write + 'a> {
         match self {
             Self::Stream(out) => out,
             Self::File(file, _) => Box::new(file),

@@ -77,3 +77,4 @@ mod tee;
 #[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
 pub mod web;
 mod words;
+pub mod written;

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::tapes::AnyTape;
+use crate::written::Written;
 use feed::keeper::FLUSH;
 use feed::ledger::{Origin, Source};
 use feed::live::{Live, Tempo};
@@ -22,6 +23,7 @@ pub struct Record {
     flushed: Duration,
     /// When the exchange's time began, since 1970.
     epoch: Duration,
+    written: Written,
 }
 
 /// What a record had when it was opened.
@@ -55,7 +57,10 @@ impl Record {
         let content = |reason: String| Failure::Content { path: path.into(), reason };
         let storage = FileStorage::write(path).map_err(failed)?;
         let epoch = since_1970();
-        let with = |file, added| Self { file, added, flushed: Duration::ZERO, epoch };
+        let with = |file, added| {
+            let written = Written::default();
+            Self { file, added, flushed: Duration::ZERO, epoch, written }
+        };
         if anew || is_stillborn(&storage).map_err(failed)? {
             let head =
                 Head { session: session.0, created: nanos(epoch), salt: crate::flags::random() };
@@ -81,6 +86,7 @@ impl Record {
     fn add(&mut self, live: &mut Live<AnyTape>, now: Duration) -> Result<(), String> {
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let arrived = nanos(self.epoch + now);
+        let len = self.file.size();
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
             let frames = live.frames(range);
             let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
@@ -88,11 +94,13 @@ impl Record {
             };
             self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
             self.added += count;
+            self.written.add(frames.len(), 0);
         }
         if now >= self.flushed + FLUSH {
             self.flushed = now;
             self.file.flush().map_err(|error| error.to_string())?;
         }
+        self.written.add(0, self.file.size().saturating_sub(len));
         Ok(())
     }
 
@@ -116,6 +124,12 @@ impl LiveTape {
     pub fn new(tape: AnyTape, tempo: Tempo, seed: u64, record: Option<Record>) -> Self {
         let there = record.as_ref().map_or(0, |record| record.added);
         Self { live: Live::new(tape, tempo, seed, there), record, failure: None }
+    }
+
+    /// What has been written to its record, if it has one.
+    #[must_use]
+    pub fn written(&self) -> Option<Written> {
+        self.record.as_ref().map(|record| record.written.clone())
     }
 
     /// Ends the record.

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::format::{Arrival, Format, Mark, Place};
+use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
 use std::io;
@@ -100,6 +101,7 @@ pub(crate) struct Stdout {
     later: bool,
     /// Packets before this one are not wanted.
     from: Seq,
+    written: Written,
 }
 
 enum Item {
@@ -116,11 +118,18 @@ impl Stdout {
         let (items, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
+        let written = Written::default();
+        let counted = written.clone();
         let writer = std::thread::Builder::new()
             .name("stdout".to_owned())
-            .spawn(move || write(format, &taken, &left).map_err(unwritten))
+            .spawn(move || write(format, &counted, &taken, &left).map_err(unwritten))
             .map_err(unwritten)?;
-        Ok(Self { items: Some(items), writer: Some(writer), waiting, later, from })
+        Ok(Self { items: Some(items), writer: Some(writer), waiting, later, from, written })
+    }
+
+    /// What it has written.
+    pub(crate) fn written(&self) -> Written {
+        self.written.clone()
     }
 
     /// Hands an item on.
@@ -143,9 +152,14 @@ impl Stdout {
 }
 
 /// Writes what is taken until nothing more can come.
-fn write(format: Format, taken: &Receiver<Item>, waiting: &AtomicUsize) -> io::Result<()> {
+fn write(
+    format: Format,
+    written: &Written,
+    taken: &Receiver<Item>,
+    waiting: &AtomicUsize,
+) -> io::Result<()> {
     let mut out = io::stdout();
-    let mut encoder = format.encoder(Place::Stream(Box::new(&mut out)))?;
+    let mut encoder = written.encoder(format, Place::Stream(Box::new(&mut out)))?;
     loop {
         let item = match taken.try_recv() {
             Err(TryRecvError::Empty) => {

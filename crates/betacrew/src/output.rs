@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use crate::format::{Each, Format, Place};
+use crate::written::Written;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub struct Output {
     path: PathBuf,
     to: To,
     durable: bool,
+    written: Written,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl Output {
     /// [`Failure::Storage`] where nothing can be written there.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return Ok(Self { path: path.to_owned(), to: To::Stdout, durable: false });
+            return Ok(Self::at(path.to_owned(), To::Stdout));
         }
         let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
         // A link stays a link: what it points to is replaced.
@@ -47,7 +49,11 @@ impl Output {
             }
             _ => To::Beside(beside(&place).map_err(failed)?),
         };
-        Ok(Self { path: place, to, durable: false })
+        Ok(Self::at(place, to))
+    }
+
+    fn at(path: PathBuf, to: To) -> Self {
+        Self { path, to, durable: false, written: Written::default() }
     }
 
     /// Begins an output for packets.
@@ -79,6 +85,12 @@ impl Output {
         &self.path
     }
 
+    /// What [`encode`](Self::encode) has written.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.written.clone()
+    }
+
     /// Whether what is written is gone at once, so that it cannot be taken back.
     #[must_use]
     pub fn is_stream(&self) -> bool {
@@ -99,7 +111,7 @@ impl Output {
         let path = self.path;
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
         let write = |place: Place<'_>| {
-            let mut encoder = format.encoder(place).map_err(failed)?;
+            let mut encoder = self.written.encoder(format, place).map_err(failed)?;
             fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
             encoder.finish().map_err(failed)
         };

@@ -6,6 +6,7 @@ use crate::flags::duration;
 use crate::format::{Arrival, Encoder, Format, Mark, Place};
 use crate::outlet::Outlet;
 use crate::output;
+use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId};
 use std::io;
@@ -90,6 +91,7 @@ pub(crate) struct Pieces {
     open: Option<Piece>,
     /// The sequence after the last one taken.
     next: Seq,
+    written: Written,
 }
 
 /// The file that is being written.
@@ -125,9 +127,15 @@ impl Pieces {
             session: String::new(),
             open: None,
             next: FIRST_SEQ,
+            written: Written::default(),
         };
         output::beside(path).map_err(|source| pieces.failed(source))?;
         Ok(pieces)
+    }
+
+    /// What it has written, in all its files.
+    pub(crate) fn written(&self) -> Written {
+        self.written.clone()
     }
 
     fn failed(&self, source: io::Error) -> Failure {
@@ -140,7 +148,7 @@ impl Pieces {
     }
 
     /// What files of this session have, from its beginning to a gap.
-    fn written(&self) -> io::Result<Seq> {
+    fn in_place(&self) -> io::Result<Seq> {
         let folder = match self.path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -166,7 +174,8 @@ impl Pieces {
             let begin = || {
                 let file = output::beside(&self.path)?;
                 let same = file.as_file().try_clone()?;
-                let encoder = self.format.encoder(Place::File(same, file.path().to_owned()))?;
+                let place = Place::File(same, file.path().to_owned());
+                let encoder = self.written.encoder(self.format, place)?;
                 Ok(Piece { file, encoder, first: self.next, begun: Instant::now() })
             };
             self.open = Some(begin().map_err(|source| self.failed(source))?);
@@ -212,7 +221,7 @@ impl Pieces {
 impl Outlet for Pieces {
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
         self.session = session.map_or_else(|| "unnamed".to_owned(), session_name);
-        self.next = self.written().map_err(|source| self.failed(source))? + 1;
+        self.next = self.in_place().map_err(|source| self.failed(source))? + 1;
         Ok(self.next)
     }
 

@@ -13,6 +13,7 @@ pub(crate) use self::{reading::read, reading::to_tape, rebuild::rebuild};
 use crate::failure::Failure;
 use crate::net::Stop;
 use crate::outlet::Outlet;
+use crate::written::Written;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,8 +91,9 @@ impl Flags {
         })
     }
 
-    /// An outlet that publishes into the log of this URL. What cannot be published at the end is
-    /// given up after so long without a packet taken, or once the user has stopped it again.
+    /// An outlet that publishes into the log of this URL, and counts that. What cannot be published
+    /// at the end is given up after so long without a packet taken, or once the user has stopped it
+    /// again.
     ///
     /// # Errors
     /// Where flags make no sense, or this program cannot publish.
@@ -101,8 +103,9 @@ impl Flags {
         url: &str,
         patience: Duration,
         stop: &Stop,
+        published: Written,
     ) -> Result<Box<dyn Outlet>, Failure> {
-        Ok(Box::new(outlet::Publishing::new(self.settings(url)?, patience, stop)))
+        Ok(Box::new(outlet::Publishing::new(self.settings(url)?, patience, stop, published)))
     }
 
     #[cfg(not(feature = "nats"))]
@@ -111,6 +114,7 @@ impl Flags {
         _: &str,
         _: Duration,
         _: &Stop,
+        _: Written,
     ) -> Result<Box<dyn Outlet>, Failure> {
         crate::format::Format::Nats.check().and(Err(Failure::Stopped))
     }

@@ -236,9 +236,10 @@ impl Args {
         });
         tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
+        let written = live.written();
         let mut player = Player::new(live, plot.scenario.clone());
         let web = self.web.exchange(stop)?;
-        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, true));
+        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, true), written);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
         tracing::info!("{}", farewell(&player.served()));
         let died = player.died();
@@ -262,7 +263,7 @@ impl Args {
             player = player.then(next);
         }
         let web = self.web.exchange(stop)?;
-        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, false));
+        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, false), None);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
         if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &plot.tape) {
             return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });

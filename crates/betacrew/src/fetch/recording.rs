@@ -15,6 +15,7 @@ use crate::summary;
 use crate::tee::Tee;
 use crate::web::{History, Web};
 use crate::words::count;
+use crate::written::{Places, Written};
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::FIRST_SEQ;
 use feed::wire::SessionId;
@@ -33,6 +34,8 @@ pub(super) struct Recording<'a> {
     outputs: Vec<(Output, Format)>,
     outlets: Vec<Box<dyn Outlet>>,
     report: Option<Output>,
+    /// What has been written to each of its outputs, by what was typed for it.
+    written: Vec<(String, Written)>,
 }
 
 /// What a recording came to.
@@ -54,24 +57,33 @@ impl<'a> Recording<'a> {
         let durable = args.sync != Sync::Never;
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
+        let mut written = Vec::new();
+        let mut count = |path: &Path, counts| written.push((path.display().to_string(), counts));
         for path in &args.output {
             if !args.is_streamed(path) {
                 let format = args.format_of(path)?;
                 let output = Output::begin_as(&own(path), format)?;
+                count(path, output.written());
                 outputs.push((output.durable(durable), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
                 let from = if named.is_none() { args.from } else { FIRST_SEQ };
-                outlets.push(Box::new(Stdout::new(format, named.is_some(), from)?));
+                let stdout = Stdout::new(format, named.is_some(), from)?;
+                count(path, stdout.written());
+                outlets.push(Box::new(stdout));
             } else {
                 // They are named after their sessions anyway.
                 let format = args.format_of(path)?;
-                outlets.push(Box::new(Pieces::new(path, format, &args.rotate, durable)?));
+                let pieces = Pieces::new(path, format, &args.rotate, durable)?;
+                count(path, pieces.written());
+                outlets.push(Box::new(pieces));
             }
         }
         if let Some(url) = &args.publish {
             let patience = args.timeout.unwrap_or(super::TIMEOUT);
-            outlets.push(args.publishing.outlet(url, patience, stop)?);
+            let published = Written::default();
+            count(Path::new(url), published.clone());
+            outlets.push(args.publishing.outlet(url, patience, stop, published)?);
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
         let report = report.map(|output| output.durable(durable));
@@ -79,7 +91,7 @@ impl<'a> Recording<'a> {
         if report.is_some() {
             capture.keep_history();
         }
-        Ok(Self { args, named, capture, recorder, outputs, outlets, report })
+        Ok(Self { args, named, capture, recorder, outputs, outlets, report, written })
     }
 
     /// Records, writes what is to be written, says what came of it and puts the recording away.
@@ -91,7 +103,9 @@ impl<'a> Recording<'a> {
     ) -> Result<Done, Failure> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
-        let history = History::new(web, &args.addresses, args.follow);
+        let outputs = std::mem::take(&mut self.written);
+        let places = Places { tape: self.capture.written(), outputs };
+        let history = History::new(web, &args.addresses, args.follow, places);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let exit = self.exit();
@@ -103,7 +117,8 @@ impl<'a> Recording<'a> {
         };
         let outputs = std::mem::take(&mut self.outputs);
         if wanted {
-            write(outputs, &self.capture, &mut progress, stop)?;
+            let tick = || history.tick(&self.recorder);
+            write(outputs, &self.capture, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
             let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, exit);
@@ -279,6 +294,7 @@ fn write(
     capture: &Capture,
     progress: &mut Progress,
     stop: &Stop,
+    tick: impl Fn(),
 ) -> Result<(), Failure> {
     let stops = stop.times();
     for (output, format) in outputs {
@@ -289,7 +305,9 @@ fn write(
                 if stop.times() > stops {
                     return Err(Failure::Stopped);
                 }
-                put(frames, arrival)
+                put(frames, arrival)?;
+                tick();
+                Ok(())
             })
         })?;
         progress.end();
@@ -362,5 +380,33 @@ fn exit(recorder: &Recorder) -> Exit {
         Exit::Misbehaved
     } else {
         Exit::Incomplete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::ledger::{Origin, Sink, Source};
+    use feed::tape::Tape;
+    use std::cell::Cell;
+
+    #[test]
+    fn who_looks_is_told_how_far_writing_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut capture = Capture::unnamed().unwrap();
+        let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        let tape = Tape::random(5000, 1);
+        capture.fresh(origin, tape.frames(), Duration::ZERO);
+        capture.end().unwrap();
+        assert_eq!(capture.written().look().0, 5000);
+        assert!(capture.written().look().1 >= 5000 * 17);
+        let path = folder.path().join("out.csv");
+        let output = Output::begin_as(&path, Format::Csv).unwrap();
+        let (written, seen) = (output.written(), Cell::new(0));
+        let mut progress = Progress::new(Duration::from_secs(1));
+        let tick = || seen.set(written.look().0);
+        write(vec![(output, Format::Csv)], &capture, &mut progress, &Stop::new(), tick).unwrap();
+        assert_eq!(seen.get(), 5000);
+        assert_eq!(written.look(), (5000, path.metadata().unwrap().len()));
     }
 }

@@ -5,6 +5,7 @@ use crate::format::{Arrival, Mark};
 use crate::net::Stop;
 use crate::outlet::Outlet;
 use crate::words::count;
+use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Gateway, Notice, Published, Settings};
@@ -18,6 +19,8 @@ pub(super) struct Publishing {
     settings: Settings,
     gateway: Option<Gateway>,
     limit: Limit,
+    /// Packets that the gateway has taken, as bytes on the wire.
+    published: Written,
 }
 
 /// When what does not get on is given up.
@@ -55,8 +58,13 @@ impl Limit {
 }
 
 impl Publishing {
-    pub(super) fn new(settings: Settings, patience: Duration, stop: &Stop) -> Self {
-        Self { settings, gateway: None, limit: Limit::new(patience, stop) }
+    pub(super) fn new(
+        settings: Settings,
+        patience: Duration,
+        stop: &Stop,
+        published: Written,
+    ) -> Self {
+        Self { settings, gateway: None, limit: Limit::new(patience, stop), published }
     }
 }
 
@@ -98,7 +106,9 @@ impl Outlet for Publishing {
     }
 
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
-        Ok(self.gateway.as_ref().map_or(Ok(0), |gateway| gateway.put(frames))?)
+        let taken = self.gateway.as_ref().map_or(Ok(0), |gateway| gateway.put(frames))?;
+        self.published.add(taken, size_of_val(&frames[..taken]) as u64);
+        Ok(taken)
     }
 
     fn mark(&mut self, _: Mark) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::net::{Nobody, Stop};
 use crate::outlet::Outlet;
 use crate::scenario::Plot;
+use crate::written::{Places, Written};
 use feed::ledger::Origin;
 use feed::recorder::Recorder;
 use feed::seq::SeqRange;
@@ -57,7 +58,7 @@ pub(crate) struct ExchangeDesk;
 
 impl ExchangeDesk {
     #[expect(clippy::new_ret_no_self)]
-    pub(crate) fn new(_: Option<&Web>, _: Bill) -> Nobody {
+    pub(crate) fn new(_: Option<&Web>, _: Bill, _: Option<Written>) -> Nobody {
         Nobody
     }
 }
@@ -67,7 +68,7 @@ impl ExchangeDesk {
 pub(crate) struct History<'a>(std::marker::PhantomData<&'a ()>);
 
 impl<'a> History<'a> {
-    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: bool) -> Self {
+    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: bool, _: Places) -> Self {
         Self(std::marker::PhantomData)
     }
 

@@ -7,6 +7,7 @@ use super::notes::Notes;
 use super::order::{Answer, Order, refused};
 use super::state::{Counters, Latency, Line, Session, State};
 use super::{Web, events};
+use crate::written::Places;
 use feed::ledger::Origin;
 use feed::recorder::{LineStats, Recorder};
 use feed::seq::{FIRST_SEQ, SeqRange};
@@ -24,14 +25,20 @@ pub(crate) struct History<'a> {
     shelf: Shelf,
     addresses: &'a [String],
     follow: bool,
+    places: Places,
     notes: RefCell<Notes>,
 }
 
 impl<'a> History<'a> {
-    pub(crate) fn new(web: Option<&Web>, addresses: &'a [String], follow: bool) -> Self {
+    pub(crate) fn new(
+        web: Option<&Web>,
+        addresses: &'a [String],
+        follow: bool,
+        places: Places,
+    ) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
         let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
-        Self { meeting, shelf, addresses, follow, notes: RefCell::default() }
+        Self { meeting, shelf, addresses, follow, places, notes: RefCell::default() }
     }
 
     /// Time has passed: answers who has asked.
@@ -102,7 +109,10 @@ impl<'a> History<'a> {
             events: events::newest(),
             ..meeting.last().state.clone()
         };
-        (state, Raw { latency, gaps, ..Raw::default() })
+        let tape = Some(self.places.tape.look());
+        let outputs = self.places.outputs.iter();
+        let outputs = outputs.map(|(name, written)| (name.clone(), written.look())).collect();
+        (state, Raw { latency, gaps, tape, outputs, ..Raw::default() })
     }
 
     fn lines(&self, recorder: &Recorder) -> Vec<Line> {

@@ -9,6 +9,7 @@ use crate::net::{Desk, Place};
 use crate::scenario::file::FaultFile;
 use crate::scenario::{Engine, Plot, ScenarioFile, catalogue};
 use crate::words::{count, grouped, took};
+use crate::written::Written;
 use feed::chance::Chance;
 use feed::faults::Cell;
 use feed::play::Play;
@@ -43,12 +44,14 @@ impl Bill {
 pub(crate) struct ExchangeDesk {
     meeting: Option<Meeting>,
     bill: Bill,
+    /// What has been written to a record of a live session.
+    written: Option<Written>,
     past: Past,
 }
 
 impl ExchangeDesk {
-    pub(crate) fn new(web: Option<&Web>, bill: Bill) -> Self {
-        Self { meeting: web.map(|web| web.meeting.clone()), bill, past: Past::default() }
+    pub(crate) fn new(web: Option<&Web>, bill: Bill, written: Option<Written>) -> Self {
+        Self { meeting: web.map(|web| web.meeting.clone()), bill, written, past: Past::default() }
     }
 }
 
@@ -208,7 +211,8 @@ impl ExchangeDesk {
         };
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
         faults.push(("order", tally.by_order()));
-        (state, Raw { faults, streams: served.streams, ..Raw::default() })
+        let tape = self.written.as_ref().map(Written::look);
+        (state, Raw { faults, streams: served.streams, tape, ..Raw::default() })
     }
 
     fn in_force<P: Play>(&self, player: &Player<P>) -> FaultsInForce {

@@ -61,6 +61,10 @@ pub(super) struct Raw {
     pub(super) faults: Vec<(&'static str, u64)>,
     pub(super) latency: Histogram,
     pub(super) streams: u64,
+    /// Packets and bytes written to a tape file, if there is one.
+    pub(super) tape: Option<(u64, u64)>,
+    /// And to each output of a client.
+    pub(super) outputs: Vec<(String, (u64, u64))>,
     /// Of a client, the last few hundred gaps, the oldest first.
     pub(super) gaps: Vec<super::state::Gap>,
 }
@@ -141,6 +145,21 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
     page.text
 }
 
+/// What has been written to the tape file.
+fn tape(page: &mut Page, role: &str, raw: &Raw) {
+    let Some((packets, bytes)) = raw.tape else { return };
+    let help = "Packets written to the tape file.";
+    let name = format!("betacrew_{role}_tape_written_packets_total");
+    page.one(Kind::Counter, &name, help, float(packets));
+    let help = "Bytes written to the tape file.";
+    page.one(
+        Kind::Counter,
+        &format!("betacrew_{role}_tape_written_bytes_total"),
+        help,
+        float(bytes),
+    );
+}
+
 fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
@@ -202,6 +221,7 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     }
     let help = "How often faults have happened, by kind; `order`: packets lost by /api/lose.";
     page.many(Counter, "betacrew_exchange_faults_injected_total", help, kinds);
+    tape(page, "exchange", raw);
 }
 
 fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
@@ -254,7 +274,16 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     for (kind, name, help, value) in table {
         page.one(kind, &format!("betacrew_client_{name}"), help, value);
     }
-    let lines = state.lines.as_deref().unwrap_or_default();
+    lines(page, state.lines.as_deref().unwrap_or_default());
+    let help = "How long what was missing was missing until it came.";
+    page.histogram("betacrew_client_resend_latency_seconds", help, &raw.latency);
+    tape(page, "client", raw);
+    outputs(page, raw);
+}
+
+/// What each line has done.
+fn lines(page: &mut Page, lines: &[super::state::Line]) {
+    use Kind::Counter;
     let by_line = |of: fn(&super::state::Line) -> u64| {
         let samples = lines.iter().map(move |line| (label("line", &line.address), float(of(line))));
         samples.collect::<Vec<_>>()
@@ -268,8 +297,20 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     let cuts = by_line(|line| line.reconnects);
     let help = "Subscriptions of a line that ended before the session.";
     page.many(Counter, "betacrew_client_line_reconnects_total", help, cuts);
-    let help = "How long what was missing was missing until it came.";
-    page.histogram("betacrew_client_resend_latency_seconds", help, &raw.latency);
+}
+
+/// What has been written to each output.
+fn outputs(page: &mut Page, raw: &Raw) {
+    use Kind::Counter;
+    let by_output = |of: fn(&(u64, u64)) -> u64| {
+        let outputs = raw.outputs.iter();
+        outputs.map(move |(name, counts)| (label("output", name), float(of(counts))))
+    };
+    let (packets, bytes) = (by_output(|counts| counts.0), by_output(|counts| counts.1));
+    let help = "Packets written to an output.";
+    page.many(Counter, "betacrew_client_output_written_packets_total", help, packets);
+    let help = "Bytes written to an output.";
+    page.many(Counter, "betacrew_client_output_written_bytes_total", help, bytes);
 }
 
 #[cfg(test)]

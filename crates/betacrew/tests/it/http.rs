@@ -279,10 +279,41 @@ fn what_is_too_much_is_not_taken() {
     }
 }
 
+#[test]
+fn what_is_written_is_counted_by_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (record, csv) = (path("record.tape"), path("out.csv"));
+    let fast = ["--live", "--pace", "20000/s", "--drop", "0", "--record", &record];
+    let exchange = Program::exchange(&fast);
+    let args = ["fetch", "-f", &exchange.feed, "-o", &csv, "--rotate", "1h"];
+    let client = Program::start(&args);
+    let value = |program: &Program, name: &str| {
+        let text = program.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse::<f64>().unwrap()
+    };
+    client.until(|state| state["highest"].as_u64() > Some(200));
+    for (program, role) in [(&exchange, "exchange"), (&client, "client")] {
+        let tape = |unit| value(program, &format!("betacrew_{role}_tape_written_{unit}_total"));
+        let (packets, bytes) = (tape("packets"), tape("bytes"));
+        assert!(packets >= 200.0 && bytes >= packets * 17.0, "{role}: {packets}, {bytes}");
+    }
+    let output = |unit| format!("betacrew_client_output_written_{unit}_total{{output=\"{csv}\"}}");
+    let began = Instant::now();
+    // What is written to it waits for some more.
+    while value(&client, &output("bytes")) == 0.0 {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert!(value(&client, &output("packets")) >= 200.0);
+}
+
 /// All that Prometheus would be told by both sides.
 fn both(check: impl Fn(&Program)) {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = Program::exchange(&LIVE);
+    let record = folder.path().join("record.tape");
+    let exchange =
+        Program::exchange(&[&LIVE[..], &["--record", record.to_str().unwrap()]].concat());
     let client = Program::client(folder.path(), &exchange);
     client.until(|state| state["highest"].as_u64() > Some(10));
     check(&exchange);
