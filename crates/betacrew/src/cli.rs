@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim};
+use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -74,6 +74,10 @@ pub fn main() -> ExitCode {
         // What becomes of its connections we say ourselves.
         targets = targets.with_target("async_nats", LevelFilter::OFF);
     }
+    if matches!(cli.log_format, LogFormat::Json) {
+        targets = targets.with_target(words::SAID, LevelFilter::INFO);
+        words::log_what_is_said();
+    }
     log_to_stderr(targets, cli.log_format);
     let stop = Stop::new();
     let done = stop_on_signals(&stop).and_then(|()| match cli.command {
@@ -87,7 +91,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {
-        crate::words::tell!("betacrew: {failure}");
+        words::tell_failure(&failure);
         failure.exit()
     })
     .into()

@@ -3,6 +3,7 @@
 use crate::failure::{Exit, Failure};
 use feed::survey::Holes;
 use feed::wire::{Frame, RawFrame, decode};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -62,9 +63,34 @@ macro_rules! tell {
 }
 pub(crate) use tell;
 
+/// Where what is said goes that is logged.
+pub(crate) const SAID: &str = "betacrew::said";
+
+/// Whether what is said to whoever watches is logged instead.
+static LOGGED: AtomicBool = AtomicBool::new(false);
+
+/// From now on what is said to whoever watches is logged, so that all lines there have one form.
+pub(crate) fn log_what_is_said() {
+    LOGGED.store(true, Ordering::Relaxed);
+}
+
+/// Says what has failed.
+pub(crate) fn tell_failure(failure: &Failure) {
+    match LOGGED.load(Ordering::Relaxed) {
+        true => tracing::error!(target: SAID, "{failure}"),
+        false => tell!("betacrew: {failure}"),
+    }
+}
+
 /// Says a text as it is.
 pub(crate) fn tell_as_is(text: &str) {
     use std::io::Write;
+    if LOGGED.load(Ordering::Relaxed) {
+        for line in text.lines() {
+            tracing::info!(target: SAID, "{}", line.trim());
+        }
+        return;
+    }
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -65,6 +65,21 @@ pub(super) fn router(app: Arc<App>) -> Router {
     router.fallback(nowhere).method_not_allowed_fallback(method).layer(from_fn(guarded))
 }
 
+/// The router of those for whom there is no room, beside so many clients.
+pub(super) fn full(clients: usize) -> Router {
+    let answer = move || async move {
+        let wrong = format!("there are {clients} clients already");
+        let wrong = refused(wrong, "try again once one of them has gone");
+        let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &wrong);
+        decorate(&mut response);
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    };
+    Router::new().fallback(answer)
+}
+
 /// What a browser is to keep to.
 fn decorate(response: &mut Response) {
     let headers = response.headers_mut();

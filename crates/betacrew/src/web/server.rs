@@ -1,7 +1,7 @@
 //! The HTTP thread: it accepts a bounded number of connections and gives each a bounded room and
 //! time.
 
-use super::answer::{App, router};
+use super::answer::{App, full, router};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 
 /// So many clients at once; more are turned away.
 const CLIENTS_MAX: usize = 128;
+/// And so many of those at once are told so.
+const TOLD_MAX: usize = 32;
 /// The head of a request, and what is made ahead of a client that does not read.
 const BUFFER: usize = 64 * 1024;
 /// The head of a request must be there after this.
@@ -50,7 +52,8 @@ pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::
     let serve = move || {
         runtime.block_on(async {
             if let Ok(listener) = TcpListener::from_std(listener) {
-                accept(listener, router(app)).await;
+                let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+                accept(listener, router(app), &room).await;
             }
         });
     };
@@ -58,16 +61,22 @@ pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::
     Ok(())
 }
 
-async fn accept(listener: TcpListener, router: Router) {
-    let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+async fn accept(listener: TcpListener, router: Router, room: &Arc<Semaphore>) {
+    let porch = Arc::new(Semaphore::new(TOLD_MAX));
+    let full = full(CLIENTS_MAX);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // One too many is closed at once.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let router = router.clone();
+        let (router, place) = match Arc::clone(room).try_acquire_owned() {
+            Ok(place) => (router.clone(), place),
+            Err(_) => match Arc::clone(&porch).try_acquire_owned() {
+                Ok(place) => (full.clone(), place),
+                // There is not even room to say so: it is closed at once.
+                Err(_) => continue,
+            },
+        };
         tokio::spawn(async move {
             connection(stream, router).await;
             drop(place);
@@ -100,4 +109,79 @@ async fn connection(stream: TcpStream, router: Router) {
     };
     // Whichever ends first; the other is dropped.
     futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(watch)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::meeting::Meeting;
+    use super::super::metrics::Raw;
+    use super::super::routes::Role;
+    use super::super::state::{Event, State};
+    use super::*;
+    use std::io::{Read, Write};
+    use tokio::time::Instant;
+
+    /// An app whose loop tells a state of this many bytes whenever somebody wants it.
+    fn app(bytes: usize) -> App {
+        let meeting = Meeting::new(&crate::net::Stop::new(), "client");
+        let told = meeting.clone();
+        std::thread::spawn(move || {
+            loop {
+                if told.wanted() {
+                    drop(told.take());
+                    let event = Event { at: 0, text: "x".repeat(bytes) };
+                    let state = State { events: vec![event], ..State::default() };
+                    told.tell(state, Raw::default());
+                }
+                std::thread::yield_now();
+            }
+        });
+        App { meeting, role: Role::Client, token: None }
+    }
+
+    fn ask(address: std::net::SocketAddr, path: &str) -> std::net::TcpStream {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        stream
+    }
+
+    /// The times are the server's own, which pass at once while nothing else happens.
+    #[test]
+    fn who_listens_and_does_not_read_is_disconnected_and_keeps_nobody_else_waiting() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+            let (router, at_work) = (router(Arc::new(app(1 << 20))), Arc::clone(&room));
+            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let mut stuck = ask(address, "/api/events");
+            while room.available_permits() == CLIENTS_MAX {
+                tokio::task::yield_now().await;
+            }
+            // Until the buffers of the system are full it makes progress: some frames, four a
+            // second.
+            let began = Instant::now();
+            while room.available_permits() < CLIENTS_MAX {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                // No time passes meanwhile.
+                let asked = tokio::task::spawn_blocking(move || {
+                    let mut answer = String::new();
+                    ask(address, "/healthz").read_to_string(&mut answer).map(|_| answer)
+                });
+                let answer = asked.await.unwrap().unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                assert!(began.elapsed() < STUCK * 4, "it is still there");
+            }
+            assert!(began.elapsed() >= STUCK);
+            let mut made = Vec::new();
+            let _ = stuck.read_to_end(&mut made);
+            assert!(made.len() < 64 << 20, "{} bytes were made ahead", made.len());
+        });
+    }
 }

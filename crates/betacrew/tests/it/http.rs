@@ -1,6 +1,7 @@
 //! The HTTP address of exchange and client, over real sockets.
 
 use crate::support::{PATIENCE, betacrew, run};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +19,12 @@ struct Program {
 impl Program {
     fn start(args: &[&str]) -> Self {
         let mut command = betacrew(args);
-        command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stderr(Stdio::null());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         // It is killed with this, also where it has ended.
@@ -40,6 +46,12 @@ impl Program {
     fn client(folder: &std::path::Path, exchange: &Self) -> Self {
         let output = folder.join("out.json");
         Self::start(&["fetch", "-f", &exchange.feed, "-o", output.to_str().unwrap()])
+    }
+
+    /// Ends it as Ctrl+C does.
+    fn interrupt(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a request as it is, and reads the answer: status and body.
@@ -306,6 +318,83 @@ fn what_is_written_is_counted_by_place() {
         assert!(began.elapsed() < PATIENCE);
     }
     assert!(value(&client, &output("packets")) >= 200.0);
+}
+
+#[test]
+fn one_client_too_many_is_told_so_and_gets_in_once_one_has_gone() {
+    let exchange = Program::exchange(&LIVE);
+    let listen = || {
+        let mut stream = TcpStream::connect(&exchange.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let host = &exchange.http;
+        write!(stream, "GET /api/events HTTP/1.1\r\nhost: {host}\r\n\r\n").unwrap();
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        stream
+    };
+    let mut listeners: Vec<TcpStream> = (0..128).map(|_| listen()).collect();
+    let (status, body) = exchange.ask("GET", "/healthz", "", "");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &answer["error"]), (503, &json!("there are 128 clients already")));
+    assert!(answer["allowed"].is_string());
+    listeners.pop();
+    let began = Instant::now();
+    while exchange.ask("GET", "/healthz", "", "").0 != 200 {
+        assert!(began.elapsed() < PATIENCE);
+    }
+}
+
+/// What a program logs while it is asked by a client to do this, from its beginning to its end.
+fn logged(log: &[&str], order: impl Fn(&Program)) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (log_place, out) = (folder.path().join("log"), folder.path().join("out.json"));
+    let args = [&["serve", "--listen", "127.0.0.1:0", "--tape", "market:1"], &LIVE[..], log];
+    let mut command = betacrew(&args.concat());
+    // Both append to it.
+    let log_file = || std::fs::File::options().create(true).append(true).open(&log_place).unwrap();
+    command.stderr(log_file());
+    let exchange = Program::of(command);
+    let mut client = betacrew(&["fetch", "-f", &exchange.feed, "-o", out.to_str().unwrap()]);
+    client.args(log).stderr(log_file());
+    let client = Program::of(client);
+    order(&exchange);
+    client.until(|state| state["highest"].as_u64() > Some(1000));
+    client.interrupt();
+    exchange.interrupt();
+    std::fs::read_to_string(log_place).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_line_of_a_log_in_json_is_an_object_and_none_is_a_packet_s() {
+    let lines = logged(&["--log-format", "json", "--log", "trace"], |exchange| {
+        exchange.post("/api/faults", &json!({ "drop": 0.2 }));
+    });
+    // More than a thousand packets went by, a fifth of them were lost and sent again.
+    assert!((5..50).contains(&lines.len()), "{lines:#?}");
+    let mut orders = 0;
+    for line in lines {
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("no {key}: {line}"));
+        assert!(text("timestamp").ends_with('Z') && text("timestamp").len() == 27, "{line}");
+        assert!(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&text("level")), "{line}");
+        assert!(text("target").starts_with("betacrew"), "{line}");
+        orders += u32::from(text("message").starts_with("control: scenario drop 20%"));
+    }
+    assert_eq!(orders, 1);
+}
+
+#[test]
+fn a_log_has_the_modules_that_were_asked_for() {
+    let order = |exchange: &Program| {
+        exchange.post("/api/lose", &json!({ "next": 1 }));
+    };
+    let lines = logged(&["--log", "off,betacrew::web=info"], order);
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains(" INFO ")).collect();
+    assert!(told.len() == 1 && told[0].contains("control: the next 1 packet"), "{lines:#?}");
+    let lines = logged(&["--log", "info,betacrew::web=off"], order);
+    assert!(lines.iter().any(|line| line.contains(" INFO live at")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("control:")), "{lines:#?}");
 }
 
 /// All that Prometheus would be told by both sides.
