@@ -16,6 +16,8 @@ const GAPS: usize = 400;
 const STREAMS: usize = 64;
 /// And so many lines are told apart there.
 const LINES: u16 = 64;
+/// So many gaps are looked at for a strip; of more the rest is estimated.
+const LOOKS: u32 = 1 << 16;
 /// Which sequences were recovered is known up to this one (a bit each: 16 MiB at the most); above,
 /// they count as received.
 const KNOWN: u32 = 1 << 27;
@@ -203,31 +205,22 @@ impl Notes {
             return Strip { from, to, width: 1, exact: 1, cells: Vec::new() };
         }
         let width = (to - from + 1).div_ceil(cells);
-        let mut strip = vec![[0; 4]; (to - from + 1).div_ceil(width) as usize];
-        let ends = |at: usize| {
-            let first = from + u32::try_from(at).unwrap_or(0) * width;
-            (first, first.saturating_add(width - 1).min(to))
-        };
-        let mut next = from;
-        while let Some(gap) = recorder.ledger().gaps().at_or_after(next) {
-            // A long gap goes over many cells; each step ends one of them or the gap.
-            if gap.first() > to {
-                break;
+        let most = LOOKS / cells.max(1);
+        let mut exact = 1;
+        let mut strip = Vec::with_capacity(cells as usize);
+        let mut first = from;
+        while first <= to {
+            let last = first.saturating_add(width - 1).min(to);
+            let missing = Missing::look(recorder, first, last, most);
+            if missing.estimated {
+                exact = width + 1;
             }
-            let at = ((gap.first() - from) / width) as usize;
-            let end = gap.last().min(ends(at).1);
-            let asked = (end + 1).min(recorder.asked_below()).saturating_sub(gap.first());
-            strip[at][2] += u64::from(end - gap.first() + 1 - asked);
-            strip[at][3] += u64::from(asked);
-            next = end + 1;
-        }
-        for (at, cell) in strip.iter_mut().enumerate() {
-            let (first, last) = ends(at);
-            cell[1] = self.came(first, last);
+            let (came, lost) = (self.came(first, last), missing.open + missing.asked);
             let seen = u64::from((highest.min(last) + 1).saturating_sub(first));
-            cell[0] = seen.saturating_sub(cell[1] + cell[2] + cell[3]);
+            strip.push([seen.saturating_sub(came + lost), came, missing.open, missing.asked]);
+            first = last + 1;
         }
-        Strip { from, to, width, exact: 1, cells: strip }
+        Strip { from, to, width, exact, cells: strip }
     }
 
     /// The gaps that are remembered, of a recording of so many lines, the oldest first.
@@ -253,6 +246,40 @@ impl Notes {
             }
         };
         self.gaps.iter().map(gap).collect()
+    }
+}
+
+/// How many packets of a cell are missing.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Missing {
+    /// Not asked for, and asked for.
+    open: u64,
+    asked: u64,
+    /// There are too many gaps to look at each: the rest is taken to be as the first of them.
+    estimated: bool,
+}
+
+impl Missing {
+    /// Looks at so many gaps from `first` to `last` at the most.
+    fn look(recorder: &Recorder, first: Seq, last: Seq, most: u32) -> Self {
+        let (mut missing, mut next, mut looks) = (Self::default(), first, 0);
+        while next <= last
+            && let Some(gap) = recorder.ledger().gaps().at_or_after(next)
+            && gap.first() <= last
+        {
+            if looks == most {
+                let (all, seen) = (u64::from(last - first + 1), u64::from(next - first));
+                let scaled = |count: u64| count * all / seen.max(1);
+                let (open, asked) = (scaled(missing.open), scaled(missing.asked));
+                return Self { open, asked, estimated: true };
+            }
+            let end = gap.last().min(last);
+            let asked = (end + 1).min(recorder.asked_below()).saturating_sub(gap.first());
+            missing.open += u64::from(end - gap.first() + 1 - asked);
+            missing.asked += u64::from(asked);
+            (next, looks) = (end + 1, looks + 1);
+        }
+        missing
     }
 }
 
@@ -287,6 +314,7 @@ fn cause(gap: &Seam, passed: u64, lines: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feed::recorder::Options;
     use feed::tape::Tape;
 
     fn range(first: u32, last: u32) -> SeqRange {
@@ -379,6 +407,51 @@ mod tests {
         assert_eq!(notes.streams.0.len(), STREAMS);
         brings(&mut notes, stream(7, 7), 10, 10);
         assert_eq!(notes.gaps(1000)[0].cause, "lost on line 8");
+    }
+
+    /// A recorder to which these are missing below `highest`.
+    fn missing(highest: u32, missing: impl Iterator<Item = SeqRange>) -> Recorder {
+        let missing = missing.collect();
+        Recorder::resume(Options::default(), 1, highest, &missing, None)
+    }
+
+    #[test]
+    fn a_strip_of_ten_million_packets_is_exact_while_gaps_are_few() {
+        let gaps = (1..=50).map(|n| range(n * 100_000, n * 100_000 + 99));
+        let recorder = missing(10_000_000, gaps);
+        let mut notes = Notes::default();
+        notes.mark(range(1, 1000));
+        let strip = notes.strip(&recorder, 1, None, 4000);
+        assert_eq!((strip.cells.len(), strip.width, strip.exact), (4000, 2500, 1));
+        let sum = |place: usize| strip.cells.iter().map(|cell| cell[place]).sum::<u64>();
+        assert_eq!([sum(0), sum(1), sum(2), sum(3)], [9_994_000, 1000, 5000, 0]);
+        assert_eq!(strip.cells[39], [2499, 0, 1, 0]);
+        assert_eq!(strip.cells[40], [2401, 0, 99, 0]);
+        // And one gap in all cells.
+        let recorder = missing(10_000_000, [range(1, 9_999_999)].into_iter());
+        let strip = notes.strip(&recorder, 1, None, 4000);
+        assert_eq!((strip.cells[3999], strip.exact), ([1, 0, 2499, 0], 1));
+    }
+
+    #[test]
+    fn of_very_many_gaps_only_some_are_looked_at() {
+        let recorder = missing(2_000_000, (1..=400_000).map(|n| SeqRange::one(n * 5)));
+        let notes = Notes::default();
+        for cells in [1, 7, 1000, 4000] {
+            let strip = notes.strip(&recorder, 1, None, cells);
+            assert!(strip.cells.len() <= cells as usize && strip.exact > strip.width);
+            let lost: u64 = strip.cells.iter().map(|cell| cell[2]).sum();
+            assert!((396_000..=404_000).contains(&lost), "about {lost} of 400,000");
+            let all: u64 = strip.cells.iter().flatten().sum();
+            assert_eq!(all, 2_000_000);
+        }
+        // So few that each is looked at.
+        let strip = notes.strip(&recorder, 1_000_001, Some(1_001_000), 4000);
+        assert_eq!((strip.width, strip.exact), (1, 1));
+        assert_eq!(strip.cells.iter().map(|cell| cell[2]).sum::<u64>(), 200);
+        let looked = Missing::look(&recorder, 1, 2_000_000, 16);
+        assert_eq!(looked, Missing { open: 400_000, asked: 0, estimated: true });
+        assert_eq!(notes.gaps(1).len(), 0, "of another run, they are not remembered");
     }
 
     #[test]

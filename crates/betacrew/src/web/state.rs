@@ -266,7 +266,8 @@ pub(super) struct Strip {
     pub to: u32,
     /// How many sequences a cell has (the last one fewer).
     pub width: u32,
-    /// Below this many sequences, cells are estimates: a share of what was counted together.
+    /// Cells of fewer sequences than this are estimates: a share of what was counted together, or
+    /// of too many gaps to look at each.
     pub exact: u32,
     /// Of a client: received at once, recovered, missing and not asked for, missing and asked for;
     /// of an exchange: sent, resent, dropped and 0, over all runs.
