@@ -1,4 +1,4 @@
-//! The order books of a client's dashboard: made from packets in order, on a thread of their own.
+//! The order books of a dashboard: made from packets in order, on a thread of their own.
 
 use super::state;
 use crate::failure::Failure;
@@ -49,6 +49,7 @@ fn shown(symbol: String, book: &Book) -> state::Book {
 }
 
 /// Takes packets in order, and has the books made from them.
+#[derive(Debug)]
 pub(super) struct Bookkeeper {
     frames: Sender<Vec<RawFrame>>,
     waiting: Arc<AtomicUsize>,

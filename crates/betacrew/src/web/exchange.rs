@@ -1,11 +1,14 @@
 //! The desk of an exchange: tells its state, carries out orders.
 
+use super::book::{Bookkeeper, Shelf};
 use super::meeting::Meeting;
 use super::metrics::{Histogram, Raw};
 use super::order::{Answer, Faults, How, Order, absent, refused};
 use super::state::{Connection, Counters, FaultsInForce, Refused, Rule, Session, State, Strip};
 use super::{Past, Web, events};
+use crate::format::Arrival;
 use crate::net::{Desk, Place};
+use crate::outlet::Outlet;
 use crate::scenario::file::FaultFile;
 use crate::scenario::{Engine, Plot, ScenarioFile, catalogue};
 use crate::words::{count, grouped, took};
@@ -15,11 +18,14 @@ use feed::faults::Cell;
 use feed::play::Play;
 use feed::player::{Cut, Player, Seat, SeatView};
 use feed::scenario::{Action, Fault, Pick, Scenario};
-use feed::seq::FIRST_SEQ;
+use feed::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::wire::SessionId;
 use std::time::Duration;
 
 /// So many connections are shown.
 const SHOWN: usize = 100;
+/// So many packets go into the books at once, ten times a second at the most.
+const BOOKED: u32 = 1 << 16;
 /// So many are named in the log.
 const NAMED: usize = 8;
 
@@ -46,12 +52,52 @@ pub(crate) struct ExchangeDesk {
     bill: Bill,
     /// What has been written to a record of a live session.
     written: Option<Written>,
+    shelf: Shelf,
+    books: Option<Books>,
     past: Past,
+}
+
+/// The order books of the tape so far, made from when somebody looks first.
+#[derive(Debug)]
+struct Books {
+    session: SessionId,
+    keeper: Bookkeeper,
+    next: Seq,
+}
+
+impl Books {
+    /// Goes on with what the tape has; whether it still is that tape.
+    fn go_on(&mut self, tape: &mut impl Play) -> bool {
+        if tape.session() != self.session {
+            return false;
+        }
+        let most = self.next.saturating_add(BOOKED - 1).min(tape.last());
+        while let Some(range) = SeqRange::new(self.next, most) {
+            let taken = self.keeper.put(tape.frames(range), Arrival::UNKNOWN).unwrap_or(0);
+            self.next += u32::try_from(taken).unwrap_or(0);
+            if taken == 0 {
+                break;
+            }
+        }
+        true
+    }
 }
 
 impl ExchangeDesk {
     pub(crate) fn new(web: Option<&Web>, bill: Bill, written: Option<Written>) -> Self {
-        Self { meeting: web.map(|web| web.meeting.clone()), bill, written, past: Past::default() }
+        let meeting = web.map(|web| web.meeting.clone());
+        let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
+        Self { meeting, bill, written, shelf, books: None, past: Past::default() }
+    }
+
+    /// The books go on with the tape, or begin with another one.
+    fn keep_books(&mut self, tape: &mut impl Play) {
+        if self.books.as_mut().is_some_and(|books| books.go_on(tape)) {
+            return;
+        }
+        let keeper = Bookkeeper::new(self.shelf.clone()).ok();
+        let session = tape.session();
+        self.books = keeper.map(|keeper| Books { session, keeper, next: FIRST_SEQ });
     }
 }
 
@@ -82,6 +128,7 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
             };
             answers.push((sender, answer));
         }
+        self.keep_books(player.tape_mut());
         let (state, raw) = self.state(player, floor, now);
         meeting.tell(state, raw);
         // Whoever has an answer finds what it says in the state. They may have gone.
@@ -205,6 +252,7 @@ impl ExchangeDesk {
                 connections.map(|(place, view)| shown(place, view, tape.last(), now)).collect(),
             ),
             connections_total: Some(floor.len() as u64),
+            book: Some(self.shelf.look()),
             faults: Some(self.in_force(player)),
             events: events::newest(),
             ..told.unwrap_or_default()

@@ -52,7 +52,8 @@ pub(super) struct State {
     /// How many connections there are; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_total: Option<u64>,
-    /// The books of up to 50 symbols.
+    /// The books of up to 50 symbols: of a client, of what is recorded without a gap; of an
+    /// exchange, of its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<Vec<Book>>,
     /// What goes wrong; on an exchange.

@@ -159,6 +159,28 @@ fn a_client_keeps_the_books() {
 }
 
 #[test]
+fn an_exchange_keeps_the_books_of_its_tape() {
+    let exchange = Program::exchange(&["--tape", "random:100000:3"]);
+    let mut books = feed::book::Books::default();
+    for frame in feed::tape::Tape::random(100_000, 3).frames() {
+        let Ok(feed::wire::Frame::Packet(packet)) = feed::wire::decode(frame) else { panic!() };
+        books.add(&packet);
+    }
+    let best = |book: &feed::book::Book, side| {
+        let level = book.depth(side).next();
+        level.map_or(Value::Null, |level| json!([level.price, level.quantity]))
+    };
+    let sides = [feed::packet::Side::Buy, feed::packet::Side::Sell];
+    let expected: Vec<[Value; 2]> =
+        books.books().map(|(_, book)| sides.map(|side| best(book, side))).collect();
+    let told = |book: &Value| [book["bid"].clone(), book["ask"].clone()];
+    exchange.until(|state| {
+        let books = state["book"].as_array().unwrap();
+        books.iter().map(told).eq(expected.iter().cloned())
+    });
+}
+
+#[test]
 fn an_exchange_is_steered() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
