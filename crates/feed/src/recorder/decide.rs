@@ -135,6 +135,9 @@ impl Recorder {
         if self.mute(now) {
             self.ledger.close_tail(now, sink);
         }
+        if self.passes.complete > 0 {
+            self.make_room(u32::MAX, now);
+        }
         self.open_connections(now);
         let streams = self.conns.iter().filter(|conn| conn.streams());
         // A stream that still brings packets may go beyond the end that was told.
@@ -293,17 +296,16 @@ impl Recorder {
         if self.whole() && !self.strangers(now) {
             return self.finish(None, now);
         }
-        let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.dead);
-        let answers = |(id, line): (u16, &Line)| {
-            line.asker.tries < DOUBTFUL && self.can_ask(id, now) || self.undescribed(line, now)
-        };
-        if alive.any(answers) {
+        // An end that nobody confirms calls for passes anyway.
+        let doubtful = self.tail_doubt() >= self.options.doubt;
+        let mut alive = self.lines.iter().filter(|line| !line.stats.dead);
+        if alive.any(|line| self.undescribed(line, now)) || !doubtful && self.filling(now) {
             return self.open_connections(now);
         }
         let streamable: Vec<usize> = (0..self.lines.len())
             .filter(|&id| !self.lines[id].stats.dead && self.lines[id].cuts <= self.options.retries)
             .collect();
-        let passes = self.passes_wanted();
+        let passes = self.passes_wanted(now);
         if passes == 0 || streamable.is_empty() {
             // Streams bring no more; what is asked for may still come.
             let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.dead);
@@ -313,36 +315,46 @@ impl Recorder {
             let why = self.why(passes > 0);
             return self.finish(why, now);
         }
-        self.make_room(now);
+        self.make_room(DOUBTFUL, now);
         for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
             self.lines[line].to_stream += 1;
         }
         self.open_connections(now);
     }
 
-    /// Ends resend connections that serve no purpose: an exchange may take one at a time.
-    fn make_room(&mut self, now: Duration) {
+    /// Whether what is missing can be asked for, and is likely to be answered.
+    fn filling(&self, now: Duration) -> bool {
+        (0u16..).zip(&self.lines).any(|(id, line)| {
+            !line.stats.dead && line.asker.tries < DOUBTFUL && self.can_ask(id, now)
+        })
+    }
+
+    /// Ends resend connections that serve no purpose, or whose line has failed so often in a row:
+    /// an exchange may take one connection at a time.
+    fn make_room(&mut self, tries: u32, now: Duration) {
         for at in 0..self.conns.len() {
             let conn = &self.conns[at];
-            let line = usize::from(conn.line);
+            let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
+            let asks = conn.in_flight() > 0 || self.can_ask(id, now);
             if conn.role == Role::Resend
                 && conn.state == State::Open
-                && self.lines[line].dialect != Dialect::Extended
+                && line.dialect != Dialect::Extended
+                && !(asks && line.asker.tries < tries || self.undescribed(line, now))
             {
                 self.drain(at, now);
-                self.lines[line].resend = None;
+                self.lines[usize::from(id)].resend = None;
             }
         }
     }
 
     /// How many passes to run next.
-    fn passes_wanted(&self) -> u32 {
+    fn passes_wanted(&self, now: Duration) -> u32 {
         let known = self.ledger.highest();
         let bound = self.options.doubt;
         let small = known as usize * FRAME_LEN <= SMALL_PASS;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_begun);
         let most = left.min(if small { PARALLEL } else { 1 });
-        let runs = if self.hope(known) {
+        let runs = if self.hope(known) && !self.filling(now) {
             self.dry
         } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
             self.passes.complete
@@ -420,6 +432,10 @@ impl Recorder {
                     let id = self.conns.remove(at).id;
                     self.outputs.push_back(Output::Drop(id));
                 }
+                State::Open if self.owes_nothing(&self.conns[at]) => {
+                    let id = self.conns.remove(at).id;
+                    self.outputs.push_back(Output::Drop(id));
+                }
                 State::Open => {
                     self.tally_feed(at);
                     self.drain(at, now);
@@ -427,6 +443,13 @@ impl Recorder {
                 State::Draining { .. } => {}
             }
         }
+    }
+
+    /// Whether nothing more can come on a connection, of an exchange that is no original: it may be
+    /// closed without waiting for its end.
+    fn owes_nothing(&self, conn: &Connection) -> bool {
+        let line = &self.lines[usize::from(conn.line)];
+        conn.role == Role::Resend && line.dialect == Dialect::Extended && conn.in_flight() == 0
     }
 
     pub(super) fn drain(&mut self, at: usize, now: Duration) {

@@ -256,6 +256,60 @@ fn answers_that_answer_nothing_are_no_sign_of_life() {
 }
 
 #[test]
+fn what_comes_twice_answers_nothing_that_is_asked_for_later() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(100);
+    steps.packets(STREAM, 1, 1);
+    steps.packets(STREAM, 10, 10);
+    assert_eq!(steps.calls(RESEND), [range(2, 8)]);
+    steps.packets(RESEND, 2, 9);
+    steps.packets(RESEND, 2, 9);
+    steps.packets(STREAM, 15, 15);
+    assert_eq!(steps.calls(RESEND), [range(11, 4)]);
+    let gave_up = patience(&mut steps, |_| {});
+    assert!(gave_up < Duration::from_secs(1), "{gave_up:?}");
+}
+
+#[test]
+fn an_exchange_that_has_described_itself_is_not_waited_for_in_the_end() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(3);
+    steps.packets(STREAM, 1, 3);
+    let outputs = steps.give(Input::Ended(STREAM));
+    assert!(outputs.contains(&Output::Drop(RESEND)) && steps.recorder.done());
+}
+
+#[test]
+fn an_exchange_that_may_be_an_original_is_waited_for_in_the_end() {
+    let mut steps = Steps::new(Options { last: Some(3), ..Options::default() });
+    steps.packets(STREAM, 1, 3);
+    let outputs = steps.give(Input::Ended(STREAM));
+    assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.done());
+    steps.give(Input::Ended(RESEND));
+    assert!(steps.recorder.done());
+}
+
+/// What a stream does not bring, it is asked for beside the passes that its end calls for.
+#[test]
+fn passes_do_not_wait_for_answers() {
+    let mut steps = Steps::new(Options::default());
+    steps.packets(STREAM, 1, 40);
+    steps.packets(STREAM, 42, 100);
+    let outputs = steps.give(Input::Ended(STREAM));
+    let connects = |outputs: &[Output]| {
+        outputs.iter().filter(|it| matches!(it, Output::Connect { .. })).count()
+    };
+    assert_eq!(connects(&outputs), 0, "it may yet describe itself");
+    assert_eq!(steps.calls(RESEND), [Call::Resend(41)]);
+    steps.now = steps.recorder.deadline().unwrap();
+    let outputs = steps.give(Input::Wake);
+    assert!(connects(&outputs) > 1 && !outputs.contains(&Output::Finish(RESEND)));
+    // It may be one that serves one connection at a time.
+    let outputs = steps.packets(RESEND, 41, 41);
+    assert!(outputs.contains(&Output::Finish(RESEND)));
+}
+
+#[test]
 fn asking_for_less_and_less_comes_to_an_end() {
     let mut steps = Steps::new(Options { retries: 1, ..Options::default() });
     steps.describe(100);
