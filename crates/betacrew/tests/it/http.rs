@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The program with an HTTP address.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    feed: String,
+    pub(crate) feed: String,
     http: String,
 }
 
@@ -23,7 +23,7 @@ impl Program {
         Self::of(command)
     }
 
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -49,7 +49,7 @@ impl Program {
     }
 
     /// Ends it as Ctrl+C does.
-    fn interrupt(mut self) {
+    pub(crate) fn interrupt(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.child.wait().unwrap();
     }
@@ -83,7 +83,7 @@ impl Program {
         serde_json::from_str(&body).unwrap()
     }
 
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let json = "content-type: application/json\r\n";
         let (status, body) = self.ask("POST", path, json, &body.to_string());
         (status, serde_json::from_str(&body).unwrap())
@@ -94,7 +94,7 @@ impl Program {
     }
 
     /// Waits until the state is like this.
-    fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
             let state = self.get("/api/state");
@@ -113,7 +113,7 @@ impl Drop for Program {
     }
 }
 
-const LIVE: [&str; 5] = ["--live", "--pace", "2000/s", "--drop", "0"];
+pub(crate) const LIVE: [&str; 5] = ["--live", "--pace", "2000/s", "--drop", "0"];
 
 #[test]
 fn a_loss_by_order_is_a_gap_of_the_client_and_then_recovered() {
@@ -365,58 +365,6 @@ fn one_client_too_many_is_told_so_and_gets_in_once_one_has_gone() {
     while exchange.ask("GET", "/healthz", "", "").0 != 200 {
         assert!(began.elapsed() < PATIENCE);
     }
-}
-
-/// What a program logs while it is asked by a client to do this, from its beginning to its end.
-fn logged(log: &[&str], order: impl Fn(&Program)) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let (log_place, out) = (folder.path().join("log"), folder.path().join("out.json"));
-    let args = [&["serve", "--listen", "127.0.0.1:0", "--tape", "market:1"], &LIVE[..], log];
-    let mut command = betacrew(&args.concat());
-    // Both append to it.
-    let log_file = || std::fs::File::options().create(true).append(true).open(&log_place).unwrap();
-    command.stderr(log_file());
-    let exchange = Program::of(command);
-    let mut client = betacrew(&["fetch", "-f", &exchange.feed, "-o", out.to_str().unwrap()]);
-    client.args(log).stderr(log_file());
-    let client = Program::of(client);
-    order(&exchange);
-    client.until(|state| state["highest"].as_u64() > Some(1000));
-    client.interrupt();
-    exchange.interrupt();
-    std::fs::read_to_string(log_place).unwrap().lines().map(str::to_owned).collect()
-}
-
-#[test]
-fn each_line_of_a_log_in_json_is_an_object_and_none_is_a_packet_s() {
-    let lines = logged(&["--log-format", "json", "--log", "trace"], |exchange| {
-        exchange.post("/api/faults", &json!({ "drop": 0.2 }));
-    });
-    // More than a thousand packets went by, a fifth of them were lost and sent again.
-    assert!((5..50).contains(&lines.len()), "{lines:#?}");
-    let mut orders = 0;
-    for line in lines {
-        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("no {key}: {line}"));
-        assert!(text("timestamp").ends_with('Z') && text("timestamp").len() == 27, "{line}");
-        assert!(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&text("level")), "{line}");
-        assert!(text("target").starts_with("betacrew"), "{line}");
-        orders += u32::from(text("message").starts_with("control: scenario drop 20%"));
-    }
-    assert_eq!(orders, 1);
-}
-
-#[test]
-fn a_log_has_the_modules_that_were_asked_for() {
-    let order = |exchange: &Program| {
-        exchange.post("/api/lose", &json!({ "next": 1 }));
-    };
-    let lines = logged(&["--log", "off,betacrew::web=info"], order);
-    let told: Vec<&String> = lines.iter().filter(|line| line.contains(" INFO ")).collect();
-    assert!(told.len() == 1 && told[0].contains("control: the next 1 packet"), "{lines:#?}");
-    let lines = logged(&["--log", "info,betacrew::web=off"], order);
-    assert!(lines.iter().any(|line| line.contains(" INFO live at")), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.contains("control:")), "{lines:#?}");
 }
 
 /// All that Prometheus would be told by both sides.

@@ -15,7 +15,7 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
-//! * `browser`: the dashboard in a browser;
+//! * `http`: seeing and steering; `browser`: the dashboard in a browser; `logs`: what is logged;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -37,6 +37,7 @@ mod hostile;
 mod http;
 mod inspect;
 mod live;
+mod logs;
 mod memory;
 mod original;
 mod readers;

@@ -81,7 +81,7 @@ function chart(root, kind) {
   const lines = kind.level ? [...kind.lines, { ...kind.level, level: true }] : kind.lines;
   const values = lines.map(() => make("b", { text: "–" }));
   const legend = make("ul", { class: "legend" }, ...lines.map((line, index) =>
-    make("li", { class: `${line.ink}${line.dash ? " dashed" : ""}`, text: `${line.name} ` },
+    make("li", { class: `${line.ink}${line.dash || line.level ? " dashed" : ""}`, text: `${line.name} ` },
       values[index])));
   const body = make("div", { class: "chart", role: "img" });
   const head = make("div", { class: "head" }, make("h2", { text: kind.title }), legend);
@@ -138,7 +138,7 @@ function options(body, kind, lines, show) {
   return {
     width: body.clientWidth,
     height: body.clientHeight,
-    padding: [8, level ? 0 : 12, 0, 0],
+    padding: [8, level ? 0 : 22, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: upwards }, level: { range: upwards } },
