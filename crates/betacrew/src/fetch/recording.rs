@@ -58,7 +58,12 @@ impl<'a> Recording<'a> {
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
         let mut written = Vec::new();
-        let mut count = |path: &Path, counts| written.push((path.display().to_string(), counts));
+        let mut count = |path: &Path, counts| {
+            let name = path.display().to_string();
+            // Of two that are to stand in one place the later one will.
+            written.retain(|(other, _)| *other != name);
+            written.push((name, counts));
+        };
         for path in &args.output {
             if !args.is_streamed(path) {
                 let format = args.format_of(path)?;

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The longest body of a request.
 const BODY_MAX: usize = 256 * 1024;
+/// And it must be there after this.
+const BODY: Duration = Duration::from_secs(5);
 /// How often the state is sent to who listens.
 const FRAME: Duration = Duration::from_millis(250);
 
@@ -144,7 +146,12 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
             if let Err((status, wrong)) = guard::is_json(request.headers()) {
                 return refusal(status, &wrong);
             }
-            let Ok(body) = axum::body::to_bytes(request.into_body(), BODY_MAX).await else {
+            let body = axum::body::to_bytes(request.into_body(), BODY_MAX);
+            let Ok(body) = tokio::time::timeout(BODY, body).await else {
+                let wrong = refused("the body does not come", "all of it within 5 seconds");
+                return refusal(StatusCode::REQUEST_TIMEOUT, &wrong);
+            };
+            let Ok(body) = body else {
                 let wrong = refused("the body is too long or broken", "up to 256 KiB");
                 return refusal(StatusCode::PAYLOAD_TOO_LARGE, &wrong);
             };
@@ -199,7 +206,7 @@ fn number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refused> 
         Some(number) if digits && values.next().is_none() => Ok(Some(number)),
         _ => Err(refused(
             format!("{name} is no number within its bounds"),
-            format!("{name} from {} to {}, once", param.least, param.most),
+            format!("once {name}=N, where N is from {} to {}", param.least, param.most),
         )),
     }
 }

@@ -151,7 +151,10 @@ impl ExchangeDesk {
             Order::Faults(faults) => self.change(faults, player),
             Order::Lose(next) => {
                 player.lose(next);
-                Ok(format!("the next {} are lost", count(next.into(), "packet")))
+                Ok(match next {
+                    1 => "the next packet is lost".to_owned(),
+                    next => format!("the next {} packets are lost", grouped(next.into())),
+                })
             }
             Order::Pause(paused) => {
                 player.pause(paused);

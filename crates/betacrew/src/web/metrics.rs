@@ -117,10 +117,13 @@ impl Page {
     }
 }
 
-/// A label and its value, escaped.
-fn label(name: &str, value: &str) -> String {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("{{{name}=\"{value}\"}}")
+/// Labels and their values, escaped.
+fn labels<const N: usize>(labels: [(&str, &str); N]) -> String {
+    let labels = labels.map(|(name, value)| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        format!("{name}=\"{value}\"")
+    });
+    format!("{{{}}}", labels.join(","))
 }
 
 #[expect(clippy::cast_precision_loss)]
@@ -132,8 +135,7 @@ fn float(number: u64) -> f64 {
 pub(super) fn text(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
     let mut page = Page { text: String::with_capacity(4096) };
-    let version =
-        label("version", &state.version).replace('}', &format!(",role=\"{}\"}}", state.role));
+    let version = labels([("version", &state.version), ("role", &state.role)]);
     page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
     let started = float(state.started) / 1e3;
     page.one(Kind::Gauge, "betacrew_start_time_seconds", "When it began, since 1970.", started);
@@ -165,7 +167,7 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     let counters = &state.counters;
     let faults = state.faults.clone().unwrap_or_default();
     let lags = state.connections.iter().flatten().filter_map(|conn| conn.lag);
-    let kinds = raw.faults.iter().map(|(kind, count)| (label("kind", kind), float(*count)));
+    let kinds = raw.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
     let table = [
         (Counter, "sent_packets_total", "Packets sent.", float(counters.packets)),
         (Counter, "sent_bytes_total", "Bytes sent.", float(counters.bytes)),
@@ -229,7 +231,7 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     let counters = &state.counters;
     let (frontier, highest) = (state.frontier.unwrap_or(0), state.highest.unwrap_or(0));
     let recorded = [("stream", counters.streamed), ("resend", counters.resent)];
-    let recorded = recorded.map(|(source, count)| (label("source", source), float(count)));
+    let recorded = recorded.map(|(source, count)| (labels([("source", source)]), float(count)));
     let name = "betacrew_client_recorded_packets_total";
     page.many(Counter, name, "Packets recorded, by what brought them.", recorded);
     let table = [
@@ -285,7 +287,11 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
 fn lines(page: &mut Page, lines: &[super::state::Line]) {
     use Kind::Counter;
     let by_line = |of: fn(&super::state::Line) -> u64| {
-        let samples = lines.iter().map(move |line| (label("line", &line.address), float(of(line))));
+        // Two of them may have one address.
+        let samples = (1..).zip(lines).map(move |(number, line): (u32, _)| {
+            let labels = labels([("line", &number.to_string()), ("address", &line.address)]);
+            (labels, float(of(line)))
+        });
         samples.collect::<Vec<_>>()
     };
     let delivered = by_line(|line| line.delivered);
@@ -304,7 +310,7 @@ fn outputs(page: &mut Page, raw: &Raw) {
     use Kind::Counter;
     let by_output = |of: fn(&(u64, u64)) -> u64| {
         let outputs = raw.outputs.iter();
-        outputs.map(move |(name, counts)| (label("output", name), float(of(counts))))
+        outputs.map(move |(name, counts)| (labels([("output", name)]), float(of(counts))))
     };
     let (packets, bytes) = (by_output(|counts| counts.0), by_output(|counts| counts.1));
     let help = "Packets written to an output.";
@@ -334,6 +340,7 @@ mod tests {
 
     #[test]
     fn what_a_label_says_cannot_end_it() {
-        assert_eq!(label("line", "a\"b\\c\nd"), "{line=\"a\\\"b\\\\c\\nd\"}");
+        let labels = labels([("line", "1"), ("address", "a\"b\\c\nd")]);
+        assert_eq!(labels, "{line=\"1\",address=\"a\\\"b\\\\c\\nd\"}");
     }
 }

@@ -145,6 +145,10 @@ pub(super) fn absent(error: impl Into<String>, allowed: impl Into<String>) -> Re
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], allowed: &str) -> Result<T, Refused> {
+    // Fields without their names would do otherwise.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(refused("the body is no JSON object", allowed));
+    }
     serde_json::from_slice(body).map_err(|error| refused(error.to_string(), allowed))
 }
 

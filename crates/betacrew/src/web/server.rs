@@ -146,15 +146,43 @@ mod tests {
         stream
     }
 
-    /// The times are the server's own, which pass at once while nothing else happens.
+    /// A runtime whose time passes at once while nothing else happens.
+    fn at_once() -> tokio::runtime::Runtime {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().unwrap()
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_is_not_waited_for() {
+        at_once().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let room = Arc::new(Semaphore::new(CLIENTS_MAX));
+            let at_work = Arc::clone(&room);
+            let router = router(Arc::new(App { role: Role::Exchange, ..app(1) }));
+            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let mut slow = std::net::TcpStream::connect(address).unwrap();
+            let head = "POST /api/lose HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\
+                        content-type: application/json\r\nconnection: close\r\n\r\n{";
+            slow.write_all(head.as_bytes()).unwrap();
+            while room.available_permits() == CLIENTS_MAX {
+                tokio::task::yield_now().await;
+            }
+            let began = Instant::now();
+            while room.available_permits() < CLIENTS_MAX {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert!(began.elapsed() < STUCK, "it is still there");
+            }
+            let mut answer = String::new();
+            slow.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+            assert!(answer.contains("the body does not come"), "{answer}");
+        });
+    }
+
     #[test]
     fn who_listens_and_does_not_read_is_disconnected_and_keeps_nobody_else_waiting() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        at_once().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let room = Arc::new(Semaphore::new(CLIENTS_MAX));

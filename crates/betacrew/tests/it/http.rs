@@ -223,6 +223,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         ("/api/lose", json!({ "next": 0 }), 400),
         ("/api/lose", json!({ "next": -1 }), 400),
         ("/api/lose", json!([]), 400),
+        ("/api/lose", json!([5]), 400),
         ("/api/pause", json!({ "no": 1 }), 400),
         ("/api/cut", json!({}), 400),
         ("/api/cut", json!({ "connection": 99 }), 404),
