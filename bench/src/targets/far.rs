@@ -15,7 +15,7 @@ use feed::recorder::{Note, Options, Recorder};
 use feed::scenario::Scenario;
 use feed::seq::{SeqRange, SeqSet};
 use feed::tape::Tape;
-use feed::wire::RawFrame;
+use feed::wire::{RawFrame, SessionId};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -106,10 +106,10 @@ pub(super) fn isolated(gaps: u32) -> SeqSet {
     (0..gaps).map(|gap| SeqRange::one(gap * 2 + 1)).collect()
 }
 
-/// What a recorder takes that goes on with a recording which lacks these.
-pub(super) fn recover(exchange: SocketAddr, missing: &SeqSet) -> Result<Cost> {
+/// What a recorder takes that goes on with a recording of this session which lacks these.
+fn recover(exchange: SocketAddr, session: SessionId, missing: &SeqSet) -> Result<Cost> {
     let highest = missing.ranges().last().map_or(0, |gap| gap.last() + 1);
-    let mut recorder = Recorder::resume(Options::default(), 1, highest, missing, None);
+    let mut recorder = Recorder::resume(Options::default(), 1, highest, missing, Some(session));
     let mut sink = Watch { filled: Instant::now(), resends_only: false };
     let (began, cpu) = (Instant::now(), crate::measure::process_cpu());
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |_| {})?;
@@ -129,15 +129,19 @@ pub(super) fn fresh(plan: &Plan) -> Result<Vec<Row>> {
     let gaps = plan.size(100_000, 20_000);
     let missing = isolated(gaps);
     let tape = Arc::new(Tape::sample(gaps * 2));
+    let session = tape.session();
     let ready = raw::bytes_of(&tape.frames()[..gaps as usize]);
     let exchange = far(in_process(tape, Scenario::clean(7))?, ROUND_TRIP)?;
     let ready = far(raw::sender(ready)?, ROUND_TRIP)?;
     let entries = vec![
         Entry::new("stream", || streamed(ready)),
-        Entry::new("recovery", || recover(exchange, &missing)),
+        Entry::new("recovery", || recover(exchange, session, &missing)),
     ];
     let all = side_by_side(plan.rounds, entries)?;
-    let work = format!("recovery of {} isolated gaps, fresh connection", count(gaps.into()));
+    let work = format!(
+        "recovery of {} isolated gaps of a known session, fresh connection",
+        count(gaps.into())
+    );
     let mut rows = vec![in_trips((15, &work), all[1].median(By::Wall), 2.2)];
     let what = (15, work.as_str(), "streaming as many packets");
     rows.push(Row::faster(what, By::Wall, (&all[1], &all[0]), Want::AtLeast(0.9)));
@@ -162,10 +166,12 @@ fn one_by_one(exchange: SocketAddr, missing: &SeqSet) -> Result<Cost> {
 pub(super) fn near(plan: &Plan) -> Result<Vec<Row>> {
     let gaps = plan.size(100_000, 20_000);
     let missing = isolated(gaps);
-    let exchange = in_process(Arc::new(Tape::sample(gaps * 2)), Scenario::clean(7))?;
+    let tape = Arc::new(Tape::sample(gaps * 2));
+    let session = tape.session();
+    let exchange = in_process(tape, Scenario::clean(7))?;
     let entries = vec![
         Entry::new("one by one", || one_by_one(exchange, &missing)),
-        Entry::new("betacrew", || recover(exchange, &missing)),
+        Entry::new("betacrew", || recover(exchange, session, &missing)),
     ];
     let all = side_by_side(plan.rounds, entries)?;
     let work = format!("recovery of {} gaps, loopback", count(gaps.into()));
@@ -204,8 +210,10 @@ pub(super) fn whole(plan: &Plan) -> Result<Vec<Row>> {
 /// CPU time of recoveries of more and more gaps, both ends.
 pub(super) fn growth(gaps: u32, rounds: usize) -> Result<Duration> {
     let missing = isolated(gaps);
-    let exchange = in_process(Arc::new(Tape::sample(gaps * 2)), Scenario::clean(7))?;
-    let entries = vec![Entry::new("betacrew", || recover(exchange, &missing))];
+    let tape = Arc::new(Tape::sample(gaps * 2));
+    let session = tape.session();
+    let exchange = in_process(tape, Scenario::clean(7))?;
+    let entries = vec![Entry::new("betacrew", || recover(exchange, session, &missing))];
     let all = side_by_side(rounds, entries)?;
     Ok(all[0].median(By::Cpu))
 }

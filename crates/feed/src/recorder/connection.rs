@@ -51,6 +51,8 @@ pub(super) struct Connection {
     pub(super) garbage_run: u32,
     /// A describe call was sent.
     pub(super) described: bool,
+    /// Ranges were asked for before it was answered.
+    pub(super) ahead: bool,
 }
 
 impl Connection {
@@ -73,6 +75,7 @@ impl Connection {
             fresh: 0,
             garbage_run: 0,
             described: false,
+            ahead: false,
         }
     }
 

@@ -230,22 +230,35 @@ impl Recorder {
             .iter()
             .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG);
         let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
-        if self.resumed && self.undescribed(&self.lines[usize::from(id)], now) {
+        let line = &self.lines[usize::from(id)];
+        let ahead = self.asks_ahead(line, now);
+        if self.resumed && self.undescribed(line, now) && !ahead {
             // It may yet turn out to play another session.
             ceiling = 0;
         }
         if let Some((young, _)) = self.ledger.gaps().younger(self.ripe(now)) {
             ceiling = ceiling.min(young - 1);
         }
-        let line = &self.lines[usize::from(id)];
         match line.dialect {
             Dialect::Extended => Reach { ceiling, ranges: true },
+            _ if ahead => Reach { ceiling, ranges: true },
             // An original dies when asked for what it does not have.
             _ => {
                 let exists = line.highest.max(self.options.last.unwrap_or(0));
                 Reach { ceiling: ceiling.min(self.options.resend_max).min(exists), ranges: false }
             }
         }
+    }
+
+    /// Whether ranges are asked for right behind the describe call: the exchange described itself
+    /// when this session was recorded before. What it answers is of no use before it does again.
+    fn asks_ahead(&self, line: &Line, now: Duration) -> bool {
+        self.resumed
+            && self.session.is_some()
+            && self.undescribed(line, now)
+            && line.probes_failed == 0
+            && self.lines.len() == 1
+            && !self.options.follow
     }
 
     /// Gaps that opened after this time are not asked for yet.
@@ -266,7 +279,9 @@ impl Recorder {
     ) {
         let reach = self.reach(self.conns[at].line, now);
         let conn = &mut self.conns[at];
-        let asker = &mut self.lines[usize::from(conn.line)].asker;
+        let line = &mut self.lines[usize::from(conn.line)];
+        let ahead = reach.ranges && line.dialect == Dialect::Unknown;
+        let asker = &mut line.asker;
         if now < asker.retry_at || asker.failed || asker.held {
             return;
         }
@@ -282,6 +297,7 @@ impl Recorder {
             };
             call.encode(out);
             sink.asked(piece, now);
+            conn.ahead |= ahead;
             if conn.in_flight() == 0 {
                 conn.active = now;
             }

@@ -6,7 +6,9 @@ use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Origin, Sink, Source, Stop, Taken};
 use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
 use crate::seq::{MAX_SEQ, Seq};
-use crate::wire::{Call, DecodeError, Frame, Info, RawFrame, VERSION, decode, sequence_of};
+use crate::wire::{
+    Call, DecodeError, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of,
+};
 use core::time::Duration;
 
 impl Recorder {
@@ -146,6 +148,13 @@ impl Recorder {
             && self.conns[at].garbage_run <= GARBAGE_MAX
         {
             let conn = &mut self.conns[at];
+            let line = &mut self.lines[usize::from(conn.line)];
+            if conn.ahead && line.dialect == Dialect::Unknown && packet_seq(&rest[0]).is_some() {
+                // It has ignored the describe call: nobody knows which session this is of.
+                line.dialect = Dialect::Classic;
+                conn.garbage_run = GARBAGE_MAX + 1;
+                return self.cut(at, now);
+            }
             let source = match conn.role {
                 Role::Stream { pass } => Source::Stream { pass },
                 Role::Resend => Source::Resend,

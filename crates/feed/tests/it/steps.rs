@@ -203,23 +203,78 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
     assert_eq!(steps.recorder.passes().complete, 0);
 }
 
-#[test]
-fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
+/// A recording that goes on after ten packets of which three are missing.
+fn resumed(session: Option<SessionId>) -> Steps {
     let missing = "3,5-6".parse().unwrap();
-    let id = Some(SessionId(*b"TEST"));
     let mut steps = Steps {
-        recorder: Recorder::resume(Options::default(), 1, 10, &missing, id),
+        recorder: Recorder::resume(Options::default(), 1, 10, &missing, session),
         recording: Recording::new(),
         now: Duration::ZERO,
         tape: Tape::random(100, 1),
     };
     steps.give(Input::Wake);
     steps.give(Input::Connected(0));
+    steps
+}
+
+fn info(session: SessionId) -> RawFrame {
+    encode(&Frame::Info(Info { session, version: 1, first: 1, last: 12 }))
+}
+
+const TEST: SessionId = SessionId(*b"TEST");
+
+#[test]
+fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
+    let mut steps = resumed(None);
     assert_eq!(steps.calls(0), [Call::Describe { version: 1 }]);
     assert_eq!(steps.calls(0), []);
-    let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 12 };
-    steps.frames(0, &[encode(&Frame::Info(info))]);
+    steps.frames(0, &[info(TEST)]);
     assert_eq!(steps.calls(0), [range(3, 1), range(5, 2), range(11, 2)]);
+}
+
+#[test]
+fn a_recording_of_a_known_session_asks_at_once() {
+    let mut steps = resumed(Some(TEST));
+    assert_eq!(steps.calls(0), [Call::Describe { version: 1 }, range(3, 1), range(5, 2)]);
+    steps.frames(0, &[info(TEST)]);
+    assert_eq!(steps.calls(0), [range(11, 2)]);
+    steps.packets(0, 3, 3);
+    steps.packets(0, 5, 6);
+    steps.packets(0, 11, 12);
+    assert!(steps.recorder.outcome().unwrap().complete());
+}
+
+#[test]
+fn what_is_asked_for_at_once_is_recorded_of_the_known_session_only() {
+    let packet = Tape::random(100, 1).frames()[2];
+    for frames in [&[info(SessionId(*b"ELSE")), packet][..], &[packet], &[packet, info(TEST)]] {
+        let mut steps = resumed(Some(TEST));
+        steps.calls(0);
+        steps.frames(0, frames);
+        steps.frames(0, &[packet]);
+        assert_eq!(steps.recorder.ledger().gaps().missing(), 3, "{frames:?}");
+    }
+}
+
+#[test]
+fn whoever_does_not_describe_itself_is_asked_for_ranges_once() {
+    let mut steps = resumed(Some(TEST));
+    assert_eq!(steps.calls(0).len(), 3);
+    let mut conns = vec![];
+    for _ in 0..10 {
+        steps.now = steps.recorder.deadline().unwrap();
+        for output in steps.give(Input::Wake) {
+            if let Output::Connect { conn, .. } = output {
+                conns.push(conn);
+            }
+        }
+        for conn in std::mem::take(&mut conns) {
+            steps.give(Input::Connected(conn));
+            let calls = steps.calls(conn);
+            let ranges = calls.iter().any(|call| matches!(call, Call::ResendRange { .. }));
+            assert!(!calls.is_empty() && !ranges, "{calls:?}");
+        }
+    }
 }
 
 /// Gives time, one wake after the other, until the recorder drops the resend connection or a
@@ -366,13 +421,11 @@ fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
 #[test]
 fn another_session_ends_it_while_connections_are_being_made() {
     let mut steps = Steps::new(Options::default());
-    let known = Some(SessionId(*b"TEST"));
-    steps.recorder = Recorder::resume(Options::default(), 3, 10, &SeqSet::new(), known);
+    steps.recorder = Recorder::resume(Options::default(), 3, 10, &SeqSet::new(), Some(TEST));
     steps.give(Input::Wake);
     steps.give(Input::Connected(2));
-    let info = Info { session: SessionId(*b"ELSE"), version: 1, first: 1, last: 10 };
     // With half a packet behind it.
-    let bytes = [&encode(&Frame::Info(info))[..], b"SYMBB"].concat();
+    let bytes = [&info(SessionId(*b"ELSE"))[..], b"SYMBB"].concat();
     let outputs = steps.give(Input::Received(2, &bytes));
     assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::OtherSession));
