@@ -292,7 +292,8 @@ impl Recorder {
     /// what is `missing`, of this `session` if that is known.
     ///
     /// If the exchange speaks the extension it is asked only for the rest, once it has shown that
-    /// it plays the same session.
+    /// it plays the same session; or, of a known session, at once, and then nothing is recorded
+    /// before it has.
     #[must_use]
     pub fn resume(
         options: Options,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Bytes offered to a socket at once.
 const WRITE: usize = 256 * 1024;
 /// Bytes of calls read at once; bounds what a client can make the exchange owe.
-const READ: usize = 4 * 1024;
+const READ: usize = 16 * 1024;
 /// So many writes or reads on one connection, then it is the others' turn.
 const TURN: u32 = 8;
 /// How long running streams may go on after a stop.

@@ -166,6 +166,9 @@ impl Recorder {
             if taken.fresh > 0 || conn.track.position > position {
                 conn.active = now;
             }
+            if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
+                self.answered_first(at, now);
+            }
             self.count(at, taken);
             if taken.fresh > 0
                 && let Some(last) = rest[..taken.frames].last()
@@ -178,6 +181,17 @@ impl Recorder {
                 self.odd_frame(at, odd, (stop, offset), now, sink);
                 rest = after;
             }
+        }
+    }
+
+    /// The first stream brings its first packets. What answers a describe call is as far away, and
+    /// may be as slow.
+    fn answered_first(&mut self, at: usize, now: Duration) {
+        let conn = &self.conns[at];
+        let took = now.saturating_sub(conn.begun + conn.rtt);
+        let line = &mut self.lines[usize::from(conn.line)];
+        if conn.role != Role::Resend {
+            line.describe_by = line.describe_by.map(|by| by.max(now + took / 16));
         }
     }
 

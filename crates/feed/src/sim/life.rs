@@ -371,6 +371,9 @@ impl Life {
         self.world.tell(|| "life: nothing goes wrong from now on".into());
         self.world.silence(0);
         self.world.all_back();
+        // Whoever gives up what cannot have come yet need not get there.
+        let least = self.plan.filling();
+        self.plan.options.give_up = self.plan.options.give_up.map(|time| time.max(least));
         for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
             let healed = Scenario { faults: Vec::new(), slow: Slow::Wait, ..scenario.clone() };
             exchange.change(healed);
@@ -444,9 +447,7 @@ impl Life {
 
     /// How long a recording may take once nothing goes wrong.
     fn patience(&self) -> Duration {
-        // A round trip for each time that the window is full.
-        let fills = self.plan.tape.len() / self.plan.options.window + 1;
-        HEALED_MAX + (self.plan.network.latency + self.plan.network.jitter) * 4 * fills
+        HEALED_MAX + self.plan.filling()
     }
 
     /// `before`: gaps of the recording that is gone on with.

@@ -103,6 +103,13 @@ impl Plan {
         Player::new(Live::new(Arc::clone(&self.tape), tempo, seed, there), scenario.clone())
     }
 
+    /// How long it may take to have everything sent again: round trips, one for each time that the
+    /// window is full.
+    pub(super) fn filling(&self) -> Duration {
+        let fills = self.tape.len() / self.options.window + 1;
+        (self.network.latency + self.network.jitter) * 4 * fills
+    }
+
     /// Whether packets may arrive that look right and are not the tape's.
     pub(super) fn deceives(&self) -> bool {
         // Without a legal side or sequence it does not look right.
