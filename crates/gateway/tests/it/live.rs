@@ -4,6 +4,7 @@ use crate::server::{Server, servers};
 use feed::tape::Tape;
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Encoding, Error, Gateway, Log, Notice, Settings};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,16 +15,22 @@ fn settings(url: &str) -> Settings {
     Settings::new(format!("{url}/x").parse().unwrap())
 }
 
-/// Publishes all of a tape; says how far it is.
+/// Publishes all of a tape; says how far it is. All who meet know what the log has before one of
+/// them publishes.
 fn publish_and_tell(
     settings: &Settings,
     session: Option<SessionId>,
     tape: &[RawFrame],
-    reached: &AtomicU32,
+    (meeting, reached): (&Barrier, &AtomicU32),
 ) -> Result<Gateway, Error> {
     let gateway = Gateway::start(settings, session)?;
     let last = tape.len() as u32;
     let began = Instant::now();
+    while gateway.wants()?.is_none() {
+        assert!(began.elapsed() < PATIENCE, "{}", gateway.unfinished(last, PATIENCE));
+        gateway.wait(STEP);
+    }
+    meeting.wait();
     while !gateway.done(last)? {
         assert!(began.elapsed() < PATIENCE, "{}", gateway.unfinished(last, PATIENCE));
         let wanted = gateway.wants()?.filter(|&next| next <= last);
@@ -42,7 +49,7 @@ fn publish(
     session: Option<SessionId>,
     tape: &[RawFrame],
 ) -> Result<Gateway, Error> {
-    publish_and_tell(settings, session, tape, &AtomicU32::new(0))
+    publish_and_tell(settings, session, tape, (&Barrier::new(1), &AtomicU32::new(0)))
 }
 
 fn read(settings: &Settings) -> Vec<RawFrame> {
@@ -87,13 +94,13 @@ fn a_tape_is_published_and_read_back() {
 fn two_at_once(settings: &Settings, packets: u32, trouble: &mut dyn FnMut(usize)) {
     let tape = Tape::random(packets, 2);
     let session = Some(tape.session());
-    let reached = AtomicU32::new(0);
+    let (meeting, reached) = (Barrier::new(2), AtomicU32::new(0));
     let races = std::thread::scope(|scope| {
         // They cut differently, so that one's messages never do for the other's.
         let work = [4, 3].map(|block| {
             let settings = Settings { block, patience: Duration::ZERO, ..settings.clone() };
-            let (tape, reached) = (tape.frames(), &reached);
-            scope.spawn(move || publish_and_tell(&settings, session, tape, reached).unwrap())
+            let (tape, shared) = (tape.frames(), (&meeting, &reached));
+            scope.spawn(move || publish_and_tell(&settings, session, tape, shared).unwrap())
         });
         for time in 0..2 {
             let began = Instant::now();
