@@ -210,8 +210,12 @@ impl Ledger {
     }
 
     /// Turns what is known to exist above the highest sequence seen into a gap: nothing more is
-    /// expected to come by itself.
+    /// expected to come by itself. It may be one more than the limits allow, but not another one
+    /// beside that: then it has to wait.
     pub fn close_tail(&mut self, now: Duration, sink: &mut impl Sink) {
+        if self.gaps.len() > self.limits.gaps {
+            return;
+        }
         if let Some(tail) = self.end.and_then(|end| SeqRange::new(self.next, end)) {
             self.gaps.open(tail, now);
             sink.opened(tail, now);

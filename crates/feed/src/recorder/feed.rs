@@ -30,9 +30,11 @@ impl Recorder {
         conn.active = now;
         self.ledger.reaches(next - 1);
         if next - 1 > conn.track.position {
-            // What did not come was lost.
-            conn.track.position = next - 1;
+            // What did not come was lost. Where there are too many gaps, a later beat says so again.
             self.ledger.close_tail(now, sink);
+            if self.ledger.highest() >= next - 1 {
+                conn.track.position = next - 1;
+            }
         }
     }
 
@@ -149,6 +151,9 @@ impl Recorder {
     pub(super) fn follow(&mut self, now: Duration, sink: &mut impl Sink) {
         self.give_up(now, sink);
         self.open_connections(now);
+        if self.over.is_some() {
+            self.ledger.close_tail(now, sink);
+        }
         if self.over.is_some_and(|end| self.ledger.highest() >= end) {
             let gaps = self.ledger.gaps();
             if gaps.is_empty() {

@@ -197,3 +197,19 @@ fn one_gap_more_than_allowed_counts_as_not_received() {
     assert_eq!(take(&mut ledger, &mut recording, &mut track, &again).1, []);
     assert_eq!(ledger.highest(), 8);
 }
+
+#[test]
+fn tails_that_are_told_one_after_the_other_are_bounded_as_well() {
+    let mut ledger = Ledger::new(Limits { jump: 100, gaps: 3, ..Limits::default() });
+    let (mut recording, mut track) = (Recording::new(), Track::default());
+    for next in (1..).step_by(2).take(9) {
+        take(&mut ledger, &mut recording, &mut track, &[frame(next, 0)]);
+        ledger.reaches(next + 1);
+        ledger.close_tail(Duration::ZERO, &mut recording);
+    }
+    assert_eq!((ledger.highest(), ledger.gaps().len()), (9, 4), "one more than the limit");
+    // Once one is filled, the rest is missing as well.
+    take(&mut ledger, &mut recording, &mut track, &[frame(4, 0)]);
+    ledger.close_tail(Duration::ZERO, &mut recording);
+    assert_eq!((ledger.highest(), ledger.gaps().len()), (18, 4));
+}
