@@ -147,9 +147,9 @@ fn slow_client(address: String, stop: Arc<AtomicBool>) -> JoinHandle<()> {
     })
 }
 
-/// Checks a record against the market; returns how many packets there are from the first one to a
-/// gap. Only behind `sure` there may be one: what an exchange sent and forgot when it was killed, it
-/// has again once its session has come so far.
+/// Checks a record against the market; returns how many packets there are up to the first gap.
+/// Only behind `sure` there may be one: what an exchange sent and forgot when it was killed, it has
+/// again once its session has come so far.
 fn recorded(path: &Path, market: &Market, sure: u32) -> u32 {
     let storage = betacrew::file::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape_file::TapeFile::open(storage, true).unwrap();

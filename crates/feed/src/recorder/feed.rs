@@ -30,7 +30,7 @@ impl Recorder {
         conn.active = now;
         self.ledger.reaches(next - 1);
         if next - 1 > conn.track.position {
-            // What did not come was lost. Where there are too many gaps, a later beat says so again.
+            // What did not come was lost. Where too many gaps are open, a later beat says it again.
             self.ledger.close_tail(now, sink);
             if self.ledger.highest() >= next - 1 {
                 conn.track.position = next - 1;
