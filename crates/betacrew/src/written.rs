@@ -50,7 +50,7 @@ impl Written {
             }
         };
         let encoder = format.encoder(place)?;
-        Ok(Box::new(Counted { encoder, written, file, len: 0 }))
+        Ok(Box::new(Counted { encoder, growth: Growth { written, file, len: 0, since: 0 } }))
     }
 }
 
@@ -84,24 +84,46 @@ impl Write for Counting<'_> {
 /// Counts the packets, and the bytes of a file that its format writes to as it likes.
 struct Counted<'a> {
     encoder: Box<dyn Encoder + 'a>,
-    written: Written,
-    file: Option<File>,
-    len: u64,
+    growth: Growth,
 }
 
-/// Adds what a file has grown by since it had this length.
-fn grown(file: Option<&File>, len: &mut u64, written: &Written) -> io::Result<()> {
-    let now = file.map_or(Ok(0), |file| file.metadata().map(|found| found.len()))?;
-    written.add(0, now.saturating_sub(*len));
-    *len = now.max(*len);
-    Ok(())
+/// After so many packets a file is looked at: packets may come two at a time, and looking is a call
+/// of the system.
+const LOOK: usize = 1 << 14;
+
+/// A file that grows, if it is one.
+struct Growth {
+    written: Written,
+    file: Option<File>,
+    /// How long it was when it was looked at last, and how many packets were put since.
+    len: u64,
+    since: usize,
+}
+
+impl Growth {
+    fn put(&mut self, packets: usize) {
+        self.written.add(packets, 0);
+        self.since += packets;
+        if self.since >= LOOK {
+            self.look();
+        }
+    }
+
+    /// Counts what the file has grown by. Where the system does not tell, that is counted later.
+    fn look(&mut self) {
+        self.since = 0;
+        if let Some(Ok(found)) = self.file.as_ref().map(File::metadata) {
+            self.written.add(0, found.len().saturating_sub(self.len));
+            self.len = found.len().max(self.len);
+        }
+    }
 }
 
 impl Encoder for Counted<'_> {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         self.encoder.put(frames, arrival)?;
-        self.written.add(frames.len(), 0);
-        grown(self.file.as_ref(), &mut self.len, &self.written)
+        self.growth.put(frames.len());
+        Ok(())
     }
 
     fn mark(&mut self, mark: Mark) -> io::Result<()> {
@@ -112,9 +134,11 @@ impl Encoder for Counted<'_> {
         self.encoder.flush()
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.encoder.finish()?;
-        grown(self.file.as_ref(), &mut self.len, &self.written)
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { encoder, mut growth } = *self;
+        encoder.finish()?;
+        growth.look();
+        Ok(())
     }
 }
 
