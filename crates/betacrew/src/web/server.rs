@@ -125,7 +125,8 @@ mod tests {
     fn app(bytes: usize) -> App {
         let meeting = Meeting::new(&crate::net::Stop::new(), "client");
         let told = meeting.clone();
-        std::thread::spawn(move || {
+        // It ends with the test's runtime.
+        tokio::spawn(async move {
             loop {
                 if told.wanted() {
                     drop(told.take());
@@ -133,7 +134,7 @@ mod tests {
                     let state = State { events: vec![event], ..State::default() };
                     told.tell(state, Raw::default());
                 }
-                std::thread::yield_now();
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         App { meeting, role: Role::Client, token: None }
