@@ -136,7 +136,7 @@ mod tests {
         let random = (0..20_000).map(|_| (rng.bits() >> 32 >> (rng.bits() % 32)) as u32);
         let edges = (0..10).flat_map(|power| [10_u32.pow(power) - 1, 10_u32.pow(power)]);
         let mut lines = Lines::new();
-        for number in random.chain(edges).chain([u32::MAX, 2_000_000_000]) {
+        for number in (0..FOUR).chain(random).chain(edges).chain([u32::MAX, 2_000_000_000]) {
             let signed = number.cast_signed();
             lines.add(|line| {
                 line.signed(signed);
