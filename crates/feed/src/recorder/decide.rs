@@ -351,12 +351,14 @@ impl Recorder {
         for at in 0..self.conns.len() {
             let conn = &self.conns[at];
             let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
-            let asks = conn.in_flight() > 0 || self.can_ask(id, now);
-            if conn.role == Role::Resend
-                && conn.state == State::Open
-                && line.dialect != Dialect::Extended
-                && !(asks && line.asker.tries < tries || self.undescribed(line, now))
+            if conn.role != Role::Resend
+                || conn.state != State::Open
+                || line.dialect == Dialect::Extended
             {
+                continue;
+            }
+            let asks = conn.in_flight() > 0 || self.can_ask(id, now);
+            if !(asks && line.asker.tries < tries || self.undescribed(line, now)) {
                 self.drain(at, now);
                 self.lines[usize::from(id)].resend = None;
             }
