@@ -1,9 +1,13 @@
 //! Sockets: the loops that drive the core's state machines. One thread each.
 
+mod admission;
 mod desk;
 mod fetch;
 mod serve;
 
+#[cfg(feature = "web")]
+pub(crate) use admission::limit_unsent;
+pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
 pub use desk::{Desk, Nobody, Place};
 pub use fetch::{Event, fetch};
 pub use serve::{serve, serve_at};

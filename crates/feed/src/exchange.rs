@@ -56,6 +56,13 @@ pub trait Exchange {
     /// When to look at the connection again if nothing happens on it.
     fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration>;
 
+    /// Whether the connection waits for its client: nothing is owed on it, now or later, unless the
+    /// client asks for something. A driver that has no room for another may close such a one.
+    fn is_idle(&self, conn: &Self::Conn) -> bool {
+        let _ = conn;
+        false
+    }
+
     /// Something to tell.
     fn note(&mut self) -> Option<Self::Note>;
 

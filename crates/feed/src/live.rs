@@ -27,16 +27,33 @@ pub enum Tempo {
     Recorded(u32),
 }
 
+/// Maximum rate of a live session, in packets a second: a machine must make them as fast.
+pub const RATE_MAX: u32 = 10_000_000;
+
+/// Maximum number of packets that come into being at once, so that a tape which is far behind (its
+/// program stood still, or a burst is large) keeps nobody waiting for long.
+pub const GROWTH_MAX: u32 = 1 << 20;
+
 /// A text is no tempo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TempoParseError;
+pub enum TempoParseError {
+    /// It has another form.
+    Form,
+    /// Its rate is none, or above [`RATE_MAX`].
+    Rate,
+}
 
 impl fmt::Display for TempoParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the pace of a live session is 5000/s, poisson:5000/s, bursts:5000/s:100 (so many at \
-             once), or for tape files recorded, 2x",
-        )
+        match self {
+            Self::Form => f.write_str(
+                "the pace of a live session is 5000/s, poisson:5000/s, bursts:5000/s:100 (so many \
+                 at once), or for tape files recorded, 2x",
+            ),
+            Self::Rate => {
+                write!(f, "the rate of a live session is from 1 to {RATE_MAX} packets a second")
+            }
+        }
     }
 }
 
@@ -46,23 +63,27 @@ impl FromStr for Tempo {
     type Err = TempoParseError;
 
     fn from_str(text: &str) -> Result<Self, TempoParseError> {
-        let rate = |text: &str| match text.parse() {
-            Ok(Pace::PerSecond(rate)) => Ok(rate),
-            _ => Err(TempoParseError),
+        let rate = |text: &str| {
+            let digits = text.trim().strip_suffix("/s").ok_or(TempoParseError::Form)?.trim_end();
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(TempoParseError::Form);
+            }
+            // What does not fit into the type is too high as well.
+            let rate = digits.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+            rate.ok_or(TempoParseError::Rate)
         };
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("poisson:") {
             return rate(rest).map(Self::Poisson);
         }
         if let Some(rest) = text.strip_prefix("bursts:") {
-            let (of, size) = rest.split_once(':').ok_or(TempoParseError)?;
-            let size = size.trim().parse().ok().filter(|&size| size > 0).ok_or(TempoParseError)?;
-            return Ok(Self::Bursts { rate: rate(of)?, size });
+            let (of, size) = rest.split_once(':').ok_or(TempoParseError::Form)?;
+            let size = size.trim().parse().ok().filter(|&size| size > 0);
+            return Ok(Self::Bursts { rate: rate(of)?, size: size.ok_or(TempoParseError::Form)? });
         }
         match text.parse() {
-            Ok(Pace::PerSecond(rate)) => Ok(Self::Steady(rate)),
             Ok(Pace::Recorded(percent)) => Ok(Self::Recorded(percent)),
-            _ => Err(TempoParseError),
+            _ => rate(text).map(Self::Steady),
         }
     }
 }
@@ -193,7 +214,10 @@ impl<P: Play> Play for Live<P> {
         if self.there == from && self.next.is_zero() && self.there < self.tape.last() {
             self.next = self.due(from + 1, from, Duration::ZERO);
         }
-        while self.there < self.tape.last() && self.next <= elapsed {
+        for _ in 0..GROWTH_MAX {
+            if self.there >= self.tape.last() || self.next > elapsed {
+                break;
+            }
             self.there += 1;
             if self.there < self.tape.last() {
                 self.next = self.due(self.there + 1, from, self.next);
@@ -248,8 +272,48 @@ mod tests {
         for text in ["5000/s", "poisson:7/s", "bursts:100/s:20", "2.00x"] {
             assert_eq!(text.parse::<Tempo>().unwrap().to_string(), text);
         }
-        for bad in ["", "fast", "poisson:", "poisson:0/s", "bursts:5/s", "bursts:5/s:0", "8B/s"] {
-            assert_eq!(bad.parse::<Tempo>(), Err(TempoParseError), "{bad}");
+        for bad in ["", "fast", "poisson:", "poisson:x/s", "bursts:5/s", "bursts:5/s:0", "8B/s"] {
+            assert_eq!(bad.parse::<Tempo>(), Err(TempoParseError::Form), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_have_a_bound() {
+        for form in ["RATE/s", "poisson:RATE/s", "bursts:RATE/s:5"] {
+            let parsed = |rate: &str| form.replace("RATE", rate).parse::<Tempo>();
+            assert!(parsed("1").is_ok() && parsed("10000000").is_ok(), "{form}");
+            for rate in ["0", "10000001", "100000000", "4294967295", "4294967296", "99999999999"] {
+                assert_eq!(parsed(rate), Err(TempoParseError::Rate), "{form} {rate}");
+            }
+            for rate in ["-1", "1e9", "", "NaN", "1.5"] {
+                assert_eq!(parsed(rate), Err(TempoParseError::Form), "{form} {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tape_that_is_far_behind_catches_up_in_bounded_steps() {
+        for tempo in ["10000000/s", "poisson:10000000/s", "bursts:1/s:4294967295", "1000000x"] {
+            let mut live = live(tempo, 3_000_000, 0);
+            live.grow(Duration::ZERO);
+            let (mut steps, mut before) = (0, live.last());
+            while !live.over() {
+                live.grow(Duration::from_secs(100));
+                assert!(live.last() > before && live.last() - before <= GROWTH_MAX, "{tempo}");
+                (steps, before) = (steps + 1, live.last());
+                assert!(live.grows_at().is_none_or(|next| next <= Duration::from_secs(100)));
+            }
+            assert!((2..=3).contains(&steps), "{tempo}: {steps}");
+        }
+    }
+
+    #[test]
+    fn the_slowest_paces_come_in_time() {
+        for tempo in ["1/s", "poisson:1/s", "bursts:1/s:1", "0.01x"] {
+            let mut live = live(tempo, 5, 0);
+            live.grow(Duration::ZERO);
+            live.grow(Duration::from_secs(1 << 40));
+            assert!(live.over(), "{tempo}");
         }
     }
 

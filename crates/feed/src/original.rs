@@ -150,6 +150,10 @@ impl Exchange for Original {
         None
     }
 
+    fn is_idle(&self, conn: &OriginalConn) -> bool {
+        conn.outbox.is_empty()
+    }
+
     fn note(&mut self) -> Option<core::convert::Infallible> {
         None
     }

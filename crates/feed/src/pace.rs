@@ -159,7 +159,15 @@ mod tests {
             assert_eq!(text.parse(), Ok(pace));
             assert_eq!(alloc::format!("{pace}").parse(), Ok(pace));
         }
-        for bad in ["", "0/s", "-1/s", "x", "0x", "5", "1e9x", "NaNx"] {
+        for (text, pace) in [
+            ("4294967295/s", Pace::PerSecond(u32::MAX)),
+            ("4294967295B/s", Pace::BytesPerSecond(u32::MAX)),
+            ("0.01x", Pace::Recorded(1)),
+            ("1000000x", Pace::Recorded(100_000_000)),
+        ] {
+            assert_eq!(text.parse(), Ok(pace), "the extremes");
+        }
+        for bad in ["", "0/s", "-1/s", "x", "0x", "5", "1e9x", "NaNx", "4294967296/s", "infx"] {
             assert_eq!(bad.parse::<Pace>(), Err(PaceParseError), "{bad}");
         }
     }

@@ -34,6 +34,9 @@ use seat::Plan;
 /// How long a connection that was answered completely waits for its client to close it.
 pub const LINGER: Duration = Duration::from_secs(30);
 
+/// Time for which a connection may stay on which nothing was ever called for.
+pub const UNCALLED: Duration = Duration::from_secs(5 * 60);
+
 /// Tapes up to this length are sent one write a packet, as the original does; clients that take a
 /// read for a packet then lose less.
 pub const ONE_BY_ONE: u32 = 256;
@@ -457,6 +460,11 @@ impl<P: Play> Exchange for Player<P> {
         let (began, next) = seat.held_back()?;
         let due = began + self.scenario.pace.due(&mut self.tapes[0], next);
         Some(due.max(seat.active + STEP))
+    }
+
+    fn is_idle(&self, seat: &Seat) -> bool {
+        // What a fault has silenced owes a subscriber nothing more.
+        seat.owed() == 0 && (seat.subscription.is_none() || seat.ending.is_some())
     }
 
     fn note(&mut self) -> Option<Note> {

@@ -354,6 +354,10 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.inner.deadline(&conn.inner)
     }
 
+    fn is_idle(&self, conn: &Self::Conn) -> bool {
+        self.inner.is_idle(&conn.inner)
+    }
+
     fn note(&mut self) -> Option<Self::Note> {
         self.inner.note()
     }

@@ -1,5 +1,8 @@
 //! The loop of an exchange.
 
+use super::admission::{
+    self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
+};
 use super::{Desk, Nobody, Place, Stop};
 use feed::exchange::{Exchange, Step};
 use mio::event::Event;
@@ -20,8 +23,6 @@ const READ: usize = 16 * 1024;
 const TURN: u32 = 8;
 /// How long running streams may go on after a stop.
 const GRACE: Duration = Duration::from_secs(2);
-/// The pause after the system has refused a connection (no descriptors left, for example).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// When to look again at a connection that has something due.
 const SOON: Duration = Duration::from_millis(1);
@@ -59,9 +60,26 @@ pub fn serve_at<E: Exchange>(
     if listeners.len() > LISTENERS_MAX {
         return Err(ErrorKind::InvalidInput.into());
     }
+    serve_up_to(connections_max(), listeners, exchange, stop, tell, desk)
+}
+
+/// Runs an exchange that may have `most` connections at once.
+fn serve_up_to<E: Exchange>(
+    most: usize,
+    listeners: Vec<std::net::TcpListener>,
+    exchange: &mut E,
+    stop: &Stop,
+    tell: impl FnMut(&E, E::Note),
+    desk: &mut impl Desk<E>,
+) -> io::Result<()> {
     let poll = Poll::new()?;
     let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
     let mut server = Server {
+        most,
+        idle: IdleQueue::default(),
+        evicted: 0,
+        waiting: None,
+        log: Throttle::default(),
         listeners: Vec::new(),
         exchange,
         tell,
@@ -80,6 +98,16 @@ pub fn serve_at<E: Exchange>(
 }
 
 struct Server<'a, E: Exchange, F> {
+    /// Maximum number of connections.
+    most: usize,
+    /// Connections to close when there is no room for another.
+    idle: IdleQueue,
+    /// Number of connections that were closed to make room.
+    evicted: u64,
+    /// A client that was accepted when there was no room, and gets the next place.
+    waiting: Option<TcpStream>,
+    /// Limits how often a lack of room is logged.
+    log: Throttle,
     listeners: Vec<TcpListener>,
     exchange: &'a mut E,
     tell: F,
@@ -106,6 +134,8 @@ struct Conn<C> {
     writable: bool,
     queued: bool,
     armed: Option<Duration>,
+    /// When it was accepted, or bytes last moved on it.
+    active: Duration,
 }
 
 /// What became of a connection in its turn.
@@ -132,7 +162,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
                 self.listeners.clear();
-                self.down = None;
+                (self.down, self.waiting, self.accept_at) = (None, None, None);
                 self.end_idle();
             }
             if stopping.is_some_and(|until| self.conns.is_empty() || self.now() >= until) {
@@ -207,7 +237,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             let addresses = self.listeners.iter().map(TcpListener::local_addr);
             self.down = Some((until, addresses.collect::<io::Result<_>>()?));
             self.listeners.clear();
-            self.accept_at = None;
+            (self.accept_at, self.waiting) = (None, None);
             for conn in core::mem::take(&mut self.conns) {
                 reset(&conn.1.stream);
                 self.exchange.gone(conn.1.state, false, now);
@@ -223,7 +253,9 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         let mut left = addresses.as_slice();
         while let Some((address, after)) = left.split_first() {
             if let Err(error) = super::listen(*address).and_then(|socket| self.listen(socket)) {
-                tracing::warn!("cannot listen on {address} again (trying on): {error}");
+                if self.log.allows(now) {
+                    tracing::warn!("cannot listen on {address} again (trying on): {error}");
+                }
                 self.down = Some((now + ACCEPT_PAUSE, left.to_vec()));
                 return;
             }
@@ -263,46 +295,113 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
     }
 
     fn accept(&mut self, id: usize) {
-        while let Some(listener) = self.listeners.get(id) {
+        let mut evicted = false;
+        while let Some(listener) = self.listeners.get(id).filter(|_| self.waiting.is_none()) {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    // Failing only makes packets arrive later.
-                    let _ = stream.set_nodelay(true);
-                    self.admit(stream);
+                    evicted = false;
+                    admission::tune(&stream);
+                    self.waiting = Some(stream);
+                    self.admit();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The client has gone before it was accepted.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever else takes the descriptors that become free could end all connections.
+                Err(error) if out_of_descriptors(&error) && !evicted && self.evict() => {
+                    evicted = true;
+                }
                 Err(error) => {
-                    if self.accept_at.is_none() {
-                        tracing::warn!("cannot accept a connection (trying again): {error}");
-                    }
-                    self.accept_at = Some(self.now() + ACCEPT_PAUSE);
-                    return;
+                    let advice = if out_of_descriptors(&error) {
+                        "; raise the limit of open files: ulimit -n"
+                    } else {
+                        ""
+                    };
+                    return self.pause_accepting(&format!(
+                        "cannot accept a connection (trying again): {error}{advice}"
+                    ));
                 }
             }
+        }
+    }
+
+    /// Accepts no connections for [`ACCEPT_PAUSE`], and logs why if that was not done just now.
+    fn pause_accepting(&mut self, why: &str) {
+        let now = self.now();
+        self.accept_at = Some(now + ACCEPT_PAUSE);
+        if self.log.allows(now) {
+            tracing::warn!("{why}");
         }
     }
 
     fn accept_again(&mut self) {
         if self.accept_at.is_some_and(|time| self.now() >= time) {
             self.accept_at = None;
+            self.admit();
             (0..self.listeners.len()).for_each(|id| self.accept(id));
         }
     }
 
-    fn admit(&mut self, mut stream: TcpStream) {
-        let token = Token(LISTENERS_MAX + self.conns.vacant_key());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
-            tracing::warn!("cannot watch a connection: {error}");
+    /// Gives the client that waits a place, if there is one or one can be made.
+    fn admit(&mut self) {
+        if self.waiting.is_none() {
             return;
         }
-        let state = self.exchange.open(self.now());
-        let (readable, writable, queued, armed) = (true, true, false, None);
-        let key = self.conns.insert(Conn { stream, state, readable, writable, queued, armed });
+        if self.conns.len() >= self.most && !self.evict() {
+            let most = self.most;
+            return self.pause_accepting(&format!(
+                "{most} clients are connected and none has been idle for long: others have to wait"
+            ));
+        }
+        let Some(mut stream) = self.waiting.take() else { return };
+        let token = Token(LISTENERS_MAX + self.conns.vacant_key());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let now = self.now();
+        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+            if self.log.allows(now) {
+                tracing::warn!("cannot watch a connection: {error}");
+            }
+            return;
+        }
+        let state = self.exchange.open(now);
+        let conn = Conn {
+            stream,
+            state,
+            readable: true,
+            writable: true,
+            queued: false,
+            armed: None,
+            active: now,
+        };
+        let key = self.conns.insert(conn);
         self.serve(key);
+    }
+
+    /// Closes the connection that has been idle for longest; whether there was one.
+    fn evict(&mut self) -> bool {
+        let now = self.now();
+        let (conns, exchange) = (&self.conns, &*self.exchange);
+        let idle = |conn: &Conn<E::Conn>| exchange.is_idle(&conn.state);
+        let still = |key, since| {
+            conns.get(key).is_some_and(|conn| conn.active == since && idle(conn))
+        };
+        let search = || {
+            let idle = conns.iter().filter(|(_, conn)| idle(conn));
+            idle.map(|(key, conn)| (conn.active, key)).collect()
+        };
+        let Some(key) = self.idle.next(now, still, search) else { return false };
+        let conn = self.conns.remove(key);
+        self.exchange.gone(conn.state, false, now);
+        self.evicted += 1;
+        if self.log.allows(now) {
+            tracing::warn!(
+                "there is no room for more clients: the longest idle is closed for the next \
+                 ({} so far)",
+                self.evicted
+            );
+        }
+        true
     }
 
     /// Gives a connection its turn.
@@ -397,7 +496,10 @@ impl<C> Conn<C> {
                         self.readable = false;
                         exchange.ended(&mut self.state, now);
                     }
-                    Ok(count) => exchange.receive(&mut self.state, &buffer[..count], now),
+                    Ok(count) => {
+                        self.active = now;
+                        exchange.receive(&mut self.state, &buffer[..count], now);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(_) => return Turn::Gone(true),
@@ -408,7 +510,10 @@ impl<C> Conn<C> {
             let count = if self.writable { exchange.peek(&mut self.state, buffer, now) } else { 0 };
             if count > 0 {
                 match self.stream.write(&buffer[..count]) {
-                    Ok(sent) => exchange.sent(&mut self.state, sent, now),
+                    Ok(sent) => {
+                        self.active = now;
+                        exchange.sent(&mut self.state, sent, now);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(_) => return Turn::Gone(true),
@@ -433,5 +538,110 @@ impl<C> Conn<C> {
             }
         }
         Turn::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listen;
+    use super::*;
+    use feed::player::Player;
+    use feed::scenario::Scenario;
+    use feed::tape::Tape;
+    use std::net::{Ipv4Addr, TcpStream as Client};
+    use std::sync::Arc;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    /// A million packets: more than the buffers between exchange and client take.
+    const PACKETS: u32 = 1_000_000;
+
+    fn client(address: SocketAddr, calls: &[u8]) -> Client {
+        let mut client = Client::connect(address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(calls).unwrap();
+        client
+    }
+
+    /// Runs an exchange with room for `most` connections, and `with` its address.
+    fn with_room_for(most: usize, with: impl FnOnce(SocketAddr)) {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
+        std::thread::scope(|scope| {
+            let exchange = scope.spawn(|| {
+                let mut player =
+                    Player::new(Arc::new(Tape::random(PACKETS, 1)), Scenario::clean(1));
+                serve_up_to(most, vec![listener], &mut player, &stop, |_, _| {}, &mut Nobody)
+            });
+            // What panics here must not wait for the exchange.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with(address)));
+            stop.stop();
+            exchange.join().unwrap().unwrap();
+            result.unwrap();
+        });
+    }
+
+    fn first_packet(client: &mut Client) -> u32 {
+        let mut frame = [0; feed::wire::FRAME_LEN];
+        client.read_exact(&mut frame).unwrap();
+        feed::wire::sequence_of(&frame)
+    }
+
+    const STREAM: &[u8] = &[1, 0];
+    const RESEND: &[u8] = &[2, 9];
+    const DESCRIBE: &[u8] = &[3, 1];
+    const SUBSCRIBE: &[u8] = &[5, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn at_the_bound_the_longest_idle_makes_room_and_never_one_that_gets_something() {
+        with_room_for(4, |address| {
+            let mut stalled = client(address, STREAM);
+            assert_eq!(first_packet(&mut stalled), 1);
+            let mut subscriber = client(address, DESCRIBE);
+            first_packet(&mut subscriber);
+            subscriber.write_all(SUBSCRIBE).unwrap();
+            assert_eq!(first_packet(&mut subscriber), 1);
+            let mut oldest = client(address, DESCRIBE);
+            first_packet(&mut oldest);
+            let mut newer = client(address, DESCRIBE);
+            first_packet(&mut newer);
+            // A fifth and a sixth: each gets the place of one that waits for its client.
+            let mut fifth = client(address, STREAM);
+            assert_eq!(first_packet(&mut fifth), 1);
+            assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "closed");
+            let mut sixth = client(address, STREAM);
+            assert_eq!(first_packet(&mut sixth), 1);
+            assert_eq!(newer.read(&mut [0]).unwrap(), 0, "closed");
+            // Now all get something, and a seventh waits until one has gone.
+            let mut seventh = client(address, RESEND);
+            seventh.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            assert!(seventh.read(&mut [0]).is_err(), "there is no room");
+            seventh.set_read_timeout(Some(PATIENCE)).unwrap();
+            drop(fifth);
+            assert_eq!(first_packet(&mut seventh), 9);
+            let mut rest = Vec::new();
+            stalled.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest.len(), (PACKETS as usize - 1) * feed::wire::FRAME_LEN);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_the_system_keeps_for_a_client_that_does_not_read_is_bounded() {
+        use rustix::fd::AsFd;
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = TcpStream::from_std(stream);
+        admission::tune(&stream);
+        let chunk = vec![0; WRITE];
+        let mut taken = 0;
+        while let Ok(count) = stream.write(&chunk) {
+            taken += count;
+        }
+        let unread = rustix::io::ioctl_fionread(client.as_fd()).unwrap();
+        let kept = taken as u64 - unread;
+        // One write goes a segment beyond the bound.
+        assert!(kept <= 3 * u64::from(super::super::UNSENT_MAX), "{kept} bytes");
     }
 }

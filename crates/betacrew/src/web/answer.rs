@@ -4,7 +4,7 @@ use super::guard;
 use super::meeting::Meeting;
 use super::order::{Answer, Order, refused};
 use super::routes::{Does, JSON, Role, Route, routes};
-use super::server::Progress;
+use super::server::{LISTENERS_MAX, Place};
 use super::state::{Entry, Gaps, Refused};
 use super::{metrics, openapi, page};
 use crate::scenario::{self, catalogue};
@@ -55,7 +55,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let guarded = move |request: Request, next: Next| {
         let app = Arc::clone(&app);
         async move {
-            let checked = guard::check(request.method(), request.headers(), app.token.as_deref());
+            let (method, headers) = (request.method(), request.headers());
+            let checked = guard::fits(method, request.uri(), headers)
+                .and_then(|()| guard::check(method, headers, app.token.as_deref()));
             let mut response = match checked {
                 Ok(()) => next.run(request).await,
                 Err((status, wrong)) => refusal(status, &wrong),
@@ -70,16 +72,20 @@ pub(super) fn router(app: Arc<App>) -> Router {
 /// The router of those for whom there is no room, beside so many clients.
 pub(super) fn full(clients: usize) -> Router {
     let answer = move || async move {
-        let wrong = format!("there are {clients} clients already");
-        let wrong = refused(wrong, "try again once one of them has gone");
-        let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &wrong);
+        let mut response = no_room(format!("there are {clients} clients already"));
         decorate(&mut response);
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         response
     };
     Router::new().fallback(answer)
+}
+
+fn no_room(wrong: String) -> Response {
+    let wrong = refused(wrong, "try again once one of them has gone");
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &wrong);
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// What a browser is to keep to.
@@ -221,16 +227,19 @@ fn strip(route: &Route, uri: &Uri) -> Result<Order, Refused> {
 }
 
 /// The state again and again, made only when the client's socket takes it.
-fn events(app: &App, kind: &'static str, progress: Option<Progress>) -> Response {
+fn events(app: &App, kind: &'static str, place: Option<Arc<Place>>) -> Response {
+    if place.as_ref().is_some_and(|place| !place.listen()) {
+        return no_room(format!("{LISTENERS_MAX} clients listen to events already"));
+    }
     let meeting = app.meeting.clone();
     let frames = futures_util::stream::unfold(true, move |first| {
-        let (meeting, progress) = (meeting.clone(), progress.clone());
+        let (meeting, place) = (meeting.clone(), place.clone());
         async move {
             if !first {
                 tokio::time::sleep(FRAME).await;
             }
-            if let Some(progress) = progress {
-                progress.made();
+            if let Some(place) = place {
+                place.moved();
             }
             let (snapshot, answered) = meeting.look().await;
             let mut frame = match answered {

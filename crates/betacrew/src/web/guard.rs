@@ -3,8 +3,34 @@
 
 use super::order::refused;
 use super::state::Refused;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use std::net::IpAddr;
+
+/// Maximum length in bytes of a request's head.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
+
+/// Checks that a request's head is not too long. What reads it takes more, where all of it comes
+/// at once.
+///
+/// # Errors
+/// The status and what is wrong.
+pub(super) fn fits(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, Refused)> {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let first = method.as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let length = first + lines.map(|line| line + ": \r\n".len()).sum::<usize>() + "\r\n".len();
+    if length <= HEAD_MAX {
+        return Ok(());
+    }
+    Err((
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        refused(format!("the head of the request has {length} bytes"), "up to 64 KiB"),
+    ))
+}
 
 /// Whether a request is answered at all.
 ///
@@ -144,6 +170,19 @@ mod tests {
                 "{origin}"
             );
         }
+    }
+
+    #[test]
+    fn a_head_has_a_bound() {
+        let fits = |more: usize| {
+            let mut headers = HeaderMap::new();
+            // "GET / HTTP/1.1", "x: ..." and the empty line.
+            let value = "y".repeat(HEAD_MAX - 16 - 5 - 2 + more);
+            headers.insert("x", value.parse().unwrap());
+            let checked = fits(&Method::GET, &Uri::from_static("/"), &headers);
+            checked.map_err(|(status, _)| status.as_u16())
+        };
+        assert_eq!((fits(0), fits(1)), (Ok(()), Err(431)));
     }
 
     #[test]

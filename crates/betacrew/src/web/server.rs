@@ -9,36 +9,138 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-/// So many clients at once; more are turned away.
+/// Maximum number of clients; more are turned away.
 const CLIENTS_MAX: usize = 128;
-/// And so many of those at once are told so.
+/// Maximum number of those that listen to events, so that there is always room for the others.
+pub(super) const LISTENERS_MAX: usize = 96;
+/// Maximum number of clients at once that are told that there is no room.
 const TOLD_MAX: usize = 32;
-/// The head of a request, and what is made ahead of a client that does not read.
-const BUFFER: usize = 64 * 1024;
-/// The head of a request must be there after this.
+/// Bytes of a request's head that are read, and of answers made ahead of a client that does not
+/// read.
+const BUFFER: usize = super::guard::HEAD_MAX;
+/// Unsent bytes that the system keeps for a client: the less, the sooner it shows that one does not
+/// read.
+const UNSENT_MAX: u32 = 16 * 1024;
+/// Time for the head of a request to come.
 const HEAD: Duration = Duration::from_secs(5);
 /// A client that makes no progress for so long is disconnected: it neither asks nor reads.
 const STUCK: Duration = Duration::from_secs(15);
+/// A client that makes no progress for so long is disconnected if its room is needed. Longer than
+/// the loop may take to answer.
+const STUCK_IF_FULL: Duration = Duration::from_secs(4);
 /// The pause after the system has refused a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// That something moves on a connection.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Progress(Arc<AtomicBool>);
+/// A connected client.
+#[derive(Debug)]
+struct Client {
+    /// When it last asked for something or its socket took a frame.
+    moved: Instant,
+    /// Whether it listens to events.
+    listens: bool,
+    /// Ends its connection.
+    task: Option<AbortHandle>,
+}
 
-impl Progress {
-    pub(super) fn made(&self) {
-        self.0.store(true, Ordering::Relaxed);
+/// The clients there are.
+#[derive(Debug, Default)]
+struct Clients {
+    by_id: HashMap<u64, Client>,
+    admitted: u64,
+}
+
+impl Clients {
+    /// Disconnects the one of `which` that has made no progress for longest, if that is long enough;
+    /// whether there was one.
+    fn evict(&mut self, which: impl Fn(&Client) -> bool) -> bool {
+        let found = self.by_id.iter().filter(|(_, client)| which(client));
+        let longest = found.min_by_key(|(_, client)| client.moved);
+        let stuck = longest.filter(|(_, client)| client.moved.elapsed() >= STUCK_IF_FULL);
+        let Some(id) = stuck.map(|(id, _)| *id) else { return false };
+        if let Some(task) = self.by_id.remove(&id).and_then(|client| client.task) {
+            task.abort();
+        }
+        true
+    }
+}
+
+/// The room that there is for clients.
+#[derive(Clone, Debug, Default)]
+struct Room(Arc<Mutex<Clients>>);
+
+impl Room {
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn was_made(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+    /// Returns a place for another client, if there is one or one can be made.
+    fn admit(&self) -> Option<Place> {
+        let mut clients = self.clients();
+        if clients.by_id.len() >= CLIENTS_MAX && !clients.evict(|_| true) {
+            return None;
+        }
+        clients.admitted += 1;
+        let id = clients.admitted;
+        clients.by_id.insert(id, Client { moved: Instant::now(), listens: false, task: None });
+        Some(Place { room: self.clone(), id })
+    }
+}
+
+/// A client's place, which is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    room: Room,
+    id: u64,
+}
+
+impl Place {
+    fn change(&self, change: impl FnOnce(&mut Client)) {
+        if let Some(client) = self.room.clients().by_id.get_mut(&self.id) {
+            change(client);
+        }
+    }
+
+    /// Something has moved on its connection.
+    pub(super) fn moved(&self) {
+        self.change(|client| client.moved = Instant::now());
+    }
+
+    /// Makes it one that listens to events; whether there is room for that.
+    pub(super) fn listen(&self) -> bool {
+        let mut clients = self.room.clients();
+        let listening = clients.by_id.values().filter(|client| client.listens).count();
+        if listening >= LISTENERS_MAX && !clients.evict(|client| client.listens) {
+            return false;
+        }
+        if let Some(client) = clients.by_id.get_mut(&self.id) {
+            client.listens = true;
+        }
+        true
+    }
+
+    /// Ends once nothing has moved for [`STUCK`].
+    async fn stuck(&self) {
+        loop {
+            let moved = self.room.clients().by_id.get(&self.id).map(|client| client.moved);
+            match moved.map(|moved| moved + STUCK) {
+                Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.clients().by_id.remove(&self.id);
     }
 }
 
@@ -52,8 +154,7 @@ pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::
     let serve = move || {
         runtime.block_on(async {
             if let Ok(listener) = TcpListener::from_std(listener) {
-                let room = Arc::new(Semaphore::new(CLIENTS_MAX));
-                accept(listener, router(app), &room).await;
+                accept(listener, router(app), &Room::default()).await;
             }
         });
     };
@@ -61,7 +162,7 @@ pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::
     Ok(())
 }
 
-async fn accept(listener: TcpListener, router: Router, room: &Arc<Semaphore>) {
+async fn accept(listener: TcpListener, router: Router, room: &Room) {
     let porch = Arc::new(Semaphore::new(TOLD_MAX));
     let full = full(CLIENTS_MAX);
     loop {
@@ -69,29 +170,32 @@ async fn accept(listener: TcpListener, router: Router, room: &Arc<Semaphore>) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (router, place) = match Arc::clone(room).try_acquire_owned() {
-            Ok(place) => (router.clone(), place),
-            Err(_) => match Arc::clone(&porch).try_acquire_owned() {
-                Ok(place) => (full.clone(), place),
-                // There is not even room to say so: it is closed at once.
-                Err(_) => continue,
-            },
-        };
-        tokio::spawn(async move {
-            connection(stream, router).await;
-            drop(place);
-        });
+        if let Some(place) = room.admit() {
+            let place = Arc::new(place);
+            let task = tokio::spawn(connection(stream, router.clone(), Arc::clone(&place)));
+            place.change(|client| client.task = Some(task.abort_handle()));
+        } else if let Ok(told) = Arc::clone(&porch).try_acquire_owned() {
+            let full = full.clone();
+            tokio::spawn(async move {
+                let alone = Room::default();
+                if let Some(place) = alone.admit() {
+                    connection(stream, full, Arc::new(place)).await;
+                }
+                drop(told);
+            });
+        }
+        // Else there is not even room to say so: it is closed at once.
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, place: Arc<Place>) {
     let _ = stream.set_nodelay(true);
-    let progress = Progress::default();
+    crate::net::limit_unsent(&stream, UNSENT_MAX);
     let router = TowerToHyperService::new(router);
-    let asked = progress.clone();
+    let asked = Arc::clone(&place);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        asked.made();
-        request.extensions_mut().insert(asked.clone());
+        asked.moved();
+        request.extensions_mut().insert(Arc::clone(&asked));
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -99,16 +203,8 @@ async fn connection(stream: TcpStream, router: Router) {
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    let watch = async {
-        loop {
-            tokio::time::sleep(STUCK).await;
-            if !progress.was_made() {
-                break;
-            }
-        }
-    };
     // Whichever ends first; the other is dropped.
-    futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(watch)).await;
+    futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(place.stuck())).await;
 }
 
 #[cfg(test)]
@@ -119,7 +215,10 @@ mod tests {
     use super::super::state::{Event, State};
     use super::*;
     use std::io::{Read, Write};
-    use tokio::time::Instant;
+
+    fn clients(room: &Room) -> usize {
+        room.clients().by_id.len()
+    }
 
     /// An app whose loop tells a state of this many bytes whenever somebody wants it.
     fn app(bytes: usize) -> App {
@@ -158,19 +257,19 @@ mod tests {
         at_once().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let room = Arc::new(Semaphore::new(CLIENTS_MAX));
-            let at_work = Arc::clone(&room);
+            let room = Room::default();
+            let at_work = room.clone();
             let router = router(Arc::new(App { role: Role::Exchange, ..app(1) }));
             tokio::spawn(async move { accept(listener, router, &at_work).await });
             let mut slow = std::net::TcpStream::connect(address).unwrap();
             let head = "POST /api/lose HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\
                         content-type: application/json\r\nconnection: close\r\n\r\n{";
             slow.write_all(head.as_bytes()).unwrap();
-            while room.available_permits() == CLIENTS_MAX {
+            while clients(&room) == 0 {
                 tokio::task::yield_now().await;
             }
             let began = Instant::now();
-            while room.available_permits() < CLIENTS_MAX {
+            while clients(&room) > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 assert!(began.elapsed() < STUCK, "it is still there");
             }
@@ -186,17 +285,17 @@ mod tests {
         at_once().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let room = Arc::new(Semaphore::new(CLIENTS_MAX));
-            let (router, at_work) = (router(Arc::new(app(1 << 20))), Arc::clone(&room));
+            let room = Room::default();
+            let (router, at_work) = (router(Arc::new(app(1 << 20))), room.clone());
             tokio::spawn(async move { accept(listener, router, &at_work).await });
             let mut stuck = ask(address, "/api/events");
-            while room.available_permits() == CLIENTS_MAX {
+            while clients(&room) == 0 {
                 tokio::task::yield_now().await;
             }
             // Until the buffers of the system are full it makes progress: some frames, four a
             // second.
             let began = Instant::now();
-            while room.available_permits() < CLIENTS_MAX {
+            while clients(&room) > 0 {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 // No time passes meanwhile.
                 let asked = tokio::task::spawn_blocking(move || {
@@ -211,6 +310,61 @@ mod tests {
             let mut made = Vec::new();
             let _ = stuck.read_to_end(&mut made);
             assert!(made.len() < 64 << 20, "{} bytes were made ahead", made.len());
+        });
+    }
+
+    #[test]
+    fn clients_that_do_not_read_make_room_for_others_in_seconds() {
+        at_once().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let room = Room::default();
+            let (router, at_work) = (router(Arc::new(app(1 << 20))), room.clone());
+            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let get = async |path: &'static str| {
+                let asked = tokio::task::spawn_blocking(move || {
+                    let (mut stream, mut answer) = (ask(address, path), [0; 12]);
+                    stream.read_exact(&mut answer).map(|()| (stream, answer))
+                });
+                let (stream, answer) = asked.await.unwrap().unwrap();
+                (stream, String::from_utf8_lossy(&answer[9..]).into_owned())
+            };
+            let mut listeners = Vec::new();
+            for at in 0..LISTENERS_MAX {
+                let (stream, status) = get("/api/events").await;
+                assert_eq!(status, "200", "listener {at}");
+                listeners.push(stream);
+            }
+            // Others get in all the same; one more listener does once one is seen to be stuck.
+            let began = Instant::now();
+            assert_eq!(get("/healthz").await.1, "200");
+            loop {
+                match get("/api/events").await.1.as_str() {
+                    "200" => break,
+                    status => assert_eq!(status, "503"),
+                }
+                assert!(began.elapsed() < STUCK, "it does not get in");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            assert!(began.elapsed() >= STUCK_IF_FULL - Duration::from_secs(1));
+        });
+    }
+
+    #[test]
+    fn at_the_bound_the_longest_without_progress_goes() {
+        at_once().block_on(async {
+            let room = Room::default();
+            let places: Vec<_> = (0..CLIENTS_MAX).map(|_| room.admit().unwrap()).collect();
+            assert!(room.admit().is_none(), "all have just come");
+            tokio::time::sleep(STUCK_IF_FULL).await;
+            places.iter().filter(|place| place.id != 40).for_each(Place::moved);
+            let another = room.admit().unwrap();
+            assert!(!room.clients().by_id.contains_key(&40));
+            assert!(room.admit().is_none(), "all the others have moved");
+            drop(another);
+            assert!(room.admit().is_some());
+            let listen = |place: &&Place| place.id != 40 && place.listen();
+            assert_eq!(places.iter().filter(listen).count(), LISTENERS_MAX);
         });
     }
 }

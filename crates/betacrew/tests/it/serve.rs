@@ -380,3 +380,59 @@ fn what_makes_no_sense_is_refused_with_advice() {
         assert_eq!(stdout, "");
     }
 }
+
+/// Starts an exchange that may have this many descriptors.
+#[cfg(unix)]
+fn with_descriptors(limit: u32) -> ServeProcess {
+    ServeProcess::limited(&format!("ulimit -n {limit}"), &["--tape", "random:500000:1"])
+}
+
+#[test]
+#[cfg(unix)]
+fn idle_connections_make_room_when_descriptors_run_out() {
+    betacrew::net::raise_descriptor_limit();
+    // With 64 it knows how many connections it may have; with 16 the system refuses before that.
+    for limit in [64, 16] {
+        let exchange = with_descriptors(limit);
+        let address = exchange.addresses[0].parse().unwrap();
+        let mut streaming = connect(address);
+        call(&mut streaming, Call::Stream);
+        read_frame(&mut streaming);
+        let idle: Vec<_> = (0..100).map(|_| connect(address)).collect();
+        for _ in 0..20 {
+            let mut one = connect(address);
+            call(&mut one, Call::Resend(7));
+            assert_eq!(sequences(&read_frame(&mut one)), [7], "{limit} descriptors");
+        }
+        drop(idle);
+        assert!(read_all(&mut streaming).len() > 17 * 300_000, "the stream goes on");
+        exchange.signal(rustix::process::Signal::TERM);
+        let (code, log) = exchange.wait();
+        assert_eq!(code, 0, "{log}");
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+        assert!((1..=4).contains(&warnings.len()), "{warnings:#?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn where_nobody_is_idle_others_wait_and_the_log_stays_short() {
+    let exchange = with_descriptors(16);
+    let address = exchange.addresses[0].parse().unwrap();
+    // These call and do not read: they are streaming, however slowly.
+    let mut stalled: Vec<_> = (0..20).map(|_| connect(address)).collect();
+    stalled.iter_mut().for_each(|stream| call(stream, Call::Stream));
+    read_frame(&mut stalled[0]);
+    let mut other = connect(address);
+    call(&mut other, Call::Resend(7));
+    other.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    assert!(other.read(&mut [0]).is_err(), "there is no room");
+    drop(stalled);
+    other.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    assert_eq!(sequences(&read_frame(&mut other)), [7]);
+    exchange.signal(rustix::process::Signal::TERM);
+    let (_, log) = exchange.wait();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert!((1..=2).contains(&warnings.len()), "{warnings:#?}");
+    assert!(warnings[0].contains("ulimit -n"), "{warnings:#?}");
+}

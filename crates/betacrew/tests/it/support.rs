@@ -154,11 +154,25 @@ impl ServeProcess {
         on.iter().for_each(|address| {
             command.args(["--listen", address]);
         });
-        let command = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
+        Self::spawn(command, on.len())
+    }
+
+    /// Starts it on a free port once a shell has run `limit`, such as `ulimit -n 64`.
+    #[cfg(unix)]
+    pub(crate) fn limited(limit: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limit} && exec \"$@\""), "sh"]);
+        command.args([env!("CARGO_BIN_EXE_betacrew"), "serve", "--listen", "127.0.0.1:0"]);
+        command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+        Self::spawn(command, 1)
+    }
+
+    fn spawn(mut command: Command, addresses: usize) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addresses = on
-            .iter()
+        let addresses = (0..addresses)
             .map(|_| {
                 let line = lines.next().unwrap().unwrap();
                 line.strip_prefix("listening on ").unwrap().to_owned()

@@ -145,6 +145,11 @@ impl Seat {
         (self.resent || self.calls.stuck()) && !self.calls.extended()
     }
 
+    /// Whether anything was called for on it that this exchange knows.
+    pub(super) fn called(&self) -> bool {
+        self.streamed || self.resent || self.refused || self.calls.extended()
+    }
+
     pub(super) fn owed(&self) -> usize {
         self.replies.len()
     }
