@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim, words};
+use crate::{convert, demo, escape, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -65,7 +65,7 @@ enum LogFormat {
 /// The program.
 pub fn main() -> ExitCode {
     // Prints what is wrong and exits with 2, or prints help and exits with 0.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
     let serves = matches!(cli.command, Command::Serve(_));
     let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
     let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
@@ -97,19 +97,37 @@ pub fn main() -> ExitCode {
     .into()
 }
 
+/// Says what is wrong with the command line, which may hold names of files, and exits.
+fn refuse(wrong: &clap::Error) -> ! {
+    use std::io::IsTerminal;
+    if !wrong.use_stderr() {
+        wrong.exit();
+    }
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = wrong.render();
+    words::tell_coloured(&if coloured { text.ansi().to_string() } else { text.to_string() });
+    std::process::exit(wrong.exit_code());
+}
+
 fn log_to_stderr(targets: Targets, format: LogFormat) {
     use std::io::IsTerminal;
     use tracing_subscriber::prelude::*;
     // Where stderr cannot be written there is nobody to tell that either.
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines
+            .with_writer(std::io::stderr)
+            .fmt_fields(tracing_subscriber::fmt::format::debug_fn(write_field).delimited(" "))
             .with_ansi(std::io::stderr().is_terminal())
             .with_timer(Since(std::time::Instant::now()))
             .with_target(false)
             .boxed(),
-        LogFormat::Json => lines.with_timer(Utc).json().flatten_event(true).boxed(),
+        LogFormat::Json => lines
+            .with_writer(|| Shown(std::io::stderr()))
+            .with_timer(Utc)
+            .json()
+            .flatten_event(true)
+            .boxed(),
     };
     let registry = tracing_subscriber::registry().with(lines.with_filter(targets));
     #[cfg(feature = "web")]
@@ -117,6 +135,34 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
         crate::web::Keep.with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
     );
     registry.init();
+}
+
+/// Writes a field of a log line so that it stays on that line, whatever is in it.
+fn write_field(
+    line: &mut tracing_subscriber::fmt::format::Writer<'_>,
+    field: &tracing::field::Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => line.write_str(&escape::line(&value)),
+        name => write!(line, "{name}={}", escape::line(&value)),
+    }
+}
+
+/// Writes JSON without what steers a terminal: JSON itself lets some of that through.
+struct Shown<W>(W);
+
+impl<W: std::io::Write> std::io::Write for Shown<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // The log writes whole lines.
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(escape::lines(&text).as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Stamps log lines with the time, as RFC 3339 has it.

@@ -67,7 +67,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if !args.force && output.is_file() {
         return Err(Failure::Usage(format!(
             "`{}` is there already: --force replaces it",
-            output.display()
+            crate::escape::path(output)
         )));
     }
     let damage = if args.allow_gaps { Damage::Skip } else { Damage::Refuse };
@@ -98,8 +98,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     crate::words::tell!(
         "{} from {} to {} in {}{missing}",
         count(check.order.packets(), "packet"),
-        if stdin { "stdin".into() } else { input.display().to_string() },
-        if output == Path::new("-") { "stdout".into() } else { output.display().to_string() },
+        if stdin { "stdin".into() } else { crate::escape::path(input) },
+        if output == Path::new("-") { "stdout".into() } else { crate::escape::path(output) },
         took(began.elapsed()),
     );
     Ok(Exit::Complete)

@@ -69,7 +69,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", crate::escape::path(path))]
     Storage {
         /// What was tried.
         action: &'static str,
@@ -79,7 +79,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("cannot use {}: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", crate::escape::path(path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum Failure {
     /// Packets are missing from a file, and nobody said that this is all right.
     #[error(
         "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
-        path.display()
+        crate::escape::path(path)
     )]
     Gaps {
         /// The file.

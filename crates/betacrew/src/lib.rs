@@ -50,6 +50,7 @@ pub mod capture;
 pub mod cli;
 pub mod convert;
 pub mod demo;
+mod escape;
 pub mod failure;
 pub mod fetch;
 pub mod file;

@@ -75,7 +75,7 @@ impl Progress {
         if self.terminal && packets > MANY {
             let bar = bar();
             bar.set_length(packets);
-            bar.set_message(format!("writing {}", path.display()));
+            bar.set_message(format!("writing {}", crate::escape::path(path)));
             self.bar = Some(bar);
         }
     }

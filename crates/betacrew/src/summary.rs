@@ -55,7 +55,7 @@ fn headline(
     let Some(outcome) = recorder.outcome() else { return };
     let packets = count(capture.packets(), "packet");
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
-    let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+    let files: Vec<String> = files.map(|path| crate::escape::path(path)).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
     if outcome.complete() {
         let _ = writeln!(text, "complete: {packets}{to}");

@@ -1,5 +1,6 @@
 //! How things are said: numbers, times, lines on stdout.
 
+use crate::escape;
 use crate::failure::{Exit, Failure};
 use feed::survey::Holes;
 use feed::wire::{Frame, RawFrame, decode};
@@ -37,7 +38,7 @@ pub(crate) fn holes(holes: &Holes) -> String {
 /// `#5 META B 40 @ 50`.
 pub(crate) fn packet(frame: &RawFrame) -> String {
     match decode(frame) {
-        Ok(Frame::Packet(packet)) => packet.to_string(),
+        Ok(Frame::Packet(packet)) => escape::line(&packet.to_string()).into_owned(),
         _ => format!("{frame:?}"),
     }
 }
@@ -82,9 +83,10 @@ pub(crate) fn tell_failure(failure: &Failure) {
     }
 }
 
-/// Says a text as it is.
+/// Says a text that may have several lines. Everything for stderr but the log goes through here.
 pub(crate) fn tell_as_is(text: &str) {
     use std::io::Write;
+    let text = &*escape::lines(text);
     if LOGGED.load(Ordering::Relaxed) {
         for line in text.lines() {
             tracing::info!(target: SAID, "{}", line.trim());
@@ -94,9 +96,16 @@ pub(crate) fn tell_as_is(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Prints to stdout; whoever closed it does not want more.
+/// Says a text with colours of ours.
+pub(crate) fn tell_coloured(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(escape::coloured(text).as_bytes());
+}
+
+/// Prints to stdout what is not packets; whoever closed it does not want more.
 pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
     use std::io::Write;
+    let text = escape::coloured(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

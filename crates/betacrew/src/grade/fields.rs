@@ -115,7 +115,7 @@ pub(super) fn value(field: Field, written: &Value) -> Option<String> {
 
 /// A text without what could steer a terminal.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+    text.chars().map(|c| if crate::escape::steers(c) { '·' } else { c }).collect()
 }
 
 /// The same for a text.

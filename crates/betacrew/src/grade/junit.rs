@@ -130,7 +130,7 @@ pub(super) fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('·'),
+            c if crate::escape::steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('·'),
             c => out.push(c),
         }
     }

@@ -100,8 +100,10 @@ fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            // XML has no way to say these.
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
+            // XML has no way to say most of these.
+            c if crate::escape::steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {
+                safe.push('\u{fffd}')
+            }
             c => safe.push(c),
         }
     }

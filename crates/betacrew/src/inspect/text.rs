@@ -46,7 +46,7 @@ pub(super) fn verdict(found: &Found) -> String {
         (true, None) => format!("whole; {} has no checksums", found.format.name()),
         (false, _) => "NOT whole".to_owned(),
     };
-    let mut text = format!("{}: {said}\n", found.path.display());
+    let mut text = format!("{}: {said}\n", crate::escape::path(&found.path));
     packets(&mut text, &found.survey);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
@@ -55,7 +55,7 @@ pub(super) fn verdict(found: &Found) -> String {
 }
 
 fn headline(found: &Found) -> String {
-    let mut text = format!("{}: {}", found.path.display(), found.format.name());
+    let mut text = format!("{}: {}", crate::escape::path(&found.path), found.format.name());
     if let Some(bytes) = found.bytes {
         let _ = write!(text, ", {}", count(bytes, "byte"));
     }
@@ -302,7 +302,7 @@ fn time(nanos: u64) -> Option<String> {
 
 /// How two recordings differ.
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
-    let [one, other] = places.map(|path| path.display().to_string());
+    let [one, other] = places.map(crate::escape::path);
     let first = comparison.first_difference();
     let mut text = match first {
         None => format!("{one} and {other} have the same packets\n"),

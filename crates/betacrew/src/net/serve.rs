@@ -383,9 +383,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         let now = self.now();
         let (conns, exchange) = (&self.conns, &*self.exchange);
         let idle = |conn: &Conn<E::Conn>| exchange.is_idle(&conn.state);
-        let still = |key, since| {
-            conns.get(key).is_some_and(|conn| conn.active == since && idle(conn))
-        };
+        let still =
+            |key, since| conns.get(key).is_some_and(|conn| conn.active == since && idle(conn));
         let search = || {
             let idle = conns.iter().filter(|(_, conn)| idle(conn));
             idle.map(|(key, conn)| (conn.active, key)).collect()

@@ -64,7 +64,7 @@ struct Text(String);
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
-            "message" => write!(self.0, "{value:?}"),
+            "message" => self.0.write_str(&crate::escape::line(&format!("{value:?}"))),
             _ => Ok(()),
         };
     }

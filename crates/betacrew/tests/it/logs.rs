@@ -1,7 +1,7 @@
 //! What is logged: its form, and how much of it.
 
 use crate::http::{LIVE, Program};
-use crate::support::betacrew;
+use crate::support::{betacrew, run};
 use serde_json::{Value, json};
 
 /// What a program logs while it is asked by a client to do this, from its beginning to its end.
@@ -54,4 +54,71 @@ fn a_log_has_the_modules_that_were_asked_for() {
     let lines = logged(&["--log", "info,betacrew::web=off"], order);
     assert!(lines.iter().any(|line| line.contains(" INFO live at")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("control:")), "{lines:#?}");
+}
+
+/// What a file name or a scenario could say to steer a terminal and to forge a line.
+const NASTY: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\r\n    0.001 ERROR forged\u{9b}1m\u{202e}";
+
+/// Whether a text is safe to be shown.
+fn is_safe(text: &str) {
+    let strange = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
+    assert!(!text.contains(strange), "{text:?}");
+    let forged = |line: &str| line.trim_start().starts_with("0.001") || line.starts_with("forged");
+    assert!(text.contains("forged") && !text.lines().any(forged), "{text}");
+}
+
+#[test]
+fn what_others_have_written_steers_no_terminal_and_forges_no_line() {
+    use crate::support::ServeProcess;
+    use rustix::process::Signal;
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("mine.toml");
+    let about = serde_json::to_string(NASTY).unwrap();
+    std::fs::write(&scenario, format!("about = {about}\n")).unwrap();
+    let scenario = scenario.to_str().unwrap();
+    for format in ["text", "json"] {
+        let args = ["--scenario", scenario, "--log-format", format];
+        let exchange = ServeProcess::start(&args);
+        exchange.signal(Signal::TERM);
+        let (code, log) = exchange.wait();
+        assert_eq!(code, 0);
+        is_safe(&log);
+        assert_eq!(log.lines().filter(|line| line.contains("forged")).count(), 1, "{log}");
+    }
+    // Mistakes in files and in what is typed.
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, "about = \"x\u{1b}[2J\u{202e}forged\n").unwrap();
+    let nasty = format!("no{NASTY}");
+    for args in [
+        &["inspect", &nasty][..],
+        &["convert", &nasty, "x.json"],
+        &["serve", "--scenario", &nasty],
+        &["serve", "--tape", &nasty],
+        &["serve", "--pace", &nasty],
+        &["serve", "--scenario", wrong.to_str().unwrap()],
+        &["fetch", &nasty],
+        &["scenarios", &nasty],
+        &[&nasty],
+    ] {
+        let (code, stdout, stderr) = run(betacrew(args).current_dir(folder.path()));
+        assert!(code != 0 && stdout.is_empty(), "{args:?}: {code}");
+        let strange = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
+        assert!(!stderr.contains(strange), "{args:?}: {stderr:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_is_shown_on_one_line_whatever_it_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut name = NASTY.as_bytes().to_vec();
+    name.extend(b"\xff.csv");
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(&name));
+    let csv = "symbol,buySellIndicator,quantity,price,sequence\nA,B,1,2,1\n";
+    std::fs::write(&path, csv).unwrap();
+    let (code, stdout, stderr) = run(betacrew(&["inspect"]).arg(&path));
+    assert_eq!(code, 0, "{stderr}");
+    is_safe(&stdout);
+    assert!(stdout.contains("\u{fffd}.csv: "), "{stdout}");
 }
