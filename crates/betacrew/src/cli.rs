@@ -79,6 +79,7 @@ pub fn main() -> ExitCode {
         words::log_what_is_said();
     }
     log_to_stderr(targets, cli.log_format);
+    outlive_file_size_limit();
     let stop = Stop::new();
     let done = stop_on_signals(&stop).and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
@@ -197,6 +198,21 @@ fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
         action: "cannot watch for signals",
         source: std::io::Error::other(error),
     })
+}
+
+/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail like any other.
+///
+/// By default SIGXFSZ would end the program in the middle of its work, without a word.
+fn outlive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGXFSZ;
+        // A handler, for children inherit a signal that is ignored; nobody looks at the flag.
+        let flag = std::sync::Arc::default();
+        if let Err(error) = signal_hook::flag::register(SIGXFSZ, flag) {
+            tracing::debug!("a limit of file sizes will end the program: {error}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", crate::escape::path(path))]
+    #[error("cannot {action} {}: {source}{}", crate::escape::path(path), FileAdvice(source))]
     Storage {
         /// What was tried.
         action: &'static str,
@@ -133,6 +133,19 @@ impl fmt::Display for Advice<'_> {
             ),
             std::io::ErrorKind::PermissionDenied => {
                 f.write_str("\nPorts below 1024 need privileges: choose a higher one")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+struct FileAdvice<'a>(&'a std::io::Error);
+
+impl fmt::Display for FileAdvice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            std::io::ErrorKind::FileTooLarge => {
+                f.write_str("; raise the limit of file sizes (ulimit -f)")
             }
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::tapes::AnyTape;
+use crate::tapes::{AnyTape, Failing};
 use crate::written::Written;
 use feed::keeper::FLUSH;
 use feed::ledger::{Origin, Source};
@@ -90,7 +90,8 @@ impl Record {
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
             let frames = live.frames(range);
             let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
-                return Err("the tape cannot be read".to_owned());
+                // The tape has failed, and tells why itself.
+                break;
             };
             self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
             self.added += count;
@@ -115,7 +116,15 @@ impl Record {
 pub struct LiveTape {
     live: Live<AnyTape>,
     record: Option<Record>,
+    /// Why its record cannot be written.
     failure: Option<String>,
+}
+
+impl Failing for LiveTape {
+    /// Of the tape behind it; of its record [`finish`](LiveTape::finish) tells.
+    fn failed(&self) -> Option<Failure> {
+        self.live.tape().failed()
+    }
 }
 
 impl LiveTape {

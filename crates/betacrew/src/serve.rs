@@ -8,7 +8,7 @@ use crate::net::{self, Stop};
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
-use crate::tapes::{AnyTape, TapeName};
+use crate::tapes::{AnyTape, Failing, TapeName};
 use crate::web::{self, Bill, ExchangeDesk};
 use crate::words::{count, grouped, say, took};
 use feed::chance::Chance;
@@ -168,11 +168,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return Err(Failure::Usage("a market has no end: play it with --live".to_owned()));
     }
     let next = plot.next.as_ref().map(|next| next.open(seed)).transpose()?;
-    let recorded = matches!(plot.scenario.pace, Pace::Recorded(_));
-    if recorded && tape.last() > 0 && tape.arrived(FIRST_SEQ).is_none() {
-        return Err(Failure::Usage(
-            "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
-        ));
+    if matches!(plot.scenario.pace, Pace::Recorded(_)) {
+        knows_times(&mut tape)?;
     }
     let listeners = args.begin()?;
     tracing::info!("{}", introduction(&tape, &plot));
@@ -208,11 +205,8 @@ impl Args {
         let tempo =
             self.pace.as_ref().map_or(Ok(Tempo::Steady(1000)), |pace| flag("--pace", pace))?;
         let (mut tape, mut record) = (tape, None);
-        if matches!(tempo, Tempo::Recorded(_)) && tape.arrived(FIRST_SEQ).is_none() {
-            return Err(Failure::Usage(
-                "this tape does not know when its packets came; give a rate: --pace 5000/s"
-                    .to_owned(),
-            ));
+        if matches!(tempo, Tempo::Recorded(_)) {
+            knows_times(&mut tape)?;
         }
         let mut goes_on = None;
         if let Some(path) = &self.record {
@@ -241,12 +235,12 @@ impl Args {
         let web = self.web.exchange(stop)?;
         let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, true), written);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
-        tracing::info!("{}", farewell(&player.served()));
-        let died = player.died();
-        if let (Err(reason), Some(path)) = (player.tape_mut().finish(), &self.record) {
+        let finished = player.tape_mut().finish();
+        let exit = ended(&player)?;
+        if let (Err(reason), Some(path)) = (finished, &self.record) {
             return Err(Failure::Content { path: path.clone(), reason });
         }
-        Ok(if died { Exit::Unexpected } else { Exit::Complete })
+        Ok(exit)
     }
 
     /// Runs our exchange.
@@ -265,12 +259,31 @@ impl Args {
         let web = self.web.exchange(stop)?;
         let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, false), None);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
-        if let (Some(reason), TapeName::File(path)) = (player.tape().failure(), &plot.tape) {
-            return Err(Failure::Content { path: path.clone(), reason: reason.to_owned() });
-        }
-        tracing::info!("{}", farewell(&player.served()));
-        Ok(if player.died() { Exit::Unexpected } else { Exit::Complete })
+        ended(&player)
     }
+}
+
+/// Says what was served, and how it ended.
+fn ended<P: Play + Failing>(player: &Player<P>) -> Result<Exit, Failure> {
+    tracing::info!("{}", farewell(&player.served()));
+    match player.tape().failed() {
+        Some(failure) => Err(failure),
+        None if player.died() => Ok(Exit::Unexpected),
+        None => Ok(Exit::Complete),
+    }
+}
+
+/// Refuses to play a tape as it was recorded that does not know when that was.
+fn knows_times(tape: &mut AnyTape) -> Result<(), Failure> {
+    if tape.last() == 0 || tape.arrived(FIRST_SEQ).is_some() {
+        return Ok(());
+    }
+    // That it cannot be read is another reason.
+    Err(tape.failed().unwrap_or_else(|| {
+        Failure::Usage(
+            "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
+        )
+    }))
 }
 
 fn system(source: std::io::Error) -> Failure {

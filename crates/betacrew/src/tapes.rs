@@ -111,12 +111,12 @@ impl TapeName {
                 return Ok(AnyTape::Market(Box::new(market)));
             }
             Self::File(path) if Format::of(path) == Some(Format::Tape) => {
-                return open_file(path).map(|file| AnyTape::File(Box::new(file)));
+                return open_file(path).map(|tape| AnyTape::file(path, tape));
             }
             #[cfg(feature = "nats")]
             Self::File(path) if Format::of(path) == Some(Format::Nats) => {
                 let file = crate::publish::to_tape(path)?;
-                return play(path, file).map(|file| AnyTape::File(Box::new(file)));
+                return play(path, file).map(|tape| AnyTape::file(path, tape));
             }
             Self::File(path) => read(path)?,
         };
@@ -132,7 +132,27 @@ pub enum AnyTape {
     /// Made as it is played.
     Market(Box<Market>),
     /// In a tape file, which is not loaded.
-    File(Box<FilePlay<FileStorage>>),
+    File(Box<FilePlay<FileStorage>>, PathBuf),
+}
+
+/// A tape that may fail while it is played.
+pub trait Failing {
+    /// Returns why the tape can no longer be played, if that has happened.
+    fn failed(&self) -> Option<Failure>;
+}
+
+impl Failing for AnyTape {
+    fn failed(&self) -> Option<Failure> {
+        let Self::File(tape, path) = self else { return None };
+        let reason = tape.failure()?.to_owned();
+        Some(Failure::Content { path: path.clone(), reason })
+    }
+}
+
+impl AnyTape {
+    fn file(path: &Path, tape: FilePlay<FileStorage>) -> Self {
+        Self::File(Box::new(tape), path.to_owned())
+    }
 }
 
 impl Play for AnyTape {
@@ -140,7 +160,7 @@ impl Play for AnyTape {
         match self {
             Self::Memory(tape) => Play::last(tape),
             Self::Market(tape) => tape.last(),
-            Self::File(tape) => tape.last(),
+            Self::File(tape, _) => tape.last(),
         }
     }
 
@@ -148,7 +168,7 @@ impl Play for AnyTape {
         match self {
             Self::Memory(tape) => Play::session(tape),
             Self::Market(tape) => tape.session(),
-            Self::File(tape) => tape.session(),
+            Self::File(tape, _) => tape.session(),
         }
     }
 
@@ -156,7 +176,7 @@ impl Play for AnyTape {
         match self {
             Self::Memory(tape) => tape.frames(range),
             Self::Market(tape) => tape.frames(range),
-            Self::File(tape) => tape.frames(range),
+            Self::File(tape, _) => tape.frames(range),
         }
     }
 
@@ -164,7 +184,7 @@ impl Play for AnyTape {
         match self {
             Self::Memory(tape) => tape.arrived(seq),
             Self::Market(tape) => tape.arrived(seq),
-            Self::File(tape) => tape.arrived(seq),
+            Self::File(tape, _) => tape.arrived(seq),
         }
     }
 
@@ -172,7 +192,7 @@ impl Play for AnyTape {
         match self {
             Self::Memory(tape) => tape.failure(),
             Self::Market(tape) => tape.failure(),
-            Self::File(tape) => tape.failure(),
+            Self::File(tape, _) => tape.failure(),
         }
     }
 }

@@ -188,10 +188,13 @@ impl<S: Storage> Play for FilePlay<S> {
     }
 
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
-        if !(FIRST_SEQ..=self.last).contains(&seq) {
+        if !(FIRST_SEQ..=self.last).contains(&seq) || self.failure.is_some() {
             return None;
         }
-        self.fetch((seq - FIRST_SEQ) / WINDOW).ok()?;
+        if let Err(failure) = self.fetch((seq - FIRST_SEQ) / WINDOW) {
+            self.failure = Some(failure);
+            return None;
+        }
         let (_, Window { arrived, .. }) = self.windows.front()?;
         let before = arrived.partition_point(|(first, _)| *first <= seq);
         arrived.get(before.saturating_sub(1)).map(|(_, time)| *time)

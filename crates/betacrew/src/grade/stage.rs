@@ -70,7 +70,7 @@ pub(super) fn packets(plot: &Plot) -> Result<Vec<Packet>, Failure> {
 fn memory(plot: &Plot) -> Result<Arc<Tape>, Failure> {
     match plot.tape.open(plot.scenario.seed)? {
         AnyTape::Memory(tape) => Ok(tape),
-        AnyTape::Market(_) | AnyTape::File(_) => {
+        AnyTape::Market(_) | AnyTape::File(..) => {
             Err(Failure::Usage("cases play tapes in memory".to_owned()))
         }
     }

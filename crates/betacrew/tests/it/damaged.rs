@@ -1,6 +1,6 @@
 //! Tape files that are not as they were written: what each command says, and with which exit code.
 
-use crate::support::{ServeProcess, betacrew, connect, losing, playing, run};
+use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::tape::Tape;
 use std::fs;
 use std::path::Path;
@@ -89,14 +89,60 @@ fn a_flipped_bit_costs_the_packets_around_it() {
     ];
     expect(folder.path(), &bad, &damaged);
     expect(folder.path(), &good, &[(VERIFY, 0, "x.tape: whole, and every checksum is right\n")]);
+}
+
+#[test]
+fn damage_that_is_found_while_a_tape_is_played_is_named_however_it_is_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bad = recorded(folder.path());
+    bad[100_000] ^= 4;
     // The index is right, and the blocks have not been looked at yet.
     fs::write(folder.path().join("x.tape"), &bad).unwrap();
-    let path = folder.path().join("x.tape");
-    let serving = ServeProcess::start(&["--tape", path.to_str().unwrap()]);
-    let client = connect(serving.addresses[0].parse().unwrap());
-    std::io::Write::write_all(&mut &client, &[1, 0]).unwrap();
-    let (code, log) = serving.wait();
-    assert!(code == 6 && log.contains("is damaged"), "{code}: {log}");
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tape, record, next) = (path("x.tape"), path("record.tape"), path("next.toml"));
+    let scenario = format!(
+        "tape = \"sample:5\"\nnext = {tape:?}\n[[fault]]\nwhat = \"restart\"\nsequences = 3\n\
+         passes = 1\nsession = \"next\"\ndown = \"10ms\"\n"
+    );
+    fs::write(&next, scenario).unwrap();
+    let live = ["--live", "--pace", "10000000/s", "--tape", &tape];
+    for args in [
+        &["--tape", &tape][..],
+        &["--tape", &tape, "--pace", "1000000/s"],
+        &["--tape", &tape, "--pace", "1000000x"],
+        &["--tape", &tape, "--scenario", "duplicates"],
+        &live,
+        &["--live", "--pace", "1000000x", "--tape", &tape],
+        &[&live[..], &["--record", &record]].concat(),
+        &["--scenario", &next],
+    ] {
+        let serving = ServeProcess::start(args);
+        // It may end before the client has called, or is in the middle of a restart.
+        let address = serving.addresses[0].clone();
+        let calling = std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let began = std::time::Instant::now();
+            let mut failures = 0;
+            while failures < 50 && began.elapsed() < crate::support::PATIENCE {
+                match std::net::TcpStream::connect(&address) {
+                    Ok(mut client) => {
+                        failures = 0;
+                        let _ = client.set_read_timeout(Some(crate::support::PATIENCE));
+                        let _ = client.write_all(&[1, 0]);
+                        let _ = client.read_to_end(&mut Vec::new());
+                    }
+                    Err(_) => failures += 1,
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        });
+        let (code, log) = serving.wait();
+        calling.join().unwrap();
+        let named = log.contains("x.tape: ") && log.contains("is damaged");
+        assert!(code == 6 && named, "{args:?}: {code} {log}");
+    }
+    let (code, _, stderr) = run(&mut betacrew(&["inspect", "--verify", &record]));
+    assert_eq!(code, 0, "what there was is recorded: {stderr}");
 }
 
 #[test]
@@ -120,4 +166,34 @@ fn a_cut_costs_what_is_behind_it() {
         unfinished,
         &[(VERIFY, 0, "whole, and every"), (INSPECT, 0, "not finished")],
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_limit_of_file_sizes_is_an_error_of_storage_and_not_the_end_by_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path());
+    let limited = |args: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -f 64 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_betacrew")]);
+        run(command.args(args).current_dir(folder.path()).env("NO_COLOR", "1"))
+    };
+    let exchange = playing(Tape::random(30_000, 1), losing(1, "0.25", ""));
+    let address = exchange.address.to_string();
+    fs::write(folder.path().join("old.json"), "old").unwrap();
+    let record = ["serve", "--listen", "127.0.0.1:0", "--live", "--pace", "1000000/s"];
+    for args in [
+        &["convert", "x.tape", "old.json", "--force"][..],
+        &["convert", "x.tape", "y.csv"],
+        &["convert", "x.csv", "y.tape"],
+        &["fetch", &address, "-o", "old.json"],
+        &["fetch", &address, "-o", "y.csv", "--tape", "y.tape"],
+        &[&record[..], &["--record", "z.tape"]].concat(),
+    ] {
+        let (code, _, stderr) = limited(args);
+        assert!(code == 6 && stderr.contains("File too large"), "{args:?}: {code} {stderr}");
+        assert_eq!(fs::read(folder.path().join("old.json")).unwrap(), b"old");
+    }
+    let (_, _, stderr) = limited(&["convert", "x.tape", "y.csv"]);
+    assert!(stderr.contains("ulimit -f"), "{stderr}");
 }
