@@ -68,6 +68,17 @@ pub enum Failure {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A graded client cannot be ended.
+    #[error(
+        "the client (process {process}) cannot be ended and runs on: {source}\nIt may run as \
+         another user (sudo, a setuid program): grade what it starts, as this user"
+    )]
+    Unending {
+        /// The process.
+        process: u32,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}{}", crate::escape::path(path), FileAdvice(source))]
     Storage {
@@ -169,9 +180,11 @@ impl Failure {
                 gateway::Error::System(_) => Exit::Unexpected,
             },
             Self::Usage(_) | Self::Scenario { .. } => Exit::Usage,
-            Self::Listen { .. } | Self::Http { .. } | Self::Taken { .. } | Self::System { .. } => {
-                Exit::Unexpected
-            }
+            Self::Listen { .. }
+            | Self::Http { .. }
+            | Self::Taken { .. }
+            | Self::Unending { .. }
+            | Self::System { .. } => Exit::Unexpected,
             Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }

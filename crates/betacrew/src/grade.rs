@@ -1,7 +1,7 @@
 //! `betacrew grade`: plays cases against anybody's client and says what it did with them.
 //!
 //! * `cases` is what is asked of a client; `stage` plays a case's scenario to it;
-//! * `client`, `process`, `workplace` run it; `find`, `fields`, `rows` read what it has
+//! * `client`, `process`, `workplace` run it, in copies that `copying` makes in a `run_folder`; `find`, `fields`, `rows` read what it has
 //!   written, `wire` what it has done;
 //! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
 //!   what it means, `verdict` counts;
@@ -12,6 +12,7 @@ mod cases;
 mod client;
 mod compare;
 mod conduct;
+mod copying;
 mod diagnose;
 #[cfg(test)]
 mod documented;
@@ -25,6 +26,7 @@ mod process;
 mod report;
 mod rows;
 mod run;
+mod run_folder;
 mod select;
 mod session;
 mod stage;
@@ -43,6 +45,7 @@ use crate::words::say;
 use cases::{Case, Severity};
 use client::Client;
 use run::Setup;
+use run_folder::RunFolder;
 use session::Session;
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -161,8 +164,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return say(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
     let setup = args.setup()?;
+    run_folder::clean_up();
+    let folder = RunFolder::open()?;
     let session = Session {
         setup: &setup,
+        folder: &folder,
         cases: &cases,
         strict: args.strict,
         repeat: args.repeat,

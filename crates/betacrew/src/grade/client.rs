@@ -1,5 +1,6 @@
 //! The command that is graded: what to start, and where it is told to connect.
 
+use super::run_folder::VARIABLE;
 use super::workplace::Workplace;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ impl Client {
         }
         command
             .current_dir(place.path())
+            .env(VARIABLE, place.run())
             .env("BETACREW_HOST", HOST)
             .env("BETACREW_PORT", port.to_string());
         command
@@ -95,6 +97,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run_folder::RunFolder;
     use super::super::workplace::Workdir;
     use super::*;
 
@@ -108,20 +111,22 @@ mod tests {
         let client = client(&["node", "x y.js", "--to={host}:{port}"]);
         assert!(client.is_told());
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
-        let place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
         let command = client.command(&place, 3210);
         let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
         assert_eq!(command.get_program(), "node");
         let told: Vec<_> = command.get_envs().filter_map(|(_, value)| value).collect();
-        assert_eq!(told, ["127.0.0.1", "3210"]);
+        assert_eq!(told, [run.path().as_os_str(), "127.0.0.1".as_ref(), "3210".as_ref()]);
     }
 
     #[test]
     fn files_of_the_current_folder_are_found_from_an_empty_one() {
         // Tests run in the crate's folder.
         let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
-        let place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
         let command = client.command(&place, 1);
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));

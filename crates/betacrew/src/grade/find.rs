@@ -102,6 +102,7 @@ fn file(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run_folder::RunFolder;
     use super::super::workplace::Workdir;
     use super::*;
     use std::fs;
@@ -109,7 +110,8 @@ mod tests {
     const ROW: &str = r#"{"symbol":"A","side":"B","price":1,"seq":1}"#;
 
     fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> Output {
-        let place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
         for (name, text) in files {
             fs::write(place.path().join(name), text).unwrap();
         }

@@ -13,6 +13,10 @@ pub(super) const STDOUT_MAX: usize = 4 << 20;
 const STDERR_MAX: usize = 16 << 10;
 /// How often a running client is looked at.
 const GLANCE: Duration = Duration::from_millis(3);
+/// How long a process that was killed may take to end.
+const REAP_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked at.
+const REAP_GLANCE: Duration = Duration::from_millis(1);
 /// How long what a killed client has written may take to arrive.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
@@ -52,16 +56,31 @@ pub(super) enum Next {
     Stop,
 }
 
+/// Why a client was not run to its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It cannot be started, or looked at.
+    Run(io::Error),
+    /// This process cannot be ended: it may run as another user.
+    Unending { id: u32, source: io::Error },
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
 /// Runs a client until it ends, `limit` is over or `glance`, which is given how long it has run,
 /// says so. Nothing of it runs afterwards. `None` where `glance` said stop.
 ///
 /// # Errors
-/// Where it cannot be started.
+/// Where it cannot be started, or cannot be ended.
 pub(super) fn run(
     command: &mut Command,
     limit: Duration,
     mut glance: impl FnMut(Duration) -> Next,
-) -> io::Result<Option<Ran>> {
+) -> Result<Option<Ran>, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -153,24 +172,42 @@ impl Running {
     }
 
     /// Kills what still runs of it and its group, and tells how it ended.
-    fn end(&mut self) -> io::Result<Ended> {
+    fn end(&mut self) -> Result<Ended, Trouble> {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, Signal, kill_process_group};
             // Where that fails nothing is left of it.
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
-        let _ = self.child.kill();
-        let status = self.child.wait();
+        let killed = self.child.kill();
         self.over = true;
-        live().remove(&self.child.id());
+        let status = reap(|| self.child.try_wait());
+        let id = self.child.id();
+        if !matches!(status, Ok(None)) {
+            live().remove(&id);
+        }
         strays::end();
-        let status = status?;
+        let Some(status) = status? else {
+            // It stays among the live ones, so that nobody waits for it again.
+            let source = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+            return Err(Trouble::Unending { id, source });
+        };
         #[cfg(unix)]
         if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
             return Ok(Ended::Signal(signal));
         }
         Ok(Ended::Exited(status.code().unwrap_or(-1)))
+    }
+}
+
+/// Waits until a process that was killed has ended, for [`REAP_MAX`] at the most.
+fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    let began = Instant::now();
+    loop {
+        match ended()? {
+            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_GLANCE),
+            ended => return Ok(ended),
+        }
     }
 }
 
@@ -240,6 +277,8 @@ fn drain(mut pipe: impl Read, keep: Keep, kept: &Mutex<Vec<u8>>, done: &Sender<(
 }
 
 pub(super) use strays::adopt;
+#[cfg(target_os = "linux")]
+pub(super) use strays::ids as all_ids;
 
 /// Processes of clients that have left their group: they become our children when their parents
 /// end, and are ended too.
@@ -262,7 +301,7 @@ mod strays {
         let Some(before) = BEFORE.get() else { return };
         // A stray's children come to us when it ends: until there are no more.
         for _ in 0..64 {
-            let live = super::live();
+            let mut live = super::live();
             let mut strays = children();
             strays.retain(|id| !live.contains(id) && !before.contains(id));
             if strays.is_empty() {
@@ -270,8 +309,17 @@ mod strays {
             }
             for id in strays {
                 let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { continue };
-                let _ = kill_process(pid, Signal::KILL);
-                let _ = waitpid(Some(pid), WaitOptions::empty());
+                let killed = kill_process(pid, Signal::KILL);
+                let ended = || Ok(waitpid(Some(pid), WaitOptions::NOHANG)?);
+                if let Ok(None) = super::reap(ended) {
+                    // It is not waited for again.
+                    live.insert(id);
+                    let why = killed.err().map_or(String::new(), |error| format!(": {error}"));
+                    tracing::warn!(
+                        "process {id}, which the client has started, cannot be ended and runs \
+                         on{why}"
+                    );
+                }
             }
         }
     }
@@ -284,7 +332,7 @@ mod strays {
     }
 
     /// All processes.
-    pub(super) fn ids() -> impl Iterator<Item = u32> {
+    pub(in super::super) fn ids() -> impl Iterator<Item = u32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }

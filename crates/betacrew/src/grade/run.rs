@@ -4,7 +4,8 @@ use super::cases::{Case, Passes};
 use super::client::Client;
 use super::compare::Differences;
 use super::evidence::{Evidence, Output};
-use super::process::{self, Next, Ran};
+use super::process::{self, Next, Ran, Trouble};
+use super::run_folder::RunFolder;
 use super::stage::{self, Stage};
 use super::workplace::{Workdir, Workplace};
 use super::{find, wire};
@@ -37,10 +38,15 @@ pub(super) struct Setup {
 ///
 /// # Errors
 /// Where the exchange cannot listen, or the client cannot be started.
-pub(super) fn run(setup: &Setup, case: &Case, stop: &Stop) -> Result<Option<Evidence>, Failure> {
+pub(super) fn run(
+    setup: &Setup,
+    case: &Case,
+    folder: &RunFolder,
+    stop: &Stop,
+) -> Result<Option<Evidence>, Failure> {
     let plot = case.scene.map(|scene| stage::plot(&scene, setup.seed)).transpose()?;
     let tape = plot.as_ref().map(stage::packets).transpose()?.unwrap_or_default();
-    let mut place = Workplace::prepare(setup.workdir, &setup.client.files())?;
+    let mut place = Workplace::prepare(setup.workdir, &setup.client.files(), folder)?;
     if let Some(name) = &setup.output {
         place.expect(name);
     }
@@ -86,12 +92,17 @@ fn attend(
             false => Next::Wait,
         }
     };
-    process::run(&mut command, setup.timeout * case.patience, glance).map_err(|error| {
-        let program = setup.client.shown();
-        Failure::Usage(format!(
-            "the client cannot be started: {error}\nThe command was: {program}\nIt is what you \
-             would type in this folder, after --: betacrew grade -- node client.js"
-        ))
+    process::run(&mut command, setup.timeout * case.patience, glance).map_err(|trouble| {
+        match trouble {
+            Trouble::Unending { id, source } => Failure::Unending { process: id, source },
+            Trouble::Run(error) => {
+                let program = setup.client.shown();
+                Failure::Usage(format!(
+                    "the client cannot be started: {error}\nThe command was: {program}\nIt is \
+                     what you would type in this folder, after --: betacrew grade -- node client.js"
+                ))
+            }
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use super::cases::{Case, Severity};
 use super::judge::judge;
 use super::run::{self, Setup};
+use super::run_folder::RunFolder;
 use super::verdict::{Attempt, Outcome, Verdict};
 use crate::failure::Failure;
 use crate::net::Stop;
@@ -12,6 +13,8 @@ use std::sync::mpsc::{Sender, channel};
 /// What is to be run, and how.
 pub(super) struct Session<'a> {
     pub(super) setup: &'a Setup,
+    /// Where copies are made.
+    pub(super) folder: &'a RunFolder,
     pub(super) cases: &'a [&'static Case],
     /// Every case is a must.
     pub(super) strict: bool,
@@ -114,7 +117,7 @@ impl Session<'_> {
             if stop.asked() {
                 return Ok(Outcome::not_run(case, severity));
             }
-            let Some(seen) = run::run(self.setup, case, stop)? else {
+            let Some(seen) = run::run(self.setup, case, self.folder, stop)? else {
                 return Ok(Outcome::not_run(case, severity));
             };
             reached |= run::connected(&seen.wire);

@@ -1,21 +1,16 @@
 //! Where a client runs, and which files it has written there.
 
+use super::copying::{self, is_personal, is_shared};
+use super::run_folder::{self, RunFolder};
 use crate::failure::Failure;
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-/// A folder with more than this is not copied for each case.
-const COPY_BYTES_MAX: u64 = 64 << 20;
-/// Nor one with more files.
-const COPY_FILES_MAX: usize = 5_000;
 /// Output is looked for in so many files, the files of the first folders first.
 const LOOK_MAX: usize = 20_000;
-/// Folders that are linked to, not copied: nobody writes output there, and they are large.
-const LINKED: [&str; 6] = ["node_modules", ".git", "target", ".venv", "venv", "vendor"];
 
 /// Where each case runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -34,8 +29,19 @@ pub(super) struct Workplace {
     /// Folders elsewhere that the command names files of: some clients write beside themselves.
     beside: Vec<PathBuf>,
     before: BTreeMap<PathBuf, Stamp>,
+    /// The folder of the run.
+    run: PathBuf,
     /// Removed with this.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // A client may have made parts of it read-only.
+        if let Some(folder) = self.folder.take() {
+            run_folder::remove(&folder.keep());
+        }
+    }
 }
 
 /// What shows that a file was written to.
@@ -65,25 +71,24 @@ impl Workplace {
     ///
     /// # Errors
     /// Where the folder is too large to be copied, or nothing can be written.
-    pub(super) fn prepare(workdir: Workdir, named: &[PathBuf]) -> Result<Self, Failure> {
+    pub(super) fn prepare(
+        workdir: Workdir,
+        named: &[PathBuf],
+        run: &RunFolder,
+    ) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(|source| Failure::System {
             action: "cannot tell the current folder",
             source,
         })?;
-        let fresh = || {
-            tempfile::Builder::new().prefix("betacrew-grade-").tempdir().map_err(|source| {
-                Failure::Storage { action: "make a folder in", path: std::env::temp_dir(), source }
-            })
-        };
         let (path, folder) = match workdir {
             Workdir::Here => (here.clone(), None),
             Workdir::Empty => {
-                let folder = fresh()?;
+                let folder = run.case()?;
                 (folder.path().to_owned(), Some(folder))
             }
             Workdir::Copy => {
-                let folder = fresh()?;
-                Copying::default().folder(&here, folder.path())?;
+                let folder = run.case()?;
+                copying::copy(&here, folder.path(), run)?;
                 (folder.path().to_owned(), Some(folder))
             }
         };
@@ -96,7 +101,8 @@ impl Workplace {
         beside.sort();
         beside.dedup();
         let before = BTreeMap::new();
-        let mut place = Self { path, beside, before, _folder: folder };
+        let run = run.path().to_owned();
+        let mut place = Self { path, run, beside, before, folder };
         place.before = place.look().into_iter().collect();
         Ok(place)
     }
@@ -104,6 +110,11 @@ impl Workplace {
     /// The folder in which the client runs.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder of the run that it belongs to.
+    pub(super) fn run(&self) -> &Path {
+        &self.run
     }
 
     /// A file that the user says the output is in, if it was written since.
@@ -143,13 +154,6 @@ impl Workplace {
     }
 }
 
-/// A folder of a person's own, not one of the system's.
-fn is_personal(folder: &Path) -> bool {
-    !["/bin", "/sbin", "/usr", "/lib", "/etc", "/opt"]
-        .iter()
-        .any(|system| folder.starts_with(system))
-}
-
 fn look_into(
     folder: &Path,
     left: &mut usize,
@@ -163,7 +167,7 @@ fn look_into(
         let Ok(kind) = entry.file_type() else { continue };
         let name = entry.file_name();
         if kind.is_dir() {
-            if let Some(folders) = folders.as_deref_mut().filter(|_| !is_linked(&name)) {
+            if let Some(folders) = folders.as_deref_mut().filter(|_| !is_shared(&name)) {
                 folders.push(entry.path());
             }
         } else if kind.is_file()
@@ -175,87 +179,11 @@ fn look_into(
     }
 }
 
-fn is_linked(name: &std::ffi::OsStr) -> bool {
-    LINKED.iter().any(|linked| name == *linked)
-}
-
 /// Whether a file's name is one of an output.
 fn could_be_output(name: &Path) -> bool {
     const ENDS: [&str; 6] = ["json", "ndjson", "jsonl", "csv", "txt", "out"];
     let end = name.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
     end.is_some_and(|end| ENDS.contains(&end.as_str()))
-}
-
-#[derive(Default)]
-struct Copying {
-    files: usize,
-    bytes: u64,
-}
-
-impl Copying {
-    fn folder(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
-        let failed = |path: &Path, source: io::Error| {
-            refusal(&format!("{} cannot be: {source}", path.display()))
-        };
-        for entry in fs::read_dir(from).map_err(|error| failed(from, error))?.flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let Ok(kind) = entry.file_type() else { continue };
-            let place = to.join(&name);
-            self.files += 1;
-            let done = if kind.is_symlink() || kind.is_dir() && is_linked(&name) {
-                link(&path, &place)
-            } else if kind.is_dir() {
-                fs::create_dir(&place).map_err(|error| failed(&path, error))?;
-                self.folder(&path, &place)?;
-                Ok(())
-            } else if kind.is_file() {
-                self.bytes += entry.metadata().map_or(0, |about| about.len());
-                self.check(from)?;
-                fs::copy(&path, &place).map(drop)
-            } else {
-                Ok(())
-            };
-            match done {
-                // What we may not read, the client does not need.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                done => done.map_err(|error| failed(&path, error))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, folder: &Path) -> Result<(), Failure> {
-        if self.files <= COPY_FILES_MAX && self.bytes <= COPY_BYTES_MAX {
-            return Ok(());
-        }
-        Err(refusal(&format!(
-            "it has more than {COPY_FILES_MAX} files or {} MiB (counted up to {})",
-            COPY_BYTES_MAX >> 20,
-            folder.display()
-        )))
-    }
-}
-
-fn refusal(why: &str) -> Failure {
-    Failure::Usage(format!(
-        "the current folder cannot be copied for each case: {why}\nRun this in the client's \
-         folder, or choose --workdir here or --workdir empty"
-    ))
-}
-
-/// A link to what `path` is; a relative link would point elsewhere from another place.
-fn link(path: &Path, place: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    match fs::canonicalize(path) {
-        Ok(real) => std::os::unix::fs::symlink(real, place),
-        // A link that leads nowhere.
-        Err(_) => Ok(()),
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (path, place);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -271,7 +199,8 @@ mod tests {
 
     #[test]
     fn only_what_was_written_since_is_an_output() {
-        let mut place = Workplace::prepare(Workdir::Empty, &[]).unwrap();
+        let run = RunFolder::open().unwrap();
+        let mut place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
         let path = place.path.clone();
         let write = |name: &str| fs::write(path.join(name), "[]").unwrap();
         fs::create_dir(path.join("data")).unwrap();
@@ -289,21 +218,5 @@ mod tests {
         let folder = place.path.clone();
         drop(place);
         assert!(!folder.exists());
-    }
-
-    #[test]
-    fn a_copy_is_a_copy_with_links_to_what_is_large() {
-        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::create_dir_all(from.path().join("src/node_modules")).unwrap();
-        fs::write(from.path().join("src/client.js"), "x").unwrap();
-        Copying::default().folder(from.path(), to.path()).unwrap();
-        assert_eq!(fs::read(to.path().join("src/client.js")).unwrap(), b"x");
-        #[cfg(unix)]
-        assert!(fs::symlink_metadata(to.path().join("src/node_modules")).unwrap().is_symlink());
-        let mut full = Copying { files: COPY_FILES_MAX, bytes: 0 };
-        let (from, to) = (from.path().join("src"), to.path().join("again"));
-        fs::create_dir(&to).unwrap();
-        let refused = full.folder(&from, &to).unwrap_err().to_string();
-        assert!(refused.contains("5000 files") && refused.contains("--workdir here"), "{refused}");
     }
 }

@@ -102,7 +102,7 @@ fn escaped(text: &str) -> String {
             '"' => safe.push_str("&quot;"),
             // XML has no way to say most of these.
             c if crate::escape::steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                safe.push('\u{fffd}')
+                safe.push('\u{fffd}');
             }
             c => safe.push(c),
         }

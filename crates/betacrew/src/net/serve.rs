@@ -161,6 +161,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             }
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
+                // Who has connected before is served.
+                (0..self.listeners.len()).for_each(|id| self.accept(id));
                 self.listeners.clear();
                 (self.down, self.waiting, self.accept_at) = (None, None, None);
                 self.end_idle();
