@@ -18,6 +18,7 @@ mod live;
 mod seat;
 mod seen;
 mod steps;
+mod stop;
 mod tape_crash;
 mod tape_file;
 mod tape_hostile;
