@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
+use crate::terminal::signals;
 use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
 use std::fmt;
@@ -80,7 +81,9 @@ pub fn main() -> ExitCode {
     }
     log_to_stderr(targets, cli.log_format);
     let stop = Stop::new();
-    let done = stop_on_signals(&stop).and_then(|()| match cli.command {
+    let watched = signals::watch(&stop)
+        .map_err(|source| Failure::System { action: "cannot watch for signals", source });
+    let done = watched.and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
         Command::Fetch(args) => fetch::run(&args, &stop),
         Command::Convert(args) => convert::run(&args, &stop),
@@ -135,22 +138,6 @@ impl tracing_subscriber::fmt::time::FormatTime for Since {
     fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
         write!(line, "{:9.3}", self.0.elapsed().as_secs_f64())
     }
-}
-
-/// Ctrl+C, SIGTERM and SIGHUP end what runs in order, the second one what is then still done, and
-/// the third one everything at once.
-fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.stop() > 1 {
-            // As a shell reports a program that a signal has ended.
-            std::process::exit(130);
-        }
-    })
-    .map_err(|error| Failure::System {
-        action: "cannot watch for signals",
-        source: std::io::Error::other(error),
-    })
 }
 
 #[cfg(test)]

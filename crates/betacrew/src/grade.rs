@@ -39,6 +39,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::terminal::signals;
 use crate::words::say;
 use cases::{Case, Severity};
 use client::Client;
@@ -174,6 +175,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     say(&terminal::head(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut heard = Ok(Exit::Complete);
+    // Clients must not outlive the grader, nor their folders.
+    let orderly = signals::orderly();
     let outcomes = session.play(stop, |outcome| {
         let before = std::mem::replace(&mut group, outcome.case.group());
         let row = terminal::row(outcome, before != outcome.case.group(), paint);
@@ -181,6 +184,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             heard = say(&row);
         }
     })?;
+    drop(orderly);
     heard?;
     say(&terminal::tail(&outcomes, &setup, paint))?;
     reports.put(&outcomes, &setup)?;

@@ -9,7 +9,7 @@ pub use fetch::{Event, fetch};
 pub use serve::{serve, serve_at};
 
 use mio::Waker;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Ends a loop from outside: a signal, another thread.
@@ -21,6 +21,8 @@ pub struct Stop {
 #[derive(Default, Debug)]
 struct Shared {
     asked: AtomicU32,
+    /// Somebody has looked since it was asked for.
+    noticed: AtomicBool,
     wakers: Mutex<Vec<Weak<Waker>>>,
 }
 
@@ -57,7 +59,16 @@ impl Stop {
     /// How often it was asked for.
     #[must_use]
     pub fn times(&self) -> u32 {
-        self.shared.asked.load(Ordering::SeqCst)
+        let times = self.shared.asked.load(Ordering::SeqCst);
+        if times > 0 {
+            self.shared.noticed.store(true, Ordering::SeqCst);
+        }
+        times
+    }
+
+    /// Whether it was asked for and nobody has looked since: what should have is blocked.
+    pub(crate) fn asked_unnoticed(&self) -> bool {
+        self.shared.asked.load(Ordering::SeqCst) > 0 && !self.shared.noticed.load(Ordering::SeqCst)
     }
 
     /// Wakes a loop for as long as the loop keeps what this returns.

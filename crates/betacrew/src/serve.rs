@@ -9,6 +9,7 @@ use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, TapeName};
+use crate::terminal::signals;
 use crate::web::{self, Bill, ExchangeDesk};
 use crate::words::{count, grouped, say, took};
 use feed::chance::Chance;
@@ -175,6 +176,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         ));
     }
     let listeners = args.begin()?;
+    let _orderly = signals::orderly();
     tracing::info!("{}", introduction(&tape, &plot));
     match plot.engine {
         Engine::Betacrew => args.play(&plot, tape, next, listeners, stop),
@@ -231,6 +233,7 @@ impl Args {
             record = Some(opened);
         }
         let listeners = self.begin()?;
+        let _orderly = signals::orderly();
         let from = goes_on.map_or(String::new(), |before| {
             format!(", going on after packet {}", grouped(before.last.into()))
         });

@@ -135,7 +135,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 self.down = None;
                 self.end_idle();
             }
-            if stopping.is_some_and(|until| self.conns.is_empty() || self.now() >= until) {
+            let over = |until| self.conns.is_empty() || self.now() >= until || stop.times() > 1;
+            if stopping.is_some_and(over) {
                 break;
             }
             match self.poll.poll(&mut events, self.patience(stopping)) {

@@ -11,6 +11,7 @@
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
+//! * `signals`: what INT, TERM and HUP do, wherever a command is;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
@@ -47,5 +48,6 @@ mod serve;
 #[cfg(feature = "nats")]
 #[path = "../../../gateway/tests/it/server.rs"]
 mod server;
+mod signals;
 mod sim;
 mod support;
