@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::format::{Arrival, Format, Mark, Place};
 use crate::net::Stop;
+use crate::terminal::signals::UNREAD;
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
@@ -86,10 +87,6 @@ pub trait Outlet {
     /// As [`put`](Self::put).
     fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
-
-/// Maximum time without progress on stdout once the user has stopped the recording. A reader that
-/// takes nothing for so long is not waited for.
-const UNREAD: Duration = Duration::from_secs(1);
 
 /// So many packets wait for whoever reads stdout; the others wait in the recording.
 const WAITING: usize = 1 << 16;

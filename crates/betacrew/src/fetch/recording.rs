@@ -307,7 +307,9 @@ fn write(
     let stops = stop.times();
     for (output, format) in outputs {
         // The recording is safe; a reader that never reads would keep it waiting for ever.
-        let _blocks = output.is_stream().then(signals::may_block);
+        let written = output.written();
+        let bytes = move || written.look().1;
+        let _blocks = output.is_stream().then(|| signals::may_block_writing(bytes));
         progress.writing(output.path(), capture.packets());
         output.encode(format, |put| {
             capture.read_for(format, &mut |frames, arrival| {

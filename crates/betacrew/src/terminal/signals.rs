@@ -11,19 +11,27 @@
 use crate::net::Stop;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 /// Number of signals that end the program whatever it is doing.
 const AT_ONCE: u32 = 3;
 
-static STATE: Mutex<State> = Mutex::new(State { orderly: false, heard: 0, temporary: Vec::new() });
+/// Maximum time without progress that a reader of ours may take once a signal was heard. One that
+/// takes nothing for so long is not waited for.
+pub(crate) const UNREAD: Duration = Duration::from_secs(1);
+
+static STATE: Mutex<State> =
+    Mutex::new(State { orderly: false, heard: 0, signal: 0, temporary: Vec::new() });
 
 struct State {
     /// The running command has something to put in order.
     orderly: bool,
     /// Number of signals so far.
     heard: u32,
+    /// The latest of them.
+    signal: i32,
     /// Temporary files that may exist.
     temporary: Vec<PathBuf>,
 }
@@ -37,11 +45,13 @@ fn state() -> MutexGuard<'static, State> {
 #[derive(Debug)]
 pub(crate) struct Scope {
     before: bool,
+    /// What watches the scope ends with it.
+    watched: Option<Arc<()>>,
 }
 
 impl Scope {
     fn new(orderly: bool) -> Self {
-        Self { before: std::mem::replace(&mut state().orderly, orderly) }
+        Self { before: std::mem::replace(&mut state().orderly, orderly), watched: None }
     }
 }
 
@@ -60,6 +70,31 @@ pub(crate) fn orderly() -> Scope {
 /// program there. What is to survive must have been written before.
 pub(crate) fn may_block() -> Scope {
     Scope::new(false)
+}
+
+/// Marks writing that may block for ever and whose `progress` is counted. A signal that was heard
+/// before it began is enough as well: it ends the program once nobody reads for [`UNREAD`].
+pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> Scope {
+    let mut scope = Scope::new(false);
+    if state().heard > 0 {
+        let watched = Arc::new(());
+        let goes_on = Arc::downgrade(&watched);
+        scope.watched = Some(watched);
+        // Without the thread a second signal is needed.
+        let _ = std::thread::Builder::new().spawn(move || {
+            let (mut before, mut since) = (progress(), Instant::now());
+            while goes_on.strong_count() > 0 {
+                std::thread::sleep(UNREAD / 20);
+                let now = progress();
+                if now != before {
+                    (before, since) = (now, Instant::now());
+                } else if since.elapsed() >= UNREAD && goes_on.strong_count() > 0 {
+                    leave(state());
+                }
+            }
+        });
+    }
+    scope
 }
 
 /// Makes a temporary file that does not outlive a program that a signal ends.
@@ -82,18 +117,24 @@ pub(crate) fn temporary(
 fn hear(signal: i32, stop: &Stop) {
     let mut state = state();
     state.heard += 1;
+    state.signal = signal;
     // Work that has not even noticed the first signal is blocked.
     let blocked = stop.asked_unnoticed();
     if state.orderly && state.heard < AT_ONCE && !blocked {
         stop.stop();
         return;
     }
+    leave(state);
+}
+
+/// Ends the program as a signal does.
+fn leave(state: MutexGuard<'static, State>) -> ! {
     for path in &state.temporary {
         // One that is not there any more has been put in place.
         let _ = std::fs::remove_file(path);
     }
     // Nothing else is done on the way out: flushing stdout could block once more.
-    exit(128 + signal);
+    exit(128 + state.signal)
 }
 
 #[cfg(unix)]

@@ -185,8 +185,16 @@ fn one_signal_ends_what_writes_to_somebody_who_does_not_read() {
         vec![File::options().read(true).write(true).open(folder.join("out.json")).unwrap()]
     });
     let serving = ServeProcess::start(&["--tape", "random:50000", "--drop", "0"]);
-    let address = serving.addresses[0].as_str();
-    ends_at_once(&["fetch", address, "-o", "-"], nothing);
+    for (signal, expected) in BOTH {
+        let mut command = betacrew(&["fetch", &serving.addresses[0], "-o", "-"]);
+        let mut process = Process::start(command.stdout(Stdio::piped()));
+        // It has recorded all and begun to write.
+        let stdout = process.0.stdout.as_mut().unwrap();
+        assert_eq!(stdout.read(&mut [0]).unwrap(), 1);
+        process.is_blocked();
+        process.signal(signal);
+        assert_eq!(process.ends(PROMPT), Some(expected), "{}", process.log());
+    }
 }
 
 #[test]
@@ -210,32 +218,39 @@ fn a_follower_whose_packets_nobody_reads_is_stopped_by_one_signal() {
     assert_eq!(run(&mut betacrew(&["inspect", "--verify", tape.to_str().unwrap()])).0, 0);
 }
 
-/// An exchange that never describes itself, and never closes before its client does: it sends one
-/// packet at once and the next ones once its client has ended its side, or for ever.
-fn original(endless: bool) -> std::net::SocketAddr {
+/// An exchange that never describes itself, and never closes before its client does: it sends
+/// packets 1 and 3, tells when its client has seen that 2 is missing, and sends all once its client
+/// has ended its side; or 1 for ever.
+fn original(endless: bool) -> (std::net::SocketAddr, std::sync::mpsc::Receiver<()>) {
     let tape = Tape::classic();
-    peer(move |mut stream, _| {
-        if next_call(&mut stream) != Some([1, 0]) {
-            let _ = stream.read(&mut [0]);
+    let (tell, told) = std::sync::mpsc::channel();
+    let address = peer(move |mut stream, _| {
+        while let Some(call) = next_call(&mut stream) {
+            match call {
+                [1, _] => [0, 2].map(|at| stream.write_all(&tape.frames()[at]).unwrap()),
+                [2, _] => {
+                    let _ = tell.send(());
+                    continue;
+                }
+                _ => continue,
+            };
+            // The call was the last thing that a client may send.
+            if stream.read(&mut [0]).is_ok_and(|count| count == 0) {
+                let _ = stream.write_all(tape.frames().as_flattened());
+            }
+            while endless && stream.write_all(&tape.frames()[0]).is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             return;
         }
-        stream.write_all(&tape.frames()[0]).unwrap();
-        let ended = stream.read(&mut [0]).is_ok_and(|count| count == 0);
-        if ended {
-            let _ = stream.write_all(tape.frames()[1..].as_flattened());
-        }
-        while endless && stream.write_all(&tape.frames()[0]).is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    })
+    });
+    (address, told)
 }
 
 fn fetching(folder: &Path, address: std::net::SocketAddr, args: &[&str]) -> Process {
     let mut command = betacrew(&["fetch", &address.to_string(), "--log", "debug"]);
     command.args(args).current_dir(folder).stdout(Stdio::null());
-    let mut process = Process::start(&mut command);
-    process.says("pass 1 begins");
-    process
+    Process::start(&mut command)
 }
 
 const WAITS: &str =
@@ -244,7 +259,9 @@ const WAITS: &str =
 #[test]
 fn what_an_original_sends_after_a_stop_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = fetching(folder.path(), original(false), &["--last", "14"]);
+    let (address, seen) = original(false);
+    let mut process = fetching(folder.path(), address, &["--last", "14"]);
+    seen.recv_timeout(PATIENCE).unwrap();
     process.signal(Signal::INT);
     process.says(WAITS);
     assert_eq!(process.ends(PATIENCE), Some(0), "{}", process.log());
@@ -255,8 +272,9 @@ fn what_an_original_sends_after_a_stop_is_kept() {
 #[test]
 fn a_second_signal_leaves_an_original_that_sends_for_ever() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["--allow-gaps", "--last", "20"];
-    let mut process = fetching(folder.path(), original(true), &args);
+    let (address, seen) = original(true);
+    let mut process = fetching(folder.path(), address, &["--allow-gaps", "--last", "20"]);
+    seen.recv_timeout(PATIENCE).unwrap();
     process.signal(Signal::TERM);
     process.says(WAITS);
     process.signal(Signal::TERM);
