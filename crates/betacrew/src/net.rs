@@ -6,9 +6,11 @@ mod serve;
 
 pub use desk::{Desk, Nobody, Place};
 pub use fetch::{Event, fetch};
+pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 
 use mio::Waker;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -92,7 +94,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// What the system reports, `AddrInUse` for example.
-pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
+pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // On Windows this would let two exchanges share a port.
@@ -101,6 +103,41 @@ pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpLis
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Listens on each address that one name stands for. One of a family that this machine does not have
+/// is left out where another can be had; port 0 becomes the same port for all, if that is free.
+///
+/// # Errors
+/// The address that cannot be had, and what the system reports.
+pub(crate) fn listen_on(
+    addresses: &[SocketAddr],
+) -> Result<Vec<std::net::TcpListener>, (SocketAddr, std::io::Error)> {
+    let (mut listeners, mut absent) = (Vec::<std::net::TcpListener>::new(), None);
+    for address in addresses {
+        let first = listeners.first().and_then(|listener| listener.local_addr().ok());
+        let port = first.map_or(address.port(), |first| first.port());
+        let same = SocketAddr::new(address.ip(), port);
+        let tried = match address.port() {
+            0 => listen(same).or_else(|_| listen(*address)),
+            _ => listen(*address),
+        };
+        match tried {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if crate::address::no_such_family(&error) => {
+                absent.get_or_insert((*address, error));
+            }
+            Err(error) => return Err((*address, error)),
+        }
+    }
+    match absent {
+        Some(absent) if listeners.is_empty() => Err(absent),
+        Some((address, error)) => {
+            tracing::warn!("not listening on {address}: {error}");
+            Ok(listeners)
+        }
+        None => Ok(listeners),
+    }
 }
 
 /// Asks for as many file descriptors as the system lets this process have: each connection is one.

@@ -381,7 +381,7 @@ fn reset(stream: &TcpStream) {
 }
 
 /// Tokens below are listeners.
-const LISTENERS_MAX: usize = 1024;
+pub(crate) const LISTENERS_MAX: usize = 1024;
 
 impl<C> Conn<C> {
     fn turn<E: Exchange<Conn = C>>(

@@ -46,14 +46,19 @@ impl Progress {
 ///
 /// # Errors
 /// What the system reports.
-pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
+pub(super) fn start(listeners: Vec<std::net::TcpListener>, app: Arc<App>) -> std::io::Result<()> {
+    listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
-            if let Ok(listener) = TcpListener::from_std(listener) {
-                let room = Arc::new(Semaphore::new(CLIENTS_MAX));
-                accept(listener, router(app), &room).await;
+            let (router, room) = (router(app), Arc::new(Semaphore::new(CLIENTS_MAX)));
+            let listeners = listeners.into_iter().map(TcpListener::from_std);
+            let accepting = listeners.map_while(Result::ok).map(|listener| {
+                let (router, room) = (router.clone(), Arc::clone(&room));
+                tokio::spawn(async move { accept(listener, router, &room).await })
+            });
+            for never_ends in accepting.collect::<Vec<_>>() {
+                let _ = never_ends.await;
             }
         });
     };

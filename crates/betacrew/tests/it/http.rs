@@ -39,7 +39,7 @@ impl Program {
         panic!("it has ended");
     }
 
-    fn exchange(args: &[&str]) -> Self {
+    pub(crate) fn exchange(args: &[&str]) -> Self {
         Self::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
+//! * `flags`: what would be misread, or can come to nothing, is said at the start;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
@@ -30,6 +31,7 @@ mod demo;
 mod endless;
 mod examples;
 mod fetch;
+mod flags;
 mod follow;
 #[cfg(feature = "nats")]
 mod gateway;

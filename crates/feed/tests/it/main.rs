@@ -15,6 +15,7 @@ mod follow;
 mod ledger;
 mod life;
 mod live;
+mod possible;
 mod seat;
 mod seen;
 mod steps;
