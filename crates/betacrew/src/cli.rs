@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
-use crate::terminal::signals;
+use crate::terminal::style::Stream;
+use crate::terminal::{signals, stderr, style};
 use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
 use std::fmt;
@@ -118,14 +119,12 @@ pub fn main() -> ExitCode {
 }
 
 fn log_to_stderr(targets: Targets, format: LogFormat) {
-    use std::io::IsTerminal;
     use tracing_subscriber::prelude::*;
-    // Where stderr cannot be written there is nobody to tell that either.
     let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+        tracing_subscriber::fmt::layer().with_writer(|| stderr::Lines).log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(style::of(Stream::Stderr).colour)
             .with_timer(Since(std::time::Instant::now()))
             .with_target(false)
             .boxed(),

@@ -285,9 +285,8 @@ impl Args {
         }
         let _orderly = signals::orderly();
         open.say()?;
-        let from = goes_on.map_or(String::new(), |before| {
-            format!(", going on after packet {}", grouped(before.last.into()))
-        });
+        let from = goes_on
+            .map_or(String::new(), |before| format!(", going on after packet {}", before.last));
         tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
         let written = live.written();
@@ -421,9 +420,13 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
             let lost = player.lost(connection, pass);
             let kept = u64::from(all) - lost.count();
             match lost.is_empty() {
-                true => tracing::info!("connection {connection}: streaming all {all}"),
+                true => {
+                    tracing::info!("connection {connection}: streaming all {}", grouped(all.into()))
+                }
                 false => tracing::info!(
-                    "connection {connection}: streaming {kept} of {all}, losing {lost:.12}"
+                    "connection {connection}: streaming {} of {}, losing {lost:.12}",
+                    grouped(kept),
+                    grouped(all.into())
                 ),
             }
         }
@@ -443,7 +446,7 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
             let packets = count(packets, "packet");
             tracing::info!("connection {connection}: is too slow and {what} {packets}");
         }
-        Note::Ended { connection, ending } => {
+        Note::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
                 Ending::Reset => "reset".to_owned(),
@@ -454,7 +457,8 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
                     format!("the exchange goes down for {}, then {session} session", took(down))
                 }
             };
-            tracing::info!("connection {connection}: {how}, as the scenario says");
+            let why = if by_order { "cut by hand over HTTP" } else { "as the scenario says" };
+            tracing::info!("connection {connection}: {how}, {why}");
         }
     }
 }

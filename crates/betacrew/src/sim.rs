@@ -107,8 +107,8 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
          {} times",
         count(sum.packets, "packet"),
         grouped(sum.tries.into()),
-        sum.crashes,
-        sum.incomplete
+        grouped(sum.crashes.into()),
+        grouped(sum.incomplete.into())
     );
     let _ = writeln!(
         text,

@@ -293,6 +293,10 @@ fn open(args: &Args, place: Option<PathBuf>) -> Result<(Capture, Recorder), Fail
         crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
     }
     let Resumed { highest, missing, session, .. } = before;
+    let mut capture = capture;
+    if !args.follow {
+        capture.asks_for_rest(highest);
+    }
     Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
 }
 
@@ -356,13 +360,15 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
         ),
         Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
         Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
-            tracing::debug!("{}: pass {pass} brought {delivered} packets", at(line));
+            tracing::debug!("{}: pass {pass} brought {}", at(line), count(delivered, "packet"));
         }
         Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
-            tracing::warn!("{}: pass {pass} fell silent after {delivered} packets", at(line));
+            let brought = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} fell silent after {brought}", at(line));
         }
         Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
-            tracing::warn!("{}: pass {pass} was cut off after {delivered} packets", at(line));
+            let brought = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
         }
         Note::Lost { range } => {
             tracing::warn!("lost: packet {range} did not come in time and is given up");

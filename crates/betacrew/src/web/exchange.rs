@@ -346,7 +346,7 @@ fn positions<P: Play>(player: &Player<P>, floor: &[Place<'_, Seat>]) -> String {
     let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
     for (connection, next) in at.by_ref().take(NAMED) {
         text += if text.is_empty() { " (" } else { ", " };
-        text += &format!("connection {connection} before packet {}", grouped(next.into()));
+        text += &format!("connection {connection} before packet {next}");
     }
     match (text.is_empty(), at.count()) {
         (true, _) => text,

@@ -13,6 +13,7 @@
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `signals`: what INT, TERM and HUP do, wherever a command is;
+//! * `told`: what is said, and in which form;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
@@ -53,3 +54,4 @@ mod server;
 mod signals;
 mod sim;
 mod support;
+mod told;
