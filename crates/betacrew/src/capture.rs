@@ -46,6 +46,19 @@ pub struct Capture {
     pub filled: Option<Vec<Filled>>,
     /// The longest that anything was missing before it came.
     pub longest: Duration,
+    /// What a recording that goes on had not reached before; asking for it is no loss.
+    rest: Rest,
+}
+
+/// The part of a session behind a recording that is gone on with.
+#[derive(Debug)]
+enum Rest {
+    /// None is asked for: it comes by streams.
+    Streamed,
+    /// What lies above this sequence; no stream has brought anything yet.
+    Above(Seq),
+    /// This was asked for.
+    Asked(SeqRange),
 }
 
 impl Capture {
@@ -103,6 +116,22 @@ impl Capture {
             recovered: (0, 0),
             filled: None,
             longest: Duration::ZERO,
+            rest: Rest::Streamed,
+        }
+    }
+
+    /// Goes on with a recording whose packets end with `highest`: what lies above is asked for
+    /// rather than streamed, so that it counts as [`rest`](Self::rest) and not as lost.
+    pub fn asks_for_rest(&mut self, highest: Seq) {
+        self.rest = Rest::Above(highest);
+    }
+
+    /// How many packets behind what was recorded before were asked for.
+    #[must_use]
+    pub fn rest(&self) -> u64 {
+        match self.rest {
+            Rest::Asked(range) => range.len().into(),
+            Rest::Streamed | Rest::Above(_) => 0,
         }
     }
 
@@ -232,8 +261,18 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     }
 }
 
+impl Capture {
+    /// A stream that brings something shows by gaps what it loses.
+    fn streams(&mut self, by: Origin) {
+        if matches!((&self.rest, by.source), (Rest::Above(_), Source::Stream { .. })) {
+            self.rest = Rest::Streamed;
+        }
+    }
+}
+
 impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.streams(origin);
         self.keeper.fresh(origin, frames, now);
         let len = self.keeper.file().size();
         self.written.add(frames.len(), len.saturating_sub(self.len));
@@ -241,17 +280,26 @@ impl Sink for Capture {
     }
 
     fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.streams(origin);
         self.keeper.again(origin, frames)
     }
 
     fn opened(&mut self, gap: SeqRange, _: Duration) {
+        if matches!(self.rest, Rest::Above(highest) if gap.first() > highest) {
+            self.rest = Rest::Asked(gap);
+            return;
+        }
         self.gaps_found += 1;
         self.packets_missed += u64::from(gap.len());
     }
 
     fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
-        self.longest = self.longest.max(after);
+        let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
+        if !rest {
+            self.longest = self.longest.max(after);
+        }
         match by.source {
+            _ if rest => {}
             Source::Resend => self.recovered.0 += u64::from(range.len()),
             Source::Stream { .. } => self.recovered.1 += u64::from(range.len()),
         }

@@ -2,6 +2,8 @@
 
 use crate::failure::Failure;
 use crate::net::Stop;
+use crate::terminal::style::Stream;
+use crate::terminal::{signals, stderr, style};
 use crate::{convert, demo, escape, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
 use std::fmt;
@@ -28,6 +30,7 @@ struct Cli {
     /// How much to log to stderr: off, error, warn, info, debug, trace; or by module, such as
     /// `warn,betacrew::web=debug` [default: info for serve, warn for the others]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
+    #[arg(value_parser = log_targets)]
     log: Option<Targets>,
 
     /// How to log: text, or an object of JSON a line
@@ -62,6 +65,22 @@ enum LogFormat {
     Json,
 }
 
+/// Reads `--log`: levels, alone or after a module.
+fn log_targets(text: &str) -> Result<Targets, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',').map(str::trim) {
+        let (module, level) = part.split_once('=').unwrap_or(("betacrew", part));
+        // A word alone would be a module, and all others would be silent.
+        if module.is_empty() || !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return Err(format!(
+                "`{part}` is none of {}, or a level for a module, such as betacrew::web=debug",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    text.parse().map_err(|error| format!("{error}"))
+}
+
 /// The program.
 pub fn main() -> ExitCode {
     // Prints what is wrong and exits with 2, or prints help and exits with 0.
@@ -79,9 +98,11 @@ pub fn main() -> ExitCode {
         words::log_what_is_said();
     }
     log_to_stderr(targets, cli.log_format);
-    outlive_file_size_limit();
+    signals::outlive_file_size_limit();
     let stop = Stop::new();
-    let done = stop_on_signals(&stop).and_then(|()| match cli.command {
+    let watched = signals::watch(&stop)
+        .map_err(|source| Failure::System { action: "cannot watch for signals", source });
+    let done = watched.and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
         Command::Fetch(args) => fetch::run(&args, &stop),
         Command::Convert(args) => convert::run(&args, &stop),
@@ -100,31 +121,30 @@ pub fn main() -> ExitCode {
 
 /// Says what is wrong with the command line, which may hold names of files, and exits.
 fn refuse(wrong: &clap::Error) -> ! {
-    use std::io::IsTerminal;
     if !wrong.use_stderr() {
         wrong.exit();
     }
-    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = wrong.render();
-    words::tell_coloured(&if coloured { text.ansi().to_string() } else { text.to_string() });
+    words::tell_coloured(&match style::of(Stream::Stderr).colour {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    });
     std::process::exit(wrong.exit_code());
 }
 
 fn log_to_stderr(targets: Targets, format: LogFormat) {
-    use std::io::IsTerminal;
     use tracing_subscriber::prelude::*;
-    // Where stderr cannot be written there is nobody to tell that either.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines
-            .with_writer(std::io::stderr)
+            .with_writer(|| stderr::Lines)
             .fmt_fields(tracing_subscriber::fmt::format::debug_fn(write_field).delimited(" "))
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(style::of(Stream::Stderr).colour)
             .with_timer(Since(std::time::Instant::now()))
             .with_target(false)
             .boxed(),
         LogFormat::Json => lines
-            .with_writer(|| Shown(std::io::stderr()))
+            .with_writer(|| Shown(stderr::Lines))
             .with_timer(Utc)
             .json()
             .flatten_event(true)
@@ -184,37 +204,6 @@ impl tracing_subscriber::fmt::time::FormatTime for Since {
     }
 }
 
-/// Ctrl+C, SIGTERM and SIGHUP end what runs in order, the second one what is then still done, and
-/// the third one everything at once.
-fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.stop() > 1 {
-            // As a shell reports a program that a signal has ended.
-            std::process::exit(130);
-        }
-    })
-    .map_err(|error| Failure::System {
-        action: "cannot watch for signals",
-        source: std::io::Error::other(error),
-    })
-}
-
-/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail like any other.
-///
-/// By default SIGXFSZ would end the program in the middle of its work, without a word.
-fn outlive_file_size_limit() {
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::SIGXFSZ;
-        // A handler, for children inherit a signal that is ignored; nobody looks at the flag.
-        let flag = std::sync::Arc::default();
-        if let Err(error) = signal_hook::flag::register(SIGXFSZ, flag) {
-            tracing::debug!("a limit of file sizes will end the program: {error}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +212,17 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_log_level_that_is_none_is_refused() {
+        for good in ["off", "WARN", "warn,betacrew::web=debug", "betacrew=trace, info"] {
+            assert!(log_targets(good).is_ok(), "{good}");
+        }
+        for bad in ["", "blah", "betacrew", "betacrew::web=blah", "=info", "info,", "info;warn"] {
+            let error = log_targets(bad).unwrap_err();
+            assert!(error.contains("off, error, warn, info, debug, trace"), "{bad}: {error}");
+        }
     }
 
     #[test]

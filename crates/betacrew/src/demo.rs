@@ -11,6 +11,7 @@ use crate::scenario::{self, Engine};
 use crate::summary;
 use crate::tapes;
 use crate::tapes::AnyTape;
+use crate::terminal::style::{self, Stream};
 use crate::words::{count, say, took};
 use feed::chance::Chance;
 use feed::player::Player;
@@ -123,7 +124,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 
 /// What happened, as text and pictures.
 fn story(args: &Args, show: &Show, capture: &Capture, calls: u64, time: Duration) -> String {
-    let colour = picture::coloured();
+    let colour = style::of(Stream::Stdout).colour;
     let marks =
         [(Mark::Received, "received"), (Mark::Missing, "lost"), (Mark::Recovered, "recovered")];
     let last = show.tape.last();

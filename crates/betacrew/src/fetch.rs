@@ -39,7 +39,8 @@ fn sync(text: &str) -> Result<Sync, String> {
 /// What `fetch` takes.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The exchange; several are redundant lines of one session, whose union is recorded
+    /// The exchange: HOST:PORT, or a port of this machine; several are redundant lines of one
+    /// session, whose union is recorded
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
     addresses: Vec<String>,
 
@@ -240,6 +241,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
     let packets = args.output.iter().any(|path| path == Path::new("-"));
     let web = args.web.client(stop, packets)?;
+    if web.as_ref().is_some_and(|web| lines.iter().any(|line| web.is_at(line))) {
+        return Err(Failure::Usage(
+            "--http and the exchange have the same address: choose another for --http".to_owned(),
+        ));
+    }
     let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
     loop {
         let Done { exit, session, next } =

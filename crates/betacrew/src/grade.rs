@@ -41,6 +41,8 @@ use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::terminal::style::Stream;
+use crate::terminal::{signals, style};
 use crate::words::say;
 use cases::{Case, Severity};
 use client::Client;
@@ -49,7 +51,6 @@ use run_folder::RunFolder;
 use session::Session;
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -176,10 +177,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     };
     let reports = Reports::begin(args)?;
     process::adopt();
-    let paint = paint();
+    let paint = Paint(style::of(Stream::Stdout).colour);
     say(&terminal::head(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut heard = Ok(Exit::Complete);
+    // Clients must not outlive the grader, nor their folders.
+    let orderly = signals::orderly();
     let outcomes = session.play(stop, |outcome| {
         let before = std::mem::replace(&mut group, outcome.case.group());
         let row = terminal::row(outcome, before != outcome.case.group(), paint);
@@ -187,6 +190,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             heard = say(&row);
         }
     })?;
+    drop(orderly);
     heard?;
     say(&terminal::tail(&outcomes, &setup, paint))?;
     reports.put(&outcomes, &setup)?;
@@ -271,12 +275,6 @@ impl Args {
         let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
         if one { 1 } else { wanted.unwrap_or_else(processors).max(1) }
     }
-}
-
-fn paint() -> Paint {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let wanted = std::io::stdout().is_terminal() || set("CLICOLOR_FORCE");
-    Paint(wanted && !set("NO_COLOR"))
 }
 
 fn list(cases: &[&Case]) -> String {

@@ -75,6 +75,7 @@ pub mod sim;
 mod summary;
 pub mod tapes;
 mod tee;
+mod terminal;
 #[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
 pub mod web;
 mod words;

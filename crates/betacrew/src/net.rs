@@ -10,10 +10,12 @@ pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
 pub use desk::{Desk, Nobody, Place};
 pub use fetch::{Event, fetch};
+pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 
 use mio::Waker;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Ends a loop from outside: a signal, another thread.
@@ -25,6 +27,8 @@ pub struct Stop {
 #[derive(Default, Debug)]
 struct Shared {
     asked: AtomicU32,
+    /// Somebody has looked since it was asked for.
+    noticed: AtomicBool,
     wakers: Mutex<Vec<Weak<Waker>>>,
 }
 
@@ -61,7 +65,16 @@ impl Stop {
     /// How often it was asked for.
     #[must_use]
     pub fn times(&self) -> u32 {
-        self.shared.asked.load(Ordering::SeqCst)
+        let times = self.shared.asked.load(Ordering::SeqCst);
+        if times > 0 {
+            self.shared.noticed.store(true, Ordering::SeqCst);
+        }
+        times
+    }
+
+    /// Whether it was asked for and nobody has looked since: what should have is blocked.
+    pub(crate) fn asked_unnoticed(&self) -> bool {
+        self.shared.asked.load(Ordering::SeqCst) > 0 && !self.shared.noticed.load(Ordering::SeqCst)
     }
 
     /// Wakes a loop for as long as the loop keeps what this returns.
@@ -85,7 +98,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// What the system reports, `AddrInUse` for example.
-pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
+pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // On Windows this would let two exchanges share a port.
@@ -94,6 +107,41 @@ pub fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpLis
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Listens on each address that one name stands for. One of a family that this machine does not have
+/// is left out where another can be had; port 0 becomes the same port for all, if that is free.
+///
+/// # Errors
+/// The address that cannot be had, and what the system reports.
+pub(crate) fn listen_on(
+    addresses: &[SocketAddr],
+) -> Result<Vec<std::net::TcpListener>, (SocketAddr, std::io::Error)> {
+    let (mut listeners, mut absent) = (Vec::<std::net::TcpListener>::new(), None);
+    for address in addresses {
+        let first = listeners.first().and_then(|listener| listener.local_addr().ok());
+        let port = first.map_or(address.port(), |first| first.port());
+        let same = SocketAddr::new(address.ip(), port);
+        let tried = match address.port() {
+            0 => listen(same).or_else(|_| listen(*address)),
+            _ => listen(*address),
+        };
+        match tried {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if crate::address::no_such_family(&error) => {
+                absent.get_or_insert((*address, error));
+            }
+            Err(error) => return Err((*address, error)),
+        }
+    }
+    match absent {
+        Some(absent) if listeners.is_empty() => Err(absent),
+        Some((address, error)) => {
+            tracing::warn!("not listening on {address}: {error}");
+            Ok(listeners)
+        }
+        None => Ok(listeners),
+    }
 }
 
 /// Asks for as many file descriptors as the system lets this process have: each connection is one.

@@ -2,6 +2,8 @@
 
 use crate::failure::Failure;
 use crate::format::{Arrival, Format, Mark, Place};
+use crate::net::Stop;
+use crate::terminal::signals::UNREAD;
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A place that takes packets one after the other: what is offered next is always the sequence
 /// after the last one taken, or after a mark that leaves sequences out.
@@ -102,6 +104,9 @@ pub(crate) struct Stdout {
     /// Packets before this one are not wanted.
     from: Seq,
     written: Written,
+    stop: Stop,
+    /// Bytes written when that was looked at, and since when they are so many.
+    progress: Option<(u64, Instant)>,
 }
 
 enum Item {
@@ -114,7 +119,12 @@ impl Stdout {
     ///
     /// # Errors
     /// [`Failure::System`] where there can be no more threads.
-    pub(crate) fn new(format: Format, later: bool, from: Seq) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        format: Format,
+        later: bool,
+        from: Seq,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let (items, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
@@ -124,7 +134,8 @@ impl Stdout {
             .name("stdout".to_owned())
             .spawn(move || write(format, &counted, &taken, &left).map_err(unwritten))
             .map_err(unwritten)?;
-        Ok(Self { items: Some(items), writer: Some(writer), waiting, later, from, written })
+        let (items, writer, stop, progress) = (Some(items), Some(writer), stop.clone(), None);
+        Ok(Self { items, writer, waiting, later, from, written, stop, progress })
     }
 
     /// What it has written.
@@ -140,9 +151,34 @@ impl Stdout {
         }
     }
 
+    /// Waits a moment for the thread.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`] where the user has stopped the recording and nobody reads.
+    fn pause(&mut self) -> Result<(), Failure> {
+        std::thread::sleep(Duration::from_millis(1));
+        let bytes = self.written.look().1;
+        let since = match self.progress.filter(|&(before, _)| before == bytes) {
+            Some((_, since)) if self.stop.asked() => since,
+            _ => Instant::now(),
+        };
+        self.progress = Some((bytes, since));
+        let unread = since.elapsed();
+        if self.stop.times() > 1 || self.stop.asked() && unread >= UNREAD {
+            crate::words::tell!("stopped: stdout is not read; what it was to get is left out");
+            // The thread is left where it is blocked.
+            self.writer = None;
+            return Err(Failure::Stopped);
+        }
+        Ok(())
+    }
+
     /// What became of the thread, which ends or has ended.
     fn end(&mut self) -> Result<(), Failure> {
         self.items = None;
+        while self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+            self.pause()?;
+        }
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
             // Said already, or a panic that has been shown.
@@ -216,8 +252,7 @@ impl Outlet for Stdout {
     }
 
     fn wait(&mut self) -> Result<(), Failure> {
-        // Nothing else is done any more, and a signal ends it all the same.
-        std::thread::sleep(Duration::from_millis(1));
+        self.pause()?;
         self.idle(Duration::ZERO).map(drop)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use crate::format::{Each, Format, Place};
+use crate::terminal::signals;
 use crate::written::Written;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -188,7 +189,9 @@ pub(crate) fn beside(place: &Path) -> io::Result<NamedTempFile> {
         let mode = fs::metadata(place).map_or(0o666, |old| old.permissions().mode());
         builder.permissions(fs::Permissions::from_mode(mode));
     }
-    builder.prefix(&format!(".{name}.")).suffix(".partial").tempfile_in(folder)
+    let prefix = format!(".{name}.");
+    builder.prefix(&prefix).suffix(".partial");
+    signals::temporary(|| builder.tempfile_in(folder))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use feed::seq::{Seq, SeqSet};
 use feed::survey::Column;
 use std::fmt::Write;
-use std::io::IsTerminal;
 
 /// How a sequence, or all of several, are drawn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -53,12 +52,6 @@ impl Mark {
             Self::Missing => "1;31",
         }
     }
-}
-
-/// Whether what goes to stdout is coloured.
-pub(crate) fn coloured() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    (std::io::stdout().is_terminal() || set("CLICOLOR_FORCE")) && !set("NO_COLOR")
 }
 
 /// Draws sequences 1 to `last`, `width` a row: those in `lost` as missing, or as recovered.

@@ -1,9 +1,10 @@
 //! What is shown while `fetch` works: a bar on a terminal, and anywhere that it waits.
 
+use crate::terminal::style::Stream;
+use crate::terminal::{stderr, style};
 use crate::words::{grouped, took};
 use feed::recorder::Recorder;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,25 +21,46 @@ const SOME: u64 = 1 << 16;
 
 pub(crate) struct Progress {
     began: Instant,
-    bar: Option<ProgressBar>,
-    terminal: bool,
+    /// The bar that is shown, and whether its whole is known.
+    bar: Option<(ProgressBar, bool)>,
+    /// Bars can be drawn.
+    moves: bool,
     timeout: Duration,
     waiting: bool,
     written: u64,
 }
 
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}%  {msg}") {
+/// A bar whose whole is known, or a line of text where it is not.
+fn bar(whole: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::new(whole.unwrap_or(0));
+    let template = if whole.is_some() { "{bar:30} {percent}%  {msg}" } else { "{msg}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸ "));
     }
+    stderr::show(&bar);
     bar
+}
+
+/// What is shown of a recording that runs: how many packets all are, if that is known, and text.
+/// The end that a live session has now is none.
+fn shown(recorder: &Recorder) -> (Option<u64>, String) {
+    let ledger = recorder.ledger();
+    let text = format!(
+        "{} packets, {} missing",
+        grouped(ledger.recorded()),
+        grouped(ledger.gaps().missing())
+    );
+    if recorder.follows() {
+        return (None, text);
+    }
+    let whole = ledger.end().map(|end| u64::from(end.max(ledger.highest())));
+    (whole, format!("{text}, pass {}", grouped(u64::from(recorder.passes().complete) + 1)))
 }
 
 impl Progress {
     pub(crate) fn new(timeout: Duration) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { began: Instant::now(), bar: None, terminal, timeout, waiting: false, written: 0 }
+        let moves = style::of(Stream::Stderr).motion;
+        Self { began: Instant::now(), bar: None, moves, timeout, waiting: false, written: 0 }
     }
 
     /// The exchange cannot be reached (yet). Said once, on a terminal and elsewhere.
@@ -53,37 +75,31 @@ impl Progress {
     }
 
     pub(crate) fn tick(&mut self, recorder: &Recorder) {
-        if !self.terminal || self.began.elapsed() < PATIENCE {
+        if !self.moves || self.began.elapsed() < PATIENCE {
             return;
         }
-        let ledger = recorder.ledger();
-        let known = u64::from(ledger.end().unwrap_or(0).max(ledger.highest()));
-        let bar = self.bar.get_or_insert_with(bar);
-        bar.set_length(known.max(1));
-        bar.set_position(ledger.recorded());
-        let missing = ledger.gaps().missing();
-        bar.set_message(format!(
-            "{} packets, {} missing, pass {}",
-            grouped(ledger.recorded()),
-            grouped(missing),
-            recorder.passes().complete + 1
-        ));
+        let (whole, text) = shown(recorder);
+        let known = self.bar.take().filter(|(_, known)| *known == whole.is_some());
+        let (bar, known) = known.unwrap_or_else(|| (bar(whole), whole.is_some()));
+        bar.set_length(whole.unwrap_or(1).max(1));
+        bar.set_position(recorder.ledger().recorded());
+        bar.set_message(text);
+        self.bar = Some((bar, known));
     }
 
     /// What was recorded is being written.
     pub(crate) fn writing(&mut self, path: &Path, packets: u64) {
-        if self.terminal && packets > MANY {
-            let bar = bar();
-            bar.set_length(packets);
+        if self.moves && packets > MANY {
+            let bar = bar(Some(packets));
             bar.set_message(format!("writing {}", crate::escape::path(path)));
-            self.bar = Some(bar);
+            self.bar = Some((bar, true));
         }
     }
 
     /// So many packets more are written.
     pub(crate) fn wrote(&mut self, packets: u64) {
         self.written += packets;
-        if let Some(bar) = &self.bar
+        if let Some((bar, _)) = &self.bar
             && self.written % SOME < packets
         {
             bar.set_position(self.written);
@@ -91,8 +107,24 @@ impl Progress {
     }
 
     pub(crate) fn end(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.bar = None;
+        stderr::clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::recorder::Options;
+
+    #[test]
+    fn what_has_no_end_has_no_percentage() {
+        let recorder = |options| Recorder::new(options, 1);
+        let options = Options::default();
+        let endless = recorder(Options { follow: true, ..options.clone() });
+        assert_eq!(shown(&endless), (None, "0 packets, 0 missing".to_owned()));
+        assert_eq!(shown(&recorder(options.clone())).0, None);
+        let (whole, text) = shown(&recorder(Options { last: Some(9), ..options }));
+        assert_eq!((whole, text.as_str()), (Some(9), "0 packets, 0 missing, pass 1"));
     }
 }

@@ -18,7 +18,7 @@ pub use refusal::Refusal;
 
 use crate::failure::Failure;
 use crate::tapes::TapeName;
-use feed::scenario::Scenario;
+use feed::scenario::{Fault, Played, Scenario};
 use std::path::Path;
 
 /// A scenario, ready to be played.
@@ -75,4 +75,18 @@ pub fn open(name: &str) -> Result<Plot, Failure> {
         }
     }
     Ok(plot)
+}
+
+/// A fault as a line: `drop, sequences 7, times 1`.
+pub(crate) fn fault_text(fault: &Fault) -> String {
+    let written = toml::to_string(&file::FaultFile::from(fault)).unwrap_or_default();
+    let lines = written.lines().map(|line| line.replace(" = ", " ").replace('"', ""));
+    let text = lines.collect::<Vec<_>>().join(", ");
+    text.strip_prefix("what ").map_or(text.clone(), str::to_owned)
+}
+
+/// The faults of a scenario that can never happen to what is played, each with the reason.
+pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<String> {
+    let found = scenario.all_impossible(played);
+    found.map(|(_, fault, why)| format!("`{}` ({why})", fault_text(fault))).collect()
 }

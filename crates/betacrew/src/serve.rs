@@ -4,12 +4,13 @@ use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::live::{LiveTape, Record};
-use crate::net::{self, Stop};
+use crate::net::{self, LISTENERS_MAX, Stop};
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, Failing, TapeName};
-use crate::web::{self, Bill, ExchangeDesk};
+use crate::terminal::signals;
+use crate::web::{self, Bill, ExchangeDesk, Web};
 use crate::words::{count, grouped, say, took};
 use feed::chance::Chance;
 use feed::live::Tempo;
@@ -18,12 +19,11 @@ use feed::original::{Death, Original};
 use feed::pace::Pace;
 use feed::play::Play;
 use feed::player::{Ending, Note, Player, Served};
-use feed::scenario::{Pick, Slow};
-use feed::seq::{FIRST_SEQ, MAX_SEQ, SeqSet};
+use feed::scenario::{Pick, Played, Slow};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqSet};
 use feed::wire::Reason;
 use std::fmt::Write;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -33,8 +33,8 @@ const SHORTHAND: &str = "Loss (shorthand for a scenario)";
 /// What `serve` takes.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Where to listen; repeat it for more. Port 0 takes a free one [default: 127.0.0.1:3000 and
-    /// [::1]:3000]
+    /// Where to listen: HOST:PORT, or a port of this machine alone; repeat it for more. Port 0 takes
+    /// a free one [default: 127.0.0.1:3000 and [::1]:3000]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 
@@ -148,6 +148,16 @@ impl Args {
     }
 }
 
+/// What is played, as far as faults depend on it.
+fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
+    let last = |tape: &AnyTape| match tape {
+        AnyTape::Market(_) => None,
+        tape => Some(tape.last()),
+    };
+    let longest = |last: Seq| last.max(next.map_or(0, Play::last));
+    Played { last: last(tape).map(longest), live }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -171,11 +181,40 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
         knows_times(&mut tape)?;
     }
-    let listeners = args.begin()?;
+    let played = played(&tape, next.as_ref(), false);
+    args.check_faults(&plot, played)?;
+    let original = match plot.engine {
+        Engine::Betacrew => None,
+        Engine::Original => Some(original(&plot, &tape)?),
+    };
+    let open = args.open(stop)?;
+    let _orderly = signals::orderly();
+    open.say()?;
     tracing::info!("{}", introduction(&tape, &plot));
-    match plot.engine {
-        Engine::Betacrew => args.play(&plot, tape, next, listeners, stop),
-        Engine::Original => play_original(&plot, &tape, listeners, stop),
+    match original {
+        None => play((&plot, played), tape, next, open, stop),
+        Some(original) => play_original(original, open.listeners, stop),
+    }
+}
+
+/// What is listened on.
+struct Open {
+    listeners: Vec<TcpListener>,
+    web: Option<Web>,
+}
+
+impl Open {
+    /// Says where, once nothing can fail any more.
+    fn say(&self) -> Result<(), Failure> {
+        let mut lines = String::new();
+        for listener in &self.listeners {
+            let address = listener
+                .local_addr()
+                .map_err(|source| Failure::System { action: "cannot tell the address", source })?;
+            let _ = writeln!(lines, "listening on {address}");
+        }
+        lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
+        say(&lines).map(drop)
     }
 }
 
@@ -185,19 +224,29 @@ fn flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T,
 }
 
 impl Args {
-    /// Listens, and says where.
-    fn begin(&self) -> Result<Vec<TcpListener>, Failure> {
+    /// Listens for clients, and for HTTP if that is asked for.
+    fn open(&self, stop: &Stop) -> Result<Open, Failure> {
         net::raise_descriptor_limit();
-        let listeners = listen(&self.listen)?;
-        let mut lines = String::new();
-        for listener in &listeners {
-            let address = listener
-                .local_addr()
-                .map_err(|source| Failure::System { action: "cannot tell the address", source })?;
-            let _ = writeln!(lines, "listening on {address}");
+        Ok(Open { listeners: listen(&self.listen)?, web: self.web.exchange(stop)? })
+    }
+
+    /// Makes sure that what was asked to go wrong can, in part at least, and says what cannot.
+    fn check_faults(&self, plot: &Plot, played: Played) -> Result<(), Failure> {
+        let listed = self.scenario.is_some() || !self.skip.is_empty();
+        let impossible = scenario::impossible_faults(&plot.scenario, played);
+        if impossible.is_empty() || !listed && self.drop.is_none() {
+            return Ok(());
         }
-        say(&lines)?;
-        Ok(listeners)
+        let faults = impossible.join("; ");
+        if listed && impossible.len() == plot.scenario.faults.len() {
+            return Err(Failure::Usage(format!(
+                "nothing would go wrong, for this can never happen to {}: {faults}. Choose faults \
+                 that fit it, or another --tape",
+                plot.tape
+            )));
+        }
+        tracing::warn!("this can never happen to {}: {faults}", plot.tape);
+        Ok(())
     }
 
     /// Runs our exchange with a live session.
@@ -208,6 +257,10 @@ impl Args {
         if matches!(tempo, Tempo::Recorded(_)) {
             knows_times(&mut tape)?;
         }
+        let played = played(&tape, None, true);
+        self.check_faults(plot, played)?;
+        // What stands in the record is not touched before everything else can be had.
+        let open = self.open(stop)?;
         let mut goes_on = None;
         if let Some(path) = &self.record {
             let (opened, before) = Record::open(path, self.new_session, tape.session())?;
@@ -224,16 +277,16 @@ impl Args {
             goes_on = before;
             record = Some(opened);
         }
-        let listeners = self.begin()?;
-        let from = goes_on.map_or(String::new(), |before| {
-            format!(", going on after packet {}", grouped(before.last.into()))
-        });
+        let _orderly = signals::orderly();
+        open.say()?;
+        let from = goes_on
+            .map_or(String::new(), |before| format!(", going on after packet {}", before.last));
         tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
         let written = live.written();
         let mut player = Player::new(live, plot.scenario.clone());
-        let web = self.web.exchange(stop)?;
-        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, true), written);
+        let Open { listeners, web } = open;
+        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, played), written);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
         let finished = player.tape_mut().finish();
         let exit = ended(&player)?;
@@ -242,25 +295,24 @@ impl Args {
         }
         Ok(exit)
     }
+}
 
-    /// Runs our exchange.
-    fn play(
-        &self,
-        plot: &Plot,
-        tape: AnyTape,
-        next: Option<AnyTape>,
-        listeners: Vec<TcpListener>,
-        stop: &Stop,
-    ) -> Result<Exit, Failure> {
-        let mut player = Player::new(tape, plot.scenario.clone());
-        if let Some(next) = next {
-            player = player.then(next);
-        }
-        let web = self.web.exchange(stop)?;
-        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, false), None);
-        net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
-        ended(&player)
+/// Runs our exchange.
+fn play(
+    (plot, played): (&Plot, Played),
+    tape: AnyTape,
+    next: Option<AnyTape>,
+    open: Open,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
+    let mut player = Player::new(tape, plot.scenario.clone());
+    if let Some(next) = next {
+        player = player.then(next);
     }
+    let Open { listeners, web } = open;
+    let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, played), None);
+    net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
+    ended(&player)
 }
 
 /// Says what was served, and how it ended.
@@ -290,19 +342,22 @@ fn system(source: std::io::Error) -> Failure {
     Failure::System { action: "the exchange cannot go on", source }
 }
 
-/// Runs the original exchange.
-fn play_original(
-    plot: &Plot,
-    tape: &AnyTape,
-    listeners: Vec<TcpListener>,
-    stop: &Stop,
-) -> Result<Exit, Failure> {
+/// The original exchange, with a tape that it can play.
+fn original(plot: &Plot, tape: &AnyTape) -> Result<Original, Failure> {
     let AnyTape::Memory(tape) = tape else {
         return Err(Failure::Usage(
             "the original exchange plays from memory: convert the tape to .json first".to_owned(),
         ));
     };
-    let mut original = Original::new((**tape).clone(), plot.scenario.seed);
+    Ok(Original::new((**tape).clone(), plot.scenario.seed))
+}
+
+/// Runs the original exchange.
+fn play_original(
+    mut original: Original,
+    listeners: Vec<TcpListener>,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
     net::serve(listeners, &mut original, stop, |_, never| match never {}).map_err(system)?;
     let Some(death) = original.died_of() else { return Ok(Exit::Complete) };
     let of = match death {
@@ -318,39 +373,23 @@ fn play_original(
 
 /// Listens on the addresses typed, or on port 3000 of both loopback families.
 fn listen(typed: &[String]) -> Result<Vec<TcpListener>, Failure> {
-    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let default = [format!("localhost:{}", address::PORT)];
+    let typed = if typed.is_empty() { &default } else { typed };
+    let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
     for text in typed {
-        addresses.extend(address::resolve(text)?);
+        let mut addresses = address::resolve(text)?;
+        addresses.retain(|address| address.port() == 0 || !seen.contains(address));
+        seen.extend(&addresses);
+        let found = net::listen_on(&addresses).map_err(|(address, source)| Failure::Listen {
+            address: address.to_string(),
+            source,
+        })?;
+        listeners.extend(found);
     }
-    let default = addresses.is_empty();
-    if default {
-        addresses.push((Ipv4Addr::LOCALHOST, address::PORT).into());
-        addresses.push((Ipv6Addr::LOCALHOST, address::PORT).into());
+    match listeners.len() > LISTENERS_MAX {
+        true => Err(Failure::Usage(format!("--listen: {LISTENERS_MAX} addresses at most"))),
+        false => Ok(listeners),
     }
-    let mut seen = Vec::new();
-    addresses.retain(|address| {
-        let new = address.port() == 0 || !seen.contains(address);
-        seen.push(*address);
-        new
-    });
-    let mut listeners = Vec::new();
-    for address in addresses {
-        match net::listen(address) {
-            Ok(listener) => listeners.push(listener),
-            // A machine without IPv6.
-            Err(error) if default && address.is_ipv6() && no_such_family(&error) => {
-                tracing::warn!("not listening on {address}: {error}");
-            }
-            Err(source) => return Err(Failure::Listen { address: address.to_string(), source }),
-        }
-    }
-    Ok(listeners)
-}
-
-fn no_such_family(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
-        // EAFNOSUPPORT has no kind of its own.
-        || error.raw_os_error() == Some(97)
 }
 
 fn introduction(tape: &AnyTape, plot: &Plot) -> String {
@@ -394,9 +433,13 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
             let lost = player.lost(connection, pass);
             let kept = u64::from(all) - lost.count();
             match lost.is_empty() {
-                true => tracing::info!("connection {connection}: streaming all {all}"),
+                true => {
+                    tracing::info!("connection {connection}: streaming all {}", grouped(all.into()))
+                }
                 false => tracing::info!(
-                    "connection {connection}: streaming {kept} of {all}, losing {lost:.12}"
+                    "connection {connection}: streaming {} of {}, losing {lost:.12}",
+                    grouped(kept),
+                    grouped(all.into())
                 ),
             }
         }
@@ -416,7 +459,7 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
             let packets = count(packets, "packet");
             tracing::info!("connection {connection}: is too slow and {what} {packets}");
         }
-        Note::Ended { connection, ending } => {
+        Note::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
                 Ending::Reset => "reset".to_owned(),
@@ -427,7 +470,8 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
                     format!("the exchange goes down for {}, then {session} session", took(down))
                 }
             };
-            tracing::info!("connection {connection}: {how}, as the scenario says");
+            let why = if by_order { "cut by hand over HTTP" } else { "as the scenario says" };
+            tracing::info!("connection {connection}: {how}, {why}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::failure::{Exit, Failure};
 use crate::net::Stop;
 use crate::scenario::ScenarioFile;
+use crate::terminal::signals;
 use crate::words::{count, grouped, say, took};
 use feed::sim::life::{Broken, Lived, Plan, live};
 use std::fmt::Write;
@@ -43,6 +44,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let mut sum = Lived::default();
     let mut lives = 0u64;
     let mut broken: Vec<Broken> = Vec::new();
+    let orderly = signals::orderly();
     for seed in args.from..args.from.saturating_add(args.seeds) {
         if stop.asked() {
             break;
@@ -51,11 +53,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         match live(seed, false) {
             Ok(lived) => add(&mut sum, &lived),
             Err(life) => {
+                let _blocks = signals::may_block();
                 say(&format!("seed {seed}: {}; betacrew sim --narrate {seed}\n", life.what))?;
                 broken.push(life);
             }
         }
     }
+    drop(orderly);
     say(&summary(lives, broken.len(), &sum, began.elapsed()))?;
     Ok(if broken.is_empty() { Exit::Complete } else { Exit::Unexpected })
 }
@@ -103,8 +107,8 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
          {} times",
         count(sum.packets, "packet"),
         grouped(sum.tries.into()),
-        sum.crashes,
-        sum.incomplete
+        grouped(sum.crashes.into()),
+        grouped(sum.incomplete.into())
     );
     let _ = writeln!(
         text,

@@ -39,9 +39,13 @@ pub(crate) fn text(
         let passes = count(stats.silent.into(), "stream");
         let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
     }
-    let passes = u64::from(recorder.passes().complete);
-    let passes = if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") };
-    let _ = writeln!(text, "  took     {}: {passes}, {connections}", took(time));
+    // What goes on with a recording may need no stream at all.
+    let passes = match recorder.passes().complete {
+        0 => String::new(),
+        1 => "1 pass, ".to_owned(),
+        passes => format!("{} passes, ", grouped(passes.into())),
+    };
+    let _ = writeln!(text, "  took     {}: {passes}{connections}", took(time));
     text
 }
 
@@ -98,6 +102,10 @@ fn headline(
 }
 
 fn losses(text: &mut String, capture: &Capture) {
+    if capture.rest() > 0 {
+        let rest = count(capture.rest(), "packet");
+        let _ = writeln!(text, "  rest     {rest} more than were recorded before");
+    }
     if capture.packets_missed == 0 {
         let _ = writeln!(text, "  lost     nothing");
         return;
@@ -153,7 +161,7 @@ fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
 fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
     let last = match outcome.last {
         0 => "no packet at all".to_owned(),
-        last => format!("packet {}", grouped(last.into())),
+        last => format!("packet {last}"),
     };
     let end = match (outcome.tail, recorder.session()) {
         (Tail::Confirmed, Some(id)) => {

@@ -42,7 +42,8 @@ use std::sync::Arc;
 #[derive(clap::Args, Clone, Default, Debug)]
 #[group(id = "web")]
 pub struct Args {
-    /// Serve a dashboard, an API and metrics at this address: HOST:PORT (port 0 takes a free one)
+    /// Serve a dashboard, an API and metrics at this address: HOST:PORT, or a port of this machine
+    /// alone [default port: 8080; port 0 takes a free one]
     #[arg(long, value_name = "ADDR", help_heading = "HTTP")]
     http: Option<String>,
 
@@ -57,9 +58,20 @@ pub struct Args {
 pub(crate) struct Web {
     meeting: Meeting,
     shelf: book::Shelf,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Web {
+    /// Returns the lines that say where it is.
+    pub(crate) fn lines(&self) -> String {
+        self.addresses.iter().map(|address| format!("http on {address}\n")).collect()
+    }
+
+    /// Whether one of these addresses is this program's own.
+    pub(crate) fn is_at(&self, addresses: &[SocketAddr]) -> bool {
+        self.addresses.iter().any(|own| addresses.contains(own))
+    }
+
     /// What makes a recording's order books.
     ///
     /// # Errors
@@ -75,19 +87,27 @@ impl Args {
         self.http.is_some()
     }
 
-    /// Begins to serve, if that is asked for, and says where on stdout.
+    /// Begins to serve, if that is asked for.
     pub(crate) fn exchange(&self, stop: &Stop) -> Result<Option<Web>, Failure> {
-        self.open(Role::Exchange, stop, false)
+        self.open(Role::Exchange, stop)
     }
 
-    /// The same for a client, whose stdout may be the packets' alone: then it is said on stderr.
+    /// Begins to serve for a client, and says where: on stdout, or on stderr where stdout is for
+    /// `packets` alone.
     pub(crate) fn client(&self, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
-        self.open(Role::Client, stop, packets)
+        let web = self.open(Role::Client, stop)?;
+        let lines = web.as_ref().map(Web::lines).unwrap_or_default();
+        if packets {
+            crate::words::tell_as_is(&lines);
+        } else {
+            say(&lines)?;
+        }
+        Ok(web)
     }
 
-    fn open(&self, role: Role, stop: &Stop, packets: bool) -> Result<Option<Web>, Failure> {
+    fn open(&self, role: Role, stop: &Stop) -> Result<Option<Web>, Failure> {
         let Some(typed) = &self.http else { return Ok(None) };
-        let addresses = address::resolve(typed)?;
+        let addresses = address::resolve_with(typed, address::HTTP_PORT)?;
         let beyond = addresses.iter().any(|address| !address.ip().is_loopback());
         let named = || std::env::var("BETACREW_HTTP_TOKEN").ok().filter(|token| !token.is_empty());
         let token = self.http_token.clone().or_else(named);
@@ -100,34 +120,18 @@ impl Args {
                  which whoever changes anything must show (127.0.0.1 needs none)"
             )));
         }
-        let listener = listen(&addresses, typed)?;
+        let listeners = net::listen_on(&addresses)
+            .map_err(|(_, source)| Failure::Http { address: typed.to_owned(), source })?;
         let failed = |source| Failure::System { action: "cannot serve HTTP", source };
-        let address = listener.local_addr().map_err(failed)?;
+        let addresses = listeners.iter().map(std::net::TcpListener::local_addr);
+        let addresses = addresses.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
         events::keep();
         let name = if role == Role::Exchange { "exchange" } else { "client" };
         let meeting = Meeting::new(stop, name);
         let app = App { meeting: meeting.clone(), role, token };
-        server::start(listener, Arc::new(app)).map_err(failed)?;
-        if packets {
-            crate::words::tell!("http on {address}");
-        } else {
-            say(&format!("http on {address}\n"))?;
-        }
-        Ok(Some(Web { meeting, shelf: book::Shelf::default() }))
+        server::start(listeners, Arc::new(app)).map_err(failed)?;
+        Ok(Some(Web { meeting, shelf: book::Shelf::default(), addresses }))
     }
-}
-
-/// Listens on the first address that can be had.
-fn listen(addresses: &[SocketAddr], typed: &str) -> Result<std::net::TcpListener, Failure> {
-    let mut failure = None;
-    for address in addresses {
-        match net::listen(*address) {
-            Ok(listener) => return Ok(listener),
-            Err(source) => failure = failure.or(Some(source)),
-        }
-    }
-    let source = failure.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into());
-    Err(Failure::Http { address: typed.to_owned(), source })
 }
 
 /// Rates and recent latencies need what was counted a while ago.

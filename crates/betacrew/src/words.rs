@@ -12,7 +12,8 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{} {what}{s}", grouped(number))
 }
 
-/// `1,234,567`.
+/// `1,234,567`: how counts are shown to people, everywhere. Sequences are not grouped, for they are
+/// typed again (`--from 1234567`, `--skip 5-1200`).
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -43,14 +44,26 @@ pub(crate) fn packet(frame: &RawFrame) -> String {
     }
 }
 
-/// `2.3 ms`, `1.42 s`: three digits at most.
+/// A minute, an hour and a day in seconds.
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// How durations are shown to people, everywhere: `2.3 ms`, `45 s`, `1m 30s`, `2h 05m`, `3d 04h`.
 pub(crate) fn took(time: std::time::Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
         ..1e3 => (micros, "µs"),
         ..1e6 => (micros / 1e3, "ms"),
         ..60e6 => (micros / 1e6, "s"),
-        _ => return format!("{}m {:02}s", time.as_secs() / 60, time.as_secs() % 60),
+        _ => {
+            let all = time.as_secs();
+            return match all {
+                ..HOUR => format!("{}m {:02}s", all / MINUTE, all % MINUTE),
+                HOUR..DAY => format!("{}h {:02}m", all / HOUR, all % HOUR / MINUTE),
+                _ => format!("{}d {:02}h", grouped(all / DAY), all % DAY / HOUR),
+            };
+        }
     };
     match value {
         ..10.0 => format!("{value:.1} {unit}"),
@@ -85,7 +98,6 @@ pub(crate) fn tell_failure(failure: &Failure) {
 
 /// Says a text that may have several lines. Everything for stderr but the log goes through here.
 pub(crate) fn tell_as_is(text: &str) {
-    use std::io::Write;
     let text = &*escape::lines(text);
     if LOGGED.load(Ordering::Relaxed) {
         for line in text.lines() {
@@ -93,13 +105,12 @@ pub(crate) fn tell_as_is(text: &str) {
         }
         return;
     }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    crate::terminal::stderr::write(text.as_bytes());
 }
 
 /// Says a text with colours of ours.
 pub(crate) fn tell_coloured(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().lock().write_all(escape::coloured(text).as_bytes());
+    crate::terminal::stderr::write(escape::coloured(text).as_bytes());
 }
 
 /// Prints to stdout what is not packets; whoever closed it does not want more.
@@ -143,6 +154,11 @@ mod tests {
             (45_000, "45 ms"),
             (1_420_000, "1.4 s"),
             (90_000_000, "1m 30s"),
+            (3_599_000_000, "59m 59s"),
+            (3_600_000_000, "1h 00m"),
+            (86_399_000_000, "23h 59m"),
+            (86_400_000_000, "1d 00h"),
+            (599_184_000_000_000, "6,935d 00h"),
         ] {
             assert_eq!(took(Duration::from_micros(micros)), text);
         }

@@ -106,12 +106,14 @@ pub enum Note {
         /// Whether it was cut off.
         cut: bool,
     },
-    /// A fault has ended a connection.
+    /// A fault, or an order, has ended a connection.
     Ended {
         /// The connection, from 1.
         connection: u64,
         /// How.
         ending: Ending,
+        /// Whether it was cut by order ([`Player::cut`]) and by no fault.
+        by_order: bool,
     },
 }
 

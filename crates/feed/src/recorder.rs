@@ -18,6 +18,7 @@ mod feed;
 mod inputs;
 mod line;
 mod outcome;
+mod stop;
 
 pub use outcome::{Outcome, Tail, Trouble, Why};
 
@@ -118,7 +119,7 @@ pub enum Input<'a> {
     Ended(ConnId),
     /// The connection was reset or failed otherwise.
     Broken(ConnId),
-    /// The user wants it to end now.
+    /// The user wants it to end. Given again, it ends without waiting for anything.
     Stop,
 }
 
@@ -193,6 +194,12 @@ pub enum Note {
         /// What it plays.
         session: SessionId,
     },
+    /// The recording was told to stop, and waits for connections to an exchange that may be an
+    /// original, which a reset would kill. What they bring is recorded.
+    Stopping {
+        /// Maximum time until the last of them is closed.
+        wait: Duration,
+    },
     /// A resend connection brought no answer; this is the number of failures in a row.
     ResendFailed {
         /// The line.
@@ -244,6 +251,8 @@ pub struct Recorder {
     give_up_at: Duration,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
+    /// The user has told it to stop.
+    stopping: bool,
     /// There was an input.
     begun: bool,
     stats: Stats,
@@ -278,6 +287,7 @@ impl Recorder {
             lost: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
+            stopping: false,
             begun: false,
             stats: Stats::default(),
             trouble: Trouble::default(),

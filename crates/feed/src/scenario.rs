@@ -5,6 +5,10 @@
 //! connections, passes, sequences) and *how often* ([`Pick`], times). What it comes to is a pure
 //! function of seed, connection, pass and sequence (`faults`), so a scenario repeats byte for byte.
 
+mod possible;
+
+pub use possible::{Impossible, Played};
+
 use crate::chance::Chance;
 use crate::pace::Pace;
 use crate::seq::{SeqRange, SeqSet};

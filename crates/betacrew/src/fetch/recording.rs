@@ -13,8 +13,9 @@ use crate::report::Report;
 use crate::seen::Seen;
 use crate::summary;
 use crate::tee::Tee;
+use crate::terminal::signals;
 use crate::web::{History, Web};
-use crate::words::count;
+use crate::words::{count, took};
 use crate::written::{Places, Written};
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
 use feed::seq::FIRST_SEQ;
@@ -73,7 +74,7 @@ impl<'a> Recording<'a> {
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
                 let from = if named.is_none() { args.from } else { FIRST_SEQ };
-                let stdout = Stdout::new(format, named.is_some(), from)?;
+                let stdout = Stdout::new(format, named.is_some(), from, stop)?;
                 count(path, stdout.written());
                 outlets.push(Box::new(stdout));
             } else {
@@ -107,6 +108,7 @@ impl<'a> Recording<'a> {
         web: Option<&Web>,
     ) -> Result<Done, Failure> {
         let args = self.args;
+        let _orderly = signals::orderly();
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
         let places = Places { tape: self.capture.written(), outputs };
@@ -127,6 +129,7 @@ impl<'a> Recording<'a> {
         }
         if let Some(report) = self.report.take() {
             let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, exit);
+            let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
                 serde_json::to_writer_pretty(&mut out, &content)?;
@@ -290,6 +293,10 @@ fn open(args: &Args, place: Option<PathBuf>) -> Result<(Capture, Recorder), Fail
         crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
     }
     let Resumed { highest, missing, session, .. } = before;
+    let mut capture = capture;
+    if !args.follow {
+        capture.asks_for_rest(highest);
+    }
     Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
 }
 
@@ -303,6 +310,10 @@ fn write(
 ) -> Result<(), Failure> {
     let stops = stop.times();
     for (output, format) in outputs {
+        // The recording is safe; a reader that never reads would keep it waiting for ever.
+        let written = output.written();
+        let bytes = move || written.look().1;
+        let _blocks = output.is_stream().then(|| signals::may_block_writing(bytes));
         progress.writing(output.path(), capture.packets());
         output.encode(format, |put| {
             capture.read_for(format, &mut |frames, arrival| {
@@ -349,13 +360,15 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
         ),
         Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
         Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
-            tracing::debug!("{}: pass {pass} brought {delivered} packets", at(line));
+            tracing::debug!("{}: pass {pass} brought {}", at(line), count(delivered, "packet"));
         }
         Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
-            tracing::warn!("{}: pass {pass} fell silent after {delivered} packets", at(line));
+            let brought = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} fell silent after {brought}", at(line));
         }
         Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
-            tracing::warn!("{}: pass {pass} was cut off after {delivered} packets", at(line));
+            let brought = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
         }
         Note::Lost { range } => {
             tracing::warn!("lost: packet {range} did not come in time and is given up");
@@ -363,6 +376,10 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
         Note::OtherSession { line, session } => {
             tracing::warn!("{}: plays another session, {session}", at(line));
         }
+        Note::Stopping { wait } => crate::words::tell!(
+            "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
+            took(wait)
+        ),
         Note::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }

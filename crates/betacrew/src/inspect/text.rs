@@ -4,6 +4,7 @@ use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
 use crate::picture::{self, Mark};
+use crate::terminal::style::{self, Stream};
 use crate::words::{count, grouped, holes, packet, took};
 use feed::compare::Comparison;
 use feed::figures::Figures;
@@ -74,8 +75,8 @@ fn headline(found: &Found) -> String {
 
 fn packets(text: &mut String, survey: &Survey) {
     let range = survey.span().map(|span| {
-        let (first, last) = (span.first().into(), span.last().into());
-        format!(": {} to {}", grouped(first), grouped(last))
+        let (first, last) = (span.first(), span.last());
+        format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
@@ -206,7 +207,7 @@ fn strip(text: &mut String, survey: &Survey) {
         columns.map(|column| (column.range.first(), Mark::of(&column))).collect();
     let Some((_, next)) = marks.first().zip(marks.get(1).or(marks.first())) else { return };
     let each = if marks.len() > 1 { next.0 - 1 } else { 1 };
-    let colour = picture::coloured();
+    let colour = style::of(Stream::Stdout).colour;
     let _ = write!(text, "\n{}", picture::rows(&marks, WIDTH, colour));
     let part =
         marks.iter().map(|(_, mark)| *mark).filter(|mark| matches!(mark, Mark::SomeRecovered(_)));
@@ -308,7 +309,7 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
         None => format!("{one} and {other} have the same packets\n"),
         Some(seq) => format!(
             "{one} and {other} are not the same; the first difference is at packet {}\n",
-            grouped(seq.into())
+            seq
         ),
     };
     let _ = writeln!(text, "  same     {}", count(comparison.equal(), "packet"));

@@ -107,7 +107,7 @@ struct Conn {
 impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
     fn run(&mut self, stop: &Stop) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
-        let mut stopped = false;
+        let mut stops = 0;
         let mut tick = Duration::ZERO;
         self.input(Input::Wake);
         while !self.recorder.done() {
@@ -135,8 +135,8 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                     conn.writable |= event.is_writable() || event.is_error();
                 }
             }
-            if stop.asked() && !stopped {
-                stopped = true;
+            while stops < stop.times() {
+                stops += 1;
                 self.input(Input::Stop);
             }
             while let Some(id) = self.failed.pop_front() {

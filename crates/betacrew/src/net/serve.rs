@@ -167,7 +167,8 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 (self.down, self.waiting, self.accept_at) = (None, None, None);
                 self.end_idle();
             }
-            if stopping.is_some_and(|until| self.conns.is_empty() || self.now() >= until) {
+            let over = |until| self.conns.is_empty() || self.now() >= until || stop.times() > 1;
+            if stopping.is_some_and(over) {
                 break;
             }
             match self.poll.poll(&mut events, self.patience(stopping)) {
@@ -480,7 +481,7 @@ fn reset(stream: &TcpStream) {
 }
 
 /// Tokens below are listeners.
-const LISTENERS_MAX: usize = 1024;
+pub(crate) const LISTENERS_MAX: usize = 1024;
 
 impl<C> Conn<C> {
     fn turn<E: Exchange<Conn = C>>(

@@ -7,6 +7,7 @@ use crate::scenario::Plot;
 use crate::written::{Places, Written};
 use feed::ledger::Origin;
 use feed::recorder::Recorder;
+use feed::scenario::Played;
 use feed::seq::SeqRange;
 use feed::wire::RawFrame;
 use std::time::Duration;
@@ -21,6 +22,14 @@ pub struct Args {}
 pub(crate) enum Web {}
 
 impl Web {
+    pub(crate) fn lines(&self) -> String {
+        match *self {}
+    }
+
+    pub(crate) fn is_at(&self, _: &[std::net::SocketAddr]) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn books(&self) -> Result<Box<dyn Outlet>, Failure> {
         match *self {}
     }
@@ -47,7 +56,7 @@ impl Args {
 pub(crate) struct Bill;
 
 impl Bill {
-    pub(crate) fn new(_: &Plot, _: bool) -> Self {
+    pub(crate) fn new(_: &Plot, _: Played) -> Self {
         Self
     }
 }

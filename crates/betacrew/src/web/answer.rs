@@ -112,7 +112,11 @@ fn text(kind: &'static str, text: impl Into<Body>) -> Response {
 
 fn json(content: &impl Serialize) -> Response {
     match serde_json::to_vec(content) {
-        Ok(bytes) => text(JSON, bytes),
+        Ok(mut bytes) => {
+            // A terminal's prompt comes on a line of its own.
+            bytes.push(b'\n');
+            text(JSON, bytes)
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -9,15 +9,14 @@ use super::{Past, Web, events};
 use crate::format::Arrival;
 use crate::net::{Desk, Place};
 use crate::outlet::Outlet;
-use crate::scenario::file::FaultFile;
-use crate::scenario::{Engine, Plot, ScenarioFile, catalogue};
+use crate::scenario::{Engine, Plot, ScenarioFile, catalogue, fault_text, impossible_faults};
 use crate::words::{count, grouped, took};
 use crate::written::Written;
 use feed::chance::Chance;
 use feed::faults::Cell;
 use feed::play::Play;
 use feed::player::{Cut, Player, Seat, SeatView};
-use feed::scenario::{Action, Fault, Pick, Scenario};
+use feed::scenario::{Action, Fault, Pick, Played, Scenario};
 use feed::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::wire::SessionId;
 use std::time::Duration;
@@ -33,15 +32,15 @@ const NAMED: usize = 8;
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Bill {
     tape: String,
-    live: bool,
+    played: Played,
     scenario: String,
     about: String,
 }
 
 impl Bill {
-    pub(crate) fn new(plot: &Plot, live: bool) -> Self {
+    pub(crate) fn new(plot: &Plot, played: Played) -> Self {
         let (scenario, about) = (plot.name.clone(), plot.about.clone());
-        Self { tape: plot.tape.to_string(), live, scenario, about }
+        Self { tape: plot.tape.to_string(), played, scenario, about }
     }
 }
 
@@ -185,6 +184,7 @@ impl ExchangeDesk {
         player: &mut Player<P>,
     ) -> Result<String, Refused> {
         let before = player.scenario().clone();
+        let chosen = matches!(faults, Faults::Scenario(_) | Faults::Toml(_));
         let (name, about, scenario) = match faults {
             Faults::Clear(_) => {
                 let scenario = Scenario { faults: Vec::new(), ..before };
@@ -206,9 +206,18 @@ impl ExchangeDesk {
             }
             Faults::Toml(text) => play(&text, "by order", before.seed)?,
         };
+        let mut rest = String::new();
+        let impossible = impossible_faults(&scenario, self.bill.played);
+        if chosen && !impossible.is_empty() {
+            let text = format!("what can never happen here: {}", impossible.join("; "));
+            if impossible.len() == scenario.faults.len() {
+                return Err(refused(text, "faults that can happen to what is played"));
+            }
+            rest = format!("; {text}");
+        }
         player.change(scenario);
         (self.bill.scenario, self.bill.about) = (name, about);
-        Ok(format!("scenario {} from here on", self.bill.scenario))
+        Ok(format!("scenario {} from here on{rest}", self.bill.scenario))
     }
 
     fn state<P: Play>(
@@ -236,7 +245,7 @@ impl ExchangeDesk {
                 first: FIRST_SEQ,
                 last: tape.last(),
                 over: tape.over(),
-                live: self.bill.live,
+                live: self.bill.played.live,
             }),
             tape: Some(self.bill.tape.clone()),
             counters: Counters {
@@ -280,7 +289,7 @@ impl ExchangeDesk {
         };
         let rules = scenario.faults.iter().enumerate();
         let rules = rules.take(SHOWN).map(|(index, fault)| Rule {
-            text: words(fault),
+            text: fault_text(fault),
             struck: player.faults().struck(index),
         });
         FaultsInForce {
@@ -337,7 +346,7 @@ fn positions<P: Play>(player: &Player<P>, floor: &[Place<'_, Seat>]) -> String {
     let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
     for (connection, next) in at.by_ref().take(NAMED) {
         text += if text.is_empty() { " (" } else { ", " };
-        text += &format!("connection {connection} before packet {}", grouped(next.into()));
+        text += &format!("connection {connection} before packet {next}");
     }
     match (text.is_empty(), at.count()) {
         (true, _) => text,
@@ -359,14 +368,6 @@ fn shown(place: &Place<'_, Seat>, view: SeatView, last: u32, now: Duration) -> C
         lag: view.next.map(|next| (last + 1).saturating_sub(next)),
         since: events::now().saturating_sub(age),
     }
-}
-
-/// A fault as a line: `drop, on stream, chance 0.25`.
-fn words(fault: &Fault) -> String {
-    let written = toml::to_string(&FaultFile::from(fault)).unwrap_or_default();
-    let lines = written.lines().map(|line| line.replace(" = ", " ").replace('"', ""));
-    let text = lines.collect::<Vec<_>>().join(", ");
-    text.strip_prefix("what ").map_or(text.clone(), str::to_owned)
 }
 
 /// What became of sequences. Where cells are asked for that are narrower than what is counted, each

@@ -148,13 +148,19 @@ impl Drop for Place {
 ///
 /// # Errors
 /// What the system reports.
-pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
+pub(super) fn start(listeners: Vec<std::net::TcpListener>, app: Arc<App>) -> std::io::Result<()> {
+    listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
-            if let Ok(listener) = TcpListener::from_std(listener) {
-                accept(listener, router(app), &Room::default()).await;
+            let (router, room) = (router(app), Room::default());
+            let listeners = listeners.into_iter().map(TcpListener::from_std);
+            let accepting = listeners.map_while(Result::ok).map(|listener| {
+                let (router, room) = (router.clone(), room.clone());
+                tokio::spawn(async move { accept(listener, router, &room).await })
+            });
+            for never_ends in accepting.collect::<Vec<_>>() {
+                let _ = never_ends.await;
             }
         });
     };

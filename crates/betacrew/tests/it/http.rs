@@ -39,7 +39,7 @@ impl Program {
         panic!("it has ended");
     }
 
-    fn exchange(args: &[&str]) -> Self {
+    pub(crate) fn exchange(args: &[&str]) -> Self {
         Self::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
     }
 
@@ -68,7 +68,7 @@ impl Program {
         (status, text.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
         let host = &self.http;
         let len = body.len();
         self.raw(&format!(

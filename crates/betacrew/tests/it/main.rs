@@ -2,6 +2,7 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
+//! * `flags`: what would be misread, or can come to nothing, is said at the start;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted;
@@ -11,6 +12,8 @@
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
+//! * `signals`: what INT, TERM and HUP do, wherever a command is;
+//! * `told`: what is said, and in which form;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
@@ -29,6 +32,7 @@ mod demo;
 mod endless;
 mod examples;
 mod fetch;
+mod flags;
 mod follow;
 #[cfg(feature = "nats")]
 mod gateway;
@@ -47,5 +51,7 @@ mod serve;
 #[cfg(feature = "nats")]
 #[path = "../../../gateway/tests/it/server.rs"]
 mod server;
+mod signals;
 mod sim;
 mod support;
+mod told;

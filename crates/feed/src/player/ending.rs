@@ -22,7 +22,11 @@ impl<P: Play> Player<P> {
     pub(super) fn end(&mut self, seat: &mut Seat, ending: Ending, now: Duration) -> Option<Step> {
         if !core::mem::replace(&mut seat.told, true) {
             self.served.cut += 1;
-            self.tell(Note::Ended { connection: seat.index + 1, ending });
+            self.tell(Note::Ended {
+                connection: seat.index + 1,
+                ending,
+                by_order: seat.cut_by_order,
+            });
         }
         match ending {
             Ending::Close => return None,

@@ -84,6 +84,8 @@ pub struct Seat {
     /// A fault has ended it, and that has been told.
     pub(super) ending: Option<Ending>,
     pub(super) told: bool,
+    /// No fault has ended it but an order.
+    pub(super) cut_by_order: bool,
     streamed: bool,
     pub(super) subscription: Option<Subscription>,
     /// When a subscription was ended, for its client was too slow.
@@ -119,6 +121,7 @@ impl Seat {
             resume_at: None,
             ending: None,
             told: false,
+            cut_by_order: false,
             streamed: false,
             subscription: None,
             cut_at: None,

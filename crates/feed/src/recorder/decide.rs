@@ -105,7 +105,7 @@ impl Recorder {
 
     /// When a line may do something that it may not do yet.
     pub(super) fn line_deadline(&self, line: &Line) -> Option<Duration> {
-        if self.outcome.is_some() || line.stats.dead {
+        if self.outcome.is_some() || self.stopping || line.stats.dead {
             return None;
         }
         let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
@@ -123,6 +123,9 @@ impl Recorder {
     pub(super) fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.outcome.is_some() {
             return;
+        }
+        if self.stopping {
+            return self.finish_stopped(now);
         }
         for at in 0..self.conns.len() {
             if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
@@ -163,13 +166,13 @@ impl Recorder {
     }
 
     /// Whether everything up to a confirmed end has been recorded.
-    fn whole(&self) -> bool {
+    pub(super) fn whole(&self) -> bool {
         let ledger = &self.ledger;
         ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
     }
 
     /// Whether a line has brought packets and may yet turn out to play another session.
-    fn strangers(&self, now: Duration) -> bool {
+    pub(super) fn strangers(&self, now: Duration) -> bool {
         self.lines.len() > 1
             && self.lines.iter().any(|line| line.stats.packets > 0 && self.undescribed(line, now))
     }
@@ -444,28 +447,13 @@ impl Recorder {
         let last = ledger.end().unwrap_or(0).max(ledger.highest());
         self.outcome = Some(Outcome { last, missing, tail, why });
         self.ended = Some(now);
-        for at in (0..self.conns.len()).rev() {
-            match self.conns[at].state {
-                State::Connecting => {
-                    let id = self.conns.remove(at).id;
-                    self.outputs.push_back(Output::Drop(id));
-                }
-                State::Open if self.owes_nothing(&self.conns[at]) => {
-                    let id = self.conns.remove(at).id;
-                    self.outputs.push_back(Output::Drop(id));
-                }
-                State::Open => {
-                    self.tally_feed(at);
-                    self.drain(at, now);
-                }
-                State::Draining { .. } => {}
-            }
-        }
+        // What ends before it is complete does not wait for an exchange that survives it.
+        self.close_or_drain(why.is_some(), now);
     }
 
     /// Whether nothing more can come on a connection, of an exchange that is no original: it may be
     /// closed without waiting for its end.
-    fn owes_nothing(&self, conn: &Connection) -> bool {
+    pub(super) fn owes_nothing(&self, conn: &Connection) -> bool {
         let line = &self.lines[usize::from(conn.line)];
         conn.role == Role::Resend && line.dialect == Dialect::Extended && conn.in_flight() == 0
     }

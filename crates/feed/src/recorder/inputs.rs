@@ -16,7 +16,7 @@ impl Recorder {
         let of = |recorder: &Self, id: ConnId| recorder.find(id);
         match input {
             Input::Wake => {}
-            Input::Stop => self.finish(Some(Why::Stopped), now),
+            Input::Stop => self.stop(now),
             Input::Connected(id) => {
                 if let Some(at) = of(self, id) {
                     self.connected(at, now);

@@ -11,19 +11,19 @@ use feed::wire::{
 use std::time::Duration;
 
 /// The connections in the order in which a recorder opens them.
-const STREAM: ConnId = 0;
-const RESEND: ConnId = 1;
+pub(crate) const STREAM: ConnId = 0;
+pub(crate) const RESEND: ConnId = 1;
 
-struct Steps {
-    recorder: Recorder,
+pub(crate) struct Steps {
+    pub(crate) recorder: Recorder,
     recording: Recording,
-    now: Duration,
+    pub(crate) now: Duration,
     tape: Tape,
 }
 
 impl Steps {
     /// A recorder of a hundred packets whose two connections are open.
-    fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         let mut steps = Self {
             recorder: Recorder::new(options, 1),
             recording: Recording::new(),
@@ -38,7 +38,7 @@ impl Steps {
         steps
     }
 
-    fn give(&mut self, input: Input<'_>) -> Vec<Output> {
+    pub(crate) fn give(&mut self, input: Input<'_>) -> Vec<Output> {
         self.recorder.handle(input, self.now, &mut self.recording);
         std::iter::from_fn(|| self.recorder.poll()).collect()
     }
@@ -47,12 +47,12 @@ impl Steps {
         self.give(Input::Received(conn, frames.as_flattened()))
     }
 
-    fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) -> Vec<Output> {
+    pub(crate) fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) -> Vec<Output> {
         let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
         self.frames(conn, &frames)
     }
 
-    fn describe(&mut self, last: Seq) {
+    pub(crate) fn describe(&mut self, last: Seq) {
         let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
         self.frames(RESEND, &[encode(&Frame::Info(info))]);
     }
@@ -63,7 +63,7 @@ impl Steps {
     }
 
     /// What it sends on a connection now.
-    fn calls(&mut self, conn: ConnId) -> Vec<Call> {
+    pub(crate) fn calls(&mut self, conn: ConnId) -> Vec<Call> {
         let mut bytes = Vec::new();
         self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
         let mut decoder = CallDecoder::new();

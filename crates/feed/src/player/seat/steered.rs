@@ -82,6 +82,8 @@ impl Seat {
         self.replies.clear();
         (self.offset, self.writing, self.resume_at) = (0, None, None);
         self.subscription = None;
+        // What a fault has ended already stays ended by that.
+        self.cut_by_order = !self.told;
         self.ending = Some(ending);
     }
 

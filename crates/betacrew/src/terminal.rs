@@ -1,0 +1,5 @@
+//! The terminal and the shell around the program: signals, and what may be coloured or move.
+
+pub(crate) mod signals;
+pub(crate) mod stderr;
+pub(crate) mod style;

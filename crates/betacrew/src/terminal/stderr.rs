@@ -1,0 +1,52 @@
+//! The one way to stderr. A progress bar that is shown there makes room for what is written.
+
+use indicatif::ProgressBar;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The bar that is shown.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn bar() -> MutexGuard<'static, Option<ProgressBar>> {
+    BAR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shows a bar until [`clear`]; the one that was shown before is cleared.
+pub(crate) fn show(new: &ProgressBar) {
+    if let Some(old) = bar().replace(new.clone()) {
+        old.finish_and_clear();
+    }
+}
+
+/// Clears the bar that is shown, if one is.
+pub(crate) fn clear() {
+    if let Some(old) = bar().take() {
+        old.finish_and_clear();
+    }
+}
+
+/// Writes whole lines. Where they cannot be written there is nobody to tell that either.
+pub(crate) fn write(lines: &[u8]) {
+    let write = || {
+        let _ = io::stderr().lock().write_all(lines);
+    };
+    match &*bar() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// A writer of whole lines, for what logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        write(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop does.
+
+use crate::steps::{RESEND, STREAM, Steps};
+use feed::recorder::{Input, Note, Options, Output, Tail, Why};
+use std::time::Duration;
+
+fn wait(outputs: &[Output]) -> Option<Duration> {
+    outputs.iter().find_map(|output| match output {
+        Output::Note(Note::Stopping { wait }) => Some(*wait),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_exchange_of_ours_is_not_waited_for() {
+    let mut steps = Steps::new(Options::default());
+    steps.describe(100);
+    steps.packets(STREAM, 1, 40);
+    steps.packets(STREAM, 50, 50);
+    steps.calls(RESEND);
+    let outputs = steps.give(Input::Stop);
+    assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
+    assert_eq!(wait(&outputs), None);
+    assert!(steps.recorder.done());
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::Stopped));
+}
+
+#[test]
+fn what_may_be_an_original_is_waited_for_and_its_packets_are_kept() {
+    let mut steps = Steps::new(Options::default());
+    steps.packets(STREAM, 1, 40);
+    let outputs = steps.give(Input::Stop);
+    assert!(outputs.contains(&Output::Finish(STREAM)) && outputs.contains(&Output::Finish(RESEND)));
+    assert_eq!(wait(&outputs), Some(Duration::from_secs(10)));
+    assert!(steps.recorder.outcome().is_none(), "more may come");
+    steps.packets(STREAM, 43, 60);
+    assert_eq!(steps.calls(RESEND), [], "nothing more is asked for");
+    steps.give(Input::Ended(RESEND));
+    assert!(!steps.recorder.done());
+    steps.give(Input::Ended(STREAM));
+    assert!(steps.recorder.done());
+    let outcome = steps.recorder.outcome().unwrap();
+    assert_eq!((outcome.last, outcome.missing.to_string().as_str()), (60, "41-42"));
+    assert_eq!(outcome.why, Some(Why::Stopped));
+}
+
+#[test]
+fn a_wait_is_over_when_the_exchange_turns_out_to_be_ours() {
+    let mut steps = Steps::new(Options::default());
+    steps.packets(STREAM, 1, 40);
+    steps.give(Input::Stop);
+    steps.describe(100);
+    assert!(steps.recorder.done());
+    assert_eq!(steps.recorder.outcome().unwrap().missing.to_string(), "41-100");
+}
+
+#[test]
+fn a_wait_has_an_end_whatever_comes() {
+    let mut steps = Steps::new(Options::default());
+    steps.packets(STREAM, 1, 1);
+    steps.give(Input::Stop);
+    for seq in 2.. {
+        steps.now = steps.recorder.deadline().unwrap().min(steps.now + Duration::from_secs(1));
+        steps.packets(STREAM, seq, seq);
+        if steps.recorder.done() {
+            break;
+        }
+    }
+    assert_eq!(steps.now, Duration::from_secs(10));
+    assert_eq!(steps.recorder.ledger().highest(), 11, "the last comes with the end");
+}
+
+#[test]
+fn a_second_stop_waits_for_nothing() {
+    let mut steps = Steps::new(Options::default());
+    steps.packets(STREAM, 1, 40);
+    steps.give(Input::Stop);
+    let outputs = steps.give(Input::Stop);
+    assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
+    assert!(steps.recorder.done());
+    assert_eq!(steps.recorder.outcome().unwrap().last, 40);
+}
+
+#[test]
+fn what_is_whole_at_the_end_of_a_wait_is_complete() {
+    let mut steps = Steps::new(Options { last: Some(41), ..Options::default() });
+    steps.packets(STREAM, 1, 40);
+    steps.give(Input::Stop);
+    steps.packets(STREAM, 41, 41);
+    steps.give(Input::Ended(RESEND));
+    steps.give(Input::Ended(STREAM));
+    let outcome = steps.recorder.outcome().unwrap();
+    assert_eq!((outcome.complete(), outcome.tail), (true, Tail::Confirmed));
+}
+
+#[test]
+fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
+    let mut steps = Steps::new(Options { last: Some(3), ..Options::default() });
+    steps.packets(STREAM, 1, 3);
+    steps.give(Input::Ended(STREAM));
+    assert!(steps.recorder.outcome().unwrap().complete() && !steps.recorder.done());
+    assert_eq!(wait(&steps.give(Input::Stop)), Some(Duration::from_secs(10)));
+    steps.give(Input::Stop);
+    assert!(steps.recorder.done() && steps.recorder.outcome().unwrap().complete());
+}
