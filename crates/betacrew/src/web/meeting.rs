@@ -1,6 +1,7 @@
 //! Where the HTTP thread and a loop meet. The loop looks at one flag a turn; only if it is up does
 //! it take orders and tell its state. So what is not looked at costs nothing.
 
+use super::chart_history::ChartHistory;
 use super::metrics::Raw;
 use super::order::{Answer, Order};
 use super::state::State;
@@ -37,6 +38,7 @@ struct Shared {
     wanted: AtomicBool,
     orders: Mutex<Waiting>,
     told: watch::Sender<Arc<Snapshot>>,
+    history: ChartHistory,
     stop: Stop,
 }
 
@@ -60,6 +62,7 @@ impl Meeting {
             wanted: AtomicBool::new(false),
             orders: Mutex::default(),
             told: watch::Sender::new(Arc::new(first)),
+            history: ChartHistory::default(),
             stop: stop.clone(),
         };
         Self { shared: Arc::new(shared) }
@@ -110,6 +113,11 @@ impl Meeting {
         }
         let snapshot = told.borrow().clone();
         (snapshot, true)
+    }
+
+    /// The last minutes.
+    pub(super) fn history(&self) -> &ChartHistory {
+        &self.shared.history
     }
 
     /// What was told last.

@@ -2,6 +2,7 @@
 //! time.
 
 use super::answer::{App, full, router};
+use super::chart_history;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -51,6 +52,7 @@ pub(super) fn start(listener: std::net::TcpListener, app: Arc<App>) -> std::io::
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
+            tokio::spawn(chart_history::keep(app.meeting.clone()));
             if let Ok(listener) = TcpListener::from_std(listener) {
                 let room = Arc::new(Semaphore::new(CLIENTS_MAX));
                 accept(listener, router(app), &room).await;
@@ -130,7 +132,7 @@ mod tests {
             loop {
                 if told.wanted() {
                     drop(told.take());
-                    let event = Event { at: 0, text: "x".repeat(bytes) };
+                    let event = Event { text: "x".repeat(bytes), ..Event::default() };
                     let state = State { events: vec![event], ..State::default() };
                     told.tell(state, Raw::default());
                 }
