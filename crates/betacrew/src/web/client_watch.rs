@@ -72,6 +72,7 @@ fn changed(
     if before == line.state || before.flows() && line.state.flows() {
         return None;
     }
+    // Its end lies between the last look and this one.
     let after = took(now.saturating_sub(since));
     let (kind, at, what) = match (line.state, before) {
         (LineState::Connecting, _) => return None,
@@ -81,10 +82,10 @@ fn changed(
         }
         (LineState::Dead, _) => (EventKind::Unreachable, now, "given up".to_owned()),
         (_, LineState::Silent) => {
-            (EventKind::Connected, now, format!("goes on after {after} of silence"))
+            (EventKind::Connected, now, format!("goes on after about {after} of silence"))
         }
         (_, LineState::Unreachable | LineState::Dead) => {
-            (EventKind::Connected, now, format!("reached again after {after}"))
+            (EventKind::Connected, now, format!("reached again after about {after}"))
         }
         (LineState::Streaming, _) => (EventKind::Connected, now, "streaming".to_owned()),
         (LineState::Following, _) => (EventKind::Connected, now, "following".to_owned()),
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(look(3, Following, 3, 0), []);
         assert_eq!(look(2000, Silent, 10, 0), [told(EventKind::Silent, 10, "silent")]);
         assert_eq!(look(2500, Silent, 10, 0), []);
-        let back = told(EventKind::Connected, 3010, "goes on after 3.0 s of silence");
+        let back = told(EventKind::Connected, 3010, "goes on after about 3.0 s of silence");
         assert_eq!(look(3010, Following, 3010, 0), [back]);
         assert_eq!(
             look(4000, Unreachable, 3500, 1),
@@ -128,7 +129,7 @@ mod tests {
                 told(EventKind::Unreachable, 3500, "cannot be reached"),
             ]
         );
-        let back = told(EventKind::Connected, 5500, "reached again after 2.0 s");
+        let back = told(EventKind::Connected, 5500, "reached again after about 2.0 s");
         assert_eq!(look(5500, Following, 5500, 1), [back]);
     }
 

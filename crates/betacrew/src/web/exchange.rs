@@ -248,7 +248,7 @@ impl ExchangeDesk {
             last: tape.last(),
         };
         let views = floor.iter().map(|place| player.view(place.conn));
-        let state = feed_state::exchange(view, views.clone(), now);
+        let (state, since) = feed_state::exchange(view, views.clone(), now);
         let at = events::now();
         let ids = views.map(|view| view.connection);
         for (kind, text) in self.connections.look(player.served().connections, ids) {
@@ -258,10 +258,12 @@ impl ExchangeDesk {
             events::note(EventKind::Session, at, format!("session {} begins", tape.session()));
         }
         if state != self.feed.state {
-            let before = std::mem::replace(&mut self.feed, Feed { state, since: at });
+            let ago = now.saturating_sub(since.unwrap_or(now)).as_millis();
+            let since = at.saturating_sub(u64::try_from(ago).unwrap_or(0));
+            let before = std::mem::replace(&mut self.feed, Feed { state, since });
             let lasted = Duration::from_millis(at.saturating_sub(before.since));
             if let Some((kind, text)) = turned(before.state, state, lasted) {
-                events::note(kind, at, text);
+                events::note(kind, since, text);
             }
         }
     }
@@ -370,11 +372,12 @@ fn turned(before: FeedState, after: FeedState, lasted: Duration) -> Option<(Even
         (_, FeedState::Down) => Some((EventKind::Cut, "the exchange is down".to_owned())),
         (_, FeedState::Over) => Some((EventKind::Over, "the session is over".to_owned())),
         (FeedState::Stalled, FeedState::Playing) => {
-            Some((EventKind::Stall, format!("sending again after a stall of {}", took(lasted))))
+            Some((EventKind::Stall, format!("sending again after about {}", took(lasted))))
         }
-        (FeedState::Down, _) => {
-            Some((EventKind::Connected, format!("the exchange is back after {}", took(lasted))))
-        }
+        (FeedState::Down, _) => Some((
+            EventKind::Connected,
+            format!("the exchange is back after about {}", took(lasted)),
+        )),
         _ => None,
     }
 }

@@ -181,22 +181,27 @@ pub(super) fn is_stalled(seat: &SeatView, now: Duration) -> bool {
     seat.held_until.is_some_and(|until| until > now) && now >= seat.active + STALLED
 }
 
-/// Returns what an exchange's feed does.
+/// Returns what an exchange's feed does, and since when where connections show that: when the last
+/// stream was stalled.
 pub(super) fn exchange(
     view: ExchangeView,
     seats: impl Iterator<Item = SeatView>,
     now: Duration,
-) -> FeedState {
+) -> (FeedState, Option<Duration>) {
     let (mut open, mut streaming, mut stalled) = (0_usize, 0_usize, 0_usize);
+    let mut since = Duration::ZERO;
     for seat in seats {
         open += 1;
         // Of a session that is over, a stream is open until its last packet is sent.
         if seat.next.is_some_and(|next| !view.over || next <= view.last) {
             streaming += 1;
-            stalled += usize::from(is_stalled(&seat, now));
+            if is_stalled(&seat, now) {
+                stalled += 1;
+                since = since.max(seat.active);
+            }
         }
     }
-    match () {
+    let state = match () {
         () if view.down => FeedState::Down,
         () if view.paused => FeedState::Paused,
         () if streaming > 0 && stalled == streaming => FeedState::Stalled,
@@ -204,7 +209,8 @@ pub(super) fn exchange(
         () if view.over => FeedState::Over,
         () if open > 0 => FeedState::Idle,
         () => FeedState::NoClient,
-    }
+    };
+    (state, (state == FeedState::Stalled).then_some(since))
 }
 
 #[cfg(test)]
@@ -277,7 +283,8 @@ mod tests {
     fn an_exchange_is_stalled_once_every_stream_is() {
         let view = ExchangeView { last: 10, ..ExchangeView::default() };
         let now = at(1000);
-        let is = |seats: &[SeatView]| exchange(view, seats.iter().copied(), now);
+        let look = |seats: &[SeatView]| exchange(view, seats.iter().copied(), now);
+        let is = |seats: &[SeatView]| look(seats).0;
         assert_eq!(is(&[]), FeedState::NoClient);
         assert_eq!(is(&[seat(None, 0, None)]), FeedState::Idle);
         let flowing = seat(Some(5), 990, None);
@@ -285,6 +292,8 @@ mod tests {
         assert_eq!(is(&[flowing]), FeedState::Playing);
         assert_eq!(is(&[held, flowing]), FeedState::Playing);
         assert_eq!(is(&[held, seat(None, 0, None)]), FeedState::Stalled);
+        let earlier = seat(Some(5), 700, Some(2000));
+        assert_eq!(look(&[earlier, held]), (FeedState::Stalled, Some(at(900))));
         assert_eq!(is(&[seat(Some(5), 901, Some(1500))]), FeedState::Playing, "a paced write");
         assert_eq!(is(&[seat(Some(5), 0, Some(1000))]), FeedState::Playing, "it has ended");
     }
@@ -293,7 +302,7 @@ mod tests {
     fn what_is_done_to_an_exchange_goes_before_what_it_would_do() {
         let seats = || [seat(Some(11), 0, None)].into_iter();
         let view = ExchangeView { last: 10, ..ExchangeView::default() };
-        let is = |view| exchange(view, seats(), at(1000));
+        let is = |view| exchange(view, seats(), at(1000)).0;
         assert_eq!(is(view), FeedState::Playing, "a live one waits for the next packet");
         let over = ExchangeView { over: true, ..view };
         assert_eq!(is(over), FeedState::Over);

@@ -9,6 +9,17 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 /** Longer than anything here should take. */
 export const PATIENCE = 20_000;
 
+/** Records once from an exchange, to the end. */
+export async function fetchOnce(address, output, folder) {
+  const [program, ...before] = process.env.BETACREW_PROGRAM.split("\n");
+  const child = spawn(program, [...before, "fetch", address, "-o", output],
+    { cwd: folder, stdio: "ignore", timeout: PATIENCE });
+  running.add(child);
+  const code = await new Promise((done) => child.once("exit", done));
+  running.delete(child);
+  if (code !== 0) throw new Error(`fetch of ${output}: ended, ${code}`);
+}
+
 /**
  * Starts `betacrew` with these arguments; waits for the addresses it says. Gives back `address` (of
  * the feed, if it has one), `http`, and `stop(signal)`.
