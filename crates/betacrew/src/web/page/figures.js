@@ -74,7 +74,7 @@ function create([name]) {
 const fact = ([name]) => make("div", {}, make("dt", { text: name }), make("dd"));
 
 function known({ session, tape, started, now }) {
-  const kind = session?.over ? "over" : session?.live ? "live" : "whole";
+  const kind = !session?.live ? "whole" : session.over ? "over" : "live";
   return [
     ["Session", session?.id && `${session.id} (${kind})`],
     ["Tape", tape],
