@@ -101,7 +101,7 @@ pub(super) async fn keep(meeting: Meeting) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let (snapshot, true) = meeting.look().await {
+        if let Some(snapshot) = meeting.sample().await {
             meeting.history().push(Point::of(&snapshot.state));
         }
     }
@@ -162,6 +162,26 @@ mod tests {
                 taken = meeting.history().look().len();
             }
             answering.abort();
+        });
+    }
+
+    #[test]
+    fn who_asks_after_a_point_was_taken_sees_a_state_of_its_own() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().unwrap().block_on(async {
+            let meeting = Meeting::new(&Stop::new(), "client");
+            let told = meeting.clone();
+            tokio::spawn(async move {
+                for now in 1.. {
+                    while !told.wanted() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    drop(told.take());
+                    told.tell(State { now, ..State::default() }, Raw::default());
+                }
+            });
+            let sampled = meeting.sample().await.unwrap().state.now;
+            assert!(meeting.look().await.0.state.now > sampled);
         });
     }
 }

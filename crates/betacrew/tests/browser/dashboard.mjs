@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { everywhere } from "./layout.mjs";
 import { browser, figure, open, until } from "./pages.mjs";
-import { fetchOnce, start } from "./programs.mjs";
+import { fetchOnce, start, streamOnce } from "./programs.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const chromium = await browser();
@@ -235,27 +235,33 @@ await step("25 % is shown as 25 %, and a later stream does not hide it", async (
   const whole = await start(["serve", "--tape", "random:2000", "--drop", "25%", "--seed", "7",
     "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
   const shop = await open(chromium, whole.http);
-  const all = /^1–2,000.*: sent ([\d,]+) · dropped ([\d,]+) \((\d+) %\) · resent ([\d,]+)$/;
-  /** The numbers below the strip, once streams have come to so many packets. */
-  const says = async (streamed) => {
-    const said = await until(shop.page, ([pattern, sum]) => {
+  const all = /^1–2,000.*: sent ([\d,]+) · dropped ([\d,]+) \((\d+) %\)(?: · resent ([\d,]+))?$/;
+  /** What the program has counted, once the page says the same: sent, resent, dropped, percent. */
+  const shown = async () => {
+    const answer = await fetch(`http://${whole.http}/api/strip?cells=1`);
+    const [sent, resent, dropped] = (await answer.json()).cells[0];
+    const said = await until(shop.page, ([pattern, ...counted]) => {
       const said = new RegExp(pattern).exec(document.querySelector("#strip-says").textContent);
-      const numbers = said?.slice(1).map((text) => Number(text.replaceAll(",", "")));
-      // Resends are counted as they are requested, while the strip may be of a moment before.
-      const told = numbers && numbers[0] + numbers[1] >= sum && numbers[3] >= numbers[1];
-      return told ? numbers : false;
-    }, [all.source, streamed]);
-    return said.jsonValue();
+      const numbers = said?.slice(1).map((text) => Number((text ?? "0").replaceAll(",", "")));
+      return numbers && [0, 1, 3].every((at, index) => numbers[at] === counted[index]) && numbers;
+    }, [all.source, sent, dropped, resent]);
+    return [sent, resent, dropped, (await said.jsonValue())[2]];
   };
-  await fetchOnce(whole.address, "one.json", folder);
-  const [sent, dropped, percent, resent] = await says(2000);
-  assert.deepEqual([sent + dropped, resent], [2000, dropped]);
+  // All of it, not only its end.
+  await until(shop.page, () => /2,000/.test(document.querySelector("#strip-says").textContent));
+  await shop.page.keyboard.press("0");
+  await streamOnce(whole.address);
+  const [sent, , dropped, percent] = await shown();
+  assert.deepEqual([sent + dropped, percent], [2000, Math.round((100 * dropped) / 2000)]);
   assert.ok(percent >= 23 && percent <= 27, `${percent} %`);
-  assert.equal(percent, Math.round((100 * dropped) / 2000));
+  // Resends change no share.
+  await fetchOnce(whole.address, "all.json", folder);
+  const [more, resent, lost, share] = await shown();
+  assert.ok(resent > 400 && share >= 23 && share <= 27, `${resent} resent, ${share} %`);
   await shop.page.locator("[data-do=clear]").click();
   await until(shop.page, () => document.querySelector(".answer").dataset.is === "done");
-  await fetchOnce(whole.address, "two.json", folder);
-  assert.deepEqual((await says(4000)).slice(0, 2), [2000 + sent, dropped]);
+  assert.equal(await streamOnce(whole.address), 2000 * 17);
+  assert.deepEqual((await shown()).slice(0, 3), [more + 2000, resent, lost]);
   assert.deepEqual(shop.complaints, []);
   await shop.page.close();
   await whole.stop();
