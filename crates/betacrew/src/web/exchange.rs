@@ -243,7 +243,7 @@ impl ExchangeDesk {
         let tape = player.tape();
         let view = ExchangeView {
             paused: player.is_paused(),
-            down: player.down_until().is_some(),
+            down_until: player.down_until(),
             over: self.bill.live && tape.over(),
             last: tape.last(),
         };

@@ -168,8 +168,8 @@ pub(super) fn client(
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct ExchangeView {
     pub(super) paused: bool,
-    /// A fault has taken it down.
-    pub(super) down: bool,
+    /// Until when a fault has taken it down. That stays known until a client comes back.
+    pub(super) down_until: Option<Duration>,
     /// It plays a live session, and no more packets will come.
     pub(super) over: bool,
     /// The last sequence of the tape so far.
@@ -202,7 +202,7 @@ pub(super) fn exchange(
         }
     }
     let state = match () {
-        () if view.down => FeedState::Down,
+        () if view.down_until.is_some_and(|until| until > now) => FeedState::Down,
         () if view.paused => FeedState::Paused,
         () if streaming > 0 && stalled == streaming => FeedState::Stalled,
         () if streaming > 0 => FeedState::Playing,
@@ -309,7 +309,8 @@ mod tests {
         assert_eq!(is(ExchangeView { last: 11, ..over }), FeedState::Playing, "one is unsent");
         let paused = ExchangeView { paused: true, ..over };
         assert_eq!(is(paused), FeedState::Paused);
-        assert_eq!(is(ExchangeView { down: true, ..paused }), FeedState::Down);
+        let down = |until| is(ExchangeView { down_until: Some(at(until)), ..paused });
+        assert_eq!((down(1001), down(1000)), (FeedState::Down, FeedState::Paused));
     }
 
     #[test]
