@@ -35,8 +35,8 @@ pub(crate) struct History<'a> {
 
 /// The recorder's time while it gets no input, and the time of day that goes with it.
 ///
-/// [`Recorder::now`] is the time of the latest input, so it stands still while a feed is silent: rates
-/// that are made of it would never drop.
+/// [`Recorder::now`] is the time of the latest input, so it stands still while a feed is silent:
+/// rates that are made of it would never drop.
 #[derive(Debug)]
 struct Clock {
     began: Instant,

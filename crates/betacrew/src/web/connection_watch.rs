@@ -16,8 +16,8 @@ pub(super) struct ConnectionWatch {
 }
 
 impl ConnectionWatch {
-    /// Takes how many connections were `accepted` in all and which ones are `open`. Returns what has
-    /// changed, in words.
+    /// Takes how many connections were `accepted` in all and which ones are `open`. Returns what
+    /// has changed, in words.
     pub(super) fn look(
         &mut self,
         accepted: u64,

@@ -3,11 +3,11 @@
 use super::state::Strip;
 use feed::faults::Tally;
 
-/// Returns the sequences `from` to `to` (to the last one, if that is `None`) of a tape that ends with
-/// `last`, in up to `cells` cells.
+/// Returns the sequences `from` to `to` (to the last one, if that is `None`) of a tape that ends
+/// with `last`, in up to `cells` cells.
 ///
-/// Where cells are asked for that are narrower than what is counted, each gets its share. Shares are
-/// rounded so that those of all cells add up to exactly what was counted.
+/// Where cells are asked for that are narrower than what is counted, each gets its share. Shares
+/// are rounded so that those of all cells add up to exactly what was counted.
 pub(super) fn of(tally: &Tally, last: u32, asked: (u32, Option<u32>, u32)) -> Strip {
     let (from, to, cells) = asked;
     let last = last.max(1);

@@ -190,7 +190,8 @@ await step("a reload empties no chart, and what happened is marked", async () =>
       const text = document.querySelector("#rates .chart")?.getAttribute("aria-label");
       const from = /since ([0-9:]+)/.exec(text ?? "")?.[1];
       if (!from) return false;
-      const away = Math.abs(from.split(":").reduce((sum, part) => sum * 60 + Number(part), 0) - then);
+      const began = from.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+      const away = Math.abs(began - then);
       return Math.min(away, 86400 - away) <= 3;
     }, before);
     assert.ok((seconds(new Date().toTimeString().slice(0, 8)) - before + DAY) % DAY > 3, role);

@@ -15,8 +15,8 @@ function misfits() {
   const wide = document.documentElement.scrollWidth - innerWidth;
   if (wide > 0) found.push(`the page is ${wide} pixels too wide`);
   // Bars that say "longer than the scale", and what is there for readers of other kinds only.
-  const meant = ".timeline, .timeline *, .unseen, .unseen *, .skip, .cards thead, .cards thead *, " +
-    ".uplot *, option";
+  const meant = ".timeline, .timeline *, .unseen, .unseen *, .skip, .cards thead, " +
+    ".cards thead *, .uplot *, option";
   for (const element of document.querySelectorAll("body *")) {
     if (element.matches(meant) || !element.checkVisibility()) continue;
     const style = getComputedStyle(element);

@@ -6,15 +6,15 @@ use alloc::vec::Vec;
 
 /// So many cells a tape is divided into at the most.
 const CELLS_MAX: u32 = 4096;
-/// A cell of a longer tape has so many sequences at least, as a power of two: what is one mask stays
-/// together. A tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence.
+/// A cell of a longer tape has so many sequences at least, as a power of two: what is one mask
+/// stays together. A tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence.
 const SHIFT: u32 = 6;
 /// A tape that is so long is sent fast.
 const LONG: Seq = 1 << 16;
 
 /// Counts of a range of sequences, over all streams since the tape began. Every packet that came up
-/// in a stream is either sent or dropped, so `dropped / (sent + dropped)` is the share that was lost.
-/// Resends are answers to requests and no part of that sum.
+/// in a stream is either sent or dropped, so `dropped / (sent + dropped)` is the share that was
+/// lost. Resends are answers to requests and no part of that sum.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Cell {
     /// Packets that streams sent.
@@ -94,8 +94,8 @@ impl Tally {
         Action::KINDS.into_iter().zip(self.kinds)
     }
 
-    /// Returns the last sequence up to which a run can be counted in one go: the end of the cell that
-    /// has `seq`, or of the mask where cells are smaller than masks.
+    /// Returns the last sequence up to which a run can be counted in one go: the end of the cell
+    /// that has `seq`, or of the mask where cells are smaller than masks.
     pub(crate) fn end(&self, seq: Seq) -> Seq {
         seq | ((1 << self.shift.max(SHIFT)) - 1)
     }

@@ -82,8 +82,9 @@ function bar(element, gap, since, scale) {
 }
 
 /** How a line does: a sign with the word that the program says. */
-const SIGNS = { streaming: "●", following: "●", connecting: "◌", silent: "◍", unreachable: "✕",
-  dead: "✕" };
+const SIGNS = {
+  streaming: "●", following: "●", connecting: "◌", silent: "◍", unreachable: "✕", dead: "✕",
+};
 
 export function lines(root) {
   const body = root.querySelector("tbody");

@@ -12,7 +12,7 @@ export class Loader {
   /** `{ from, width, cells }` of what is shown and a bit more, and of the whole session. */
   shown = null;
   whole = null;
-  /** Which counts of a cell are losses: received or sent, recovered or resent, missing, in flight. */
+  /** Which of the four counts of a cell are losses. */
   losses = [1, 2, 3];
   #view;
   #pixels;

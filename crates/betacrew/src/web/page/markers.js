@@ -18,8 +18,8 @@ const SIGNS = {
   session: ["square", "accent"], over: ["square", "soft"],
 };
 /** Where several kinds are one marker, the first of these says what it looks like. */
-const FIRST = ["unreachable", "cut", "lose", "silent", "stall", "pause", "faults", "session", "over",
-  "disconnected", "connected"];
+const FIRST = ["unreachable", "cut", "lose", "silent", "stall", "pause", "faults", "session",
+  "over", "disconnected", "connected"];
 
 /** The events that are marked, without repeats, the oldest first. */
 export class Markers {

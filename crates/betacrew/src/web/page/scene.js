@@ -57,7 +57,8 @@ export class Scene {
     const at = { wide, end, place, top: TOP };
     if (shown) {
       const cells = exchange ? shown.cells.map(streamed) : shown.cells;
-      this.#columns(context, view, { ...shown, cells }, { ...at, floor: foot, pointers: !exchange });
+      const pointers = !exchange;
+      this.#columns(context, view, { ...shown, cells }, { ...at, floor: foot, pointers });
     }
     if (shown && exchange) {
       context.fillStyle = this.#ink.empty;

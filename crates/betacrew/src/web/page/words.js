@@ -37,8 +37,8 @@ export function time(ms) {
 }
 
 /**
- * 14:03:27 of the reader's clock: the one kind of time on the page. What has elapsed is said in tips,
- * and only spans are said as spans.
+ * 14:03:27 of the reader's clock: the one kind of time on the page. What has elapsed is said in
+ * tips, and only spans are said as spans.
  */
 export function clock(at) {
   return new Date(at).toLocaleTimeString("en-GB", { hour12: false });
