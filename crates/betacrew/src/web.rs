@@ -3,15 +3,20 @@
 //! It runs on a thread of its own and never in a feed's loop. The loop and it meet in `meeting`: a
 //! flag says that somebody wants something, and only then does the loop take orders (`order`) and
 //! tell its state (`state`), which `exchange` and `client` make (`notes` remembers a client's gaps,
-//! `book` makes its order books). `routes` is the table of what can be asked for, `openapi` and the
-//! router (`answer`) are made of it, `guard` decides who may ask, `server` bounds what that may
-//! cost.
+//! `strip` counts an exchange's sequences, `feed_state` decides what the feed does, `book` makes
+//! order books). `chart_history` keeps the last minutes and `events` what happened. `routes` is the
+//! table of what can be asked for, `openapi` and the router (`answer`) are made of it, `guard`
+//! decides who may ask, `server` bounds what that may cost.
 
 mod answer;
 mod book;
+mod chart_history;
 mod client;
+mod client_watch;
+mod connection_watch;
 mod events;
 mod exchange;
+mod feed_state;
 mod guard;
 mod meeting;
 mod metrics;
@@ -22,6 +27,7 @@ mod page;
 mod routes;
 mod server;
 mod state;
+mod strip;
 
 pub(crate) use client::History;
 pub(crate) use events::Keep;

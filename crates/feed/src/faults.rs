@@ -172,6 +172,22 @@ impl Faults {
         &mut self.tally
     }
 
+    /// Counts a plain run that has come from `from` to before `next`, no further than
+    /// [`Tally::end`] allows: `sent` packets were sent and the others dropped.
+    pub(crate) fn count_run(&mut self, course: Course, from: Seq, next: Seq, sent: u64) {
+        let dropped = u64::from(next - from) - sent;
+        if self.tally.width() >= BLOCK {
+            self.tally.streamed(from, sent, dropped);
+        } else {
+            let lost = self.lost(course, from / BLOCK);
+            for seq in from..next {
+                let dropped = lost >> (seq % BLOCK) & 1;
+                self.tally.streamed(seq, 1 - dropped, dropped);
+            }
+        }
+        self.count_lost(course, from, next, dropped);
+    }
+
     /// A plain run has come from `from` to before `next`, and lost `lost` packets there: counts
     /// whose doing that was. Where two faults pick the same packet it counts for both.
     pub(crate) fn count_lost(&mut self, course: Course, from: Seq, next: Seq, lost: u64) {

@@ -5,8 +5,8 @@ use super::meeting::Meeting;
 use super::order::{Answer, Order, refused};
 use super::routes::{Does, JSON, Role, Route, routes};
 use super::server::{LISTENERS_MAX, Place};
-use super::state::{Entry, Gaps, Refused};
-use super::{metrics, openapi, page};
+use super::state::{Entry, Gaps, History, Refused};
+use super::{chart_history, metrics, openapi, page};
 use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -144,6 +144,7 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
         Does::Scenarios => json(&scenarios()),
         Does::State => json(&app.meeting.look().await.0.state),
         Does::Events => events(&app, route.kind, request.extensions().get().cloned()),
+        Does::History => json(&history(&app)),
         Does::Gaps => match number(route, request.uri(), "after") {
             Ok(after) => gaps(&app, after.unwrap_or(0)).await,
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
@@ -181,6 +182,12 @@ fn scenarios() -> Vec<Entry> {
         toml: entry.text.to_owned(),
     };
     catalogue::entries().map(entry).collect()
+}
+
+/// The last minutes, as far as they are kept.
+fn history(app: &App) -> History {
+    let interval_ms = u64::try_from(chart_history::INTERVAL.as_millis()).unwrap_or(u64::MAX);
+    History { interval_ms, points: app.meeting.history().look(), events: super::events::marks() }
 }
 
 async fn ask(app: &App, order: Order) -> Response {

@@ -1,19 +1,21 @@
 //! What a client tells.
 
 use super::book::Shelf;
+use super::client_watch::{ClientWatch, LineView};
+use super::feed_state::{self, LineState};
 use super::meeting::Meeting;
 use super::metrics::Raw;
 use super::notes::Notes;
 use super::order::{Answer, Order, refused};
-use super::state::{Counters, Latency, Line, Session, State};
+use super::state::{Counters, Feed, Latency, Line, Session, State};
 use super::{Web, events};
 use crate::written::Places;
 use feed::ledger::Origin;
-use feed::recorder::{LineStats, Recorder};
+use feed::recorder::Recorder;
 use feed::seq::{FIRST_SEQ, SeqRange};
 use feed::wire::RawFrame;
-use std::cell::RefCell;
-use std::time::Duration;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 /// So many gaps are in the state.
 const NEWEST: usize = 50;
@@ -27,6 +29,46 @@ pub(crate) struct History<'a> {
     follow: bool,
     places: Places,
     notes: RefCell<Notes>,
+    watch: RefCell<ClientWatch>,
+    clock: Clock,
+}
+
+/// The recorder's time while it gets no input, and the time of day that goes with it.
+///
+/// [`Recorder::now`] is the time of the latest input, so it stands still while a feed is silent:
+/// rates that are made of it would never drop.
+#[derive(Debug)]
+struct Clock {
+    began: Instant,
+    /// Time by which the recorder began later than this clock.
+    ahead: Cell<Duration>,
+    /// When the recorder began, in milliseconds since 1970.
+    origin: Cell<u64>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let began = Instant::now();
+        Self { began, ahead: Cell::new(Duration::MAX), origin: Cell::new(0) }
+    }
+
+    /// Returns the recorder's time now.
+    fn now(&self, recorder: &Recorder) -> Duration {
+        let elapsed = self.began.elapsed();
+        // The recorder's own time is at most this old; the closest look so far counts.
+        let ahead = elapsed.saturating_sub(recorder.now());
+        if ahead < self.ahead.get() {
+            self.ahead.set(ahead);
+            let since = (elapsed - ahead).as_millis();
+            self.origin.set(events::now().saturating_sub(u64::try_from(since).unwrap_or(0)));
+        }
+        elapsed.saturating_sub(self.ahead.get())
+    }
+
+    /// Returns a time of the recorder in milliseconds since 1970.
+    fn of_day(&self, time: Duration) -> u64 {
+        self.origin.get() + u64::try_from(time.as_millis()).unwrap_or(0)
+    }
 }
 
 impl<'a> History<'a> {
@@ -38,7 +80,16 @@ impl<'a> History<'a> {
     ) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
         let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
-        Self { meeting, shelf, addresses, follow, places, notes: RefCell::default() }
+        Self {
+            meeting,
+            shelf,
+            addresses,
+            follow,
+            places,
+            notes: RefCell::default(),
+            watch: RefCell::default(),
+            clock: Clock::new(),
+        }
     }
 
     /// Time has passed: answers who has asked.
@@ -69,10 +120,15 @@ impl<'a> History<'a> {
         let (ledger, stats) = (recorder.ledger(), recorder.stats());
         let recorded = ledger.recorded();
         let latency = notes.latency;
-        let (rates, recent) = notes.past.look(recorder.now(), (recorded, stats.bytes), &latency);
+        let now = self.clock.now(recorder);
+        let (rates, recent) = notes.past.look(now, (recorded, stats.bytes), &latency);
+        let lines = self.lines(recorder, now);
+        let feed = self.feed(recorder, now, &lines);
         let gaps = notes.gaps(recorder.lines());
         let state = State {
             now: events::now(),
+            recording_began: Some(self.clock.origin.get()),
+            feed,
             session: recorder.session().map(|id| Session {
                 id: id.to_string(),
                 first: FIRST_SEQ,
@@ -104,7 +160,7 @@ impl<'a> History<'a> {
             missing: Some(ledger.gaps().missing()),
             open_gaps: Some(ledger.gaps().len() as u64),
             gaps: Some(gaps.iter().rev().take(NEWEST).cloned().collect()),
-            lines: Some(self.lines(recorder)),
+            lines: Some(self.shown(recorder, &lines)),
             book: Some(self.shelf.look()),
             events: events::newest(),
             ..meeting.last().state.clone()
@@ -115,23 +171,47 @@ impl<'a> History<'a> {
         (state, Raw { latency, gaps, tape, outputs, ..Raw::default() })
     }
 
-    fn lines(&self, recorder: &Recorder) -> Vec<Line> {
-        let lines = (0..).map_while(|line| Some((line, recorder.line(line)?))).zip(self.addresses);
-        let line = |((id, stats), address): ((u16, &LineStats), &String)| Line {
-            address: address.clone(),
-            state: match () {
-                () if stats.dead => "dead",
-                () if !stats.reached => "connecting",
-                () if self.follow => "following",
-                () => "streaming",
-            }
-            .to_owned(),
-            delivered: stats.packets,
-            first: stats.first,
-            lost: recorder.lost_by(id),
-            reconnects: stats.cuts.into(),
-        };
-        lines.map(line).collect()
+    /// Returns what each line does, and since when.
+    fn lines(&self, recorder: &Recorder, now: Duration) -> Vec<(LineState, Duration)> {
+        let stats = (0..).map_while(|line| recorder.line(line));
+        stats.map(|stats| feed_state::line(stats, self.follow, now)).collect()
+    }
+
+    /// Returns what the feed does, and notes what has happened to it.
+    fn feed(&self, recorder: &Recorder, now: Duration, lines: &[(LineState, Duration)]) -> Feed {
+        let ended = recorder.outcome().map(|outcome| {
+            let at = recorder.ended().unwrap_or(now);
+            (at, outcome.complete())
+        });
+        let stats = (0..).map_while(|line| recorder.line(line));
+        let views = lines.iter().zip(stats).zip(self.addresses).map(|((line, stats), address)| {
+            LineView { address, state: line.0, since: line.1, cuts: stats.cuts }
+        });
+        let session = recorder.session().map(|session| session.to_string());
+        let views: Vec<LineView<'_>> = views.collect();
+        for (kind, at, text) in self.watch.borrow_mut().look(now, &views, session, ended) {
+            events::note(kind, self.clock.of_day(at), text);
+        }
+        let (state, since) = feed_state::client(lines, self.follow, ended);
+        Feed { state, since: self.clock.of_day(since) }
+    }
+
+    fn shown(&self, recorder: &Recorder, lines: &[(LineState, Duration)]) -> Vec<Line> {
+        let stats = (0..).map_while(|line| Some((line, recorder.line(line)?)));
+        let mut shown = Vec::with_capacity(lines.len());
+        for (((id, stats), &(state, since)), address) in stats.zip(lines).zip(self.addresses) {
+            let since = self.clock.of_day(since);
+            shown.push(Line {
+                address: address.clone(),
+                state,
+                since: (!state.flows() && state != LineState::Connecting).then_some(since),
+                delivered: stats.packets,
+                first: stats.first,
+                lost: recorder.lost_by(id),
+                reconnects: stats.cuts.into(),
+            });
+        }
+        shown
     }
 
     /// A gap was found.

@@ -1,11 +1,15 @@
 //! The desk of an exchange: tells its state, carries out orders.
 
 use super::book::{Bookkeeper, Shelf};
+use super::connection_watch::ConnectionWatch;
+use super::feed_state::{self, ExchangeView, FeedState};
 use super::meeting::Meeting;
 use super::metrics::{Histogram, Raw};
 use super::order::{Answer, Faults, How, Order, absent, refused};
-use super::state::{Connection, Counters, FaultsInForce, Refused, Rule, Session, State, Strip};
-use super::{Past, Web, events};
+use super::state::{
+    Connection, Counters, EventKind, FaultsInForce, Feed, Refused, Rule, Session, State,
+};
+use super::{Past, Web, events, strip};
 use crate::format::Arrival;
 use crate::net::{Desk, Place};
 use crate::outlet::Outlet;
@@ -13,7 +17,7 @@ use crate::scenario::{Engine, Plot, ScenarioFile, catalogue, fault_text, impossi
 use crate::words::{count, grouped, took};
 use crate::written::Written;
 use feed::chance::Chance;
-use feed::faults::Cell;
+use feed::exchange::Exchange;
 use feed::play::Play;
 use feed::player::{Cut, Player, Seat, SeatView};
 use feed::scenario::{Action, Fault, Pick, Played, Scenario};
@@ -54,6 +58,9 @@ pub(crate) struct ExchangeDesk {
     shelf: Shelf,
     books: Option<Books>,
     past: Past,
+    connections: ConnectionWatch,
+    feed: Feed,
+    session: Option<SessionId>,
 }
 
 /// The order books of the tape so far, made from when somebody looks first.
@@ -86,7 +93,17 @@ impl ExchangeDesk {
     pub(crate) fn new(web: Option<&Web>, bill: Bill, written: Option<Written>) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
         let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
-        Self { meeting, bill, written, shelf, books: None, past: Past::default() }
+        Self {
+            meeting,
+            bill,
+            written,
+            shelf,
+            books: None,
+            past: Past::default(),
+            connections: ConnectionWatch::default(),
+            feed: Feed { since: events::now(), ..Feed::default() },
+            session: None,
+        }
     }
 
     /// The books go on with the tape, or begin with another one.
@@ -115,19 +132,29 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
         let (mut changed, mut answers) = (false, Vec::new());
         for (order, sender) in meeting.take() {
             let answer = match order {
-                Order::Strip { from, to, cells } => Answer::Strip(strip(player, from, to, cells)),
-                order => match self.carry_out(order, player, floor, now) {
-                    Ok(done) => {
-                        changed = true;
-                        tracing::info!("control: {done}{}", positions(player, floor));
-                        Answer::Done(done)
+                Order::Strip { from, to, cells } => Answer::Strip(strip::of(
+                    player.faults().tally(),
+                    player.tape().last(),
+                    (from, to, cells),
+                )),
+                order => {
+                    let kind = kind(&order);
+                    match self.carry_out(order, player, floor, now) {
+                        Ok(done) => {
+                            changed = true;
+                            let text = format!("control: {done}{}", positions(player, floor));
+                            tracing::info!(target: events::CONTROL, "{text}");
+                            events::note(kind, events::now(), text);
+                            Answer::Done(done)
+                        }
+                        Err(wrong) => Answer::Refused(wrong),
                     }
-                    Err(wrong) => Answer::Refused(wrong),
-                },
+                }
             };
             answers.push((sender, answer));
         }
         self.keep_books(player.tape_mut());
+        self.look(player, floor, now);
         let (state, raw) = self.state(player, floor, now);
         meeting.tell(state, raw);
         // Whoever has an answer finds what it says in the state. They may have gone.
@@ -220,6 +247,36 @@ impl ExchangeDesk {
         Ok(format!("scenario {} from here on{rest}", self.bill.scenario))
     }
 
+    /// Looks at what the feed does, and notes what has happened to it.
+    fn look<P: Play>(&mut self, player: &Player<P>, floor: &[Place<'_, Seat>], now: Duration) {
+        let tape = player.tape();
+        let view = ExchangeView {
+            paused: player.is_paused(),
+            down_until: player.down_until(),
+            over: self.bill.played.live && tape.over(),
+            last: tape.last(),
+        };
+        let views = floor.iter().map(|place| player.view(place.conn));
+        let (state, since) = feed_state::exchange(view, views.clone(), now);
+        let at = events::now();
+        let ids = views.map(|view| view.connection);
+        for (kind, text) in self.connections.look(player.served().connections, ids) {
+            events::note(kind, at, text);
+        }
+        if self.session.replace(tape.session()).is_some_and(|before| before != tape.session()) {
+            events::note(EventKind::Session, at, format!("session {} begins", tape.session()));
+        }
+        if state != self.feed.state {
+            let ago = now.saturating_sub(since.unwrap_or(now)).as_millis();
+            let since = at.saturating_sub(u64::try_from(ago).unwrap_or(0));
+            let before = std::mem::replace(&mut self.feed, Feed { state, since });
+            let lasted = Duration::from_millis(at.saturating_sub(before.since));
+            if let Some((kind, text)) = turned(before.state, state, lasted) {
+                events::note(kind, since, text);
+            }
+        }
+    }
+
     fn state<P: Play>(
         &mut self,
         player: &Player<P>,
@@ -230,16 +287,14 @@ impl ExchangeDesk {
         let told = self.meeting.as_ref().map(|meeting| meeting.last().state.clone());
         let views = floor.iter().map(|place| player.view(place.conn));
         let tally = player.faults().tally();
-        let cells = tally.cells().iter().fold(Cell::default(), |sum, cell| Cell {
-            sent: sum.sent + cell.sent,
-            resent: sum.resent + cell.resent,
-            dropped: sum.dropped + cell.dropped,
-        });
+        let total = tally.total();
+        let behind = |view: SeatView| Some((tape.last() + 1).saturating_sub(view.next?));
         let packets = served.packets;
         let (rates, _) = self.past.look(now, (packets, served.bytes), &Histogram::default());
-        let connections = floor.iter().take(SHOWN).zip(views);
+        let connections = floor.iter().take(SHOWN).zip(views.clone());
         let state = State {
             now: events::now(),
+            feed: self.feed,
             session: Some(Session {
                 id: tape.session().to_string(),
                 first: FIRST_SEQ,
@@ -251,15 +306,17 @@ impl ExchangeDesk {
             counters: Counters {
                 packets,
                 bytes: served.bytes,
-                streamed: cells.sent,
+                streamed: total.sent,
                 resent: served.resends,
-                dropped: Some(served.lost),
+                dropped: Some(total.dropped),
+                resends_dropped: Some(tally.resends_dropped()),
                 refused: Some(served.refused),
                 connections: served.connections,
                 reconnects: served.cut,
                 ..Counters::default()
             },
             rates,
+            behind: views.clone().filter_map(behind).max(),
             connections: Some(
                 connections.map(|(place, view)| shown(place, view, tape.last(), now)).collect(),
             ),
@@ -301,6 +358,36 @@ impl ExchangeDesk {
             losing: player.losing(),
             rules: rules.collect(),
         }
+    }
+}
+
+/// Kind of event that an order is.
+fn kind(order: &Order) -> EventKind {
+    match order {
+        Order::Faults(_) => EventKind::Faults,
+        Order::Lose(_) => EventKind::Lose,
+        Order::Pause(_) => EventKind::Pause,
+        Order::Cut(..) => EventKind::Cut,
+        Order::Stall(..) => EventKind::Stall,
+        Order::Strip { .. } => EventKind::Log,
+    }
+}
+
+/// Returns what is to be told when the feed turns from `before`, which has `lasted` so long, to
+/// `after`. Orders and connections are told where they are carried out or seen.
+fn turned(before: FeedState, after: FeedState, lasted: Duration) -> Option<(EventKind, String)> {
+    match (before, after) {
+        (_, FeedState::Stalled) => Some((EventKind::Stall, "every stream is stalled".to_owned())),
+        (_, FeedState::Down) => Some((EventKind::Cut, "the exchange is down".to_owned())),
+        (_, FeedState::Over) => Some((EventKind::Over, "the session is over".to_owned())),
+        (FeedState::Stalled, FeedState::Playing) => {
+            Some((EventKind::Stall, format!("sending again after about {}", took(lasted))))
+        }
+        (FeedState::Down, _) => Some((
+            EventKind::Connected,
+            format!("the exchange is back after about {}", took(lasted)),
+        )),
+        _ => None,
     }
 }
 
@@ -367,38 +454,6 @@ fn shown(place: &Place<'_, Seat>, view: SeatView, last: u32, now: Duration) -> C
         bytes: view.bytes,
         lag: view.next.map(|next| (last + 1).saturating_sub(next)),
         since: events::now().saturating_sub(age),
+        stalled: feed_state::is_stalled(&view, now),
     }
-}
-
-/// What became of sequences. Where cells are asked for that are narrower than what is counted, each
-/// gets its share.
-fn strip<P: Play>(player: &Player<P>, from: u32, to: Option<u32>, cells: u32) -> Strip {
-    let last = player.tape().last().max(1);
-    let to = to.unwrap_or(last).min(last);
-    let tally = player.faults().tally();
-    let exact = tally.width();
-    if from > to {
-        return Strip { from, to, width: 1, exact, cells: Vec::new() };
-    }
-    let width = (to - from + 1).div_ceil(cells);
-    let counted = tally.cells();
-    let mut strip = Vec::with_capacity(cells as usize);
-    let mut first = from;
-    while first <= to {
-        let end = first.saturating_add(width - 1).min(to);
-        let mut sum = [0_u64; 4];
-        for at in first / exact..=end / exact {
-            let Some(cell) = counted.get(at as usize) else { break };
-            let start = at * exact;
-            let within = u64::from((end + 1).min(start.saturating_add(exact)) - first.max(start));
-            let share = |counted: u64| counted * within / u64::from(exact.min(last + 1 - start));
-            let parts = [cell.sent, cell.resent, cell.dropped];
-            for (sum, part) in sum.iter_mut().zip(parts) {
-                *sum += share(part);
-            }
-        }
-        strip.push(sum);
-        first = end + 1;
-    }
-    Strip { from, to, width, exact, cells: strip }
 }

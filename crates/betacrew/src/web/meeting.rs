@@ -1,6 +1,7 @@
 //! Where the HTTP thread and a loop meet. The loop looks at one flag a turn; only if it is up does
 //! it take orders and tell its state. So what is not looked at costs nothing.
 
+use super::chart_history::ChartHistory;
 use super::metrics::Raw;
 use super::order::{Answer, Order};
 use super::state::State;
@@ -37,6 +38,9 @@ struct Shared {
     wanted: AtomicBool,
     orders: Mutex<Waiting>,
     told: watch::Sender<Arc<Snapshot>>,
+    /// What was told last was told for the chart history: whoever asks next gets a newer one.
+    sampled: AtomicBool,
+    history: ChartHistory,
     stop: Stop,
 }
 
@@ -60,6 +64,8 @@ impl Meeting {
             wanted: AtomicBool::new(false),
             orders: Mutex::default(),
             told: watch::Sender::new(Arc::new(first)),
+            sampled: AtomicBool::new(false),
+            history: ChartHistory::default(),
             stop: stop.clone(),
         };
         Self { shared: Arc::new(shared) }
@@ -84,6 +90,7 @@ impl Meeting {
 
     pub(super) fn tell(&self, state: State, raw: Raw) {
         let at = Some(Instant::now());
+        self.shared.sampled.store(false, Ordering::SeqCst);
         self.shared.told.send_replace(Arc::new(Snapshot { state, raw, at }));
     }
 
@@ -98,7 +105,10 @@ impl Meeting {
     /// whether the loop has answered.
     pub(super) async fn look(&self) -> (Arc<Snapshot>, bool) {
         let mut told = self.shared.told.subscribe();
-        let fresh = |snapshot: &Snapshot| snapshot.at.is_some_and(|at| at.elapsed() < FRESH);
+        let fresh = |snapshot: &Snapshot| {
+            snapshot.at.is_some_and(|at| at.elapsed() < FRESH)
+                && !self.shared.sampled.load(Ordering::SeqCst)
+        };
         let began = Instant::now();
         while !fresh(&told.borrow_and_update()) {
             if began.elapsed() > PATIENCE {
@@ -110,6 +120,22 @@ impl Meeting {
         }
         let snapshot = told.borrow().clone();
         (snapshot, true)
+    }
+
+    /// Returns the state for the chart history, if the loop answers. Asking for it must not make
+    /// others see an older state than they would without it.
+    pub(super) async fn sample(&self) -> Option<Arc<Snapshot>> {
+        let before = self.last().at;
+        let (snapshot, answered) = self.look().await;
+        if snapshot.at != before {
+            self.shared.sampled.store(true, Ordering::SeqCst);
+        }
+        answered.then_some(snapshot)
+    }
+
+    /// The last minutes.
+    pub(super) fn history(&self) -> &ChartHistory {
+        &self.shared.history
     }
 
     /// What was told last.

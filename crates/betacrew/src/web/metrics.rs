@@ -1,5 +1,6 @@
 //! `/metrics`: what Prometheus is told, from the same snapshot as everything else.
 
+use super::feed_state;
 use super::meeting::Snapshot;
 use std::fmt::Write;
 use std::time::Duration;
@@ -139,12 +140,24 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
     page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
     let started = float(state.started) / 1e3;
     page.one(Kind::Gauge, "betacrew_start_time_seconds", "When it began, since 1970.", started);
+    feed_state(&mut page, snapshot);
     if state.role == "exchange" {
         exchange(&mut page, snapshot);
     } else {
         client(&mut page, snapshot);
     }
     page.text
+}
+
+/// What the feed does: 1 for that state, 0 for the others.
+fn feed_state(page: &mut Page, Snapshot { state, .. }: &Snapshot) {
+    let states = if state.role == "exchange" { feed_state::EXCHANGE } else { feed_state::CLIENT };
+    let samples = states.map(|known| {
+        let is = f64::from(u8::from(known == state.feed.state));
+        (labels([("state", known.name())]), is)
+    });
+    let name = format!("betacrew_{}_feed_state", state.role);
+    page.many(Kind::Gauge, &name, "1 for what the feed does, 0 for the other states.", samples);
 }
 
 /// What has been written to the tape file.
@@ -166,7 +179,6 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let faults = state.faults.clone().unwrap_or_default();
-    let lags = state.connections.iter().flatten().filter_map(|conn| conn.lag);
     let kinds = raw.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
     let table = [
         (Counter, "sent_packets_total", "Packets sent.", float(counters.packets)),
@@ -180,8 +192,15 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
         (
             Counter,
             "dropped_packets_total",
-            "Packets that were not sent on purpose.",
+            "Packets that streams dropped on purpose.",
             float(counters.dropped.unwrap_or(0)),
+        ),
+        (Counter, "streamed_packets_total", "Packets that streams sent.", float(counters.streamed)),
+        (
+            Counter,
+            "dropped_resends_total",
+            "Resends dropped on purpose.",
+            float(counters.resends_dropped.unwrap_or(0)),
         ),
         (
             Counter,
@@ -213,7 +232,7 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
             Gauge,
             "lag_packets",
             "How many packets the connection furthest behind is behind the tape.",
-            lags.max().unwrap_or(0).into(),
+            state.behind.unwrap_or(0).into(),
         ),
         (Gauge, "paused", "1 while all sending stands still.", f64::from(u8::from(faults.paused))),
         (Gauge, "losing_packets", "Packets still to be lost by order.", faults.losing.into()),

@@ -2,7 +2,7 @@
 //! cannot differ.
 
 use super::order::{self, Order};
-use super::state::{Done, Entry, Gaps, Refused, State, Strip};
+use super::state::{Done, Entry, Gaps, History, Refused, State, Strip};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Makes a type's schema.
@@ -19,6 +19,7 @@ pub(super) enum Does {
     OpenApi,
     State,
     Events,
+    History,
     Gaps,
     Strip,
     /// The catalogue.
@@ -106,6 +107,15 @@ pub(super) const ROUTES: &[Route] = &[
         ..get("/api/state", "Everything at once", JSON, Does::State)
     },
     get("/api/events", "The state four times a second", "text/event-stream", Does::Events),
+    Route {
+        answer: Some(of::<History>),
+        ..get(
+            "/api/history",
+            "The last ten minutes, second by second, and what happened",
+            JSON,
+            Does::History,
+        )
+    },
     Route {
         answer: Some(of::<Strip>),
         params: &[

@@ -2,6 +2,7 @@
 //! time.
 
 use super::answer::{App, full, router};
+use super::chart_history;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -153,6 +154,7 @@ pub(super) fn start(listeners: Vec<std::net::TcpListener>, app: Arc<App>) -> std
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
+            tokio::spawn(chart_history::keep(app.meeting.clone()));
             let (router, room) = (router(app), Room::default());
             let listeners = listeners.into_iter().map(TcpListener::from_std);
             let accepting = listeners.map_while(Result::ok).map(|listener| {
@@ -235,7 +237,7 @@ mod tests {
             loop {
                 if told.wanted() {
                     drop(told.take());
-                    let event = Event { at: 0, text: "x".repeat(bytes) };
+                    let event = Event { text: "x".repeat(bytes), ..Event::default() };
                     let state = State { events: vec![event], ..State::default() };
                     told.tell(state, Raw::default());
                 }

@@ -1,6 +1,8 @@
 //! What the HTTP address tells: the JSON of `/api/state`, `/api/strip` and `/api/gaps`. Times are
 //! in milliseconds; fields that do not apply are absent.
 
+use super::chart_history::Point;
+use super::feed_state::{FeedState, LineState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,6 +17,11 @@ pub(super) struct State {
     pub now: u64,
     /// When the program began, since 1970.
     pub started: u64,
+    /// When the recording began, since 1970: times of gaps are from then; on a client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording_began: Option<u64>,
+    /// What the feed does, whatever becomes of the connection over which this is asked.
+    pub feed: Feed,
     /// The session, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
@@ -34,6 +41,10 @@ pub(super) struct State {
     /// The highest sequence known; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highest: Option<u32>,
+    /// Packets that the stream furthest behind is behind the tape's end, if one is open; on an
+    /// exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<u32>,
     /// How many packets are missing; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
@@ -63,6 +74,15 @@ pub(super) struct State {
     pub events: Vec<Event>,
 }
 
+/// State of the feed.
+#[derive(Clone, Copy, Default, Debug, Serialize, JsonSchema)]
+pub(super) struct Feed {
+    /// What it does.
+    pub state: FeedState,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+}
+
 /// A session.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(super) struct Session {
@@ -85,13 +105,17 @@ pub(super) struct Counters {
     pub packets: u64,
     /// Bytes received or sent.
     pub bytes: u64,
-    /// Packets of streams.
+    /// Packets that streams brought (client) or sent (exchange).
     pub streamed: u64,
-    /// Packets that were sent again.
+    /// Packets that resends brought (client), or that were requested again (exchange).
     pub resent: u64,
-    /// Packets that were lost on purpose.
+    /// Packets that streams dropped on purpose: of all that came up in streams, the share
+    /// `dropped / (streamed + dropped)`; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
+    /// Resends that were dropped on purpose; on an exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resends_dropped: Option<u64>,
     /// Packets that had been recorded before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeated: Option<u64>,
@@ -168,8 +192,11 @@ pub(super) struct Gap {
 pub(super) struct Line {
     /// Where it is.
     pub address: String,
-    /// `connecting`, `streaming`, `following` or `dead`.
-    pub state: String,
+    /// What it does.
+    pub state: LineState,
+    /// Since when it is silent, unreachable or dead, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// Packets that it brought.
     pub delivered: u64,
     /// Packets that it was the first to bring.
@@ -201,6 +228,8 @@ pub(super) struct Connection {
     pub lag: Option<u32>,
     /// Since when it is open, in milliseconds since 1970.
     pub since: u64,
+    /// Whether nothing is sent on it because of an order or a fault.
+    pub stalled: bool,
 }
 
 /// The best of a symbol's book: price and quantity, the best first.
@@ -249,11 +278,44 @@ pub(super) struct Rule {
     pub struck: u64,
 }
 
+/// Kind of an event. All but log lines are marked in the charts.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EventKind {
+    /// A line of the log.
+    #[default]
+    Log,
+    /// Other faults are in force.
+    Faults,
+    /// Losses were ordered.
+    Lose,
+    /// All sending was paused, or goes on.
+    Pause,
+    /// Connections are stalled, or go on after that.
+    Stall,
+    /// Connections were cut by order, or the exchange is down.
+    Cut,
+    /// A connection was opened, or a line came back.
+    Connected,
+    /// A connection was closed, or a subscription ended before its session.
+    Disconnected,
+    /// A line fell silent.
+    Silent,
+    /// A line cannot be reached, or was given up.
+    Unreachable,
+    /// Another session began.
+    Session,
+    /// The session, or the recording, is over.
+    Over,
+}
+
 /// Something that happened.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(super) struct Event {
     /// When, since 1970.
     pub at: u64,
+    /// What kind of thing.
+    pub kind: EventKind,
     /// What.
     pub text: String,
 }
@@ -271,8 +333,20 @@ pub(super) struct Strip {
     /// of too many gaps to look at each.
     pub exact: u32,
     /// Of a client: received at once, recovered, missing and not asked for, missing and asked for;
-    /// of an exchange: sent, resent, dropped and 0, over all runs.
+    /// of an exchange: sent by streams, requested again, dropped by streams and 0, over all streams
+    /// of this session. There, `dropped / (sent + dropped)` is the share that was lost.
     pub cells: Vec<[u64; 4]>,
+}
+
+/// The last minutes.
+#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
+pub(super) struct History {
+    /// Time between two points, in milliseconds; longer where the program was too busy.
+    pub interval_ms: u64,
+    /// Points of the last ten minutes, the oldest first.
+    pub points: Vec<Point>,
+    /// The newest 200 events other than log lines, the oldest first.
+    pub events: Vec<Event>,
 }
 
 /// Gaps.

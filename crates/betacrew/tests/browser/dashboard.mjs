@@ -8,8 +8,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { everywhere } from "./layout.mjs";
 import { browser, figure, open, until } from "./pages.mjs";
-import { start } from "./programs.mjs";
+import { fetchOnce, start, streamOnce } from "./programs.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const chromium = await browser();
@@ -55,6 +56,16 @@ const toml = async (text) => {
   await seller.page.locator("[data-do=toml]").click();
 };
 const number = (text) => Number(text.replaceAll(",", ""));
+/** Waits until the badge of the feed says this, and the page's link is well beside it. */
+const feed = (page, is, words) => until(page, ([state, pattern]) =>
+  document.querySelector("#feed").dataset.is === state &&
+  new RegExp(pattern).test(document.querySelector("#feed").textContent) &&
+  document.querySelector("#link").textContent === "Page connected", [is, words.source]);
+const happened = (page, words) => until(page, (pattern) =>
+  new RegExp(pattern).test(document.querySelector("#events ol").textContent), words.source);
+/** Seconds of the day of a time such as 14:03:27. */
+const seconds = (text) => text.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+const DAY = 86_400;
 
 await step("both load and update", async () => {
   for (const [role, { page }] of pages) {
@@ -144,6 +155,119 @@ await step("connections are stalled and cut", async () => {
   await subscriber.first().waitFor();
 });
 
+await step("the feed's own state is told apart from the page's link", async () => {
+  await feed(seller.page, "playing", /^Playing/);
+  await feed(buyer.page, "following", /^Following/);
+  await seller.page.locator("[data-do=pause]").click();
+  await feed(seller.page, "paused", /^Paused since [0-9:]{8}$/);
+  await feed(buyer.page, "silent", /^Silent for \d/);
+  await seller.page.locator("[data-do=resume]").click();
+  await feed(buyer.page, "following", /^Following/);
+  await happened(buyer.page, /: silent.*|goes on after about/);
+});
+
+await step("a stall is a dip and an event", async () => {
+  const { page } = seller;
+  await page.locator("#stall").fill("2500");
+  await page.locator("#controls [data-do=stall]").click();
+  await feed(page, "stalled", /^Stalled for \d/);
+  const label = (pattern) => until(page, (wanted) => new RegExp(wanted).test(
+    document.querySelector("#rates .chart").getAttribute("aria-label")), pattern.source);
+  await label(/sent 0\/s$/);
+  await feed(page, "playing", /^Playing/);
+  await label(/sent [1-9]/);
+  await happened(page, /sending again after about.*every stream is stalled/);
+  await happened(buyer.page, /goes on after about/);
+});
+
+await step("a reload empties no chart, and what happened is marked", async () => {
+  for (const [role, { page }] of pages) {
+    const label = () => page.locator("#rates .chart").first().getAttribute("aria-label");
+    const from = async () => seconds(/since ([0-9:]+)/.exec(await label())[1]);
+    const before = await from();
+    await page.reload();
+    await until(page, (then) => {
+      const text = document.querySelector("#rates .chart")?.getAttribute("aria-label");
+      const from = /since ([0-9:]+)/.exec(text ?? "")?.[1];
+      if (!from) return false;
+      const began = from.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+      const away = Math.abs(began - then);
+      return Math.min(away, 86400 - away) <= 3;
+    }, before);
+    assert.ok((seconds(new Date().toTimeString().slice(0, 8)) - before + DAY) % DAY > 3, role);
+  }
+  // Along the chart of losses, one of the markers is what was ordered above.
+  const { page } = seller;
+  const over = page.locator("#rates .chart .u-over").nth(1);
+  await over.scrollIntoViewIfNeeded();
+  const box = await over.boundingBox();
+  let told = "";
+  for (let x = 1; x < box.width && !/next 50 packets are lost/.test(told); x += 4) {
+    await page.mouse.move(box.x + x, box.y + 40);
+    const said = page.locator("#rates .tip").nth(1);
+    told = await said.isVisible() ? await said.textContent() : "";
+  }
+  assert.match(told, /^[0-9:]{8}, .* after the start\n/);
+  assert.match(told, /next 50 packets are lost/);
+  await page.mouse.move(0, 0);
+});
+
+await step("the strip's keys need no click first", async () => {
+  for (const [, { page }] of pages) {
+    assert.equal(await page.evaluate(() => document.activeElement === document.body), true);
+    await page.keyboard.press("0");
+    await until(page, () => /^1–/.test(document.querySelector("#strip-says").textContent));
+    await page.keyboard.press("+");
+    await until(page, () => !/^1–/.test(document.querySelector("#strip-says").textContent));
+    await page.keyboard.press("f");
+    await until(page, () =>
+      document.querySelector("[data-do=follow]").getAttribute("aria-pressed") === "false");
+    await page.keyboard.press("f");
+  }
+  // In a field they are what is typed.
+  const field = seller.page.locator("#lose");
+  await field.fill("");
+  await field.pressSequentially("10");
+  assert.equal(await field.inputValue(), "10");
+  await field.blur();
+});
+
+await step("25 % is shown as 25 %, and a later stream does not hide it", async () => {
+  const whole = await start(["serve", "--tape", "random:2000", "--drop", "25%", "--seed", "7",
+    "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
+  const shop = await open(chromium, whole.http);
+  const all = /^1–2,000.*: sent ([\d,]+) · dropped ([\d,]+) \((\d+) %\)(?: · resent ([\d,]+))?$/;
+  /** What the program has counted, once the page says the same: sent, resent, dropped, percent. */
+  const shown = async () => {
+    const answer = await fetch(`http://${whole.http}/api/strip?cells=1`);
+    const [sent, resent, dropped] = (await answer.json()).cells[0];
+    const said = await until(shop.page, ([pattern, ...counted]) => {
+      const said = new RegExp(pattern).exec(document.querySelector("#strip-says").textContent);
+      const numbers = said?.slice(1).map((text) => Number((text ?? "0").replaceAll(",", "")));
+      return numbers && [0, 1, 3].every((at, index) => numbers[at] === counted[index]) && numbers;
+    }, [all.source, sent, dropped, resent]);
+    return [sent, resent, dropped, (await said.jsonValue())[2]];
+  };
+  // All of it, not only its end.
+  await until(shop.page, () => /2,000/.test(document.querySelector("#strip-says").textContent));
+  await shop.page.keyboard.press("0");
+  await streamOnce(whole.address);
+  const [sent, , dropped, percent] = await shown();
+  assert.deepEqual([sent + dropped, percent], [2000, Math.round((100 * dropped) / 2000)]);
+  assert.ok(percent >= 23 && percent <= 27, `${percent} %`);
+  // Resends change no share.
+  await fetchOnce(whole.address, "all.json", folder);
+  const [more, resent, lost, share] = await shown();
+  assert.ok(resent > 400 && share >= 23 && share <= 27, `${resent} resent, ${share} %`);
+  await shop.page.locator("[data-do=clear]").click();
+  await until(shop.page, () => document.querySelector(".answer").dataset.is === "done");
+  assert.equal(await streamOnce(whole.address), 2000 * 17);
+  assert.deepEqual((await shown()).slice(0, 3), [more + 2000, resent, lost]);
+  assert.deepEqual(shop.complaints, []);
+  await shop.page.close();
+  await whole.stop();
+});
+
 await step("the strip obeys keys, wheel and mouse", async () => {
   const { page } = buyer;
   const says = () => page.locator("#strip-says").textContent();
@@ -171,13 +295,12 @@ await step("the strip obeys keys, wheel and mouse", async () => {
   await pressed("true");
 });
 
-await step("it can be read, in both colours and at three widths", async () => {
+await step("everything has room, in both colours and at seven widths", async () => {
+  for (const [role, { page }] of pages) assert.deepEqual(await everywhere(page), [], role);
+});
+
+await step("it can be read, in both colours", async () => {
   for (const [role, { page }] of pages) {
-    for (const width of [1440, 900, 360]) {
-      await page.setViewportSize({ width, height: 900 });
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(over <= 0, `${role}, ${width}: ${over} pixels too wide`);
-    }
     // The policy of the page forbids scripts of others; the debugger may all the same.
     await page.evaluate(axe);
     for (const [colorScheme, width] of [["light", 1440], ["dark", 360]]) {
@@ -231,6 +354,11 @@ await step("it says when the program is gone, and comes back with it", async () 
   await exchange.stop("SIGKILL");
   await until(seller.page, () => document.querySelector("#link").dataset.is === "lost");
   assert.match(await seller.page.locator("#banner").textContent(), /does not answer/);
+  assert.match(await seller.page.locator("#link").textContent(), /lost the program, retrying/);
+  await feed(buyer.page, "unreachable", /^Exchange unreachable since [0-9:]{8}$/);
+  await until(buyer.page, () => /unreachable since [0-9:]{8}/.test(
+    document.querySelector("#lines tbody").textContent));
+  await happened(buyer.page, /cannot be reached/);
   exchange = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", exchange.http], folder);
   await until(seller.page, () => document.querySelector("#link").dataset.is === "live");
   assert.match(await seller.page.locator("#banner").textContent(), /started again/);

@@ -1,6 +1,7 @@
 // The program under test, as processes that end with the test.
 
 import { spawn } from "node:child_process";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 
 const running = new Set();
@@ -8,6 +9,28 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** Longer than anything here should take. */
 export const PATIENCE = 20_000;
+
+/** Reads a stream of the original protocol to its end; gives back how many bytes came. */
+export async function streamOnce(address) {
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address);
+  const socket = connect({ host, port: Number(port) });
+  socket.setTimeout(PATIENCE, () => socket.destroy(new Error(`${address}: silent`)));
+  socket.write(Buffer.from([1, 0]));
+  let bytes = 0;
+  for await (const chunk of socket) bytes += chunk.length;
+  return bytes;
+}
+
+/** Records once from an exchange, to the end. */
+export async function fetchOnce(address, output, folder) {
+  const [program, ...before] = process.env.BETACREW_PROGRAM.split("\n");
+  const child = spawn(program, [...before, "fetch", address, "-o", output],
+    { cwd: folder, stdio: "ignore", timeout: PATIENCE });
+  running.add(child);
+  const code = await new Promise((done) => child.once("exit", done));
+  running.delete(child);
+  if (code !== 0) throw new Error(`fetch of ${output}: ended, ${code}`);
+}
 
 /**
  * Starts `betacrew` with these arguments; waits for the addresses it says. Gives back `address` (of

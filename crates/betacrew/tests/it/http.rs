@@ -43,7 +43,7 @@ impl Program {
         Self::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
     }
 
-    fn client(folder: &std::path::Path, exchange: &Self) -> Self {
+    pub(crate) fn client(folder: &std::path::Path, exchange: &Self) -> Self {
         let output = folder.join("out.json");
         Self::start(&["fetch", "-f", &exchange.feed, "-o", output.to_str().unwrap()])
     }
@@ -77,7 +77,7 @@ impl Program {
         ))
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask("GET", path, "", "");
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap()
@@ -89,7 +89,7 @@ impl Program {
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         self.ask("GET", "/metrics", "", "").1
     }
 

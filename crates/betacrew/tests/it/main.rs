@@ -18,7 +18,8 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
-//! * `http`: seeing and steering; `browser`: the dashboard in a browser; `logs`: what is logged;
+//! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
+//!   browser; `logs`: what is logged;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -28,6 +29,8 @@ mod browser;
 mod chaos;
 mod convert;
 mod damaged;
+#[cfg(feature = "web")]
+mod dashboard;
 mod demo;
 mod endless;
 mod examples;

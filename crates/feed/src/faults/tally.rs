@@ -6,20 +6,23 @@ use alloc::vec::Vec;
 
 /// So many cells a tape is divided into at the most.
 const CELLS_MAX: u32 = 4096;
-/// A cell has so many sequences at least, as a power of two: what is one mask stays together.
+/// A cell of a longer tape has so many sequences at least, as a power of two: what is one mask
+/// stays together. A tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence.
 const SHIFT: u32 = 6;
 /// A tape that is so long is sent fast.
 const LONG: Seq = 1 << 16;
 
-/// What became of the sequences of a cell, over all runs.
+/// Counts of a range of sequences, over all streams since the tape began. Every packet that came up
+/// in a stream is either sent or dropped, so `dropped / (sent + dropped)` is the share that was
+/// lost. Resends are answers to requests and no part of that sum.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Cell {
-    /// Packets sent by streams.
+    /// Packets that streams sent.
     pub sent: u64,
-    /// Packets owed to who asked for them.
-    pub resent: u64,
-    /// Packets that streams have lost on purpose.
+    /// Packets that streams dropped on purpose.
     pub dropped: u64,
+    /// Packets owed to clients that requested them again.
+    pub resent: u64,
 }
 
 impl Cell {
@@ -36,6 +39,10 @@ pub struct Tally {
     /// A cell has two to the power of this many sequences.
     shift: u32,
     cells: Vec<Cell>,
+    /// Sum of all cells, those of earlier tapes included.
+    total: Cell,
+    /// Resends dropped on purpose.
+    resends_dropped: u64,
     /// By [`Action::kind`].
     kinds: [u64; Action::KINDS.len()],
     by_order: u64,
@@ -44,11 +51,22 @@ pub struct Tally {
 impl Tally {
     pub(super) fn new(last: Seq) -> Self {
         // Of a long tape, few things are counted for each.
-        let least = if last >= LONG { SHIFT + 2 } else { SHIFT };
+        let least = match last {
+            LONG.. => SHIFT + 2,
+            CELLS_MAX.. => SHIFT,
+            _ => 0,
+        };
         let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
         // A live tape is much shorter than where it ends.
         let shift = if last == crate::seq::MAX_SEQ { SHIFT } else { shift };
-        Self { shift, cells: Vec::new(), kinds: [0; Action::KINDS.len()], by_order: 0 }
+        Self {
+            shift,
+            cells: Vec::new(),
+            total: Cell::default(),
+            resends_dropped: 0,
+            kinds: [0; Action::KINDS.len()],
+            by_order: 0,
+        }
     }
 
     /// Another tape begins.
@@ -76,13 +94,29 @@ impl Tally {
         Action::KINDS.into_iter().zip(self.kinds)
     }
 
-    /// The last sequence of the cell that has `seq`.
+    /// Returns the last sequence up to which a run can be counted in one go: the end of the cell
+    /// that has `seq`, or of the mask where cells are smaller than masks.
     pub(crate) fn end(&self, seq: Seq) -> Seq {
-        seq | ((1 << self.shift) - 1)
+        seq | ((1 << self.shift.max(SHIFT)) - 1)
     }
 
-    /// The cell of a sequence.
-    pub(crate) fn at(&mut self, seq: Seq) -> &mut Cell {
+    /// Counts what streams made of sequences that lie in the cell of `seq`.
+    pub(crate) fn streamed(&mut self, seq: Seq, sent: u64, dropped: u64) {
+        self.add(seq, Cell { sent, dropped, resent: 0 });
+    }
+
+    /// Counts a packet that was requested again and dropped.
+    pub(crate) fn resend_dropped(&mut self) {
+        self.resends_dropped += 1;
+    }
+
+    fn add(&mut self, seq: Seq, counts: Cell) {
+        self.at(seq).add(counts);
+        self.total.add(counts);
+    }
+
+    /// Returns the cell of a sequence.
+    fn at(&mut self, seq: Seq) -> &mut Cell {
         while seq >> self.shift >= CELLS_MAX {
             // Two cells become one.
             for at in 0..self.cells.len().div_ceil(2) {
@@ -100,13 +134,38 @@ impl Tally {
         &mut self.cells[at]
     }
 
+    /// Counts packets that were requested again.
     pub(crate) fn resent(&mut self, range: SeqRange) {
+        self.each(range, |resent| Cell { resent, ..Cell::default() });
+    }
+
+    /// Counts packets that a stream dropped, all of them.
+    pub(crate) fn dropped(&mut self, range: SeqRange) {
+        self.each(range, |dropped| Cell { dropped, ..Cell::default() });
+    }
+
+    /// Counts a range cell by cell; `counts` is given how many of its sequences a cell has.
+    fn each(&mut self, range: SeqRange, counts: impl Fn(u64) -> Cell) {
         let mut next = range.first();
         while next <= range.last() {
-            let stop = self.end(next).min(range.last());
-            self.at(next).resent += u64::from(stop - next + 1);
+            // Cells double as they become too many, so the width is looked at again for each.
+            self.at(next);
+            let stop = (next | (self.width() - 1)).min(range.last());
+            self.add(next, counts(u64::from(stop - next + 1)));
             next = stop + 1;
         }
+    }
+
+    /// Returns the sum of all cells since the exchange began, those of earlier tapes included.
+    #[must_use]
+    pub fn total(&self) -> Cell {
+        self.total
+    }
+
+    /// Returns how many resends were dropped on purpose.
+    #[must_use]
+    pub fn resends_dropped(&self) -> u64 {
+        self.resends_dropped
     }
 
     /// How many sequences a cell has.
@@ -130,14 +189,37 @@ mod tests {
     fn cells_grow_and_nothing_is_lost() {
         let mut tally = Tally::new(crate::seq::MAX_SEQ);
         for seq in [1, 63, 64, 4096 * 64, 5_000_000, 1 << 30] {
-            tally.at(seq).sent += 1;
+            tally.streamed(seq, 1, 0);
         }
         tally.resent(SeqRange::new(1, 1 << 20).unwrap());
+        tally.dropped(SeqRange::new(60, 130).unwrap());
         assert!(tally.cells().len() <= CELLS_MAX as usize);
-        assert_eq!(tally.cells().iter().map(|cell| cell.sent).sum::<u64>(), 6);
-        assert_eq!(tally.cells().iter().map(|cell| cell.resent).sum::<u64>(), 1 << 20);
+        let mut sum = Cell::default();
+        tally.cells().iter().for_each(|cell| sum.add(*cell));
+        assert_eq!(sum, Cell { sent: 6, dropped: 71, resent: 1 << 20 });
+        assert_eq!(sum, tally.total());
         assert_eq!(tally.cells()[0].sent, 4, "sequences below {}", tally.width());
-        assert_eq!(Tally::new(1000).width(), 64);
         assert_eq!(Tally::new(10_000_000).width(), 4096);
+    }
+
+    #[test]
+    fn a_short_tape_is_counted_sequence_by_sequence() {
+        assert_eq!(Tally::new(CELLS_MAX - 1).width(), 1);
+        assert_eq!(Tally::new(CELLS_MAX).width(), 64);
+        let mut tally = Tally::new(14);
+        tally.dropped(SeqRange::new(3, 4).unwrap());
+        assert_eq!([2, 3, 4, 5].map(|seq| tally.at(seq).dropped), [0, 1, 1, 0]);
+        assert!(Tally::new(CELLS_MAX - 1).cells.len() <= CELLS_MAX as usize);
+        let mut full = Tally::new(CELLS_MAX - 1);
+        full.streamed(CELLS_MAX - 1, 1, 0);
+        assert_eq!((full.cells().len(), full.width()), (CELLS_MAX as usize, 1));
+    }
+
+    #[test]
+    fn another_tape_begins_with_empty_cells_and_keeps_the_sum() {
+        let mut tally = Tally::new(14);
+        tally.streamed(7, 1, 0);
+        tally.restart(14);
+        assert_eq!((tally.cells().len(), tally.total().sent), (0, 1));
     }
 }

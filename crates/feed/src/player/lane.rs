@@ -180,7 +180,7 @@ impl Lane {
             !lost.contains(&seq)
         });
         self.late.retain(|_, item| seq(item).is_none_or(|seq| !lost.contains(&seq)));
-        lost.iter().for_each(|&seq| tally.at(seq).dropped += 1);
+        lost.iter().for_each(|&seq| tally.streamed(seq, 0, 1));
         let done = lost.len() as u64;
         self.dropped += done;
         tally.lost_by_order(done);
@@ -288,7 +288,9 @@ impl Lane {
     fn drop(&mut self, seq: Seq, faults: &mut Faults) {
         self.dropped += 1;
         if self.streams() {
-            faults.tally_mut().at(seq).dropped += 1;
+            faults.tally_mut().streamed(seq, 0, 1);
+        } else {
+            faults.tally_mut().resend_dropped();
         }
     }
 

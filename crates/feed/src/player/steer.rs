@@ -33,6 +33,10 @@ pub struct SeatView {
     pub bytes: u64,
     /// When it was accepted, in the driver's time.
     pub opened: Duration,
+    /// Time of the last byte sent or received.
+    pub active: Duration,
+    /// Time before which nothing is sent, because of an order or a fault.
+    pub held_until: Option<Duration>,
 }
 
 impl<P: Play> Player<P> {
@@ -99,7 +103,16 @@ impl<P: Play> Player<P> {
     pub fn view(&self, seat: &Seat) -> SeatView {
         let (kind, next) = seat.view();
         let (connection, packets, bytes) = (seat.index + 1, seat.packets, seat.bytes);
-        SeatView { connection, kind, next, packets, bytes, opened: seat.opened }
+        SeatView {
+            connection,
+            kind,
+            next,
+            packets,
+            bytes,
+            opened: seat.opened,
+            active: seat.active,
+            held_until: seat.resume_at,
+        }
     }
 }
 
@@ -247,7 +260,51 @@ mod tests {
             faults.tally().cells().iter().map(of).sum()
         };
         assert_eq!((sum(|cell| cell.sent), sum(|cell| cell.dropped)), (800, 200));
-        assert_eq!(faults.tally().cells()[0].dropped, 63, "1 to 63");
+        let dropped = |seq: usize| faults.tally().cells()[seq].dropped;
+        assert_eq!([1, 64, 100, 200, 201].map(dropped), [1, 1, 1, 1, 0]);
         assert_eq!(run.player.served().packets, 800);
+    }
+
+    #[test]
+    fn a_loss_of_25_percent_is_counted_as_that_and_resends_beside_it() {
+        let quarter = Fault::loss("25%".parse().unwrap());
+        let mut run = run(Scenario::clean(7).with(quarter));
+        let got = run.rest();
+        let lost: Vec<u32> = (1..=1000).filter(|seq| !got.contains(seq)).collect();
+        assert!((200..300).contains(&lost.len()), "{} lost", lost.len());
+        // The client has each of them sent again.
+        for &seq in &lost {
+            let (mut seat, mut calls) = (run.player.open(NOW), Vec::new());
+            Call::Describe { version: 1 }.encode(&mut calls);
+            Call::ResendRange { first: seq, count: 1 }.encode(&mut calls);
+            run.player.receive(&mut seat, &calls, NOW);
+        }
+        let total = run.player.faults().tally().total();
+        assert_eq!((total.sent, total.dropped), (got.len() as u64, lost.len() as u64));
+        assert_eq!((total.sent + total.dropped, total.resent), (1000, total.dropped));
+        assert_eq!(total.dropped, run.player.served().lost);
+        // Sequence by sequence, on a tape this short.
+        let cells = run.player.faults().tally().cells();
+        assert!((1..=1000_u32).all(|seq| {
+            let cell = cells[seq as usize];
+            let dropped = u64::from(lost.contains(&seq));
+            (cell.sent, cell.dropped, cell.resent) == (1 - dropped, dropped, dropped)
+        }));
+    }
+
+    #[test]
+    fn a_later_stream_without_losses_leaves_the_earlier_ones_counted() {
+        let mut run = run(Scenario::clean(7).with(Fault::skip("11-20".parse().unwrap())));
+        run.rest();
+        run.player.change(Scenario::clean(7));
+        let (mut seat, mut bytes) = (run.player.open(NOW), Vec::new());
+        Call::Stream.encode(&mut bytes);
+        run.player.receive(&mut seat, &bytes, NOW);
+        run = Run { player: run.player, seat, got: Vec::new() };
+        assert_eq!(run.rest().len(), 1000);
+        let tally = run.player.faults().tally();
+        assert_eq!((tally.total().sent, tally.total().dropped), (1990, 10));
+        let at = |seq: usize| (tally.cells()[seq].sent, tally.cells()[seq].dropped);
+        assert_eq!([10, 11, 20, 21].map(at), [(2, 0), (1, 1), (1, 1), (2, 0)]);
     }
 }

@@ -30,6 +30,8 @@ impl Recorder {
             Input::Received(id, bytes) => {
                 self.stats.bytes += bytes.len() as u64;
                 if let Some(at) = of(self, id) {
+                    let line = self.conns[at].line;
+                    self.lines[usize::from(line)].stats.heard = Some(now);
                     if let State::Draining { until, hard } = &mut self.conns[at].state {
                         *until = (now + LINGER).min(*hard);
                     }
@@ -58,6 +60,7 @@ impl Recorder {
         conn.rtt = now.saturating_sub(conn.begun);
         conn.active = now;
         line.failing = None;
+        line.stats.unreachable = None;
         line.stats.reached = true;
         self.stats.connections += 1;
         if let Role::Stream { pass } = &mut conn.role {
@@ -107,6 +110,7 @@ impl Recorder {
         let (since, tries) =
             line.failing.map_or((conn.begun, 1), |(since, tries)| (since, tries + 1));
         line.failing = Some((since, tries));
+        line.stats.unreachable = Some(since);
         let note = if now.saturating_sub(since) >= self.options.timeout {
             line.stats.dead = true;
             line.to_stream = 0;

@@ -24,6 +24,10 @@ pub struct LineStats {
     pub reached: bool,
     /// Whether it was given up.
     pub dead: bool,
+    /// Time at which bytes last arrived from it, from the recorder's start.
+    pub heard: Option<Duration>,
+    /// Time since which every attempt to connect has failed, from the recorder's start.
+    pub unreachable: Option<Duration>,
     /// What it said of itself, if it speaks the extension.
     pub info: Option<Info>,
     /// Packets that it was the first to bring.

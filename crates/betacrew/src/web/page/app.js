@@ -3,16 +3,18 @@
 import { book } from "./book.js";
 import { connections, events } from "./connections.js";
 import { controls } from "./controls.js";
+import { feed } from "./feed.js";
 import { figures } from "./figures.js";
 import { gaps, lines } from "./gaps.js";
+import { link } from "./link.js";
 import { rates } from "./rates.js";
 import { follow } from "./stream.js";
 import { strip } from "./strip.js";
-import { mark, say } from "./table.js";
 
 const by = (name) => document.getElementById(name);
 const faults = controls(by("controls"));
 const parts = [
+  feed(by("feed")),
   figures(by("figures"), by("role"), by("facts"), by("version")),
   strip(by("strip")),
   rates(by("rates")),
@@ -23,40 +25,21 @@ const parts = [
   book(by("book")),
   events(by("events")),
 ];
-const [link, banner] = [by("link"), by("banner")];
-/** Another start, or another session, and what was drawn is of something else. */
+const page = link(by("link"), by("banner"));
+/** Which start of the program, and which session, is drawn. */
 let run = null;
-let lost = false;
+let session = null;
 
 function state(now) {
-  const name = `${now.role} ${now.started} ${now.session?.id}`;
-  if (run !== null && run !== name) {
-    parts.forEach((part) => part.reset?.());
-    if (lost) notice("The program was started again. What you see begins anew.");
-  }
+  const name = `${now.role} ${now.started}`;
+  const again = run !== null && run !== name;
+  const other = session !== null && now.session?.id !== session;
+  if (again || other) parts.forEach((part) => part.reset?.(again ? "run" : "session"));
   run = name;
-  lost = false;
+  session = now.session?.id ?? null;
+  page.heard(again);
   document.body.dataset.role = now.role;
   for (const part of parts) part.update(now);
 }
 
-let hiding;
-function notice(text) {
-  banner.hidden = false;
-  say(banner, text);
-  clearTimeout(hiding);
-  hiding = setTimeout(() => { banner.hidden = true; }, 8000);
-}
-
-follow(state, (is, more) => {
-  mark(link, "data-is", is);
-  mark(document.body, "data-link", is);
-  say(link, { live: "Live", busy: "Busy: what you see is old", lost: "Not connected" }[is]);
-  if (is === "live" && lost) notice("Connected again.");
-  if (is === "lost") {
-    lost = true;
-    clearTimeout(hiding);
-    banner.hidden = false;
-    say(banner, `The program does not answer; what you see is old; ${more}.`);
-  }
-});
+follow(state, page.turned);

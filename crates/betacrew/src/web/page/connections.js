@@ -1,12 +1,13 @@
 // The exchange's connections, each of which can be stalled or cut, and what has happened.
 
-import { keep, make, mark, row, say } from "./table.js";
-import { bytes, clock, number, time } from "./words.js";
+import { heads, keep, make, mark, row, say } from "./table.js";
+import { bytes, clock, moment, number, time } from "./words.js";
 
 /** `act` is given what is to be done ("stall", "cut") and a connection's id. */
 export function connections(root, act) {
   const body = root.querySelector("tbody");
   const note = root.querySelector(".note");
+  const names = heads(root);
   body.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) act(button.dataset.do, Number(button.closest("tr").dataset.id));
@@ -19,19 +20,22 @@ export function connections(root, act) {
       const total = state.connections_total ?? list.length;
       say(note, total > list.length ? `${list.length} of ${number(total)}` : list.length ? ""
         : "nobody is connected");
-      keep(body, list, ({ id }) => id, create, (line, connection) => {
-        const { id, peer, kind, position, lag, packets, since } = connection;
+      keep(body, list, ({ id }) => id, (one) => create(one, names), (line, connection) => {
+        const { id, peer, kind, position, lag, packets, since, stalled } = connection;
         mark(line, "data-late", kind === "subscriber" && lag > 10000);
-        const text = [id, peer, kind, number(position), kind === "resend" ? "–" : number(lag),
-          number(packets), bytes(connection.bytes), time(Math.max(0, state.now - since))];
+        mark(line, "data-stalled", stalled === true);
+        const text = [id, peer, stalled ? `${kind}, stalled` : kind, number(position),
+          kind === "resend" ? "–" : number(lag), number(packets), bytes(connection.bytes),
+          clock(since)];
         text.forEach((value, index) => say(line.children[index], value));
+        mark(line.children[7], "title", `${time(Math.max(0, state.now - since))} ago`);
       });
     },
   };
 }
 
-function create({ id, peer }) {
-  const line = row(["n", "", "", "n", "n", "n", "n", "n", "do"]);
+function create({ id, peer }, names) {
+  const line = row(["n", "peer", "", "n", "n", "n", "n", "n", "do"], names);
   line.dataset.id = id;
   for (const [name, text] of [["stall", "Stall"], ["cut", "Cut"]]) {
     line.lastChild.append(make("button", { type: "button", class: "small", "data-do": name, text,
@@ -58,7 +62,8 @@ export function events(root) {
       if (newest.length === 0 && count === 0) return;
       count = newest.length;
       keep(list, newest, (event) => names.get(event),
-        (event) => make("li", {}, make("time", { text: clock(event.at),
+        (event) => make("li", { "data-kind": event.kind }, make("time", { text: clock(event.at),
+          title: moment(event.at, state.started),
           datetime: new Date(event.at).toISOString() }), make("span", { text: event.text })),
         () => {});
     },

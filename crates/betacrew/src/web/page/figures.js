@@ -1,7 +1,7 @@
 // The few numbers that say how it goes, and the facts in the head of the page.
 
 import { keep, make, mark, say } from "./table.js";
-import { bytes, clock, number, short, time } from "./words.js";
+import { bytes, clock, moment, number, share, short, time } from "./words.js";
 
 /** What is shown for each role: a name, a value and, where there is one, what is worth adding. */
 const FIGURES = {
@@ -32,8 +32,10 @@ const FIGURES = {
       ({ rates }) => `${bytes(rates?.bytes)}/s`,
       ({ faults }) => (faults?.paused ? "flight" : "")],
     ["Dropped", ({ counters }) => number(counters?.dropped),
-      ({ counters }) => share(counters?.dropped,
-        (counters?.streamed ?? 0) + (counters?.dropped ?? 0)),
+      ({ counters }) => {
+        const all = (counters?.streamed ?? 0) + (counters?.dropped ?? 0);
+        return all ? `${share(counters.dropped, all)} of ${short(all)} streamed` : "";
+      },
       ({ faults }) => (faults?.drop > 0 ? "missing" : "")],
     ["Resent", ({ counters }) => number(counters?.resent),
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
@@ -42,11 +44,6 @@ const FIGURES = {
       ({ counters }) => `${number(counters?.connections)} ever`],
   ],
 };
-
-function share(part, whole) {
-  if (!whole || part == null) return "";
-  return `${((100 * part) / whole).toPrecision(2)} %`;
-}
 
 export function figures(root, role, facts, version) {
   const list = root.querySelector("dl");
@@ -62,8 +59,10 @@ export function figures(root, role, facts, version) {
         say(extra, more?.(state) ?? "");
         mark(tile, "data-tone", tone?.(state) ?? "");
       }
-      keep(facts, known(state), ([name]) => name, fact, (pair, [, value]) =>
-        say(pair.lastElementChild, value));
+      keep(facts, known(state), ([name]) => name, fact, (pair, [, value, tip]) => {
+        say(pair.lastElementChild, value);
+        mark(pair, "title", tip ?? "");
+      });
     },
   };
 }
@@ -75,11 +74,11 @@ function create([name]) {
 const fact = ([name]) => make("div", {}, make("dt", { text: name }), make("dd"));
 
 function known({ session, tape, started, now }) {
-  const kind = session?.over ? "over" : session?.live ? "live" : "whole";
+  const kind = !session?.live ? "whole" : session.over ? "over" : "live";
   return [
     ["Session", session?.id && `${session.id} (${kind})`],
     ["Tape", tape],
-    ["Up", started && time(now - started)],
-    ["Clock", clock(now)],
+    ["Started", started && clock(started), `${time(now - started)} ago`],
+    ["Now", clock(now), moment(now, started)],
   ].filter(([, value]) => value);
 }

@@ -1,7 +1,7 @@
 // The gap table, and the client's lines.
 
-import { keep, make, mark, row, say } from "./table.js";
-import { number, range, time } from "./words.js";
+import { heads, keep, make, mark, row, say } from "./table.js";
+import { clock, exact, number, range, time } from "./words.js";
 
 /** What a gap has come to: a sign, a word. */
 const STATES = {
@@ -17,18 +17,20 @@ function stateOf(gap) {
 export function gaps(root) {
   const body = root.querySelector("tbody");
   const note = root.querySelector(".note");
+  const names = heads(root);
   return {
     update(state) {
       root.hidden = state.role !== "client";
       if (root.hidden) return;
+      const began = state.recording_began ?? state.started;
       const list = [...(state.gaps ?? [])].sort((one, other) => other.id - one.id);
-      const since = state.now - state.started;
+      const since = state.now - began;
       const took = (gap) => (gap.filled ?? gap.given_up ?? since) - gap.opened;
       // All on one scale, so that a slow one stands out; a scale for what is usual.
       const times = list.map(took).sort((one, other) => one - other);
       const scale = Math.max(0.01, (times[Math.floor(times.length * 0.9)] ?? 1) * 1.25);
       say(note, list.length ? `newest ${list.length}, bars up to ${time(scale)}` : "none so far");
-      keep(body, list, (gap) => gap.id, create, (line, gap) => {
+      keep(body, list, (gap) => gap.id, () => create(names), (line, gap) => {
         const kind = stateOf(gap);
         const [sign, word] = STATES[kind];
         const cells = line.children;
@@ -37,7 +39,8 @@ export function gaps(root) {
         say(cells[0], `${sign} ${word}${again}`);
         say(cells[1], range(gap.first, gap.last));
         say(cells[2], number(gap.last - gap.first + 1));
-        say(cells[3], at(gap.opened));
+        say(cells[3], exact(began + gap.opened));
+        mark(cells[3], "title", `${time(gap.opened)} after the recording began`);
         bar(cells[4].firstChild, gap, since, scale);
         say(cells[5], time(took(gap)));
         say(cells[6], gap.by ?? "–");
@@ -47,16 +50,8 @@ export function gaps(root) {
   };
 }
 
-/** How long after the start: 2:03.456, 1:02:03.456. */
-function at(ms) {
-  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60];
-  const seconds = ((Math.floor(ms) / 1000) % 60).toFixed(3).padStart(6, "0");
-  if (hours === 0) return `${minutes}:${seconds}`;
-  return `${hours}:${String(minutes).padStart(2, "0")}:${seconds}`;
-}
-
-function create() {
-  const line = row(["state", "n", "n", "n", "line", "n", "", "cause"]);
+function create(names) {
+  const line = row(["state", "n", "n", "n", "line", "n", "", "cause"], names);
   const parts = [make("i", { class: "waiting" }), make("i", { class: "asking" })];
   line.children[4].append(make("div", { class: "timeline", role: "img" }, ...parts));
   return line;
@@ -87,20 +82,24 @@ function bar(element, gap, since, scale) {
 }
 
 /** How a line does: a sign with the word that the program says. */
-const SIGNS = { streaming: "●", following: "●", connecting: "◌", dead: "✕" };
+const SIGNS = {
+  streaming: "●", following: "●", connecting: "◌", silent: "◍", unreachable: "✕", dead: "✕",
+};
 
 export function lines(root) {
   const body = root.querySelector("tbody");
+  const names = heads(root);
   return {
     update(state) {
       root.hidden = state.role !== "client";
       if (root.hidden) return;
       const numbered = (state.lines ?? []).map((line, index) => ({ ...line, index }));
       keep(body, numbered, ({ index }) => index,
-        () => row(["state", "", "n", "n", "n", "n"]), (element, line) => {
+        () => row(["state", "", "n", "n", "n", "n"], names), (element, line) => {
           const cells = element.children;
           mark(element, "data-is", line.state);
-          say(cells[0], `${SIGNS[line.state] ?? "○"} ${line.state}`);
+          const since = line.since == null ? "" : ` since ${clock(line.since)}`;
+          say(cells[0], `${SIGNS[line.state] ?? "○"} ${line.state}${since}`);
           say(cells[1], `${line.index + 1}  ${line.address}`);
           [line.delivered, line.first, line.lost, line.reconnects].forEach((value, place) =>
             say(cells[place + 2], number(value)));

@@ -38,20 +38,28 @@ export function hands(root, view, moved, loss) {
   });
 }
 
+/** What has keys of its own: fields, and regions that arrows scroll. */
+const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .scroll";
+
 function keys(plot, view, acts, moved) {
-  const known = {
+  const anywhere = {
     ArrowLeft: (far) => view.pan(-view.span * far),
     ArrowRight: (far) => view.pan(view.span * far),
+    "+": acts.in, "=": acts.in, "-": acts.out, 0: acts.all, f: acts.follow, F: acts.follow,
+    "[": acts.previous, "]": acts.next,
+  };
+  // These move the page where the strip is not what has the focus.
+  const focused = {
     PageUp: () => view.pan(-view.span),
     PageDown: () => view.pan(view.span),
     Home: () => view.pan(-view.from),
     End: () => view.follow(true),
-    "+": acts.in, "=": acts.in, "-": acts.out, 0: acts.all, f: acts.follow, F: acts.follow,
-    "[": acts.previous, "]": acts.next,
   };
-  plot.addEventListener("keydown", (event) => {
-    const act = known[event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+  document.addEventListener("keydown", (event) => {
+    const on = plot.contains(event.target);
+    const act = anywhere[event.key] ?? (on ? focused[event.key] : undefined);
+    const taken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey;
+    if (!act || taken || (!on && event.target.closest(OWN_KEYS))) return;
     event.preventDefault();
     act(event.shiftKey ? 0.5 : 0.1);
     moved();

@@ -12,6 +12,8 @@ export class Loader {
   /** `{ from, width, cells }` of what is shown and a bit more, and of the whole session. */
   shown = null;
   whole = null;
+  /** Which of the four counts of a cell are losses. */
+  losses = [1, 2, 3];
   #view;
   #pixels;
   #loaded;
@@ -70,7 +72,8 @@ export class Loader {
    * or null.
    */
   loss(forward) {
-    return nearest(this.shown, this.#view, forward) ?? nearest(this.whole, this.#view, forward);
+    const near = (source) => nearest(source, this.#view, forward, this.losses);
+    return near(this.shown) ?? near(this.whole);
   }
 }
 
@@ -79,10 +82,10 @@ async function fetched({ from, to, cells }) {
   return get(`/api/strip?from=${from}&to=${to}&cells=${cells}`);
 }
 
-function nearest(source, view, forward) {
+function nearest(source, view, forward, losses) {
   let found = null;
   source?.cells.forEach((cell, index) => {
-    if (cell[1] + cell[2] + cell[3] === 0) return;
+    if (losses.every((state) => cell[state] === 0)) return;
     const middle = source.from + (index + 0.5) * source.width;
     const away = (middle - view.here) * forward;
     if (away < Math.max(1, view.span / 200)) return;

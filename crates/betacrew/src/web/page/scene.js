@@ -5,6 +5,14 @@ import { number } from "./words.js";
 
 const TOP = 9;
 const AXIS = 18;
+/** Height of the band of an exchange's resends, and the room between it and what it is below. */
+const BAND = 12;
+const APART = 4;
+
+/** What streams made of an exchange's cell: what was sent and what was dropped. */
+const streamed = ([sent, , dropped]) => [sent, 0, dropped, 0];
+/** What was requested again of it. */
+const resent = ([, again]) => [0, again, 0, 0];
 
 /** A canvas as large as it is shown, emptied. */
 function fresh(canvas) {
@@ -32,9 +40,10 @@ export class Scene {
 
   /**
    * `shown` and `whole` are cells, `{ from, width, cells }`, or null; `marked` is a range of
-   * sequences to frame, or null; `pointers` says whether what is missing is pointed at.
+   * sequences to frame, or null. A client's missing packets are pointed at; an exchange's resends
+   * are a band of their own, for a packet that was dropped and resent came up once.
    */
-  draw(view, shown, whole, marked, pointers) {
+  draw(view, shown, whole, marked, role) {
     this.#ink ??= inks(this.#canvas);
     const { context, wide, high } = fresh(this.#canvas);
     const place = (sequence) => ((sequence - view.from) / view.span) * wide;
@@ -43,7 +52,20 @@ export class Scene {
     context.fillStyle = this.#ink.empty;
     context.fillRect(0, floor - 2, wide, 2);
     const end = Math.min(wide, place(view.last + 1));
-    if (shown) this.#columns(context, view, shown, { wide, floor, end, place, pointers });
+    const exchange = role === "exchange";
+    const foot = exchange ? floor - BAND - APART : floor;
+    const at = { wide, end, place, top: TOP };
+    if (shown) {
+      const cells = exchange ? shown.cells.map(streamed) : shown.cells;
+      const pointers = !exchange;
+      this.#columns(context, view, { ...shown, cells }, { ...at, floor: foot, pointers });
+    }
+    if (shown && exchange) {
+      context.fillStyle = this.#ink.empty;
+      context.fillRect(0, foot, wide, 1);
+      const cells = shown.cells.map(resent);
+      this.#columns(context, view, { ...shown, cells }, { ...at, floor, top: floor - BAND });
+    }
     if (end < wide && view.last >= view.first) {
       // The live edge.
       context.fillStyle = this.#ink.soft;
@@ -55,10 +77,10 @@ export class Scene {
       context.lineWidth = 1;
       context.strokeRect(Math.round(x0) - 0.5, TOP - 0.5, Math.max(2, x1 - x0), floor - TOP + 1);
     }
-    this.#overview(view, whole);
+    this.#overview(view, whole, exchange ? streamed : (cell) => cell);
   }
 
-  #columns(context, view, { from, width, cells }, { wide, floor, end, place, pointers }) {
+  #columns(context, view, { from, width, cells }, { wide, floor, top, end, place, pointers }) {
     const gap = (width / view.span) * wide >= 5 ? 1 : 0;
     const begin = Math.max(0, Math.floor((view.from - from) / width));
     let before = -Infinity;
@@ -68,11 +90,11 @@ export class Scene {
       if (x0 > wide) break;
       const x1 = Math.max(x0 + 1, Math.round(place(first + width)) - gap);
       const here = Math.min(width, view.last - first + 1);
-      column(context, this.#ink, cells[index], x0, x1, floor, floor - TOP, here);
+      column(context, this.#ink, cells[index], x0, x1, floor, floor - top, here);
       // One pointer for several columns that are closer than it is wide.
       const middle = (x0 + Math.min(x1, end)) / 2;
       if (pointers && cells[index][2] > 0 && middle - before >= 6) {
-        pointer(context, this.#ink, middle, TOP);
+        pointer(context, this.#ink, middle, top);
         before = middle;
       }
     }
@@ -94,7 +116,7 @@ export class Scene {
     }
   }
 
-  #overview(view, whole) {
+  #overview(view, whole, part) {
     const { context, wide, high } = fresh(this.#small);
     const length = Math.max(1, view.last - view.first + 1);
     const place = (sequence) => ((sequence - view.first) / length) * wide;
@@ -104,7 +126,7 @@ export class Scene {
       const first = whole.from + index * whole.width;
       const [x0, x1] = [Math.round(place(first)), Math.round(place(first + whole.width))];
       const here = Math.min(whole.width, view.last - first + 1);
-      column(context, this.#ink, cell, x0, Math.max(x0 + 1, x1), high - 2, high - 6, here);
+      column(context, this.#ink, part(cell), x0, Math.max(x0 + 1, x1), high - 2, high - 6, here);
     });
     const left = Math.min(place(view.from), wide - 4);
     const right = Math.min(wide, place(view.from + view.span));

@@ -7,13 +7,15 @@ import { STATES } from "./marks.js";
 import { Scene } from "./scene.js";
 import { keep, make, mark, say } from "./table.js";
 import { View } from "./view.js";
-import { count, number, range } from "./words.js";
+import { count, number, range, share } from "./words.js";
 
-/** What the four counts of a cell are; the exchange has nothing in flight. */
+/** What the four counts of a cell are called; the exchange has nothing in flight. */
 const NAMES = {
   client: ["received", "recovered", "missing", "in flight"],
   exchange: ["sent", "resent", "dropped", null],
 };
+/** In which order they are said: an exchange's resends are no part of the sum before them. */
+const SAID = { client: [0, 1, 2, 3], exchange: [0, 2, 1] };
 
 export function strip(root) {
   const plot = root.querySelector(".plot");
@@ -21,7 +23,7 @@ export function strip(root) {
   const view = new View();
   const scene = new Scene(root.querySelector(".marks"), root.querySelector(".whole"));
   const loader = new Loader(view, () => plot.clientWidth, soon);
-  let names = NAMES.client;
+  let role = "client";
   let pointing = null; // Where the mouse is, in pixels from the left.
   let waiting = false;
 
@@ -32,7 +34,7 @@ export function strip(root) {
       waiting = false;
       if (document.hidden || plot.clientWidth === 0) return;
       const under = pointing === null ? null : at(pointing / plot.clientWidth);
-      scene.draw(view, loader.shown, loader.whole, under, names === NAMES.client);
+      scene.draw(view, loader.shown, loader.whole, under, role);
       hover(under);
       summary();
     });
@@ -43,10 +45,14 @@ export function strip(root) {
     loader.load();
   }
 
-  const told = (counts) => names
-    .map((name, state) => name && (counts[state] > 0 || state === 0) &&
-      `${name} ${number(counts[state])}`)
-    .filter(Boolean).join(" · ");
+  function told(counts) {
+    const parts = SAID[role].filter((state) => counts[state] > 0 || state === 0).map((state) =>
+      [state, `${NAMES[role][state]} ${number(counts[state])}`]);
+    if (role !== "exchange") return parts.map(([, text]) => text).join(" · ");
+    // What was dropped, of all that came up in streams.
+    const lost = ` (${share(counts[2], counts[0] + counts[2])})`;
+    return parts.map(([state, text]) => (state === 2 ? text + lost : text)).join(" · ");
+  }
 
   /** The cell at a share of the width. */
   function at(share) {
@@ -104,21 +110,22 @@ export function strip(root) {
   new ResizeObserver(moved).observe(plot);
 
   function key() {
-    const there = STATES.filter((_, index) => names[index]);
-    keep(root.querySelector("#strip-key"), there, (name) => name,
-      (name) => make("li", { class: name }),
-      (item, name) => say(item, names[STATES.indexOf(name)]));
+    keep(root.querySelector("#strip-key"), SAID[role], (state) => `${role} ${state}`,
+      (state) => make("li", { class: STATES[state] }), (item, state) =>
+        say(item, role === "exchange" && state === 1 ? "resent (band below)" : NAMES[role][state]));
   }
 
   return {
-    /** Forgets what another run, or another session, showed. */
+    /** Forgets what another run, or another session, has shown. */
     reset() {
       view.last = 0;
       view.following = true;
       loader.forget();
     },
     update(state) {
-      names = NAMES[state.role] ?? NAMES.client;
+      role = state.role in NAMES ? state.role : "client";
+      // What was requested again and never dropped is no loss.
+      loader.losses = role === "exchange" ? [2] : [1, 2, 3];
       key();
       const last = state.highest ?? state.session?.last ?? 0;
       const missing = state.missing == null ? "" : `; ${count(state.missing, "packet")} missing`;

@@ -19,10 +19,14 @@ export function mark(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** Cells of a row, numbers to the right. */
-export function row(columns) {
-  return make("tr", {}, ...columns.map((kind) => make("td", kind ? { class: kind } : {})));
+/** Cells of a row, numbers to the right. `names` are said by each where there is no head. */
+export function row(columns, names = []) {
+  return make("tr", {}, ...columns.map((kind, index) => make("td", {
+    ...(kind && { class: kind }), ...(names[index] && { "data-name": names[index] }) })));
 }
+
+/** What the columns of a table are called. */
+export const heads = (root) => [...root.querySelectorAll("thead th")].map((th) => th.textContent);
 
 /**
  * Keeps the children of `parent` in step with `list`: `key` says which is which, `create` makes a

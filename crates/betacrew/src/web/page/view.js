@@ -2,6 +2,8 @@
 
 /** Narrower than so many sequences it does not get. */
 const SPAN_MIN = 20;
+/** A session up to this long is shown whole at first. */
+const SMALL = 1000;
 /** Free space right of the live edge, as a share of what is shown. */
 const MARGIN = 0.03;
 
@@ -27,7 +29,8 @@ export class View {
     if (!this.chosen) {
       // All of a small session, the last ten seconds of a fast one.
       const whole = this.last - this.first + 1;
-      this.span = Math.max(SPAN_MIN, Math.min(whole / (1 - MARGIN), Math.max(1000, rate * 10)));
+      const most = Math.max(SMALL, rate * 10);
+      this.span = Math.max(SPAN_MIN, Math.min(whole, most) / (1 - MARGIN));
     }
     if (this.following) this.edge();
   }

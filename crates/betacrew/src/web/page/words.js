@@ -36,9 +36,26 @@ export function time(ms) {
   return `${hours} h ${minutes % 60} min`;
 }
 
-/** 14:03:27 of the reader's clock. */
+/**
+ * 14:03:27 of the reader's clock: the one kind of time on the page. What has elapsed is said in
+ * tips, and only spans are said as spans.
+ */
 export function clock(at) {
   return new Date(at).toLocaleTimeString("en-GB", { hour12: false });
+}
+
+/** 14:03:27.045. */
+export const exact = (at) =>
+  `${clock(at)}.${String(Math.floor(at) % 1000).padStart(3, "0")}`;
+
+/** A time with what had elapsed then: 14:03:27, 2 min 3 s after the start. */
+export const moment = (at, started) =>
+  `${clock(at)}, ${time(Math.max(0, at - started))} after the start`;
+
+/** A share in percent, with two digits. */
+export function share(part, whole) {
+  if (!whole || part == null) return "";
+  return `${Number(((100 * part) / whole).toPrecision(2))} %`;
 }
 
 /** 5, or 5–9. */

@@ -92,10 +92,7 @@ fn pass_stream(
         let (after, sent) = faults.skip(course, *next, stop, bytes / FRAME_LEN - taken);
         let dropped = u64::from(after - *next) - sent as u64;
         if after > *next {
-            let cell = faults.tally_mut().at(*next);
-            cell.sent += sent as u64;
-            cell.dropped += dropped;
-            faults.count_lost(course, *next, after, dropped);
+            faults.count_run(course, *next, after, sent as u64);
         }
         (taken, lost, *next) = (taken + sent, lost + dropped, after);
         if after <= stop {
@@ -126,7 +123,9 @@ fn pass(
                 *sizing = None;
                 if let Item::Packet { seq, .. } | Item::Changed { seq, .. } = item {
                     *packets += 1;
-                    faults.tally_mut().at(seq).sent += u64::from(lane.streams());
+                    if lane.streams() {
+                        faults.tally_mut().streamed(seq, 1, 0);
+                    }
                 }
             }
         }

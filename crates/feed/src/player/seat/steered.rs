@@ -57,7 +57,8 @@ impl Seat {
                     let stop = faults.tally().end(*next).min(there);
                     let (after, taken) = faults.skip(*course, *next, stop, count as usize - done);
                     let all = u64::from(after - *next);
-                    faults.tally_mut().at(*next).dropped += all;
+                    let run = SeqRange::new(*next, after.saturating_sub(1));
+                    run.into_iter().for_each(|run| faults.tally_mut().dropped(run));
                     faults.count_lost(*course, *next, after, all - taken as u64);
                     // Told by the next advance.
                     self.lost += all;
