@@ -253,6 +253,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 34] = [
     ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
     ("fault = 3", (1, 9), "expected a sequence"),
     ("[[fault]]\n", (1, 1), "missing field `what`"),
+    ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
     ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
     (
         "[[fault]]\nwhat = \"drop\"\nbytes = 3",
