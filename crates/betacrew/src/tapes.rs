@@ -7,9 +7,10 @@ use feed::market::Market;
 use feed::packet::Packet;
 use feed::play::{FilePlay, Play};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::tape::Tape;
+use feed::tape::{Tape, TapeError};
 use feed::tape_file::TapeFile;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ use std::sync::Arc;
 
 /// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
 pub const MADE_MAX: u32 = 100_000_000;
+
+/// Maximum number of packets of a file that is read into memory to be played, 37 bytes each; a
+/// .tape file is not.
+pub const LOADED_MAX: usize = 20_000_000;
 
 /// A tape as it was named.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +81,19 @@ impl FromStr for TapeName {
                 Ok(Self::Market { seed: seed.transpose()? })
             }
             _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl TapeName {
+    /// The name of a tape as a command line has it: the name of a file may be no Unicode text.
+    ///
+    /// # Errors
+    /// As text, where it is meant to be a tape that is made and is none.
+    pub fn of_argument(argument: &OsStr) -> Result<Self, String> {
+        match argument.to_str() {
+            Some(text) => text.parse(),
+            None => Ok(Self::File(argument.into())),
         }
     }
 }
@@ -207,11 +225,24 @@ fn play(path: &Path, file: TapeFile<FileStorage>) -> Result<FilePlay<FileStorage
 pub fn read(path: &Path) -> Result<Tape, Failure> {
     let format = Format::of(path).unwrap_or(Format::Json);
     let mut packets: Vec<Packet> = Vec::new();
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
     format::read(path, format, Damage::Refuse, &mut |frames, _| {
-        packets.extend(frames.iter().filter_map(|frame| match decode(frame) {
-            Ok(Frame::Packet(packet)) => Some(packet),
-            _ => None,
-        }));
+        for frame in frames {
+            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
+            // A few kilobytes of a compressed file can be millions of packets.
+            if packets.len() >= LOADED_MAX {
+                return Err(content(format!(
+                    "it has more than {LOADED_MAX} packets, which is too much to be played from \
+                     memory: betacrew convert it to a .tape"
+                )));
+            }
+            let place = packets.len() as u64;
+            if u64::from(packet.sequence) != place + 1 {
+                let error = TapeError::OutOfOrder { place, sequence: packet.sequence };
+                return Err(content(error.to_string()));
+            }
+            packets.push(packet);
+        }
         Ok(())
     })
     .map_err(|failure| match failure {
