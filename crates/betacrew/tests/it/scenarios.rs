@@ -238,7 +238,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
 }
 
 /// What is wrong, and the line and column that are named.
-const MISTAKES: [(&str, (usize, usize), &str); 34] = [
+const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("tape = ", (1, 8), "string values must be quoted"),
     ("tape = 5", (1, 8), "what is played: sample"),
     ("tape = \"random\"", (1, 8), "random needs a number of packets"),
