@@ -223,6 +223,10 @@ fn play(path: &Path, file: TapeFile<FileStorage>) -> Result<FilePlay<FileStorage
 /// # Errors
 /// Where the file cannot be read or is no complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
+    read_at_most(path, LOADED_MAX)
+}
+
+fn read_at_most(path: &Path, most: usize) -> Result<Tape, Failure> {
     let format = Format::of(path).unwrap_or(Format::Json);
     let mut packets: Vec<Packet> = Vec::new();
     let content = |reason: String| Failure::Content { path: path.into(), reason };
@@ -230,9 +234,9 @@ pub fn read(path: &Path) -> Result<Tape, Failure> {
         for frame in frames {
             let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
             // A few kilobytes of a compressed file can be millions of packets.
-            if packets.len() >= LOADED_MAX {
+            if packets.len() >= most {
                 return Err(content(format!(
-                    "it has more than {LOADED_MAX} packets, which is too much to be played from \
+                    "it has more than {most} packets, which is too much to be played from \
                      memory: betacrew convert it to a .tape"
                 )));
             }
@@ -272,6 +276,28 @@ mod tests {
         {
             assert!(name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_have_a_name_that_is_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = OsStr::from_bytes(b"tape-\xff.json");
+        assert_eq!(TapeName::of_argument(name), Ok(TapeName::File(name.into())));
+        assert_eq!(TapeName::of_argument(OsStr::new("sample")), Ok(TapeName::Sample(5)));
+        assert!(TapeName::of_argument(OsStr::new("random:x")).is_err());
+    }
+
+    #[test]
+    fn what_is_played_from_memory_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.json");
+        let mut text = Vec::new();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(read_at_most(&path, 14).unwrap(), Tape::classic());
+        let message = read_at_most(&path, 13).unwrap_err().to_string();
+        assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
     }
 
     #[test]

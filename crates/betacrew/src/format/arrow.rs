@@ -70,6 +70,7 @@ pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
     let fields = guarded(|| Fields::of(&footer))??;
     let mut decoder = FileDecoder::new(Arc::clone(&fields.schema), footer.version())
         .with_projection(fields.ours.clone());
+    parts.check_blocks(&footer)?;
     // What all dictionaries have taken, and copies of those that grow.
     let mut taken = 0;
     for block in footer.dictionaries().iter().flatten() {
@@ -123,6 +124,20 @@ impl Parts {
         self.storage.read_at(trailer_at, &mut trailer)?;
         let footer_len = read_footer_length(trailer).map_err(fault)? as u64;
         self.part(trailer_at.saturating_sub(footer_len), footer_len)
+    }
+
+    /// Blocks that share their bytes would let a small file take for ever.
+    fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), Fault> {
+        let lists = [footer.dictionaries(), footer.recordBatches()];
+        let blocks = lists.iter().flatten().flatten();
+        let lens = blocks.map(|block| {
+            let head = u64::try_from(block.metaDataLength()).unwrap_or(0);
+            head.saturating_add(u64::try_from(block.bodyLength()).unwrap_or(0))
+        });
+        match lens.fold(0, u64::saturating_add) <= self.len {
+            true => Ok(()),
+            false => Err(Fault::Content("its parts are together larger than it is".to_owned())),
+        }
     }
 
     /// A block's bytes: its message, then its buffers.
@@ -217,5 +232,78 @@ impl Fields {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Ok(Self { schema, ours, dictionaries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_ipc::CompressionType;
+    use arrow_ipc::writer::IpcWriteOptions;
+    use feed::tape::Tape;
+
+    /// A compressed file of two batches, the first of one row, and how it is read.
+    fn compressed() -> Vec<u8> {
+        let options = IpcWriteOptions::default();
+        let options = options.try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+        let schema = columns::schema();
+        let mut out = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+        let tape = Tape::sample(20_000);
+        for frames in [&tape.frames()[..1], &tape.frames()[1..]] {
+            let mut columns = Builder::new();
+            columns.put(frames, Arrival::UNKNOWN, |_| Ok(())).unwrap();
+            out.write(&columns.take().unwrap()).unwrap();
+        }
+        out.into_inner().unwrap()
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<usize, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let mut packets = 0;
+        let done = read(file, &mut |frames, _| {
+            packets += frames.len();
+            Ok(())
+        });
+        match done {
+            Ok(()) => Ok(packets),
+            Err(Fault::Content(reason)) => Err(reason),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_part_unpacks_to_is_bounded() {
+        assert!(within(UNPACKED_MAX, UNPACKED_MAX).is_ok());
+        assert!(within(UNPACKED_MAX + 1, UNPACKED_MAX).is_err());
+        let mut bytes = compressed();
+        assert_eq!(read_bytes(&bytes), Ok(20_000));
+        // Before a compressed buffer stands how long it is without compression.
+        let frame = bytes.windows(4).rposition(|four| four == b"\x28\xb5\x2f\xfd").unwrap();
+        bytes[frame - 8..frame].copy_from_slice(&(UNPACKED_MAX + 1).to_le_bytes());
+        let reason = read_bytes(&bytes).unwrap_err();
+        assert!(reason.starts_with("a part of it unpacks to 2684"), "{reason}");
+        bytes[frame - 8..frame].copy_from_slice(&1u64.to_le_bytes());
+        assert!(read_bytes(&bytes).is_err());
+    }
+
+    #[test]
+    fn parts_that_share_their_bytes_are_refused() {
+        let mut bytes = compressed();
+        let parts = Parts {
+            len: bytes.len() as u64,
+            storage: {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                FileStorage::of(file).unwrap()
+            },
+        };
+        let footer = parts.footer().unwrap();
+        let footer = root_as_footer_with_opts(&verifier(), &footer).unwrap();
+        let blocks: Vec<[u8; 24]> =
+            footer.recordBatches().unwrap().iter().map(|block| block.0).collect();
+        let small = bytes.windows(24).rposition(|window| window == blocks[0]).unwrap();
+        bytes[small..small + 24].copy_from_slice(&blocks[1]);
+        assert_eq!(read_bytes(&bytes).unwrap_err(), "its parts are together larger than it is");
     }
 }

@@ -187,7 +187,8 @@ impl Page {
         let most = values.saturating_mul(value_max).saturating_add(PAGE_SLACK);
         if crowded || unpacked > most {
             return Err(Fault::Content(format!(
-                "a page says that {values} values take {unpacked} bytes"
+                "a page says that {values} values take {unpacked} bytes: values of packets are \
+                 shorter"
             )));
         }
         let endless = |codec| {
@@ -277,5 +278,45 @@ mod tests {
         assert!(checked(page(1000, 1000, DICTIONARY, 0)));
         assert!(!checked(page(1001, 1000, DICTIONARY, 0)));
         assert!(checked(page(i32::MAX as u64, 10, DATA, RLE_DICTIONARY)));
+    }
+
+    #[test]
+    fn a_page_that_unpacks_to_more_than_it_says_is_refused() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&[0; 100_000]).unwrap();
+        let packed = gzip.finish().unwrap();
+        // Levels stand before it, as in a page of the second version.
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[&[0; 10][..], &packed].concat()).unwrap();
+        let storage = FileStorage::of(file).unwrap();
+        let codec = Compression::GZIP(parquet::basic::GzipLevel::default());
+        let checked = |unpacked: u64, compressed: bool| {
+            let packed = 10 + packed.len() as u64;
+            let page = Page { packed, plain: 10, compressed, ..page(1000, unpacked, DATA_V2, 0) };
+            page.check(&storage, codec)
+        };
+        assert!(checked(100_010, true).is_ok());
+        assert!(checked(100_009, false).is_ok());
+        let Err(Fault::Content(reason)) = checked(100_009, true) else { panic!() };
+        assert_eq!(reason, "a page unpacks to more than 99999 bytes");
+    }
+
+    #[test]
+    fn parts_that_share_their_bytes_are_refused() {
+        use crate::format::Format;
+        use crate::format::testing::{odd, write_file};
+        use parquet::file::metadata::ParquetMetaDataReader;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        write_file(&path, Format::Parquet, &odd());
+        let file = std::fs::File::open(&path).unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        let storage = FileStorage::of(file).unwrap();
+        let all = [0, 1, 2, 3, 4, 5, 6];
+        assert_eq!(check(&storage, &metadata, &all).unwrap(), BATCH);
+        let group = metadata.row_group(0).clone();
+        let twice = metadata.into_builder().add_row_group(group).build();
+        let Err(Fault::Content(reason)) = check(&storage, &twice, &all) else { panic!() };
+        assert_eq!(reason, "its parts are together larger than it is");
     }
 }

@@ -191,12 +191,11 @@ pub(super) fn read(path: &Path, each: &mut Each<'_>) -> Result<(), Fault> {
 /// Rows that have to be sorted wait in a temporary file. So that long values do not fill it, short
 /// ones stand for them, which [`wide`] refuses.
 fn select(database: &Connection, source: &Source) -> Result<String, Fault> {
-    let all = database.prepare("SELECT * FROM packets LIMIT 0");
-    let all = all.map_err(|error| source.explain(error))?;
-    let names: Vec<&str> = all.column_names().into_iter().collect();
+    database.prepare("SELECT 1 FROM packets").map_err(|error| source.explain(error))?;
     let mut columns = Vec::new();
     for (at, name) in COLUMNS.into_iter().enumerate() {
-        let there = names.iter().any(|found| found.eq_ignore_ascii_case(name));
+        // A damaged database has names that are no text, which rusqlite does not list.
+        let there = database.prepare(&format!("SELECT p.{name} FROM packets AS p")).is_ok();
         columns.push(match (there, at) {
             (true, 0 | 1 | 6) => {
                 format!("iif(octet_length(p.{name}) > {VALUE_MAX}, zeroblob(0), p.{name})")
@@ -286,8 +285,8 @@ impl Source {
     fn explain(&self, error: rusqlite::Error) -> Fault {
         match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => Fault::Content(format!(
-                "`packets` computes for too long for its {} bytes: if it is a view, copy it into a \
-                 table (CREATE TABLE copy AS SELECT * FROM packets LIMIT ..)",
+                "`packets` takes too long for a database of {} bytes: if it is a view, copy its \
+                 rows into a table",
                 self.len
             )),
             Some(ErrorCode::OutOfMemory) => Fault::Content(format!(
@@ -437,7 +436,7 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch(&view).unwrap();
         assert_eq!(read_file(&path, Format::Sqlite).unwrap().len(), 1000);
         let endless = complaint(&counting(""));
-        assert!(endless.contains("`packets` computes for too long"), "{endless}");
+        assert!(endless.contains("`packets` takes too long"), "{endless}");
     }
 
     #[test]

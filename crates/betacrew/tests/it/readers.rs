@@ -85,8 +85,8 @@ fn there_and_back(symbols: &[[u8; 4]]) {
             continue;
         }
         assert_eq!(code, 0, "{name}: {stderr}");
-        let same = fs::read(folder.join("z.ndjson")).unwrap()
-            == fs::read(folder.join(expected)).unwrap();
+        let same =
+            fs::read(folder.join("z.ndjson")).unwrap() == fs::read(folder.join(expected)).unwrap();
         assert!(same, "{name}");
         fs::remove_file(folder.join("z.ndjson")).unwrap();
         theirs += 1;
