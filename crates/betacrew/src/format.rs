@@ -17,6 +17,8 @@ pub mod json;
 mod line;
 mod ndjson;
 #[cfg(feature = "columnar")]
+mod pages;
+#[cfg(feature = "columnar")]
 mod parquet;
 mod rows;
 #[cfg(feature = "sqlite")]
@@ -24,6 +26,8 @@ mod sqlite;
 mod tape;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "columnar")]
+mod thrift;
 #[cfg(any(feature = "columnar", feature = "sqlite"))]
 mod wide;
 
@@ -298,11 +302,30 @@ pub fn read(
 }
 
 fn read_text(text: Box<dyn Read>, format: Format, each: &mut Each<'_>) -> Result<(), Fault> {
+    let text = without_mark(text)?;
     match format {
         Format::Ndjson => ndjson::read(text, each),
         Format::Csv => csv::read(text, each),
         _ => json::read(text, each),
     }
+}
+
+/// The byte order mark that some editors and programs put before UTF-8.
+const UTF8_MARK: [u8; 3] = *b"\xef\xbb\xbf";
+
+/// Passes over a byte order mark at the beginning of a text.
+fn without_mark(mut text: impl Read) -> Result<impl Read, Fault> {
+    let mut first = Vec::with_capacity(UTF8_MARK.len());
+    text.by_ref().take(UTF8_MARK.len() as u64).read_to_end(&mut first)?;
+    match first[..] {
+        [a, b, c] if [a, b, c] == UTF8_MARK => first.clear(),
+        // What PowerShell's `>` writes.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            return Err(Fault::Content("it is UTF-16: save it as UTF-8".to_owned()));
+        }
+        _ => {}
+    }
+    Ok(io::Cursor::new(first).chain(text))
 }
 
 fn open_text(path: &Path) -> Result<Box<dyn Read>, Fault> {
@@ -323,7 +346,7 @@ fn open(path: &Path) -> Result<File, Fault> {
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
-    use super::testing::{odd, read_file, write_file};
+    use super::testing::{odd, read_file, write_file, written};
     use super::*;
     use clap::ValueEnum;
 
@@ -389,6 +412,23 @@ mod tests {
             let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
             let error = encoder.put(&[[0; 17]], Arrival::UNKNOWN).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_text() {
+        for format in [Format::Json, Format::Ndjson, Format::Csv] {
+            let text = format!("\u{feff}{}", written(format));
+            let mut packets = 0;
+            let mut take = |frames: &[RawFrame], _| {
+                packets += frames.len();
+                Ok(())
+            };
+            read_text(Box::new(io::Cursor::new(text)), format, &mut take).unwrap();
+            assert_eq!(packets, 2, "{format:?}");
+            let utf16 = Box::new(&b"\xff\xfe[\0]\0"[..]);
+            let error = read_text(utf16, format, &mut |_, _| Ok(())).unwrap_err();
+            assert!(matches!(error, Fault::Content(reason) if reason.contains("UTF-16")));
         }
     }
 

@@ -58,6 +58,7 @@ mod flags;
 pub mod format;
 pub mod grade;
 pub mod inspect;
+mod keyed;
 pub mod live;
 pub mod net;
 pub mod outlet;

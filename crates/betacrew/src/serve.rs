@@ -12,6 +12,7 @@ use crate::tapes::{AnyTape, Failing, TapeName};
 use crate::terminal::signals;
 use crate::web::{self, Bill, ExchangeDesk, Web};
 use crate::words::{count, grouped, say, took};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::chance::Chance;
 use feed::live::Tempo;
 use feed::market::Market;
@@ -47,6 +48,7 @@ pub struct Args {
     /// random:N[:SEED] (seeded order flow), market[:SEED] (endless, for --live), a .tape file, or
     /// another file as fetch writes it [default: the scenario's, or sample; market with --live]
     #[arg(long, value_name = "TAPE")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]
     tape: Option<TapeName>,
 
     /// Stream at this pace: 5000/s, 80000B/s, or for .tape files `recorded`, 2x, 0.5x [default: the

@@ -7,9 +7,10 @@ use feed::market::Market;
 use feed::packet::Packet;
 use feed::play::{FilePlay, Play};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::tape::Tape;
+use feed::tape::{Tape, TapeError};
 use feed::tape_file::TapeFile;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ use std::sync::Arc;
 
 /// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
 pub const MADE_MAX: u32 = 100_000_000;
+
+/// Maximum number of packets of a file that is read into memory to be played, 37 bytes each; a
+/// .tape file is not.
+pub const LOADED_MAX: usize = 20_000_000;
 
 /// A tape as it was named.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +81,19 @@ impl FromStr for TapeName {
                 Ok(Self::Market { seed: seed.transpose()? })
             }
             _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl TapeName {
+    /// The name of a tape as a command line has it: the name of a file may be no Unicode text.
+    ///
+    /// # Errors
+    /// As text, where it is meant to be a tape that is made and is none.
+    pub fn of_argument(argument: &OsStr) -> Result<Self, String> {
+        match argument.to_str() {
+            Some(text) => text.parse(),
+            None => Ok(Self::File(argument.into())),
         }
     }
 }
@@ -225,13 +243,30 @@ fn play(path: &Path, file: TapeFile<FileStorage>) -> Result<FilePlay<FileStorage
 /// # Errors
 /// Where the file cannot be read or is no complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
+    read_at_most(path, LOADED_MAX)
+}
+
+fn read_at_most(path: &Path, most: usize) -> Result<Tape, Failure> {
     let format = Format::of(path).unwrap_or(Format::Json);
     let mut packets: Vec<Packet> = Vec::new();
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
     format::read(path, format, Damage::Refuse, &mut |frames, _| {
-        packets.extend(frames.iter().filter_map(|frame| match decode(frame) {
-            Ok(Frame::Packet(packet)) => Some(packet),
-            _ => None,
-        }));
+        for frame in frames {
+            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
+            // A few kilobytes of a compressed file can be millions of packets.
+            if packets.len() >= most {
+                return Err(content(format!(
+                    "it has more than {most} packets, which is too much to be played from \
+                     memory: betacrew convert it to a .tape"
+                )));
+            }
+            let place = packets.len() as u64;
+            if u64::from(packet.sequence) != place + 1 {
+                let error = TapeError::OutOfOrder { place, sequence: packet.sequence };
+                return Err(content(error.to_string()));
+            }
+            packets.push(packet);
+        }
         Ok(())
     })
     .map_err(|failure| match failure {
@@ -261,6 +296,28 @@ mod tests {
         {
             assert!(name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_have_a_name_that_is_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = OsStr::from_bytes(b"tape-\xff.json");
+        assert_eq!(TapeName::of_argument(name), Ok(TapeName::File(name.into())));
+        assert_eq!(TapeName::of_argument(OsStr::new("sample")), Ok(TapeName::Sample(5)));
+        assert!(TapeName::of_argument(OsStr::new("random:x")).is_err());
+    }
+
+    #[test]
+    fn what_is_played_from_memory_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.json");
+        let mut text = Vec::new();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(read_at_most(&path, 14).unwrap(), Tape::classic());
+        let message = read_at_most(&path, 13).unwrap_err().to_string();
+        assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
     }
 
     #[test]

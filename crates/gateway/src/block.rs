@@ -199,9 +199,14 @@ pub fn to_json(frames: &[RawFrame]) -> Vec<u8> {
 }
 
 fn from_json(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
-    let rows: Vec<Row> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-    rows.into_iter()
-        .map(|row| {
+    // Objects at first, because the derived `Row` would take an array's items as its fields.
+    let objects: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    objects
+        .into_iter()
+        .map(|object| {
+            let row: Row =
+                serde_json::from_value(object.into()).map_err(|error| error.to_string())?;
             let symbol = Symbol::from_text(&row.symbol)
                 .ok_or_else(|| format!("{:?} is no symbol", row.symbol))?;
             let side = u8::try_from(row.buy_sell_indicator).ok().and_then(Side::from_letter);
@@ -279,6 +284,7 @@ mod tests {
         refused(payload, &id.replace("1-3", "1-4"), WIRE, "not those");
         refused(b"[", &id, JSON, "EOF");
         refused(b"[]", &id, JSON, "not those");
+        refused(br#"[["AAPL","B",50,100,1]]"#, &id, JSON, "expected a map");
         let mut other = payload.to_vec();
         other[9] ^= 1;
         refused(&other, &id, WIRE, "not those");

@@ -73,11 +73,13 @@ impl FromStr for Target {
         for host in hosts.split(',') {
             let (who, place) =
                 host.rsplit_once('@').map_or((None, host), |(who, place)| (Some(who), place));
-            let who = who.map(|who| match who.split_once(':') {
-                Some((name, password)) => (name.to_owned(), Some(password.to_owned())),
-                None => (who.to_owned(), None),
-            });
-            user = user.or(who);
+            if let (Some(who), None) = (who, &user) {
+                let (name, password) = match who.split_once(':') {
+                    Some((name, password)) => (name, Some(decoded(password)?)),
+                    None => (who, None),
+                };
+                user = Some((decoded(name)?, password));
+            }
             let (name, port) = match place.rsplit_once(':') {
                 Some((name, port)) if !place.ends_with(']') => (name, port.parse::<u16>().ok()),
                 _ => (place, Some(PORT)),
@@ -89,6 +91,25 @@ impl FromStr for Target {
         }
         Ok(Self { servers, user, stream: stream.map(str::to_owned) })
     }
+}
+
+/// Decodes the user or password of a URL, in which `%40` stands for `@`. What is wrong is told
+/// without the text, which is secret.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || {
+        "the user or password of the log's URL has a % without two hexadecimal digits behind it, \
+         or no UTF-8 text: write % as %25, @ as %40, : as %3A, / as %2F and , as %2C"
+            .to_owned()
+    };
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits = digits.ok_or_else(wrong)?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 /// Without what is secret.
@@ -262,6 +283,26 @@ mod tests {
             "ws://h",
         ] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn users_and_passwords_are_percent_encoded() {
+        for (text, name, password) in [
+            ("nats://u:p@h", "u", Some("p")),
+            ("nats://token@h", "token", None),
+            ("nats://a%40b:p%3a%2F%2C%25%20%C3%A9:q@h/x", "a@b", Some("p:/,% é:q")),
+            ("nats://u:@h,v:w@g", "u", Some("")),
+            ("nats://u:p@q@h", "u", Some("p@q")),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.user, Some((name.to_owned(), password.map(str::to_owned))), "{text}");
+            assert!(!target.to_string().contains('u'), "{target}");
+        }
+        for bad in ["u:sec%ret@h", "u:secret%@h", "u:secret%4@h", "u:secret%+1@h", "u:secret%ff@h"]
+        {
+            let error = format!("nats://{bad}").parse::<Target>().unwrap_err();
+            assert!(error.contains("%25") && !error.contains("ret"), "{error}");
         }
     }
 

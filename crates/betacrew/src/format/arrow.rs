@@ -1,6 +1,7 @@
-//! Apache Arrow IPC files, which are Feather files of version 2 too. Without compression, so that
-//! no length in a file makes this program reserve more memory than the file has bytes.
+//! Apache Arrow IPC files, which are Feather files of version 2 too. They are written without
+//! compression. What compressed ones unpack to is bounded before they are unpacked.
 
+use super::bounded::UNPACKED_MAX;
 use super::columns::{self, Builder, failed, fault};
 use super::guard::guarded;
 use super::rows::{Batch, COLUMNS};
@@ -10,10 +11,13 @@ use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{FileDecoder, read_footer_length};
 use arrow_ipc::writer::FileWriter;
-use arrow_ipc::{Footer, root_as_footer};
-use arrow_schema::ArrowError;
+use arrow_ipc::{
+    Block, Footer, Message, RecordBatch, root_as_footer_with_opts, root_as_message_with_opts,
+};
+use arrow_schema::{Schema, SchemaRef};
 use feed::storage::Storage;
 use feed::wire::RawFrame;
+use flatbuffers::VerifierOptions;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -46,33 +50,49 @@ impl Encoder for Writer {
 /// The file's last bytes: the length of its footer, and the magic number.
 const TRAILER_LEN: usize = 10;
 
+/// The bytes before a message's length.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// Maximum number of tables of a flatbuffer: a field takes two or three. What they refer to may be
+/// shared, so that a few bytes can name a million fields.
+const TABLES_MAX: usize = 50_000;
+
+/// Maximum size in bytes of a flatbuffer when everything that is shared in it is written out.
+const APPARENT_MAX: usize = 64 << 20;
+
+/// A compressed batch above [`UNPACKED_MAX`] may unpack to this many times its size.
+const EXPANSION: u64 = 16;
+
 pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
-    let len = file.metadata()?.len();
-    let storage = FileStorage::of(file)?;
-    // What a damaged file says of its own parts is not believed: they lie within it.
-    let part = |offset: u64, part_len: u64| {
-        if offset.checked_add(part_len).is_none_or(|end| end > len) {
-            return Err(Fault::Content("it is no whole Arrow file".to_owned()));
+    let parts = Parts { len: file.metadata()?.len(), storage: FileStorage::of(file)? };
+    let footer = parts.footer()?;
+    let footer = root_as_footer_with_opts(&verifier(), &footer).map_err(unreadable)?;
+    let fields = guarded(|| Fields::of(&footer))??;
+    let mut decoder = FileDecoder::new(Arc::clone(&fields.schema), footer.version())
+        .with_projection(fields.ours.clone());
+    parts.check_blocks(&footer)?;
+    // What all dictionaries have taken, and copies of those that grow.
+    let mut taken = 0;
+    for block in footer.dictionaries().iter().flatten() {
+        let bytes = parts.block(block)?;
+        let message = parts.message(block, &bytes)?;
+        let Some(dictionary) = message.header_as_dictionary_batch() else { continue };
+        if !fields.dictionaries.contains(&dictionary.id()) {
+            continue;
         }
-        let mut bytes = vec![0; usize::try_from(part_len).unwrap_or(0)];
-        storage.read_at(offset, &mut bytes)?;
-        Ok(bytes)
-    };
-    let trailer_at = len.saturating_sub(TRAILER_LEN as u64);
-    let mut trailer = [0; TRAILER_LEN];
-    storage.read_at(trailer_at, &mut trailer)?;
-    let footer_len = read_footer_length(trailer).map_err(fault)? as u64;
-    let footer = part(trailer_at.saturating_sub(footer_len), footer_len)?;
-    let footer = root_as_footer(&footer).map_err(|error| Fault::Content(error.to_string()))?;
-    let decoder = guarded(|| decoder(&footer))?.map_err(fault)?;
+        let unpacked = dictionary.data().map_or(0, |batch| unpacked(&batch, block, &bytes));
+        taken += unpacked.max(bytes.len() as u64) + if dictionary.isDelta() { taken } else { 0 };
+        within(taken, UNPACKED_MAX)?;
+        guarded(|| decoder.read_dictionary(block, &bytes))?.map_err(fault)?;
+    }
     let mut batch = Batch::new(each);
     let mut number = 0;
     for block in footer.recordBatches().iter().flatten() {
-        let lens = (u64::try_from(block.metaDataLength()), u64::try_from(block.bodyLength()));
-        let (Ok(offset), (Ok(head), Ok(body))) = (u64::try_from(block.offset()), lens) else {
-            return Err(Fault::Content("it has a negative length".to_owned()));
-        };
-        let bytes = Buffer::from_vec(part(offset, head.saturating_add(body))?);
+        let bytes = parts.block(block)?;
+        if let Some(columns) = parts.message(block, &bytes)?.header_as_record_batch() {
+            let most = UNPACKED_MAX.max(EXPANSION * bytes.len() as u64);
+            within(unpacked(&columns, block, &bytes), most)?;
+        }
         let columns = guarded(|| decoder.read_record_batch(block, &bytes))?.map_err(fault)?;
         if let Some(columns) = columns {
             columns::read(&columns, &mut number, &mut batch)?;
@@ -82,12 +102,208 @@ pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A decoder of our columns alone.
-fn decoder(footer: &Footer<'_>) -> Result<FileDecoder, ArrowError> {
-    let schema = footer
-        .schema()
-        .ok_or_else(|| ArrowError::ParseError("its footer has no schema".to_owned()))?;
-    let schema = try_fb_to_schema(schema)?;
-    let ours = COLUMNS.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-    Ok(FileDecoder::new(Arc::new(schema), footer.version()).with_projection(ours))
+/// A file's parts. What a damaged file says of them is not believed: they lie within it.
+struct Parts {
+    storage: FileStorage,
+    len: u64,
+}
+
+impl Parts {
+    fn part(&self, offset: u64, part_len: u64) -> Result<Vec<u8>, Fault> {
+        if offset.checked_add(part_len).is_none_or(|end| end > self.len) {
+            return Err(Fault::Content("it is no whole Arrow file".to_owned()));
+        }
+        let mut bytes = vec![0; usize::try_from(part_len).unwrap_or(0)];
+        self.storage.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn footer(&self) -> Result<Vec<u8>, Fault> {
+        let trailer_at = self.len.saturating_sub(TRAILER_LEN as u64);
+        let mut trailer = [0; TRAILER_LEN];
+        self.storage.read_at(trailer_at, &mut trailer)?;
+        let footer_len = read_footer_length(trailer).map_err(fault)? as u64;
+        self.part(trailer_at.saturating_sub(footer_len), footer_len)
+    }
+
+    /// Blocks that share their bytes would let a small file take for ever.
+    fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), Fault> {
+        let lists = [footer.dictionaries(), footer.recordBatches()];
+        let blocks = lists.iter().flatten().flatten();
+        let lens = blocks.map(|block| {
+            let head = u64::try_from(block.metaDataLength()).unwrap_or(0);
+            head.saturating_add(u64::try_from(block.bodyLength()).unwrap_or(0))
+        });
+        match lens.fold(0, u64::saturating_add) <= self.len {
+            true => Ok(()),
+            false => Err(Fault::Content("its parts are together larger than it is".to_owned())),
+        }
+    }
+
+    /// A block's bytes: its message, then its buffers.
+    fn block(&self, block: &Block) -> Result<Buffer, Fault> {
+        let lens = (u64::try_from(block.metaDataLength()), u64::try_from(block.bodyLength()));
+        let (Ok(offset), (Ok(head), Ok(body))) = (u64::try_from(block.offset()), lens) else {
+            return Err(Fault::Content("it has a negative length".to_owned()));
+        };
+        Ok(Buffer::from_vec(self.part(offset, head.saturating_add(body))?))
+    }
+
+    fn message<'a>(&self, block: &Block, bytes: &'a [u8]) -> Result<Message<'a>, Fault> {
+        let head = bytes.get(..usize::try_from(block.metaDataLength()).unwrap_or(0));
+        // Files of before 2019 have the length alone.
+        let message = head.and_then(|head| match head.strip_prefix(&CONTINUATION) {
+            Some(rest) => rest.get(4..),
+            None => head.get(4..),
+        });
+        let short = || Fault::Content("it has a block without a message".to_owned());
+        root_as_message_with_opts(&verifier(), message.ok_or_else(short)?).map_err(unreadable)
+    }
+}
+
+fn verifier() -> VerifierOptions {
+    VerifierOptions {
+        max_tables: TABLES_MAX,
+        max_apparent_size: APPARENT_MAX,
+        ..VerifierOptions::default()
+    }
+}
+
+fn unreadable(error: flatbuffers::InvalidFlatbuffer) -> Fault {
+    Fault::Content(error.to_string())
+}
+
+fn within(bytes: u64, most: u64) -> Result<(), Fault> {
+    match bytes <= most {
+        true => Ok(()),
+        false => Err(Fault::Content(format!(
+            "a part of it unpacks to {bytes} bytes, more than the {most} that are read at one \
+             time: write it in smaller record batches"
+        ))),
+    }
+}
+
+/// How many bytes the buffers of a batch say that they unpack to; zero without compression.
+fn unpacked(batch: &RecordBatch<'_>, block: &Block, bytes: &[u8]) -> u64 {
+    if batch.compression().is_none() {
+        return 0;
+    }
+    let body = usize::try_from(block.metaDataLength()).ok().and_then(|at| bytes.get(at..));
+    let said = |buffer: &arrow_ipc::Buffer| {
+        let at = usize::try_from(buffer.offset()).ok()?;
+        let said = i64::from_le_bytes(*body?.get(at..)?.first_chunk()?);
+        // A negative length is the mark of a buffer that is not compressed.
+        u64::try_from(said).ok()
+    };
+    batch.buffers().iter().flatten().filter_map(said).fold(0, u64::saturating_add)
+}
+
+/// Which of a file's fields are read.
+struct Fields {
+    schema: SchemaRef,
+    /// The places of our columns.
+    ours: Vec<usize>,
+    /// The dictionaries of our columns.
+    dictionaries: Vec<i64>,
+}
+
+impl Fields {
+    fn of(footer: &Footer<'_>) -> Result<Self, Fault> {
+        let written =
+            footer.schema().ok_or_else(|| Fault::Content("its footer has no schema".to_owned()))?;
+        if !written.endianness().equals_to_target_endianness() {
+            return Err(Fault::Content("its numbers have another byte order".to_owned()));
+        }
+        let schema = try_fb_to_schema(written).map_err(fault)?;
+        columns::check(&schema)?;
+        let ours: Vec<usize> =
+            COLUMNS.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let dictionary = |&at: &usize| Some(written.fields()?.get(at).dictionary()?.id());
+        let dictionaries = ours.iter().filter_map(dictionary).collect();
+        let fields = schema.fields().iter().enumerate().map(|(at, field)| {
+            let field = field.as_ref().clone();
+            match ours.contains(&at) {
+                true => {
+                    let kind = columns::undecoded(field.data_type());
+                    field.with_data_type(kind)
+                }
+                false => field,
+            }
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Self { schema, ours, dictionaries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_ipc::CompressionType;
+    use arrow_ipc::writer::IpcWriteOptions;
+    use feed::tape::Tape;
+
+    /// A compressed file of two batches, the first of one row, and how it is read.
+    fn compressed() -> Vec<u8> {
+        let options = IpcWriteOptions::default();
+        let options = options.try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+        let schema = columns::schema();
+        let mut out = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+        let tape = Tape::sample(20_000);
+        for frames in [&tape.frames()[..1], &tape.frames()[1..]] {
+            let mut columns = Builder::new();
+            columns.put(frames, Arrival::UNKNOWN, |_| Ok(())).unwrap();
+            out.write(&columns.take().unwrap()).unwrap();
+        }
+        out.into_inner().unwrap()
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<usize, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let mut packets = 0;
+        let done = read(file, &mut |frames, _| {
+            packets += frames.len();
+            Ok(())
+        });
+        match done {
+            Ok(()) => Ok(packets),
+            Err(Fault::Content(reason)) => Err(reason),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_part_unpacks_to_is_bounded() {
+        assert!(within(UNPACKED_MAX, UNPACKED_MAX).is_ok());
+        assert!(within(UNPACKED_MAX + 1, UNPACKED_MAX).is_err());
+        let mut bytes = compressed();
+        assert_eq!(read_bytes(&bytes), Ok(20_000));
+        // Before a compressed buffer stands how long it is without compression.
+        let frame = bytes.windows(4).rposition(|four| four == b"\x28\xb5\x2f\xfd").unwrap();
+        bytes[frame - 8..frame].copy_from_slice(&(UNPACKED_MAX + 1).to_le_bytes());
+        let reason = read_bytes(&bytes).unwrap_err();
+        assert!(reason.starts_with("a part of it unpacks to 2684"), "{reason}");
+        bytes[frame - 8..frame].copy_from_slice(&1u64.to_le_bytes());
+        assert!(read_bytes(&bytes).is_err());
+    }
+
+    #[test]
+    fn parts_that_share_their_bytes_are_refused() {
+        let mut bytes = compressed();
+        let parts = Parts {
+            len: bytes.len() as u64,
+            storage: {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                FileStorage::of(file).unwrap()
+            },
+        };
+        let footer = parts.footer().unwrap();
+        let footer = root_as_footer_with_opts(&verifier(), &footer).unwrap();
+        let blocks: Vec<[u8; 24]> =
+            footer.recordBatches().unwrap().iter().map(|block| block.0).collect();
+        let small = bytes.windows(24).rposition(|window| window == blocks[0]).unwrap();
+        bytes[small..small + 24].copy_from_slice(&blocks[1]);
+        assert_eq!(read_bytes(&bytes).unwrap_err(), "its parts are together larger than it is");
+    }
 }

@@ -8,6 +8,14 @@ use std::rc::Rc;
 /// The most bytes that one row takes, give or take a reader's buffer.
 pub(super) const ROW_MAX: usize = 1 << 20;
 
+/// Maximum length in bytes of a text value: an origin takes 28, a symbol 8.
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+pub(super) const VALUE_MAX: usize = 256;
+
+/// Maximum memory in bytes that compressed parts of a file may unpack to at one time.
+#[cfg(feature = "columnar")]
+pub(super) const UNPACKED_MAX: u64 = 256 << 20;
+
 /// A reader that gives up where a row has no end.
 pub(super) struct Bounded<R> {
     inner: R,
@@ -18,11 +26,15 @@ pub(super) struct Bounded<R> {
 pub(super) struct Watch {
     left: Cell<usize>,
     last: Cell<u8>,
+    /// Whether the number of double quotes so far is odd.
+    quoted: Cell<bool>,
 }
 
 impl<R: Read> Bounded<R> {
     pub(super) fn new(inner: R) -> (Self, Rc<Watch>) {
-        let watch = Rc::new(Watch { left: Cell::new(ROW_MAX), last: Cell::new(b'\n') });
+        let left = Cell::new(ROW_MAX);
+        let watch = Watch { left, last: Cell::new(b'\n'), quoted: Cell::new(false) };
+        let watch = Rc::new(watch);
         (Self { inner, watch: Rc::clone(&watch) }, watch)
     }
 }
@@ -36,6 +48,11 @@ impl Watch {
     /// Whether the text so far ends with a line end, or is empty.
     pub(super) fn at_line_end(&self) -> bool {
         self.last.get() == b'\n'
+    }
+
+    /// Whether the text so far ends between double quotes.
+    pub(super) fn in_quotes(&self) -> bool {
+        self.quoted.get()
     }
 }
 
@@ -51,6 +68,8 @@ impl<R: Read> Read for Bounded<R> {
         self.watch.left.set(left - count);
         if let Some(last) = out[..count].last() {
             self.watch.last.set(*last);
+            let quotes = out[..count].iter().filter(|&&byte| byte == b'"').count();
+            self.watch.quoted.set(self.watch.quoted.get() ^ (quotes % 2 == 1));
         }
         Ok(count)
     }

@@ -1,5 +1,6 @@
 //! Packets as columns of Arrow, which Arrow files and Parquet share.
 
+use super::bounded::VALUE_MAX;
 use super::rows::{Batch, COLUMNS, packet};
 use super::wide::{Wide, in_row};
 use super::{Arrival, Fault};
@@ -7,14 +8,16 @@ use arrow_array::builder::{
     Int32Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
 };
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
-use arrow_array::{
-    Array, ArrayRef, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
-    StringViewArray, TimestampNanosecondArray, UInt32Array,
+use arrow_array::types::{
+    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
+use arrow_array::{Array, ArrayAccessor, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use feed::packet::{Packet, Side};
 use feed::wire::RawFrame;
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
@@ -138,141 +141,405 @@ pub(super) fn fault(error: ArrowError) -> Fault {
     }
 }
 
-/// Hands on the rows of columns; `number` counts them.
+/// Makes sure that a table has our columns, each once and of a type that can be read.
+pub(super) fn check(schema: &Schema) -> Result<(), Fault> {
+    for (at, name) in COLUMNS.into_iter().enumerate() {
+        let mut found = schema.fields().iter().filter(|field| field.name() == name);
+        let Some(field) = found.next() else {
+            // The last two are extras.
+            match at {
+                5.. => continue,
+                _ => return Err(Fault::Content(format!("there is no column {name}"))),
+            }
+        };
+        if found.next().is_some() {
+            return Err(Fault::Content(format!("there are two columns {name}")));
+        }
+        let kind = field.data_type();
+        let (readable, expected) = match at {
+            0 | 1 | 6 => (is_text(value_type(kind)), "text"),
+            5 => (is_integer(value_type(kind)) || is_time(kind), "an integer or a time"),
+            _ => (is_integer(value_type(kind)), "an integer"),
+        };
+        if !readable {
+            return Err(Fault::Content(format!("column {name} is {kind}, not {expected}")));
+        }
+    }
+    Ok(())
+}
+
+/// The type of the values, which a dictionary has once each.
+fn value_type(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(_, values) => values,
+        plain => plain,
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Null, Utf8, Utf8View};
+    match kind {
+        Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | Null => true,
+        // Even a null takes as many bytes.
+        DataType::FixedSizeBinary(len) => usize::try_from(*len).is_ok_and(|len| len <= VALUE_MAX),
+        _ => false,
+    }
+}
+
+fn is_integer(kind: &DataType) -> bool {
+    kind.is_integer() || *kind == DataType::Null
+}
+
+fn is_time(kind: &DataType) -> bool {
+    matches!(kind, DataType::Timestamp(..))
+}
+
+/// The type that a column of text is decoded as: bytes, which [`text`] checks.
+///
+/// The decoder's own check of text takes as long as its views are, and millions of views may show
+/// the same megabytes.
+pub(super) fn undecoded(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Utf8 => DataType::Binary,
+        DataType::LargeUtf8 => DataType::LargeBinary,
+        DataType::Utf8View => DataType::BinaryView,
+        DataType::Dictionary(keys, values) => {
+            DataType::Dictionary(keys.clone(), Box::new(undecoded(values)))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Hands on the rows of columns that were [checked](check); `number` counts them.
 pub(super) fn read(
     columns: &RecordBatch,
     number: &mut u64,
     batch: &mut Batch<'_, '_>,
 ) -> Result<(), Fault> {
-    let [symbol, side] = [0, 1].map(|at| Texts::of(columns, COLUMNS[at]));
-    let [quantity, price, sequence] = [2, 3, 4].map(|at| Integers::of(columns, COLUMNS[at]));
-    let (symbol, side) = (needed(0, symbol?)?, needed(1, side?)?);
-    let (quantity, price, sequence) =
-        (needed(2, quantity?)?, needed(3, price?)?, needed(4, sequence?)?);
-    let (arrived, origin) = (Integers::of(columns, COLUMNS[5])?, Texts::of(columns, COLUMNS[6])?);
+    let column = |at: usize| columns.column_by_name(COLUMNS[at]).map(|column| &**column);
+    let text = |at: usize| column(at).map(Column::<&str>::of).transpose();
+    let integer = |at: usize| column(at).map(Column::<i64>::of).transpose();
+    let [symbol, side, origin] = [text(0)?, text(1)?, text(6)?];
+    let [quantity, price, sequence] = [integer(2)?, integer(3)?, integer(4)?];
+    let arrived = integer(5)?;
+    let wide = |row: usize| -> Result<Wide<'_>, String> {
+        Ok(Wide {
+            symbol: needed(&symbol, 0, row)?,
+            side: needed(&side, 1, row)?,
+            quantity: needed(&quantity, 2, row)?,
+            price: needed(&price, 3, row)?,
+            sequence: needed(&sequence, 4, row)?,
+            arrived: cell(&arrived, 5, row)?,
+            origin: cell(&origin, 6, row)?,
+        })
+    };
     for row in 0..columns.num_rows() {
         *number += 1;
-        let null = |at: usize| in_row(*number, &format!("{} is null", COLUMNS[at]));
-        let (packet, arrival) = Wide {
-            symbol: symbol.get(row).ok_or_else(|| null(0))?,
-            side: side.get(row).ok_or_else(|| null(1))?,
-            quantity: quantity.get(row).ok_or_else(|| null(2))?,
-            price: price.get(row).ok_or_else(|| null(3))?,
-            sequence: sequence.get(row).ok_or_else(|| null(4))?,
-            arrived: arrived.as_ref().and_then(|column| column.get(row)),
-            origin: origin.as_ref().and_then(|column| column.get(row)),
-        }
-        .narrow()
-        .map_err(|reason| in_row(*number, &reason))?;
+        let narrow = wide(row).and_then(|row| row.narrow());
+        let (packet, arrival) = narrow.map_err(|reason| in_row(*number, &reason))?;
         batch.push(packet, arrival)?;
     }
     Ok(())
 }
 
-fn needed<T>(at: usize, column: Option<T>) -> Result<T, Fault> {
-    column.ok_or_else(|| Fault::Content(format!("there is no column {}", COLUMNS[at])))
+/// The value of a row in the column at this place of [`COLUMNS`], if there is one.
+fn cell<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<Option<T>, String> {
+    let Some(column) = column else { return Ok(None) };
+    (column.get)(row).map_err(|reason| format!("{} {reason}", COLUMNS[at]))
 }
 
-fn mistyped(name: &str, column: &ArrayRef, expected: &str) -> Fault {
-    Fault::Content(format!("column {name} is {}, not {expected}", column.data_type()))
+fn needed<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<T, String> {
+    cell(column, at, row)?.ok_or_else(|| format!("{} is null", COLUMNS[at]))
 }
 
-/// A column of text, as different writers store it.
-enum Texts<'a> {
-    Small(&'a StringArray),
-    Large(&'a LargeStringArray),
-    View(&'a StringViewArray),
+/// A column whose values are all read as one type, however its writer stores them.
+struct Column<'a, T> {
+    get: Box<dyn Fn(usize) -> Result<Option<T>, String> + 'a>,
 }
 
-impl<'a> Texts<'a> {
-    fn of(columns: &'a RecordBatch, name: &str) -> Result<Option<Self>, Fault> {
-        let Some(column) = columns.column_by_name(name) else { return Ok(None) };
-        let found = column.as_string_opt::<i32>().map(Self::Small);
-        let found = found.or_else(|| column.as_string_opt::<i64>().map(Self::Large));
-        let found = found.or_else(|| column.as_string_view_opt().map(Self::View));
-        found.map(Some).ok_or_else(|| mistyped(name, column, "text"))
+impl<'a, T: 'a> Column<'a, T> {
+    fn from(get: impl Fn(usize) -> Result<Option<T>, String> + 'a) -> Self {
+        Self { get: Box::new(get) }
     }
 
-    fn get(&self, row: usize) -> Option<&'a str> {
-        match self {
-            Self::Small(column) => column.is_valid(row).then(|| column.value(row)),
-            Self::Large(column) => column.is_valid(row).then(|| column.value(row)),
-            Self::View(column) => column.is_valid(row).then(|| column.value(row)),
+    /// A column that stores a key a row, and each value once.
+    fn dictionary(keys: Column<'a, i64>, values: Self, count: usize) -> Self {
+        Self::from(move |row| {
+            let Some(key) = (keys.get)(row)? else { return Ok(None) };
+            match usize::try_from(key).ok().filter(|&key| key < count) {
+                Some(key) => (values.get)(key),
+                None => Err(format!("has no value {key}")),
+            }
+        })
+    }
+}
+
+fn unreadable(column: &dyn Array) -> Fault {
+    Fault::Content(format!("a column is {}, which is not read", column.data_type()))
+}
+
+impl<'a> Column<'a, &'a str> {
+    fn of(column: &'a dyn Array) -> Result<Self, Fault> {
+        if let Some(dictionary) = column.as_any_dictionary_opt() {
+            let values = &**dictionary.values();
+            let keys = Column::<i64>::of(dictionary.keys())?;
+            return Ok(Self::dictionary(keys, Self::of(values)?, values.len()));
         }
+        Ok(match column.data_type() {
+            DataType::Null => Self::from(|_| Ok(None)),
+            DataType::Utf8 => Self::texts(column.as_string::<i32>()),
+            DataType::LargeUtf8 => Self::texts(column.as_string::<i64>()),
+            DataType::Utf8View => Self::texts(column.as_string_view()),
+            DataType::Binary => Self::texts(column.as_binary::<i32>()),
+            DataType::LargeBinary => Self::texts(column.as_binary::<i64>()),
+            DataType::BinaryView => Self::texts(column.as_binary_view()),
+            DataType::FixedSizeBinary(_) => Self::texts(column.as_fixed_size_binary()),
+            _ => return Err(unreadable(column)),
+        })
+    }
+
+    fn texts<A: ArrayAccessor + 'a>(column: A) -> Self
+    where
+        A::Item: Bytes<'a>,
+    {
+        Self::from(move |row| {
+            column.is_valid(row).then(|| text(column.value(row).bytes())).transpose()
+        })
     }
 }
 
-/// A column of integers or times.
-enum Integers<'a> {
-    Small(&'a Int32Array),
-    Unsigned(&'a UInt32Array),
-    Large(&'a Int64Array),
-    Time(&'a TimestampNanosecondArray),
+/// Values of columns of text.
+trait Bytes<'a> {
+    fn bytes(self) -> &'a [u8];
 }
 
-impl<'a> Integers<'a> {
-    fn of(columns: &'a RecordBatch, name: &str) -> Result<Option<Self>, Fault> {
-        let Some(column) = columns.column_by_name(name) else { return Ok(None) };
-        let found = column.as_primitive_opt::<Int32Type>().map(Self::Small);
-        let found = found.or_else(|| column.as_primitive_opt::<UInt32Type>().map(Self::Unsigned));
-        let found = found.or_else(|| column.as_primitive_opt::<Int64Type>().map(Self::Large));
-        let time = || column.as_primitive_opt::<TimestampNanosecondType>().map(Self::Time);
-        let expected = "an integer or a time in nanoseconds";
-        found.or_else(time).map(Some).ok_or_else(|| mistyped(name, column, expected))
+impl<'a> Bytes<'a> for &'a [u8] {
+    fn bytes(self) -> &'a [u8] {
+        self
     }
+}
 
-    fn get(&self, row: usize) -> Option<i64> {
-        match self {
-            Self::Small(column) => column.is_valid(row).then(|| column.value(row).into()),
-            Self::Unsigned(column) => column.is_valid(row).then(|| column.value(row).into()),
-            Self::Large(column) => column.is_valid(row).then(|| column.value(row)),
-            Self::Time(column) => column.is_valid(row).then(|| column.value(row)),
+impl<'a> Bytes<'a> for &'a str {
+    fn bytes(self) -> &'a [u8] {
+        self.as_bytes()
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.len() > VALUE_MAX {
+        return Err(format!("has {} bytes, which is too long", bytes.len()));
+    }
+    str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
+impl<'a> Column<'a, i64> {
+    fn of(column: &'a dyn Array) -> Result<Self, Fault> {
+        if let Some(dictionary) = column.as_any_dictionary_opt() {
+            let values = &**dictionary.values();
+            let keys = Self::of(dictionary.keys())?;
+            return Ok(Self::dictionary(keys, Self::of(values)?, values.len()));
         }
+        Ok(match column.data_type() {
+            DataType::Null => Self::from(|_| Ok(None)),
+            DataType::Int8 => Self::integers::<Int8Type>(column),
+            DataType::Int16 => Self::integers::<Int16Type>(column),
+            DataType::Int32 => Self::integers::<Int32Type>(column),
+            DataType::Int64 => Self::integers::<Int64Type>(column),
+            DataType::UInt8 => Self::integers::<UInt8Type>(column),
+            DataType::UInt16 => Self::integers::<UInt16Type>(column),
+            DataType::UInt32 => Self::integers::<UInt32Type>(column),
+            DataType::UInt64 => Self::integers::<UInt64Type>(column),
+            DataType::Timestamp(unit, _) => match unit {
+                TimeUnit::Second => Self::times::<TimestampSecondType>(column, 1_000_000_000),
+                TimeUnit::Millisecond => Self::times::<TimestampMillisecondType>(column, 1_000_000),
+                TimeUnit::Microsecond => Self::times::<TimestampMicrosecondType>(column, 1_000),
+                TimeUnit::Nanosecond => Self::times::<TimestampNanosecondType>(column, 1),
+            },
+            _ => return Err(unreadable(column)),
+        })
+    }
+
+    fn integers<T: ArrowPrimitiveType<Native: TryInto<i64> + Display>>(
+        column: &'a dyn Array,
+    ) -> Self {
+        let column = column.as_primitive::<T>();
+        Self::from(move |row| {
+            let value = column.is_valid(row).then(|| column.value(row));
+            value
+                .map(|value| {
+                    let wide = value.try_into();
+                    wide.map_err(|_| format!("{value} does not fit in 64 bits"))
+                })
+                .transpose()
+        })
+    }
+
+    fn times<T: ArrowPrimitiveType<Native = i64>>(column: &'a dyn Array, nanoseconds: i64) -> Self {
+        let column = column.as_primitive::<T>();
+        Self::from(move |row| {
+            let value = column.is_valid(row).then(|| column.value(row));
+            value
+                .map(|value| {
+                    let time = value.checked_mul(nanoseconds);
+                    time.ok_or_else(|| format!("{value} is beyond the years 1677 to 2262"))
+                })
+                .transpose()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Float64Array;
+    use crate::failure::Failure;
+    use arrow_array::types::Int8Type as Key;
+    use arrow_array::{
+        BinaryViewArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int8Array,
+        Int16Array, Int64Array, LargeBinaryArray, LargeStringArray, ListArray, NullArray,
+        StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        TimestampSecondArray, UInt8Array, UInt16Array, UInt64Array,
+    };
+
+    /// What the rows of these columns are.
+    fn rows(columns: &[(&str, ArrayRef)]) -> Result<Vec<(Packet, Arrival)>, Fault> {
+        let columns = RecordBatch::try_from_iter_with_nullable(
+            columns.iter().map(|(name, column)| (*name, Arc::clone(column), true)),
+        );
+        let columns = columns.unwrap();
+        let mut rows = Vec::new();
+        check(&columns.schema())?;
+        let mut take = |frames: &[RawFrame], arrival| -> Result<(), Failure> {
+            rows.extend(frames.iter().map(|frame| (packet(frame).unwrap(), arrival)));
+            Ok(())
+        };
+        let mut batch = Batch::new(&mut take);
+        read(&columns, &mut 0, &mut batch)?;
+        batch.flush()?;
+        Ok(rows)
+    }
 
     fn complaint(columns: &[(&str, ArrayRef)]) -> String {
-        let columns = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
-        match read(&columns, &mut 0, &mut Batch::new(&mut |_, _| Ok(()))) {
+        match rows(columns) {
             Err(Fault::Content(reason)) => reason,
             other => panic!("{other:?}"),
         }
     }
 
-    #[test]
-    fn errors_say_where() {
-        let text = |texts: [Option<&str>; 2]| -> ArrayRef {
-            Arc::new(texts.into_iter().collect::<LargeStringArray>())
-        };
-        let number =
-            |numbers: [i64; 2]| -> ArrayRef { Arc::new(Int64Array::from(numbers.to_vec())) };
-        let good = [
+    fn text(texts: [Option<&str>; 2]) -> ArrayRef {
+        Arc::new(texts.into_iter().collect::<LargeStringArray>())
+    }
+
+    fn number(numbers: [i64; 2]) -> ArrayRef {
+        Arc::new(Int64Array::from(numbers.to_vec()))
+    }
+
+    fn good() -> Vec<(&'static str, ArrayRef)> {
+        vec![
             ("symbol", text([Some("A"), Some("B")])),
             ("buySellIndicator", text([Some("B"), Some("S")])),
             ("quantity", number([1, 2])),
             ("price", number([1, 2])),
             ("sequence", number([1, 2])),
+            ("arrived", number([7_000_000_000, 0])),
+            ("origin", text([None, None])),
+        ]
+    }
+
+    fn with(at: usize, column: ArrayRef) -> Vec<(&'static str, ArrayRef)> {
+        let mut columns = good();
+        columns[at].1 = column;
+        columns
+    }
+
+    #[test]
+    fn every_type_of_another_writer_is_read() {
+        let expected = rows(&good()).unwrap();
+        let symbols: [ArrayRef; 7] = [
+            Arc::new(StringArray::from(vec!["A", "B"])),
+            Arc::new(StringViewArray::from(vec!["A", "B"])),
+            Arc::new(LargeBinaryArray::from(vec![&b"A"[..], b"B"])),
+            Arc::new(BinaryViewArray::from(vec![&b"A"[..], b"B"])),
+            Arc::new(FixedSizeBinaryArray::try_from_iter([b"A   ", b"B   "].into_iter()).unwrap()),
+            Arc::new(vec!["A", "B"].into_iter().collect::<DictionaryArray<Key>>()),
+            Arc::new(vec!["A", "B"].into_iter().collect::<DictionaryArray<UInt64Type>>()),
         ];
-        let with = |at: usize, column: ArrayRef| {
-            let mut columns = good.clone();
-            columns[at].1 = column;
-            complaint(&columns)
-        };
-        assert_eq!(complaint(&good[..4]), "there is no column sequence");
-        assert_eq!(with(0, number([1, 2])), "column symbol is Int64, not text");
+        for symbol in symbols {
+            let kind = symbol.data_type().clone();
+            assert_eq!(rows(&with(0, symbol)).unwrap(), expected, "{kind}");
+        }
+        let values = Arc::new(Int16Array::from(vec![2, 1]));
+        let keyed = DictionaryArray::<Key>::new(Int8Array::from(vec![1, 0]), values);
+        let numbers: [ArrayRef; 6] = [
+            Arc::new(Int8Array::from(vec![1, 2])),
+            Arc::new(Int16Array::from(vec![1, 2])),
+            Arc::new(UInt8Array::from(vec![1, 2])),
+            Arc::new(UInt16Array::from(vec![1, 2])),
+            Arc::new(UInt64Array::from(vec![1, 2])),
+            Arc::new(keyed),
+        ];
+        for number in numbers {
+            let kind = number.data_type().clone();
+            for at in 2..5 {
+                assert_eq!(rows(&with(at, Arc::clone(&number))).unwrap(), expected, "{kind}");
+            }
+        }
+        let times: [ArrayRef; 3] = [
+            Arc::new(TimestampSecondArray::from(vec![Some(7), None])),
+            Arc::new(TimestampMillisecondArray::from(vec![7_000, 0]).with_timezone("UTC")),
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(7_000_000), None])),
+        ];
+        for time in times {
+            let kind = time.data_type().clone();
+            assert_eq!(rows(&with(5, time)).unwrap(), expected, "{kind}");
+        }
+        // What pandas makes of a column without a value.
+        assert_eq!(rows(&with(6, Arc::new(NullArray::new(2)))).unwrap(), expected);
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let complain = |at: usize, column: ArrayRef| complaint(&with(at, column));
+        assert_eq!(complaint(&good()[..4]), "there is no column sequence");
+        let twice = [&good()[..], &good()[2..3]].concat();
+        assert_eq!(complaint(&twice), "there are two columns quantity");
+        assert_eq!(complain(0, number([1, 2])), "column symbol is Int64, not text");
         let floats = Arc::new(Float64Array::from(vec![1.0, 2.0]));
-        assert!(with(3, floats).starts_with("column price is Float64, not an integer"));
-        assert_eq!(with(0, text([Some("A"), None])), "row 2: symbol is null");
-        assert!(with(1, text([Some("B"), Some("b")])).starts_with("row 2: buySellIndicator is"));
+        assert_eq!(complain(3, floats), "column price is Float64, not an integer");
+        let times = Arc::new(TimestampSecondArray::from(vec![1, 2]));
+        assert!(complain(4, times).starts_with("column sequence is Timestamp(s), not an integer"));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(vec![
+            Some(vec![Some(1)]),
+            Some(vec![]),
+        ]));
+        assert!(complain(2, lists).starts_with("column quantity is List("));
+        assert_eq!(complain(0, text([Some("A"), None])), "row 2: symbol is null");
+        assert_eq!(complain(0, Arc::new(NullArray::new(2))), "row 1: symbol is null");
+        assert!(
+            complain(1, text([Some("B"), Some("b")])).starts_with("row 2: buySellIndicator is")
+        );
+        let bytes = Arc::new(LargeBinaryArray::from(vec![&b"A"[..], b"\xff"]));
+        assert_eq!(complain(0, bytes), "row 2: symbol is not UTF-8 text");
+        for (len, reason) in
+            [(VALUE_MAX, "row 1: origin is \""), (VALUE_MAX + 1, "row 1: origin has")]
+        {
+            let long = "x".repeat(len);
+            let message = complain(6, text([Some(&long), None]));
+            assert!(message.starts_with(reason), "{len}: {message}");
+        }
         assert_eq!(
-            with(2, number([1, 1 << 31])),
+            complain(2, number([1, 1 << 31])),
             "row 2: quantity 2147483648 does not fit in 32 bits"
         );
-        assert_eq!(with(4, number([0, 1])), "row 1: sequence 0 is not in 1..2147483647");
+        let large = Arc::new(UInt64Array::from(vec![1 << 63, 1]));
+        assert_eq!(
+            complain(4, large),
+            "row 1: sequence 9223372036854775808 does not fit in 64 bits"
+        );
+        assert_eq!(complain(4, number([0, 1])), "row 1: sequence 0 is not in 1..2147483647");
+        let late = Arc::new(TimestampSecondArray::from(vec![9_223_372_037, 0]));
+        assert!(complain(5, late).starts_with("row 1: arrived 9223372037 is beyond the years"));
+        let keys = Int8Array::from(vec![0, 1]);
+        let values = Arc::new(StringArray::from(vec!["A"]));
+        assert!(DictionaryArray::<Key>::try_new(keys, values).is_err());
     }
 }

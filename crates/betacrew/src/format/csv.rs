@@ -73,9 +73,9 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         })?;
         batch.push(packet, arrival)?;
     }
-    if !watch.at_line_end() {
-        // The row may look whole and have lost digits.
-        return Err(Fault::Content("its last line has no end: it has been cut off".to_owned()));
+    // RFC 4180 allows a last line without an end, so that only an open quote shows a cut in it.
+    if watch.in_quotes() && !watch.at_line_end() {
+        return Err(Fault::Content("its last line ends within quotes: it is cut off".to_owned()));
     }
     batch.flush()?;
     Ok(())
@@ -109,6 +109,10 @@ struct Columns([Option<usize>; COLUMNS.len()]);
 impl Columns {
     fn of(names: &StringRecord) -> Result<Self, Fault> {
         let places = COLUMNS.map(|column| names.iter().position(|name| name == column));
+        let times = |column: &str| names.iter().filter(|name| *name == column).count();
+        if let Some(name) = COLUMNS.into_iter().find(|name| times(name) > 1) {
+            return Err(Fault::Content(format!("line 1: there are two columns {name}")));
+        }
         // The last two are extras.
         match places[..5].iter().zip(COLUMNS).find(|(place, _)| place.is_none()) {
             Some((_, name)) => Err(Fault::Content(format!("line 1: there is no column {name}"))),
@@ -161,14 +165,19 @@ mod tests {
 
     #[test]
     fn columns_may_be_in_any_order_and_more() {
-        let text = "more,sequence,price,quantity,buySellIndicator,symbol\r\nx,7,1,-2,S,AB\r\n";
-        let mut taken = Vec::new();
-        let mut take = |frames: &[_], _| {
-            taken.extend_from_slice(frames);
-            Ok(())
-        };
-        read_text(Box::new(text.as_bytes()), Format::Csv, &mut take).unwrap();
-        assert_eq!(taken, [*b"AB  S\xff\xff\xff\xfe\0\0\0\x01\0\0\0\x07"]);
+        let text = "x,sequence,price,quantity,x,buySellIndicator,symbol\r\nx,7,1,-2,,S,AB";
+        // Lines end with either end, and the last one needs none.
+        for end in ["\r\n", "\n", "\r", ""] {
+            let mut taken = Vec::new();
+            let mut take = |frames: &[_], _| {
+                taken.extend_from_slice(frames);
+                Ok(())
+            };
+            let text = format!("{text}{end}");
+            read_text(Box::new(std::io::Cursor::new(text)), Format::Csv, &mut take).unwrap();
+            let expected = [*b"AB  S\xff\xff\xff\xfe\0\0\0\x01\0\0\0\x07"];
+            assert_eq!(taken, expected, "{end:?}");
+        }
     }
 
     #[test]
@@ -183,12 +192,15 @@ mod tests {
             ("A,B,1,1,0,,\n", "line 2: sequence 0 is not in 1..2147483647"),
             ("A,B,1,1,1,soon,\n", "line 2: arrived \"soon\" is no integer"),
             ("A,B,1,1,1,,there\n", "line 2: origin is \"there\""),
-            ("A,B,1,1,1,,\nA,B,1,1,2,,", "its last line has no end"),
+            ("A,B,1,1,1,,\nA,B,1,1,2,,\"pass 1", "its last line ends within quotes"),
+            ("A,B,1,1,1,,\nA,B,1,1,2", "line 3: 5 fields, expected 7"),
             (&"x".repeat(3 << 20), "more than 1048576 bytes are no row"),
         ] {
             let found = complaint(&format!("{head}{rows}"), Format::Csv);
             assert!(found.starts_with(message), "{message}: {found}");
         }
+        let twice = "symbol,buySellIndicator,quantity,price,sequence,price\nA,B,1,1,1,2\n";
+        assert_eq!(complaint(twice, Format::Csv), "line 1: there are two columns price");
         assert_eq!(complaint("", Format::Csv), "line 1: there is no column symbol");
         assert_eq!(
             complaint("symbol,a\n", Format::Csv),

@@ -6,6 +6,7 @@ use super::line::{Line, Lines};
 use super::rows::{self, Batch, packet};
 use super::{Arrival, Each, Encoder, Fault};
 use crate::failure::Failure;
+use crate::keyed::Keyed;
 use feed::packet::{Packet, Side, Symbol};
 use feed::wire::RawFrame;
 use serde::Deserialize;
@@ -223,7 +224,7 @@ impl<'de> Visitor<'de> for Packets<'_, '_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut rows: A) -> Result<(), A::Error> {
         let mut done = Ok(());
-        while let (Ok(()), Some(row)) = (&done, rows.next_element::<Row>()?) {
+        while let (Ok(()), Some(Keyed(row))) = (&done, rows.next_element::<Keyed<Row>>()?) {
             self.watch.row();
             let Row { symbol, buy_sell_indicator: side, quantity, price, sequence } = row;
             let packet = Packet { symbol, side, quantity, price, sequence };
@@ -324,6 +325,9 @@ mod tests {
             ("[{\"sequence\":0", "sequence 0 is not in 1..2147483647"),
             ("[{\"quantity\":3000000000", "expected i32"),
             ("[{\"symbol\":\"A\"}]", "missing field `buySellIndicator` at line 1"),
+            ("[[\"A\",\"B\",1,1,1]]", "invalid type: sequence, expected an object with named keys"),
+            ("[null]", "invalid type: null, expected an object with named keys"),
+            ("[{\"price\":1,\"price\":1", "duplicate field `price`"),
             ("[] []", "trailing characters"),
             ("", "EOF"),
         ] {

@@ -4,9 +4,11 @@
 use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
 use super::line::Lines;
-use super::rows::{Batch, packet};
+use super::rows::{Batch, packet, shown};
 use super::{Arrival, Each, Encoder, Fault, Mark};
+use crate::keyed::Keyed;
 use feed::packet::{Packet, Side, Symbol};
+use feed::seq::{Seq, SeqRange};
 use feed::wire::RawFrame;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -77,28 +79,93 @@ struct Row<'a> {
     quantity: i32,
     price: i32,
     #[serde(deserialize_with = "sequence")]
-    sequence: u32,
+    sequence: Seq,
     arrived: Option<i64>,
     #[serde(borrow)]
     origin: Option<Cow<'a, str>>,
-}
-
-/// What a line is that is no packet.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Marked {
-    #[serde(default, rename = "lost")]
-    _lost: Option<IgnoredAny>,
-    #[serde(default, rename = "session")]
+    // A line is a packet or a marker, never both.
+    lost: Option<IgnoredAny>,
     session: Option<IgnoredAny>,
 }
 
-/// Reads lines; empty ones are passed over, and those that say what was lost.
+/// A marker line, exactly as [`Writer::mark`] writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Marker<'a> {
+    Lost(Keyed<Lost>),
+    #[serde(borrow)]
+    Session(Cow<'a, str>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lost {
+    #[serde(deserialize_with = "sequence")]
+    first: Seq,
+    #[serde(deserialize_with = "sequence")]
+    last: Seq,
+}
+
+/// The keys of marker lines, to tell a malformed marker from a malformed packet.
+#[derive(Deserialize)]
+struct MarkerKeys {
+    lost: Option<IgnoredAny>,
+    session: Option<IgnoredAny>,
+}
+
+/// A line with something in it.
+enum Line {
+    Packet(Packet, Arrival),
+    Lost(SeqRange),
+}
+
+impl Line {
+    fn parse(line: &[u8]) -> Result<Self, String> {
+        let row: Row<'_> = match serde_json::from_slice(line) {
+            Ok(Keyed(row)) => row,
+            Err(error) => {
+                let keys = serde_json::from_slice::<Keyed<MarkerKeys>>(line);
+                return match keys {
+                    Ok(Keyed(MarkerKeys { lost: None, session: None })) | Err(_) => {
+                        Err(plain(&error))
+                    }
+                    Ok(_) => Self::parse_marker(line),
+                };
+            }
+        };
+        if row.lost.is_some() || row.session.is_some() {
+            return Err("a packet has no key `lost` or `session`".to_owned());
+        }
+        let arrival = Arrival::parse(row.arrived, row.origin.as_deref())?;
+        let Row { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
+        Ok(Self::Packet(Packet { symbol, side, quantity, price, sequence }, arrival))
+    }
+
+    fn parse_marker(line: &[u8]) -> Result<Self, String> {
+        match serde_json::from_slice(line) {
+            Ok(Marker::Lost(Keyed(Lost { first, last }))) => SeqRange::new(first, last)
+                .map(Self::Lost)
+                .ok_or_else(|| format!("lost has first {first} above last {last}")),
+            Ok(Marker::Session(id)) if Symbol::from_text(&id).is_some() => {
+                Err("another session begins here: cut the file in two".to_owned())
+            }
+            Ok(Marker::Session(id)) => Err(format!("session {:?} is no session's id", shown(&id))),
+            Err(error) => Err(format!(
+                "neither a packet nor such as {{\"lost\":{{\"first\":50,\"last\":51}}}}: {}",
+                plain(&error)
+            )),
+        }
+    }
+}
+
+/// Reads lines. Empty ones are passed over, and those that say what was lost.
 pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut batch = Batch::new(each);
     let mut line = Vec::new();
+    // The highest sequence that a line has named, to notice markers that contradict packets.
+    let mut highest = 0;
     for number in 1u64.. {
         line.clear();
         let wrong =
@@ -112,20 +179,21 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row: Row = match serde_json::from_slice(&line) {
-            Ok(row) => row,
-            Err(error) => match serde_json::from_slice(&line) {
-                Ok(Marked { session: None, _lost: Some(_) }) => continue,
-                Ok(Marked { session: Some(_), .. }) => {
-                    return Err(wrong(&"another session begins here: cut the file in two"));
+        match Line::parse(&line).map_err(|reason| wrong(&reason))? {
+            Line::Packet(packet, arrival) => {
+                if packet.sequence <= highest {
+                    let sequence = packet.sequence;
+                    return Err(wrong(&format!("sequence {sequence} comes after {highest}")));
                 }
-                _ => return Err(wrong(&plain(&error))),
-            },
-        };
-        let arrival = Arrival::parse(row.arrived, row.origin.as_deref());
-        let Row { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
-        let packet = Packet { symbol, side, quantity, price, sequence };
-        batch.push(packet, arrival.map_err(|reason| wrong(&reason))?)?;
+                highest = packet.sequence;
+                batch.push(packet, arrival)?;
+            }
+            Line::Lost(range) if range.first() <= highest => {
+                let first = range.first();
+                return Err(wrong(&format!("packet {first} is said to be lost after {highest}")));
+            }
+            Line::Lost(range) => highest = range.last(),
+        }
     }
     batch.flush()?;
     Ok(())
@@ -138,8 +206,8 @@ fn plain(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::format::Format;
     use crate::format::testing::{complaint, written};
+    use crate::format::{Format, read_text};
 
     #[test]
     fn is_an_object_a_line() {
@@ -156,8 +224,29 @@ mod tests {
     fn errors_say_where() {
         let good = r#"{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":1}"#;
         for (line, message) in [
-            ("[]", "line 3: invalid"),
+            ("[]", "line 3: invalid type: sequence, expected an object with named keys"),
+            (&format!("[{good}]"), "line 3: invalid type: sequence"),
+            (r#"["A","B",1,1,2,null,null]"#, "line 3: invalid type: sequence"),
+            ("null", "line 3: invalid type: null"),
             ("{}", "line 3: missing field `symbol`"),
+            (r#"{"lots":{"first":5,"last":6}}"#, "line 3: missing field `symbol`"),
+            (r#"{"lost":5}"#, "line 3: neither a packet nor such as {\"lost\":{\"first\":50"),
+            (r#"{"lost":[5,6]}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":{"first":5}}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":{"first":5,"last":6,"x":1}}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":{"first":5,"last":6},"x":1}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":null,"session":"A"}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":{"first":6,"last":5}}"#, "line 3: lost has first 6 above last 5"),
+            (r#"{"lost":{"first":0,"last":5}}"#, "line 3: neither a packet nor such as"),
+            (r#"{"lost":{"first":1,"last":5}}"#, "line 3: packet 1 is said to be lost after 1"),
+            (r#"{"session":"K7QD"}"#, "line 3: another session begins here"),
+            (r#"{"session":"K7QDX"}"#, "line 3: session \"K7QDX\" is no session's id"),
+            (r#"{"session":5}"#, "line 3: neither a packet nor such as"),
+            (&good.replace("}", ",\"lost\":5}"), "line 3: a packet has no key `lost` or"),
+            (&good.replace("}", ",\"price\":1}"), "line 3: duplicate field `price`"),
+            (&good.replace("\"price\"", "\"Price\""), "line 3: missing field `price`"),
+            (&format!("{good}{good}"), "line 3: trailing characters"),
+            (good, "line 3: sequence 1 comes after 1"),
             ("{\"symbol\":\"ABCDE\"}", "line 3: symbol \"ABCDE\" is longer than four bytes"),
             (&good.replace("B", "b"), "line 3: buySellIndicator is \"b\""),
             (&good.replace("\":1}", "\":0}"), "line 3: sequence 0 is not in 1..2147483647"),
@@ -169,5 +258,27 @@ mod tests {
             let message_is = complaint(&format!("{good}\n\n{line}"), Format::Ndjson);
             assert!(message_is.starts_with(message), "{message}: {message_is}");
         }
+    }
+
+    #[test]
+    fn keys_of_others_and_what_was_lost_are_passed_over() {
+        let row = |sequence: u32| {
+            format!(
+                r#"{{"venue":["X"],"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,
+                "sequence":{sequence}}}"#
+            )
+            .replace('\n', " ")
+        };
+        let lost = r#"{ "lost": {"last": 4, "first": 2} }"#;
+        let text = format!("\u{feff}{}\r\n{lost}\n \n{}", row(1), row(5));
+        let mut sequences = Vec::new();
+        let mut take = |frames: &[_], _| {
+            sequences.extend(frames.iter().map(feed::wire::sequence_of));
+            Ok(())
+        };
+        read_text(Box::new(std::io::Cursor::new(text)), Format::Ndjson, &mut take).unwrap();
+        assert_eq!(sequences, [1, 5]);
+        let late = format!("{}\n{lost}\n{}", row(1), row(4));
+        assert_eq!(complaint(&late, Format::Ndjson), "line 3: sequence 4 comes after 4");
     }
 }

@@ -2,14 +2,19 @@
 
 use super::columns::{self, Builder};
 use super::guard::guarded;
-use super::rows::{BATCH, Batch, COLUMNS};
+use super::pages;
+use super::rows::{Batch, COLUMNS};
 use super::{Arrival, Each, Encoder, Fault};
+use crate::file::FileStorage;
+use feed::storage::Storage;
 use feed::wire::RawFrame;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetStatisticsPolicy;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::SchemaDescriptor;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
@@ -61,11 +66,40 @@ fn failed(error: ParquetError) -> io::Error {
     }
 }
 
+/// Maximum size in bytes of a file's metadata: 20,000 row groups with all that can be said of our
+/// columns take half of it.
+const METADATA_MAX: u64 = 16 << 20;
+
+/// The end of a file: the length of its metadata, and the magic number.
+const TRAILER_LEN: usize = 8;
+
 pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
+    let storage = FileStorage::of(file.try_clone()?)?;
+    let mut trailer = [0; TRAILER_LEN];
+    storage.read_at(storage.len()?.saturating_sub(TRAILER_LEN as u64), &mut trailer)?;
+    let [a, b, c, d, ..] = trailer;
+    let metadata_len = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if trailer[4..] == *b"PAR1" && metadata_len > METADATA_MAX {
+        return Err(Fault::Content(format!(
+            "its metadata has {metadata_len} bytes, more than {METADATA_MAX}: write it in larger \
+             row groups"
+        )));
+    }
+    let builder = guarded(|| {
+        let options = ArrowReaderOptions::new()
+            // The types of Parquet say enough. Those of Arrow beside them would be one more
+            // flatbuffer to be careful with.
+            .with_skip_arrow_metadata(true)
+            .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll);
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+    })?
+    .map_err(fault)?;
+    columns::check(builder.schema())?;
+    let columns = leaves(builder.parquet_schema());
+    let rows = guarded(|| pages::check(&storage, builder.metadata(), &columns))??;
     let mut reader = guarded(|| {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let ours = ProjectionMask::columns(reader.parquet_schema(), COLUMNS);
-        reader.with_projection(ours).with_batch_size(BATCH).build()
+        let ours = ProjectionMask::leaves(builder.parquet_schema(), columns);
+        builder.with_projection(ours).with_batch_size(rows).build()
     })?
     .map_err(fault)?;
     let mut batch = Batch::new(each);
@@ -75,6 +109,15 @@ pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
     }
     batch.flush()?;
     Ok(())
+}
+
+/// The places of our columns, which are no structs.
+fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
+    let ours = |at: &usize| {
+        let path = schema.column(*at);
+        matches!(path.path().parts(), [name] if COLUMNS.contains(&name.as_str()))
+    };
+    (0..schema.num_columns()).filter(ours).collect()
 }
 
 fn fault(error: ParquetError) -> Fault {

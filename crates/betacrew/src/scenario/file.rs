@@ -53,6 +53,7 @@ pub struct ScenarioFile {
     pub exchange: Option<Engine>,
     /// What goes wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::keyed::list")]
     pub fault: Vec<FaultFile>,
 }
 

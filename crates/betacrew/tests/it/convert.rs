@@ -191,6 +191,53 @@ fn what_was_not_built_in_says_how_to_build_it() {
 }
 
 #[test]
+fn lines_that_are_no_packets_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = r#"{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":1}"#;
+    for line in [
+        // What `jq -c '.[]|[.]'` makes of an output.json.
+        &format!("[{row}]"),
+        &format!("[{row},{row}]"),
+        r#"["A","B",1,1,1]"#,
+        r#"{"lost":5}"#,
+        r#"{"lots":{"first":1,"last":2}}"#,
+    ] {
+        fs::write(folder.path().join("a.ndjson"), format!("{line}\n{line}\n")).unwrap();
+        let (code, _, stderr) = convert(folder.path(), &["a.ndjson", "b.csv"]);
+        assert_eq!(code, 6, "{line}: {stderr}");
+        assert!(stderr.contains("cannot use a.ndjson: line 1: "), "{line}: {stderr}");
+        assert_eq!(names(folder.path()), 1, "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_may_be_no_text_and_look_like_something_else() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("a.tape"), &Tape::classic(), &[]);
+    for end in formats() {
+        for stem in [&b"file:x"[..], b"x%41?mode=memory", b"x\xff"] {
+            let name = std::ffi::OsStr::from_bytes(stem).to_owned();
+            let name = [name, format!(".{end}").into()].into_iter().collect::<std::ffi::OsString>();
+            let mut writes = betacrew(&["convert", "a.tape"]);
+            let (code, _, stderr) = run(writes.arg(&name).current_dir(folder.path()));
+            assert_eq!(code, 0, "{name:?}: {stderr}");
+            let mut reads = betacrew(&["convert", "--to", "json"]);
+            let (code, stdout, stderr) = run(reads.arg(&name).arg("-").current_dir(folder.path()));
+            assert_eq!(code, 0, "{name:?}: {stderr}");
+            assert_eq!(stdout.matches("symbol").count(), 14, "{name:?}");
+            fs::remove_file(folder.path().join(&name)).unwrap();
+        }
+    }
+    let name = std::ffi::OsStr::from_bytes(b"x\xff.tape");
+    let mut serve = betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape"]);
+    let (code, _, stderr) = run(serve.arg(name).current_dir(folder.path()));
+    assert!(code == 2 && stderr.contains("no tape `x\u{fffd}.tape`"), "{stderr}");
+    assert_eq!(names(folder.path()), 1);
+}
+
+#[test]
 fn damaged_files_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -1,5 +1,5 @@
-//! What others read of our files, and we of theirs: `readers.py` with pyarrow, pandas, duckdb and
-//! Python's own modules.
+//! What others read of our files, and we of theirs: `readers.py` with pyarrow, pandas, polars,
+//! duckdb and Python's own modules.
 
 use crate::support::{betacrew, run};
 use betacrew::file::FileStorage;
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-const MODULES: &str = "pyarrow pandas duckdb";
+const MODULES: &str = "pyarrow pandas polars duckdb";
 
 fn python(args: &[&str]) -> std::io::Result<Output> {
     crate::support::python("readers.py", args)
@@ -68,24 +68,30 @@ fn there_and_back(symbols: &[[u8; 4]]) {
         let text = [stdout, stderr].concat();
         assert!(status.success(), "{}", String::from_utf8_lossy(&text));
     }
+    for (from, to) in [("x.json", "json.ndjson"), ("s.ndjson", "seconds.ndjson")] {
+        assert_eq!(convert(from, to).0, 0, "{from}");
+    }
     let mut theirs = 0;
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        if !name.starts_with("y-") {
-            continue;
-        }
+        let expected = match name.split_once('-').map(|(kind, _)| kind) {
+            Some("y") if name.ends_with(".json") => "json.ndjson",
+            Some("y") => "x.ndjson",
+            Some("s") => "seconds.ndjson",
+            _ => continue,
+        };
         let (code, _, stderr) = convert(&name, "z.ndjson");
         if stderr.contains("built without") {
             continue;
         }
         assert_eq!(code, 0, "{name}: {stderr}");
-        let same = fs::read(folder.join("z.ndjson")).unwrap()
-            == fs::read(folder.join("x.ndjson")).unwrap();
+        let same =
+            fs::read(folder.join("z.ndjson")).unwrap() == fs::read(folder.join(expected)).unwrap();
         assert!(same, "{name}");
         fs::remove_file(folder.join("z.ndjson")).unwrap();
         theirs += 1;
     }
-    assert!(theirs >= 4);
+    assert!(theirs >= 9);
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
 }
 
 /// What is wrong, and the line and column that are named.
-const MISTAKES: [(&str, (usize, usize), &str); 34] = [
+const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("tape = ", (1, 8), "string values must be quoted"),
     ("tape = 5", (1, 8), "what is played: sample"),
     ("tape = \"random\"", (1, 8), "random needs a number of packets"),
@@ -253,6 +253,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 34] = [
     ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
     ("fault = 3", (1, 9), "expected a sequence"),
     ("[[fault]]\n", (1, 1), "missing field `what`"),
+    ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
     ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
     (
         "[[fault]]\nwhat = \"drop\"\nbytes = 3",
