@@ -2,7 +2,7 @@
 
 use crate::block::{BLOCK_MAX, session_word, symbol_word};
 use crate::publisher::PATIENCE;
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{FRAME_LEN, RawFrame, SessionId};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -120,6 +120,16 @@ pub enum Encoding {
     Json,
 }
 
+impl Encoding {
+    /// Bytes that a packet takes in a message, at most.
+    pub(crate) const fn packet_len(self) -> usize {
+        match self {
+            Self::Wire => FRAME_LEN,
+            Self::Json => 160,
+        }
+    }
+}
+
 /// How to reach a log, and how to publish into it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -189,6 +199,11 @@ impl Settings {
             true => subject.replace("{symbol}", &symbol_word(frame)),
             false => subject,
         }
+    }
+
+    /// The subject of all messages, with `*` for a symbol.
+    pub(crate) fn published_subject(&self, session: Option<SessionId>) -> String {
+        self.template(session).replace("{symbol}", "*")
     }
 
     /// What the stream is made for.

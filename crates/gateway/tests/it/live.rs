@@ -8,10 +8,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
 
-fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> Settings {
     Settings::new(format!("{url}/x").parse().unwrap())
 }
 
@@ -44,7 +44,7 @@ fn publish_and_tell(
     Ok(gateway)
 }
 
-fn publish(
+pub(crate) fn publish(
     settings: &Settings,
     session: Option<SessionId>,
     tape: &[RawFrame],
@@ -52,7 +52,7 @@ fn publish(
     publish_and_tell(settings, session, tape, (&Barrier::new(1), &AtomicU32::new(0)))
 }
 
-fn read(settings: &Settings) -> Vec<RawFrame> {
+pub(crate) fn read(settings: &Settings) -> Vec<RawFrame> {
     let log = Log::open(settings, PATIENCE).unwrap();
     let mut frames = Vec::new();
     log.read(&mut |block| {
