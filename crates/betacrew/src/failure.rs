@@ -105,6 +105,14 @@ pub enum Failure {
         /// What is missing, as text.
         missing: String,
     },
+    /// Packets are missing from a file, and a log takes none without all before it.
+    #[error("{} lacks {missing}, and a log has every packet or none; nothing was published", path.display())]
+    Lacking {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
     /// A log cannot be used.
     #[cfg(feature = "nats")]
     #[error(transparent)]
@@ -146,7 +154,8 @@ impl Failure {
         match self {
             #[cfg(feature = "nats")]
             Self::Log(error) => match error {
-                gateway::Error::Usage(_) => Exit::Usage,
+                gateway::Error::Usage(_) | gateway::Error::Unsuitable { .. } => Exit::Usage,
+                gateway::Error::Missing { .. } => Exit::Incomplete,
                 gateway::Error::Unreachable { .. }
                 | gateway::Error::Refused { .. }
                 | gateway::Error::Unfinished { .. } => Exit::Unreachable,
@@ -159,7 +168,7 @@ impl Failure {
             Self::Listen { .. } | Self::Http { .. } | Self::Taken { .. } | Self::System { .. } => {
                 Exit::Unexpected
             }
-            Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
+            Self::Gaps { .. } | Self::Lacking { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

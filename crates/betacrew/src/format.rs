@@ -285,7 +285,7 @@ pub fn read(
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
         Format::Tape => tape::read(path, damage, each),
         #[cfg(feature = "nats")]
-        Format::Nats => publish::read(path, each).map_err(Fault::Taker),
+        Format::Nats => publish::read(path, damage, each).map_err(Fault::Taker),
         #[cfg(feature = "columnar")]
         Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
         #[cfg(feature = "columnar")]

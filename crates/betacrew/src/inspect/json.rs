@@ -2,7 +2,7 @@
 
 use super::book;
 use super::reading::{Found, Tape};
-use crate::format::Arrival;
+use crate::format::{Arrival, Format};
 use crate::report::{Range, ms};
 use crate::words::packet;
 use feed::compare::Comparison;
@@ -25,6 +25,9 @@ struct Recording {
     first: Option<u32>,
     last: Option<u32>,
     missing: Ranges,
+    /// Number of messages removed from the end of a log, of whose packets nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_messages: Option<u64>,
     tape: Option<TapeFile>,
     /// What came by a resend or a later pass.
     recovered: Recovered,
@@ -118,6 +121,7 @@ pub(super) fn found(found: &Found) -> String {
         first: survey.span().map(|span| span.first()),
         last: survey.span().map(|span| span.last()),
         missing: ranges(survey.missing()),
+        removed_messages: (found.format == Format::Nats).then_some(found.removed),
         tape: found.tape.as_ref().map(tape),
         recovered: Recovered {
             packets: recovery.packets,

@@ -47,7 +47,7 @@ pub(super) fn verdict(found: &Found) -> String {
         (false, _) => "NOT whole".to_owned(),
     };
     let mut text = format!("{}: {said}\n", found.path.display());
-    packets(&mut text, &found.survey);
+    packets(&mut text, found);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
@@ -68,11 +68,12 @@ fn headline(found: &Found) -> String {
         let _ = write!(text, ", {state}{}", begun.unwrap_or_default());
     }
     text.push('\n');
-    packets(&mut text, &found.survey);
+    packets(&mut text, found);
     text
 }
 
-fn packets(text: &mut String, survey: &Survey) {
+fn packets(text: &mut String, found: &Found) {
+    let survey = &found.survey;
     let range = survey.span().map(|span| {
         let (first, last) = (span.first().into(), span.last().into());
         format!(": {} to {}", grouped(first), grouped(last))
@@ -80,9 +81,14 @@ fn packets(text: &mut String, survey: &Survey) {
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
-        none if none.is_empty() => "nothing".to_owned(),
-        missing => holes(missing),
+        none if none.is_empty() => None,
+        missing => Some(holes(missing)),
     };
+    let end = (found.removed > 0).then(|| {
+        format!("what its last {} had, removed from the log", count(found.removed, "message"))
+    });
+    let missing: Vec<String> = missing.into_iter().chain(end).collect();
+    let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
     let _ = writeln!(text, "  missing  {missing}");
 }
 
