@@ -1,6 +1,7 @@
 //! Addresses as people type them.
 
 use crate::failure::Failure;
+use crate::location::shown;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// The port of the exchange, where none is given.
@@ -21,7 +22,7 @@ fn split(text: &str) -> Option<(String, u16)> {
         None => (text, PORT),
     };
     let host = if host.is_empty() { "localhost" } else { host };
-    (!host.contains([':', '/', ' ', '[', ']'])).then(|| (host.to_owned(), port))
+    (!host.contains([':', '/', ' ', '[', ']', '@'])).then(|| (host.to_owned(), port))
 }
 
 /// The socket addresses that a typed address means; several where a name has several.
@@ -31,15 +32,16 @@ fn split(text: &str) -> Option<(String, u16)> {
 pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
     let Some((host, port)) = split(text) else {
         return Err(Failure::Usage(format!(
-            "`{text}` is no address; expected HOST:PORT, such as 127.0.0.1:3000 or [::1]:3000"
+            "`{}` is no address; expected HOST:PORT, such as 127.0.0.1:3000 or [::1]:3000",
+            shown(text)
         )));
     };
     let found: Vec<SocketAddr> = (host.as_str(), port)
         .to_socket_addrs()
-        .map_err(|error| Failure::Usage(format!("no host `{host}`: {error}")))?
+        .map_err(|error| Failure::Usage(format!("no host `{}`: {error}", shown(&host))))?
         .collect();
     if found.is_empty() {
-        return Err(Failure::Usage(format!("the host `{host}` has no address")));
+        return Err(Failure::Usage(format!("the host `{}` has no address", shown(&host))));
     }
     Ok(found)
 }
@@ -62,7 +64,7 @@ mod tests {
         ] {
             assert_eq!(split(text), Some((host.to_owned(), port)), "{text}");
         }
-        for bad in ["a:b", "localhost:70000", "[::1", "http://x", "a b"] {
+        for bad in ["a:b", "localhost:70000", "[::1", "http://x", "a b", "a@b"] {
             assert!(matches!(resolve(bad), Err(Failure::Usage(_))), "{bad}");
         }
     }

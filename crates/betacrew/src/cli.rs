@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and where it goes.
 
 use crate::failure::Failure;
+use crate::location::redacted;
 use crate::net::Stop;
 use crate::{convert, demo, fetch, grade, inspect, scenarios, serve, sim, words};
 use clap::{Parser, Subcommand};
@@ -64,8 +65,7 @@ enum LogFormat {
 
 /// The program.
 pub fn main() -> ExitCode {
-    // Prints what is wrong and exits with 2, or prints help and exits with 0.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let serves = matches!(cli.command, Command::Serve(_));
     let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
     let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
@@ -95,6 +95,18 @@ pub fn main() -> ExitCode {
         failure.exit()
     })
     .into()
+}
+
+/// Prints what is wrong and exits with 2, or prints help and exits with 0.
+fn refuse(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    let public = redacted(&text);
+    if public == text || !error.use_stderr() {
+        error.exit();
+    }
+    // What was typed in a wrong place is repeated, and may be a URL with a password.
+    words::tell_as_is(&public);
+    std::process::exit(error.exit_code())
 }
 
 fn log_to_stderr(targets: Targets, format: LogFormat) {

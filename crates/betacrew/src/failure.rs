@@ -1,5 +1,6 @@
 //! How a command fails: what happened, where, what to do next, and an exit code.
 
+use crate::location::shown;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a command could not do its work.
-#[derive(thiserror::Error, Debug)]
+#[derive(thiserror::Error)]
 pub enum Failure {
     /// What was typed makes no sense.
     #[error("{0}")]
@@ -69,7 +70,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {}", shown(path), reason(source))]
     Storage {
         /// What was tried.
         action: &'static str,
@@ -79,7 +80,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("cannot use {}: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", shown(path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -97,7 +98,7 @@ pub enum Failure {
     /// Packets are missing from a file, and nobody said that this is all right.
     #[error(
         "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
-        path.display()
+        shown(path)
     )]
     Gaps {
         /// The file.
@@ -106,7 +107,10 @@ pub enum Failure {
         missing: String,
     },
     /// Packets are missing from a file, and a log takes none without all before it.
-    #[error("{} lacks {missing}, and a log has every packet or none; nothing was published", path.display())]
+    #[error(
+        "{} lacks {missing}, and a log has every packet or none; nothing was published",
+        shown(path)
+    )]
     Lacking {
         /// The file.
         path: PathBuf,
@@ -128,6 +132,19 @@ pub enum Failure {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// As it is shown: a path can be a URL with a password.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The system's reason alone: `tempfile` appends the path, which is shown already, as it was typed.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path \"").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 struct Advice<'a>(&'a std::io::Error);

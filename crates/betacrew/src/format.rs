@@ -30,6 +30,7 @@ mod wide;
 pub use arrival::Arrival;
 
 use crate::failure::Failure;
+use crate::location::shown;
 use crate::publish;
 use feed::seq::SeqRange;
 use feed::wire::{RawFrame, SessionId};
@@ -200,7 +201,7 @@ impl Format {
             Failure::Usage(format!(
                 "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
                  .arrow, .sqlite or .tape, or add {flag} FORMAT",
-                path.display()
+                shown(path)
             ))
         })
     }

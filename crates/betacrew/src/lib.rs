@@ -58,6 +58,7 @@ pub mod format;
 pub mod grade;
 pub mod inspect;
 pub mod live;
+mod location;
 pub mod net;
 pub mod outlet;
 pub mod output;

@@ -1,5 +1,6 @@
 //! What is shown while `fetch` works: a bar on a terminal, and anywhere that it waits.
 
+use crate::location::shown;
 use crate::words::{grouped, took};
 use feed::recorder::Recorder;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -75,7 +76,7 @@ impl Progress {
         if self.terminal && packets > MANY {
             let bar = bar();
             bar.set_length(packets);
-            bar.set_message(format!("writing {}", path.display()));
+            bar.set_message(format!("writing {}", shown(path)));
             self.bar = Some(bar);
         }
     }

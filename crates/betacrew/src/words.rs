@@ -1,6 +1,7 @@
 //! How things are said: numbers, times, lines on stdout.
 
 use crate::failure::{Exit, Failure};
+use crate::location::redacted;
 use feed::survey::Holes;
 use feed::wire::{Frame, RawFrame, decode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,9 +77,11 @@ pub(crate) fn log_what_is_said() {
 
 /// Says what has failed.
 pub(crate) fn tell_failure(failure: &Failure) {
+    // What libraries report may repeat what was typed.
+    let text = redacted(&failure.to_string());
     match LOGGED.load(Ordering::Relaxed) {
-        true => tracing::error!(target: SAID, "{failure}"),
-        false => tell!("betacrew: {failure}"),
+        true => tracing::error!(target: SAID, "{text}"),
+        false => tell!("betacrew: {text}"),
     }
 }
 

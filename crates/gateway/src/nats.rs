@@ -142,14 +142,13 @@ pub(crate) async fn connect(
         None => options,
     };
     if let Some(file) = &settings.creds {
-        options = options.credentials_file(file).await.map_err(|error| {
-            Error::Usage(format!("cannot use the credentials in {}: {error}", file.display()))
-        })?;
+        // Who named it knows whether it can be read: what else is wrong is in it.
+        let wrong = |error| Error::Usage(format!("cannot use the credentials file: {error}"));
+        options = options.credentials_file(file).await.map_err(wrong)?;
     }
     if let Some(file) = &settings.ca {
-        std::fs::metadata(file).map_err(|error| {
-            Error::Usage(format!("cannot use the certificate in {}: {error}", file.display()))
-        })?;
+        let wrong = |error| Error::Usage(format!("cannot use the certificate file: {error}"));
+        std::fs::metadata(file).map_err(wrong)?;
         options = options.add_root_certificates(file.clone());
     }
     let client = options.connect(&settings.target.servers).await.map_err(|error| {

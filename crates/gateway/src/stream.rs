@@ -96,7 +96,7 @@ fn refuses(
     if !config.subjects.iter().any(|filter| covers(filter, &subject)) {
         let subjects = config.subjects.join(", ");
         wrong.push(format!(
-            "subjects are {subjects:?}, without {subject}: add it, or name another --publish-subject"
+            "subjects are {subjects:?}, without {subject}: add it, or set --publish-subject"
         ));
     }
 }

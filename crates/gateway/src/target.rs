@@ -43,6 +43,20 @@ impl Target {
         Some(name.replace("{session}", &session_word(session)))
     }
 
+    /// Whether the URL has a password; a token is none.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.user.as_ref().is_some_and(|(_, password)| password.is_some())
+    }
+
+    /// Gives the URL's user this password; where the URL has no user, it is a token.
+    pub fn set_password(&mut self, password: &str) {
+        self.user = Some(match self.user.take() {
+            Some((name, _)) => (name, Some(password.to_owned())),
+            None => (password.to_owned(), None),
+        });
+    }
+
     /// As it is shown, with the stream's name.
     #[must_use]
     pub fn named(&self, stream: &str) -> String {
@@ -50,6 +64,7 @@ impl Target {
     }
 }
 
+/// Errors repeat nothing of the text: what is wrong with it may be a part of a password.
 impl FromStr for Target {
     type Err = String;
 
@@ -58,16 +73,15 @@ impl FromStr for Target {
         let (scheme, rest) = text
             .split_once("://")
             .filter(|(scheme, _)| ["nats", "tls"].contains(scheme))
-            .ok_or_else(|| format!("`{text}` is no log: {example}"))?;
+            .ok_or_else(|| format!("it begins with neither nats:// nor tls://; {example}"))?;
         let (hosts, stream) =
             rest.split_once('/').map_or((rest, None), |(hosts, stream)| (hosts, Some(stream)));
         let stream = stream.filter(|name| !name.is_empty());
-        let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
-        if let Some(name) = stream.filter(|name| name.contains(odd)) {
-            return Err(format!(
-                "`{}` is no name of a stream: no spaces, and none of . * > / \\",
-                name.escape_default()
-            ));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\@".contains(c);
+        if stream.is_some_and(|name| name.contains(odd)) {
+            return Err("the name of a stream has no spaces, and none of . * > / \\ @ (in a \
+                        password write / as %2F and @ as %40)"
+                .to_owned());
         }
         let (mut servers, mut user) = (Vec::new(), None);
         for host in hosts.split(',') {
@@ -77,13 +91,18 @@ impl FromStr for Target {
                 Some((name, password)) => (name.to_owned(), Some(password.to_owned())),
                 None => (who.to_owned(), None),
             });
+            if who.is_some() && user.is_none() && !servers.is_empty() {
+                return Err("user and password belong before the first host (in a password write \
+                            , as %2C)"
+                    .to_owned());
+            }
             user = user.or(who);
             let (name, port) = match place.rsplit_once(':') {
                 Some((name, port)) if !place.ends_with(']') => (name, port.parse::<u16>().ok()),
                 _ => (place, Some(PORT)),
             };
             let Some(port) = port.filter(|_| !name.is_empty()) else {
-                return Err(format!("`{place}` is no address of a log: {example}"));
+                return Err(format!("a host is missing, or a port is no number; {example}"));
             };
             servers.push(format!("{scheme}://{name}:{port}"));
         }
@@ -274,9 +293,14 @@ mod tests {
             "nats://h/a.b",
             "nats://h/a/b",
             "nats://h,",
+            "nats://bob:secret/x",
+            "nats://bob:sec/secret@h",
+            "nats://bob:1,secret@h",
+            "nats://bob:1/secret@h",
             "ws://h",
         ] {
-            assert!(bad.parse::<Target>().is_err(), "{bad}");
+            let error = bad.parse::<Target>().unwrap_err();
+            assert!(!error.contains("secret"), "{bad}: {error}");
         }
     }
 

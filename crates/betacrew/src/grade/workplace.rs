@@ -1,6 +1,7 @@
 //! Where a client runs, and which files it has written there.
 
 use crate::failure::Failure;
+use crate::location::shown;
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
@@ -195,7 +196,7 @@ struct Copying {
 impl Copying {
     fn folder(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
         let failed = |path: &Path, source: io::Error| {
-            refusal(&format!("{} cannot be: {source}", path.display()))
+            refusal(&format!("{} cannot be: {source}", shown(path)))
         };
         for entry in fs::read_dir(from).map_err(|error| failed(from, error))?.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
@@ -231,7 +232,7 @@ impl Copying {
         Err(refusal(&format!(
             "it has more than {COPY_FILES_MAX} files or {} MiB (counted up to {})",
             COPY_BYTES_MAX >> 20,
-            folder.display()
+            shown(folder)
         )))
     }
 }

@@ -3,6 +3,7 @@
 use super::book;
 use super::reading::{Found, Tape};
 use crate::format::{Arrival, Format};
+use crate::location::shown;
 use crate::report::{Range, ms};
 use crate::words::packet;
 use feed::compare::Comparison;
@@ -114,7 +115,7 @@ pub(super) fn found(found: &Found) -> String {
     let recovery = &survey.recovery;
     let half = recovery.half_within();
     line(&Recording {
-        file: found.path.display().to_string(),
+        file: shown(&found.path).to_string(),
         format: found.format.name(),
         bytes: found.bytes,
         packets: survey.packets(),
@@ -197,7 +198,7 @@ struct Compared {
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let first_difference = comparison.first_difference();
     line(&Compared {
-        files: places.map(|path| path.display().to_string()),
+        files: places.map(|path| shown(path).to_string()),
         same: first_difference.is_none(),
         first_difference,
         equal: comparison.equal(),

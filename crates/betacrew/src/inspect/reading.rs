@@ -92,13 +92,12 @@ pub(super) fn read(
             reason: disorder.to_string(),
         })
     };
-    let (mut tape, mut removed) = (None, 0);
-    match format {
-        Format::Tape => tape = Some(read_tape(path, wanted, &mut take)?),
+    let (tape, removed) = match format {
+        Format::Tape => (Some(read_tape(path, wanted, &mut take)?), 0),
         #[cfg(feature = "nats")]
-        Format::Nats => removed = crate::publish::read_all(path, &mut take)?.at_end,
-        _ => format::read(path, format, Policy::Refuse, &mut take)?,
-    }
+        Format::Nats => (None, crate::publish::read_all(path, &mut take)?.at_end),
+        _ => (None, format::read(path, format, Policy::Refuse, &mut take).map(|()| 0)?),
+    };
     if let Some(info) = tape.as_ref().and_then(|tape| tape.session) {
         survey.reaches(info.last);
     }

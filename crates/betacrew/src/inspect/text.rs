@@ -3,6 +3,7 @@
 use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
+use crate::location::shown;
 use crate::picture::{self, Mark};
 use crate::words::{count, grouped, holes, packet, took};
 use feed::compare::Comparison;
@@ -46,7 +47,7 @@ pub(super) fn verdict(found: &Found) -> String {
         (true, None) => format!("whole; {} has no checksums", found.format.name()),
         (false, _) => "NOT whole".to_owned(),
     };
-    let mut text = format!("{}: {said}\n", found.path.display());
+    let mut text = format!("{}: {said}\n", shown(&found.path));
     packets(&mut text, found);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
@@ -55,7 +56,7 @@ pub(super) fn verdict(found: &Found) -> String {
 }
 
 fn headline(found: &Found) -> String {
-    let mut text = format!("{}: {}", found.path.display(), found.format.name());
+    let mut text = format!("{}: {}", shown(&found.path), found.format.name());
     if let Some(bytes) = found.bytes {
         let _ = write!(text, ", {}", count(bytes, "byte"));
     }
@@ -308,7 +309,7 @@ fn time(nanos: u64) -> Option<String> {
 
 /// How two recordings differ.
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
-    let [one, other] = places.map(|path| path.display().to_string());
+    let [one, other] = places.map(|path| shown(path).to_string());
     let first = comparison.first_difference();
     let mut text = match first {
         None => format!("{one} and {other} have the same packets\n"),

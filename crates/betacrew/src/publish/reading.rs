@@ -1,9 +1,10 @@
 //! Reading a session back from a log.
 
-use super::{CA, CREDS};
+use super::{CA, CREDS, readable, target};
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Damage, Each};
+use crate::location::shown;
 use crate::words::{count, grouped, holes};
 use feed::ledger::{Origin, Source};
 use feed::survey::Order;
@@ -20,10 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LISTED: usize = 100;
 
 fn open(path: &Path) -> Result<Log, Failure> {
-    let url = path.to_str().unwrap_or_default();
-    let mut settings = Settings::new(url.parse().map_err(Failure::Usage)?);
+    let mut settings = Settings::new(target(path, None)?);
     settings.creds = std::env::var_os(CREDS).map(Into::into);
     settings.ca = std::env::var_os(CA).map(Into::into);
+    readable("credentials", settings.creds.as_deref())?;
+    readable("certificate", settings.ca.as_deref())?;
     Ok(Log::open(&settings, PATIENCE)?)
 }
 
@@ -53,7 +55,7 @@ pub(crate) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(
     }
     let missing = lacking(&order, removed);
     if damage == Damage::Skip {
-        tracing::warn!("{} lacks {missing}", path.display());
+        tracing::warn!("{} lacks {missing}", shown(path));
         return Ok(());
     }
     Err(Failure::Gaps { path: path.to_owned(), missing })

@@ -27,7 +27,7 @@ const LISTED: usize = 100;
 pub(crate) fn rebuild(
     input: &Path,
     format: Format,
-    (url, flags): (&str, &Flags),
+    (url, flags): (&Path, &Flags),
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let settings = flags.settings(url)?;

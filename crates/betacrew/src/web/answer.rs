@@ -7,6 +7,7 @@ use super::routes::{Does, JSON, Role, Route, routes};
 use super::server::Progress;
 use super::state::{Entry, Gaps, Refused};
 use super::{metrics, openapi, page};
+use crate::location::Secret;
 use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -30,7 +31,7 @@ const FRAME: Duration = Duration::from_millis(250);
 pub(super) struct App {
     pub(super) meeting: Meeting,
     pub(super) role: Role,
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Secret>,
 }
 
 /// The router of this side's routes.
@@ -55,7 +56,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let guarded = move |request: Request, next: Next| {
         let app = Arc::clone(&app);
         async move {
-            let checked = guard::check(request.method(), request.headers(), app.token.as_deref());
+            let checked = guard::check(request.method(), request.headers(), app.token.as_ref());
             let mut response = match checked {
                 Ok(()) => next.run(request).await,
                 Err((status, wrong)) => refusal(status, &wrong),

@@ -15,6 +15,7 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
+//! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `browser`: the dashboard in a browser; `logs`: what is logged;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -43,6 +44,7 @@ mod original;
 mod readers;
 mod resume;
 mod scenarios;
+mod secrets;
 mod serve;
 #[cfg(feature = "nats")]
 #[path = "../../../gateway/tests/it/server.rs"]

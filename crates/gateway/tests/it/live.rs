@@ -270,5 +270,5 @@ fn through_tls_with_a_certificate_of_ones_own() {
     assert!(read(&settings) == tape.frames());
     let settings = Settings { creds: Some(folder.path().join("none")), ..settings };
     let error = publish(&settings, None, tape.frames()).err().unwrap().to_string();
-    assert!(error.contains("cannot use the credentials in"), "{error}");
+    assert!(error.contains("cannot use the credentials file: "), "{error}");
 }
