@@ -1,4 +1,5 @@
-//! House rules that a test can check: how long lines, functions and files may be.
+//! House rules that a test can check: how long lines, functions and files may be, and that paths
+//! are shown in one way.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,21 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// The one file of the program that displays paths: a path can be a URL with a password in it.
+const SHOWS: &str = "location.rs";
+
+/// The complaints about paths that are displayed without the function that hides secrets.
+fn displayed(path: &Path, text: &str) -> Vec<String> {
+    let ours = ["crates/betacrew/src", "crates/gateway/src"].map(Path::new);
+    let ours = ours.iter().any(|folder| {
+        let (path, folder) = (path.to_string_lossy(), folder.to_string_lossy());
+        path.contains(&*folder) && !path.ends_with(SHOWS)
+    });
+    let code = text.lines().take_while(|line| !line.starts_with("mod tests {"));
+    let shown = (1..).zip(code).filter(|(_, line)| ours && line.contains(".display()"));
+    shown.map(|(number, _)| format!("line {number} displays a path: use location::shown")).collect()
 }
 
 /// The complaints about one source text.
@@ -60,7 +76,8 @@ fn sources_keep_the_house_rules() {
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            complaints(&text).into_iter().map(move |what| format!("{}: {what}", path.display()))
+            let all = complaints(&text).into_iter().chain(displayed(path, &text));
+            all.map(move |what| format!("{}: {what}", path.display()))
         })
         .collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
@@ -75,4 +92,9 @@ fn the_rules_can_be_broken() {
         assert_eq!(complaints(&text).len(), 1);
     }
     assert!(complaints("fn f() {\n    g();\n}\n").is_empty());
+    let shows = "path.display();\nmod tests {\n    path.display();\n";
+    assert_eq!(displayed(Path::new("x/crates/betacrew/src/fetch.rs"), shows).len(), 1);
+    for elsewhere in ["x/crates/betacrew/src/location.rs", "x/crates/betacrew/tests/it/fetch.rs"] {
+        assert!(displayed(Path::new(elsewhere), shows).is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! Addresses as people type them.
 
 use crate::failure::Failure;
+use crate::location::shown;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -92,10 +93,10 @@ pub fn resolve_with(text: &str, default: u16) -> Result<Vec<SocketAddr>, Failure
     }
     let found: Vec<SocketAddr> = (host.as_str(), port)
         .to_socket_addrs()
-        .map_err(|error| Failure::Usage(format!("no host `{host}`: {error}")))?
+        .map_err(|error| Failure::Usage(format!("no host `{}`: {error}", shown(&host))))?
         .collect();
     if found.is_empty() {
-        return Err(Failure::Usage(format!("the host `{host}` has no address")));
+        return Err(Failure::Usage(format!("the host `{}` has no address", shown(&host))));
     }
     Ok(found)
 }

@@ -146,6 +146,12 @@ impl Capture {
         self.keeper.packets()
     }
 
+    /// The highest sequence recorded; 0 where there is none.
+    #[must_use]
+    pub fn highest(&self) -> Seq {
+        self.keeper.file().span().map_or(0, |span| span.last())
+    }
+
     /// What has been written to the tape file; that it is on its way there counts.
     #[must_use]
     pub fn written(&self) -> Written {

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and where it goes.
 
 use crate::failure::Failure;
+use crate::location::redacted;
 use crate::net::Stop;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, stderr, style};
@@ -83,7 +84,6 @@ fn log_targets(text: &str) -> Result<Targets, String> {
 
 /// The program.
 pub fn main() -> ExitCode {
-    // Prints what is wrong and exits with 2, or prints help and exits with 0.
     let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
     let serves = matches!(cli.command, Command::Serve(_));
     let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
@@ -119,16 +119,18 @@ pub fn main() -> ExitCode {
     .into()
 }
 
-/// Says what is wrong with the command line, which may hold names of files, and exits.
+/// Prints what is wrong with the command line and exits with 2, or prints help and exits with 0.
 fn refuse(wrong: &clap::Error) -> ! {
     if !wrong.use_stderr() {
         wrong.exit();
     }
     let text = wrong.render();
-    words::tell_coloured(&match style::of(Stream::Stderr).colour {
+    let text = match style::of(Stream::Stderr).colour {
         true => text.ansi().to_string(),
         false => text.to_string(),
-    });
+    };
+    // What was typed in a wrong place is repeated, and may be a URL with a password.
+    words::tell_coloured(&redacted(&text));
     std::process::exit(wrong.exit_code());
 }
 

@@ -2,13 +2,14 @@
 
 use crate::failure::{Exit, Failure};
 use crate::format::{self, Damage, Format};
+use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::output::Output;
 use crate::publish;
 use crate::words::{count, holes, took};
 use feed::survey::Order;
 use feed::wire::RawFrame;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// What `convert` takes.
@@ -16,11 +17,11 @@ use std::time::Instant;
 pub struct Args {
     /// The file to read; - is stdin, for json, ndjson and csv
     #[arg(value_name = "IN")]
-    input: PathBuf,
+    input: Location,
 
     /// The file to write; - is stdout, for json, ndjson and csv
     #[arg(value_name = "OUT")]
-    output: PathBuf,
+    output: Location,
 
     /// What IN is [default: what its name ends in]
     #[arg(long, value_name = "FORMAT")]
@@ -61,13 +62,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     to.check()?;
     #[cfg(feature = "nats")]
     if to == Format::Nats {
-        let url = output.to_str().unwrap_or_default();
-        return publish::rebuild(input, from, (url, &args.publishing), stop);
+        return publish::rebuild(input, from, (output, &args.publishing), stop);
     }
     if !args.force && output.is_file() {
         return Err(Failure::Usage(format!(
             "`{}` is there already: --force replaces it",
-            crate::escape::path(output)
+            shown(output)
         )));
     }
     let damage = if args.allow_gaps { Damage::Skip } else { Damage::Refuse };
@@ -98,8 +98,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     crate::words::tell!(
         "{} from {} to {} in {}{missing}",
         count(check.order.packets(), "packet"),
-        if stdin { "stdin".into() } else { crate::escape::path(input) },
-        if output == Path::new("-") { "stdout".into() } else { crate::escape::path(output) },
+        if stdin { "stdin".into() } else { shown(input).to_string() },
+        if output == Path::new("-") { "stdout".into() } else { shown(output).to_string() },
         took(began.elapsed()),
     );
     Ok(Exit::Complete)

@@ -4,6 +4,7 @@ use crate::capture::Capture;
 use crate::failure::{Exit, Failure};
 use crate::flags::{draw_seed, number};
 use crate::format::Format;
+use crate::location::shown;
 use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::picture::{self, Mark};
@@ -148,7 +149,7 @@ fn story(args: &Args, show: &Show, capture: &Capture, calls: u64, time: Duration
         count(lost.ranges().len() as u64, "gap"),
         count(calls, "request"),
         took(time),
-        args.output.display(),
+        shown(&args.output),
     );
     text
 }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Whether a character does something other than to be seen: control characters, and those that
 /// change the direction of text or separate lines.
@@ -71,11 +70,6 @@ pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Returns a path as one line. Bytes that are no UTF-8 are shown as `�`.
-pub(crate) fn path(path: &Path) -> String {
-    line(&path.to_string_lossy()).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,14 +105,6 @@ mod tests {
         ] {
             assert_eq!(coloured(text), safe);
         }
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn paths_are_one_line_whatever_bytes_they_have() {
-        use std::os::unix::ffi::OsStrExt;
-        let bytes = std::ffi::OsStr::from_bytes(b"x\xff\n\x1b[31m.tape");
-        assert_eq!(path(Path::new(bytes)), "x\u{fffd}\\n\\u001b[31m.tape");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How a command fails: what happened, where, what to do next, and an exit code.
 
+use crate::location::shown;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a command could not do its work.
-#[derive(thiserror::Error, Debug)]
+#[derive(thiserror::Error)]
 pub enum Failure {
     /// What was typed makes no sense.
     #[error("{0}")]
@@ -80,7 +81,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}{}", crate::escape::path(path), FileAdvice(source))]
+    #[error("cannot {action} {}: {}{}", shown(path), reason(source), FileAdvice(source))]
     Storage {
         /// What was tried.
         action: &'static str,
@@ -90,7 +91,7 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("cannot use {}: {reason}", crate::escape::path(path))]
+    #[error("cannot use {}: {reason}", shown(path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -108,9 +109,20 @@ pub enum Failure {
     /// Packets are missing from a file, and nobody said that this is all right.
     #[error(
         "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
-        crate::escape::path(path)
+        shown(path)
     )]
     Gaps {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
+    /// Packets are missing from a file, and a log takes none without all before it.
+    #[error(
+        "{} lacks {missing}, and a log has every packet or none; nothing was published",
+        shown(path)
+    )]
+    Lacking {
         /// The file.
         path: PathBuf,
         /// What is missing, as text.
@@ -131,6 +143,19 @@ pub enum Failure {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// As it is shown: a path can be a URL with a password.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The system's reason alone: `tempfile` appends the path, which is shown already, as it was typed.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path \"").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 struct Advice<'a>(&'a std::io::Error);
@@ -170,7 +195,8 @@ impl Failure {
         match self {
             #[cfg(feature = "nats")]
             Self::Log(error) => match error {
-                gateway::Error::Usage(_) => Exit::Usage,
+                gateway::Error::Usage(_) | gateway::Error::Unsuitable { .. } => Exit::Usage,
+                gateway::Error::Missing { .. } => Exit::Incomplete,
                 gateway::Error::Unreachable { .. }
                 | gateway::Error::Refused { .. }
                 | gateway::Error::Unfinished { .. } => Exit::Unreachable,
@@ -185,7 +211,7 @@ impl Failure {
             | Self::Taken { .. }
             | Self::Unending { .. }
             | Self::System { .. } => Exit::Unexpected,
-            Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
+            Self::Gaps { .. } | Self::Lacking { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

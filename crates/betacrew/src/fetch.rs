@@ -7,6 +7,7 @@ use crate::capture::Sync;
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::format::Format;
+use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::pieces::Rotate;
 use crate::progress::FOR_EVER;
@@ -91,7 +92,7 @@ pub struct Args {
     /// Publish what is recorded, in order and each packet once, into a stream of a NATS log:
     /// nats://HOST[:4222][,HOST ..][/STREAM], or tls:// [default STREAM: betacrew-SESSION]
     #[arg(long, value_name = "URL", help_heading = publish::PUBLISHING)]
-    publish: Option<String>,
+    publish: Option<Location>,
 
     #[command(flatten)]
     publishing: publish::Flags,
@@ -211,7 +212,7 @@ impl Args {
         if publish::is_log(path) {
             return Err(Failure::Usage(format!(
                 "{} is a log, not a file: --publish {0} publishes into it",
-                path.display()
+                shown(path)
             )));
         }
         let plain = path.extension().is_none().then_some(Format::Json);

@@ -34,6 +34,7 @@ mod wide;
 pub use arrival::Arrival;
 
 use crate::failure::Failure;
+use crate::location::shown;
 use crate::publish;
 use feed::seq::SeqRange;
 use feed::wire::{RawFrame, SessionId};
@@ -204,7 +205,7 @@ impl Format {
             Failure::Usage(format!(
                 "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
                  .arrow, .sqlite or .tape, or add {flag} FORMAT",
-                path.display()
+                shown(path)
             ))
         })
     }
@@ -289,7 +290,7 @@ pub fn read(
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
         Format::Tape => tape::read(path, damage, each),
         #[cfg(feature = "nats")]
-        Format::Nats => publish::read(path, each).map_err(Fault::Taker),
+        Format::Nats => publish::read(path, damage, each).map_err(Fault::Taker),
         #[cfg(feature = "columnar")]
         Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
         #[cfg(feature = "columnar")]

@@ -9,6 +9,7 @@ mod text;
 
 use crate::failure::{Exit, Failure};
 use crate::format::Format;
+use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::output::Output;
 use crate::words::say;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The recordings, in any format; - is stdin, for json, ndjson and csv
     #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    files: Vec<Location>,
 
     /// What the files are [default: what their names end in]
     #[arg(long, value_name = "FORMAT")]
@@ -38,7 +39,7 @@ pub struct Args {
 
     /// Compare with this recording: what is only in one of them, what differs
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["verify", "plot"])]
-    against: Option<PathBuf>,
+    against: Option<Location>,
 
     /// Draw prices, volumes and what came how, as an SVG picture
     #[arg(long, value_name = "OUT.svg", conflicts_with = "verify")]
@@ -75,7 +76,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let exit = match args.look(path, None, stop) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             done => done.unwrap_or_else(|failure| {
-                crate::words::tell!("betacrew: {failure}");
+                crate::words::tell_failure(&failure);
                 failure.exit()
             }),
         };
@@ -102,7 +103,7 @@ impl Args {
         if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg")) {
             return Err(Failure::Usage(format!(
                 "the picture is an SVG: end the name `{}` in .svg",
-                path.display()
+                shown(path)
             )));
         }
         Output::begin(path).map(Some)
@@ -154,7 +155,7 @@ impl Args {
 fn verdict(found: &Found) -> Exit {
     match found {
         Found { tape: Some(tape), .. } if tape.is_damaged() => Exit::Storage,
-        found if !found.survey.missing().is_empty() => Exit::Incomplete,
+        found if !found.survey.missing().is_empty() || found.removed > 0 => Exit::Incomplete,
         _ => Exit::Complete,
     }
 }

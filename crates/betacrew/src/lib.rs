@@ -60,6 +60,7 @@ pub mod grade;
 pub mod inspect;
 mod keyed;
 pub mod live;
+mod location;
 pub mod net;
 pub mod outlet;
 pub mod output;

@@ -4,6 +4,7 @@
 use crate::failure::Failure;
 use crate::flags::duration;
 use crate::format::{Arrival, Encoder, Format, Mark, Place};
+use crate::location::shown;
 use crate::outlet::Outlet;
 use crate::output;
 use crate::written::Written;
@@ -116,7 +117,7 @@ impl Pieces {
     ) -> Result<Self, Failure> {
         format.check()?;
         if path == Path::new("-") || path.metadata().is_ok_and(|found| !found.is_file()) {
-            let why = format!("{} is one place: --rotate needs the name of a file", path.display());
+            let why = format!("{} is one place: --rotate needs the name of a file", shown(path));
             return Err(Failure::Usage(why));
         }
         let pieces = Self {
@@ -213,7 +214,7 @@ impl Pieces {
         let place = self.place(range);
         let done = encoder.finish().and_then(|()| output::persist(file, &place, self.durable));
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
-        tracing::info!("{}: packets {range}", place.display());
+        tracing::info!("{}: packets {range}", shown(&place));
         Ok(())
     }
 }

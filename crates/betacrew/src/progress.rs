@@ -1,5 +1,6 @@
 //! What is shown while `fetch` works: a bar on a terminal, and anywhere that it waits.
 
+use crate::location::shown;
 use crate::terminal::style::Stream;
 use crate::terminal::{stderr, style};
 use crate::words::{grouped, took};
@@ -43,7 +44,7 @@ fn bar(whole: Option<u64>) -> ProgressBar {
 
 /// What is shown of a recording that runs: how many packets all are, if that is known, and text.
 /// The end that a live session has now is none.
-fn shown(recorder: &Recorder) -> (Option<u64>, String) {
+fn described(recorder: &Recorder) -> (Option<u64>, String) {
     let ledger = recorder.ledger();
     let text = format!(
         "{} packets, {} missing",
@@ -78,7 +79,7 @@ impl Progress {
         if !self.moves || self.began.elapsed() < PATIENCE {
             return;
         }
-        let (whole, text) = shown(recorder);
+        let (whole, text) = described(recorder);
         let known = self.bar.take().filter(|(_, known)| *known == whole.is_some());
         let (bar, known) = known.unwrap_or_else(|| (bar(whole), whole.is_some()));
         bar.set_length(whole.unwrap_or(1).max(1));
@@ -91,7 +92,7 @@ impl Progress {
     pub(crate) fn writing(&mut self, path: &Path, packets: u64) {
         if self.moves && packets > MANY {
             let bar = bar(Some(packets));
-            bar.set_message(format!("writing {}", crate::escape::path(path)));
+            bar.set_message(format!("writing {}", shown(path)));
             self.bar = Some((bar, true));
         }
     }
@@ -122,9 +123,9 @@ mod tests {
         let recorder = |options| Recorder::new(options, 1);
         let options = Options::default();
         let endless = recorder(Options { follow: true, ..options.clone() });
-        assert_eq!(shown(&endless), (None, "0 packets, 0 missing".to_owned()));
-        assert_eq!(shown(&recorder(options.clone())).0, None);
-        let (whole, text) = shown(&recorder(Options { last: Some(9), ..options }));
+        assert_eq!(described(&endless), (None, "0 packets, 0 missing".to_owned()));
+        assert_eq!(described(&recorder(options.clone())).0, None);
+        let (whole, text) = described(&recorder(Options { last: Some(9), ..options }));
         assert_eq!((whole, text.as_str()), (Some(9), "0 packets, 0 missing, pass 1"));
     }
 }

@@ -8,9 +8,11 @@ mod reading;
 mod rebuild;
 
 #[cfg(feature = "nats")]
-pub(crate) use self::{reading::read, reading::to_tape, rebuild::rebuild};
+pub(crate) use self::{reading::read, reading::read_all, reading::to_tape, rebuild::rebuild};
 
 use crate::failure::Failure;
+#[cfg(feature = "nats")]
+use crate::location::{Secret, shown};
 use crate::net::Stop;
 use crate::outlet::Outlet;
 use crate::written::Written;
@@ -45,18 +47,69 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = PUBLISHING)]
     publish_check: bool,
 
+    /// The password of the URL's user, in a file: nats://USER@HOST. Without a user it is a token
+    /// [default: BETACREW_NATS_PASSWORD_FILE, or BETACREW_NATS_PASSWORD with the password itself]
+    #[arg(long, value_name = "FILE", help_heading = PUBLISHING)]
+    publish_password_file: Option<PathBuf>,
+
     /// The log's credentials file
-    #[arg(long, value_name = "FILE", env = CREDS, help_heading = PUBLISHING)]
+    #[arg(long, value_name = "FILE", env = CREDS, hide_env_values = true)]
+    #[arg(help_heading = PUBLISHING)]
     publish_creds: Option<PathBuf>,
 
     /// The certificate (PEM) that the log's certificates are signed with
-    #[arg(long, value_name = "FILE", env = CA, help_heading = PUBLISHING)]
+    #[arg(long, value_name = "FILE", env = CA, hide_env_values = true)]
+    #[arg(help_heading = PUBLISHING)]
     publish_ca: Option<PathBuf>,
 }
 
 /// Where credentials and certificates come from where no flag says it.
 const CREDS: &str = "BETACREW_NATS_CREDS";
 const CA: &str = "BETACREW_NATS_CA";
+
+/// Where the password of a log comes from where neither a flag nor its URL says it.
+#[cfg(feature = "nats")]
+const PASSWORD: &str = "BETACREW_NATS_PASSWORD";
+#[cfg(feature = "nats")]
+const PASSWORD_FILE: &str = "BETACREW_NATS_PASSWORD_FILE";
+
+/// The log of a URL, with the password from the file, the URL or the environment.
+///
+/// # Errors
+/// [`Failure::Usage`] where it is no URL of a log, or has a password beside that of the file.
+#[cfg(feature = "nats")]
+fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
+    let parsed = url.to_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
+    let mut target: gateway::Target = parsed.map_err(|reason: String| {
+        Failure::Usage(format!("`{}` is no log: {reason}", shown(url)))
+    })?;
+    if target.has_password() {
+        if file.is_some() {
+            let two = format!("{target} has a password, and so has --publish-password-file");
+            return Err(Failure::Usage(format!("{two}: leave out the one in the URL")));
+        }
+        return Ok(target);
+    }
+    let named = || std::env::var_os(PASSWORD_FILE).filter(|path| !path.is_empty());
+    let file = file.map(Path::to_owned).or_else(|| named().map(PathBuf::from));
+    let password = match file {
+        Some(file) => Some(Secret::read(&file)?),
+        None => Secret::from_env(PASSWORD),
+    };
+    if let Some(password) = password {
+        target.set_password(password.expose());
+    }
+    Ok(target)
+}
+
+/// Makes sure that a file that was named is there, to say its name if it is not.
+#[cfg(feature = "nats")]
+fn readable(what: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = file else { return Ok(()) };
+    std::fs::File::open(path).map(drop).map_err(|error| {
+        Failure::Usage(format!("cannot use the {what} in {}: {error}", shown(path)))
+    })
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Payload {
@@ -73,8 +126,10 @@ pub(crate) fn is_log(path: &Path) -> bool {
 impl Flags {
     /// What was typed, for the log of this URL.
     #[cfg(feature = "nats")]
-    fn settings(&self, url: &str) -> Result<gateway::Settings, Failure> {
-        let target = url.parse().map_err(Failure::Usage)?;
+    fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {
+        let target = target(url, self.publish_password_file.as_deref())?;
+        readable("credentials", self.publish_creds.as_deref())?;
+        readable("certificate", self.publish_ca.as_deref())?;
         let subject = self.publish_subject.as_deref().map(gateway::Settings::check_subject);
         Ok(gateway::Settings {
             subject: subject.transpose().map_err(Failure::Usage)?,
@@ -100,7 +155,7 @@ impl Flags {
     #[cfg(feature = "nats")]
     pub(crate) fn outlet(
         &self,
-        url: &str,
+        url: &Path,
         patience: Duration,
         stop: &Stop,
         published: Written,
@@ -111,7 +166,7 @@ impl Flags {
     #[cfg(not(feature = "nats"))]
     pub(crate) fn outlet(
         &self,
-        _: &str,
+        _: &Path,
         _: Duration,
         _: &Stop,
         _: Written,

@@ -1,6 +1,7 @@
 //! What `fetch` says at its end: to be read in three seconds.
 
 use crate::capture::Capture;
+use crate::location::shown;
 use crate::words::{count, grouped, took};
 use feed::recorder::{Outcome, Recorder, Tail, Why};
 use std::fmt::Write;
@@ -59,7 +60,7 @@ fn headline(
     let Some(outcome) = recorder.outcome() else { return };
     let packets = count(capture.packets(), "packet");
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
-    let files: Vec<String> = files.map(|path| crate::escape::path(path)).collect();
+    let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
     if outcome.complete() {
         let _ = writeln!(text, "complete: {packets}{to}");

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{self, Damage, Format};
+use crate::location::shown;
 use feed::market::Market;
 use feed::packet::Packet;
 use feed::play::{FilePlay, Play};
@@ -25,7 +26,7 @@ pub const MADE_MAX: u32 = 100_000_000;
 pub const LOADED_MAX: usize = 20_000_000;
 
 /// A tape as it was named.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TapeName {
     /// The documents' packets.
     Sample(u32),
@@ -108,8 +109,15 @@ impl fmt::Display for TapeName {
             Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
             Self::Market { seed: None } => f.write_str("market"),
             Self::Market { seed: Some(seed) } => write!(f, "market:{seed}"),
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) => shown(path).fmt(f),
         }
+    }
+}
+
+/// As it is shown: a path can be a URL with a password.
+impl fmt::Debug for TapeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -220,7 +228,7 @@ fn no_file(path: &Path, error: io::Error) -> Failure {
         io::ErrorKind::NotFound => Failure::Usage(format!(
             "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
              market[:SEED] nor a file",
-            path.display()
+            shown(path)
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },
     }

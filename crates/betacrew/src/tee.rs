@@ -77,11 +77,13 @@ impl<'a> Tee<'a> {
         if done.is_ok() {
             done = self.begin(None, Duration::ZERO);
         }
+        // A log may have more than was recorded here, and want what comes after that.
+        let end = self.capture.highest().saturating_add(1);
         for mut out in self.outs {
             while done.is_ok() {
                 match out.catch_up(self.capture, &self.skipped) {
                     Ok(true) => done = out.outlet.wait(),
-                    Ok(false) => match out.outlet.settled(out.next) {
+                    Ok(false) => match out.outlet.settled(out.next.min(end)) {
                         Ok(true) => break,
                         Ok(false) => {}
                         Err(failure) => done = Err(failure),

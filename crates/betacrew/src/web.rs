@@ -35,6 +35,7 @@ pub(crate) use exchange::{Bill, ExchangeDesk};
 
 use crate::address;
 use crate::failure::Failure;
+use crate::location::{Secret, shown};
 use crate::net::{self, Stop};
 use crate::outlet::Outlet;
 use crate::words::say;
@@ -42,6 +43,7 @@ use answer::App;
 use meeting::Meeting;
 use routes::Role;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What is typed to have it.
@@ -56,7 +58,12 @@ pub struct Args {
     /// What who changes anything over HTTP must show, as `Authorization: Bearer TOKEN`; needed
     /// where --http is not of this machine alone [default: BETACREW_HTTP_TOKEN]
     #[arg(long, value_name = "TOKEN", help_heading = "HTTP", requires = "http")]
-    http_token: Option<String>,
+    http_token: Option<Secret>,
+
+    /// The token in a file, where other users of this machine cannot see it
+    #[arg(long, value_name = "FILE", help_heading = "HTTP", requires = "http")]
+    #[arg(conflicts_with = "http_token")]
+    http_token_file: Option<PathBuf>,
 }
 
 /// The HTTP address of a running program.
@@ -111,19 +118,29 @@ impl Args {
         Ok(web)
     }
 
+    /// The token, from where it was given.
+    fn token(&self) -> Result<Option<Secret>, Failure> {
+        let token = match &self.http_token_file {
+            Some(path) => Some(Secret::read(path)?),
+            None => self.http_token.clone().or_else(|| Secret::from_env("BETACREW_HTTP_TOKEN")),
+        };
+        let short = |token: &str| token.len() < 8 || !token.is_ascii();
+        if token.as_ref().is_some_and(|token| short(token.expose())) {
+            return Err(Failure::Usage("--http-token: 8 ASCII characters at least".to_owned()));
+        }
+        Ok(token)
+    }
+
     fn open(&self, role: Role, stop: &Stop) -> Result<Option<Web>, Failure> {
         let Some(typed) = &self.http else { return Ok(None) };
         let addresses = address::resolve_with(typed, address::HTTP_PORT)?;
         let beyond = addresses.iter().any(|address| !address.ip().is_loopback());
-        let named = || std::env::var("BETACREW_HTTP_TOKEN").ok().filter(|token| !token.is_empty());
-        let token = self.http_token.clone().or_else(named);
-        if token.as_deref().is_some_and(|token| token.len() < 8 || !token.is_ascii()) {
-            return Err(Failure::Usage("--http-token: 8 ASCII characters at least".to_owned()));
-        }
+        let token = self.token()?;
         if beyond && token.is_none() {
             return Err(Failure::Usage(format!(
-                "--http {typed} can be reached from other machines: --http-token TOKEN is needed, \
-                 which whoever changes anything must show (127.0.0.1 needs none)"
+                "--http {} can be reached from other machines: --http-token TOKEN is needed, \
+                 which whoever changes anything must show (127.0.0.1 needs none)",
+                shown(typed)
             )));
         }
         let listeners = net::listen_on(&addresses)

@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::failure::{Exit, Failure};
+use crate::location::redacted;
 use feed::survey::Holes;
 use feed::wire::{Frame, RawFrame, decode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,9 +91,11 @@ pub(crate) fn log_what_is_said() {
 
 /// Says what has failed.
 pub(crate) fn tell_failure(failure: &Failure) {
+    // What libraries report may repeat what was typed.
+    let text = redacted(&failure.to_string());
     match LOGGED.load(Ordering::Relaxed) {
-        true => tracing::error!(target: SAID, "{failure}"),
-        false => tell!("betacrew: {failure}"),
+        true => tracing::error!(target: SAID, "{text}"),
+        false => tell!("betacrew: {text}"),
     }
 }
 

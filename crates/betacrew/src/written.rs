@@ -59,7 +59,7 @@ impl Written {
 pub struct Places {
     /// The tape file.
     pub tape: Written,
-    /// Each output, by what was typed for it.
+    /// Each output, by its name.
     pub outputs: Vec<(String, Written)>,
 }
 

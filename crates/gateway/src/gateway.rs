@@ -3,21 +3,18 @@
 use crate::block::Block;
 use crate::log::runtime;
 use crate::nats::{Error, Failed, Link, connect};
-use crate::publisher::{Answer, Counts, Options, Order, Publisher};
-use crate::target::{Encoding, Settings};
+use crate::publisher::{Answer, Counts, Options, Order, Publisher, State};
+use crate::stream::packets_in;
+use crate::target::Settings;
 use async_nats::Event;
 use feed::seq::Seq;
-use feed::wire::{FRAME_LEN, RawFrame, SessionId};
+use feed::wire::{RawFrame, SessionId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// What a packet takes in a message, at the most.
-const JSON_LEN: usize = 160;
-/// What a message has beside its packets, at the most.
-const HEADERS_LEN: usize = 1024;
 /// How often one that cannot be reached is tried.
 const PAUSE: Duration = Duration::from_millis(200);
 /// So many notices are kept for who asks for them.
@@ -37,8 +34,12 @@ pub enum Notice {
 pub struct Published {
     /// The stream.
     pub stream: String,
-    /// The last packet that the log is known to have.
+    /// The last packet that the log is known to have, of those of the recording.
     pub reached: Seq,
+    /// All was published, and then the log's own state has shown that nothing is missing.
+    pub confirmed: bool,
+    /// The log has packets behind the recording's last one.
+    pub goes_on: bool,
     /// Counts.
     pub counts: Counts,
 }
@@ -106,7 +107,8 @@ impl Gateway {
             session,
             block: settings.packets(),
             window: settings.window.max(1),
-            check: settings.check,
+            // Only a name tells that a log is of this session: without one, every packet has to.
+            check: settings.check || session.is_none(),
             patience: settings.patience,
         });
         let shared = Arc::new(Shared {
@@ -153,10 +155,10 @@ impl Gateway {
         Ok(taken)
     }
 
-    /// Waits until it takes more, or for so long.
+    /// Waits until it takes more or has everything, or for so long.
     pub fn wait(&self, at_most: Duration) {
         let inner = self.shared.lock();
-        let full = |inner: &mut Inner| inner.failure.is_none() && !inner.publisher.has_room();
+        let full = |inner: &mut Inner| inner.failure.is_none() && !inner.publisher.is_ready();
         let _ = self.shared.changed.wait_timeout_while(inner, at_most, full);
     }
 
@@ -172,6 +174,8 @@ impl Gateway {
         Published {
             stream: self.stream.clone(),
             reached: inner.publisher.reached(),
+            confirmed: inner.publisher.done(),
+            goes_on: inner.publisher.goes_on(),
             counts: inner.publisher.counts(),
         }
     }
@@ -184,7 +188,10 @@ impl Gateway {
         let mut inner = self.shared.lock();
         let inner = inner.check(&self.log)?;
         inner.publisher.ends_with(last);
-        Ok(inner.publisher.done())
+        let done = inner.publisher.done();
+        // What is left to do is for the thread to find out.
+        self.shared.poke.notify_one();
+        Ok(done)
     }
 
     /// That it has taken nothing more for so long, as an error.
@@ -207,7 +214,11 @@ impl Inner {
             return Err(error.clone());
         }
         if let Some(trouble) = self.publisher.trouble() {
-            return Err(Error::Conflict { log: log.to_owned(), trouble: trouble.clone() });
+            let (log, trouble) = (log.to_owned(), trouble.clone());
+            return Err(match trouble.is_missing() {
+                true => Error::Missing { log, reason: trouble.to_string() },
+                false => Error::Conflict { log, trouble },
+            });
         }
         Ok(self)
     }
@@ -225,7 +236,7 @@ impl Drop for Gateway {
 
 /// What came of an order.
 enum Done {
-    Told(Result<(u64, u64), Failed>),
+    Told(Result<State, Failed>),
     Read(u64, Result<Result<Block, String>, String>),
     Answered(u64, (Answer, Option<String>)),
 }
@@ -238,11 +249,7 @@ async fn drive(
     session: Option<SessionId>,
 ) -> Result<(), Error> {
     let Some(link) = reach(shared, settings, name).await? else { return Ok(()) };
-    let per_packet = match settings.encoding {
-        Encoding::Wire => FRAME_LEN,
-        Encoding::Json => JSON_LEN,
-    };
-    let most = link.client.server_info().max_payload.saturating_sub(HEADERS_LEN) / per_packet;
+    let most = packets_in(link.client.server_info().max_payload, settings);
     if (settings.packets() as usize) > most {
         let message = format!(
             "the log {} takes no messages of {} packets: at most {most} a message",
@@ -278,7 +285,12 @@ async fn drive(
                     );
                 }
                 Order::Read(number) => {
-                    work.spawn(async move { (epoch, Done::Read(number, link.read(number).await)) });
+                    work.spawn(async move {
+                        // That it is not there is for the log's state to say, which is asked next.
+                        let gone = || format!("it has no message {number}");
+                        let read = link.read(number).await.and_then(|read| read.ok_or_else(gone));
+                        (epoch, Done::Read(number, read))
+                    });
                 }
                 Order::Publish(flight) => {
                     let answer = link.publish(settings, &flight, frames).await;
@@ -349,13 +361,17 @@ fn happen(shared: &Shared, log: &str, epoch: u32, done: Done) {
     let inner = &mut *inner;
     let late = epoch != inner.publisher.epoch();
     match done {
-        Done::Told(Ok((first, last))) => inner.publisher.told(epoch, first, last, now),
+        Done::Told(Ok(state)) => inner.publisher.told(epoch, state, now),
         Done::Read(number, Ok(found)) => inner.publisher.read(epoch, number, found, now),
-        Done::Told(Err(Failed { fatal: true, reason })) => {
+        Done::Told(Err(Failed::Refused(reason))) => {
             let log = log.to_owned();
             inner.failure.get_or_insert(Error::Refused { log, reason });
         }
-        Done::Told(Err(Failed { reason, .. })) | Done::Read(_, Err(reason)) => {
+        Done::Told(Err(Failed::Unsuitable(reason))) => {
+            let log = log.to_owned();
+            inner.failure.get_or_insert(Error::Unsuitable { log, reason });
+        }
+        Done::Told(Err(Failed::Again(reason))) | Done::Read(_, Err(reason)) => {
             if !late {
                 inner.publisher.failed(now);
                 inner.wrong(Some(reason));

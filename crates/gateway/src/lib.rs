@@ -9,9 +9,10 @@ mod gateway;
 mod log;
 mod nats;
 pub mod publisher;
+mod stream;
 mod target;
 
 pub use gateway::{Gateway, Notice, Published};
-pub use log::Log;
+pub use log::{Log, Removed};
 pub use nats::Error;
 pub use target::{Encoding, Settings, Target};

@@ -2,6 +2,7 @@
 
 use crate::block::Block;
 use crate::nats::{Error, Link, connect};
+use crate::publisher::named;
 use crate::target::Settings;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,12 +13,24 @@ const AHEAD: u64 = 64;
 /// How often, and how long in all, what fails is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Messages that a log does not have any more.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Removed {
+    /// Number of messages.
+    pub messages: u64,
+    /// Number of those behind the last message that is there. The packets between two messages that
+    /// are there are known to be missing; how many came after the last one, nothing tells.
+    pub at_end: u64,
+}
+
 /// A stream with a session's packets, to be read from its first message to the one that was its
 /// last when it was opened.
 pub struct Log {
     runtime: Runtime,
     link: Link,
     log: String,
+    /// Number that the stream's first message had.
+    begin: u64,
     first: u64,
     last: u64,
     patience: Duration,
@@ -56,9 +69,10 @@ impl Log {
                 }
             }
         })?;
-        let state = &stream.cached_info().state;
-        let (first, last) = (state.first_sequence.max(1), state.last_sequence);
-        Ok(Self { runtime, link, log, first, last, patience })
+        let info = stream.cached_info();
+        let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);
+        let begin = info.config.first_sequence.unwrap_or(1).clamp(1, first);
+        Ok(Self { runtime, link, log, begin, first, last, patience })
     }
 
     /// The number of its last message; 0 where it has none.
@@ -67,17 +81,22 @@ impl Log {
         self.last
     }
 
-    /// Hands on its blocks, one after the other. That one goes on where the one before ended is for
-    /// `each` to check.
+    /// Hands on its blocks, one after the other, and returns which messages were removed. That a
+    /// block goes on where the one before ended is for `each` to check.
     ///
     /// # Errors
-    /// Where a message is none of betacrew's, or cannot be read; or what `each` reports.
+    /// Where a message is none of betacrew's, is of another session than those before, or cannot be
+    /// read; or what `each` reports.
     pub fn read<E: From<Error>>(
         &self,
         each: &mut dyn FnMut(&Block) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Removed, E> {
         let mut asked = VecDeque::new();
         let mut next = self.first;
+        let before = self.first - self.begin;
+        let none = if self.first > self.last { before } else { 0 };
+        let mut removed = Removed { messages: before, at_end: none };
+        let mut session = None;
         self.runtime.block_on(async {
             loop {
                 while next <= self.last && next < u64::MAX && (asked.len() as u64) < AHEAD {
@@ -88,14 +107,29 @@ impl Log {
                     ));
                     next = next.saturating_add(1);
                 }
-                let Some((number, answer)) = asked.pop_front() else { return Ok(()) };
+                let Some((number, answer)) = asked.pop_front() else { return Ok(removed) };
                 let read = answer.await.map_err(|error| Error::System(error.to_string()))?;
                 let log = self.log.clone();
                 let read = read.map_err(|reason| Error::Unreachable { log, reason })?;
-                let block = read.map_err(|reason| Error::Content {
-                    log: self.log.clone(),
-                    reason: format!("its message {number} is no message of betacrew's: {reason}"),
+                let Some(read) = read else {
+                    removed.messages += 1;
+                    removed.at_end += 1;
+                    continue;
+                };
+                removed.at_end = 0;
+                let wrong = |reason| Error::Content { log: self.log.clone(), reason };
+                let block = read.map_err(|reason| {
+                    wrong(format!("its message {number} is no message of betacrew's: {reason}"))
                 })?;
+                let of = *session.get_or_insert(block.session);
+                if of != block.session {
+                    let (first, second) = (named(of), named(block.session));
+                    let packet = block.first();
+                    return Err(E::from(wrong(format!(
+                        "it has two sessions: {first}, and from message {number} (packet {packet}) \
+                         on {second}; a log has one"
+                    ))));
+                }
                 each(&block)?;
             }
         })
@@ -106,11 +140,11 @@ async fn patiently(
     link: &Link,
     number: u64,
     patience: Duration,
-) -> Result<Result<Block, String>, String> {
+) -> Result<Option<Result<Block, String>>, String> {
     let began = Instant::now();
     loop {
         match link.read(number).await {
-            Err(reason) if began.elapsed() < patience && !reason.contains("no message") => {
+            Err(_) if began.elapsed() < patience => {
                 tokio::time::sleep(PAUSE).await;
             }
             done => return done,

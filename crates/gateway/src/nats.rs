@@ -1,7 +1,8 @@
 //! The client library, as far as it is used: connecting, asking, reading, publishing.
 
 use crate::block::{Block, COUNT, FIRST, FORMAT, JSON, SESSION, WIRE, session_word, to_json};
-use crate::publisher::{Answer, Flight, Trouble};
+use crate::publisher::{Answer, Flight, State, Trouble};
+use crate::stream::unsuitable;
 use crate::target::{Encoding, Settings};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
@@ -39,6 +40,28 @@ pub enum Error {
         /// Which.
         log: String,
         /// Why.
+        reason: String,
+    },
+    /// The stream may lose or change what is published into it.
+    #[error(
+        "the log {log} cannot keep a session: {reason}. Set that (`nats stream edit`), or name a \
+         stream that does not exist: it is made as it has to be"
+    )]
+    Unsuitable {
+        /// Which.
+        log: String,
+        /// Which of its settings, and what they have to be.
+        reason: String,
+    },
+    /// Messages were removed from it.
+    #[error(
+        "the log {log} lacks packets: {reason}. Nothing more is published into it. The tape has \
+         them: `betacrew convert TAPE nats://HOST/OTHER` publishes all of it into another stream"
+    )]
+    Missing {
+        /// Which.
+        log: String,
+        /// What was removed.
         reason: String,
     },
     /// What it has is not what was published from this recording.
@@ -119,14 +142,13 @@ pub(crate) async fn connect(
         None => options,
     };
     if let Some(file) = &settings.creds {
-        options = options.credentials_file(file).await.map_err(|error| {
-            Error::Usage(format!("cannot use the credentials in {}: {error}", file.display()))
-        })?;
+        // Who named it knows whether it can be read: what else is wrong is in it.
+        let wrong = |error| Error::Usage(format!("cannot use the credentials file: {error}"));
+        options = options.credentials_file(file).await.map_err(wrong)?;
     }
     if let Some(file) = &settings.ca {
-        std::fs::metadata(file).map_err(|error| {
-            Error::Usage(format!("cannot use the certificate in {}: {error}", file.display()))
-        })?;
+        let wrong = |error| Error::Usage(format!("cannot use the certificate file: {error}"));
+        std::fs::metadata(file).map_err(wrong)?;
         options = options.add_root_certificates(file.clone());
     }
     let client = options.connect(&settings.target.servers).await.map_err(|error| {
@@ -150,10 +172,13 @@ pub(crate) async fn connect(
 }
 
 /// Why it is not known what a log has.
-pub(crate) struct Failed {
-    pub(crate) reason: String,
-    /// It will not be otherwise later.
-    pub(crate) fatal: bool,
+pub(crate) enum Failed {
+    /// It may answer later.
+    Again(String),
+    /// It does not make the stream, now or later.
+    Refused(String),
+    /// The stream is not as it has to be.
+    Unsuitable(String),
 }
 
 /// Whether a stream cannot be made, now or later.
@@ -169,12 +194,14 @@ fn is_final(error: &jetstream::Error) -> bool {
 }
 
 impl Link {
-    /// The numbers of the first and the last message; makes the stream if it is not there.
+    /// Which messages there are; makes the stream if it is not there.
+    ///
+    /// The stream is looked at each time, because somebody can have changed it since.
     pub(crate) async fn ask(
         &self,
         settings: &Settings,
         session: Option<SessionId>,
-    ) -> Result<(u64, u64), Failed> {
+    ) -> Result<State, Failed> {
         let config = Config {
             name: self.name.clone(),
             subjects: settings.subjects(session),
@@ -191,10 +218,21 @@ impl Link {
                 CreateStreamErrorKind::JetStream(error) => is_final(&error),
                 _ => false,
             };
-            Failed { fatal, reason: said(error) }
+            if fatal { Failed::Refused(said(error)) } else { Failed::Again(said(error)) }
         })?;
-        let state = &stream.cached_info().state;
-        Ok((state.first_sequence, state.last_sequence))
+        let info = stream.cached_info();
+        let wrong = unsuitable(&info.config, settings, session);
+        if !wrong.is_empty() {
+            // Some of it is the server's, which must not steer anybody's terminal.
+            let reason = wrong.join("; ").replace(char::is_control, " ");
+            return Err(Failed::Unsuitable(reason));
+        }
+        let state = &info.state;
+        Ok(State {
+            first: state.first_sequence,
+            last: state.last_sequence,
+            messages: state.messages,
+        })
     }
 
     /// The stream; `None` where there is none of this name.
@@ -212,16 +250,15 @@ impl Link {
         }
     }
 
-    /// Reads a message: an error is the log's, `Err` within is the message's.
-    pub(crate) async fn read(&self, number: u64) -> Result<Result<Block, String>, String> {
+    /// Reads a message: an error is the log's, `Err` within is the message's; `None` where it was
+    /// removed.
+    pub(crate) async fn read(&self, number: u64) -> Result<Option<Result<Block, String>>, String> {
         let stream = self.context.get_stream_no_info(&self.name).await.map_err(said)?;
         let message = match stream.get_raw_message(number).await {
             Ok(message) => message,
             Err(error) => {
                 return match error.kind() {
-                    LastRawMessageErrorKind::NoMessageFound => {
-                        Err(format!("it has no message {number}"))
-                    }
+                    LastRawMessageErrorKind::NoMessageFound => Ok(None),
                     _ => Err(said(error)),
                 };
             }
@@ -230,10 +267,10 @@ impl Link {
         let block = Block::read(&message.payload, |name| {
             headers.get(name).map(async_nats::HeaderValue::as_str)
         });
-        Ok(block.map(|mut block| {
+        Ok(Some(block.map(|mut block| {
             block.stored = u64::try_from(message.time.unix_timestamp_nanos()).unwrap_or(0);
             block
-        }))
+        })))
     }
 
     /// Publishes a message; returns what gives the answer, and in words what went wrong.

@@ -30,6 +30,7 @@ mod answers;
 mod trouble;
 
 pub use trouble::Trouble;
+pub(crate) use trouble::named;
 
 use crate::block::{Block, Id};
 use feed::seq::Seq;
@@ -105,6 +106,25 @@ pub enum Answer {
     None,
 }
 
+/// Which messages a log has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct State {
+    /// Number of the first message; one more than `last` where there is none.
+    pub first: u64,
+    /// Number of the last message that there was.
+    pub last: u64,
+    /// Number of messages that are there.
+    pub messages: u64,
+}
+
+impl State {
+    /// Number of messages that were taken once and are not there any more.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.last.saturating_sub(self.messages)
+    }
+}
+
 /// What it has counted.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
@@ -158,6 +178,8 @@ pub struct Publisher {
     buffer: VecDeque<RawFrame>,
     /// Nothing comes after this one.
     last: Option<Seq>,
+    /// The log's own state has shown, since all was published, that all of it is there.
+    audited: bool,
     trouble: Option<Trouble>,
     counts: Counts,
 }
@@ -182,6 +204,7 @@ impl Publisher {
             flights: VecDeque::new(),
             buffer: VecDeque::new(),
             last: None,
+            audited: false,
             trouble: None,
             counts: Counts::default(),
         }
@@ -220,15 +243,42 @@ impl Publisher {
         self.wants().is_some() && self.buffer.len() < self.options.room()
     }
 
-    /// Nothing comes after this packet; it may want others before it once more.
-    pub fn ends_with(&mut self, last: Seq) {
-        self.last = Some(last);
+    /// Whether it has use for a packet, or is done: there is something to do for who feeds it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let over = self.last.zip(self.wants()).is_some_and(|(last, next)| next > last);
+        self.trouble.is_some() || self.done() || self.has_room() && !over
     }
 
-    /// Whether the log has all packets up to the last one.
+    /// Nothing comes after this packet; it may want others before it once more.
+    pub fn ends_with(&mut self, last: Seq) {
+        self.audited &= self.last == Some(last);
+        self.last = Some(last);
+        let none = self.counts.published == 0 && self.counts.compared == 0;
+        if none && !self.options.check && self.base().is_some_and(|base| base > last) {
+            // The log's last message begins beyond the recording, so comparing it says nothing.
+            self.options.check = true;
+            self.start_over(self.asked);
+        }
+    }
+
+    /// Whether the log has all packets up to the last one, as its own state says.
     #[must_use]
     pub fn done(&self) -> bool {
+        self.trouble.is_none() && self.ended() && self.anchored && self.audited
+    }
+
+    /// Whether all packets up to the last one were published or compared.
+    fn ended(&self) -> bool {
         self.last.zip(self.base()).is_some_and(|(last, base)| base > last)
+    }
+
+    /// Whether the log has packets behind the last one.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let more = self.known.zip(self.tail).is_some_and(|(known, tail)| tail > known.number);
+        let beyond = self.last.zip(self.base()).is_some_and(|(last, base)| base - 1 > last);
+        self.ended() && (more || beyond)
     }
 
     /// Why it cannot go on, ever.
@@ -278,6 +328,9 @@ impl Publisher {
         let Some((tail, known)) = self.tail.zip(self.known) else {
             return Some(self.ask(now));
         };
+        if self.ended() && self.anchored && !self.audited {
+            return Some(self.ask(now));
+        }
         let reading = self.unread(known).saturating_add(self.reads.len() as u64);
         if reading <= tail {
             if self.reads.len() >= READS || reading == u64::MAX {

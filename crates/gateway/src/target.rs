@@ -2,7 +2,7 @@
 
 use crate::block::{BLOCK_MAX, session_word, symbol_word};
 use crate::publisher::PATIENCE;
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{FRAME_LEN, RawFrame, SessionId};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -43,6 +43,20 @@ impl Target {
         Some(name.replace("{session}", &session_word(session)))
     }
 
+    /// Whether the URL has a password; a token is none.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.user.as_ref().is_some_and(|(_, password)| password.is_some())
+    }
+
+    /// Gives the URL's user this password; where the URL has no user, it is a token.
+    pub fn set_password(&mut self, password: &str) {
+        self.user = Some(match self.user.take() {
+            Some((name, _)) => (name, Some(password.to_owned())),
+            None => (password.to_owned(), None),
+        });
+    }
+
     /// As it is shown, with the stream's name.
     #[must_use]
     pub fn named(&self, stream: &str) -> String {
@@ -50,6 +64,7 @@ impl Target {
     }
 }
 
+/// Errors repeat nothing of the text: what is wrong with it may be a part of a password.
 impl FromStr for Target {
     type Err = String;
 
@@ -58,21 +73,25 @@ impl FromStr for Target {
         let (scheme, rest) = text
             .split_once("://")
             .filter(|(scheme, _)| ["nats", "tls"].contains(scheme))
-            .ok_or_else(|| format!("`{text}` is no log: {example}"))?;
+            .ok_or_else(|| format!("it begins with neither nats:// nor tls://; {example}"))?;
         let (hosts, stream) =
             rest.split_once('/').map_or((rest, None), |(hosts, stream)| (hosts, Some(stream)));
         let stream = stream.filter(|name| !name.is_empty());
-        let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
-        if let Some(name) = stream.filter(|name| name.contains(odd)) {
-            return Err(format!(
-                "`{}` is no name of a stream: no spaces, and none of . * > / \\",
-                name.escape_default()
-            ));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\@".contains(c);
+        if stream.is_some_and(|name| name.contains(odd)) {
+            return Err("the name of a stream has no spaces, and none of . * > / \\ @ (in a \
+                        password write / as %2F and @ as %40)"
+                .to_owned());
         }
         let (mut servers, mut user) = (Vec::new(), None);
         for host in hosts.split(',') {
             let (who, place) =
                 host.rsplit_once('@').map_or((None, host), |(who, place)| (Some(who), place));
+            if who.is_some() && user.is_none() && !servers.is_empty() {
+                return Err("user and password belong before the first host (in a password write \
+                            , as %2C)"
+                    .to_owned());
+            }
             if let (Some(who), None) = (who, &user) {
                 let (name, password) = match who.split_once(':') {
                     Some((name, password)) => (name, Some(decoded(password)?)),
@@ -85,7 +104,7 @@ impl FromStr for Target {
                 _ => (place, Some(PORT)),
             };
             let Some(port) = port.filter(|_| !name.is_empty()) else {
-                return Err(format!("`{place}` is no address of a log: {example}"));
+                return Err(format!("a host is missing, or a port is no number; {example}"));
             };
             servers.push(format!("{scheme}://{name}:{port}"));
         }
@@ -139,6 +158,16 @@ pub enum Encoding {
     Wire,
     /// A JSON array of objects.
     Json,
+}
+
+impl Encoding {
+    /// Bytes that a packet takes in a message, at most.
+    pub(crate) const fn packet_len(self) -> usize {
+        match self {
+            Self::Wire => FRAME_LEN,
+            Self::Json => 160,
+        }
+    }
 }
 
 /// How to reach a log, and how to publish into it.
@@ -212,6 +241,11 @@ impl Settings {
         }
     }
 
+    /// The subject of all messages, with `*` for a symbol.
+    pub(crate) fn published_subject(&self, session: Option<SessionId>) -> String {
+        self.template(session).replace("{symbol}", "*")
+    }
+
     /// What the stream is made for.
     pub(crate) fn subjects(&self, session: Option<SessionId>) -> Vec<String> {
         let subject = self.template(session);
@@ -280,9 +314,14 @@ mod tests {
             "nats://h/a.b",
             "nats://h/a/b",
             "nats://h,",
+            "nats://bob:secret/x",
+            "nats://bob:sec/secret@h",
+            "nats://bob:1,secret@h",
+            "nats://bob:1/secret@h",
             "ws://h",
         ] {
-            assert!(bad.parse::<Target>().is_err(), "{bad}");
+            let error = bad.parse::<Target>().unwrap_err();
+            assert!(!error.contains("secret"), "{bad}: {error}");
         }
     }
 

@@ -4,6 +4,7 @@ use super::Args;
 use crate::capture::{Capture, Resumed, Sync};
 use crate::failure::{Exit, Failure};
 use crate::format::Format;
+use crate::location::shown;
 use crate::net::{self, Event, Stop};
 use crate::outlet::{Outlet, Stdout};
 use crate::output::Output;
@@ -35,7 +36,7 @@ pub(super) struct Recording<'a> {
     outputs: Vec<(Output, Format)>,
     outlets: Vec<Box<dyn Outlet>>,
     report: Option<Output>,
-    /// What has been written to each of its outputs, by what was typed for it.
+    /// What has been written to each of its outputs, by the output's name.
     written: Vec<(String, Written)>,
 }
 
@@ -60,7 +61,7 @@ impl<'a> Recording<'a> {
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
         let mut written = Vec::new();
         let mut count = |path: &Path, counts| {
-            let name = path.display().to_string();
+            let name = shown(path).to_string();
             // Of two that are to stand in one place the later one will.
             written.retain(|(other, _)| *other != name);
             written.push((name, counts));
@@ -88,7 +89,7 @@ impl<'a> Recording<'a> {
         if let Some(url) = &args.publish {
             let patience = args.timeout.unwrap_or(super::TIMEOUT);
             let published = Written::default();
-            count(Path::new(url), published.clone());
+            count(url, published.clone());
             outlets.push(args.publishing.outlet(url, patience, stop, published)?);
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
@@ -180,7 +181,7 @@ impl<'a> Recording<'a> {
     fn keep(&mut self) -> Result<(), Failure> {
         self.capture.finish()?;
         if let Some(place) = place(self.args, self.named) {
-            let place = place.display();
+            let place = shown(&place);
             crate::words::tell!("  the recording stays in {place}: the same command goes on");
         }
         Ok(())
@@ -230,14 +231,14 @@ impl<'a> Recording<'a> {
         if why == Some(Why::OtherSession) && !self.args.follow {
             crate::words::tell!(
                 "  the packets recorded so far stay in {}; --restart throws them away",
-                place.display()
+                shown(&place)
             );
         } else if self.args.tape.is_some() {
             self.capture.finish()?;
         } else if why.is_none() || self.exit() == Exit::Complete || self.capture.packets() == 0 {
             return remove(&place);
         } else if why == Some(Why::OtherSession) {
-            crate::words::tell!("  the packets that came stay in {}", place.display());
+            crate::words::tell!("  the packets that came stay in {}", shown(&place));
         } else {
             crate::words::tell!("  resume   the same command goes on where this one ended");
         }
@@ -285,7 +286,7 @@ fn open(args: &Args, place: Option<PathBuf>) -> Result<(Capture, Recorder), Fail
     };
     crate::words::tell!(
         "going on with {}: {} recorded before",
-        place.display(),
+        shown(&place),
         count(before.packets, "packet")
     );
     if before.damages > 0 {

@@ -2,6 +2,7 @@
 
 use super::run_folder::VARIABLE;
 use super::workplace::Workplace;
+use crate::location::redacted;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +32,8 @@ impl Client {
     /// The command as a person would type it, with its placeholders.
     pub(super) fn shown(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
-        words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+        let words = words.map(|word| quoted(&redacted(&word.to_string_lossy())));
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// The same, told where to connect.

@@ -4,8 +4,8 @@
 //! something elsewhere becomes a copy of it. Only links to what is the system's stay as they are.
 
 use super::run_folder::{self, RunFolder};
-use crate::escape;
 use crate::failure::Failure;
+use crate::location::shown;
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
 use std::io;
@@ -108,7 +108,7 @@ impl<'a> Copying<'a> {
 
     fn folder(&mut self, from: &Path, to: &Path, depth: usize) -> Result<(), Failure> {
         if depth > DEPTH_MAX {
-            return Err(refusal(&format!("{} is too deep", escape::path(from))));
+            return Err(refusal(&format!("{} is too deep", shown(from))));
         }
         for entry in fs::read_dir(from).map_err(|error| failed(from, &error))?.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
@@ -201,7 +201,7 @@ impl<'a> Copying<'a> {
             "it has more than {files} files or {} MiB, with what its links lead to (counted up to \
              {})",
             bytes >> 20,
-            escape::path(folder)
+            shown(folder)
         )))
     }
 }
@@ -240,7 +240,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 fn failed(path: &Path, source: &io::Error) -> Failure {
-    refusal(&format!("{} cannot be: {source}", escape::path(path)))
+    refusal(&format!("{} cannot be: {source}", shown(path)))
 }
 
 fn refusal(why: &str) -> Failure {

@@ -178,7 +178,7 @@ fn remove_if_dead(folder: &Path) {
     let clients = if ended > 0 { ", and ended what still ran of its client" } else { "" };
     tracing::info!(
         "removed {}, which a grader that was killed has left{clients}",
-        crate::escape::path(folder)
+        crate::location::shown(folder)
     );
 }
 

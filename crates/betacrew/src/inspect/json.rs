@@ -2,7 +2,8 @@
 
 use super::book;
 use super::reading::{Found, Tape};
-use crate::format::Arrival;
+use crate::format::{Arrival, Format};
+use crate::location::shown;
 use crate::report::{Range, ms};
 use crate::words::packet;
 use feed::compare::Comparison;
@@ -25,6 +26,9 @@ struct Recording {
     first: Option<u32>,
     last: Option<u32>,
     missing: Ranges,
+    /// Number of messages removed from the end of a log, of whose packets nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_messages: Option<u64>,
     tape: Option<TapeFile>,
     /// What came by a resend or a later pass.
     recovered: Recovered,
@@ -111,13 +115,14 @@ pub(super) fn found(found: &Found) -> String {
     let recovery = &survey.recovery;
     let half = recovery.half_within();
     line(&Recording {
-        file: found.path.display().to_string(),
+        file: shown(&found.path).to_string(),
         format: found.format.name(),
         bytes: found.bytes,
         packets: survey.packets(),
         first: survey.span().map(|span| span.first()),
         last: survey.span().map(|span| span.last()),
         missing: ranges(survey.missing()),
+        removed_messages: (found.format == Format::Nats).then_some(found.removed),
         tape: found.tape.as_ref().map(tape),
         recovered: Recovered {
             packets: recovery.packets,
@@ -193,7 +198,7 @@ struct Compared {
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let first_difference = comparison.first_difference();
     line(&Compared {
-        files: places.map(|path| path.display().to_string()),
+        files: places.map(|path| shown(path).to_string()),
         same: first_difference.is_none(),
         first_difference,
         equal: comparison.equal(),

@@ -34,6 +34,8 @@ pub(super) struct Found {
     pub(super) survey: Survey,
     /// What only a tape file tells.
     pub(super) tape: Option<Tape>,
+    /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
+    pub(super) removed: u64,
 }
 
 /// What only a tape file tells.
@@ -90,18 +92,18 @@ pub(super) fn read(
             reason: disorder.to_string(),
         })
     };
-    let mut tape = None;
-    if format == Format::Tape {
-        tape = Some(read_tape(path, wanted, &mut take)?);
-    } else {
-        format::read(path, format, Policy::Refuse, &mut take)?;
-    }
+    let (tape, removed) = match format {
+        Format::Tape => (Some(read_tape(path, wanted, &mut take)?), 0),
+        #[cfg(feature = "nats")]
+        Format::Nats => (None, crate::publish::read_all(path, &mut take)?.at_end),
+        _ => (None, format::read(path, format, Policy::Refuse, &mut take).map(|()| 0)?),
+    };
     if let Some(info) = tape.as_ref().and_then(|tape| tape.session) {
         survey.reaches(info.last);
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
-    Ok(Found { path: path.to_owned(), format, bytes, survey, tape })
+    Ok(Found { path: path.to_owned(), format, bytes, survey, tape, removed })
 }
 
 fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, Failure> {

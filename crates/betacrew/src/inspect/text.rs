@@ -3,6 +3,7 @@
 use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
+use crate::location::shown;
 use crate::picture::{self, Mark};
 use crate::terminal::style::{self, Stream};
 use crate::words::{count, grouped, holes, packet, took};
@@ -47,8 +48,8 @@ pub(super) fn verdict(found: &Found) -> String {
         (true, None) => format!("whole; {} has no checksums", found.format.name()),
         (false, _) => "NOT whole".to_owned(),
     };
-    let mut text = format!("{}: {said}\n", crate::escape::path(&found.path));
-    packets(&mut text, &found.survey);
+    let mut text = format!("{}: {said}\n", shown(&found.path));
+    packets(&mut text, found);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
@@ -56,7 +57,7 @@ pub(super) fn verdict(found: &Found) -> String {
 }
 
 fn headline(found: &Found) -> String {
-    let mut text = format!("{}: {}", crate::escape::path(&found.path), found.format.name());
+    let mut text = format!("{}: {}", shown(&found.path), found.format.name());
     if let Some(bytes) = found.bytes {
         let _ = write!(text, ", {}", count(bytes, "byte"));
     }
@@ -69,11 +70,12 @@ fn headline(found: &Found) -> String {
         let _ = write!(text, ", {state}{}", begun.unwrap_or_default());
     }
     text.push('\n');
-    packets(&mut text, &found.survey);
+    packets(&mut text, found);
     text
 }
 
-fn packets(text: &mut String, survey: &Survey) {
+fn packets(text: &mut String, found: &Found) {
+    let survey = &found.survey;
     let range = survey.span().map(|span| {
         let (first, last) = (span.first(), span.last());
         format!(": {first} to {last}")
@@ -81,9 +83,14 @@ fn packets(text: &mut String, survey: &Survey) {
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
-        none if none.is_empty() => "nothing".to_owned(),
-        missing => holes(missing),
+        none if none.is_empty() => None,
+        missing => Some(holes(missing)),
     };
+    let end = (found.removed > 0).then(|| {
+        format!("what its last {} had, removed from the log", count(found.removed, "message"))
+    });
+    let missing: Vec<String> = missing.into_iter().chain(end).collect();
+    let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
     let _ = writeln!(text, "  missing  {missing}");
 }
 
@@ -303,7 +310,7 @@ fn time(nanos: u64) -> Option<String> {
 
 /// How two recordings differ.
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
-    let [one, other] = places.map(crate::escape::path);
+    let [one, other] = places.map(|path| shown(path).to_string());
     let first = comparison.first_difference();
     let mut text = match first {
         None => format!("{one} and {other} have the same packets\n"),

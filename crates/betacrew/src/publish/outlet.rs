@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::format::{Arrival, Mark};
 use crate::net::Stop;
 use crate::outlet::Outlet;
-use crate::words::count;
+use crate::words::{count, grouped};
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
@@ -90,12 +90,19 @@ pub(super) fn tell(published: &Published, settings: &Settings) {
         0 => String::new(),
         compared => format!("; {} there before, the same", count(compared, "packet")),
     };
-    let Published { stream, reached, .. } = published;
+    let &Published { reached, confirmed, goes_on, .. } = published;
+    let has = match confirmed {
+        true => "it has all up to",
+        // Something is wrong, or it was not asked for its state at the end.
+        false => "not confirmed at the end, before that up to",
+    };
+    let more = if goes_on { ", and more than this recording" } else { "" };
     crate::words::tell!(
-        "published {} in {} to {}: it has all up to {reached}{before}",
+        "published {} in {} to {}: {has} {}{more}{before}",
         count(counts.published, "packet"),
         count(counts.messages, "message"),
-        settings.target.named(stream),
+        settings.target.named(&published.stream),
+        grouped(reached.into()),
     );
 }
 

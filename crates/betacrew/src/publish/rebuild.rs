@@ -27,7 +27,7 @@ const LISTED: usize = 100;
 pub(crate) fn rebuild(
     input: &Path,
     format: Format,
-    (url, flags): (&str, &Flags),
+    (url, flags): (&Path, &Flags),
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let settings = flags.settings(url)?;
@@ -100,10 +100,7 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
     })?;
     match order.missing() {
         missing if missing.is_empty() => Ok(order.highest()),
-        missing => Err(Failure::Content {
-            path: input.to_owned(),
-            reason: format!("it lacks {}, and a log has every packet or none", holes(missing)),
-        }),
+        missing => Err(Failure::Lacking { path: input.to_owned(), missing: holes(missing) }),
     }
 }
 

@@ -7,6 +7,7 @@ use super::routes::{Does, JSON, Role, Route, routes};
 use super::server::{LISTENERS_MAX, Place};
 use super::state::{Entry, Gaps, History, Refused};
 use super::{chart_history, metrics, openapi, page};
+use crate::location::Secret;
 use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -30,7 +31,7 @@ const FRAME: Duration = Duration::from_millis(250);
 pub(super) struct App {
     pub(super) meeting: Meeting,
     pub(super) role: Role,
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Secret>,
 }
 
 /// The router of this side's routes.
@@ -57,7 +58,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         async move {
             let (method, headers) = (request.method(), request.headers());
             let checked = guard::fits(method, request.uri(), headers)
-                .and_then(|()| guard::check(method, headers, app.token.as_deref()));
+                .and_then(|()| guard::check(method, headers, app.token.as_ref()));
             let mut response = match checked {
                 Ok(()) => next.run(request).await,
                 Err((status, wrong)) => refusal(status, &wrong),

@@ -3,6 +3,7 @@
 
 use super::order::refused;
 use super::state::Refused;
+use crate::location::Secret;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use std::net::IpAddr;
 
@@ -39,7 +40,7 @@ pub(super) fn fits(
 pub(super) fn check(
     method: &Method,
     headers: &HeaderMap,
-    token: Option<&str>,
+    token: Option<&Secret>,
 ) -> Result<(), (StatusCode, Refused)> {
     let hosts = headers.get_all(header::HOST).iter().count();
     let host = text(headers, header::HOST).filter(|host| hosts == 1 && own(host));
@@ -64,7 +65,7 @@ pub(super) fn check(
     }
     if let Some(token) = token {
         let given = text(headers, header::AUTHORIZATION).and_then(|it| it.strip_prefix("Bearer "));
-        if !given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
+        if !given.is_some_and(|given| same(given.as_bytes(), token.expose().as_bytes())) {
             return Err((
                 StatusCode::UNAUTHORIZED,
                 refused("the token is missing or wrong", "Authorization: Bearer TOKEN"),
@@ -121,7 +122,8 @@ mod tests {
             map.append(header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
         let json = |()| if method == Method::POST { is_json(&map) } else { Ok(()) };
-        check(method, &map, token)
+        let token = token.map(|token| Secret::from(token.to_owned()));
+        check(method, &map, token.as_ref())
             .and_then(json)
             .map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }

@@ -115,7 +115,7 @@ fn a_log_with_something_else_in_it_is_left_alone() {
     )
     .unwrap();
     let (code, _, said) = here(&["convert", "gap.csv", &format!("{}/gap", server.url())]);
-    assert!(code == 6 && said.contains("every packet or none"), "{said}");
+    assert!(code == 3 && said.contains("every packet or none"), "{said}");
     let none = format!("{}/gap", server.url());
     let (code, _, said) = here(&["convert", &none, "x.json"]);
     assert!(code == 2 && said.contains("there is no stream"), "{said}");
@@ -247,4 +247,125 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
 /// How many are killed: `BETACREW_KILLS`, or a few.
 fn rounds() -> u32 {
     std::env::var("BETACREW_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
+/// A folder with a tape of 3,000 packets, recorded from an exchange.
+fn recorded() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = ServeProcess::start(&["--tape", "random:3000:7"]);
+    let args = ["fetch", &exchange.addresses[0], "--tape", "x.tape", "-o", "x.json"];
+    let (code, _, said) = run(betacrew(&args).current_dir(folder.path()));
+    assert_eq!(code, 0, "{said}");
+    folder
+}
+
+/// Runs the program to an end that it has to come to soon: exit code and stderr.
+fn ends(command: &mut std::process::Command) -> (Option<i32>, String) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_was_removed_from_a_log_is_named_as_missing() {
+    if !servers() {
+        return;
+    }
+    let (server, folder) = (Server::start(), recorded());
+    let here = |args: &[&str]| run(betacrew(args).current_dir(folder.path()));
+    let log = format!("{}/x", server.url());
+    // A stream of one's own, from which messages can be removed.
+    server.stream(
+        "CREATE",
+        "x",
+        r#""subjects":["betacrew.x"],"retention":"limits","storage":"file""#,
+    );
+    let (code, _, said) = here(&["convert", "x.tape", &log, "--publish-block", "500"]);
+    assert!(code == 0 && said.contains("it has all up to 3,000"), "{said}");
+    let last = messages(&server, "x");
+    assert!(last > 3, "{last} messages");
+    let check = |missing: &str| {
+        let (code, said, _) = here(&["inspect", "--verify", &log]);
+        assert!(code == 3 && said.contains("NOT whole") && said.contains(missing), "{said}");
+        let (code, _, said) = here(&["convert", &log, "no.json"]);
+        assert!(code == 3 && said.contains(missing), "{said}");
+        assert!(!folder.path().join("no.json").exists());
+        let (code, _, said) = here(&["convert", &log, "-", "--to", "csv"]);
+        assert!(code == 3 && said.contains(missing), "{said}");
+        let (code, _, said) = here(&["convert", &log, "some.json", "--force", "--allow-gaps"]);
+        assert!(code == 0 && said.contains(missing), "{said}");
+        let (code, said) =
+            ends(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape", &log]));
+        assert!(code == Some(3) && said.contains(missing), "{said}");
+        let (code, _, said) = here(&["convert", "x.tape", &log]);
+        assert!(code == 3 && said.contains("lacks packets: "), "{said}");
+        assert!(said.contains("removed") && !said.contains("has all"), "{said}");
+    };
+    server.remove("x", 2);
+    check("in 1 gap: ");
+    server.remove("x", last);
+    check("its last 1 message");
+    server.request("$JS.API.STREAM.PURGE.x", "");
+    check(&format!("{last} messages"));
+    let (_, said, _) = here(&["inspect", "--json", &log]);
+    assert!(said.contains(&format!("\"removedMessages\":{last}")), "{said}");
+}
+
+#[test]
+fn a_stream_that_discards_is_refused_with_what_to_set() {
+    if !servers() {
+        return;
+    }
+    let (server, folder) = (Server::start(), recorded());
+    let exchange = ServeProcess::start(&["--tape", "random:3000:7"]);
+    let log = format!("{}/x", server.url());
+    let plain = r#""subjects":["betacrew.x"],"storage":"file""#;
+    for (more, word) in [
+        (r#""retention":"limits","max_msgs":5"#, "set discard to new, or max_msgs to -1"),
+        (r#""retention":"workqueue""#, "retention is workqueue, not limits"),
+    ] {
+        server.stream("CREATE", "x", &format!("{plain},{more}"));
+        for check in [&[][..], &["--publish-check"]] {
+            let convert = ["convert", "x.tape", &log];
+            let fetch = ["fetch", &exchange.addresses[0], "--restart", "--publish", &log];
+            for command in [&convert[..], &fetch[..]] {
+                let mut command = betacrew(&[command, check].concat());
+                let (code, _, said) = run(command.current_dir(folder.path()));
+                assert!(code == 2 && said.contains(word), "{said}");
+                assert!(!said.contains("has all up to"), "{said}");
+            }
+        }
+        assert_eq!(messages(&server, "x"), 0);
+        server.request("$JS.API.STREAM.DELETE.x", "");
+    }
+}
+
+#[test]
+fn a_recording_that_ends_before_the_log_does_is_compared_with_it() {
+    if !servers() {
+        return;
+    }
+    let (server, folder) = (Server::start(), recorded());
+    let here = |args: &[&str]| run(betacrew(args).current_dir(folder.path()));
+    let log = format!("{}/x", server.url());
+    let (code, _, said) = here(&["convert", "x.json", &log]);
+    assert_eq!(code, 0, "{said}");
+    let (code, text, said) = here(&["convert", "x.json", "-", "--to", "csv"]);
+    assert_eq!(code, 0, "{said}");
+    let lines: Vec<&str> = text.lines().take(1 + 2560).collect();
+    std::fs::write(folder.path().join("part.csv"), lines.join("\n") + "\n").unwrap();
+    let (code, _, said) = here(&["convert", "part.csv", &log]);
+    assert!(code == 0 && said.contains("up to 2,560, and more than this recording"), "{said}");
+    assert!(said.contains("2,560 packets there before, the same"), "{said}");
+    // Another session's packets, of which no name tells that they are.
+    let other = ServeProcess::start(&["--tape", "random:2560:8"]);
+    let args = ["fetch", &other.addresses[0], "--classic", "--publish", &log, "-o", "o.json"];
+    let (code, _, said) = here(&args);
+    assert!(code == 4 && said.contains("its message 1 has packet #1 "), "{said}");
+    assert!(!said.contains("has all up to"), "{said}");
 }

@@ -268,15 +268,20 @@ fn beyond_this_machine_a_token_is_needed() {
     let (code, _, stderr) =
         run(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"]));
     assert!(code == 2 && stderr.contains("--http-token"), "{stderr}");
-    let exchange = Program::exchange(&[&LIVE[..], &["--http-token", "correct-horse"]].concat());
-    let pause = |token: &str| {
-        let headers = format!("content-type: application/json\r\n{token}");
-        exchange.ask("POST", "/api/pause", &headers, "{}").0
-    };
-    assert_eq!(pause(""), 401);
-    assert_eq!(pause("authorization: Bearer wrong-horse!\r\n"), 401);
-    assert_eq!(pause("authorization: Bearer correct-horse\r\n"), 200);
-    exchange.get("/api/state");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "correct-horse\n").unwrap();
+    let file = file.path().to_str().unwrap();
+    for token in [["--http-token", "correct-horse"], ["--http-token-file", file]] {
+        let exchange = Program::exchange(&[&LIVE[..], &token].concat());
+        let pause = |token: &str| {
+            let headers = format!("content-type: application/json\r\n{token}");
+            exchange.ask("POST", "/api/pause", &headers, "{}").0
+        };
+        assert_eq!(pause(""), 401);
+        assert_eq!(pause("authorization: Bearer wrong-horse!\r\n"), 401);
+        assert_eq!(pause("authorization: Bearer correct-horse\r\n"), 200);
+        exchange.get("/api/state");
+    }
 }
 
 #[test]

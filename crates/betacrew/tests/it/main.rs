@@ -18,6 +18,7 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
+//! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
 //!   browser; `logs`: what is logged;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
@@ -50,6 +51,7 @@ mod original;
 mod readers;
 mod resume;
 mod scenarios;
+mod secrets;
 mod serve;
 #[cfg(feature = "nats")]
 #[path = "../../../gateway/tests/it/server.rs"]

@@ -1,23 +1,27 @@
 //! What the log's answers mean.
 
-use super::{Answer, BACKOFF, Known, Publisher, Trouble};
+use super::{Answer, BACKOFF, Known, Publisher, State, Trouble};
 use crate::block::Block;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::sequence_of;
 use std::time::Duration;
 
 impl Publisher {
-    /// The log has messages from number `first` to `last`; `first` is one more where it has none.
-    pub fn told(&mut self, epoch: u32, first: u64, last: u64, now: Duration) {
+    /// The log has these messages.
+    pub fn told(&mut self, epoch: u32, state: State, now: Duration) {
         if epoch != self.epoch || !std::mem::take(&mut self.asking) {
             return;
         }
+        if state.removed() > 0 {
+            self.trouble = Some(Trouble::Removed(state));
+            return;
+        }
+        let last = state.last;
         self.tail = Some(last);
         match self.known {
             // Part of the next message was compared, so that has to be there as well.
             Some(known) if last >= known.number.saturating_add(u64::from(self.compared > 0)) => {
-                // A log that keeps only so much has nothing to show any more.
-                self.anchored |= first > known.number;
+                self.audited = self.ended();
                 if last > known.number && self.following.is_some() {
                     self.following = Some(now + self.options.patience);
                 }
@@ -32,12 +36,8 @@ impl Publisher {
         self.anchored = true;
         self.known = match last {
             0 => Some(Known { number: 0, next: Some(FIRST_SEQ) }),
-            _ if first > last => {
-                self.trouble = Some(Trouble::Emptied { messages: last });
-                None
-            }
             _ => {
-                let begin = if self.options.check { first.max(1) } else { last };
+                let begin = if self.options.check { 1 } else { last };
                 Some(Known { number: begin - 1, next: None })
             }
         };
@@ -82,9 +82,8 @@ impl Publisher {
                 self.trouble = Some(Trouble::Torn { number, expected, found });
                 return;
             }
-            if let Some((ours, theirs)) = self.options.session.zip(block.session)
-                && ours != theirs
-            {
+            let (ours, theirs) = (self.options.session, block.session);
+            if ours != theirs {
                 self.trouble = Some(Trouble::OtherSession { number, ours, theirs });
                 return;
             }
@@ -172,6 +171,7 @@ impl Publisher {
     fn doubt(&mut self, now: Duration) {
         self.epoch += 1;
         self.asking = false;
+        self.audited = false;
         self.asked = now;
         self.tail = None;
         self.anchored = self.known.is_none_or(|known| known.number == 0 || known.next.is_none());
@@ -182,6 +182,11 @@ impl Publisher {
     /// All that was known of the log is wrong.
     fn forget(&mut self, now: Duration) {
         self.counts.rewinds += 1;
+        self.start_over(now);
+    }
+
+    /// Finds out anew what the log has.
+    pub(super) fn start_over(&mut self, now: Duration) {
         self.known = None;
         self.doubt(now);
         self.following = None;
@@ -189,9 +194,10 @@ impl Publisher {
         self.buffer.clear();
     }
 
-    /// The highest packet that is known to be in the log; 0 where none is.
+    /// The highest packet of the recording that is known to be in the log; 0 where none is.
     #[must_use]
     pub fn reached(&self) -> Seq {
-        self.base().map_or(0, |base| base - 1)
+        let reached = self.base().map_or(0, |base| base - 1);
+        reached.min(self.last.unwrap_or(reached))
     }
 }

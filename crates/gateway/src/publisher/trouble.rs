@@ -1,5 +1,6 @@
 //! Why a publisher cannot go on.
 
+use super::State;
 use crate::block::session_word;
 use feed::seq::Seq;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
@@ -22,9 +23,9 @@ pub enum Trouble {
         /// The message's number.
         number: u64,
         /// Ours.
-        ours: SessionId,
+        ours: Option<SessionId>,
         /// The log's.
-        theirs: SessionId,
+        theirs: Option<SessionId>,
     },
     /// A message does not go on where the one before ended.
     Torn {
@@ -42,11 +43,24 @@ pub enum Trouble {
         /// How that is known.
         reason: String,
     },
-    /// All messages were removed, so nothing tells how far the log had come.
-    Emptied {
-        /// How many there were.
-        messages: u64,
-    },
+    /// Messages were removed from the log.
+    Removed(State),
+}
+
+impl Trouble {
+    /// Whether packets are missing from the log, rather than others in it.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Removed(_))
+    }
+}
+
+/// A session as it is called in messages to people.
+pub(crate) fn named(session: Option<SessionId>) -> String {
+    match session {
+        Some(_) => format!("session {}", session_word(session)),
+        None => "a session without a name".to_owned(),
+    }
 }
 
 fn shown(frame: &RawFrame) -> String {
@@ -67,9 +81,9 @@ impl fmt::Display for Trouble {
             ),
             Self::OtherSession { number, ours, theirs } => write!(
                 f,
-                "its message {number} is of session {}, the recording is of {}",
-                session_word(Some(*theirs)),
-                session_word(Some(*ours))
+                "its message {number} is of {}, and the recording is of {}",
+                named(*theirs),
+                named(*ours)
             ),
             Self::Torn { number, expected, found } => write!(
                 f,
@@ -78,10 +92,15 @@ impl fmt::Display for Trouble {
             Self::Foreign { number, reason } => {
                 write!(f, "its message {number} is no message of betacrew's: {reason}")
             }
-            Self::Emptied { messages } => write!(
-                f,
-                "all its {messages} messages were removed, and with them how far it had come"
-            ),
+            Self::Removed(State { messages: 0, last, .. }) => {
+                write!(f, "all its {last} messages were removed")
+            }
+            Self::Removed(state) if state.first > 1 && state.removed() == state.first - 1 => {
+                write!(f, "its messages 1 to {} were removed", state.first - 1)
+            }
+            Self::Removed(state) => {
+                write!(f, "{} of its {} messages were removed", state.removed(), state.last)
+            }
         }
     }
 }

@@ -8,10 +8,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
 
-fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> Settings {
     Settings::new(format!("{url}/x").parse().unwrap())
 }
 
@@ -44,7 +44,7 @@ fn publish_and_tell(
     Ok(gateway)
 }
 
-fn publish(
+pub(crate) fn publish(
     settings: &Settings,
     session: Option<SessionId>,
     tape: &[RawFrame],
@@ -52,7 +52,7 @@ fn publish(
     publish_and_tell(settings, session, tape, (&Barrier::new(1), &AtomicU32::new(0)))
 }
 
-fn read(settings: &Settings) -> Vec<RawFrame> {
+pub(crate) fn read(settings: &Settings) -> Vec<RawFrame> {
     let log = Log::open(settings, PATIENCE).unwrap();
     let mut frames = Vec::new();
     log.read(&mut |block| {
@@ -270,5 +270,5 @@ fn through_tls_with_a_certificate_of_ones_own() {
     assert!(read(&settings) == tape.frames());
     let settings = Settings { creds: Some(folder.path().join("none")), ..settings };
     let error = publish(&settings, None, tape.frames()).err().unwrap().to_string();
-    assert!(error.contains("cannot use the credentials in"), "{error}");
+    assert!(error.contains("cannot use the credentials file: "), "{error}");
 }

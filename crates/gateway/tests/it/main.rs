@@ -3,7 +3,8 @@
 //! * `world`: simulated gateways on a simulated log, with everything that can go wrong;
 //! * `steps`: the publisher, step by step;
 //! * `races`: thousands of its runs, and what must hold of them.
-//! * `live`: gateways and real servers (`server`).
+//! * `live`: gateways and real servers (`server`);
+//! * `streams`: streams that somebody made otherwise than a gateway does.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
@@ -12,4 +13,5 @@ mod model;
 mod races;
 mod server;
 mod steps;
+mod streams;
 mod world;

@@ -146,6 +146,55 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Asks the server's API, as `nats` the program does, and returns the answer.
+    pub(crate) fn request(&self, subject: &str, json: &str) -> String {
+        self.ask(format!("PUB {subject} answer {}\r\n{json}\r\n", json.len()).as_bytes())
+    }
+
+    /// Sends what is answered to the subject `answer`, and returns the answer.
+    fn ask(&self, message: &[u8]) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let hello = b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB answer 1\r\n";
+        stream.write_all(&[hello, message].concat()).unwrap();
+        let mut reader = std::io::BufReader::new(stream);
+        let mut line = String::new();
+        while !line.starts_with("MSG answer ") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut reader, &mut line).unwrap() > 0, "no answer");
+        }
+        let mut answer = vec![0; line.trim().rsplit(' ').next().unwrap().parse().unwrap()];
+        std::io::Read::read_exact(&mut reader, &mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Makes a stream, or changes one, with these settings beside its name.
+    pub(crate) fn stream(&self, verb: &str, name: &str, settings: &str) {
+        let json = format!("{{\"name\":\"{name}\",{settings}}}");
+        let answer = self.request(&format!("$JS.API.STREAM.{verb}.{name}"), &json);
+        assert!(!answer.contains("\"error\""), "{answer}");
+    }
+
+    /// Removes a message from a stream.
+    pub(crate) fn remove(&self, name: &str, number: u64) {
+        let json = format!("{{\"seq\":{number}}}");
+        let answer = self.request(&format!("$JS.API.STREAM.MSG.DELETE.{name}"), &json);
+        assert!(answer.contains("\"success\":true"), "{answer}");
+    }
+
+    /// Publishes a message with headers.
+    pub(crate) fn say_message(&self, subject: &str, headers: &[(&str, &str)], payload: &[u8]) {
+        let mut head = "NATS/1.0\r\n".to_owned();
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += "\r\n";
+        let (len, all) = (head.len(), head.len() + payload.len());
+        let line = format!("HPUB {subject} answer {len} {all}\r\n{head}");
+        let answer = self.ask(&[line.as_bytes(), payload, b"\r\n"].concat());
+        assert!(answer.contains("\"seq\""), "{answer}");
+    }
+
     /// Says a line of the protocol, without waiting for an answer: for what no client would do.
     pub(crate) fn say(&self, lines: &str) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();

@@ -1,8 +1,9 @@
 //! The publisher, step by step.
 
 use feed::tape::Tape;
+use feed::wire::SessionId;
 use gateway::block::Block;
-use gateway::publisher::{Answer, Flight, Options, Order, Publisher, Trouble};
+use gateway::publisher::{Answer, Flight, Options, Order, Publisher, State, Trouble};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
@@ -24,7 +25,7 @@ fn told(check: bool, first: u64, last: u64) -> Publisher {
     let mut publisher = publisher(check);
     assert_eq!(publisher.order(NOW), Some(Order::Ask));
     assert_eq!((publisher.order(NOW), publisher.wants()), (None, None));
-    publisher.told(publisher.epoch(), first, last, NOW);
+    tell(&mut publisher, state(first, last, last));
     publisher
 }
 
@@ -93,9 +94,106 @@ fn what_no_gateway_has_made_is_trouble() {
     assert_eq!(torn.trouble(), Some(&trouble));
     assert_eq!(torn.order(NOW), None);
 
-    let emptied = told(false, 6, 5);
-    assert_eq!(emptied.trouble(), Some(&Trouble::Emptied { messages: 5 }));
     // Numbers that no log has are no reason to fail.
-    let mut odd = told(true, u64::MAX, u64::MAX);
+    let mut odd = told(false, 1, u64::MAX);
     assert_eq!(odd.order(NOW), None);
+}
+
+fn state(first: u64, last: u64, messages: u64) -> State {
+    State { first, last, messages }
+}
+
+fn tell(publisher: &mut Publisher, state: State) {
+    publisher.told(publisher.epoch(), state, NOW);
+}
+
+#[test]
+fn a_log_from_which_messages_were_removed_is_said_to_lack_them() {
+    for (state, said) in [
+        (state(6, 5, 0), "all its 5 messages were removed"),
+        (state(4, 9, 6), "its messages 1 to 3 were removed"),
+        (state(1, 9, 8), "1 of its 9 messages were removed"),
+        (state(4, 9, 5), "4 of its 9 messages were removed"),
+    ] {
+        for check in [false, true] {
+            let mut publisher = publisher(check);
+            assert_eq!(publisher.order(NOW), Some(Order::Ask));
+            tell(&mut publisher, state);
+            let trouble = publisher.trouble().unwrap();
+            assert!(trouble.is_missing());
+            assert_eq!(trouble.to_string(), said);
+            assert_eq!((publisher.order(NOW), publisher.done()), (None, false));
+        }
+    }
+}
+
+#[test]
+fn that_all_is_there_is_for_the_log_to_say_once_all_was_published() {
+    let tape = Tape::random(9, 1);
+    for (state, done) in [(state(1, 1, 1), true), (state(2, 1, 0), false), (state(1, 0, 0), false)]
+    {
+        let mut publisher = told(false, 1, 0);
+        publisher.put(tape.frames());
+        publisher.ends_with(9);
+        flight(&mut publisher);
+        let stored = Answer::Stored { number: 1, duplicate: false };
+        publisher.answered(publisher.epoch(), 1, stored, NOW);
+        assert_eq!((publisher.reached(), publisher.done()), (9, false), "confirmed, and not seen");
+        assert_eq!(publisher.order(NOW), Some(Order::Ask));
+        tell(&mut publisher, state);
+        assert_eq!(publisher.done(), done, "{state:?}");
+        // What came in between may have changed it.
+        publisher.failed(NOW);
+        assert!(!publisher.done());
+    }
+}
+
+#[test]
+fn a_recording_that_ends_before_the_logs_last_message_is_compared_all_the_same() {
+    let tape = Tape::random(40, 1);
+    let block = |from: usize, to: usize| Block {
+        session: None,
+        frames: tape.frames()[from..to].to_vec(),
+        stored: 0,
+    };
+    for other in [false, true] {
+        let mut publisher = told(false, 1, 2);
+        assert_eq!(publisher.order(NOW), Some(Order::Read(2)));
+        publisher.read(publisher.epoch(), 2, Ok(block(20, 40)), NOW);
+        assert_eq!(publisher.wants(), Some(21), "the recording has 15 packets");
+        publisher.ends_with(15);
+        assert!(!publisher.done());
+        assert_eq!(publisher.order(NOW), Some(Order::Ask));
+        tell(&mut publisher, state(1, 2, 2));
+        assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
+        publisher.read(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
+        let mut frames = tape.frames()[..15].to_vec();
+        frames[3][8] ^= u8::from(other);
+        assert_eq!(publisher.put(&frames), 15);
+        assert_eq!(matches!(publisher.trouble(), Some(Trouble::Conflict { .. })), other);
+        if !other {
+            publisher.order(NOW);
+            tell(&mut publisher, state(1, 2, 2));
+            assert!(publisher.done() && publisher.goes_on());
+            assert_eq!(publisher.counts().compared, 15);
+        }
+    }
+}
+
+#[test]
+fn a_message_of_another_session_or_of_none_is_not_gone_on_with() {
+    let tape = Tape::random(5, 1);
+    for (ours, theirs) in
+        [(Some(*b"AAAA"), Some(*b"BBBB")), (None, Some(*b"BBBB")), (Some(*b"AAAA"), None)]
+    {
+        let (ours, theirs) = (ours.map(SessionId), theirs.map(SessionId));
+        let options = Options { session: ours, block: 16, window: 4, check: false, patience: NOW };
+        let mut publisher = Publisher::new(options);
+        publisher.order(NOW);
+        tell(&mut publisher, state(1, 1, 1));
+        publisher.order(NOW);
+        let block = Block { session: theirs, frames: tape.frames().to_vec(), stored: 0 };
+        publisher.read(publisher.epoch(), 1, Ok(block), NOW);
+        assert_eq!(publisher.trouble(), Some(&Trouble::OtherSession { number: 1, ours, theirs }));
+    }
 }

@@ -5,7 +5,7 @@ use feed::rng::Rng;
 use feed::tape::Tape;
 use feed::wire::RawFrame;
 use gateway::block::Block;
-use gateway::publisher::{Answer, Flight, Options, Order, Publisher};
+use gateway::publisher::{Answer, Flight, Options, Order, Publisher, State};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
@@ -62,7 +62,7 @@ struct Sender {
 }
 
 enum Reply {
-    Told(u64, u64),
+    Told(State),
     Read(u64, Block),
     Published(u64, Answer),
     Failed,
@@ -268,7 +268,10 @@ impl World {
 
     fn serve(&mut self, order: &Order, frames: &[RawFrame]) -> Option<Reply> {
         Some(match order {
-            Order::Ask => Reply::Told(1, self.log.last()),
+            Order::Ask => {
+                let last = self.log.last();
+                Reply::Told(State { first: 1, last, messages: last })
+            }
             Order::Read(number) => {
                 let (id, frames) = self.log.messages.get(*number as usize - 1)?.clone();
                 Reply::Read(*number, Block { session: id.session, frames, stored: 0 })
@@ -287,7 +290,7 @@ impl World {
             return;
         }
         match reply {
-            Reply::Told(first, last) => node.publisher.told(epoch, first, last, now),
+            Reply::Told(state) => node.publisher.told(epoch, state, now),
             Reply::Read(number, block) => node.publisher.read(epoch, number, Ok(block), now),
             Reply::Published(number, answer) => {
                 node.publisher.answered(epoch, number, answer, now);
