@@ -49,3 +49,5 @@ mod serve;
 mod server;
 mod sim;
 mod support;
+#[cfg(unix)]
+mod workdirs;
