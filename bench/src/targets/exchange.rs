@@ -168,29 +168,50 @@ pub(super) fn connections(plan: &Plan) -> Result<Vec<Row>> {
         let exchange = Exchange::start(family, EACH, "0.25")?;
         let before = exchange.resident()?;
         let crowd = Crowd::connect(&exchange, clients)?;
-        rows.push(each("idle", name, clients, exchange.resident()? - before, want.0));
+        let kind = ("idle", RESIDENT);
+        rows.push(each(kind, name, clients, exchange.resident()? - before, want.0));
         drop(crowd);
 
         let clients = plan.size(1_000, 200) as usize;
         let exchange = Exchange::start(family, 1_000_000, "0.25")?;
         // Once it has streamed, what it needs for that is there.
         drain(exchange.address, 1)?;
-        let before = exchange.resident()?;
+        let (before, sockets_before) = (exchange.resident()?, socket_memory()?);
         let mut crowd = Crowd::connect(&exchange, clients)?;
         crowd.call()?;
         settled(&exchange);
-        rows.push(each("stalled", name, clients, exchange.resident()? - before, want.1));
+        let kind = ("stalled", RESIDENT);
+        rows.push(each(kind, name, clients, exchange.resident()? - before, want.1));
+        let sockets = socket_memory()?.saturating_sub(sockets_before);
+        rows.push(each(("stalled", "sockets, both ends"), name, clients, sockets, Want::Shown));
     }
     Ok(rows)
 }
 
+const RESIDENT: &str = "resident";
+
+/// Returns how many bytes the system keeps for the TCP sockets of the machine. Those of clients
+/// that do not read are full as well.
+fn socket_memory() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/net/sockstat")?;
+    let tcp = text.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default();
+    let pages = tcp.split_whitespace().skip_while(|word| *word != "mem").nth(1);
+    Ok(pages.unwrap_or_default().parse::<u64>()? * 4096)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
-fn each(kind: &str, name: &str, clients: usize, bytes: u64, want: Want) -> Row {
+fn each(
+    (kind, by): (&str, &'static str),
+    name: &str,
+    clients: usize,
+    bytes: u64,
+    want: Want,
+) -> Row {
     Row {
         number: 8,
         work: format!("memory of one of {} {kind} connections, {name}", count(clients as u64)),
         against: String::new(),
-        by: "resident",
+        by,
         ours: format!("{:.1} MiB in all", bytes as f64 / 1048576.0),
         theirs: String::new(),
         got: bytes as f64 / clients as f64 / 1024.0,

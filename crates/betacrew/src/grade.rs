@@ -1,8 +1,8 @@
 //! `betacrew grade`: plays cases against anybody's client and says what it did with them.
 //!
 //! * `cases` is what is asked of a client; `stage` plays a case's scenario to it;
-//! * `client`, `process`, `workplace` run it, in copies that `copying` makes in a `run_folder`; `find`, `fields`, `rows` read what it has
-//!   written, `wire` what it has done;
+//! * `client`, `process`, `workplace` run it, in copies that `copying` makes in a `run_folder`;
+//!   `find`, `fields`, `rows` read what it has written, `wire` what it has done;
 //! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
 //!   what it means, `verdict` counts;
 //! * `timeline`, `terminal` and the other reports only show.

@@ -1,6 +1,7 @@
 //! Sockets: the loops that drive the core's state machines. One thread each.
 
 mod admission;
+mod connection;
 mod desk;
 mod fetch;
 mod serve;

@@ -1,5 +1,5 @@
-//! Room for connections: how many there may be, which idle one is closed for the next, and how often
-//! the log says that there is no room.
+//! Room for connections: how many there may be, which idle one is closed for the next, and how
+//! often the log says that there is no room.
 
 use std::collections::VecDeque;
 use std::io;

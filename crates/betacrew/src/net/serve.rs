@@ -3,24 +3,21 @@
 use super::admission::{
     self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
 };
+use super::connection::{Conn, Turn};
 use super::{Desk, Nobody, Place, Stop};
-use feed::exchange::{Exchange, Step};
+use feed::exchange::Exchange;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Bytes offered to a socket at once.
 const WRITE: usize = 256 * 1024;
-/// Bytes of calls read at once; bounds what a client can make the exchange owe.
-const READ: usize = 16 * 1024;
-/// So many writes or reads on one connection, then it is the others' turn.
-const TURN: u32 = 8;
 /// How long running streams may go on after a stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -125,29 +122,6 @@ struct Server<'a, E: Exchange, F> {
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
-}
-
-struct Conn<C> {
-    stream: TcpStream,
-    state: C,
-    readable: bool,
-    writable: bool,
-    queued: bool,
-    armed: Option<Duration>,
-    /// When it was accepted, or bytes last moved on it.
-    active: Duration,
-}
-
-/// What became of a connection in its turn.
-enum Turn {
-    /// It waits for its socket, its client or its timer.
-    Done,
-    /// It could go on.
-    More,
-    /// It is over; `true`: the client has reset it.
-    Gone(bool),
-    /// It is to be reset.
-    Reset,
 }
 
 impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
@@ -483,66 +457,6 @@ fn reset(stream: &TcpStream) {
 /// Tokens below are listeners.
 pub(crate) const LISTENERS_MAX: usize = 1024;
 
-impl<C> Conn<C> {
-    fn turn<E: Exchange<Conn = C>>(
-        &mut self,
-        exchange: &mut E,
-        buffer: &mut [u8],
-        now: Duration,
-    ) -> Turn {
-        for _ in 0..TURN {
-            let mut moved = false;
-            if self.readable && exchange.wants_input(&self.state) {
-                match self.stream.read(&mut buffer[..READ]) {
-                    Ok(0) => {
-                        self.readable = false;
-                        exchange.ended(&mut self.state, now);
-                    }
-                    Ok(count) => {
-                        self.active = now;
-                        exchange.receive(&mut self.state, &buffer[..count], now);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => return Turn::Gone(true),
-                }
-                moved = true;
-            }
-            // A socket that takes nothing now: what is owed then need not be made.
-            let count = if self.writable { exchange.peek(&mut self.state, buffer, now) } else { 0 };
-            if count > 0 {
-                match self.stream.write(&buffer[..count]) {
-                    Ok(sent) => {
-                        self.active = now;
-                        exchange.sent(&mut self.state, sent, now);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => return Turn::Gone(true),
-                }
-                moved = true;
-            }
-            if count == 0 {
-                match exchange.step(&mut self.state, now) {
-                    Step::Wait => {}
-                    Step::Close => return Turn::Gone(false),
-                    Step::Reset => return Turn::Reset,
-                    Step::Finish => {
-                        if self.stream.shutdown(Shutdown::Write).is_err() {
-                            return Turn::Gone(true);
-                        }
-                        moved = true;
-                    }
-                }
-            }
-            if exchange.dead() || !moved {
-                return Turn::Done;
-            }
-        }
-        Turn::More
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::listen;
@@ -550,6 +464,7 @@ mod tests {
     use feed::player::Player;
     use feed::scenario::Scenario;
     use feed::tape::Tape;
+    use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpStream as Client};
     use std::sync::Arc;
 

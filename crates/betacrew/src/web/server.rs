@@ -59,8 +59,8 @@ struct Clients {
 }
 
 impl Clients {
-    /// Disconnects the one of `which` that has made no progress for longest, if that is long enough;
-    /// whether there was one.
+    /// Disconnects the one of `which` that has made no progress for longest, if that is long
+    /// enough; whether there was one.
     fn evict(&mut self, which: impl Fn(&Client) -> bool) -> bool {
         let found = self.by_id.iter().filter(|(_, client)| which(client));
         let longest = found.min_by_key(|(_, client)| client.moved);

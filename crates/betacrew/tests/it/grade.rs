@@ -1,14 +1,12 @@
 //! Clients graded: ours, the examples and their naive twins, and some that are not to be trusted.
 
-use crate::support::{PATIENCE, betacrew, run};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::support::{betacrew, run};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Instant;
 
 /// Where the example clients are.
 fn examples() -> PathBuf {
@@ -52,7 +50,7 @@ fn grade_in(folder: &Path, args: &[&str], client: &[&str]) -> (i32, String, Stri
     run(&mut command)
 }
 
-const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
+pub(crate) const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
 
 /// Whoever has this to write runs alone.
 static ALONE: RwLock<()> = RwLock::new(());
@@ -249,160 +247,6 @@ fn one_port_serves_one_case_after_the_other_and_may_be_taken() {
     drop(listener);
     let (code, stdout, stderr) = grade(&["gaps", "--port", &port], &client);
     assert_eq!(code, 0, "{stdout}{stderr}");
-}
-
-/// Waits until a file has a whole line, and returns that.
-fn line_of(path: &Path) -> String {
-    let began = Instant::now();
-    loop {
-        match fs::read_to_string(path) {
-            Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-            _ => assert!(began.elapsed() < PATIENCE, "{} was never written", path.display()),
-        }
-        std::thread::yield_now();
-    }
-}
-
-fn runs(pid: &str) -> bool {
-    // A process that has ended and that nobody has waited for is gone for our purposes.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !matches!(
-        stat.rsplit(')').next().map(str::trim_start).and_then(|s| s.chars().next()),
-        None | Some('Z')
-    )
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn nothing_is_left_behind_by_an_interruption() {
-    let folder = tempfile::tempdir().unwrap();
-    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-    // A client with a child in a session of its own.
-    let script = format!(
-        "setsid sh -c 'echo $$ > {1}; exec sleep 100' & exec 3<>/dev/tcp/127.0.0.1/$BETACREW_PORT; \
-         echo $$ > {0}; sleep 100",
-        one.display(),
-        two.display()
-    );
-    let mut command = betacrew(&["grade", "--port", "any", "--timeout", "90s"]);
-    command.args(["gaps", "--", "bash", "-c", &script]);
-    let child = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
-    let pids = [line_of(&one), line_of(&two)];
-    assert!(pids.iter().all(|pid| runs(pid)));
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
-    let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let grade = |client: &[&str]| {
-        let mut command = betacrew(&["grade", "--port", "any", "--timeout", "90s", "gaps/one"]);
-        command.arg("--").args(client).current_dir(folder.path()).env("TMPDIR", temporary.path());
-        command.stdout(Stdio::null());
-        command
-    };
-    let left = || fs::read_dir(temporary.path()).unwrap().count();
-    let outside = tempfile::tempdir().unwrap();
-    let (one, two) = (outside.path().join("one"), outside.path().join("two"));
-    // A client with a child in a session of its own.
-    let script = format!(
-        "setsid sh -c 'echo $$ > {1}; exec sleep 100' & echo $$ > {0}; exec sleep 100",
-        one.display(),
-        two.display()
-    );
-    let mut killed = grade(&["bash", "-c", &script]).spawn().unwrap();
-    let pids = [line_of(&one), line_of(&two)];
-    // Another grader of this user leaves alone what a living one has.
-    run(&mut grade(&["true"]));
-    assert!(pids.iter().all(|pid| runs(pid)) && left() == 1);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert!(pids.iter().all(|pid| runs(pid)) && left() == 1, "nobody has cleaned up yet");
-    run(&mut grade(&["true"]));
-    let began = Instant::now();
-    while pids.iter().any(|pid| runs(pid)) {
-        assert!(began.elapsed() < PATIENCE, "{pids:?}");
-        std::thread::yield_now();
-    }
-    assert_eq!(left(), 0);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_client_writes_through_links_into_its_copy_alone() {
-    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let path = |name: &str| folder.path().join(name);
-    fs::create_dir_all(path("out")).unwrap();
-    fs::write(path("out/real.json"), "mine").unwrap();
-    fs::write(elsewhere.path().join("real.json"), "mine").unwrap();
-    std::os::unix::fs::symlink("out/real.json", path("output.json")).unwrap();
-    std::os::unix::fs::symlink(elsewhere.path().join("real.json"), path("log.json")).unwrap();
-    std::os::unix::fs::symlink(elsewhere.path(), path("data")).unwrap();
-    // The folder for temporary files is inside the folder that is copied into it.
-    fs::create_dir(path("tmp")).unwrap();
-    fs::write(path("tmp/mine"), "mine").unwrap();
-    let script = format!(
-        "{BETACREW} fetch 127.0.0.1:$BETACREW_PORT -o x.json && cat x.json > output.json && rm \
-         x.json && echo theirs > log.json && echo theirs > data/real.json && echo theirs > \
-         data/new.json && echo theirs > tmp/mine"
-    );
-    let mut command = betacrew(&["grade", "gaps/one", "--port", "any", "--", "sh", "-c", &script]);
-    let command = command.current_dir(folder.path()).env("TMPDIR", "tmp");
-    let (code, stdout, stderr) = run(command);
-    assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.contains("✓ one"), "the output is found behind the link: {stdout}");
-    for mine in [path("out/real.json"), elsewhere.path().join("real.json"), path("tmp/mine")] {
-        assert_eq!(fs::read(&mine).unwrap(), b"mine", "{}", mine.display());
-    }
-    let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
-    assert_eq!([names(elsewhere.path()), names(&path("tmp")), names(&path("out"))], [1, 1, 1]);
-}
-
-/// A client that may not be killed: a program that its owner has made to run as another user. Only
-/// root can make one, and only on some file systems.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_client_that_cannot_be_ended_is_said_and_not_waited_for() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let setpriv = folder.path().join("setpriv");
-    let as_nobody = |args: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        command.args(args).current_dir(folder.path()).env("TMPDIR", folder.path());
-        command
-    };
-    let copied = fs::copy("/usr/bin/setpriv", &setpriv).is_ok()
-        && fs::set_permissions(&setpriv, fs::Permissions::from_mode(0o4755)).is_ok();
-    let root = [setpriv.to_str().unwrap(), "--reuid", "0"];
-    let able = copied
-        && as_nobody(&[&root[..], &["true"]].concat())
-            .output()
-            .is_ok_and(|output| output.status.success());
-    let program = folder.path().join("betacrew");
-    let able = able && fs::copy(BETACREW, &program).is_ok();
-    if !able {
-        println!("skipped: this user cannot make a program that it may not kill");
-        return;
-    }
-    let script = "echo $$ > pid; exec sleep 100";
-    let grader = [program.to_str().unwrap(), "grade", "gaps/one", "--port", "any"];
-    let limit = ["--timeout", "500ms", "--workdir", "here", "--"];
-    let client = [&root[..], &["sh", "-c", script]].concat();
-    let began = Instant::now();
-    let (code, _, stderr) = run(&mut as_nobody(&[&grader[..], &limit, &client].concat()));
-    let pid = line_of(&folder.path().join("pid"));
-    assert!(runs(&pid), "it cannot be killed");
-    let id = Pid::from_raw(pid.parse().unwrap()).unwrap();
-    kill_process(id, Signal::KILL).unwrap();
-    assert_eq!(code, 1, "{stderr}");
-    let said = stderr.contains("cannot be ended and runs on") && stderr.contains(&pid);
-    assert!(said && began.elapsed() < PATIENCE, "{stderr}");
 }
 
 #[test]

@@ -60,3 +60,5 @@ mod signals;
 mod sim;
 mod support;
 mod told;
+#[cfg(unix)]
+mod workdirs;
