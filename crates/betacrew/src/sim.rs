@@ -78,6 +78,7 @@ fn add(sum: &mut Lived, lived: &Lived) {
     sum.tries += lived.tries;
     sum.crashes += lived.crashes;
     sum.incomplete += lived.incomplete;
+    sum.shifted += lived.shifted;
     sum.took += lived.took;
 }
 

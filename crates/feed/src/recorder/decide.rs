@@ -328,7 +328,8 @@ impl Recorder {
             if alive.any(|(id, _)| self.can_ask(id, now)) {
                 return self.open_connections(now);
             }
-            let why = self.why(passes > 0);
+            let whole = self.whole_without_claims(now, sink);
+            let why = if whole { None } else { self.why(passes > 0) };
             return self.finish(why, now);
         }
         self.make_room(DOUBTFUL, now);

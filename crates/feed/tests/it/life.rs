@@ -20,6 +20,7 @@ fn lives(seeds: u64) -> Result<Lived, Broken> {
             sum.crashes += lived.crashes;
             sum.incomplete += lived.incomplete;
             sum.delivered += lived.delivered;
+            sum.shifted += lived.shifted;
         }
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -33,6 +34,7 @@ fn lives(seeds: u64) -> Result<Lived, Broken> {
             crashes: sum.crashes + lived.crashes,
             incomplete: sum.incomplete + lived.incomplete,
             delivered: sum.delivered + lived.delivered,
+            shifted: sum.shifted + lived.shifted,
             ..sum
         })
     })
