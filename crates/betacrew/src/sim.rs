@@ -116,6 +116,13 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
         rate(sum.steps),
         took(sum.took)
     );
+    if sum.shifted > 0 {
+        let _ = writeln!(
+            text,
+            "  {} recorded that the exchange had not sent so, where garbage shifted it",
+            count(sum.shifted, "packet")
+        );
+    }
     text
 }
 

@@ -366,6 +366,8 @@ impl Seat {
                     self.lost += lane.dropped();
                     self.replies.clear();
                     self.offset = 0;
+                    // A subscriber would else be kept until it is told the session's end.
+                    self.subscription = None;
                     self.ending = Some(ending);
                 }
                 Some(_) => break,

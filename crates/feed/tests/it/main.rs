@@ -21,5 +21,6 @@ mod steps;
 mod tape_crash;
 mod tape_file;
 mod tape_hostile;
+mod torn;
 mod words;
 mod world;
