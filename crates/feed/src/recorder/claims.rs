@@ -18,6 +18,13 @@ impl Recorder {
         self.lines.iter().map(|line| line.highest).max().unwrap_or(0).max(self.resumed_at)
     }
 
+    /// Returns the highest sequence that a line can be asked for: what it has brought, or says that
+    /// it has. It would refuse what only another line claims, and have it by the time that it is
+    /// really lost.
+    pub(super) fn has(&self, line: &Line) -> Seq {
+        line.told.max(line.highest).max(self.options.last.unwrap_or(0))
+    }
+
     /// A line has described a session that reaches to `last`.
     pub(super) fn describes(&mut self, at: usize, last: Seq) {
         let line = &mut self.lines[usize::from(self.conns[at].line)];
@@ -109,7 +116,10 @@ impl Recorder {
             return false;
         }
         let Some(range) = self.ledger.retract(last) else { return false };
-        self.lines.iter_mut().for_each(|line| line.told = line.told.min(last));
+        for line in &mut self.lines {
+            line.told = line.told.min(last);
+            line.over = line.over.map(|end| end.min(last));
+        }
         self.trouble.contradicted.get_or_insert(range);
         sink.lost(range, now);
         true

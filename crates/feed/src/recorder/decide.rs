@@ -239,14 +239,12 @@ impl Recorder {
         if let Some((young, _)) = self.ledger.gaps().younger(self.ripe(now)) {
             ceiling = ceiling.min(young - 1);
         }
+        let has = self.has(line);
         match line.dialect {
-            Dialect::Extended => Reach { ceiling, ranges: true },
+            Dialect::Extended => Reach { ceiling: ceiling.min(has), ranges: true },
             _ if ahead => Reach { ceiling, ranges: true },
             // An original dies when asked for what it does not have.
-            _ => {
-                let exists = line.highest.max(self.options.last.unwrap_or(0));
-                Reach { ceiling: ceiling.min(self.options.resend_max).min(exists), ranges: false }
-            }
+            _ => Reach { ceiling: ceiling.min(self.options.resend_max).min(has), ranges: false },
         }
     }
 

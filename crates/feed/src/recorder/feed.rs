@@ -150,12 +150,11 @@ impl Recorder {
     pub(super) fn follow(&mut self, now: Duration, sink: &mut impl Sink) {
         self.give_up(now, sink);
         self.open_connections(now);
-        let over = self.session_over(now);
-        if over.is_some() {
+        if self.session_over(now).is_some() {
             self.ledger.close_tail(now, sink);
             self.drop_contradicted(false, now, sink);
         }
-        if over.is_some_and(|end| self.ledger.highest() >= end) {
+        if self.session_over(now).is_some_and(|end| self.ledger.highest() >= end) {
             let gaps = self.ledger.gaps();
             if gaps.is_empty() {
                 return self.finish(None, now);
@@ -163,8 +162,12 @@ impl Recorder {
             if gaps.ranges().all(|gap| self.lost.covers(gap)) {
                 return self.finish(Some(Why::GivenUp), now);
             }
+            let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
             let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
-            let refused = lines.all(|line| line.asker.failed || line.asker.reason.is_some());
+            let refused = lines.all(|line| {
+                let asker = &line.asker;
+                asker.failed || asker.reason.is_some() || lowest > self.has(line)
+            });
             if refused && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_ask(id, now)) {
                 if self.drop_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
                     return self.finish(None, now);
