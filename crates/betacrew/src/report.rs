@@ -108,6 +108,9 @@ pub struct Trouble {
     first_undecodable: Option<String>,
     implausible_sequences: u64,
     first_implausible: Option<u32>,
+    doubtful_packets: u64,
+    /// Sequences that one line claimed and did not bring, beyond the end that another line told.
+    contradicted: Option<String>,
     other_session: bool,
 }
 
@@ -243,6 +246,8 @@ fn trouble(recorder: &Recorder, capture: &Capture) -> Trouble {
             .map(|(offset, error)| format!("at byte {offset} of its connection: {error}")),
         implausible_sequences: trouble.implausible,
         first_implausible: trouble.first_implausible,
+        doubtful_packets: trouble.doubtful,
+        contradicted: trouble.contradicted.map(|range| range.to_string()),
         other_session: trouble.other_session,
     }
 }

@@ -82,6 +82,7 @@ fn add(sum: &mut Lived, lived: &Lived) {
     sum.tries += lived.tries;
     sum.crashes += lived.crashes;
     sum.incomplete += lived.incomplete;
+    sum.shifted += lived.shifted;
     sum.took += lived.took;
 }
 
@@ -119,6 +120,13 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
         rate(sum.steps),
         took(sum.took)
     );
+    if sum.shifted > 0 {
+        let _ = writeln!(
+            text,
+            "  {} recorded that the exchange had not sent so, where garbage shifted it",
+            count(sum.shifted, "packet")
+        );
+    }
     text
 }
 

@@ -224,7 +224,21 @@ fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
         let _ = writeln!(
             text,
             "  WARNING  {} had a sequence too far ahead to be believed, the first {seq}",
-            count(trouble.implausible, "packet")
+            count(trouble.implausible, "message")
+        );
+    }
+    if trouble.doubtful > 0 {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} left out: the bytes right behind made no sense",
+            count(trouble.doubtful, "packet")
+        );
+    }
+    if let Some(range) = trouble.contradicted {
+        let _ = writeln!(
+            text,
+            "  WARNING  packet {range}: one line claims it and did not send it, and another line's \
+             session ends before it; taken for not existing. Compare the lines one by one"
         );
     }
 }

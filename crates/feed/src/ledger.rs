@@ -1,11 +1,14 @@
 //! The ledger of a recording: which sequences have been seen and which are missing. Every received
 //! chunk is scanned once, here, and handed on in whole slices.
 
+mod scan;
+
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{Info, RawFrame, oddness, packet_seq, sequence_of};
+use crate::wire::{Info, RawFrame, is_near, is_torn, packet_seq, sequence_of};
 use core::ops::Range;
 use core::time::Duration;
+use scan::{BLOCK, Cuts, Rise};
 
 /// Where packets came from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -91,6 +94,9 @@ pub struct Limits {
     /// How far a packet may lie above the highest known sequence, unless the exchange has said
     /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
     /// billions.
+    ///
+    /// Bounds as well how far a heartbeat or an end may lie above what packets have shown and its
+    /// line has described.
     pub jump: u32,
     /// How many gaps may be open, besides the tail. Packets that would open one more, or make two
     /// of one, count as lost on the way: a later pass or a resend brings them again.
@@ -112,13 +118,20 @@ pub struct Track {
     pub position: Seq,
     /// How many packets it has brought.
     pub delivered: u64,
+    /// Whether the bytes behind the frames that are taken next are torn. The last of those frames
+    /// is then believed only if it follows the one before it.
+    pub torn: bool,
 }
 
 /// Why [`Ledger::take`] stopped at a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
-    /// It is not a packet with a legal side and sequence.
+    /// It is not a packet with a legal side and sequence, or does not follow the packet before it
+    /// and has no legal symbol.
     NotAPacket,
+    /// It may be parts of two messages: it does not follow the packet before it, and what comes
+    /// behind it is torn.
+    Torn,
     /// Its sequence is further ahead than [`Limits::jump`] allows.
     Jump(Seq),
     /// It would open more gaps than [`Limits::gaps`] allows.
@@ -209,6 +222,23 @@ impl Ledger {
         self.end = Some(self.end.map_or(last, |end| end.max(last)).min(MAX_SEQ));
     }
 
+    /// Takes everything above `last` for what does not exist after all, and returns what that was.
+    /// Nothing changes where a packet above it has been recorded.
+    pub fn retract(&mut self, last: Seq) -> Option<SeqRange> {
+        let claimed = self.end.unwrap_or(0).max(self.highest());
+        let above = SeqRange::new(last + 1, claimed)?;
+        if let Some(known) = SeqRange::new(last + 1, self.highest()) {
+            let missing = self.gaps.ranges().filter_map(|gap| gap.intersect(known));
+            if missing.map(|gap| u64::from(gap.len())).sum::<u64>() < u64::from(known.len()) {
+                return None;
+            }
+            self.gaps.fill(known, Duration::ZERO, |_, _| {});
+            self.next = known.first();
+        }
+        self.end = Some(last);
+        Some(above)
+    }
+
     /// Turns what is known to exist above the highest sequence seen into a gap: nothing more is
     /// expected to come by itself. It may be one more than the limits allow, but not another one
     /// beside that: then it has to wait.
@@ -221,6 +251,28 @@ impl Ledger {
             sink.opened(tail, now);
             self.next = tail.last() + 1;
         }
+    }
+
+    /// Returns whether a frame that is no message, on a connection that has come to `position`, is
+    /// torn: parts of two messages, not one with a damaged field.
+    #[must_use]
+    pub fn is_torn(&self, frame: &RawFrame, position: Seq) -> bool {
+        let seq = sequence_of(frame);
+        is_torn(frame, is_near(seq, position) || self.misses(seq))
+    }
+
+    /// Returns whether a sequence is missing.
+    #[must_use]
+    pub fn misses(&self, seq: Seq) -> bool {
+        self.gaps.at_or_after(seq).is_some_and(|gap| gap.contains(seq))
+    }
+
+    /// Returns whether what comes behind a packet, a frame or what `torn` says of the bytes there,
+    /// is torn.
+    pub(crate) fn torn_behind(&self, packet: Seq, behind: Option<&RawFrame>, torn: bool) -> bool {
+        behind.map_or(torn, |frame| {
+            packet_seq(frame) != Some(packet + 1) && self.is_torn(frame, packet)
+        })
     }
 
     /// Takes frames from the front until one cannot be taken.
@@ -239,7 +291,10 @@ impl Ledger {
         let mut rise = Rise::new();
         while stop.is_none() && done < frames.len() {
             let block = &frames[done..frames.len().min(done + BLOCK)];
+            let behind = frames.get(done + block.len());
             if let Some(span) = rise.of(block, self.next)
+                && rise.is_aligned(block, self.next)
+                && !(rise.jumps_last(span) && self.torn_behind(span.last(), behind, track.torn))
                 && self.enter_rise(&rise, span, now, out.sink)
             {
                 out.fresh(done..done + block.len(), span);
@@ -248,13 +303,22 @@ impl Ledger {
                 done += block.len();
                 continue;
             }
-            let cuts = Cuts::of(block);
+            let cuts = Cuts::of(block, track.position + 1);
             let end = done + block.len();
             while done < end {
-                let Some(run) = cuts.run(block, block.len() - (end - done)) else {
+                let at = block.len() - (end - done);
+                let Some(run) = cuts.run(block, at) else {
                     stop = Some(Stop::NotAPacket);
                     break;
                 };
+                if run.len() == 1
+                    && cuts.jumps(at)
+                    && cuts.odd_behind(at)
+                    && self.torn_behind(run.last(), frames.get(done + 1), track.torn)
+                {
+                    stop = Some(Stop::Torn);
+                    break;
+                }
                 if let Err(why) = self.admit(run, now, out.sink) {
                     stop = Some(why);
                     break;
@@ -326,90 +390,6 @@ impl Ledger {
             out.fresh(place(above.first())..place(above.last() + 1), above);
             self.next = above.last() + 1;
         }
-    }
-}
-
-/// So many frames are looked at at once.
-const BLOCK: usize = 64;
-
-/// A block of packets as a stream has them: ascending, above everything known, with gaps between
-/// them. Whether one was lost before the next cannot be predicted, so what is found out a packet is
-/// found without a branch, and judged once a block.
-struct Rise {
-    /// Each gap's first sequence and that of the packet behind it.
-    gaps: [(Seq, Seq); BLOCK],
-    count: usize,
-    /// No gap is longer: all their lengths, joined by `|`.
-    widest: u32,
-}
-
-impl Rise {
-    /// Longer gaps are for others to judge; so many sequences cannot wrap around within a block.
-    const WIDEST: u32 = 1 << 24;
-
-    fn new() -> Self {
-        Self { gaps: [(0, 0); BLOCK], count: 0, widest: 0 }
-    }
-
-    /// What a block spans that goes on where `next` was expected; `None` where it does not rise
-    /// from there, or something in it is no packet.
-    fn of(&mut self, block: &[RawFrame], next: Seq) -> Option<SeqRange> {
-        let first = block.first().map(sequence_of).filter(|&first| first >= next)?;
-        let (mut odd, mut widest, mut expected, mut count) = (0, 0, next, 0);
-        for frame in block {
-            let seq = sequence_of(frame);
-            odd |= oddness(frame);
-            let skipped = seq.wrapping_sub(expected);
-            // A step back is a very wide one.
-            widest |= skipped;
-            // The place of the next gap, whether it is one or not.
-            self.gaps[count % BLOCK] = (expected, seq);
-            count += usize::from(skipped != 0);
-            expected = seq.wrapping_add(1);
-        }
-        (self.count, self.widest) = (count, widest);
-        let last = expected.wrapping_sub(1);
-        let rises = odd == 0 && widest <= Self::WIDEST && last <= MAX_SEQ;
-        SeqRange::new(first, last).filter(|_| rises)
-    }
-
-    fn gaps(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        let gaps = self.gaps[..self.count].iter();
-        gaps.filter_map(|&(first, end)| SeqRange::new(first, end - 1))
-    }
-}
-
-/// Where a few frames fall apart, a bit for each: found for all of them without a branch, for
-/// whether a packet was lost before the next cannot be predicted.
-struct Cuts {
-    /// No packets.
-    odd: u64,
-    /// Packets that do not follow the one before them, and no packets.
-    ends: u64,
-}
-
-impl Cuts {
-    fn of(block: &[RawFrame]) -> Self {
-        let (mut odd, mut breaks, mut next) = (0, 0, 0);
-        for (bit, frame) in block.iter().enumerate() {
-            let packet = packet_seq(frame).is_some();
-            let seq = sequence_of(frame);
-            odd |= u64::from(!packet) << bit;
-            breaks |= u64::from(seq != next) << bit;
-            next = seq.wrapping_add(1);
-        }
-        Self { odd, ends: odd | breaks }
-    }
-
-    /// The contiguous sequences from `at` on, a place in the block; `None` where no packet is.
-    fn run(&self, block: &[RawFrame], at: usize) -> Option<SeqRange> {
-        if self.odd >> at & 1 == 1 {
-            return None;
-        }
-        let first = sequence_of(&block[at]);
-        let more = (self.ends >> at >> 1).trailing_zeros();
-        let left = u32::try_from(block.len() - at).unwrap_or(0);
-        SeqRange::counted(first, left.min(more + 1))
     }
 }
 

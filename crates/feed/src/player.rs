@@ -269,10 +269,8 @@ impl<P: Play> Player<P> {
         let end = self.tape().last();
         let next = seat.expected(end);
         let behind = (end + 1).saturating_sub(next);
-        let Some(subscription) = seat.subscription.as_mut().filter(|_| seat.ending.is_none())
-        else {
-            return;
-        };
+        let ends = seat.ends_next();
+        let Some(subscription) = seat.subscription.as_mut().filter(|_| !ends) else { return };
         subscription.caught_up |= behind <= most;
         if behind <= most || !subscription.caught_up {
             return;

@@ -11,7 +11,9 @@
 //! exchange of the original protocol dies of: it sends nothing after a stream call, asks for no
 //! sequence above the highest one seen, and closes without resetting.
 
+mod alignment;
 mod asker;
+mod claims;
 mod connection;
 mod decide;
 mod feed;
@@ -243,8 +245,10 @@ pub struct Recorder {
     /// Complete passes in a row that brought nothing new.
     dry: u32,
     session: Option<SessionId>,
-    /// The last sequence of a live session that is over.
-    over: Option<Seq>,
+    /// Time at which a line first said that the session is over.
+    over_since: Option<Duration>,
+    /// Highest sequence that an earlier recording had.
+    resumed_at: Seq,
     /// What was given up; some of it may have come since.
     lost: SeqSet,
     /// When to look next for what is to be given up.
@@ -283,7 +287,8 @@ impl Recorder {
             passes: Passes::default(),
             dry: 0,
             session: None,
-            over: None,
+            over_since: None,
+            resumed_at: 0,
             lost: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
@@ -318,6 +323,7 @@ impl Recorder {
         told.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session;
         recorder.resumed = highest > 0;
+        recorder.resumed_at = recorder.ledger.highest();
         if recorder.resumed && !recorder.options.classic && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
         }
@@ -401,7 +407,7 @@ impl Recorder {
     pub fn deadline(&self) -> Option<Duration> {
         let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
         let lines = self.lines.iter().filter_map(|line| self.line_deadline(line));
-        conns.chain(lines).chain(self.give_up_deadline()).min()
+        conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 
     /// Whether the recording is over and every connection closed.

@@ -27,6 +27,11 @@ pub const DOUBTFUL: u32 = 2;
 /// another line plays another one.
 pub const ABSENCE: Duration = Duration::from_secs(10);
 
+/// Time that lines get to agree on the end of a session, from when the first of them tells it. A
+/// line that has said nothing of an end by then is not waited for, and packets beyond another
+/// line's end that have not come by then do not exist.
+pub const DISPUTE: Duration = Duration::from_secs(10);
+
 /// How long a connection that we have finished may stay silent before it is closed. An exchange
 /// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
 /// could reset a connection that bytes are still on their way on, which an original dies of.

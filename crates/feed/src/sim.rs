@@ -14,13 +14,16 @@ pub mod cost;
 pub mod disk;
 pub mod draw;
 pub mod life;
+mod lived;
 mod network;
 mod outage;
 mod owed;
 mod plan;
 mod session;
+mod watch;
 pub mod world;
 
+pub use watch::Lawful;
 pub use world::{Network, Progress, Stuck, World};
 
 use crate::exchange::Exchange;

@@ -4,6 +4,7 @@
 //! bytes long, most of them packets. All numbers are big-endian. There is no other framing, so a
 //! byte that is lost cannot be noticed except by frames that stop making sense.
 
+mod align;
 mod call;
 mod frame;
 
@@ -13,6 +14,7 @@ pub use frame::{
     packet_seq, sequence_of,
 };
 
+pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};
 pub(crate) use frame::oddness;
 
 use crate::seq::Seq;

@@ -393,7 +393,8 @@ fn exit(recorder: &Recorder) -> Exit {
     let Some(outcome) = recorder.outcome() else { return Exit::Unexpected };
     let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
     let implausible = trouble.implausible > 0 && outcome.tail != Tail::Confirmed;
-    if trouble.conflicts > 0 || trouble.other_session || implausible {
+    let disputed = trouble.other_session || trouble.contradicted.is_some();
+    if trouble.conflicts > 0 || disputed || implausible {
         Exit::Misbehaved
     } else if outcome.complete() {
         Exit::Complete

@@ -154,6 +154,20 @@ impl Lane {
         (self.closed, self.ended) = (true, true);
     }
 
+    /// Whether a fault ends the connection within the next packet: a part of that packet, or nothing
+    /// more, is sent. No message may be put before that end, because behind a part of a packet it
+    /// would be read as the rest of it.
+    pub(super) fn ends_next(&self) -> bool {
+        let mut items = self.items.iter();
+        let next = items.find(|item| !matches!(item, Item::Wait(_) | Item::Write { .. }));
+        self.ended
+            && match next {
+                Some(Item::Packet { len, .. }) => usize::from(*len) < FRAME_LEN,
+                Some(Item::End(_)) | None => true,
+                Some(_) => false,
+            }
+    }
+
     /// Whether there is nothing to come after its items.
     pub(super) fn spent(&self) -> bool {
         self.closed

@@ -282,6 +282,12 @@ impl Seat {
         self.refused = true;
     }
 
+    /// Whether it has been ended, or a fault ends it before another whole packet.
+    pub(super) fn ends_next(&self) -> bool {
+        let lane = |reply: &Reply| matches!(reply, Reply::Lane(lane, _) if lane.ends_next());
+        self.ending.is_some() || self.replies.front().is_some_and(lane)
+    }
+
     /// When the stream that is owed first began, and its next packet.
     pub(super) fn held_back(&self) -> Option<(Duration, Seq)> {
         match self.replies.front()? {
@@ -368,6 +374,8 @@ impl Seat {
                     self.lost += lane.dropped();
                     self.replies.clear();
                     self.offset = 0;
+                    // A subscriber would else be kept until it is told the session's end.
+                    self.subscription = None;
                     self.ending = Some(ending);
                 }
                 Some(_) => break,

@@ -3,7 +3,7 @@
 use super::ConnId;
 use crate::ledger::Track;
 use crate::seq::Seq;
-use crate::wire::{FRAME_LEN, RawFrame};
+use crate::wire::{FRAME_LEN, RawFrame, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -49,6 +49,9 @@ pub(super) struct Connection {
     pub(super) settled: Seq,
     pub(super) fresh: u64,
     pub(super) garbage_run: u32,
+    /// Sequence of the latest packet that was not believed since torn bytes came, `Seq::MAX` before
+    /// the first; `None` while the connection is known to be aligned.
+    pub(super) doubt: Option<Seq>,
     /// A describe call was sent.
     pub(super) described: bool,
     /// Ranges were asked for before it was answered.
@@ -74,6 +77,7 @@ impl Connection {
             settled: 0,
             fresh: 0,
             garbage_run: 0,
+            doubt: None,
             described: false,
             ahead: false,
         }
@@ -149,6 +153,11 @@ impl Framer {
         self.carry[..rest.len()].copy_from_slice(rest);
         self.held = rest.len();
         (head, frames)
+    }
+
+    /// Returns whether no message begins with the bytes that remain.
+    pub(super) fn torn(&self) -> bool {
+        is_torn_beginning(&self.carry[..self.held])
     }
 
     /// Whether a packet was begun and not ended.

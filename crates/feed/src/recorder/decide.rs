@@ -242,14 +242,12 @@ impl Recorder {
         if let Some((young, _)) = self.ledger.gaps().younger(self.ripe(now)) {
             ceiling = ceiling.min(young - 1);
         }
+        let has = self.has(line);
         match line.dialect {
-            Dialect::Extended => Reach { ceiling, ranges: true },
+            Dialect::Extended => Reach { ceiling: ceiling.min(has), ranges: true },
             _ if ahead => Reach { ceiling, ranges: true },
             // An original dies when asked for what it does not have.
-            _ => {
-                let exists = line.highest.max(self.options.last.unwrap_or(0));
-                Reach { ceiling: ceiling.min(self.options.resend_max).min(exists), ranges: false }
-            }
+            _ => Reach { ceiling: ceiling.min(self.options.resend_max).min(has), ranges: false },
         }
     }
 
@@ -331,7 +329,8 @@ impl Recorder {
             if alive.any(|(id, _)| self.can_ask(id, now)) {
                 return self.open_connections(now);
             }
-            let why = self.why(passes > 0);
+            let whole = self.whole_without_claims(now, sink);
+            let why = if whole { None } else { self.why(passes > 0) };
             return self.finish(why, now);
         }
         self.make_room(DOUBTFUL, now);

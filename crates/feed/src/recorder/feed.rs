@@ -28,7 +28,6 @@ impl Recorder {
     pub(super) fn beat(&mut self, at: usize, next: Seq, now: Duration, sink: &mut impl Sink) {
         let conn = &mut self.conns[at];
         conn.active = now;
-        self.ledger.reaches(next - 1);
         if next - 1 > conn.track.position {
             // What did not come was lost. Where too many gaps are open, a later beat says it again.
             self.ledger.close_tail(now, sink);
@@ -152,10 +151,11 @@ impl Recorder {
     pub(super) fn follow(&mut self, now: Duration, sink: &mut impl Sink) {
         self.give_up(now, sink);
         self.open_connections(now);
-        if self.over.is_some() {
+        if self.session_over(now).is_some() {
             self.ledger.close_tail(now, sink);
+            self.drop_contradicted(false, now, sink);
         }
-        if self.over.is_some_and(|end| self.ledger.highest() >= end) {
+        if self.session_over(now).is_some_and(|end| self.ledger.highest() >= end) {
             let gaps = self.ledger.gaps();
             if gaps.is_empty() {
                 return self.finish(None, now);
@@ -163,9 +163,16 @@ impl Recorder {
             if gaps.ranges().all(|gap| self.lost.covers(gap)) {
                 return self.finish(Some(Why::GivenUp), now);
             }
+            let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
             let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
-            let refused = lines.all(|line| line.asker.failed || line.asker.reason.is_some());
+            let refused = lines.all(|line| {
+                let asker = &line.asker;
+                asker.failed || asker.reason.is_some() || lowest > self.has(line)
+            });
             if refused && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_ask(id, now)) {
+                if self.drop_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
+                    return self.finish(None, now);
+                }
                 let reason = self.lines.iter().find_map(|line| line.asker.reason);
                 return self.finish(Some(reason.map_or(Why::NotServed, Why::Refused)), now);
             }

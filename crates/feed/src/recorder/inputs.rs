@@ -6,9 +6,7 @@ use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Origin, Sink, Source, Stop, Taken};
 use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
 use crate::seq::{MAX_SEQ, Seq};
-use crate::wire::{
-    Call, DecodeError, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of,
-};
+use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
 use core::time::Duration;
 
 impl Recorder {
@@ -127,7 +125,12 @@ impl Recorder {
         let id = self.conns[at].id;
         let mut framer = core::mem::take(&mut self.conns[at].framer);
         let (head, body) = framer.split(bytes);
-        for frames in [head.as_slice(), body] {
+        for (frames, behind) in [(head.as_slice(), body.first()), (body, None)] {
+            if self.outcome.is_some() {
+                break;
+            }
+            let torn = behind.map_or(framer.torn(), |frame| self.torn_behind(frames, frame));
+            self.conns[at].track.torn = torn;
             self.frames(at, frames, framer.offset, now, sink);
             framer.offset += size_of_val(frames) as u64;
         }
@@ -159,6 +162,13 @@ impl Recorder {
                 conn.garbage_run = GARBAGE_MAX + 1;
                 return self.cut(at, now);
             }
+            if !self.believes(at, &rest[0]) {
+                let place = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
+                self.garbled(at, &rest[0], place, now);
+                rest = &rest[1..];
+                continue;
+            }
+            let conn = &mut self.conns[at];
             let source = match conn.role {
                 Role::Stream { pass } => Source::Stream { pass },
                 Role::Resend => Source::Resend,
@@ -253,14 +263,18 @@ impl Recorder {
     ) {
         let conn = &mut self.conns[at];
         let line = &mut self.lines[usize::from(conn.line)];
-        let error = match (stop, decode(raw)) {
+        match (stop, decode(raw)) {
             (Stop::Jump(seq), _) => {
                 self.trouble.implausible += 1;
                 self.trouble.first_implausible.get_or_insert(seq);
                 return;
             }
             (Stop::Crowded, _) => return,
-            (Stop::NotAPacket, Err(error)) => error,
+            (Stop::Torn, _) => {
+                self.trouble.doubtful += 1;
+                return;
+            }
+            (Stop::NotAPacket, Err(_)) => return self.garbled(at, raw, offset, now),
             (Stop::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
                 return self.described(at, info, now, sink);
             }
@@ -285,23 +299,24 @@ impl Recorder {
                 Frame::Heartbeat(next) | Frame::End(next)
                     if self.options.follow && conn.role != Role::Resend =>
                 {
-                    if matches!(frame, Frame::End(_)) {
-                        self.over = Some(next - 1);
+                    if self.claims(at, next - 1) {
+                        if matches!(frame, Frame::End(_)) {
+                            self.says_over(at, next - 1, now);
+                        }
+                        self.beat(at, next, now, sink);
                     }
-                    return self.beat(at, next, now, sink);
+                    return;
                 }
-                Frame::Heartbeat(next) | Frame::End(next) => return self.ledger.reaches(next - 1),
-                _ => DecodeError::Kind(raw[4]),
+                Frame::Heartbeat(next) | Frame::End(next) => {
+                    self.claims(at, next - 1);
+                    return;
+                }
+                _ => {}
             },
-            // A message of the extension that nobody asked for.
-            (Stop::NotAPacket, Ok(_)) => DecodeError::Kind(raw[4]),
-        };
-        self.trouble.undecodable += 1;
-        self.trouble.first_undecodable.get_or_insert((offset, error));
-        conn.garbage_run += 1;
-        if conn.garbage_run > GARBAGE_MAX {
-            self.cut(at, now);
+            // A message of the extension that nobody asked for, or a packet without a symbol.
+            (Stop::NotAPacket, Ok(_)) => {}
         }
+        self.garbled(at, raw, offset, now);
     }
 
     fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
@@ -321,7 +336,7 @@ impl Recorder {
             self.session = Some(info.session);
             self.lines[usize::from(id)].stats.other = None;
             sink.session(info, now);
-            self.ledger.reaches(info.last);
+            self.describes(at, info.last);
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }
@@ -448,7 +463,7 @@ impl Recorder {
     }
 
     /// Stops believing a connection that sends garbage.
-    fn cut(&mut self, at: usize, now: Duration) {
+    pub(super) fn cut(&mut self, at: usize, now: Duration) {
         self.stats.failures += 1;
         self.outputs.push_back(Output::Finish(self.conns[at].id));
         // Nothing that it still sends keeps it open for long.

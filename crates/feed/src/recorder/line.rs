@@ -56,6 +56,10 @@ pub(super) struct Line {
     pub(super) probes_failed: u32,
     /// The highest sequence that it has brought itself.
     pub(super) highest: Seq,
+    /// Highest sequence that it has said to exist.
+    pub(super) told: Seq,
+    /// Last sequence of the session, once it has said that the session is over.
+    pub(super) over: Option<Seq>,
     /// Until when an answer to the describe call is waited for.
     pub(super) describe_by: Option<Duration>,
     /// No new connection before this.
@@ -76,6 +80,8 @@ impl Line {
             silences: 0,
             probes_failed: 0,
             highest: 0,
+            told: 0,
+            over: None,
             describe_by: None,
             retry_at: Duration::ZERO,
             failing: None,

@@ -1,6 +1,6 @@
 //! What a recording came to.
 
-use crate::seq::{Seq, SeqSet};
+use crate::seq::{Seq, SeqRange, SeqSet};
 use crate::wire::{DecodeError, Reason};
 use core::fmt;
 
@@ -97,10 +97,17 @@ pub struct Trouble {
     pub undecodable: u64,
     /// The first of those: where it began in its connection's bytes, and what was wrong.
     pub first_undecodable: Option<(u64, DecodeError)>,
-    /// Packets with a sequence too far ahead to be believed.
+    /// Packets that were left out because what came right behind them was torn, and they did not
+    /// follow the packet before them.
+    pub doubtful: u64,
+    /// Packets with a sequence too far ahead to be believed, and heartbeats and ends that tell of
+    /// one.
     pub implausible: u64,
     /// The first of those sequences.
     pub first_implausible: Option<Seq>,
+    /// Sequences that one line said to exist and did not bring, and that lie beyond the end that
+    /// another line told; they were taken for none.
+    pub contradicted: Option<SeqRange>,
     /// A line told of another session than the line before it.
     pub other_session: bool,
 }

@@ -8,9 +8,10 @@
 //! same command ends with everything recorded, within a bounded time.
 
 use super::disk::{Disk, DiskFailed};
+pub use super::lived::{Broken, Lived, Story};
 use super::owed::{Owed, Watched};
 pub use super::plan::Plan;
-use super::plan::{Crash, GIVES_UP_MAX, Venue};
+use super::plan::{Crash, Venue};
 use super::session::Outage;
 use super::world::{Progress, Stuck, World};
 use crate::keeper::{Keeper, Sync};
@@ -38,43 +39,6 @@ const HEALED_MAX: Duration = Duration::from_secs(60);
 
 /// And in so many steps, all tries together.
 const STEPS_MAX: u64 = 4_000_000;
-
-/// What a life came to.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Lived {
-    /// Packets on the tape.
-    pub packets: u64,
-    /// Frames that clients were given.
-    pub delivered: u64,
-    /// Events that happened.
-    pub steps: u64,
-    /// How often the command was given.
-    pub tries: u32,
-    /// How often the client's process ended before its time.
-    pub crashes: u32,
-    /// How often an exchange's process did.
-    pub outages: u32,
-    /// How often a recording ended incomplete.
-    pub incomplete: u32,
-    /// How long it took, in simulated time.
-    pub took: Duration,
-    /// What happened, if that was told.
-    pub story: Story,
-}
-
-/// What happened, and when.
-pub type Story = Vec<(Duration, String)>;
-
-/// A life in which something is wrong with the recorder.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Broken {
-    /// The life's seed.
-    pub seed: u64,
-    /// What is wrong.
-    pub what: String,
-    /// What happened, if that was told.
-    pub story: Story,
-}
 
 /// Lives the life of a seed.
 ///
@@ -116,6 +80,7 @@ impl Life {
             world.narrate();
         }
         world.silence(plan.silences);
+        plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
         let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
         let rng = Rng::new(!seed);
         Self {
@@ -216,6 +181,9 @@ impl Life {
                 progress => progress.map_err(stuck)?,
             };
             self.gaps_are_bounded(&recorder, gaps_before)?;
+            if let Some(frame) = self.world.unlawful() {
+                return Err(format!("an exchange has sent {}: {frame:?}", shown(&frame)));
+            }
             let now = self.world.now();
             match kill.filter(|(time, _)| *time <= now) {
                 _ if progress == Progress::Done => break,
@@ -235,7 +203,8 @@ impl Life {
             }
         }
         let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
-        if self.world.now() > began + GIVES_UP_MAX && !self.plan.deceives() {
+        let since = keeper.progressed().unwrap_or(began);
+        if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
             return Err("it does not give up".into());
         }
         if !keeper.failed() {
@@ -381,11 +350,13 @@ impl Life {
     }
 
     /// What was recorded, checked to be the tape's, once and in order.
-    fn recorded(&self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
+    fn recorded(&mut self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
         let mut recorded = SeqSet::new();
         let mut reading = keeper.in_order(FIRST_SEQ);
         let (mut before, mut count) = (0, 0);
         let deceived = self.plan.deceives();
+        let shifts = self.plan.shifts();
+        let mut shifted = 0;
         while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
             for frame in piece.frames {
                 let seq = sequence_of(frame);
@@ -394,8 +365,11 @@ impl Life {
                 }
                 before = seq;
                 count += 1;
-                if !deceived && self.plan.tape.slice(SeqRange::one(seq)) != [*frame] {
-                    return Err(format!("{} is not the tape's", shown(frame)));
+                if (shifts || !deceived) && self.plan.tape.slice(SeqRange::one(seq)) != [*frame] {
+                    if !deceived {
+                        return Err(format!("{} is not the tape's", shown(frame)));
+                    }
+                    shifted += 1;
                 }
                 recorded.insert(SeqRange::one(seq));
             }
@@ -403,6 +377,8 @@ impl Life {
         if count != keeper.packets() {
             return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
         }
+        // Of a recording that is gone on with they are there again.
+        self.lived.shifted = self.lived.shifted.max(shifted);
         Ok(recorded)
     }
 

@@ -1,7 +1,9 @@
 //! What is between a client and its exchanges.
 
 use super::agenda::Event;
+use crate::wire::{FRAME_LEN, RawFrame};
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How the network behaves.
@@ -37,6 +39,8 @@ pub(super) struct Pipe<C> {
     /// What has arrived and the client does not read yet.
     pub(super) held: VecDeque<Event>,
     pub(super) wake: Option<Duration>,
+    /// What the exchange has sent of its latest message.
+    pub(super) begun: Vec<u8>,
 }
 
 impl<C> Pipe<C> {
@@ -51,6 +55,16 @@ impl<C> Pipe<C> {
             inbound: 0,
             held: VecDeque::new(),
             wake: None,
+            begun: Vec::new(),
         }
+    }
+
+    /// Takes what the exchange sends, and hands each message that is whole then to `each`.
+    pub(super) fn sends(&mut self, bytes: &[u8], mut each: impl FnMut(&RawFrame)) {
+        self.begun.extend_from_slice(bytes);
+        let (frames, rest) = self.begun.as_chunks::<FRAME_LEN>();
+        frames.iter().for_each(&mut each);
+        let whole = self.begun.len() - rest.len();
+        self.begun.drain(..whole);
     }
 }

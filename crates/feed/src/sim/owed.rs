@@ -81,6 +81,13 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Returns when a packet came last that had not come before.
+    pub(super) fn progressed(&self) -> Option<Duration> {
+        self.came.back().map(|&(time, _)| time)
+    }
+}
+
 impl Sink for Watched {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         for run in frames.chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high)) {

@@ -1,15 +1,19 @@
 //! What a seed draws for a life.
 
 use super::session::{self, Session};
+use super::watch::Lawful;
 use super::{Network, draw};
 use crate::keeper::Sync;
 use crate::live::{Live, Tempo};
 use crate::player::Player;
 use crate::recorder::Options;
+use crate::recovery::DRY_PASSES;
 use crate::rng::{Rng, nth};
-use crate::scenario::{Action, Field, Scenario};
-use crate::seq::Seq;
+use crate::scenario::{Action, Fault, Field, Scenario};
+use crate::seq::{Seq, SeqRange};
 use crate::tape::Tape;
+use crate::wire::{FRAME_LEN, decode, packet_seq};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,7 +21,11 @@ use core::time::Duration;
 /// Keeps what is drawn of live sessions apart from everything else that a seed decides.
 const SESSION: u64 = 0x6c69_7665;
 
-/// However wrong things are, a recording ends within so long.
+/// Keeps what is drawn of ends inside packets apart from everything else that a seed decides.
+const TORN: u64 = 0x0062_7265_616b;
+
+/// Longest time without a new packet after which a recording has ended, however wrong things are,
+/// where passes take no time.
 pub(super) const GIVES_UP_MAX: Duration = Duration::from_secs(3600);
 
 /// An exchange; of sessions that are not live, everything is there.
@@ -81,7 +89,16 @@ impl Plan {
             heals: heals(&mut rng),
         };
         let mut rng = Rng::new(nth(seed, SESSION));
-        if rng.below(4) == 0 { plan.live(&mut rng) } else { plan }
+        let plan = if rng.below(4) == 0 { plan.live(&mut rng) } else { plan };
+        let mut rng = Rng::new(nth(seed, TORN));
+        if plan.session.is_some() && rng.below(2) == 0 { plan.torn(&mut rng) } else { plan }
+    }
+
+    /// The same plan, in which connections end inside packets, and nothing but that tells of bytes
+    /// that are not the tape's.
+    fn torn(self, rng: &mut Rng) -> Self {
+        let scenarios = self.scenarios.into_iter().map(|it| session::torn(rng, it)).collect();
+        Self { scenarios, ..self }
     }
 
     /// The same plan with a live session.
@@ -110,19 +127,60 @@ impl Plan {
         (self.network.latency + self.network.jitter) * 4 * fills
     }
 
+    /// How long a recording may bring nothing new until it gives up: passes that bring nothing take
+    /// as long as the delays in them.
+    pub(super) fn gives_up(&self) -> Duration {
+        let delays = self.actions().map(|action| match action {
+            Action::Delay { time } => time.high(),
+            // At most a pause a byte.
+            Action::Write { pause, .. } => pause.high() * FRAME_LEN as u32,
+            _ => Duration::ZERO,
+        });
+        GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * DRY_PASSES
+    }
+
+    fn actions(&self) -> impl Iterator<Item = Action> + '_ {
+        self.scenarios.iter().flat_map(|scenario| &scenario.faults).map(Fault::action)
+    }
+
     /// Whether packets may arrive that look right and are not the tape's.
     pub(super) fn deceives(&self) -> bool {
-        // Without a legal side or sequence it does not look right.
-        let believed = |field| !matches!(field, Field::Side | Field::Sequence);
-        let deceives = |action| match action {
-            Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
-                believed(field)
-            }
-            Action::Garbage { .. } => true,
-            _ => false,
+        let deceives = |action| forges(action) || matches!(action, Action::Garbage { .. });
+        self.actions().any(deceives)
+    }
+
+    /// Whether bytes come that shift the messages behind them, and all else is the tape's.
+    pub(super) fn shifts(&self) -> bool {
+        let garbage = |action| matches!(action, Action::Garbage { .. });
+        self.actions().any(garbage) && !self.actions().any(forges)
+    }
+
+    /// What tells the messages that exchanges may send: whole ones, the tape's or the extension's.
+    /// `None` where scenarios make others.
+    pub(super) fn lawful(&self) -> Option<Lawful> {
+        let unlawful = |action| {
+            let forged = matches!(action, Action::Duplicate { changed: Some(_), .. });
+            forged || matches!(action, Action::Garbage { .. } | Action::Corrupt { .. })
         };
-        let mut faults = self.scenarios.iter().flat_map(|scenario| &scenario.faults);
-        faults.any(|fault| deceives(fault.action()))
+        if self.actions().any(unlawful) {
+            return None;
+        }
+        let tape = Arc::clone(&self.tape);
+        Some(Box::new(move |frame| match packet_seq(frame) {
+            Some(seq) => tape.slice(SeqRange::one(seq)) == [*frame],
+            None => decode(frame).is_ok(),
+        }))
+    }
+}
+
+/// Whether an action makes a packet that looks right and is not the tape's. Without a legal side or
+/// sequence it does not look right.
+pub(super) fn forges(action: Action) -> bool {
+    match action {
+        Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
+            !matches!(field, Field::Side | Field::Sequence)
+        }
+        _ => false,
     }
 }
 

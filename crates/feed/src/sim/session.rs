@@ -1,6 +1,7 @@
 //! Live sessions that a seed draws: how fast packets come into being, and when exchanges crash.
 
 use super::draw::pick;
+use super::plan::forges;
 use crate::live::Tempo;
 use crate::recorder::Options;
 use crate::rng::Rng;
@@ -88,6 +89,28 @@ pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
     {
         mute.pick = Pick::Every(rng.between(1, 3));
         scenario.faults.push(mute);
+    }
+    scenario
+}
+
+/// A scenario whose subscriptions end inside packets, made from one for a live session. What would
+/// hide that messages come behind such an end is taken out of it.
+pub(super) fn torn(rng: &mut Rng, usual: Scenario) -> Scenario {
+    let mut scenario = usual;
+    scenario.faults.retain(|fault| {
+        let action = fault.action();
+        !forges(action) && !matches!(action, Action::Garbage { .. } | Action::Corrupt { .. })
+    });
+    let packets = rng.between(1, 9);
+    let cut = Slow::Cut(packets);
+    scenario.slow = pick(rng, &[Slow::Wait, Slow::Skip(packets), cut, cut, cut, cut]);
+    let bytes = u8::try_from(rng.between(1, 16)).unwrap_or(1);
+    let ends = [Action::Close { bytes }, Action::Reset { bytes }, Action::Reset { bytes }];
+    if let Some(mut end) = Fault::new(pick(rng, &ends), Place::Stream) {
+        // Each of them once, so that every subscription gets further.
+        end.pick = Pick::Every(pick(rng, &[1, 2, 4, 9]));
+        end.times = Some(1);
+        scenario.faults.push(end);
     }
     scenario
 }

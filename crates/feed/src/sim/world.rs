@@ -6,6 +6,7 @@
 use super::agenda::{Agenda, Event, PipeId};
 pub use super::network::Network;
 use super::network::Pipe;
+use super::watch::Watched;
 use crate::exchange::{Exchange, Step};
 use crate::ledger::Sink;
 use crate::recorder::{ConnId, Input, Output, Recorder};
@@ -57,6 +58,7 @@ pub struct World<E: Exchange> {
     /// One in so many connections falls silent; 0: none does.
     silences: u32,
     story: Option<Vec<(Duration, String)>>,
+    pub(super) watched: Watched,
     buffer: Vec<u8>,
 }
 
@@ -78,6 +80,7 @@ impl<E: Exchange> World<E> {
             steps: 0,
             silences: 0,
             story: None,
+            watched: Watched::default(),
             buffer: alloc::vec![0; 16 * 1024],
         }
     }
@@ -431,6 +434,7 @@ impl<E: Exchange> World<E> {
             }
             let count = self.taken(count);
             self.exchanges[line].sent(&mut conn, count, self.now);
+            self.look_at(id, &out[..count]);
             self.send_bytes(id, 0, &out[..count]);
         }
         self.buffer = out;

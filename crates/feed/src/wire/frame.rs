@@ -1,5 +1,6 @@
 //! What the exchange sends: packets and, to who asked for them, the extension's messages.
 
+use super::align::symbol_fits;
 use super::{FRAME_LEN, RawFrame};
 use crate::packet::{Packet, Side, Symbol};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq};
@@ -149,6 +150,9 @@ pub enum DecodeError {
     Sequence(i32),
     /// Another field is outside what the message allows.
     Field(i32),
+    /// The first four bytes are none that the message can have there: what is no symbol has
+    /// control characters.
+    Symbol([u8; 4]),
 }
 
 impl fmt::Display for DecodeError {
@@ -159,6 +163,9 @@ impl fmt::Display for DecodeError {
             }
             Self::Sequence(seq) => write!(f, "sequence {seq} is not legal here"),
             Self::Field(value) => write!(f, "field value {value} is not legal here"),
+            Self::Symbol(bytes) => {
+                write!(f, "\"{}\" is not legal as the first four bytes", bytes.escape_ascii())
+            }
         }
     }
 }
@@ -213,19 +220,42 @@ fn sequence(raw: &RawFrame, at: usize, lowest: Seq) -> Result<Seq, DecodeError> 
 /// Decodes one message.
 ///
 /// # Errors
-/// Where its kind is unknown, or a number is outside what its kind allows.
+/// Where its kind is unknown, or a field is outside what its kind allows. Fields that a message
+/// leaves empty must be, because that tells it from the middle of a packet.
 pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
     match raw[field::KIND] {
         b'I' => decode_info(raw).map(Frame::Info),
-        b'H' => sequence(raw, field::SEQUENCE, FIRST_SEQ).map(Frame::Heartbeat),
-        b'E' => sequence(raw, field::SEQUENCE, FIRST_SEQ).map(Frame::End),
-        b'N' => Ok(Frame::NotAvailable(NotAvailable {
-            first: u32::from_be_bytes(four(raw, field::SEQUENCE)),
-            count: u32::from_be_bytes(four(raw, field::PRICE)),
-            reason: Reason::from_code(u32::from_be_bytes(four(raw, field::QUANTITY))),
-        })),
+        b'H' => decode_next(raw).map(Frame::Heartbeat),
+        b'E' => decode_next(raw).map(Frame::End),
+        b'N' => blank(raw).map(|()| {
+            Frame::NotAvailable(NotAvailable {
+                first: u32::from_be_bytes(four(raw, field::SEQUENCE)),
+                count: u32::from_be_bytes(four(raw, field::PRICE)),
+                reason: Reason::from_code(u32::from_be_bytes(four(raw, field::QUANTITY))),
+            })
+        }),
         _ => decode_packet(raw).map(Frame::Packet),
     }
+}
+
+/// Four spaces, where a message has no symbol.
+const BLANK: [u8; 4] = [b' '; 4];
+
+/// Checks that a message has no symbol.
+fn blank(raw: &RawFrame) -> Result<(), DecodeError> {
+    let symbol = four(raw, 0);
+    if symbol == BLANK { Ok(()) } else { Err(DecodeError::Symbol(symbol)) }
+}
+
+/// Decodes the next expected sequence, which is all that a heartbeat and an end have.
+fn decode_next(raw: &RawFrame) -> Result<Seq, DecodeError> {
+    blank(raw)?;
+    for empty in [field::QUANTITY, field::PRICE].map(|at| signed(raw, at)) {
+        if empty != 0 {
+            return Err(DecodeError::Field(empty));
+        }
+    }
+    sequence(raw, field::SEQUENCE, FIRST_SEQ)
 }
 
 /// Decodes a packet.
@@ -245,10 +275,14 @@ pub fn decode_packet(raw: &RawFrame) -> Result<Packet, DecodeError> {
 }
 
 fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
+    let session = four(raw, 0);
+    if !symbol_fits(raw) {
+        return Err(DecodeError::Symbol(session));
+    }
     let version = signed(raw, field::QUANTITY);
     let first = sequence(raw, field::PRICE, FIRST_SEQ)?;
     Ok(Info {
-        session: SessionId(four(raw, 0)),
+        session: SessionId(session),
         version: match u8::try_from(version) {
             Ok(known @ 1..) => known,
             _ => return Err(DecodeError::Field(version)),
@@ -261,7 +295,6 @@ fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
 /// Encodes one message.
 #[must_use]
 pub fn encode(frame: &Frame) -> RawFrame {
-    const BLANK: [u8; 4] = [b' '; 4];
     match *frame {
         Frame::Packet(Packet { symbol, side, quantity, price, sequence }) => join(
             symbol.0,
@@ -360,7 +393,22 @@ mod tests {
         assert_eq!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x03"), Err(DecodeError::Sequence(3)));
         assert!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x04").is_ok(), "an empty session");
         assert_eq!(with(4, b"I\0\0\0\0\0\0\0\x01\0\0\0\x03"), Err(DecodeError::Field(0)));
-        assert_eq!(with(4, b"H\0\0\0\0\0\0\0\0\0\0\0\0"), Err(DecodeError::Sequence(0)));
+        // What is left empty must be empty: these may be the middle of a packet.
+        assert_eq!(with(4, b"H\0\0\0\0\0\0\0\0\0\0\0\x02"), Err(DecodeError::Symbol(*b"AAPL")));
+        assert_eq!(with(4, b"N\0\0\0\0\0\0\0\0\0\0\0\x02"), Err(DecodeError::Symbol(*b"AAPL")));
+        let beat = encode(&Frame::Heartbeat(2));
+        assert!(decode(&beat).is_ok());
+        for (at, field) in [(5, 1 << 24), (8, 1), (9, 1 << 24), (12, 1)] {
+            let mut beat = beat;
+            beat[at] = 1;
+            assert_eq!(decode(&beat), Err(DecodeError::Field(field)));
+        }
+        let mut zero = beat;
+        zero[13..].fill(0);
+        assert_eq!(decode(&zero), Err(DecodeError::Sequence(0)));
+        let info = Info { session: SessionId(*b"A\0 B"), version: 1, first: 1, last: 3 };
+        let raw = encode(&Frame::Info(info));
+        assert_eq!(decode(&raw), Err(DecodeError::Symbol(*b"A\0 B")));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ fn lives(seeds: u64) -> Result<Lived, Broken> {
             sum.crashes += lived.crashes;
             sum.incomplete += lived.incomplete;
             sum.delivered += lived.delivered;
+            sum.shifted += lived.shifted;
         }
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -33,6 +34,7 @@ fn lives(seeds: u64) -> Result<Lived, Broken> {
             crashes: sum.crashes + lived.crashes,
             incomplete: sum.incomplete + lived.incomplete,
             delivered: sum.delivered + lived.delivered,
+            shifted: sum.shifted + lived.shifted,
             ..sum
         })
     })
@@ -45,6 +47,8 @@ fn lives_are_safe_and_come_to_their_end() {
     match lives(seeds) {
         Ok(sum) => {
             assert!(u64::from(sum.crashes) > seeds / 20, "{sum:?}");
+            // Some of what is shifted cannot be told from packets.
+            assert!(sum.shifted <= seeds / 1000, "{sum:?}");
             assert!(u64::from(sum.incomplete) > seeds / 20 && sum.delivered > 0, "{sum:?}");
         }
         Err(Broken { seed, what, .. }) => {

@@ -9,6 +9,7 @@
 
 mod against_original;
 mod against_player;
+mod claims;
 mod faults;
 mod flaky;
 mod follow;
@@ -23,5 +24,6 @@ mod stop;
 mod tape_crash;
 mod tape_file;
 mod tape_hostile;
+mod torn;
 mod words;
 mod world;
