@@ -11,6 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::format::Format;
 use crate::net::Stop;
 use crate::output::Output;
+use crate::output::place::Places;
 use crate::words::say;
 use reading::Found;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,11 @@ impl Args {
                 path.display()
             )));
         }
+        let mut places = Places::default();
+        for file in &self.files {
+            places.reads("", file)?;
+        }
+        places.writes("--plot", path)?;
         Output::begin(path).map(Some)
     }
 

@@ -5,15 +5,16 @@ use crate::failure::Failure;
 use crate::flags::duration;
 use crate::format::{Arrival, Encoder, Format, Mark, Place};
 use crate::outlet::Outlet;
-use crate::output;
+use crate::output::atomic::{self, Partial};
+use crate::output::place::{fitting_name, folder};
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use tempfile::NamedTempFile;
 
 /// When a file is ended and the next one begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,13 +73,12 @@ pub(crate) fn session_name(session: SessionId) -> String {
 
 /// `path` with `-PART` at the end of its stem.
 pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    name.push(format!("-{part}"));
+    let mut end = OsString::from(format!("-{part}"));
     if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
+        end.push(".");
+        end.push(extension);
     }
-    path.with_file_name(name)
+    path.with_file_name(fitting_name(path.file_stem().unwrap_or_default(), &end))
 }
 
 /// The files of an output.
@@ -96,7 +96,7 @@ pub(crate) struct Pieces {
 
 /// The file that is being written.
 struct Piece {
-    file: NamedTempFile,
+    file: Partial,
     encoder: Box<dyn Encoder>,
     first: Seq,
     begun: Instant,
@@ -129,7 +129,8 @@ impl Pieces {
             next: FIRST_SEQ,
             written: Written::default(),
         };
-        output::beside(path).map_err(|source| pieces.failed(source))?;
+        Partial::beside(path).map_err(|source| pieces.failed(source))?;
+        atomic::sweep(path);
         Ok(pieces)
     }
 
@@ -149,18 +150,14 @@ impl Pieces {
 
     /// What files of this session have, from its beginning to a gap.
     fn in_place(&self) -> io::Result<Seq> {
-        let folder = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let any = with_part(&self.path, &format!("{}-", self.session));
-        let stem = any.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut written = SeqSet::new();
-        for entry in std::fs::read_dir(folder)? {
+        for entry in std::fs::read_dir(folder(&self.path))? {
             let name = PathBuf::from(entry?.file_name());
-            let range = name.file_stem().and_then(|name| name.to_str()?.strip_prefix(&stem));
-            if name.extension() == any.extension()
-                && let Some(Ok(range)) = range.map(str::parse::<SeqRange>)
+            let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+            let mut numbers = stem.rsplitn(3, '-').map(str::parse);
+            if let (Some(Ok(last)), Some(Ok(first))) = (numbers.next(), numbers.next())
+                && let Some(range) = SeqRange::new(first, last)
+                && self.place(range).file_name() == Some(name.as_os_str())
             {
                 written.insert(range);
             }
@@ -172,8 +169,8 @@ impl Pieces {
     fn open(&mut self) -> Result<&mut Piece, Failure> {
         if self.open.is_none() {
             let begin = || {
-                let file = output::beside(&self.path)?;
-                let same = file.as_file().try_clone()?;
+                let file = Partial::beside(&self.path)?;
+                let same = file.file().try_clone()?;
                 let place = Place::File(same, file.path().to_owned());
                 let encoder = self.written.encoder(self.format, place)?;
                 Ok(Piece { file, encoder, first: self.next, begun: Instant::now() })
@@ -202,7 +199,7 @@ impl Pieces {
             _ => None,
         });
         let full = most.min().is_some_and(|most| {
-            piece.file.as_file().metadata().is_ok_and(|found| found.len() >= most)
+            piece.file.file().metadata().is_ok_and(|found| found.len() >= most)
         });
         if old || full { self.close() } else { Ok(()) }
     }
@@ -211,7 +208,8 @@ impl Pieces {
         let Some(Piece { file, encoder, first, .. }) = self.open.take() else { return Ok(()) };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
         let place = self.place(range);
-        let done = encoder.finish().and_then(|()| output::persist(file, &place, self.durable));
+        let put = || file.persist(&place, Some(self.format), self.durable);
+        let done = encoder.finish().and_then(|()| put());
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
         tracing::info!("{}: packets {range}", place.display());
         Ok(())

@@ -5,6 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::live::{LiveTape, Record};
 use crate::net::{self, Stop};
+use crate::output::place::Places;
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
@@ -154,6 +155,7 @@ impl Args {
 /// Where the scenario or the tape cannot be had or an address cannot be listened on.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
+    args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open(seed)?;
     if args.web.wanted() && plot.engine == Engine::Original {
@@ -179,6 +181,22 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     match plot.engine {
         Engine::Betacrew => args.play(&plot, tape, next, listeners, stop),
         Engine::Original => play_original(&plot, &tape, listeners, stop),
+    }
+}
+
+impl Args {
+    /// Makes sure that the record is none of the files that are read.
+    fn compare_places(&self, plot: &Plot) -> Result<(), Failure> {
+        let mut places = Places::default();
+        for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
+            if let TapeName::File(path) = tape {
+                places.reads("--tape", path)?;
+            }
+        }
+        if let Some(path) = self.scenario.as_deref().and_then(scenario::file_of) {
+            places.reads("--scenario", path)?;
+        }
+        self.record.as_ref().map_or(Ok(()), |path| places.writes("--record", path))
     }
 }
 

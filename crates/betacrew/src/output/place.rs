@@ -1,0 +1,396 @@
+//! Identity of places: whether two names lead to the same file, pipe or device.
+//!
+//! Spelling proves nothing: `a.json`, `./a.json`, a link to it and a second hard link are one file.
+//! A command therefore lists all its places here before it begins any of them.
+
+use crate::failure::Failure;
+use crate::format::Format;
+use crate::publish::is_log;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Maximum number of symbolic links that are followed one after the other, as Linux has it.
+const LINKS_MAX: usize = 40;
+
+/// Maximum length of a file's name in bytes, as nearly all file systems have it.
+const NAME_MAX: usize = 255;
+
+/// Endings of the files that SQLite keeps beside a database.
+const DATABASE_SIDECARS: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Returns the folder that `path` lies in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns the name behind all symbolic links at the end of `path`, also where nothing has that
+/// name yet. A path that is no link is returned as it was typed.
+///
+/// # Errors
+/// Links that lead in a circle, and what the system reports.
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut place = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_symlink() => {
+                place = folder(&place).join(fs::read_link(&place)?);
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(place),
+        }
+    }
+    Err(io::Error::other("its symbolic links lead in a circle: remove the link"))
+}
+
+/// Returns the files that SQLite keeps beside the database at `path`.
+pub(crate) fn database_sidecars(path: &Path) -> impl Iterator<Item = PathBuf> {
+    DATABASE_SIDECARS.into_iter().map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
+}
+
+/// Returns `stem` and `end` as one name. A stem that would make it too long for the system is cut,
+/// and its checksum keeps the names of two such stems apart.
+pub(crate) fn fitting_name(stem: &OsStr, end: &OsStr) -> OsString {
+    let mut name = stem.to_owned();
+    if stem.len() + end.len() > NAME_MAX {
+        let sum = format!("~{:08x}", crc32c::crc32c(stem.as_encoded_bytes()));
+        let room = NAME_MAX.saturating_sub(sum.len() + end.len());
+        name = cut(&stem.to_string_lossy(), room).into();
+        name.push(sum);
+    }
+    name.push(end);
+    name
+}
+
+/// Returns the beginning of `text` in at most `bytes` bytes.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// What a name leads to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Identity {
+    /// Device and inode of something that exists.
+    #[cfg(unix)]
+    Inode(u64, u64),
+    /// Name that nothing has yet, its folder without links.
+    Name(PathBuf),
+}
+
+/// One place of a command.
+#[derive(Clone, Debug)]
+struct Place {
+    /// The flag and its value, for messages.
+    said: String,
+    /// Whether the command's own standard input or output is meant, whatever that is.
+    standard: bool,
+    identity: Option<Identity>,
+    /// Whether it is a file, or will be one.
+    is_file: bool,
+    /// Whether it is a terminal or another device: several may write there, nothing is lost by it.
+    is_device: bool,
+    written: bool,
+}
+
+impl Place {
+    fn of(flag: &str, path: &Path, written: bool) -> Self {
+        let said = if flag.is_empty() {
+            format!("`{}`", path.display())
+        } else {
+            format!("`{flag} {}`", path.display())
+        };
+        let standard = is_standard(path, written);
+        let found = if standard { standard_metadata(written) } else { fs::metadata(path) };
+        let identity = match &found {
+            Ok(found) => identity(found, path),
+            Err(_) if standard => None,
+            Err(_) => Some(Identity::Name(unlinked(path))),
+        };
+        let found = found.ok();
+        let is_file = found.as_ref().is_none_or(Metadata::is_file);
+        let is_device = found.is_some_and(|found| is_device(&found));
+        Self { said, standard, identity, is_file, is_device, written }
+    }
+
+    /// Whether using both would destroy what is in one of them.
+    fn collides(&self, other: &Self) -> bool {
+        if !self.written && !other.written {
+            return false;
+        }
+        let standard = self.standard && other.standard && self.written == other.written;
+        let same = self.identity.is_some() && self.identity == other.identity && !self.is_device;
+        // A terminal or socket may be read and written; a file that is written cannot be read.
+        let reads = self.written != other.written;
+        standard || same && (self.is_file || !reads)
+    }
+}
+
+/// Whether a path stands for the standard stream of its direction.
+fn is_standard(path: &Path, written: bool) -> bool {
+    let names = match written {
+        true => ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"],
+        false => ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"],
+    };
+    names.iter().any(|name| path == Path::new(name))
+}
+
+#[cfg(unix)]
+fn standard_metadata(written: bool) -> io::Result<Metadata> {
+    use std::os::fd::AsFd;
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let stream = if written { stdout.as_fd() } else { stdin.as_fd() };
+    fs::File::from(stream.try_clone_to_owned()?).metadata()
+}
+
+#[cfg(not(unix))]
+fn standard_metadata(_: bool) -> io::Result<Metadata> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(unix)]
+fn identity(found: &Metadata, _: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some(Identity::Inode(found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata, path: &Path) -> Option<Identity> {
+    Some(Identity::Name(unlinked(path)))
+}
+
+#[cfg(unix)]
+fn is_device(found: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    found.file_type().is_char_device()
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Metadata) -> bool {
+    false
+}
+
+/// Returns a name without links in it, as far as it exists.
+fn unlinked(path: &Path) -> PathBuf {
+    let place = follow(path).unwrap_or_else(|_| path.to_owned());
+    let folder = fs::canonicalize(folder(&place));
+    match (folder, place.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => place,
+    }
+}
+
+/// Whether `file` is what `path` leads to now: between opening a file and locking it another
+/// process may have removed or replaced it.
+///
+/// # Errors
+/// What the system reports.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(identity(&found, path) == identity(&file.metadata()?, path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Files that are open cannot be removed or replaced here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &fs::File, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// All places of a command.
+#[derive(Default, Debug)]
+pub(crate) struct Places {
+    listed: Vec<Place>,
+}
+
+impl Places {
+    /// Adds a file that the command reads; `flag` is empty for an argument without one.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] where the command writes there, too.
+    pub(crate) fn reads(&mut self, flag: &str, path: &Path) -> Result<(), Failure> {
+        self.add(flag, path, false)
+    }
+
+    /// Adds a place that the command writes.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] where the command reads or writes there already.
+    pub(crate) fn writes(&mut self, flag: &str, path: &Path) -> Result<(), Failure> {
+        self.add(flag, path, true)
+    }
+
+    /// Adds a place that the command writes in a format, with the files that belong to that.
+    ///
+    /// # Errors
+    /// As [`writes`](Self::writes).
+    pub(crate) fn writes_as(
+        &mut self,
+        flag: &str,
+        path: &Path,
+        format: Option<Format>,
+    ) -> Result<(), Failure> {
+        self.writes(flag, path)?;
+        if format == Some(Format::Sqlite) {
+            let place = follow(path).unwrap_or_else(|_| path.to_owned());
+            for sidecar in database_sidecars(&place) {
+                self.writes(&format!("{flag} {}, which uses", path.display()), &sidecar)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, flag: &str, path: &Path, written: bool) -> Result<(), Failure> {
+        if is_log(path) {
+            return Ok(());
+        }
+        let place = Place::of(flag, path, written);
+        if let Some(other) = self.listed.iter().find(|other| place.collides(other)) {
+            return Err(Failure::Usage(format!(
+                "{} and {} are the same place, and one would destroy the other: name different \
+                 places",
+                other.said, place.said
+            )));
+        }
+        self.listed.push(place);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a command that writes both places is refused.
+    fn collide(one: &Path, other: &Path) -> bool {
+        let mut places = Places::default();
+        places.writes("-o", one).unwrap();
+        match places.writes("--report", other) {
+            Ok(()) => false,
+            Err(Failure::Usage(why)) => {
+                assert!(why.contains("`-o ") && why.contains("`--report "), "{why}");
+                true
+            }
+            Err(other) => unreachable!("{other}"),
+        }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_spelling_are_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("sub")).unwrap();
+        // Whether the file exists or not.
+        for _ in 0..2 {
+            for other in ["a.json", "./a.json", "sub/../a.json", "sub/.././a.json"] {
+                assert!(collide(&path("a.json"), &path(other)), "{other}");
+            }
+            assert!(!collide(&path("a.json"), &path("b.json")));
+            assert!(!collide(&path("a.json"), &path("sub/a.json")));
+            fs::write(path("a.json"), "").unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_of_all_kinds_are_what_they_lead_to() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        symlink("new.json", path("dangling")).unwrap();
+        symlink("dangling", path("twice")).unwrap();
+        symlink(".", path("here")).unwrap();
+        for other in ["dangling", "twice", "here/new.json", "here/here/twice"] {
+            assert!(collide(&path("new.json"), &path(other)), "{other}");
+        }
+        fs::write(path("a"), "").unwrap();
+        fs::hard_link(path("a"), path("b")).unwrap();
+        symlink("b", path("c")).unwrap();
+        for other in ["b", "c", "here/c"] {
+            assert!(collide(&path("a"), &path(other)), "{other}");
+        }
+        assert_eq!(follow(&path("twice")).unwrap(), path("new.json"));
+        symlink("round", path("about")).unwrap();
+        symlink("about", path("round")).unwrap();
+        let circle = follow(&path("round")).unwrap_err().to_string();
+        assert!(circle.contains("circle"), "{circle}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_up_to_a_bound() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: usize| folder.path().join(number.to_string());
+        for number in 0..LINKS_MAX {
+            symlink(path(number), path(number + 1)).unwrap();
+        }
+        assert_eq!(follow(&path(LINKS_MAX - 1)).unwrap(), path(0));
+        assert!(follow(&path(LINKS_MAX)).is_err());
+    }
+
+    #[test]
+    fn what_is_read_may_be_read_twice_but_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        fs::write(&file, "").unwrap();
+        let mut places = Places::default();
+        places.reads("", &file).unwrap();
+        places.reads("", &file).unwrap();
+        let why = places.writes("--plot", &file).unwrap_err().to_string();
+        assert!(why.contains("a.json` and `--plot "), "{why}");
+    }
+
+    #[test]
+    fn the_standard_streams_are_places_too() {
+        assert!(collide(Path::new("-"), Path::new("-")));
+        assert!(cfg!(not(unix)) || collide(Path::new("-"), Path::new("/dev/stdout")));
+        let mut places = Places::default();
+        places.reads("", Path::new("-")).unwrap();
+        places.writes("", Path::new("-")).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_take_everything() {
+        assert!(!collide(Path::new("/dev/null"), Path::new("/dev/null")));
+    }
+
+    #[test]
+    fn the_files_beside_a_database_belong_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for sidecar in ["x.sqlite-wal", "x.sqlite-shm", "x.sqlite-journal"] {
+            let mut places = Places::default();
+            places.writes_as("-o", &path("x.sqlite"), Some(Format::Sqlite)).unwrap();
+            let why = places.writes("--report", &path(sidecar)).unwrap_err().to_string();
+            assert!(why.contains("x.sqlite, which uses"), "{why}");
+        }
+    }
+
+    #[test]
+    fn names_are_cut_only_where_they_must_be() {
+        let name = |len: usize| fitting_name(OsStr::new(&"ä".repeat(len / 2)), OsStr::new(".tape"));
+        assert_eq!(name(250).len(), 255);
+        assert!(!name(250).to_str().unwrap().contains('~'));
+        let long = name(252);
+        assert!(long.len() <= NAME_MAX && long.to_str().unwrap().contains('~'));
+        // Two that are cut alike stay apart.
+        let other = "ä".repeat(126) + "b";
+        assert_ne!(long, fitting_name(OsStr::new(&other), OsStr::new(".tape")));
+    }
+}
