@@ -108,6 +108,14 @@ impl Capture {
     ) -> Result<Self, Failure> {
         let keeper = Keeper::create(storage, sync, since_1970(), crate::flags::random())
             .map_err(|error| failure(error, path))?;
+        if sync != Sync::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
+            // Without its name a file is nothing.
+            crate::file::sync_folder(path).map_err(|source| Failure::Storage {
+                action: "record into",
+                path: path.into(),
+                source,
+            })?;
+        }
         Ok(Self::with(keeper, path, sync, claim))
     }
 

@@ -107,7 +107,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = RECORDING)]
     tape: Option<PathBuf>,
 
-    /// Begin anew even if a recording was begun before
+    /// Begin anew even if a recording was begun before; that one stays until the first packet has
+    /// come
     #[arg(long, help_heading = RECORDING)]
     restart: bool,
 
@@ -248,7 +249,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let Some(next) = next.filter(|_| !stop.asked()) else { return Ok(worst) };
         if let Err(why) = sessions.change(began.elapsed()) {
             crate::words::tell!(
-                "the exchange misbehaves: {why}, which no feed does, and each session takes files                  of its own; not followed any further"
+                "the exchange misbehaves: {why}, and each session takes files of its own. Following \
+                 ends here; the same command goes on with the session that is played then"
             );
             return Ok(Exit::Misbehaved);
         }

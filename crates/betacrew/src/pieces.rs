@@ -38,6 +38,9 @@ const UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
+/// Maximum number of files of the same packets.
+const NAMES_MAX: u32 = 1000;
+
 fn size(text: &str) -> Option<u64> {
     let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
     let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
@@ -148,6 +151,16 @@ impl Pieces {
         with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
     }
 
+    /// A place for these packets that no file has. Others may have been written before, behind a gap.
+    fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
+        let place = self.place(range);
+        let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));
+        let mut places = std::iter::once(place.clone()).chain(others);
+        let free = places.find(|place| place.symlink_metadata().is_err());
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        free.ok_or(Failure::Storage { action: "write", path: place, source })
+    }
+
     /// What files of this session have, from its beginning to a gap.
     fn in_place(&self) -> io::Result<Seq> {
         let mut written = SeqSet::new();
@@ -207,7 +220,7 @@ impl Pieces {
     fn close(&mut self) -> Result<(), Failure> {
         let Some(Piece { file, encoder, first, .. }) = self.open.take() else { return Ok(()) };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
-        let place = self.place(range);
+        let place = self.free_place(range)?;
         let put = || file.persist(&place, Some(self.format), self.durable);
         let done = encoder.finish().and_then(|()| put());
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
@@ -295,6 +308,35 @@ mod tests {
         assert_eq!(names(folder.path())[2], "out-ABCD-0000040001-0000041000.csv");
         let text = std::fs::read_to_string(folder.path().join(whole[1])).unwrap();
         assert_eq!(text.lines().count(), 20_001);
+    }
+
+    #[test]
+    fn files_that_are_there_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let names_of = |numbers: &str| format!("out-ABCD-{numbers}.csv");
+        // It lies behind a gap, and so it is not counted as written.
+        let old = folder.path().join(names_of("0000000003-0000000009"));
+        std::fs::write(&old, "precious").unwrap();
+        let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+        assert_eq!(next, 1);
+        pieces.put(&packets(1..=2), Arrival::UNKNOWN).unwrap();
+        pieces.close().unwrap();
+        pieces.put(&packets(3..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(old).unwrap(), "precious");
+        let numbers = ["0000000001-0000000002", "0000000003-0000000009-2", "0000000003-0000000009"];
+        assert_eq!(names(folder.path()), numbers.map(names_of));
+    }
+
+    #[test]
+    fn a_name_that_is_cut_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n".repeat(250) + ".csv");
+        let (mut pieces, _) = begun(&path, &[Rotate::Session]);
+        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(begun(&path, &[Rotate::Session]).1, 10);
     }
 
     #[test]

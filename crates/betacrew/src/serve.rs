@@ -70,7 +70,8 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
     slow: Option<Slow>,
 
-    /// Begin another session, even if there is a record of one
+    /// Begin another session, even if there is a record of one; that one stays until the first
+    /// packet of the other
     #[arg(long, requires = "live", help_heading = LIVE)]
     new_session: bool,
 

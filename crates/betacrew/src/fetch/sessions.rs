@@ -52,9 +52,8 @@ pub(super) struct Turn {
 /// The sessions of one run.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    /// The one that has the names that were typed, once it is known.
-    first: Option<SessionId>,
-    named: Vec<Name>,
+    /// Those that were recorded; the first one has the names that were typed.
+    recorded: Vec<SessionId>,
     /// Number of sessions that may follow at once, when that was counted, and when the last one
     /// did.
     allowed: u32,
@@ -66,8 +65,8 @@ pub(super) struct Sessions {
 impl Sessions {
     /// No session has followed another yet. `now` is any clock that only goes forward.
     pub(super) fn new(now: Duration) -> Self {
-        let named = Vec::new();
-        Self { first: None, named, allowed: BURST, counted: now, changes: 0, began: now }
+        let recorded = Vec::new();
+        Self { recorded, allowed: BURST, counted: now, changes: 0, began: now }
     }
 
     /// Counts a change of sessions. Where there have been too many it says how many, and how fast.
@@ -89,7 +88,10 @@ impl Sessions {
         Ok(())
     }
 
-    /// Finds names for the files of the session that comes after `before`.
+    /// Finds names for the files of the session that comes after `before`: those of its recording,
+    /// if there is one, or else names that no file has. Files that are not of a recording that is
+    /// gone on with are never replaced, also those that this run has made: a session that comes
+    /// back need not bring all that it had.
     ///
     /// # Errors
     /// [`Failure::Storage`] where others have all of them.
@@ -99,22 +101,22 @@ impl Sessions {
         before: Option<SessionId>,
         next: SessionId,
     ) -> Result<Turn, Failure> {
-        self.first = self.first.or(before);
-        if self.first == Some(next) {
-            return Ok(Turn { name: None, again: true });
+        if let Some(before) = before.filter(|before| !self.recorded.contains(before)) {
+            self.recorded.push(before);
         }
-        if let Some(&name) = self.named.iter().find(|name| name.session == next) {
-            return Ok(Turn { name: Some(name), again: true });
+        let again = self.recorded.contains(&next);
+        let has_typed_names = self.recorded.first() == Some(&next);
+        if has_typed_names && place(args, None).is_none_or(|tape| is_recording_of(&tape, next)) {
+            return Ok(Turn { name: None, again });
         }
-        let names = (1..=NAMES_MAX).map(|number| Name { session: next, number });
-        let Some(name) = names.into_iter().find(|&name| is_free(args, name)) else {
+        let mut names = (1..=NAMES_MAX).map(|number| Name { session: next, number });
+        let Some(name) = names.find(|&name| is_free(args, name)) else {
             let typed = args.output.first().map_or(Path::new("-"), |path| path.as_path());
             let path = own(typed, Some(Name { session: next, number: 1 }));
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Failure::Storage { action: "write", path, source });
         };
-        self.named.push(name);
-        Ok(Turn { name: Some(name), again: false })
+        Ok(Turn { name: Some(name), again })
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     fn changes(sessions: &mut Sessions, count: u32, now: Duration) -> u32 {
-        (0..count).take_while(|_| sessions.change(now).is_ok()).count() as u32
+        (0..count).find(|_| sessions.change(now).is_err()).unwrap_or(count)
     }
 
     #[test]
@@ -162,6 +164,69 @@ mod tests {
         assert_eq!(changes(&mut sessions, 2 * BURST, 1000 * INTERVAL), BURST);
         // However far time jumps.
         assert!(sessions.change(Duration::MAX).is_ok());
+    }
+
+    /// What `fetch --follow -o x.json` and these flags mean in a folder.
+    fn typed(folder: &Path, more: &[&str]) -> Args {
+        use clap::{Args as _, FromArgMatches};
+        let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let mut line = vec!["fetch".to_owned(), "-f".to_owned(), "-o".to_owned(), path("x.json")];
+        line.extend(more.iter().map(|text| match text.starts_with('-') {
+            true => (*text).to_owned(),
+            false => path(text),
+        }));
+        let matches = Args::augment_args(clap::Command::new("fetch")).get_matches_from(line);
+        Args::from_arg_matches(&matches).unwrap()
+    }
+
+    fn parts(sessions: &mut Sessions, args: &Args, ids: &[&[u8; 4]]) -> Vec<(String, bool)> {
+        let mut turns = Vec::new();
+        for pair in ids.windows(2) {
+            let [before, next] = [pair[0], pair[1]].map(|id| SessionId(*id));
+            let turn = sessions.next(args, Some(before), next).unwrap();
+            turns.push((turn.name.map_or(String::new(), Name::part), turn.again));
+        }
+        turns
+    }
+
+    #[test]
+    fn a_session_gets_names_that_nobody_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = typed(folder.path(), &["--report", "r.json"]);
+        let touch = |name: &str| std::fs::write(folder.path().join(name), "precious").unwrap();
+        touch("x-BBBB.json");
+        touch("r-BBBB-2.json");
+        touch("x-CCCC.json.tape");
+        let mut sessions = Sessions::new(Duration::ZERO);
+        let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"CCCC", b"DDDD", b"AAAA"]);
+        let names = ["BBBB-3", "CCCC-2", "DDDD", "AAAA"].map(str::to_owned);
+        // The first one's recording is not there any more: its output stays as it is.
+        assert_eq!(turns, names.into_iter().zip([false, false, false, true]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_session_that_was_recorded_is_gone_on_with() {
+        use crate::capture::{Capture, Sync};
+        use feed::ledger::{Origin, Sink, Source};
+        let folder = tempfile::tempdir().unwrap();
+        let args = typed(folder.path(), &["--tape", "x.tape"]);
+        for (name, session) in [("x.tape", b"AAAA"), ("x-BBBB.tape", b"BBBB")] {
+            let (mut capture, _) = Capture::open(&folder.path().join(name), Sync::Never).unwrap();
+            let (origin, tape) = (
+                Origin { line: 0, source: Source::Stream { pass: 1 } },
+                feed::tape::Tape::classic(),
+            );
+            let session = SessionId(*session);
+            let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
+            capture.session(info, Duration::ZERO);
+            capture.fresh(origin, tape.frames(), Duration::ZERO);
+            capture.finish().unwrap();
+        }
+        std::fs::write(folder.path().join("x-BBBB.json"), "its output").unwrap();
+        let mut sessions = Sessions::new(Duration::ZERO);
+        let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"AAAA", b"BBBB"]);
+        let expected = [("BBBB", false), ("", true), ("BBBB", true)];
+        assert_eq!(turns, expected.map(|(name, again)| (name.to_owned(), again)));
     }
 
     #[test]

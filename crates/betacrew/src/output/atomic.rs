@@ -32,7 +32,7 @@ const SWEEP_MAX: usize = 100_000;
 pub(crate) struct Partial {
     file: NamedTempFile,
     /// What stood in the place when this was begun.
-    old: Option<Metadata>,
+    old: Option<Box<Metadata>>,
 }
 
 impl Partial {
@@ -43,7 +43,7 @@ impl Partial {
     pub(crate) fn beside(place: &Path) -> io::Result<Self> {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{}{MARK}", cut(&name, TAKEN_OVER));
-        let old = fs::metadata(place).ok();
+        let old = fs::metadata(place).ok().map(Box::new);
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(END).rand_bytes(RANDOM);
         #[cfg(unix)]
@@ -104,7 +104,7 @@ impl Partial {
     /// # Errors
     /// As [`persist`](Self::persist).
     pub(super) fn replace(self, place: &Path, durable: bool) -> io::Result<()> {
-        if let Some(old) = fs::metadata(place).ok().or(self.old) {
+        if let Some(old) = fs::metadata(place).ok().map(Box::new).or(self.old) {
             take_over(self.file.as_file(), &old)?;
         }
         if durable {

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    const ROWS: usize = 2000;
+    const ROWS: usize = 500;
 
     fn database(path: &Path, value: &str) -> Connection {
         let database = Connection::open(path).unwrap();

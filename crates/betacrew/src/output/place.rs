@@ -28,12 +28,16 @@ pub(crate) fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Returns the name behind all symbolic links at the end of `path`, also where nothing has that
-/// name yet. A path that is no link is returned as it was typed.
+/// Returns the name of the file behind all symbolic links at the end of `path`, also where nothing
+/// has that name yet. A path that is no link is returned as it was typed.
 ///
 /// # Errors
 /// Links that lead in a circle, and what the system reports.
 pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
+    // `/dev/stdout` and `/dev/fd/63` are links to pipes, which have no names.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Ok(path.to_owned());
+    }
     let mut place = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::symlink_metadata(&place) {
@@ -324,6 +328,7 @@ mod tests {
             assert!(collide(&path("a"), &path(other)), "{other}");
         }
         assert_eq!(follow(&path("twice")).unwrap(), path("new.json"));
+        assert_eq!(follow(Path::new("/dev/null")).unwrap(), Path::new("/dev/null"));
         symlink("round", path("about")).unwrap();
         symlink("about", path("round")).unwrap();
         let circle = follow(&path("round")).unwrap_err().to_string();

@@ -84,6 +84,7 @@ pub(crate) fn begin(path: &Path, anew: bool) -> Result<Begun, Failure> {
     let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
     let place = follow(path).map_err(failed)?;
     let is_new = fs::symlink_metadata(&place).is_err();
+    sweep(&place);
     let storage = FileStorage::write(&place).map_err(failed)?;
     if is_stillborn(&storage).map_err(failed)? {
         let claim = if is_new { Claim::New(New(Some(place))) } else { Claim::Own };
@@ -99,7 +100,6 @@ pub(crate) fn begin(path: &Path, anew: bool) -> Result<Begun, Failure> {
                 .to_owned(),
         });
     }
-    sweep(&place);
     let partial = Partial::beside(&place).map_err(failed)?;
     let medium = partial.file().try_clone().and_then(FileStorage::of).map_err(failed)?;
     Ok(Begun::Empty(medium, Claim::Successor(Successor { partial, place, _old: storage })))

@@ -110,6 +110,19 @@ fn standard_output_that_goes_to_a_file_is_that_file() {
 }
 
 #[test]
+fn pipes_are_written_through_by_whatever_name() {
+    let folder = with_tape(20);
+    for name in ["-", "/dev/stdout", "/proc/self/fd/1"] {
+        let mut command = betacrew(&["convert", "a.tape", name, "--to", "csv"]);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let (text, said) =
+            [output.stdout, output.stderr].map(|t| String::from_utf8(t).unwrap()).into();
+        assert_eq!(text.lines().count(), 21, "{name}: {said}");
+    }
+    assert_eq!(names(folder.path()), ["a.json", "a.tape"]);
+}
+
+#[test]
 fn a_recording_in_use_is_left_alone() {
     let folder = with_tape(100);
     let exchange = playing(Tape::random(200, 1), losing(1, "0", ""));
@@ -370,5 +383,4 @@ fn an_exchange_that_changes_its_session_makes_few_files_and_overwrites_none() {
     let kept = found.iter().filter(|(_, content)| content == b"precious");
     assert_eq!(kept.count(), 100, "{said}");
     assert!(found.len() <= 100 + 11 * 2, "{:?}", names(folder.path()));
-    println!("{:?}", names(folder.path()).split_off(90)); println!("{said}");
 }
