@@ -111,7 +111,7 @@ impl Args {
     /// Makes sure that what is written is not what is read. A file may be replaced by itself in
     /// another form: it is read to its end before that.
     fn compare_places(&self, to: Format) -> Result<(), Failure> {
-        let mut places = Places::default();
+        let mut places = Places::new();
         for (flag, path) in self.publishing.files() {
             places.reads(flag, path)?;
         }

@@ -101,7 +101,7 @@ impl Args {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
     let format = Format::of(&args.output).unwrap_or(Format::Json);
-    let mut places = Places::default();
+    let mut places = Places::printing();
     if let Some(path) = args.scenario.as_deref().and_then(scenario::file_of) {
         places.reads("--scenario", path)?;
     }

@@ -249,8 +249,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let Some(next) = next.filter(|_| !stop.asked()) else { return Ok(worst) };
         if let Err(why) = sessions.change(began.elapsed()) {
             crate::words::tell!(
-                "the exchange misbehaves: {why}, and each session takes files of its own. Following \
-                 ends here; the same command goes on with the session that is played then"
+                "the exchange misbehaves: {why}, and each session takes files of its own. \
+                 Following ends here; the same command goes on with the session that is played then"
             );
             return Ok(Exit::Misbehaved);
         }

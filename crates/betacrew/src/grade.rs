@@ -205,7 +205,7 @@ impl Reports {
             ("--html", &args.html),
             ("--badge", &args.badge),
         ];
-        let mut places = Places::default();
+        let mut places = Places::printing();
         if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
             // The client writes it, in this very folder.
             places.writes("-o", output)?;

@@ -106,7 +106,7 @@ impl Args {
                 path.display()
             )));
         }
-        let mut places = Places::default();
+        let mut places = Places::printing();
         for file in &self.files {
             places.reads("", file)?;
         }

@@ -1,5 +1,5 @@
-//! Outputs: absent, old or whole at every instant of a running system. A loss of power may undo what
-//! was put in place within the last seconds, unless it is to be durable.
+//! Outputs: absent, old or whole at every instant of a running system. A loss of power may undo
+//! what was put in place within the last seconds, unless it is to be durable.
 //!
 //! * `place` tells whether two names lead to the same place;
 //! * `atomic` puts a file in its place, `database` one of a format that is several files;

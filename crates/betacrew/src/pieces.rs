@@ -151,7 +151,7 @@ impl Pieces {
         with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
     }
 
-    /// A place for these packets that no file has. Others may have been written before, behind a gap.
+    /// A place for these packets that no file has: some may have been written before, behind a gap.
     fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
         let place = self.place(range);
         let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));

@@ -188,7 +188,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 impl Args {
     /// Makes sure that the record is none of the files that are read.
     fn compare_places(&self, plot: &Plot) -> Result<(), Failure> {
-        let mut places = Places::default();
+        let mut places = Places::printing();
         for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
             if let TapeName::File(path) = tape {
                 places.reads("--tape", path)?;

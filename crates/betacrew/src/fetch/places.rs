@@ -1,19 +1,18 @@
 //! All places of `fetch`, compared before any of them is begun.
 
 use super::Args;
-use super::recording::{own, place};
+use super::recording::{is_stream, own, place};
 use super::sessions::Name;
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::output::place::Places;
-use std::path::Path;
 
 /// Makes sure that no two places of a session are one.
 ///
 /// # Errors
 /// [`Failure::Usage`], with both flags.
 pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
-    let mut places = Places::default();
+    let mut places = Places::new();
     for (flag, path) in args.publishing.files() {
         places.reads(flag, path)?;
     }
@@ -26,7 +25,7 @@ pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
         places.writes("--report", &own(report, name))?;
     }
     let Some(tape) = place(args, name) else { return Ok(()) };
-    let flag = match (&args.tape, args.output.iter().find(|path| *path != Path::new("-"))) {
+    let flag = match (&args.tape, args.output.iter().find(|path| !is_stream(path))) {
         (None, Some(output)) => format!("-o {}, which is recorded in", output.display()),
         _ => "--tape".to_owned(),
     };

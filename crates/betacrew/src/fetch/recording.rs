@@ -246,9 +246,14 @@ impl<'a> Recording<'a> {
 /// A place as it was typed, or named after a session that came later.
 pub(super) fn own(path: &Path, named: Option<Name>) -> PathBuf {
     match named {
-        Some(name) if path != Path::new("-") => with_part(path, &name.part()),
+        Some(name) if !is_stream(path) => with_part(path, &name.part()),
         _ => path.to_owned(),
     }
+}
+
+/// Whether a place is a pipe or a device: whatever session is played, it stays what it is.
+pub(super) fn is_stream(path: &Path) -> bool {
+    path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 /// Where the recording is kept while it is made; `None` where nobody could find it again.
@@ -257,10 +262,7 @@ pub(super) fn place(args: &Args, named: Option<Name>) -> Option<PathBuf> {
         return Some(own(tape, named));
     }
     // Beside the first file; a device has no room beside it.
-    let device = |path: &PathBuf| {
-        path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
-    };
-    args.output.iter().find(|path| !device(path)).map(|path| {
+    args.output.iter().find(|path| !is_stream(path)).map(|path| {
         let output = own(path, named);
         let name = output.file_name().unwrap_or_default();
         output.with_file_name(fitting_name(name, OsStr::new(".tape")))

@@ -2,7 +2,7 @@
 //! called, and how many there may be.
 
 use super::Args;
-use super::recording::{own, place};
+use super::recording::{is_stream, own, place};
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::pieces::session_name;
@@ -128,7 +128,7 @@ fn is_free(args: &Args, name: Name) -> bool {
         return is_recording_of(&tape, name.session);
     }
     let written = args.output.iter().filter(|path| !args.is_streamed(path));
-    !written.chain(&args.report).any(|path| path != Path::new("-") && is_there(path))
+    !written.chain(&args.report).any(|path| !is_stream(path) && is_there(path))
 }
 
 /// Whether a tape file has packets of this session, or none yet.
@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn a_session_gets_names_that_nobody_has() {
         let folder = tempfile::tempdir().unwrap();
-        let args = typed(folder.path(), &["--report", "r.json"]);
+        let mut args = typed(folder.path(), &["--report", "r.json"]);
+        args.output.push("/dev/null".into());
         let touch = |name: &str| std::fs::write(folder.path().join(name), "precious").unwrap();
         touch("x-BBBB.json");
         touch("r-BBBB-2.json");
@@ -200,6 +201,8 @@ mod tests {
         let mut sessions = Sessions::new(Duration::ZERO);
         let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"CCCC", b"DDDD", b"AAAA"]);
         let names = ["BBBB-3", "CCCC-2", "DDDD", "AAAA"].map(str::to_owned);
+        let name = Name { session: SessionId(*b"AAAA"), number: 1 };
+        assert_eq!(own(Path::new("/dev/null"), Some(name)), Path::new("/dev/null"));
         // The first one's recording is not there any more: its output stays as it is.
         assert_eq!(turns, names.into_iter().zip([false, false, false, true]).collect::<Vec<_>>());
     }

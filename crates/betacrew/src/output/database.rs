@@ -47,8 +47,8 @@ pub(super) fn replace(
 ///    what was into the database's own file, and removes its journal and log. Removing them
 ///    beforehand would lose rows, or leave half of a transaction.
 /// 2. The old database stays locked, so that nobody can begin another journal or log.
-/// 3. Files that are left beside it belong to nothing: to a database that was removed, or that SQLite
-///    cannot read. They go before the new database comes, for SQLite would apply them
+/// 3. Files that are left beside it belong to nothing: to a database that was removed, or that
+///    SQLite cannot read. They go before the new database comes, for SQLite would apply them
 ///    to it.
 /// 4. The new database takes the name.
 fn replace_by_steps(
@@ -103,8 +103,8 @@ fn bring_to_rest(place: &Path) -> io::Result<Option<Connection>> {
     }
 }
 
-/// Whether there is a database. Its first bytes never change, so that no journal has to restore them;
-/// a journal beside another file would only damage that.
+/// Whether there is a database. Its first bytes never change, so that no journal has to restore
+/// them; a journal beside another file would only damage that.
 fn is_database(place: &Path) -> io::Result<bool> {
     let file = match File::open(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -124,21 +124,25 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    const ROWS: usize = 500;
+    const ROWS: usize = 2000;
 
     fn database(path: &Path, value: &str) -> Connection {
         let database = Connection::open(path).unwrap();
+        // Nobody pulls the plug here.
+        database.execute_batch("PRAGMA synchronous = OFF").unwrap();
         database.execute_batch("CREATE TABLE packets (value TEXT)").unwrap();
         fill(&database, value);
         database
     }
 
     fn fill(database: &Connection, value: &str) {
-        database.execute_batch("BEGIN; DELETE FROM packets;").unwrap();
-        for _ in 0..ROWS {
-            database.execute("INSERT INTO packets VALUES (?1)", [value]).unwrap();
-        }
-        database.execute_batch("COMMIT").unwrap();
+        let rows = format!(
+            "BEGIN; DELETE FROM packets;
+            WITH RECURSIVE row(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM row WHERE at < {ROWS})
+            INSERT INTO packets SELECT '{value}' FROM row;
+            COMMIT;"
+        );
+        database.execute_batch(&rows).unwrap();
     }
 
     /// The value of all rows, as SQLite finds it. What it finds must be sound.
@@ -178,8 +182,10 @@ mod tests {
     fn with_journal(folder: &Path, place: &Path) -> PathBuf {
         let path = folder.join("from.sqlite");
         let from = database(&path, "old");
+        let before = fs::read(&path).unwrap();
         from.execute_batch("PRAGMA cache_size = 2; BEGIN; UPDATE packets SET value = 'half'")
             .unwrap();
+        assert_ne!(fs::read(&path).unwrap(), before, "nothing would have to be undone");
         dies(&path, place)
     }
 

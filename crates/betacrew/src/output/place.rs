@@ -86,8 +86,19 @@ enum Identity {
     /// Device and inode of something that exists.
     #[cfg(unix)]
     Inode(u64, u64),
-    /// Name that nothing has yet, its folder without links.
-    Name(PathBuf),
+    /// Name that nothing has yet, in a folder.
+    New(Box<Identity>, OsString),
+    /// Name of which nothing more is known.
+    Spelled(PathBuf),
+}
+
+/// A stream that the command has from its beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standard {
+    In,
+    Out,
+    /// Output or error, for what the command says.
+    Messages,
 }
 
 /// One place of a command.
@@ -95,8 +106,8 @@ enum Identity {
 struct Place {
     /// The flag and its value, for messages.
     said: String,
-    /// Whether the command's own standard input or output is meant, whatever that is.
-    standard: bool,
+    /// The standard stream that is meant, whatever that leads to.
+    standard: Option<Standard>,
     identity: Option<Identity>,
     /// Whether it is a file, or will be one.
     is_file: bool,
@@ -112,13 +123,33 @@ impl Place {
         } else {
             format!("`{flag} {}`", path.display())
         };
-        let standard = is_standard(path, written);
-        let found = if standard { standard_metadata(written) } else { fs::metadata(path) };
-        let identity = match &found {
-            Ok(found) => identity(found, path),
-            Err(_) if standard => None,
-            Err(_) => Some(Identity::Name(unlinked(path))),
+        let standard = standard(path, written);
+        let found = match standard {
+            Some(Standard::In) => metadata_of(&io::stdin()),
+            Some(_) => metadata_of(&io::stdout()),
+            None => fs::metadata(path),
         };
+        let identity = match &found {
+            Ok(found) => Some(identity(found, path)),
+            Err(_) if standard.is_some() => None,
+            Err(_) => Some(new_identity(path)),
+        };
+        Self::with(said, standard, identity, found, written)
+    }
+
+    /// A stream that messages go to.
+    fn of_messages(said: &str, found: io::Result<Metadata>) -> Self {
+        let identity = found.as_ref().ok().map(|found| identity(found, Path::new(said)));
+        Self::with(said.to_owned(), Some(Standard::Messages), identity, found, true)
+    }
+
+    fn with(
+        said: String,
+        standard: Option<Standard>,
+        identity: Option<Identity>,
+        found: io::Result<Metadata>,
+        written: bool,
+    ) -> Self {
         let found = found.ok();
         let is_file = found.as_ref().is_none_or(Metadata::is_file);
         let is_device = found.is_some_and(|found| is_device(&found));
@@ -130,45 +161,60 @@ impl Place {
         if !self.written && !other.written {
             return false;
         }
-        let standard = self.standard && other.standard && self.written == other.written;
         let same = self.identity.is_some() && self.identity == other.identity && !self.is_device;
-        // A terminal or socket may be read and written; a file that is written cannot be read.
-        let reads = self.written != other.written;
-        standard || same && (self.is_file || !reads)
+        match (self.standard, other.standard) {
+            // Whoever sends messages where packets go to has chosen that.
+            (Some(Standard::Messages), Some(_)) | (Some(_), Some(Standard::Messages)) => false,
+            (Some(Standard::Messages), None) | (None, Some(Standard::Messages)) => {
+                same && self.is_file
+            }
+            (Some(one), Some(other)) if one == other => true,
+            // A terminal or socket may be read and written; a file that is written cannot be read.
+            _ => same && (self.is_file || self.written == other.written),
+        }
     }
 }
 
-/// Whether a path stands for the standard stream of its direction.
-fn is_standard(path: &Path, written: bool) -> bool {
-    let names = match written {
-        true => ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"],
-        false => ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"],
+/// Returns the standard stream that a path stands for in its direction.
+fn standard(path: &Path, written: bool) -> Option<Standard> {
+    let (standard, names) = match written {
+        true => (Standard::Out, ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
+        false => (Standard::In, ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]),
     };
-    names.iter().any(|name| path == Path::new(name))
+    names.iter().any(|name| path == Path::new(name)).then_some(standard)
 }
 
 #[cfg(unix)]
-fn standard_metadata(written: bool) -> io::Result<Metadata> {
-    use std::os::fd::AsFd;
-    let (stdin, stdout) = (io::stdin(), io::stdout());
-    let stream = if written { stdout.as_fd() } else { stdin.as_fd() };
-    fs::File::from(stream.try_clone_to_owned()?).metadata()
+fn metadata_of(stream: &impl std::os::fd::AsFd) -> io::Result<Metadata> {
+    fs::File::from(stream.as_fd().try_clone_to_owned()?).metadata()
 }
 
 #[cfg(not(unix))]
-fn standard_metadata(_: bool) -> io::Result<Metadata> {
+fn metadata_of<T>(_: &T) -> io::Result<Metadata> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]
-fn identity(found: &Metadata, _: &Path) -> Option<Identity> {
+fn identity(found: &Metadata, _: &Path) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    Some(Identity::Inode(found.dev(), found.ino()))
+    Identity::Inode(found.dev(), found.ino())
 }
 
 #[cfg(not(unix))]
-fn identity(_: &Metadata, path: &Path) -> Option<Identity> {
-    Some(Identity::Name(unlinked(path)))
+fn identity(_: &Metadata, path: &Path) -> Identity {
+    Identity::Spelled(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Returns the identity of a file that does not exist yet.
+fn new_identity(path: &Path) -> Identity {
+    let place = follow(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder(&place);
+    match (fs::metadata(folder), place.file_name()) {
+        (Ok(found), Some(name)) => {
+            Identity::New(Box::new(identity(&found, folder)), name.to_owned())
+        }
+        _ => Identity::Spelled(place),
+    }
 }
 
 #[cfg(unix)]
@@ -180,16 +226,6 @@ fn is_device(found: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_device(_: &Metadata) -> bool {
     false
-}
-
-/// Returns a name without links in it, as far as it exists.
-fn unlinked(path: &Path) -> PathBuf {
-    let place = follow(path).unwrap_or_else(|_| path.to_owned());
-    let folder = fs::canonicalize(folder(&place));
-    match (folder, place.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => place,
-    }
 }
 
 /// Whether `file` is what `path` leads to now: between opening a file and locking it another
@@ -216,12 +252,24 @@ pub(crate) fn is_at(_: &fs::File, _: &Path) -> io::Result<bool> {
 }
 
 /// All places of a command.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(crate) struct Places {
     listed: Vec<Place>,
 }
 
 impl Places {
+    /// Places of a command that says what it does on standard error.
+    pub(crate) fn new() -> Self {
+        Self { listed: vec![Place::of_messages("standard error", metadata_of(&io::stderr()))] }
+    }
+
+    /// Places of a command that says something on standard output, too.
+    pub(crate) fn printing() -> Self {
+        let mut places = Self::new();
+        places.listed.push(Place::of_messages("standard output", metadata_of(&io::stdout())));
+        places
+    }
+
     /// Adds a file that the command reads; `flag` is empty for an argument without one.
     ///
     /// # Errors
@@ -281,7 +329,7 @@ mod tests {
 
     /// Whether a command that writes both places is refused.
     fn collide(one: &Path, other: &Path) -> bool {
-        let mut places = Places::default();
+        let mut places = Places::new();
         places.writes("-o", one).unwrap();
         match places.writes("--report", other) {
             Ok(()) => false,
@@ -353,7 +401,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.json");
         fs::write(&file, "").unwrap();
-        let mut places = Places::default();
+        let mut places = Places::new();
         places.reads("", &file).unwrap();
         places.reads("", &file).unwrap();
         let why = places.writes("--plot", &file).unwrap_err().to_string();
@@ -364,7 +412,7 @@ mod tests {
     fn the_standard_streams_are_places_too() {
         assert!(collide(Path::new("-"), Path::new("-")));
         assert!(cfg!(not(unix)) || collide(Path::new("-"), Path::new("/dev/stdout")));
-        let mut places = Places::default();
+        let mut places = Places::new();
         places.reads("", Path::new("-")).unwrap();
         places.writes("", Path::new("-")).unwrap();
     }
@@ -380,7 +428,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for sidecar in ["x.sqlite-wal", "x.sqlite-shm", "x.sqlite-journal"] {
-            let mut places = Places::default();
+            let mut places = Places::new();
             places.writes_as("-o", &path("x.sqlite"), Some(Format::Sqlite)).unwrap();
             let why = places.writes("--report", &path(sidecar)).unwrap_err().to_string();
             assert!(why.contains("x.sqlite, which uses"), "{why}");

@@ -17,8 +17,7 @@ use std::time::Instant;
 
 /// Runs a command to its end, or to the end of everybody's patience.
 fn ended(command: &mut Command) -> (i32, String) {
-    let child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let id = rustix::process::Pid::from_child(&child);
     let (done, waiting) = channel();
     std::thread::spawn(move || done.send(child.wait_with_output().unwrap()));
@@ -30,7 +29,7 @@ fn ended(command: &mut Command) -> (i32, String) {
 }
 
 fn in_folder(folder: &Path, args: &[&str]) -> (i32, String) {
-    ended(betacrew(args).current_dir(folder))
+    ended(betacrew(args).current_dir(folder).stdout(Stdio::piped()))
 }
 
 /// All that is in a folder: names and content.
@@ -96,17 +95,32 @@ fn one_place_named_twice_is_refused_before_anything_begins() {
 }
 
 #[test]
-fn standard_output_that_goes_to_a_file_is_that_file() {
+fn standard_streams_that_go_to_a_file_are_that_file() {
     let folder = with_tape(5);
     let out = || fs::File::options().append(true).open(folder.path().join("a.json")).unwrap();
     let before = content(folder.path());
-    for args in [&["fetch", "-o", "-", "-o", "a.json"][..], &["convert", "a.json", "-"]] {
-        let mut command = betacrew(args);
-        let output = command.args(["--log", "warn"]).current_dir(folder.path()).stdout(out());
-        let args = if args[0] == "convert" { &["--to", "json"][..] } else { &[] };
-        assert_eq!(output.args(args).output().unwrap().status.code(), Some(2), "{args:?}");
-        assert_eq!(content(folder.path()), before);
+    let refused = |command: &mut Command| {
+        let (code, _) = ended(command.current_dir(folder.path()));
+        assert_eq!(code, 2, "{command:?}");
+        assert_eq!(content(folder.path()), before, "{command:?}");
+    };
+    for args in [
+        &["fetch", "-o", "-", "-o", "a.json"][..],
+        &["convert", "a.json", "-", "--to", "json"],
+        &["serve", "--live", "--record", "a.json"],
+        &["grade", "--json", "a.json", "--", "true"],
+    ] {
+        refused(betacrew(args).stdout(out()));
     }
+    let said = folder.path().join("said");
+    let log = fs::File::create(&said).unwrap();
+    let args = ["fetch", "-o", "b.json", "--tape", "said"];
+    let status = betacrew(&args).current_dir(folder.path()).stderr(log).status().unwrap();
+    let said = fs::read_to_string(said).unwrap();
+    assert!(
+        status.code() == Some(2) && said.contains("standard error and `--tape said`"),
+        "{said}"
+    );
 }
 
 #[test]
