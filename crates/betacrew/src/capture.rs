@@ -34,10 +34,10 @@ pub struct Filled {
 pub struct Capture {
     keeper: Keeper<FileStorage>,
     path: PathBuf,
-    /// The right to the name, until there is a packet that is worth it.
+    /// Right to the file's name, until the first packet makes use of it.
     claim: Option<Claim>,
     sync: Sync,
-    /// Why the recording could not take its name.
+    /// Failure to take the name.
     failure: Option<Failure>,
     written: Written,
     /// How long the file was when that was counted.
@@ -176,10 +176,10 @@ impl Capture {
         self.keeper.end().map_err(|error| failure(error, &self.path))
     }
 
-    /// Takes the name, now that there is a packet.
+    /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
         let durable = self.sync != Sync::Never;
-        // The packet is in the file first: what had the name is lost then.
+        // The packet is written first, because the recording that had the name is lost then.
         let done = self.keeper.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
             let path = self.path.clone();
@@ -188,8 +188,7 @@ impl Capture {
         self.failure = done.and_then(|()| claim.take(durable).map_err(failed)).err();
     }
 
-    /// Removes the recording, which is done with. A recording that it was to replace, and for which
-    /// no packet came, stays.
+    /// Removes the recording's file. A recording that it was to replace stays if no packet came.
     ///
     /// # Errors
     /// [`Failure::Storage`] where it cannot be removed.
@@ -199,7 +198,7 @@ impl Capture {
             return Ok(());
         }
         if path.is_dir() {
-            // It has no name, and is gone by itself.
+            // A file without a name disappears by itself.
             return Ok(());
         }
         match std::fs::remove_file(&path) {

@@ -24,7 +24,7 @@ pub struct Record {
     flushed: Duration,
     /// When the exchange's time began, since 1970.
     epoch: Duration,
-    /// The right to the name, until there is a packet that is worth it.
+    /// Right to the file's name, until the first packet makes use of it.
     claim: Option<Claim>,
     written: Written,
 }
@@ -101,7 +101,7 @@ impl Record {
             self.written.add(frames.len(), 0);
         }
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
-            // The packet is in the file first: the record that had the name is lost then.
+            // The packet is written first, because the record that had the name is lost then.
             self.file.flush().map_err(|error| error.to_string())?;
             claim.take(false).map_err(|error| error.to_string())?;
         }

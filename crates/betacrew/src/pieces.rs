@@ -315,7 +315,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
         let names_of = |numbers: &str| format!("out-ABCD-{numbers}.csv");
-        // It lies behind a gap, and so it is not counted as written.
+        // The file lies behind a gap, and so it is not counted as written.
         let old = folder.path().join(names_of("0000000003-0000000009"));
         std::fs::write(&old, "precious").unwrap();
         let (mut pieces, next) = begun(&path, &[Rotate::Session]);

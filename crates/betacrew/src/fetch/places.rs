@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::format::Format;
 use crate::output::place::Places;
 
-/// Makes sure that no two places of a session are one.
+/// Checks that no two places of a session are the same.
 ///
 /// # Errors
 /// [`Failure::Usage`], with both flags.

@@ -251,7 +251,7 @@ pub(super) fn own(path: &Path, named: Option<Name>) -> PathBuf {
     }
 }
 
-/// Whether a place is a pipe or a device: whatever session is played, it stays what it is.
+/// Returns whether a place is a pipe or a device, which is not named after sessions.
 pub(super) fn is_stream(path: &Path) -> bool {
     path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
@@ -273,7 +273,7 @@ pub(super) fn place(args: &Args, named: Option<Name>) -> Option<PathBuf> {
 fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
     let lines = u16::try_from(args.addresses.len())
         .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
-    // The files of a session that came later are named after it: no other session goes there.
+    // Files of a later session are named after it, so that no other session may go there.
     let begun = || match turn.name {
         Some(Name { session, .. }) => {
             Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(session))
@@ -281,7 +281,7 @@ fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
         None => Recorder::new(args.options(), lines),
     };
     let Some(place) = place(args, turn.name) else { return Ok((Capture::unnamed()?, begun())) };
-    // What this run has recorded is not begun anew.
+    // A session that this run has recorded before is gone on with, or its packets would be lost.
     if args.restart && !turn.again {
         return Ok((Capture::anew(&place, args.sync)?, begun()));
     }

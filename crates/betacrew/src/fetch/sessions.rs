@@ -26,12 +26,12 @@ const NAMES_MAX: u32 = 1000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Name {
     pub(super) session: SessionId,
-    /// Number of the name, where files of others have the ones before it.
+    /// Number of the name, counted from 1; other files have the names before it.
     number: u32,
 }
 
 impl Name {
-    /// What is appended to the names that were typed.
+    /// Returns the part that is appended to the names that were typed.
     pub(super) fn part(self) -> String {
         match self.number {
             1 => session_name(self.session),
@@ -40,43 +40,48 @@ impl Name {
     }
 }
 
-/// A session that is to be recorded.
+/// Session that is to be recorded next.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Turn {
-    /// `None` for the session whose files have the names that were typed.
+    /// Name for its files; `None` for the names that were typed.
     pub(super) name: Option<Name>,
-    /// Whether this run has recorded it before.
+    /// True if this run has recorded it before.
     pub(super) again: bool,
 }
 
 /// The sessions of one run.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    /// Those that were recorded; the first one has the names that were typed.
+    /// Sessions that were recorded; the first one has the names that were typed.
     recorded: Vec<SessionId>,
-    /// Number of sessions that may follow at once, when that was counted, and when the last one
-    /// did.
+    /// Number of sessions that may follow at once.
     allowed: u32,
+    /// Time up to which `allowed` includes one more for each interval.
     counted: Duration,
+    /// Number of changes in this run.
     changes: usize,
+    /// Time when the run began.
     began: Duration,
 }
 
 impl Sessions {
-    /// No session has followed another yet. `now` is any clock that only goes forward.
+    /// Begins to count. `now` is any clock that only goes forward.
     pub(super) fn new(now: Duration) -> Self {
         let recorded = Vec::new();
         Self { recorded, allowed: BURST, counted: now, changes: 0, began: now }
     }
 
-    /// Counts a change of sessions. Where there have been too many it says how many, and how fast.
+    /// Counts a change of sessions.
+    ///
+    /// # Errors
+    /// The number of changes and their time, where there have been too many.
     pub(super) fn change(&mut self, now: Duration) -> Result<(), String> {
         let intervals = (now.saturating_sub(self.counted)).as_nanos() / INTERVAL.as_nanos();
         let intervals = u32::try_from(intervals).unwrap_or(BURST);
         self.allowed = self.allowed.saturating_add(intervals);
         self.counted += INTERVAL * intervals;
         if self.allowed >= BURST {
-            // Nothing is saved up for later.
+            // A quiet day does not allow a thousand changes at its end.
             (self.allowed, self.counted) = (BURST, now);
         }
         self.changes += 1;
@@ -120,7 +125,7 @@ impl Sessions {
     }
 }
 
-/// Whether no file has one of the names, or they are of a recording of this session.
+/// Returns whether no file has one of the names, or they belong to a recording of this session.
 fn is_free(args: &Args, name: Name) -> bool {
     let is_there = |path: &Path| own(path, Some(name)).symlink_metadata().is_ok();
     let tape = place(args, Some(name)).filter(|tape| tape.symlink_metadata().is_ok());
@@ -131,7 +136,7 @@ fn is_free(args: &Args, name: Name) -> bool {
     !written.chain(&args.report).any(|path| !is_stream(path) && is_there(path))
 }
 
-/// Whether a tape file has packets of this session, or none yet.
+/// Returns whether a tape file has packets of this session, or none yet.
 fn is_recording_of(path: &Path, session: SessionId) -> bool {
     let Ok(storage) = FileStorage::read(path) else { return false };
     if is_stillborn(&storage).unwrap_or(false) {
@@ -160,13 +165,13 @@ mod tests {
         assert!(why.contains("12 times in 60 s"), "{why}");
         assert_eq!(changes(&mut sessions, 2, INTERVAL), 1);
         assert_eq!(changes(&mut sessions, 9, 4 * INTERVAL), 3);
-        // What was not used is not saved up.
+        // Unused intervals are not saved up.
         assert_eq!(changes(&mut sessions, 2 * BURST, 1000 * INTERVAL), BURST);
         // However far time jumps.
         assert!(sessions.change(Duration::MAX).is_ok());
     }
 
-    /// What `fetch --follow -o x.json` and these flags mean in a folder.
+    /// Parses `fetch --follow -o x.json` and more flags, with places in a folder.
     fn typed(folder: &Path, more: &[&str]) -> Args {
         use clap::{Args as _, FromArgMatches};
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();

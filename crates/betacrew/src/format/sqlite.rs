@@ -41,8 +41,8 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        // Whoever puts the file in place holds a lock on it, which some systems take for a lock
-        // against SQLite: it needs none, nobody else knows the file.
+        // The partial file is locked by this process already, which some systems take for a lock
+        // against SQLite. SQLite needs none, because no other process opens the file.
         let unlocked = if cfg!(unix) { c"unix-none" } else { c"win32-none" };
         let database =
             Connection::open_with_flags_and_vfs(path, flags, unlocked).map_err(failed)?;

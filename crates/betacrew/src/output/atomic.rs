@@ -27,11 +27,11 @@ const TRIES: usize = 8;
 /// Maximum number of a folder's entries that are looked at for what dead processes have left.
 const SWEEP_MAX: usize = 100_000;
 
-/// A file that is being written beside its place. It is removed unless it is put there.
+/// File that is being written beside its place. It is removed unless it is put there.
 #[derive(Debug)]
 pub(crate) struct Partial {
     file: NamedTempFile,
-    /// What stood in the place when this was begun.
+    /// Metadata of the file that stood in the place when this one was begun.
     old: Option<Box<Metadata>>,
 }
 
@@ -39,7 +39,7 @@ impl Partial {
     /// Begins a file that will be put at `place`.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Errors of the system.
     pub(crate) fn beside(place: &Path) -> io::Result<Self> {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{}{MARK}", cut(&name, TAKEN_OVER));
@@ -63,26 +63,26 @@ impl Partial {
         Err(io::Error::other("another process keeps removing what is written beside it"))
     }
 
-    /// The file.
+    /// Returns the file.
     pub(crate) fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// The file, for writing.
+    /// Returns the file for writing.
     pub(crate) fn file_mut(&mut self) -> &mut File {
         self.file.as_file_mut()
     }
 
-    /// Its name until it is put in place.
+    /// Returns its name until it is put in place.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Puts it at `place`, unless a process is recording into what is there. With `durable` it
-    /// survives a loss of power from then on, and what was there survives it until then.
+    /// Puts the file at `place`, unless a process is recording into the file there. With `durable`
+    /// it survives a loss of power from then on, and the old file survives it until then.
     ///
     /// # Errors
-    /// What the system reports; what stood there before still stands there.
+    /// Errors of the system; the file that stood there before still stands there.
     pub(crate) fn persist(
         self,
         place: &Path,
@@ -99,7 +99,7 @@ impl Partial {
         }
     }
 
-    /// Puts it at `place`, where nothing is that could be in use.
+    /// Puts the file at `place` without asking whether the file there is in use.
     ///
     /// # Errors
     /// As [`persist`](Self::persist).
@@ -130,7 +130,7 @@ fn claim(file: &NamedTempFile) -> io::Result<bool> {
     }
 }
 
-/// A lock would keep other handles of this process from writing here.
+/// Takes no lock: here it would keep other handles of this process from writing.
 #[cfg(not(unix))]
 fn claim(_: &NamedTempFile) -> io::Result<bool> {
     Ok(true)
@@ -188,20 +188,21 @@ pub(crate) fn hold(place: &Path) -> io::Result<Option<File>> {
     };
     let mut begin = Vec::new();
     let read = (&mut file).take(feed::tape_file::MAGIC.len() as u64).read_to_end(&mut begin);
-    // A file that is empty, or that may not be read, may have become a recording just now. The lock
-    // of a file that is none is no business of ours.
+    // A file that is empty, or that may not be read, may have become a recording just now. Locks of
+    // other files are not asked for: `flock out.json betacrew ...` holds one on purpose.
     if read.is_ok() && !feed::tape_file::MAGIC.starts_with(&begin) {
         return Ok(None);
     }
     match lock(&file) {
         Ok(()) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(error),
-        // A file system without locks has no recordings either.
+        // On a file system without locks no recording can be begun.
         Err(_) => Ok(None),
     }
 }
 
-/// Removes partial files of dead processes from the folder of `place`. That is worth no error.
+/// Removes partial files of dead processes from the folder of `place`. Errors are ignored, because
+/// the files are only in the way.
 #[cfg(unix)]
 pub(crate) fn sweep(place: &Path) {
     let Ok(entries) = fs::read_dir(folder(place)) else { return };
@@ -212,11 +213,11 @@ pub(crate) fn sweep(place: &Path) {
     }
 }
 
-/// Files of the living cannot be told from others here.
+/// Removes nothing: files of living processes cannot be told from others here.
 #[cfg(not(unix))]
 pub(crate) fn sweep(_: &Path) {}
 
-/// Whether a file with this name is a partial one of this program.
+/// Returns whether a file with this name is a partial one of this program.
 #[cfg(unix)]
 fn is_partial(name: &str) -> bool {
     let random = name

@@ -10,13 +10,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// Time that another process has to end what it does with the old database.
+/// Time that another process has to end its transaction in the old database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// First bytes of a database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What was done last, for tests that end everything there.
+/// Step that was done last, for tests that end everything there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     /// The old database has all its rows in its own file, and is locked.
@@ -31,8 +31,8 @@ enum Step {
 /// rows or all of the new ones.
 ///
 /// # Errors
-/// [`io::ErrorKind::ResourceBusy`] where another process uses the old database; what `put` and the
-/// system report. The old database still stands there then.
+/// [`io::ErrorKind::ResourceBusy`] where another process uses the old database; errors of `put` and
+/// of the system. The old database still stands there then.
 pub(super) fn replace(
     place: &Path,
     durable: bool,
@@ -92,7 +92,7 @@ fn bring_to_rest(place: &Path) -> io::Result<Option<Connection>> {
         Err(error) => match error.sqlite_error_code() {
             // SQLite has done what it could with it: there is nothing to be kept from harm.
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Ok(None),
-            // It cannot be changed, and has no journal or log that would have to be.
+            // A database that cannot be changed is at rest if nothing lies beside it.
             Some(ErrorCode::ReadOnly) if !has_sidecars(place) => Ok(None),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -103,8 +103,8 @@ fn bring_to_rest(place: &Path) -> io::Result<Option<Connection>> {
     }
 }
 
-/// Whether there is a database. Its first bytes never change, so that no journal has to restore
-/// them; a journal beside another file would only damage that.
+/// Returns whether `place` is a database. Its first bytes never change, so that no journal has to
+/// restore them; a journal beside another file would only damage that.
 fn is_database(place: &Path) -> io::Result<bool> {
     let file = match File::open(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -128,7 +128,7 @@ mod tests {
 
     fn database(path: &Path, value: &str) -> Connection {
         let database = Connection::open(path).unwrap();
-        // Nobody pulls the plug here.
+        // No loss of power is tested here.
         database.execute_batch("PRAGMA synchronous = OFF").unwrap();
         database.execute_batch("CREATE TABLE packets (value TEXT)").unwrap();
         fill(&database, value);
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn without_these_steps_readers_find_old_rows_or_damage() {
-        // What the test above would find if nothing was done: it can fail.
+        // Shows that the test above can fail.
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let place = with_log(other.path(), folder.path());
         let new = folder.path().join("new");

@@ -32,7 +32,7 @@ pub(crate) fn folder(path: &Path) -> &Path {
 /// has that name yet. A path that is no link is returned as it was typed.
 ///
 /// # Errors
-/// Links that lead in a circle, and what the system reports.
+/// Links that lead in a circle, and errors of the system.
 pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     // `/dev/stdout` and `/dev/fd/63` are links to pipes, which have no names.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -80,7 +80,7 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// What a name leads to.
+/// Identity of the thing that a name leads to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Identity {
     /// Device and inode of something that exists.
@@ -92,7 +92,7 @@ enum Identity {
     Spelled(PathBuf),
 }
 
-/// A stream that the command has from its beginning.
+/// Stream that the command has from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Standard {
     In,
@@ -101,7 +101,7 @@ enum Standard {
     Messages,
 }
 
-/// One place of a command.
+/// Place that a command reads or writes.
 #[derive(Clone, Debug)]
 struct Place {
     /// The flag and its value, for messages.
@@ -109,9 +109,9 @@ struct Place {
     /// The standard stream that is meant, whatever that leads to.
     standard: Option<Standard>,
     identity: Option<Identity>,
-    /// Whether it is a file, or will be one.
+    /// True for a file, and for a name that will be one.
     is_file: bool,
-    /// Whether it is a terminal or another device: several may write there, nothing is lost by it.
+    /// True for terminals and other devices, where several writers destroy nothing.
     is_device: bool,
     written: bool,
 }
@@ -137,7 +137,7 @@ impl Place {
         Self::with(said, standard, identity, found, written)
     }
 
-    /// A stream that messages go to.
+    /// Returns the place of a stream that messages go to.
     fn of_messages(said: &str, found: io::Result<Metadata>) -> Self {
         let identity = found.as_ref().ok().map(|found| identity(found, Path::new(said)));
         Self::with(said.to_owned(), Some(Standard::Messages), identity, found, true)
@@ -156,14 +156,14 @@ impl Place {
         Self { said, standard, identity, is_file, is_device, written }
     }
 
-    /// Whether using both would destroy what is in one of them.
+    /// Returns whether using both would destroy the content of one of them.
     fn collides(&self, other: &Self) -> bool {
         if !self.written && !other.written {
             return false;
         }
         let same = self.identity.is_some() && self.identity == other.identity && !self.is_device;
         match (self.standard, other.standard) {
-            // Whoever sends messages where packets go to has chosen that.
+            // `2>&1` sends messages where the packets go: that was typed on purpose.
             (Some(Standard::Messages), Some(_)) | (Some(_), Some(Standard::Messages)) => false,
             (Some(Standard::Messages), None) | (None, Some(Standard::Messages)) => {
                 same && self.is_file
@@ -228,11 +228,11 @@ fn is_device(_: &Metadata) -> bool {
     false
 }
 
-/// Whether `file` is what `path` leads to now: between opening a file and locking it another
+/// Returns whether `path` leads to `file` now: between opening a file and locking it another
 /// process may have removed or replaced it.
 ///
 /// # Errors
-/// What the system reports.
+/// Errors of the system.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
@@ -242,7 +242,7 @@ pub(crate) fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Files that are open cannot be removed or replaced here.
+/// Returns true: files that are open cannot be removed or replaced here.
 ///
 /// # Errors
 /// None.
@@ -258,12 +258,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Places of a command that says what it does on standard error.
+    /// Begins the list of a command that writes messages to standard error.
     pub(crate) fn new() -> Self {
         Self { listed: vec![Place::of_messages("standard error", metadata_of(&io::stderr()))] }
     }
 
-    /// Places of a command that says something on standard output, too.
+    /// Begins the list of a command that writes messages to standard output, too.
     pub(crate) fn printing() -> Self {
         let mut places = Self::new();
         places.listed.push(Place::of_messages("standard output", metadata_of(&io::stdout())));
@@ -327,7 +327,7 @@ impl Places {
 mod tests {
     use super::*;
 
-    /// Whether a command that writes both places is refused.
+    /// Returns whether a command that writes both places is refused.
     fn collide(one: &Path, other: &Path) -> bool {
         let mut places = Places::new();
         places.writes("-o", one).unwrap();

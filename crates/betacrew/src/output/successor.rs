@@ -1,5 +1,5 @@
-//! Tape files that are begun: a recording that is there is locked and gone on with, and where
-//! another is to take its place it stays until that one has a packet.
+//! Beginning of tape files. A recording that exists is locked and gone on with. Where a new one is
+//! to replace it, the old one stays until the new one has a packet.
 
 use super::atomic::{Partial, sweep};
 use super::place::follow;
@@ -10,27 +10,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A medium for a recording.
+/// Medium for a recording.
 #[derive(Debug)]
 pub(crate) enum Begun {
-    /// Nothing is recorded in it.
+    /// Empty medium, and the right to its name.
     Empty(FileStorage, Claim),
-    /// Somebody recorded into it before.
+    /// Medium with a recording, which is gone on with.
     Recording(FileStorage),
 }
 
-/// The right to a name. Dropped before it is used, it leaves everything as it was.
+/// Right to a file's name. Dropped before it is used, it leaves all files as they were.
 #[derive(Debug)]
 pub(crate) enum Claim {
-    /// The name is the file's own already.
+    /// The file had the name before.
     Own,
-    /// The name is of a file that was made for this, and is removed if nothing comes of it.
+    /// The file was made just now, and is removed if nothing is recorded.
     New(New),
-    /// Another recording has the name.
+    /// Another recording has the name until this file replaces it.
     Successor(Successor),
 }
 
-/// A file that nobody has wanted to keep yet.
+/// Path of a file that is removed unless it is kept.
 #[derive(Debug)]
 pub(crate) struct New(Option<PathBuf>);
 
@@ -42,21 +42,20 @@ impl Drop for New {
     }
 }
 
-/// A file beside the recording that it will replace.
+/// File beside the recording that it will replace.
 #[derive(Debug)]
 pub(crate) struct Successor {
     partial: Partial,
     place: PathBuf,
-    /// The recording that has the name, locked: nobody else records into it meanwhile.
+    /// Old recording, locked so that no other process records into it meanwhile.
     _old: FileStorage,
 }
 
 impl Claim {
-    /// Takes the name, now that there is something in the file. With `durable` that survives a loss
-    /// of power.
+    /// Gives the file its name, once it has a packet. With `durable` that survives a loss of power.
     ///
     /// # Errors
-    /// What the system reports; the file that had the name has it still.
+    /// Errors of the system; the file that had the name has it still.
     pub(crate) fn take(self, durable: bool) -> io::Result<()> {
         match self {
             Self::Successor(Successor { partial, place, _old }) => partial.replace(&place, durable),
@@ -67,7 +66,7 @@ impl Claim {
         }
     }
 
-    /// Keeps the file though there is nothing in it, unless that would cost another recording.
+    /// Keeps the file without a packet, unless that would cost another recording.
     pub(crate) fn keep(self) {
         if let Self::New(mut new) = self {
             new.0 = None;
@@ -160,7 +159,7 @@ mod tests {
         assert!(!path.exists());
         begun(&path, false).1.keep();
         assert!(path.exists());
-        // It was there before.
+        // A file that was there before stays.
         drop(begun(&path, true));
         assert!(path.exists());
     }

@@ -32,10 +32,11 @@ pub fn is_stillborn<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     Ok(true)
 }
 
-/// Whether a medium begins as a tape file does, of any version and however damaged behind that.
+/// Returns whether a medium begins as a tape file does, of any version and however damaged behind
+/// that.
 ///
 /// # Errors
-/// What the medium reports.
+/// Errors of the medium.
 pub fn is_tape<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     let mut begin = [0; block::MAGIC.len()];
     let read = storage.read_at(0, &mut begin)?;
