@@ -3,13 +3,14 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Format};
+use crate::output::successor::{self, Begun, Claim};
 use crate::words::packet;
 use crate::written::Written;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
 use feed::seq::{FIRST_SEQ, Seq, SeqRange};
-use feed::tape_file::TapeFileError;
+use feed::tape_file::{HeadError, TapeFileError};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,11 @@ pub struct Filled {
 pub struct Capture {
     keeper: Keeper<FileStorage>,
     path: PathBuf,
+    /// Right to the file's name, until the first packet makes use of it.
+    claim: Option<Claim>,
+    sync: Sync,
+    /// Failure to take the name.
+    failure: Option<Failure>,
     written: Written,
     /// How long the file was when that was counted.
     len: u64,
@@ -68,23 +74,31 @@ impl Capture {
     /// # Errors
     /// [`Failure::Storage`] or [`Failure::Content`] where that file cannot be used.
     pub fn open(path: &Path, sync: Sync) -> Result<(Self, Option<Resumed>), Failure> {
-        let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
-        let storage = FileStorage::write(path).map_err(failed)?;
-        if feed::tape_file::is_stillborn(&storage).map_err(failed)? {
-            let empty = storage.cleared().map_err(failed)?;
-            let capture = Self::new(empty, path, sync)?;
-            if sync != Sync::Never {
-                // Without its name a file is nothing.
-                crate::file::sync_folder(path).map_err(failed)?;
+        let storage = match successor::begin(path, false)? {
+            Begun::Empty(storage, claim) => {
+                let capture = Self::new(storage, path, sync, Some(claim))?;
+                return Ok((capture, None));
             }
-            return Ok((capture, None));
-        }
+            Begun::Recording(storage) => storage,
+        };
         let (keeper, resumed) =
             Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
-        let mut capture = Self::with(keeper, path);
+        let mut capture = Self::with(keeper, path, sync, None);
         capture.gaps_found = resumed.missing.ranges().len() as u64;
         capture.packets_missed = resumed.missing.count();
         Ok((capture, Some(resumed)))
+    }
+
+    /// Records into a new tape file that replaces the recording at `path`, if there is one, with
+    /// its first packet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), also where the file there is no recording.
+    pub fn anew(path: &Path, sync: Sync) -> Result<Self, Failure> {
+        match successor::begin(path, true)? {
+            Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
+            Begun::Recording(_) => unreachable!("it is to be replaced"),
+        }
     }
 
     /// Records into a file that nobody sees and that is gone in the end.
@@ -96,20 +110,36 @@ impl Capture {
         let failed =
             |source| Failure::Storage { action: "record into", path: path.clone(), source };
         let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
-        Self::new(storage, &path, Sync::Never)
+        Self::new(storage, &path, Sync::Never, None)
     }
 
-    fn new(storage: FileStorage, path: &Path, sync: Sync) -> Result<Self, Failure> {
+    fn new(
+        storage: FileStorage,
+        path: &Path,
+        sync: Sync,
+        claim: Option<Claim>,
+    ) -> Result<Self, Failure> {
         let keeper = Keeper::create(storage, sync, since_1970(), crate::flags::random())
             .map_err(|error| failure(error, path))?;
-        Ok(Self::with(keeper, path))
+        if sync != Sync::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
+            // Without its name a file is nothing.
+            crate::file::sync_folder(path).map_err(|source| Failure::Storage {
+                action: "record into",
+                path: path.into(),
+                source,
+            })?;
+        }
+        Ok(Self::with(keeper, path, sync, claim))
     }
 
-    fn with(keeper: Keeper<FileStorage>, path: &Path) -> Self {
+    fn with(keeper: Keeper<FileStorage>, path: &Path, sync: Sync, claim: Option<Claim>) -> Self {
         Self {
             len: keeper.file().size(),
             keeper,
             path: path.to_owned(),
+            claim,
+            sync,
+            failure: None,
             written: Written::default(),
             gaps_found: 0,
             packets_missed: 0,
@@ -175,7 +205,43 @@ impl Capture {
     /// # Errors
     /// What went wrong with the file, now or before.
     pub fn end(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         self.keeper.end().map_err(|error| failure(error, &self.path))
+    }
+
+    /// Gives the file its name, once it has a packet.
+    fn take_name(&mut self, claim: Claim) {
+        let durable = self.sync != Sync::Never;
+        // The packet is written first, because the recording that had the name is lost then.
+        let done = self.keeper.end().map_err(|error| failure(error, &self.path));
+        let failed = |source| {
+            let path = self.path.clone();
+            Failure::Storage { action: "record into", path, source }
+        };
+        self.failure = done.and_then(|()| claim.take(durable).map_err(failed)).err();
+    }
+
+    /// Removes the recording's file. A recording that it was to replace stays if no packet came.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] where it cannot be removed.
+    pub fn remove(&mut self) -> Result<(), Failure> {
+        let path = self.path.clone();
+        if let Some(Claim::Successor(_)) = self.claim.take() {
+            return Ok(());
+        }
+        if path.is_dir() {
+            // A file without a name disappears by itself.
+            return Ok(());
+        }
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::Storage { action: "remove", path, source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the tape file's index, for the next opening to be quick.
@@ -183,6 +249,9 @@ impl Capture {
     /// # Errors
     /// What went wrong with the file.
     pub fn finish(&mut self) -> Result<(), Failure> {
+        if let Some(claim) = self.claim.take() {
+            claim.keep();
+        }
         self.keeper.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
@@ -257,6 +326,10 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
         TapeFileError::Storage(source) => {
             Failure::Storage { action: "record into", path: path.to_owned(), source }
         }
+        error @ TapeFileError::Head(HeadError::Short | HeadError::Foreign) => Failure::Content {
+            path: path.to_owned(),
+            reason: format!("{error}. Record elsewhere with --tape FILE"),
+        },
         error @ TapeFileError::Head(_) => Failure::Content {
             path: path.to_owned(),
             reason: format!(
@@ -280,6 +353,9 @@ impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
         self.keeper.fresh(origin, frames, now);
+        if let Some(claim) = self.claim.take() {
+            self.take_name(claim);
+        }
         let len = self.keeper.file().size();
         self.written.add(frames.len(), len.saturating_sub(self.len));
         self.len = len;
@@ -323,6 +399,6 @@ impl Sink for Capture {
     }
 
     fn failed(&self) -> bool {
-        self.keeper.failed()
+        self.failure.is_some() || self.keeper.failed()
     }
 }

@@ -5,6 +5,7 @@ use crate::format::{self, Damage, Format};
 use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::output::place::Places;
 use crate::publish;
 use crate::words::{count, holes, took};
 use feed::survey::Order;
@@ -64,6 +65,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if to == Format::Nats {
         return publish::rebuild(input, from, (output, &args.publishing), stop);
     }
+    args.compare_places(to)?;
     if !args.force && output.is_file() {
         return Err(Failure::Usage(format!(
             "`{}` is there already: --force replaces it",
@@ -103,6 +105,21 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         took(began.elapsed()),
     );
     Ok(Exit::Complete)
+}
+
+impl Args {
+    /// Makes sure that what is written is not what is read. A file may be replaced by itself in
+    /// another form: it is read to its end before that.
+    fn compare_places(&self, to: Format) -> Result<(), Failure> {
+        let mut places = Places::new();
+        for (flag, path) in self.publishing.files() {
+            places.reads(flag, path)?;
+        }
+        if !self.force || *self.output == *Path::new("-") {
+            places.reads("", &self.input)?;
+        }
+        places.writes_as("", &self.output, Some(to))
+    }
 }
 
 /// So many gaps are listed; of the others there is only the number.

@@ -7,6 +7,7 @@ use crate::format::Format;
 use crate::location::shown;
 use crate::net::{self, Stop};
 use crate::output::Output;
+use crate::output::place::Places;
 use crate::picture::{self, Mark};
 use crate::scenario::{self, Engine};
 use crate::summary;
@@ -102,6 +103,11 @@ impl Args {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
     let format = Format::of(&args.output).unwrap_or(Format::Json);
+    let mut places = Places::printing();
+    if let Some(path) = args.scenario.as_deref().and_then(scenario::file_of) {
+        places.reads("--scenario", path)?;
+    }
+    places.writes_as("-o", &args.output, Some(format))?;
     let output = Output::begin_as(&args.output, format)?;
     if output.is_stream() {
         return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));

@@ -1,6 +1,8 @@
 //! `betacrew fetch`: records a session without loss.
 
+mod places;
 mod recording;
+mod sessions;
 
 use crate::address;
 use crate::capture::Sync;
@@ -17,8 +19,9 @@ use feed::recorder::Options;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::wire::RESEND_MAX;
 use recording::{Done, Recording};
+use sessions::{Sessions, Turn};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FOLLOWING: &str = "Live sessions";
 const RECORDING: &str = "Recording";
@@ -106,7 +109,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = RECORDING)]
     tape: Option<PathBuf>,
 
-    /// Begin anew even if a recording was begun before
+    /// Begin anew even if a recording was begun before; that one stays until the first packet has
+    /// come
     #[arg(long, help_heading = RECORDING)]
     restart: bool,
 
@@ -193,13 +197,7 @@ impl Args {
                 "--give-up must be longer than --reorder-wait, or nothing is asked for".to_owned(),
             ));
         }
-        let places: Vec<&PathBuf> = self.output.iter().chain(&self.report).collect();
-        if (1..places.len()).any(|at| places[..at].contains(&places[at])) {
-            return Err(Failure::Usage(
-                "the packets and the report need different places".to_owned(),
-            ));
-        }
-        Ok(())
+        places::check(self, None)
     }
 
     /// Whether an output is written while packets come.
@@ -247,17 +245,24 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             "--http and the exchange have the same address: choose another for --http".to_owned(),
         ));
     }
-    let (mut named, mut first, mut worst) = (None, None, Exit::Complete);
+    let (began, mut worst) = (Instant::now(), Exit::Complete);
+    let (mut sessions, mut turn) = (Sessions::new(Duration::ZERO), Turn::default());
     loop {
         let Done { exit, session, next } =
-            Recording::begin(args, named, stop)?.run(&lines, stop, web.as_ref())?;
+            Recording::begin(args, turn, stop)?.run(&lines, stop, web.as_ref())?;
         if worst == Exit::Complete {
             worst = exit;
         }
         let Some(next) = next.filter(|_| !stop.asked()) else { return Ok(worst) };
+        if let Err(why) = sessions.change(began.elapsed()) {
+            crate::words::tell!(
+                "the exchange misbehaves: {why}, and each session takes files of its own. \
+                 Following ends here; the same command goes on with the session that is played then"
+            );
+            return Ok(Exit::Misbehaved);
+        }
         // Each session has its own recording; the one that is there already is gone on with.
-        first = first.or(session);
-        named = (first != Some(next)).then_some(next);
+        turn = sessions.next(args, session, next)?;
         crate::words::tell!("the exchange plays session {next} now: recording that");
     }
 }

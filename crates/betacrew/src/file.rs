@@ -1,9 +1,29 @@
 //! A tape file's medium: a file of the system, locked against a second writer.
 
+use crate::output::place::is_at;
 use feed::storage::Storage;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+
+/// Maximum number of times that a file is opened again because it was replaced meanwhile.
+const REPLACED_MAX: usize = 8;
+
+/// Locks a recording against every other process, for as long as the file is open.
+///
+/// # Errors
+/// [`io::ErrorKind::ResourceBusy`] where another process has it, and what the system reports.
+pub(crate) fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(in_use()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, "another process is recording into it")
+}
 
 /// A file that is read anywhere and written at its end.
 #[derive(Debug)]
@@ -27,16 +47,18 @@ impl FileStorage {
     /// # Errors
     /// What the system reports; [`io::ErrorKind::ResourceBusy`] where another process writes it.
     pub fn write(path: &Path) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Self::of(file),
-            Err(TryLockError::WouldBlock) => Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another process is recording into it",
-            )),
-            Err(TryLockError::Error(error)) => Err(error),
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        for _ in 0..REPLACED_MAX {
+            let file = options.open(path)?;
+            lock(&file)?;
+            // A process that replaced the file before the lock was taken has left a file without
+            // a name: everything recorded into it would be lost.
+            if is_at(&file, path)? {
+                return Self::of(file);
+            }
         }
+        Err(in_use())
     }
 
     /// The same file with nothing in it.

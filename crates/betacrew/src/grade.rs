@@ -41,6 +41,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::output::place::Places;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, style};
 use crate::words::say;
@@ -208,6 +209,20 @@ struct Reports {
 
 impl Reports {
     fn begin(args: &Args) -> Result<Self, Failure> {
+        let reports = [
+            ("--junit", &args.junit),
+            ("--json", &args.json),
+            ("--html", &args.html),
+            ("--badge", &args.badge),
+        ];
+        let mut places = Places::printing();
+        if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
+            // The client writes it, in this very folder.
+            places.writes("-o", output)?;
+        }
+        for (flag, path) in reports {
+            path.as_ref().map_or(Ok(()), |path| places.writes(flag, path))?;
+        }
         let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
         Ok(Self {
             junit: begin(&args.junit)?,

@@ -12,6 +12,7 @@ use crate::format::Format;
 use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::output::Output;
+use crate::output::place::Places;
 use crate::words::say;
 use reading::Found;
 use std::path::{Path, PathBuf};
@@ -106,6 +107,11 @@ impl Args {
                 shown(path)
             )));
         }
+        let mut places = Places::printing();
+        for file in &self.files {
+            places.reads("", file)?;
+        }
+        places.writes("--plot", path)?;
         Output::begin(path).map(Some)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
+use crate::output::successor::{self, Begun, Claim};
 use crate::tapes::{AnyTape, Failing};
 use crate::written::Written;
 use feed::keeper::FLUSH;
@@ -9,7 +10,7 @@ use feed::ledger::{Origin, Source};
 use feed::live::{Live, Tempo};
 use feed::play::Play;
 use feed::seq::{Seq, SeqRange};
-use feed::tape_file::{Head, TapeFile, is_stillborn};
+use feed::tape_file::{Head, TapeFile};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +24,8 @@ pub struct Record {
     flushed: Duration,
     /// When the exchange's time began, since 1970.
     epoch: Duration,
+    /// Right to the file's name, until the first packet makes use of it.
+    claim: Option<Claim>,
     written: Written,
 }
 
@@ -44,7 +47,8 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Record {
-    /// Opens the record at `path`; begins one if there is none, or with `anew`.
+    /// Opens the record at `path`; begins one if there is none, or with `anew`. That one replaces
+    /// the record that is there with its first packet.
     ///
     /// # Errors
     /// [`Failure::Storage`] or [`Failure::Content`] where the file cannot be used.
@@ -53,21 +57,21 @@ impl Record {
         anew: bool,
         session: SessionId,
     ) -> Result<(Self, Option<Before>), Failure> {
-        let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
         let content = |reason: String| Failure::Content { path: path.into(), reason };
-        let storage = FileStorage::write(path).map_err(failed)?;
         let epoch = since_1970();
-        let with = |file, added| {
+        let with = |file, added, claim| {
             let written = Written::default();
-            Self { file, added, flushed: Duration::ZERO, epoch, written }
+            Self { file, added, flushed: Duration::ZERO, epoch, claim, written }
         };
-        if anew || is_stillborn(&storage).map_err(failed)? {
-            let head =
-                Head { session: session.0, created: nanos(epoch), salt: crate::flags::random() };
-            let empty = storage.cleared().map_err(failed)?;
-            let file = TapeFile::create(empty, head).map_err(|e| content(e.to_string()))?;
-            return Ok((with(file, 0), None));
-        }
+        let storage = match successor::begin(path, anew)? {
+            Begun::Empty(storage, claim) => {
+                let (created, salt) = (nanos(epoch), crate::flags::random());
+                let head = Head { session: session.0, created, salt };
+                let file = TapeFile::create(storage, head).map_err(|e| content(e.to_string()))?;
+                return Ok((with(file, 0, Some(claim)), None));
+            }
+            Begun::Recording(storage) => storage,
+        };
         let (mut file, _) = TapeFile::open(storage, false).map_err(|e| content(e.to_string()))?;
         let (missing, _) = file.missing().map_err(|e| content(e.to_string()))?;
         // What was not written when it was killed comes into being again, the same.
@@ -79,7 +83,7 @@ impl Record {
             )));
         }
         let session = SessionId(file.head().session);
-        Ok((with(file, last), Some(Before { session, last })))
+        Ok((with(file, last, None), Some(Before { session, last })))
     }
 
     /// Adds what has come into being.
@@ -97,6 +101,11 @@ impl Record {
             self.added += count;
             self.written.add(frames.len(), 0);
         }
+        if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
+            // The packet is written first, because the record that had the name is lost then.
+            self.file.flush().map_err(|error| error.to_string())?;
+            claim.take(false).map_err(|error| error.to_string())?;
+        }
         if now >= self.flushed + FLUSH {
             self.flushed = now;
             self.file.flush().map_err(|error| error.to_string())?;
@@ -107,6 +116,9 @@ impl Record {
 
     /// Ends it: everything is written, and an index.
     fn finish(&mut self) -> Result<(), String> {
+        if let Some(claim) = self.claim.take() {
+            claim.keep();
+        }
         self.file.finish(nanos(since_1970())).map_err(|error| error.to_string())
     }
 }

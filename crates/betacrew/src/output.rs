@@ -1,14 +1,23 @@
-//! Putting files in place: absent, old or whole at every instant of a running system. A loss of
-//! power may undo what was put in place within the last seconds, unless it is to be durable.
+//! Outputs: absent, old or whole at every instant of a running system. A loss of power may undo
+//! what was put in place within the last seconds, unless it is to be durable.
+//!
+//! * `place` tells whether two names lead to the same place;
+//! * `atomic` puts a file in its place, `database` one of a format that is several files;
+//! * `successor` begins tape files, and keeps what they replace until there is something in them.
+
+pub(crate) mod atomic;
+#[cfg(feature = "sqlite")]
+mod database;
+pub(crate) mod place;
+pub(crate) mod successor;
 
 use crate::failure::Failure;
 use crate::format::{Each, Format, Place};
-use crate::terminal::signals;
 use crate::written::Written;
+use atomic::Partial;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// Where a command writes: begun before the work, so that a place that cannot be written is known
 /// at once, and put in place after it.
@@ -24,7 +33,7 @@ pub struct Output {
 enum To {
     Stdout,
     /// A file beside its place.
-    Beside(NamedTempFile),
+    Beside(Partial),
     /// A pipe, terminal or device: there is nothing to put in place.
     Through(File),
 }
@@ -39,8 +48,9 @@ impl Output {
             return Ok(Self::at(path.to_owned(), To::Stdout));
         }
         let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
-        // A link stays a link: what it points to is replaced.
-        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // A link stays a link: what it leads to is replaced, or made.
+        let place = place::follow(path).map_err(failed)?;
+        let failed = |source| Failure::Storage { action: "write", path: place.clone(), source };
         let to = match fs::metadata(&place) {
             Ok(found) if found.is_dir() => {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
@@ -48,7 +58,11 @@ impl Output {
             Ok(found) if !found.is_file() => {
                 To::Through(File::options().write(true).open(&place).map_err(failed)?)
             }
-            _ => To::Beside(beside(&place).map_err(failed)?),
+            _ => {
+                drop(atomic::hold(&place).map_err(failed)?);
+                atomic::sweep(&place);
+                To::Beside(Partial::beside(&place).map_err(failed)?)
+            }
         };
         Ok(Self::at(place, to))
     }
@@ -120,9 +134,9 @@ impl Output {
             To::Stdout => unless_hung_up(write(Place::Stream(Box::new(io::stdout().lock())))),
             To::Through(mut file) => unless_hung_up(write(Place::Stream(Box::new(&mut file)))),
             To::Beside(file) => {
-                let same = file.as_file().try_clone().map_err(failed)?;
+                let same = file.file().try_clone().map_err(failed)?;
                 write(Place::File(same, file.path().to_owned()))?;
-                persist(file, &path, self.durable).map_err(failed)
+                file.persist(&path, Some(format), self.durable).map_err(failed)
             }
         }
     }
@@ -139,21 +153,12 @@ impl Output {
                 unless_closed(write(&mut out).and_then(|()| out.flush()))
             }
             To::Through(mut file) => unless_closed(write(&mut file).and_then(|()| file.flush())),
-            To::Beside(mut file) => write(&mut file)
-                .and_then(|()| file.flush())
-                .and_then(|()| persist(file, &path, self.durable)),
+            To::Beside(mut file) => write(file.file_mut())
+                .and_then(|()| file.file_mut().flush())
+                .and_then(|()| file.persist(&path, None, self.durable)),
         };
         done.map_err(|source| Failure::Storage { action: "write", path, source })
     }
-}
-
-/// Puts a file in its place. Its content is safe before its name is, or the name could outlive it.
-pub(crate) fn persist(file: NamedTempFile, path: &Path, durable: bool) -> io::Result<()> {
-    if durable {
-        file.as_file().sync_all()?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    if durable { crate::file::sync_folder(path) } else { Ok(()) }
 }
 
 fn unless_hung_up(done: Result<(), Failure>) -> Result<(), Failure> {
@@ -172,26 +177,6 @@ fn unless_closed(done: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
-}
-
-/// A file in the same folder, which a crash leaves behind under a telling name.
-pub(crate) fn beside(place: &Path) -> io::Result<NamedTempFile> {
-    let folder = match place.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As any new file (less the umask), or as the file it replaces.
-        let mode = fs::metadata(place).map_or(0o666, |old| old.permissions().mode());
-        builder.permissions(fs::Permissions::from_mode(mode));
-    }
-    let prefix = format!(".{name}.");
-    builder.prefix(&prefix).suffix(".partial");
-    signals::temporary(|| builder.tempfile_in(folder))
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use crate::flags::duration;
 use crate::format::{Arrival, Encoder, Format, Mark, Place};
 use crate::location::shown;
 use crate::outlet::Outlet;
-use crate::output;
+use crate::output::atomic::{self, Partial};
+use crate::output::place::{fitting_name, folder};
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use tempfile::NamedTempFile;
 
 /// When a file is ended and the next one begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,9 @@ const UNITS: [(&str, u64); 7] = [
     ("GB", 1_000_000_000),
     ("B", 1),
 ];
+
+/// Maximum number of files of the same packets.
+const NAMES_MAX: u32 = 1000;
 
 fn size(text: &str) -> Option<u64> {
     let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
@@ -73,13 +77,12 @@ pub(crate) fn session_name(session: SessionId) -> String {
 
 /// `path` with `-PART` at the end of its stem.
 pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    name.push(format!("-{part}"));
+    let mut end = OsString::from(format!("-{part}"));
     if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
+        end.push(".");
+        end.push(extension);
     }
-    path.with_file_name(name)
+    path.with_file_name(fitting_name(path.file_stem().unwrap_or_default(), &end))
 }
 
 /// The files of an output.
@@ -97,7 +100,7 @@ pub(crate) struct Pieces {
 
 /// The file that is being written.
 struct Piece {
-    file: NamedTempFile,
+    file: Partial,
     encoder: Box<dyn Encoder>,
     first: Seq,
     begun: Instant,
@@ -130,7 +133,8 @@ impl Pieces {
             next: FIRST_SEQ,
             written: Written::default(),
         };
-        output::beside(path).map_err(|source| pieces.failed(source))?;
+        Partial::beside(path).map_err(|source| pieces.failed(source))?;
+        atomic::sweep(path);
         Ok(pieces)
     }
 
@@ -148,20 +152,26 @@ impl Pieces {
         with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
     }
 
+    /// A place for these packets that no file has: some may have been written before, behind a gap.
+    fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
+        let place = self.place(range);
+        let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));
+        let mut places = std::iter::once(place.clone()).chain(others);
+        let free = places.find(|place| place.symlink_metadata().is_err());
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        free.ok_or(Failure::Storage { action: "write", path: place, source })
+    }
+
     /// What files of this session have, from its beginning to a gap.
     fn in_place(&self) -> io::Result<Seq> {
-        let folder = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let any = with_part(&self.path, &format!("{}-", self.session));
-        let stem = any.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut written = SeqSet::new();
-        for entry in std::fs::read_dir(folder)? {
+        for entry in std::fs::read_dir(folder(&self.path))? {
             let name = PathBuf::from(entry?.file_name());
-            let range = name.file_stem().and_then(|name| name.to_str()?.strip_prefix(&stem));
-            if name.extension() == any.extension()
-                && let Some(Ok(range)) = range.map(str::parse::<SeqRange>)
+            let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+            let mut numbers = stem.rsplitn(3, '-').map(str::parse);
+            if let (Some(Ok(last)), Some(Ok(first))) = (numbers.next(), numbers.next())
+                && let Some(range) = SeqRange::new(first, last)
+                && self.place(range).file_name() == Some(name.as_os_str())
             {
                 written.insert(range);
             }
@@ -173,8 +183,8 @@ impl Pieces {
     fn open(&mut self) -> Result<&mut Piece, Failure> {
         if self.open.is_none() {
             let begin = || {
-                let file = output::beside(&self.path)?;
-                let same = file.as_file().try_clone()?;
+                let file = Partial::beside(&self.path)?;
+                let same = file.file().try_clone()?;
                 let place = Place::File(same, file.path().to_owned());
                 let encoder = self.written.encoder(self.format, place)?;
                 Ok(Piece { file, encoder, first: self.next, begun: Instant::now() })
@@ -203,7 +213,7 @@ impl Pieces {
             _ => None,
         });
         let full = most.min().is_some_and(|most| {
-            piece.file.as_file().metadata().is_ok_and(|found| found.len() >= most)
+            piece.file.file().metadata().is_ok_and(|found| found.len() >= most)
         });
         if old || full { self.close() } else { Ok(()) }
     }
@@ -211,8 +221,9 @@ impl Pieces {
     fn close(&mut self) -> Result<(), Failure> {
         let Some(Piece { file, encoder, first, .. }) = self.open.take() else { return Ok(()) };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
-        let place = self.place(range);
-        let done = encoder.finish().and_then(|()| output::persist(file, &place, self.durable));
+        let place = self.free_place(range)?;
+        let put = || file.persist(&place, Some(self.format), self.durable);
+        let done = encoder.finish().and_then(|()| put());
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
         tracing::info!("{}: packets {range}", shown(&place));
         Ok(())
@@ -298,6 +309,35 @@ mod tests {
         assert_eq!(names(folder.path())[2], "out-ABCD-0000040001-0000041000.csv");
         let text = std::fs::read_to_string(folder.path().join(whole[1])).unwrap();
         assert_eq!(text.lines().count(), 20_001);
+    }
+
+    #[test]
+    fn files_that_are_there_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let names_of = |numbers: &str| format!("out-ABCD-{numbers}.csv");
+        // The file lies behind a gap, and so it is not counted as written.
+        let old = folder.path().join(names_of("0000000003-0000000009"));
+        std::fs::write(&old, "precious").unwrap();
+        let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+        assert_eq!(next, 1);
+        pieces.put(&packets(1..=2), Arrival::UNKNOWN).unwrap();
+        pieces.close().unwrap();
+        pieces.put(&packets(3..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(old).unwrap(), "precious");
+        let numbers = ["0000000001-0000000002", "0000000003-0000000009-2", "0000000003-0000000009"];
+        assert_eq!(names(folder.path()), numbers.map(names_of));
+    }
+
+    #[test]
+    fn a_name_that_is_cut_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n".repeat(250) + ".csv");
+        let (mut pieces, _) = begun(&path, &[Rotate::Session]);
+        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(begun(&path, &[Rotate::Session]).1, 10);
     }
 
     #[test]

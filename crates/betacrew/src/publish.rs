@@ -124,6 +124,13 @@ pub(crate) fn is_log(path: &Path) -> bool {
 }
 
 impl Flags {
+    /// Files that are read, by their flags.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let (creds, ca) = (self.publish_creds.as_deref(), self.publish_ca.as_deref());
+        let creds = creds.map(|path| ("--publish-creds", path));
+        creds.into_iter().chain(ca.map(|path| ("--publish-ca", path)))
+    }
+
     /// What was typed, for the log of this URL.
     #[cfg(feature = "nats")]
     fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {

@@ -40,6 +40,11 @@ pub struct Plot {
     pub scenario: Scenario,
 }
 
+/// Returns the file that a scenario's name stands for, unless it is a built-in one.
+pub(crate) fn file_of(name: &str) -> Option<&Path> {
+    catalogue::entry(name).is_none().then_some(Path::new(name))
+}
+
 /// The scenario of a built-in name, or of a file.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::live::{LiveTape, Record};
 use crate::net::{self, LISTENERS_MAX, Stop};
+use crate::output::place::Places;
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::Text;
 use crate::scenario::{self, Engine, Plot, ScenarioFile};
@@ -71,7 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
     slow: Option<Slow>,
 
-    /// Begin another session, even if there is a record of one
+    /// Begin another session, even if there is a record of one; that one stays until the first
+    /// packet of the other
     #[arg(long, requires = "live", help_heading = LIVE)]
     new_session: bool,
 
@@ -166,6 +168,7 @@ fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
 /// Where the scenario or the tape cannot be had or an address cannot be listened on.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
+    args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open(seed)?;
     if args.web.wanted() && plot.engine == Engine::Original {
@@ -217,6 +220,22 @@ impl Open {
         }
         lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
         say(&lines).map(drop)
+    }
+}
+
+impl Args {
+    /// Makes sure that the record is none of the files that are read.
+    fn compare_places(&self, plot: &Plot) -> Result<(), Failure> {
+        let mut places = Places::printing();
+        for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
+            if let TapeName::File(path) = tape {
+                places.reads("--tape", path)?;
+            }
+        }
+        if let Some(path) = self.scenario.as_deref().and_then(scenario::file_of) {
+            places.reads("--scenario", path)?;
+        }
+        self.record.as_ref().map_or(Ok(()), |path| places.writes("--record", path))
     }
 }
 

@@ -70,11 +70,11 @@ mod index;
 mod merge;
 mod open;
 
-pub use block::{BlockHead, Head, HeadError, Kind, VERSION};
+pub use block::{BlockHead, Head, HeadError, Kind, MAGIC, VERSION};
 pub use damage::{Damage, Opened, TapeFileError};
 pub use gather::GATHERED_MAX;
 pub use merge::{InOrder, Piece};
-pub use open::is_stillborn;
+pub use open::{is_stillborn, is_tape};
 
 use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};

@@ -1,6 +1,7 @@
 //! One recording, from its beginning or from where it was left to where it is put away.
 
-use super::Args;
+use super::sessions::{Name, Turn};
+use super::{Args, places};
 use crate::capture::{Capture, Resumed, Sync};
 use crate::failure::{Exit, Failure};
 use crate::format::Format;
@@ -8,7 +9,8 @@ use crate::location::shown;
 use crate::net::{self, Event, Stop};
 use crate::outlet::{Outlet, Stdout};
 use crate::output::Output;
-use crate::pieces::{Pieces, session_name, with_part};
+use crate::output::place::fitting_name;
+use crate::pieces::{Pieces, with_part};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::seen::Seen;
@@ -19,8 +21,9 @@ use crate::web::{History, Web};
 use crate::words::{count, took};
 use crate::written::{Places, Written};
 use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
-use feed::seq::FIRST_SEQ;
+use feed::seq::{FIRST_SEQ, SeqSet};
 use feed::wire::SessionId;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,7 +33,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Recording<'a> {
     args: &'a Args,
     /// What its files are named after besides what was typed: a session that came after another.
-    named: Option<SessionId>,
+    named: Option<Name>,
     capture: Capture,
     recorder: Recorder,
     outputs: Vec<(Output, Format)>,
@@ -51,11 +54,9 @@ pub(super) struct Done {
 
 impl<'a> Recording<'a> {
     /// Begins a recording, or goes on with one, and all that it is to be written to.
-    pub(super) fn begin(
-        args: &'a Args,
-        named: Option<SessionId>,
-        stop: &Stop,
-    ) -> Result<Self, Failure> {
+    pub(super) fn begin(args: &'a Args, turn: Turn, stop: &Stop) -> Result<Self, Failure> {
+        let named = turn.name;
+        places::check(args, named)?;
         let durable = args.sync != Sync::Never;
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
@@ -94,7 +95,7 @@ impl<'a> Recording<'a> {
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
         let report = report.map(|output| output.durable(durable));
-        let (mut capture, recorder) = open(args, place(args, named))?;
+        let (mut capture, recorder) = open(args, turn)?;
         if report.is_some() {
             capture.keep_history();
         }
@@ -236,7 +237,7 @@ impl<'a> Recording<'a> {
         } else if self.args.tape.is_some() {
             self.capture.finish()?;
         } else if why.is_none() || self.exit() == Exit::Complete || self.capture.packets() == 0 {
-            return remove(&place);
+            return self.capture.remove();
         } else if why == Some(Why::OtherSession) {
             crate::words::tell!("  the packets that came stay in {}", shown(&place));
         } else {
@@ -247,43 +248,49 @@ impl<'a> Recording<'a> {
 }
 
 /// A place as it was typed, or named after a session that came later.
-fn own(path: &Path, named: Option<SessionId>) -> PathBuf {
+pub(super) fn own(path: &Path, named: Option<Name>) -> PathBuf {
     match named {
-        Some(session) if path != Path::new("-") => with_part(path, &session_name(session)),
+        Some(name) if !is_stream(path) => with_part(path, &name.part()),
         _ => path.to_owned(),
     }
 }
 
+/// Returns whether a place is a pipe or a device, which is not named after sessions.
+pub(super) fn is_stream(path: &Path) -> bool {
+    path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
 /// Where the recording is kept while it is made; `None` where nobody could find it again.
-fn place(args: &Args, named: Option<SessionId>) -> Option<PathBuf> {
+pub(super) fn place(args: &Args, named: Option<Name>) -> Option<PathBuf> {
     if let Some(tape) = &args.tape {
         return Some(own(tape, named));
     }
     // Beside the first file; a device has no room beside it.
-    let device = |path: &PathBuf| {
-        path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
-    };
-    args.output.iter().find(|path| !device(path)).map(|path| {
-        let mut name = own(path, named).into_os_string();
-        name.push(".tape");
-        name.into()
+    args.output.iter().find(|path| !is_stream(path)).map(|path| {
+        let output = own(path, named);
+        let name = output.file_name().unwrap_or_default();
+        output.with_file_name(fitting_name(name, OsStr::new(".tape")))
     })
 }
 
-/// Begins a recording at `place`, or goes on with the one that is there.
-fn open(args: &Args, place: Option<PathBuf>) -> Result<(Capture, Recorder), Failure> {
+/// Begins a recording at its place, or goes on with the one that is there.
+fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
     let lines = u16::try_from(args.addresses.len())
         .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
-    let Some(place) = place else {
-        return Ok((Capture::unnamed()?, Recorder::new(args.options(), lines)));
+    // Files of a later session are named after it, so that no other session may go there.
+    let begun = || match turn.name {
+        Some(Name { session, .. }) => {
+            Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(session))
+        }
+        None => Recorder::new(args.options(), lines),
     };
-    if args.restart {
-        remove(&place)?;
+    let Some(place) = place(args, turn.name) else { return Ok((Capture::unnamed()?, begun())) };
+    // A session that this run has recorded before is gone on with, or its packets would be lost.
+    if args.restart && !turn.again {
+        return Ok((Capture::anew(&place, args.sync)?, begun()));
     }
     let (capture, resumed) = Capture::open(&place, args.sync)?;
-    let Some(before) = resumed else {
-        return Ok((capture, Recorder::new(args.options(), lines)));
-    };
+    let Some(before) = resumed else { return Ok((capture, begun())) };
     crate::words::tell!(
         "going on with {}: {} recorded before",
         shown(&place),
@@ -330,15 +337,6 @@ fn write(
         progress.end();
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::Storage { action: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {

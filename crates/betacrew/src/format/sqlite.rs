@@ -45,7 +45,11 @@ impl Writer {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // A name such as `file:x` would be a URI if it were not absolute.
         let path = std::path::absolute(path)?;
-        let database = Connection::open_with_flags(path, flags).map_err(failed)?;
+        // The partial file is locked by this process already, which some systems take for a lock
+        // against SQLite. SQLite needs none, because no other process opens the file.
+        let unlocked = if cfg!(unix) { c"unix-none" } else { c"win32-none" };
+        let database =
+            Connection::open_with_flags_and_vfs(path, flags, unlocked).map_err(failed)?;
         database.execute_batch(BEGIN).map_err(failed)?;
         Ok(Self { database, symbol: String::new() })
     }

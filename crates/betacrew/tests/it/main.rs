@@ -5,7 +5,7 @@
 //! * `flags`: what would be misread, or can come to nothing, is said at the start;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
-//! * `resume`: recordings that were interrupted;
+//! * `resume`: recordings that were interrupted; `places`: where commands write, and what stays;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
 //! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: how much of it a long session takes;
@@ -48,6 +48,8 @@ mod live;
 mod logs;
 mod memory;
 mod original;
+#[cfg(unix)]
+mod places;
 mod readers;
 mod resume;
 mod scenarios;

@@ -23,8 +23,9 @@ pub(super) const BLOCK_MAX: usize = BLOCK_HEAD_LEN + PAYLOAD_MAX;
 /// No payload that is longer is believed: an index of a hundred billion packets is shorter.
 const PAYLOAD_LIMIT: u32 = 1 << 30;
 
-/// Not text, so that no text file is taken for a tape and no tape survives being treated as text.
-const MAGIC: [u8; 8] = *b"\x8aTAPE\r\n\x1a";
+/// First bytes of a tape file: not text, so that no text file is taken for a tape and no tape
+/// survives being treated as text.
+pub const MAGIC: [u8; 8] = *b"\x8aTAPE\r\n\x1a";
 const TRAILER_MAGIC: [u8; 8] = *b"\x8aINDEX\r\n";
 pub(super) const BLOCK_MAGIC: [u8; 4] = *b"\x8aBLK";
 

@@ -32,6 +32,17 @@ pub fn is_stillborn<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     Ok(true)
 }
 
+/// Returns whether a medium begins as a tape file does, of any version and however damaged behind
+/// that.
+///
+/// # Errors
+/// Errors of the medium.
+pub fn is_tape<S: Storage>(storage: &S) -> Result<bool, S::Error> {
+    let mut begin = [0; block::MAGIC.len()];
+    let read = storage.read_at(0, &mut begin)?;
+    Ok(begin[..read] == block::MAGIC)
+}
+
 impl<S: Storage> TapeFile<S> {
     /// Opens a file by reading all of it, and tells each place that is damaged.
     ///
