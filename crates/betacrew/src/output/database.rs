@@ -80,7 +80,9 @@ fn bring_to_rest(place: &Path) -> io::Result<Option<Connection>> {
         return Ok(None);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let settled = Connection::open_with_flags(place, flags).and_then(|database| {
+    // SQLite takes a relative name such as `file:x` for a URI.
+    let absolute = std::path::absolute(place)?;
+    let settled = Connection::open_with_flags(absolute, flags).and_then(|database| {
         database.busy_timeout(PATIENCE)?;
         // This writes the log's rows into the database; nobody else may have it open then.
         database.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;

@@ -345,15 +345,17 @@ fn a_database_is_replaced_with_what_belongs_to_it() {
     assert!(code == 6 && said.contains("has this database open"), "{said}");
     // (Its locks end with the first copy that is closed, as POSIX has it.)
     for end in ["", "-wal", "-shm"] {
-        fs::copy(path(&format!("x.sqlite{end}")), path(&format!("y.sqlite{end}"))).unwrap();
+        fs::copy(path(&format!("x.sqlite{end}")), path(&format!("file:y.sqlite{end}"))).unwrap();
     }
     drop(other);
-    let (code, said) = in_folder(folder.path(), &["convert", "a.tape", "y.sqlite", "--force"]);
+    let (code, said) = in_folder(folder.path(), &["convert", "a.tape", "file:y.sqlite", "--force"]);
     assert_eq!(code, 0, "{said}");
-    assert!(names(folder.path()).iter().all(|name| !name.starts_with("y.sqlite-")));
-    let (code, said) = in_folder(folder.path(), &["inspect", "y.sqlite", "--against", "a.tape"]);
+    assert!(names(folder.path()).iter().all(|name| !name.starts_with("file:y.sqlite-")));
+    let replaced = path("file:y.sqlite");
+    let args = ["inspect", replaced.to_str().unwrap(), "--against", "a.tape"];
+    let (code, said) = in_folder(folder.path(), &args);
     assert_eq!(code, 0, "{said}");
-    let again = Connection::open(path("y.sqlite")).unwrap();
+    let again = Connection::open(path("file:y.sqlite")).unwrap();
     let sound: String = again.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok");
 }
