@@ -149,6 +149,16 @@ struct Known {
     next: Option<Seq>,
 }
 
+/// What is known of the log's first message. Where only its last one is compared, the first one
+/// tells whether the log was begun with another session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    Unknown,
+    Asked,
+    /// It is ours, or compared like the others.
+    Known,
+}
+
 /// Publishes packets, each once and in order.
 #[derive(Debug)]
 pub struct Publisher {
@@ -180,6 +190,8 @@ pub struct Publisher {
     last: Option<Seq>,
     /// The log's own state has shown, since all was published, that all of it is there.
     audited: bool,
+    /// Whether the log's first message is known to be of this session.
+    origin: Origin,
     trouble: Option<Trouble>,
     counts: Counts,
 }
@@ -205,6 +217,7 @@ impl Publisher {
             buffer: VecDeque::new(),
             last: None,
             audited: false,
+            origin: Origin::Unknown,
             trouble: None,
             counts: Counts::default(),
         }
@@ -330,6 +343,10 @@ impl Publisher {
         };
         if self.ended() && self.anchored && !self.audited {
             return Some(self.ask(now));
+        }
+        if tail > 0 && self.origin != Origin::Known && !self.options.check {
+            let asked = std::mem::replace(&mut self.origin, Origin::Asked) == Origin::Asked;
+            return (!asked).then_some(Order::Read(1));
         }
         let reading = self.unread(known).saturating_add(self.reads.len() as u64);
         if reading <= tail {

@@ -1,6 +1,6 @@
 //! What the log's answers mean.
 
-use super::{Answer, BACKOFF, Known, Publisher, State, Trouble};
+use super::{Answer, BACKOFF, Known, Origin, Publisher, State, Trouble};
 use crate::block::Block;
 use feed::seq::{FIRST_SEQ, Seq};
 use feed::wire::sequence_of;
@@ -18,6 +18,8 @@ impl Publisher {
         }
         let last = state.last;
         self.tail = Some(last);
+        // The message to begin with was not read yet, and may be gone: then the log is empty now.
+        self.known = self.known.filter(|known| known.next.is_some());
         match self.known {
             // Part of the next message was compared, so that has to be there as well.
             Some(known) if last >= known.number.saturating_add(u64::from(self.compared > 0)) => {
@@ -35,7 +37,10 @@ impl Publisher {
         }
         self.anchored = true;
         self.known = match last {
-            0 => Some(Known { number: 0, next: Some(FIRST_SEQ) }),
+            0 => {
+                self.origin = Origin::Known;
+                Some(Known { number: 0, next: Some(FIRST_SEQ) })
+            }
             _ => {
                 let begin = if self.options.check { 1 } else { last };
                 Some(Known { number: begin - 1, next: None })
@@ -46,6 +51,10 @@ impl Publisher {
     /// A message was read, or is none of ours, for this reason.
     pub fn read(&mut self, epoch: u32, number: u64, found: Result<Block, String>, now: Duration) {
         let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
+        if self.origin == Origin::Asked {
+            self.begins(number, found);
+            return;
+        }
         let place = number.checked_sub(self.unread(known));
         let place = place.and_then(|at| usize::try_from(at).ok());
         let Some(slot) = place.and_then(|at| self.reads.get_mut(at)) else { return };
@@ -66,6 +75,23 @@ impl Publisher {
             self.anchored = true;
         }
         self.compare();
+    }
+
+    /// Looks at the log's first message.
+    fn begins(&mut self, number: u64, found: Result<Block, String>) {
+        self.origin = Origin::Known;
+        let ours = self.options.session;
+        let trouble = match found {
+            Err(reason) => Some(Trouble::Foreign { number, reason }),
+            Ok(block) if block.session != ours => {
+                Some(Trouble::OtherSession { number, ours, theirs: block.session })
+            }
+            Ok(block) if block.first() != FIRST_SEQ => {
+                Some(Trouble::Torn { number, expected: FIRST_SEQ, found: block.first() })
+            }
+            Ok(_) => None,
+        };
+        self.trouble = self.trouble.take().or(trouble);
     }
 
     /// Compares what was read with the packets that are here.
@@ -172,6 +198,9 @@ impl Publisher {
         self.epoch += 1;
         self.asking = false;
         self.audited = false;
+        if self.origin == Origin::Asked {
+            self.origin = Origin::Unknown;
+        }
         self.asked = now;
         self.tail = None;
         self.anchored = self.known.is_none_or(|known| known.number == 0 || known.next.is_none());
@@ -188,6 +217,7 @@ impl Publisher {
     /// Finds out anew what the log has.
     pub(super) fn start_over(&mut self, now: Duration) {
         self.known = None;
+        self.origin = Origin::Unknown;
         self.doubt(now);
         self.following = None;
         self.compared = 0;

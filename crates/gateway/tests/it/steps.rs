@@ -3,7 +3,7 @@
 use feed::tape::Tape;
 use feed::wire::SessionId;
 use gateway::block::Block;
-use gateway::publisher::{Answer, Flight, Options, Order, Publisher, State, Trouble};
+use gateway::publisher::{Answer, Flight, Options, Order, Publisher, READS, State, Trouble};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
@@ -95,7 +95,8 @@ fn what_no_gateway_has_made_is_trouble() {
     assert_eq!(torn.order(NOW), None);
 
     // Numbers that no log has are no reason to fail.
-    let mut odd = told(false, 1, u64::MAX);
+    let mut odd = told(true, 1, u64::MAX);
+    (1..).take(READS).for_each(|at| assert_eq!(odd.order(NOW), Some(Order::Read(at))));
     assert_eq!(odd.order(NOW), None);
 }
 
@@ -158,6 +159,9 @@ fn a_recording_that_ends_before_the_logs_last_message_is_compared_all_the_same()
     };
     for other in [false, true] {
         let mut publisher = told(false, 1, 2);
+        assert_eq!(publisher.order(NOW), Some(Order::Read(1)), "how it begins");
+        assert_eq!(publisher.order(NOW), None);
+        publisher.read(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
         assert_eq!(publisher.order(NOW), Some(Order::Read(2)));
         publisher.read(publisher.epoch(), 2, Ok(block(20, 40)), NOW);
         assert_eq!(publisher.wants(), Some(21), "the recording has 15 packets");
@@ -196,4 +200,46 @@ fn a_message_of_another_session_or_of_none_is_not_gone_on_with() {
         publisher.read(publisher.epoch(), 1, Ok(block), NOW);
         assert_eq!(publisher.trouble(), Some(&Trouble::OtherSession { number: 1, ours, theirs }));
     }
+}
+
+#[test]
+fn a_log_that_was_begun_otherwise_is_not_gone_on_with() {
+    let tape = Tape::random(9, 1);
+    let first = |session: Option<SessionId>, from: usize| {
+        let mut publisher = told(false, 1, 5);
+        assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
+        let block = Block { session, frames: tape.frames()[from..9].to_vec(), stored: 0 };
+        publisher.read(publisher.epoch(), 1, Ok(block), NOW);
+        publisher
+    };
+    let mut own = first(None, 0);
+    assert_eq!(own.order(NOW), Some(Order::Read(5)));
+    assert_eq!(own.trouble(), None);
+    let other = Some(SessionId(*b"BBBB"));
+    let trouble = Trouble::OtherSession { number: 1, ours: None, theirs: other };
+    assert_eq!(first(other, 0).trouble(), Some(&trouble));
+    let trouble = Trouble::Torn { number: 1, expected: 1, found: 4 };
+    assert_eq!(first(None, 3).trouble(), Some(&trouble));
+    // An answer that does not come is asked for again, and one that comes late says nothing.
+    let mut publisher = told(false, 1, 5);
+    publisher.order(NOW);
+    let before = publisher.epoch();
+    publisher.failed(NOW);
+    publisher.read(before, 1, Err("late".to_owned()), NOW);
+    assert_eq!(publisher.trouble(), None);
+    publisher.returned();
+    assert_eq!(publisher.order(NOW), Some(Order::Ask));
+    tell(&mut publisher, state(1, 5, 5));
+    assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
+}
+
+#[test]
+fn a_log_that_lost_its_only_message_before_it_was_read_is_begun_anew() {
+    let mut publisher = told(false, 1, 1);
+    publisher.order(NOW);
+    publisher.failed(NOW);
+    publisher.returned();
+    assert_eq!(publisher.order(NOW), Some(Order::Ask));
+    tell(&mut publisher, state(1, 0, 0));
+    assert_eq!(publisher.wants(), Some(1));
 }

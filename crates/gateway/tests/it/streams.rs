@@ -144,8 +144,11 @@ fn a_log_of_two_sessions_is_refused_with_both_names_and_where_the_second_begins(
         format!("session AAAA, and from message {} (packet 601) on session BBBB", messages + 1);
     assert!(error.to_string().contains(&said), "{error}");
     for session in [first, second] {
-        let check = gateway::Settings { check: true, ..settings.clone() };
-        let refused = publish(&check, session, tape.frames()).err().unwrap();
-        assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
+        for check in [false, true] {
+            let settings = gateway::Settings { check, ..settings.clone() };
+            let refused = publish(&settings, session, tape.frames()).err().unwrap();
+            assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
+            assert!(refused.to_string().contains("is of session"), "{refused}");
+        }
     }
 }
