@@ -123,7 +123,7 @@ fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
 fn fault(error: ParquetError) -> Fault {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {
-            Ok(error) => (*error).into(),
+            Ok(error) => columns::io_fault(*error),
             Err(error) => Fault::Content(error.to_string()),
         },
         other => Fault::Content(other.to_string()),
