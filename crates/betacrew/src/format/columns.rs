@@ -136,8 +136,16 @@ pub(super) fn failed(error: ArrowError) -> io::Error {
 
 pub(super) fn fault(error: ArrowError) -> Fault {
     match error {
-        ArrowError::IoError(_, error) => error.into(),
+        ArrowError::IoError(_, error) => io_fault(error),
         other => Fault::Content(other.to_string()),
+    }
+}
+
+/// Tells an error of the system, which has a number, from what decompressors say in its form.
+pub(super) fn io_fault(error: io::Error) -> Fault {
+    match error.raw_os_error() {
+        Some(_) => error.into(),
+        None => Fault::Content(error.to_string()),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What the pages of a Parquet file say of their size, checked before they are unpacked: the decoder
-//! reserves what a page says, and unpacks gzip, Brotli and LZ4 frames to their end, however far that
-//! is.
+//! What the pages of a Parquet file say of their size, checked before they are unpacked: the
+//! decoder reserves what a page says, and unpacks gzip, Brotli and LZ4 frames to their end, however
+//! far that is.
 
 use super::Fault;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};
@@ -52,7 +52,7 @@ pub(super) fn check(
         for &at in columns {
             let chunk = group.column(at);
             let pages = Pages::of(storage, group, chunk)
-                .map_err(|fault| in_column(chunk.column_path().string(), fault))?;
+                .map_err(|fault| in_column(&chunk.column_path().string(), fault))?;
             held = held.saturating_add(pages.held());
             longest = longest.max(pages.repeated);
         }
@@ -63,11 +63,15 @@ pub(super) fn check(
             )));
         }
     }
-    let rows = usize::try_from(TEXTS_MAX / longest).unwrap_or(BATCH);
-    Ok(rows.clamp(1, BATCH))
+    Ok(rows_at_once(longest))
 }
 
-fn in_column(name: String, fault: Fault) -> Fault {
+/// How many rows are read at one time where one text may have this many bytes.
+fn rows_at_once(longest: u64) -> usize {
+    usize::try_from(TEXTS_MAX / longest.max(1)).unwrap_or(BATCH).clamp(1, BATCH)
+}
+
+fn in_column(name: &str, fault: Fault) -> Fault {
     match fault {
         Fault::Content(reason) => Fault::Content(format!("column {name}: {reason}")),
         other => other,
@@ -318,5 +322,34 @@ mod tests {
         let twice = metadata.into_builder().add_row_group(group).build();
         let Err(Fault::Content(reason)) = check(&storage, &twice, &all) else { panic!() };
         assert_eq!(reason, "its parts are together larger than it is");
+    }
+
+    #[test]
+    fn the_header_of_a_page_and_texts_are_bounded() {
+        let batch = BATCH as u64;
+        for (longest, rows) in [
+            (0, BATCH),
+            (TEXTS_MAX / batch, BATCH),
+            (TEXTS_MAX / (batch - 1) + 1, BATCH - 2),
+            (TEXTS_MAX, 1),
+            (u64::MAX, 1),
+        ] {
+            assert_eq!(rows_at_once(longest), rows, "{longest}");
+        }
+        // A data page of no bytes, and statistics that fill its header.
+        let header = |len: usize| {
+            let (start, end) = (&[0x15, 0, 0x15, 0, 0x15, 0, 0x2c, 0x15, 2, 0x18][..], [0, 0]);
+            let filled = len - start.len() - end.len() - 3;
+            let [a, b, c] = [filled & 0x7f | 0x80, filled >> 7 & 0x7f | 0x80, filled >> 14];
+            let digits = [a, b, c].map(|digit| u8::try_from(digit).unwrap());
+            let bytes = [start, &digits, &vec![7; filled], &end].concat();
+            assert_eq!(bytes.len(), len);
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            Page::at(&FileStorage::of(file).unwrap(), 0, len as u64)
+        };
+        let page = header(HEADER_MAX).unwrap();
+        assert_eq!((page.kind, page.values, page.body), (DATA, 1, HEADER_MAX as u64));
+        assert!(header(HEADER_MAX + 1).is_err());
     }
 }

@@ -123,9 +123,29 @@ fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
 fn fault(error: ParquetError) -> Fault {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {
-            Ok(error) => (*error).into(),
+            Ok(error) => columns::io_fault(*error),
             Err(error) => Fault::Content(error.to_string()),
         },
         other => Fault::Content(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_is_bounded() {
+        let said = |len: u64| {
+            let mut file = tempfile::tempfile().unwrap();
+            let len = u32::try_from(len).unwrap().to_le_bytes();
+            file.write_all(&[&b"PAR1"[..], &len, b"PAR1"].concat()).unwrap();
+            match read(file, &mut |_, _| Ok(())) {
+                Err(Fault::Content(reason)) => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!said(METADATA_MAX).contains("larger row groups"));
+        assert!(said(METADATA_MAX + 1).contains("16777217 bytes, more than 16777216"));
     }
 }

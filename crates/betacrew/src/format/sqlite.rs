@@ -456,8 +456,10 @@ mod tests {
         let nested = format!("CREATE TABLE v0 (x); {views}{}", from("(SELECT x FROM v64)"));
         let nested = complaint(&nested);
         assert!(nested.contains("memory") || nested.contains("too"), "{nested}");
-        let long =
-            complaint(&from("1").replace("'A'", &format!("'{}'", "A".repeat(VALUE_MAX + 1))));
+        let named =
+            |len: usize| complaint(&from("1").replace("'A'", &format!("'{}'", "A".repeat(len))));
+        assert!(named(VALUE_MAX).contains("row 1: symbol \"AAAA"));
+        let long = named(VALUE_MAX + 1);
         assert!(long.contains("row 1: symbol is no text, or longer than 256 bytes"), "{long}");
     }
 

@@ -142,6 +142,10 @@ mod tests {
 
     #[test]
     fn no_bytes_do_harm() {
+        let nested =
+            |depth: u32| [vec![0x1c; depth as usize], vec![0; depth as usize + 1]].concat();
+        assert!(read(&nested(DEPTH_MAX)).is_some());
+        assert!(read(&nested(DEPTH_MAX + 1)).is_none());
         // Structs without an end, lists of lists, a length of 2^63.
         assert!(read(&[0x1c; 5000]).is_none());
         assert!(read(&[&[0x19][..], &[0x19; 5000]].concat()).is_none());

@@ -8,7 +8,7 @@
 //! * `resume`: recordings that were interrupted; `places`: where commands write, and what stays;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
 //! * `chaos`: live sessions while both ends are killed;
-//! * `memory`: how much of it a long session takes;
+//! * `memory`: how much of it a long session takes; `bombs`: and small files that claim much;
 //! * `convert`: files of one format become files of another;
 //! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
 //! * `scenarios`: scenario files and the catalogue;
@@ -25,6 +25,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
+#[cfg(all(target_os = "linux", feature = "columnar", feature = "sqlite"))]
+mod bombs;
 #[cfg(feature = "web")]
 mod browser;
 mod chaos;
