@@ -25,9 +25,9 @@ fn says(mut command: Command, lines: usize) -> Vec<String> {
     let stdout = BufReader::new(child.0.stdout.take().unwrap());
     let (tell, told) = channel();
     std::thread::spawn(move || {
-        stdout.lines().map_while(Result::ok).for_each(|line| {
+        for line in stdout.lines().map_while(Result::ok) {
             let _ = tell.send(line);
-        })
+        }
     });
     (0..lines).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect()
 }
