@@ -57,7 +57,10 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        state().orderly = self.before;
+        // Under the lock, so that what watches the scope does not end the program behind it.
+        let mut state = state();
+        state.orderly = self.before;
+        self.watched = None;
     }
 }
 
@@ -88,9 +91,11 @@ pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> 
                 let now = progress();
                 if now != before {
                     (before, since) = (now, Instant::now());
-                } else if since.elapsed() >= UNREAD && goes_on.strong_count() > 0 {
+                } else if since.elapsed() >= UNREAD {
                     let state = state();
-                    leave(&state);
+                    if goes_on.strong_count() > 0 {
+                        leave(&state);
+                    }
                 }
             }
         });
