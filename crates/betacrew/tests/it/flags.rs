@@ -21,6 +21,9 @@ fn says(mut command: Command, lines: usize) -> Vec<String> {
             let _ = self.0.wait();
         }
     }
+    // It is killed, and leaves what it has begun.
+    let folder = tempfile::tempdir().unwrap();
+    command.current_dir(folder.path());
     let mut child = Ended(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let stdout = BufReader::new(child.0.stdout.take().unwrap());
     let (tell, told) = channel();
