@@ -133,7 +133,7 @@ pub enum Failure {
     #[error(transparent)]
     Log(#[from] gateway::Error),
     /// The user ended it.
-    #[error("stopped before it was through")]
+    #[error("stopped before it finished")]
     Stopped,
     /// The system refused something that always works.
     #[error("{action}: {source}")]

@@ -110,8 +110,9 @@ pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Listens on each address that one name stands for. One of a family that this machine does not have
-/// is left out where another can be had; port 0 becomes the same port for all, if that is free.
+/// Listens on each address that one name stands for. One of a family that this machine does not
+/// have is left out where another can be had; port 0 becomes the same port for all, if that is
+/// free.
 ///
 /// # Errors
 /// The address that cannot be had, and what the system reports.

@@ -95,3 +95,21 @@ pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<Stri
     let found = scenario.all_impossible(played);
     found.map(|(_, fault, why)| format!("`{}` ({why})", fault_text(fault))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::play::Play;
+
+    #[test]
+    fn every_built_in_scenario_can_happen_to_its_own_tape() {
+        for entry in catalogue::entries() {
+            let plot = open(entry.name).unwrap();
+            let tapes = [Some(&plot.tape), plot.next.as_ref()];
+            let last = |tape: &TapeName| tape.open(1).unwrap().last();
+            let last = tapes.into_iter().flatten().map(last).max();
+            let impossible = impossible_faults(&plot.scenario, Played { last, live: false });
+            assert!(impossible.is_empty(), "{}: {impossible:?}", entry.name);
+        }
+    }
+}

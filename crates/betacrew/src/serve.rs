@@ -35,8 +35,8 @@ const SHORTHAND: &str = "Loss (shorthand for a scenario)";
 /// What `serve` takes.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Where to listen: HOST:PORT, or a port of this machine alone; repeat it for more. Port 0 takes
-    /// a free one [default: 127.0.0.1:3000 and [::1]:3000]
+    /// Where to listen: HOST:PORT, or a port of this machine alone; repeat it for more. Port 0
+    /// takes a free one [default: 127.0.0.1:3000 and [::1]:3000]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 
@@ -453,14 +453,11 @@ fn log<P: Play>(player: &Player<P>, note: Note) {
             }
             let lost = player.lost(connection, pass);
             let kept = u64::from(all) - lost.count();
+            let (kept, all) = (grouped(kept), grouped(all.into()));
             match lost.is_empty() {
-                true => {
-                    tracing::info!("connection {connection}: streaming all {}", grouped(all.into()))
-                }
+                true => tracing::info!("connection {connection}: streaming all {all}"),
                 false => tracing::info!(
-                    "connection {connection}: streaming {} of {}, losing {lost:.12}",
-                    grouped(kept),
-                    grouped(all.into())
+                    "connection {connection}: streaming {kept} of {all}, losing {lost:.12}"
                 ),
             }
         }

@@ -314,10 +314,9 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     let first = comparison.first_difference();
     let mut text = match first {
         None => format!("{one} and {other} have the same packets\n"),
-        Some(seq) => format!(
-            "{one} and {other} are not the same; the first difference is at packet {}\n",
-            seq
-        ),
+        Some(seq) => {
+            format!("{one} and {other} are not the same; the first difference is at packet {seq}\n")
+        }
     };
     let _ = writeln!(text, "  same     {}", count(comparison.equal(), "packet"));
     for (side, name) in [&one, &other].into_iter().enumerate() {

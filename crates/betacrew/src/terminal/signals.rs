@@ -57,7 +57,10 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        state().orderly = self.before;
+        // Under the lock, so that what watches the scope does not end the program behind it.
+        let mut state = state();
+        state.orderly = self.before;
+        self.watched = None;
     }
 }
 
@@ -88,8 +91,11 @@ pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> 
                 let now = progress();
                 if now != before {
                     (before, since) = (now, Instant::now());
-                } else if since.elapsed() >= UNREAD && goes_on.strong_count() > 0 {
-                    leave(state());
+                } else if since.elapsed() >= UNREAD {
+                    let state = state();
+                    if goes_on.strong_count() > 0 {
+                        leave(&state);
+                    }
                 }
             }
         });
@@ -124,11 +130,12 @@ fn hear(signal: i32, stop: &Stop) {
         stop.stop();
         return;
     }
-    leave(state);
+    leave(&state);
 }
 
-/// Ends the program as a signal does.
-fn leave(state: MutexGuard<'static, State>) -> ! {
+/// Ends the program as a signal does. The state stays locked, so that no temporary file is made
+/// meanwhile.
+fn leave(state: &State) -> ! {
     for path in &state.temporary {
         // One that is not there any more has been put in place.
         let _ = std::fs::remove_file(path);

@@ -21,13 +21,16 @@ fn says(mut command: Command, lines: usize) -> Vec<String> {
             let _ = self.0.wait();
         }
     }
+    // It is killed, and leaves what it has begun.
+    let folder = tempfile::tempdir().unwrap();
+    command.current_dir(folder.path());
     let mut child = Ended(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let stdout = BufReader::new(child.0.stdout.take().unwrap());
     let (tell, told) = channel();
     std::thread::spawn(move || {
-        stdout.lines().map_while(Result::ok).for_each(|line| {
+        for line in stdout.lines().map_while(Result::ok) {
             let _ = tell.send(line);
-        })
+        }
     });
     (0..lines).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect()
 }

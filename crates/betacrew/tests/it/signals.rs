@@ -292,7 +292,7 @@ fn an_exchange_of_ours_is_left_at_once_and_without_a_word() {
     let mut process = fetching(folder.path(), address, &[]);
     process.says("session");
     process.signal(Signal::INT);
-    assert_eq!(process.ends(Duration::from_millis(1500)), Some(3));
+    assert_eq!(process.ends(PROMPT), Some(3));
     let log = process.log();
     assert!(log.contains("stopped by the user") && !log.contains("stopping:"), "{log}");
 }

@@ -1,4 +1,5 @@
-//! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop does.
+//! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop
+//! does.
 
 use crate::steps::{RESEND, STREAM, Steps};
 use feed::recorder::{Input, Note, Options, Output, Tail, Why};
