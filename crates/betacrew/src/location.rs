@@ -286,6 +286,16 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_typed_can_be_shown() {
+        let alphabet = ["a", ":", "/", "@", "%40", "é", ":/", "?"];
+        for number in 0..alphabet.len().pow(5) {
+            let places = (0..5).map(|place| number / alphabet.len().pow(place) % alphabet.len());
+            let text: String = places.map(|at| alphabet[at]).collect();
+            assert!(!shown(&text).to_string().is_empty() && !redacted(&text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_name_cannot_steer_a_terminal() {
         assert_eq!(shown("a\x1b[31m\nb\u{9b}c").to_string(), "a\\u001b[31m\\nb\\u009bc");
     }

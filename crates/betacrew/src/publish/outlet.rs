@@ -91,10 +91,14 @@ pub(super) fn tell(published: &Published, settings: &Settings) {
         compared => format!("; {} there before, the same", count(compared, "packet")),
     };
     let &Published { reached, confirmed, goes_on, .. } = published;
+    if !confirmed && counts.published == 0 {
+        // Why is said as the failure that ends the command.
+        return;
+    }
     let has = match confirmed {
         true => "it has all up to",
         // Something is wrong, or it was not asked for its state at the end.
-        false => "not confirmed at the end, before that up to",
+        false => "the last that it has confirmed is",
     };
     let more = if goes_on { ", and more than this recording" } else { "" };
     crate::words::tell!(

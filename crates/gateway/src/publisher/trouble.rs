@@ -81,9 +81,11 @@ impl fmt::Display for Trouble {
             ),
             Self::OtherSession { number, ours, theirs } => write!(
                 f,
-                "its message {number} is of {}, and the recording is of {}",
+                "its message {number} is of {}, and the recording is of {}{}",
                 named(*theirs),
-                named(*ours)
+                named(*ours),
+                // JSON, for one, has no room for it.
+                if ours.is_none() { " (the .tape of a recording has its name)" } else { "" }
             ),
             Self::Torn { number, expected, found } => write!(
                 f,
