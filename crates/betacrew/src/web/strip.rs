@@ -35,17 +35,31 @@ fn sum(tally: &Tally, last: u32, first: u32, end: u32) -> [u64; 4] {
         // Sequence 0 does not exist, and the last cell ends with the tape.
         let start = (at * exact).max(1);
         let stop = (at * exact).saturating_add(exact - 1).min(last);
-        let before = |seq: u32| u128::from(seq.clamp(start, stop + 1) - start);
-        let all = u128::from(stop + 1 - start);
+        let all = u64::from(stop + 1 - start);
+        let before = |seq: u32| u64::from(seq.clamp(start, stop + 1) - start);
         let share = |counted: u64| {
-            let up_to = |seq: u32| u128::from(counted) * before(seq) / all;
-            u64::try_from(up_to(end + 1) - up_to(first)).unwrap_or(u64::MAX)
+            // The cell is within what is asked for, as most are: nothing is to be divided.
+            if counted == 0 || (first <= start && stop <= end) {
+                return counted;
+            }
+            part(counted, before(end + 1), all) - part(counted, before(first), all)
         };
         for (sum, counted) in sum.iter_mut().zip([cell.sent, cell.resent, cell.dropped]) {
             *sum += share(counted);
         }
     }
     sum
+}
+
+/// Returns `counted * some / all`, rounded down, where `some` is no more than `all`.
+fn part(counted: u64, some: u64, all: u64) -> u64 {
+    match counted.checked_mul(some) {
+        Some(product) => product / all,
+        None => {
+            let part = u128::from(counted) * u128::from(some) / u128::from(all);
+            u64::try_from(part).unwrap_or(counted)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +148,13 @@ mod tests {
         let expected: Vec<[u64; 4]> =
             before.iter().map(|&[sent, _, dropped, _]| [sent + 1, 0, dropped, 0]).collect();
         assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn shares_of_very_much_are_exact() {
+        assert_eq!(part(7, 3, 4), 5);
+        assert_eq!(part(u64::MAX, 4, 4), u64::MAX);
+        assert_eq!(part(u64::MAX, 1, 2), u64::MAX / 2);
     }
 
     #[test]

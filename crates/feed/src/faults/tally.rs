@@ -102,7 +102,11 @@ impl Tally {
 
     /// Counts what streams made of sequences that lie in the cell of `seq`.
     pub(crate) fn streamed(&mut self, seq: Seq, sent: u64, dropped: u64) {
-        self.add(seq, Cell { sent, dropped, resent: 0 });
+        let cell = self.at(seq);
+        cell.sent += sent;
+        cell.dropped += dropped;
+        self.total.sent += sent;
+        self.total.dropped += dropped;
     }
 
     /// Counts a packet that was requested again and dropped.
@@ -110,13 +114,14 @@ impl Tally {
         self.resends_dropped += 1;
     }
 
-    fn add(&mut self, seq: Seq, counts: Cell) {
-        self.at(seq).add(counts);
-        self.total.add(counts);
-    }
-
     /// Returns the cell of a sequence.
     fn at(&mut self, seq: Seq) -> &mut Cell {
+        self.reach(seq);
+        &mut self.cells[(seq >> self.shift) as usize]
+    }
+
+    /// Has a cell for a sequence, and for all before it.
+    fn reach(&mut self, seq: Seq) {
         while seq >> self.shift >= CELLS_MAX {
             // Two cells become one.
             for at in 0..self.cells.len().div_ceil(2) {
@@ -131,29 +136,28 @@ impl Tally {
         if self.cells.len() <= at {
             self.cells.resize(at + 1, Cell::default());
         }
-        &mut self.cells[at]
     }
 
     /// Counts packets that were requested again.
     pub(crate) fn resent(&mut self, range: SeqRange) {
-        self.each(range, |resent| Cell { resent, ..Cell::default() });
+        self.each(range, |cell, count| cell.resent += count);
     }
 
     /// Counts packets that a stream dropped, all of them.
     pub(crate) fn dropped(&mut self, range: SeqRange) {
-        self.each(range, |dropped| Cell { dropped, ..Cell::default() });
+        self.each(range, |cell, count| cell.dropped += count);
     }
 
-    /// Counts a range cell by cell; `counts` is given how many of its sequences a cell has.
-    fn each(&mut self, range: SeqRange, counts: impl Fn(u64) -> Cell) {
+    /// Counts a range, cell by cell and in the sum.
+    fn each(&mut self, range: SeqRange, count: impl Fn(&mut Cell, u64)) {
+        self.reach(range.last());
         let mut next = range.first();
         while next <= range.last() {
-            // Cells double as they become too many, so the width is looked at again for each.
-            self.at(next);
             let stop = (next | (self.width() - 1)).min(range.last());
-            self.add(next, counts(u64::from(stop - next + 1)));
+            count(&mut self.cells[(next >> self.shift) as usize], u64::from(stop - next + 1));
             next = stop + 1;
         }
+        count(&mut self.total, u64::from(range.len()));
     }
 
     /// Returns the sum of all cells since the exchange began, those of earlier tapes included.

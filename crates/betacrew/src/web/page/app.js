@@ -37,7 +37,7 @@ function state(now) {
   if (again || other) parts.forEach((part) => part.reset?.(again ? "run" : "session"));
   run = name;
   session = now.session?.id ?? null;
-  page.heard(again);
+  page.heard(now.now, again);
   document.body.dataset.role = now.role;
   for (const part of parts) part.update(now);
 }

@@ -13,7 +13,7 @@ const NOTICE = 8000;
 
 export function link(root, banner) {
   let lost = false;
-  let seen = null; // When the program was heard last.
+  let seen = null; // Of when the newest state is.
   let hiding;
 
   function notice(text) {
@@ -24,11 +24,11 @@ export function link(root, banner) {
   }
 
   return {
-    /** A state came; `again` says that it is of another start of the program. */
-    heard(again) {
+    /** A state of this time came; `again` says that it is of another start of the program. */
+    heard(at, again) {
       if (lost && again) notice("The program was started again. Tables begin anew.");
       lost = false;
-      seen = Date.now();
+      seen = at;
     },
     /** What has become of the link: "live", "busy" or "lost", and what is done about it. */
     turned(is, more) {

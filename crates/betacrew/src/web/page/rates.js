@@ -27,7 +27,8 @@ export function rates(root) {
     try {
       const history = await get("/api/history");
       if (points !== shared.points) return; // Another run began meanwhile.
-      shared.markers.add(history.events, Date.now() - KEPT);
+      // The program's clock, not this machine's: they may differ.
+      shared.markers.add(history.events, points.list.at(-1).at - KEPT);
       points.fill(history.points);
       charts.forEach((each) => each.renew());
     } catch {
