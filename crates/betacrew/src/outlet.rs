@@ -218,7 +218,7 @@ fn write(
 fn unwritten(source: io::Error) -> Failure {
     match source.kind() {
         io::ErrorKind::BrokenPipe => Failure::Stopped,
-        _ => Failure::System { action: "cannot write to stdout", source },
+        _ => Failure::Storage { action: "write to", path: "stdout".into(), source },
     }
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::System { action: "cannot write to stdout", source: error })
+            Err(Failure::Storage { action: "write to", path: "stdout".into(), source: error })
         }
         _ => Ok(Exit::Complete),
     }

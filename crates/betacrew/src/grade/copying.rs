@@ -1,7 +1,8 @@
 //! Copies a folder so that nothing that is written into the copy reaches the original.
 //!
 //! Symbolic links are what could: one to something inside the folder leads into the copy, one to
-//! something elsewhere becomes a copy of it. Only links to what is the system's stay as they are.
+//! something elsewhere becomes a copy of it. Only links to what is the system's stay as they are,
+//! where this user may not write it.
 
 use super::run_folder::{self, RunFolder};
 use crate::failure::Failure;
@@ -34,9 +35,36 @@ pub(super) fn is_shared(name: &OsStr) -> bool {
 
 /// Whether a folder is a person's own, not one of the system's.
 pub(super) fn is_personal(folder: &Path) -> bool {
-    !["/bin", "/sbin", "/usr", "/lib", "/lib64", "/etc", "/opt", "/dev", "/proc", "/sys"]
+    !["/bin", "/sbin", "/usr", "/lib", "/etc", "/opt"]
         .iter()
         .any(|system| folder.starts_with(system))
+}
+
+/// Folders of the system, and whether what is in them can be copied.
+const SYSTEM: [(&str, bool); 9] = [
+    ("/bin", true),
+    ("/sbin", true),
+    ("/usr", true),
+    ("/lib", true),
+    ("/lib64", true),
+    ("/etc", true),
+    ("/dev", false),
+    ("/proc", false),
+    ("/sys", false),
+];
+
+/// Whether this user may write to a file or a folder.
+fn is_writable(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        true
+    }
 }
 
 /// Copies the folder `from` into the folder `to`, for one case.
@@ -175,8 +203,14 @@ impl<'a> Copying<'a> {
         {
             return Ok(link(&self.to.join(inside), place)?);
         }
-        if !is_personal(&real) {
-            return Ok(link(&real, place)?);
+        if let Some((_, can_be_copied)) = SYSTEM.iter().find(|(at, _)| real.starts_with(at)) {
+            // What is written to the null device reaches nobody.
+            if !is_writable(&real) || real == Path::new("/dev/null") {
+                return Ok(link(&real, place)?);
+            }
+            if !can_be_copied {
+                return Ok(());
+            }
         }
         if real.is_file() {
             return self.file(&real, place);
@@ -334,6 +368,23 @@ mod tests {
         assert_eq!(fs::read(to.path().join("out/new.json")).unwrap(), b"theirs");
         let count = |path: &Path| fs::read_dir(path).unwrap().count();
         assert_eq!((count(elsewhere), count(&world.path("out"))), (1, 1), "nothing new");
+    }
+
+    #[test]
+    fn what_is_the_systems_is_linked_only_where_it_cannot_be_written() {
+        let world = World::new();
+        for (name, target) in
+            [("sh", "/bin/sh"), ("null", "/dev/null"), ("memory", "/proc/self/mem")]
+        {
+            symlink(target, world.path(name)).unwrap();
+        }
+        let to = world.copy().unwrap();
+        let kind = |name: &str| fs::symlink_metadata(to.path().join(name)).unwrap().file_type();
+        let root = is_writable(Path::new("/bin/sh"));
+        assert_eq!(kind("sh").is_symlink(), !root);
+        assert!(to.path().join("sh").is_file(), "it is there in any case");
+        assert!(kind("null").is_symlink());
+        assert!(!to.path().join("memory").exists());
     }
 
     #[test]

@@ -111,6 +111,10 @@ fn unusable(place: &Path, source: io::Error) -> Failure {
 
 /// Whether a path is that of a run's folder.
 pub(super) fn is_one(path: &Path) -> bool {
+    is_named_so(path) && path.join(OWNER).is_file()
+}
+
+fn is_named_so(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     name.is_some_and(|name| name.starts_with(PREFIX))
 }
@@ -151,7 +155,7 @@ fn clean_up_in(place: &Path) {
     let Ok(place) = fs::canonicalize(place) else { return };
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let folder = entry.path();
-        if is_one(&folder) && is_own(&folder) {
+        if is_named_so(&folder) && is_own(&folder) {
             remove_if_dead(&folder);
         }
     }

@@ -196,4 +196,12 @@ fn a_limit_of_file_sizes_is_an_error_of_storage_and_not_the_end_by_a_signal() {
     }
     let (_, _, stderr) = limited(&["convert", "x.tape", "y.csv"]);
     assert!(stderr.contains("ulimit -f"), "{stderr}");
+    // And where stdout is a file.
+    let to_file = "ulimit -f 0 && exec \"$@\" > stdout";
+    for args in [&["inspect", "x.tape"][..], &["convert", "x.tape", "-", "--to", "csv"]] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", to_file, "sh", env!("CARGO_BIN_EXE_betacrew")]).args(args);
+        let (code, _, stderr) = run(command.current_dir(folder.path()));
+        assert!(code == 6 && stderr.contains("File too large"), "{args:?}: {code} {stderr}");
+    }
 }
