@@ -108,7 +108,8 @@ impl Recorder {
     /// it does, the user has said so, or every line has.
     fn retract(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> bool {
         let last = told.max(self.shown());
-        let denies = |line: &Line| line.stats.info.is_some() && line.over.unwrap_or(line.told) <= last;
+        let denies =
+            |line: &Line| line.stats.info.is_some() && line.over.unwrap_or(line.told) <= last;
         if self.options.last.is_some()
             || !self.lines.iter().any(|line| line.told > last && !denies(line))
             || !self.lines.iter().any(denies)

@@ -90,7 +90,10 @@ impl Lines {
                     Call::ResendRange { first, count } => {
                         asked = true;
                         let reason = Reason::OutOfRange;
-                        self.frame(conn, Frame::NotAvailable(NotAvailable { first, count, reason }));
+                        self.frame(
+                            conn,
+                            Frame::NotAvailable(NotAvailable { first, count, reason }),
+                        );
                     }
                     _ => {}
                 }
