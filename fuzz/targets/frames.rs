@@ -39,11 +39,14 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
     }
     let (whole, recording) = record(bytes, &[]);
     let (cut, pieces) = record(bytes, &sizes);
-    assert!(whole.ledger().gaps().ranges().eq(cut.ledger().gaps().ranges()));
-    assert_eq!(whole.ledger().highest(), cut.ledger().highest());
-    assert_eq!(whole.stats(), cut.stats());
-    assert_eq!(whole.trouble(), cut.trouble());
-    assert!(recording.in_order().flatten().eq(pieces.in_order().flatten()));
+    // A packet right before torn bytes is left out only where they have come with it.
+    if whole.trouble().doubtful == 0 && cut.trouble().doubtful == 0 {
+        assert!(whole.ledger().gaps().ranges().eq(cut.ledger().gaps().ranges()));
+        assert_eq!(whole.ledger().highest(), cut.ledger().highest());
+        assert_eq!(whole.stats(), cut.stats());
+        assert_eq!(whole.trouble(), cut.trouble());
+        assert!(recording.in_order().flatten().eq(pieces.in_order().flatten()));
+    }
     let recorded: Vec<_> = recording.in_order().flatten().collect();
     assert!(recorded.is_sorted_by(|low, high| sequence_of(low) < sequence_of(high)));
     assert_eq!(recorded.len() as u64, whole.ledger().recorded());

@@ -34,7 +34,7 @@ struct Edit<'a> {
 
 /// The test modules that are tried. The first one simulates whole lives; the others know what must
 /// happen in single places.
-const CHECKS: [&str; 4] = ["life", "faults", "steps", "follow"];
+const CHECKS: [&str; 6] = ["life", "faults", "steps", "follow", "torn", "claims"];
 
 /// So many lives are simulated for each bug.
 const LIVES: &str = "3000";

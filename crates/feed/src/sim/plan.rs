@@ -12,7 +12,7 @@ use crate::rng::{Rng, nth};
 use crate::scenario::{Action, Fault, Field, Scenario};
 use crate::seq::{Seq, SeqRange};
 use crate::tape::Tape;
-use crate::wire::{FRAME_LEN, decode, packet_seq};
+use crate::wire::{decode, packet_seq};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -132,8 +132,8 @@ impl Plan {
     pub(super) fn gives_up(&self) -> Duration {
         let delays = self.actions().map(|action| match action {
             Action::Delay { time } => time.high(),
-            // At most a pause a byte.
-            Action::Write { pause, .. } => pause.high() * FRAME_LEN as u32,
+            // A pause a byte of a packet, at the most.
+            Action::Write { pause, .. } => pause.high() * 17,
             _ => Duration::ZERO,
         });
         GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * DRY_PASSES
