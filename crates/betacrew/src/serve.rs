@@ -1,5 +1,7 @@
 //! `betacrew serve`: a mock exchange.
 
+mod log;
+
 use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
@@ -12,7 +14,7 @@ use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, Failing, TapeName};
 use crate::terminal::signals;
 use crate::web::{self, Bill, ExchangeDesk, Web};
-use crate::words::{count, grouped, say, took};
+use crate::words::say;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::chance::Chance;
 use feed::live::Tempo;
@@ -20,10 +22,10 @@ use feed::market::Market;
 use feed::original::{Death, Original};
 use feed::pace::Pace;
 use feed::play::Play;
-use feed::player::{Ending, Note, Player, Served};
-use feed::scenario::{Pick, Played, Slow};
+use feed::player::Player;
+use feed::scenario::{Played, Slow};
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqSet};
-use feed::wire::Reason;
+use log::{farewell, introduction, log};
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -411,102 +413,4 @@ fn listen(typed: &[String]) -> Result<Vec<TcpListener>, Failure> {
         true => Err(Failure::Usage(format!("--listen: {LISTENERS_MAX} addresses at most"))),
         false => Ok(listeners),
     }
-}
-
-fn introduction(tape: &AnyTape, plot: &Plot) -> String {
-    let packets = match tape {
-        AnyTape::Market(_) => "an endless market".to_owned(),
-        tape => count(tape.last().into(), "packet"),
-    };
-    let mut text = format!("playing {packets}, session {}", tape.session());
-    if plot.name == FLAGS {
-        for fault in &plot.scenario.faults {
-            if let Pick::Random { chance, .. } = fault.pick {
-                let last = if plot.scenario.keep_last { " but the last" } else { "" };
-                let _ = write!(text, "; each one{last} is lost with {chance}");
-            }
-            if let Some(skip) = &fault.sequences {
-                let _ = write!(text, "; {skip:.8} always lost");
-            }
-        }
-    } else {
-        let _ = write!(text, "; scenario {}", plot.name);
-        if !plot.about.is_empty() {
-            let _ = write!(text, ": {}", plot.about);
-        }
-    }
-    let _ = write!(text, "; --seed {} repeats this run", plot.scenario.seed);
-    text
-}
-
-/// Losses are listed for tapes up to this length.
-const LISTED: u32 = 10_000;
-
-fn log<P: Play>(player: &Player<P>, note: Note) {
-    match note {
-        Note::Stream { connection, pass } => {
-            let all = player.tape().last();
-            if all > LISTED {
-                let all = grouped(all.into());
-                tracing::info!("connection {connection}: streaming {all} packets");
-                return;
-            }
-            let lost = player.lost(connection, pass);
-            let kept = u64::from(all) - lost.count();
-            let (kept, all) = (grouped(kept), grouped(all.into()));
-            match lost.is_empty() {
-                true => tracing::info!("connection {connection}: streaming all {all}"),
-                false => tracing::info!(
-                    "connection {connection}: streaming {kept} of {all}, losing {lost:.12}"
-                ),
-            }
-        }
-        Note::Subscribed { connection, first, .. } => {
-            tracing::info!("connection {connection}: subscribes from {first} on");
-        }
-        Note::Refused { connection, seq, reason: Reason::OutOfRange } => {
-            tracing::info!(
-                "connection {connection}: asked for {seq}, which the tape does not have"
-            );
-        }
-        Note::Refused { connection, seq, reason } => {
-            tracing::info!("connection {connection}: refused from {seq} on: {reason}");
-        }
-        Note::Slow { connection, packets, cut } => {
-            let what = if cut { "is cut off before" } else { "misses" };
-            let packets = count(packets, "packet");
-            tracing::info!("connection {connection}: is too slow and {what} {packets}");
-        }
-        Note::Ended { connection, ending, by_order } => {
-            let how = match ending {
-                Ending::Close => "ended".to_owned(),
-                Ending::Reset => "reset".to_owned(),
-                Ending::Silence => "silent from here on".to_owned(),
-                Ending::Die => "the exchange dies".to_owned(),
-                Ending::Restart { down, renew } => {
-                    let session = if renew { "another" } else { "the same" };
-                    format!("the exchange goes down for {}, then {session} session", took(down))
-                }
-            };
-            let why = if by_order { "cut by hand over HTTP" } else { "as the scenario says" };
-            tracing::info!("connection {connection}: {how}, {why}");
-        }
-    }
-}
-
-fn farewell(served: &Served) -> String {
-    let mut text = format!(
-        "served {}: {} ({} lost on purpose), {}",
-        count(served.connections, "connection"),
-        count(served.streams, "stream"),
-        count(served.lost, "packet"),
-        count(served.resends, "resend"),
-    );
-    if served.refused > 0 {
-        let _ = write!(text, ", {}", count(served.refused, "refusal"));
-    }
-    if served.resets > 0 {
-        let _ = write!(text, ", {} by clients", count(served.resets, "reset"));
-    }
-    text
 }

@@ -5,6 +5,7 @@ use super::recording::{is_stream, own, place};
 use super::sessions::Name;
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::location::shown;
 use crate::output::place::Places;
 
 /// Checks that no two places of a session are the same.
@@ -26,7 +27,7 @@ pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
     }
     let Some(tape) = place(args, name) else { return Ok(()) };
     let flag = match (&args.tape, args.output.iter().find(|path| !is_stream(path))) {
-        (None, Some(output)) => format!("-o {}, which is recorded in", output.display()),
+        (None, Some(output)) => format!("-o {}, which is recorded in", shown(output)),
         _ => "--tape".to_owned(),
     };
     places.writes(&flag, &tape)

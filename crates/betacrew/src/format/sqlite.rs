@@ -4,6 +4,7 @@ use super::bounded::VALUE_MAX;
 use super::rows::{Batch, COLUMNS, packet};
 use super::wide::{Wide, in_row};
 use super::{Arrival, Each, Encoder, Fault};
+use crate::location::shown;
 use feed::wire::RawFrame;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -246,7 +247,7 @@ impl Source {
             false => Err(Fault::Content(format!(
                 "`{0}-wal` has changes that are not in it yet, and `{0}-shm` is missing: put them \
                  in with sqlite3 '{0}' 'PRAGMA wal_checkpoint(TRUNCATE)'",
-                source.path.display()
+                shown(&source.path)
             ))),
         }
     }
@@ -305,7 +306,7 @@ impl Source {
                 Fault::Content(format!(
                     "`{0}-journal` is of a change that was not finished: have it undone with \
                      sqlite3 '{0}' 'PRAGMA user_version'",
-                    self.path.display()
+                    shown(&self.path)
                 ))
             }
             _ => fault(error),

@@ -8,6 +8,7 @@
 use super::place::{cut, folder};
 use crate::file::lock;
 use crate::format::Format;
+use crate::location::shown;
 use crate::terminal::signals;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -245,7 +246,7 @@ fn remove_if_dead(path: &Path) -> io::Result<()> {
     let file = File::options().read(true).write(true).custom_flags(flags).open(path)?;
     if file.try_lock().is_ok() && is_at(&file, path)? {
         fs::remove_file(path)?;
-        tracing::debug!("removed {}, which a process that has died left", path.display());
+        tracing::debug!("removed {}, which a process that has died left", shown(path));
     }
     Ok(())
 }

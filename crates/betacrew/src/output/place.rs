@@ -5,6 +5,7 @@
 
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::location::shown;
 use crate::publish::is_log;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
@@ -119,9 +120,9 @@ struct Place {
 impl Place {
     fn of(flag: &str, path: &Path, written: bool) -> Self {
         let said = if flag.is_empty() {
-            format!("`{}`", path.display())
+            format!("`{}`", shown(path))
         } else {
-            format!("`{flag} {}`", path.display())
+            format!("`{flag} {}`", shown(path))
         };
         let standard = standard(path, written);
         let found = match standard {
@@ -300,7 +301,7 @@ impl Places {
         if format == Some(Format::Sqlite) {
             let place = follow(path).unwrap_or_else(|_| path.to_owned());
             for sidecar in database_sidecars(&place) {
-                self.writes(&format!("{flag} {}, which uses", path.display()), &sidecar)?;
+                self.writes(&format!("{flag} {}, which uses", shown(path)), &sidecar)?;
             }
         }
         Ok(())

@@ -1,35 +1,32 @@
 //! The client against peers that do what no exchange should. None may make it hang, crash, lose,
 //! repeat or invent a packet.
 
-use crate::support::{betacrew, next_call, peer, run};
+use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
-use feed::exchange::Exchange;
-use feed::player::Player;
 use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::scenario::Scenario;
 use feed::seq::{MAX_SEQ, Seq};
 use feed::tape::Tape;
-use feed::wire::{Frame, RawFrame, decode, encode};
+use feed::wire::RawFrame;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Options for peers that would otherwise be waited for.
-fn hasty() -> Options {
+pub(crate) fn hasty() -> Options {
     Options { timeout: Duration::from_millis(400), retries: 2, ..Options::default() }
 }
 
-fn record(address: SocketAddr, options: Options) -> (Recorder, Vec<RawFrame>) {
+pub(crate) fn record(address: SocketAddr, options: Options) -> (Recorder, Vec<RawFrame>) {
     let mut recording = Recording::new();
     let mut recorder = Recorder::new(options, 1);
     fetch(&[vec![address]], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     (recorder, recording.in_order().flatten().copied().collect())
 }
 
-fn outcome(recorder: &Recorder) -> &Outcome {
+pub(crate) fn outcome(recorder: &Recorder) -> &Outcome {
     recorder.outcome().unwrap()
 }
 
@@ -71,7 +68,7 @@ fn all_but(skip: &'static [usize]) -> impl Fn(&mut TcpStream, &[RawFrame]) {
     }
 }
 
-fn assert_all(recorder: &Recorder, frames: &[RawFrame]) {
+pub(crate) fn assert_all(recorder: &Recorder, frames: &[RawFrame]) {
     assert!(outcome(recorder).complete(), "{:?}", outcome(recorder));
     assert_eq!(frames, Tape::classic().frames());
 }
@@ -406,100 +403,4 @@ fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
     assert!(!outcome(&recorder).complete());
     assert_eq!(outcome(&recorder).why, Some(Why::Unreachable));
     assert_eq!(frames.len(), 2);
-}
-
-/// A peer that speaks the extension and lies with it, driven by our own player for the rest.
-fn lying(lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static) -> SocketAddr {
-    lying_as(Scenario::clean(0), lie)
-}
-
-fn lying_as(
-    scenario: Scenario,
-    lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static,
-) -> SocketAddr {
-    peer(move |mut socket, _| {
-        let now = Duration::ZERO;
-        let mut player = Player::new(Arc::new(Tape::classic()), scenario.clone());
-        let mut seat = player.open(now);
-        let (mut input, mut output) = ([0; 4096], [0; 4096]);
-        while let Ok(count @ 1..) = socket.read(&mut input) {
-            player.receive(&mut seat, &input[..count], now);
-            loop {
-                let ready = player.peek(&mut seat, &mut output, now);
-                player.sent(&mut seat, ready, now);
-                let frames = output[..ready].as_chunks().0.iter().copied().map(&lie);
-                if ready == 0
-                    || socket.write_all(frames.collect::<Vec<_>>().as_flattened()).is_err()
-                {
-                    break;
-                }
-            }
-            if player.step(&mut seat, now) == feed::exchange::Step::Finish {
-                let _ = socket.shutdown(std::net::Shutdown::Write);
-            }
-        }
-    })
-}
-
-#[test]
-fn a_session_said_to_be_endless_costs_nothing() {
-    let address = lying(|frame| match decode(&frame) {
-        Ok(Frame::Info(info)) => encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info })),
-        _ => frame,
-    });
-    let (recorder, frames) = record(address, hasty());
-    assert_eq!(frames, Tape::classic().frames());
-    let outcome = outcome(&recorder);
-    assert_eq!(outcome.missing, "15-2147483647".parse().unwrap());
-    assert!(matches!(outcome.why, Some(Why::Refused(_))), "{outcome:?}");
-}
-
-#[test]
-fn a_description_that_makes_no_sense_is_ignored() {
-    let address = lying(|mut frame| {
-        if frame[4] == b'I' {
-            frame[9..13].fill(0xff);
-        }
-        frame
-    });
-    let (recorder, frames) = record(address, hasty());
-    assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().undecodable, 1);
-}
-
-#[test]
-fn what_one_line_lies_about_the_end_costs_the_other_nothing_but_is_told() {
-    // The honest one sends packet 3, and what comes behind it, once the liar has been asked for
-    // that packet, for its lie has arrived then.
-    let asked = Arc::new((Mutex::new(false), Condvar::new()));
-    let (told, waits) = (Arc::clone(&asked), asked);
-    let honest = lying_as(Scenario::skipping("3".parse().unwrap()), move |frame| {
-        if matches!(decode(&frame), Ok(Frame::Packet(packet)) if packet.sequence > 2) {
-            let guard = waits.0.lock().unwrap();
-            let patience = Duration::from_secs(30);
-            drop(waits.1.wait_timeout_while(guard, patience, |asked| !*asked).unwrap());
-        }
-        frame
-    });
-    let liar =
-        lying_as(Scenario::skipping("3".parse().unwrap()), move |frame| match decode(&frame) {
-            Ok(Frame::Info(info)) => {
-                encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info }))
-            }
-            Ok(Frame::Packet(packet)) if packet.sequence == 3 => {
-                *told.0.lock().unwrap() = true;
-                told.1.notify_all();
-                frame
-            }
-            _ => frame,
-        });
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("out.json").display().to_string();
-    let (honest, liar) = (honest.to_string(), liar.to_string());
-    let args = ["fetch", &honest, &liar, "-o", &place, "--timeout", "2s"];
-    let (code, _, told) = run(&mut betacrew(&args));
-    assert!(told.contains("packet 15-2147483647: one line claims it"), "{told}");
-    assert_eq!(code, 4, "{told}");
-    let written = std::fs::read_to_string(&place).unwrap();
-    assert_eq!(written.matches("\"sequence\"").count(), 14, "{told}");
 }

@@ -4,6 +4,7 @@
 //! * `fetch`: the client as a person sees it;
 //! * `flags`: what would be misread, or can come to nothing, is said at the start;
 //! * `original`: the client against a socket version of the original exchange;
+//! * `lies`: exchanges that lie with the extension;
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted; `places`: where commands write, and what stays;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
@@ -46,6 +47,7 @@ mod grade;
 mod hostile;
 mod http;
 mod inspect;
+mod lies;
 mod live;
 mod logs;
 mod memory;
