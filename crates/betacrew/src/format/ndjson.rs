@@ -164,8 +164,8 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut batch = Batch::new(each);
     let mut line = Vec::new();
-    // The highest sequence that a line has named, to notice markers that contradict packets.
-    let mut highest = 0;
+    // The highest sequences so far, of packets and of what was lost, which must not contradict.
+    let (mut highest, mut lost) = (0, 0);
     for number in 1u64.. {
         line.clear();
         let wrong =
@@ -181,18 +181,18 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         }
         match Line::parse(&line).map_err(|reason| wrong(&reason))? {
             Line::Packet(packet, arrival) => {
-                if packet.sequence <= highest {
-                    let sequence = packet.sequence;
-                    return Err(wrong(&format!("sequence {sequence} comes after {highest}")));
+                let sequence = packet.sequence;
+                if sequence <= lost {
+                    return Err(wrong(&format!("packet {sequence} was said to be lost")));
                 }
-                highest = packet.sequence;
+                highest = highest.max(sequence);
                 batch.push(packet, arrival)?;
             }
-            Line::Lost(range) if range.first() <= highest => {
-                let first = range.first();
-                return Err(wrong(&format!("packet {first} is said to be lost after {highest}")));
+            Line::Lost(range) if range.first() <= highest.max(lost) => {
+                let (first, before) = (range.first(), highest.max(lost));
+                return Err(wrong(&format!("packet {first} is said to be lost after {before}")));
             }
-            Line::Lost(range) => highest = range.last(),
+            Line::Lost(range) => lost = range.last(),
         }
     }
     batch.flush()?;
@@ -246,7 +246,6 @@ mod tests {
             (&good.replace("}", ",\"price\":1}"), "line 3: duplicate field `price`"),
             (&good.replace("\"price\"", "\"Price\""), "line 3: missing field `price`"),
             (&format!("{good}{good}"), "line 3: trailing characters"),
-            (good, "line 3: sequence 1 comes after 1"),
             ("{\"symbol\":\"ABCDE\"}", "line 3: symbol \"ABCDE\" is longer than four bytes"),
             (&good.replace("B", "b"), "line 3: buySellIndicator is \"b\""),
             (&good.replace("\":1}", "\":0}"), "line 3: sequence 0 is not in 1..2147483647"),
@@ -279,6 +278,6 @@ mod tests {
         read_text(Box::new(std::io::Cursor::new(text)), Format::Ndjson, &mut take).unwrap();
         assert_eq!(sequences, [1, 5]);
         let late = format!("{}\n{lost}\n{}", row(1), row(4));
-        assert_eq!(complaint(&late, Format::Ndjson), "line 3: sequence 4 comes after 4");
+        assert_eq!(complaint(&late, Format::Ndjson), "line 3: packet 4 was said to be lost");
     }
 }

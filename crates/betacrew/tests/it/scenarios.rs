@@ -253,7 +253,6 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
     ("fault = 3", (1, 9), "expected a sequence"),
     ("[[fault]]\n", (1, 1), "missing field `what`"),
-    ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
     ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
     (
         "[[fault]]\nwhat = \"drop\"\nbytes = 3",
@@ -290,6 +289,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("[[fault]]\nwhat = \"close\"\nbytes = \"1-2\"", (3, 1), "one number here"),
     ("[[fault]]\nwhat = \"delay\"\ntime = \"9s-1s\"", (3, 8), "the shorter time comes first"),
     ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
+    ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
 ];
 
 /// The schema as somebody else understands it. (It cannot say everything that is a mistake.)
