@@ -1,5 +1,6 @@
 //! How a command fails: what happened, where, what to do next, and an exit code.
 
+use feed::completeness::{Facts, Fault};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,20 @@ pub enum Exit {
     Storage = 6,
     /// A graded client failed.
     ClientFailed = 10,
+}
+
+impl Exit {
+    /// The exit code of a command whose recording, or file, comes to this.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Self {
+        match facts.fault() {
+            Some(Fault::Unreachable) => Self::Unreachable,
+            Some(Fault::Misbehaved) => Self::Misbehaved,
+            Some(Fault::Damaged) => Self::Storage,
+            None if facts.is_success() => Self::Complete,
+            None => Self::Incomplete,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -105,6 +120,18 @@ pub enum Failure {
         /// What is missing, as text.
         missing: String,
     },
+    /// A recording is to be played that lacks packets.
+    #[error(
+        "cannot play {}: it lacks {missing}\nLet fetch complete it (betacrew fetch --tape {0} ADDR), \
+         or play what is before, as a session of its own: --allow-gaps",
+        path.display()
+    )]
+    NotWhole {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
     /// A log cannot be used.
     #[cfg(feature = "nats")]
     #[error(transparent)]
@@ -159,7 +186,7 @@ impl Failure {
             Self::Listen { .. } | Self::Http { .. } | Self::Taken { .. } | Self::System { .. } => {
                 Exit::Unexpected
             }
-            Self::Gaps { .. } | Self::Stopped => Exit::Incomplete,
+            Self::Gaps { .. } | Self::NotWhole { .. } | Self::Stopped => Exit::Incomplete,
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

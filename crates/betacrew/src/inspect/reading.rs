@@ -2,13 +2,14 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Arrival, Damage as Policy, Each, Format};
+use crate::format::{self, Arrival, Damage as Policy, Each, Format, Told};
 use crate::net::Stop;
 use feed::book::Books;
+use feed::completeness::Facts;
 use feed::seq::FIRST_SEQ;
 use feed::survey::{Charts, Survey};
-use feed::tape_file::{Damage, Head, TapeFile, TapeFileError};
-use feed::wire::{Info, RawFrame};
+use feed::tape_file::{Damage, End, Head, TapeFile, TapeFileError};
+use feed::wire::RawFrame;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,10 @@ pub(super) struct Found {
 /// What only a tape file tells.
 pub(super) struct Tape {
     pub(super) head: Head,
-    pub(super) session: Option<Info>,
+    /// What it tells of its session.
+    pub(super) told: Told,
+    /// Number of packets in it that are of another session, or of one that nothing tells.
+    pub(super) left_out: u64,
     /// It ends with an index: its recording was finished.
     pub(super) indexed: bool,
     pub(super) misleading: bool,
@@ -52,6 +56,16 @@ pub(super) struct Tape {
     pub(super) repeated: u64,
 }
 
+impl Found {
+    /// Facts about the file.
+    pub(super) fn facts(&self) -> Facts {
+        let (packets, missing) = (self.survey.packets(), self.survey.missing().packets());
+        let end = self.tape.as_ref().map_or(End::Open, |tape| tape.told.end);
+        let damaged = self.tape.as_ref().is_some_and(Tape::is_damaged);
+        Facts::of_file(packets, missing, end, damaged)
+    }
+}
+
 impl Tape {
     pub(super) fn is_damaged(&self) -> bool {
         self.damages > 0 || self.misleading || self.repeated > 0
@@ -59,8 +73,7 @@ impl Tape {
 
     /// The session's id, if it is known.
     pub(super) fn id(&self) -> Option<String> {
-        let told = self.session.map(|info| info.session.0).unwrap_or(self.head.session);
-        (told != [0; 4]).then(|| feed::wire::SessionId(told).to_string())
+        self.told.session.map(|session| session.to_string())
     }
 
     fn add(&mut self, place: Damage, listed: usize) {
@@ -96,8 +109,8 @@ pub(super) fn read(
     } else {
         format::read(path, format, Policy::Refuse, &mut take)?;
     }
-    if let Some(info) = tape.as_ref().and_then(|tape| tape.session) {
-        survey.reaches(info.last);
+    if let Some(tape) = &tape {
+        survey.reaches(tape.told.last);
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
@@ -133,7 +146,8 @@ fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, F
     }
     let mut tape = Tape {
         head: file.head(),
-        session: file.session(),
+        told: Told::of(&file),
+        left_out: file.left_out(),
         indexed: opened.indexed,
         misleading: opened.misleading,
         scars: opened.scars,

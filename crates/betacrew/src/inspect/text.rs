@@ -10,7 +10,7 @@ use feed::figures::Figures;
 use feed::packet::Symbol;
 use feed::seq::Seq;
 use feed::survey::{Brought, Survey};
-use feed::tape_file::Damage;
+use feed::tape_file::{Damage, End};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) fn verdict(found: &Found) -> String {
         (false, _) => "NOT whole".to_owned(),
     };
     let mut text = format!("{}: {said}\n", found.path.display());
-    packets(&mut text, &found.survey);
+    packets(&mut text, found);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
@@ -68,11 +68,12 @@ fn headline(found: &Found) -> String {
         let _ = write!(text, ", {state}{}", begun.unwrap_or_default());
     }
     text.push('\n');
-    packets(&mut text, &found.survey);
+    packets(&mut text, found);
     text
 }
 
-fn packets(text: &mut String, survey: &Survey) {
+fn packets(text: &mut String, found: &Found) {
+    let survey = &found.survey;
     let range = survey.span().map(|span| {
         let (first, last) = (span.first().into(), span.last().into());
         format!(": {} to {}", grouped(first), grouped(last))
@@ -84,6 +85,18 @@ fn packets(text: &mut String, survey: &Survey) {
         missing => holes(missing),
     };
     let _ = writeln!(text, "  missing  {missing}");
+    let Some(tape) = &found.tape else { return };
+    match tape.told.end {
+        End::Confirmed => {}
+        End::Inferred => text.push_str("  end      inferred: nobody has told the last packet\n"),
+        End::Open => {
+            text.push_str("  end      not known: its recording has not come to a session's end\n");
+        }
+    }
+    if tape.left_out > 0 {
+        let packets = count(tape.left_out, "packet");
+        let _ = writeln!(text, "  left out {packets} of another session, or of none that is known");
+    }
 }
 
 fn damage(text: &mut String, tape: &Tape) {

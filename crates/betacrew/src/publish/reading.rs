@@ -6,7 +6,7 @@ use crate::file::FileStorage;
 use crate::format::{Arrival, Each};
 use feed::ledger::{Origin, Source};
 use feed::seq::{FIRST_SEQ, Seq};
-use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::tape_file::{End, Head, TapeFile, TapeFileError};
 use feed::wire::SessionId;
 use gateway::{Log, Settings};
 use std::io;
@@ -61,7 +61,10 @@ pub(crate) fn to_tape(path: &Path) -> Result<TapeFile<FileStorage>, Failure> {
         file.flush_origin(origin).map_err(full)
     })?;
     match (file, storage) {
-        (Some(mut file), _) => file.flush().map(|()| file).map_err(full),
+        (Some(mut file), _) => {
+            // What a log has is played as the session that it has, up to its last message.
+            file.note_end(next - 1, End::Inferred, 0).map(|()| file).map_err(full)
+        }
         (None, Some(storage)) => {
             let head = Head { session: [0; 4], created: 0, salt: crate::flags::random() };
             TapeFile::create(storage, head).map_err(full)

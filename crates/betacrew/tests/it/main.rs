@@ -4,7 +4,7 @@
 //! * `fetch`: the client as a person sees it;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `hostile`: the client against peers that do what no exchange should;
-//! * `resume`: recordings that were interrupted;
+//! * `resume`: recordings that were interrupted; `complete`: what counts as complete;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
 //! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: how much of it a long session takes;
@@ -23,6 +23,7 @@
 #[cfg(feature = "web")]
 mod browser;
 mod chaos;
+mod complete;
 mod convert;
 mod damaged;
 mod demo;

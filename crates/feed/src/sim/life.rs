@@ -238,6 +238,7 @@ impl Life {
         if self.world.now() > began + GIVES_UP_MAX && !self.plan.deceives() {
             return Err("it does not give up".into());
         }
+        self.owed.forget(&keeper);
         if !keeper.failed() {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());

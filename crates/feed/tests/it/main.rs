@@ -17,6 +17,7 @@ mod life;
 mod live;
 mod seat;
 mod seen;
+mod sessions;
 mod steps;
 mod tape_crash;
 mod tape_file;
