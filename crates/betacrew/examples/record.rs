@@ -10,7 +10,7 @@ use feed::ledger::{Origin, Sink};
 use feed::player::Player;
 use feed::recorder::{Options, Recorder};
 use feed::scenario::Scenario;
-use feed::seq::FIRST_SEQ;
+use feed::seq::{FIRST_SEQ, SeqSet};
 use feed::tape::Tape;
 use feed::tape_file::TapeFile;
 use feed::wire::{Frame, Info, RawFrame, decode};
@@ -42,8 +42,9 @@ impl Sink for Mine {
         self.keeper.again(origin, frames)
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        self.keeper.session(info, now);
+    // What is not known to be of this session is put out of the recording, and comes again.
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.keeper.session(info, vouched, now)
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
@@ -82,8 +83,9 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     net::fetch(&[vec![address]], &mut recorder, &mut mine, &Stop::new(), |_| {})?;
     // Everything is written and safe, and the index makes the next opening instant.
     mine.keeper.end()?;
-    mine.keeper.finish(since_1970)?;
     let outcome = recorder.outcome().ok_or("it has not ended")?;
+    mine.keeper.conclude(outcome, since_1970)?;
+    mine.keeper.finish(since_1970)?;
     println!("complete: {}, {} packets", outcome.complete(), mine.keeper.packets());
     Ok(mine.volume)
 }

@@ -2,14 +2,15 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{Arrival, Each, Format};
+use crate::format::{Arrival, Each, Format, Told};
 use crate::output::successor::{self, Begun, Claim};
 use crate::words::packet;
 use crate::written::Written;
 use feed::keeper::Keeper;
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
-use feed::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::recorder::Outcome;
+use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::tape_file::{HeadError, TapeFileError};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
@@ -191,7 +192,21 @@ impl Capture {
     /// The session, if an exchange has told it.
     #[must_use]
     pub fn known_session(&self) -> Option<SessionId> {
-        self.keeper.file().session().map(|info| info.session)
+        self.keeper.file().session_id()
+    }
+
+    /// What it knows of its session besides its packets.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        Told::of(self.keeper.file())
+    }
+
+    /// Whether there is nothing in it to go on with: no session, and no packets, not even such as
+    /// do not count because nothing tells which session they are of.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let file = self.keeper.file();
+        file.packets() == 0 && file.left_out() == 0 && file.session_id().is_none()
     }
 
     /// The tape file's path.
@@ -242,6 +257,16 @@ impl Capture {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes what the recording came to, as safe as asked for.
+    ///
+    /// # Errors
+    /// What went wrong with the file.
+    pub fn conclude(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+        let done = self.keeper.conclude(outcome, since_1970());
+        done.map_err(|error| failure(error, &self.path))?;
+        self.end()
     }
 
     /// Writes the tape file's index, for the next opening to be quick.
@@ -390,8 +415,8 @@ impl Sink for Capture {
         }
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        self.keeper.session(info, now);
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.keeper.session(info, vouched, now)
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

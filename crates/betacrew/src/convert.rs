@@ -1,14 +1,16 @@
 //! `betacrew convert`: a file of packets in another format.
 
 use crate::failure::{Exit, Failure};
-use crate::format::{self, Damage, Format};
+use crate::format::{self, Damage, Format, Told};
 use crate::location::{Location, shown};
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
 use crate::publish;
 use crate::words::{count, holes, took};
+use feed::completeness::{Completeness, Facts};
 use feed::survey::Order;
+use feed::tape_file::End;
 use feed::wire::RawFrame;
 use std::path::Path;
 use std::time::Instant;
@@ -78,12 +80,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let mut check = Check::new(input, stop);
     if place.is_stream() && !args.allow_gaps && !stdin {
         // What has gone through a pipe cannot be taken back.
-        format::read(input, from, damage, &mut |frames, _| check.take(frames))?;
-        check.whole()?;
+        let told = format::read(input, from, damage, &mut |frames, _| check.take(frames))?;
+        check.whole(told)?;
         check = Check::new(input, stop);
     }
+    let mut told = Told::default();
     place.encode(to, |put| {
-        format::read(input, from, damage, &mut |frames, arrival| {
+        told = format::read(input, from, damage, &mut |frames, arrival| {
             check.take(frames)?;
             // After a gap only what else is missing is of interest.
             match args.allow_gaps || check.order.missing().is_empty() {
@@ -91,14 +94,19 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
                 false => Ok(()),
             }
         })?;
-        if args.allow_gaps { Ok(()) } else { check.whole() }
+        let whole = check.whole(told);
+        if args.allow_gaps { Ok(told) } else { whole.map(|()| told) }
     })?;
     let missing = match check.order.missing() {
         missing if missing.is_empty() => String::new(),
         missing => format!("; missing: {}", holes(missing)),
     };
+    let end = match told.end {
+        End::Open if from == Format::Tape => "; where its session ends is not known",
+        _ => "",
+    };
     crate::words::tell!(
-        "{} from {} to {} in {}{missing}",
+        "{} from {} to {} in {}{missing}{end}",
         count(check.order.packets(), "packet"),
         if stdin { "stdin".into() } else { shown(input).to_string() },
         if output == Path::new("-") { "stdout".into() } else { shown(output).to_string() },
@@ -147,10 +155,16 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn whole(&self) -> Result<(), Failure> {
-        match self.order.missing() {
-            missing if missing.is_empty() => Ok(()),
-            missing => Err(Failure::Gaps { path: self.path.to_owned(), missing: holes(missing) }),
+    /// Whether nothing is missing, not even of what the file knows its session to have.
+    fn whole(&mut self, told: Told) -> Result<(), Failure> {
+        self.order.reaches(told.last);
+        let missing = self.order.missing();
+        let facts = Facts::of_file(self.order.packets(), missing.packets(), told.end, false);
+        match facts.completeness() {
+            Completeness::Incomplete => {
+                Err(Failure::Gaps { path: self.path.to_owned(), missing: holes(missing) })
+            }
+            _ => Ok(()),
         }
     }
 }

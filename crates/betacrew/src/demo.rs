@@ -16,8 +16,9 @@ use crate::tapes::AnyTape;
 use crate::terminal::style::{self, Stream};
 use crate::words::{count, say, took};
 use feed::chance::Chance;
+use feed::completeness::{Completeness, Facts};
 use feed::player::Player;
-use feed::recorder::{Options, Outcome, Recorder};
+use feed::recorder::{Options, Recorder};
 use feed::scenario::Scenario;
 use feed::seq::SeqSet;
 use feed::tape::Tape;
@@ -113,18 +114,17 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));
     }
     let show = args.show(seed)?;
-    let (capture, recorder, time) = play(&show.tape, show.scenario.clone(), stop)?;
-    if !recorder.outcome().is_some_and(Outcome::complete) {
-        crate::words::tell_as_is(&summary::text(
-            &["the demo".to_owned()],
-            &recorder,
-            &capture,
-            time,
-            None,
-        ));
+    let (mut capture, recorder, time) = play(&show.tape, show.scenario.clone(), stop)?;
+    if let Some(outcome) = recorder.outcome() {
+        capture.conclude(outcome)?;
+    }
+    let facts = Facts::of(&recorder, capture.packets());
+    if facts.completeness() != Completeness::Complete {
+        let (addresses, recording) = (["the demo".to_owned()], (&recorder, &capture));
+        crate::words::tell_as_is(&summary::text(&addresses, recording, time, None, &facts));
         return Ok(Exit::Incomplete);
     }
-    output.encode(format, |put| capture.read_for(format, put))?;
+    output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
     check(args, &show.tape)?;
     say(&story(args, &show, &capture, recorder.stats().calls, time))
 }

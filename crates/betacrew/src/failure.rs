@@ -1,6 +1,7 @@
 //! How a command fails: what happened, where, what to do next, and an exit code.
 
 use crate::location::shown;
+use feed::completeness::{Facts, Fault};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,20 @@ pub enum Exit {
     Storage = 6,
     /// A graded client failed.
     ClientFailed = 10,
+}
+
+impl Exit {
+    /// The exit code of a command whose recording, or file, comes to this.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Self {
+        match facts.fault() {
+            Some(Fault::Unreachable) => Self::Unreachable,
+            Some(Fault::Misbehaved) => Self::Misbehaved,
+            Some(Fault::Damaged) => Self::Storage,
+            None if facts.is_success() => Self::Complete,
+            None => Self::Incomplete,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -128,6 +143,18 @@ pub enum Failure {
         /// What is missing, as text.
         missing: String,
     },
+    /// A recording is to be played that lacks packets.
+    #[error(
+        "cannot play {}: it lacks {missing}\nLet fetch complete it (betacrew fetch --tape {0} ADDR), \
+         or play what is before, as a session of its own: --allow-gaps",
+        shown(path)
+    )]
+    NotWhole {
+        /// The file.
+        path: PathBuf,
+        /// What is missing, as text.
+        missing: String,
+    },
     /// A log cannot be used.
     #[cfg(feature = "nats")]
     #[error(transparent)]
@@ -211,7 +238,9 @@ impl Failure {
             | Self::Taken { .. }
             | Self::Unending { .. }
             | Self::System { .. } => Exit::Unexpected,
-            Self::Gaps { .. } | Self::Lacking { .. } | Self::Stopped => Exit::Incomplete,
+            Self::Gaps { .. } | Self::Lacking { .. } | Self::NotWhole { .. } | Self::Stopped => {
+                Exit::Incomplete
+            }
             Self::Storage { .. } | Self::Content { .. } => Exit::Storage,
         }
     }

@@ -36,7 +36,9 @@ pub use arrival::Arrival;
 use crate::failure::Failure;
 use crate::location::shown;
 use crate::publish;
-use feed::seq::SeqRange;
+use feed::seq::{Seq, SeqRange};
+use feed::storage::Storage;
+use feed::tape_file::{End, TapeFile};
 use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -79,6 +81,25 @@ pub enum Mark {
     Session(SessionId),
 }
 
+/// What a file tells of its session besides its packets. Only a tape file tells anything.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// The session's id, if it is known.
+    pub session: Option<SessionId>,
+    /// The last sequence that the session is known to have; 0 where there is none.
+    pub last: Seq,
+    /// What is known of where it ends.
+    pub end: End,
+}
+
+impl Told {
+    /// Returns what a tape file tells.
+    #[must_use]
+    pub fn of<S: Storage>(file: &TapeFile<S>) -> Self {
+        Self { session: file.session_id(), last: file.last_known(), end: file.end() }
+    }
+}
+
 /// Writes packets in a format.
 pub trait Encoder {
     /// Takes packets that came together. They are written at once or later.
@@ -102,6 +123,16 @@ pub trait Encoder {
     /// # Errors
     /// What the place reports.
     fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes what is known of the session of the packets, after the last of them. Most formats
+    /// have no room for that.
+    ///
+    /// # Errors
+    /// What the place reports.
+    fn told(&mut self, told: Told) -> io::Result<()> {
+        let _ = told;
         Ok(())
     }
 
@@ -273,7 +304,8 @@ impl Format {
     }
 }
 
-/// Reads a file from its beginning to its end, or to where `each` fails; `-` is stdin.
+/// Reads a file from its beginning to its end, or to where `each` fails; `-` is stdin. Returns what
+/// it tells of its session.
 ///
 /// Frames are packets with a legal side and sequence. That sequences ascend is for `each` to check.
 ///
@@ -284,11 +316,13 @@ pub fn read(
     format: Format,
     damage: Damage,
     each: &mut Each<'_>,
-) -> Result<(), Failure> {
+) -> Result<Told, Failure> {
     format.check()?;
+    if format == Format::Tape {
+        return tape::read(path, damage, each).map_err(|fault| fault.at(path));
+    }
     let done = match format {
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
-        Format::Tape => tape::read(path, damage, each),
         #[cfg(feature = "nats")]
         Format::Nats => publish::read(path, damage, each).map_err(Fault::Taker),
         #[cfg(feature = "columnar")]
@@ -299,7 +333,8 @@ pub fn read(
         Format::Sqlite => open(path).and_then(|_| sqlite::read(path, each)),
         _ => Err(Fault::Io(io::ErrorKind::Unsupported.into())),
     };
-    done.map_err(|fault| fault.at(path))
+    done.map_err(|fault| fault.at(path))?;
+    Ok(Told::default())
 }
 
 fn read_text(text: Box<dyn Read>, format: Format, each: &mut Each<'_>) -> Result<(), Fault> {

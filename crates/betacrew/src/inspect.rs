@@ -159,9 +159,5 @@ impl Args {
 }
 
 fn verdict(found: &Found) -> Exit {
-    match found {
-        Found { tape: Some(tape), .. } if tape.is_damaged() => Exit::Storage,
-        found if !found.survey.missing().is_empty() || found.removed > 0 => Exit::Incomplete,
-        _ => Exit::Complete,
-    }
+    Exit::of(&found.facts())
 }

@@ -10,7 +10,7 @@ use feed::ledger::{Origin, Source};
 use feed::live::{Live, Tempo};
 use feed::play::Play;
 use feed::seq::{Seq, SeqRange};
-use feed::tape_file::{Head, TapeFile};
+use feed::tape_file::{End, Head, TapeFile};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -114,12 +114,14 @@ impl Record {
         Ok(())
     }
 
-    /// Ends it: everything is written, and an index.
-    fn finish(&mut self) -> Result<(), String> {
+    /// Ends it: everything is written, and an index. `over`: the session has come to its end.
+    fn finish(&mut self, over: bool) -> Result<(), String> {
         if let Some(claim) = self.claim.take() {
             claim.keep();
         }
-        self.file.finish(nanos(since_1970())).map_err(|error| error.to_string())
+        let (end, now) = (if over { End::Confirmed } else { End::Open }, nanos(since_1970()));
+        let noted = self.file.note_end(self.added, end, now);
+        noted.and_then(|()| self.file.finish(now)).map_err(|error| error.to_string())
     }
 }
 
@@ -164,7 +166,8 @@ impl LiveTape {
                 let info =
                     Info { session: self.live.session(), version: 1, first: 1, last: record.added };
                 let told = record.file.note_session(info, nanos(since_1970()));
-                told.map_err(|error| error.to_string()).and_then(|()| record.finish())
+                let over = self.live.over();
+                told.map_err(|error| error.to_string()).and_then(|()| record.finish(over))
             }
             (None, None) => Ok(()),
         }

@@ -12,7 +12,7 @@ pub(crate) mod place;
 pub(crate) mod successor;
 
 use crate::failure::Failure;
-use crate::format::{Each, Format, Place};
+use crate::format::{Each, Format, Place, Told};
 use crate::written::Written;
 use atomic::Partial;
 use std::fs::{self, File};
@@ -113,7 +113,7 @@ impl Output {
     }
 
     /// Writes packets and puts the file in place. `fill` hands them to the function that it is
-    /// given. A closed pipe is no error.
+    /// given, and returns what is known of their session. A closed pipe is no error.
     ///
     /// # Errors
     /// [`Failure::Storage`], or what `fill` reports; what stood in its place before still stands
@@ -121,14 +121,14 @@ impl Output {
     pub fn encode(
         self,
         format: Format,
-        fill: impl FnOnce(&mut Each<'_>) -> Result<(), Failure>,
+        fill: impl FnOnce(&mut Each<'_>) -> Result<Told, Failure>,
     ) -> Result<(), Failure> {
         let path = self.path;
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
         let write = |place: Place<'_>| {
             let mut encoder = self.written.encoder(format, place).map_err(failed)?;
-            fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
-            encoder.finish().map_err(failed)
+            let told = fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
+            encoder.told(told).and_then(|()| encoder.finish()).map_err(failed)
         };
         match self.to {
             To::Stdout => unless_hung_up(write(Place::Stream(Box::new(io::stdout().lock())))),

@@ -2,6 +2,7 @@
 
 use crate::capture::{Capture, Filled};
 use crate::failure::Exit;
+use feed::completeness::{Completeness, Facts};
 use feed::ledger::Source;
 use feed::recorder::{LineStats, Outcome, Recorder, Tail};
 use feed::seq::SeqRange;
@@ -12,7 +13,7 @@ use std::time::Duration;
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `complete` or `incomplete`.
+    /// `complete`; `completeSoFar` of a session that goes on; or `incomplete`.
     pub outcome: &'static str,
     /// The program's exit code.
     pub exit_code: u8,
@@ -143,7 +144,7 @@ impl Report {
         recorder: &Recorder,
         capture: &Capture,
         took: Duration,
-        exit: Exit,
+        facts: Facts,
     ) -> Self {
         let unknown =
             Outcome { last: 0, missing: feed::seq::SeqSet::new(), tail: Tail::Unknown, why: None };
@@ -163,8 +164,12 @@ impl Report {
             filled_by: "never".to_owned(),
         });
         Self {
-            outcome: if outcome.complete() { "complete" } else { "incomplete" },
-            exit_code: exit as u8,
+            outcome: match facts.completeness() {
+                Completeness::Complete => "complete",
+                Completeness::SoFar => "completeSoFar",
+                Completeness::Incomplete => "incomplete",
+            },
+            exit_code: Exit::of(&facts) as u8,
             reason: outcome.why.map(|why| why.to_string()),
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,

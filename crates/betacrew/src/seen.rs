@@ -2,7 +2,7 @@
 
 use crate::web::History;
 use feed::ledger::{Origin, Sink};
-use feed::seq::SeqRange;
+use feed::seq::{SeqRange, SeqSet};
 use feed::wire::{Info, RawFrame};
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl<S: Sink> Sink for Seen<'_, S> {
         self.sink.lost(range, now);
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        self.sink.session(info, now);
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.sink.session(info, vouched, now)
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

@@ -54,6 +54,11 @@ pub struct Args {
     #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]
     tape: Option<TapeName>,
 
+    /// Play a recording that is not whole all the same: the packets before the first missing one,
+    /// as a session of its own
+    #[arg(long)]
+    allow_gaps: bool,
+
     /// Stream at this pace: 5000/s, 80000B/s, or for .tape files `recorded`, 2x, 0.5x [default: the
     /// scenario's, or as fast as the client reads]. With --live, packets come into being at
     /// this pace: 5000/s, poisson:5000/s, bursts:5000/s:100 [default: 1000/s]
@@ -172,7 +177,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
-    let mut tape = plot.tape.open(seed)?;
+    let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
     if args.web.wanted() && plot.engine == Engine::Original {
         return Err(Failure::Usage(
             "the original exchange cannot be steered: no --http".to_owned(),

@@ -3,6 +3,7 @@
 use crate::capture::Capture;
 use crate::location::shown;
 use crate::words::{count, grouped, took};
+use feed::completeness::{Completeness, Facts, Fault};
 use feed::recorder::{Outcome, Recorder, Tail, Why};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,15 @@ const LISTED: usize = 8;
 /// The summary. `places`: where the packets were written, if they were.
 pub(crate) fn text(
     addresses: &[String],
-    recorder: &Recorder,
-    capture: &Capture,
+    (recorder, capture): (&Recorder, &Capture),
     time: Duration,
     places: Option<&[PathBuf]>,
+    facts: &Facts,
 ) -> String {
     let Some(outcome) = recorder.outcome() else { return String::new() };
     let mut text = String::new();
-    headline(&mut text, addresses, recorder, capture, places);
-    let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-    if !reached {
+    headline(&mut text, addresses, outcome, places, facts);
+    if !facts.reached {
         return text;
     }
     losses(&mut text, capture);
@@ -53,40 +53,41 @@ pub(crate) fn text(
 fn headline(
     text: &mut String,
     addresses: &[String],
-    recorder: &Recorder,
-    capture: &Capture,
+    outcome: &Outcome,
     places: Option<&[PathBuf]>,
+    facts: &Facts,
 ) {
-    let Some(outcome) = recorder.outcome() else { return };
-    let packets = count(capture.packets(), "packet");
+    let packets = count(facts.packets, "packet");
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
     let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
-    if outcome.complete() {
-        let _ = writeln!(text, "complete: {packets}{to}");
-        return;
-    }
-    if capture.packets() == 0 && outcome.why == Some(Why::Unreachable) {
+    let nothing = facts.packets == 0 && facts.why == Some(Why::Unreachable);
+    if nothing || facts.fault() == Some(Fault::Unreachable) {
         let _ = writeln!(
             text,
             "unreachable: no exchange answers at {}. Start one with `betacrew serve`, or give its \
              address: `betacrew fetch HOST:PORT`",
             addresses.join(" or ")
         );
+        if facts.packets > 0 {
+            let _ = writeln!(text, "  have     {packets} from before");
+        }
         return;
     }
-    if recorder.follows() && outcome.missing.is_empty() {
-        match outcome.why {
-            Some(Why::Stopped) => {
-                let _ = writeln!(text, "stopped: {packets}{to}, all there were so far");
-                return;
-            }
-            Some(Why::OtherSession) => {
-                let _ = writeln!(text, "replaced by another session: {packets}{to}, all that came");
-                return;
-            }
-            _ => {}
+    let so_far = match (facts.completeness(), facts.why) {
+        (Completeness::Complete, _) => Some(format!("complete: {packets}{to}")),
+        (_, Some(Why::Enough)) if facts.is_success() => {
+            Some(format!("ended: the reader has had enough; {packets}{to}"))
         }
+        (Completeness::SoFar, Some(Why::OtherSession)) => {
+            Some(format!("replaced by another session: {packets}{to}, all that came"))
+        }
+        (Completeness::SoFar, _) => Some(format!("stopped: {packets}{to}, all there were so far")),
+        (Completeness::Incomplete, _) => None,
+    };
+    if let Some(line) = so_far {
+        let _ = writeln!(text, "{line}");
+        return;
     }
     let why = outcome.why.map(|why| why.to_string()).unwrap_or_default();
     let _ = writeln!(text, "incomplete: {why}");
@@ -96,7 +97,7 @@ fn headline(
     }
     let rest = match places {
         Some(_) => format!("the {packets} received are{to}"),
-        None if capture.packets() == 0 => "no packet was received".to_owned(),
+        None if facts.packets == 0 => "no packet was received".to_owned(),
         None => format!("{packets} received and not written; --allow-gaps writes them"),
     };
     let _ = writeln!(text, "  have     {rest}");
@@ -173,7 +174,7 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
             format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
         }
         (Tail::Unknown, Some(id)) if recorder.follows() => {
-            format!("not told: {last} is the last that came (session {id})")
+            format!("not told: {last} is the last one known (session {id})")
         }
         (Tail::Unknown, _) => {
             "unknown: nothing came that would tell. If you know the last sequence: --last N"

@@ -4,9 +4,10 @@ use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{self, Damage, Format};
 use crate::location::shown;
+use crate::words::{count, grouped};
 use feed::market::Market;
 use feed::packet::Packet;
-use feed::play::{FilePlay, Play};
+use feed::play::{FilePlay, Play, PlayError};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::{Tape, TapeError};
 use feed::tape_file::TapeFile;
@@ -127,6 +128,15 @@ impl TapeName {
     /// # Errors
     /// Where a file cannot be read or is no complete tape.
     pub fn open(&self, seed: u64) -> Result<AnyTape, Failure> {
+        self.open_as(seed, false)
+    }
+
+    /// Makes or opens the tape; with `allow_gaps`, of a recording that is not whole the packets
+    /// before the first missing one, as a session of its own.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is no complete tape, and that is not allowed.
+    pub fn open_as(&self, seed: u64, allow_gaps: bool) -> Result<AnyTape, Failure> {
         let made = match self {
             Self::Sample(count) => Tape::sample(*count),
             Self::Classic => Tape::classic(),
@@ -137,12 +147,12 @@ impl TapeName {
                 return Ok(AnyTape::Market(Box::new(market)));
             }
             Self::File(path) if Format::of(path) == Some(Format::Tape) => {
-                return open_file(path).map(|tape| AnyTape::file(path, tape));
+                return open_file(path, allow_gaps).map(|tape| AnyTape::file(path, tape));
             }
             #[cfg(feature = "nats")]
             Self::File(path) if Format::of(path) == Some(Format::Nats) => {
                 let file = crate::publish::to_tape(path)?;
-                return play(path, file).map(|tape| AnyTape::file(path, tape));
+                return play(path, file, allow_gaps).map(|tape| AnyTape::file(path, tape));
             }
             Self::File(path) => read(path)?,
         };
@@ -234,16 +244,45 @@ fn no_file(path: &Path, error: io::Error) -> Failure {
     }
 }
 
-fn open_file(path: &Path) -> Result<FilePlay<FileStorage>, Failure> {
+fn open_file(path: &Path, allow_gaps: bool) -> Result<FilePlay<FileStorage>, Failure> {
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
-    let (file, _) = TapeFile::open(storage, true).map_err(|error| content(error.to_string()))?;
-    play(path, file)
+    let (file, opened) =
+        TapeFile::open(storage, true).map_err(|error| content(error.to_string()))?;
+    if opened.damages > 0 && !allow_gaps {
+        return Err(content(format!(
+            "{} in {} of it are damaged. betacrew inspect --verify shows them; --allow-gaps plays \
+             the packets before the first missing one, as a session of its own",
+            count(opened.damaged_bytes, "byte"),
+            count(opened.damages.into(), "place"),
+        )));
+    }
+    play(path, file, allow_gaps)
 }
 
-fn play(path: &Path, file: TapeFile<FileStorage>) -> Result<FilePlay<FileStorage>, Failure> {
-    let content = |reason: String| Failure::Content { path: path.into(), reason };
-    FilePlay::new(file).map_err(|error| content(error.to_string()))
+fn play(
+    path: &Path,
+    file: TapeFile<FileStorage>,
+    allow_gaps: bool,
+) -> Result<FilePlay<FileStorage>, Failure> {
+    let held = file.packets();
+    let play = if allow_gaps { FilePlay::before_gaps(file) } else { FilePlay::new(file) };
+    let play = play.map_err(|error| match error {
+        PlayError::Gaps(missing) => {
+            Failure::NotWhole { path: path.into(), missing: format!("{missing:.8}") }
+        }
+        error => Failure::Content { path: path.into(), reason: error.to_string() },
+    })?;
+    if !play.is_whole() {
+        let (played, session) = (grouped(play.last().into()), play.session());
+        tracing::warn!(
+            "{}: where its session ends is not known; playing {played} of {} as a session of its \
+             own, {session}",
+            path.display(),
+            count(held, "packet"),
+        );
+    }
+    Ok(play)
 }
 
 /// Reads a tape from a file of any format; JSON where its name does not say which.

@@ -233,11 +233,13 @@ impl Sink for Tee<'_> {
         }
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        self.capture.session(info, now);
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        // Nothing was handed on before: whatever is put out of the recording was never shown.
+        let distrusted = self.capture.session(info, vouched, now);
         if let Err(failure) = self.begin(Some(info.session), now) {
             self.failure.get_or_insert(failure);
         }
+        distrusted
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

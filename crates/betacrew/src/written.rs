@@ -1,6 +1,6 @@
 //! How much has been written to a place: counted where it is written, for whoever looks.
 
-use crate::format::{Arrival, Encoder, Format, Mark, Place};
+use crate::format::{Arrival, Encoder, Format, Mark, Place, Told};
 use feed::wire::RawFrame;
 use std::fs::File;
 use std::io::{self, Write};
@@ -128,6 +128,10 @@ impl Encoder for Counted<'_> {
 
     fn mark(&mut self, mark: Mark) -> io::Result<()> {
         self.encoder.mark(mark)
+    }
+
+    fn told(&mut self, told: Told) -> io::Result<()> {
+        self.encoder.told(told)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,10 +2,11 @@
 //! one has when a recording is gone on with.
 
 use crate::ledger::{Origin, Sink};
-use crate::seq::{Seq, SeqRange, SeqSet};
+use crate::recorder::{Outcome, Tail};
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
-use crate::tape_file::{Head, InOrder, Opened, TapeFile, TapeFileError};
-use crate::wire::{Info, RawFrame, SessionId, sequence_of};
+use crate::tape_file::{End, Head, InOrder, Opened, TapeFile, TapeFileError};
+use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -36,8 +37,8 @@ pub struct Resumed {
     pub highest: Seq,
     /// What was missing below it.
     pub missing: SeqSet,
-    /// The session, if it was told.
-    pub session: Option<SessionId>,
+    /// The session, if it was told, and how far it reached by then.
+    pub session: Option<Info>,
     /// Places where the file was damaged.
     pub damages: u32,
 }
@@ -90,12 +91,12 @@ impl<S: Storage> Keeper<S> {
     ) -> Result<(Self, Resumed), TapeFileError<S::Error>> {
         let (mut file, Opened { damages, .. }) = TapeFile::open(storage, false)?;
         let (missing, damaged) = file.missing()?;
-        let told = file.session().map(|info| info.session);
+        let begun = |session| Info { session, version: 1, first: FIRST_SEQ, last: 0 };
         let resumed = Resumed {
             packets: file.packets(),
             highest: file.span().map_or(0, SeqRange::last),
             missing,
-            session: told.or(Some(SessionId(file.head().session)).filter(|id| id.0 != [0; 4])),
+            session: file.session().or(file.session_id().map(begun)),
             damages: damages + damaged,
         };
         Ok((Self::with(file, sync, epoch), resumed))
@@ -155,6 +156,25 @@ impl<S: Storage> Keeper<S> {
             (None, Sync::Never) => self.file.flush(),
             (None, Sync::End | Sync::Every(_)) => self.file.sync(),
         }
+    }
+
+    /// Notes what the recording came to: how far the session is known to reach, and whether that is
+    /// its end and all of it was recorded. `now` is since 1970.
+    ///
+    /// # Errors
+    /// What went wrong with the file.
+    pub fn conclude(
+        &mut self,
+        outcome: &Outcome,
+        now: Duration,
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let end = match outcome.tail {
+            Tail::Confirmed if outcome.complete() => End::Confirmed,
+            Tail::Inferred { .. } if outcome.complete() => End::Inferred,
+            _ => End::Open,
+        };
+        self.unsynced = true;
+        self.file.note_end(outcome.last, end, nanos(now))
     }
 
     /// Writes the file's index, for the next opening to be quick. `now` is since 1970.
@@ -233,12 +253,24 @@ impl<S: Storage> Sink for Keeper<S> {
         count
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        if self.file.session() != Some(info) {
-            self.unsynced = true;
-            let done = self.file.note_session(info, self.stamp(now));
-            self.check(done);
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        let told = self.file.session();
+        if told.is_some_and(|told| told.session == info.session && told.last >= info.last) {
+            return SeqSet::new();
         }
+        self.unsynced = true;
+        let stamp = self.stamp(now);
+        let noted = self.file.note_session_of(info, vouched, stamp).and_then(|distrusted| {
+            // A later block that knows its session must not survive this one.
+            if self.sync != Sync::Never && told.is_none() {
+                self.file.sync()?;
+            }
+            Ok(distrusted)
+        });
+        noted.unwrap_or_else(|error| {
+            self.failure.get_or_insert(error);
+            SeqSet::new()
+        })
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

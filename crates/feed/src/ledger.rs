@@ -6,6 +6,7 @@ mod scan;
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::wire::{Info, RawFrame, is_near, is_torn, packet_seq, sequence_of};
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 use scan::{BLOCK, Cuts, Rise};
@@ -65,9 +66,15 @@ pub trait Sink {
         let _ = (range, now);
     }
 
-    /// An exchange has described the session.
-    fn session(&mut self, info: Info, now: Duration) {
-        let _ = (info, now);
+    /// An exchange has described the session. At the first time, `vouched` lists the origins of
+    /// this run whose packets so far are known to be of that session.
+    ///
+    /// Returns the sequences that are no longer recorded, because nothing tells which session they
+    /// are of; the recorder asks for them again. A sink that returns none keeps what it has, of
+    /// whatever session.
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        let _ = (info, vouched, now);
+        SeqSet::new()
     }
 
     /// Nothing more has come for now: a moment to put things away. Returns when to call this again
@@ -273,6 +280,25 @@ impl Ledger {
         behind.map_or(torn, |frame| {
             packet_seq(frame) != Some(packet + 1) && self.is_torn(frame, packet)
         })
+    }
+
+    /// Forgets that these were seen: the sink has put them out of the recording. Only packets show
+    /// how far a session reaches, so nothing is known above the highest one that is left.
+    pub fn forget(&mut self, unseen: &SeqSet, now: Duration, sink: &mut impl Sink) {
+        if unseen.is_empty() {
+            return;
+        }
+        let mut ranges: Vec<SeqRange> = self.gaps.ranges().collect();
+        ranges.extend(unseen.ranges());
+        ranges.sort_unstable_by_key(|range| range.first());
+        let missing: SeqSet = ranges.into_iter().collect();
+        let above = missing.ranges().last().filter(|range| range.contains(self.highest()));
+        let top = above.map_or(self.highest(), |range| range.first() - 1);
+        self.next = top + 1;
+        let below = |range: &SeqRange| SeqRange::new(range.first(), range.last().min(top));
+        self.gaps = GapSet::new();
+        self.gaps.open_all(missing.ranges().iter().filter_map(below), now);
+        unseen.ranges().iter().filter_map(below).for_each(|gap| sink.opened(gap, now));
     }
 
     /// Takes frames from the front until one cannot be taken.

@@ -20,6 +20,7 @@ extern crate std;
 pub mod book;
 pub mod chance;
 pub mod compare;
+pub mod completeness;
 pub mod exchange;
 pub mod faults;
 pub mod figures;

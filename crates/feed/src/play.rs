@@ -1,10 +1,12 @@
 //! Tapes as an exchange plays them: any packet at any time, wherever the tape lies.
 
+use crate::completeness::{Completeness, Facts};
 use crate::ledger::Source;
+use crate::rng::mix;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::tape::Tape;
-use crate::tape_file::{Kind, TapeFile, TapeFileError};
+use crate::tape_file::{End, Kind, TapeFile, TapeFileError};
 use crate::wire::{RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -83,32 +85,65 @@ struct Window {
     arrived: Vec<(Seq, u64)>,
 }
 
-/// A complete tape file, played without loading it.
+/// A tape file, played without loading it.
 #[derive(Debug)]
 pub struct FilePlay<S> {
     file: TapeFile<S>,
     last: Seq,
+    /// Whether that is known to be the end of the session that was recorded.
+    whole: bool,
     /// The windows read last, the latest first: which one, and its packets.
     windows: VecDeque<(u32, Window)>,
     failure: Option<String>,
 }
 
 impl<S: Storage> FilePlay<S> {
-    /// Plays a file, if nothing is missing in it.
+    /// Plays a file, if nothing is missing in it, not even of what it knows its session to have.
+    /// Where the session is known to end with it, that is the session it plays; otherwise there may
+    /// be more of that one, and it is a session of its own.
     ///
     /// # Errors
     /// What is missing, where something is; or what is wrong with the file.
     pub fn new(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
         let mut file = file;
         let last = file.span().map_or(0, SeqRange::last);
+        let mut missing = SeqSet::new();
         // As many packets as sequences: then none is missing, and nothing need be read.
         if file.packets() != u64::from(last) {
-            let (missing, _) = file.missing().map_err(PlayError::File)?;
-            if !missing.is_empty() {
-                return Err(PlayError::Gaps(missing));
-            }
+            missing = file.missing().map_err(PlayError::File)?.0;
         }
-        Ok(Self { file, last, windows: VecDeque::new(), failure: None })
+        let tail = SeqRange::new(last + 1, file.last_known());
+        tail.into_iter().for_each(|tail| missing.insert(tail));
+        let facts = Facts::of_file(file.packets(), missing.count(), file.end(), false);
+        match facts.completeness() {
+            Completeness::Incomplete => Err(PlayError::Gaps(missing)),
+            Completeness::Complete => Ok(Self::up_to(file, last, true)),
+            Completeness::SoFar => Ok(Self::up_to(file, last, false)),
+        }
+    }
+
+    /// Plays the packets of a file before the first missing one, as a session of its own; all of
+    /// them where none is missing, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn before_gaps(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+        let mut file = file;
+        let (missing, _) = file.missing().map_err(PlayError::File)?;
+        let last = file.span().map_or(0, SeqRange::last);
+        let whole = missing.is_empty() && last >= file.last_known() && file.end() != End::Open;
+        let last = missing.ranges().first().map_or(last, |gap| gap.first() - 1);
+        Ok(Self::up_to(file, last, whole))
+    }
+
+    fn up_to(file: TapeFile<S>, last: Seq, whole: bool) -> Self {
+        Self { file, last, whole, windows: VecDeque::new(), failure: None }
+    }
+
+    /// Whether it has all of its session, which ends with it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     fn read(&mut self, window: u32) -> Result<Window, TapeFileError<S::Error>> {
@@ -162,13 +197,20 @@ impl<S: Storage> Play for FilePlay<S> {
     }
 
     fn session(&self) -> SessionId {
-        let head = self.file.head();
-        let told = self.file.session().map(|info| info.session);
-        told.unwrap_or_else(|| match head.session {
+        let recorded = self.file.session_id();
+        let salt = self.file.head().salt;
+        match (recorded, self.whole) {
+            (Some(id), true) => id,
             // Nobody has named it: a name that stays with the file.
-            [0, 0, 0, 0] => SessionId::from_bits(crate::rng::mix(head.salt)),
-            id => SessionId(id),
-        })
+            (None, true) => SessionId::from_bits(mix(salt)),
+            // Nor may it have the name of what it is a part of, or of a longer part.
+            (recorded, false) => {
+                let names = (0..).map(|more| mix(salt ^ u64::from(self.last) << 20 ^ more));
+                let names = names.map(SessionId::from_bits);
+                let mut others = names.filter(|name| Some(*name) != recorded);
+                others.next().unwrap_or_else(|| SessionId::from_bits(salt))
+            }
+        }
     }
 
     fn frames(&mut self, range: SeqRange) -> &[RawFrame] {

@@ -20,6 +20,7 @@ mod feed;
 mod inputs;
 mod line;
 mod outcome;
+mod session;
 mod stop;
 
 pub use outcome::{Outcome, Tail, Trouble, Why};
@@ -188,6 +189,12 @@ pub enum Note {
         /// What.
         range: SeqRange,
     },
+    /// What was recorded before an exchange told its session is not known to be of that session,
+    /// and is asked for again.
+    Distrusted {
+        /// Number of packets.
+        packets: u64,
+    },
     /// A line plays another session than the one that is recorded. It is left alone, and asked
     /// again now and then.
     OtherSession {
@@ -245,6 +252,10 @@ pub struct Recorder {
     /// Complete passes in a row that brought nothing new.
     dry: u32,
     session: Option<SessionId>,
+    /// The first session that was told, until nothing keeps it from being the one recorded.
+    proposed: Option<Info>,
+    /// Last sequence that the recording which is gone on with knows its session to have.
+    known_before: Seq,
     /// Time at which a line first said that the session is over.
     over_since: Option<Duration>,
     /// Highest sequence that an earlier recording had.
@@ -287,6 +298,8 @@ impl Recorder {
             passes: Passes::default(),
             dry: 0,
             session: None,
+            proposed: None,
+            known_before: 0,
             over_since: None,
             resumed_at: 0,
             lost: SeqSet::new(),
@@ -304,27 +317,32 @@ impl Recorder {
     }
 
     /// A recorder that goes on where another has ended: everything up to `highest` is recorded but
-    /// what is `missing`, of this `session` if that is known.
+    /// what is `missing`, of this `session` if that is known. The session has at least the packets
+    /// up to its last one there.
     ///
     /// If the exchange speaks the extension it is asked only for the rest, once it has shown that
     /// it plays the same session; or, of a known session, at once, and then nothing is recorded
-    /// before it has.
+    /// before it has. What was recorded of a session that is not known is asked for again once an
+    /// exchange tells which session it plays ([`Sink::session`]); and a recording of a known session
+    /// is not gone on with from an exchange that does not tell.
     #[must_use]
     pub fn resume(
         options: Options,
         lines: u16,
         highest: Seq,
         missing: &SeqSet,
-        session: Option<SessionId>,
+        session: Option<Info>,
     ) -> Self {
         let mut recorder = Self::new(options, lines);
         let told = recorder.ledger.end();
         recorder.ledger = Ledger::resume(recorder.options.limits, highest, missing);
         told.into_iter().for_each(|last| recorder.ledger.reaches(last));
-        recorder.session = session;
-        recorder.resumed = highest > 0;
+        recorder.session = session.map(|info| info.session);
+        recorder.known_before = session.map_or(0, |info| info.last);
+        recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
-        if recorder.resumed && !recorder.options.classic && !recorder.options.follow {
+        let asks_first = !recorder.options.classic || session.is_some();
+        if recorder.resumed && asks_first && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
         }
         recorder
@@ -340,7 +358,8 @@ impl Recorder {
         if sink.failed() {
             self.finish(Some(Why::Storage), now);
         } else if sink.enough() {
-            self.finish(Some(Why::Stopped), now);
+            self.settle_session(now, sink);
+            self.finish(Some(Why::Enough), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.crowd {
             // What is not read cannot bring anything. (What was silent before is not held back.)

@@ -2,8 +2,8 @@
 //! sequence.
 
 use crate::ledger::{Origin, Sink};
-use crate::seq::Seq;
-use crate::wire::{RawFrame, sequence_of};
+use crate::seq::{Seq, SeqRange, SeqSet};
+use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,6 +15,10 @@ use core::time::Duration;
 pub struct Recording {
     log: Vec<RawFrame>,
     runs: BTreeMap<Seq, Run>,
+    /// An exchange has told which session it plays.
+    told: bool,
+    /// Until then: from which place in the log on packets came from which origin.
+    origins: Vec<(usize, Origin)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +89,34 @@ impl Recording {
 }
 
 impl Sink for Recording {
-    fn fresh(&mut self, _: Origin, frames: &[RawFrame], _: Duration) {
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
+        if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
+            self.origins.push((self.log.len(), origin));
+        }
         self.append(frames);
+    }
+
+    fn session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
+        let origins = core::mem::take(&mut self.origins);
+        let all_known = origins.iter().all(|(_, origin)| vouched.contains(origin));
+        if core::mem::replace(&mut self.told, true) || all_known {
+            return SeqSet::new();
+        }
+        let log = core::mem::take(&mut self.log);
+        self.runs.clear();
+        let mut gone: Vec<SeqRange> = Vec::new();
+        let ends = origins.iter().skip(1).map(|(at, _)| *at).chain([log.len()]);
+        for ((at, origin), end) in origins.iter().zip(ends) {
+            // Slices ascend, and several of them may follow one another.
+            for frames in log[*at..end].chunk_by(|low, high| sequence_of(low) < sequence_of(high)) {
+                match vouched.contains(origin) {
+                    true => self.append(frames),
+                    false => gone.extend(frames.iter().map(|it| SeqRange::one(sequence_of(it)))),
+                }
+            }
+        }
+        gone.sort_unstable_by_key(|range| range.first());
+        gone.into_iter().collect()
     }
 
     fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {

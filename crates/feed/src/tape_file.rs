@@ -69,8 +69,9 @@ mod gather;
 mod index;
 mod merge;
 mod open;
+mod session;
 
-pub use block::{BlockHead, Head, HeadError, Kind, MAGIC, VERSION};
+pub use block::{BlockHead, End, Head, HeadError, Kind, MAGIC, VERSION};
 pub use damage::{Damage, Opened, TapeFileError};
 pub use gather::GATHERED_MAX;
 pub use merge::{InOrder, Piece};
@@ -79,19 +80,20 @@ pub use open::{is_stillborn, is_tape};
 use crate::ledger::Origin;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
-use crate::wire::{FRAME_LEN, Info, RawFrame, oddness, sequence_of};
+use crate::wire::{FRAME_LEN, RawFrame, SessionId, oddness, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use block::{BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, Entry, FRAMES_MAX, HEAD_LEN};
+use block::{BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, Entry, FRAMES_MAX, HEAD_LEN, INDEX_HEAD_LEN};
 use gather::Gathering;
 use index::Index;
+use session::Told;
 
 /// A tape file, open for adding and for reading.
 #[derive(Debug)]
 pub struct TapeFile<S> {
     storage: S,
     head: Head,
-    session: Option<Info>,
+    told: Told,
     index: Index,
     /// Where the next block will begin.
     end: u64,
@@ -117,7 +119,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            session: None,
+            told: Told::of_head(head.session),
             index: Index::default(),
             end: HEAD_LEN as u64,
             gathering: Gathering::default(),
@@ -150,7 +152,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            session: None,
+            told: Told::of_head(head.session),
             index: Index::default(),
             end,
             gathering: Gathering::default(),
@@ -162,12 +164,6 @@ impl<S: Storage> TapeFile<S> {
     #[must_use]
     pub fn head(&self) -> Head {
         self.head
-    }
-
-    /// The session, if it is known, and what the exchange said of it last.
-    #[must_use]
-    pub fn session(&self) -> Option<Info> {
-        self.session
     }
 
     /// How many packets it has.
@@ -233,16 +229,6 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Notes what the exchange has said of the session.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn note_session(&mut self, info: Info, now: u64) -> Result<(), TapeFileError<S::Error>> {
-        self.session = Some(info);
-        let (first, last) = (info.first, info.last);
-        self.write(Kind::Session, (first, last, 0), now, &info.session.0)
-    }
-
     /// Writes what was added, so that it survives the end of this process.
     ///
     /// # Errors
@@ -277,15 +263,19 @@ impl<S: Storage> TapeFile<S> {
         behind.chunks(FRAMES_MAX).for_each(|frames| pending.add_block(frames));
         let (mut entries, mut offset, mut came) = (Vec::new(), self.end, pending.arrived);
         for bytes in pending.bytes.chunks_mut(BLOCK_MAX) {
-            entries.extend(seal::<S>(bytes, pending.origin, came, offset, self.head.salt));
+            let (place, id) = ((offset, self.head.salt), self.told.id);
+            entries.extend(seal::<S>(bytes, pending.origin, came, place, id));
             offset += bytes.len() as u64;
             came = arrived;
         }
-        let len = pending.bytes.len();
+        let (len, origin) = (pending.bytes.len(), pending.origin);
         let done = self.storage.append(&pending.bytes);
         pending.bytes.truncate(own);
         self.appended(len, done)?;
-        entries.into_iter().for_each(|entry| self.index.insert(entry));
+        for entry in entries {
+            self.index.insert(entry);
+            self.told.wrote(entry, origin);
+        }
         self.gathering.remove(place);
         Ok(())
     }
@@ -306,12 +296,9 @@ impl<S: Storage> TapeFile<S> {
     pub fn finish(&mut self, now: u64) -> Result<(), TapeFileError<S::Error>> {
         self.flush()?;
         let entries = self.index.in_file_order();
-        let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + 12);
-        // What a session block said, so that it need not be looked for.
-        let info = self.session;
-        payload.extend(info.map_or([0; 4], |info| info.session.0));
-        payload.extend(info.map_or(0, |info| info.first).to_be_bytes());
-        payload.extend(info.map_or(0, |info| info.last).to_be_bytes());
+        let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + INDEX_HEAD_LEN);
+        // What session blocks said, so that they need not be looked for.
+        payload.extend(block::index_head(&self.told));
         entries.iter().for_each(|entry| payload.extend(entry.encode()));
         let at = self.end;
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
@@ -333,7 +320,7 @@ impl<S: Storage> TapeFile<S> {
     ) -> Result<(), TapeFileError<S::Error>> {
         let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let sum = S::checksum(payload);
-        let head = BlockHead { kind, first, last, count, arrived, len, sum };
+        let head = BlockHead { kind, first, last, count, arrived, len, sum, session: None };
         let bytes = [&head.encode::<S>(self.head.salt), payload].concat();
         let done = self.storage.append(&bytes);
         self.appended(bytes.len(), done)
@@ -447,6 +434,7 @@ impl<S: Storage> TapeFile<S> {
                 && head.count == entry.count
                 && head.sum == sum
                 && in_place(&frames, span)
+                && (head.session.is_none() || head.session == self.told.id)
         });
         let Entry { offset, count: packets, .. } = entry;
         let bytes = entry.end() - offset;
@@ -460,8 +448,8 @@ fn seal<S: Storage>(
     bytes: &mut [u8],
     origin: Origin,
     arrived: u64,
-    offset: u64,
-    salt: u64,
+    (offset, salt): (u64, u64),
+    session: Option<SessionId>,
 ) -> Option<Entry> {
     let (room, payload) = bytes.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
     let frames: &[RawFrame] = payload.as_chunks().0;
@@ -470,7 +458,7 @@ fn seal<S: Storage>(
     let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let (kind, sum) = (Kind::Packets(origin), S::checksum(payload));
-    let head = BlockHead { kind, first, last, count, arrived, len, sum };
+    let head = BlockHead { kind, first, last, count, arrived, len, sum, session };
     *room = head.encode::<S>(salt);
     Some(Entry { span, count, offset })
 }

@@ -20,9 +20,10 @@ use crate::terminal::signals;
 use crate::web::{History, Web};
 use crate::words::{count, took};
 use crate::written::{Places, Written};
-use feed::recorder::{Note, Outcome, PassEnd, Recorder, Tail, Why};
+use feed::completeness::Facts;
+use feed::recorder::{Note, PassEnd, Recorder, Why};
 use feed::seq::{FIRST_SEQ, SeqSet};
-use feed::wire::SessionId;
+use feed::wire::{Info, SessionId, VERSION};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -117,20 +118,19 @@ impl<'a> Recording<'a> {
         let history = History::new(web, &args.addresses, args.follow, places);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
-        let exit = self.exit();
-        let wanted = match self.recorder.outcome() {
-            Some(outcome) if outcome.why == Some(Why::OtherSession) && !args.follow => false,
-            Some(_) if exit == Exit::Complete => true,
-            Some(outcome) => outcome.complete() || args.allow_gaps && self.capture.packets() > 0,
-            None => false,
-        };
+        let facts = self.facts();
+        let exit = Exit::of(&facts);
+        let wanted = facts.writes_outputs(args.allow_gaps);
+        if let Some(outcome) = self.recorder.outcome() {
+            self.capture.conclude(outcome)?;
+        }
         let outputs = std::mem::take(&mut self.outputs);
         if wanted {
             let tick = || history.tick(&self.recorder);
             write(outputs, &self.capture, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
-            let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, exit);
+            let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, facts);
             let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
@@ -139,12 +139,12 @@ impl<'a> Recording<'a> {
                 out.flush()
             })?;
         }
-        self.tell(took, wanted);
+        self.tell(took, wanted, &facts);
         if let Err(failure) = handed_on {
             self.keep()?;
             return Err(failure);
         }
-        self.put_away()?;
+        self.put_away(&facts)?;
         Ok(Done { exit, session: self.recorder.session(), next: self.next() })
     }
 
@@ -196,26 +196,20 @@ impl<'a> Recording<'a> {
         over.then(|| lines.find_map(|line| line.other)).flatten()
     }
 
-    /// Whose fault it was; whoever ends following by Ctrl+C has what there was to have, and so it
-    /// is where another session has begun.
-    fn exit(&self) -> Exit {
-        let over = |outcome: &&Outcome| {
-            matches!(outcome.why, Some(Why::Stopped | Why::OtherSession))
-                && self.recorder.ledger().gaps().is_empty()
-                && !self.recorder.trouble().any()
-        };
-        match self.recorder.outcome().filter(over) {
-            Some(_) if self.args.follow => Exit::Complete,
-            _ => exit(&self.recorder),
-        }
+    /// Facts about the recording, once it has ended.
+    fn facts(&self) -> Facts {
+        let file = |path: &PathBuf| path != Path::new("-");
+        let outputs = self.args.output.iter().any(file) || self.args.publish.is_some();
+        Facts { outputs, ..Facts::of(&self.recorder, self.capture.packets()) }
     }
 
     /// Says what the recording came to.
-    fn tell(&self, took: Duration, written: bool) {
+    fn tell(&self, took: Duration, written: bool, facts: &Facts) {
         let args = self.args;
         let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
         let places = written.then_some(places.as_slice());
-        let text = summary::text(&args.addresses, &self.recorder, &self.capture, took, places);
+        let recording = (&self.recorder, &self.capture);
+        let text = summary::text(&args.addresses, recording, took, places, facts);
         crate::words::tell_as_is(&text);
         if let (Some(last), Some(outcome)) = (args.last, self.recorder.outcome())
             && last < outcome.last
@@ -226,19 +220,22 @@ impl<'a> Recording<'a> {
     }
 
     /// Removes a recording that is done with, or says how to go on with one that is not.
-    fn put_away(&mut self) -> Result<(), Failure> {
+    fn put_away(&mut self, facts: &Facts) -> Result<(), Failure> {
         let Some(place) = place(self.args, self.named) else { return Ok(()) };
-        let why = self.recorder.outcome().and_then(|outcome| outcome.why);
-        if why == Some(Why::OtherSession) && !self.args.follow {
+        let refused = match facts.why {
+            Some(Why::OtherSession) => !facts.follow,
+            why => why == Some(Why::SessionUntold),
+        };
+        if refused {
             crate::words::tell!(
                 "  the packets recorded so far stay in {}; --restart throws them away",
                 shown(&place)
             );
         } else if self.args.tape.is_some() {
             self.capture.finish()?;
-        } else if why.is_none() || self.exit() == Exit::Complete || self.capture.packets() == 0 {
+        } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
-        } else if why == Some(Why::OtherSession) {
+        } else if facts.why == Some(Why::OtherSession) {
             crate::words::tell!("  the packets that came stay in {}", shown(&place));
         } else {
             crate::words::tell!("  resume   the same command goes on where this one ended");
@@ -280,7 +277,8 @@ fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
     // Files of a later session are named after it, so that no other session may go there.
     let begun = || match turn.name {
         Some(Name { session, .. }) => {
-            Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(session))
+            let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
+            Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(info))
         }
         None => Recorder::new(args.options(), lines),
     };
@@ -332,7 +330,8 @@ fn write(
                 put(frames, arrival)?;
                 tick();
                 Ok(())
-            })
+            })?;
+            Ok(capture.told())
         })?;
         progress.end();
     }
@@ -369,6 +368,10 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
             let brought = count(delivered, "packet");
             tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
         }
+        Note::Distrusted { packets } => tracing::warn!(
+            "{} recorded before the exchange told its session: asked for again",
+            count(packets, "packet")
+        ),
         Note::Lost { range } => {
             tracing::warn!("lost: packet {range} did not come in time and is given up");
         }
@@ -382,26 +385,6 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
         Note::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }
-    }
-}
-
-/// Whose fault it was, as an exit code.
-fn exit(recorder: &Recorder) -> Exit {
-    let trouble = recorder.trouble();
-    let Some(outcome) = recorder.outcome() else { return Exit::Unexpected };
-    let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-    let implausible = trouble.implausible > 0 && outcome.tail != Tail::Confirmed;
-    let disputed = trouble.other_session || trouble.contradicted.is_some();
-    if trouble.conflicts > 0 || disputed || implausible {
-        Exit::Misbehaved
-    } else if outcome.complete() {
-        Exit::Complete
-    } else if !reached && outcome.why == Some(Why::Unreachable) {
-        Exit::Unreachable
-    } else if outcome.why == Some(Why::CutOff) && trouble.undecodable > 0 {
-        Exit::Misbehaved
-    } else {
-        Exit::Incomplete
     }
 }
 

@@ -226,7 +226,7 @@ mod tests {
             );
             let session = SessionId(*session);
             let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
-            capture.session(info, Duration::ZERO);
+            capture.session(info, &[], Duration::ZERO);
             capture.fresh(origin, tape.frames(), Duration::ZERO);
             capture.finish().unwrap();
         }

@@ -1,12 +1,12 @@
 //! The recorder's own format, `docs/tape.md`.
 
-use super::{Arrival, Damage, Each, Encoder, Fault};
+use super::{Arrival, Damage, Each, Encoder, Fault, Told};
 use crate::file::FileStorage;
 use crate::flags::random;
 use feed::ledger::{Origin, Source};
 use feed::seq::FIRST_SEQ;
 use feed::tape_file::{Head, TapeFile, TapeFileError};
-use feed::wire::RawFrame;
+use feed::wire::{Info, RawFrame};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -49,6 +49,14 @@ impl Encoder for Writer {
         self.file.append(origin, arrival.at, frames).map_err(failed)
     }
 
+    fn told(&mut self, told: Told) -> io::Result<()> {
+        if let Some(session) = told.session {
+            let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
+            self.file.note_session(info, now()).map_err(failed)?;
+        }
+        self.file.note_end(told.last, told.end, now()).map_err(failed)
+    }
+
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.finish(now()).map_err(failed)
     }
@@ -67,7 +75,7 @@ fn now() -> u64 {
 }
 
 /// Reads in the order of sequences.
-pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<Told, Fault> {
     let storage = FileStorage::of(super::open(path)?)?;
     // Without the index every block is checked at once, and only the good ones are known.
     let (file, opened) = TapeFile::open(storage, damage == Damage::Refuse).map_err(fault)?;
@@ -81,7 +89,7 @@ pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(
     while let Some(piece) = reading.next().map_err(fault)? {
         each(piece.frames, Arrival::of(&piece.block))?;
     }
-    Ok(())
+    Ok(Told::of(&file))
 }
 
 fn fault(error: TapeFileError<io::Error>) -> Fault {

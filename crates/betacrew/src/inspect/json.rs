@@ -8,6 +8,7 @@ use crate::report::{Range, ms};
 use crate::words::packet;
 use feed::compare::Comparison;
 use feed::survey::{Brought, Holes};
+use feed::tape_file::End;
 use serde::Serialize;
 use std::path::Path;
 
@@ -55,6 +56,10 @@ struct TapeFile {
     session: Option<String>,
     /// The last packet that an exchange has told of.
     session_last: Option<u32>,
+    /// What is known of where the session ends: `confirmed`, `inferred` or `unknown`.
+    session_end: &'static str,
+    /// Packets in it that are of another session, or of none that is known.
+    left_out_packets: u64,
     begun: u64,
     finished: bool,
     damages: u64,
@@ -163,7 +168,13 @@ fn tape(tape: &Tape) -> TapeFile {
     TapeFile {
         version: feed::tape_file::VERSION,
         session: tape.id(),
-        session_last: tape.session.map(|info| info.last),
+        session_last: tape.told.session.map(|_| tape.told.last),
+        session_end: match tape.told.end {
+            End::Open => "unknown",
+            End::Confirmed => "confirmed",
+            End::Inferred => "inferred",
+        },
+        left_out_packets: tape.left_out,
         begun: tape.head.created,
         finished: tape.indexed,
         damages: tape.damages,

@@ -2,13 +2,14 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Arrival, Damage as Policy, Each, Format};
+use crate::format::{self, Arrival, Damage as Policy, Each, Format, Told};
 use crate::net::Stop;
 use feed::book::Books;
+use feed::completeness::Facts;
 use feed::seq::FIRST_SEQ;
 use feed::survey::{Charts, Survey};
-use feed::tape_file::{Damage, Head, TapeFile, TapeFileError};
-use feed::wire::{Info, RawFrame};
+use feed::tape_file::{Damage, End, Head, TapeFile, TapeFileError};
+use feed::wire::RawFrame;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +42,10 @@ pub(super) struct Found {
 /// What only a tape file tells.
 pub(super) struct Tape {
     pub(super) head: Head,
-    pub(super) session: Option<Info>,
+    /// What it tells of its session.
+    pub(super) told: Told,
+    /// Number of packets in it that are of another session, or of one that nothing tells.
+    pub(super) left_out: u64,
     /// It ends with an index: its recording was finished.
     pub(super) indexed: bool,
     pub(super) misleading: bool,
@@ -54,6 +58,18 @@ pub(super) struct Tape {
     pub(super) repeated: u64,
 }
 
+impl Found {
+    /// Facts about the file.
+    pub(super) fn facts(&self) -> Facts {
+        // Each message that was removed from a log had one packet at least.
+        let missing = self.survey.missing().packets() + self.removed;
+        let packets = self.survey.packets();
+        let end = self.tape.as_ref().map_or(End::Open, |tape| tape.told.end);
+        let damaged = self.tape.as_ref().is_some_and(Tape::is_damaged);
+        Facts::of_file(packets, missing, end, damaged)
+    }
+}
+
 impl Tape {
     pub(super) fn is_damaged(&self) -> bool {
         self.damages > 0 || self.misleading || self.repeated > 0
@@ -61,8 +77,7 @@ impl Tape {
 
     /// The session's id, if it is known.
     pub(super) fn id(&self) -> Option<String> {
-        let told = self.session.map(|info| info.session.0).unwrap_or(self.head.session);
-        (told != [0; 4]).then(|| feed::wire::SessionId(told).to_string())
+        self.told.session.map(|session| session.to_string())
     }
 
     fn add(&mut self, place: Damage, listed: usize) {
@@ -96,10 +111,10 @@ pub(super) fn read(
         Format::Tape => (Some(read_tape(path, wanted, &mut take)?), 0),
         #[cfg(feature = "nats")]
         Format::Nats => (None, crate::publish::read_all(path, &mut take)?.at_end),
-        _ => (None, format::read(path, format, Policy::Refuse, &mut take).map(|()| 0)?),
+        _ => (None, format::read(path, format, Policy::Refuse, &mut take).map(|_| 0)?),
     };
-    if let Some(info) = tape.as_ref().and_then(|tape| tape.session) {
-        survey.reaches(info.last);
+    if let Some(tape) = &tape {
+        survey.reaches(tape.told.last);
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
@@ -135,7 +150,8 @@ fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, F
     }
     let mut tape = Tape {
         head: file.head(),
-        session: file.session(),
+        told: Told::of(&file),
+        left_out: file.left_out(),
         indexed: opened.indexed,
         misleading: opened.misleading,
         scars: opened.scars,

@@ -12,7 +12,7 @@ use feed::figures::Figures;
 use feed::packet::Symbol;
 use feed::seq::Seq;
 use feed::survey::{Brought, Survey};
-use feed::tape_file::Damage;
+use feed::tape_file::{Damage, End};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -92,6 +92,18 @@ fn packets(text: &mut String, found: &Found) {
     let missing: Vec<String> = missing.into_iter().chain(end).collect();
     let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
     let _ = writeln!(text, "  missing  {missing}");
+    let Some(tape) = &found.tape else { return };
+    match tape.told.end {
+        End::Confirmed => {}
+        End::Inferred => text.push_str("  end      inferred: nobody has told the last packet\n"),
+        End::Open => {
+            text.push_str("  end      not known: its recording has not come to a session's end\n");
+        }
+    }
+    if tape.left_out > 0 {
+        let packets = count(tape.left_out, "packet");
+        let _ = writeln!(text, "  left out {packets} of another session, or of none that is known");
+    }
 }
 
 fn damage(text: &mut String, tape: &Tape) {

@@ -8,7 +8,7 @@ use crate::location::shown;
 use crate::words::{count, grouped, holes};
 use feed::ledger::{Origin, Source};
 use feed::survey::Order;
-use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::tape_file::{End, Head, TapeFile, TapeFileError};
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Log, Removed, Settings};
 use std::io;
@@ -119,7 +119,10 @@ pub(crate) fn to_tape(path: &Path) -> Result<TapeFile<FileStorage>, Failure> {
         return Err(Failure::Gaps { path: path.to_owned(), missing });
     }
     match (file, storage) {
-        (Some(mut file), _) => file.flush().map(|()| file).map_err(full),
+        (Some(mut file), _) => {
+            // What a log has is played as the session that it has, up to its last message.
+            file.note_end(order.highest(), End::Inferred, 0).map(|()| file).map_err(full)
+        }
         (None, Some(storage)) => {
             let head = Head { session: [0; 4], created: 0, salt: crate::flags::random() };
             TapeFile::create(storage, head).map_err(full)

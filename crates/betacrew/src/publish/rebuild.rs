@@ -82,14 +82,14 @@ fn publish(
     });
     match done {
         Err(Failure::Stopped) if turned => Ok(()),
-        done => done,
+        done => done.map(drop),
     }
 }
 
 /// The last packet of a file that lacks none.
 fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
     let mut order = Order::listing(LISTED);
-    format::read(input, format, Damage::Refuse, &mut |frames, _| {
+    let told = format::read(input, format, Damage::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }
@@ -98,6 +98,7 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
             reason: disorder.to_string(),
         })
     })?;
+    order.reaches(told.last);
     match order.missing() {
         missing if missing.is_empty() => Ok(order.highest()),
         missing => Err(Failure::Lacking { path: input.to_owned(), missing: holes(missing) }),
@@ -108,6 +109,5 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
 fn session(input: &Path, format: Format) -> Option<SessionId> {
     let storage = FileStorage::read(input).ok().filter(|_| format == Format::Tape)?;
     let (file, _) = TapeFile::open(storage, true).ok()?;
-    let told = file.session().map(|info| info.session);
-    told.or(Some(SessionId(file.head().session)).filter(|id| id.0 != [0; 4]))
+    file.session_id()
 }

@@ -38,7 +38,9 @@ fn what_is_no_tape_is_refused_by_all_in_the_same_words() {
     let folder = tempfile::tempdir().unwrap();
     let good = recorded(folder.path());
     let mut newer = good.clone();
-    newer[9] = 2;
+    newer[9] = 3;
+    let mut older = good.clone();
+    older[9] = 1;
     let mut head = good.clone();
     head[20] ^= 1;
     let mut wide = good[..48].to_vec();
@@ -46,7 +48,8 @@ fn what_is_no_tape_is_refused_by_all_in_the_same_words() {
     let sum = feed::storage::crc32c(&wide[..44]);
     wide[44..].copy_from_slice(&sum.to_be_bytes());
     for (bytes, said) in [
-        (&newer[..], "it is a tape file of version 2; this program reads up to 1"),
+        (&older[..], "it is a tape file of version 1, which does not tell"),
+        (&newer[..], "it is a tape file of version 3; this program reads up to 2"),
         (
             b"my notes, which are quite long, longer than a head is, all of them",
             "it is no tape file",
@@ -151,7 +154,7 @@ fn a_cut_costs_what_is_behind_it() {
     let good = recorded(folder.path());
     let cut = &good[..300_000];
     let expected = [
-        (SERVE, 6, "packets are missing in it"),
+        (SERVE, 6, "are damaged. betacrew inspect --verify shows them"),
         (CONVERT, 6, "--allow-gaps reads the rest"),
         (INSPECT, 0, ", not finished, "),
         (INSPECT, 0, "\n  damaged  at byte "),

@@ -114,7 +114,7 @@ fn a_tape_file_with_gaps_or_damage_is_not_played() {
     assert_eq!(fetch(folder.path(), &[&address, "--classic", "--tape", "gaps.tape"]).0, 3);
     let file = folder.path().join("gaps.tape");
     let (code, _, stderr) = run(&mut betacrew(&["serve", "--tape", file.to_str().unwrap()]));
-    assert_eq!(code, 6, "{stderr}");
+    assert_eq!(code, 3, "{stderr}");
     assert!(stderr.contains("200-210") && stderr.contains("fetch --tape"), "{stderr}");
 
     assert_eq!(fetch(folder.path(), &[&address, "--tape", "whole.tape"]).0, 0);

@@ -53,9 +53,10 @@ fn it_is_told_at_a_glance() {
     let (code, stdout, stderr) = inspect(folder.path(), &["x.tape"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let expected = "\
-x.tape: tape, 575 bytes, session K7QD, finished, begun 2023-11-14 22:13:20.000 UTC
+x.tape: tape, 579 bytes, session K7QD, finished, begun 2023-11-14 22:13:20.000 UTC
   packets  11: 1 to 13
   missing  3 packets in 2 gaps: 9-10, 14
+  end      not known: its recording has not come to a session's end
   lost     2 packets in 2 gaps came later: half of them within 40 ms, the slowest after about 40 ms
   arrived  2023-11-14 22:13:20.005 to 22:13:20.045 UTC, within 40 ms, 275 packets a second
 

@@ -8,6 +8,7 @@ use feed::rng::Rng;
 use feed::scenario::Scenario;
 use feed::tape::Tape;
 use feed::tape_file::{TapeFile, is_stillborn};
+use feed::wire::{Frame, Info, encode};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -34,8 +35,19 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A peer that streams the first `count` packets of `tape` but those in `skip`, and then stalls.
+/// A peer that streams the first `count` packets of `tape` but those in `skip`, and then stalls. It
+/// never tells which session it plays.
 fn stalling(tape: &Tape, count: usize, skip: std::ops::Range<usize>) -> String {
+    stalling_as(tape, count, skip, None)
+}
+
+/// The same peer; it may tell which session it plays.
+fn stalling_as(
+    tape: &Tape,
+    count: usize,
+    skip: std::ops::Range<usize>,
+    told: Option<Info>,
+) -> String {
     let frames: Vec<_> = tape.frames()[..count]
         .iter()
         .enumerate()
@@ -43,8 +55,10 @@ fn stalling(tape: &Tape, count: usize, skip: std::ops::Range<usize>) -> String {
         .map(|(_, frame)| *frame)
         .collect();
     let address = peer(move |mut stream, _| {
-        if next_call(&mut stream).is_some_and(|call| call[0] == 1) {
-            let _ = stream.write_all(frames.as_flattened());
+        match (next_call(&mut stream), told) {
+            (Some([1, _]), _) => drop(stream.write_all(frames.as_flattened())),
+            (Some([3, _]), Some(info)) => drop(stream.write_all(&encode(&Frame::Info(info)))),
+            _ => {}
         }
         let _ = stream.read_to_end(&mut Vec::new());
     });
@@ -55,7 +69,8 @@ fn stalling(tape: &Tape, count: usize, skip: std::ops::Range<usize>) -> String {
 fn only_what_is_missing_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let tape = Tape::random(5000, 4);
-    let interrupted = stalling(&tape, 3000, 100..200);
+    let told = Info { session: tape.session(), version: 1, first: 1, last: 5000 };
+    let interrupted = stalling_as(&tape, 3000, 100..200, Some(told));
     let args = [&interrupted, "--timeout", "300ms", "--retries", "0", "--passes", "1"];
     let (code, _, stderr) = fetch(folder.path(), &args);
     assert_eq!(code, 3, "{stderr}");
@@ -160,6 +175,14 @@ fn held(path: &Path) -> u64 {
     tape.packets()
 }
 
+/// The packets that are known to be of the session that is recorded: what came before the exchange
+/// told its session comes again.
+fn known(path: &Path) -> u64 {
+    let Ok(storage) = FileStorage::read(path) else { return 0 };
+    let told = TapeFile::open(storage, true).is_ok_and(|(tape, _)| tape.session_id().is_some());
+    if told { held(path) } else { 0 }
+}
+
 /// `kill -9` at random moments, again and again, until it is through.
 #[test]
 fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
@@ -178,7 +201,7 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
         let out = if round % 10 == 0 { "out.json" } else { "out.tape" };
         let path = folder.path().join(format!("{out}.tape"));
         for _ in 0..2 {
-            let before = held(&path);
+            let before = known(&path);
             let mut child = betacrew(&["fetch", &address, "-o", out])
                 .current_dir(folder.path())
                 .stderr(Stdio::null())
@@ -192,10 +215,10 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
             }
             killed += 1;
             // Put away once the output is in place.
-            let kept = held(&path) >= before || folder.path().join(out).exists();
+            let kept = known(&path) >= before || folder.path().join(out).exists();
             assert!(kept, "round {round}: what was written is gone");
         }
-        let before = held(&path);
+        let before = known(&path);
         let (code, _, stderr) = fetch(folder.path(), &[&address, "-o", out, "--report", "r"]);
         assert_eq!(code, 0, "round {round}: {stderr}");
         let out = folder.path().join(out);

@@ -1,9 +1,9 @@
 //! One connection of a recorder. Framing lives here, so that half a packet dies with it.
 
 use super::ConnId;
-use crate::ledger::Track;
+use crate::ledger::{Origin, Source, Track};
 use crate::seq::Seq;
-use crate::wire::{FRAME_LEN, RawFrame, is_torn_beginning};
+use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -54,6 +54,10 @@ pub(super) struct Connection {
     pub(super) doubt: Option<Seq>,
     /// A describe call was sent.
     pub(super) described: bool,
+    /// The session that its exchange plays, once that is known.
+    pub(super) session: Option<SessionId>,
+    /// Time of its last input.
+    pub(super) heard: Duration,
     /// Ranges were asked for before it was answered.
     pub(super) ahead: bool,
 }
@@ -79,8 +83,19 @@ impl Connection {
             garbage_run: 0,
             doubt: None,
             described: false,
+            session: None,
+            heard: now,
             ahead: false,
         }
+    }
+
+    /// Origin of the packets that it brings.
+    pub(super) fn origin(&self) -> Origin {
+        let source = match self.role {
+            Role::Stream { pass } => Source::Stream { pass },
+            Role::Resend => Source::Resend,
+        };
+        Origin { line: self.line, source }
     }
 
     /// Packets asked for that have not been answered.
@@ -101,6 +116,16 @@ impl Connection {
             delivered: self.track.delivered,
             span: u64::from(self.track.position.saturating_sub(self.from)),
         }
+    }
+
+    /// Whether it is, or was, open.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Connecting
+    }
+
+    /// Time when it was open.
+    pub(super) fn opened(&self) -> Duration {
+        self.begun + self.rtt
     }
 
     pub(super) fn streams(&self) -> bool {

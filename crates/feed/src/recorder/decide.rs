@@ -28,10 +28,7 @@ impl Recorder {
             }
             let tally = conn.tally();
             match (conn.state, conn.role) {
-                (State::Draining { .. }, _) => {
-                    self.conns.remove(at);
-                    self.outputs.push_back(Output::Drop(id));
-                }
+                (State::Draining { .. }, _) => drop(self.remove(at)),
                 (State::Connecting, _) => self.connect_failed(at, now),
                 (State::Open, Role::Stream { .. }) if self.options.follow => {
                     if now >= conn.active + self.options.silence && self.outcome.is_none() {
@@ -125,8 +122,9 @@ impl Recorder {
             return;
         }
         if self.stopping {
-            return self.finish_stopped(now);
+            return self.finish_stopped(now, sink);
         }
+        self.settle_in_time(now, sink);
         for at in 0..self.conns.len() {
             if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
                 self.sweep_again(at, now);
@@ -151,7 +149,7 @@ impl Recorder {
             goes_on || alone && position == 0 && now < conn.active + MUTE
         });
         if self.whole() && live.next().is_none() && !self.strangers(now) {
-            self.finish(None, now);
+            self.finish_settled(None, now, sink);
         } else if streams.count() == 0 && self.lines.iter().all(|line| line.to_stream == 0) {
             self.between_passes(now, sink);
         }
@@ -168,7 +166,10 @@ impl Recorder {
     /// Whether everything up to a confirmed end has been recorded.
     pub(super) fn whole(&self) -> bool {
         let ledger = &self.ledger;
-        ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
+        let whole = ledger.end().is_some_and(|end| ledger.highest() >= end);
+        // Nobody has said anything yet where nobody was reached, not even that there is nothing.
+        let said = || ledger.highest() > 0 || self.lines.iter().any(|line| line.stats.reached);
+        ledger.gaps().is_empty() && whole && said()
     }
 
     /// Whether a line has brought packets and may yet turn out to play another session.
@@ -213,7 +214,7 @@ impl Recorder {
     }
 
     /// Whether it may still turn out that a line speaks the extension.
-    fn undescribed(&self, line: &Line, now: Duration) -> bool {
+    pub(super) fn undescribed(&self, line: &Line, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
             && !(self.options.classic || line.probes_failed >= PROBES_MAX || line.asker.failed)
             && line.describe_by.is_none_or(|by| now < by)
@@ -231,11 +232,12 @@ impl Recorder {
         let streams = self
             .conns
             .iter()
-            .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG);
+            .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG)
+            .filter(|conn| !self.is_untold(&self.lines[usize::from(conn.line)]));
         let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
         let line = &self.lines[usize::from(id)];
         let ahead = self.asks_ahead(line, now);
-        if self.resumed && self.undescribed(line, now) && !ahead {
+        if (self.resumed && self.undescribed(line, now) || self.is_untold(line)) && !ahead {
             // It may yet turn out to play another session.
             ceiling = 0;
         }
@@ -311,7 +313,7 @@ impl Recorder {
     fn between_passes(&mut self, now: Duration, sink: &mut impl Sink) {
         self.ledger.close_tail(now, sink);
         if self.whole() && !self.strangers(now) {
-            return self.finish(None, now);
+            return self.finish_settled(None, now, sink);
         }
         // An end that nobody confirms calls for passes anyway.
         let doubtful = self.tail_doubt() >= self.options.doubt;
@@ -321,6 +323,7 @@ impl Recorder {
         }
         let streamable: Vec<usize> = (0..self.lines.len())
             .filter(|&id| !self.lines[id].stats.dead && self.lines[id].cuts <= self.options.retries)
+            .filter(|&id| !self.is_untold(&self.lines[id]))
             .collect();
         let passes = self.passes_wanted(now);
         if passes == 0 || streamable.is_empty() {
@@ -331,7 +334,7 @@ impl Recorder {
             }
             let whole = self.whole_without_claims(now, sink);
             let why = if whole { None } else { self.why(passes > 0) };
-            return self.finish(why, now);
+            return self.finish_settled(why, now, sink);
         }
         self.make_room(DOUBTFUL, now);
         for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
@@ -408,6 +411,9 @@ impl Recorder {
     /// Why the recording cannot get better, if it is not good enough. `cut_off`: more passes were
     /// wanted but no line can stream.
     fn why(&self, cut_off: bool) -> Option<Why> {
+        if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
+            return Some(Why::Unreachable);
+        }
         let lost = !self.ledger.gaps().is_empty();
         let doubtful = self.tail_doubt() >= self.options.doubt;
         let settled = self.options.passes.is_some() && self.passes.complete > 0;
@@ -417,6 +423,8 @@ impl Recorder {
         let reason = self.lines.iter().find_map(|line| line.asker.reason).filter(|_| lost);
         Some(if self.lines.iter().all(|line| line.stats.dead) {
             Why::Unreachable
+        } else if self.lines.iter().all(|line| line.stats.dead || self.is_untold(line)) {
+            Why::SessionUntold
         } else if let Some(reason) = reason {
             Why::Refused(reason)
         } else if cut_off {
@@ -433,7 +441,9 @@ impl Recorder {
             return;
         }
         let ledger = &self.ledger;
-        let tail = match ledger.end() {
+        // What is told of a live session that goes on is how far it reaches so far.
+        let told = if self.options.follow { self.session_over(now) } else { ledger.end() };
+        let tail = match told {
             Some(_) => Tail::Confirmed,
             None if self.passes.complete > 0 && ledger.highest() > 0 => {
                 Tail::Inferred { doubt: self.passes.doubt(ledger.highest(), self.passes.complete) }
@@ -441,9 +451,9 @@ impl Recorder {
             None => Tail::Unknown,
         };
         let mut missing: SeqSet = ledger.gaps().ranges().collect();
-        let tail_gap = ledger.end().and_then(|end| SeqRange::new(ledger.highest() + 1, end));
+        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.known_before);
+        let tail_gap = SeqRange::new(ledger.highest() + 1, last);
         tail_gap.into_iter().for_each(|range| missing.insert(range));
-        let last = ledger.end().unwrap_or(0).max(ledger.highest());
         self.outcome = Some(Outcome { last, missing, tail, why });
         self.ended = Some(now);
         // What ends before it is complete does not wait for an exchange that survives it.

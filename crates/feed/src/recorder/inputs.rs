@@ -3,7 +3,7 @@
 use super::connection::{Connection, Role, State, Tally};
 use super::line::Dialect;
 use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
-use crate::ledger::{Origin, Sink, Source, Stop, Taken};
+use crate::ledger::{Sink, Stop, Taken};
 use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
 use crate::seq::{MAX_SEQ, Seq};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
@@ -53,6 +53,7 @@ impl Recorder {
 
     fn connected(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
+        conn.heard = now;
         let line = &mut self.lines[usize::from(conn.line)];
         conn.state = State::Open;
         conn.rtt = now.saturating_sub(conn.begun);
@@ -68,6 +69,11 @@ impl Recorder {
                 Call::Describe { version: VERSION }.encode(&mut conn.outbox);
                 conn.described = true;
             } else {
+                // One that is no original tells first which session it streams.
+                if line.dialect == Dialect::Extended {
+                    Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                    conn.described = true;
+                }
                 Call::Stream.encode(&mut conn.outbox);
             }
             let (line, pass) = (conn.line, *pass);
@@ -122,6 +128,7 @@ impl Recorder {
     }
 
     fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
+        self.heard(at, now);
         let id = self.conns[at].id;
         let mut framer = core::mem::take(&mut self.conns[at].framer);
         let (head, body) = framer.split(bytes);
@@ -149,6 +156,8 @@ impl Recorder {
         sink: &mut impl Sink,
     ) {
         let mut rest = frames;
+        let end = offset + size_of_val(frames) as u64;
+        let place = |rest: &[RawFrame]| end - size_of_val(rest) as u64;
         // A connection that was cut for sending garbage is read on, but not believed.
         while !rest.is_empty()
             && self.outcome.is_none()
@@ -162,18 +171,21 @@ impl Recorder {
                 conn.garbage_run = GARBAGE_MAX + 1;
                 return self.cut(at, now);
             }
+            if !self.is_ours(at) {
+                let packets = rest.iter().take_while(|raw| packet_seq(raw).is_some()).count();
+                rest = &rest[packets..];
+                let Some((odd, after)) = rest.split_first() else { return };
+                self.odd_frame(at, odd, (Stop::NotAPacket, place(rest)), now, sink);
+                rest = after;
+                continue;
+            }
             if !self.believes(at, &rest[0]) {
-                let place = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
-                self.garbled(at, &rest[0], place, now);
+                self.garbled(at, &rest[0], place(rest), now);
                 rest = &rest[1..];
                 continue;
             }
             let conn = &mut self.conns[at];
-            let source = match conn.role {
-                Role::Stream { pass } => Source::Stream { pass },
-                Role::Resend => Source::Resend,
-            };
-            let origin = Origin { line: conn.line, source };
+            let origin = conn.origin();
             let position = conn.track.position;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
             // What repeats is no sign of life: it could go on for ever.
@@ -191,8 +203,7 @@ impl Recorder {
             }
             rest = &rest[taken.frames..];
             if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
-                let offset = offset + size_of_val(frames) as u64 - size_of_val(rest) as u64;
-                self.odd_frame(at, odd, (stop, offset), now, sink);
+                self.odd_frame(at, odd, (stop, place(rest)), now, sink);
                 rest = after;
             }
         }
@@ -228,6 +239,7 @@ impl Recorder {
             return;
         }
         self.stats.resent += taken.fresh;
+        line.untold_answers |= conn.session.is_none() && taken.fresh > 0;
         // What comes twice is no answer to what is asked for later.
         conn.answered += frames.min(conn.in_flight());
         if taken.fresh > 0 {
@@ -326,17 +338,18 @@ impl Recorder {
         if line.stats.info.replace(info).is_none() {
             self.note(Note::Described { line: id, info });
         }
-        let other = self.session.is_some_and(|known| known != info.session);
+        let other = self.told_session().is_some_and(|known| known != info.session);
         if other && self.options.follow {
             self.put_aside(at, info.session, now);
         } else if other {
             self.trouble.other_session = true;
+            self.settle_session(now, sink);
             self.finish(Some(Why::OtherSession), now);
         } else {
-            self.session = Some(info.session);
             self.lines[usize::from(id)].stats.other = None;
-            sink.session(info, now);
-            self.describes(at, info.last);
+            self.session_told(at, info, now, sink);
+            // It may have fewer packets now than it had before.
+            self.describes(at, info.last.max(self.known_before));
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }
@@ -345,6 +358,7 @@ impl Recorder {
 
     /// The peer closed a connection, or it broke.
     fn closed(&mut self, at: usize, broken: bool, now: Duration) {
+        self.conns[at].heard = now;
         let conn = self.remove(at);
         self.stats.failures += u32::from(broken);
         if self.outcome.is_some() || matches!(conn.state, State::Draining { .. }) {
@@ -479,8 +493,9 @@ impl Recorder {
         }
     }
 
-    fn remove(&mut self, at: usize) -> Connection {
+    pub(super) fn remove(&mut self, at: usize) -> Connection {
         let conn = self.conns.remove(at);
+        self.leaves_untold(&conn);
         self.outputs.push_back(Output::Drop(conn.id));
         conn
     }

@@ -2,8 +2,10 @@
 
 use super::ConnId;
 use super::asker::Asker;
+use super::session::{Ended, Spell};
 use crate::seq::Seq;
 use crate::wire::{Info, SessionId};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// What a line's exchange speaks.
@@ -66,6 +68,12 @@ pub(super) struct Line {
     pub(super) retry_at: Duration,
     /// Since when, and how often in a row, connecting has failed.
     pub(super) failing: Option<(Duration, u32)>,
+    /// Time in which its exchange is known to have played one session.
+    pub(super) spell: Option<Spell>,
+    /// Streams that have ended before the session was settled.
+    pub(super) ended: Vec<Ended>,
+    /// Resend calls were answered on a connection whose session is not known.
+    pub(super) untold_answers: bool,
     pub(super) asker: Asker,
     pub(super) stats: LineStats,
 }
@@ -85,6 +93,9 @@ impl Line {
             describe_by: None,
             retry_at: Duration::ZERO,
             failing: None,
+            spell: None,
+            ended: Vec::new(),
+            untold_answers: false,
             asker: Asker::new(window),
             stats: LineStats::default(),
         }

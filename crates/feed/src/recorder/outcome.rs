@@ -41,6 +41,10 @@ pub enum Why {
     OtherSession,
     /// The exchange does not speak the extension, without which a session cannot be followed.
     NotLive,
+    /// The recording is of a known session, and the exchange does not tell which one it plays.
+    SessionUntold,
+    /// The reader of the packets has had enough of them.
+    Enough,
     /// What came could not be written.
     Storage,
 }
@@ -62,6 +66,11 @@ impl fmt::Display for Why {
                 "the exchange does not speak the extension, without which a session cannot be \
                  followed",
             ),
+            Self::SessionUntold => f.write_str(
+                "the recording is of a known session, and the exchange does not tell which one it \
+                 plays",
+            ),
+            Self::Enough => f.write_str("the reader has had enough"),
             Self::Storage => f.write_str("the recording could not be written"),
         }
     }

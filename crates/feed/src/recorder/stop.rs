@@ -3,6 +3,7 @@
 use super::connection::State;
 use super::line::Dialect;
 use super::{Note, Output, Recorder, Why};
+use crate::ledger::Sink;
 use core::time::Duration;
 
 impl Recorder {
@@ -25,10 +26,11 @@ impl Recorder {
     }
 
     /// Ends a stopped recording once its last connection is closed.
-    pub(super) fn finish_stopped(&mut self, now: Duration) {
+    pub(super) fn finish_stopped(&mut self, now: Duration, sink: &mut impl Sink) {
         // An exchange may have described itself meanwhile.
         self.close_or_drain(true, now);
         if self.conns.is_empty() {
+            self.settle_session(now, sink);
             let whole = self.whole() && !self.options.follow && !self.strangers(now);
             self.finish((!whole).then_some(Why::Stopped), now);
         }

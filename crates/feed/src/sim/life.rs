@@ -207,6 +207,7 @@ impl Life {
         if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
             return Err("it does not give up".into());
         }
+        self.owed.forget(&keeper);
         if !keeper.failed() {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());

@@ -56,8 +56,17 @@ impl Owed {
         self.kept = recorded;
     }
 
+    /// What a keeper has put out of the recording need not be there any more.
+    pub(super) fn forget(&mut self, keeper: &Watched) {
+        for range in keeper.distrusted.ranges() {
+            self.kept.remove(*range);
+            self.safe.remove(*range);
+        }
+    }
+
     /// The process was killed, or the power has failed.
     pub(super) fn crashed(&mut self, keeper: &Watched, sync: Sync, power: bool, now: Duration) {
+        self.forget(keeper);
         let came_before = |age: Duration| keeper.came.iter().filter(move |it| it.0 + age < now);
         if let Sync::Every(interval) = sync {
             came_before(interval).for_each(|(_, run)| self.safe.insert(*run));
@@ -73,11 +82,13 @@ impl Owed {
 pub(super) struct Watched {
     pub(super) keeper: Keeper<Disk>,
     came: VecDeque<(Duration, SeqRange)>,
+    /// What was put out of the recording, for nothing told which session it was of.
+    distrusted: SeqSet,
 }
 
 impl Watched {
     pub(super) fn new(keeper: Keeper<Disk>) -> Self {
-        Self { keeper, came: VecDeque::new() }
+        Self { keeper, came: VecDeque::new(), distrusted: SeqSet::new() }
     }
 }
 
@@ -103,8 +114,18 @@ impl Sink for Watched {
         self.keeper.again(origin, frames)
     }
 
-    fn session(&mut self, info: Info, now: Duration) {
-        self.keeper.session(info, now);
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        let distrusted = self.keeper.session(info, vouched, now);
+        if !distrusted.is_empty() {
+            let came = core::mem::take(&mut self.came);
+            for (time, run) in came {
+                let mut left = SeqSet::from_iter([run]);
+                distrusted.ranges().iter().for_each(|range| left.remove(*range));
+                self.came.extend(left.ranges().iter().map(|run| (time, *run)));
+            }
+            distrusted.ranges().iter().for_each(|range| self.distrusted.insert(*range));
+        }
+        distrusted
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

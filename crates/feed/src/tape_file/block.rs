@@ -1,12 +1,14 @@
 //! The bytes of a tape file (`docs/tape.md` is their description).
 
+use super::session::Told;
 use crate::ledger::{Origin, Source};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::storage::Storage;
-use crate::wire::FRAME_LEN;
+use crate::wire::{FRAME_LEN, SessionId};
+use alloc::vec::Vec;
 
 /// The version of the format written here.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The length of a file's head, in bytes.
 pub(super) const HEAD_LEN: usize = 48;
@@ -53,6 +55,8 @@ pub enum HeadError {
     Short,
     /// It is something else.
     Foreign,
+    /// It is a tape of this earlier version.
+    Older(u16),
     /// It is a tape of this later version.
     Newer(u16),
     /// Its packets have this length.
@@ -66,6 +70,11 @@ impl core::fmt::Display for HeadError {
         match self {
             Self::Short => f.write_str("it is too short for a tape file"),
             Self::Foreign => f.write_str("it is no tape file"),
+            Self::Older(version) => write!(
+                f,
+                "it is a tape file of version {version}, which does not tell what its packets are \
+                 of; this program reads version {VERSION}"
+            ),
             Self::Newer(version) => write!(
                 f,
                 "it is a tape file of version {version}; this program reads up to {VERSION}"
@@ -133,6 +142,7 @@ impl Head {
         match be16(bytes, 8) {
             VERSION => {}
             0 => return Err(HeadError::Damaged),
+            version if version < VERSION => return Err(HeadError::Older(version)),
             version => return Err(HeadError::Newer(version)),
         }
         if S::checksum(&bytes[..HEAD_LEN - 4]) != be32(bytes, HEAD_LEN - 4) {
@@ -150,13 +160,54 @@ impl Head {
     }
 }
 
+/// What is known of where a session ends.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It has at least the packets up to its last one, and may have more.
+    #[default]
+    Open,
+    /// The exchange, or the user, has told its last packet, and all packets were recorded.
+    Confirmed,
+    /// Nobody has told its last packet; it was inferred, and all packets were recorded.
+    Inferred,
+}
+
+impl End {
+    fn code(self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Confirmed => 1,
+            Self::Inferred => 2,
+        }
+    }
+
+    pub(super) fn of_code(code: u8) -> Self {
+        match code {
+            1 => Self::Confirmed,
+            2 => Self::Inferred,
+            _ => Self::Open,
+        }
+    }
+}
+
+/// Writes a session id; none is NUL bytes.
+pub(super) fn session_bytes(session: Option<SessionId>) -> [u8; 4] {
+    session.map_or([0; 4], |SessionId(id)| id)
+}
+
+/// Reads a session id.
+pub(super) fn session_of(bytes: [u8; 4]) -> Option<SessionId> {
+    (bytes != [0; 4]).then_some(SessionId(bytes))
+}
+
 /// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Packets: ascending, each sequence at most once in the file.
     Packets(Origin),
-    /// What the exchange said of the session: its id is the payload, `first` and `last` its ends.
-    Session,
+    /// What is known of the session. The payload is its id and the places of earlier blocks whose
+    /// packets are of it; `first` and `last` are its ends.
+    Session(End),
     /// Where the blocks of packets are.
     Index,
 }
@@ -178,6 +229,8 @@ pub struct BlockHead {
     pub len: u32,
     /// Its payload's checksum.
     pub sum: u32,
+    /// Of packets: the session that they are of, if that was known when they were written.
+    pub session: Option<SessionId>,
 }
 
 impl BlockHead {
@@ -194,7 +247,7 @@ impl BlockHead {
         let (kind, source, line, pass) = match self.kind {
             Kind::Packets(Origin { line, source: Source::Stream { pass } }) => (1, 1, line, pass),
             Kind::Packets(Origin { line, source: Source::Resend }) => (1, 2, line, 0),
-            Kind::Session => (2, 0, 0, 0),
+            Kind::Session(end) => (2, end.code(), 0, 0),
             Kind::Index => (3, 0, 0, 0),
         };
         let mut bytes = [0; BLOCK_HEAD_LEN];
@@ -208,7 +261,8 @@ impl BlockHead {
             .put(self.count.to_be_bytes())
             .put(self.arrived.to_be_bytes())
             .put(self.len.to_be_bytes())
-            .put(self.sum.to_be_bytes());
+            .put(self.sum.to_be_bytes())
+            .put(session_bytes(self.session));
         let sum = salted::<S>(&bytes, salt);
         bytes[BLOCK_HEAD_LEN - 4..].copy_from_slice(&sum.to_be_bytes());
         bytes
@@ -228,7 +282,7 @@ impl BlockHead {
                 Kind::Packets(Origin { line, source: Source::Stream { pass: be32(bytes, 8) } })
             }
             (1, 2) => Kind::Packets(Origin { line, source: Source::Resend }),
-            (2, _) => Kind::Session,
+            (2, code) => Kind::Session(End::of_code(code)),
             (3, _) => Kind::Index,
             _ => return None,
         };
@@ -240,6 +294,7 @@ impl BlockHead {
             arrived: be64(bytes, 24),
             len: be32(bytes, 32),
             sum: be32(bytes, 36),
+            session: session_of([bytes[40], bytes[41], bytes[42], bytes[43]]),
         };
         head.sensible().then_some(head)
     }
@@ -258,10 +313,48 @@ impl BlockHead {
                     && packets == u64::from(self.len)
                     && self.len as usize <= PAYLOAD_MAX
             }
-            Kind::Session => self.len == 4,
+            Kind::Session(_) => self.len >= 4 && self.len <= PAYLOAD_LIMIT && self.len % 8 == 4,
             Kind::Index => self.len <= PAYLOAD_LIMIT,
         }
     }
+}
+
+/// The payload of a session block.
+pub(super) fn session_payload(session: Option<SessionId>, vouched: &[u64]) -> Vec<u8> {
+    let mut payload = session_bytes(session).to_vec();
+    vouched.iter().for_each(|offset| payload.extend(offset.to_be_bytes()));
+    payload
+}
+
+/// The session in such a payload, and the places of the blocks that are of it.
+pub(super) fn read_session(
+    payload: &[u8],
+) -> Option<(Option<SessionId>, impl Iterator<Item = u64> + '_)> {
+    let (id, offsets) = payload.split_first_chunk::<4>()?;
+    let offsets = offsets.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes));
+    Some((session_of(*id), offsets))
+}
+
+/// The length of what stands in an index before its entries, in bytes.
+pub(super) const INDEX_HEAD_LEN: usize = 16;
+
+/// What an index says of the session.
+pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
+    let mut bytes = [0; INDEX_HEAD_LEN];
+    Fields { bytes: &mut bytes, at: 0 }
+        .put(session_bytes(told.id))
+        .put(told.first.to_be_bytes())
+        .put(told.last.to_be_bytes())
+        .put([told.end.code()]);
+    bytes
+}
+
+/// The session that an index tells of: its id, its first and last sequence, and its end.
+pub(super) fn read_index_head(
+    bytes: &[u8; INDEX_HEAD_LEN],
+) -> (Option<SessionId>, (Seq, Seq), End) {
+    let id = session_of([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    (id, (be32(bytes, 4), be32(bytes, 8)), End::of_code(bytes[12]))
 }
 
 /// The checksum of a block's head: of its bytes with the salt in the place of the checksum.

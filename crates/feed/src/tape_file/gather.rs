@@ -92,6 +92,19 @@ impl Gathering {
         self.pending.remove(place);
     }
 
+    /// Forgets what was brought by origins that `keep` does not want; returns its sequences.
+    pub(super) fn give_up(&mut self, keep: &dyn Fn(Origin) -> bool) -> Vec<Seq> {
+        let mut gone = Vec::new();
+        self.pending.retain(|pending| {
+            let kept = keep(pending.origin);
+            if !kept {
+                gone.extend(pending.frames().iter().map(sequence_of));
+            }
+            kept
+        });
+        gone
+    }
+
     /// The packet with this sequence, if it is pending.
     pub(super) fn find(&mut self, seq: Seq) -> Option<RawFrame> {
         self.pending.iter_mut().find_map(|pending| {

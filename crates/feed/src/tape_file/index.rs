@@ -46,6 +46,12 @@ impl Index {
         }
     }
 
+    /// Forgets the blocks that `keep` does not want.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+        let entries = core::mem::take(self).in_file_order();
+        entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
+    }
+
     /// How many packets the blocks have.
     pub(super) fn packets(&self) -> u64 {
         self.packets

@@ -4,10 +4,10 @@ use super::block::{
     self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, Entry, HEAD_LEN, Kind, TRAILER_LEN,
 };
 use super::index::Index;
+use super::session::Told;
 use super::{Damage, Opened, TapeFile, TapeFileError, in_place};
-use crate::seq::{FIRST_SEQ, SeqRange};
+use crate::seq::SeqRange;
 use crate::storage::Storage;
-use crate::wire::{Info, SessionId};
 
 /// Whether a crash has torn a file before its head was whole: it is shorter than a head and what is
 /// there begins one, or nothing but zeros was ever written. Nothing was recorded then.
@@ -99,7 +99,7 @@ impl<S: Storage> TapeFile<S> {
         if read < payload.len() || S::checksum(&payload) != head.sum {
             return Ok(false);
         }
-        let Some((said, entries)) = payload.split_first_chunk::<12>() else { return Ok(false) };
+        let Some((said, entries)) = payload.split_first_chunk() else { return Ok(false) };
         let mut index = Index::default();
         let mut free = HEAD_LEN as u64;
         for entry in entries.as_chunks().0 {
@@ -113,16 +113,13 @@ impl<S: Storage> TapeFile<S> {
         if free > offset {
             return Ok(false);
         }
-        let [a, b, c, d, numbers @ ..] = *said;
-        let number = |at: usize| {
-            u32::from_be_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]])
-        };
-        if number(0) >= FIRST_SEQ {
-            self.session = Some(Info {
-                session: SessionId([a, b, c, d]),
-                version: 1,
-                first: number(0),
-                last: number(4),
+        let (id, ends, end) = block::read_index_head(said);
+        self.told.hear(id, ends, end, core::iter::empty());
+        if id.is_none() {
+            // An index lists the blocks that count; of these it is not known yet.
+            let entries = index.in_file_order().into_iter();
+            entries.for_each(|entry| {
+                self.told.takes(entry, None);
             });
         }
         self.index = index;
@@ -136,6 +133,7 @@ impl<S: Storage> TapeFile<S> {
         tell: &mut dyn FnMut(Damage),
     ) -> Result<(), TapeFileError<S::Error>> {
         let mut at = HEAD_LEN as u64;
+        self.told = Told::of_head(self.head.session);
         while at < self.end {
             match self.block_at(at)? {
                 Some(len) => at += len,
@@ -153,6 +151,7 @@ impl<S: Storage> TapeFile<S> {
                 }
             }
         }
+        self.leave_out();
         Ok(())
     }
 
@@ -176,14 +175,19 @@ impl<S: Storage> TapeFile<S> {
         match head.kind {
             Kind::Packets(_) => match head.span() {
                 Some(span) if in_place(payload.as_chunks().0, span) => {
-                    self.index.insert(Entry { span, count, offset: at });
+                    let entry = Entry { span, count, offset: at };
+                    if self.told.takes(entry, head.session) {
+                        self.index.insert(entry);
+                    }
                 }
                 _ => return Ok(None),
             },
-            Kind::Session => {
-                let session = SessionId([payload[0], payload[1], payload[2], payload[3]]);
-                self.session = Some(Info { session, version: 1, first, last });
-            }
+            Kind::Session(end) => match block::read_session(&payload) {
+                Some((session, vouched)) => {
+                    self.told.hear(session, (first, last), end, vouched);
+                }
+                None => return Ok(None),
+            },
             Kind::Index => {}
         }
         Ok(Some(whole))

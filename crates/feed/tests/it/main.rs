@@ -19,6 +19,7 @@ mod live;
 mod possible;
 mod seat;
 mod seen;
+mod sessions;
 mod steps;
 mod stop;
 mod tape_crash;

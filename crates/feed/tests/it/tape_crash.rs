@@ -56,7 +56,7 @@ fn go_on(
         }
     }
     file.append(RESEND, 8, &lost)?;
-    file.note_session(Info { session: SessionId(*b"ABCD"), version: 1, first: 1, last: 9 }, 1)?;
+    file.note_session(Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 9 }, 1)?;
     file.finish(9)
 }
 

@@ -246,8 +246,11 @@ fn an_index_that_is_not_that_of_the_blocks_is_found_out() {
 fn the_session_is_kept() {
     let mut file = new();
     assert_eq!((file.head(), file.session()), (HEAD, None));
-    let info = Info { session: SessionId(*b"ABCD"), version: 1, first: 1, last: 99 };
+    let info = Info { session: SessionId(HEAD.session), version: 1, first: 1, last: 99 };
     file.note_session(info, 7).unwrap();
+    // A file is of one session; what is said of it never becomes less.
+    file.note_session(Info { session: SessionId(*b"ABCD"), ..info }, 7).unwrap();
+    file.note_session(Info { last: 98, ..info }, 7).unwrap();
     file.append(origin(1), 0, Tape::classic().frames()).unwrap();
     file.finish(8).unwrap();
     for trust in [true, false] {
@@ -413,7 +416,8 @@ fn what_is_no_tape_is_refused() {
         bytes[at] = byte;
         bytes
     };
-    assert_eq!(open(&with(9, 2)), Some(HeadError::Newer(2)));
+    assert_eq!(open(&with(9, 1)), Some(HeadError::Older(1)));
+    assert_eq!(open(&with(9, 3)), Some(HeadError::Newer(3)));
     assert_eq!(open(&with(13, b'x')), Some(HeadError::Damaged));
 }
 

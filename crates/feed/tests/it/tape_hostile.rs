@@ -68,7 +68,7 @@ fn packets(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
 
 /// An index: of the blocks that are there, of some of them, with a lie in it, or of anything.
 fn index(rng: &mut Rng, bytes: &[u8], blocks: &[u64]) -> Vec<u8> {
-    let mut payload = vec![0; 12];
+    let mut payload = vec![0; 16];
     (0..8).for_each(|at| payload[at] = number(rng) as u8);
     let (honest, complete) = (rng.below(4) > 0, rng.below(2) == 0);
     let packets = |at: &&u64| bytes[**at as usize..].starts_with(b"\x8aBLK\x01");
@@ -199,7 +199,7 @@ fn an_index_lists_a_block_once() {
         let mut bytes = file.storage().bytes().to_vec();
         let at = bytes.len() as u64;
         let entry = [&bytes[48 + 12..48 + 24], &48_u64.to_be_bytes()].concat();
-        let payload = [vec![0; 12], entry.repeat(times)].concat();
+        let payload = [vec![0; 16], entry.repeat(times)].concat();
         bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
         let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
         bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());

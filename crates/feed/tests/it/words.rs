@@ -45,10 +45,11 @@ fn a_packet_in_words_does_not_steer_a_terminal() {
 
 #[test]
 fn tape_files_that_are_not_opened_say_why() {
-    let said: [(HeadError, &str); 5] = [
+    let said: [(HeadError, &str); 6] = [
         (HeadError::Short, "too short"),
         (HeadError::Foreign, "no tape file"),
-        (HeadError::Newer(9), "version 9; this program reads up to 1"),
+        (HeadError::Newer(9), "version 9; this program reads up to 2"),
+        (HeadError::Older(1), "version 1, which does not tell what its packets are of"),
         (HeadError::PacketSize(18), "packets have 18 bytes; this program knows 17"),
         (HeadError::Damaged, "first bytes are damaged"),
     ];
@@ -92,12 +93,14 @@ fn every_reason_has_its_number_and_its_words() {
         Why::GivenUp,
         Why::EndUnknown,
         Why::OtherSession,
+        Why::SessionUntold,
+        Why::Enough,
         Why::Storage,
     ];
     words.extend(whys.map(|why| why.to_string()));
     words.sort();
     words.dedup();
-    assert_eq!(words.len(), 16, "no two are the same");
+    assert_eq!(words.len(), 18, "no two are the same");
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! Which session packets are of: what is not known to be of the one that is recorded is asked for
+//! again, or the recording is refused.
+
+use feed::keeper::{Keeper, Sync};
+use feed::ledger::Sink;
+use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
+use feed::recording::Recording;
+use feed::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::sim::disk::Disk;
+use feed::tape::Tape;
+use feed::tape_file::{End, TapeFile};
+use feed::wire::{Frame, Info, RawFrame, SessionId, encode, sequence_of};
+use std::time::Duration;
+
+const OURS: SessionId = SessionId(*b"OURS");
+const ELSE: SessionId = SessionId(*b"ELSE");
+
+fn info(session: SessionId, last: Seq) -> RawFrame {
+    encode(&Frame::Info(Info { session, version: 1, first: 1, last }))
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A recorder, and what it records into.
+struct Run<S> {
+    recorder: Recorder,
+    sink: S,
+    opened: Vec<(ConnId, u16)>,
+}
+
+impl<S: Sink> Run<S> {
+    fn new(recorder: Recorder, sink: S) -> Self {
+        let mut run = Self { recorder, sink, opened: Vec::new() };
+        run.at(0, Input::Wake);
+        run
+    }
+
+    fn at(&mut self, time: u64, input: Input<'_>) {
+        self.recorder.handle(input, ms(time), &mut self.sink);
+        while let Some(output) = self.recorder.poll() {
+            if let Output::Connect { conn, line } = output {
+                self.opened.push((conn, line));
+            }
+        }
+        let mut out = Vec::new();
+        for &(conn, _) in &self.opened {
+            self.recorder.transmit(conn, ms(time), &mut self.sink, &mut out);
+        }
+    }
+
+    fn frames(&mut self, time: u64, conn: ConnId, frames: &[RawFrame]) {
+        self.at(time, Input::Received(conn, frames.as_flattened()));
+    }
+
+    fn missing(&self) -> String {
+        let gaps = self.recorder.ledger().gaps();
+        gaps.ranges().map(|gap| gap.to_string()).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn range(first: Seq, last: Seq) -> SeqRange {
+    SeqRange::new(first, last).unwrap()
+}
+
+/// The packets of a recording that is complete, all of one tape.
+fn is(run: &Run<Recording>, tape: &Tape) {
+    assert!(run.recorder.outcome().unwrap().complete(), "{:?}", run.recorder.outcome());
+    let recorded: Vec<RawFrame> = run.sink.in_order().flatten().copied().collect();
+    assert_eq!(recorded, tape.frames());
+}
+
+#[test]
+fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
+    let tape = Tape::random(10, 1);
+    let mut run = Run::new(Recorder::new(Options::default(), 1), Recording::new());
+    run.at(1, Input::Connected(0));
+    run.at(2, Input::Connected(1));
+    run.frames(3, 0, tape.slice(range(1, 10)));
+    run.at(4, Input::Ended(0));
+    run.frames(5, 1, &[info(OURS, 10)]);
+    is(&run, &tape);
+    assert_eq!(run.recorder.stats().calls, 0, "nothing is asked for again");
+}
+
+#[test]
+fn an_exchange_that_restarts_before_it_tells_its_session_is_asked_for_everything() {
+    let (old, new) = (Tape::random(14, 1), Tape::random(10, 2));
+    let mut run = Run::new(Recorder::new(Options::default(), 1), Recording::new());
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, old.slice(range(1, 14)));
+    run.at(3, Input::Ended(0));
+    // It is another process that answers now.
+    run.at(4, Input::Connected(1));
+    run.frames(5, 1, &[info(ELSE, 10)]);
+    assert_eq!((run.sink.len(), run.missing().as_str()), (0, "1-10"));
+    run.frames(6, 1, new.slice(range(1, 10)));
+    is(&run, &new);
+}
+
+#[test]
+fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
+    let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
+    let disk = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
+    let mut run = Run::new(Recorder::new(Options::default(), 2), disk);
+    // Each line has a stream and a connection for resends.
+    for conn in 0..4 {
+        run.at(1, Input::Connected(conn));
+    }
+    let of = |run: &Run<Keeper<Disk>>, line| {
+        let conns = run.opened.iter().filter(|it| it.1 == line).map(|it| it.0);
+        conns.collect::<Vec<_>>()
+    };
+    let (one, two) = (of(&run, 0), of(&run, 1));
+    run.frames(2, one[0], ours.slice(range(1, 40)));
+    run.frames(3, two[0], others.slice(range(41, 60)));
+    run.frames(4, one[0], ours.slice(range(50, 70)));
+    run.frames(5, one[1], &[info(OURS, 100)]);
+    run.frames(6, two[1], &[info(ELSE, 100)]);
+    assert_eq!(run.recorder.outcome().unwrap().why, Some(Why::OtherSession));
+    run.sink.end().unwrap();
+    let (mut keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, 100)));
+    assert_eq!((was.missing.to_string().as_str(), was.highest), ("41-60", 70));
+    keeper.end().unwrap();
+    let mut reading = keeper.in_order(FIRST_SEQ);
+    while let Some(piece) = reading.next().unwrap() {
+        let expected =
+            |frame: &&RawFrame| ours.frames()[sequence_of(frame) as usize - 1] == **frame;
+        assert!(piece.frames.iter().all(|frame| expected(&frame)));
+    }
+}
+
+#[test]
+fn what_was_recorded_of_no_known_session_is_asked_for_again() {
+    let (old, new) = (Tape::random(134, 1), Tape::random(20, 2));
+    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
+    let mut run = Run::new(Recorder::new(Options::default(), 1), keeper);
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, old.slice(range(1, 134)));
+    // It is killed before the exchange told its session.
+    run.sink.flush();
+    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    assert_eq!((was.packets, was.session), (134, None));
+    let options = Options::default();
+    let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
+    let mut run = Run::new(recorder, keeper);
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(ELSE, 20)]);
+    assert_eq!((run.sink.packets(), run.missing().as_str()), (0, "1-20"));
+    run.frames(3, 0, new.slice(range(1, 20)));
+    let outcome = run.recorder.outcome().unwrap().clone();
+    assert!(outcome.complete(), "{outcome:?}");
+    run.sink.end().unwrap();
+    run.sink.conclude(&outcome, ms(9)).unwrap();
+    // So it is found when it is read again, with an index and without.
+    for finish in [false, true] {
+        if finish {
+            run.sink.finish(ms(9)).unwrap();
+        }
+        let disk = run.sink.file().storage().clone();
+        let (file, opened) = TapeFile::open(disk, true).unwrap();
+        assert_eq!((opened.indexed, file.end()), (finish, End::Confirmed));
+        assert_eq!((file.packets(), file.session_id()), (20, Some(ELSE)));
+        assert_eq!(file.left_out(), if finish { 0 } else { 134 });
+        let mut reading = file.in_order(FIRST_SEQ);
+        assert_eq!(reading.merged().unwrap(), new.frames());
+    }
+}
+
+#[test]
+fn a_line_that_does_not_tell_its_session_brings_nothing_once_another_has() {
+    let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
+    let mut run = Run::new(Recorder::new(Options::default(), 2), Recording::new());
+    for conn in 0..4 {
+        run.at(1, Input::Connected(conn));
+    }
+    let of = |run: &Run<Recording>, line| {
+        let conns = run.opened.iter().filter(|it| it.1 == line).map(|it| it.0);
+        conns.collect::<Vec<_>>()
+    };
+    let (one, two) = (of(&run, 0), of(&run, 1));
+    run.frames(2, two[0], others.slice(range(1, 50)));
+    run.frames(3, one[1], &[info(OURS, 100)]);
+    run.frames(4, one[0], ours.slice(range(1, 100)));
+    // The other line is waited for, in vain: an original.
+    run.at(5000, Input::Wake);
+    run.frames(5001, two[0], others.slice(range(51, 100)));
+    let asked = run.missing();
+    assert_eq!(asked, "1-50", "what the other line was the first to bring");
+    run.frames(5002, one[1], ours.slice(range(1, 50)));
+    is(&run, &ours);
+}
+
+#[test]
+fn a_recording_of_a_known_session_is_not_gone_on_with_by_the_original_protocol() {
+    let known = Info { session: OURS, version: 1, first: 1, last: 20 };
+    let options = Options { classic: true, ..Options::default() };
+    let missing = "3".parse().unwrap();
+    let recorder = Recorder::resume(options, 1, 10, &missing, Some(known));
+    let run = Run::new(recorder, Recording::new());
+    let outcome = run.recorder.outcome().unwrap();
+    assert_eq!(outcome.why, Some(Why::SessionUntold));
+    // It is missing all that its session was known to have.
+    assert_eq!(outcome.missing.to_string(), "3, 11-20");
+}
+
+#[test]
+fn what_a_recording_knew_of_its_session_is_missing_if_the_exchange_has_less_now() {
+    let known = Info { session: OURS, version: 1, first: 1, last: 20 };
+    let tape = Tape::random(20, 1);
+    let missing = "3".parse().unwrap();
+    let recorder = Recorder::resume(Options::default(), 1, 10, &missing, Some(known));
+    let mut run = Run::new(recorder, Recording::new());
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(OURS, 15)]);
+    run.frames(3, 0, &[tape.frames()[2]]);
+    run.frames(4, 0, tape.slice(range(11, 15)));
+    run.at(5, Input::Stop);
+    let outcome = run.recorder.outcome().unwrap();
+    assert_eq!((outcome.missing.to_string().as_str(), outcome.last), ("16-20", 20));
+}
+
+#[test]
+fn a_live_session_that_is_stopped_has_no_confirmed_end() {
+    let tape = Tape::random(20, 1);
+    let options = Options { follow: true, ..Options::default() };
+    let mut run = Run::new(Recorder::new(options, 1), Recording::new());
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(OURS, 0)]);
+    run.frames(3, 0, tape.slice(range(1, 20)));
+    run.frames(4, 0, &[encode(&Frame::Heartbeat(21))]);
+    run.at(5, Input::Stop);
+    let outcome = run.recorder.outcome().unwrap();
+    assert_eq!((outcome.tail, outcome.missing.count(), outcome.last), (Tail::Unknown, 0, 20));
+}
