@@ -278,7 +278,7 @@ fn play(
         tracing::warn!(
             "{}: where its session ends is not known; playing {played} of {} as a session of its \
              own, {session}",
-            path.display(),
+            shown(path),
             count(held, "packet"),
         );
     }

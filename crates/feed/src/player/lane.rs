@@ -155,8 +155,8 @@ impl Lane {
     }
 
     /// Whether a fault ends the connection within the next packet: a part of that packet, or
-    /// nothing more, is sent. No message may be put before that end, because behind a part of a packet it
-    /// would be read as the rest of it.
+    /// nothing more, is sent. No message may be put before that end, because behind a part of a
+    /// packet it would be read as the rest of it.
     pub(super) fn ends_next(&self) -> bool {
         let mut items = self.items.iter();
         let next = items.find(|item| !matches!(item, Item::Wait(_) | Item::Write { .. }));

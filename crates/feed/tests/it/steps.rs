@@ -493,7 +493,6 @@ fn a_lost_tail_that_is_told_of_is_asked_for() {
         let mut steps = Steps::new(Options::default());
         steps.describe(97);
         steps.packets(STREAM, 1, 97);
-        // Nobody knows yet that there is more.
         steps.frames(RESEND, &[encode(&tell)]);
         steps.give(Input::Ended(STREAM));
         assert_eq!(steps.calls(RESEND), [range(98, 3)], "{tell:?}");
