@@ -39,8 +39,11 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
     }
     let (whole, recording) = record(bytes, &[]);
     let (cut, pieces) = record(bytes, &sizes);
-    // A packet right before torn bytes is left out only where they have come with it.
-    if whole.trouble().doubtful == 0 && cut.trouble().doubtful == 0 {
+    // A packet right before torn bytes is left out only where they have come with it, and a symbol
+    // that is none is not seen in the midst of many packets.
+    let strange = |raw: &[u8; FRAME_LEN]| raw[..4].iter().any(|byte| byte & 0x60 == 0);
+    let plain = !bytes.as_chunks::<FRAME_LEN>().0.iter().any(strange);
+    if plain && whole.trouble().doubtful == 0 && cut.trouble().doubtful == 0 {
         assert!(whole.ledger().gaps().ranges().eq(cut.ledger().gaps().ranges()));
         assert_eq!(whole.ledger().highest(), cut.ledger().highest());
         assert_eq!(whole.stats(), cut.stats());

@@ -5,7 +5,7 @@ mod scan;
 
 use crate::gaps::GapSet;
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{Info, RawFrame, is_near, is_torn, packet_seq, sequence_of};
+use crate::wire::{Info, RawFrame, is_near, is_torn, packet_seq, sequence_of, symbol_fits};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
@@ -319,7 +319,8 @@ impl Ledger {
             let block = &frames[done..frames.len().min(done + BLOCK)];
             let behind = frames.get(done + block.len());
             if let Some(span) = rise.of(block, self.next)
-                && rise.is_aligned(block, self.next)
+                // Shifted bytes that look like packets go on to the end of the block.
+                && block.last().is_some_and(symbol_fits)
                 && !(rise.jumps_last(span) && self.torn_behind(span.last(), behind, track.torn))
                 && self.enter_rise(&rise, span, now, out.sink)
             {

@@ -203,8 +203,8 @@ impl Recorder {
     /// If the exchange speaks the extension it is asked only for the rest, once it has shown that
     /// it plays the same session; or, of a known session, at once, and then nothing is recorded
     /// before it has. What was recorded of a session that is not known is asked for again once an
-    /// exchange tells which session it plays ([`Sink::session`]); and a recording of a known session
-    /// is not gone on with from an exchange that does not tell.
+    /// exchange tells which session it plays ([`Sink::session`]); and a recording of a known
+    /// session is not gone on with from an exchange that does not tell.
     #[must_use]
     pub fn resume(
         options: Options,

@@ -48,17 +48,6 @@ impl Rise {
         SeqRange::new(first, last).filter(|_| rises)
     }
 
-    /// Returns whether each packet behind a gap has a symbol. Shifted bytes that look like packets
-    /// do not follow each other, so only those are looked at.
-    pub(super) fn is_aligned(&self, block: &[RawFrame], next: Seq) -> bool {
-        let mut missing = 0;
-        self.gaps[..self.count].iter().all(|&(first, end)| {
-            missing += end - first;
-            let frame = block.get((end - next - missing) as usize);
-            frame.is_none_or(|frame| fits_at_once(frame) || symbol_fits(frame))
-        })
-    }
-
     /// Returns whether the last packet of a block that spans `span` lies behind a gap.
     pub(super) fn jumps_last(&self, span: SeqRange) -> bool {
         self.gaps[..self.count].last().is_some_and(|&(_, end)| end == span.last())
