@@ -394,7 +394,9 @@ impl<P: Play> Exchange for Player<P> {
     }
 
     fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
-        seat.active = now;
+        if count > 0 {
+            seat.active = now;
+        }
         self.served.bytes += count as u64;
         let before = seat.packets;
         self.served.lost += seat.advance(self.tape().last(), &mut self.faults, count, now);
