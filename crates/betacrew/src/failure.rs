@@ -122,8 +122,8 @@ pub enum Failure {
     },
     /// A recording is to be played that lacks packets.
     #[error(
-        "cannot play {}: it lacks {missing}\nLet fetch complete it (betacrew fetch --tape {0} ADDR), \
-         or play what is before, as a session of its own: --allow-gaps",
+        "cannot play {}: it lacks {missing}\nLet fetch complete it (betacrew fetch --tape {0} \
+         ADDR), or play what is before, as a session of its own: --allow-gaps",
         path.display()
     )]
     NotWhole {

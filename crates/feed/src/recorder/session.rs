@@ -1,6 +1,6 @@
-//! Which session packets are of. A packet does not tell; its exchange does, when it describes itself,
-//! and what is known of one connection holds for others of the same line while both were open: an
-//! exchange that restarts with another session loses all its connections.
+//! Which session packets are of. A packet does not tell; its exchange does, when it describes
+//! itself, and what is known of one connection holds for others of the same line while both were
+//! open: an exchange that restarts with another session loses all its connections.
 
 use super::Recorder;
 use super::connection::{Connection, Role};
