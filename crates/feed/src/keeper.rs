@@ -268,7 +268,7 @@ impl<S: Storage> Sink for Keeper<S> {
             Ok(distrusted)
         });
         noted.unwrap_or_else(|error| {
-            self.failure.get_or_insert(error);
+            self.check(Err(error));
             SeqSet::new()
         })
     }

@@ -197,14 +197,12 @@ impl Recorder {
     }
 
     /// A recorder that goes on where another has ended: everything up to `highest` is recorded but
-    /// what is `missing`, of this `session` if that is known. The session has at least the packets
-    /// up to its last one there.
+    /// what is `missing`, of this `session` if that is known, which has its last packet at least.
     ///
-    /// If the exchange speaks the extension it is asked only for the rest, once it has shown that
-    /// it plays the same session; or, of a known session, at once, and then nothing is recorded
-    /// before it has. What was recorded of a session that is not known is asked for again once an
-    /// exchange tells which session it plays ([`Sink::session`]); and a recording of a known
-    /// session is not gone on with from an exchange that does not tell.
+    /// An exchange that speaks the extension is asked only for the rest: of a known session at
+    /// once, and nothing is recorded before it has shown to play that. One that does not tell its
+    /// session is not gone on with then. What is of no known session is asked for again
+    /// ([`Sink::session`]).
     #[must_use]
     pub fn resume(
         options: Options,
@@ -221,8 +219,8 @@ impl Recorder {
         recorder.known_before = session.map_or(0, |info| info.last);
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
-        let asks_first = !recorder.options.classic || session.is_some();
-        if recorder.resumed && asks_first && !recorder.options.follow {
+        let streams = recorder.options.classic && session.is_none();
+        if recorder.resumed && !streams && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
         }
         recorder

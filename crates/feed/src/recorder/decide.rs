@@ -166,10 +166,11 @@ impl Recorder {
     /// Whether everything up to a confirmed end has been recorded.
     pub(super) fn whole(&self) -> bool {
         let ledger = &self.ledger;
-        let whole = ledger.end().is_some_and(|end| ledger.highest() >= end);
         // Nobody has said anything yet where nobody was reached, not even that there is nothing.
-        let said = || ledger.highest() > 0 || self.lines.iter().any(|line| line.stats.reached);
-        ledger.gaps().is_empty() && whole && said()
+        if ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
+            return false;
+        }
+        ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
     }
 
     /// Whether a line has brought packets and may yet turn out to play another session.

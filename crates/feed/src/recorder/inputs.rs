@@ -349,7 +349,8 @@ impl Recorder {
             self.lines[usize::from(id)].stats.other = None;
             self.session_told(at, info, now, sink);
             // It may have fewer packets now than it had before.
-            self.describes(at, info.last.max(self.known_before));
+            self.ledger.reaches(self.known_before);
+            self.describes(at, info.last);
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }

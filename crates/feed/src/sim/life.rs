@@ -9,7 +9,7 @@
 
 use super::disk::{Disk, DiskFailed};
 pub use super::lived::{Broken, Lived, Story};
-use super::owed::{Owed, Watched};
+use super::owed::{self, Owed, Watched};
 pub use super::plan::Plan;
 use super::plan::{Crash, Venue};
 use super::session::Outage;
@@ -212,20 +212,20 @@ impl Life {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
         }
-        let Watched { keeper, .. } = keeper;
         self.ended(keeper, outcome, &recorder, crash.is_some())
     }
 
     /// Checks a recording that has ended, and puts it away; `crash`: the disk may have been full.
     fn ended(
         &mut self,
-        keeper: Keeper<Disk>,
+        watched: Watched,
         outcome: Outcome,
         recorder: &Recorder,
         crash: bool,
     ) -> Result<Try, String> {
-        let mut keeper = keeper;
-        match keeper.end() {
+        let Watched { mut keeper, told, .. } = watched;
+        let done = keeper.end().and_then(|()| keeper.conclude(&outcome, self.world.now()));
+        match done.and_then(|()| keeper.end()) {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
             }
@@ -240,6 +240,8 @@ impl Life {
         }
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, recorder)?;
+        owed::completeness_is_true(recorder, &recorded, &keeper, told)
+            .or_else(|what| if self.plan.deceives() { Ok(()) } else { Err(what) })?;
         self.disk = freed(keeper.into_storage());
         if self.plan.sync != Sync::Never && !self.disk.is_safe() {
             return Err("it has ended, and the power must not fail yet".into());

@@ -280,8 +280,7 @@ fn an_exchange_that_does_not_tell_its_session_is_not_gone_on_with() {
             assert!(!ranges, "{calls:?}");
         }
     }
-    let outcome = steps.recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.missing.count()), (Some(Why::SessionUntold), 3));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::SessionUntold));
 }
 
 /// Gives time, one wake after the other, until the recorder drops the resend connection or a
