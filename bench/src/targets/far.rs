@@ -15,7 +15,7 @@ use feed::recorder::{Note, Options, Recorder};
 use feed::scenario::Scenario;
 use feed::seq::{SeqRange, SeqSet};
 use feed::tape::Tape;
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{Info, RawFrame, SessionId};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -109,6 +109,7 @@ pub(super) fn isolated(gaps: u32) -> SeqSet {
 /// What a recorder takes that goes on with a recording of this session which lacks these.
 fn recover(exchange: SocketAddr, session: SessionId, missing: &SeqSet) -> Result<Cost> {
     let highest = missing.ranges().last().map_or(0, |gap| gap.last() + 1);
+    let session = Info { session, version: 1, first: 1, last: highest };
     let mut recorder = Recorder::resume(Options::default(), 1, highest, missing, Some(session));
     let mut sink = Watch { filled: Instant::now(), resends_only: false };
     let (began, cpu) = (Instant::now(), crate::measure::process_cpu());

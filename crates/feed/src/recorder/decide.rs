@@ -207,7 +207,8 @@ impl Recorder {
 
     fn wants_resend(&self, id: u16, now: Duration) -> bool {
         let line = &self.lines[usize::from(id)];
-        let probe = self.undescribed(line, now) && line.describe_by.is_none();
+        let probe =
+            self.undescribed(line, now) && (line.describe_by.is_none() || self.is_untold(line));
         line.resend.is_none()
             && !line.asker.failed
             && now >= line.asker.retry_at
@@ -217,7 +218,8 @@ impl Recorder {
     /// Whether it may still turn out that a line speaks the extension.
     pub(super) fn undescribed(&self, line: &Line, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
-            && !(self.options.classic || line.probes_failed >= PROBES_MAX || line.asker.failed)
+            && !(self.options.classic || line.asker.failed)
+            && (line.probes_failed < PROBES_MAX || self.is_untold(line))
             && line.describe_by.is_none_or(|by| now < by)
     }
 

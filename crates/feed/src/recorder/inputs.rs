@@ -4,7 +4,7 @@ use super::connection::{Connection, Role, State, Tally};
 use super::line::Dialect;
 use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::{Sink, Stop, Taken};
-use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, backoff};
+use crate::recovery::{DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, TOLD_WAIT, backoff};
 use crate::seq::{MAX_SEQ, Seq};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
 use core::time::Duration;
@@ -84,14 +84,16 @@ impl Recorder {
         conn.settled = line.asker.cursor - 1;
         // Whoever is known to speak it, or must, answers nothing of it on a connection that has not
         // asked for it, however often it ended before it could say so.
-        let speaks = self.options.follow || line.dialect == Dialect::Extended;
+        let speaks =
+            self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
         if !self.options.classic
             && (speaks || line.probes_failed < PROBES_MAX)
             && line.dialect != Dialect::Classic
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
             conn.described = true;
-            line.describe_by.get_or_insert(now + DESCRIBE_WAIT.max(conn.rtt * 5 / 4));
+            let wait = if self.session.is_some() { TOLD_WAIT } else { DESCRIBE_WAIT };
+            line.describe_by.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
 
@@ -400,6 +402,10 @@ impl Recorder {
         }
         line.probes_failed += 1;
         line.asker.rewind();
+        if self.session.is_some() {
+            // Nothing goes on without its answer: it is asked again, but not at once.
+            line.asker.retry_at = self.now + backoff(line.probes_failed);
+        }
         true
     }
 

@@ -141,7 +141,7 @@ mod paced {
     use feed::seq::SeqRange;
     use feed::sim::disk::Disk;
     use feed::tape::Tape;
-    use feed::tape_file::{Head, TapeFile};
+    use feed::tape_file::{End, Head, TapeFile};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -219,6 +219,10 @@ mod paced {
         file.append(stream, 0, &rest).unwrap();
         file.append(stream, 0, &some).unwrap();
         file.flush().unwrap();
+        // Whether that was all of the session nobody has told: it is another one.
+        let (open, _) = TapeFile::open(file.storage().clone(), false).unwrap();
+        assert_ne!(FilePlay::new(open).unwrap().session(), tape.session());
+        file.note_end(20_000, End::Confirmed, 1).unwrap();
         let mut play = FilePlay::new(file).unwrap();
         assert_eq!((play.last(), play.session()), (20_000, tape.session()));
         let mut rng = feed::rng::Rng::new(1);
