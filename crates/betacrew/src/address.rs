@@ -24,7 +24,7 @@ fn split(text: &str, default: u16) -> Result<Named, String> {
     let text = text.trim();
     let named = |host: &str, port| Ok(Named { host: host.to_owned(), port });
     let port = |digits: &str| {
-        let wrong = || format!("`{digits}` is no port; a port is 0 to 65535");
+        let wrong = || "its port is no number from 0 to 65535".to_owned();
         digits.parse::<u16>().map_err(|_| wrong())
     };
     if text.is_empty() {
@@ -46,11 +46,11 @@ fn split(text: &str, default: u16) -> Result<Named, String> {
         None => (text, default),
     };
     let host = if host.is_empty() { LOCALHOST } else { host };
-    if host.contains([':', '/', ' ', '[', ']']) {
-        return Err(format!("`{host}` is no host"));
+    if host.contains([':', '/', ' ', '[', ']', '@']) {
+        return Err("its host is none".to_owned());
     }
     if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
-        return Err(format!("`{host}` is no IPv4 address: write its four decimal numbers"));
+        return Err("an IPv4 address is written as its four decimal numbers".to_owned());
     }
     named(host, port)
 }
@@ -82,8 +82,9 @@ pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
 pub fn resolve_with(text: &str, default: u16) -> Result<Vec<SocketAddr>, Failure> {
     let Named { host, port } = split(text, default).map_err(|reason| {
         Failure::Usage(format!(
-            "`{text}` is no address: {reason}; expected HOST:PORT, such as 127.0.0.1:{default} or \
-             [::1]:{default}, or a port of this machine alone"
+            "`{}` is no address: {reason}; expected HOST:PORT, such as 127.0.0.1:{default} or \
+             [::1]:{default}, or a port of this machine alone",
+            shown(text)
         ))
     })?;
     if host.eq_ignore_ascii_case(LOCALHOST) {

@@ -416,6 +416,11 @@ impl Sink for Capture {
     }
 
     fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        // What was told of the session is worth keeping before its first packet, but not worth the
+        // recording that the file may be to replace.
+        if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
+            claim.keep();
+        }
         self.keeper.session(info, vouched, now)
     }
 

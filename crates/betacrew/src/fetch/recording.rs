@@ -42,6 +42,9 @@ pub(super) struct Recording<'a> {
     report: Option<Output>,
     /// What has been written to each of its outputs, by the output's name.
     written: Vec<(String, Written)>,
+    /// Signals ask for an orderly end while it exists.
+    #[expect(dead_code, reason = "it acts when it is dropped")]
+    orderly: signals::Scope,
 }
 
 /// What a recording came to.
@@ -96,11 +99,13 @@ impl<'a> Recording<'a> {
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
         let report = report.map(|output| output.durable(durable));
+        // From the first file of the recording on there is something to put in order.
+        let orderly = signals::orderly();
         let (mut capture, recorder) = open(args, turn)?;
         if report.is_some() {
             capture.keep_history();
         }
-        Ok(Self { args, named, capture, recorder, outputs, outlets, report, written })
+        Ok(Self { args, named, capture, recorder, outputs, outlets, report, written, orderly })
     }
 
     /// Records, writes what is to be written, says what came of it and puts the recording away.
@@ -111,7 +116,6 @@ impl<'a> Recording<'a> {
         web: Option<&Web>,
     ) -> Result<Done, Failure> {
         let args = self.args;
-        let _orderly = signals::orderly();
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
         let places = Places { tape: self.capture.written(), outputs };

@@ -66,6 +66,11 @@ impl Claim {
         }
     }
 
+    /// Returns whether another recording has the name until this file replaces it.
+    pub(crate) fn replaces(&self) -> bool {
+        matches!(self, Self::Successor(_))
+    }
+
     /// Keeps the file without a packet, unless that would cost another recording.
     pub(crate) fn keep(self) {
         if let Self::New(mut new) = self {

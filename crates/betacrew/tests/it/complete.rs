@@ -221,14 +221,19 @@ fn a_tail_that_was_told_of_and_did_not_come_is_missing() {
 /// The first 1,199 packets of a session that is known to have 3,000.
 fn part(path: &Path) -> Tape {
     let tape = Tape::random(3000, 1);
+    record_beginning(path, &tape, 1199);
+    tape
+}
+
+/// Records the first packets of a tape, and that its session is known to have all of it.
+pub(crate) fn record_beginning(path: &Path, tape: &Tape, packets: Seq) {
     let head = Head { session: [0; 4], created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path).unwrap(), head).unwrap();
-    let told = Info { session: tape.session(), version: 1, first: 1, last: 3000 };
+    let told = Info { session: tape.session(), version: 1, first: 1, last: tape.last() };
     file.note_session(told, 1).unwrap();
     let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
-    file.append(stream, 1, tape.slice(SeqRange::new(1, 1199).unwrap())).unwrap();
+    file.append(stream, 1, tape.slice(SeqRange::new(1, packets).unwrap())).unwrap();
     file.finish(2).unwrap();
-    tape
 }
 
 /// What `serve --tape` plays: its session, and what a client gets of it.

@@ -379,7 +379,8 @@ fn most_memory(child: &std::process::Child) -> u64 {
 #[test]
 fn memory_does_not_grow_with_the_file() {
     const PACKETS: u32 = 100_000;
-    const BOUND: u64 = 32 * 1024;
+    // Of this, some 21 MiB are the pages of the unoptimized program itself.
+    const BOUND: u64 = 40 * 1024;
     let folder = tempfile::tempdir().unwrap();
     // 70 MB; most of it is of no interest, so that this takes seconds.
     let pad = "x".repeat(600);

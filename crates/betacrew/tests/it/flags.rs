@@ -65,7 +65,7 @@ fn what_is_no_address_is_refused_with_the_reason() {
         (&["fetch", ""][..], "it is empty"),
         (&["fetch", "127.1"], "four decimal numbers"),
         (&["fetch", "0x7f000001:3000"], "four decimal numbers"),
-        (&["fetch", "99999"], "a port is 0 to 65535"),
+        (&["fetch", "99999"], "no number from 0 to 65535"),
         (&["serve", "--listen", "127.1:0"], "four decimal numbers"),
         (&["serve", "--listen", ""], "it is empty"),
         (&["serve", "--listen", "127.0.0.1:0", "--log", "blah"], "off, error, warn, info"),
