@@ -1,7 +1,7 @@
 //! The client against peers that do what no exchange should. None may make it hang, crash, lose,
 //! repeat or invent a packet.
 
-use crate::support::{betacrew, next_call, peer, run};
+use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
 use feed::exchange::Exchange;
 use feed::player::Player;
@@ -13,8 +13,8 @@ use feed::tape::Tape;
 use feed::wire::{Frame, RawFrame, decode, encode};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Options for peers that would otherwise be waited for.
@@ -413,7 +413,8 @@ fn lying(lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static) -> SocketAd
     lying_as(Scenario::clean(0), lie)
 }
 
-fn lying_as(
+/// The same, playing a scenario.
+pub(crate) fn lying_as(
     scenario: Scenario,
     lie: impl Fn(RawFrame) -> RawFrame + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -465,41 +466,4 @@ fn a_description_that_makes_no_sense_is_ignored() {
     let (recorder, frames) = record(address, hasty());
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().undecodable, 1);
-}
-
-#[test]
-fn what_one_line_lies_about_the_end_costs_the_other_nothing_but_is_told() {
-    // The honest one sends packet 3, and what comes behind it, once the liar has been asked for
-    // that packet, for its lie has arrived then.
-    let asked = Arc::new((Mutex::new(false), Condvar::new()));
-    let (told, waits) = (Arc::clone(&asked), asked);
-    let honest = lying_as(Scenario::skipping("3".parse().unwrap()), move |frame| {
-        if matches!(decode(&frame), Ok(Frame::Packet(packet)) if packet.sequence > 2) {
-            let guard = waits.0.lock().unwrap();
-            let patience = Duration::from_secs(30);
-            drop(waits.1.wait_timeout_while(guard, patience, |asked| !*asked).unwrap());
-        }
-        frame
-    });
-    let liar =
-        lying_as(Scenario::skipping("3".parse().unwrap()), move |frame| match decode(&frame) {
-            Ok(Frame::Info(info)) => {
-                encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info }))
-            }
-            Ok(Frame::Packet(packet)) if packet.sequence == 3 => {
-                *told.0.lock().unwrap() = true;
-                told.1.notify_all();
-                frame
-            }
-            _ => frame,
-        });
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("out.json").display().to_string();
-    let (honest, liar) = (honest.to_string(), liar.to_string());
-    let args = ["fetch", &honest, &liar, "-o", &place, "--timeout", "2s"];
-    let (code, _, told) = run(&mut betacrew(&args));
-    assert!(told.contains("packet 15-2147483647: one line claims it"), "{told}");
-    assert_eq!(code, 4, "{told}");
-    let written = std::fs::read_to_string(&place).unwrap();
-    assert_eq!(written.matches("\"sequence\"").count(), 14, "{told}");
 }

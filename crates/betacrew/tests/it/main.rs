@@ -36,6 +36,7 @@ mod grade;
 mod hostile;
 mod http;
 mod inspect;
+mod liars;
 mod live;
 mod logs;
 mod memory;

@@ -121,9 +121,11 @@ impl Plan {
     }
 
     /// How long it may take to have everything sent again: round trips, one for each time that the
-    /// window is full.
+    /// window is full, or that a stream is held back until its gaps are filled.
     pub(super) fn filling(&self) -> Duration {
-        let fills = self.tape.len() / self.options.window + 1;
+        let Options { window, limits, .. } = &self.options;
+        let crowd = u32::try_from(limits.crowd).unwrap_or(u32::MAX);
+        let fills = self.tape.len() / crowd.min(*window).max(1) + 1;
         (self.network.latency + self.network.jitter) * 4 * fills
     }
 
@@ -158,11 +160,7 @@ impl Plan {
     /// What tells the messages that exchanges may send: whole ones, the tape's or the extension's.
     /// `None` where scenarios make others.
     pub(super) fn lawful(&self) -> Option<Lawful> {
-        let unlawful = |action| {
-            let forged = matches!(action, Action::Duplicate { changed: Some(_), .. });
-            forged || matches!(action, Action::Garbage { .. } | Action::Corrupt { .. })
-        };
-        if self.actions().any(unlawful) {
+        if self.actions().any(alters) {
             return None;
         }
         let tape = Arc::clone(&self.tape);
@@ -173,9 +171,19 @@ impl Plan {
     }
 }
 
-/// Whether an action makes a packet that looks right and is not the tape's. Without a legal side or
+/// Returns whether an action makes bytes that are no message, or not the tape's packet.
+pub(super) fn alters(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Garbage { .. }
+            | Action::Corrupt { .. }
+            | Action::Duplicate { changed: Some(_), .. }
+    )
+}
+
+/// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal side or
 /// sequence it does not look right.
-pub(super) fn forges(action: Action) -> bool {
+fn forges(action: Action) -> bool {
     match action {
         Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
             !matches!(field, Field::Side | Field::Sequence)

@@ -56,3 +56,11 @@ fn lives_are_safe_and_come_to_their_end() {
         }
     }
 }
+
+#[test]
+fn lives_that_were_broken_once_are_not() {
+    // Messages behind parts of packets; slow exchanges that were not waited for.
+    for seed in [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645] {
+        assert_eq!(live(seed, false).map_err(|life| life.what).map(drop), Ok(()), "seed {seed}");
+    }
+}
