@@ -157,10 +157,15 @@ impl Plan {
         self.actions().any(garbage) && !self.actions().any(forges)
     }
 
+    /// Whether exchanges send whole messages, and perhaps a part of one in the end.
+    pub(super) fn is_lawful(&self) -> bool {
+        !self.actions().any(alters)
+    }
+
     /// What tells the messages that exchanges may send: whole ones, the tape's or the extension's.
     /// `None` where scenarios make others.
     pub(super) fn lawful(&self) -> Option<Lawful> {
-        if self.actions().any(alters) {
+        if !self.is_lawful() {
             return None;
         }
         let tape = Arc::clone(&self.tape);
