@@ -186,8 +186,8 @@ pub(super) fn alters(action: Action) -> bool {
     )
 }
 
-/// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal side or
-/// sequence it does not look right.
+/// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal
+/// side or sequence it does not look right.
 fn forges(action: Action) -> bool {
     match action {
         Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Lives that were broken: messages behind parts of packets, slow exchanges that were not waited for.
+/// Lives that were broken: by messages behind parts of packets, and by slow exchanges.
 const BROKEN_ONCE: [u64; 5] =
     [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645];
 
