@@ -154,9 +154,8 @@ impl Lane {
         (self.closed, self.ended) = (true, true);
     }
 
-    /// Whether a fault ends the connection within the next packet: a part of that packet, or
-    /// nothing more, is sent. No message may be put before that end, because behind a part of a
-    /// packet it would be read as the rest of it.
+    /// Returns whether a fault ends the connection before another whole packet. No message may be
+    /// put before that end, because behind a part of a packet it would be read as the rest of it.
     pub(super) fn ends_next(&self) -> bool {
         let mut items = self.items.iter();
         let next = items.find(|item| !matches!(item, Item::Wait(_) | Item::Write { .. }));

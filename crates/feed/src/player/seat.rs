@@ -282,7 +282,7 @@ impl Seat {
         self.refused = true;
     }
 
-    /// Whether it has been ended, or a fault ends it before another whole packet.
+    /// Returns whether it has been ended, or a fault ends it before another whole packet.
     pub(super) fn ends_next(&self) -> bool {
         let lane = |reply: &Reply| matches!(reply, Reply::Lane(lane, _) if lane.ends_next());
         self.ending.is_some() || self.replies.front().is_some_and(lane)

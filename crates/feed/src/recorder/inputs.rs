@@ -304,8 +304,11 @@ impl Recorder {
                     self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
                     return;
                 }
-                // Too slow, or behind: it begins anew where it is.
-                Frame::NotAvailable(_) if self.options.follow && conn.streams() => {
+                // Too slow, or behind: it begins anew where it is, unless it has already.
+                Frame::NotAvailable(_) if self.options.follow && conn.role != Role::Resend => {
+                    if !conn.streams() {
+                        return;
+                    }
                     let tally = conn.tally();
                     self.drain(at, now);
                     return self.feed_lost(tally, now);

@@ -24,7 +24,7 @@ use crate::rng::Rng;
 use crate::scenario::{Scenario, Slow};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::tape_file::{TapeFileError, is_stillborn};
-use crate::wire::{RawFrame, sequence_of};
+use crate::wire::{DecodeError, RawFrame, sequence_of};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,7 +38,7 @@ const HEALED_TRIES_MAX: u32 = 3;
 const HEALED_MAX: Duration = Duration::from_secs(60);
 
 /// And in so many steps, all tries together.
-const STEPS_MAX: u64 = 4_000_000;
+const STEPS_MAX: u64 = 20_000_000;
 
 /// Lives the life of a seed.
 ///
@@ -408,6 +408,12 @@ impl Life {
         let trouble = recorder.trouble();
         if trouble.conflicts > 0 && !self.plan.deceives() {
             return Err("packets are said to conflict that are the same".into());
+        }
+        // A refusal may come when everything that was asked for counts as answered.
+        let unasked = |error| matches!(error, DecodeError::Kind(b'N'));
+        let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
+        if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
+            return Err("messages are said to make no sense that do".into());
         }
         Ok(())
     }

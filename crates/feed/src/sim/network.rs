@@ -1,6 +1,7 @@
 //! What is between a client and its exchanges.
 
 use super::agenda::Event;
+use crate::rng::Rng;
 use crate::wire::{FRAME_LEN, RawFrame};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -19,6 +20,16 @@ pub struct Network {
     /// Whether what clients send is cut, too. (The original exchange does not survive that, nor
     /// do two bytes sent in one write ever arrive apart on a real network.)
     pub cut_calls: bool,
+}
+
+impl Network {
+    /// How many of so many bytes a socket takes at once: sometimes only some where networks cut.
+    pub(super) fn taken(&self, count: usize, rng: &mut Rng) -> usize {
+        match self.segment > 0 && rng.below(8) == 0 {
+            true => rng.between(1, u32::try_from(count).unwrap_or(u32::MAX - 1)) as usize,
+            false => count,
+        }
+    }
 }
 
 /// A connection: an ordered byte pipe in both directions.

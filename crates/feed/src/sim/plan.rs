@@ -121,9 +121,11 @@ impl Plan {
     }
 
     /// How long it may take to have everything sent again: round trips, one for each time that the
-    /// window is full.
+    /// window is full, or that a stream is held back until its gaps are filled.
     pub(super) fn filling(&self) -> Duration {
-        let fills = self.tape.len() / self.options.window + 1;
+        let Options { window, limits, .. } = &self.options;
+        let crowd = u32::try_from(limits.crowd).unwrap_or(u32::MAX);
+        let fills = self.tape.len() / crowd.min(*window).max(1) + 1;
         (self.network.latency + self.network.jitter) * 4 * fills
     }
 
@@ -155,14 +157,15 @@ impl Plan {
         self.actions().any(garbage) && !self.actions().any(forges)
     }
 
+    /// Whether exchanges send whole messages, and perhaps a part of one in the end.
+    pub(super) fn is_lawful(&self) -> bool {
+        !self.actions().any(alters)
+    }
+
     /// What tells the messages that exchanges may send: whole ones, the tape's or the extension's.
     /// `None` where scenarios make others.
     pub(super) fn lawful(&self) -> Option<Lawful> {
-        let unlawful = |action| {
-            let forged = matches!(action, Action::Duplicate { changed: Some(_), .. });
-            forged || matches!(action, Action::Garbage { .. } | Action::Corrupt { .. })
-        };
-        if self.actions().any(unlawful) {
+        if !self.is_lawful() {
             return None;
         }
         let tape = Arc::clone(&self.tape);
@@ -173,9 +176,19 @@ impl Plan {
     }
 }
 
-/// Whether an action makes a packet that looks right and is not the tape's. Without a legal side or
-/// sequence it does not look right.
-pub(super) fn forges(action: Action) -> bool {
+/// Returns whether an action makes bytes that are no message, or not the tape's packet.
+pub(super) fn alters(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Garbage { .. }
+            | Action::Corrupt { .. }
+            | Action::Duplicate { changed: Some(_), .. }
+    )
+}
+
+/// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal
+/// side or sequence it does not look right.
+fn forges(action: Action) -> bool {
     match action {
         Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
             !matches!(field, Field::Side | Field::Sequence)

@@ -1,7 +1,7 @@
 //! Live sessions that a seed draws: how fast packets come into being, and when exchanges crash.
 
 use super::draw::pick;
-use super::plan::forges;
+use super::plan::alters;
 use crate::live::Tempo;
 use crate::recorder::Options;
 use crate::rng::Rng;
@@ -97,10 +97,7 @@ pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
 /// hide that messages come behind such an end is taken out of it.
 pub(super) fn torn(rng: &mut Rng, usual: Scenario) -> Scenario {
     let mut scenario = usual;
-    scenario.faults.retain(|fault| {
-        let action = fault.action();
-        !forges(action) && !matches!(action, Action::Garbage { .. } | Action::Corrupt { .. })
-    });
+    scenario.faults.retain(|fault| !alters(fault.action()));
     let packets = rng.between(1, 9);
     let cut = Slow::Cut(packets);
     scenario.slow = pick(rng, &[Slow::Wait, Slow::Skip(packets), cut, cut, cut, cut]);

@@ -36,7 +36,7 @@ pub enum Progress {
     Until,
 }
 
-/// More steps than any sensible recording takes.
+/// More steps than any sensible recording takes from one new packet to the next.
 const STEPS_MAX: u64 = 1_000_000;
 
 /// Exchanges, a line each, and the network to them.
@@ -149,8 +149,12 @@ impl<E: Exchange> World<E> {
         until: Option<Duration>,
     ) -> Result<Progress, Stuck> {
         recorder.handle(Input::Wake, self.now, sink);
-        for _ in 0..STEPS_MAX {
+        let (mut recorded, mut progress) = (0, self.steps);
+        while self.steps - progress < STEPS_MAX {
             self.steps += 1;
+            if recorder.ledger().recorded() != recorded {
+                (recorded, progress) = (recorder.ledger().recorded(), self.steps);
+            }
             self.carry_out(recorder, sink);
             if recorder.done() {
                 return Ok(Progress::Done);
@@ -432,7 +436,7 @@ impl<E: Exchange> World<E> {
             if count == 0 {
                 break;
             }
-            let count = self.taken(count);
+            let count = self.network.taken(count, &mut self.rng);
             self.exchanges[line].sent(&mut conn, count, self.now);
             self.look_at(id, &out[..count]);
             self.send_bytes(id, 0, &out[..count]);
@@ -462,14 +466,6 @@ impl<E: Exchange> World<E> {
             }
         }
         self.bury(line);
-    }
-
-    /// How many of so many bytes a socket takes at once: sometimes only some where networks cut.
-    fn taken(&mut self, count: usize) -> usize {
-        match self.network.segment > 0 && self.rng.below(8) == 0 {
-            true => self.rng.between(1, u32::try_from(count).unwrap_or(u32::MAX - 1)) as usize,
-            false => count,
-        }
     }
 
     /// Tells the client, once, that the exchange sends no more.
