@@ -90,7 +90,7 @@ fn recorder(told: &Told) -> Recorder {
     };
     let range = |&(first, count): &(u16, u8)| SeqRange::counted(first.into(), count.into());
     let missing: SeqSet = missing.iter().filter_map(range).collect();
-    let last = highest.into();
+    let last = (*highest).into();
     let session = Info { session: SessionId(*b"FUZZ"), version: 1, first: 1, last };
     let session = known.then_some(session);
     Recorder::resume(options, lines, (*highest).into(), &missing, session)

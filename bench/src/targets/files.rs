@@ -6,9 +6,10 @@ use crate::Result;
 use crate::measure::{By, Entry, here, side_by_side};
 use crate::raw;
 use crate::report::{Row, Want, count};
-use betacrew::format::{Arrival, Format};
+use betacrew::format::{Arrival, Format, Told};
 use betacrew::output::Output;
 use feed::tape::Tape;
+use feed::tape_file::End;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -16,7 +17,10 @@ use std::path::Path;
 pub(super) fn export(tape: &Tape, path: &Path, format: Format) -> Result<()> {
     let output = Output::begin_as(path, format).map_err(|error| error.to_string())?;
     let done = output.encode(format, |put| {
-        tape.frames().chunks(4096).try_for_each(|frames| put(frames, Arrival::UNKNOWN))
+        let mut chunks = tape.frames().chunks(4096);
+        chunks.try_for_each(|frames| put(frames, Arrival::UNKNOWN))?;
+        let (session, last) = (Some(tape.session()), tape.last());
+        Ok(Told { session, last, end: End::Confirmed })
     });
     done.map_err(|error| error.to_string().into())
 }
