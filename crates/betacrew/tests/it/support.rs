@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here should take, shorter than anybody's patience.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -124,8 +124,25 @@ pub(crate) fn next_call(stream: &mut TcpStream) -> Option<[u8; 2]> {
     stream.read_exact(&mut call).ok().map(|()| call)
 }
 
+/// Returns a command that runs the program and hears INT and HUP, because the program leaves
+/// signals ignored that were ignored at its start, and whoever runs the tests may ignore them
+/// (`nohup`, a shell's `&`).
+fn program() -> Command {
+    let path = env!("CARGO_BIN_EXE_betacrew");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let (hup, int) = (1 << 0, 1 << 1);
+    if mask & (hup | int) == 0 {
+        return Command::new(path);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,HUP", path]);
+    command
+}
+
 pub(crate) fn betacrew(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_betacrew"));
+    let mut command = program();
     command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
     command
 }
@@ -163,7 +180,9 @@ impl ServeProcess {
     pub(crate) fn limited(limit: &str, args: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{limit} && exec \"$@\""), "sh"]);
-        command.args([env!("CARGO_BIN_EXE_betacrew"), "serve", "--listen", "127.0.0.1:0"]);
+        let program = program();
+        command.arg(program.get_program()).args(program.get_args());
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
         Self::spawn(command, 1)
     }
@@ -188,6 +207,11 @@ impl ServeProcess {
 
     /// Its exit code and what it logged.
     pub(crate) fn wait(mut self) -> (i32, String) {
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the exchange does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let code = self.child.wait().unwrap().code().unwrap();
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
