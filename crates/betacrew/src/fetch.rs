@@ -105,7 +105,7 @@ pub struct Args {
     allow_gaps: bool,
 
     /// Keep the recording in this tape file, and go on with it if it is there [default:
-    /// OUTPUT.tape, removed once the packets are written]
+    /// OUTPUT.tape, removed once the session is complete and written]
     #[arg(long, value_name = "FILE", help_heading = RECORDING)]
     tape: Option<PathBuf>,
 

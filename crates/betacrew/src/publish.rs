@@ -126,9 +126,12 @@ pub(crate) fn is_log(path: &Path) -> bool {
 impl Flags {
     /// Files that are read, by their flags.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let (creds, ca) = (self.publish_creds.as_deref(), self.publish_ca.as_deref());
-        let creds = creds.map(|path| ("--publish-creds", path));
-        creds.into_iter().chain(ca.map(|path| ("--publish-ca", path)))
+        let files = [
+            ("--publish-creds", &self.publish_creds),
+            ("--publish-ca", &self.publish_ca),
+            ("--publish-password-file", &self.publish_password_file),
+        ];
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
     /// What was typed, for the log of this URL.

@@ -242,6 +242,9 @@ impl Args {
         if let Some(path) = self.scenario.as_deref().and_then(scenario::file_of) {
             places.reads("--scenario", path)?;
         }
+        for (flag, path) in self.web.files() {
+            places.reads(flag, path)?;
+        }
         self.record.as_ref().map_or(Ok(()), |path| places.writes("--record", path))
     }
 }

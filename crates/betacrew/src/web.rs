@@ -118,6 +118,11 @@ impl Args {
         Ok(web)
     }
 
+    /// Files that are read, by their flags.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &std::path::Path)> {
+        self.http_token_file.as_deref().map(|path| ("--http-token-file", path)).into_iter()
+    }
+
     /// The token, from where it was given.
     fn token(&self) -> Result<Option<Secret>, Failure> {
         let token = match &self.http_token_file {

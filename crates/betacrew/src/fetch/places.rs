@@ -14,7 +14,7 @@ use crate::output::place::Places;
 /// [`Failure::Usage`], with both flags.
 pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
     let mut places = Places::new();
-    for (flag, path) in args.publishing.files() {
+    for (flag, path) in args.publishing.files().chain(args.web.files()) {
         places.reads(flag, path)?;
     }
     for path in &args.output {

@@ -36,6 +36,10 @@ impl Web {
 }
 
 impl Args {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &std::path::Path)> {
+        std::iter::empty()
+    }
+
     pub(crate) fn wanted(&self) -> bool {
         false
     }

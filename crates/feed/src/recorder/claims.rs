@@ -60,13 +60,28 @@ impl Recorder {
     /// Returns the last sequence of a live session that is over: every line that is there has said
     /// so, or had its time.
     pub(super) fn session_over(&self, now: Duration) -> Option<Seq> {
-        let end = self.lines.iter().filter_map(|line| line.over).max()?;
+        let end = self.lines.iter().filter_map(|line| self.standing_end(line)).max()?;
         let silent = |line: &Line| {
             let away = line.stats.dead || line.stats.other.is_some() || line.failing.is_some();
             line.over.is_none() && !away
         };
         let waits = self.lines.iter().any(silent) && self.disputed(now);
         (!waits).then_some(end.max(self.shown()))
+    }
+
+    /// Returns the end that a line has told, unless another line has brought a packet beyond it:
+    /// then it is no end.
+    fn standing_end(&self, line: &Line) -> Option<Seq> {
+        let end = line.over?;
+        let mut others = self.lines.iter().filter(|other| !core::ptr::eq(*other, line));
+        others.all(|other| other.highest <= end).then_some(end)
+    }
+
+    /// Returns the highest sequence that a packet has shown or that every line claims which has
+    /// described the session.
+    pub(super) fn agreed(&self) -> Seq {
+        let described = self.lines.iter().filter(|line| line.stats.info.is_some());
+        described.map(|line| line.told).min().unwrap_or(0).max(self.shown())
     }
 
     /// Returns whether lines still have time to agree on the end.
@@ -89,7 +104,7 @@ impl Recorder {
         now: Duration,
         sink: &mut impl Sink,
     ) -> bool {
-        let told = self.lines.iter().filter_map(|line| line.over).min();
+        let told = self.lines.iter().filter_map(|line| self.standing_end(line)).min();
         let time = refused || self.over_since.is_some() && !self.disputed(now);
         told.is_some_and(|told| time && self.retract(told, now, sink))
     }
@@ -108,8 +123,10 @@ impl Recorder {
     /// it does, the user has said so, or every line has.
     fn retract(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> bool {
         let last = told.max(self.shown());
-        let denies =
-            |line: &Line| line.stats.info.is_some() && line.over.unwrap_or(line.told) <= last;
+        let denies = |line: &Line| {
+            let disproved = line.over.is_some() && self.standing_end(line).is_none();
+            line.stats.info.is_some() && !disproved && line.over.unwrap_or(line.told) <= last
+        };
         if self.options.last.is_some()
             || !self.lines.iter().any(|line| line.told > last && !denies(line))
             || !self.lines.iter().any(denies)

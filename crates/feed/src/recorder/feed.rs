@@ -6,7 +6,7 @@ use super::line::Line;
 use super::{Note, Output, PassEnd, Recorder, Why};
 use crate::ledger::Sink;
 use crate::recovery::{ABSENCE, GARBAGE_MAX, backoff};
-use crate::seq::{FIRST_SEQ, Seq};
+use crate::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::wire::{Call, Info, SessionId};
 use core::time::Duration;
 
@@ -122,8 +122,10 @@ impl Recorder {
         let Some(patience) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
             return;
         };
-        let mut oldest = now;
+        let (mut oldest, agreed) = (now, self.agreed());
         for (range, opened) in self.ledger.gaps().dated() {
+            // What only one line claims may not exist yet, and another line may still bring it.
+            let Some(range) = SeqRange::new(range.first(), range.last().min(agreed)) else { break };
             if self.lost.covers(range) {
                 continue;
             }

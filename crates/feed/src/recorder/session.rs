@@ -128,7 +128,7 @@ impl Recorder {
         self.settle_session(now, sink);
         match self.ledger.recorded() == recorded {
             true => self.finish(why, now),
-            false => self.open_connections(now),
+            false => self.advance(now, sink),
         }
     }
 
@@ -147,7 +147,14 @@ impl Recorder {
             return;
         }
         self.ledger.forget(distrusted, now, sink);
-        self.lines.iter_mut().for_each(|line| line.asker.rewind());
+        // What was seen only there is no longer known to exist.
+        let highest = self.ledger.highest();
+        self.resumed_at = self.resumed_at.min(highest);
+        for line in &mut self.lines {
+            line.asker.rewind();
+            line.highest = line.highest.min(highest);
+        }
+        self.conns.iter_mut().for_each(|conn| conn.settled = 0);
         let packets = distrusted.count();
         self.outputs.push_back(Output::Note(Note::Distrusted { packets }));
     }

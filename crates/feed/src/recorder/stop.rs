@@ -2,7 +2,7 @@
 
 use super::connection::State;
 use super::line::Dialect;
-use super::{Note, Output, Recorder, Why};
+use super::{Note, Recorder, Why};
 use crate::ledger::Sink;
 use core::time::Duration;
 
@@ -11,8 +11,7 @@ impl Recorder {
     /// exchange that may be an original, and records what they still bring; the second closes them.
     pub(super) fn stop(&mut self, now: Duration) {
         if core::mem::replace(&mut self.stopping, true) {
-            let ids = self.conns.drain(..).map(|conn| conn.id);
-            self.outputs.extend(ids.map(Output::Drop));
+            (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
             return;
         }
         self.close_or_drain(true, now);
@@ -52,8 +51,7 @@ impl Recorder {
             let harmless = conn.state == State::Connecting
                 || ours && (early || open && self.owes_nothing(conn));
             if harmless {
-                let id = self.conns.remove(at).id;
-                self.outputs.push_back(Output::Drop(id));
+                self.remove(at);
             } else if open {
                 self.drain(at, now);
             }
