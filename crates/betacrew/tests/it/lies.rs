@@ -102,10 +102,14 @@ fn what_one_line_lies_about_the_end_costs_the_other_nothing_but_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("out.json").display().to_string();
     let (honest, liar) = (honest.to_string(), liar.to_string());
-    let args = ["fetch", &honest, &liar, "-o", &place, "--timeout", "2s"];
+    let tape = folder.path().join("x.tape").display().to_string();
+    let args = ["fetch", &honest, &liar, "-o", &place, "--tape", &tape, "--timeout", "2s"];
     let (code, _, told) = run(&mut betacrew(&args));
     assert!(told.contains("packet 15-2147483647: one line claims it"), "{told}");
     assert_eq!(code, 4, "{told}");
     let written = std::fs::read_to_string(&place).unwrap();
     assert_eq!(written.matches("\"sequence\"").count(), 14, "{told}");
+    // The lie is not in the tape, either.
+    let (code, said, _) = run(&mut betacrew(&["inspect", "--verify", &tape]));
+    assert_eq!(code, 0, "{said}");
 }

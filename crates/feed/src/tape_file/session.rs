@@ -59,7 +59,11 @@ impl Told {
         self.id = self.id.or(session);
         let known = self.last;
         self.first = if self.first == 0 { first } else { self.first };
-        self.last = known.max(last.min(MAX_SEQ));
+        // A recorder that concludes knows better than what some line described meanwhile.
+        self.last = match end {
+            End::Open => known.max(last.min(MAX_SEQ)),
+            End::Confirmed | End::Inferred => last.min(MAX_SEQ),
+        };
         // That a session has ended is not so any more where more of it is told.
         if end != End::Open || last > known {
             self.end = end;
