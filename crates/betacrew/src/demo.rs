@@ -122,7 +122,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if facts.completeness() != Completeness::Complete {
         let (addresses, recording) = (["the demo".to_owned()], (&recorder, &capture));
         crate::words::tell_as_is(&summary::text(&addresses, recording, time, None, &facts));
-        return Ok(Exit::Incomplete);
+        // The demo's exchange ends its session: all there is so far is not enough.
+        return Ok(match Exit::of(&facts) {
+            Exit::Complete => Exit::Incomplete,
+            exit => exit,
+        });
     }
     output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
     check(args, &show.tape)?;

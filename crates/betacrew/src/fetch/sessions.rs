@@ -143,8 +143,7 @@ fn is_recording_of(path: &Path, session: SessionId) -> bool {
         return true;
     }
     let Ok((file, _)) = TapeFile::open(storage, true) else { return false };
-    let told = file.session().map_or(SessionId(file.head().session), |info| info.session);
-    told == session || file.packets() == 0 && told == SessionId([0; 4])
+    file.session_id().map_or(file.packets() == 0, |told| told == session)
 }
 
 #[cfg(test)]

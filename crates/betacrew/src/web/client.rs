@@ -10,6 +10,7 @@ use super::order::{Answer, Order, refused};
 use super::state::{Counters, Feed, Latency, Line, Session, State};
 use super::{Web, events};
 use crate::written::Places;
+use feed::completeness::{Completeness, Facts};
 use feed::ledger::Origin;
 use feed::recorder::Recorder;
 use feed::seq::{FIRST_SEQ, SeqRange};
@@ -179,9 +180,10 @@ impl<'a> History<'a> {
 
     /// Returns what the feed does, and notes what has happened to it.
     fn feed(&self, recorder: &Recorder, now: Duration, lines: &[(LineState, Duration)]) -> Feed {
-        let ended = recorder.outcome().map(|outcome| {
+        let ended = recorder.outcome().map(|_| {
             let at = recorder.ended().unwrap_or(now);
-            (at, outcome.complete())
+            let facts = Facts::of(recorder, recorder.ledger().recorded());
+            (at, facts.completeness() != Completeness::Incomplete)
         });
         let stats = (0..).map_while(|line| recorder.line(line));
         let views = lines.iter().zip(stats).zip(self.addresses).map(|((line, stats), address)| {
