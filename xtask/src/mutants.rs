@@ -37,7 +37,7 @@ struct Edit<'a> {
 const CHECKS: [&str; 6] = ["life", "faults", "steps", "follow", "torn", "claims"];
 
 /// So many lives are simulated for each bug.
-const LIVES: &str = "3000";
+const LIVES: &str = "12000";
 
 /// Tests that take longer than this hang; with a bug in, so many times as long as without it, and
 /// some.

@@ -165,13 +165,15 @@ pub struct Ledger {
     end: Option<Seq>,
     gaps: GapSet,
     limits: Limits,
+    /// Number of ranges that were seen and are to be asked for again.
+    reopened: usize,
 }
 
 impl Ledger {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { next: FIRST_SEQ, end: None, gaps: GapSet::new(), limits }
+        Self { next: FIRST_SEQ, end: None, gaps: GapSet::new(), limits, reopened: 0 }
     }
 
     /// Has seen everything up to `highest` but what is `missing`.
@@ -282,12 +284,20 @@ impl Ledger {
         })
     }
 
+    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::gaps`]
+    /// may be open.
+    #[must_use]
+    pub fn reopened(&self) -> usize {
+        self.reopened
+    }
+
     /// Forgets that these were seen: the sink has put them out of the recording. Only packets show
     /// how far a session reaches, so nothing is known above the highest one that is left.
     pub fn forget(&mut self, unseen: &SeqSet, now: Duration, sink: &mut impl Sink) {
         if unseen.is_empty() {
             return;
         }
+        self.reopened += unseen.ranges().len();
         let mut ranges: Vec<SeqRange> = self.gaps.ranges().collect();
         ranges.extend(unseen.ranges());
         ranges.sort_unstable_by_key(|range| range.first());

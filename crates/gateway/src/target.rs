@@ -79,8 +79,9 @@ impl FromStr for Target {
         let stream = stream.filter(|name| !name.is_empty());
         let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\@".contains(c);
         if stream.is_some_and(|name| name.contains(odd)) {
+            // The codes themselves would look like the end of a password to who hides passwords.
             return Err("the name of a stream has no spaces, and none of . * > / \\ @ (in a \
-                        password write / as %2F and @ as %40)"
+                        password, percent-encode these)"
                 .to_owned());
         }
         let (mut servers, mut user) = (Vec::new(), None);
@@ -117,7 +118,7 @@ impl FromStr for Target {
 fn decoded(text: &str) -> Result<String, String> {
     let wrong = || {
         "the user or password of the log's URL has a % without two hexadecimal digits behind it, \
-         or no UTF-8 text: write % as %25, @ as %40, : as %3A, / as %2F and , as %2C"
+         or no UTF-8 text: percent-encode every % and each of : / , @ in them (% is %25)"
             .to_owned()
     };
     let mut parts = text.split('%');

@@ -440,7 +440,8 @@ impl Life {
         let open = recorder.ledger().gaps().len();
         // Whoever believes in ends that never were has a tail for each of them.
         let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
-        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails);
+        let again = recorder.ledger().reopened();
+        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails + again);
         match open > most.saturating_add(1) {
             true => Err(format!("{open} gaps are open, {most} are allowed")),
             false => Ok(()),
