@@ -3,14 +3,14 @@
 
 use crate::failure::Failure;
 use crate::flags::duration;
-use crate::format::{Arrival, Encoder, Format, Mark, Place};
+use crate::format::{self, Arrival, Damage, Encoder, Format, Mark, Place};
 use crate::location::shown;
 use crate::outlet::Outlet;
 use crate::output::atomic::{self, Partial};
 use crate::output::place::{fitting_name, folder};
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{RawFrame, SessionId, sequence_of};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,26 @@ impl Pieces {
         free.ok_or(Failure::Storage { action: "write", path: place, source })
     }
 
+    /// Returns whether the file for these packets has them. Its name alone proves nothing: anybody
+    /// may have made a file of that name, and a loss of power may have taken what was in ours.
+    fn holds(&self, range: SeqRange) -> bool {
+        let place = self.place(range);
+        let (mut first, mut last, mut ascends) = (None, 0, true);
+        let read = place.is_file().then(|| {
+            format::read(&place, self.format, Damage::Refuse, &mut |frames, _| {
+                for seq in frames.iter().map(sequence_of) {
+                    ascends &= seq > last;
+                    first.get_or_insert(seq);
+                    last = seq;
+                }
+                Ok(())
+            })
+        });
+        // What was given up at its beginning is not in it.
+        let begins = first.is_some_and(|first| range.contains(first));
+        read.is_some_and(|read| read.is_ok()) && ascends && begins && last == range.last()
+    }
+
     /// What files of this session have, from its beginning to a gap.
     fn in_place(&self) -> io::Result<Seq> {
         let mut written = SeqSet::new();
@@ -173,7 +193,13 @@ impl Pieces {
                 && let Some(range) = SeqRange::new(first, last)
                 && self.place(range).file_name() == Some(name.as_os_str())
             {
-                written.insert(range);
+                match self.holds(range) {
+                    true => written.insert(range),
+                    false => tracing::warn!(
+                        "{} does not have the packets that its name says: they are written again",
+                        shown(&self.place(range))
+                    ),
+                }
             }
         }
         let first = written.at_or_after(FIRST_SEQ).filter(|range| range.first() == FIRST_SEQ);
@@ -309,6 +335,29 @@ mod tests {
         assert_eq!(names(folder.path())[2], "out-ABCD-0000040001-0000041000.csv");
         let text = std::fs::read_to_string(folder.path().join(whole[1])).unwrap();
         assert_eq!(text.lines().count(), 20_001);
+    }
+
+    #[test]
+    fn a_name_alone_does_not_make_a_file_ours() {
+        for left in ["MINE", "", "half of it"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.csv");
+            let (mut pieces, _) = begun(&path, &[Rotate::Session]);
+            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.finish().unwrap();
+            assert_eq!(begun(&path, &[Rotate::Session]).1, 901);
+            let piece = folder.path().join("out-ABCD-0000000001-0000000900.csv");
+            let whole = std::fs::read_to_string(&piece).unwrap();
+            let content = if left.starts_with("half") { &whole[..whole.len() / 2] } else { left };
+            std::fs::write(&piece, content).unwrap();
+            let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+            assert_eq!(next, 1);
+            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.finish().unwrap();
+            assert_eq!(std::fs::read_to_string(&piece).unwrap(), content, "it is somebody's");
+            let again = folder.path().join("out-ABCD-0000000001-0000000900-2.csv");
+            assert_eq!(std::fs::read_to_string(again).unwrap().lines().count(), 901);
+        }
     }
 
     #[test]
