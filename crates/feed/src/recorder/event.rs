@@ -10,8 +10,9 @@ use core::time::Duration;
 pub enum PassEnd {
     /// The exchange ended it after a whole packet.
     Whole,
-    /// It brought packets and then nothing for [`Options::timeout`]. That counts as an end, for
-    /// there are exchanges that never end a stream.
+    /// The pass brought packets, then nothing for
+    /// [`Options::timeout`](super::Options::timeout). That counts as an end, because there are
+    /// exchanges that never end a stream.
     Silent,
     /// It broke, ended in the middle of a packet, or made no sense.
     Cut,
