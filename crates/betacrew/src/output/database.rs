@@ -61,7 +61,15 @@ fn replace_by_steps(
     step(Step::AtRest)?;
     for sidecar in database_sidecars(place) {
         match fs::remove_file(&sidecar) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // With the end of its name it can be too long for any file to have it.
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+                ) =>
+            {
+                return Err(error);
+            }
             _ => step(Step::Removed)?,
         }
     }

@@ -307,6 +307,28 @@ fn names_of_every_length_are_written_and_recorded() {
     }
 }
 
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_database_may_have_a_name_of_every_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = playing(Tape::random(50, 1), losing(1, "25%", ""));
+    let address = exchange.address.to_string();
+    assert_eq!(in_folder(folder.path(), &["fetch", &address, "-o", "x.json"]).0, 0);
+    // With the ends of its journal's and log's names, longer ones are too long for any file.
+    for len in [246, 247, 248, 250, 255] {
+        let name = "n".repeat(len - 7) + ".sqlite";
+        for force in [&[][..], &["--force"]] {
+            let args = [&["convert", "x.json", &name][..], force].concat();
+            let (code, said) = in_folder(folder.path(), &args);
+            assert_eq!(code, 0, "{len}: {said}");
+        }
+        let (code, said) = in_folder(folder.path(), &["inspect", &name, "--against", "x.json"]);
+        assert_eq!(code, 0, "{len}: {said}");
+        assert_eq!(names(folder.path()), [name.as_str(), "x.json"], "{len}");
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+}
+
 #[test]
 fn what_a_killed_run_left_is_gone_after_the_next_one() {
     let folder = tempfile::tempdir().unwrap();

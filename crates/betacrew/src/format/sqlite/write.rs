@@ -1,0 +1,130 @@
+//! Writes packets into a new database.
+
+use crate::format::rows::packet;
+use crate::format::{Arrival, Encoder};
+use feed::wire::RawFrame;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Nothing can be undone and nothing is synchronized: whoever puts the file in place does that to
+/// a whole one.
+pub(super) const BEGIN: &str = "
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA locking_mode = EXCLUSIVE;
+    BEGIN;
+    CREATE TABLE packets (
+        symbol TEXT NOT NULL,
+        buySellIndicator TEXT NOT NULL,
+        quantity INTEGER NOT NULL,
+        price INTEGER NOT NULL,
+        sequence INTEGER PRIMARY KEY,
+        arrived INTEGER,
+        origin TEXT
+    );";
+
+const INSERT: &str = "INSERT INTO packets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(in crate::format) struct Writer {
+    database: Connection,
+    path: PathBuf,
+    symbol: String,
+}
+
+impl Writer {
+    pub(in crate::format) fn new(path: &Path) -> io::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // A name such as `file:x` would be a URI if it were not absolute.
+        let path = std::path::absolute(path)?;
+        // The partial file is locked by this process already, which some systems take for a lock
+        // against SQLite. SQLite needs none, because no other process opens the file.
+        let unlocked = if cfg!(unix) { c"unix-none" } else { c"win32-none" };
+        let database =
+            Connection::open_with_flags_and_vfs(&path, flags, unlocked).map_err(failed)?;
+        let begun = Self { database, path, symbol: String::new() };
+        begun.database.execute_batch(BEGIN).map_err(|error| begun.failed(error))?;
+        Ok(begun)
+    }
+}
+
+impl Encoder for Writer {
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+        let origin = arrival.origin_text();
+        let mut symbol = std::mem::take(&mut self.symbol);
+        let insert = self.database.prepare_cached(INSERT);
+        let mut insert = insert.map_err(|error| self.failed(error))?;
+        for frame in frames {
+            let packet = packet(frame)?;
+            symbol.clear();
+            let _ = write!(symbol, "{}", packet.symbol);
+            let side = if packet.side.letter() == b'B' { "B" } else { "S" };
+            insert
+                .execute(params![
+                    symbol,
+                    side,
+                    packet.quantity,
+                    packet.price,
+                    packet.sequence,
+                    arrival.time(),
+                    origin
+                ])
+                .map_err(|error| self.failed(error))?;
+        }
+        drop(insert);
+        self.symbol = symbol;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.database.execute_batch("COMMIT").map_err(|error| self.failed(error))?;
+        self.database.close().map_err(|(_, error)| failed(error))
+    }
+}
+
+impl Writer {
+    /// Returns the system's reason for an error where SQLite has only one word for several.
+    fn failed(&self, error: rusqlite::Error) -> io::Error {
+        let refused = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        match refused && at_size_limit(&self.path) {
+            true => too_large(),
+            false => failed(error),
+        }
+    }
+}
+
+/// Distance in bytes from the limit at which a write may have reached it: SQLite's largest page.
+#[cfg(unix)]
+const PAGE_MAX: u64 = 65_536;
+
+/// Whether a file is as large as this process may make one (`ulimit -f`).
+#[cfg(unix)]
+fn at_size_limit(path: &Path) -> bool {
+    use rustix::process::{Resource, getrlimit};
+    let len = std::fs::metadata(path).map_or(0, |found| found.len());
+    getrlimit(Resource::Fsize).current.is_some_and(|limit| len.saturating_add(PAGE_MAX) > limit)
+}
+
+#[cfg(unix)]
+fn too_large() -> io::Error {
+    rustix::io::Errno::FBIG.into()
+}
+
+/// There is no such limit here.
+#[cfg(not(unix))]
+fn at_size_limit(_: &Path) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn too_large() -> io::Error {
+    io::ErrorKind::FileTooLarge.into()
+}
+
+fn failed(error: rusqlite::Error) -> io::Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => io::ErrorKind::StorageFull.into(),
+        _ => io::Error::other(error),
+    }
+}
