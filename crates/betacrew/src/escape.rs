@@ -70,6 +70,25 @@ pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Returns a text as it may stand in XML and HTML, in an attribute too. Most characters that steer
+/// have no form in XML: a replacement character stands for them.
+pub(crate) fn xml(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            '\n' | '\t' => safe.push(c),
+            c if steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +108,14 @@ mod tests {
         for plain in ["", "Zürich 株 🦀 x=1", "tab\there"] {
             assert!(matches!(lines(plain), Cow::Borrowed(_)), "{plain}");
         }
+    }
+
+    #[test]
+    fn a_text_in_xml_is_a_text_and_nothing_else() {
+        let markup = "<a b=\"c\" d='e'>&amp;</a>\n\tf";
+        let safe = "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;amp;&lt;/a&gt;\n\tf";
+        assert_eq!(xml(markup), safe);
+        assert_eq!(xml("\0\u{1b}\u{fffe}\u{202e}株"), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}株");
     }
 
     #[test]

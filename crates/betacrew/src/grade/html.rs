@@ -1,16 +1,16 @@
 //! `--html`: one page that needs nothing else.
 
 use super::badge::colour;
-use super::junit::escaped;
 use super::report::{CaseReport, Count, LineReport, Report, RunReport};
 use super::verdict::Letter;
+use crate::escape::xml;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
 
 /// The page.
 pub(super) fn html(report: &Report) -> String {
-    let client = escaped(&report.client);
+    let client = xml(&report.client);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -98,7 +98,7 @@ fn causes(page: &mut String, report: &Report) {
     for (_, text, cases) in found {
         let links: Vec<String> =
             cases.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
-        let _ = writeln!(page, "<li>{}<br><small>{}</small></li>", escaped(text), links.join(", "));
+        let _ = writeln!(page, "<li>{}<br><small>{}</small></li>", xml(text), links.join(", "));
     }
     page.push_str("</ol>\n</section>\n");
 }
@@ -127,20 +127,20 @@ fn row(page: &mut String, case: &CaseReport) {
         case.id,
         case.verdict.replace(' ', "-"),
         if case.severity == "should" { "should" } else { "" },
-        if came.is_empty() { escaped(&case.about) } else { escaped(came) }
+        if came.is_empty() { xml(&case.about) } else { xml(came) }
     );
     item(
         page,
         "required",
-        &format!("{} <small>docs/protocol.md, {}</small>", escaped(case.requirement), case.section),
+        &format!("{} <small>docs/protocol.md, {}</small>", xml(case.requirement), case.section),
     );
-    item(page, "happens", &escaped(&case.about));
-    item(page, "passes", &escaped(case.passes));
+    item(page, "happens", &xml(&case.about));
+    item(page, "passes", &xml(case.passes));
     if let Some(run) = run {
         self::run(page, run);
     }
     let commands: Vec<String> =
-        case.by_hand.iter().map(|line| format!("<code>{}</code>", escaped(line))).collect();
+        case.by_hand.iter().map(|line| format!("<code>{}</code>", xml(line))).collect();
     item(page, "by hand", &commands.join("<br>"));
     page.push_str("</dl>\n");
     if let Some(run) = run {
@@ -152,22 +152,22 @@ fn row(page: &mut String, case: &CaseReport) {
 fn run(page: &mut String, run: &RunReport) {
     for (label, text) in [("expected", &run.expected), ("came", &run.came)] {
         if let Some(text) = text {
-            item(page, label, &escaped(text));
+            item(page, label, &xml(text));
         }
     }
     if let Some(cause) = &run.cause {
-        item(page, "cause", &format!("<strong>{}</strong>", escaped(&cause.text)));
+        item(page, "cause", &format!("<strong>{}</strong>", xml(&cause.text)));
     }
-    item(page, "ended", &escaped(&run.ended));
+    item(page, "ended", &xml(&run.ended));
     if let Some(output) = &run.output {
-        item(page, "output", &escaped(output));
+        item(page, "output", &xml(output));
     }
     if !run.stderr.is_empty() {
-        let said: Vec<String> = run.stderr.iter().map(|line| escaped(line)).collect();
+        let said: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
         item(page, "stderr", &format!("<code>{}</code>", said.join("<br>")));
     }
     let remarks = run.remarks.iter().filter(|remark| !remark.contains("was read as"));
-    let remarks: Vec<String> = remarks.map(|remark| escaped(remark)).collect();
+    let remarks: Vec<String> = remarks.map(|remark| xml(remark)).collect();
     if !remarks.is_empty() {
         item(page, "besides", &remarks.join("<br>"));
     }
@@ -206,7 +206,7 @@ fn timeline(page: &mut String, lines: &[LineReport]) {
             line.at_ms,
             (line.connection - 1) % 6,
             line.connection,
-            escaped(&line.text)
+            xml(&line.text)
         );
     }
     page.push_str("</div>\n");

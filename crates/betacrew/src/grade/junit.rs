@@ -4,6 +4,7 @@
 //! it must not make a pipeline that counts failures fail either.
 
 use super::report::{CaseReport, Report};
+use crate::escape::xml;
 use std::fmt::Write;
 
 /// The report as JUnit's XML.
@@ -20,7 +21,7 @@ pub(super) fn junit(report: &Report) -> String {
         )
     };
     let all: Vec<&CaseReport> = report.cases.iter().collect();
-    let name = escaped(&format!("betacrew grade: {}", report.client));
+    let name = xml(&format!("betacrew grade: {}", report.client));
     let _ = writeln!(text, "<testsuites name=\"{name}\" {}>", head(&all));
     let mut rest = all.as_slice();
     while let Some(first) = rest.first() {
@@ -72,8 +73,8 @@ fn test(text: &mut String, case: &CaseReport) {
                 text,
                 ">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>",
                 case.verdict,
-                escaped(&came),
-                escaped(&details(case))
+                xml(&came),
+                xml(&details(case))
             );
         }
         Status::Skipped => {
@@ -84,7 +85,7 @@ fn test(text: &mut String, case: &CaseReport) {
             let _ = writeln!(
                 text,
                 ">\n      <skipped message=\"{}\"/>\n    </testcase>",
-                escaped(&message)
+                xml(&message)
             );
         }
     }
@@ -117,24 +118,6 @@ fn details(case: &CaseReport) -> String {
         let _ = writeln!(text, "by hand: {command}");
     }
     text
-}
-
-/// A text as it may stand in XML and HTML, in an attribute too. What XML cannot hold is a dot.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if crate::escape::steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('·'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -177,7 +160,7 @@ mod tests {
         };
         let text = junit(&report);
         assert!(
-            text.contains("name=\"betacrew grade: node &quot;x&quot; &lt;y&gt;·\" tests=\"4\"")
+            text.contains("betacrew grade: node &quot;x&quot; &lt;y&gt;\u{fffd}\" tests=\"4\"")
         );
         assert!(text.contains("<testsuite name=\"a\" tests=\"3\" failures=\"1\" skipped=\"1\""));
         assert!(text.contains("<testsuite name=\"b\" tests=\"1\" failures=\"0\" skipped=\"1\""));

@@ -3,6 +3,7 @@
 mod scale;
 
 use super::reading::Found;
+use crate::escape::xml;
 use crate::words::{count, grouped};
 use feed::figures::Figures;
 use feed::packet::Symbol;
@@ -62,7 +63,7 @@ pub(super) fn svg(found: &Found) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n<title>{}</title>\n\
          <style>{STYLE}</style>\n<rect class=\"bg\" width=\"100%\" height=\"100%\"/>\n",
-        escaped(&name(found))
+        xml(&name(found))
     );
     head(&mut svg, found);
     axis(&mut svg, &x, bottom - 20.0);
@@ -91,27 +92,8 @@ fn name(found: &Found) -> String {
     found.path.file_name().unwrap_or(found.path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// A text as it can stand in XML, whatever is in it.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            // XML has no way to say most of these.
-            c if crate::escape::steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                safe.push('\u{fffd}');
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, text: &str) {
-    let text = escaped(text);
+    let text = xml(text);
     let _ = writeln!(
         svg,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{text}</text>"
