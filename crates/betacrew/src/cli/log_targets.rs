@@ -1,0 +1,138 @@
+//! `--log`: how much is logged, and of which module.
+
+use tracing_subscriber::filter::Targets;
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Names under which something is logged. A test compares them with the source.
+const LOGGED: [&str; 14] = [
+    "betacrew::fetch::recording",
+    "betacrew::grade::process",
+    "betacrew::grade::run_folder",
+    "betacrew::net",
+    "betacrew::net::serve",
+    "betacrew::output::atomic",
+    "betacrew::pieces",
+    "betacrew::publish::outlet",
+    "betacrew::said",
+    "betacrew::serve",
+    "betacrew::serve::log",
+    "betacrew::tapes::recorded",
+    "betacrew::terminal::signals",
+    "betacrew::web::control",
+];
+
+/// Library that logs under its own name, in modules of its own.
+#[cfg(feature = "nats")]
+const LIBRARY: &str = "async_nats";
+
+/// Reads `--log`: levels, alone or after a module.
+pub(super) fn parse(text: &str) -> Result<Targets, String> {
+    for part in text.split(',').map(str::trim) {
+        let (module, level) = part.split_once('=').unwrap_or(("betacrew", part));
+        // A word alone would be a module, and all others would be silent.
+        if module.is_empty() || !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return Err(format!(
+                "`{part}` is none of {}, or a level for a module, such as betacrew::web=debug",
+                LEVELS.join(", ")
+            ));
+        }
+        if !is_logged(module) {
+            let all: Vec<String> = modules();
+            return Err(format!(
+                "`{part}`: nothing is logged as `{module}`. Modules are {}",
+                all.join(", ")
+            ));
+        }
+    }
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// Whether something is logged under a module's name, or under that of a module in it.
+fn is_logged(module: &str) -> bool {
+    let within = |name: &str, outer: &str| {
+        name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    #[cfg(feature = "nats")]
+    if within(module, LIBRARY) {
+        return true;
+    }
+    LOGGED.iter().any(|name| within(name, module))
+}
+
+/// Returns the modules that are worth being named: the program, and its parts.
+fn modules() -> Vec<String> {
+    let part = |name: &&str| name.splitn(3, "::").take(2).collect::<Vec<_>>().join("::");
+    let mut all: Vec<String> = LOGGED.iter().map(|name| part(&name)).collect();
+    all.insert(0, "betacrew".to_owned());
+    all.dedup();
+    #[cfg(feature = "nats")]
+    all.push(LIBRARY.to_owned());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        for good in ["off", "WARN", "warn,betacrew::web=debug", "betacrew=trace, info"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "blah", "betacrew", "betacrew::web=blah", "=info", "info,", "info;warn"] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains("off, error, warn, info, debug, trace"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_module_that_logs_nothing_is_refused_with_those_that_do() {
+        for good in ["betacrew::net=debug", "betacrew::serve::log=off", "info,betacrew::fetch=warn"]
+        {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in ["web=debug", "warn,blah=debug", "betacrew::we=debug", "betacrew::web::x=info"] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains("nothing is logged as"), "{bad}: {error}");
+            assert!(error.contains("betacrew, betacrew::fetch, "), "{bad}: {error}");
+            assert!(error.contains(" betacrew::web"), "{bad}: {error}");
+        }
+        assert_eq!(parse("async_nats::connector=debug").is_ok(), cfg!(feature = "nats"));
+    }
+
+    /// Adds the modules below a folder of the source that log under their own names.
+    fn find(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+        let macros = ["error", "warn", "info", "debug", "trace"];
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let inner = format!("{module}::{name}");
+            if path.is_dir() {
+                find(&path, &inner, found);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let logs = |line: &str| {
+                    macros.iter().any(|level| line.contains(&format!("tracing::{level}!(")))
+                };
+                // Another name is told in the line itself.
+                if text.lines().any(|line| logs(line) && !line.contains("target: ")) {
+                    found.insert(inner);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_modules_that_log_are_known() {
+        let mut found =
+            BTreeSet::from(["betacrew::said", "betacrew::web::control"].map(str::to_owned));
+        find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "betacrew", &mut found);
+        found.remove("betacrew::cli::log_targets");
+        let known: BTreeSet<String> = LOGGED.map(str::to_owned).into();
+        // Only what the library logs is known besides.
+        assert_eq!(found, known);
+    }
+}
