@@ -10,7 +10,7 @@ use super::order::{Answer, Order, refused};
 use super::state::{Counters, Feed, Latency, Line, Session, State};
 use super::{Web, events};
 use crate::written::Places;
-use feed::completeness::{Completeness, Facts};
+use feed::completeness::Facts;
 use feed::ledger::Origin;
 use feed::recorder::Recorder;
 use feed::seq::{FIRST_SEQ, SeqRange};
@@ -183,7 +183,7 @@ impl<'a> History<'a> {
         let ended = recorder.outcome().map(|_| {
             let at = recorder.ended().unwrap_or(now);
             let facts = Facts::of(recorder, recorder.ledger().recorded());
-            (at, facts.completeness() != Completeness::Incomplete)
+            (at, facts.completeness())
         });
         let stats = (0..).map_while(|line| recorder.line(line));
         let views = lines.iter().zip(stats).zip(self.addresses).map(|((line, stats), address)| {

@@ -3,6 +3,7 @@
 use super::feed_state::LineState;
 use super::state::EventKind;
 use crate::words::took;
+use feed::completeness::Completeness;
 use std::time::Duration;
 
 /// A line as it is seen now.
@@ -29,14 +30,14 @@ pub(super) struct ClientWatch {
 }
 
 impl ClientWatch {
-    /// Takes what is seen at `now`. `ended` is when the recording was over and whether it is
-    /// complete. Returns what has changed.
+    /// Takes what is seen at `now`. `ended` is when the recording was over and how complete it is.
+    /// Returns what has changed.
     pub(super) fn look(
         &mut self,
         now: Duration,
         lines: &[LineView<'_>],
         session: Option<String>,
-        ended: Option<(Duration, bool)>,
+        ended: Option<(Duration, Completeness)>,
     ) -> Vec<Happened> {
         let mut happened = Vec::new();
         if session.is_some() && session != self.session {
@@ -56,7 +57,11 @@ impl ClientWatch {
         if let Some((at, complete)) = ended
             && !std::mem::replace(&mut self.over, true)
         {
-            let how = if complete { "complete" } else { "incomplete" };
+            let how = match complete {
+                Completeness::Complete => "complete",
+                Completeness::SoFar => "complete so far",
+                Completeness::Incomplete => "incomplete",
+            };
             happened.push((EventKind::Over, at, format!("the recording is over, {how}")));
         }
         happened
@@ -135,10 +140,16 @@ mod tests {
 
     #[test]
     fn the_end_is_told_once() {
-        let mut watch = ClientWatch::default();
-        let mut look = || watch.look(at(9), &[], None, Some((at(8), false)));
-        let over = (EventKind::Over, at(8), "the recording is over, incomplete".to_owned());
-        assert_eq!(look(), [over]);
-        assert_eq!(look(), []);
+        for (ended, words) in [
+            (Completeness::Complete, "complete"),
+            (Completeness::SoFar, "complete so far"),
+            (Completeness::Incomplete, "incomplete"),
+        ] {
+            let mut watch = ClientWatch::default();
+            let mut look = || watch.look(at(9), &[], None, Some((at(8), ended)));
+            let over = (EventKind::Over, at(8), format!("the recording is over, {words}"));
+            assert_eq!(look(), [over]);
+            assert_eq!(look(), []);
+        }
     }
 }

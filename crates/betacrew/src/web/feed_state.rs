@@ -1,6 +1,7 @@
 //! The state of the feed itself, whatever becomes of a page's link to the program. Pure functions
 //! decide it; `client` and `exchange` give them what they see.
 
+use feed::completeness::Completeness;
 use feed::player::SeatView;
 use feed::recorder::LineStats;
 use schemars::JsonSchema;
@@ -30,8 +31,10 @@ pub(super) enum FeedState {
     Silent,
     /// Client: every attempt to connect has failed since then, on every line.
     Unreachable,
-    /// Client: the recording is over and nothing is missing.
+    /// Client: the recording is over and has all of its session.
     Complete,
+    /// Client: the recording is over and lacks nothing so far. Its live session may go on.
+    CompleteSoFar,
     /// Client: the recording is over and packets, or its end, are missing.
     Incomplete,
     /// Exchange: no client is connected.
@@ -51,13 +54,14 @@ pub(super) enum FeedState {
 }
 
 /// States of a client.
-pub(super) const CLIENT: [FeedState; 7] = [
+pub(super) const CLIENT: [FeedState; 8] = [
     FeedState::Connecting,
     FeedState::Recording,
     FeedState::Following,
     FeedState::Silent,
     FeedState::Unreachable,
     FeedState::Complete,
+    FeedState::CompleteSoFar,
     FeedState::Incomplete,
 ];
 
@@ -82,6 +86,7 @@ impl FeedState {
             Self::Silent => "silent",
             Self::Unreachable => "unreachable",
             Self::Complete => "complete",
+            Self::CompleteSoFar => "complete_so_far",
             Self::Incomplete => "incomplete",
             Self::NoClient => "no_client",
             Self::Idle => "idle",
@@ -138,14 +143,17 @@ pub(super) fn line(stats: &LineStats, follow: bool, now: Duration) -> (LineState
 }
 
 /// Returns what a client's feed does, and since when where that matters: since when it is silent,
-/// unreachable or over. `ended` is when the recording was over and whether it is complete.
+/// unreachable or over. `ended` is when the recording was over and how complete it is.
 pub(super) fn client(
     lines: &[(LineState, Duration)],
     follow: bool,
-    ended: Option<(Duration, bool)>,
+    ended: Option<(Duration, Completeness)>,
 ) -> (FeedState, Duration) {
-    if let Some((at, complete)) = ended {
-        return (if complete { FeedState::Complete } else { FeedState::Incomplete }, at);
+    match ended {
+        Some((at, Completeness::Complete)) => return (FeedState::Complete, at),
+        Some((at, Completeness::SoFar)) => return (FeedState::CompleteSoFar, at),
+        Some((at, Completeness::Incomplete)) => return (FeedState::Incomplete, at),
+        None => {}
     }
     let newest = |of: fn(LineState) -> bool| {
         let times = lines.iter().filter(|(state, _)| of(*state)).map(|(_, since)| *since);
@@ -262,8 +270,18 @@ mod tests {
         assert_eq!(lines(&[(Unreachable, 7), (Connecting, 0)]).0, FeedState::Connecting);
         assert_eq!(client(&[(Following, at(1))], false, None).0, FeedState::Recording);
         let over = |complete| client(&[(Following, at(1))], true, Some((at(50), complete)));
-        assert_eq!(over(true), (FeedState::Complete, at(50)));
-        assert_eq!(over(false), (FeedState::Incomplete, at(50)));
+        assert_eq!(over(Completeness::Complete), (FeedState::Complete, at(50)));
+        assert_eq!(over(Completeness::SoFar), (FeedState::CompleteSoFar, at(50)));
+        assert_eq!(over(Completeness::Incomplete), (FeedState::Incomplete, at(50)));
+    }
+
+    #[test]
+    fn the_page_has_words_for_each_state() {
+        let page = include_str!("page/feed.js");
+        for state in CLIENT.into_iter().chain(EXCHANGE) {
+            let name = state.name();
+            assert!(page.contains(&format!("\n  {name}: [\"")), "{name}");
+        }
     }
 
     fn seat(next: Option<u32>, active: u64, held_until: Option<u64>) -> SeatView {

@@ -151,8 +151,11 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
 
 /// What the feed does: 1 for that state, 0 for the others.
 fn feed_state(page: &mut Page, Snapshot { state, .. }: &Snapshot) {
-    let states = if state.role == "exchange" { feed_state::EXCHANGE } else { feed_state::CLIENT };
-    let samples = states.map(|known| {
+    let states = match &*state.role {
+        "exchange" => &feed_state::EXCHANGE[..],
+        _ => &feed_state::CLIENT,
+    };
+    let samples = states.iter().map(|&known| {
         let is = f64::from(u8::from(known == state.feed.state));
         (labels([("state", known.name())]), is)
     });

@@ -15,6 +15,7 @@ const STATES = {
   silent: ["bad", "Silent", lasting],
   unreachable: ["bad", "Exchange unreachable", since],
   complete: ["good", "Complete", since],
+  complete_so_far: ["good", "Complete so far", since],
   incomplete: ["bad", "Incomplete", since],
   no_client: ["wait", "No client"],
   idle: ["wait", "No stream open"],
