@@ -4,7 +4,7 @@ use crate::live::{PATIENCE, publish, read, settings};
 use crate::server::{Server, servers};
 use feed::tape::Tape;
 use feed::wire::{RawFrame, SessionId};
-use gateway::{Error, Log, Removed};
+use gateway::{Error, Log, Removed, Settings};
 
 /// What a stream has to have beside what a test is about.
 const PLAIN: &str = r#""subjects":["betacrew.x"],"storage":"file","num_replicas":1"#;
@@ -14,14 +14,17 @@ fn make(server: &Server, more: &str) {
     server.stream("CREATE", "x", &format!("{PLAIN},{more}"));
 }
 
+/// A server of its own, how to publish to it, and a tape of so many packets; `None` where no server
+/// is installed.
+fn begin(packets: u32) -> Option<(Server, Settings, Tape)> {
+    let server = servers().then(Server::start)?;
+    let settings = settings(&server.url());
+    Some((server, settings, Tape::random(packets, 1)))
+}
+
 #[test]
 fn a_stream_that_discards_is_refused_before_anything_is_published() {
-    if !servers() {
-        return;
-    }
-    let server = Server::start();
-    let settings = settings(&server.url());
-    let tape = Tape::random(3000, 1);
+    let Some((server, settings, tape)) = begin(3000) else { return };
     for (more, word) in [
         (r#""retention":"limits","discard":"old","max_msgs":5"#, "max_msgs is 5"),
         (r#""retention":"limits","discard":"old","max_bytes":20000"#, "max_bytes is 20000"),
@@ -32,7 +35,7 @@ fn a_stream_that_discards_is_refused_before_anything_is_published() {
         (r#""retention":"limits","max_msg_size":5000"#, "--publish-block to 233"),
     ] {
         make(&server, more);
-        let check = gateway::Settings { check: true, ..settings.clone() };
+        let check = Settings { check: true, ..settings.clone() };
         for settings in [&settings, &check] {
             let refused = publish(settings, Some(tape.session()), tape.frames()).err().unwrap();
             assert!(matches!(refused, Error::Unsuitable { .. }), "{more}: {refused}");
@@ -49,12 +52,7 @@ fn a_stream_that_discards_is_refused_before_anything_is_published() {
 
 #[test]
 fn a_stream_that_is_changed_while_it_is_published_into_is_found_out_at_the_end() {
-    if !servers() {
-        return;
-    }
-    let server = Server::start();
-    let settings = settings(&server.url());
-    let tape = Tape::random(3000, 1);
+    let Some((server, settings, tape)) = begin(3000) else { return };
     make(&server, r#""retention":"limits""#);
     let gateway = publish(&settings, Some(tape.session()), &tape.frames()[..2000]).unwrap();
     server.stream("UPDATE", "x", &format!(r#"{PLAIN},"retention":"limits","max_msgs":2"#));
@@ -79,12 +77,7 @@ fn a_stream_that_is_changed_while_it_is_published_into_is_found_out_at_the_end()
 
 #[test]
 fn what_was_removed_from_a_log_is_missing_from_it() {
-    if !servers() {
-        return;
-    }
-    let server = Server::start();
-    let settings = settings(&server.url());
-    let tape = Tape::random(3000, 1);
+    let Some((server, settings, tape)) = begin(3000) else { return };
     make(&server, r#""retention":"limits""#);
     publish(&settings, Some(tape.session()), tape.frames()).unwrap();
     let look = || {
@@ -114,12 +107,7 @@ fn what_was_removed_from_a_log_is_missing_from_it() {
 
 #[test]
 fn a_log_of_two_sessions_is_refused_with_both_names_and_where_the_second_begins() {
-    if !servers() {
-        return;
-    }
-    let server = Server::start();
-    let settings = settings(&server.url());
-    let tape = Tape::random(1000, 1);
+    let Some((server, settings, tape)) = begin(1000) else { return };
     let [first, second] = [*b"AAAA", *b"BBBB"].map(|id| Some(SessionId(id)));
     publish(&settings, first, &tape.frames()[..600]).unwrap();
     // No gateway would go on with it.
@@ -145,7 +133,7 @@ fn a_log_of_two_sessions_is_refused_with_both_names_and_where_the_second_begins(
     assert!(error.to_string().contains(&said), "{error}");
     for session in [first, second] {
         for check in [false, true] {
-            let settings = gateway::Settings { check, ..settings.clone() };
+            let settings = Settings { check, ..settings.clone() };
             let refused = publish(&settings, session, tape.frames()).err().unwrap();
             assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
             assert!(refused.to_string().contains("is of session"), "{refused}");
