@@ -7,8 +7,7 @@ use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
 use crate::publish;
-use crate::words::{count, holes, took};
-use feed::completeness::{Completeness, Facts};
+use crate::words::{count, took};
 use feed::survey::Order;
 use feed::tape_file::End;
 use feed::wire::RawFrame;
@@ -97,12 +96,10 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let whole = check.whole(told);
         if args.allow_gaps { Ok(told) } else { whole.map(|()| told) }
     })?;
-    let missing = match check.order.missing() {
-        missing if missing.is_empty() => String::new(),
-        missing => format!("; missing: {}", holes(missing)),
-    };
+    let missing = told.lacking(&mut check.order);
+    let missing = missing.map(|missing| format!("; missing: {missing}")).unwrap_or_default();
     let end = match told.end {
-        End::Open if from == Format::Tape => "; where its session ends is not known",
+        Some(End::Open) => "; where its session ends is not known",
         _ => "",
     };
     crate::words::tell!(
@@ -157,14 +154,7 @@ impl<'a> Check<'a> {
 
     /// Whether nothing is missing, not even of what the file knows its session to have.
     fn whole(&mut self, told: Told) -> Result<(), Failure> {
-        self.order.reaches(told.last);
-        let missing = self.order.missing();
-        let facts = Facts::of_file(self.order.packets(), missing.packets(), told.end, false);
-        match facts.completeness() {
-            Completeness::Incomplete => {
-                Err(Failure::Gaps { path: self.path.to_owned(), missing: holes(missing) })
-            }
-            _ => Ok(()),
-        }
+        let lacking = told.lacking(&mut self.order);
+        lacking.map_or(Ok(()), |missing| Err(Failure::Gaps { path: self.path.to_owned(), missing }))
     }
 }

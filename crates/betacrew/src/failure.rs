@@ -1,9 +1,11 @@
 //! How a command fails: what happened, where, what to do next, and an exit code.
 
+use crate::format::Format;
 use crate::location::shown;
+use crate::words::count;
 use feed::completeness::{Facts, Fault};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit codes. They are part of the interface: they keep their meaning.
@@ -144,16 +146,14 @@ pub enum Failure {
         missing: String,
     },
     /// A recording is to be played that lacks packets.
-    #[error(
-        "cannot play {}: it lacks {missing}\nLet fetch complete it (betacrew fetch --tape {0} \
-         ADDR), or play what is before, as a session of its own: --allow-gaps",
-        shown(path)
-    )]
+    #[error("cannot play {}: it lacks {missing}{}", shown(path), PlayAdvice(path, *before))]
     NotWhole {
         /// The file.
         path: PathBuf,
         /// What is missing, as text.
         missing: String,
+        /// Number of packets before the first missing one.
+        before: u32,
     },
     /// A log cannot be used.
     #[cfg(feature = "nats")]
@@ -211,6 +211,27 @@ impl fmt::Display for FileAdvice<'_> {
                 f.write_str("; raise the limit of file sizes (ulimit -f)")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// What to do about a recording that lacks packets, and with how many packets before the first
+/// missing one.
+struct PlayAdvice<'a>(&'a Path, u32);
+
+impl fmt::Display for PlayAdvice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(path, before) = *self;
+        if Format::of(path) == Some(Format::Tape) {
+            write!(f, "\nLet fetch complete it: betacrew fetch --tape {} ADDR", shown(path))?;
+        }
+        match before {
+            0 => f.write_str("\nNothing is before that, so there is nothing to play"),
+            _ => write!(
+                f,
+                "\nPlay the {} before that, as a session of its own: --allow-gaps",
+                count(before.into(), "packet"),
+            ),
         }
     }
 }

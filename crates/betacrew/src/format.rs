@@ -25,7 +25,7 @@ mod rows;
 mod sqlite;
 mod tape;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(feature = "columnar")]
 mod thrift;
 #[cfg(any(feature = "columnar", feature = "sqlite"))]
@@ -36,8 +36,11 @@ pub use arrival::Arrival;
 use crate::failure::Failure;
 use crate::location::shown;
 use crate::publish;
+use crate::words::{NO_PACKETS, count, grouped, holes};
+use feed::completeness::{Completeness, Facts};
 use feed::seq::{Seq, SeqRange};
 use feed::storage::Storage;
+use feed::survey::Order;
 use feed::tape_file::{End, TapeFile};
 use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
@@ -81,22 +84,59 @@ pub enum Mark {
     Session(SessionId),
 }
 
-/// What a file tells of its session besides its packets. Only a tape file tells anything.
+/// What a file tells of its session besides its packets. Only tape files and logs tell anything.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Told {
     /// The session's id, if it is known.
     pub session: Option<SessionId>,
     /// The last sequence that the session is known to have; 0 where there is none.
     pub last: Seq,
-    /// What is known of where it ends.
-    pub end: End,
+    /// What is known of where it ends; `None` of a format that has no room for that.
+    pub end: Option<End>,
+    /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
+    pub removed: u64,
 }
 
 impl Told {
     /// Returns what a tape file tells.
     #[must_use]
     pub fn of<S: Storage>(file: &TapeFile<S>) -> Self {
-        Self { session: file.session_id(), last: file.last_known(), end: file.end() }
+        Self {
+            session: file.session_id(),
+            last: file.last_known(),
+            end: Some(file.end()),
+            removed: 0,
+        }
+    }
+
+    /// Returns what is missing of the session, as text: from `order`, which has taken in all packets
+    /// of the file, up to the last sequence that the session is known to have.
+    pub(crate) fn lacking(&self, order: &mut Order) -> Option<String> {
+        order.reaches(self.last);
+        let gaps = order.missing();
+        // Each message that was removed had one packet at least.
+        let least = gaps.packets() + self.removed;
+        let facts = Facts::of_file(order.packets(), least, self.end, false);
+        if facts.completeness() != Completeness::Incomplete {
+            return None;
+        }
+        let mut missing = Vec::new();
+        if !gaps.is_empty() {
+            missing.push(holes(gaps));
+        }
+        let messages = count(self.removed, "message");
+        match order.packets() {
+            _ if self.removed == 0 => {}
+            0 => missing.push(format!("every packet, removed with all its {messages}")),
+            _ => missing.push(format!(
+                "the packets after {}, removed with its last {messages}",
+                grouped(order.highest().into())
+            )),
+        }
+        if missing.is_empty() {
+            missing.push(NO_PACKETS.to_owned());
+        }
+        Some(missing.join(", and "))
     }
 }
 
@@ -321,10 +361,12 @@ pub fn read(
     if format == Format::Tape {
         return tape::read(path, damage, each).map_err(|fault| fault.at(path));
     }
+    #[cfg(feature = "nats")]
+    if format == Format::Nats {
+        return publish::read(path, each);
+    }
     let done = match format {
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
-        #[cfg(feature = "nats")]
-        Format::Nats => publish::read(path, damage, each).map_err(Fault::Taker),
         #[cfg(feature = "columnar")]
         Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
         #[cfg(feature = "columnar")]

@@ -8,7 +8,7 @@ mod reading;
 mod rebuild;
 
 #[cfg(feature = "nats")]
-pub(crate) use self::{reading::read, reading::read_all, reading::to_tape, rebuild::rebuild};
+pub(crate) use self::{reading::read, reading::to_tape, rebuild::rebuild};
 
 use crate::failure::Failure;
 #[cfg(feature = "nats")]

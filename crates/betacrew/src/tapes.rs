@@ -1,30 +1,25 @@
 //! The tapes that `--tape` can name.
 
+mod recorded;
+
+pub use recorded::{LOADED_MAX, read};
+
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Damage, Format};
 use crate::location::shown;
-use crate::words::{count, grouped};
 use feed::market::Market;
-use feed::packet::Packet;
-use feed::play::{FilePlay, Play, PlayError};
+use feed::play::{FilePlay, Play};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::tape::{Tape, TapeError};
-use feed::tape_file::TapeFile;
-use feed::wire::{Frame, RawFrame, SessionId, decode};
+use feed::tape::Tape;
+use feed::wire::{RawFrame, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
 pub const MADE_MAX: u32 = 100_000_000;
-
-/// Maximum number of packets of a file that is read into memory to be played, 37 bytes each; a
-/// .tape file is not.
-pub const LOADED_MAX: usize = 20_000_000;
 
 /// A tape as it was named.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,15 +141,7 @@ impl TapeName {
                 let market = Market::seeded(own.unwrap_or(seed), MAX_SEQ);
                 return Ok(AnyTape::Market(Box::new(market)));
             }
-            Self::File(path) if Format::of(path) == Some(Format::Tape) => {
-                return open_file(path, allow_gaps).map(|tape| AnyTape::file(path, tape));
-            }
-            #[cfg(feature = "nats")]
-            Self::File(path) if Format::of(path) == Some(Format::Nats) => {
-                let file = crate::publish::to_tape(path)?;
-                return play(path, file, allow_gaps).map(|tape| AnyTape::file(path, tape));
-            }
-            Self::File(path) => read(path)?,
+            Self::File(path) => return recorded::open(path, allow_gaps),
         };
         Ok(AnyTape::Memory(Arc::new(made)))
     }
@@ -182,12 +169,6 @@ impl Failing for AnyTape {
         let Self::File(tape, path) = self else { return None };
         let reason = tape.failure()?.to_owned();
         Some(Failure::Content { path: path.clone(), reason })
-    }
-}
-
-impl AnyTape {
-    fn file(path: &Path, tape: FilePlay<FileStorage>) -> Self {
-        Self::File(Box::new(tape), path.to_owned())
     }
 }
 
@@ -233,101 +214,9 @@ impl Play for AnyTape {
     }
 }
 
-fn no_file(path: &Path, error: io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
-             market[:SEED] nor a file",
-            shown(path)
-        )),
-        _ => Failure::Storage { action: "read", path: path.into(), source: error },
-    }
-}
-
-fn open_file(path: &Path, allow_gaps: bool) -> Result<FilePlay<FileStorage>, Failure> {
-    let content = |reason: String| Failure::Content { path: path.into(), reason };
-    let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
-    let (file, opened) =
-        TapeFile::open(storage, true).map_err(|error| content(error.to_string()))?;
-    if opened.damages > 0 && !allow_gaps {
-        return Err(content(format!(
-            "{} in {} of it are damaged. betacrew inspect --verify shows them; --allow-gaps plays \
-             the packets before the first missing one, as a session of its own",
-            count(opened.damaged_bytes, "byte"),
-            count(opened.damages.into(), "place"),
-        )));
-    }
-    play(path, file, allow_gaps)
-}
-
-fn play(
-    path: &Path,
-    file: TapeFile<FileStorage>,
-    allow_gaps: bool,
-) -> Result<FilePlay<FileStorage>, Failure> {
-    let held = file.packets();
-    let play = if allow_gaps { FilePlay::before_gaps(file) } else { FilePlay::new(file) };
-    let play = play.map_err(|error| match error {
-        PlayError::Gaps(missing) => {
-            Failure::NotWhole { path: path.into(), missing: format!("{missing:.8}") }
-        }
-        error => Failure::Content { path: path.into(), reason: error.to_string() },
-    })?;
-    if !play.is_whole() {
-        let (played, session) = (grouped(play.last().into()), play.session());
-        tracing::warn!(
-            "{}: where its session ends is not known; playing {played} of {} as a session of its \
-             own, {session}",
-            shown(path),
-            count(held, "packet"),
-        );
-    }
-    Ok(play)
-}
-
-/// Reads a tape from a file of any format; JSON where its name does not say which.
-///
-/// # Errors
-/// Where the file cannot be read or is no complete tape.
-pub fn read(path: &Path) -> Result<Tape, Failure> {
-    read_at_most(path, LOADED_MAX)
-}
-
-fn read_at_most(path: &Path, most: usize) -> Result<Tape, Failure> {
-    let format = Format::of(path).unwrap_or(Format::Json);
-    let mut packets: Vec<Packet> = Vec::new();
-    let content = |reason: String| Failure::Content { path: path.into(), reason };
-    format::read(path, format, Damage::Refuse, &mut |frames, _| {
-        for frame in frames {
-            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
-            // A few kilobytes of a compressed file can be millions of packets.
-            if packets.len() >= most {
-                return Err(content(format!(
-                    "it has more than {most} packets, which is too much to be played from \
-                     memory: betacrew convert it to a .tape"
-                )));
-            }
-            let place = packets.len() as u64;
-            if u64::from(packet.sequence) != place + 1 {
-                let error = TapeError::OutOfOrder { place, sequence: packet.sequence };
-                return Err(content(error.to_string()));
-            }
-            packets.push(packet);
-        }
-        Ok(())
-    })
-    .map_err(|failure| match failure {
-        Failure::Storage { source, .. } => no_file(path, source),
-        other => other,
-    })?;
-    Tape::new(packets)
-        .map_err(|error| Failure::Content { path: path.into(), reason: error.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::json;
 
     #[test]
     fn names_are_understood() {
@@ -353,37 +242,5 @@ mod tests {
         assert_eq!(TapeName::of_argument(name), Ok(TapeName::File(name.into())));
         assert_eq!(TapeName::of_argument(OsStr::new("sample")), Ok(TapeName::Sample(5)));
         assert!(TapeName::of_argument(OsStr::new("random:x")).is_err());
-    }
-
-    #[test]
-    fn what_is_played_from_memory_is_bounded() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tape.json");
-        let mut text = Vec::new();
-        json::write([Tape::classic().frames()], &mut text).unwrap();
-        std::fs::write(&path, text).unwrap();
-        assert_eq!(read_at_most(&path, 14).unwrap(), Tape::classic());
-        let message = read_at_most(&path, 13).unwrap_err().to_string();
-        assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
-    }
-
-    #[test]
-    fn files_are_read_or_refused_with_a_reason() {
-        let folder = tempfile::tempdir().unwrap();
-        let load = |content: &str| {
-            let path = folder.path().join("tape.json");
-            std::fs::write(&path, content).unwrap();
-            read(&path)
-        };
-        let mut text = Vec::new();
-        json::write([Tape::classic().frames()], &mut text).unwrap();
-        assert_eq!(load(std::str::from_utf8(&text).unwrap()).unwrap(), Tape::classic());
-        let second =
-            r#"[{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":2}]"#;
-        let message = load(second).unwrap_err().to_string();
-        assert!(message.contains("packet 1 of the tape has sequence 2"), "{message}");
-        assert!(load("[").unwrap_err().to_string().contains("line 1"));
-        let none = TapeName::File(folder.path().join("none")).open(0).unwrap_err();
-        assert!(matches!(none, Failure::Usage(_)) && none.to_string().contains("classic"));
     }
 }

@@ -37,6 +37,10 @@ pub(crate) fn holes(holes: &Holes) -> String {
     format!("{packets} in {gaps}: {}{more}", holes.listed())
 }
 
+/// What a recording lacks that has no packets, unless its session is known to have none.
+pub(crate) const NO_PACKETS: &str =
+    "every packet: it has none, and nothing tells that its session has none";
+
 /// `#5 META B 40 @ 50`.
 pub(crate) fn packet(frame: &RawFrame) -> String {
     match decode(frame) {

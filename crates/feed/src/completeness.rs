@@ -106,13 +106,14 @@ impl Facts {
     }
 
     /// Returns the facts about a file of packets. `missing` counts everything up to the last
-    /// sequence that the file knows its session to have.
+    /// sequence that the file knows its session to have. `end` is `None` for a format that has no
+    /// room for the session's end: then the end of the file stands for it.
     #[must_use]
-    pub fn of_file(packets: u64, missing: u64, end: End, damaged: bool) -> Self {
+    pub fn of_file(packets: u64, missing: u64, end: Option<End>, damaged: bool) -> Self {
         let tail = match end {
-            End::Open => Tail::Unknown,
-            End::Confirmed => Tail::Confirmed,
-            End::Inferred => Tail::Inferred { doubt: 0.0 },
+            Some(End::Open) => Tail::Unknown,
+            Some(End::Confirmed) => Tail::Confirmed,
+            Some(End::Inferred) | None => Tail::Inferred { doubt: 0.0 },
         };
         Self { packets, missing, tail, damaged, ..Self::default() }
     }
@@ -124,9 +125,10 @@ impl Facts {
             return Completeness::Incomplete;
         }
         match self.why {
+            // Nothing recorded says nothing of a session, least of all that this was all of it.
+            None if self.tail == Tail::Unknown && self.packets == 0 => Completeness::Incomplete,
             None if self.tail == Tail::Unknown => Completeness::SoFar,
             None => Completeness::Complete,
-            // Nothing recorded says nothing of a session, least of all that this was all of it.
             Some(Why::Stopped | Why::Enough) if self.follow && self.packets > 0 => {
                 Completeness::SoFar
             }
@@ -245,6 +247,17 @@ mod tests {
         // An empty session that is over is something to say.
         let empty = Facts { packets: 0, ..WHOLE };
         assert!(empty.is_success() && empty.writes_outputs(false));
+    }
+
+    #[test]
+    fn a_file_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
+        let empty = |end| Facts::of_file(0, 0, end, false).completeness();
+        assert_eq!(empty(Some(End::Open)), Completeness::Incomplete);
+        assert_eq!(empty(Some(End::Confirmed)), Completeness::Complete);
+        assert_eq!(empty(Some(End::Inferred)), Completeness::Complete);
+        assert_eq!(empty(None), Completeness::Complete);
+        let one = Facts::of_file(1, 0, Some(End::Open), false);
+        assert_eq!(one.completeness(), Completeness::SoFar);
     }
 
     #[test]

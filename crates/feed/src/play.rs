@@ -6,7 +6,7 @@ use crate::rng::mix;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::tape::Tape;
-use crate::tape_file::{End, Kind, TapeFile, TapeFileError};
+use crate::tape_file::{Kind, TapeFile, TapeFileError};
 use crate::wire::{RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -85,6 +85,35 @@ struct Window {
     arrived: Vec<(Seq, u64)>,
 }
 
+/// What a file has and lacks of its session.
+struct Held {
+    /// The highest sequence in it; 0 where it has no packet.
+    last: Seq,
+    /// What is missing up to the last sequence that its session is known to have.
+    missing: SeqSet,
+    /// Number of packets that are there once more.
+    repeated: u64,
+}
+
+impl Held {
+    fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+        let last = file.span().map_or(0, SeqRange::last);
+        let from_first = file.packets() == u64::from(last) && file.is_contiguous();
+        // Blocks of a stream and of its resends overlap: then all of them are read.
+        let mut missing = match from_first {
+            true => SeqSet::new(),
+            false => file.missing().map_err(PlayError::File)?.0,
+        };
+        // Where damaged blocks were forgotten the last packet may be another one now.
+        let last = file.span().map_or(0, SeqRange::last);
+        let found = u64::from(last).saturating_sub(missing.count());
+        let repeated = file.packets().saturating_sub(found);
+        let tail = SeqRange::new(last + 1, file.last_known());
+        tail.into_iter().for_each(|tail| missing.insert(tail));
+        Ok(Self { last, missing, repeated })
+    }
+}
+
 /// A tape file, played without loading it.
 #[derive(Debug)]
 pub struct FilePlay<S> {
@@ -102,38 +131,42 @@ impl<S: Storage> FilePlay<S> {
     /// Where the session is known to end with it, that is the session it plays; otherwise there may
     /// be more of that one, and it is a session of its own.
     ///
+    /// That blocks match their checksums is for [`TapeFile::check`] to find out before; a damaged
+    /// one is otherwise noticed when it is to be played.
+    ///
     /// # Errors
     /// What is missing, where something is; or what is wrong with the file.
     pub fn new(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
         let mut file = file;
-        let last = file.span().map_or(0, SeqRange::last);
-        let mut missing = SeqSet::new();
-        // As many packets as sequences: then none is missing, and nothing need be read.
-        if file.packets() != u64::from(last) {
-            missing = file.missing().map_err(PlayError::File)?.0;
+        let Held { last, missing, repeated } = Held::of(&mut file)?;
+        if repeated > 0 {
+            return Err(PlayError::Repeated(repeated));
         }
-        let tail = SeqRange::new(last + 1, file.last_known());
-        tail.into_iter().for_each(|tail| missing.insert(tail));
-        let facts = Facts::of_file(file.packets(), missing.count(), file.end(), false);
+        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
         match facts.completeness() {
+            Completeness::Incomplete if missing.is_empty() => Err(PlayError::Empty),
             Completeness::Incomplete => Err(PlayError::Gaps(missing)),
             Completeness::Complete => Ok(Self::up_to(file, last, true)),
             Completeness::SoFar => Ok(Self::up_to(file, last, false)),
         }
     }
 
-    /// Plays the packets of a file before the first missing one, as a session of its own; all of
-    /// them where none is missing, as [`new`](Self::new) does.
+    /// Plays the packets of a file before the first missing one, as a session of its own, and
+    /// returns what is missing; plays all of them where none is, as [`new`](Self::new) does.
     ///
     /// # Errors
-    /// What is wrong with the file.
-    pub fn before_gaps(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+    /// What is missing, where no packet is before it; or what is wrong with the file.
+    pub fn before_gaps(file: TapeFile<S>) -> Result<(Self, SeqSet), PlayError<S::Error>> {
         let mut file = file;
-        let (missing, _) = file.missing().map_err(PlayError::File)?;
-        let last = file.span().map_or(0, SeqRange::last);
-        let whole = missing.is_empty() && last >= file.last_known() && file.end() != End::Open;
-        let last = missing.ranges().first().map_or(last, |gap| gap.first() - 1);
-        Ok(Self::up_to(file, last, whole))
+        let Held { last, missing, .. } = Held::of(&mut file)?;
+        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
+        let whole = facts.completeness() == Completeness::Complete;
+        let last = missing.ranges().first().map_or(last, |gap| last.min(gap.first() - 1));
+        match last {
+            0 if missing.is_empty() && !whole => Err(PlayError::Empty),
+            0 if !whole => Err(PlayError::Gaps(missing)),
+            _ => Ok((Self::up_to(file, last, whole), missing)),
+        }
     }
 
     fn up_to(file: TapeFile<S>, last: Seq, whole: bool) -> Self {
@@ -252,6 +285,10 @@ impl<S: Storage> Play for FilePlay<S> {
 pub enum PlayError<E> {
     /// Packets are missing.
     Gaps(SeqSet),
+    /// It has no packets, and its session is not known to have none.
+    Empty,
+    /// So many packets are in it more than once.
+    Repeated(u64),
     /// The file cannot be read.
     File(TapeFileError<E>),
 }
@@ -264,6 +301,10 @@ impl<E: core::fmt::Display> core::fmt::Display for PlayError<E> {
                 "packets are missing in it: {missing:.8}. Let fetch complete it: \
                  fetch --tape FILE ADDR"
             ),
+            Self::Empty => {
+                f.write_str("it has no packets, and nothing tells that its session has none")
+            }
+            Self::Repeated(packets) => write!(f, "{packets} of its packets are in it twice"),
             Self::File(error) => error.fmt(f),
         }
     }

@@ -184,6 +184,14 @@ impl<S: Storage> TapeFile<S> {
         self.index.span()
     }
 
+    /// Whether its blocks lie one behind the other without a gap, so that nothing between its first
+    /// and its last sequence is missing or there twice. Blocks that overlap, as those of resends
+    /// do, must be read to find that out: [`missing`](Self::missing).
+    #[must_use]
+    pub fn is_contiguous(&self) -> bool {
+        self.gathering.packets() == 0 && self.index.is_contiguous()
+    }
+
     /// The medium.
     #[must_use]
     pub fn storage(&self) -> &S {

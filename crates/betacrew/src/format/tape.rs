@@ -54,7 +54,7 @@ impl Encoder for Writer {
             let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
             self.file.note_session(info, now()).map_err(failed)?;
         }
-        self.file.note_end(told.last, told.end, now()).map_err(failed)
+        self.file.note_end(told.last, told.end.unwrap_or_default(), now()).map_err(failed)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

@@ -45,6 +45,11 @@ pub(super) fn odd() -> Rows {
         .collect()
 }
 
+/// Writes a file of packets of which nothing else is known.
+pub(crate) fn write_packets(path: &Path, format: Format, frames: &[RawFrame]) {
+    write_file(path, format, &frames.iter().map(|frame| (*frame, Arrival::UNKNOWN)).collect());
+}
+
 /// Writes a file, in slices of packets that came together.
 pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
     let file = std::fs::File::options()

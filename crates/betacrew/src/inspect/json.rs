@@ -170,9 +170,9 @@ fn tape(tape: &Tape) -> TapeFile {
         session: tape.id(),
         session_last: tape.told.session.map(|_| tape.told.last),
         session_end: match tape.told.end {
-            End::Open => "unknown",
-            End::Confirmed => "confirmed",
-            End::Inferred => "inferred",
+            None | Some(End::Open) => "unknown",
+            Some(End::Confirmed) => "confirmed",
+            Some(End::Inferred) => "inferred",
         },
         left_out_packets: tape.left_out,
         begun: tape.head.created,

@@ -5,7 +5,7 @@ use crate::file::FileStorage;
 use crate::format::{self, Arrival, Damage as Policy, Each, Format, Told};
 use crate::net::Stop;
 use feed::book::Books;
-use feed::completeness::Facts;
+use feed::completeness::{Completeness, Facts};
 use feed::seq::FIRST_SEQ;
 use feed::survey::{Charts, Survey};
 use feed::tape_file::{Damage, End, Head, TapeFile, TapeFileError};
@@ -64,9 +64,19 @@ impl Found {
         // Each message that was removed from a log had one packet at least.
         let missing = self.survey.missing().packets() + self.removed;
         let packets = self.survey.packets();
-        let end = self.tape.as_ref().map_or(End::Open, |tape| tape.told.end);
+        let end = match &self.tape {
+            Some(tape) => tape.told.end,
+            // A log may be published into while it is read.
+            None => (self.format == Format::Nats).then_some(End::Open),
+        };
         let damaged = self.tape.as_ref().is_some_and(Tape::is_damaged);
         Facts::of_file(packets, missing, end, damaged)
+    }
+
+    /// Whether it has no packets, and nothing is known of its session either.
+    pub(super) fn tells_nothing(&self) -> bool {
+        let undamaged = Facts { damaged: false, ..self.facts() };
+        undamaged.missing == 0 && undamaged.completeness() == Completeness::Incomplete
     }
 }
 
@@ -109,9 +119,7 @@ pub(super) fn read(
     };
     let (tape, removed) = match format {
         Format::Tape => (Some(read_tape(path, wanted, &mut take)?), 0),
-        #[cfg(feature = "nats")]
-        Format::Nats => (None, crate::publish::read_all(path, &mut take)?.at_end),
-        _ => (None, format::read(path, format, Policy::Refuse, &mut take).map(|_| 0)?),
+        _ => (None, format::read(path, format, Policy::Refuse, &mut take)?.removed),
     };
     if let Some(tape) = &tape {
         survey.reaches(tape.told.last);

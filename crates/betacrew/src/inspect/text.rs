@@ -6,7 +6,7 @@ use crate::format::Arrival;
 use crate::location::shown;
 use crate::picture::{self, Mark};
 use crate::terminal::style::{self, Stream};
-use crate::words::{count, grouped, holes, packet, took};
+use crate::words::{NO_PACKETS, count, grouped, holes, packet, took};
 use feed::compare::Comparison;
 use feed::figures::Figures;
 use feed::packet::Symbol;
@@ -83,6 +83,7 @@ fn packets(text: &mut String, found: &Found) {
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
+        none if none.is_empty() && found.tells_nothing() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
         missing => Some(holes(missing)),
     };
@@ -94,9 +95,11 @@ fn packets(text: &mut String, found: &Found) {
     let _ = writeln!(text, "  missing  {missing}");
     let Some(tape) = &found.tape else { return };
     match tape.told.end {
-        End::Confirmed => {}
-        End::Inferred => text.push_str("  end      inferred: nobody has told the last packet\n"),
-        End::Open => {
+        Some(End::Confirmed) | None => {}
+        Some(End::Inferred) => {
+            text.push_str("  end      inferred: nobody has told the last packet\n")
+        }
+        Some(End::Open) => {
             text.push_str("  end      not known: its recording has not come to a session's end\n");
         }
     }

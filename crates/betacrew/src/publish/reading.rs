@@ -3,13 +3,12 @@
 use super::{CA, CREDS, readable, target};
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{Arrival, Damage, Each};
-use crate::location::shown;
-use crate::words::{count, grouped, holes};
+use crate::format::{Arrival, Each, Told};
 use feed::ledger::{Origin, Source};
 use feed::survey::Order;
 use feed::tape_file::{End, Head, TapeFile, TapeFileError};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{RawFrame, SessionId, sequence_of};
+use gateway::block::Block;
 use gateway::{Log, Removed, Settings};
 use std::io;
 use std::path::Path;
@@ -29,36 +28,33 @@ fn open(path: &Path) -> Result<Log, Failure> {
     Ok(Log::open(&settings, PATIENCE)?)
 }
 
-/// Hands on the packets in the order of the log; when they came is when the log took them. Returns
-/// which messages were removed from it.
+/// When a block came: when the log took it.
+fn arrival(block: &Block) -> Arrival {
+    Arrival { at: block.stored, origin: None }
+}
+
+/// Hands on the packets in the order of the log, and returns what it tells of its session.
 ///
 /// # Errors
 /// What the log or `each` reports.
-pub(crate) fn read_all(path: &Path, each: &mut Each<'_>) -> Result<Removed, Failure> {
-    open(path)?.read(&mut |block| each(&block.frames, Arrival { at: block.stored, origin: None }))
+pub(crate) fn read(path: &Path, each: &mut Each<'_>) -> Result<Told, Failure> {
+    let mut told = Told::default();
+    let removed = open(path)?.read(&mut |block| {
+        note(&mut told, block);
+        each(&block.frames, arrival(block))
+    })?;
+    Ok(ended(told, removed))
 }
 
-/// Hands on the packets as [`read_all`] does. That packets are missing before others is for `each`
-/// to find out; that the last ones are, only the log tells.
-///
-/// # Errors
-/// [`Failure::Gaps`] where its last messages were removed and that is not allowed; or what the log
-/// or `each` reports.
-pub(crate) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<(), Failure> {
-    let mut order = Order::listing(LISTED);
-    let removed = read_all(path, &mut |frames, arrival| {
-        each(frames, arrival)?;
-        take(path, &mut order, frames)
-    })?;
-    if removed.at_end == 0 {
-        return Ok(());
-    }
-    let missing = lacking(&order, removed);
-    if damage == Damage::Skip {
-        tracing::warn!("{} lacks {missing}", shown(path));
-        return Ok(());
-    }
-    Err(Failure::Gaps { path: path.to_owned(), missing })
+/// Notes what a block tells of its session.
+fn note(told: &mut Told, block: &Block) {
+    told.session = block.session;
+    told.last = block.frames.last().map_or(told.last, sequence_of);
+}
+
+/// Returns what a log tells that has been read to its end: more of its session may be published.
+fn ended(told: Told, removed: Removed) -> Told {
+    Told { end: Some(End::Open), removed: removed.at_end, ..told }
 }
 
 fn take(path: &Path, order: &mut Order, frames: &[RawFrame]) -> Result<(), Failure> {
@@ -68,29 +64,13 @@ fn take(path: &Path, order: &mut Order, frames: &[RawFrame]) -> Result<(), Failu
     })
 }
 
-/// Names what is missing from a log, the packets of removed messages at its end included.
-fn lacking(order: &Order, removed: Removed) -> String {
-    let mut missing = Vec::new();
-    if !order.missing().is_empty() {
-        missing.push(holes(order.missing()));
-    }
-    let messages = count(removed.at_end, "message");
-    match order.packets() {
-        _ if removed.at_end == 0 => {}
-        0 => missing.push(format!("every packet, removed with all its {messages}")),
-        _ => missing.push(format!(
-            "the packets after {}, removed with its last {messages}",
-            grouped(order.highest().into())
-        )),
-    }
-    missing.join(", and ")
-}
-
-/// Copies a session into a tape file that nobody sees and that is gone in the end.
+/// Copies a session into a tape file that nobody sees and that is gone in the end. Where its session
+/// ends is not known, because it may still be published.
 ///
 /// # Errors
-/// What the log or the disk reports; [`Failure::Gaps`] where the log does not have all packets.
-pub(crate) fn to_tape(path: &Path) -> Result<TapeFile<FileStorage>, Failure> {
+/// What the log or the disk reports; [`Failure::NotWhole`] where the log does not have all packets
+/// and that is not allowed.
+pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
     let log = open(path)?;
     let folder = std::env::temp_dir();
     let failed = |source| Failure::Storage { action: "copy into", path: folder.clone(), source };
@@ -99,12 +79,17 @@ pub(crate) fn to_tape(path: &Path) -> Result<TapeFile<FileStorage>, Failure> {
     let full = |error: TapeFileError<io::Error>| failed(io::Error::other(error));
     let mut order = Order::listing(LISTED);
     let origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
+    let mut told = Told::default();
     let removed = log.read(&mut |block| {
+        note(&mut told, block);
         take(path, &mut order, &block.frames)?;
         let file = match (&mut file, storage.take()) {
             (file, Some(storage)) => {
                 let session = block.session.map_or([0; 4], |SessionId(id)| id);
-                let head = Head { session, created: block.stored, salt: crate::flags::random() };
+                // The session that it is played as is named after the salt, and so stays the same
+                // for as long as the log is.
+                let salt = block.stored ^ u64::from(u32::from_be_bytes(session));
+                let head = Head { session, created: block.stored, salt };
                 file.insert(TapeFile::create(storage, head).map_err(full)?)
             }
             (Some(file), None) => file,
@@ -114,15 +99,14 @@ pub(crate) fn to_tape(path: &Path) -> Result<TapeFile<FileStorage>, Failure> {
         // What comes later has a time of its own.
         file.flush_origin(origin).map_err(full)
     })?;
-    if removed.at_end > 0 || !order.missing().is_empty() {
-        let missing = lacking(&order, removed);
-        return Err(Failure::Gaps { path: path.to_owned(), missing });
+    let lacking = ended(told, removed).lacking(&mut order).filter(|_| !allow_gaps);
+    if let Some(missing) = lacking {
+        let gap = order.missing().listed().ranges().first().copied();
+        let before = gap.map_or(order.highest(), |gap| gap.first() - 1);
+        return Err(Failure::NotWhole { path: path.to_owned(), missing, before });
     }
     match (file, storage) {
-        (Some(mut file), _) => {
-            // What a log has is played as the session that it has, up to its last message.
-            file.note_end(order.highest(), End::Inferred, 0).map(|()| file).map_err(full)
-        }
+        (Some(file), _) => Ok(file),
         (None, Some(storage)) => {
             let head = Head { session: [0; 4], created: 0, salt: crate::flags::random() };
             TapeFile::create(storage, head).map_err(full)

@@ -6,7 +6,6 @@ use crate::failure::{Exit, Failure};
 use crate::file::FileStorage;
 use crate::format::{self, Damage, Format};
 use crate::net::Stop;
-use crate::words::holes;
 use feed::seq::Seq;
 use feed::survey::Order;
 use feed::tape_file::TapeFile;
@@ -98,10 +97,9 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
             reason: disorder.to_string(),
         })
     })?;
-    order.reaches(told.last);
-    match order.missing() {
-        missing if missing.is_empty() => Ok(order.highest()),
-        missing => Err(Failure::Lacking { path: input.to_owned(), missing: holes(missing) }),
+    match told.lacking(&mut order) {
+        None => Ok(order.highest()),
+        Some(missing) => Err(Failure::Lacking { path: input.to_owned(), missing }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recordings that go into a log, and come back from it.
 
 use crate::server::{Server, free_port, servers};
-use crate::support::{ServeProcess, betacrew, python, python_has, run};
+use crate::support::{ServeProcess, betacrew, python, python_has, run, run_soon};
 use feed::rng::Rng;
 use feed::tape::Tape;
 use feed::wire::RawFrame;
@@ -67,10 +67,10 @@ fn what_is_fetched_goes_into_a_log_and_comes_back() {
     same(&folder.path().join("output.json"), &folder.path().join("back.json"));
     let (code, said, _) = here(&["inspect", &log, "--against", "output.json"]);
     assert!(code == 0 && said.contains("same"), "{said}");
-    // An exchange plays it, with the session's name.
+    // An exchange plays it, not with the session's name: more of that may still be published.
     let again = ServeProcess::start(&["--tape", &log, "--drop", "0.2"]);
     let (code, _, said) = here(&["fetch", &again.addresses[0], "-o", "again.json"]);
-    assert!(code == 0 && said.contains(&format!("session {session}")), "{said}");
+    assert!(code == 0 && !said.contains(&format!("session {session}")), "{said}");
     same(&folder.path().join("output.json"), &folder.path().join("again.json"));
 
     // A log is made again from the tape, in another form, and a second time nothing is added.
@@ -259,18 +259,6 @@ fn recorded() -> tempfile::TempDir {
     folder
 }
 
-/// Runs the program to an end that it has to come to soon: exit code and stderr.
-fn ends(command: &mut std::process::Command) -> (Option<i32>, String) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
-    while child.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let _ = child.kill();
-    let output = child.wait_with_output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
-}
-
 #[test]
 fn what_was_removed_from_a_log_is_named_as_missing() {
     if !servers() {
@@ -289,6 +277,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
     assert!(code == 0 && said.contains("it has all up to 3,000"), "{said}");
     let last = messages(&server, "x");
     assert!(last > 3, "{last} messages");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--tape", &log];
     let check = |missing: &str| {
         let (code, said, _) = here(&["inspect", "--verify", &log]);
         assert!(code == 3 && said.contains("NOT whole") && said.contains(missing), "{said}");
@@ -299,19 +288,43 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
         assert!(code == 3 && said.contains(missing), "{said}");
         let (code, _, said) = here(&["convert", &log, "some.json", "--force", "--allow-gaps"]);
         assert!(code == 0 && said.contains(missing), "{said}");
-        let (code, said) =
-            ends(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape", &log]));
-        assert!(code == Some(3) && said.contains(missing), "{said}");
+        let (code, stdout, said) = run_soon(&mut betacrew(&serve));
+        assert!(code == 3 && said.contains("cannot play") && said.contains(missing), "{said}");
+        assert_eq!(stdout, "");
         let (code, _, said) = here(&["convert", "x.tape", &log]);
         assert!(code == 3 && said.contains("lacks packets: "), "{said}");
         assert!(said.contains("removed") && !said.contains("has all"), "{said}");
     };
+    // Others may publish more of it: what is there is played, as a session of its own.
+    let play = |more: &[&str]| {
+        let exchange = ServeProcess::start(&[&["--tape", &log, "--drop", "0"], more].concat());
+        let (code, _, said) = here(&["fetch", &exchange.addresses[0], "-o", "played.json"]);
+        assert_eq!(code, 0, "{said}");
+        assert!(!said.contains(&Tape::random(3000, 7).session().to_string()), "{said}");
+        exchange.signal(rustix::process::Signal::INT);
+        let (_, log) = exchange.wait();
+        assert!(log.contains("as a session of its own"), "{log}");
+        let all = std::fs::read(folder.path().join("x.json")).unwrap();
+        let played = std::fs::read(folder.path().join("played.json")).unwrap();
+        assert!(all.starts_with(played.trim_ascii_end().strip_suffix(b"\n]").unwrap()));
+        let (_, session) = log.split_once("as a session of its own, ").unwrap();
+        (session[..4].to_owned(), log, played.len() < all.len())
+    };
+    let (session, said, part) = play(&[]);
+    assert!(!part && said.contains("where its session ends is not known"), "{said}");
+    // Its name stays with the log, so that clients go on after a restart.
+    assert_eq!(play(&[]).0, session);
     server.remove("x", 2);
     check("in 1 gap: ");
+    let (of_part, said, part) = play(&["--allow-gaps"]);
+    assert!(part && said.contains("500 packets in 1 gap: "), "{said}");
+    assert_ne!(of_part, session);
     server.remove("x", last);
     check("its last 1 message");
     server.request("$JS.API.STREAM.PURGE.x", "");
     check(&format!("{last} messages"));
+    let (code, _, said) = run_soon(betacrew(&serve).arg("--allow-gaps"));
+    assert!(code == 3 && said.contains("there is nothing to play"), "{said}");
     let (_, said, _) = here(&["inspect", "--json", &log]);
     assert!(said.contains(&format!("\"removedMessages\":{last}")), "{said}");
 }

@@ -154,6 +154,23 @@ pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
+/// Runs the program to an end that it has to come to soon, as [`run`] does: one that goes on, such
+/// as an exchange that should have been refused, is ended and fails the test.
+pub(crate) fn run_soon(command: &mut Command) -> (i32, String, String) {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    let code = status.code();
+    (code.unwrap_or_else(|| panic!("it does not end: {stdout}{stderr}")), stdout, stderr)
+}
+
 /// `betacrew serve` as a process.
 pub(crate) struct ServeProcess {
     pub(crate) child: Child,

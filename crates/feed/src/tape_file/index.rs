@@ -65,6 +65,15 @@ impl Index {
         SeqRange::new(first.min()?, last.max()?)
     }
 
+    /// Whether the blocks have every sequence of their span once, as far as the index tells: where
+    /// blocks overlap it does not.
+    pub(super) fn is_contiguous(&self) -> bool {
+        let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
+        let full = |entry: &Entry| entry.count == entry.span.len();
+        lane.iter().all(full)
+            && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
+    }
+
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }
