@@ -24,7 +24,7 @@ use feed::pace::Pace;
 use feed::play::Play;
 use feed::player::Player;
 use feed::scenario::{Played, Slow};
-use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqSet};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use log::{farewell, introduction, log};
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -189,7 +189,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     if matches!(tape, AnyTape::Market(_)) {
         return Err(Failure::Usage("a market has no end: play it with --live".to_owned()));
     }
-    let next = plot.next.as_ref().map(|next| next.open(seed)).transpose()?;
+    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
+    let next = next.transpose()?;
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
         knows_times(&mut tape)?;
     }
@@ -264,6 +265,7 @@ impl Args {
     /// Makes sure that what was asked to go wrong can, in part at least, and says what cannot.
     fn check_faults(&self, plot: &Plot, played: Played) -> Result<(), Failure> {
         let listed = self.scenario.is_some() || !self.skip.is_empty();
+        self.check_skip(plot, played)?;
         let impossible = scenario::impossible_faults(&plot.scenario, played);
         if impossible.is_empty() || !listed && self.drop.is_none() {
             return Ok(());
@@ -278,6 +280,26 @@ impl Args {
         }
         tracing::warn!("this can never happen to {}: {faults}", plot.tape);
         Ok(())
+    }
+
+    /// Makes sure that each sequence of `--skip` is one that is played: of one that is not, nobody
+    /// would notice that it is never lost.
+    fn check_skip(&self, plot: &Plot, played: Played) -> Result<(), Failure> {
+        let Some(last) = played.last else { return Ok(()) };
+        let next = last.saturating_add(1);
+        let beyond = self.skip.at_or_after(next);
+        let beyond = beyond.and_then(|range| SeqRange::new(range.first().max(next), range.last()));
+        let Some(beyond) = beyond else { return Ok(()) };
+        let has = match last {
+            0 => "no packets".to_owned(),
+            1 => "packet 1 alone".to_owned(),
+            last => format!("packets 1-{last}"),
+        };
+        Err(Failure::Usage(format!(
+            "--skip {beyond}: no packet above {last} is sent, for {} has {has}. Skip some of \
+             those, or choose another --tape",
+            plot.tape
+        )))
     }
 
     /// Runs our exchange with a live session.

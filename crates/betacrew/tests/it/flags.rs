@@ -127,7 +127,9 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--tape", "sample"];
     std::fs::write(&file, "[[fault]]\nwhat = \"drop\"\non = \"heartbeat\"\n").unwrap();
     for (more, reason) in [
-        (&["--skip", "100"][..], "`drop, on stream, sequences 100` (no packet above 5"),
+        (&["--skip", "100"][..], "--skip 100: no packet above 5 is sent, for sample:5 has"),
+        (&["--skip", "2,9"], "--skip 9: no packet above 5 is sent, for sample:5 has packets 1-5"),
+        (&["--skip", "4-9", "--drop", "20%"], "--skip 6-9: no packet above 5 is sent"),
         (&["--skip", "6-9"], "no packet above 5 is sent"),
         (&["--scenario", at], "only a live session has heartbeats"),
         (&["--live", "--pace", "9/s", "--skip", "100"], "no packet above 5 is sent"),
@@ -137,7 +139,9 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
         assert!(stderr.contains(reason), "{more:?}: {stderr}");
     }
     // One that can happen in part is played.
-    let serving = ServeProcess::start(&["--tape", "sample", "--drop", "20%", "--skip", "100"]);
+    let skip = "[[fault]]\nwhat = \"drop\"\nsequences = ";
+    std::fs::write(&file, format!("{skip}\"2\"\n{skip}\"100\"\n")).unwrap();
+    let serving = ServeProcess::start(&["--tape", "sample", "--scenario", at]);
     serving.signal(rustix::process::Signal::TERM);
     let (code, log) = serving.wait();
     assert_eq!(code, 0, "{log}");
