@@ -63,7 +63,7 @@ fn is_logged(module: &str) -> bool {
 /// Returns the modules that are worth being named: the program, and its parts.
 fn modules() -> Vec<String> {
     let part = |name: &&str| name.splitn(3, "::").take(2).collect::<Vec<_>>().join("::");
-    let mut all: Vec<String> = LOGGED.iter().map(|name| part(&name)).collect();
+    let mut all: Vec<String> = LOGGED.iter().map(part).collect();
     all.insert(0, "betacrew".to_owned());
     all.dedup();
     #[cfg(feature = "nats")]

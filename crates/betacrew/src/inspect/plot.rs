@@ -119,6 +119,10 @@ fn head(svg: &mut String, found: &Found) {
     let survey = &found.survey;
     text(svg, LEFT, 38.0, "h", "start", &name(found));
     let missing = match survey.missing() {
+        none if none.is_empty() && found.tells_nothing() => "not known to have none".to_owned(),
+        none if none.is_empty() && found.removed > 0 => {
+            format!("{} removed at the end", count(found.removed, "message"))
+        }
         none if none.is_empty() => "nothing is missing".to_owned(),
         some => {
             let (packets, gaps) = (count(some.packets(), "packet"), count(some.gaps(), "gap"));

@@ -97,7 +97,7 @@ fn packets(text: &mut String, found: &Found) {
     match tape.told.end {
         Some(End::Confirmed) | None => {}
         Some(End::Inferred) => {
-            text.push_str("  end      inferred: nobody has told the last packet\n")
+            text.push_str("  end      inferred: nobody has told the last packet\n");
         }
         Some(End::Open) => {
             text.push_str("  end      not known: its recording has not come to a session's end\n");

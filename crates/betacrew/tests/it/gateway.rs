@@ -317,7 +317,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
     server.remove("x", 2);
     check("in 1 gap: ");
     let (of_part, said, part) = play(&["--allow-gaps"]);
-    assert!(part && said.contains("500 packets in 1 gap: "), "{said}");
+    assert!(part && said.contains(" in 1 gap: "), "{said}");
     assert_ne!(of_part, session);
     server.remove("x", last);
     check("its last 1 message");
