@@ -109,8 +109,8 @@ impl Told {
         }
     }
 
-    /// Returns what is missing of the session, as text: from `order`, which has taken in all packets
-    /// of the file, up to the last sequence that the session is known to have.
+    /// Returns what is missing of the session, as text: from `order`, which has taken in all
+    /// packets of the file, up to the last sequence that the session is known to have.
     pub(crate) fn lacking(&self, order: &mut Order) -> Option<String> {
         order.reaches(self.last);
         let gaps = order.missing();

@@ -64,8 +64,8 @@ fn take(path: &Path, order: &mut Order, frames: &[RawFrame]) -> Result<(), Failu
     })
 }
 
-/// Copies a session into a tape file that nobody sees and that is gone in the end. Where its session
-/// ends is not known, because it may still be published.
+/// Copies a session into a tape file that nobody sees and that is gone in the end. Where its
+/// session ends is not known, because it may still be published.
 ///
 /// # Errors
 /// What the log or the disk reports; [`Failure::NotWhole`] where the log does not have all packets

@@ -56,6 +56,7 @@ mod memory;
 mod original;
 #[cfg(unix)]
 mod places;
+mod played;
 mod readers;
 mod resume;
 mod scenarios;
