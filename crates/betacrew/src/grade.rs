@@ -176,7 +176,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         repeat: args.repeat,
         jobs: args.jobs(&setup),
     };
-    let reports = Reports::begin(args)?;
+    let reports = Reports::begin(args, &setup.client)?;
     process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
     say(&terminal::head(&setup, cases.len(), paint))?;
@@ -208,7 +208,7 @@ struct Reports {
 }
 
 impl Reports {
-    fn begin(args: &Args) -> Result<Self, Failure> {
+    fn begin(args: &Args, client: &Client) -> Result<Self, Failure> {
         let reports = [
             ("--junit", &args.junit),
             ("--json", &args.json),
@@ -219,6 +219,9 @@ impl Reports {
         if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
             // The client writes it, in this very folder.
             places.writes("-o", output)?;
+        }
+        for path in client.inputs() {
+            places.reads("--", &path)?;
         }
         for (flag, path) in reports {
             path.as_ref().map_or(Ok(()), |path| places.writes(flag, path))?;

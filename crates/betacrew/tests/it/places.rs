@@ -85,12 +85,53 @@ fn one_place_named_twice_is_refused_before_anything_begins() {
         (&["convert", "a.json", "./a.json"], ["`a.json` and", "`./a.json`"]),
         (&["inspect", "a.svg", "--from", "json", "--plot", "a.svg"], ["`a.svg` and", "`--plot"]),
         (&["grade", "--json", "r", "--html", "./r", "--", "true"], ["`--json r", "`--html ./r"]),
+        (&["grade", "--json", "a.json", "--", "true", "a.json"], ["`-- a.js", "`--json a.js"]),
+        (&["grade", "--junit", "a.json", "--", "./link.json"], ["`-- ./link", "`--junit a.js"]),
+        (&["grade", "--html", "hard.json", "--", "a.json/", "a.json"], ["`-- a.", "`--html hard"]),
+        (&["grade", "--badge", "a.json", "--", "true", "--in=a.json"], ["`-- a", "`--badge a"]),
         (&["demo", "--scenario", "s.toml", "-o", "s.toml"], ["`--scenario s", "`-o s"]),
     ] {
         let (code, said) = in_folder(folder.path(), args);
         assert_eq!(code, 2, "{args:?}: {said}");
         assert!(flags.iter().all(|flag| said.contains(flag)), "{args:?}: {said}");
         assert_eq!(content(folder.path()), before, "{args:?}");
+    }
+}
+
+#[cfg(feature = "nats")]
+#[test]
+fn files_that_the_environment_names_are_not_written() {
+    let folder = with_tape(5);
+    fs::write(folder.path().join("secret"), "hunter2").unwrap();
+    symlink("secret", folder.path().join("link")).unwrap();
+    let before = content(folder.path());
+    let log = "nats://127.0.0.1:1/x";
+    let live = ["serve", "--live", "--tape", log, "--record", "link"];
+    for variable in ["PASSWORD_FILE", "CREDS", "CA"].map(|name| format!("BETACREW_NATS_{name}")) {
+        for args in [
+            &["fetch", "--publish", log, "-o", "secret"][..],
+            &["fetch", "--publish", log, "--report", "secret"],
+            &["fetch", "--publish", log, "--tape", "link"],
+            &["convert", log, "secret", "--to", "csv"],
+            &["convert", log, "link", "--to", "csv", "--force"],
+            &["inspect", log, "--plot", "secret.svg"],
+            &live,
+        ] {
+            let named = if args[0] == "inspect" { "secret.svg" } else { "secret" };
+            let mut command = betacrew(args);
+            command.current_dir(folder.path()).env(&variable, named).stdout(Stdio::piped());
+            let (code, said) = ended(&mut command);
+            assert_eq!(code, 2, "{args:?}: {said}");
+            let variable = variable.as_str();
+            let flag = match variable {
+                "BETACREW_NATS_CREDS" => "--publish-creds",
+                "BETACREW_NATS_CA" => "--publish-ca",
+                _ => variable,
+            };
+            assert!(said.contains(variable) || said.contains(flag), "{args:?}: {said}");
+            assert!(said.contains("the same place"), "{args:?}: {said}");
+            assert_eq!(content(folder.path()), before, "{args:?}");
+        }
     }
 }
 
