@@ -139,7 +139,7 @@ fn damage_that_is_found_while_a_tape_is_played_is_named_however_it_is_played() {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
         });
-        let (code, log) = serving.wait();
+        let (code, log) = serving.ends();
         calling.join().unwrap();
         let named = log.contains("x.tape: ") && log.contains("is damaged");
         assert!(code == 6 && named, "{args:?}: {code} {log}");

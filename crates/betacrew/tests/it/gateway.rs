@@ -1,5 +1,6 @@
 //! Recordings that go into a log, and come back from it.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::server::{Server, free_port, servers};
 use crate::support::{ServeProcess, betacrew, python, python_has, run};
 use feed::rng::Rng;
@@ -168,16 +169,14 @@ impl Follower {
     }
 
     fn again(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.kill_and_reap();
         self.child = Self::spawn(&self.address, &self.log, &self.tape);
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill_and_reap();
     }
 }
 
@@ -220,11 +219,9 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
     }
     // The session has an end, and whoever has it all knows that.
     for gateway in &mut gateways {
-        let code = gateway.child.wait().unwrap().code();
-        let mut said = String::new();
-        let stderr = gateway.child.stderr.as_mut().unwrap();
-        std::io::Read::read_to_string(stderr, &mut said).unwrap();
-        assert_eq!(code, Some(0), "{said}");
+        let ended = gateway.child.ends_with_output();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
     }
     drop(exchange);
     let target = log.parse().unwrap();
@@ -261,13 +258,7 @@ fn recorded() -> tempfile::TempDir {
 
 /// Runs the program to an end that it has to come to soon: exit code and stderr.
 fn ends(command: &mut std::process::Command) -> (Option<i32>, String) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
-    while child.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let _ = child.kill();
-    let output = child.wait_with_output().unwrap();
+    let output = command.output_in_time().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

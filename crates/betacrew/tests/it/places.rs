@@ -1,5 +1,6 @@
 //! Where commands write: places that are one, files in use, what is destroyed and what is left.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, ServeProcess, betacrew, losing, next_call, peer, playing};
 use betacrew::file::FileStorage;
 use feed::tape::Tape;
@@ -15,16 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
-/// Runs a command to its end, or to the end of everybody's patience.
+/// Runs a command to its end: exit code and stderr.
 fn ended(command: &mut Command) -> (i32, String) {
-    let child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-    let id = rustix::process::Pid::from_child(&child);
-    let (done, waiting) = channel();
-    std::thread::spawn(move || done.send(child.wait_with_output().unwrap()));
-    let Output { status, stderr, .. } = waiting.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        let _ = rustix::process::kill_process(id, Signal::KILL);
-        panic!("{command:?} does not end")
-    });
+    let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let Output { status, stderr, .. } = child.ends_with_output();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -156,7 +151,7 @@ fn standard_streams_that_go_to_a_file_are_that_file() {
     let said = folder.path().join("said");
     let log = fs::File::create(&said).unwrap();
     let args = ["fetch", "-o", "b.json", "--tape", "said"];
-    let status = betacrew(&args).current_dir(folder.path()).stderr(log).status().unwrap();
+    let status = betacrew(&args).current_dir(folder.path()).stderr(log).status_in_time().unwrap();
     let said = fs::read_to_string(said).unwrap();
     assert!(
         status.code() == Some(2) && said.contains("standard error and `--tape said`"),
@@ -169,7 +164,7 @@ fn pipes_are_written_through_by_whatever_name() {
     let folder = with_tape(20);
     for name in ["-", "/dev/stdout", "/proc/self/fd/1"] {
         let mut command = betacrew(&["convert", "a.tape", name, "--to", "csv"]);
-        let output = command.current_dir(folder.path()).output().unwrap();
+        let output = command.current_dir(folder.path()).output_in_time().unwrap();
         let (text, said) =
             [output.stdout, output.stderr].map(|t| String::from_utf8(t).unwrap()).into();
         assert_eq!(text.lines().count(), 21, "{name}: {said}");
@@ -270,8 +265,7 @@ fn a_recording_is_replaced_by_the_first_packet() {
     }
     // From the instant that it has the name there is something in it.
     assert!(packets(&place) > 0);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_and_reap();
     assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".tape")).count(), 1);
 }
 
@@ -289,7 +283,7 @@ fn another_session_of_an_exchange_replaces_its_record_by_its_first_packet() {
             std::thread::yield_now();
         }
         exchange.signal(Signal::INT);
-        let (code, log) = exchange.wait();
+        let (code, log) = exchange.ends();
         assert_eq!(code, 0, "{log}");
         let (file, _) = TapeFile::open(FileStorage::read(&place).unwrap(), true).unwrap();
         file.session().unwrap().session
@@ -365,8 +359,7 @@ fn what_a_killed_run_left_is_gone_after_the_next_one() {
     assert_eq!(in_folder(folder.path(), &["fetch", &other, "-o", "b.json"]).0, 0);
     assert_eq!(names(folder.path()).iter().filter(|name| partial(name)).count(), 1);
     go.send(()).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_and_reap();
     assert_eq!(in_folder(folder.path(), &["fetch", &other, "-o", "out.json"]).0, 0);
     assert_eq!(names(folder.path()), [".out.json.Ab12Cd.partial", "b.json", "out.json"]);
 }
