@@ -5,6 +5,7 @@
 //!   `find`, `fields`, `rows` read what it has written, `wire` what it has done;
 //! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
 //!   what it means, `verdict` counts;
+//! * `unread` lets packets come apart, whatever else the machine has to do;
 //! * `timeline`, `terminal` and the other reports only show.
 
 mod badge;
@@ -32,6 +33,7 @@ mod session;
 mod stage;
 mod terminal;
 mod timeline;
+mod unread;
 mod verdict;
 mod wire;
 mod workplace;
