@@ -1,6 +1,6 @@
 //! The client as a person sees it.
 
-use crate::in_time::{ChildInTime, CommandInTime};
+use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run};
 use feed::player::Player;
 use feed::tape::Tape;
@@ -381,8 +381,9 @@ fn the_work_is_done_where_nobody_can_be_told() {
         let status = betacrew(&["fetch", address])
             .current_dir(folder.path())
             .stderr(full())
-            .status_in_time()
-            .unwrap();
+            .spawn()
+            .unwrap()
+            .ends();
         assert_eq!(status.code(), Some(0));
     }
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&Tape::classic()));

@@ -32,9 +32,6 @@ pub(crate) trait ChildInTime {
 pub(crate) trait CommandInTime {
     /// Runs the command without input and collects stdout and stderr, whatever was set for these.
     fn output_in_time(&mut self) -> io::Result<Output>;
-
-    /// Runs the command with the streams that were set.
-    fn status_in_time(&mut self) -> io::Result<ExitStatus>;
 }
 
 impl ChildInTime for Child {
@@ -66,10 +63,6 @@ impl CommandInTime for Command {
         self.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.spawn().map(|mut child| child.ends_with_output())
     }
-
-    fn status_in_time(&mut self) -> io::Result<ExitStatus> {
-        self.spawn().map(|mut child| child.ends())
-    }
 }
 
 fn ended(child: &mut Child, limit: Duration) -> ExitStatus {
@@ -79,11 +72,12 @@ fn ended(child: &mut Child, limit: Duration) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if began.elapsed() > limit {
+        let late = began.elapsed() > limit;
+        if late {
             let line = std::fs::read_to_string(format!("/proc/{}/cmdline", child.id()));
             let line = line.unwrap_or_default().replace('\0', " ");
             child.kill_and_reap();
-            panic!("process {} does not end within {limit:?}: {line}", child.id());
+            assert!(!late, "process {} does not end within {limit:?}: {line}", child.id());
         }
         std::thread::sleep(LOOK);
     }

@@ -1,6 +1,6 @@
 //! What is said of recordings.
 
-use crate::in_time::{ChildInTime, CommandInTime};
+use crate::in_time::ChildInTime;
 use crate::support::{betacrew, run};
 use feed::ledger::{Origin, Source};
 use feed::packet::{Packet, Side, Symbol};
@@ -252,8 +252,9 @@ fn a_closed_pipe_is_no_error() {
     let status = betacrew(&["inspect", "x.tape"])
         .current_dir(folder.path())
         .stdout(writer)
-        .status_in_time()
-        .unwrap();
+        .spawn()
+        .unwrap()
+        .ends();
     assert!(status.success());
 }
 

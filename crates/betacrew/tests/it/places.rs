@@ -151,7 +151,7 @@ fn standard_streams_that_go_to_a_file_are_that_file() {
     let said = folder.path().join("said");
     let log = fs::File::create(&said).unwrap();
     let args = ["fetch", "-o", "b.json", "--tape", "said"];
-    let status = betacrew(&args).current_dir(folder.path()).stderr(log).status_in_time().unwrap();
+    let status = betacrew(&args).current_dir(folder.path()).stderr(log).spawn().unwrap().ends();
     let said = fs::read_to_string(said).unwrap();
     assert!(
         status.code() == Some(2) && said.contains("standard error and `--tape said`"),

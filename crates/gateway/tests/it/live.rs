@@ -1,6 +1,6 @@
 //! Gateways and real servers.
 
-use crate::in_time::CommandInTime;
+use crate::in_time::ChildInTime;
 use crate::server::{Server, servers};
 use feed::tape::Tape;
 use feed::wire::{RawFrame, SessionId};
@@ -248,8 +248,8 @@ fn certificate(folder: &std::path::Path) -> Option<()> {
         .current_dir(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status_in_time();
-    made.is_ok_and(|status| status.success()).then_some(())
+        .spawn();
+    made.is_ok_and(|mut made| made.ends().success()).then_some(())
 }
 
 #[test]
