@@ -177,7 +177,7 @@ impl World {
                 disk.limit(Some(room.into()));
                 let (mut file, _) = TapeFile::open(disk, false).expect("it can be read");
                 let absent =
-                    |frame: &&RawFrame| !self.believed.added.contains(&sequence_of(*frame));
+                    |frame: &&RawFrame| !self.believed.added.contains(&sequence_of(frame));
                 let left: Vec<_> =
                     TAPE.frames().iter().filter(absent).take(2000).copied().collect();
                 let origin = Origin { line: 0, source: Source::Resend };

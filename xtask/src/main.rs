@@ -6,10 +6,12 @@ mod fuzz;
 mod mutants;
 mod picture;
 mod soak;
+mod suite;
 #[cfg(test)]
 mod tidy;
 
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 struct Task {
     name: &'static str,
@@ -19,11 +21,12 @@ struct Task {
 }
 
 /// Those of CI in the order in which it runs them.
-const TASKS: [Task; 15] = [
+const TASKS: [Task; 16] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
-    Task { name: "test", about: "all tests", run: test, in_ci: true },
+    Task { name: "test", about: "all tests, and the slowest", run: suite::run, in_ci: true },
+    Task { name: "oldest", about: "the oldest supported Rust", run: oldest, in_ci: true },
     Task { name: "mutants", about: "bugs put in are noticed", run: mutants, in_ci: true },
     Task { name: "fuzz", about: "each fuzz target, for a few seconds", run: fuzz, in_ci: true },
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
@@ -64,6 +67,13 @@ const TASKS: [Task; 15] = [
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
+    if name == "timed" {
+        let ran = suite::timed(&std::env::args().skip(2).collect::<Vec<_>>());
+        return ran.unwrap_or_else(|reason| {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        });
+    }
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
@@ -74,13 +84,18 @@ fn main() -> ExitCode {
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);
     }
+    let mut took = Vec::new();
     for task in chosen {
         eprintln!("\n== {}: {}", task.name, task.about);
+        let (began, before) = (Instant::now(), used());
         if let Err(reason) = (task.run)() {
             eprintln!("\n{} failed: {reason}", task.name);
             return ExitCode::FAILURE;
         }
+        let cpu = used().zip(before).map_or(0.0, |(now, before)| (now - before).as_secs_f64());
+        took.push(format!("{:10} {:7.1} {cpu:7.1}", task.name, began.elapsed().as_secs_f64()));
     }
+    eprintln!("\ntask       seconds     CPU\n{}", took.join("\n"));
     ExitCode::SUCCESS
 }
 
@@ -93,17 +108,48 @@ fn clippy() -> Result<(), String> {
     // What is left out without the features must not be missed.
     cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
     cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])?;
+    cargo(
+        "clippy --package betacrew --all-targets --no-default-features --locked -- -D warnings",
+        &[],
+    )?;
     // The bench is a workspace of its own, and shares what is built.
     cargo(
         "clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets --all-features \
          --locked -- -D warnings",
         &[],
+    )?;
+    // The fuzz targets are not linked, so libFuzzer is not compiled.
+    cargo(
+        "clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings",
+        &[("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a")],
     )
 }
 
-fn test() -> Result<(), String> {
-    cargo("test --workspace --locked", &[])?;
-    cargo("test --package betacrew --all-features --locked", &[])
+/// Builds everything with the oldest Rust that the workspace supports.
+fn oldest() -> Result<(), String> {
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    let rustup = || {
+        let mut rustup = Command::new("rustup");
+        rustup.args(["run", version, "cargo"]);
+        rustup.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // Cargo tells its own programs to whatever it starts.
+        rustup.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
+        rustup
+    };
+    if !rustup().arg("--version").output().is_ok_and(|done| done.status.success()) {
+        let missing =
+            format!("Rust {version} is not installed (rustup toolchain install {version})");
+        return match std::env::var_os("BETACREW_REQUIRE_OLDEST") {
+            Some(_) => Err(missing),
+            None => {
+                eprintln!("skipped: {missing}");
+                Ok(())
+            }
+        };
+    }
+    let args = "check --workspace --all-targets --all-features --locked --target-dir target/oldest";
+    eprintln!("$ cargo +{version} {args}");
+    finish(rustup().args(args.split(' ')))
 }
 
 fn mutants() -> Result<(), String> {
@@ -160,12 +206,7 @@ fn bench() -> Result<(), String> {
     const BUILD: &str = "run --release --manifest-path bench/Cargo.toml --target-dir target \
                          --bin bench --features columnar --";
     eprintln!("$ cargo {BUILD}");
-    let status = command(BUILD, &[]).args(std::env::args().skip(2)).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(status.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+    finish(command(BUILD, &[]).args(std::env::args().skip(2)))
 }
 
 fn deny() -> Result<(), String> {
@@ -213,11 +254,29 @@ fn dashboard() -> Result<(), String> {
 
 fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {
     eprintln!("$ cargo {args}");
-    match command(args, env).status() {
+    finish(&mut command(args, env))
+}
+
+/// Runs a command to its end, which has to be a success.
+fn finish(command: &mut Command) -> Result<(), String> {
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(status.to_string()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Returns the processor time of all processes that were started and have ended, where the system
+/// tells it.
+fn used() -> Option<Duration> {
+    /// Linux counts processor time in hundredths of a second for programs.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    // Fields 16 and 17 of proc(5), cutime and cstime, of which the first two are cut off here.
+    let times = fields.split(' ').skip(13).take(2);
+    let ticks: u32 = times.map(|ticks| ticks.parse().unwrap_or(0)).sum();
+    Some(TICK * ticks)
 }
 
 fn command(args: &str, env: &[(&str, &str)]) -> Command {

@@ -1,5 +1,5 @@
-//! House rules that a test can check: how long lines, functions and files may be, and that paths
-//! are shown in one way.
+//! House rules that a test can check: how long lines, functions and files may be, that paths are
+//! shown in one way, and that tests wait for processes with a limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,20 @@ fn displayed(path: &Path, text: &str) -> Vec<String> {
     let code = text.lines().take_while(|line| !line.starts_with("mod tests {"));
     let shown = (1..).zip(code).filter(|(_, line)| ours && line.contains(".display()"));
     shown.map(|(number, _)| format!("line {number} displays a path: use location::shown")).collect()
+}
+
+/// The file whose functions wait for processes with a limit.
+const WAITS: &str = "in_time.rs";
+
+/// Methods that wait for a process without a limit.
+const ENDLESS: [&str; 4] = [".wait()", ".wait_with_output()", ".output()", ".status()"];
+
+/// Returns the complaints about integration tests that could wait for a process for ever.
+fn endless(path: &Path, text: &str) -> Vec<String> {
+    let in_tests = path.components().any(|part| part.as_os_str() == "tests");
+    let lines = (1..).zip(text.lines()).filter(|_| in_tests && !path.ends_with(WAITS));
+    let waits = lines.filter(|(_, line)| ENDLESS.iter().any(|wait| line.contains(wait)));
+    waits.map(|(number, _)| format!("line {number} waits without a limit: see {WAITS}")).collect()
 }
 
 /// The complaints about one source text.
@@ -76,8 +90,8 @@ fn sources_keep_the_house_rules() {
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            let all = complaints(&text).into_iter().chain(displayed(path, &text));
-            all.map(move |what| format!("{}: {what}", path.display()))
+            let all = [complaints(&text), displayed(path, &text), endless(path, &text)].concat();
+            all.into_iter().map(move |what| format!("{}: {what}", path.display()))
         })
         .collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
@@ -96,5 +110,13 @@ fn the_rules_can_be_broken() {
     assert_eq!(displayed(Path::new("x/crates/betacrew/src/fetch.rs"), shows).len(), 1);
     for elsewhere in ["x/crates/betacrew/src/location.rs", "x/crates/betacrew/tests/it/fetch.rs"] {
         assert!(displayed(Path::new(elsewhere), shows).is_empty());
+    }
+    for method in ENDLESS {
+        let waits = format!("child\n    {method}\n    .unwrap();\n");
+        let found = endless(Path::new("crates/betacrew/tests/it/fetch.rs"), &waits);
+        assert_eq!(found.len(), 1, "{method}");
+        for elsewhere in ["crates/betacrew/tests/it/in_time.rs", "xtask/src/mutants.rs"] {
+            assert!(endless(Path::new(elsewhere), &waits).is_empty());
+        }
     }
 }

@@ -36,7 +36,7 @@ fn main() {
         record(&tape, packets, chance);
         let began = Instant::now();
         let mut inspect = betacrew(&["inspect"], &tape).stdout(Stdio::null()).spawn().unwrap();
-        let (status, most) = watched(&mut inspect);
+        let (status, most) = watched(&mut inspect, Duration::MAX);
         assert!(status.success());
         row("inspect", packets, began.elapsed(), most);
         serve(&tape);
@@ -68,7 +68,7 @@ fn record(tape: &Path, packets: u32, chance: &str) {
     let mut fetch = betacrew(&args, tape).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(fetch.stderr.take().unwrap()).lines();
     let said = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-    let (status, most) = watched(&mut fetch);
+    let (status, most) = watched(&mut fetch, Duration::MAX);
     stop.stop();
     exchange.join().unwrap().unwrap();
     let said = said.join().unwrap();

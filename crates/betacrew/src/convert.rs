@@ -120,7 +120,7 @@ impl Args {
         for (flag, path) in self.publishing.files() {
             places.reads(flag, path)?;
         }
-        if !self.force || *self.output == *Path::new("-") {
+        if !self.force || *self.output == *Path::new("-") || publish::is_log(&self.input) {
             places.reads("", &self.input)?;
         }
         places.writes_as("", &self.output, Some(to))

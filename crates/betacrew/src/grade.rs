@@ -5,6 +5,7 @@
 //!   `find`, `fields`, `rows` read what it has written, `wire` what it has done;
 //! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
 //!   what it means, `verdict` counts;
+//! * `unread` lets packets come apart, whatever else the machine has to do;
 //! * `timeline`, `terminal` and the other reports only show.
 
 mod badge;
@@ -32,6 +33,7 @@ mod session;
 mod stage;
 mod terminal;
 mod timeline;
+mod unread;
 mod verdict;
 mod wire;
 mod workplace;
@@ -176,7 +178,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         repeat: args.repeat,
         jobs: args.jobs(&setup),
     };
-    let reports = Reports::begin(args)?;
+    let reports = Reports::begin(args, &setup.client)?;
     process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
     say(&terminal::head(&setup, cases.len(), paint))?;
@@ -208,7 +210,7 @@ struct Reports {
 }
 
 impl Reports {
-    fn begin(args: &Args) -> Result<Self, Failure> {
+    fn begin(args: &Args, client: &Client) -> Result<Self, Failure> {
         let reports = [
             ("--junit", &args.junit),
             ("--json", &args.json),
@@ -219,6 +221,9 @@ impl Reports {
         if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
             // The client writes it, in this very folder.
             places.writes("-o", output)?;
+        }
+        for path in client.inputs() {
+            places.reads("--", &path)?;
         }
         for (flag, path) in reports {
             path.as_ref().map_or(Ok(()), |path| places.writes(flag, path))?;

@@ -70,8 +70,19 @@ const CA: &str = "BETACREW_NATS_CA";
 /// Where the password of a log comes from where neither a flag nor its URL says it.
 #[cfg(feature = "nats")]
 const PASSWORD: &str = "BETACREW_NATS_PASSWORD";
-#[cfg(feature = "nats")]
 const PASSWORD_FILE: &str = "BETACREW_NATS_PASSWORD_FILE";
+
+/// Returns the file that an environment variable names; `None` where it is not set or empty.
+fn file_from_env(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Returns the files that are read for a log because an environment variable names them, each with
+/// its variable.
+pub(crate) fn files_from_env() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    let variables = [CREDS, CA, PASSWORD_FILE];
+    variables.into_iter().filter_map(|name| Some((name, file_from_env(name)?)))
+}
 
 /// The log of a URL, with the password from the file, the URL or the environment.
 ///
@@ -90,8 +101,7 @@ fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
         }
         return Ok(target);
     }
-    let named = || std::env::var_os(PASSWORD_FILE).filter(|path| !path.is_empty());
-    let file = file.map(Path::to_owned).or_else(|| named().map(PathBuf::from));
+    let file = file.map(Path::to_owned).or_else(|| file_from_env(PASSWORD_FILE));
     let password = match file {
         Some(file) => Some(Secret::read(&file)?),
         None => Secret::from_env(PASSWORD),

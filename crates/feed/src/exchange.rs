@@ -1,5 +1,6 @@
 //! The exchange's side of a session, as a driver sees it: a socket loop, the simulator or a test.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// What to do with a connection once [`Exchange::peek`] has nothing to send on it.
@@ -29,6 +30,12 @@ pub trait Exchange {
 
     /// A client has connected.
     fn open(&mut self, now: Duration) -> Self::Conn;
+
+    /// Tells a new connection the client's address and the exchange's own, where the driver has
+    /// addresses.
+    fn connected(&mut self, conn: &mut Self::Conn, client: SocketAddr, own: SocketAddr) {
+        let _ = (conn, client, own);
+    }
 
     /// Whether to read from the connection now; if not, again after something was sent on it.
     fn wants_input(&self, conn: &Self::Conn) -> bool;

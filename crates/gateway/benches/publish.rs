@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails should say where")]
 
+#[path = "../../betacrew/tests/it/in_time.rs"]
+mod in_time;
 #[path = "../tests/it/server.rs"]
 mod server;
 

@@ -17,6 +17,9 @@ pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
     for (flag, path) in args.publishing.files().chain(args.web.files()) {
         places.reads(flag, path)?;
     }
+    if let Some(log) = &args.publish {
+        places.writes("--publish", log)?;
+    }
     for path in &args.output {
         // Streamed ones are named after what is in them: no others have such names.
         let path = if args.is_streamed(path) { path.clone() } else { own(path, name) };

@@ -135,6 +135,11 @@ impl Case {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
     }
 
+    /// Returns whether each write has to be a read of its own, because packets come one by one.
+    pub(super) fn is_apart(&self) -> bool {
+        self.scene.is_some_and(|scene| scene.pace.is_some())
+    }
+
     /// What the exchange does, in a line.
     pub(super) fn about(&self) -> String {
         let Some(scene) = self.scene else { return "Nothing listens".to_owned() };

@@ -48,6 +48,21 @@ impl Client {
         words.map(|word| here.join(word)).filter(|path| path.is_file()).collect()
     }
 
+    /// Returns the existing files that the command names: the program, which is looked for in the
+    /// folders of PATH as a shell does, and arguments, also behind the `=` of a flag.
+    pub(super) fn inputs(&self) -> Vec<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = match self.program.to_string_lossy().contains(std::path::is_separator) {
+            true => Some(PathBuf::from(&self.program)),
+            false => std::env::split_paths(&path)
+                .map(|folder| folder.join(&self.program))
+                .find(|candidate| candidate.is_file()),
+        };
+        let values = self.args.iter().filter_map(|arg| Some(arg.to_str()?.split_once('=')?.1));
+        let args = self.args.iter().map(PathBuf::from).chain(values.map(PathBuf::from));
+        program.into_iter().chain(args).filter(|path| path.is_file()).collect()
+    }
+
     /// The command for one case.
     pub(super) fn command(&self, place: &Workplace, port: u16) -> Command {
         let mut command = Command::new(self.program(place.path()));
@@ -123,6 +138,15 @@ mod tests {
         assert_eq!(told, [run.path().as_os_str(), "127.0.0.1".as_ref(), "3210".as_ref()]);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn programs_are_found_in_path_and_files_behind_flags() {
+        let client = client(&["sh", "-c", "true", "--config=Cargo.toml", "--x=none", "src"]);
+        let [shell, config] = client.inputs().try_into().unwrap();
+        assert!(shell.is_absolute() && shell.ends_with("sh"), "{shell:?}");
+        assert_eq!(config, Path::new("Cargo.toml"));
+    }
+
     #[test]
     fn files_of_the_current_folder_are_found_from_an_empty_one() {
         // Tests run in the crate's folder.
@@ -134,6 +158,7 @@ mod tests {
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
         let args: Vec<_> = command.get_args().collect();
         assert_eq!(args, [here.join("Cargo.toml").as_os_str(), OsStr::new("none.txt")]);
+        assert_eq!(client.inputs(), ["./src/main.rs", "Cargo.toml"].map(PathBuf::from));
         assert_eq!(client.files(), [here.join("./src/main.rs"), here.join("Cargo.toml")]);
     }
 }

@@ -149,21 +149,22 @@ impl Running {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// How long it and its group have used processors.
+    /// How long it and its group have used processors or waited for one: on a machine with more
+    /// work than processors, a client that computes gets only a part of one.
     #[cfg(target_os = "linux")]
     fn busy(&self) -> Option<Duration> {
         let group = self.child.id().to_string();
-        let ticks: u64 = strays::ids()
-            .filter_map(strays::stat)
-            .filter(|stat| stat.get(2) == Some(&group))
-            .map(|stat| {
-                stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>()
-            })
-            .sum();
-        Some(
-            Duration::from_secs(ticks)
-                / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?,
-        )
+        let (mut ticks, mut queued) = (0, Duration::ZERO);
+        for id in strays::ids() {
+            let Some(stat) = strays::stat(id).filter(|stat| stat.get(2) == Some(&group)) else {
+                continue;
+            };
+            let used = stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok());
+            ticks += used.sum::<u64>();
+            queued += strays::queued(id);
+        }
+        let tick = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+        Some(Duration::from_secs(ticks) / tick + queued)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -286,6 +287,7 @@ pub(super) use strays::ids as all_ids;
 mod strays {
     use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
     use std::sync::OnceLock;
+    use std::time::Duration;
 
     /// The children that this process had before, which are not ours to end.
     static BEFORE: OnceLock<Vec<u32>> = OnceLock::new();
@@ -346,6 +348,17 @@ mod strays {
         (fields.len() > FIELDS_MIN).then_some(fields)
     }
 
+    /// How long the threads of a process have been ready to run and waited for a processor.
+    pub(super) fn queued(id: u32) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
+        let waited = threads.flatten().filter_map(|thread| {
+            // Nanoseconds on a processor, nanoseconds waiting for one, and how often.
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(waited.sum())
+    }
+
     /// Up to the times of use.
     const FIELDS_MIN: usize = 13;
 }
@@ -391,6 +404,12 @@ mod tests {
         let busy = ran("while :; do :; done", SHORT * 3).busy.unwrap();
         let idle = ran("sleep 60", SHORT).busy.unwrap();
         assert!(busy > idle, "{busy:?} {idle:?}");
+        // Also where others take the processors.
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let crowd = "for i in $(seq {}); do while :; do :; done & done; while :; do :; done";
+        let crowded = ran(&crowd.replace("{}", &(processors * 2).to_string()), SHORT * 3);
+        let all = u32::try_from(processors * 2 + 1).unwrap();
+        assert!(crowded.busy.unwrap() / all > crowded.took / 2, "{crowded:?}");
     }
 
     #[test]

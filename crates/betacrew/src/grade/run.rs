@@ -7,6 +7,7 @@ use super::evidence::{Evidence, Output};
 use super::process::{self, Next, Ran, Trouble};
 use super::run_folder::RunFolder;
 use super::stage::{self, Stage};
+use super::unread::Unread;
 use super::workplace::{Workdir, Workplace};
 use super::{find, wire};
 use crate::failure::Failure;
@@ -50,7 +51,8 @@ pub(super) fn run(
     if let Some(name) = &setup.output {
         place.expect(name);
     }
-    let stage = Stage::open(plot.as_ref(), setup.port)?;
+    let unread = case.is_apart().then(Unread::open).flatten();
+    let stage = Stage::open(plot.as_ref(), setup.port, unread)?;
     let opened = stage.began;
     let Some(ran) = attend(setup, case, &place, &stage, &tape, stop)? else { return Ok(None) };
     let wire = stage.close()?;

@@ -1,6 +1,7 @@
 //! The exchange that a case plays against a client.
 
 use super::cases::Scene;
+use super::unread::Unread;
 use super::wire::{Watched, WireLog};
 use crate::failure::Failure;
 use crate::net::{self, Stop};
@@ -77,11 +78,16 @@ fn memory(plot: &Plot) -> Result<Arc<Tape>, Failure> {
 }
 
 impl Stage {
-    /// Begins to play, or to play nothing. `port`: where, or anywhere.
+    /// Begins to play, or to play nothing. `port`: where, or anywhere. `unread`: holds each write
+    /// back until the client has read the one before.
     ///
     /// # Errors
     /// Where the port cannot be had.
-    pub(super) fn open(plot: Option<&Plot>, port: Option<u16>) -> Result<Self, Failure> {
+    pub(super) fn open(
+        plot: Option<&Plot>,
+        port: Option<u16>,
+        unread: Option<Unread>,
+    ) -> Result<Self, Failure> {
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
         let listeners = match plot {
@@ -90,16 +96,18 @@ impl Stage {
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
-        let (active, open) = (Arc::default(), Arc::default());
+        let (active, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
         let thread = match plot {
             None => None,
             Some(plot) if plot.engine == Engine::Original => {
                 let original = Original::new((*memory(plot)?).clone(), plot.scenario.seed);
-                Some(play_on(listeners, original, &stop, &active, &open))
+                let watched = Watched::new(original, Arc::clone(&active), Arc::clone(&open));
+                Some(play_on(listeners, watched.apart(unread), &stop))
             }
             Some(plot) => {
                 let player = Player::new(memory(plot)?, plot.scenario.clone());
-                Some(play_on(listeners, player, &stop, &active, &open))
+                let watched = Watched::new(player, Arc::clone(&active), Arc::clone(&open));
+                Some(play_on(listeners, watched.apart(unread), &stop))
             }
         };
         Ok(Self { port, began, active, open, since, stop, thread, _reserved: reserved })
@@ -136,12 +144,9 @@ impl Drop for Stage {
 
 fn play_on<E: Exchange + Send + 'static>(
     listeners: Vec<TcpListener>,
-    exchange: E,
+    mut exchange: Watched<E>,
     stop: &Stop,
-    active: &Arc<AtomicU64>,
-    open: &Arc<AtomicUsize>,
 ) -> JoinHandle<io::Result<WireLog>> {
-    let mut exchange = Watched::new(exchange, Arc::clone(active), Arc::clone(open));
     let stop = stop.clone();
     std::thread::spawn(move || {
         net::serve(listeners, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
@@ -202,26 +207,26 @@ mod tests {
 
     #[test]
     fn a_port_without_an_exchange_refuses_and_is_nobody_else_s() {
-        let nobody = Stage::open(None, None).unwrap();
+        let nobody = Stage::open(None, None, None).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let others: Vec<Stage> = (0..50).map(|_| Stage::open(None, None).unwrap()).collect();
+        let others: Vec<Stage> = (0..50).map(|_| Stage::open(None, None, None).unwrap()).collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
     }
 
     #[test]
     fn a_port_serves_one_exchange_after_the_other() {
         let plot = scenario::open("clean").unwrap();
-        let first = Stage::open(Some(&plot), None).unwrap();
+        let first = Stage::open(Some(&plot), None, None).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = Stage::open(Some(&plot), Some(port)).err();
+        let taken = Stage::open(Some(&plot), Some(port), None).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = Stage::open(Some(&plot), Some(port)).unwrap();
+        let again = Stage::open(Some(&plot), Some(port), None).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

@@ -1,8 +1,10 @@
 //! What happened on the wire while a client was graded: an exchange that takes notes.
 
+use super::unread::{HELD_MAX, Unread};
 use feed::exchange::{Exchange, Step};
 use feed::seq::Seq;
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -53,6 +55,8 @@ pub(super) struct Conn {
     pub(super) stream_from: Option<usize>,
     /// Bytes sent on it.
     pub(super) sent: u64,
+    /// True where the client had read everything before each write.
+    pub(super) apart: bool,
     part: Vec<u8>,
     resends: usize,
 }
@@ -253,6 +257,8 @@ pub(super) struct Watched<E> {
     active: Arc<AtomicU64>,
     /// Connections that are not gone.
     open: Arc<AtomicUsize>,
+    /// Present where bytes are held back until the client has read those before.
+    unread: Option<Unread>,
 }
 
 /// A connection of a [`Watched`] exchange.
@@ -262,13 +268,40 @@ pub(super) struct WatchedConn<C> {
     calls: CallDecoder,
     /// The exchange resets it.
     reset: bool,
+    /// Addresses of the client and of the exchange.
+    addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Time since which bytes are held back.
+    held: Option<Duration>,
 }
 
 impl<E: Exchange> Watched<E> {
     /// Watches `inner`, and keeps `active` (milliseconds since it began) and `open` (connections)
     /// up to date meanwhile.
     pub(super) fn new(inner: E, active: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
-        Self { inner, log: WireLog::default(), peeked: Vec::new(), active, open }
+        Self { inner, log: WireLog::default(), peeked: Vec::new(), active, open, unread: None }
+    }
+
+    /// Lets each write, and the end, come to the client by itself: nothing is sent before the
+    /// client has read what came before.
+    pub(super) fn apart(self, unread: Option<Unread>) -> Self {
+        Self { unread, ..self }
+    }
+
+    /// Returns whether bytes are held back from a client that has not read what came before.
+    fn holds(&mut self, conn: &mut WatchedConn<E::Conn>, now: Duration) -> bool {
+        let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
+            return false;
+        };
+        let count = unread.count(client, own);
+        let apart = match count {
+            Some(0) => true,
+            // One that does not read gets everything as soon as that is due.
+            Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
+            None => false,
+        };
+        conn.addresses = conn.addresses.filter(|_| apart);
+        conn.held = conn.held.filter(|_| apart && count != Some(0));
+        conn.held.is_some()
     }
 
     /// What was noted.
@@ -293,7 +326,15 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
         let (inner, calls) = (self.inner.open(now), CallDecoder::new());
-        WatchedConn { inner, id, calls, reset: false }
+        WatchedConn { inner, id, calls, reset: false, addresses: None, held: None }
+    }
+
+    fn connected(&mut self, conn: &mut Self::Conn, client: SocketAddr, own: SocketAddr) {
+        conn.addresses = Some((client, own));
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            state.apart = self.unread.is_some();
+        }
+        self.inner.connected(&mut conn.inner, client, own);
     }
 
     fn wants_input(&self, conn: &Self::Conn) -> bool {
@@ -328,6 +369,9 @@ impl<E: Exchange> Exchange for Watched<E> {
     }
 
     fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize {
+        if self.holds(conn, now) {
+            return 0;
+        }
         let count = self.inner.peek(&mut conn.inner, out, now);
         self.peeked.clear();
         self.peeked.extend_from_slice(&out[..count]);
@@ -336,11 +380,18 @@ impl<E: Exchange> Exchange for Watched<E> {
 
     fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration) {
         self.touch(now);
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            // Known of this write only if the system has just said so.
+            state.apart &= conn.addresses.is_some();
+        }
         self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
         self.inner.sent(&mut conn.inner, count, now);
     }
 
     fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step {
+        if conn.held.is_some() {
+            return Step::Wait;
+        }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
             Step::Finish => self.log.note(now, conn.id, What::Finished),
@@ -351,7 +402,9 @@ impl<E: Exchange> Exchange for Watched<E> {
     }
 
     fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration> {
-        self.inner.deadline(&conn.inner)
+        let due = self.inner.deadline(&conn.inner);
+        // Nobody tells when the client has read: the driver looks again soon.
+        if conn.held.is_some() { Some(Duration::ZERO) } else { due }
     }
 
     fn is_idle(&self, conn: &Self::Conn) -> bool {

@@ -341,7 +341,10 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             }
             return;
         }
-        let state = self.exchange.open(now);
+        let mut state = self.exchange.open(now);
+        if let (Ok(client), Ok(own)) = (stream.peer_addr(), stream.local_addr()) {
+            self.exchange.connected(&mut state, client, own);
+        }
         let conn = Conn {
             stream,
             state,

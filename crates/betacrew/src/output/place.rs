@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::location::shown;
-use crate::publish::is_log;
+use crate::publish::{files_from_env, is_log};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
@@ -309,7 +309,8 @@ impl Places {
 
     fn add(&mut self, flag: &str, path: &Path, written: bool) -> Result<(), Failure> {
         if is_log(path) {
-            return Ok(());
+            // A log is no file, but its password and certificates can be in files.
+            return files_from_env().try_for_each(|(name, file)| self.reads(name, &file));
         }
         let place = Place::of(flag, path, written);
         if let Some(other) = self.listed.iter().find(|other| place.collides(other)) {

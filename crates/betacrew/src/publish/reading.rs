@@ -1,6 +1,6 @@
 //! Reading a session back from a log.
 
-use super::{CA, CREDS, readable, target};
+use super::{CA, CREDS, file_from_env, readable, target};
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Told};
@@ -21,8 +21,8 @@ const LISTED: usize = 100;
 
 fn open(path: &Path) -> Result<Log, Failure> {
     let mut settings = Settings::new(target(path, None)?);
-    settings.creds = std::env::var_os(CREDS).map(Into::into);
-    settings.ca = std::env::var_os(CA).map(Into::into);
+    settings.creds = file_from_env(CREDS);
+    settings.ca = file_from_env(CA);
     readable("credentials", settings.creds.as_deref())?;
     readable("certificate", settings.ca.as_deref())?;
     Ok(Log::open(&settings, PATIENCE)?)

@@ -247,6 +247,16 @@ mod tests {
         App { meeting, role: Role::Client, token: None }
     }
 
+    /// Serves an app on a free port until the test's runtime ends.
+    async fn serving(app: App) -> (std::net::SocketAddr, Room) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let room = Room::default();
+        let (router, at_work) = (router(Arc::new(app)), room.clone());
+        tokio::spawn(async move { accept(listener, router, &at_work).await });
+        (address, room)
+    }
+
     fn ask(address: std::net::SocketAddr, path: &str) -> std::net::TcpStream {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
@@ -263,12 +273,7 @@ mod tests {
     #[test]
     fn a_body_that_does_not_come_is_not_waited_for() {
         at_once().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let room = Room::default();
-            let at_work = room.clone();
-            let router = router(Arc::new(App { role: Role::Exchange, ..app(1) }));
-            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let (address, room) = serving(App { role: Role::Exchange, ..app(1) }).await;
             let mut slow = std::net::TcpStream::connect(address).unwrap();
             let head = "POST /api/lose HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\
                         content-type: application/json\r\nconnection: close\r\n\r\n{";
@@ -291,11 +296,7 @@ mod tests {
     #[test]
     fn who_listens_and_does_not_read_is_disconnected_and_keeps_nobody_else_waiting() {
         at_once().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let room = Room::default();
-            let (router, at_work) = (router(Arc::new(app(1 << 20))), room.clone());
-            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let (address, room) = serving(app(1 << 20)).await;
             let mut stuck = ask(address, "/api/events");
             while clients(&room) == 0 {
                 tokio::task::yield_now().await;
@@ -324,11 +325,7 @@ mod tests {
     #[test]
     fn clients_that_do_not_read_make_room_for_others_in_seconds() {
         at_once().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let room = Room::default();
-            let (router, at_work) = (router(Arc::new(app(1 << 20))), room.clone());
-            tokio::spawn(async move { accept(listener, router, &at_work).await });
+            let (address, _) = serving(app(1 << 20)).await;
             let get = async |path: &'static str| {
                 let asked = tokio::task::spawn_blocking(move || {
                     let (mut stream, mut answer) = (ask(address, path), [0; 12]);

@@ -1,6 +1,7 @@
 //! The dashboard in a headless browser: `tests/browser`, which needs Node.js, Chromium and what
 //! `npm ci` installs there.
 
+use crate::in_time::CommandInTime;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -9,7 +10,7 @@ fn node(args: &[&str]) -> std::io::Result<Output> {
         .args(args)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser"))
         .env("BETACREW_PROGRAM", env!("CARGO_BIN_EXE_betacrew"))
-        .output()
+        .output_in_time()
 }
 
 /// Whether there is a browser. It is an error if it has to be there.

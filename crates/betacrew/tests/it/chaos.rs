@@ -4,6 +4,7 @@
 //! `cargo xtask soak` runs it for longer. A failure names its seed; real processes are not repeated
 //! to the microsecond by it, but what was done to them is.
 
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
 use feed::market::Market;
 use feed::rng::Rng;
@@ -59,8 +60,7 @@ impl Exchange {
     }
 
     fn restart(&mut self, words: &[String; 3], scenario: &str) {
-        self.process.child.kill().unwrap();
-        self.process.child.wait().unwrap();
+        self.process.child.kill_and_reap();
         let address = self.address();
         let args = Self::args(words, &self.record, scenario);
         self.process = ServeProcess::listening(&[&address], &args);
@@ -108,7 +108,7 @@ impl Client {
     /// Ends it one way or the other; what it wrote until then counts.
     fn end(mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap();
+        self.child.ends();
         self.reader.join().expect("stdout has every packet, once, in order");
     }
 
@@ -245,7 +245,7 @@ fn chaos(plan: Plan) -> Told {
         exchange.process.signal(Signal::INT);
     }
     for exchange in exchanges {
-        assert_eq!(exchange.process.wait().0, 0);
+        assert_eq!(exchange.process.ends().0, 0);
         assert!(recorded(Path::new(&exchange.record), &market, MAX_SEQ) > 0);
     }
     told

@@ -1,5 +1,6 @@
 //! What counts as complete, and what does not: for `fetch`, and for everybody who reads its tape.
 
+use crate::in_time::ChildInTime;
 use crate::support::{
     PATIENCE, ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run,
 };
@@ -56,17 +57,8 @@ fn interrupt(child: Child) -> (i32, String) {
     ends(child)
 }
 
-fn ends(child: Child) -> (i32, String) {
-    let mut child = child;
-    let until = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            child.kill().unwrap();
-            panic!("it does not end");
-        }
-        std::thread::yield_now();
-    }
-    let output = child.wait_with_output().unwrap();
+fn ends(mut child: Child) -> (i32, String) {
+    let output = child.ends_with_output();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -141,7 +133,7 @@ fn a_live_recording_is_kept_until_its_session_is_over() {
     assert!(line.contains("going on with day.json.tape"), "{line}");
     kill_process(Pid::from_child(&follower), Signal::INT).unwrap();
     let said: Vec<String> = said.map(Result::unwrap).collect();
-    assert_eq!(follower.wait().unwrap().code(), Some(5), "{said:?}");
+    assert_eq!(follower.ends().code(), Some(5), "{said:?}");
     assert!(said.iter().any(|line| line.contains("from before")), "{said:?}");
     assert_eq!(fs::read_to_string(folder.path().join("day.json")).unwrap(), written);
 
@@ -243,7 +235,7 @@ pub(crate) fn played(folder: &Path, args: &[&str]) -> (String, Vec<u8>, String) 
     let (code, _, said) = here(folder, &args);
     assert_eq!(code, 0, "{said}");
     exchange.signal(Signal::INT);
-    let (_, log) = exchange.wait();
+    let (_, log) = exchange.ends();
     let report: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
     let session = report["session"].as_str().unwrap().to_owned();
@@ -412,8 +404,7 @@ fn what_was_recorded_before_the_session_was_told_is_asked_for_again() {
     let address = tells_nothing(&old);
     let mut killed = begin(folder.path(), &["fetch", &address, "-o", "o.json"]);
     wait_for("the packets", || packets(&folder.path().join("o.json.tape")) == 134);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    killed.kill_and_reap();
     let exchange = playing(new.clone(), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     let (code, _, said) = here(folder.path(), &["fetch", &address, "-o", "o.json"]);

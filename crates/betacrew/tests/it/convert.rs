@@ -1,5 +1,6 @@
 //! Files of one format become files of another.
 
+use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::ledger::{Origin, Source};
 use feed::tape::Tape;
@@ -304,7 +305,7 @@ fn text_goes_through_pipes() {
         .unwrap();
     let mut input = child.stdin.take().unwrap();
     let feeder = std::thread::spawn(move || input.write_all(csv.as_bytes()));
-    let done = child.wait_with_output().unwrap();
+    let done = child.ends_with_output();
     feeder.join().unwrap().unwrap();
     let stderr = String::from_utf8(done.stderr).unwrap();
     assert!(stderr.starts_with("50,000 packets from stdin to stdout"), "{stderr}");
@@ -318,7 +319,7 @@ fn text_goes_through_pipes() {
         .unwrap();
     let mut some = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(child.ends_with_output().status.code(), Some(0));
 }
 
 #[test]
@@ -404,7 +405,7 @@ fn memory_does_not_grow_with_the_file() {
         input.flush().unwrap();
         let most = most_memory(&child);
         drop(input);
-        let done = child.wait_with_output().unwrap();
+        let done = child.ends_with_output();
         assert_eq!(done.status.code(), Some(0), "{to}");
         assert!(most < BOUND, "{to}: {most} KiB");
     }

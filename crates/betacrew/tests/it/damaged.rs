@@ -1,6 +1,6 @@
 //! Tape files that are not as they were written: what each command says, and with which exit code.
 
-use crate::support::{ServeProcess, betacrew, losing, playing, run, run_soon};
+use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::tape::Tape;
 use std::fs;
 use std::path::Path;
@@ -123,7 +123,7 @@ fn a_damaged_tape_is_refused_before_anybody_can_connect_however_it_is_played() {
         &["--scenario", &next],
     ] {
         let mut serve = betacrew(&["serve", "--listen", "127.0.0.1:0"]);
-        let (code, stdout, log) = run_soon(serve.args(args));
+        let (code, stdout, log) = run(serve.args(args));
         assert!(
             code == 6 && log.contains(" bytes in 1 place of it are damaged"),
             "{args:?}: {code} {log}"
@@ -151,7 +151,7 @@ fn serve_refuses_what_inspect_finds_damaged_and_nothing_else() {
         // Should the tape be good, what is checked next ends it.
         let mut serve = betacrew(SERVE);
         let serve = serve.args(["--skip", "61"]).current_dir(folder.path());
-        let (served, _, log) = run_soon(serve);
+        let (served, _, log) = run(serve);
         let expected = if verified == 0 { 2 } else { verified };
         assert_eq!(served, expected, "byte {at}: {text}{said}{log}");
         damaged += u32::from(verified == 6);
@@ -206,7 +206,7 @@ fn damage_that_befalls_a_tape_while_it_is_played_is_named_however_it_is_played()
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
         });
-        let (code, log) = serving.wait();
+        let (code, log) = serving.ends();
         calling.join().unwrap();
         let named = log.contains("x.tape: ") && log.contains("is damaged");
         assert!(code == 6 && named, "{args:?}: {code} {log}");

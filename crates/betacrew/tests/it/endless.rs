@@ -6,7 +6,7 @@ use feed::rng::mix;
 use feed::seq::{Seq, SeqRange};
 use feed::wire::{Frame, RawFrame, SessionId, encode};
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So many packets are made at once.
 const AT_ONCE: u32 = 4096;
@@ -55,14 +55,20 @@ impl Play for Endless {
 }
 
 /// Waits for a process to end; returns the most memory it had resident, in KiB.
-pub(crate) fn watched(child: &mut Child) -> (ExitStatus, u64) {
+///
+/// # Panics
+/// Where it takes longer than `limit`; it is killed then.
+pub(crate) fn watched(child: &mut Child, limit: Duration) -> (ExitStatus, u64) {
     let mut most = 0;
+    let began = Instant::now();
     loop {
         // Nobody tells when it changes, and once the process has ended it cannot be asked for.
         most = most.max(high_water(child).unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
             return (status, most);
         }
+        let in_time = began.elapsed() < limit || child.kill().is_err();
+        assert!(in_time, "process {} does not end within {limit:?}", child.id());
         std::thread::sleep(Duration::from_millis(5));
     }
 }

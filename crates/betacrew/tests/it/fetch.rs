@@ -1,8 +1,7 @@
 //! The client as a person sees it.
 
-use crate::support::{
-    ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run, run_soon,
-};
+use crate::in_time::ChildInTime;
+use crate::support::{ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run};
 use feed::player::Player;
 use feed::tape::Tape;
 use serde_json::Value;
@@ -125,7 +124,7 @@ fn a_tape_file_with_gaps_or_damage_is_not_played() {
     bytes[1000] ^= 1;
     fs::write(&file, bytes).unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--tape", file.to_str().unwrap()];
-    let (code, stdout, stderr) = run_soon(&mut betacrew(&serve));
+    let (code, stdout, stderr) = run(&mut betacrew(&serve));
     assert!(code == 6 && stdout.is_empty(), "what is damaged is not made up: {stderr}");
 }
 
@@ -237,7 +236,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
     socket.listen(16).unwrap();
     let player = Player::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
     let _exchange = Serving::on(socket.into(), player);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.ends().code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("output.json")).unwrap(), DOCUMENTS);
 }
 
@@ -309,7 +308,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     assert_eq!(code, 6, "{stderr}");
     assert!(stderr.contains("/dev/full") && stderr.contains("No space left"), "{stderr}");
     serving.signal(rustix::process::Signal::TERM);
-    let log = serving.wait().1;
+    let log = serving.ends().1;
     assert!(log.contains("1 stream "), "only the last came so far: {log}");
 }
 
@@ -325,7 +324,7 @@ fn a_closed_pipe_is_no_error() {
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut some).unwrap();
     drop(stdout);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.ends().code(), Some(0));
 }
 
 /// A peer whose stream is these bytes, which answers nothing else and closes when its client does.
@@ -381,14 +380,14 @@ fn the_work_is_done_where_nobody_can_be_told() {
         let status = betacrew(&["fetch", address])
             .current_dir(folder.path())
             .stderr(full())
-            .status()
-            .unwrap();
+            .spawn()
+            .unwrap()
+            .ends();
         assert_eq!(status.code(), Some(0));
     }
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&Tape::classic()));
     assert_eq!(serving.try_wait().unwrap(), None, "it goes on serving");
-    serving.kill().unwrap();
-    serving.wait().unwrap();
+    serving.kill_and_reap();
 }
 
 #[test]
@@ -436,14 +435,14 @@ fn ctrl_c_ends_it_and_says_what_is_missing() {
             }
         }
     });
-    let child = betacrew(&["fetch", &stalling.to_string(), "--allow-gaps"])
+    let mut child = betacrew(&["fetch", &stalling.to_string(), "--allow-gaps"])
         .current_dir(folder.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     asked.recv().unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = child.ends_with_output();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("stopped by the user"), "{stderr}");

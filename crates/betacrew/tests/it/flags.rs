@@ -1,5 +1,6 @@
 //! Flags that would be misread: said at the start, or read as they are meant.
 
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,8 +18,7 @@ fn says(mut command: Command, lines: usize) -> Vec<String> {
     struct Ended(Child);
     impl Drop for Ended {
         fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+            self.0.kill_and_reap();
         }
     }
     // It is killed, and leaves what it has begun.
@@ -143,7 +143,7 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
     std::fs::write(&file, format!("{skip}\"2\"\n{skip}\"100\"\n")).unwrap();
     let serving = ServeProcess::start(&["--tape", "sample", "--scenario", at]);
     serving.signal(rustix::process::Signal::TERM);
-    let (code, log) = serving.wait();
+    let (code, log) = serving.ends();
     assert_eq!(code, 0, "{log}");
     assert!(
         log.contains("WARN this can never happen to sample:5: `drop, on stream, sequences 100`"),
@@ -152,7 +152,7 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
     for fine in [&["--skip", "5"][..], &["--drop", "0"], &["--tape", "sample:1"]] {
         let serving = ServeProcess::start(fine);
         serving.signal(rustix::process::Signal::TERM);
-        let (code, log) = serving.wait();
+        let (code, log) = serving.ends();
         assert!(code == 0 && !log.contains("WARN"), "{log}");
     }
     let connected = TcpStream::connect(ServeProcess::start(&[]).addresses[0].as_str());

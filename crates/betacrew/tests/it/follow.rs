@@ -1,5 +1,6 @@
 //! Following live sessions for long: other sessions, files one after the other, what is given up.
 
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
 use feed::market::Market;
 use feed::play::Play;
@@ -38,12 +39,12 @@ impl Follower {
     /// Ends it as Ctrl+C does; returns its exit code, the lines left and what it said.
     fn interrupt(self) -> (i32, Vec<String>, String) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        self.wait()
+        self.ends()
     }
 
-    fn wait(self) -> (i32, Vec<String>, String) {
+    fn ends(mut self) -> (i32, Vec<String>, String) {
         let left = self.lines.map(Result::unwrap).collect();
-        let output = self.child.wait_with_output().unwrap();
+        let output = self.child.ends_with_output();
         (output.status.code().unwrap(), left, String::from_utf8(output.stderr).unwrap())
     }
 }
@@ -168,7 +169,7 @@ fn what_never_comes_is_given_up_and_said() {
     let live = [&live[..], &[scenario.to_str().unwrap()]].concat();
     let exchange = ServeProcess::start(&live);
     let args = [&exchange.addresses[0], "--give-up", "200ms", "--skip-lost"];
-    let (code, lines, said) = Follower::start(folder.path(), &args).wait();
+    let (code, lines, said) = Follower::start(folder.path(), &args).ends();
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("lost: packet 50-51") && said.contains("given up"), "{said}");
     assert_eq!(lines.len(), 999);
@@ -182,7 +183,7 @@ fn what_never_comes_is_given_up_and_said() {
     // Whoever has not chosen that gets nothing that comes after it.
     let exchange = ServeProcess::start(&live);
     let args = [&exchange.addresses[0], "--give-up", "200ms"];
-    let (code, lines, said) = Follower::start(folder.path(), &args).wait();
+    let (code, lines, said) = Follower::start(folder.path(), &args).ends();
     assert_eq!((code, lines.len()), (3, 49), "{said}");
 }
 
@@ -193,7 +194,7 @@ fn whoever_has_read_enough_ends_it() {
     let mut follower = Follower::start(folder.path(), &[&exchange.addresses[0]]);
     assert_eq!(follower.sequences(10), (1..=10).collect::<Vec<_>>());
     drop(follower.lines);
-    let output = follower.child.wait_with_output().unwrap();
+    let output = follower.child.ends_with_output();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
@@ -217,7 +218,7 @@ fn a_reader_that_stalls_keeps_nothing_else_waiting() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(follower.sequences(300_000), (1..=300_000).collect::<Vec<_>>());
-    let (code, left, said) = follower.wait();
+    let (code, left, said) = follower.ends();
     assert_eq!((code, left.len()), (0, 0), "{said}");
 }
 

@@ -1,7 +1,8 @@
 //! Recordings that go into a log, and come back from it.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::server::{Server, free_port, servers};
-use crate::support::{ServeProcess, betacrew, python, python_has, run, run_soon};
+use crate::support::{ServeProcess, betacrew, python, python_has, run};
 use feed::rng::Rng;
 use feed::tape::Tape;
 use feed::wire::RawFrame;
@@ -168,16 +169,14 @@ impl Follower {
     }
 
     fn again(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.kill_and_reap();
         self.child = Self::spawn(&self.address, &self.log, &self.tape);
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill_and_reap();
     }
 }
 
@@ -220,11 +219,9 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
     }
     // The session has an end, and whoever has it all knows that.
     for gateway in &mut gateways {
-        let code = gateway.child.wait().unwrap().code();
-        let mut said = String::new();
-        let stderr = gateway.child.stderr.as_mut().unwrap();
-        std::io::Read::read_to_string(stderr, &mut said).unwrap();
-        assert_eq!(code, Some(0), "{said}");
+        let ended = gateway.child.ends_with_output();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
     }
     drop(exchange);
     let target = log.parse().unwrap();
@@ -288,7 +285,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
         assert!(code == 3 && said.contains(missing), "{said}");
         let (code, _, said) = here(&["convert", &log, "some.json", "--force", "--allow-gaps"]);
         assert!(code == 0 && said.contains(missing), "{said}");
-        let (code, stdout, said) = run_soon(&mut betacrew(&serve));
+        let (code, stdout, said) = run(&mut betacrew(&serve));
         assert!(code == 3 && said.contains("cannot play") && said.contains(missing), "{said}");
         assert_eq!(stdout, "");
         let (code, _, said) = here(&["convert", "x.tape", &log]);
@@ -323,7 +320,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
     check("its last 1 message");
     server.request("$JS.API.STREAM.PURGE.x", "");
     check(&format!("{last} messages"));
-    let (code, _, said) = run_soon(betacrew(&serve).arg("--allow-gaps"));
+    let (code, _, said) = run(betacrew(&serve).arg("--allow-gaps"));
     assert!(code == 3 && said.contains("there is nothing to play"), "{said}");
     let (_, said, _) = here(&["inspect", "--json", &log]);
     assert!(said.contains(&format!("\"removedMessages\":{last}")), "{said}");

@@ -1,5 +1,6 @@
 //! Clients graded: ours, the examples and their naive twins, and some that are not to be trusted.
 
+use crate::in_time::CommandInTime;
 use crate::support::{betacrew, run};
 use serde_json::Value;
 use std::fs;
@@ -22,7 +23,8 @@ fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
         "py" => ("python3", vec!["python3".to_owned(), text(&path)]),
         _ => ("cc", vec![text(&folder.join(path.file_stem().unwrap()))]),
     };
-    let there = Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
+    let there =
+        Command::new(program).arg("--version").output_in_time().is_ok_and(|o| o.status.success());
     if !there {
         let required = std::env::var_os("BETACREW_REQUIRE_CLIENTS").is_some_and(|v| v == "1");
         assert!(!required, "{program} is not here, and BETACREW_REQUIRE_CLIENTS=1");
@@ -31,8 +33,12 @@ fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
     }
     if program == "cc" {
         let out = folder.join(path.file_stem().unwrap());
-        let built =
-            Command::new("cc").args(["-w", "-O1", "-o"]).arg(out).arg(&path).output().unwrap();
+        let built = Command::new("cc")
+            .args(["-w", "-O1", "-o"])
+            .arg(out)
+            .arg(&path)
+            .output_in_time()
+            .unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     }
     Some(words)

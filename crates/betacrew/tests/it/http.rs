@@ -1,5 +1,6 @@
 //! The HTTP address of exchange and client, over real sockets.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, betacrew, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ impl Program {
     /// Ends it as Ctrl+C does.
     pub(crate) fn interrupt(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        self.child.wait().unwrap();
+        self.child.ends();
     }
 
     /// Sends a request as it is, and reads the answer: status and body.
@@ -108,8 +109,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill_and_reap();
     }
 }
 
@@ -412,7 +412,7 @@ fn every_query_of_the_dashboard_for_grafana_names_what_there_is() {
 
 /// Whether a tool is there; it has to be where CI says so.
 fn has(command: &mut Command) -> bool {
-    let there = command.output().is_ok_and(|output| output.status.success());
+    let there = command.output_in_time().is_ok_and(|output| output.status.success());
     let required = std::env::var_os("BETACREW_REQUIRE_HTTP").is_some_and(|value| value == "1");
     assert!(there || !required, "{command:?} does not run");
     there
@@ -429,7 +429,7 @@ fn metrics_are_as_prometheus_likes_them() {
         let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut lint = lint.spawn().unwrap();
         lint.stdin.take().unwrap().write_all(program.metrics().as_bytes()).unwrap();
-        let output = lint.wait_with_output().unwrap();
+        let output = lint.ends_with_output();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{said}");
     });
@@ -459,7 +459,7 @@ fn the_api_is_what_its_document_says() {
             let mut run = tool();
             run.args(["run", &document, "-n", "10", "--generation-deterministic", "--no-color"]);
             run.args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "30"]);
-            let output = run.args(*select).current_dir(folder.path()).output().unwrap();
+            let output = run.args(*select).current_dir(folder.path()).output_in_time().unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{said}");
         }

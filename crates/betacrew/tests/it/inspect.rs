@@ -1,5 +1,6 @@
 //! What is said of recordings.
 
+use crate::in_time::ChildInTime;
 use crate::support::{betacrew, run};
 use feed::ledger::{Origin, Source};
 use feed::packet::{Packet, Side, Symbol};
@@ -133,7 +134,7 @@ fn other_formats_and_pipes_are_looked_into_as_well() {
         .unwrap();
     let csv = fs::read(folder.path().join("y.csv")).unwrap();
     child.stdin.take().unwrap().write_all(&csv).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = child.ends_with_output();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && stdout.starts_with("-: CSV\n  packets  13: 1 to 14\n"));
     for (args, said) in [
@@ -251,8 +252,9 @@ fn a_closed_pipe_is_no_error() {
     let status = betacrew(&["inspect", "x.tape"])
         .current_dir(folder.path())
         .stdout(writer)
-        .status()
-        .unwrap();
+        .spawn()
+        .unwrap()
+        .ends();
     assert!(status.success());
 }
 

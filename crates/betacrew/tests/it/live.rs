@@ -1,5 +1,6 @@
 //! Live sessions over real sockets and real processes.
 
+use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
 use feed::live::Live;
 use feed::market::Market;
@@ -57,7 +58,7 @@ fn an_exchange_that_is_killed_goes_on_with_the_same_session() {
     let after = subscribed(&exchange.addresses[0], 1, 9000);
     assert_eq!((after.session, after.first), (before.session, 1));
     exchange.signal(Signal::INT);
-    assert_eq!(exchange.wait().0, 0);
+    assert_eq!(exchange.ends().0, 0);
     let tape = folder.path().join("exchange.tape");
     let (code, said, _) = run(betacrew(&["inspect", "--verify"]).arg(&tape));
     assert!(code == 0 && said.contains("whole"), "{said}");
@@ -79,7 +80,7 @@ fn followed(address: &str, folder: &Path, count: usize) -> (Vec<String>, i32, St
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, Signal::INT).unwrap();
     got.extend(lines);
-    let output = child.wait_with_output().unwrap();
+    let output = child.ends_with_output();
     let said = String::from_utf8(output.stderr).unwrap();
     (got, output.status.code().unwrap(), said)
 }
@@ -94,7 +95,7 @@ fn a_session_is_written_on_as_it_comes_in_order_and_complete() {
         assert!(line.contains(&format!("\"sequence\":{seq},")), "{line}");
     }
     exchange.signal(Signal::INT);
-    assert_eq!(exchange.wait().0, 0);
+    assert_eq!(exchange.ends().0, 0);
     // Equal to the exchange's own record, as far as it goes.
     let storage = betacrew::file::FileStorage::read(&folder.path().join("exchange.tape")).unwrap();
     let (file, _) = feed::tape_file::TapeFile::open(storage, true).unwrap();

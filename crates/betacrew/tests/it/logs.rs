@@ -80,7 +80,7 @@ fn what_others_have_written_steers_no_terminal_and_forges_no_line() {
         let args = ["--scenario", scenario, "--log-format", format];
         let exchange = ServeProcess::start(&args);
         exchange.signal(Signal::TERM);
-        let (code, log) = exchange.wait();
+        let (code, log) = exchange.ends();
         assert_eq!(code, 0);
         is_safe(&log);
         assert_eq!(log.lines().filter(|line| line.contains("forged")).count(), 1, "{log}");

@@ -23,6 +23,7 @@
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
 //!   browser; `logs`: what is logged;
+//! * `in_time`: waits for processes, with a limit;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
@@ -48,6 +49,7 @@ mod gateway;
 mod grade;
 mod hostile;
 mod http;
+mod in_time;
 mod inspect;
 mod lies;
 mod live;

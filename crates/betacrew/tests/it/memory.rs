@@ -2,6 +2,7 @@
 //! million packets.
 
 use crate::endless::{Endless, made, watched};
+use crate::in_time::LIMIT;
 use crate::support::{Serving, betacrew, losing, run};
 use feed::player::Player;
 use feed::wire::sequence_of;
@@ -26,7 +27,7 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (status, most) = watched(&mut fetch);
+    let (status, most) = watched(&mut fetch, LIMIT);
     assert!(status.success(), "{status}");
     assert!((1..RESIDENT).contains(&most), "fetch took {most} KiB");
     // Blocks are full, whatever was lost: each takes room in the index.
@@ -39,7 +40,7 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let (status, most) = watched(&mut inspect);
+    let (status, most) = watched(&mut inspect, LIMIT);
     assert!(status.success(), "{status}");
     assert!((1..RESIDENT).contains(&most), "inspect took {most} KiB");
 

@@ -1,5 +1,6 @@
 //! Where commands write: places that are one, files in use, what is destroyed and what is left.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, ServeProcess, betacrew, losing, next_call, peer, playing};
 use betacrew::file::FileStorage;
 use feed::tape::Tape;
@@ -15,16 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
-/// Runs a command to its end, or to the end of everybody's patience.
+/// Runs a command to its end: exit code and stderr.
 fn ended(command: &mut Command) -> (i32, String) {
-    let child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-    let id = rustix::process::Pid::from_child(&child);
-    let (done, waiting) = channel();
-    std::thread::spawn(move || done.send(child.wait_with_output().unwrap()));
-    let Output { status, stderr, .. } = waiting.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        let _ = rustix::process::kill_process(id, Signal::KILL);
-        panic!("{command:?} does not end")
-    });
+    let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let Output { status, stderr, .. } = child.ends_with_output();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -85,12 +80,53 @@ fn one_place_named_twice_is_refused_before_anything_begins() {
         (&["convert", "a.json", "./a.json"], ["`a.json` and", "`./a.json`"]),
         (&["inspect", "a.svg", "--from", "json", "--plot", "a.svg"], ["`a.svg` and", "`--plot"]),
         (&["grade", "--json", "r", "--html", "./r", "--", "true"], ["`--json r", "`--html ./r"]),
+        (&["grade", "--json", "a.json", "--", "true", "a.json"], ["`-- a.js", "`--json a.js"]),
+        (&["grade", "--junit", "a.json", "--", "./link.json"], ["`-- ./link", "`--junit a.js"]),
+        (&["grade", "--html", "hard.json", "--", "a.json/", "a.json"], ["`-- a.", "`--html hard"]),
+        (&["grade", "--badge", "a.json", "--", "true", "--in=a.json"], ["`-- a", "`--badge a"]),
         (&["demo", "--scenario", "s.toml", "-o", "s.toml"], ["`--scenario s", "`-o s"]),
     ] {
         let (code, said) = in_folder(folder.path(), args);
         assert_eq!(code, 2, "{args:?}: {said}");
         assert!(flags.iter().all(|flag| said.contains(flag)), "{args:?}: {said}");
         assert_eq!(content(folder.path()), before, "{args:?}");
+    }
+}
+
+#[cfg(feature = "nats")]
+#[test]
+fn files_that_the_environment_names_are_not_written() {
+    let folder = with_tape(5);
+    fs::write(folder.path().join("secret"), "hunter2").unwrap();
+    symlink("secret", folder.path().join("link")).unwrap();
+    let before = content(folder.path());
+    let log = "nats://127.0.0.1:1/x";
+    let live = ["serve", "--live", "--tape", log, "--record", "link"];
+    for variable in ["PASSWORD_FILE", "CREDS", "CA"].map(|name| format!("BETACREW_NATS_{name}")) {
+        for args in [
+            &["fetch", "--publish", log, "-o", "secret"][..],
+            &["fetch", "--publish", log, "--report", "secret"],
+            &["fetch", "--publish", log, "--tape", "link"],
+            &["convert", log, "secret", "--to", "csv"],
+            &["convert", log, "link", "--to", "csv", "--force"],
+            &["inspect", log, "--plot", "secret.svg"],
+            &live,
+        ] {
+            let named = if args[0] == "inspect" { "secret.svg" } else { "secret" };
+            let mut command = betacrew(args);
+            command.current_dir(folder.path()).env(&variable, named).stdout(Stdio::piped());
+            let (code, said) = ended(&mut command);
+            assert_eq!(code, 2, "{args:?}: {said}");
+            let variable = variable.as_str();
+            let flag = match variable {
+                "BETACREW_NATS_CREDS" => "--publish-creds",
+                "BETACREW_NATS_CA" => "--publish-ca",
+                _ => variable,
+            };
+            assert!(said.contains(variable) || said.contains(flag), "{args:?}: {said}");
+            assert!(said.contains("the same place"), "{args:?}: {said}");
+            assert_eq!(content(folder.path()), before, "{args:?}");
+        }
     }
 }
 
@@ -115,7 +151,7 @@ fn standard_streams_that_go_to_a_file_are_that_file() {
     let said = folder.path().join("said");
     let log = fs::File::create(&said).unwrap();
     let args = ["fetch", "-o", "b.json", "--tape", "said"];
-    let status = betacrew(&args).current_dir(folder.path()).stderr(log).status().unwrap();
+    let status = betacrew(&args).current_dir(folder.path()).stderr(log).spawn().unwrap().ends();
     let said = fs::read_to_string(said).unwrap();
     assert!(
         status.code() == Some(2) && said.contains("standard error and `--tape said`"),
@@ -128,7 +164,7 @@ fn pipes_are_written_through_by_whatever_name() {
     let folder = with_tape(20);
     for name in ["-", "/dev/stdout", "/proc/self/fd/1"] {
         let mut command = betacrew(&["convert", "a.tape", name, "--to", "csv"]);
-        let output = command.current_dir(folder.path()).output().unwrap();
+        let output = command.current_dir(folder.path()).output_in_time().unwrap();
         let (text, said) =
             [output.stdout, output.stderr].map(|t| String::from_utf8(t).unwrap()).into();
         assert_eq!(text.lines().count(), 21, "{name}: {said}");
@@ -229,8 +265,7 @@ fn a_recording_is_replaced_by_the_first_packet() {
     }
     // From the instant that it has the name there is something in it.
     assert!(packets(&place) > 0);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_and_reap();
     assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".tape")).count(), 1);
 }
 
@@ -248,7 +283,7 @@ fn another_session_of_an_exchange_replaces_its_record_by_its_first_packet() {
             std::thread::yield_now();
         }
         exchange.signal(Signal::INT);
-        let (code, log) = exchange.wait();
+        let (code, log) = exchange.ends();
         assert_eq!(code, 0, "{log}");
         let (file, _) = TapeFile::open(FileStorage::read(&place).unwrap(), true).unwrap();
         file.session().unwrap().session
@@ -346,8 +381,7 @@ fn what_a_killed_run_left_is_gone_after_the_next_one() {
     assert_eq!(in_folder(folder.path(), &["fetch", &other, "-o", "b.json"]).0, 0);
     assert_eq!(names(folder.path()).iter().filter(|name| partial(name)).count(), 1);
     go.send(()).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_and_reap();
     assert_eq!(in_folder(folder.path(), &["fetch", &other, "-o", "out.json"]).0, 0);
     assert_eq!(names(folder.path()), [".out.json.Ab12Cd.partial", "b.json", "out.json"]);
 }

@@ -1,7 +1,7 @@
 //! Which part of a recording is played, and as which session.
 
 use crate::complete::{here, json, packet, played};
-use crate::support::{ServeProcess, betacrew, run_soon};
+use crate::support::{ServeProcess, betacrew, run};
 use betacrew::file::FileStorage;
 use feed::tape::Tape;
 use feed::tape_file::{End, Head, TapeFile};
@@ -23,7 +23,7 @@ fn a_text_that_lacks_packets_is_played_only_up_to_the_first_of_them() {
     for name in ["x.json", "x.ndjson", "x.csv"] {
         let path = folder.path().join(name).to_str().unwrap().to_owned();
         let listen = ["serve", "--listen", "127.0.0.1:0", "--tape", &path];
-        let (code, stdout, said) = run_soon(&mut betacrew(&listen));
+        let (code, stdout, said) = run(&mut betacrew(&listen));
         assert!(code == 3 && said.contains("it lacks 5 packets in 1 gap: 21-25"), "{said}");
         assert!(said.contains("--allow-gaps") && stdout.is_empty(), "{said}");
         let (session, got, log) = played(folder.path(), &["--tape", &path, "--allow-gaps"]);
@@ -57,7 +57,7 @@ fn a_tape_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
         assert!(!folder.path().join("x.json").exists());
         for more in [&[][..], &["--allow-gaps"]] {
             let mut serve = betacrew(&[&listen[..], more].concat());
-            let (code, stdout, said) = run_soon(serve.current_dir(folder.path()));
+            let (code, stdout, said) = run(serve.current_dir(folder.path()));
             assert!(code == 3 && said.contains("every packet: it has none"), "{code}: {said}");
             assert!(said.contains("nothing to play") && stdout.is_empty(), "{said}");
         }

@@ -1,5 +1,6 @@
 //! A recording that was interrupted goes on where it ended.
 
+use crate::in_time::ChildInTime;
 use crate::support::{Serving, betacrew, losing, next_call, peer, playing, run};
 use betacrew::file::FileStorage;
 use feed::pace::Pace;
@@ -210,7 +211,7 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
             // A moment, not a wait for anything: whatever it is doing then, it is killed.
             std::thread::sleep(Duration::from_micros(rng.between(500, 20_000).into()));
             child.kill().unwrap();
-            if child.wait().unwrap().success() {
+            if child.ends().success() {
                 break;
             }
             killed += 1;
@@ -254,8 +255,7 @@ fn what_came_is_written_though_nothing_more_comes() {
         assert!(began.elapsed() < Duration::from_secs(5), "it is not written");
         std::thread::yield_now();
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill_and_reap();
 }
 
 /// A file can grow to so many blocks of 512 bytes, and then the system refuses.

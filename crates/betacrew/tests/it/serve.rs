@@ -306,7 +306,7 @@ fn signals_end_it_in_order() {
         read_frame(&mut idle);
         serving.signal(signal);
         assert_eq!(read_all(&mut idle).len(), 0, "idle connections are closed");
-        let (code, log) = serving.wait();
+        let (code, log) = serving.ends();
         assert_eq!(code, 0);
         assert!(
             log.contains("served 2 connections: 1 stream (1 packet lost on purpose), 1 resend"),
@@ -325,7 +325,7 @@ fn a_running_stream_is_finished_after_a_signal() {
     serving.signal(rustix::process::Signal::TERM);
     bytes.extend(read_all(&mut stream));
     assert_eq!(sequences(&bytes).len(), 300_000);
-    assert_eq!(serving.wait().0, 0);
+    assert_eq!(serving.ends().0, 0);
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_drawn_seed_is_told_and_repeats_the_run() {
     let serving = ServeProcess::start(&["--tape", "random:500"]);
     let first = bytes(&serving);
     serving.signal(rustix::process::Signal::TERM);
-    let log = serving.wait().1;
+    let log = serving.ends().1;
     let seed = log.split("--seed ").nth(1).unwrap().split(' ').next().unwrap();
     assert_eq!(bytes(&ServeProcess::start(&["--tape", "random:500", "--seed", seed])), first);
 }
@@ -407,7 +407,7 @@ fn idle_connections_make_room_when_descriptors_run_out() {
         drop(idle);
         assert!(read_all(&mut streaming).len() > 17 * 300_000, "the stream goes on");
         exchange.signal(rustix::process::Signal::TERM);
-        let (code, log) = exchange.wait();
+        let (code, log) = exchange.ends();
         assert_eq!(code, 0, "{log}");
         let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
         assert!((1..=4).contains(&warnings.len()), "{warnings:#?}");
@@ -431,7 +431,7 @@ fn where_nobody_is_idle_others_wait_and_the_log_stays_short() {
     other.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     assert_eq!(sequences(&read_frame(&mut other)), [7]);
     exchange.signal(rustix::process::Signal::TERM);
-    let (_, log) = exchange.wait();
+    let (_, log) = exchange.ends();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
     assert!((1..=2).contains(&warnings.len()), "{warnings:#?}");
     assert!(warnings[0].contains("ulimit -n"), "{warnings:#?}");

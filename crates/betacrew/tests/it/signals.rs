@@ -1,5 +1,6 @@
 //! What signals do: end in order what has something to put in order, and everything else at once.
 
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, next_call, peer, run};
 use feed::tape::Tape;
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +17,7 @@ const PROMPT: Duration = Duration::from_secs(5);
 const BOTH: [(Signal, i32); 2] = [(Signal::INT, 130), (Signal::TERM, 143)];
 
 fn fifo(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(path).spawn().unwrap().ends().success());
 }
 
 /// A terminal's two ends: the one that a person types at and the one that a program reads.
@@ -35,8 +36,7 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.0.kill_and_reap();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tests share: exchanges in threads, processes, sockets, scripted peers.
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use betacrew::net::{self, Stop};
 use feed::exchange::Exchange;
 use feed::player::Player;
@@ -11,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer than anything here should take, shorter than anybody's patience.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -149,26 +150,9 @@ pub(crate) fn betacrew(args: &[&str]) -> Command {
 
 /// Runs the program to its end: exit code, stdout, stderr.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output_in_time().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
-}
-
-/// Runs the program to an end that it has to come to soon, as [`run`] does: one that goes on, such
-/// as an exchange that should have been refused, is ended and fails the test.
-pub(crate) fn run_soon(command: &mut Command) -> (i32, String, String) {
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let until = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let _ = child.kill();
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    let code = status.code();
-    (code.unwrap_or_else(|| panic!("it does not end: {stdout}{stderr}")), stdout, stderr)
 }
 
 /// `betacrew serve` as a process.
@@ -223,23 +207,15 @@ impl ServeProcess {
     }
 
     /// Its exit code and what it logged.
-    pub(crate) fn wait(mut self) -> (i32, String) {
-        let until = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < until, "the exchange does not end");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let code = self.child.wait().unwrap().code().unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (code, log)
+    pub(crate) fn ends(mut self) -> (i32, String) {
+        let output = self.child.ends_with_output();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 }
 
 impl Drop for ServeProcess {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill_and_reap();
     }
 }
 
@@ -247,7 +223,7 @@ impl Drop for ServeProcess {
 pub(crate) fn python(script: &str, args: &[&str]) -> std::io::Result<Output> {
     let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    Command::new(python).arg(script).args(args).output()
+    Command::new(python).arg(script).args(args).output_in_time()
 }
 
 /// Whether a script finds the modules that it needs. It is an error if they have to be there.

@@ -1,6 +1,7 @@
 //! What is said, and in which form: colours, bars, summaries, answers.
 
 use crate::complete::record_beginning;
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, peer, run};
 use feed::tape::Tape;
 use std::fs::File;
@@ -34,7 +35,7 @@ fn on_a_terminal(mut command: Command, done: impl Fn(&str) -> bool) -> String {
     }
     let id = rustix::process::Pid::from_child(&child);
     let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
-    child.wait().unwrap();
+    child.ends();
     told.iter().for_each(|bytes| all.extend(bytes));
     String::from_utf8(all).unwrap()
 }

@@ -1,6 +1,7 @@
 //! What a graded client may reach, and what is left of it: nothing.
 
 use crate::grade::BETACREW;
+use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, betacrew, run};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -44,11 +45,11 @@ fn nothing_is_left_behind_by_an_interruption() {
     );
     let mut command = betacrew(&["grade", "--port", "any", "--timeout", "90s"]);
     command.args(["gaps", "--", "bash", "-c", &script]);
-    let child = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
     let pids = [line_of(&one), line_of(&two)];
     assert!(pids.iter().all(|pid| runs(pid)));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = child.ends_with_output();
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(pids.iter().all(|pid| !runs(pid)), "{pids:?}");
 }
@@ -77,8 +78,7 @@ fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
     // Another grader of this user leaves alone what a living one has.
     run(&mut grade(&["true"]));
     assert!(pids.iter().all(|pid| runs(pid)) && left() == 1);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    killed.kill_and_reap();
     assert!(pids.iter().all(|pid| runs(pid)) && left() == 1, "nobody has cleaned up yet");
     run(&mut grade(&["true"]));
     let began = Instant::now();
@@ -139,7 +139,7 @@ fn a_client_that_cannot_be_ended_is_said_and_not_waited_for() {
     let root = [setpriv.to_str().unwrap(), "--reuid", "0"];
     let able = copied
         && as_nobody(&[&root[..], &["true"]].concat())
-            .output()
+            .output_in_time()
             .is_ok_and(|output| output.status.success());
     let program = folder.path().join("betacrew");
     let able = able && fs::copy(BETACREW, &program).is_ok();

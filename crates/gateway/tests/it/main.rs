@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 
+#[path = "../../../betacrew/tests/it/in_time.rs"]
+mod in_time;
 mod live;
 mod model;
 mod races;

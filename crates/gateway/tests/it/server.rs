@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not all tests need all of it")]
 
+use crate::in_time::{ChildInTime, CommandInTime};
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -37,7 +38,7 @@ pub(crate) fn servers() -> bool {
 
 /// Its version, as far as it says so.
 pub(crate) fn version() -> Option<(u32, u32)> {
-    let said = Command::new(program()?).arg("--version").output().ok()?;
+    let said = Command::new(program()?).arg("--version").output_in_time().ok()?;
     let text = String::from_utf8(said.stdout).ok()?;
     let (major, rest) = text.trim().rsplit_once('v')?.1.split_once('.')?;
     Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
@@ -136,8 +137,7 @@ impl Server {
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+            child.kill_and_reap();
         }
     }
 

@@ -88,9 +88,9 @@ fn was_killed(seen: &Evidence) -> bool {
     seen.ran.ended == Ended::Killed
 }
 
-/// It used processors for much of the time; others may have used them too.
+/// It used processors, or waited for one that others used, for most of the time.
 fn was_busy(seen: &Evidence) -> bool {
-    seen.ran.busy.is_some_and(|busy| busy * 4 > seen.ran.took)
+    seen.ran.busy.is_some_and(|busy| busy * 2 > seen.ran.took)
 }
 
 /// It was busy until it was ended.

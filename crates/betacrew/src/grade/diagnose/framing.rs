@@ -39,7 +39,8 @@ fn reads(seen: &Evidence, streamed: bool) -> Vec<Read> {
         if seqs.is_empty() {
             continue;
         }
-        let joins = before.is_some_and(|(conn, time)| conn == segment.conn && at < time + CLOSE);
+        let joins = before
+            .is_some_and(|(conn, time)| conn == segment.conn && at < time + CLOSE && !state.apart);
         match found.last_mut().filter(|_| joins) {
             Some(read) => {
                 read.seqs.extend(seqs);

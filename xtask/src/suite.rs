@@ -1,0 +1,154 @@
+//! All tests: with which features they run, how many there are, and which take longest.
+//!
+//! Cargo starts each test program through this one (`cargo xtask timed`), which asks it for the
+//! time of each test and writes that down.
+
+use crate::{command, finish};
+use std::fmt::Write;
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Number of slowest tests that are listed.
+const LISTED: usize = 15;
+
+/// Number of tests that run at a time, because most of the program's tests wait for other
+/// processes. What computes is in single tests that use all processors by themselves.
+const AT_ONCE: &str = "4";
+
+/// Modules of the program's tests that no feature but `web` changes: they run with default features
+/// alone. A test of ours checks that none of them names a feature.
+const ONCE: [&str; 12] = [
+    "browser",
+    "chaos",
+    "dashboard",
+    "grade",
+    "hostile",
+    "http",
+    "memory",
+    "original",
+    "resume",
+    "scenarios",
+    "sim",
+    "workdirs",
+];
+
+/// Runs all tests with default features, and then those that other features change.
+pub(crate) fn run() -> Result<(), String> {
+    let times = times();
+    // There is none before the first run.
+    let _ = fs::remove_file(&times);
+    // The README's command.
+    cargo_test("test --workspace --locked", &[])?;
+    let skipped: Vec<String> = ONCE.iter().map(|module| format!("{module}::")).collect();
+    let skips: Vec<&str> = skipped.iter().flat_map(|module| ["--skip", module]).collect();
+    for features in ["--all-features", "--no-default-features"] {
+        let package = format!("test --package betacrew {features} --locked");
+        cargo_test(&format!("{package} --lib --bins"), &[])?;
+        cargo_test(&format!("{package} --test it"), &skips)?;
+    }
+    let times = fs::read_to_string(&times).map_err(|error| error.to_string())?;
+    eprint!("{}", slowest(&times));
+    Ok(())
+}
+
+/// File with a line for each test that was run: its seconds and its name.
+fn times() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-times.txt")
+}
+
+fn cargo_test(args: &str, more: &[&str]) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let runner = format!("target.'cfg(all())'.runner = [{:?}, \"timed\"]", program.display());
+    eprintln!("$ cargo {args} -- {}", more.join(" "));
+    let mut command = command(args, &[("RUST_TEST_THREADS", AT_ONCE)]);
+    finish(command.arg("--config").arg(runner).arg("--").args(more))
+}
+
+/// Runs a test program with its arguments and notes how long each test takes. Other programs, such
+/// as those of examples in documentation, just run.
+pub(crate) fn timed(args: &[String]) -> Result<ExitCode, String> {
+    let (program, args) = args.split_first().ok_or("usage: cargo xtask timed PROGRAM [ARGS]")?;
+    let mut command = Command::new(program);
+    command.args(args);
+    let is_test = Path::new(program).parent().is_some_and(|folder| folder.ends_with("deps"));
+    if !is_test {
+        let status = command.status().map_err(|error| format!("{program}: {error}"))?;
+        return Ok(code(status));
+    }
+    // The stable test harness tells times only with this variable, as the unstable one does.
+    command.args(["-Zunstable-options", "--report-time"]).env("RUSTC_BOOTSTRAP", "1");
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().map_err(|error| format!("{program}: {error}"))?;
+    let mut times = String::new();
+    let (told, mut out) = (child.stdout.take().map(BufReader::new), std::io::stdout().lock());
+    for line in told.into_iter().flat_map(|told| told.split(b'\n')).map_while(Result::ok) {
+        let text = String::from_utf8_lossy(&line);
+        if let Some((seconds, name)) = time_of(&text) {
+            let _ = writeln!(times, "{seconds} {name}");
+        }
+        let _ = writeln!(out, "{text}");
+    }
+    let file = fs::File::options().create(true).append(true).open(self::times());
+    let written = file.and_then(|mut file| file.write_all(times.as_bytes()));
+    written.map_err(|error| format!("{}: {error}", self::times().display()))?;
+    child.wait().map(code).map_err(|error| error.to_string())
+}
+
+fn code(status: std::process::ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.unwrap_or(1))
+}
+
+/// Returns the seconds and the name of a test from the line that it ended with.
+fn time_of(line: &str) -> Option<(f64, &str)> {
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let (_, seconds) = rest.split_once('<')?;
+    Some((seconds.strip_suffix("s>")?.parse().ok()?, name))
+}
+
+/// Says how many tests were run, and which of them took longest.
+fn slowest(times: &str) -> String {
+    let one = |line: &str| {
+        let (seconds, name) = line.split_once(' ')?;
+        Some((seconds.parse::<f64>().ok()?, name.to_owned()))
+    };
+    let mut all: Vec<(f64, String)> = times.lines().filter_map(one).collect();
+    all.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let mut text = format!("\n{} tests were run; the slowest:\n", all.len());
+    for (seconds, name) in all.iter().take(LISTED) {
+        let _ = writeln!(text, "{seconds:8.1} s  {name}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_tests_are_listed() {
+        let told = "test a::b ... ok <1.250s>\ntest c ... FAILED <12.5s>\ntest d ... ignored\n";
+        let times: String = told
+            .lines()
+            .filter_map(time_of)
+            .map(|(seconds, name)| format!("{seconds} {name}\n"))
+            .collect();
+        let text = slowest(&times);
+        assert!(text.contains("2 tests were run"), "{text}");
+        assert!(text.find("12.5 s  c").unwrap() < text.find("1.2 s  a::b").unwrap(), "{text}");
+        assert_eq!(slowest(&"1 x\n".repeat(LISTED + 1)).lines().count(), LISTED + 2);
+    }
+
+    #[test]
+    fn tests_that_run_with_default_features_alone_name_no_other() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/betacrew/tests/it");
+        for module in ONCE {
+            let text = fs::read_to_string(folder.join(format!("{module}.rs"))).unwrap();
+            for word in ["feature = ", "parquet", "sqlite", "nats://"] {
+                assert!(!text.contains(word), "{module}.rs names `{word}`");
+            }
+        }
+    }
+}
