@@ -98,9 +98,9 @@ pub trait Sink {
 /// Bounds on what a peer can make a recording believe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// How far a packet may lie above the highest known sequence, unless the exchange has said
-    /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
-    /// billions.
+    /// How far a packet may lie above the highest known sequence, unless its own line has said
+    /// that the session reaches that far and no other line denies it. Keeps one damaged sequence
+    /// from opening a gap of billions.
     ///
     /// Bounds as well how far a heartbeat or an end may lie above what packets have shown and its
     /// line has described.
@@ -128,6 +128,10 @@ pub struct Track {
     /// Whether the bytes behind the frames that are taken next are torn. The last of those frames
     /// is then believed only if it follows the one before it.
     pub torn: bool,
+    /// Highest sequence that is taken however far it lies above the highest known one; set by the
+    /// recorder, as the connection's line has described the session. Other lines' packets keep
+    /// to [`Limits::jump`] whatever that line says.
+    pub plausible: Seq,
 }
 
 /// Why [`Ledger::take`] stopped at a frame.
@@ -356,7 +360,7 @@ impl Ledger {
                     stop = Some(Stop::Torn);
                     break;
                 }
-                if let Err(why) = self.admit(run, now, out.sink) {
+                if let Err(why) = self.admit(run, track.plausible, now, out.sink) {
                     stop = Some(why);
                     break;
                 }
@@ -388,12 +392,19 @@ impl Ledger {
     }
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
-    fn admit(&mut self, run: SeqRange, now: Duration, sink: &mut impl Sink) -> Result<(), Stop> {
+    /// Up to `plausible` [`Limits::jump`] is none of them.
+    fn admit(
+        &mut self,
+        run: SeqRange,
+        plausible: Seq,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Result<(), Stop> {
         let Some(gap) = SeqRange::new(self.next, run.first() - 1) else {
             let full = self.gaps.len() >= self.limits.gaps && self.gaps.splits(run);
             return if full { Err(Stop::Crowded) } else { Ok(()) };
         };
-        if gap.len() > self.limits.jump && self.end.is_none_or(|end| run.first() > end) {
+        if gap.len() > self.limits.jump && run.first() > plausible {
             return Err(Stop::Jump(run.first()));
         }
         if self.gaps.len() >= self.limits.gaps {

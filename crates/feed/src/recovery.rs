@@ -5,7 +5,10 @@ use core::time::Duration;
 /// The least time that a describe call gets for its answer before passes begin without it.
 pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 
-/// The least time that it gets where a recording of a known session cannot go on without.
+/// The least time that it gets where a recording of a known session cannot go on without: from the
+/// first bytes that the line brings. A line that brings none has [`Options::timeout`].
+///
+/// [`Options::timeout`]: crate::recorder::Options::timeout
 pub const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// The least time that resend calls get for their answers; doubled with each failure.

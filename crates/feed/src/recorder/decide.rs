@@ -124,7 +124,11 @@ impl Recorder {
         if self.stopping {
             return self.finish_stopped(now, sink);
         }
+        if self.lines.len() > 1 {
+            self.weigh(now, sink);
+        }
         self.settle_in_time(now, sink);
+        self.note_reach(now, sink);
         for at in 0..self.conns.len() {
             if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
                 self.sweep_again(at, now);
@@ -454,9 +458,10 @@ impl Recorder {
             None => Tail::Unknown,
         };
         let mut missing: SeqSet = ledger.gaps().ranges().collect();
-        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.known_before);
+        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.known_before());
         let tail_gap = SeqRange::new(ledger.highest() + 1, last);
         tail_gap.into_iter().for_each(|range| missing.insert(range));
+        self.trouble.contradicted = self.trouble.contradicted.or(self.denied(last));
         self.outcome = Some(Outcome { last, missing, tail, why });
         self.ended = Some(now);
         // What ends before it is complete does not wait for an exchange that survives it.

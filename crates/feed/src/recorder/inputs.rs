@@ -29,7 +29,9 @@ impl Recorder {
                 self.stats.bytes += bytes.len() as u64;
                 if let Some(at) = of(self, id) {
                     let line = self.conns[at].line;
-                    self.lines[usize::from(line)].stats.heard = Some(now);
+                    if self.lines[usize::from(line)].stats.heard.replace(now).is_none() {
+                        self.first_heard(at, now);
+                    }
                     if let State::Draining { until, hard } = &mut self.conns[at].state {
                         *until = (now + LINGER).min(*hard);
                     }
@@ -92,7 +94,12 @@ impl Recorder {
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
             conn.described = true;
-            let wait = if self.session.is_some() { TOLD_WAIT } else { DESCRIBE_WAIT };
+            let wait = match (self.session.is_some(), line.stats.heard.is_some()) {
+                (false, _) => DESCRIBE_WAIT,
+                (true, true) => TOLD_WAIT,
+                // An exchange that is slow to begin may be ours: it gets the time of any other.
+                (true, false) => self.options.timeout.max(TOLD_WAIT),
+            };
             line.describe_by.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
@@ -186,9 +193,11 @@ impl Recorder {
                 rest = &rest[1..];
                 continue;
             }
+            let plausible = self.plausible(&self.lines[usize::from(self.conns[at].line)]);
             let conn = &mut self.conns[at];
             let origin = conn.origin();
             let position = conn.track.position;
+            conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
             // What repeats is no sign of life: it could go on for ever.
             if taken.fresh > 0 || conn.track.position > position {
@@ -352,10 +361,8 @@ impl Recorder {
             self.finish(Some(Why::OtherSession), now);
         } else {
             self.lines[usize::from(id)].stats.other = None;
+            self.describes(at, info.last, now, sink);
             self.session_told(at, info, now, sink);
-            // It may have fewer packets now than it had before.
-            self.ledger.reaches(self.known_before);
-            self.describes(at, info.last);
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }

@@ -1,6 +1,7 @@
 //! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
 
 use feed::ledger::Limits;
+use feed::packet::{Packet, Side, Symbol};
 use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
 use feed::recovery::DISPUTE;
@@ -11,18 +12,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Lines of the same session that are given what they bring.
-struct Lines {
-    recorder: Recorder,
-    recording: Recording,
+pub(crate) struct Lines {
+    pub(crate) recorder: Recorder,
+    pub(crate) recording: Recording,
     tape: Tape,
-    now: Duration,
+    pub(crate) now: Duration,
     /// Open connections, with their lines.
     open: BTreeMap<ConnId, u16>,
 }
 
 impl Lines {
     /// So many lines whose exchanges can be reached.
-    fn new(options: Options, lines: u16) -> Self {
+    pub(crate) fn new(options: Options, lines: u16) -> Self {
         let mut lines = Self {
             recorder: Recorder::new(options, lines),
             recording: Recording::new(),
@@ -34,13 +35,13 @@ impl Lines {
         lines
     }
 
-    fn follow(lines: u16) -> Self {
+    pub(crate) fn follow(lines: u16) -> Self {
         let limits = Limits { jump: 1000, ..Limits::default() };
         Self::new(Options { follow: true, limits, ..Options::default() }, lines)
     }
 
     /// Gives an input, and opens whatever connections are wanted.
-    fn give(&mut self, input: Input<'_>) {
+    pub(crate) fn give(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.now, &mut self.recording);
         while let Some(output) = self.recorder.poll() {
             match output {
@@ -64,18 +65,24 @@ impl Lines {
         std::iter::from_fn(|| decoder.next(&mut rest)).collect()
     }
 
-    fn frame(&mut self, conn: ConnId, frame: Frame) {
+    pub(crate) fn frame(&mut self, conn: ConnId, frame: Frame) {
         self.give(Input::Received(conn, &encode(&frame)));
     }
 
-    fn describe(&mut self, conn: ConnId, last: Seq) {
+    pub(crate) fn describe(&mut self, conn: ConnId, last: Seq) {
         let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
         self.frame(conn, Frame::Info(info));
     }
 
-    fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) {
+    pub(crate) fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) {
         let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
         self.give(Input::Received(conn, frames.as_flattened()));
+    }
+
+    /// Gives one packet, whichever tape has it.
+    pub(crate) fn packet(&mut self, conn: ConnId, sequence: Seq) {
+        let (symbol, side) = (Symbol(*b"TEST"), Side::Buy);
+        self.frame(conn, Frame::Packet(Packet { symbol, side, quantity: 1, price: 1, sequence }));
     }
 
     /// Takes the calls of every connection. With `last` it describes sessions that end there, and
@@ -103,7 +110,7 @@ impl Lines {
     }
 
     /// Time passes until it is over; what is asked for is refused, or not answered at all.
-    fn end(&mut self, refuses: Option<[Seq; 2]>) -> Duration {
+    pub(crate) fn end(&mut self, refuses: Option<[Seq; 2]>) -> Duration {
         let began = self.now;
         for _ in 0..10_000 {
             if self.recorder.outcome().is_some() {
@@ -117,7 +124,7 @@ impl Lines {
         panic!("it is never over: {:?}", self.recorder.ledger());
     }
 
-    fn is_complete(&self, last: Seq) {
+    pub(crate) fn is_complete(&self, last: Seq) {
         let outcome = self.recorder.outcome().unwrap();
         assert!(outcome.complete(), "{outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
@@ -126,11 +133,11 @@ impl Lines {
 }
 
 /// Each line's subscription; the connections beside them are 1 and 3.
-const A: ConnId = 0;
-const B: ConnId = 2;
+pub(crate) const A: ConnId = 0;
+pub(crate) const B: ConnId = 2;
 
 /// Two lines that are followed and have described ten packets; A has brought them.
-fn ten() -> Lines {
+pub(crate) fn ten() -> Lines {
     let mut lines = Lines::follow(2);
     for conn in [A, 1, B, 3] {
         lines.describe(conn, 10);
