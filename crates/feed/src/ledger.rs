@@ -121,8 +121,10 @@ impl Default for Limits {
 /// How far one stream has come.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Track {
-    /// The highest sequence it has brought; 0 before the first.
+    /// The highest sequence it has brought, or a heartbeat has said to be sent; 0 before the first.
     pub position: Seq,
+    /// The highest sequence it has brought; 0 before the first.
+    pub highest: Seq,
     /// How many packets it has brought.
     pub delivered: u64,
     /// Whether the bytes behind the frames that are taken next are torn. The last of those frames
@@ -132,6 +134,14 @@ pub struct Track {
     /// recorder, as the connection's line has described the session. Other lines' packets keep
     /// to [`Limits::jump`] whatever that line says.
     pub plausible: Seq,
+}
+
+impl Track {
+    /// A packet with this sequence was taken.
+    fn reached(&mut self, seq: Seq) {
+        self.position = self.position.max(seq);
+        self.highest = self.highest.max(seq);
+    }
 }
 
 /// Why [`Ledger::take`] stopped at a frame.
@@ -340,7 +350,7 @@ impl Ledger {
             {
                 out.fresh(done..done + block.len(), span);
                 track.delivered += block.len() as u64;
-                track.position = track.position.max(span.last());
+                track.reached(span.last());
                 done += block.len();
                 continue;
             }
@@ -366,7 +376,7 @@ impl Ledger {
                 }
                 self.enter(run, done, now, &mut out);
                 track.delivered += u64::from(run.len());
-                track.position = track.position.max(run.last());
+                track.reached(run.last());
                 done += run.len() as usize;
             }
         }

@@ -307,7 +307,7 @@ impl Recorder {
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
-        let lines = self.lines.iter().filter_map(|line| self.line_deadline(line));
+        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_deadline(id, line));
         conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 

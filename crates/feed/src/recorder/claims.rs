@@ -11,8 +11,9 @@
 use super::Recorder;
 use super::line::Line;
 use crate::ledger::Sink;
-use crate::recovery::DISPUTE;
+use crate::recovery::{ABSENCE, DISPUTE};
 use crate::seq::{MAX_SEQ, Seq, SeqRange};
+use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
 
 impl Recorder {
@@ -84,15 +85,21 @@ impl Recorder {
     }
 
     /// Returns the last sequence that the recording which is gone on with knows its session to
-    /// have. Some line may have told it that; so it is not believed where it lies
-    /// [`Limits::jump`] and more above what packets and the lines of this recording show.
+    /// have. Some line may have told it that; so it is not believed where it lies more than
+    /// [`Limits::jump`] above what packets and the lines of this recording show, or where they
+    /// show no more than what the user says.
     ///
     /// [`Limits::jump`]: crate::ledger::Limits::jump
     pub(super) fn known_before(&self) -> Seq {
-        let told = self.describing().map(|line| self.believed(line)).max();
-        let jump = self.options.limits.jump;
-        let bound = told.map(|told| told.max(self.shown()).saturating_add(jump));
-        if bound.is_some_and(|bound| self.known_before > bound) { 0 } else { self.known_before }
+        let Some(told) = self.describing().map(|line| self.believed(line)).max() else {
+            return self.known_before;
+        };
+        let shown = told.max(self.shown());
+        let bound = match self.options.last {
+            Some(last) if shown <= last => last,
+            _ => shown.saturating_add(self.options.limits.jump),
+        };
+        if self.known_before > bound { 0 } else { self.known_before }
     }
 
     /// Returns the sequences above `last` that were said to exist and are not believed.
@@ -113,6 +120,19 @@ impl Recorder {
             true => 0,
             false => self.describing().map(|line| line.described).min().unwrap_or(0),
         }
+    }
+
+    /// A line refuses to send packets again.
+    pub(super) fn refused(&mut self, at: usize, refusal: NotAvailable) {
+        let mut refusal = refusal;
+        let nothing = refusal.reason == Reason::OutOfRange && refusal.first > self.shown();
+        if nothing && !self.options.follow {
+            // It claims more than it has. To ask it for all of that could take for ever.
+            refusal.count = MAX_SEQ.saturating_sub(refusal.first).saturating_add(1);
+        }
+        let asker = &mut self.lines[usize::from(self.conns[at].line)].asker;
+        asker.refuse(refusal, self.ledger.highest());
+        asker.settle(self.ledger.gaps());
     }
 
     /// A line has said, in a heartbeat or an end, that the session reaches to `last`. Returns
@@ -145,8 +165,11 @@ impl Recorder {
     /// so, or had its time.
     pub(super) fn session_over(&self, now: Duration) -> Option<Seq> {
         let end = self.lines.iter().filter_map(|line| self.standing_end(line)).max()?;
+        // One that is out of reach may be back before its time is up.
+        let gone = |(since, _)| now >= since + ABSENCE;
         let silent = |line: &Line| {
-            let away = line.stats.dead || line.stats.other.is_some() || line.failing.is_some();
+            let away =
+                line.stats.dead || line.stats.other.is_some() || line.failing.is_some_and(gone);
             line.over.is_none() && !away
         };
         let waits = self.lines.iter().any(silent) && self.disputed(now);
@@ -161,10 +184,11 @@ impl Recorder {
         others.all(|other| other.highest <= end).then_some(end)
     }
 
-    /// Returns the highest sequence that a packet has shown or that every line claims which has
-    /// described the session.
+    /// Returns the highest sequence that a packet has shown, the user has given, or every line
+    /// claims which has described the session.
     pub(super) fn agreed(&self) -> Seq {
-        self.describing().map(Line::claimed).min().unwrap_or(0).max(self.shown())
+        let claimed = self.describing().map(Line::claimed).min().unwrap_or(0);
+        claimed.max(self.shown()).max(self.options.last.unwrap_or(0))
     }
 
     /// Returns whether lines still have time to agree on the end.
@@ -220,17 +244,18 @@ impl Recorder {
     }
 
     /// Takes what is claimed beyond `told` for what does not exist, unless a packet has shown that
-    /// it does, the user has said so, or every line has. Returns what that is.
+    /// it does, the user has said so, or no line denies it. Returns what that is.
     fn retract(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> Option<SeqRange> {
-        let last = told.max(self.shown());
+        let last = told.max(self.shown()).max(self.options.last.unwrap_or(0));
         let denies = |line: &Line| {
             let disproved = line.over.is_some() && self.standing_end(line).is_none();
             line.stats.info.is_some() && !disproved && line.over.unwrap_or(line.claimed()) <= last
         };
-        if self.options.last.is_some()
-            || !self.lines.iter().any(|line| line.claimed() > last && !denies(line))
-            || !self.lines.iter().any(denies)
-        {
+        // A line may deny what it has claimed itself: it then tells an end below that.
+        // An earlier recording has its claims of lines as well, and only an end denies those.
+        let before = self.options.follow && self.known_before > last;
+        let claimed = before || self.lines.iter().any(|line| line.claimed() > last);
+        if !claimed || !self.lines.iter().any(denies) {
             return None;
         }
         let range = self.ledger.retract(last)?;
@@ -239,6 +264,7 @@ impl Recorder {
             line.described = line.described.min(last);
             line.over = line.over.map(|end| end.min(last));
         }
+        self.known_before = self.known_before.min(last);
         sink.lost(range, now);
         Some(range)
     }

@@ -101,15 +101,17 @@ impl Recorder {
     }
 
     /// When a line may do something that it may not do yet.
-    pub(super) fn line_deadline(&self, line: &Line) -> Option<Duration> {
+    pub(super) fn line_deadline(&self, id: u16, line: &Line) -> Option<Duration> {
         if self.outcome.is_some() || self.stopping || line.stats.dead {
             return None;
         }
-        let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
+        let unknown = line.dialect == Dialect::Unknown;
+        let grace = line.describe_by.filter(|_| unknown);
         let young = self.ledger.gaps().younger(self.ripe(self.now));
         let ripens = young.map(|(_, opened)| opened + self.options.reorder_wait);
         let held = self.options.follow.then(|| line.asker.holds_at());
-        [Some(line.retry_at), Some(line.asker.retry_at), held, grace, ripens]
+        let tells = self.tells_by(id).filter(|_| unknown && self.lines.len() > 1);
+        [Some(line.retry_at), Some(line.asker.retry_at), held, grace, ripens, tells]
             .into_iter()
             .flatten()
             .filter(|&time| time > self.now)
@@ -174,13 +176,26 @@ impl Recorder {
         if ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
             return false;
         }
-        ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
+        // An earlier recording may know of more than the user says.
+        let last = ledger.end().map(|end| end.max(self.known_before()));
+        ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
     }
 
-    /// Whether a line has brought packets and may yet turn out to play another session.
+    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
+    /// describe more of this one. One that brings nothing does not keep the others waiting.
     pub(super) fn strangers(&self, now: Duration) -> bool {
-        self.lines.len() > 1
-            && self.lines.iter().any(|line| line.stats.packets > 0 && self.undescribed(line, now))
+        let strange = |(id, line): (u16, &Line)| {
+            let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
+            comes && self.undescribed(line, now)
+        };
+        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
+    }
+
+    /// Returns when a line that brings nothing is no longer waited for.
+    fn tells_by(&self, id: u16) -> Option<Duration> {
+        let conns = self.conns.iter().filter(|conn| conn.line == id);
+        let open = conns.filter(|conn| !matches!(conn.state, State::Draining { .. }));
+        open.map(|conn| conn.active + LAG).max()
     }
 
     pub(super) fn open_connections(&mut self, now: Duration) {

@@ -239,7 +239,7 @@ impl Recorder {
         let line = &mut self.lines[usize::from(conn.line)];
         let frames = taken.frames as u64;
         conn.garbage_run = 0;
-        line.highest = line.highest.max(conn.track.position);
+        line.highest = line.highest.max(conn.track.highest);
         conn.fresh += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
@@ -307,8 +307,7 @@ impl Recorder {
                     let last = refusal.first.saturating_add(refusal.count - 1);
                     conn.answered += u64::from(refusal.count).min(conn.in_flight());
                     conn.active = now;
-                    line.asker.refuse(refusal, self.ledger.highest());
-                    line.asker.settle(self.ledger.gaps());
+                    self.refused(at, refusal);
                     self.settle(at, refusal.first.saturating_sub(1));
                     self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
                     return;

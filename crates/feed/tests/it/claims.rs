@@ -4,7 +4,7 @@ use feed::ledger::Limits;
 use feed::packet::{Packet, Side, Symbol};
 use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::recovery::DISPUTE;
+use feed::recovery::{ABSENCE, DISPUTE};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::Tape;
 use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode};
@@ -190,6 +190,13 @@ fn a_bound_does_not_move_with_what_it_lets_through() {
     }
     assert_eq!(lines.recorder.ledger().highest(), 1010);
     assert_eq!(lines.recorder.trouble().implausible, 48);
+    // Nor does a packet behind it that shows less.
+    lines.packets(B, 11, 11);
+    lines.frame(B, Frame::Heartbeat(13 + 1000));
+    assert_eq!(
+        (lines.recorder.ledger().highest(), lines.recorder.trouble().implausible),
+        (1010, 49)
+    );
     // What packets show moves it.
     let mut lines = ten();
     lines.packets(A, 50, 50);
@@ -257,13 +264,12 @@ fn an_end_that_one_line_tells_early_does_not_end_the_other() {
     assert_eq!(lines.recorder.trouble().contradicted, None);
 }
 
-#[test]
-fn a_line_that_cannot_be_reached_is_not_waited_for() {
+/// A has brought ten packets, and B fails to connect from now on.
+fn unreachable() -> Lines {
     let mut lines = Lines::follow(2);
     lines.describe(A, 0);
     lines.packets(A, 1, 10);
     lines.give(Input::Broken(B));
-    // Connecting fails from now on.
     let mut failed = false;
     while !failed {
         lines.now = lines.recorder.deadline().unwrap();
@@ -275,7 +281,21 @@ fn a_line_that_cannot_be_reached_is_not_waited_for() {
             }
         }
     }
+    lines
+}
+
+#[test]
+fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
+    // It may be back soon, and deny the end.
+    for (away, over) in [(ABSENCE - Duration::from_millis(200), false), (ABSENCE, true)] {
+        let mut lines = unreachable();
+        lines.now += away;
+        lines.frame(A, Frame::End(11));
+        assert_eq!(lines.recorder.outcome().is_some(), over, "{away:?}");
+    }
+    let mut lines = unreachable();
     lines.frame(A, Frame::End(11));
+    assert!(lines.end(None) <= DISPUTE);
     lines.is_complete(10);
 }
 

@@ -80,7 +80,7 @@ proptest! {
         let mut expected = Track::default();
         for seq in frames.iter().map(sequence_of).filter(|seq| *seq > 0) {
             let (position, delivered) = (expected.position.max(seq), expected.delivered + 1);
-            expected = Track { position, delivered, ..Track::default() };
+            expected = Track { position, highest: position, delivered, ..Track::default() };
         }
         prop_assert_eq!(track, expected);
         for seq in 0..150 {
