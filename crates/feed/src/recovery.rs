@@ -29,8 +29,8 @@ pub const MUTE: Duration = Duration::from_secs(2);
 /// After so many failures in a row to have packets sent again, streams are tried beside it.
 pub const DOUBTFUL: u32 = 2;
 
-/// Time for which a line that is out of reach keeps a session from being taken for over, once another
-/// line plays another one or tells the end.
+/// Time for which a line that is out of reach keeps a session from being taken for over, once
+/// another line plays another one or tells the end.
 pub const ABSENCE: Duration = Duration::from_secs(10);
 
 /// Time that lines get to agree on the end of a session, from when the first of them tells it. A

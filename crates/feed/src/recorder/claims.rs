@@ -125,8 +125,7 @@ impl Recorder {
     /// A line refuses to send packets again.
     pub(super) fn refused(&mut self, at: usize, refusal: NotAvailable) {
         let mut refusal = refusal;
-        let nothing = refusal.reason == Reason::OutOfRange && refusal.first > self.shown();
-        if nothing && !self.options.follow {
+        if refusal.reason == Reason::OutOfRange && refusal.first > self.shown() {
             // It claims more than it has. To ask it for all of that could take for ever.
             refusal.count = MAX_SEQ.saturating_sub(refusal.first).saturating_add(1);
         }

@@ -181,23 +181,6 @@ impl Recorder {
         ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
     }
 
-    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
-    /// describe more of this one. One that brings nothing does not keep the others waiting.
-    pub(super) fn strangers(&self, now: Duration) -> bool {
-        let strange = |(id, line): (u16, &Line)| {
-            let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
-            comes && self.undescribed(line, now)
-        };
-        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
-    }
-
-    /// Returns when a line that brings nothing is no longer waited for.
-    fn tells_by(&self, id: u16) -> Option<Duration> {
-        let conns = self.conns.iter().filter(|conn| conn.line == id);
-        let open = conns.filter(|conn| !matches!(conn.state, State::Draining { .. }));
-        open.map(|conn| conn.active + LAG).max()
-    }
-
     pub(super) fn open_connections(&mut self, now: Duration) {
         for id in 0..self.lines.len() {
             let line = &self.lines[id];

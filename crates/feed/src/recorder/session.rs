@@ -3,11 +3,11 @@
 //! open: an exchange that restarts with another session loses all its connections.
 
 use super::Recorder;
-use super::connection::{Connection, Role};
+use super::connection::{Connection, Role, State};
 use super::line::Line;
 use super::{Note, Output, Why};
 use crate::ledger::{Origin, Sink, Source};
-use crate::recovery::TOLD_WAIT;
+use crate::recovery::{LAG, TOLD_WAIT};
 use crate::seq::SeqSet;
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
@@ -88,6 +88,23 @@ impl Recorder {
             let line = &mut self.lines[usize::from(conn.line)];
             line.describe_by = line.describe_by.map(|_| by);
         }
+    }
+
+    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
+    /// describe more of this one. One that brings nothing does not keep the others waiting.
+    pub(super) fn strangers(&self, now: Duration) -> bool {
+        let strange = |(id, line): (u16, &Line)| {
+            let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
+            comes && self.undescribed(line, now)
+        };
+        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
+    }
+
+    /// Returns when a line that brings nothing is no longer waited for.
+    pub(super) fn tells_by(&self, id: u16) -> Option<Duration> {
+        let conns = self.conns.iter().filter(|conn| conn.line == id);
+        let open = conns.filter(|conn| !matches!(conn.state, State::Draining { .. }));
+        open.map(|conn| conn.active + LAG).max()
     }
 
     /// A connection has ended.

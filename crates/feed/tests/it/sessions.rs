@@ -3,7 +3,7 @@
 
 use feed::keeper::{Keeper, Sync};
 use feed::ledger::{Limits, Origin, Sink, Source};
-use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
+use feed::recorder::{ConnId, Input, Options, Outcome, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::sim::disk::Disk;
@@ -243,7 +243,10 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     let options = Options { follow: true, ..Options::default() };
     let mut keeper = keeper;
     keeper.fresh(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
-    keeper.flush();
+    // It has ended before, and has noted how far that session reached.
+    let missing = "21-30".parse().unwrap();
+    let ended = Outcome { last: 30, missing, tail: Tail::Unknown, why: Some(Why::Stopped) };
+    keeper.conclude(&ended, ms(2)).unwrap();
     let (keeper, was) = Keeper::open(keeper.into_storage(), Sync::Never, ms(9)).unwrap();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
     let mut run = Run::new(recorder, keeper);
@@ -255,6 +258,10 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     let outcome = run.recorder.outcome().unwrap();
     assert!(outcome.complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
+    assert_eq!(run.sink.file().last_known(), 5);
+    run.sink.end().unwrap();
+    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    assert_eq!((keeper.file().last_known(), was.session.unwrap().session), (5, ELSE));
 }
 
 /// Two lines that are followed into a file: the first one, which is connected first, describes
