@@ -34,7 +34,7 @@ struct Edit<'a> {
 
 /// The test modules that are tried. The first one simulates whole lives; the others know what must
 /// happen in single places.
-const CHECKS: [&str; 6] = ["life", "faults", "steps", "follow", "torn", "claims"];
+const CHECKS: [&str; 7] = ["life", "faults", "steps", "follow", "torn", "claims", "lies"];
 
 /// So many lives are simulated for each bug.
 const LIVES: &str = "12000";

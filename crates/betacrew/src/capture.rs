@@ -1,5 +1,6 @@
 //! What `fetch` keeps while it records: a tape file, and what it counts on the way.
 
+use crate::clock::since_1970;
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Format, Told};
@@ -15,7 +16,7 @@ use feed::tape_file::{HeadError, TapeFileError};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A gap, or a piece of one, that was filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -340,10 +341,6 @@ impl Capture {
             .iter()
             .map(move |(old, new)| format!("{}, then {}", packet(old), packet(new)))
     }
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {

@@ -48,6 +48,7 @@ struct Readme;
 pub mod address;
 pub mod capture;
 pub mod cli;
+mod clock;
 pub mod convert;
 pub mod demo;
 mod escape;

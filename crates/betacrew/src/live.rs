@@ -1,5 +1,6 @@
 //! A live tape as `serve` has it: what comes into being is kept in a tape file, if that is wanted.
 
+use crate::clock::{nanos_since_1970, since_1970};
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::output::successor::{self, Begun, Claim};
@@ -11,9 +12,10 @@ use feed::live::{Live, Tempo};
 use feed::play::Play;
 use feed::seq::{Seq, SeqRange};
 use feed::tape_file::{End, Head, TapeFile};
+use feed::time::nanos;
 use feed::wire::{Info, RawFrame, SessionId};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The exchange's own record of a live session.
 #[derive(Debug)]
@@ -36,14 +38,6 @@ pub struct Before {
     pub session: SessionId,
     /// Its last packet.
     pub last: Seq,
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Record {
@@ -119,7 +113,7 @@ impl Record {
         if let Some(claim) = self.claim.take() {
             claim.keep();
         }
-        let (end, now) = (if over { End::Confirmed } else { End::Open }, nanos(since_1970()));
+        let (end, now) = (if over { End::Confirmed } else { End::Open }, nanos_since_1970());
         let noted = self.file.note_end(self.added, end, now);
         noted.and_then(|()| self.file.finish(now)).map_err(|error| error.to_string())
     }
@@ -165,7 +159,7 @@ impl LiveTape {
             (None, Some(record)) => {
                 let info =
                     Info { session: self.live.session(), version: 1, first: 1, last: record.added };
-                let told = record.file.note_session(info, nanos(since_1970()));
+                let told = record.file.note_session(info, nanos_since_1970());
                 let over = self.live.over();
                 told.map_err(|error| error.to_string()).and_then(|()| record.finish(over))
             }

@@ -20,7 +20,7 @@
 //! assert_eq!(behind.completeness(), Completeness::Incomplete);
 //! ```
 
-use crate::recorder::{Recorder, Tail, Trouble, Why};
+use crate::recorder::{Outcome, Recorder, Tail, Trouble, Why};
 use crate::tape_file::End;
 
 /// Facts about a recording from which everything else follows.
@@ -184,6 +184,32 @@ impl Facts {
     }
 }
 
+impl Outcome {
+    /// Returns how much of its session a recorder has that has come to this, by what the outcome
+    /// alone says; [`Facts::of`] knows more of what is so far all there is.
+    #[must_use]
+    pub fn completeness(&self) -> Completeness {
+        let (missing, tail, why) = (self.missing.count(), self.tail, self.why);
+        Facts { missing, tail, why, ..Facts::default() }.completeness()
+    }
+
+    /// Whether everything was recorded, up to an end that is confirmed or inferred.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.completeness() == Completeness::Complete
+    }
+
+    /// Returns what a tape file says of the session's end that is concluded with this.
+    #[must_use]
+    pub(crate) fn end(&self) -> End {
+        match (self.completeness(), self.tail) {
+            (Completeness::Complete, Tail::Confirmed) => End::Confirmed,
+            (Completeness::Complete, Tail::Inferred { .. }) => End::Inferred,
+            _ => End::Open,
+        }
+    }
+}
+
 fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
     let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
     let garbage = trouble.undecodable > 0 && why == Some(Why::CutOff);
@@ -223,6 +249,22 @@ mod tests {
         let damaged = Facts { damaged: true, ..WHOLE };
         assert_eq!(damaged.completeness(), Completeness::Incomplete);
         assert_eq!(damaged.fault(), Some(Fault::Damaged));
+    }
+
+    #[test]
+    fn only_a_complete_recording_ends_its_file() {
+        let inferred = Tail::Inferred { doubt: 1e-7 };
+        let outcome = |tail, missing: &str, why| {
+            let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
+            (outcome.complete(), outcome.end())
+        };
+        assert_eq!(outcome(Tail::Confirmed, "", None), (true, End::Confirmed));
+        assert_eq!(outcome(inferred, "", None), (true, End::Inferred));
+        assert_eq!(outcome(Tail::Unknown, "", None), (false, End::Open));
+        for tail in [Tail::Confirmed, inferred] {
+            assert_eq!(outcome(tail, "3", None), (false, End::Open));
+            assert_eq!(outcome(tail, "", Some(Why::Stopped)), (false, End::Open));
+        }
     }
 
     #[test]

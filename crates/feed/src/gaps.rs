@@ -1,6 +1,7 @@
 //! What is missing: ranges of sequences below the highest one seen.
 
 use crate::seq::{Seq, SeqRange};
+use crate::time::nanos;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -315,11 +316,6 @@ impl GapSet {
             _ => self.pieces[piece] = Piece { gaps: few, gone: 0 },
         }
     }
-}
-
-/// Of a recorder's clock, which begins with the recording, 64 bits of them last for 584 years.
-fn nanos(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! one has when a recording is gone on with.
 
 use crate::ledger::{Origin, Sink};
-use crate::recorder::{Outcome, Tail};
+use crate::recorder::Outcome;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
-use crate::tape_file::{End, Head, InOrder, Opened, TapeFile, TapeFileError};
+use crate::tape_file::{Head, InOrder, Opened, TapeFile, TapeFileError};
+use crate::time::nanos;
 use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -168,13 +169,8 @@ impl<S: Storage> Keeper<S> {
         outcome: &Outcome,
         now: Duration,
     ) -> Result<(), TapeFileError<S::Error>> {
-        let end = match outcome.tail {
-            Tail::Confirmed if outcome.complete() => End::Confirmed,
-            Tail::Inferred { .. } if outcome.complete() => End::Inferred,
-            _ => End::Open,
-        };
         self.unsynced = true;
-        self.file.note_end(outcome.last, end, nanos(now))
+        self.file.note_end(outcome.last, outcome.end(), nanos(now))
     }
 
     /// Writes the file's index, for the next opening to be quick. `now` is since 1970.
@@ -217,10 +213,6 @@ impl<S: Storage> Keeper<S> {
         self.check(done);
         None
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<S: Storage> Sink for Keeper<S> {

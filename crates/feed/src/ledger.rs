@@ -98,9 +98,9 @@ pub trait Sink {
 /// Bounds on what a peer can make a recording believe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// How far a packet may lie above the highest known sequence, unless the exchange has said
-    /// that its session reaches that far. Keeps one damaged sequence from opening a gap of
-    /// billions.
+    /// How far a packet may lie above the highest known sequence, unless its own line has said
+    /// that the session reaches that far and no other line denies it. Keeps one damaged sequence
+    /// from opening a gap of billions.
     ///
     /// Bounds as well how far a heartbeat or an end may lie above what packets have shown and its
     /// line has described.
@@ -121,13 +121,27 @@ impl Default for Limits {
 /// How far one stream has come.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Track {
-    /// The highest sequence it has brought; 0 before the first.
+    /// The highest sequence it has brought, or a heartbeat has said to be sent; 0 before the first.
     pub position: Seq,
+    /// The highest sequence it has brought; 0 before the first.
+    pub highest: Seq,
     /// How many packets it has brought.
     pub delivered: u64,
     /// Whether the bytes behind the frames that are taken next are torn. The last of those frames
     /// is then believed only if it follows the one before it.
     pub torn: bool,
+    /// Highest sequence that is taken however far it lies above the highest known one; set by the
+    /// recorder, as the connection's line has described the session. Other lines' packets keep
+    /// to [`Limits::jump`] whatever that line says.
+    pub plausible: Seq,
+}
+
+impl Track {
+    /// A packet with this sequence was taken.
+    fn reached(&mut self, seq: Seq) {
+        self.position = self.position.max(seq);
+        self.highest = self.highest.max(seq);
+    }
 }
 
 /// Why [`Ledger::take`] stopped at a frame.
@@ -336,7 +350,7 @@ impl Ledger {
             {
                 out.fresh(done..done + block.len(), span);
                 track.delivered += block.len() as u64;
-                track.position = track.position.max(span.last());
+                track.reached(span.last());
                 done += block.len();
                 continue;
             }
@@ -356,13 +370,13 @@ impl Ledger {
                     stop = Some(Stop::Torn);
                     break;
                 }
-                if let Err(why) = self.admit(run, now, out.sink) {
+                if let Err(why) = self.admit(run, track.plausible, now, out.sink) {
                     stop = Some(why);
                     break;
                 }
                 self.enter(run, done, now, &mut out);
                 track.delivered += u64::from(run.len());
-                track.position = track.position.max(run.last());
+                track.reached(run.last());
                 done += run.len() as usize;
             }
         }
@@ -388,12 +402,19 @@ impl Ledger {
     }
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
-    fn admit(&mut self, run: SeqRange, now: Duration, sink: &mut impl Sink) -> Result<(), Stop> {
+    /// Up to `plausible` [`Limits::jump`] is none of them.
+    fn admit(
+        &mut self,
+        run: SeqRange,
+        plausible: Seq,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Result<(), Stop> {
         let Some(gap) = SeqRange::new(self.next, run.first() - 1) else {
             let full = self.gaps.len() >= self.limits.gaps && self.gaps.splits(run);
             return if full { Err(Stop::Crowded) } else { Ok(()) };
         };
-        if gap.len() > self.limits.jump && self.end.is_none_or(|end| run.first() > end) {
+        if gap.len() > self.limits.jump && run.first() > plausible {
             return Err(Stop::Jump(run.first()));
         }
         if self.gaps.len() >= self.limits.gaps {

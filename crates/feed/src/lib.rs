@@ -46,4 +46,5 @@ pub mod storage;
 pub mod survey;
 pub mod tape;
 pub mod tape_file;
+pub mod time;
 pub mod wire;

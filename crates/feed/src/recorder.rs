@@ -134,8 +134,10 @@ pub struct Recorder {
     session: Option<SessionId>,
     /// The first session that was told, until nothing keeps it from being the one recorded.
     proposed: Option<Info>,
-    /// Last sequence that the recording which is gone on with knows its session to have.
+    /// Last sequence that the recording which is gone on with says its session to have.
     known_before: Seq,
+    /// Last sequence of the session as the sink was told.
+    noted: Seq,
     /// Time at which a line first said that the session is over.
     over_since: Option<Duration>,
     /// Highest sequence that an earlier recording had.
@@ -180,6 +182,7 @@ impl Recorder {
             session: None,
             proposed: None,
             known_before: 0,
+            noted: 0,
             over_since: None,
             resumed_at: 0,
             lost: SeqSet::new(),
@@ -217,6 +220,7 @@ impl Recorder {
         told.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session.map(|info| info.session);
         recorder.known_before = session.map_or(0, |info| info.last);
+        recorder.noted = recorder.known_before;
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
         let streams = recorder.options.classic && session.is_none();
@@ -303,7 +307,7 @@ impl Recorder {
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
-        let lines = self.lines.iter().filter_map(|line| self.line_deadline(line));
+        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_deadline(id, line));
         conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 

@@ -5,7 +5,10 @@ use core::time::Duration;
 /// The least time that a describe call gets for its answer before passes begin without it.
 pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 
-/// The least time that it gets where a recording of a known session cannot go on without.
+/// The least time that it gets where a recording of a known session cannot go on without: from the
+/// first bytes that the line brings. A line that brings none has [`Options::timeout`].
+///
+/// [`Options::timeout`]: crate::recorder::Options::timeout
 pub const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// The least time that resend calls get for their answers; doubled with each failure.
@@ -26,8 +29,8 @@ pub const MUTE: Duration = Duration::from_secs(2);
 /// After so many failures in a row to have packets sent again, streams are tried beside it.
 pub const DOUBTFUL: u32 = 2;
 
-/// A line that is out of reach for so long does not keep a session from being taken for over, once
-/// another line plays another one.
+/// Time for which a line that is out of reach keeps a session from being taken for over, once
+/// another line plays another one or tells the end.
 pub const ABSENCE: Duration = Duration::from_secs(10);
 
 /// Time that lines get to agree on the end of a session, from when the first of them tells it. A

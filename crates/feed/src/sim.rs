@@ -10,6 +10,7 @@
 //!   hold of it.
 
 mod agenda;
+mod checks;
 pub mod cost;
 pub mod disk;
 pub mod draw;
@@ -20,6 +21,7 @@ mod outage;
 mod owed;
 mod plan;
 mod session;
+mod venue;
 mod watch;
 pub mod world;
 

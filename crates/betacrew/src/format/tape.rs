@@ -1,6 +1,7 @@
 //! The recorder's own format, `docs/tape.md`.
 
 use super::{Arrival, Damage, Each, Encoder, Fault, Told};
+use crate::clock::nanos_since_1970;
 use crate::file::FileStorage;
 use crate::flags::random;
 use feed::ledger::{Origin, Source};
@@ -11,7 +12,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What an unknown origin is in a tape file: passes count from 1.
 const UNKNOWN: Origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
@@ -27,7 +27,7 @@ const ORIGINS_MAX: usize = 4096;
 
 impl Writer {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let head = Head { session: [0; 4], created: now(), salt: random() };
+        let head = Head { session: [0; 4], created: nanos_since_1970(), salt: random() };
         let storage = FileStorage::of(file)?;
         Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: HashMap::new() })
     }
@@ -52,13 +52,15 @@ impl Encoder for Writer {
     fn told(&mut self, told: Told) -> io::Result<()> {
         if let Some(session) = told.session {
             let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
-            self.file.note_session(info, now()).map_err(failed)?;
+            self.file.note_session(info, nanos_since_1970()).map_err(failed)?;
         }
-        self.file.note_end(told.last, told.end.unwrap_or_default(), now()).map_err(failed)
+        self.file
+            .note_end(told.last, told.end.unwrap_or_default(), nanos_since_1970())
+            .map_err(failed)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.file.finish(now()).map_err(failed)
+        self.file.finish(nanos_since_1970()).map_err(failed)
     }
 }
 
@@ -67,11 +69,6 @@ fn failed(error: TapeFileError<io::Error>) -> io::Error {
         TapeFileError::Storage(error) => error,
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 /// Reads in the order of sequences.

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -57,8 +56,7 @@ fn events() -> MutexGuard<'static, Rings> {
 
 /// The time in milliseconds since 1970.
 pub(super) fn now() -> u64 {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(crate::clock::since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// From now on they are kept.

@@ -101,15 +101,17 @@ impl Recorder {
     }
 
     /// When a line may do something that it may not do yet.
-    pub(super) fn line_deadline(&self, line: &Line) -> Option<Duration> {
+    pub(super) fn line_deadline(&self, id: u16, line: &Line) -> Option<Duration> {
         if self.outcome.is_some() || self.stopping || line.stats.dead {
             return None;
         }
-        let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
+        let unknown = line.dialect == Dialect::Unknown;
+        let grace = line.describe_by.filter(|_| unknown);
         let young = self.ledger.gaps().younger(self.ripe(self.now));
         let ripens = young.map(|(_, opened)| opened + self.options.reorder_wait);
         let held = self.options.follow.then(|| line.asker.holds_at());
-        [Some(line.retry_at), Some(line.asker.retry_at), held, grace, ripens]
+        let tells = self.tells_by(id).filter(|_| unknown && self.lines.len() > 1);
+        [Some(line.retry_at), Some(line.asker.retry_at), held, grace, ripens, tells]
             .into_iter()
             .flatten()
             .filter(|&time| time > self.now)
@@ -124,7 +126,11 @@ impl Recorder {
         if self.stopping {
             return self.finish_stopped(now, sink);
         }
+        if self.lines.len() > 1 {
+            self.weigh(now, sink);
+        }
         self.settle_in_time(now, sink);
+        self.note_reach(now, sink);
         for at in 0..self.conns.len() {
             if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
                 self.sweep_again(at, now);
@@ -170,13 +176,9 @@ impl Recorder {
         if ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
             return false;
         }
-        ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
-    }
-
-    /// Whether a line has brought packets and may yet turn out to play another session.
-    pub(super) fn strangers(&self, now: Duration) -> bool {
-        self.lines.len() > 1
-            && self.lines.iter().any(|line| line.stats.packets > 0 && self.undescribed(line, now))
+        // An earlier recording may know of more than the user says.
+        let last = ledger.end().map(|end| end.max(self.known_before()));
+        ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
     }
 
     pub(super) fn open_connections(&mut self, now: Duration) {
@@ -454,9 +456,10 @@ impl Recorder {
             None => Tail::Unknown,
         };
         let mut missing: SeqSet = ledger.gaps().ranges().collect();
-        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.known_before);
+        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.known_before());
         let tail_gap = SeqRange::new(ledger.highest() + 1, last);
         tail_gap.into_iter().for_each(|range| missing.insert(range));
+        self.trouble.contradicted = self.trouble.contradicted.or(self.denied(last));
         self.outcome = Some(Outcome { last, missing, tail, why });
         self.ended = Some(now);
         // What ends before it is complete does not wait for an exchange that survives it.

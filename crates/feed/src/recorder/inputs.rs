@@ -29,7 +29,9 @@ impl Recorder {
                 self.stats.bytes += bytes.len() as u64;
                 if let Some(at) = of(self, id) {
                     let line = self.conns[at].line;
-                    self.lines[usize::from(line)].stats.heard = Some(now);
+                    if self.lines[usize::from(line)].stats.heard.replace(now).is_none() {
+                        self.first_heard(at, now);
+                    }
                     if let State::Draining { until, hard } = &mut self.conns[at].state {
                         *until = (now + LINGER).min(*hard);
                     }
@@ -92,7 +94,12 @@ impl Recorder {
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
             conn.described = true;
-            let wait = if self.session.is_some() { TOLD_WAIT } else { DESCRIBE_WAIT };
+            let wait = match (self.session.is_some(), line.stats.heard.is_some()) {
+                (false, _) => DESCRIBE_WAIT,
+                (true, true) => TOLD_WAIT,
+                // An exchange that is slow to begin may be ours: it gets the time of any other.
+                (true, false) => self.options.timeout.max(TOLD_WAIT),
+            };
             line.describe_by.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
@@ -186,9 +193,11 @@ impl Recorder {
                 rest = &rest[1..];
                 continue;
             }
+            let plausible = self.plausible(&self.lines[usize::from(self.conns[at].line)]);
             let conn = &mut self.conns[at];
             let origin = conn.origin();
             let position = conn.track.position;
+            conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
             // What repeats is no sign of life: it could go on for ever.
             if taken.fresh > 0 || conn.track.position > position {
@@ -230,7 +239,7 @@ impl Recorder {
         let line = &mut self.lines[usize::from(conn.line)];
         let frames = taken.frames as u64;
         conn.garbage_run = 0;
-        line.highest = line.highest.max(conn.track.position);
+        line.highest = line.highest.max(conn.track.highest);
         conn.fresh += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
@@ -298,8 +307,7 @@ impl Recorder {
                     let last = refusal.first.saturating_add(refusal.count - 1);
                     conn.answered += u64::from(refusal.count).min(conn.in_flight());
                     conn.active = now;
-                    line.asker.refuse(refusal, self.ledger.highest());
-                    line.asker.settle(self.ledger.gaps());
+                    self.refused(at, refusal);
                     self.settle(at, refusal.first.saturating_sub(1));
                     self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
                     return;
@@ -352,10 +360,8 @@ impl Recorder {
             self.finish(Some(Why::OtherSession), now);
         } else {
             self.lines[usize::from(id)].stats.other = None;
+            self.describes(at, info.last, now, sink);
             self.session_told(at, info, now, sink);
-            // It may have fewer packets now than it had before.
-            self.ledger.reaches(self.known_before);
-            self.describes(at, info.last);
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }

@@ -58,8 +58,10 @@ pub(super) struct Line {
     pub(super) probes_failed: u32,
     /// The highest sequence that it has brought itself.
     pub(super) highest: Seq,
-    /// Highest sequence that it has said to exist.
+    /// Highest sequence that its heartbeats and ends have said to exist and that was believed.
     pub(super) told: Seq,
+    /// Highest last sequence that its descriptions of the session have given, believed or not.
+    pub(super) described: Seq,
     /// Last sequence of the session, once it has said that the session is over.
     pub(super) over: Option<Seq>,
     /// Until when an answer to the describe call is waited for.
@@ -89,6 +91,7 @@ impl Line {
             probes_failed: 0,
             highest: 0,
             told: 0,
+            described: 0,
             over: None,
             describe_by: None,
             retry_at: Duration::ZERO,
@@ -99,5 +102,10 @@ impl Line {
             asker: Asker::new(window),
             stats: LineStats::default(),
         }
+    }
+
+    /// Returns the highest sequence that it has said to exist, believed or not.
+    pub(super) fn claimed(&self) -> Seq {
+        self.told.max(self.described)
     }
 }

@@ -89,14 +89,6 @@ pub struct Outcome {
     pub why: Option<Why>,
 }
 
-impl Outcome {
-    /// Whether everything was recorded, up to an end that is known well enough.
-    #[must_use]
-    pub fn complete(&self) -> bool {
-        self.missing.is_empty() && self.why.is_none()
-    }
-}
-
 /// What peers did that no exchange should do.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Trouble {

@@ -3,10 +3,11 @@
 //! open: an exchange that restarts with another session loses all its connections.
 
 use super::Recorder;
-use super::connection::{Connection, Role};
+use super::connection::{Connection, Role, State};
 use super::line::Line;
 use super::{Note, Output, Why};
 use crate::ledger::{Origin, Sink, Source};
+use crate::recovery::{LAG, TOLD_WAIT};
 use crate::seq::SeqSet;
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
@@ -78,6 +79,34 @@ impl Recorder {
         self.session.is_some() && line.stats.info.is_none()
     }
 
+    /// A line has brought its first bytes. If the recording is of a known session, those of an
+    /// exchange that speaks the extension describe it, or others soon will.
+    pub(super) fn first_heard(&mut self, at: usize, now: Duration) {
+        if self.session.is_some() {
+            let conn = &self.conns[at];
+            let by = now + TOLD_WAIT.max(conn.rtt * 5 / 4);
+            let line = &mut self.lines[usize::from(conn.line)];
+            line.describe_by = line.describe_by.map(|_| by);
+        }
+    }
+
+    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
+    /// describe more of this one. One that brings nothing does not keep the others waiting.
+    pub(super) fn strangers(&self, now: Duration) -> bool {
+        let strange = |(id, line): (u16, &Line)| {
+            let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
+            comes && self.undescribed(line, now)
+        };
+        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
+    }
+
+    /// Returns when a line that brings nothing is no longer waited for.
+    pub(super) fn tells_by(&self, id: u16) -> Option<Duration> {
+        let conns = self.conns.iter().filter(|conn| conn.line == id);
+        let open = conns.filter(|conn| !matches!(conn.state, State::Draining { .. }));
+        open.map(|conn| conn.active + LAG).max()
+    }
+
     /// A connection has ended.
     pub(super) fn leaves_untold(&mut self, conn: &Connection) {
         let Role::Stream { pass } = conn.role else { return };
@@ -98,8 +127,7 @@ impl Recorder {
     ) {
         self.vouch(at, info.session, now);
         if self.session.is_some() {
-            let distrusted = sink.session(info, &[], now);
-            return self.distrust(&distrusted, now, sink);
+            return self.note_session(info, &[], now, sink);
         }
         let last = self.proposed.map_or(0, |before| before.last).max(info.last);
         self.proposed = Some(Info { last, ..info });
@@ -138,8 +166,32 @@ impl Recorder {
         let Some(info) = self.proposed.take() else { return };
         self.session = Some(info.session);
         let vouched = self.vouched(info.session);
-        let distrusted = sink.session(info, &vouched, now);
+        self.note_session(info, &vouched, now, sink);
+    }
+
+    /// Tells the sink of the session, as far as all lines agree that it reaches: one line's word
+    /// must not outlive the recording in its file.
+    fn note_session(
+        &mut self,
+        info: Info,
+        vouched: &[Origin],
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
+        self.noted = self.noted.max(self.described_by_all(now));
+        let distrusted = sink.session(Info { last: self.noted, ..info }, vouched, now);
         self.distrust(&distrusted, now, sink);
+    }
+
+    /// Tells the sink how far the session reaches once lines agree on more than they did.
+    pub(super) fn note_reach(&mut self, now: Duration, sink: &mut impl Sink) {
+        let Some(session) = self.session.filter(|_| self.described_by_all(now) > self.noted) else {
+            return;
+        };
+        let mut told = self.lines.iter().filter_map(|line| line.stats.info);
+        if let Some(info) = told.find(|info| info.session == session) {
+            self.note_session(info, &[], now, sink);
+        }
     }
 
     fn distrust(&mut self, distrusted: &SeqSet, now: Duration, sink: &mut impl Sink) {

@@ -31,6 +31,7 @@ impl Recorder {
         if self.conns.is_empty() {
             self.settle_session(now, sink);
             let whole = self.whole() && !self.options.follow && !self.strangers(now);
+            self.drop_denied(now, sink);
             self.finish((!whole).then_some(Why::Stopped), now);
         }
     }

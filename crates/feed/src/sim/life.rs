@@ -7,24 +7,24 @@
 //! *Liveness*: a recording ends however wrong things are; and once nothing goes wrong any more, the
 //! same command ends with everything recorded, within a bounded time.
 
+use super::checks::shown;
 use super::disk::{Disk, DiskFailed};
 pub use super::lived::{Broken, Lived, Story};
-use super::owed::{self, Owed, Watched};
+use super::owed::{Owed, Watched};
+use super::plan::Crash;
 pub use super::plan::Plan;
-use super::plan::{Crash, Venue};
 use super::session::Outage;
+use super::venue::Venue;
 use super::world::{Progress, Stuck, World};
 use crate::keeper::{Keeper, Sync};
 use crate::ledger::Sink;
-use crate::packet::Symbol;
 use crate::play::Play;
-use crate::recorder::{Input, Outcome, Recorder, Tail, Why};
-use crate::recovery::PASSES_MAX;
+use crate::recorder::{Input, Outcome, Recorder, Why};
 use crate::rng::Rng;
 use crate::scenario::{Scenario, Slow};
-use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::seq::{SeqRange, SeqSet};
 use crate::tape_file::{TapeFileError, is_stillborn};
-use crate::wire::{DecodeError, RawFrame, sequence_of};
+use crate::wire::SessionId;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -48,18 +48,26 @@ pub fn live(seed: u64, narrate: bool) -> Result<Lived, Broken> {
     Life::new(seed, Plan::draw(seed), narrate).live()
 }
 
-struct Life {
+pub(super) struct Life {
     seed: u64,
-    plan: Plan,
+    pub(super) plan: Plan,
     rng: Rng,
-    world: World<Venue>,
+    pub(super) world: World<Venue>,
     disk: Disk,
     owed: Owed,
     healed: bool,
     /// When the command was given last.
     began: Duration,
     power_failed: bool,
-    lived: Lived,
+    /// Whether the user has stopped the recording that runs or has ended last.
+    pub(super) stopped: bool,
+    /// Session that the recording which has ended last is of, where its file tells it.
+    pub(super) session: Option<SessionId>,
+    /// Sequences that the recording which has ended last did not believe in.
+    pub(super) contradicted: Option<SeqRange>,
+    /// Whether an honest line has described the session to the recorder that has ended last.
+    pub(super) heard: bool,
+    pub(super) lived: Lived,
 }
 
 /// How a try ended.
@@ -72,10 +80,7 @@ enum Try {
 
 impl Life {
     fn new(seed: u64, plan: Plan, narrate: bool) -> Self {
-        let there = if plan.session.is_some() { 0 } else { plan.tape.last() };
-        let exchanges =
-            plan.scenarios.iter().map(|scenario| plan.venue(seed, scenario, there)).collect();
-        let mut world = World::new(exchanges, plan.network, seed);
+        let mut world = World::new(plan.venues(seed), plan.network, seed);
         if narrate {
             world.narrate();
         }
@@ -93,6 +98,10 @@ impl Life {
             healed: false,
             began: Duration::ZERO,
             power_failed: false,
+            stopped: false,
+            session: None,
+            contradicted: None,
+            heard: false,
             lived,
         }
     }
@@ -143,6 +152,9 @@ impl Life {
             if outcome.complete() {
                 return self.complete(&outcome, healed_before);
             }
+            if outcome.why == Some(Why::OtherSession) && self.plan.second.is_some() {
+                return Ok(());
+            }
             if self.plan.tape.is_empty() && outcome.why == Some(Why::EndUnknown) {
                 // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
                 return Ok(());
@@ -169,7 +181,7 @@ impl Life {
         let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
         let mut keeper = Watched::new(keeper);
         let began = self.world.now();
-        self.began = began;
+        (self.began, self.stopped) = (began, false);
         let gaps_before = recorder.ledger().gaps().len();
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
@@ -187,12 +199,16 @@ impl Life {
             let now = self.world.now();
             match kill.filter(|(time, _)| *time <= now) {
                 _ if progress == Progress::Done => break,
-                None if self.outage() => {}
+                None if self.outage() || self.second_begins() => {}
                 None if !self.healed => self.heal(),
                 None if self.plan.deceives() => return Ok(Try::Deceived),
+                // A line that lies alone may never tell an end that is believed.
+                None if self.plan.lie.is_some() && !self.honest_is_heard(&recorder) => {
+                    return Ok(Try::Deceived);
+                }
                 None => return Err("it follows on with nothing wrong any more".into()),
                 Some((_, Crash::Stop)) => {
-                    kill = None;
+                    (kill, self.stopped) = (None, true);
                     self.world.tell(|| "life: the user has had enough".into());
                     recorder.handle(Input::Stop, now, &mut keeper);
                 }
@@ -238,10 +254,12 @@ impl Life {
             }
             Err(error) => return Err(format!("the tape file: {error}")),
         }
+        self.session = keeper.file().session_id();
+        self.contradicted = recorder.trouble().contradicted;
+        self.heard = self.honest_is_heard(recorder);
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, recorder)?;
-        owed::completeness_is_true(recorder, &recorded, &keeper, told)
-            .or_else(|what| if self.plan.deceives() { Ok(()) } else { Err(what) })?;
+        self.completeness_is_true(recorder, &recorded, &keeper, told)?;
         self.disk = freed(keeper.into_storage());
         if self.plan.sync != Sync::Never && !self.disk.is_safe() {
             return Err("it has ended, and the power must not fail yet".into());
@@ -254,7 +272,10 @@ impl Life {
 
     /// Opens what was recorded before, or begins.
     fn begin(&mut self) -> Result<Option<(Keeper<Disk>, Recorder)>, String> {
-        let lines = u16::try_from(self.plan.scenarios.len()).unwrap_or(u16::MAX);
+        // A line that lies may be left out after the first time.
+        let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
+        let lines = self.plan.scenarios.len() - usize::from(left);
+        let lines = u16::try_from(lines).unwrap_or(u16::MAX);
         let (options, sync) = (self.plan.options.clone(), self.plan.sync);
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
         let disk = core::mem::take(&mut self.disk);
@@ -304,7 +325,8 @@ impl Life {
     /// When something is to be done about the world, or about the client at time `kill`.
     fn until(&self, kill: Option<Duration>) -> Option<Duration> {
         let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
-        [kill, heal, self.outage_at(), self.follows_until()].into_iter().flatten().min()
+        let others = [self.outage_at(), self.second_at(), self.follows_until()];
+        [kill, heal].into_iter().chain(others).flatten().min()
     }
 
     /// When an exchange is killed next.
@@ -324,10 +346,31 @@ impl Life {
             return false;
         };
         self.world.tell(|| format!("life: exchange {line} is killed, and back after {down:?}"));
-        let there = self.world.exchanges()[line].tape().last().saturating_sub(forgets);
-        let scenario = self.world.exchanges()[line].scenario().clone();
-        self.world.restart(line, self.plan.venue(self.seed, &scenario, there), down);
+        let player = self.world.exchanges()[line].player();
+        let there = player.tape().last().saturating_sub(forgets);
+        let scenario = player.scenario().clone();
+        self.world.restart(line, self.plan.venue(self.seed, line, &scenario, there), down);
         self.lived.outages += 1;
+        true
+    }
+
+    /// When a line's exchange begins another session.
+    fn second_at(&self) -> Option<Duration> {
+        let begins = self.plan.second.as_ref().filter(|_| !self.healed)?.begins?;
+        Some(begins.max(self.world.now()))
+    }
+
+    /// Has a line's exchange begin another session if it is time to; whether it was.
+    fn second_begins(&mut self) -> bool {
+        let now = self.world.now();
+        if self.second_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        let Some(second) = self.plan.second.as_mut() else { return false };
+        second.begins = None;
+        let (second, line) = (second.clone(), second.line);
+        self.world.tell(|| format!("life: exchange {line} plays another session from now on"));
+        self.world.restart(line, self.plan.second_venue(self.seed, &second), Duration::ZERO);
         true
     }
 
@@ -352,114 +395,9 @@ impl Life {
         }
     }
 
-    /// What was recorded, checked to be the tape's, once and in order.
-    fn recorded(&mut self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
-        let mut recorded = SeqSet::new();
-        let mut reading = keeper.in_order(FIRST_SEQ);
-        let (mut before, mut count) = (0, 0);
-        let deceived = self.plan.deceives();
-        let shifts = self.plan.shifts();
-        let mut shifted = 0;
-        while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
-            for frame in piece.frames {
-                let seq = sequence_of(frame);
-                if seq <= before {
-                    return Err(format!("{seq} comes after {before}"));
-                }
-                before = seq;
-                count += 1;
-                if (shifts || !deceived) && self.plan.tape.slice(SeqRange::one(seq)) != [*frame] {
-                    if !deceived {
-                        return Err(format!("{} is not the tape's", shown(frame)));
-                    }
-                    shifted += 1;
-                }
-                recorded.insert(SeqRange::one(seq));
-            }
-        }
-        if count != keeper.packets() {
-            return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
-        }
-        // Of a recording that is gone on with they are there again.
-        self.lived.shifted = self.lived.shifted.max(shifted);
-        Ok(recorded)
-    }
-
-    /// What is said of a recording is so.
-    fn outcome_is_true(
-        &self,
-        outcome: &Outcome,
-        recorded: &SeqSet,
-        recorder: &Recorder,
-    ) -> Result<(), String> {
-        if outcome.why == Some(Why::OtherSession) && !self.plan.deceives() {
-            return Err("a session is taken for another".into());
-        }
-        let mut absent = SeqSet::new();
-        let mut next = FIRST_SEQ;
-        for range in recorded.ranges() {
-            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
-            next = range.last() + 1;
-        }
-        SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
-        if absent != outcome.missing {
-            return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
-        }
-        let trouble = recorder.trouble();
-        if trouble.conflicts > 0 && !self.plan.deceives() {
-            return Err("packets are said to conflict that are the same".into());
-        }
-        // A refusal may come when everything that was asked for counts as answered.
-        let unasked = |error| matches!(error, DecodeError::Kind(b'N'));
-        let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
-        if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
-            return Err("messages are said to make no sense that do".into());
-        }
-        Ok(())
-    }
-
-    /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
-    fn complete(&self, outcome: &Outcome, healed: bool) -> Result<(), String> {
-        let last = self.plan.tape.last();
-        // An end that nobody confirms is believed on the assumption that streams lose packets
-        // independently. Scenarios need not.
-        let certain = outcome.tail == Tail::Confirmed || healed;
-        if certain && outcome.last != last && !self.plan.deceives() {
-            return Err(format!("complete to {}, the tape ends with {last}", outcome.last));
-        }
-        Ok(())
-    }
-
     /// How long a recording may take once nothing goes wrong.
     fn patience(&self) -> Duration {
         HEALED_MAX + self.plan.filling()
-    }
-
-    /// `before`: gaps of the recording that is gone on with.
-    fn gaps_are_bounded(&self, recorder: &Recorder, before: usize) -> Result<(), String> {
-        let open = recorder.ledger().gaps().len();
-        // Whoever believes in ends that never were has a tail for each of them.
-        let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
-        let again = recorder.ledger().reopened();
-        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails + again);
-        match open > most.saturating_add(1) {
-            true => Err(format!("{open} gaps are open, {most} are allowed")),
-            false => Ok(()),
-        }
-    }
-
-    /// The exchanges were asked for nothing that cannot exist.
-    fn exchanges_are_content(&mut self) -> Result<(), String> {
-        // Of an exchange that was killed, or is behind the other line, more was seen than it has.
-        let behind = self.plan.scenarios.len() > 1 || self.lived.outages > 0;
-        if self.plan.session.is_some() && behind {
-            return Ok(());
-        }
-        let refused: u64 = self.world.exchanges().iter().map(|it| it.served().refused).sum();
-        match refused > 0 && !self.plan.deceives() {
-            true => Err(format!("{refused} sequences were asked for that do not exist")),
-            false => Ok(()),
-        }
     }
 }
 
@@ -475,9 +413,4 @@ fn freed(disk: Disk) -> Disk {
     let mut disk = disk;
     disk.limit(None);
     disk
-}
-
-fn shown(frame: &RawFrame) -> String {
-    let symbol = Symbol([frame[0], frame[1], frame[2], frame[3]]);
-    format!("{symbol:?} #{}", sequence_of(frame) as Seq)
 }

@@ -50,8 +50,10 @@ pub(super) struct Pipe<C> {
     /// What has arrived and the client does not read yet.
     pub(super) held: VecDeque<Event>,
     pub(super) wake: Option<Duration>,
-    /// What the exchange has sent of its latest message.
+    /// Bytes that the exchange has sent of its latest message.
     pub(super) begun: Vec<u8>,
+    /// Bytes that the client was given of the latest message.
+    pub(super) given: Vec<u8>,
 }
 
 impl<C> Pipe<C> {
@@ -67,15 +69,16 @@ impl<C> Pipe<C> {
             held: VecDeque::new(),
             wake: None,
             begun: Vec::new(),
+            given: Vec::new(),
         }
     }
+}
 
-    /// Takes what the exchange sends, and hands each message that is whole then to `each`.
-    pub(super) fn sends(&mut self, bytes: &[u8], mut each: impl FnMut(&RawFrame)) {
-        self.begun.extend_from_slice(bytes);
-        let (frames, rest) = self.begun.as_chunks::<FRAME_LEN>();
-        frames.iter().for_each(&mut each);
-        let whole = self.begun.len() - rest.len();
-        self.begun.drain(..whole);
-    }
+/// Takes bytes behind those that were `begun`, and hands each message that is whole then to `each`.
+pub(super) fn cut(begun: &mut Vec<u8>, bytes: &[u8], each: impl FnMut(&RawFrame)) {
+    begun.extend_from_slice(bytes);
+    let (frames, rest) = begun.as_chunks::<FRAME_LEN>();
+    frames.iter().for_each(each);
+    let whole = begun.len() - rest.len();
+    begun.drain(..whole);
 }

@@ -1,12 +1,9 @@
 //! What a recording owes whoever comes after a crash: the packets that must be there then.
 
-use crate::completeness::{Completeness, Facts};
 use crate::keeper::{FLUSH, Keeper, Resumed, Sync};
 use crate::ledger::{Origin, Sink};
-use crate::recorder::{Recorder, Why};
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::sim::disk::Disk;
-use crate::tape_file::End;
 use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -81,29 +78,6 @@ impl Owed {
     }
 }
 
-/// What is said of how complete a recording is, is so: whoever is told that it has everything, to
-/// the end or so far, has everything that anybody has told of; and a stop completes nothing.
-pub(super) fn completeness_is_true(
-    recorder: &Recorder,
-    recorded: &SeqSet,
-    keeper: &Keeper<Disk>,
-    told: Seq,
-) -> Result<(), String> {
-    let facts = Facts::of(recorder, keeper.packets());
-    let said = facts.completeness();
-    let has = |last| SeqRange::new(FIRST_SEQ, last).is_none_or(|all| recorded.covers(all));
-    if facts.why == Some(Why::Stopped) && said == Completeness::Complete {
-        return Err("it was stopped, and is said to be complete".into());
-    }
-    if said != Completeness::Incomplete && !has(told) {
-        return Err(format!("{said:?} is said of {recorded:.9}, {told} were told of"));
-    }
-    if keeper.file().end() != End::Open && !has(keeper.file().last_known()) {
-        return Err(format!("the tape is said to end, and has {recorded:.9}"));
-    }
-    Ok(())
-}
-
 /// A keeper, and when everything came that it was given.
 pub(super) struct Watched {
     pub(super) keeper: Keeper<Disk>,
@@ -147,6 +121,8 @@ impl Sink for Watched {
         self.told = self.told.max(info.last);
         let distrusted = self.keeper.session(info, vouched, now);
         if !distrusted.is_empty() {
+            // Only packets had told of more, and they do not count any more.
+            self.told = info.last;
             let came = core::mem::take(&mut self.came);
             for (time, run) in came {
                 let mut left = SeqSet::from_iter([run]);

@@ -1,6 +1,7 @@
 //! What a seed draws for a life.
 
-use super::session::{self, Session};
+use super::session::{self, SecondSession, Session};
+use super::venue::{Lie, Venue};
 use super::watch::Lawful;
 use super::{Network, draw};
 use crate::keeper::Sync;
@@ -12,7 +13,7 @@ use crate::rng::{Rng, nth};
 use crate::scenario::{Action, Fault, Field, Scenario};
 use crate::seq::{Seq, SeqRange};
 use crate::tape::Tape;
-use crate::wire::{decode, packet_seq};
+use crate::wire::{RawFrame, SessionId, decode, packet_seq, sequence_of};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,12 +25,13 @@ const SESSION: u64 = 0x6c69_7665;
 /// Keeps what is drawn of ends inside packets apart from everything else that a seed decides.
 const TORN: u64 = 0x0062_7265_616b;
 
+/// Keeps what is drawn of lying lines and second sessions apart from everything else that a seed
+/// decides.
+const LIES: u64 = 0x6c69_6573;
+
 /// Longest time without a new packet after which a recording has ended, however wrong things are,
 /// where passes take no time.
 pub(super) const GIVES_UP_MAX: Duration = Duration::from_secs(3600);
-
-/// An exchange; of sessions that are not live, everything is there.
-pub(super) type Venue = Player<Live<Arc<Tape>>>;
 
 /// How a client's process comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +59,10 @@ pub struct Plan {
     pub options: Options,
     /// How packets come into being, of a live session.
     pub session: Option<Session>,
+    /// What a line says of its session that is not so.
+    pub lie: Option<Lie>,
+    /// The session that another one makes way for.
+    pub second: Option<SecondSession>,
     pub(super) sync: Sync,
     /// The network loses one in so many connections; 0: none.
     pub(super) silences: u32,
@@ -80,6 +86,8 @@ impl Plan {
             network: draw::network(&mut rng, last),
             options: draw::options(&mut rng, last),
             session: None,
+            lie: None,
+            second: None,
             sync: draw::pick(
                 &mut rng,
                 &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
@@ -91,7 +99,50 @@ impl Plan {
         let mut rng = Rng::new(nth(seed, SESSION));
         let plan = if rng.below(4) == 0 { plan.live(&mut rng) } else { plan };
         let mut rng = Rng::new(nth(seed, TORN));
-        if plan.session.is_some() && rng.below(2) == 0 { plan.torn(&mut rng) } else { plan }
+        let plan =
+            if plan.session.is_some() && rng.below(2) == 0 { plan.torn(&mut rng) } else { plan };
+        let mut rng = Rng::new(nth(seed, LIES));
+        match rng.below(24) {
+            0 => plan.lying(&mut rng),
+            1 => plan.second(&mut rng),
+            _ => plan,
+        }
+    }
+
+    /// The same plan with an honest line and one that lies.
+    fn lying(self, rng: &mut Rng) -> Self {
+        let last = self.tape.last();
+        let mut plan = self.telling(rng, true);
+        plan.lie = Some(Lie::draw(rng, last));
+        plan
+    }
+
+    /// The same plan with a line that plays another session, from some time on perhaps.
+    fn second(self, rng: &mut Rng) -> Self {
+        let (last, two) = (self.tape.last(), rng.below(2) == 0);
+        let mut plan = self.telling(rng, two);
+        plan.options.last = None;
+        plan.second = Some(SecondSession::draw(rng, last, plan.scenarios.len()));
+        plan
+    }
+
+    /// The same plan, in which exchanges tell their sessions and send nothing but whole messages:
+    /// what a client can know it knows. `two`: on two lines at the least.
+    fn telling(mut self, rng: &mut Rng, two: bool) -> Self {
+        if two && self.scenarios.len() < 2 {
+            let scenario = draw::scenario(rng, self.tape.last(), 2);
+            let live = self.session.is_some();
+            self.scenarios.push(if live { session::scenario(rng, scenario) } else { scenario });
+        }
+        for scenario in &mut self.scenarios {
+            scenario.extension = true;
+            scenario.faults.retain(|fault| !alters(fault.action()));
+        }
+        self.options.classic = false;
+        if let Some(session) = &mut self.session {
+            session.outages.clear();
+        }
+        self
     }
 
     /// The same plan, in which connections end inside packets, and nothing but that tells of bytes
@@ -114,10 +165,59 @@ impl Plan {
         }
     }
 
-    /// An exchange that has the first `there` packets of the tape.
-    pub(super) fn venue(&self, seed: u64, scenario: &Scenario, there: Seq) -> Venue {
+    /// The exchanges at the beginning.
+    pub(super) fn venues(&self, seed: u64) -> Vec<Venue> {
+        let there = if self.session.is_some() { 0 } else { self.tape.last() };
+        let second = self.second.as_ref().filter(|second| second.begins.is_none());
+        (0..self.scenarios.len())
+            .map(|line| match second {
+                Some(second) if second.line == line => self.second_venue(seed, second),
+                _ => self.venue(seed, line, &self.scenarios[line], there),
+            })
+            .collect()
+    }
+
+    /// A line's exchange that has the first `there` packets of the tape.
+    pub(super) fn venue(&self, seed: u64, line: usize, scenario: &Scenario, there: Seq) -> Venue {
+        let lie = self.lie.clone().filter(|lie| lie.line == line);
+        self.player(seed, &self.tape, scenario, there, lie)
+    }
+
+    /// The exchange that plays the second session.
+    pub(super) fn second_venue(&self, seed: u64, second: &SecondSession) -> Venue {
+        let there = if self.session.is_some() { 0 } else { second.tape.last() };
+        self.player(seed, &second.tape, &self.scenarios[second.line], there, None)
+    }
+
+    fn player(
+        &self,
+        seed: u64,
+        tape: &Arc<Tape>,
+        scenario: &Scenario,
+        there: Seq,
+        lie: Option<Lie>,
+    ) -> Venue {
         let tempo = self.session.as_ref().map_or(Tempo::Steady(1), |session| session.tempo);
-        Player::new(Live::new(Arc::clone(&self.tape), tempo, seed, there), scenario.clone())
+        let live = Live::new(Arc::clone(tape), tempo, seed, there);
+        Venue::new(Player::new(live, scenario.clone()), lie)
+    }
+
+    /// The tape that a recording of a session is to be; `None` where its packets may be of either.
+    pub(super) fn tape_of(&self, session: Option<SessionId>) -> Option<&Arc<Tape>> {
+        match (&self.second, session) {
+            (None, _) => Some(&self.tape),
+            (Some(second), Some(id)) if second.tape.session() == id => Some(&second.tape),
+            (Some(_), Some(_)) => Some(&self.tape),
+            (Some(_), None) => None,
+        }
+    }
+
+    /// Whether a packet is one of those that are to be recorded.
+    pub(super) fn is_of(&self, session: Option<SessionId>, frame: &RawFrame) -> bool {
+        let one = SeqRange::one(sequence_of(frame));
+        let has = |tape: &Arc<Tape>| tape.slice(one) == [*frame];
+        let other = || self.second.as_ref().is_some_and(|second| has(&second.tape));
+        self.tape_of(session).map_or_else(|| has(&self.tape) || other(), has)
     }
 
     /// How long it may take to have everything sent again: round trips, one for each time that the
@@ -168,9 +268,10 @@ impl Plan {
         if !self.is_lawful() {
             return None;
         }
-        let tape = Arc::clone(&self.tape);
+        let second = self.second.as_ref().map(|second| &second.tape);
+        let tapes: Vec<_> = second.into_iter().chain([&self.tape]).cloned().collect();
         Some(Box::new(move |frame| match packet_seq(frame) {
-            Some(seq) => tape.slice(SeqRange::one(seq)) == [*frame],
+            Some(seq) => tapes.iter().any(|tape| tape.slice(SeqRange::one(seq)) == [*frame]),
             None => decode(frame).is_ok(),
         }))
     }

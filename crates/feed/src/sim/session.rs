@@ -1,4 +1,5 @@
-//! Live sessions that a seed draws: how fast packets come into being, and when exchanges crash.
+//! Sessions that a seed draws: how fast packets of live ones come into being, when exchanges crash,
+//! and second sessions that begin on a line.
 
 use super::draw::pick;
 use super::plan::alters;
@@ -7,6 +8,8 @@ use crate::recorder::Options;
 use crate::rng::Rng;
 use crate::scenario::{Action, Fault, Pick, Place, Scenario, Slow};
 use crate::seq::Seq;
+use crate::tape::Tape;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -58,6 +61,31 @@ impl Outage {
             line: rng.below(u32::try_from(lines).unwrap_or(1)) as usize,
             forgets: pick(rng, &[0, 0, 1, 20, 900]),
             down: millis(rng.between(0, reach)),
+        }
+    }
+}
+
+/// Another session, which a line plays in place of the one that is recorded.
+#[derive(Clone, Debug)]
+pub struct SecondSession {
+    /// The line.
+    pub(super) line: usize,
+    /// When it begins; `None`: it was there before the client.
+    pub(super) begins: Option<Duration>,
+    /// What it plays.
+    pub(super) tape: Arc<Tape>,
+}
+
+impl SecondSession {
+    /// A session beside one that ends with `last`, on one of so many lines.
+    pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
+        let packets = pick(rng, &[1, last / 2 + 1, last + 1, last + 9]);
+        let at_once = lines > 1 && rng.below(2) == 0;
+        let millis = Duration::from_millis(rng.between(0, 2_000).into());
+        Self {
+            line: rng.below(u32::try_from(lines).unwrap_or(1)) as usize,
+            begins: (!at_once).then_some(millis / pick(rng, &[1, 20])),
+            tape: Arc::new(Tape::random(packets, rng.bits())),
         }
     }
 }

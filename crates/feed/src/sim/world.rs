@@ -206,6 +206,7 @@ impl<E: Exchange> World<E> {
             self.forget_if_silent(id);
         }
         self.clients += 1;
+        self.forget_told();
     }
 
     /// Lets time pass for the exchanges while there is no client.
@@ -361,6 +362,9 @@ impl<E: Exchange> World<E> {
                 self.delivered += bytes.len() as u64;
                 self.tell(|| format!("client: gets {} bytes on {conn}", bytes.len()));
                 to.handle(Input::Received(conn, &bytes), self.now, sink);
+                if to.outcome().is_none() {
+                    self.hear(self.pipe_id(conn), &bytes);
+                }
             }
             Event::ToClientEnd => {
                 self.tell(|| format!("client: sees the end of {conn}"));

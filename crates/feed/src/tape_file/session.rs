@@ -56,6 +56,10 @@ impl Told {
         if session.is_some() && self.id.is_some_and(|id| Some(id) != session) {
             return;
         }
+        if self.id.is_none() && session.is_some() {
+            // What was known until now is of a session that nothing tells.
+            (self.last, self.end) = (0, End::Open);
+        }
         self.id = self.id.or(session);
         let known = self.last;
         self.first = if self.first == 0 { first } else { self.first };

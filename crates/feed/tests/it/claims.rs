@@ -1,9 +1,10 @@
 //! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
 
 use feed::ledger::Limits;
+use feed::packet::{Packet, Side, Symbol};
 use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::recovery::DISPUTE;
+use feed::recovery::{ABSENCE, DISPUTE};
 use feed::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::Tape;
 use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode};
@@ -11,18 +12,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Lines of the same session that are given what they bring.
-struct Lines {
-    recorder: Recorder,
-    recording: Recording,
+pub(crate) struct Lines {
+    pub(crate) recorder: Recorder,
+    pub(crate) recording: Recording,
     tape: Tape,
-    now: Duration,
+    pub(crate) now: Duration,
     /// Open connections, with their lines.
     open: BTreeMap<ConnId, u16>,
 }
 
 impl Lines {
     /// So many lines whose exchanges can be reached.
-    fn new(options: Options, lines: u16) -> Self {
+    pub(crate) fn new(options: Options, lines: u16) -> Self {
         let mut lines = Self {
             recorder: Recorder::new(options, lines),
             recording: Recording::new(),
@@ -34,13 +35,13 @@ impl Lines {
         lines
     }
 
-    fn follow(lines: u16) -> Self {
+    pub(crate) fn follow(lines: u16) -> Self {
         let limits = Limits { jump: 1000, ..Limits::default() };
         Self::new(Options { follow: true, limits, ..Options::default() }, lines)
     }
 
     /// Gives an input, and opens whatever connections are wanted.
-    fn give(&mut self, input: Input<'_>) {
+    pub(crate) fn give(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.now, &mut self.recording);
         while let Some(output) = self.recorder.poll() {
             match output {
@@ -64,18 +65,24 @@ impl Lines {
         std::iter::from_fn(|| decoder.next(&mut rest)).collect()
     }
 
-    fn frame(&mut self, conn: ConnId, frame: Frame) {
+    pub(crate) fn frame(&mut self, conn: ConnId, frame: Frame) {
         self.give(Input::Received(conn, &encode(&frame)));
     }
 
-    fn describe(&mut self, conn: ConnId, last: Seq) {
+    pub(crate) fn describe(&mut self, conn: ConnId, last: Seq) {
         let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
         self.frame(conn, Frame::Info(info));
     }
 
-    fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) {
+    pub(crate) fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) {
         let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
         self.give(Input::Received(conn, frames.as_flattened()));
+    }
+
+    /// Gives one packet, whichever tape has it.
+    pub(crate) fn packet(&mut self, conn: ConnId, sequence: Seq) {
+        let (symbol, side) = (Symbol(*b"TEST"), Side::Buy);
+        self.frame(conn, Frame::Packet(Packet { symbol, side, quantity: 1, price: 1, sequence }));
     }
 
     /// Takes the calls of every connection. With `last` it describes sessions that end there, and
@@ -103,7 +110,7 @@ impl Lines {
     }
 
     /// Time passes until it is over; what is asked for is refused, or not answered at all.
-    fn end(&mut self, refuses: Option<[Seq; 2]>) -> Duration {
+    pub(crate) fn end(&mut self, refuses: Option<[Seq; 2]>) -> Duration {
         let began = self.now;
         for _ in 0..10_000 {
             if self.recorder.outcome().is_some() {
@@ -117,7 +124,7 @@ impl Lines {
         panic!("it is never over: {:?}", self.recorder.ledger());
     }
 
-    fn is_complete(&self, last: Seq) {
+    pub(crate) fn is_complete(&self, last: Seq) {
         let outcome = self.recorder.outcome().unwrap();
         assert!(outcome.complete(), "{outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
@@ -126,11 +133,11 @@ impl Lines {
 }
 
 /// Each line's subscription; the connections beside them are 1 and 3.
-const A: ConnId = 0;
-const B: ConnId = 2;
+pub(crate) const A: ConnId = 0;
+pub(crate) const B: ConnId = 2;
 
 /// Two lines that are followed and have described ten packets; A has brought them.
-fn ten() -> Lines {
+pub(crate) fn ten() -> Lines {
     let mut lines = Lines::follow(2);
     for conn in [A, 1, B, 3] {
         lines.describe(conn, 10);
@@ -183,6 +190,13 @@ fn a_bound_does_not_move_with_what_it_lets_through() {
     }
     assert_eq!(lines.recorder.ledger().highest(), 1010);
     assert_eq!(lines.recorder.trouble().implausible, 48);
+    // Nor does a packet behind it that shows less.
+    lines.packets(B, 11, 11);
+    lines.frame(B, Frame::Heartbeat(13 + 1000));
+    assert_eq!(
+        (lines.recorder.ledger().highest(), lines.recorder.trouble().implausible),
+        (1010, 49)
+    );
     // What packets show moves it.
     let mut lines = ten();
     lines.packets(A, 50, 50);
@@ -250,13 +264,12 @@ fn an_end_that_one_line_tells_early_does_not_end_the_other() {
     assert_eq!(lines.recorder.trouble().contradicted, None);
 }
 
-#[test]
-fn a_line_that_cannot_be_reached_is_not_waited_for() {
+/// A has brought ten packets, and B fails to connect from now on.
+fn unreachable() -> Lines {
     let mut lines = Lines::follow(2);
     lines.describe(A, 0);
     lines.packets(A, 1, 10);
     lines.give(Input::Broken(B));
-    // Connecting fails from now on.
     let mut failed = false;
     while !failed {
         lines.now = lines.recorder.deadline().unwrap();
@@ -268,7 +281,21 @@ fn a_line_that_cannot_be_reached_is_not_waited_for() {
             }
         }
     }
+    lines
+}
+
+#[test]
+fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
+    // It may be back soon, and deny the end.
+    for (away, over) in [(ABSENCE - Duration::from_millis(200), false), (ABSENCE, true)] {
+        let mut lines = unreachable();
+        lines.now += away;
+        lines.frame(A, Frame::End(11));
+        assert_eq!(lines.recorder.outcome().is_some(), over, "{away:?}");
+    }
+    let mut lines = unreachable();
     lines.frame(A, Frame::End(11));
+    assert!(lines.end(None) <= DISPUTE);
     lines.is_complete(10);
 }
 

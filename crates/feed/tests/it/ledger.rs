@@ -80,7 +80,7 @@ proptest! {
         let mut expected = Track::default();
         for seq in frames.iter().map(sequence_of).filter(|seq| *seq > 0) {
             let (position, delivered) = (expected.position.max(seq), expected.delivered + 1);
-            expected = Track { position, delivered, torn: false };
+            expected = Track { position, highest: position, delivered, ..Track::default() };
         }
         prop_assert_eq!(track, expected);
         for seq in 0..150 {
@@ -180,17 +180,20 @@ fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
     let limits = Limits { jump: 100, gaps: 10, ..Limits::default() };
     let mut ledger = Ledger::new(limits);
     let (mut recording, mut track) = (Recording::new(), Track::default());
-    let mut one =
-        |ledger: &mut Ledger, seq| take(ledger, &mut recording, &mut track, &[frame(seq, 0)]).1;
-    assert_eq!(one(&mut ledger, 1), []);
-    assert_eq!(one(&mut ledger, 103), [Stop::Jump(103)]);
-    assert_eq!(one(&mut ledger, 102), [], "a gap of a hundred");
-    assert_eq!(one(&mut ledger, MAX_SEQ), [Stop::Jump(MAX_SEQ)]);
+    let mut one = |ledger: &mut Ledger, seq, plausible| {
+        track.plausible = plausible;
+        take(ledger, &mut recording, &mut track, &[frame(seq, 0)]).1
+    };
+    assert_eq!(one(&mut ledger, 1, 0), []);
+    assert_eq!(one(&mut ledger, 103, 0), [Stop::Jump(103)]);
+    assert_eq!(one(&mut ledger, 102, 0), [], "a gap of a hundred");
+    assert_eq!(one(&mut ledger, MAX_SEQ, 0), [Stop::Jump(MAX_SEQ)]);
     ledger.reaches(5000);
-    assert_eq!(one(&mut ledger, 5001), [Stop::Jump(5001)]);
-    assert_eq!(one(&mut ledger, 5000), []);
+    assert_eq!(one(&mut ledger, 5000, 0), [Stop::Jump(5000)], "another line has told it");
+    assert_eq!(one(&mut ledger, 5001, 5000), [Stop::Jump(5001)]);
+    assert_eq!(one(&mut ledger, 5000, 5000), []);
     assert_eq!(ledger.end(), Some(5000));
-    assert_eq!(one(&mut ledger, 5001), []);
+    assert_eq!(one(&mut ledger, 5001, 5000), []);
     assert_eq!(ledger.end(), None, "what was told has proved to be too low");
 }
 

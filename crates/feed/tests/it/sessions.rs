@@ -2,10 +2,10 @@
 //! again, or the recording is refused.
 
 use feed::keeper::{Keeper, Sync};
-use feed::ledger::Sink;
-use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
+use feed::ledger::{Limits, Origin, Sink, Source};
+use feed::recorder::{ConnId, Input, Options, Outcome, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::sim::disk::Disk;
 use feed::tape::Tape;
 use feed::tape_file::{End, TapeFile};
@@ -234,4 +234,101 @@ fn a_live_session_that_is_stopped_has_no_confirmed_end() {
     run.at(5, Input::Stop);
     let outcome = run.recorder.outcome().unwrap();
     assert_eq!((outcome.tail, outcome.missing.count(), outcome.last), (Tail::Unknown, 0, 20));
+}
+
+#[test]
+fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
+    let (old, new) = (Tape::random(20, 1), Tape::random(5, 2));
+    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
+    let options = Options { follow: true, ..Options::default() };
+    let mut keeper = keeper;
+    keeper.fresh(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
+    // It has ended before, and has noted how far that session reached.
+    let missing = "21-30".parse().unwrap();
+    let ended = Outcome { last: 30, missing, tail: Tail::Unknown, why: Some(Why::Stopped) };
+    keeper.conclude(&ended, ms(2)).unwrap();
+    let (keeper, was) = Keeper::open(keeper.into_storage(), Sync::Never, ms(9)).unwrap();
+    let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
+    let mut run = Run::new(recorder, keeper);
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(ELSE, 3)]);
+    assert_eq!((run.sink.packets(), run.missing().as_str()), (0, ""));
+    run.frames(3, 0, new.slice(range(1, 5)));
+    run.frames(4, 0, &[encode(&Frame::End(6))]);
+    let outcome = run.recorder.outcome().unwrap();
+    assert!(outcome.complete(), "{outcome:?}");
+    assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
+    run.sink.end().unwrap();
+    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    assert_eq!((keeper.file().last_known(), was.session.unwrap().session), (5, ELSE));
+}
+
+/// Two lines that are followed into a file: the first one, which is connected first, describes
+/// packets that no one has.
+fn lied_to() -> Run<Keeper<Disk>> {
+    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
+    let options = Options { follow: true, ..Options::default() };
+    let mut run = Run::new(Recorder::new(options, 2), keeper);
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(OURS, MAX_SEQ)]);
+    run
+}
+
+/// The honest line alone goes on with what is left of that, to its end.
+fn honest(run: Run<Keeper<Disk>>, known: Seq) -> Run<Keeper<Disk>> {
+    let tape = Tape::random(100, 1);
+    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, known)));
+    let options = Options::default();
+    let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
+    let mut run = Run::new(recorder, keeper);
+    run.at(1, Input::Connected(0));
+    run.frames(2, 0, &[info(OURS, 100)]);
+    run.frames(3, 0, tape.slice(range(1, 100)));
+    let outcome = run.recorder.outcome().unwrap().clone();
+    assert!(outcome.complete(), "{outcome:?}");
+    assert_eq!((outcome.last, outcome.tail), (100, Tail::Confirmed));
+    run.sink.conclude(&outcome, ms(9)).unwrap();
+    assert_eq!((run.sink.file().last_known(), run.sink.file().end()), (100, End::Confirmed));
+    run
+}
+
+#[test]
+fn what_one_of_two_lines_describes_is_not_noted_before_the_other_says_so() {
+    let run = lied_to();
+    assert_eq!(run.sink.file().last_known(), 0, "the other may yet deny it");
+    let mut run = run;
+    let second = run.opened.iter().find(|it| it.1 == 1).unwrap().0;
+    run.at(3, Input::Connected(second));
+    run.frames(4, second, &[info(OURS, 100)]);
+    assert_eq!(run.sink.file().last_known(), 100);
+    let run = honest(run, 100);
+    assert_eq!(run.recorder.trouble().contradicted, None);
+}
+
+#[test]
+fn what_a_line_described_that_was_alone_is_denied_by_the_next() {
+    let mut run = lied_to();
+    // The other one is out of reach.
+    let second = run.opened.iter().find(|it| it.1 == 1).unwrap().0;
+    run.at(3, Input::Failed(second));
+    assert_eq!(run.sink.file().last_known(), MAX_SEQ);
+    let run = honest(run, MAX_SEQ);
+    assert_eq!(run.recorder.trouble().contradicted, SeqRange::new(101, MAX_SEQ));
+}
+
+#[test]
+fn what_a_recording_knew_is_missing_up_to_a_bound_where_the_exchange_has_less_now() {
+    let limits = Limits { jump: 1000, ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    for (known, missing) in [(1015, "3, 11-1015"), (1016, "3, 11-15")] {
+        let info_of = Info { session: OURS, version: 1, first: 1, last: known };
+        let gap = "3".parse().unwrap();
+        let recorder = Recorder::resume(options.clone(), 1, 10, &gap, Some(info_of));
+        let mut run = Run::new(recorder, Recording::new());
+        run.at(1, Input::Connected(0));
+        run.frames(2, 0, &[info(OURS, 15)]);
+        run.at(5, Input::Stop);
+        assert_eq!(run.recorder.outcome().unwrap().missing.to_string(), missing);
+    }
 }

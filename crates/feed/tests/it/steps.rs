@@ -204,7 +204,7 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
 }
 
 /// A recording that goes on after ten packets of which three are missing.
-fn resumed(session: Option<SessionId>) -> Steps {
+pub(crate) fn resumed(session: Option<SessionId>) -> Steps {
     let missing = "3,5-6".parse().unwrap();
     let mut steps = Steps {
         recorder: Recorder::resume(Options::default(), 1, 10, &missing, session.map(known)),
@@ -222,11 +222,11 @@ fn known(session: SessionId) -> Info {
     Info { session, version: 1, first: 1, last: 0 }
 }
 
-fn info(session: SessionId) -> RawFrame {
+pub(crate) fn info(session: SessionId) -> RawFrame {
     encode(&Frame::Info(Info { session, version: 1, first: 1, last: 12 }))
 }
 
-const TEST: SessionId = SessionId(*b"TEST");
+pub(crate) const TEST: SessionId = SessionId(*b"TEST");
 
 #[test]
 fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {

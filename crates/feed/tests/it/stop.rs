@@ -1,6 +1,7 @@
 //! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop
 //! does.
 
+use crate::claims::{A, B, Lines};
 use crate::steps::{RESEND, STREAM, Steps};
 use feed::recorder::{Input, Note, Options, Output, Tail, Why};
 use std::time::Duration;
@@ -103,4 +104,34 @@ fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
     assert_eq!(wait(&steps.give(Input::Stop)), Some(Duration::from_secs(10)));
     steps.give(Input::Stop);
     assert!(steps.recorder.done() && steps.recorder.outcome().unwrap().complete());
+}
+
+/// Two lines of which only A has described the session; B brings 11 to 20 of the packets.
+fn unsettled() -> Lines {
+    let mut lines = Lines::new(Options::default(), 2);
+    lines.packets(A, 1, 10);
+    lines.packets(B, 11, 20);
+    lines.describe(A + 1, 20);
+    lines.give(Input::Stop);
+    assert!(lines.recorder.outcome().is_none(), "B may be an original");
+    assert_eq!(lines.recorder.session(), None, "B may play another session");
+    lines
+}
+
+#[test]
+fn a_stop_leaves_out_what_a_line_brought_that_did_not_tell_its_session() {
+    let mut lines = unsettled();
+    lines.give(Input::Ended(B));
+    lines.give(Input::Ended(B + 1));
+    let outcome = lines.recorder.outcome().unwrap();
+    assert_eq!((lines.recording.len(), outcome.missing.to_string().as_str()), (10, "11-20"));
+    assert_eq!(outcome.why, Some(Why::Stopped));
+}
+
+#[test]
+fn a_line_that_tells_its_session_while_a_stop_waits_keeps_its_packets() {
+    let mut lines = unsettled();
+    lines.describe(B + 1, 20);
+    assert!(lines.recorder.done());
+    lines.is_complete(20);
 }

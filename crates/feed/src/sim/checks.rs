@@ -1,0 +1,189 @@
+//! What must hold of a life: see [`life`](super::life).
+
+use super::disk::Disk;
+use super::life::Life;
+use crate::completeness::{Completeness, Facts};
+use crate::keeper::Keeper;
+use crate::packet::Symbol;
+use crate::recorder::{Outcome, Recorder, Tail, Why};
+use crate::recovery::PASSES_MAX;
+use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::tape_file::End;
+use crate::wire::{DecodeError, RawFrame, sequence_of};
+use alloc::format;
+use alloc::string::String;
+
+impl Life {
+    /// What was recorded, checked to be the tape's, once and in order.
+    pub(super) fn recorded(&mut self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
+        let mut recorded = SeqSet::new();
+        let mut reading = keeper.in_order(FIRST_SEQ);
+        let (mut before, mut count) = (0, 0);
+        let deceived = self.plan.deceives();
+        let shifts = self.plan.shifts();
+        let mut shifted = 0;
+        while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
+            for frame in piece.frames {
+                let seq = sequence_of(frame);
+                if seq <= before {
+                    return Err(format!("{seq} comes after {before}"));
+                }
+                before = seq;
+                count += 1;
+                if (shifts || !deceived) && !self.plan.is_of(self.session, frame) {
+                    if !deceived {
+                        return Err(format!("{} is not the tape's", shown(frame)));
+                    }
+                    shifted += 1;
+                }
+                recorded.insert(SeqRange::one(seq));
+            }
+        }
+        if count != keeper.packets() {
+            return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
+        }
+        // Of a recording that is gone on with they are there again.
+        self.lived.shifted = self.lived.shifted.max(shifted);
+        Ok(recorded)
+    }
+
+    /// What is said of a recording is so.
+    pub(super) fn outcome_is_true(
+        &self,
+        outcome: &Outcome,
+        recorded: &SeqSet,
+        recorder: &Recorder,
+    ) -> Result<(), String> {
+        let one = self.plan.second.is_none() && !self.plan.deceives();
+        if outcome.why == Some(Why::OtherSession) && one {
+            return Err("a session is taken for another".into());
+        }
+        let mut absent = SeqSet::new();
+        let mut next = FIRST_SEQ;
+        for range in recorded.ranges() {
+            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
+            next = range.last() + 1;
+        }
+        SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
+        if absent != outcome.missing {
+            return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
+        }
+        let trouble = recorder.trouble();
+        if trouble.conflicts > 0 && one {
+            return Err("packets are said to conflict that are the same".into());
+        }
+        // A refusal may come when everything that was asked for counts as answered.
+        let unasked = |error| matches!(error, DecodeError::Kind(b'N'));
+        let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
+        if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
+            return Err("messages are said to make no sense that do".into());
+        }
+        Ok(())
+    }
+
+    /// What is said of how complete a recording is, is so: whoever is told that it has everything,
+    /// to the end or so far, has everything that an honest exchange has told of, on the wire or in
+    /// the file (`told`); and a recording that was stopped is complete only if it has the tape.
+    pub(super) fn completeness_is_true(
+        &mut self,
+        recorder: &Recorder,
+        recorded: &SeqSet,
+        keeper: &Keeper<Disk>,
+        told: Seq,
+    ) -> Result<(), String> {
+        let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {
+            return Ok(());
+        };
+        if self.plan.deceives() {
+            return Ok(());
+        }
+        let said = Facts::of(recorder, keeper.packets()).completeness();
+        let has = |last| SeqRange::new(FIRST_SEQ, last).is_none_or(|all| recorded.covers(all));
+        if self.is_unclear(last) {
+            return Ok(());
+        }
+        if self.stopped && said == Completeness::Complete && !has(last) {
+            return Err(format!("it was stopped, and is said to be complete with {recorded:.9}"));
+        }
+        let heard = if self.plan.is_lawful() { self.world.told(|it| !it.lies()) } else { 0 };
+        let told = if self.plan.lie.is_some() { told.min(last) } else { told };
+        let told = if self.plan.second.is_some() { told } else { told.max(heard) };
+        if said != Completeness::Incomplete && !has(told) {
+            return Err(format!("{said:?} is said of {recorded:.9}, {told} were told of"));
+        }
+        if keeper.file().end() != End::Open && !has(keeper.file().last_known()) {
+            return Err(format!("the tape is said to end, and has {recorded:.9}"));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing tells which line lies: no honest one was heard, or the recorder says that
+    /// lines contradict one another, and that the tape's `last` packet may exist.
+    fn is_unclear(&self, last: Seq) -> bool {
+        let named = self.contradicted.is_some_and(|range| range.contains(last));
+        self.plan.lie.is_some() && (!self.heard || named)
+    }
+
+    /// Whether a line that does not lie has described the session: there is nothing else that a lie
+    /// could be told by.
+    pub(super) fn honest_is_heard(&mut self, recorder: &Recorder) -> bool {
+        let lines = (0..).zip(self.world.exchanges().iter());
+        let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
+        honest.any(|(id, _)| recorder.line(id).is_some_and(|line| line.info.is_some()))
+    }
+
+    /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
+    pub(super) fn complete(&self, outcome: &Outcome, healed: bool) -> Result<(), String> {
+        let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {
+            return Ok(());
+        };
+        if !healed && self.is_unclear(last) {
+            return Ok(());
+        }
+        // An end that nobody confirms is believed on the assumption that streams lose packets
+        // independently. Scenarios need not.
+        let certain = outcome.tail == Tail::Confirmed || healed;
+        if certain && outcome.last != last && !self.plan.deceives() {
+            return Err(format!("complete to {}, the tape ends with {last}", outcome.last));
+        }
+        Ok(())
+    }
+
+    /// `before`: gaps of the recording that is gone on with.
+    pub(super) fn gaps_are_bounded(
+        &self,
+        recorder: &Recorder,
+        before: usize,
+    ) -> Result<(), String> {
+        let open = recorder.ledger().gaps().len();
+        // Whoever believes in ends that never were has a tail for each of them.
+        let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
+        let again = recorder.ledger().reopened();
+        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails + again);
+        match open > most.saturating_add(1) {
+            true => Err(format!("{open} gaps are open, {most} are allowed")),
+            false => Ok(()),
+        }
+    }
+
+    /// The exchanges were asked for nothing that cannot exist.
+    pub(super) fn exchanges_are_content(&mut self) -> Result<(), String> {
+        // Of an exchange that was killed, or is behind the other line, more was seen than it has.
+        let behind = self.plan.scenarios.len() > 1 || self.lived.outages > 0;
+        if self.plan.session.is_some() && behind || self.plan.second.is_some() {
+            return Ok(());
+        }
+        // One that lies is asked for what it says that it has.
+        let honest = self.world.exchanges().iter().filter(|it| !it.lies());
+        let refused: u64 = honest.map(|it| it.player().served().refused).sum();
+        match refused > 0 && !self.plan.deceives() {
+            true => Err(format!("{refused} sequences were asked for that do not exist")),
+            false => Ok(()),
+        }
+    }
+}
+
+pub(super) fn shown(frame: &RawFrame) -> String {
+    let symbol = Symbol([frame[0], frame[1], frame[2], frame[3]]);
+    format!("{symbol:?} #{}", sequence_of(frame) as Seq)
+}

@@ -1,0 +1,52 @@
+//! How long a recording of a known session waits for its exchange to tell which one it plays.
+
+use crate::steps::{TEST, info, resumed};
+use feed::recorder::{Input, Output, Why};
+use std::time::Duration;
+
+/// Gives time until a resumed recording is over. At `first` its latest connection brings a part of
+/// a message, and at `described` its description, if there is one.
+fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<Why>) {
+    let mut steps = resumed(Some(TEST));
+    let mut conn = 0;
+    for ms in (0..60_000).step_by(10) {
+        steps.now = Duration::from_millis(ms);
+        let mut outputs = steps.give(Input::Wake);
+        let frame = info(TEST);
+        if ms == first {
+            outputs.extend(steps.give(Input::Received(conn, &frame[..5])));
+        } else if Some(ms) == described {
+            outputs.extend(steps.give(Input::Received(conn, &frame[5..])));
+        }
+        for output in outputs {
+            if let Output::Connect { conn: next, .. } = output {
+                conn = next;
+                steps.give(Input::Connected(conn));
+            }
+        }
+        steps.calls(conn);
+        if let Some(outcome) = steps.recorder.outcome() {
+            return (steps.now, outcome.why);
+        }
+    }
+    (steps.now, None)
+}
+
+#[test]
+fn a_resumed_recording_waits_for_a_line_that_is_silent_as_long_as_for_any() {
+    let (seconds, never) = (Duration::from_secs, u64::MAX);
+    let untold = Some(Why::SessionUntold);
+    // It is silent for good: `Options::timeout`.
+    assert_eq!(resumed_until(never, None), (seconds(10), untold));
+    // From its first bytes on `TOLD_WAIT`.
+    assert_eq!(resumed_until(5_000, None), (seconds(7), untold));
+    assert_eq!(resumed_until(8_990, None), (Duration::from_millis(10_990), untold));
+}
+
+#[test]
+fn an_exchange_that_describes_itself_late_is_gone_on_with() {
+    for (first, described) in [(3_000, 3_010), (3_000, 4_990), (9_990, 11_980)] {
+        let (ended, why) = resumed_until(first, Some(described));
+        assert_ne!(why, Some(Why::SessionUntold), "{described}: {ended:?}");
+    }
+}
