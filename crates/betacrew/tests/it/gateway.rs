@@ -1,6 +1,6 @@
 //! Recordings that go into a log, and come back from it.
 
-use crate::in_time::{ChildInTime, CommandInTime};
+use crate::in_time::ChildInTime;
 use crate::server::{Server, free_port, servers};
 use crate::support::{ServeProcess, betacrew, python, python_has, run};
 use feed::rng::Rng;
