@@ -6,7 +6,7 @@ use crate::rng::mix;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
 use crate::tape::Tape;
-use crate::tape_file::{End, Kind, TapeFile, TapeFileError};
+use crate::tape_file::{Kind, TapeFile, TapeFileError};
 use crate::wire::{RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -97,6 +97,18 @@ pub struct FilePlay<S> {
     failure: Option<String>,
 }
 
+/// Returns how complete a file is that lacks `missing` between its packets, and everything that is
+/// missing up to the last sequence that it knows its session to have.
+fn judged<S: Storage>(file: &TapeFile<S>, missing: SeqSet) -> (Completeness, SeqSet) {
+    let mut missing = missing;
+    let last = file.span().map_or(0, SeqRange::last);
+    let tail = SeqRange::new(last + 1, file.last_known());
+    tail.into_iter().for_each(|tail| missing.insert(tail));
+    // A damaged block counts as missing.
+    let facts = Facts::of_file(file.packets(), missing.count(), file.end(), false);
+    (facts.completeness(), missing)
+}
+
 impl<S: Storage> FilePlay<S> {
     /// Plays a file, if nothing is missing in it, not even of what it knows its session to have.
     /// Where the session is known to end with it, that is the session it plays; otherwise there may
@@ -107,15 +119,13 @@ impl<S: Storage> FilePlay<S> {
     pub fn new(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
         let mut file = file;
         let last = file.span().map_or(0, SeqRange::last);
-        let mut missing = SeqSet::new();
         // As many packets as sequences: then none is missing, and nothing need be read.
-        if file.packets() != u64::from(last) {
-            missing = file.missing().map_err(PlayError::File)?.0;
-        }
-        let tail = SeqRange::new(last + 1, file.last_known());
-        tail.into_iter().for_each(|tail| missing.insert(tail));
-        let facts = Facts::of_file(file.packets(), missing.count(), file.end(), false);
-        match facts.completeness() {
+        let missing = match file.packets() == u64::from(last) {
+            true => SeqSet::new(),
+            false => file.missing().map_err(PlayError::File)?.0,
+        };
+        let (completeness, missing) = judged(&file, missing);
+        match completeness {
             Completeness::Incomplete => Err(PlayError::Gaps(missing)),
             Completeness::Complete => Ok(Self::up_to(file, last, true)),
             Completeness::SoFar => Ok(Self::up_to(file, last, false)),
@@ -130,10 +140,10 @@ impl<S: Storage> FilePlay<S> {
     pub fn before_gaps(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
         let mut file = file;
         let (missing, _) = file.missing().map_err(PlayError::File)?;
+        let (completeness, missing) = judged(&file, missing);
         let last = file.span().map_or(0, SeqRange::last);
-        let whole = missing.is_empty() && last >= file.last_known() && file.end() != End::Open;
         let last = missing.ranges().first().map_or(last, |gap| gap.first() - 1);
-        Ok(Self::up_to(file, last, whole))
+        Ok(Self::up_to(file, last, completeness == Completeness::Complete))
     }
 
     fn up_to(file: TapeFile<S>, last: Seq, whole: bool) -> Self {

@@ -7,6 +7,7 @@ use crate::file::FileStorage;
 use crate::format::{self, Damage, Format};
 use crate::net::Stop;
 use crate::words::holes;
+use feed::completeness::{Completeness, Facts};
 use feed::seq::Seq;
 use feed::survey::Order;
 use feed::tape_file::TapeFile;
@@ -99,9 +100,13 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
         })
     })?;
     order.reaches(told.last);
-    match order.missing() {
-        missing if missing.is_empty() => Ok(order.highest()),
-        missing => Err(Failure::Lacking { path: input.to_owned(), missing: holes(missing) }),
+    let missing = order.missing();
+    let facts = Facts::of_file(order.packets(), missing.packets(), told.end, false);
+    match facts.completeness() {
+        Completeness::Incomplete => {
+            Err(Failure::Lacking { path: input.to_owned(), missing: holes(missing) })
+        }
+        Completeness::Complete | Completeness::SoFar => Ok(order.highest()),
     }
 }
 
