@@ -3,13 +3,14 @@
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Format, Told};
+use crate::location::shown;
 use crate::output::successor::{self, Begun, Claim};
 use crate::words::packet;
 use crate::written::Written;
-use feed::keeper::Keeper;
+use feed::completeness::Facts;
+use feed::keeper::{Conflict, Keeper};
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
-use feed::recorder::Outcome;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::tape_file::{HeadError, TapeFileError};
 use feed::wire::{Info, RawFrame, SessionId};
@@ -259,12 +260,13 @@ impl Capture {
         }
     }
 
-    /// Notes what the recording came to, as safe as asked for.
+    /// Notes what the recording came to, as safe as asked for: how complete it is, and the last
+    /// sequence that its session is known to have.
     ///
     /// # Errors
     /// What went wrong with the file.
-    pub fn conclude(&mut self, outcome: &Outcome) -> Result<(), Failure> {
-        let done = self.keeper.conclude(outcome, since_1970());
+    pub fn conclude(&mut self, last: Seq, facts: &Facts) -> Result<(), Failure> {
+        let done = self.keeper.conclude(last, facts.end(), since_1970());
         done.map_err(|error| failure(error, &self.path))?;
         self.end()
     }
@@ -333,12 +335,24 @@ impl Capture {
         }
     }
 
-    /// The first conflicts as text.
-    pub fn conflict_texts(&self) -> impl Iterator<Item = String> + '_ {
-        self.keeper
-            .conflicts()
-            .iter()
-            .map(move |(old, new)| format!("{}, then {}", packet(old), packet(new)))
+    /// Returns the first conflicts as text, each packet with the line that brought it where there
+    /// are several, or with the word that an earlier run recorded it.
+    #[must_use]
+    pub fn conflict_texts(&self, addresses: &[String]) -> Vec<String> {
+        let line = |origin: Origin| match addresses {
+            [_] => String::new(),
+            all => {
+                let address = all.get(usize::from(origin.line)).map_or("?", String::as_str);
+                format!(" from {}", shown(address))
+            }
+        };
+        let text = |conflict: &Conflict| {
+            let before = || " recorded before".to_owned();
+            let (kept, came) = (packet(&conflict.kept), packet(&conflict.came));
+            let kept_from = conflict.kept_from.map_or_else(before, line);
+            format!("{kept}{kept_from}, then {came}{}", line(conflict.came_from))
+        };
+        self.keeper.conflicts().iter().map(text).collect()
     }
 }
 

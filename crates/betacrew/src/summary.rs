@@ -29,7 +29,7 @@ pub(crate) fn text(
     losses(&mut text, capture);
     lines(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
-    trouble(&mut text, recorder, capture);
+    trouble(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
     if recorder.follows() {
@@ -89,7 +89,7 @@ fn headline(
         let _ = writeln!(text, "{line}");
         return;
     }
-    let why = outcome.why.map(|why| why.to_string()).unwrap_or_default();
+    let why = facts.why.map(|why| why.to_string()).unwrap_or_default();
     let _ = writeln!(text, "incomplete: {why}");
     if !outcome.missing.is_empty() {
         let missing = count(outcome.missing.count(), "packet");
@@ -201,7 +201,7 @@ fn round(number: f64) -> String {
     }
 }
 
-fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
+fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &Capture) {
     let trouble = recorder.trouble();
     if trouble.conflicts > 0 {
         let _ = writeln!(
@@ -209,7 +209,7 @@ fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
             "  WARNING  {} came again with other content; the first was kept:",
             count(trouble.conflicts, "packet")
         );
-        for conflict in capture.conflict_texts() {
+        for conflict in capture.conflict_texts(addresses) {
             let _ = writeln!(text, "           {conflict}");
         }
     }

@@ -20,7 +20,7 @@
 //! assert_eq!(behind.completeness(), Completeness::Incomplete);
 //! ```
 
-use crate::recorder::{Recorder, Tail, Trouble, Why};
+use crate::recorder::{Outcome, Recorder, Tail, Trouble, Why};
 use crate::tape_file::End;
 
 /// Facts about a recording from which everything else follows.
@@ -99,7 +99,7 @@ impl Facts {
         Self {
             missing: outcome.missing.count(),
             tail: outcome.tail,
-            why: outcome.why,
+            why: reason(recorder, outcome),
             misbehaved: misbehaved(recorder.trouble(), outcome.tail, outcome.why),
             ..facts
         }
@@ -115,6 +115,17 @@ impl Facts {
             End::Inferred => Tail::Inferred { doubt: 0.0 },
         };
         Self { packets, missing, tail, damaged, ..Self::default() }
+    }
+
+    /// Returns what a tape file notes of the end of its session: that it is known, and that every
+    /// packet up to it was recorded, or neither.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match (self.completeness(), self.tail) {
+            (Completeness::Complete, Tail::Confirmed) => End::Confirmed,
+            (Completeness::Complete, Tail::Inferred { .. }) => End::Inferred,
+            _ => End::Open,
+        }
     }
 
     /// Returns how much of its session the recording has.
@@ -179,6 +190,18 @@ impl Facts {
             Completeness::SoFar => self.why != Some(Why::OtherSession),
             Completeness::Incomplete => true,
         }
+    }
+}
+
+/// Returns why a recorder ended before it was done.
+fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
+    // Packets do not tell which session they are of. Where no exchange has told it either, packets
+    // that conflict may be of two sessions, and no packet is known to be of the same one as another.
+    let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
+    match outcome.why {
+        Some(Why::Storage) => outcome.why,
+        _ if mixed => Some(Why::OtherSession),
+        why => why,
     }
 }
 

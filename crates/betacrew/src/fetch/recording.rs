@@ -126,7 +126,7 @@ impl<'a> Recording<'a> {
         let exit = Exit::of(&facts);
         let wanted = facts.writes_outputs(args.allow_gaps);
         if let Some(outcome) = self.recorder.outcome() {
-            self.capture.conclude(outcome)?;
+            self.capture.conclude(outcome.last, &facts)?;
         }
         let outputs = std::mem::take(&mut self.outputs);
         if wanted {

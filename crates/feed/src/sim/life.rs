@@ -14,6 +14,7 @@ pub use super::plan::Plan;
 use super::plan::{Crash, Venue};
 use super::session::Outage;
 use super::world::{Progress, Stuck, World};
+use crate::completeness::Facts;
 use crate::keeper::{Keeper, Sync};
 use crate::ledger::Sink;
 use crate::packet::Symbol;
@@ -224,7 +225,8 @@ impl Life {
         crash: bool,
     ) -> Result<Try, String> {
         let Watched { mut keeper, told, .. } = watched;
-        let done = keeper.end().and_then(|()| keeper.conclude(&outcome, self.world.now()));
+        let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
+        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());

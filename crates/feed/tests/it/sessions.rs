@@ -1,6 +1,7 @@
 //! Which session packets are of: what is not known to be of the one that is recorded is asked for
 //! again, or the recording is refused.
 
+use feed::completeness::Facts;
 use feed::keeper::{Keeper, Sync};
 use feed::ledger::Sink;
 use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
@@ -153,7 +154,8 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
     let outcome = run.recorder.outcome().unwrap().clone();
     assert!(outcome.complete(), "{outcome:?}");
     run.sink.end().unwrap();
-    run.sink.conclude(&outcome, ms(9)).unwrap();
+    let facts = Facts::of(&run.recorder, run.sink.packets());
+    run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
     // So it is found when it is read again, with an index and without.
     for finish in [false, true] {
         if finish {
