@@ -84,7 +84,8 @@ pub trait Sink {
         None
     }
 
-    /// Whether nobody wants more; the recording then ends as if it were stopped.
+    /// Whether nobody wants more; the recording then ends as if it were stopped. Packets that it
+    /// waits for are handed on as before.
     fn enough(&self) -> bool {
         false
     }

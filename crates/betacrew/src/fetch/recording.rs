@@ -386,6 +386,11 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
             "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
             took(wait)
         ),
+        Note::AwaitingResends { packets, wait } => crate::words::tell!(
+            "stopping: waiting up to {} for {} missing, Ctrl+C again to leave now",
+            took(wait),
+            count(packets, "packet")
+        ),
         Note::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }

@@ -91,6 +91,9 @@ impl Recorder {
                 })
             }
             (State::Open, Role::Resend) => {
+                if let Some(leaving) = self.leaving.filter(|_| self.outcome.is_none()) {
+                    return Some(leaving.until);
+                }
                 let tries = self.lines[usize::from(conn.line)].asker.tries;
                 // Whoever follows has no end of tries, and wants it soon once it is answered.
                 let most = if self.options.follow { 3 } else { 8 };
@@ -102,7 +105,8 @@ impl Recorder {
 
     /// When a line may do something that it may not do yet.
     pub(super) fn line_deadline(&self, line: &Line) -> Option<Duration> {
-        if self.outcome.is_some() || self.stopping || line.stats.dead {
+        let leaving = self.leaving.is_some() && !self.options.follow;
+        if self.outcome.is_some() || leaving || line.stats.dead {
             return None;
         }
         let grace = line.describe_by.filter(|_| line.dialect == Dialect::Unknown);
@@ -121,8 +125,8 @@ impl Recorder {
         if self.outcome.is_some() {
             return;
         }
-        if self.stopping {
-            return self.finish_stopped(now, sink);
+        if let Some(leaving) = self.leaving {
+            return self.finish_stopped(leaving, now, sink);
         }
         self.settle_in_time(now, sink);
         for at in 0..self.conns.len() {
@@ -269,7 +273,8 @@ impl Recorder {
 
     /// Gaps that opened after this time are not asked for yet.
     fn ripe(&self, now: Duration) -> Duration {
-        match self.options.reorder_wait.is_zero() {
+        // Once its streams are closed nothing comes late.
+        match self.options.reorder_wait.is_zero() || self.leaving.is_some() {
             true => Duration::MAX,
             false => now.saturating_sub(self.options.reorder_wait),
         }

@@ -38,6 +38,25 @@ impl Steps {
         steps
     }
 
+    /// A follower of a session that has a hundred packets by now, whose two connections are open and
+    /// described.
+    pub(crate) fn following(options: Options) -> Self {
+        let mut steps = Self {
+            recorder: Recorder::new(Options { follow: true, ..options }, 1),
+            recording: Recording::new(),
+            now: Duration::ZERO,
+            tape: Tape::random(100, 1),
+        };
+        steps.give(Input::Wake);
+        for conn in [STREAM, RESEND] {
+            steps.give(Input::Connected(conn));
+            assert_eq!(steps.calls(conn), [Call::Describe { version: 1 }]);
+            steps.describe_on(conn, 0);
+        }
+        assert_eq!(steps.calls(STREAM), [Call::Subscribe { first: 1 }]);
+        steps
+    }
+
     pub(crate) fn give(&mut self, input: Input<'_>) -> Vec<Output> {
         self.recorder.handle(input, self.now, &mut self.recording);
         std::iter::from_fn(|| self.recorder.poll()).collect()
@@ -53,11 +72,15 @@ impl Steps {
     }
 
     pub(crate) fn describe(&mut self, last: Seq) {
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
-        self.frames(RESEND, &[encode(&Frame::Info(info))]);
+        self.describe_on(RESEND, last);
     }
 
-    fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
+    fn describe_on(&mut self, conn: ConnId, last: Seq) {
+        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
+        self.frames(conn, &[encode(&Frame::Info(info))]);
+    }
+
+    pub(crate) fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
         let refusal = NotAvailable { first, count, reason };
         self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
     }
@@ -92,7 +115,7 @@ impl Sink for Told {
     }
 }
 
-fn range(first: Seq, count: u32) -> Call {
+pub(crate) fn range(first: Seq, count: u32) -> Call {
     Call::ResendRange { first, count }
 }
 
