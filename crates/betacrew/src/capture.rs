@@ -56,6 +56,13 @@ pub struct Capture {
     pub longest: Duration,
     /// What a recording that goes on had not reached before; asking for it is no loss.
     rest: Rest,
+    /// Number of packets that were recorded, are not known to be of the session that was told
+    /// later, and were asked for again. No line has lost them.
+    pub distrusted: u64,
+    /// Those of them that have not come again.
+    reopened: SeqSet,
+    /// Whether gaps that open now are of packets that were distrusted just now.
+    distrusts: bool,
 }
 
 /// The part of a session behind a recording that is gone on with.
@@ -85,6 +92,15 @@ impl Capture {
         };
         let (keeper, resumed) =
             Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
+        if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
+            // Of whatever session it was begun, there is nothing in it to go on with.
+            let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
+                action: "record into",
+                path: path.to_owned(),
+                source,
+            })?;
+            return Ok((Self::new(cleared, path, sync, Some(Claim::Own))?, None));
+        }
         let mut capture = Self::with(keeper, path, sync, None);
         capture.gaps_found = resumed.missing.ranges().len() as u64;
         capture.packets_missed = resumed.missing.count();
@@ -149,6 +165,9 @@ impl Capture {
             filled: None,
             longest: Duration::ZERO,
             rest: Rest::Streamed,
+            distrusted: 0,
+            reopened: SeqSet::new(),
+            distrusts: false,
         }
     }
 
@@ -391,6 +410,7 @@ impl Capture {
 impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
+        self.distrusts = false;
         self.keeper.fresh(origin, frames, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
@@ -410,19 +430,27 @@ impl Sink for Capture {
             self.rest = Rest::Asked(gap);
             return;
         }
+        if self.distrusts {
+            self.reopened.insert(gap);
+            return;
+        }
         self.gaps_found += 1;
         self.packets_missed += u64::from(gap.len());
     }
 
     fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
+        self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
-        if !rest {
+        let before = self.reopened.count();
+        self.reopened.remove(range);
+        let lost = u64::from(range.len()) - (before - self.reopened.count());
+        if !rest && lost > 0 {
             self.longest = self.longest.max(after);
         }
         match by.source {
             _ if rest => {}
-            Source::Resend => self.recovered.0 += u64::from(range.len()),
-            Source::Stream { .. } => self.recovered.1 += u64::from(range.len()),
+            Source::Resend => self.recovered.0 += lost,
+            Source::Stream { .. } => self.recovered.1 += lost,
         }
         if let Some(filled) = &mut self.filled {
             filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
@@ -435,7 +463,10 @@ impl Sink for Capture {
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
-        self.keeper.session(info, vouched, now)
+        let distrusted = self.keeper.session(info, vouched, now);
+        self.distrusts = !distrusted.is_empty();
+        self.distrusted += distrusted.count();
+        distrusted
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {

@@ -253,6 +253,6 @@ fn trouble(addresses: &[String], recorder: &Recorder, capture: &Capture) -> Trou
         first_implausible: trouble.first_implausible,
         doubtful_packets: trouble.doubtful,
         contradicted: trouble.contradicted.map(|range| range.to_string()),
-        other_session: trouble.other_session,
+        other_session: trouble.other_session.is_some(),
     }
 }

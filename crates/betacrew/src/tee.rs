@@ -21,6 +21,8 @@ pub(crate) struct Tee<'a> {
     outs: Vec<Out>,
     /// What is given up is left out, and does not hold up the rest.
     skip_lost: bool,
+    /// Outputs are written once the recording has ended, or have everything in the end.
+    outputs: bool,
     skipped: SeqSet,
     /// What ends the recording: an outlet cannot be written on.
     failure: Option<Failure>,
@@ -47,14 +49,15 @@ enum Until {
 }
 
 impl<'a> Tee<'a> {
-    /// Records, and hands on what comes; what was recorded before as well.
+    /// Records, and hands on what comes; what was recorded before as well. `outputs`: something is
+    /// to have all packets, also when the reader of a pipe has had enough.
     ///
     /// # Errors
     /// What an outlet reports.
     pub(crate) fn new(
         capture: &'a mut Capture,
         outlets: Vec<Box<dyn Outlet>>,
-        skip_lost: bool,
+        (skip_lost, outputs): (bool, bool),
     ) -> Result<Self, Failure> {
         let outs = outlets.into_iter().map(|outlet| Out {
             outlet,
@@ -64,7 +67,8 @@ impl<'a> Tee<'a> {
             read: Duration::ZERO,
         });
         let (outs, session) = (outs.collect(), capture.known_session());
-        let mut tee = Self { capture, outs, skip_lost, skipped: SeqSet::new(), failure: None };
+        let mut tee =
+            Self { capture, outs, skip_lost, outputs, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
             tee.begin(session, Duration::ZERO);
         }
@@ -273,6 +277,10 @@ impl Sink for Tee<'_> {
 
     fn enough(&self) -> bool {
         self.outs.iter().any(|out| out.closed)
+    }
+
+    fn wants_missing(&self) -> bool {
+        self.outputs
     }
 
     fn failed(&self) -> bool {

@@ -196,7 +196,7 @@ impl Facts {
 /// Returns why a recorder ended before it was done.
 fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
     // Packets do not tell which session they are of. Where no exchange has told it either, packets
-    // that conflict may be of two sessions, and no packet is known to be of the same one as another.
+    // that conflict may be of two sessions, and none is known to be of the same one as another.
     let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
     match outcome.why {
         Some(Why::Storage) => outcome.why,
@@ -208,7 +208,7 @@ fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
 fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
     let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
     let garbage = trouble.undecodable > 0 && why == Some(Why::CutOff);
-    let disputed = trouble.other_session || trouble.contradicted.is_some();
+    let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
     trouble.conflicts > 0 || disputed || implausible || garbage
 }
 

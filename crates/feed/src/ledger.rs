@@ -84,10 +84,16 @@ pub trait Sink {
         None
     }
 
-    /// Whether nobody wants more; the recording then ends as if it were stopped. Packets that it
-    /// waits for are handed on as before.
+    /// Whether nobody wants more; the recording then ends as if it were stopped.
     fn enough(&self) -> bool {
         false
+    }
+
+    /// Returns whether packets that are missing are waited for when the recording ends by
+    /// [`enough`](Self::enough), as they are when it is stopped: something else than the reader who
+    /// has had enough is to have them.
+    fn wants_missing(&self) -> bool {
+        true
     }
 
     /// Whether it can take no more; the recording then ends.

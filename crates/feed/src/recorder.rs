@@ -236,7 +236,7 @@ impl Recorder {
         self.input(input, now, sink);
         if sink.failed() {
             self.finish(Some(Why::Storage), now);
-        } else if sink.enough() && self.options.follow {
+        } else if sink.enough() && self.options.follow && sink.wants_missing() {
             self.leave(Why::Enough, now);
         } else if sink.enough() {
             self.settle_session(now, sink);

@@ -170,11 +170,18 @@ impl Recorder {
     /// Whether everything up to a confirmed end has been recorded.
     pub(super) fn whole(&self) -> bool {
         let ledger = &self.ledger;
-        // Nobody has said anything yet where nobody was reached, not even that there is nothing.
-        if ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
+        if self.nothing_shown() {
             return false;
         }
         ledger.gaps().is_empty() && ledger.end().is_some_and(|end| ledger.highest() >= end)
+    }
+
+    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
+    /// describing itself, nor by ending a stream in order. A user who knows that the session is
+    /// empty may have given the address of a peer that accepts connections and never says a word.
+    fn nothing_shown(&self) -> bool {
+        let described = self.lines.iter().any(|line| line.stats.info.is_some());
+        self.ledger.highest() == 0 && self.passes.complete == 0 && !described
     }
 
     /// Whether a line has brought packets and may yet turn out to play another session.
@@ -387,7 +394,9 @@ impl Recorder {
         let most = left.min(if small { PARALLEL } else { 1 });
         let runs = if self.hope(known) && !self.filling(now) {
             self.dry
-        } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
+        } else if (self.tail_doubt() >= bound || self.nothing_shown())
+            && (known > 0 || self.passes.complete < EMPTY_PASSES)
+        {
             self.passes.complete
         } else {
             return 0;
@@ -425,7 +434,8 @@ impl Recorder {
         let lost = !self.ledger.gaps().is_empty();
         let doubtful = self.tail_doubt() >= self.options.doubt;
         let settled = self.options.passes.is_some() && self.passes.complete > 0;
-        if !lost && (!doubtful || settled && self.ledger.highest() > 0) {
+        let mute = self.nothing_shown();
+        if !lost && !mute && (!doubtful || settled && self.ledger.highest() > 0) {
             return None;
         }
         let reason = self.lines.iter().find_map(|line| line.asker.reason).filter(|_| lost);
@@ -433,6 +443,8 @@ impl Recorder {
             Why::Unreachable
         } else if self.lines.iter().all(|line| line.stats.dead || self.is_untold(line)) {
             Why::SessionUntold
+        } else if mute && self.trouble.undecodable == 0 {
+            Why::NoAnswer
         } else if let Some(reason) = reason {
             Why::Refused(reason)
         } else if cut_off {

@@ -144,7 +144,8 @@ impl Life {
             if outcome.complete() {
                 return self.complete(&outcome, healed_before);
             }
-            if self.plan.tape.is_empty() && outcome.why == Some(Why::EndUnknown) {
+            let nothing = matches!(outcome.why, Some(Why::EndUnknown | Why::NoAnswer));
+            if self.plan.tape.is_empty() && nothing {
                 // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop
 //! does.
 
-use crate::steps::{RESEND, STREAM, Steps, range};
+use crate::by_hand::{RESEND, STREAM, Steps, range};
 use feed::completeness::{Completeness, Facts};
 use feed::ledger::{Origin, Sink};
 use feed::recorder::{Input, Note, Options, Output, Tail, Why};
