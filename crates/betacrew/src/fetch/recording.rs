@@ -431,6 +431,7 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
 mod tests {
     use super::*;
     use feed::ledger::{Origin, Sink, Source};
+    use feed::seq::SeqRange;
     use feed::tape::Tape;
     use std::cell::Cell;
 
@@ -440,6 +441,40 @@ mod tests {
         assert_eq!(left(&places, 0), "no output was replaced: a.json, b.csv, c.tape");
         assert_eq!(left(&places, 1), "replaced: a.json; not replaced: b.csv, c.tape");
         assert_eq!(left(&places, 2), "replaced: a.json, b.csv; not replaced: c.tape");
+    }
+
+    #[test]
+    fn a_stop_between_two_outputs_replaces_the_first_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut capture = Capture::unnamed().unwrap();
+        let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        capture.fresh(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
+        capture.end().unwrap();
+        let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
+        places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
+        let outputs = places.each_ref().map(|place| Output::begin_as(place, Format::Csv).unwrap());
+        let second = outputs[1].written();
+        let (stop, mut progress) = (Stop::new(), Progress::new(Duration::from_secs(1)));
+        let tick = || {
+            // The user presses Ctrl+C when the second one has begun.
+            if second.look().0 > 0 {
+                stop.stop();
+            }
+        };
+        let outputs = outputs.into_iter().map(|output| (output, Format::Csv)).collect();
+        // What is left of the second one is read in more than one piece.
+        let origin = Origin { line: 0, source: Source::Resend };
+        capture.fresh(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
+        capture.end().unwrap();
+        let done = write(outputs, &capture, &mut progress, &stop, tick);
+        assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
+        let read = |place: &Path| std::fs::read_to_string(place).unwrap();
+        assert_eq!(read(&places[0]).lines().count(), 9001);
+        assert_eq!(read(&places[1]), "old");
+    }
+
+    fn seqs(first: u32, last: u32) -> SeqRange {
+        SeqRange::new(first, last).unwrap()
     }
 
     #[test]

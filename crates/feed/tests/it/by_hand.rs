@@ -38,9 +38,10 @@ impl Steps {
     }
 
     /// A follower of a session of a hundred packets, whose two connections are open and described.
-    pub(crate) fn following(options: Options) -> Self {
+    pub(crate) fn following(reorder_wait: Duration) -> Self {
+        let options = Options { follow: true, reorder_wait, ..Options::default() };
         let mut steps = Self {
-            recorder: Recorder::new(Options { follow: true, ..options }, 1),
+            recorder: Recorder::new(options, 1),
             recording: Recording::new(),
             now: Duration::ZERO,
             tape: Tape::random(100, 1),

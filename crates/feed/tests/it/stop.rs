@@ -111,7 +111,7 @@ fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
 
 /// A follower that has 35 of 40 packets and has asked for the others.
 fn behind() -> Steps {
-    let mut steps = Steps::following(Options::default());
+    let mut steps = Steps::following(Duration::ZERO);
     steps.packets(STREAM, 1, 10);
     steps.packets(STREAM, 16, 40);
     assert_eq!(steps.calls(RESEND), [range(11, 5)]);
@@ -194,8 +194,7 @@ fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
 
 #[test]
 fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
-    let reorder_wait = Duration::from_secs(20);
-    let mut steps = Steps::following(Options { reorder_wait, ..Options::default() });
+    let mut steps = Steps::following(Duration::from_secs(20));
     steps.now = Duration::from_secs(1);
     steps.packets(STREAM, 1, 10);
     steps.packets(STREAM, 16, 40);
