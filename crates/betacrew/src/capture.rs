@@ -59,7 +59,7 @@ pub struct Capture {
     /// Number of packets that were recorded, are not known to be of the session that was told
     /// later, and were asked for again. No line has lost them.
     pub distrusted: u64,
-    /// Those of them that have not come again.
+    /// Those of them that are below the highest sequence which was not.
     reopened: SeqSet,
     /// Whether gaps that open now are of packets that were distrusted just now.
     distrusts: bool,
@@ -375,6 +375,16 @@ impl Capture {
     }
 }
 
+/// Number of sequences that a set and a range have in common.
+fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
+    let (mut from, mut count) = (range.first(), 0);
+    while let Some(common) = set.at_or_after(from).and_then(|piece| piece.intersect(range)) {
+        count += u64::from(common.len());
+        from = common.last() + 1;
+    }
+    count
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -441,9 +451,7 @@ impl Sink for Capture {
     fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
-        let before = self.reopened.count();
-        self.reopened.remove(range);
-        let lost = u64::from(range.len()) - (before - self.reopened.count());
+        let lost = u64::from(range.len()) - overlap(&self.reopened, range);
         if !rest && lost > 0 {
             self.longest = self.longest.max(after);
         }
@@ -475,5 +483,38 @@ impl Sink for Capture {
 
     fn failed(&self) -> bool {
         self.failure.is_some() || self.keeper.failed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::Tape;
+
+    #[test]
+    fn what_was_distrusted_is_no_loss_also_where_it_melts_into_a_gap() {
+        let mut capture = Capture::unnamed().unwrap();
+        let origin = |source| Origin { line: 0, source };
+        let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
+        let range = |first, last| SeqRange::new(first, last).unwrap();
+        let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
+        // Packets 11 to 20 are lost before the session is told, and nothing vouches for the others.
+        capture.fresh(stream, tape.slice(range(1, 10)), at(1));
+        capture.opened(range(11, 20), at(2));
+        capture.fresh(stream, tape.slice(range(21, 30)), at(2));
+        let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
+        let distrusted = capture.session(info, &[], at(3));
+        assert_eq!((distrusted.count(), capture.distrusted), (20, 20));
+        distrusted.ranges().iter().for_each(|gap| capture.opened(*gap, at(3)));
+        capture.filled(range(1, 15), at(5), resend, at(8));
+        capture.fresh(resend, tape.slice(range(1, 15)), at(8));
+        capture.filled(range(16, 30), at(5), stream, at(9));
+        capture.fresh(stream, tape.slice(range(16, 30)), at(9));
+        assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
+        assert_eq!(capture.recovered, (5, 5));
+        // What is lost later counts.
+        capture.opened(range(31, 40), at(9));
+        capture.filled(range(31, 40), at(1), resend, at(10));
+        assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));
     }
 }

@@ -417,7 +417,7 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
             took(wait)
         ),
         Note::AwaitingResends { packets, wait } => crate::words::tell!(
-            "stopping: waiting up to {} for {}, Ctrl+C again to leave now",
+            "stopping: waiting up to {} for {}; Ctrl+C leaves now",
             took(wait),
             count(packets, "missing packet")
         ),
