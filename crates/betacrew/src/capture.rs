@@ -377,10 +377,13 @@ impl Capture {
 
 /// Number of sequences that a set and a range have in common.
 fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
-    let (mut from, mut count) = (range.first(), 0);
-    while let Some(common) = set.at_or_after(from).and_then(|piece| piece.intersect(range)) {
+    let (mut rest, mut count) = (Some(range), 0);
+    while let Some(range) = rest
+        && let Some(piece) = set.at_or_after(range.first())
+        && let Some(common) = piece.intersect(range)
+    {
         count += u64::from(common.len());
-        from = common.last() + 1;
+        rest = SeqRange::new(common.last() + 1, range.last());
     }
     count
 }
@@ -512,6 +515,8 @@ mod tests {
         capture.fresh(stream, tape.slice(range(16, 30)), at(9));
         assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
         assert_eq!(capture.recovered, (5, 5));
+        assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
+        assert_eq!(overlap(&distrusted, range(5, 25)), 11);
         // What is lost later counts.
         capture.opened(range(31, 40), at(9));
         capture.filled(range(31, 40), at(1), resend, at(10));
