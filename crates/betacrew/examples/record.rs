@@ -5,6 +5,7 @@
 
 use betacrew::file::FileStorage;
 use betacrew::net::{self, Stop};
+use feed::completeness::Facts;
 use feed::keeper::{Keeper, Sync};
 use feed::ledger::{Origin, Sink};
 use feed::player::Player;
@@ -84,7 +85,8 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     // Everything is written and safe, and the index makes the next opening instant.
     mine.keeper.end()?;
     let outcome = recorder.outcome().ok_or("it has not ended")?;
-    mine.keeper.conclude(outcome, since_1970)?;
+    let facts = Facts::of(&recorder, mine.keeper.packets());
+    mine.keeper.conclude(outcome.last, facts.end(), since_1970)?;
     mine.keeper.finish(since_1970)?;
     println!("complete: {}, {} packets", outcome.complete(), mine.keeper.packets());
     Ok(mine.volume)

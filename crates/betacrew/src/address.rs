@@ -75,6 +75,22 @@ pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
     resolve_with(text, PORT)
 }
 
+/// As [`resolve`], for an address that is connected to.
+///
+/// # Errors
+/// As [`resolve`], and for port 0, at which nobody can be reached.
+pub fn resolve_peer(text: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let addresses = resolve(text)?;
+    if addresses.iter().any(|address| address.port() == 0) {
+        return Err(Failure::Usage(format!(
+            "`{}` has port 0, at which no exchange can be reached: give the port that its \
+             \"listening on\" line says",
+            shown(text)
+        )));
+    }
+    Ok(addresses)
+}
+
 /// As [`resolve`], with another port where none is given.
 ///
 /// # Errors
@@ -160,6 +176,17 @@ mod tests {
             let failed = resolve(bad);
             assert!(matches!(&failed, Err(Failure::Usage(_))), "{bad}: {failed:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_has_a_port() {
+        for text in ["0", ":0", "localhost:0", "127.0.0.1:0", "[::1]:0"] {
+            let refused = resolve_peer(text).unwrap_err();
+            assert!(matches!(refused, Failure::Usage(_)), "{text}: {refused}");
+            assert!(refused.to_string().contains("has port 0"), "{text}: {refused}");
+            assert!(resolve(text).is_ok(), "{text} can be listened on");
+        }
+        assert_eq!(resolve_peer("1").unwrap(), resolve("1").unwrap());
     }
 
     #[test]

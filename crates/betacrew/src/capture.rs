@@ -4,13 +4,14 @@ use crate::clock::since_1970;
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Format, Told};
+use crate::location::shown;
 use crate::output::successor::{self, Begun, Claim};
 use crate::words::packet;
 use crate::written::Written;
-use feed::keeper::Keeper;
+use feed::completeness::Facts;
+use feed::keeper::{Conflict, Keeper};
 pub use feed::keeper::{Resumed, Sync};
 use feed::ledger::{Origin, Sink, Source};
-use feed::recorder::Outcome;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::tape_file::{HeadError, TapeFileError};
 use feed::wire::{Info, RawFrame, SessionId};
@@ -56,6 +57,13 @@ pub struct Capture {
     pub longest: Duration,
     /// What a recording that goes on had not reached before; asking for it is no loss.
     rest: Rest,
+    /// Number of packets that were recorded, are not known to be of the session that was told
+    /// later, and were asked for again. No line has lost them.
+    pub distrusted: u64,
+    /// Those of them that are below the highest sequence which was not.
+    reopened: SeqSet,
+    /// Whether gaps that open now are of packets that were distrusted just now.
+    distrusts: bool,
 }
 
 /// The part of a session behind a recording that is gone on with.
@@ -85,6 +93,15 @@ impl Capture {
         };
         let (keeper, resumed) =
             Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
+        if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
+            // Of whatever session it was begun, there is nothing in it to go on with.
+            let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
+                action: "record into",
+                path: path.to_owned(),
+                source,
+            })?;
+            return Ok((Self::new(cleared, path, sync, Some(Claim::Own))?, None));
+        }
         let mut capture = Self::with(keeper, path, sync, None);
         capture.gaps_found = resumed.missing.ranges().len() as u64;
         capture.packets_missed = resumed.missing.count();
@@ -149,6 +166,9 @@ impl Capture {
             filled: None,
             longest: Duration::ZERO,
             rest: Rest::Streamed,
+            distrusted: 0,
+            reopened: SeqSet::new(),
+            distrusts: false,
         }
     }
 
@@ -260,12 +280,13 @@ impl Capture {
         }
     }
 
-    /// Notes what the recording came to, as safe as asked for.
+    /// Notes what the recording came to, as safe as asked for: how complete it is, and the last
+    /// sequence that its session is known to have.
     ///
     /// # Errors
     /// What went wrong with the file.
-    pub fn conclude(&mut self, outcome: &Outcome) -> Result<(), Failure> {
-        let done = self.keeper.conclude(outcome, since_1970());
+    pub fn conclude(&mut self, last: Seq, facts: &Facts) -> Result<(), Failure> {
+        let done = self.keeper.conclude(last, facts.end(), since_1970());
         done.map_err(|error| failure(error, &self.path))?;
         self.end()
     }
@@ -334,13 +355,38 @@ impl Capture {
         }
     }
 
-    /// The first conflicts as text.
-    pub fn conflict_texts(&self) -> impl Iterator<Item = String> + '_ {
-        self.keeper
-            .conflicts()
-            .iter()
-            .map(move |(old, new)| format!("{}, then {}", packet(old), packet(new)))
+    /// Returns the first conflicts as text, each packet with the line that brought it where there
+    /// are several, or with the word that an earlier run recorded it.
+    #[must_use]
+    pub fn conflict_texts(&self, addresses: &[String]) -> Vec<String> {
+        let line = |origin: Origin| match addresses {
+            [_] => String::new(),
+            all => {
+                let address = all.get(usize::from(origin.line)).map_or("?", String::as_str);
+                format!(" from {}", shown(address))
+            }
+        };
+        let text = |conflict: &Conflict| {
+            let before = || " recorded before".to_owned();
+            let (kept, came) = (packet(&conflict.kept), packet(&conflict.came));
+            let kept_from = conflict.kept_from.map_or_else(before, line);
+            format!("{kept}{kept_from}, then {came}{}", line(conflict.came_from))
+        };
+        self.keeper.conflicts().iter().map(text).collect()
     }
+}
+
+/// Number of sequences that a set and a range have in common.
+fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
+    let (mut rest, mut count) = (Some(range), 0);
+    while let Some(range) = rest
+        && let Some(piece) = set.at_or_after(range.first())
+        && let Some(common) = piece.intersect(range)
+    {
+        count += u64::from(common.len());
+        rest = SeqRange::new(common.last() + 1, range.last());
+    }
+    count
 }
 
 fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
@@ -374,6 +420,7 @@ impl Capture {
 impl Sink for Capture {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
+        self.distrusts = false;
         self.keeper.fresh(origin, frames, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
@@ -393,19 +440,25 @@ impl Sink for Capture {
             self.rest = Rest::Asked(gap);
             return;
         }
+        if self.distrusts {
+            self.reopened.insert(gap);
+            return;
+        }
         self.gaps_found += 1;
         self.packets_missed += u64::from(gap.len());
     }
 
     fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
+        self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
-        if !rest {
+        let lost = u64::from(range.len()) - overlap(&self.reopened, range);
+        if !rest && lost > 0 {
             self.longest = self.longest.max(after);
         }
         match by.source {
             _ if rest => {}
-            Source::Resend => self.recovered.0 += u64::from(range.len()),
-            Source::Stream { .. } => self.recovered.1 += u64::from(range.len()),
+            Source::Resend => self.recovered.0 += lost,
+            Source::Stream { .. } => self.recovered.1 += lost,
         }
         if let Some(filled) = &mut self.filled {
             filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
@@ -418,7 +471,10 @@ impl Sink for Capture {
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
-        self.keeper.session(info, vouched, now)
+        let distrusted = self.keeper.session(info, vouched, now);
+        self.distrusts = !distrusted.is_empty();
+        self.distrusted += distrusted.count();
+        distrusted
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
@@ -427,5 +483,40 @@ impl Sink for Capture {
 
     fn failed(&self) -> bool {
         self.failure.is_some() || self.keeper.failed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::Tape;
+
+    #[test]
+    fn what_was_distrusted_is_no_loss_also_where_it_melts_into_a_gap() {
+        let mut capture = Capture::unnamed().unwrap();
+        let origin = |source| Origin { line: 0, source };
+        let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
+        let range = |first, last| SeqRange::new(first, last).unwrap();
+        let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
+        // Packets 11 to 20 are lost before the session is told, and nothing vouches for the others.
+        capture.fresh(stream, tape.slice(range(1, 10)), at(1));
+        capture.opened(range(11, 20), at(2));
+        capture.fresh(stream, tape.slice(range(21, 30)), at(2));
+        let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
+        let distrusted = capture.session(info, &[], at(3));
+        assert_eq!((distrusted.count(), capture.distrusted), (20, 20));
+        distrusted.ranges().iter().for_each(|gap| capture.opened(*gap, at(3)));
+        capture.filled(range(1, 15), at(5), resend, at(8));
+        capture.fresh(resend, tape.slice(range(1, 15)), at(8));
+        capture.filled(range(16, 30), at(5), stream, at(9));
+        capture.fresh(stream, tape.slice(range(16, 30)), at(9));
+        assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
+        assert_eq!(capture.recovered, (5, 5));
+        assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
+        assert_eq!(overlap(&distrusted, range(5, 25)), 11);
+        // What is lost later counts.
+        capture.opened(range(31, 40), at(9));
+        capture.filled(range(31, 40), at(1), resend, at(10));
+        assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));
     }
 }

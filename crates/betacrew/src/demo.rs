@@ -115,10 +115,10 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     let show = args.show(seed)?;
     let (mut capture, recorder, time) = play(&show.tape, show.scenario.clone(), stop)?;
-    if let Some(outcome) = recorder.outcome() {
-        capture.conclude(outcome)?;
-    }
     let facts = Facts::of(&recorder, capture.packets());
+    if let Some(outcome) = recorder.outcome() {
+        capture.conclude(outcome.last, &facts)?;
+    }
     if facts.completeness() != Completeness::Complete {
         let (addresses, recording) = (["the demo".to_owned()], (&recorder, &capture));
         crate::words::tell_as_is(&summary::text(&addresses, recording, time, None, &facts));

@@ -197,6 +197,13 @@ impl Args {
                 "--give-up must be longer than --reorder-wait, or nothing is asked for".to_owned(),
             ));
         }
+        if self.from != FIRST_SEQ && !self.output.iter().any(|path| path == Path::new("-")) {
+            return Err(Failure::Usage(format!(
+                "--from {} says where stdout begins, and nothing is written there: add -o -, or \
+                 leave --from out",
+                self.from
+            )));
+        }
         places::check(self, None)
     }
 
@@ -236,8 +243,11 @@ impl Args {
 /// Where an address makes no sense or a file cannot be written.
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     args.check()?;
-    let lines =
-        args.addresses.iter().map(|text| address::resolve(text)).collect::<Result<Vec<_>, _>>()?;
+    let lines = args
+        .addresses
+        .iter()
+        .map(|text| address::resolve_peer(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let packets = args.output.iter().any(|path| path == Path::new("-"));
     let web = args.web.client(stop, packets)?;
     if web.as_ref().is_some_and(|web| lines.iter().any(|line| web.is_at(line))) {

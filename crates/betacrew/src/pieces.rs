@@ -11,7 +11,7 @@ use crate::output::place::{fitting_name, folder};
 use crate::written::Written;
 use feed::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId, sequence_of};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -162,13 +162,28 @@ impl Pieces {
         free.ok_or(Failure::Storage { action: "write", path: place, source })
     }
 
+    /// Returns the packets that a file of this name is for, if it is one of this session's.
+    fn range_of(&self, name: &OsStr) -> Option<SeqRange> {
+        let stem = Path::new(name).file_stem()?.to_string_lossy();
+        let mut numbers = stem.rsplit('-').map(|number| number.parse().ok());
+        let (last, before, first) = (numbers.next()??, numbers.next()??, numbers.next());
+        let is_named = |place: &Path| place.file_name() == Some(name);
+        let plain = SeqRange::new(before, last).filter(|range| is_named(&self.place(*range)));
+        // A file that found its name taken has a number behind it.
+        let numbered = || {
+            let range = SeqRange::new(first??, before)?;
+            let place = with_part(&self.place(range), &last.to_string());
+            (last > 1 && last <= NAMES_MAX && is_named(&place)).then_some(range)
+        };
+        plain.or_else(numbered)
+    }
+
     /// Returns whether the file for these packets has them. Its name alone proves nothing: anybody
     /// may have made a file of that name, and a loss of power may have taken what was in ours.
-    fn holds(&self, range: SeqRange) -> bool {
-        let place = self.place(range);
+    fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
         let read = place.is_file().then(|| {
-            format::read(&place, self.format, Damage::Refuse, &mut |frames, _| {
+            format::read(place, self.format, Damage::Refuse, &mut |frames, _| {
                 for seq in frames.iter().map(sequence_of) {
                     ascends &= seq > last;
                     first.get_or_insert(seq);
@@ -184,23 +199,22 @@ impl Pieces {
 
     /// What files of this session have, from its beginning to a gap.
     fn in_place(&self) -> io::Result<Seq> {
-        let mut written = SeqSet::new();
+        let (mut written, mut doubtful) = (SeqSet::new(), Vec::new());
         for entry in std::fs::read_dir(folder(&self.path))? {
-            let name = PathBuf::from(entry?.file_name());
-            let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-            let mut numbers = stem.rsplitn(3, '-').map(str::parse);
-            if let (Some(Ok(last)), Some(Ok(first))) = (numbers.next(), numbers.next())
-                && let Some(range) = SeqRange::new(first, last)
-                && self.place(range).file_name() == Some(name.as_os_str())
-            {
-                match self.holds(range) {
-                    true => written.insert(range),
-                    false => tracing::warn!(
-                        "{} does not have the packets that its name says: they are written again",
-                        shown(&self.place(range))
-                    ),
-                }
+            let name = entry?.file_name();
+            let Some(range) = self.range_of(&name) else { continue };
+            let place = self.path.with_file_name(&name);
+            match self.holds(&place, range) {
+                true => written.insert(range),
+                // Another file may have them.
+                false => doubtful.push((place, range)),
             }
+        }
+        for (place, _) in doubtful.iter().filter(|(_, range)| !written.covers(*range)) {
+            tracing::warn!(
+                "{} does not have the packets that its name says: they are written again",
+                shown(place)
+            );
         }
         let first = written.at_or_after(FIRST_SEQ).filter(|range| range.first() == FIRST_SEQ);
         Ok(first.map_or(0, SeqRange::last))
@@ -357,6 +371,27 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&piece).unwrap(), content, "it is somebody's");
             let again = folder.path().join("out-ABCD-0000000001-0000000900-2.csv");
             assert_eq!(std::fs::read_to_string(again).unwrap().lines().count(), 901);
+            // It is found again, whatever stands in the file that has its name.
+            assert_eq!(begun(&path, &[Rotate::Session]).1, 901);
+        }
+    }
+
+    #[test]
+    fn numbers_behind_names_are_those_that_are_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pieces, _) = begun(&folder.path().join("out-7.csv"), &[Rotate::Session]);
+        let found = |numbers: &str| {
+            let name = format!("out-7-ABCD-{numbers}.csv");
+            pieces.range_of(OsStr::new(&name)).map(|range| (range.first(), range.last()))
+        };
+        assert_eq!(found("0000000003-0000000009"), Some((3, 9)));
+        assert_eq!(found("0000000003-0000000009-2"), Some((3, 9)));
+        assert_eq!(found("0000000003-0000000009-1000"), Some((3, 9)));
+        for other in ["3-9", "0000000003-0000000009-1", "0000000003-0000000009-1001"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+        for other in ["0000000003-0000000009-02", "0000000009-0000000003", "-", "5"] {
+            assert_eq!(found(other), None, "{other}");
         }
     }
 

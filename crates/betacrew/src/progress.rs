@@ -4,8 +4,9 @@ use crate::location::shown;
 use crate::terminal::style::Stream;
 use crate::terminal::{stderr, style};
 use crate::words::{grouped, took};
-use feed::recorder::Recorder;
+use feed::recorder::{LineStats, Recorder};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ pub(crate) struct Progress {
     /// Bars can be drawn.
     moves: bool,
     timeout: Duration,
-    waiting: bool,
+    /// Outages that were told, by line: the time since which each has been out of reach.
+    outages: BTreeMap<u16, Option<Duration>>,
     written: u64,
 }
 
@@ -61,18 +63,37 @@ fn described(recorder: &Recorder) -> (Option<u64>, String) {
 impl Progress {
     pub(crate) fn new(timeout: Duration) -> Self {
         let moves = style::of(Stream::Stderr).motion;
-        Self { began: Instant::now(), bar: None, moves, timeout, waiting: false, written: 0 }
+        Self {
+            began: Instant::now(),
+            bar: None,
+            moves,
+            timeout,
+            outages: BTreeMap::new(),
+            written: 0,
+        }
     }
 
-    /// The exchange cannot be reached (yet). Said once, on a terminal and elsewhere.
-    pub(crate) fn waiting(&mut self, address: &str) {
-        if !std::mem::replace(&mut self.waiting, true) {
-            let until = match self.timeout >= FOR_EVER {
-                true => "until there is one".to_owned(),
-                false => format!("for up to {}", took(self.timeout)),
-            };
-            crate::words::tell!("no exchange at {address} yet; trying {until}");
+    /// A line's exchange cannot be reached. Said once for each outage, on a terminal and elsewhere.
+    pub(crate) fn waiting(&mut self, line: u16, address: &str, stats: &LineStats) {
+        if let Some(text) = self.outage(line, address, stats) {
+            crate::words::tell!("{text}");
         }
+    }
+
+    /// Returns what is to be said of a line that cannot be reached, once for each outage.
+    fn outage(&mut self, line: u16, address: &str, stats: &LineStats) -> Option<String> {
+        if self.outages.insert(line, stats.unreachable) == Some(stats.unreachable) {
+            return None;
+        }
+        let (found, back) = match stats.reached {
+            true => (format!("the exchange at {address} cannot be reached any more"), "it is back"),
+            false => (format!("no exchange at {address} yet"), "there is one"),
+        };
+        let until = match self.timeout >= FOR_EVER {
+            true => format!("until {back}"),
+            false => format!("for up to {}", took(self.timeout)),
+        };
+        Some(format!("{found}; trying {until}"))
     }
 
     pub(crate) fn tick(&mut self, recorder: &Recorder) {
@@ -117,6 +138,25 @@ impl Progress {
 mod tests {
     use super::*;
     use feed::recorder::Options;
+
+    #[test]
+    fn each_outage_of_each_line_is_told_once() {
+        let mut progress = Progress::new(FOR_EVER);
+        let out_since = |seconds, reached| LineStats {
+            reached,
+            unreachable: Some(Duration::from_secs(seconds)),
+            ..LineStats::default()
+        };
+        let (never, gone) = (out_since(0, false), out_since(9, true));
+        let yet = |at: &str| Some(format!("no exchange at {at} yet; trying until there is one"));
+        assert_eq!(progress.outage(0, "A", &never), yet("A"));
+        assert_eq!(progress.outage(1, "B", &never), yet("B"));
+        assert_eq!(progress.outage(0, "A", &never), None);
+        let back = "the exchange at A cannot be reached any more; trying until it is back";
+        assert_eq!(progress.outage(0, "A", &gone).as_deref(), Some(back));
+        assert_eq!(progress.outage(0, "A", &gone), None);
+        assert!(progress.outage(0, "A", &out_since(99, true)).is_some(), "another outage");
+    }
 
     #[test]
     fn what_has_no_end_has_no_percentage() {

@@ -170,7 +170,7 @@ impl Report {
                 Completeness::Incomplete => "incomplete",
             },
             exit_code: Exit::of(&facts) as u8,
-            reason: outcome.why.map(|why| why.to_string()),
+            reason: facts.why.map(|why| why.to_string()),
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,
             packets: capture.packets(),
@@ -183,7 +183,7 @@ impl Report {
                 .zip(addresses)
                 .map(|(line, address)| line_report(line, address))
                 .collect(),
-            trouble: trouble(recorder, capture),
+            trouble: trouble(addresses, recorder, capture),
             gaps: filled.chain(never).collect(),
         }
     }
@@ -240,11 +240,11 @@ fn line_report(line: &LineStats, address: &str) -> Line {
     }
 }
 
-fn trouble(recorder: &Recorder, capture: &Capture) -> Trouble {
+fn trouble(addresses: &[String], recorder: &Recorder, capture: &Capture) -> Trouble {
     let trouble = recorder.trouble();
     Trouble {
         conflicting_packets: trouble.conflicts,
-        conflicts: capture.conflict_texts().collect(),
+        conflicts: capture.conflict_texts(addresses),
         undecodable_frames: trouble.undecodable,
         first_undecodable: trouble
             .first_undecodable
@@ -253,6 +253,6 @@ fn trouble(recorder: &Recorder, capture: &Capture) -> Trouble {
         first_implausible: trouble.first_implausible,
         doubtful_packets: trouble.doubtful,
         contradicted: trouble.contradicted.map(|range| range.to_string()),
-        other_session: trouble.other_session,
+        other_session: trouble.other_session.is_some(),
     }
 }

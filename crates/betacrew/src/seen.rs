@@ -55,6 +55,10 @@ impl<S: Sink> Sink for Seen<'_, S> {
         self.sink.enough()
     }
 
+    fn wants_missing(&self) -> bool {
+        self.sink.wants_missing()
+    }
+
     fn failed(&self) -> bool {
         self.sink.failed()
     }

@@ -22,14 +22,14 @@ pub(crate) fn text(
 ) -> String {
     let Some(outcome) = recorder.outcome() else { return String::new() };
     let mut text = String::new();
-    headline(&mut text, addresses, outcome, places, facts);
+    headline(&mut text, (addresses, recorder), outcome, places, facts);
     if !facts.reached {
         return text;
     }
     losses(&mut text, capture);
     lines(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
-    trouble(&mut text, recorder, capture);
+    trouble(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
     if recorder.follows() {
@@ -50,9 +50,33 @@ pub(crate) fn text(
     text
 }
 
+/// Why a recording is incomplete, with the sessions where it is about those.
+fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
+    let Some(why) = facts.why else { return String::new() };
+    let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
+    match (why, recorder.session()) {
+        (Why::OtherSession, Some(recorded)) => {
+            let others = lines.filter_map(|(line, address)| Some((line.other?, address)));
+            let others = others.map(|(other, address)| format!("{address} plays session {other}"));
+            let others: Vec<String> = others.collect();
+            format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
+        }
+        (Why::OtherSession, None) => {
+            format!("{why}, and no exchange tells which packet is of which")
+        }
+        (Why::SessionUntold, Some(recorded)) => {
+            format!("{why}; the recording is of session {recorded}")
+        }
+        (Why::NoAnswer, _) => {
+            format!("{why}: is {} the address of an exchange?", addresses.join(" or "))
+        }
+        _ => why.to_string(),
+    }
+}
+
 fn headline(
     text: &mut String,
-    addresses: &[String],
+    (addresses, recorder): (&[String], &Recorder),
     outcome: &Outcome,
     places: Option<&[PathBuf]>,
     facts: &Facts,
@@ -89,7 +113,7 @@ fn headline(
         let _ = writeln!(text, "{line}");
         return;
     }
-    let why = outcome.why.map(|why| why.to_string()).unwrap_or_default();
+    let why = reason(facts, addresses, recorder);
     let _ = writeln!(text, "incomplete: {why}");
     if !outcome.missing.is_empty() {
         let missing = count(outcome.missing.count(), "packet");
@@ -107,6 +131,13 @@ fn losses(text: &mut String, capture: &Capture) {
     if capture.rest() > 0 {
         let rest = count(capture.rest(), "packet");
         let _ = writeln!(text, "  rest     {rest} more than were recorded before");
+    }
+    if capture.distrusted > 0 {
+        let packets = count(capture.distrusted, "packet");
+        let _ = writeln!(
+            text,
+            "  again    {packets} recorded before the exchange told its session: asked for again"
+        );
     }
     if capture.packets_missed == 0 {
         let _ = writeln!(text, "  lost     nothing");
@@ -201,7 +232,7 @@ fn round(number: f64) -> String {
     }
 }
 
-fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
+fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &Capture) {
     let trouble = recorder.trouble();
     if trouble.conflicts > 0 {
         let _ = writeln!(
@@ -209,7 +240,7 @@ fn trouble(text: &mut String, recorder: &Recorder, capture: &Capture) {
             "  WARNING  {} came again with other content; the first was kept:",
             count(trouble.conflicts, "packet")
         );
-        for conflict in capture.conflict_texts() {
+        for conflict in capture.conflict_texts(addresses) {
             let _ = writeln!(text, "           {conflict}");
         }
     }

@@ -21,12 +21,17 @@ pub(crate) struct Tee<'a> {
     outs: Vec<Out>,
     /// What is given up is left out, and does not hold up the rest.
     skip_lost: bool,
+    /// Outputs are written once the recording has ended, or have everything in the end.
+    outputs: bool,
     skipped: SeqSet,
+    /// What ends the recording: an outlet cannot be written on.
     failure: Option<Failure>,
 }
 
 struct Out {
     outlet: Box<dyn Outlet>,
+    /// Its reader has had enough, or the user has stopped waiting for it: it gets nothing more.
+    closed: bool,
     /// The next sequence to be handed on; 0 before it has begun.
     next: Seq,
     /// The recording has more than was handed on: when to read it.
@@ -44,27 +49,30 @@ enum Until {
 }
 
 impl<'a> Tee<'a> {
-    /// Records, and hands on what comes; what was recorded before as well.
+    /// Records, and hands on what comes; what was recorded before as well. `outputs`: something is
+    /// to have all packets, also when the reader of a pipe has had enough.
     ///
     /// # Errors
     /// What an outlet reports.
     pub(crate) fn new(
         capture: &'a mut Capture,
         outlets: Vec<Box<dyn Outlet>>,
-        skip_lost: bool,
+        (skip_lost, outputs): (bool, bool),
     ) -> Result<Self, Failure> {
         let outs = outlets.into_iter().map(|outlet| Out {
             outlet,
+            closed: false,
             next: 0,
             behind: None,
             read: Duration::ZERO,
         });
         let (outs, session) = (outs.collect(), capture.known_session());
-        let mut tee = Self { capture, outs, skip_lost, skipped: SeqSet::new(), failure: None };
+        let mut tee =
+            Self { capture, outs, skip_lost, outputs, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
-            tee.begin(session, Duration::ZERO)?;
+            tee.begin(session, Duration::ZERO);
         }
-        Ok(tee)
+        tee.failure.take().map_or(Ok(tee), Err)
     }
 
     /// Hands on what is left.
@@ -73,46 +81,45 @@ impl<'a> Tee<'a> {
     /// What went wrong with the recording or an outlet. A pipe that was closed is no error.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.capture.end()?;
-        let mut done = self.failure.take().map_or(Ok(()), Err);
-        if done.is_ok() {
-            done = self.begin(None, Duration::ZERO);
+        if self.failure.is_none() {
+            self.begin(None, Duration::ZERO);
         }
+        let mut done = self.failure.take().map_or(Ok(()), Err);
         // A log may have more than was recorded here, and want what comes after that.
         let end = self.capture.highest().saturating_add(1);
         for mut out in self.outs {
-            while done.is_ok() {
-                match out.catch_up(self.capture, &self.skipped) {
-                    Ok(true) => done = out.outlet.wait(),
-                    Ok(false) => match out.outlet.settled(out.next.min(end)) {
-                        Ok(true) => break,
-                        Ok(false) => {}
-                        Err(failure) => done = Err(failure),
-                    },
-                    Err(failure) => done = Err(failure),
+            let whole = match done.is_ok() && !out.closed {
+                true => out.end(self.capture, &self.skipped, end),
+                false => Ok(()),
+            };
+            for result in [whole, out.outlet.finish()] {
+                // One that is closed takes nothing from the others.
+                if let Err(failure) = result
+                    && !matches!(failure, Failure::Stopped)
+                {
+                    done = done.and(Err(failure));
                 }
             }
-            let finished = out.outlet.finish();
-            done = done.and(finished);
         }
-        match done {
-            Err(Failure::Stopped) => Ok(()),
-            done => done,
-        }
+        done
     }
 
     /// Begins what has not begun.
-    fn begin(&mut self, session: Option<SessionId>, now: Duration) -> Result<(), Failure> {
-        for out in self.outs.iter_mut().filter(|out| out.next == 0) {
-            out.next = out.outlet.begin(session)?;
-            out.behind = Some(now);
+    fn begin(&mut self, session: Option<SessionId>, now: Duration) {
+        for out in self.outs.iter_mut().filter(|out| out.next == 0 && !out.closed) {
+            match out.outlet.begin(session) {
+                Ok(next) => (out.next, out.behind) = (next, Some(now)),
+                Err(failure) => out.fails(failure, &mut self.failure),
+            }
         }
-        Ok(())
     }
 
     /// Hands on what lies in the recording to whatever is behind.
     fn catch_up(&mut self, now: Duration, patience: Duration) {
-        let due =
-            |out: &Out| out.behind.is_some_and(|time| now >= time) && now >= out.read + patience;
+        let due = |out: &Out| {
+            let behind = out.behind.is_some_and(|time| now >= time);
+            behind && now >= out.read + patience && !out.closed
+        };
         if self.failure.is_some() || !self.outs.iter().any(due) {
             return;
         }
@@ -121,15 +128,32 @@ impl<'a> Tee<'a> {
             out.read = now;
             match out.catch_up(self.capture, &self.skipped) {
                 Ok(full) => out.behind = full.then_some(now + FULL),
-                Err(failure) => {
-                    self.failure.get_or_insert(failure);
-                }
+                Err(failure) => out.fails(failure, &mut self.failure),
             }
         }
     }
 }
 
 impl Out {
+    /// Notes a failure: it ends this outlet, or all of the recording.
+    fn fails(&mut self, failure: Failure, recording: &mut Option<Failure>) {
+        match failure {
+            Failure::Stopped => self.closed = true,
+            failure => drop(recording.get_or_insert(failure)),
+        }
+    }
+
+    /// Hands on everything before `end` that was not handed on before.
+    fn end(&mut self, capture: &Capture, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
+        loop {
+            match self.catch_up(capture, skipped)? {
+                true => self.outlet.wait()?,
+                false if self.outlet.settled(self.next.min(end))? => return Ok(()),
+                false => {}
+            }
+        }
+    }
+
     /// What is missing next has come, or will not come.
     fn look(&mut self, range: SeqRange, now: Duration) {
         if range.contains(self.next) {
@@ -194,14 +218,13 @@ impl Sink for Tee<'_> {
             return;
         }
         let arrival = self.capture.arrival(origin, now);
-        for out in self.outs.iter_mut().filter(|out| out.next > 0 && out.behind.is_none()) {
+        let takes = |out: &&mut Out| out.next > 0 && out.behind.is_none() && !out.closed;
+        for out in self.outs.iter_mut().filter(takes) {
             // What comes after a gap waits in the recording.
             match out.put(frames, arrival) {
                 Ok(Some(Until::Full)) => out.behind = Some(now + FULL),
                 Ok(_) => {}
-                Err(failure) => {
-                    self.failure.get_or_insert(failure);
-                }
+                Err(failure) => out.fails(failure, &mut self.failure),
             }
         }
         self.catch_up(now, HASTE);
@@ -236,32 +259,31 @@ impl Sink for Tee<'_> {
     fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // Nothing was handed on before: whatever is put out of the recording was never shown.
         let distrusted = self.capture.session(info, vouched, now);
-        if let Err(failure) = self.begin(Some(info.session), now) {
-            self.failure.get_or_insert(failure);
-        }
+        self.begin(Some(info.session), now);
         distrusted
     }
 
     fn idle(&mut self, now: Duration) -> Option<Duration> {
         self.catch_up(now, Duration::ZERO);
         let mut next = self.capture.idle(now);
-        for out in &mut self.outs {
+        for out in self.outs.iter_mut().filter(|out| !out.closed) {
             match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
-                Err(failure) => {
-                    self.failure.get_or_insert(failure);
-                }
+                Err(failure) => out.fails(failure, &mut self.failure),
             }
         }
         next
     }
 
     fn enough(&self) -> bool {
-        matches!(self.failure, Some(Failure::Stopped))
+        self.outs.iter().any(|out| out.closed)
+    }
+
+    fn wants_missing(&self) -> bool {
+        self.outputs
     }
 
     fn failed(&self) -> bool {
-        let failed = |failure: &Failure| !matches!(failure, Failure::Stopped);
-        self.capture.failed() || self.failure.as_ref().is_some_and(failed)
+        self.capture.failed() || self.failure.is_some()
     }
 }

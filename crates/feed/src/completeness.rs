@@ -99,7 +99,7 @@ impl Facts {
         Self {
             missing: outcome.missing.count(),
             tail: outcome.tail,
-            why: outcome.why,
+            why: reason(recorder, outcome),
             misbehaved: misbehaved(recorder.trouble(), outcome.tail, outcome.why),
             ..facts
         }
@@ -116,6 +116,17 @@ impl Facts {
             Some(End::Inferred) | None => Tail::Inferred { doubt: 0.0 },
         };
         Self { packets, missing, tail, damaged, ..Self::default() }
+    }
+
+    /// Returns what a tape file notes of the end of its session: that it is known, and that every
+    /// packet up to it was recorded, or neither.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match (self.completeness(), self.tail) {
+            (Completeness::Complete, Tail::Confirmed) => End::Confirmed,
+            (Completeness::Complete, Tail::Inferred { .. }) => End::Inferred,
+            _ => End::Open,
+        }
     }
 
     /// Returns how much of its session the recording has.
@@ -198,22 +209,24 @@ impl Outcome {
     pub fn complete(&self) -> bool {
         self.completeness() == Completeness::Complete
     }
+}
 
-    /// Returns what a tape file says of the session's end that is concluded with this.
-    #[must_use]
-    pub(crate) fn end(&self) -> End {
-        match (self.completeness(), self.tail) {
-            (Completeness::Complete, Tail::Confirmed) => End::Confirmed,
-            (Completeness::Complete, Tail::Inferred { .. }) => End::Inferred,
-            _ => End::Open,
-        }
+/// Returns why a recorder ended before it was done.
+fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
+    // Packets do not tell which session they are of. Where no exchange has told it either, packets
+    // that conflict may be of two sessions, and none is known to be of the same one as another.
+    let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
+    match outcome.why {
+        Some(Why::Storage) => outcome.why,
+        _ if mixed => Some(Why::OtherSession),
+        why => why,
     }
 }
 
 fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
     let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
     let garbage = trouble.undecodable > 0 && why == Some(Why::CutOff);
-    let disputed = trouble.other_session || trouble.contradicted.is_some();
+    let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
     trouble.conflicts > 0 || disputed || implausible || garbage
 }
 
@@ -256,7 +269,8 @@ mod tests {
         let inferred = Tail::Inferred { doubt: 1e-7 };
         let outcome = |tail, missing: &str, why| {
             let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
-            (outcome.complete(), outcome.end())
+            let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
+            (outcome.complete(), facts.end())
         };
         assert_eq!(outcome(Tail::Confirmed, "", None), (true, End::Confirmed));
         assert_eq!(outcome(inferred, "", None), (true, End::Inferred));

@@ -2,10 +2,9 @@
 //! one has when a recording is gone on with.
 
 use crate::ledger::{Origin, Sink};
-use crate::recorder::Outcome;
 use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::storage::Storage;
-use crate::tape_file::{Head, InOrder, Opened, TapeFile, TapeFileError};
+use crate::tape_file::{End, Head, InOrder, Opened, TapeFile, TapeFileError};
 use crate::time::nanos;
 use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::vec::Vec;
@@ -17,6 +16,19 @@ pub const FLUSH: Duration = Duration::from_millis(50);
 
 /// So many conflicting packets are kept to be shown.
 pub const CONFLICTS_SHOWN: usize = 8;
+
+/// A packet that came again with other content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// Packet that is recorded.
+    pub kept: RawFrame,
+    /// Origin of that packet; `None` if an earlier run recorded it.
+    pub kept_from: Option<Origin>,
+    /// Packet that came later.
+    pub came: RawFrame,
+    /// Origin of that packet.
+    pub came_from: Origin,
+}
 
 /// When what was recorded is made safe against a loss of power.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +69,9 @@ pub struct Keeper<S: Storage> {
     synced: Duration,
     unflushed: bool,
     unsynced: bool,
-    conflicts: Vec<(RawFrame, RawFrame)>,
+    conflicts: Vec<Conflict>,
+    /// Length of the file when this run began.
+    len_before: u64,
     failure: Option<TapeFileError<S::Error>>,
 }
 
@@ -105,6 +119,7 @@ impl<S: Storage> Keeper<S> {
 
     fn with(file: TapeFile<S>, sync: Sync, epoch: Duration) -> Self {
         Self {
+            len_before: file.size(),
             file,
             sync,
             epoch,
@@ -129,9 +144,9 @@ impl<S: Storage> Keeper<S> {
         self.file.packets()
     }
 
-    /// The first packets that came again with other content: what was recorded, and what came.
+    /// The first packets that came again with other content, [`CONFLICTS_SHOWN`] at most.
     #[must_use]
-    pub fn conflicts(&self) -> &[(RawFrame, RawFrame)] {
+    pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
     }
 
@@ -159,18 +174,19 @@ impl<S: Storage> Keeper<S> {
         }
     }
 
-    /// Notes what the recording came to: how far the session is known to reach, and whether that is
-    /// its end and all of it was recorded. `now` is since 1970.
+    /// Notes what the recording came to: `last`, the last sequence that its session is known to
+    /// have, and whether that is its [`end`](crate::completeness::Facts::end). `now` is since 1970.
     ///
     /// # Errors
     /// What went wrong with the file.
     pub fn conclude(
         &mut self,
-        outcome: &Outcome,
+        last: Seq,
+        end: End,
         now: Duration,
     ) -> Result<(), TapeFileError<S::Error>> {
         self.unsynced = true;
-        self.file.note_end(outcome.last, outcome.end(), nanos(now))
+        self.file.note_end(last, end, nanos(now))
     }
 
     /// Writes the file's index, for the next opening to be quick. `now` is since 1970.
@@ -192,6 +208,18 @@ impl<S: Storage> Keeper<S> {
     #[must_use]
     pub fn into_storage(self) -> S {
         self.file.into_storage()
+    }
+
+    /// Keeps a conflict to be shown.
+    fn conflict(&mut self, kept: RawFrame, came: RawFrame, came_from: Origin) {
+        if self.conflicts.len() < CONFLICTS_SHOWN {
+            match self.file.origin_of(sequence_of(&kept), self.len_before) {
+                Ok(kept_from) => {
+                    self.conflicts.push(Conflict { kept, kept_from, came, came_from });
+                }
+                Err(error) => self.check(Err(error)),
+            }
+        }
     }
 
     fn check(&mut self, done: Result<(), TapeFileError<S::Error>>) {
@@ -228,15 +256,13 @@ impl<S: Storage> Sink for Keeper<S> {
         self.sync_if_due(now);
     }
 
-    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         let mut count = 0;
         for frame in frames {
             match self.file.get(sequence_of(frame)) {
                 Ok(Some(old)) if old != *frame => {
                     count += 1;
-                    if self.conflicts.len() < CONFLICTS_SHOWN {
-                        self.conflicts.push((old, *frame));
-                    }
+                    self.conflict(old, *frame, origin);
                 }
                 Ok(_) => {}
                 Err(error) => self.check(Err(error)),

@@ -89,6 +89,13 @@ pub trait Sink {
         false
     }
 
+    /// Returns whether packets that are missing are waited for when the recording ends by
+    /// [`enough`](Self::enough), as they are when it is stopped: something else than the reader who
+    /// has had enough is to have them.
+    fn wants_missing(&self) -> bool {
+        true
+    }
+
     /// Whether it can take no more; the recording then ends.
     fn failed(&self) -> bool {
         false

@@ -39,7 +39,7 @@ pub const GROWTH_MAX: u32 = 1 << 20;
 pub enum TempoParseError {
     /// It has another form.
     Form,
-    /// Its rate is none, or above [`RATE_MAX`].
+    /// Its rate is no whole number from 1 to [`RATE_MAX`].
     Rate,
 }
 
@@ -51,7 +51,11 @@ impl fmt::Display for TempoParseError {
                  at once), or for tape files recorded, 2x",
             ),
             Self::Rate => {
-                write!(f, "the rate of a live session is from 1 to {RATE_MAX} packets a second")
+                write!(
+                    f,
+                    "the rate of a live session is a whole number of packets a second, from 1 to \
+                     {RATE_MAX}"
+                )
             }
         }
     }
@@ -65,10 +69,12 @@ impl FromStr for Tempo {
     fn from_str(text: &str) -> Result<Self, TempoParseError> {
         let rate = |text: &str| {
             let digits = text.trim().strip_suffix("/s").ok_or(TempoParseError::Form)?.trim_end();
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let (units, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+            if units.is_empty() || !is_number(units) || !is_number(fraction) {
                 return Err(TempoParseError::Form);
             }
-            // What does not fit into the type is too high as well.
+            // What does not fit into the type, or has a fraction, is no rate either.
             let rate = digits.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
             rate.ok_or(TempoParseError::Rate)
         };
@@ -282,10 +288,10 @@ mod tests {
         for form in ["RATE/s", "poisson:RATE/s", "bursts:RATE/s:5"] {
             let parsed = |rate: &str| form.replace("RATE", rate).parse::<Tempo>();
             assert!(parsed("1").is_ok() && parsed("10000000").is_ok(), "{form}");
-            for rate in ["0", "10000001", "100000000", "4294967295", "4294967296", "99999999999"] {
+            for rate in ["0", "10000001", "100000000", "4294967295", "99999999999", "0.01", "1.5"] {
                 assert_eq!(parsed(rate), Err(TempoParseError::Rate), "{form} {rate}");
             }
-            for rate in ["-1", "1e9", "", "NaN", "1.5"] {
+            for rate in ["-1", "1e9", "", "NaN", ".5", "1.5.1"] {
                 assert_eq!(parsed(rate), Err(TempoParseError::Form), "{form} {rate}");
             }
         }

@@ -99,8 +99,8 @@ pub struct PaceParseError;
 impl fmt::Display for PaceParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a pace is a number of packets or bytes a second (5000/s, 8000B/s), a multiple of the \
-             recorded one (2x, 0.5x), or `recorded`",
+            "a pace is a whole number of packets or bytes a second from 1 to 4294967295 (5000/s, \
+             8000B/s), a multiple of the recorded one from 0.01x (2x, 0.5x), or `recorded`",
         )
     }
 }
@@ -167,7 +167,20 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(pace), "the extremes");
         }
-        for bad in ["", "0/s", "-1/s", "x", "0x", "5", "1e9x", "NaNx", "4294967296/s", "infx"] {
+        for bad in [
+            "",
+            "0/s",
+            "0.01/s",
+            "1.5/s",
+            "-1/s",
+            "x",
+            "0x",
+            "5",
+            "1e9x",
+            "NaNx",
+            "4294967296/s",
+            "infx",
+        ] {
             assert_eq!(bad.parse::<Pace>(), Err(PaceParseError), "{bad}");
         }
     }

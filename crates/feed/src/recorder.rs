@@ -38,6 +38,7 @@ use connection::{Connection, Role, State};
 use core::time::Duration;
 pub use line::LineStats;
 use line::{Dialect, Line};
+use stop::Leaving;
 
 /// A connection of a recorder; numbers are never used twice.
 pub type ConnId = u32;
@@ -148,8 +149,8 @@ pub struct Recorder {
     give_up_at: Duration,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
-    /// The user has told it to stop.
-    stopping: bool,
+    /// It ends before it is done.
+    leaving: Option<Leaving>,
     /// There was an input.
     begun: bool,
     stats: Stats,
@@ -188,7 +189,7 @@ impl Recorder {
             lost: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
-            stopping: false,
+            leaving: None,
             begun: false,
             stats: Stats::default(),
             trouble: Trouble::default(),
@@ -239,6 +240,8 @@ impl Recorder {
         self.input(input, now, sink);
         if sink.failed() {
             self.finish(Some(Why::Storage), now);
+        } else if sink.enough() && self.options.follow && sink.wants_missing() {
+            self.leave(Why::Enough, now);
         } else if sink.enough() {
             self.settle_session(now, sink);
             self.finish(Some(Why::Enough), now);

@@ -43,6 +43,10 @@ pub const DISPUTE: Duration = Duration::from_secs(10);
 /// could reset a connection that bytes are still on their way on, which an original dies of.
 pub const LINGER: Duration = Duration::from_secs(2);
 
+/// Maximum time that a follower which is stopped waits for packets that are missing and can be had
+/// by resends. It covers an answer that takes a few round trips, and no user takes it for a hang.
+pub const STOP_WAIT: Duration = Duration::from_secs(1);
+
 /// So many passes run side by side while a pass is no larger than [`SMALL_PASS`].
 pub const PARALLEL: u32 = 12;
 /// In bytes.

@@ -126,7 +126,7 @@ impl<'a> Recording<'a> {
         let exit = Exit::of(&facts);
         let wanted = facts.writes_outputs(args.allow_gaps);
         if let Some(outcome) = self.recorder.outcome() {
-            self.capture.conclude(outcome)?;
+            self.capture.conclude(outcome.last, &facts)?;
         }
         let outputs = std::mem::take(&mut self.outputs);
         if wanted {
@@ -163,7 +163,8 @@ impl<'a> Recording<'a> {
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
-        let tee = Tee::new(&mut self.capture, outlets, self.args.skip_lost)?;
+        let outputs = self.has_outputs();
+        let tee = Tee::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
         let mut tee = Seen { sink: tee, history };
         net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
             Event::Tick(recorder) => {
@@ -200,10 +201,15 @@ impl<'a> Recording<'a> {
         over.then(|| lines.find_map(|line| line.other)).flatten()
     }
 
+    /// Returns whether anything but a reader of stdout is to have the packets in the end.
+    fn has_outputs(&self) -> bool {
+        let file = |path: &PathBuf| path != Path::new("-");
+        self.args.output.iter().any(file) || self.args.publish.is_some()
+    }
+
     /// Facts about the recording, once it has ended.
     fn facts(&self) -> Facts {
-        let file = |path: &PathBuf| path != Path::new("-");
-        let outputs = self.args.output.iter().any(file) || self.args.publish.is_some();
+        let outputs = self.has_outputs();
         Facts { outputs, ..Facts::of(&self.recorder, self.capture.packets()) }
     }
 
@@ -310,7 +316,8 @@ fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
     Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
 }
 
-/// Writes what was recorded into its places.
+/// Writes what was recorded into its places. Where that ends early, it says which of several were
+/// replaced.
 fn write(
     outputs: Vec<(Output, Format)>,
     capture: &Capture,
@@ -319,13 +326,14 @@ fn write(
     tick: impl Fn(),
 ) -> Result<(), Failure> {
     let stops = stop.times();
-    for (output, format) in outputs {
+    let places: Vec<PathBuf> = outputs.iter().map(|(output, _)| output.path().into()).collect();
+    for (at, (output, format)) in outputs.into_iter().enumerate() {
         // The recording is safe; a reader that never reads would keep it waiting for ever.
         let written = output.written();
         let bytes = move || written.look().1;
         let _blocks = output.is_stream().then(|| signals::may_block_writing(bytes));
         progress.writing(output.path(), capture.packets());
-        output.encode(format, |put| {
+        let done = output.encode(format, |put| {
             capture.read_for(format, &mut |frames, arrival| {
                 progress.wrote(frames.len() as u64);
                 if stop.times() > stops {
@@ -336,17 +344,37 @@ fn write(
                 Ok(())
             })?;
             Ok(capture.told())
-        })?;
+        });
         progress.end();
+        if let Err(failure) = done {
+            if places.len() > 1 {
+                crate::words::tell!("{}", left(&places, at));
+            }
+            return Err(failure);
+        }
     }
     Ok(())
+}
+
+/// Says which of several outputs were written when writing ended early at number `at`.
+fn left(places: &[PathBuf], at: usize) -> String {
+    let list = |places: &[PathBuf]| {
+        let names: Vec<String> = places.iter().map(|place| shown(place).to_string()).collect();
+        names.join(", ")
+    };
+    match places.split_at(at) {
+        ([], not) => format!("no output was replaced: {}", list(not)),
+        (done, not) => format!("replaced: {}; not replaced: {}", list(done), list(not)),
+    }
 }
 
 fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {
     let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
     match note {
         Note::Unreachable { line, .. } => {
-            progress.waiting(at(line));
+            if let Some(stats) = recorder.line(line) {
+                progress.waiting(line, at(line), stats);
+            }
             tracing::debug!("{}: no connection", at(line));
         }
         Note::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
@@ -380,11 +408,18 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
             tracing::warn!("lost: packet {range} did not come in time and is given up");
         }
         Note::OtherSession { line, session } => {
-            tracing::warn!("{}: plays another session, {session}", at(line));
+            let recorded = recorder.session().map(|id| format!(" instead of {id}"));
+            let instead = recorded.unwrap_or_default();
+            tracing::warn!("{}: plays another session, {session}{instead}", at(line));
         }
         Note::Stopping { wait } => crate::words::tell!(
             "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
             took(wait)
+        ),
+        Note::AwaitingResends { packets, wait } => crate::words::tell!(
+            "stopping: waiting up to {} for {}; Ctrl+C leaves now",
+            took(wait),
+            count(packets, "missing packet")
         ),
         Note::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
@@ -396,8 +431,51 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
 mod tests {
     use super::*;
     use feed::ledger::{Origin, Sink, Source};
+    use feed::seq::SeqRange;
     use feed::tape::Tape;
     use std::cell::Cell;
+
+    #[test]
+    fn outputs_that_were_replaced_are_told_from_those_that_were_not() {
+        let places: Vec<PathBuf> = ["a.json", "b.csv", "c.tape"].map(PathBuf::from).into();
+        assert_eq!(left(&places, 0), "no output was replaced: a.json, b.csv, c.tape");
+        assert_eq!(left(&places, 1), "replaced: a.json; not replaced: b.csv, c.tape");
+        assert_eq!(left(&places, 2), "replaced: a.json, b.csv; not replaced: c.tape");
+    }
+
+    #[test]
+    fn a_stop_between_two_outputs_replaces_the_first_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut capture = Capture::unnamed().unwrap();
+        let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
+        capture.fresh(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
+        capture.end().unwrap();
+        let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
+        places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
+        let outputs = places.each_ref().map(|place| Output::begin_as(place, Format::Csv).unwrap());
+        let second = outputs[1].written();
+        let (stop, mut progress) = (Stop::new(), Progress::new(Duration::from_secs(1)));
+        let tick = || {
+            // The user presses Ctrl+C when the second one has begun.
+            if second.look().0 > 0 {
+                stop.stop();
+            }
+        };
+        let outputs = outputs.into_iter().map(|output| (output, Format::Csv)).collect();
+        // What is left of the second one is read in more than one piece.
+        let origin = Origin { line: 0, source: Source::Resend };
+        capture.fresh(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
+        capture.end().unwrap();
+        let done = write(outputs, &capture, &mut progress, &stop, tick);
+        assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
+        let read = |place: &Path| std::fs::read_to_string(place).unwrap();
+        assert_eq!(read(&places[0]).lines().count(), 9001);
+        assert_eq!(read(&places[1]), "old");
+    }
+
+    fn seqs(first: u32, last: u32) -> SeqRange {
+        SeqRange::new(first, last).unwrap()
+    }
 
     #[test]
     fn who_looks_is_told_how_far_writing_has_come() {

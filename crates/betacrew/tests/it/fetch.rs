@@ -1,7 +1,9 @@
 //! The client as a person sees it.
 
 use crate::in_time::ChildInTime;
-use crate::support::{ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run};
+use crate::support::{
+    ReservedPort, ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run,
+};
 use feed::player::Player;
 use feed::tape::Tape;
 use serde_json::Value;
@@ -243,9 +245,8 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
 #[test]
 fn nobody_there_is_exit_5_with_advice() {
     let folder = tempfile::tempdir().unwrap();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    let nobody = ReservedPort::new();
+    let address = nobody.address();
     fs::write(folder.path().join("output.json"), "old").unwrap();
     let (code, _, stderr) = fetch(folder.path(), &[&address, "--timeout", "200ms"]);
     assert_eq!(code, 5, "{stderr}");
@@ -266,9 +267,8 @@ fn two_lines_are_one_session_and_one_may_die() {
             let _ = stream.write_all(&[65; 9]);
         }
     });
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let absent = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    let nobody = ReservedPort::new();
+    let absent = nobody.address();
     let lines = [healthy.address.to_string(), dying.to_string(), absent];
     let args = [&lines[0], &lines[1], &lines[2], "--report", "r.json", "--timeout", "2s"];
     let (code, _, stderr) = fetch(folder.path(), &args);
@@ -285,12 +285,15 @@ fn two_lines_are_one_session_and_one_may_die() {
 fn lines_of_different_sessions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tapes = [1, 2].map(|seed| Tape::random(300_000, seed));
+    let ids = tapes.each_ref().map(Tape::session);
     let lines = tapes.map(|tape| playing(tape, losing(1, "0.1", "")));
     let addresses = lines.each_ref().map(|line| line.address.to_string());
     let args = [&addresses[0], &addresses[1], "--allow-gaps"];
     let (code, _, stderr) = fetch(folder.path(), &args);
     assert_eq!(code, 4, "{stderr}");
-    assert!(stderr.contains("different sessions"), "{stderr}");
+    assert!(stderr.contains("packets of different sessions"), "{stderr}");
+    // It is one of the two, and the other line's is named.
+    assert!(ids.iter().all(|id| stderr.contains(&id.to_string())), "{ids:?}: {stderr}");
     assert!(!folder.path().join("output.json").exists(), "two sessions are never mixed");
 }
 

@@ -1,7 +1,7 @@
 //! Flags that would be misread: said at the start, or read as they are meant.
 
 use crate::in_time::ChildInTime;
-use crate::support::{PATIENCE, ServeProcess, betacrew, run};
+use crate::support::{PATIENCE, ReservedPort, ServeProcess, betacrew, run};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -35,11 +35,6 @@ fn says(mut command: Command, lines: usize) -> Vec<String> {
     (0..lines).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect()
 }
 
-/// A port that was free a moment ago, on both families.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn address(line: &str) -> SocketAddr {
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
@@ -48,7 +43,8 @@ fn address(line: &str) -> SocketAddr {
 fn a_bare_number_is_a_port_of_this_machine() {
     let lines = says(betacrew(&["serve", "--listen", "0"]), 1);
     assert!(address(&lines[0]).ip().is_loopback(), "{lines:?}");
-    let port = free_port();
+    let reserved = ReservedPort::new();
+    let port = reserved.port;
     let typed = port.to_string();
     let lines = says(betacrew(&["serve", "--listen", &typed]), 1);
     assert_eq!(address(&lines[0]), SocketAddr::from(([127, 0, 0, 1], port)));
@@ -66,6 +62,11 @@ fn what_is_no_address_is_refused_with_the_reason() {
         (&["fetch", "127.1"], "four decimal numbers"),
         (&["fetch", "0x7f000001:3000"], "four decimal numbers"),
         (&["fetch", "99999"], "no number from 0 to 65535"),
+        (&["fetch", "0"], "port 0, at which no exchange can be reached"),
+        (&["fetch", "-f", "127.0.0.1:0"], "port 0, at which no exchange can be reached"),
+        (&["fetch", "-f", "--from", "5"], "--from 5 says where stdout begins"),
+        (&["serve", "--pace", "0.01/s"], "whole number of packets or bytes a second"),
+        (&["serve", "--live", "--pace", "0.01/s"], "whole number of packets a second, from 1"),
         (&["serve", "--listen", "127.1:0"], "four decimal numbers"),
         (&["serve", "--listen", ""], "it is empty"),
         (&["serve", "--listen", "127.0.0.1:0", "--log", "blah"], "off, error, warn, info"),
@@ -94,8 +95,8 @@ fn http_has_a_port_of_its_own_and_both_families() {
         assert_eq!(at.len(), if both { 2 } else { 1 }, "{lines:?}");
         assert!(at.iter().all(|at| at.ip().is_loopback()));
     }
-    let port = free_port();
-    let itself = format!("127.0.0.1:{port}");
+    let reserved = ReservedPort::new();
+    let itself = reserved.address();
     let (code, _, stderr) = refused(&["fetch", &itself, "--http", &itself]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("the same address"), "{stderr}");

@@ -299,7 +299,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
         assert_eq!(code, 0, "{said}");
         assert!(!said.contains(&Tape::random(3000, 7).session().to_string()), "{said}");
         exchange.signal(rustix::process::Signal::INT);
-        let (_, log) = exchange.wait();
+        let (_, log) = exchange.ends();
         assert!(log.contains("as a session of its own"), "{log}");
         let all = std::fs::read(folder.path().join("x.json")).unwrap();
         let played = std::fs::read(folder.path().join("played.json")).unwrap();

@@ -8,6 +8,7 @@
 //! * `hostile`: the client against peers that do what no exchange should;
 //! * `resume`: recordings that were interrupted; `places`: where commands write, and what stays;
 //! * `complete`: what counts as complete; `played`: which part of a recording is played;
+//! * `endings`: how `fetch` ends, and what it says then;
 //! * `live`: live sessions; `follow`: and whoever follows them for long;
 //! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: how much of it a long session takes; `bombs`: and small files that claim much;
@@ -39,6 +40,7 @@ mod damaged;
 #[cfg(feature = "web")]
 mod dashboard;
 mod demo;
+mod endings;
 mod endless;
 mod examples;
 mod fetch;

@@ -114,7 +114,12 @@ fn another_session_is_refused_and_kept_apart() {
     let address = exchange.address.to_string();
     let (code, _, stderr) = fetch(folder.path(), &[&address, "--tape", "x.tape"]);
     assert_eq!(code, 4, "{stderr}");
-    assert!(stderr.contains("different sessions") && stderr.contains("--restart"), "{stderr}");
+    let (ours, theirs) = (one.session(), other.session());
+    let reason = format!(
+        "packets of different sessions: this recording is of session {ours}, and {address} plays \
+         session {theirs}"
+    );
+    assert!(stderr.contains(&reason) && stderr.contains("--restart"), "{stderr}");
     assert!(fs::read(folder.path().join("x.tape")).unwrap().starts_with(&recorded));
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&one));
 

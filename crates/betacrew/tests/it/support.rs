@@ -119,6 +119,34 @@ pub(crate) fn peer(script: impl Fn(TcpStream, usize) + Send + Sync + 'static) ->
     address
 }
 
+/// A port of this machine that refuses connections. It stays this test's, because it is bound; a
+/// program that the test starts may listen there all the same.
+pub(crate) struct ReservedPort {
+    pub(crate) port: u16,
+    #[expect(dead_code, reason = "they hold the port")]
+    sockets: Vec<socket2::Socket>,
+}
+
+impl ReservedPort {
+    pub(crate) fn new() -> Self {
+        let bind = |address: SocketAddr| {
+            let domain = socket2::Domain::for_address(address);
+            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+            // A listener that sets this as well may have the port.
+            socket.set_reuse_address(true)?;
+            socket.bind(&address.into()).map(|()| socket)
+        };
+        let v4 = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = v4.local_addr().unwrap().as_socket().unwrap().port();
+        let v6 = bind((std::net::Ipv6Addr::LOCALHOST, port).into());
+        Self { port, sockets: [v4].into_iter().chain(v6).collect() }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
 /// Reads what a client calls for: the first call's type, or `None` where it ends instead.
 pub(crate) fn next_call(stream: &mut TcpStream) -> Option<[u8; 2]> {
     let mut call = [0; 2];

@@ -91,6 +91,9 @@ impl Recorder {
                 })
             }
             (State::Open, Role::Resend) => {
+                if let Some(leaving) = self.leaving.filter(|_| self.outcome.is_none()) {
+                    return Some(leaving.until);
+                }
                 let tries = self.lines[usize::from(conn.line)].asker.tries;
                 // Whoever follows has no end of tries, and wants it soon once it is answered.
                 let most = if self.options.follow { 3 } else { 8 };
@@ -102,7 +105,8 @@ impl Recorder {
 
     /// When a line may do something that it may not do yet.
     pub(super) fn line_deadline(&self, id: u16, line: &Line) -> Option<Duration> {
-        if self.outcome.is_some() || self.stopping || line.stats.dead {
+        let leaving = self.leaving.is_some() && !self.options.follow;
+        if self.outcome.is_some() || leaving || line.stats.dead {
             return None;
         }
         let unknown = line.dialect == Dialect::Unknown;
@@ -123,8 +127,8 @@ impl Recorder {
         if self.outcome.is_some() {
             return;
         }
-        if self.stopping {
-            return self.finish_stopped(now, sink);
+        if let Some(leaving) = self.leaving {
+            return self.finish_stopped(leaving, now, sink);
         }
         if self.lines.len() > 1 {
             self.weigh(now, sink);
@@ -172,13 +176,20 @@ impl Recorder {
     /// Whether everything up to a confirmed end has been recorded.
     pub(super) fn whole(&self) -> bool {
         let ledger = &self.ledger;
-        // Nobody has said anything yet where nobody was reached, not even that there is nothing.
-        if ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
+        if self.nothing_shown() {
             return false;
         }
         // An earlier recording may know of more than the user says.
         let last = ledger.end().map(|end| end.max(self.known_before()));
         ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
+    }
+
+    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
+    /// describing itself, nor by ending a stream in order. A user who knows that the session is
+    /// empty may have given the address of a peer that accepts connections and never says a word.
+    fn nothing_shown(&self) -> bool {
+        let described = self.lines.iter().any(|line| line.stats.info.is_some());
+        self.ledger.highest() == 0 && self.passes.complete == 0 && !described
     }
 
     pub(super) fn open_connections(&mut self, now: Duration) {
@@ -271,7 +282,8 @@ impl Recorder {
 
     /// Gaps that opened after this time are not asked for yet.
     fn ripe(&self, now: Duration) -> Duration {
-        match self.options.reorder_wait.is_zero() {
+        // Once its streams are closed nothing comes late.
+        match self.options.reorder_wait.is_zero() || self.leaving.is_some() {
             true => Duration::MAX,
             false => now.saturating_sub(self.options.reorder_wait),
         }
@@ -384,7 +396,9 @@ impl Recorder {
         let most = left.min(if small { PARALLEL } else { 1 });
         let runs = if self.hope(known) && !self.filling(now) {
             self.dry
-        } else if self.tail_doubt() >= bound && (known > 0 || self.passes.complete < EMPTY_PASSES) {
+        } else if (self.tail_doubt() >= bound || self.nothing_shown())
+            && (known > 0 || self.passes.complete < EMPTY_PASSES)
+        {
             self.passes.complete
         } else {
             return 0;
@@ -422,7 +436,8 @@ impl Recorder {
         let lost = !self.ledger.gaps().is_empty();
         let doubtful = self.tail_doubt() >= self.options.doubt;
         let settled = self.options.passes.is_some() && self.passes.complete > 0;
-        if !lost && (!doubtful || settled && self.ledger.highest() > 0) {
+        let mute = self.nothing_shown();
+        if !lost && !mute && (!doubtful || settled && self.ledger.highest() > 0) {
             return None;
         }
         let reason = self.lines.iter().find_map(|line| line.asker.reason).filter(|_| lost);
@@ -430,6 +445,8 @@ impl Recorder {
             Why::Unreachable
         } else if self.lines.iter().all(|line| line.stats.dead || self.is_untold(line)) {
             Why::SessionUntold
+        } else if mute && self.trouble.undecodable == 0 {
+            Why::NoAnswer
         } else if let Some(reason) = reason {
             Why::Refused(reason)
         } else if cut_off {

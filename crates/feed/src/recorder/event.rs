@@ -120,6 +120,14 @@ pub enum Note {
         /// Maximum time until the last of them is closed.
         wait: Duration,
     },
+    /// The recording is to end, and waits for packets that are missing and can still be had. Told
+    /// to stop once more, it ends at once.
+    AwaitingResends {
+        /// Number of packets that are missing.
+        packets: u64,
+        /// Maximum time until it ends.
+        wait: Duration,
+    },
     /// A resend connection brought no answer; this is the number of failures in a row.
     ResendFailed {
         /// The line.

@@ -144,7 +144,7 @@ impl Recorder {
 
     /// When to look for what is to be given up, if anything is missing.
     pub(super) fn give_up_deadline(&self) -> Option<Duration> {
-        let over = self.outcome.is_some() || self.stopping;
+        let over = self.outcome.is_some() || self.leaving.is_some();
         let waits = self.options.give_up.is_some() && !over;
         (waits && !self.ledger.gaps().is_empty()).then_some(self.give_up_at)
     }

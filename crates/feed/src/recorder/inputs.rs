@@ -355,7 +355,8 @@ impl Recorder {
         if other && self.options.follow {
             self.put_aside(at, info.session, now);
         } else if other {
-            self.trouble.other_session = true;
+            self.trouble.other_session = Some(info.session);
+            self.lines[usize::from(id)].stats.other = Some(info.session);
             self.settle_session(now, sink);
             self.finish(Some(Why::OtherSession), now);
         } else {

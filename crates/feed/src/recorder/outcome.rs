@@ -1,7 +1,7 @@
 //! What a recording came to.
 
 use crate::seq::{Seq, SeqRange, SeqSet};
-use crate::wire::{DecodeError, Reason};
+use crate::wire::{DecodeError, Reason, SessionId};
 use core::fmt;
 
 /// How well the end of the session is known.
@@ -34,6 +34,8 @@ pub enum Why {
     Refused(Reason),
     /// It was missing for longer than [`Options::give_up`](super::Options::give_up).
     GivenUp,
+    /// The peer was reached, and neither sent anything nor ended a stream in order.
+    NoAnswer,
     /// Passes never showed enough of the session to tell where it ends.
     EndUnknown,
     /// An exchange plays another session than the one that was recorded before, or from another
@@ -60,8 +62,11 @@ impl fmt::Display for Why {
             ),
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::GivenUp => f.write_str("what was missing for too long was given up"),
+            Self::NoAnswer => f.write_str(
+                "connections are accepted, and neither packets nor a description of a session come",
+            ),
             Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
-            Self::OtherSession => f.write_str("there are packets of different sessions"),
+            Self::OtherSession => f.write_str("packets of different sessions"),
             Self::NotLive => f.write_str(
                 "the exchange does not speak the extension, without which a session cannot be \
                  followed",
@@ -109,8 +114,8 @@ pub struct Trouble {
     /// Sequences that one line said to exist and did not bring, and that lie beyond the end that
     /// another line told; they were taken for none.
     pub contradicted: Option<SeqRange>,
-    /// A line told of another session than the line before it.
-    pub other_session: bool,
+    /// Session that a line told of, where another one is recorded and is not followed.
+    pub other_session: Option<SessionId>,
 }
 
 impl Trouble {

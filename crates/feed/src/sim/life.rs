@@ -16,6 +16,7 @@ pub use super::plan::Plan;
 use super::session::Outage;
 use super::venue::Venue;
 use super::world::{Progress, Stuck, World};
+use crate::completeness::Facts;
 use crate::keeper::{Keeper, Sync};
 use crate::ledger::Sink;
 use crate::play::Play;
@@ -155,7 +156,8 @@ impl Life {
             if outcome.why == Some(Why::OtherSession) && self.plan.second.is_some() {
                 return Ok(());
             }
-            if self.plan.tape.is_empty() && outcome.why == Some(Why::EndUnknown) {
+            let nothing = matches!(outcome.why, Some(Why::EndUnknown | Why::NoAnswer));
+            if self.plan.tape.is_empty() && nothing {
                 // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
                 return Ok(());
             }
@@ -240,7 +242,8 @@ impl Life {
         crash: bool,
     ) -> Result<Try, String> {
         let Watched { mut keeper, told, .. } = watched;
-        let done = keeper.end().and_then(|()| keeper.conclude(&outcome, self.world.now()));
+        let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
+        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
             Ok(()) if outcome.why == Some(Why::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());

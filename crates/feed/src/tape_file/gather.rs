@@ -107,10 +107,20 @@ impl Gathering {
 
     /// The packet with this sequence, if it is pending.
     pub(super) fn find(&mut self, seq: Seq) -> Option<RawFrame> {
+        self.look_up(seq).map(|(frame, _)| frame)
+    }
+
+    /// Returns the origin of the packet with this sequence, if it is pending.
+    pub(super) fn origin_of(&mut self, seq: Seq) -> Option<Origin> {
+        self.look_up(seq).map(|(_, origin)| origin)
+    }
+
+    fn look_up(&mut self, seq: Seq) -> Option<(RawFrame, Origin)> {
         self.pending.iter_mut().find_map(|pending| {
             pending.sort();
             let frames = pending.frames();
-            frames.binary_search_by_key(&seq, sequence_of).ok().map(|at| frames[at])
+            let at = frames.binary_search_by_key(&seq, sequence_of).ok()?;
+            Some((frames[at], pending.origin))
         })
     }
 }

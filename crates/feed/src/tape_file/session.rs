@@ -137,6 +137,31 @@ impl<S: Storage> TapeFile<S> {
         self.told.left_out
     }
 
+    /// Returns which line brought a packet, and how; `None` if the packet is not there or its block
+    /// begins before `from`, an offset in the file, because the lines of an earlier run may have
+    /// been others.
+    ///
+    /// # Errors
+    /// What the medium reports, or that the block is damaged.
+    pub fn origin_of(
+        &mut self,
+        seq: Seq,
+        from: u64,
+    ) -> Result<Option<Origin>, TapeFileError<S::Error>> {
+        if let Some(origin) = self.gathering.origin_of(seq) {
+            return Ok(Some(origin));
+        }
+        for entry in self.index.holders(seq).filter(|entry| entry.offset >= from) {
+            let (head, frames) = self.load(entry)?;
+            if let Kind::Packets(origin) = head.kind
+                && frames.binary_search_by_key(&seq, sequence_of).is_ok()
+            {
+                return Ok(Some(origin));
+            }
+        }
+        Ok(None)
+    }
+
     /// Notes what the exchange has said of the session. All that the file has is of this session,
     /// and so is what is added to it later. A file is of one session: what is said of another one
     /// is not noted.

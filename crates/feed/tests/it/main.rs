@@ -9,6 +9,7 @@
 
 mod against_original;
 mod against_player;
+mod by_hand;
 mod claims;
 mod faults;
 mod flaky;

@@ -1,9 +1,10 @@
 //! Which session packets are of: what is not known to be of the one that is recorded is asked for
 //! again, or the recording is refused.
 
+use feed::completeness::Facts;
 use feed::keeper::{Keeper, Sync};
 use feed::ledger::{Limits, Origin, Sink, Source};
-use feed::recorder::{ConnId, Input, Options, Outcome, Output, Recorder, Tail, Why};
+use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::recording::Recording;
 use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::sim::disk::Disk;
@@ -153,7 +154,8 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
     let outcome = run.recorder.outcome().unwrap().clone();
     assert!(outcome.complete(), "{outcome:?}");
     run.sink.end().unwrap();
-    run.sink.conclude(&outcome, ms(9)).unwrap();
+    let facts = Facts::of(&run.recorder, run.sink.packets());
+    run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
     // So it is found when it is read again, with an index and without.
     for finish in [false, true] {
         if finish {
@@ -244,9 +246,7 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     let mut keeper = keeper;
     keeper.fresh(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
     // It has ended before, and has noted how far that session reached.
-    let missing = "21-30".parse().unwrap();
-    let ended = Outcome { last: 30, missing, tail: Tail::Unknown, why: Some(Why::Stopped) };
-    keeper.conclude(&ended, ms(2)).unwrap();
+    keeper.conclude(30, End::Open, ms(2)).unwrap();
     let (keeper, was) = Keeper::open(keeper.into_storage(), Sync::Never, ms(9)).unwrap();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
     let mut run = Run::new(recorder, keeper);
@@ -288,7 +288,8 @@ fn honest(run: Run<Keeper<Disk>>, known: Seq) -> Run<Keeper<Disk>> {
     let outcome = run.recorder.outcome().unwrap().clone();
     assert!(outcome.complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (100, Tail::Confirmed));
-    run.sink.conclude(&outcome, ms(9)).unwrap();
+    let facts = Facts::of(&run.recorder, run.sink.packets());
+    run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
     assert_eq!((run.sink.file().last_known(), run.sink.file().end()), (100, End::Confirmed));
     run
 }

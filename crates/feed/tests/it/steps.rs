@@ -1,78 +1,13 @@
 //! The recorder step by step: one input, and what it asks for then.
 
+use crate::by_hand::{RESEND, STREAM, Steps, range};
 use feed::ledger::{Origin, Sink};
 use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
 use feed::recording::Recording;
-use feed::seq::{Seq, SeqRange, SeqSet};
+use feed::seq::{SeqRange, SeqSet};
 use feed::tape::Tape;
-use feed::wire::{
-    Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
-};
+use feed::wire::{Call, Frame, Info, RawFrame, Reason, SessionId, encode};
 use std::time::Duration;
-
-/// The connections in the order in which a recorder opens them.
-pub(crate) const STREAM: ConnId = 0;
-pub(crate) const RESEND: ConnId = 1;
-
-pub(crate) struct Steps {
-    pub(crate) recorder: Recorder,
-    recording: Recording,
-    pub(crate) now: Duration,
-    tape: Tape,
-}
-
-impl Steps {
-    /// A recorder of a hundred packets whose two connections are open.
-    pub(crate) fn new(options: Options) -> Self {
-        let mut steps = Self {
-            recorder: Recorder::new(options, 1),
-            recording: Recording::new(),
-            now: Duration::ZERO,
-            tape: Tape::random(100, 1),
-        };
-        steps.give(Input::Wake);
-        steps.give(Input::Connected(STREAM));
-        steps.give(Input::Connected(RESEND));
-        assert_eq!(steps.calls(STREAM), [Call::Stream]);
-        assert_eq!(steps.calls(RESEND), [Call::Describe { version: 1 }]);
-        steps
-    }
-
-    pub(crate) fn give(&mut self, input: Input<'_>) -> Vec<Output> {
-        self.recorder.handle(input, self.now, &mut self.recording);
-        std::iter::from_fn(|| self.recorder.poll()).collect()
-    }
-
-    fn frames(&mut self, conn: ConnId, frames: &[RawFrame]) -> Vec<Output> {
-        self.give(Input::Received(conn, frames.as_flattened()))
-    }
-
-    pub(crate) fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) -> Vec<Output> {
-        let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
-        self.frames(conn, &frames)
-    }
-
-    pub(crate) fn describe(&mut self, last: Seq) {
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
-        self.frames(RESEND, &[encode(&Frame::Info(info))]);
-    }
-
-    fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
-        let refusal = NotAvailable { first, count, reason };
-        self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
-    }
-
-    /// What it sends on a connection now.
-    pub(crate) fn calls(&mut self, conn: ConnId) -> Vec<Call> {
-        let mut bytes = Vec::new();
-        self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
-        let mut decoder = CallDecoder::new();
-        // So that extended calls are understood.
-        decoder.next(&mut &[3, 1][..]);
-        let mut rest = &bytes[..];
-        std::iter::from_fn(|| decoder.next(&mut rest)).collect()
-    }
-}
 
 /// What a sink is told to be asked for.
 #[derive(Default)]
@@ -90,10 +25,6 @@ impl Sink for Told {
     fn asked(&mut self, piece: SeqRange, _: Duration) {
         self.asked.push(piece);
     }
-}
-
-fn range(first: Seq, count: u32) -> Call {
-    Call::ResendRange { first, count }
 }
 
 #[test]
@@ -495,5 +426,43 @@ fn a_lost_tail_that_is_told_of_is_asked_for() {
         steps.frames(RESEND, &[encode(&tell)]);
         steps.give(Input::Ended(STREAM));
         assert_eq!(steps.calls(RESEND), [range(98, 3)], "{tell:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_never_says_a_word_is_no_empty_session() {
+    let options = || Options { last: Some(0), ..Options::default() };
+    // It accepts connections and sends nothing, or breaks them.
+    for breaks in [false, true] {
+        let mut steps = Steps::new(options());
+        let mut open = vec![STREAM, RESEND];
+        while steps.recorder.outcome().is_none() {
+            assert!(steps.now < Duration::from_secs(120), "it waits for ever");
+            let mut outputs = match open.pop().filter(|_| breaks) {
+                Some(conn) => steps.give(Input::Broken(conn)),
+                None => {
+                    steps.now = steps.recorder.deadline().unwrap_or(steps.now).max(steps.now);
+                    steps.give(Input::Wake)
+                }
+            };
+            while let Some(output) = outputs.pop() {
+                if let Output::Connect { conn, .. } = output {
+                    outputs.extend(steps.give(Input::Connected(conn)));
+                    steps.calls(conn);
+                    open.push(conn);
+                }
+            }
+        }
+        let outcome = steps.recorder.outcome().unwrap();
+        assert_eq!((outcome.why, outcome.complete()), (Some(Why::NoAnswer), false));
+    }
+    // One that describes an empty session, or ends a stream without a packet, has one.
+    for describes in [false, true] {
+        let mut steps = Steps::new(options());
+        if describes {
+            steps.describe(0);
+        }
+        steps.give(Input::Ended(STREAM));
+        assert!(steps.recorder.outcome().unwrap().complete());
     }
 }

@@ -1,9 +1,13 @@
 //! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop
 //! does.
 
+use crate::by_hand::{RESEND, STREAM, Steps, range};
 use crate::claims::{A, B, Lines};
-use crate::steps::{RESEND, STREAM, Steps};
+use feed::completeness::{Completeness, Facts};
+use feed::ledger::{Origin, Sink};
 use feed::recorder::{Input, Note, Options, Output, Tail, Why};
+use feed::recovery::STOP_WAIT;
+use feed::wire::{Call, RawFrame, Reason};
 use std::time::Duration;
 
 fn wait(outputs: &[Output]) -> Option<Duration> {
@@ -134,4 +138,136 @@ fn a_line_that_tells_its_session_while_a_stop_waits_keeps_its_packets() {
     lines.describe(B + 1, 20);
     assert!(lines.recorder.done());
     lines.is_complete(20);
+}
+
+/// A follower that has 35 of 40 packets and has asked for the others.
+fn behind() -> Steps {
+    let mut steps = Steps::following(Duration::ZERO);
+    steps.packets(STREAM, 1, 10);
+    steps.packets(STREAM, 16, 40);
+    assert_eq!(steps.calls(RESEND), [range(11, 5)]);
+    steps
+}
+
+fn awaits(outputs: &[Output]) -> Option<(u64, Duration)> {
+    outputs.iter().find_map(|output| match output {
+        Output::Note(Note::AwaitingResends { packets, wait }) => Some((*packets, *wait)),
+        _ => None,
+    })
+}
+
+/// What a follower's recording came to: how complete it is, why it ended, what is missing.
+fn ended(steps: &Steps) -> (Completeness, Option<Why>, String) {
+    assert!(steps.recorder.done());
+    let outcome = steps.recorder.outcome().unwrap();
+    let facts = Facts::of(&steps.recorder, steps.recorder.ledger().recorded());
+    (facts.completeness(), outcome.why, outcome.missing.to_string())
+}
+
+fn nothing_missing(why: Why) -> (Completeness, Option<Why>, String) {
+    (Completeness::SoFar, Some(why), String::new())
+}
+
+#[test]
+fn what_a_follower_has_asked_for_is_waited_for() {
+    let mut steps = behind();
+    let outputs = steps.give(Input::Stop);
+    assert_eq!(awaits(&outputs), Some((5, STOP_WAIT)));
+    assert!(outputs.contains(&Output::Drop(STREAM)) && !outputs.contains(&Output::Drop(RESEND)));
+    steps.now += Duration::from_millis(400);
+    steps.packets(RESEND, 11, 14);
+    assert!(!steps.recorder.done(), "one is still on its way");
+    steps.now += Duration::from_millis(400);
+    assert!(steps.packets(RESEND, 15, 15).contains(&Output::Drop(RESEND)));
+    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+}
+
+#[test]
+fn a_follower_waits_for_resends_as_long_as_the_bound_says() {
+    let mut steps = behind();
+    steps.give(Input::Stop);
+    assert_eq!(steps.recorder.deadline(), Some(STOP_WAIT));
+    steps.now = STOP_WAIT - Duration::from_nanos(1);
+    steps.packets(RESEND, 11, 12);
+    assert!(!steps.recorder.done());
+    steps.now = STOP_WAIT;
+    steps.give(Input::Wake);
+    let missing = (Completeness::Incomplete, Some(Why::Stopped), "13-15".to_owned());
+    assert_eq!(ended(&steps), missing);
+}
+
+#[test]
+fn a_second_stop_waits_for_no_resends() {
+    let mut steps = behind();
+    steps.give(Input::Stop);
+    steps.give(Input::Stop);
+    assert_eq!(ended(&steps).2, "11-15");
+}
+
+#[test]
+fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
+    let mut steps = behind();
+    steps.packets(RESEND, 11, 15);
+    assert_eq!(awaits(&steps.give(Input::Stop)), None);
+    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+
+    let mut steps = behind();
+    steps.refuse(11, 5, Reason::OutOfRange);
+    assert_eq!(awaits(&steps.give(Input::Stop)), None);
+    assert_eq!(ended(&steps).2, "11-15");
+
+    // Or the exchange is gone meanwhile.
+    let mut steps = behind();
+    steps.give(Input::Stop);
+    steps.give(Input::Ended(RESEND));
+    assert_eq!(ended(&steps).2, "11-15");
+}
+
+#[test]
+fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
+    let mut steps = Steps::following(Duration::from_secs(20));
+    steps.now = Duration::from_secs(1);
+    steps.packets(STREAM, 1, 10);
+    steps.packets(STREAM, 16, 40);
+    assert_eq!(steps.calls(RESEND), [] as [Call; 0]);
+    assert_eq!(awaits(&steps.give(Input::Stop)), Some((5, STOP_WAIT)));
+    assert_eq!(steps.calls(RESEND), [range(11, 5)]);
+    steps.packets(RESEND, 11, 15);
+    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+}
+
+/// A sink whose reader has had enough.
+struct Enough;
+
+impl Sink for Enough {
+    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+
+    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+        0
+    }
+
+    fn enough(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_reader_that_has_had_enough_stops_a_follower_as_a_user_does() {
+    for answered in [true, false] {
+        let mut steps = behind();
+        // However often it is said.
+        for _ in 0..3 {
+            steps.recorder.handle(Input::Wake, steps.now, &mut Enough);
+        }
+        assert!(steps.recorder.outcome().is_none(), "what was asked for is on its way");
+        if answered {
+            steps.packets(RESEND, 11, 15);
+            assert_eq!(ended(&steps), nothing_missing(Why::Enough));
+        } else {
+            // The user need not wait for it.
+            steps.give(Input::Stop);
+            let missing = (Completeness::Incomplete, Some(Why::Enough), "11-15".to_owned());
+            assert_eq!(ended(&steps), missing);
+        }
+    }
 }

@@ -91,6 +91,7 @@ fn every_reason_has_its_number_and_its_words() {
         Why::CutOff,
         Why::NotServed,
         Why::GivenUp,
+        Why::NoAnswer,
         Why::EndUnknown,
         Why::OtherSession,
         Why::SessionUntold,
@@ -100,7 +101,7 @@ fn every_reason_has_its_number_and_its_words() {
     words.extend(whys.map(|why| why.to_string()));
     words.sort();
     words.dedup();
-    assert_eq!(words.len(), 18, "no two are the same");
+    assert_eq!(words.len(), 19, "no two are the same");
 }
 
 #[test]

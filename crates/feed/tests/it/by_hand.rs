@@ -1,0 +1,102 @@
+//! A recorder that is driven by hand: one input at a time, and what it asks for then.
+
+use feed::recorder::{ConnId, Input, Options, Output, Recorder};
+use feed::recording::Recording;
+use feed::seq::{Seq, SeqRange};
+use feed::tape::Tape;
+use feed::wire::{
+    Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
+};
+use std::time::Duration;
+
+/// The connections in the order in which a recorder opens them.
+pub(crate) const STREAM: ConnId = 0;
+pub(crate) const RESEND: ConnId = 1;
+
+pub(crate) struct Steps {
+    pub(crate) recorder: Recorder,
+    pub(crate) recording: Recording,
+    pub(crate) now: Duration,
+    pub(crate) tape: Tape,
+}
+
+impl Steps {
+    /// A recorder of a hundred packets whose two connections are open.
+    pub(crate) fn new(options: Options) -> Self {
+        let mut steps = Self {
+            recorder: Recorder::new(options, 1),
+            recording: Recording::new(),
+            now: Duration::ZERO,
+            tape: Tape::random(100, 1),
+        };
+        steps.give(Input::Wake);
+        steps.give(Input::Connected(STREAM));
+        steps.give(Input::Connected(RESEND));
+        assert_eq!(steps.calls(STREAM), [Call::Stream]);
+        assert_eq!(steps.calls(RESEND), [Call::Describe { version: 1 }]);
+        steps
+    }
+
+    /// A follower of a session of a hundred packets, whose two connections are open and described.
+    pub(crate) fn following(reorder_wait: Duration) -> Self {
+        let options = Options { follow: true, reorder_wait, ..Options::default() };
+        let mut steps = Self {
+            recorder: Recorder::new(options, 1),
+            recording: Recording::new(),
+            now: Duration::ZERO,
+            tape: Tape::random(100, 1),
+        };
+        steps.give(Input::Wake);
+        for conn in [STREAM, RESEND] {
+            steps.give(Input::Connected(conn));
+            assert_eq!(steps.calls(conn), [Call::Describe { version: 1 }]);
+            steps.describe_on(conn, 0);
+        }
+        assert_eq!(steps.calls(STREAM), [Call::Subscribe { first: 1 }]);
+        steps
+    }
+
+    pub(crate) fn give(&mut self, input: Input<'_>) -> Vec<Output> {
+        self.recorder.handle(input, self.now, &mut self.recording);
+        std::iter::from_fn(|| self.recorder.poll()).collect()
+    }
+
+    pub(crate) fn frames(&mut self, conn: ConnId, frames: &[RawFrame]) -> Vec<Output> {
+        self.give(Input::Received(conn, frames.as_flattened()))
+    }
+
+    pub(crate) fn packets(&mut self, conn: ConnId, first: Seq, last: Seq) -> Vec<Output> {
+        let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
+        self.frames(conn, &frames)
+    }
+
+    pub(crate) fn describe(&mut self, last: Seq) {
+        self.describe_on(RESEND, last);
+    }
+
+    fn describe_on(&mut self, conn: ConnId, last: Seq) {
+        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
+        self.frames(conn, &[encode(&Frame::Info(info))]);
+    }
+
+    pub(crate) fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
+        let refusal = NotAvailable { first, count, reason };
+        self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
+    }
+
+    /// What it sends on a connection now.
+    pub(crate) fn calls(&mut self, conn: ConnId) -> Vec<Call> {
+        let mut bytes = Vec::new();
+        self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
+        let mut decoder = CallDecoder::new();
+        // So that extended calls are understood.
+        decoder.next(&mut &[3, 1][..]);
+        let mut rest = &bytes[..];
+        std::iter::from_fn(|| decoder.next(&mut rest)).collect()
+    }
+}
+
+/// The call for packets from `first` on.
+pub(crate) fn range(first: Seq, count: u32) -> Call {
+    Call::ResendRange { first, count }
+}
