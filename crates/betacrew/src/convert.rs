@@ -1,12 +1,16 @@
 //! `betacrew convert`: a file of packets in another format.
 
+#[cfg(feature = "nats")]
+mod publish;
+
 use crate::failure::{Exit, Failure};
-use crate::format::{self, Damage, Format, Told};
-use crate::location::{Location, shown};
+use crate::format::{Damage, Format, Told};
+use crate::location::{Location, is_log, shown};
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
-use crate::publish;
+use crate::publish::Flags as PublishFlags;
+use crate::source;
 use crate::words::{count, took};
 use feed::survey::Order;
 use feed::tape_file::End;
@@ -42,7 +46,7 @@ pub struct Args {
     allow_gaps: bool,
 
     #[command(flatten)]
-    publishing: publish::Flags,
+    publishing: PublishFlags,
 }
 
 /// Runs the command.
@@ -64,7 +68,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     to.check()?;
     #[cfg(feature = "nats")]
     if to == Format::Nats {
-        return publish::rebuild(input, from, (output, &args.publishing), stop);
+        return publish::publish_recording(input, from, (output, &args.publishing), stop);
     }
     args.compare_places(to)?;
     if !args.force && output.is_file() {
@@ -79,13 +83,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let mut check = Check::new(input, stop);
     if place.is_stream() && !args.allow_gaps && !stdin {
         // What has gone through a pipe cannot be taken back.
-        let told = format::read(input, from, damage, &mut |frames, _| check.take(frames))?;
+        let told = source::read(input, from, damage, &mut |frames, _| check.take(frames))?;
         check.whole(told)?;
         check = Check::new(input, stop);
     }
     let mut told = Told::default();
     place.encode(to, |put| {
-        told = format::read(input, from, damage, &mut |frames, arrival| {
+        told = source::read(input, from, damage, &mut |frames, arrival| {
             check.take(frames)?;
             // After a gap only what else is missing is of interest.
             match args.allow_gaps || check.order.missing().is_empty() {
@@ -120,7 +124,7 @@ impl Args {
         for (flag, path) in self.publishing.files() {
             places.reads(flag, path)?;
         }
-        if !self.force || *self.output == *Path::new("-") || publish::is_log(&self.input) {
+        if !self.force || *self.output == *Path::new("-") || is_log(&self.input) {
             places.reads("", &self.input)?;
         }
         places.writes_as("", &self.output, Some(to))

@@ -116,12 +116,12 @@ pub enum Failure {
         reason: String,
     },
     /// A scenario makes no sense.
-    #[error("{place}: {refusal}")]
+    #[error("{place}: {message}")]
     Scenario {
         /// Where: file, line and column.
         place: String,
-        /// What is wrong.
-        refusal: crate::scenario::Refusal,
+        /// Reason, with the line and a marker below it.
+        message: String,
     },
     /// Packets are missing from a file, and nobody said that this is all right.
     #[error(

@@ -214,7 +214,7 @@ impl Args {
 
     /// The format of an output that is written at the end.
     fn format_of(&self, path: &Path) -> Result<Format, Failure> {
-        if publish::is_log(path) {
+        if crate::location::is_log(path) {
             return Err(Failure::Usage(format!(
                 "{} is a log, not a file: --publish {0} publishes into it",
                 shown(path)

@@ -1,6 +1,5 @@
 //! A tape file's medium: a file of the system, locked against a second writer.
 
-use crate::output::place::is_at;
 use feed::storage::Storage;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -23,6 +22,31 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
 
 fn in_use() -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, "another process is recording into it")
+}
+
+/// Returns whether `path` leads to `file` now: between opening a file and locking it another
+/// process may have removed or replaced it.
+///
+/// # Errors
+/// Errors of the system.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+    match path.metadata() {
+        Ok(found) => Ok(identity(found) == identity(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns true: files that are open cannot be removed or replaced here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// A file that is read anywhere and written at its end.

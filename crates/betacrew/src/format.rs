@@ -34,8 +34,7 @@ mod wide;
 pub use arrival::Arrival;
 
 use crate::failure::Failure;
-use crate::location::shown;
-use crate::publish;
+use crate::location::{is_log, shown};
 use crate::words::{NO_PACKETS, count, grouped, holes};
 use feed::completeness::{Completeness, Facts};
 use feed::seq::{Seq, SeqRange};
@@ -260,7 +259,7 @@ impl Format {
     /// The format of a file by the end of its name, if that is a known one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
-        if publish::is_log(path) {
+        if is_log(path) {
             return Some(Self::Nats);
         }
         let extension = path.extension()?.to_str()?;
@@ -360,10 +359,6 @@ pub fn read(
     format.check()?;
     if format == Format::Tape {
         return tape::read(path, damage, each).map_err(|fault| fault.at(path));
-    }
-    #[cfg(feature = "nats")]
-    if format == Format::Nats {
-        return publish::read(path, each);
     }
     let done = match format {
         _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),

@@ -1,20 +1,23 @@
 //! Publishing into a distributed log: what is typed for it, and whether this program can.
 
 #[cfg(feature = "nats")]
-mod outlet;
+pub(crate) mod outlet;
 #[cfg(feature = "nats")]
 mod reading;
-#[cfg(feature = "nats")]
-mod rebuild;
 
 #[cfg(feature = "nats")]
-pub(crate) use self::{reading::read, reading::to_tape, rebuild::rebuild};
+pub(crate) use reading::{read, to_tape};
 
 use crate::failure::Failure;
 #[cfg(feature = "nats")]
-use crate::location::{Secret, shown};
+use crate::location::shown;
+#[cfg(feature = "nats")]
+use crate::nats_env::{self, PASSWORD, PASSWORD_FILE};
+use crate::nats_env::{CA, CREDS};
 use crate::net::Stop;
 use crate::outlet::Outlet;
+#[cfg(feature = "nats")]
+use crate::secret::Secret;
 use crate::written::Written;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,27 +66,6 @@ pub(crate) struct Flags {
     publish_ca: Option<PathBuf>,
 }
 
-/// Where credentials and certificates come from where no flag says it.
-const CREDS: &str = "BETACREW_NATS_CREDS";
-const CA: &str = "BETACREW_NATS_CA";
-
-/// Where the password of a log comes from where neither a flag nor its URL says it.
-#[cfg(feature = "nats")]
-const PASSWORD: &str = "BETACREW_NATS_PASSWORD";
-const PASSWORD_FILE: &str = "BETACREW_NATS_PASSWORD_FILE";
-
-/// Returns the file that an environment variable names; `None` where it is not set or empty.
-fn file_from_env(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from)
-}
-
-/// Returns the files that are read for a log because an environment variable names them, each with
-/// its variable.
-pub(crate) fn files_from_env() -> impl Iterator<Item = (&'static str, PathBuf)> {
-    let variables = [CREDS, CA, PASSWORD_FILE];
-    variables.into_iter().filter_map(|name| Some((name, file_from_env(name)?)))
-}
-
 /// The log of a URL, with the password from the file, the URL or the environment.
 ///
 /// # Errors
@@ -101,7 +83,7 @@ fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
         }
         return Ok(target);
     }
-    let file = file.map(Path::to_owned).or_else(|| file_from_env(PASSWORD_FILE));
+    let file = file.map(Path::to_owned).or_else(|| nats_env::file(PASSWORD_FILE));
     let password = match file {
         Some(file) => Some(Secret::read(&file)?),
         None => Secret::from_env(PASSWORD),
@@ -127,12 +109,6 @@ enum Payload {
     Json,
 }
 
-/// Whether a path names a stream of a log.
-pub(crate) fn is_log(path: &Path) -> bool {
-    let schemes = ["nats://", "tls://"];
-    path.to_str().is_some_and(|text| schemes.iter().any(|scheme| text.starts_with(scheme)))
-}
-
 impl Flags {
     /// Files that are read, by their flags.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
@@ -146,7 +122,7 @@ impl Flags {
 
     /// What was typed, for the log of this URL.
     #[cfg(feature = "nats")]
-    fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {
+    pub(crate) fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {
         let target = target(url, self.publish_password_file.as_deref())?;
         readable("credentials", self.publish_creds.as_deref())?;
         readable("certificate", self.publish_ca.as_deref())?;

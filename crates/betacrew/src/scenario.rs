@@ -70,7 +70,10 @@ pub fn open(name: &str) -> Result<Plot, Failure> {
         _ => Failure::Storage { action: "read", path: path.into(), source },
     })?;
     let title = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    let refused = |refusal: Refusal| Failure::Scenario { place: refusal.place(name), refusal };
+    let refused = |refusal: Refusal| Failure::Scenario {
+        place: refusal.place(name),
+        message: refusal.to_string(),
+    };
     let mut plot = parse(&text, &title).map_err(refused)?;
     // A tape that a file names lies beside that file.
     let folder = path.parent().unwrap_or(Path::new(""));

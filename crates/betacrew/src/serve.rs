@@ -119,10 +119,10 @@ impl Args {
     fn plot(&self) -> Result<Plot, Failure> {
         let mut plot = match &self.scenario {
             Some(name) => scenario::open(name)?,
-            None => self
-                .shorthand()
-                .plot(FLAGS, "")
-                .map_err(|refusal| Failure::Scenario { place: "the flags".to_owned(), refusal })?,
+            None => self.shorthand().plot(FLAGS, "").map_err(|refusal| Failure::Scenario {
+                place: "the flags".to_owned(),
+                message: refusal.to_string(),
+            })?,
         };
         if let Some(tape) = &self.tape {
             plot.tape = tape.clone();

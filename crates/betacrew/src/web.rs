@@ -35,9 +35,10 @@ pub(crate) use exchange::{Bill, ExchangeDesk};
 
 use crate::address;
 use crate::failure::Failure;
-use crate::location::{Secret, shown};
+use crate::location::shown;
 use crate::net::{self, Stop};
 use crate::outlet::Outlet;
+use crate::secret::Secret;
 use crate::words::say;
 use answer::App;
 use meeting::Meeting;

@@ -1,8 +1,9 @@
 //! Two recordings, read side by side.
 
 use crate::failure::Failure;
-use crate::format::{self, Damage, Format};
+use crate::format::{Damage, Format};
 use crate::net::Stop;
+use crate::source;
 use feed::compare::Comparison;
 use feed::survey::Order;
 use feed::wire::RawFrame;
@@ -84,7 +85,7 @@ fn send(
         let full = std::mem::replace(piece, Vec::with_capacity(PIECE));
         sender.send(full).map_err(|_| Failure::Stopped)
     };
-    format::read(path, format, Damage::Refuse, &mut |frames, _| {
+    source::read(path, format, Damage::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }

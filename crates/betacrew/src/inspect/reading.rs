@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Arrival, Damage as Policy, Each, Format, Told};
+use crate::format::{Arrival, Damage as Policy, Each, Format, Told};
 use crate::net::Stop;
+use crate::source;
 use feed::book::Books;
 use feed::completeness::{Completeness, Facts};
 use feed::seq::FIRST_SEQ;
@@ -119,7 +120,7 @@ pub(super) fn read(
     };
     let (tape, removed) = match format {
         Format::Tape => (Some(read_tape(path, wanted, &mut take)?), 0),
-        _ => (None, format::read(path, format, Policy::Refuse, &mut take)?.removed),
+        _ => (None, source::read(path, format, Policy::Refuse, &mut take)?.removed),
     };
     if let Some(tape) = &tape {
         survey.reaches(tape.told.last);

@@ -122,7 +122,7 @@ impl Partial {
 /// name: in the instant before it was locked it looked like one of a dead process.
 #[cfg(unix)]
 fn claim(file: &NamedTempFile) -> io::Result<bool> {
-    use super::place::is_at;
+    use crate::file::is_at;
     use std::fs::TryLockError;
     match file.as_file().try_lock() {
         Ok(()) => is_at(file.as_file(), file.path()),
@@ -234,7 +234,7 @@ fn is_partial(name: &str) -> bool {
 
 #[cfg(unix)]
 fn remove_if_dead(path: &Path) -> io::Result<()> {
-    use super::place::is_at;
+    use crate::file::is_at;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {

@@ -5,8 +5,9 @@
 
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::location::is_log;
 use crate::location::shown;
-use crate::publish::{files_from_env, is_log};
+use crate::nats_env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
@@ -229,29 +230,6 @@ fn is_device(_: &Metadata) -> bool {
     false
 }
 
-/// Returns whether `path` leads to `file` now: between opening a file and locking it another
-/// process may have removed or replaced it.
-///
-/// # Errors
-/// Errors of the system.
-#[cfg(unix)]
-pub(crate) fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(identity(&found, path) == identity(&file.metadata()?, path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns true: files that are open cannot be removed or replaced here.
-///
-/// # Errors
-/// None.
-#[cfg(not(unix))]
-pub(crate) fn is_at(_: &fs::File, _: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
 /// All places of a command.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -310,7 +288,7 @@ impl Places {
     fn add(&mut self, flag: &str, path: &Path, written: bool) -> Result<(), Failure> {
         if is_log(path) {
             // A log is no file, but its password and certificates can be in files.
-            return files_from_env().try_for_each(|(name, file)| self.reads(name, &file));
+            return nats_env::files().try_for_each(|(name, file)| self.reads(name, &file));
         }
         let place = Place::of(flag, path, written);
         if let Some(other) = self.listed.iter().find(|other| place.collides(other)) {

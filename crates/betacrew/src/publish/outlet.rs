@@ -24,7 +24,7 @@ pub(super) struct Publishing {
 }
 
 /// When what does not get on is given up.
-pub(super) struct Limit {
+pub(crate) struct Limit {
     patience: Duration,
     stop: Stop,
     /// How often the user had asked to stop when waiting began.
@@ -34,7 +34,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(patience: Duration, stop: &Stop) -> Self {
+    pub(crate) fn new(patience: Duration, stop: &Stop) -> Self {
         Self { patience, stop: stop.clone(), stops: None, reached: (0, Instant::now()) }
     }
 
@@ -42,7 +42,7 @@ impl Limit {
     ///
     /// # Errors
     /// Where it has taken nothing for too long, or the user does not want to wait.
-    pub(super) fn wait(&mut self, gateway: &Gateway, last: Seq) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self, gateway: &Gateway, last: Seq) -> Result<(), Failure> {
         let began = self.stops.is_none();
         let stops = *self.stops.get_or_insert(self.stop.times());
         let reached = gateway.published().reached;
@@ -69,7 +69,7 @@ impl Publishing {
 }
 
 /// Says what has happened.
-pub(super) fn notice(gateway: &Gateway, settings: &Settings) {
+pub(crate) fn notice(gateway: &Gateway, settings: &Settings) {
     for notice in gateway.notices() {
         match notice {
             Notice::Waiting(why) => {
@@ -84,7 +84,7 @@ pub(super) fn notice(gateway: &Gateway, settings: &Settings) {
 }
 
 /// What came of it.
-pub(super) fn tell(published: &Published, settings: &Settings) {
+pub(crate) fn tell(published: &Published, settings: &Settings) {
     let counts = published.counts;
     let before = match counts.compared {
         0 => String::new(),

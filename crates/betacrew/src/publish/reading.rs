@@ -1,9 +1,10 @@
 //! Reading a session back from a log.
 
-use super::{CA, CREDS, file_from_env, readable, target};
+use super::{readable, target};
 use crate::failure::Failure;
 use crate::file::FileStorage;
 use crate::format::{Arrival, Each, Told};
+use crate::nats_env::{CA, CREDS, file};
 use feed::ledger::{Origin, Source};
 use feed::survey::Order;
 use feed::tape_file::{End, Head, TapeFile, TapeFileError};
@@ -21,8 +22,8 @@ const LISTED: usize = 100;
 
 fn open(path: &Path) -> Result<Log, Failure> {
     let mut settings = Settings::new(target(path, None)?);
-    settings.creds = file_from_env(CREDS);
-    settings.ca = file_from_env(CA);
+    settings.creds = file(CREDS);
+    settings.ca = file(CA);
     readable("credentials", settings.creds.as_deref())?;
     readable("certificate", settings.ca.as_deref())?;
     Ok(Log::open(&settings, PATIENCE)?)

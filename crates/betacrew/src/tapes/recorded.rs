@@ -4,8 +4,9 @@
 use super::AnyTape;
 use crate::failure::Failure;
 use crate::file::FileStorage;
-use crate::format::{self, Damage, Format};
+use crate::format::{Damage, Format};
 use crate::location::shown;
+use crate::source;
 use crate::words::{NO_PACKETS, count, grouped, holes};
 use feed::packet::Packet;
 use feed::play::{FilePlay, Play, PlayError};
@@ -142,7 +143,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
     let mut packets: Vec<Packet> = Vec::new();
     let mut order = Order::listing(LISTED);
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    format::read(path, format, Damage::Refuse, &mut |frames, _| {
+    source::read(path, format, Damage::Refuse, &mut |frames, _| {
         // After the first gap only what else is missing is of interest.
         let gapless = order.missing().is_empty();
         order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
@@ -238,7 +239,7 @@ mod tests {
         for format in built {
             let path = folder.path().join(format!("x.{}", format.name().to_lowercase()));
             let rows = [&frames[..60], &frames[63..70], &frames[71..]].concat();
-            format::testing::write_packets(&path, format, &rows);
+            crate::format::testing::write_packets(&path, format, &rows);
             let failure = open(&path, false).unwrap_err();
             let said = failure.to_string();
             assert_eq!(failure.exit(), Exit::Incomplete, "{said}");

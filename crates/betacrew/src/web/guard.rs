@@ -3,7 +3,7 @@
 
 use super::order::refused;
 use super::state::Refused;
-use crate::location::Secret;
+use crate::secret::Secret;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use std::net::IpAddr;
 

@@ -1,11 +1,12 @@
 //! A recording of any format into a log: all that is not there yet.
 
-use super::Flags;
-use super::outlet::{Limit, notice, tell};
 use crate::failure::{Exit, Failure};
 use crate::file::FileStorage;
-use crate::format::{self, Damage, Format};
+use crate::format::{Damage, Format};
 use crate::net::Stop;
+use crate::publish::Flags;
+use crate::publish::outlet::{Limit, notice, tell};
+use crate::source;
 use feed::seq::Seq;
 use feed::survey::Order;
 use feed::tape_file::TapeFile;
@@ -23,7 +24,7 @@ const LISTED: usize = 100;
 ///
 /// # Errors
 /// Where the file lacks packets, or the log does not take them.
-pub(crate) fn rebuild(
+pub(crate) fn publish_recording(
     input: &Path,
     format: Format,
     (url, flags): (&Path, &Flags),
@@ -56,7 +57,7 @@ fn publish(
 ) -> Result<(), Failure> {
     let mut next = next;
     let mut turned = false;
-    let done = format::read(input, format, Damage::Refuse, &mut |frames, _| {
+    let done = source::read(input, format, Damage::Refuse, &mut |frames, _| {
         let mut rest: &[RawFrame] = frames;
         loop {
             rest = &rest[rest.partition_point(|frame| sequence_of(frame) < next)..];
@@ -88,7 +89,7 @@ fn publish(
 /// The last packet of a file that lacks none.
 fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
     let mut order = Order::listing(LISTED);
-    let told = format::read(input, format, Damage::Refuse, &mut |frames, _| {
+    let told = source::read(input, format, Damage::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }

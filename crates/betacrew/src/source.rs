@@ -1,0 +1,26 @@
+//! Sources of packets by name: a file of any format, or a NATS stream.
+
+use crate::failure::Failure;
+use crate::format::{self, Damage, Each, Format, Told};
+use std::path::Path;
+
+/// Reads all packets of a file or NATS stream in its order; `-` is stdin. Returns the source's
+/// statements about its session.
+///
+/// Each frame is a packet with a legal side and sequence. `each` checks that sequences ascend.
+///
+/// # Errors
+/// [`Failure::Usage`] where this program was built without the format; [`Failure::Storage`] and
+/// [`Failure::Content`] where the source cannot be read or is not in the format; errors of `each`.
+pub(crate) fn read(
+    path: &Path,
+    format: Format,
+    damage: Damage,
+    each: &mut Each<'_>,
+) -> Result<Told, Failure> {
+    match format {
+        #[cfg(feature = "nats")]
+        Format::Nats => crate::publish::read(path, each),
+        _ => format::read(path, format, damage, each),
+    }
+}
