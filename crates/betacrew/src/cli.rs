@@ -7,7 +7,7 @@ use crate::location::redacted;
 use crate::net::Stop;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, stderr, style};
-use crate::{convert, demo, escape, fetch, grade, inspect, scenarios, serve, sim, words};
+use crate::{convert, demo, escape, fetch, grade, inspect, message, scenarios, serve, sim};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -80,8 +80,8 @@ pub fn main() -> ExitCode {
         targets = targets.with_target("async_nats", LevelFilter::OFF);
     }
     if matches!(cli.log_format, LogFormat::Json) {
-        targets = targets.with_target(words::SAID, LevelFilter::INFO);
-        words::log_what_is_said();
+        targets = targets.with_target(message::TARGET, LevelFilter::INFO);
+        message::log_messages();
     }
     log_to_stderr(targets, cli.log_format);
     signals::outlive_file_size_limit();
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &stop),
     });
     done.unwrap_or_else(|failure| {
-        words::tell_failure(&failure);
+        message::show_failure(&failure);
         failure.exit()
     })
     .into()
@@ -116,7 +116,7 @@ fn refuse(wrong: &clap::Error) -> ! {
         false => text.to_string(),
     };
     // What was typed in a wrong place is repeated, and may be a URL with a password.
-    words::tell_coloured(&redacted(&text));
+    message::show_coloured(&redacted(&text));
     std::process::exit(wrong.exit_code());
 }
 

@@ -106,7 +106,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         Some(End::Open) => "; where its session ends is not known",
         _ => "",
     };
-    crate::words::tell!(
+    crate::message::message!(
         "{} from {} to {} in {}{missing}{end}",
         count(check.order.packets(), "packet"),
         if stdin { "stdin".into() } else { shown(input).to_string() },

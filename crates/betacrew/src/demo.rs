@@ -5,6 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::{draw_seed, number};
 use crate::format::Format;
 use crate::location::shown;
+use crate::message::print;
 use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::output::place::Places;
@@ -14,7 +15,7 @@ use crate::summary;
 use crate::tapes;
 use crate::tapes::AnyTape;
 use crate::terminal::style::{self, Stream};
-use crate::words::{count, say, took};
+use crate::words::{count, took};
 use feed::chance::Chance;
 use feed::completeness::{Completeness, Facts};
 use feed::player::Player;
@@ -121,7 +122,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     if facts.completeness() != Completeness::Complete {
         let (addresses, recording) = (["the demo".to_owned()], (&recorder, &capture));
-        crate::words::tell_as_is(&summary::text(&addresses, recording, time, None, &facts));
+        crate::message::show_text(&summary::text(&addresses, recording, time, None, &facts));
         // The demo's exchange ends its session: all there is so far is not enough.
         return Ok(match Exit::of(&facts) {
             Exit::Complete => Exit::Incomplete,
@@ -130,7 +131,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     }
     output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
     check(args, &show.tape)?;
-    say(&story(args, &show, &capture, recorder.stats().calls, time))
+    print(&story(args, &show, &capture, recorder.stats().calls, time))
 }
 
 /// What happened, as text and pictures.

@@ -265,7 +265,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         }
         let Some(next) = next.filter(|_| !stop.asked()) else { return Ok(worst) };
         if let Err(why) = sessions.change(began.elapsed()) {
-            crate::words::tell!(
+            crate::message::message!(
                 "the exchange misbehaves: {why}, and each session takes files of its own. \
                  Following ends here; the same command goes on with the session that is played then"
             );
@@ -273,6 +273,6 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         }
         // Each session has its own recording; the one that is there already is gone on with.
         turn = sessions.next(args, session, next)?;
-        crate::words::tell!("the exchange plays session {next} now: recording that");
+        crate::message::message!("the exchange plays session {next} now: recording that");
     }
 }

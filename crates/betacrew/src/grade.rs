@@ -41,12 +41,12 @@ mod workplace;
 use crate::address::PORT;
 use crate::failure::{Exit, Failure};
 use crate::flags::{duration, number};
+use crate::message::print;
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, style};
-use crate::words::say;
 use cases::{Case, Severity};
 use client::Client;
 use run::Setup;
@@ -161,11 +161,11 @@ impl FromStr for Port {
 pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let cases = select::select(&args.cases).map_err(Failure::Usage)?;
     if args.list {
-        return say(&list(&cases));
+        return print(&list(&cases));
     }
     if let Some(id) = &args.explain {
         let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
-        return say(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
+        return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
     let setup = args.setup()?;
     run_folder::clean_up();
@@ -181,7 +181,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let reports = Reports::begin(args, &setup.client)?;
     process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
-    say(&terminal::head(&setup, cases.len(), paint))?;
+    print(&terminal::head(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut heard = Ok(Exit::Complete);
     // Clients must not outlive the grader, nor their folders.
@@ -190,12 +190,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let before = std::mem::replace(&mut group, outcome.case.group());
         let row = terminal::row(outcome, before != outcome.case.group(), paint);
         if heard.is_ok() {
-            heard = say(&row);
+            heard = print(&row);
         }
     })?;
     drop(orderly);
     heard?;
-    say(&terminal::tail(&outcomes, &setup, paint))?;
+    print(&terminal::tail(&outcomes, &setup, paint))?;
     reports.put(&outcomes, &setup)?;
     Ok(exit(&outcomes, stop))
 }

@@ -10,10 +10,10 @@ mod text;
 use crate::failure::{Exit, Failure};
 use crate::format::Format;
 use crate::location::{Location, shown};
+use crate::message::print;
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
-use crate::words::say;
 use reading::Found;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let exit = match args.look(path, None, stop) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             done => done.unwrap_or_else(|failure| {
-                crate::words::tell_failure(&failure);
+                crate::message::show_failure(&failure);
                 failure.exit()
             }),
         };
@@ -126,7 +126,7 @@ impl Args {
             let picture = plot::svg(&found);
             output.put(|out| out.write_all(picture.as_bytes()))?;
         }
-        say(&match (self.json, self.verify) {
+        print(&match (self.json, self.verify) {
             (true, _) => json::found(&found),
             (false, true) => text::verdict(&found),
             (false, false) => text::found(&found),
@@ -145,7 +145,7 @@ impl Args {
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let comparison = against::compare(sides, listed, stop)?;
         let places = [path, other];
-        say(&match self.json {
+        print(&match self.json {
             true => json::comparison(places, &comparison),
             false => text::comparison(places, &comparison),
         })?;

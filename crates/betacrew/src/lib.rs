@@ -62,6 +62,7 @@ pub mod inspect;
 mod keyed;
 pub mod live;
 mod location;
+mod message;
 mod nats_env;
 pub mod net;
 pub mod outlet;

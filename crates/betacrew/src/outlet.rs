@@ -165,7 +165,7 @@ impl Stdout {
         self.progress = Some((bytes, since));
         let unread = since.elapsed();
         if self.stop.times() > 1 || self.stop.asked() && unread >= UNREAD {
-            crate::words::tell!("stopped: stdout is not read; what it was to get is left out");
+            crate::message::message!("stopped: stdout is not read; what it was to get is left out");
             // The thread is left where it is blocked.
             self.writer = None;
             return Err(Failure::Stopped);

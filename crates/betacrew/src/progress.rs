@@ -76,7 +76,7 @@ impl Progress {
     /// A line's exchange cannot be reached. Said once for each outage, on a terminal and elsewhere.
     pub(crate) fn waiting(&mut self, line: u16, address: &str, stats: &LineStats) {
         if let Some(text) = self.outage(line, address, stats) {
-            crate::words::tell!("{text}");
+            crate::message::message!("{text}");
         }
     }
 

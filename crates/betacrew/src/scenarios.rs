@@ -1,8 +1,8 @@
 //! `betacrew scenarios`: the built-in scenarios.
 
 use crate::failure::{Exit, Failure};
+use crate::message::print;
 use crate::scenario::{self, catalogue};
-use crate::words::say;
 use std::fmt::Write;
 
 /// What `scenarios` takes.
@@ -23,15 +23,15 @@ pub struct Args {
 /// Where there is no such scenario.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.schema {
-        return say(&schema());
+        return print(&schema());
     }
     match &args.name {
-        None => say(&list()?),
+        None => print(&list()?),
         Some(name) => match catalogue::entry(name) {
-            Some(entry) => say(entry.text),
+            Some(entry) => print(entry.text),
             // A file is read, so that its mistakes are told.
             None => scenario::open(name).and_then(|plot| {
-                say(&format!("{name} makes sense: {} faults\n", plot.scenario.faults.len()))
+                print(&format!("{name} makes sense: {} faults\n", plot.scenario.faults.len()))
             }),
         },
     }

@@ -6,6 +6,7 @@ use crate::address;
 use crate::failure::{Exit, Failure};
 use crate::flags::draw_seed;
 use crate::live::{LiveTape, Record};
+use crate::message::print;
 use crate::net::{self, LISTENERS_MAX, Stop};
 use crate::output::place::Places;
 use crate::scenario::file::{FaultFile, What};
@@ -14,7 +15,6 @@ use crate::scenario::{self, Engine, Plot, ScenarioFile};
 use crate::tapes::{AnyTape, Failing, TapeName};
 use crate::terminal::signals;
 use crate::web::{self, Bill, ExchangeDesk, Web};
-use crate::words::say;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::chance::Chance;
 use feed::live::Tempo;
@@ -227,7 +227,7 @@ impl Open {
             let _ = writeln!(lines, "listening on {address}");
         }
         lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
-        say(&lines).map(drop)
+        print(&lines).map(drop)
     }
 }
 

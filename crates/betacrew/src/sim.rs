@@ -1,10 +1,11 @@
 //! `betacrew sim`: lives of recordings on simulated networks and disks.
 
 use crate::failure::{Exit, Failure};
+use crate::message::print;
 use crate::net::Stop;
 use crate::scenario::ScenarioFile;
 use crate::terminal::signals;
-use crate::words::{count, grouped, say, took};
+use crate::words::{count, grouped, took};
 use feed::sim::life::{Broken, Lived, Plan, live};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return narrate(seed);
     }
     if args.cost {
-        return say(&cost());
+        return print(&cost());
     }
     let began = Instant::now();
     let mut sum = Lived::default();
@@ -54,13 +55,13 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             Ok(lived) => add(&mut sum, &lived),
             Err(life) => {
                 let _blocks = signals::may_block();
-                say(&format!("seed {seed}: {}; betacrew sim --narrate {seed}\n", life.what))?;
+                print(&format!("seed {seed}: {}; betacrew sim --narrate {seed}\n", life.what))?;
                 broken.push(life);
             }
         }
     }
     drop(orderly);
-    say(&summary(lives, broken.len(), &sum, began.elapsed()))?;
+    print(&summary(lives, broken.len(), &sum, began.elapsed()))?;
     Ok(if broken.is_empty() { Exit::Complete } else { Exit::Unexpected })
 }
 
@@ -150,7 +151,7 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
         let _ = writeln!(text, "followed live: {session:?}");
     }
     text.push('\n');
-    say(&text)?;
+    print(&text)?;
     let (story, end, exit) = match live(seed, true) {
         Ok(lived) => (lived.story, "it ends well".to_owned(), Exit::Complete),
         Err(broken) => (broken.story, format!("BROKEN: {}", broken.what), Exit::Unexpected),
@@ -159,6 +160,6 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
     for (time, what) in story {
         let _ = writeln!(text, "{:12.6} {what}", time.as_secs_f64());
     }
-    say(&(text + &end + "\n"))?;
+    print(&(text + &end + "\n"))?;
     Ok(exit)
 }

@@ -36,10 +36,10 @@ pub(crate) use exchange::{Bill, ExchangeDesk};
 use crate::address;
 use crate::failure::Failure;
 use crate::location::shown;
+use crate::message::print;
 use crate::net::{self, Stop};
 use crate::outlet::Outlet;
 use crate::secret::Secret;
-use crate::words::say;
 use answer::App;
 use meeting::Meeting;
 use routes::Role;
@@ -112,9 +112,9 @@ impl Args {
         let web = self.open(Role::Client, stop)?;
         let lines = web.as_ref().map(Web::lines).unwrap_or_default();
         if packets {
-            crate::words::tell_as_is(&lines);
+            crate::message::show_text(&lines);
         } else {
-            say(&lines)?;
+            print(&lines)?;
         }
         Ok(web)
     }

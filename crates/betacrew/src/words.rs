@@ -1,11 +1,8 @@
-//! How things are said: numbers, times, lines on stdout.
+//! Formatting of counts, durations, ranges and packets for people.
 
 use crate::escape;
-use crate::failure::{Exit, Failure};
-use crate::location::redacted;
 use feed::survey::Holes;
 use feed::wire::{Frame, RawFrame, decode};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -73,63 +70,6 @@ pub(crate) fn took(time: std::time::Duration) -> String {
     match value {
         ..10.0 => format!("{value:.1} {unit}"),
         _ => format!("{value:.0} {unit}"),
-    }
-}
-
-/// Says a line to whoever watches, on stderr. If nobody can hear it the work goes on.
-macro_rules! tell {
-    ($($text:tt)*) => { $crate::words::tell_as_is(&(format!($($text)*) + "\n")) };
-}
-pub(crate) use tell;
-
-/// Where what is said goes that is logged.
-pub(crate) const SAID: &str = "betacrew::said";
-
-/// Whether what is said to whoever watches is logged instead.
-static LOGGED: AtomicBool = AtomicBool::new(false);
-
-/// From now on what is said to whoever watches is logged, so that all lines there have one form.
-pub(crate) fn log_what_is_said() {
-    LOGGED.store(true, Ordering::Relaxed);
-}
-
-/// Says what has failed.
-pub(crate) fn tell_failure(failure: &Failure) {
-    // What libraries report may repeat what was typed.
-    let text = redacted(&failure.to_string());
-    match LOGGED.load(Ordering::Relaxed) {
-        true => tracing::error!(target: SAID, "{text}"),
-        false => tell!("betacrew: {text}"),
-    }
-}
-
-/// Says a text that may have several lines. Everything for stderr but the log goes through here.
-pub(crate) fn tell_as_is(text: &str) {
-    let text = &*escape::lines(text);
-    if LOGGED.load(Ordering::Relaxed) {
-        for line in text.lines() {
-            tracing::info!(target: SAID, "{}", line.trim());
-        }
-        return;
-    }
-    crate::terminal::stderr::write(text.as_bytes());
-}
-
-/// Says a text with colours of ours.
-pub(crate) fn tell_coloured(text: &str) {
-    crate::terminal::stderr::write(escape::coloured(text).as_bytes());
-}
-
-/// Prints to stdout what is not packets; whoever closed it does not want more.
-pub(crate) fn say(text: &str) -> Result<Exit, Failure> {
-    use std::io::Write;
-    let text = escape::coloured(text);
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Storage { action: "write to", path: "stdout".into(), source: error })
-        }
-        _ => Ok(Exit::Complete),
     }
 }
 

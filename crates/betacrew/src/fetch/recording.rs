@@ -188,7 +188,7 @@ impl<'a> Recording<'a> {
         self.capture.finish()?;
         if let Some(place) = place(self.args, self.named) {
             let place = shown(&place);
-            crate::words::tell!("  the recording stays in {place}: the same command goes on");
+            crate::message::message!("  the recording stays in {place}: the same command goes on");
         }
         Ok(())
     }
@@ -220,12 +220,12 @@ impl<'a> Recording<'a> {
         let places = written.then_some(places.as_slice());
         let recording = (&self.recorder, &self.capture);
         let text = summary::text(&args.addresses, recording, took, places, facts);
-        crate::words::tell_as_is(&text);
+        crate::message::show_text(&text);
         if let (Some(last), Some(outcome)) = (args.last, self.recorder.outcome())
             && last < outcome.last
         {
             let is = outcome.last;
-            crate::words::tell!("  WARNING  --last {last} is wrong: there is a packet {is}");
+            crate::message::message!("  WARNING  --last {last} is wrong: there is a packet {is}");
         }
     }
 
@@ -237,7 +237,7 @@ impl<'a> Recording<'a> {
             why => why == Some(Why::SessionUntold),
         };
         if refused {
-            crate::words::tell!(
+            crate::message::message!(
                 "  the packets recorded so far stay in {}; --restart throws them away",
                 shown(&place)
             );
@@ -246,9 +246,9 @@ impl<'a> Recording<'a> {
         } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
         } else if facts.why == Some(Why::OtherSession) {
-            crate::words::tell!("  the packets that came stay in {}", shown(&place));
+            crate::message::message!("  the packets that came stay in {}", shown(&place));
         } else {
-            crate::words::tell!("  resume   the same command goes on where this one ended");
+            crate::message::message!("  resume   the same command goes on where this one ended");
         }
         Ok(())
     }
@@ -299,14 +299,14 @@ fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
     }
     let (capture, resumed) = Capture::open(&place, args.sync)?;
     let Some(before) = resumed else { return Ok((capture, begun())) };
-    crate::words::tell!(
+    crate::message::message!(
         "going on with {}: {} recorded before",
         shown(&place),
         count(before.packets, "packet")
     );
     if before.damages > 0 {
         let places = count(before.damages.into(), "place");
-        crate::words::tell!("  it is damaged in {places}; what was there is asked for again");
+        crate::message::message!("  it is damaged in {places}; what was there is asked for again");
     }
     let Resumed { highest, missing, session, .. } = before;
     let mut capture = capture;
@@ -348,7 +348,7 @@ fn write(
         progress.end();
         if let Err(failure) = done {
             if places.len() > 1 {
-                crate::words::tell!("{}", left(&places, at));
+                crate::message::message!("{}", left(&places, at));
             }
             return Err(failure);
         }
@@ -412,11 +412,11 @@ fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Pr
             let instead = recorded.unwrap_or_default();
             tracing::warn!("{}: plays another session, {session}{instead}", at(line));
         }
-        Note::Stopping { wait } => crate::words::tell!(
+        Note::Stopping { wait } => crate::message::message!(
             "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
             took(wait)
         ),
-        Note::AwaitingResends { packets, wait } => crate::words::tell!(
+        Note::AwaitingResends { packets, wait } => crate::message::message!(
             "stopping: waiting up to {} for {}; Ctrl+C leaves now",
             took(wait),
             count(packets, "missing packet")

@@ -101,7 +101,7 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
         false => "the last that it has confirmed is",
     };
     let more = if goes_on { ", and more than this recording" } else { "" };
-    crate::words::tell!(
+    crate::message::message!(
         "published {} in {} to {}: {has} {}{more}{before}",
         count(counts.published, "packet"),
         count(counts.messages, "message"),
