@@ -31,7 +31,7 @@ pub(crate) fn show_failure(failure: &Failure) {
     }
 }
 
-/// Shows a text of one or more lines on stderr. Everything for stderr but the log goes through here.
+/// Shows a text of one or more lines on stderr. All text for stderr but the log goes through here.
 pub(crate) fn show_text(text: &str) {
     let text = &*escape::lines(text);
     if LOGGED.load(Ordering::Relaxed) {
