@@ -4,6 +4,7 @@ use crate::complete::{
     begin, ends, falls_silent, folder, here, interrupt, is_old, json, packets, tells_nothing,
     wait_for,
 };
+use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, Serving, losing, playing};
 use feed::original::Original;
 use feed::tape::Tape;
@@ -43,8 +44,7 @@ fn a_recording_of_no_known_session_is_not_completed_by_another_one() {
     let address = tells_nothing(&Tape::random(50, 1));
     let mut killed = begin(folder.path(), &["fetch", &address, "-o", "day.json"]);
     wait_for("the packets", || packets(&folder.path().join("day.json.tape")) == 50);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    killed.kill_and_reap();
     let original = Serving::start(Original::new(Tape::random(60, 2), 1));
     let address = original.address.to_string();
     let (code, _, said) = here(folder.path(), &["fetch", &address, "-o", "day.json"]);
@@ -116,8 +116,7 @@ fn packets_that_were_distrusted_are_not_called_lost() {
     let address = tells_nothing(&Tape::random(134, 1));
     let mut killed = begin(folder.path(), &["fetch", &address, "-o", "o.json"]);
     wait_for("the packets", || packets(&folder.path().join("o.json.tape")) == 134);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    killed.kill_and_reap();
     let new = Tape::random(200, 2);
     let exchange = playing(new.clone(), losing(1, "0", ""));
     let address = exchange.address.to_string();

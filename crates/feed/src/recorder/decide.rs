@@ -184,14 +184,6 @@ impl Recorder {
         ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
     }
 
-    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
-    /// describing itself, nor by ending a stream in order. A user who knows that the session is
-    /// empty may have given the address of a peer that accepts connections and never says a word.
-    fn nothing_shown(&self) -> bool {
-        let described = self.lines.iter().any(|line| line.stats.info.is_some());
-        self.ledger.highest() == 0 && self.passes.complete == 0 && !described
-    }
-
     pub(super) fn open_connections(&mut self, now: Duration) {
         for id in 0..self.lines.len() {
             let line = &self.lines[id];

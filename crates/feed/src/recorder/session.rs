@@ -69,6 +69,14 @@ impl Recorder {
         self.session.or(self.proposed.map(|info| info.session))
     }
 
+    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
+    /// describing itself, nor by ending a stream in order. A user who knows that the session is
+    /// empty may have given the address of a peer that accepts connections and never says a word.
+    pub(super) fn nothing_shown(&self) -> bool {
+        let described = self.lines.iter().any(|line| line.stats.info.is_some());
+        self.ledger.highest() == 0 && self.passes.complete == 0 && !described
+    }
+
     /// Whether what a connection brings is of the session that is recorded.
     pub(super) fn is_ours(&self, at: usize) -> bool {
         self.is_believed(&self.conns[at])
