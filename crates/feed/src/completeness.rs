@@ -5,8 +5,8 @@
 //! played is worth. So they cannot disagree.
 //!
 //! ```
-//! use feed::completeness::{Completeness, Facts};
-//! use feed::recorder::{Tail, Why};
+//! use feed::completeness::{Completeness, Facts, Why};
+//! use feed::tail::Tail;
 //!
 //! let whole = Facts { packets: 9, tail: Tail::Confirmed, ..Facts::default() };
 //! assert_eq!(whole.completeness(), Completeness::Complete);
@@ -20,8 +20,9 @@
 //! assert_eq!(behind.completeness(), Completeness::Incomplete);
 //! ```
 
-use crate::recorder::{Outcome, Recorder, Tail, Trouble, Why};
-use crate::tape_file::End;
+use crate::tail::{End, Tail};
+use crate::wire::Reason;
+use core::fmt;
 
 /// Facts about a recording from which everything else follows.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -87,24 +88,6 @@ pub enum Fault {
 }
 
 impl Facts {
-    /// Returns the facts about a recorder that has ended and has recorded `packets` packets, those
-    /// of earlier runs included.
-    #[must_use]
-    pub fn of(recorder: &Recorder, packets: u64) -> Self {
-        let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-        let facts = Self { packets, follow: recorder.follows(), reached, ..Self::default() };
-        let Some(outcome) = recorder.outcome() else {
-            return Self { why: Some(Why::Stopped), ..facts };
-        };
-        Self {
-            missing: outcome.missing.count(),
-            tail: outcome.tail,
-            why: reason(recorder, outcome),
-            misbehaved: misbehaved(recorder.trouble(), outcome.tail, outcome.why),
-            ..facts
-        }
-    }
-
     /// Returns the facts about a file of packets. `missing` counts everything up to the last
     /// sequence that the file knows its session to have. `end` is `None` for a format that has no
     /// room for the session's end: then the end of the file stands for it.
@@ -195,39 +178,66 @@ impl Facts {
     }
 }
 
-impl Outcome {
-    /// Returns how much of its session a recorder has that has come to this, by what the outcome
-    /// alone says; [`Facts::of`] knows more of what is so far all there is.
-    #[must_use]
-    pub fn completeness(&self) -> Completeness {
-        let (missing, tail, why) = (self.missing.count(), self.tail, self.why);
-        Facts { missing, tail, why, ..Facts::default() }.completeness()
-    }
-
-    /// Whether everything was recorded, up to an end that is confirmed or inferred.
-    #[must_use]
-    pub fn complete(&self) -> bool {
-        self.completeness() == Completeness::Complete
-    }
+/// Why a recording is incomplete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The user ended it.
+    Stopped,
+    /// No line could be reached (any more).
+    Unreachable,
+    /// Every stream was cut off, time and again.
+    CutOff,
+    /// What is missing was neither sent again when asked for nor streamed by further passes.
+    NotServed,
+    /// The exchange refused to send it again.
+    Refused(Reason),
+    /// It was missing for longer than the recorder's option `give_up`.
+    GivenUp,
+    /// The peer was reached, and neither sent anything nor ended a stream in order.
+    NoAnswer,
+    /// Passes never showed enough of the session to tell where it ends.
+    EndUnknown,
+    /// An exchange plays another session than the one that was recorded before, or from another
+    /// line.
+    OtherSession,
+    /// The exchange does not speak the extension, without which a session cannot be followed.
+    NotLive,
+    /// The recording is of a known session, and the exchange does not tell which one it plays.
+    SessionUntold,
+    /// The reader of the packets has had enough of them.
+    Enough,
+    /// What came could not be written.
+    Storage,
 }
 
-/// Returns why a recorder ended before it was done.
-fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
-    // Packets do not tell which session they are of. Where no exchange has told it either, packets
-    // that conflict may be of two sessions, and none is known to be of the same one as another.
-    let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
-    match outcome.why {
-        Some(Why::Storage) => outcome.why,
-        _ if mixed => Some(Why::OtherSession),
-        why => why,
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped by the user"),
+            Self::Unreachable => f.write_str("the exchange cannot be reached any more"),
+            Self::CutOff => f.write_str("every stream was cut off or made no sense"),
+            Self::NotServed => f.write_str(
+                "the exchange neither sent them again nor streamed them in later passes",
+            ),
+            Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
+            Self::GivenUp => f.write_str("what was missing for too long was given up"),
+            Self::NoAnswer => f.write_str(
+                "connections are accepted, and neither packets nor a description of a session come",
+            ),
+            Self::EndUnknown => f.write_str("too little came to tell where the session ends"),
+            Self::OtherSession => f.write_str("packets of different sessions"),
+            Self::NotLive => f.write_str(
+                "the exchange does not speak the extension, without which a session cannot be \
+                 followed",
+            ),
+            Self::SessionUntold => f.write_str(
+                "the recording is of a known session, and the exchange does not tell which one it \
+                 plays",
+            ),
+            Self::Enough => f.write_str("the reader has had enough"),
+            Self::Storage => f.write_str("the recording could not be written"),
+        }
     }
-}
-
-fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
-    let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
-    let garbage = trouble.undecodable > 0 && why == Some(Why::CutOff);
-    let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
-    trouble.conflicts > 0 || disputed || implausible || garbage
 }
 
 #[cfg(test)]
@@ -262,23 +272,6 @@ mod tests {
         let damaged = Facts { damaged: true, ..WHOLE };
         assert_eq!(damaged.completeness(), Completeness::Incomplete);
         assert_eq!(damaged.fault(), Some(Fault::Damaged));
-    }
-
-    #[test]
-    fn only_a_complete_recording_ends_its_file() {
-        let inferred = Tail::Inferred { doubt: 1e-7 };
-        let outcome = |tail, missing: &str, why| {
-            let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
-            let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
-            (outcome.complete(), facts.end())
-        };
-        assert_eq!(outcome(Tail::Confirmed, "", None), (true, End::Confirmed));
-        assert_eq!(outcome(inferred, "", None), (true, End::Inferred));
-        assert_eq!(outcome(Tail::Unknown, "", None), (false, End::Open));
-        for tail in [Tail::Confirmed, inferred] {
-            assert_eq!(outcome(tail, "3", None), (false, End::Open));
-            assert_eq!(outcome(tail, "", Some(Why::Stopped)), (false, End::Open));
-        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod sim;
 pub mod span;
 pub mod storage;
 pub mod survey;
+pub mod tail;
 pub mod tape;
 pub mod tape_file;
 pub mod time;

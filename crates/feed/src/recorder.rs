@@ -25,8 +25,10 @@ mod passes;
 mod session;
 mod stop;
 
+pub use crate::completeness::Why;
+pub use crate::tail::Tail;
 pub use event::{Input, Note, Output, PassEnd};
-pub use outcome::{Outcome, Tail, Trouble, Why};
+pub use outcome::{Outcome, Trouble};
 
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::recovery::{MUTE, Passes};

@@ -71,7 +71,8 @@ mod merge;
 mod open;
 mod session;
 
-pub use block::{BlockHead, End, Head, HeadError, Kind, MAGIC, VERSION};
+pub use crate::tail::End;
+pub use block::{BlockHead, Head, HeadError, Kind, MAGIC, VERSION};
 pub use damage::{Damage, Opened, TapeFileError};
 pub use gather::GATHERED_MAX;
 pub use merge::{InOrder, Piece};

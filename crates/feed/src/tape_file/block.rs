@@ -4,6 +4,7 @@ use super::session::Told;
 use crate::ledger::{Origin, Source};
 use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::storage::Storage;
+use crate::tail::End;
 use crate::wire::{FRAME_LEN, SessionId};
 use alloc::vec::Vec;
 
@@ -157,36 +158,6 @@ impl Head {
             created: be64(bytes, 16),
             salt: be64(bytes, 24),
         })
-    }
-}
-
-/// What is known of where a session ends.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub enum End {
-    /// It has at least the packets up to its last one, and may have more.
-    #[default]
-    Open,
-    /// The exchange, or the user, has told its last packet, and all packets were recorded.
-    Confirmed,
-    /// Nobody has told its last packet; it was inferred, and all packets were recorded.
-    Inferred,
-}
-
-impl End {
-    fn code(self) -> u8 {
-        match self {
-            Self::Open => 0,
-            Self::Confirmed => 1,
-            Self::Inferred => 2,
-        }
-    }
-
-    pub(super) fn of_code(code: u8) -> Self {
-        match code {
-            1 => Self::Confirmed,
-            2 => Self::Inferred,
-            _ => Self::Open,
-        }
     }
 }
 
