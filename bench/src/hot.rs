@@ -1,19 +1,19 @@
 //! The paths that every packet takes, each as a case that can be timed or counted.
 
-use betacrew::file::FileStorage;
+use betacrew::storage::FileStorage;
 use betacrew::format::json;
-use feed::chance::Chance;
+use feed::base::chance::Chance;
 use feed::exchange::Exchange;
-use feed::faults::{Course, Faults};
-use feed::gaps::GapSet;
+use feed::faults::engine::{Course, Faults};
+use feed::ledger::gap_set::GapSet;
 use feed::ledger::{Ledger, Limits, Origin, Sink, Source, Track};
-use feed::play::Play;
-use feed::player::Player;
-use feed::scenario::{Place, Scenario};
-use feed::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::tape::source::Play;
+use feed::exchange::server::Player;
+use feed::faults::scenario::{Place, Scenario};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::storage::Storage;
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::in_memory::Tape;
+use feed::tape::file::{Head, TapeFile};
 use feed::wire::{Call, RawFrame, sequence_of};
 use std::hint::black_box;
 use std::io;
@@ -164,7 +164,7 @@ fn gaps() -> Box<dyn FnMut()> {
 
 fn gaps_random() -> Box<dyn FnMut()> {
     let mut order: Vec<SeqRange> = holes().collect();
-    let mut rng = feed::rng::Rng::new(SEED);
+    let mut rng = feed::base::rng::Rng::new(SEED);
     let count = PACKETS / 4;
     (1..count).for_each(|at| order.swap(at as usize, rng.below(at + 1) as usize));
     Box::new(move || fill_all(order.iter().copied(), &mut opened()))

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use feed::recorder::{Input, Options, Recorder};
-use feed::recording::Recording;
+use feed::client::{Input, Options, Recorder};
+use feed::tape::recording::Recording;
 use feed::wire::{FRAME_LEN, Frame, decode, encode, packet_seq, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;

@@ -6,11 +6,11 @@
 
 use arbitrary::Arbitrary;
 use feed::exchange::{Exchange, Step};
-use feed::player::{Player, Seat};
-use feed::rng::Rng;
-use feed::scenario::Scenario;
+use feed::exchange::server::{Player, Seat};
+use feed::base::rng::Rng;
+use feed::faults::scenario::Scenario;
 use feed::sim::draw;
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::Call;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;

@@ -6,10 +6,10 @@
 
 use arbitrary::Arbitrary;
 use feed::ledger::Limits;
-use feed::recorder::{ConnId, Input, Options, Output, Recorder};
-use feed::recording::Recording;
-use feed::seq::{MAX_SEQ, Seq, SeqRange, SeqSet};
-use feed::tape::Tape;
+use feed::client::{ConnId, Input, Options, Output, Recorder};
+use feed::tape::recording::Recording;
+use feed::base::seq::{MAX_SEQ, Seq, SeqRange, SeqSet};
+use feed::tape::in_memory::Tape;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode, sequence_of,
 };

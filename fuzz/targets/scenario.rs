@@ -5,8 +5,8 @@
 
 use betacrew::scenario::ScenarioFile;
 use feed::exchange::{Exchange, Step};
-use feed::player::Player;
-use feed::tape::Tape;
+use feed::exchange::server::Player;
+use feed::tape::in_memory::Tape;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,11 +6,11 @@
 
 use arbitrary::Arbitrary;
 use feed::ledger::{Origin, Source};
-use feed::rng::Rng;
-use feed::seq::{FIRST_SEQ, Seq};
+use feed::base::rng::Rng;
+use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::sim::disk::Disk;
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile, is_stillborn};
+use feed::tape::in_memory::Tape;
+use feed::tape::file::{Head, TapeFile, is_stillborn};
 use feed::wire::{RawFrame, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;

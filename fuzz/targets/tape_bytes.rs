@@ -6,10 +6,10 @@
 use arbitrary::Arbitrary;
 use core::convert::Infallible;
 use feed::ledger::{Origin, Source};
-use feed::seq::{FIRST_SEQ, SeqRange};
+use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::storage::Storage;
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::in_memory::Tape;
+use feed::tape::file::{Head, TapeFile};
 use feed::wire::sequence_of;
 use libfuzzer_sys::fuzz_target;
 
@@ -84,7 +84,7 @@ fn written(harmed: &Harmed<'_>) -> Option<Forged> {
 
 fuzz_target!(|harmed: Harmed<'_>| {
     let Some(storage) = written(&harmed) else { return };
-    let _ = feed::tape_file::is_stillborn(&storage);
+    let _ = feed::tape::file::is_stillborn(&storage);
     let mut told = 0;
     let checked = TapeFile::check(storage.clone(), &mut |_| told += 1);
     for trust in [false, true] {

@@ -5,6 +5,8 @@ mod coverage;
 mod fuzz;
 mod mutants;
 mod picture;
+#[cfg(test)]
+mod rooms;
 mod soak;
 mod suite;
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! The exchange is this process, and so is the reader, so that one clock tells both times. A
 //! packet's time is taken before the write that it is in, and after the read that brings it.
 
-use feed::market::Market;
-use feed::seq::MAX_SEQ;
+use feed::tape::market::Market;
+use feed::base::seq::MAX_SEQ;
 use feed::wire::{FRAME_LEN, Frame, Info, encode};
 use std::error::Error;
 use std::io::{Read, Write};

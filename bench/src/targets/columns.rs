@@ -4,7 +4,7 @@ use crate::Result;
 use arrow_array::builder::TimestampNanosecondBuilder;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow_schema::{DataType, Field, Schema};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, decode};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};

@@ -6,7 +6,7 @@ use crate::measure::{By, Entry, Series, side_by_side};
 use crate::process::{Exchange, Family, client, own, run};
 use crate::report::{Row, Want, count};
 use betacrew::format::json;
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use std::fs;
 use std::path::Path;
 

@@ -11,8 +11,8 @@ mod endless;
 
 use betacrew::net::{self, Stop};
 use endless::{Endless, high_water, watched};
-use feed::player::Player;
-use feed::scenario::Scenario;
+use feed::exchange::server::Player;
+use feed::faults::scenario::Scenario;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -5,10 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
 
-use betacrew::file::FileStorage;
+use betacrew::storage::FileStorage;
 use feed::ledger::{Origin, Source};
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::file::{Head, TapeFile};
+use feed::tape::in_memory::Tape;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

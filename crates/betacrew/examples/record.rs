@@ -3,17 +3,17 @@
 //!
 //! `cargo run --example record`
 
-use betacrew::file::FileStorage;
 use betacrew::net::{self, Stop};
-use feed::completeness::Facts;
-use feed::keeper::{Keeper, Sync};
+use betacrew::storage::FileStorage;
+use feed::base::seq::{FIRST_SEQ, SeqSet};
+use feed::client::{Options, Recorder};
+use feed::exchange::server::Player;
+use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink};
-use feed::player::Player;
-use feed::recorder::{Options, Recorder};
-use feed::scenario::Scenario;
-use feed::seq::{FIRST_SEQ, SeqSet};
-use feed::tape::Tape;
-use feed::tape_file::TapeFile;
+use feed::session::completeness::Facts;
+use feed::tape::file::TapeFile;
+use feed::tape::in_memory::Tape;
+use feed::tape::recorder::{Keeper, Sync};
 use feed::wire::{Frame, Info, RawFrame, decode};
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -71,7 +71,7 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let storage = FileStorage::write(path)?;
     let options = Options::default();
-    let (keeper, mut recorder) = if feed::tape_file::is_stillborn(&storage)? {
+    let (keeper, mut recorder) = if feed::tape::file::is_stillborn(&storage)? {
         // A number that peers cannot know keeps their packets from looking like parts of the file.
         let salt = RandomState::new().hash_one(path);
         let keeper = Keeper::create(storage.cleared()?, Sync::End, since_1970, salt)?;

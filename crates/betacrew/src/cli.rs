@@ -2,12 +2,20 @@
 
 mod log_targets;
 
-use crate::failure::Failure;
-use crate::location::redacted;
+use crate::commands::convert;
+use crate::commands::demo;
+use crate::commands::fetch;
+use crate::commands::scenarios;
+use crate::commands::serve;
+use crate::commands::sim;
+use crate::error::Failure;
 use crate::net::Stop;
+use crate::terminal::message;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, stderr, style};
-use crate::{convert, demo, escape, fetch, grade, inspect, message, scenarios, serve, sim};
+use crate::text::escape;
+use crate::text::location::redacted;
+use crate::{grade, inspect};
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
@@ -31,7 +39,7 @@ struct Cli {
     command: Command,
 
     /// How much to log to stderr: off, error, warn, info, debug, trace; or by module, such as
-    /// `warn,betacrew::web=debug` [default: info for serve, warn for the others]
+    /// `warn,betacrew::http=debug` [default: info for serve, warn for the others]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
     #[arg(value_parser = log_targets::parse)]
     log: Option<Targets>,
@@ -141,7 +149,7 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
     let registry = tracing_subscriber::registry().with(lines.with_filter(targets));
     #[cfg(feature = "web")]
     let registry = registry.with(
-        crate::web::Keep.with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
+        crate::http::Keep.with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
     );
     registry.init();
 }
@@ -209,7 +217,7 @@ mod tests {
         let Command::Fetch(args) = Cli::parse_from(typed.split_whitespace()).command else {
             unreachable!("fetch was typed");
         };
-        let meant = feed::recorder::Options {
+        let meant = feed::client::Options {
             classic: true,
             last: Some(7),
             passes: Some(3),
@@ -217,7 +225,7 @@ mod tests {
             retries: 1,
             timeout: std::time::Duration::from_secs(2),
             resend_max: 200,
-            ..feed::recorder::Options::default()
+            ..feed::client::Options::default()
         };
         assert_eq!(args.options(), meant);
     }

@@ -9,5 +9,5 @@ pub(crate) fn since_1970() -> Duration {
 
 /// Returns the time since 1970 in nanoseconds, as tape files have it.
 pub(crate) fn nanos_since_1970() -> u64 {
-    feed::time::nanos(since_1970())
+    feed::base::time::nanos(since_1970())
 }

@@ -33,14 +33,14 @@ mod wide;
 
 pub use arrival::Arrival;
 
-use crate::failure::Failure;
-use crate::location::{is_log, shown};
-use crate::words::{NO_PACKETS, count, grouped, holes};
-use feed::completeness::{Completeness, Facts};
-use feed::seq::{Seq, SeqRange};
+use crate::error::Failure;
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
+use crate::text::location::{is_log, shown};
+use feed::analysis::survey::Order;
+use feed::base::seq::{Seq, SeqRange};
+use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
-use feed::survey::Order;
-use feed::tape_file::{End, TapeFile};
+use feed::tape::file::{End, TapeFile};
 use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -512,7 +512,7 @@ mod tests {
         for format in built() {
             write_file(&path, format, &odd());
             let good = std::fs::read(&path).unwrap();
-            let mut rng = feed::rng::Rng::new(7);
+            let mut rng = feed::base::rng::Rng::new(7);
             for round in 0..600 {
                 let mut bad = good.clone();
                 let mut below = |limit: usize| rng.below(limit as u32) as usize;

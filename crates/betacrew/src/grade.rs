@@ -8,58 +8,36 @@
 //! * `unread` lets packets come apart, whatever else the machine has to do;
 //! * `timeline`, `terminal` and the other reports only show.
 
-mod badge;
 mod cases;
-mod client;
-mod compare;
-mod conduct;
-mod copying;
 mod diagnose;
-#[cfg(test)]
-mod documented;
-mod evidence;
-mod fields;
-mod find;
-mod html;
 mod judge;
-mod junit;
-mod process;
-mod report;
-mod rows;
-mod run;
-mod run_folder;
+pub mod observe;
+pub mod report;
+pub mod run;
 mod select;
-mod session;
-mod stage;
-mod terminal;
-mod timeline;
-mod unread;
-mod verdict;
-mod wire;
-mod workplace;
 
-use crate::address::PORT;
-use crate::failure::{Exit, Failure};
-use crate::flags::{duration, number};
-use crate::message::print;
+use crate::args::address::PORT;
+use crate::args::parse::{duration, number};
+use crate::error::{Exit, Failure};
+use crate::grade::judge::verdict::{Outcome, Verdict};
+use crate::grade::report::terminal::Paint;
+use crate::grade::run::attempt::Setup;
+use crate::grade::run::case_runner::Session;
+use crate::grade::run::client::Client;
+use crate::grade::run::run_folder::RunFolder;
+use crate::grade::run::workdir::Workdir;
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
+use crate::terminal::message::print;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, style};
 use cases::{Case, Severity};
-use client::Client;
-use run::Setup;
-use run_folder::RunFolder;
-use session::Session;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-use terminal::Paint;
-use verdict::{Outcome, Verdict};
-use workplace::Workdir;
 
 const REPORTS: &str = "Reports";
 
@@ -168,7 +146,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
     let setup = args.setup()?;
-    run_folder::clean_up();
+    run::run_folder::clean_up();
     let folder = RunFolder::open()?;
     let session = Session {
         setup: &setup,
@@ -179,23 +157,23 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         jobs: args.jobs(&setup),
     };
     let reports = Reports::begin(args, &setup.client)?;
-    process::adopt();
+    run::process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
-    print(&terminal::head(&setup, cases.len(), paint))?;
+    print(&report::terminal::head(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut heard = Ok(Exit::Complete);
     // Clients must not outlive the grader, nor their folders.
     let orderly = signals::orderly();
     let outcomes = session.play(stop, |outcome| {
         let before = std::mem::replace(&mut group, outcome.case.group());
-        let row = terminal::row(outcome, before != outcome.case.group(), paint);
+        let row = report::terminal::row(outcome, before != outcome.case.group(), paint);
         if heard.is_ok() {
             heard = print(&row);
         }
     })?;
     drop(orderly);
     heard?;
-    print(&terminal::tail(&outcomes, &setup, paint))?;
+    print(&report::terminal::tail(&outcomes, &setup, paint))?;
     reports.put(&outcomes, &setup)?;
     Ok(exit(&outcomes, stop))
 }
@@ -238,7 +216,7 @@ impl Reports {
     }
 
     fn put(self, outcomes: &[Outcome], setup: &Setup) -> Result<(), Failure> {
-        let report = report::Report::new(outcomes, setup);
+        let report = report::json::Report::new(outcomes, setup);
         let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
             Some(output) => output.put(|out| out.write_all(text().as_bytes())),
             None => Ok(()),
@@ -246,10 +224,10 @@ impl Reports {
         let json = |report| {
             serde_json::to_string_pretty(report).map(|text| text + "\n").unwrap_or_default()
         };
-        text(self.junit, &|| junit::junit(&report))?;
+        text(self.junit, &|| report::junit::junit(&report))?;
         text(self.json, &|| json(&report))?;
-        text(self.html, &|| html::html(&report))?;
-        text(self.badge, &|| badge::badge(&verdict::Summary::of(outcomes)))
+        text(self.html, &|| report::html::html(&report))?;
+        text(self.badge, &|| report::badge::badge(&judge::verdict::Summary::of(outcomes)))
     }
 }
 

@@ -7,13 +7,13 @@ mod plot;
 mod reading;
 mod text;
 
-use crate::failure::{Exit, Failure};
+use crate::error::{Exit, Failure};
 use crate::format::Format;
-use crate::location::{Location, shown};
-use crate::message::print;
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::Places;
+use crate::terminal::message::print;
+use crate::text::location::{Location, shown};
 use reading::Found;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         let exit = match args.look(path, None, stop) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             done => done.unwrap_or_else(|failure| {
-                crate::message::show_failure(&failure);
+                crate::terminal::message::show_failure(&failure);
                 failure.exit()
             }),
         };

@@ -14,7 +14,7 @@
 //! ```
 //! use betacrew::net::{self, Stop};
 //! use feed::{player::Player, recording::Recording, scenario::Scenario, tape::Tape};
-//! use feed::recorder::{Options, Recorder};
+//! use feed::client::{Options, Recorder};
 //! use std::sync::Arc;
 //!
 //! // An exchange that plays a tape and loses packets 2 and 4 of it ...
@@ -45,46 +45,23 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-pub mod address;
-pub mod capture;
+pub mod args;
 pub mod cli;
 mod clock;
-pub mod convert;
-pub mod demo;
-mod escape;
-pub mod failure;
-pub mod fetch;
-pub mod file;
-mod flags;
+pub mod commands;
+pub mod error;
 pub mod format;
 pub mod grade;
+#[cfg_attr(not(feature = "web"), path = "http/disabled.rs")]
+pub mod http;
 pub mod inspect;
-mod keyed;
-pub mod live;
-mod location;
-mod message;
-mod nats_env;
+pub(crate) mod nats;
 pub mod net;
-pub mod outlet;
 pub mod output;
-mod picture;
-mod pieces;
-mod progress;
-mod publish;
-pub mod report;
+pub mod record;
 pub mod scenario;
-pub mod scenarios;
-#[cfg(any(feature = "web", feature = "nats"))]
-mod secret;
-mod seen;
-pub mod serve;
-pub mod sim;
 mod source;
-mod summary;
-pub mod tapes;
-mod tee;
+pub mod storage;
+pub mod tape;
 mod terminal;
-#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
-pub mod web;
-mod words;
-pub mod written;
+pub mod text;

@@ -2,14 +2,14 @@
 
 mod admission;
 mod connection;
-mod desk;
+pub(crate) mod controller;
 mod fetch;
 mod serve;
 
+pub use crate::net::controller::{Desk, Nobody, Place};
 #[cfg(feature = "web")]
 pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
-pub use desk::{Desk, Nobody, Place};
 pub use fetch::{Event, fetch};
 pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
@@ -130,7 +130,7 @@ pub(crate) fn listen_on(
         };
         match tried {
             Ok(listener) => listeners.push(listener),
-            Err(error) if crate::address::no_such_family(&error) => {
+            Err(error) if crate::args::address::no_such_family(&error) => {
                 absent.get_or_insert((*address, error));
             }
             Err(error) => return Err((*address, error)),

@@ -6,14 +6,17 @@
 //! * `successor` begins tape files, and keeps what they replace until there is something in them.
 
 pub(crate) mod atomic;
+pub mod counters;
 #[cfg(feature = "sqlite")]
 mod database;
 pub(crate) mod place;
+pub(crate) mod rotating;
+pub mod sink;
 pub(crate) mod successor;
 
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::format::{Each, Format, Place, Told};
-use crate::written::Written;
+use crate::output::counters::Written;
 use atomic::Partial;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -16,9 +16,9 @@ mod written;
 pub use file::{Engine, ScenarioFile};
 pub use refusal::Refusal;
 
-use crate::failure::Failure;
-use crate::tapes::TapeName;
-use feed::scenario::{Fault, Played, Scenario};
+use crate::error::Failure;
+use crate::tape::name::TapeName;
+use feed::faults::scenario::{Fault, Played, Scenario};
 use std::path::Path;
 
 /// A scenario, ready to be played.
@@ -102,7 +102,7 @@ pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::play::Play;
+    use feed::tape::source::Play;
 
     #[test]
     fn every_built_in_scenario_can_happen_to_its_own_tape() {

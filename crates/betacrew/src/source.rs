@@ -1,6 +1,6 @@
 //! Sources of packets by name: a file of any format, or a NATS stream.
 
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::format::{self, Damage, Each, Format, Told};
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn read(
 ) -> Result<Told, Failure> {
     match format {
         #[cfg(feature = "nats")]
-        Format::Nats => crate::publish::read(path, each),
+        Format::Nats => crate::nats::read(path, each),
         _ => format::read(path, format, damage, each),
     }
 }

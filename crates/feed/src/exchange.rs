@@ -1,5 +1,8 @@
 //! The exchange's side of a session, as a driver sees it: a socket loop, the simulator or a test.
 
+pub mod original;
+pub mod server;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 

@@ -9,17 +9,17 @@
 //! * [`life`]: a recording from its beginning to its end, over crashes and restarts, and what must
 //!   hold of it.
 
-mod agenda;
 mod checks;
 pub mod cost;
 pub mod disk;
 pub mod draw;
-pub mod life;
-mod lived;
+pub(crate) mod durable_expectation;
+pub(crate) mod event_queue;
 mod network;
 mod outage;
-mod owed;
 mod plan;
+pub(crate) mod report;
+pub mod run;
 mod session;
 mod venue;
 mod watch;
@@ -28,9 +28,9 @@ pub mod world;
 pub use watch::Lawful;
 pub use world::{Network, Progress, Stuck, World};
 
+use crate::client::Recorder;
 use crate::exchange::Exchange;
-use crate::recorder::Recorder;
-use crate::recording::Recording;
+use crate::tape::recording::Recording;
 use alloc::vec::Vec;
 use core::time::Duration;
 

@@ -7,6 +7,7 @@
 mod align;
 mod call;
 mod frame;
+pub mod packet;
 
 pub use call::{Call, CallDecoder};
 pub use frame::{
@@ -17,7 +18,7 @@ pub use frame::{
 pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};
 pub(crate) use frame::oddness;
 
-use crate::seq::Seq;
+use crate::base::seq::Seq;
 
 /// The length of every message of the exchange, in bytes.
 pub const FRAME_LEN: usize = 17;

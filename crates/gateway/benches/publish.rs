@@ -10,7 +10,7 @@ mod server;
 
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Config;
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::{FRAME_LEN, RawFrame};
 use gateway::{Error, Gateway, Log, Settings};
 use server::Server;

@@ -1,7 +1,7 @@
 //! What a message is: a block of packets, its headers and its id.
 
-use feed::packet::{Packet, Side, Symbol};
-use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{FRAME_LEN, Frame, RawFrame, SessionId, decode, encode, packet_seq};
 use std::fmt;
 use std::str::FromStr;
@@ -225,7 +225,7 @@ fn from_json(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::tape::Tape;
+    use feed::tape::in_memory::Tape;
 
     fn message<'a>(id: &'a str, format: &'a str) -> impl Fn(&str) -> Option<&'a str> {
         move |name| match name {

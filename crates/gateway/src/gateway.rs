@@ -7,7 +7,7 @@ use crate::publisher::{Answer, Counts, Options, Order, Publisher, State};
 use crate::stream::packets_in;
 use crate::target::Settings;
 use async_nats::Event;
-use feed::seq::Seq;
+use feed::base::seq::Seq;
 use feed::wire::{RawFrame, SessionId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

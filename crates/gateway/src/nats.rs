@@ -11,7 +11,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, Stream};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
-use feed::seq::Seq;
+use feed::base::seq::Seq;
 use feed::wire::{RawFrame, SessionId};
 use std::time::Duration;
 

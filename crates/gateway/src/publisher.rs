@@ -33,7 +33,7 @@ pub use trouble::Trouble;
 pub(crate) use trouble::named;
 
 use crate::block::{Block, Id};
-use feed::seq::Seq;
+use feed::base::seq::Seq;
 use feed::wire::{RawFrame, SessionId};
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn subjects_are_made_from_templates() {
         let session = Some(SessionId(*b"K7QD"));
-        let frame = feed::tape::Tape::classic().frames()[0];
+        let frame = feed::tape::in_memory::Tape::classic().frames()[0];
         let mut settings = Settings::new("nats://h".parse().unwrap());
         assert_eq!(settings.subject(session, &frame), "betacrew.K7QD");
         assert_eq!(settings.subjects(session), ["betacrew.K7QD.*", "betacrew.K7QD"]);

@@ -6,20 +6,20 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Names under which something is logged. A test compares them with the source.
 const LOGGED: [&str; 14] = [
-    "betacrew::fetch::recording",
-    "betacrew::grade::process",
-    "betacrew::grade::run_folder",
+    "betacrew::commands::fetch::recording",
+    "betacrew::commands::serve",
+    "betacrew::commands::serve::log",
+    "betacrew::grade::run::process",
+    "betacrew::grade::run::run_folder",
+    "betacrew::http::control",
+    "betacrew::message",
+    "betacrew::nats::outlet",
     "betacrew::net",
     "betacrew::net::serve",
     "betacrew::output::atomic",
-    "betacrew::pieces",
-    "betacrew::publish::outlet",
-    "betacrew::said",
-    "betacrew::serve",
-    "betacrew::serve::log",
-    "betacrew::tapes::recorded",
+    "betacrew::output::rotating",
+    "betacrew::tape::recorded",
     "betacrew::terminal::signals",
-    "betacrew::web::control",
 ];
 
 /// Library that logs under its own name, in modules of its own.
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Targets, String> {
         // A word alone would be a module, and all others would be silent.
         if module.is_empty() || !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
             return Err(format!(
-                "`{part}` is none of {}, or a level for a module, such as betacrew::web=debug",
+                "`{part}` is none of {}, or a level for a module, such as betacrew::http=debug",
                 LEVELS.join(", ")
             ));
         }
@@ -79,10 +79,10 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_refused() {
-        for good in ["off", "WARN", "warn,betacrew::web=debug", "betacrew=trace, info"] {
+        for good in ["off", "WARN", "warn,betacrew::http=debug", "betacrew=trace, info"] {
             assert!(parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "blah", "betacrew", "betacrew::web=blah", "=info", "info,", "info;warn"] {
+        for bad in ["", "blah", "betacrew", "betacrew::http=blah", "=info", "info,", "info;warn"] {
             let error = parse(bad).unwrap_err();
             assert!(error.contains("off, error, warn, info, debug, trace"), "{bad}: {error}");
         }
@@ -90,15 +90,17 @@ mod tests {
 
     #[test]
     fn a_module_that_logs_nothing_is_refused_with_those_that_do() {
-        for good in ["betacrew::net=debug", "betacrew::serve::log=off", "info,betacrew::fetch=warn"]
+        for good in
+            ["betacrew::net=debug", "betacrew::commands=off", "info,betacrew::grade::run=warn"]
         {
             assert!(parse(good).is_ok(), "{good}");
         }
-        for bad in ["web=debug", "warn,blah=debug", "betacrew::we=debug", "betacrew::web::x=info"] {
+        for bad in ["web=debug", "warn,blah=debug", "betacrew::we=debug", "betacrew::http::x=info"]
+        {
             let error = parse(bad).unwrap_err();
             assert!(error.contains("nothing is logged as"), "{bad}: {error}");
-            assert!(error.contains("betacrew, betacrew::fetch, "), "{bad}: {error}");
-            assert!(error.contains(" betacrew::web"), "{bad}: {error}");
+            assert!(error.contains("betacrew, betacrew::commands, "), "{bad}: {error}");
+            assert!(error.contains(" betacrew::http"), "{bad}: {error}");
         }
         assert_eq!(parse("async_nats::connector=debug").is_ok(), cfg!(feature = "nats"));
     }
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn all_modules_that_log_are_known() {
         let mut found =
-            BTreeSet::from(["betacrew::said", "betacrew::web::control"].map(str::to_owned));
+            BTreeSet::from(["betacrew::message", "betacrew::http::control"].map(str::to_owned));
         find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "betacrew", &mut found);
         found.remove("betacrew::cli::log_targets");
         let known: BTreeSet<String> = LOGGED.map(str::to_owned).into();

@@ -2,7 +2,7 @@
 
 use super::rows::shown;
 use feed::ledger::{Origin, Source};
-use feed::tape_file::{BlockHead, Kind};
+use feed::tape::file::{BlockHead, Kind};
 
 /// When and how packets came.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

@@ -6,7 +6,7 @@ use super::columns::{self, Builder, failed, fault};
 use super::guard::guarded;
 use super::rows::{Batch, COLUMNS};
 use super::{Arrival, Each, Encoder, Fault};
-use crate::file::FileStorage;
+use crate::storage::FileStorage;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{FileDecoder, read_footer_length};
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use arrow_ipc::CompressionType;
     use arrow_ipc::writer::IpcWriteOptions;
-    use feed::tape::Tape;
+    use feed::tape::in_memory::Tape;
 
     /// A compressed file of two batches, the first of one row, and how it is read.
     fn compressed() -> Vec<u8> {

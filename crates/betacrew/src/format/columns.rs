@@ -15,8 +15,8 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayAccessor, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use feed::packet::{Packet, Side};
 use feed::wire::RawFrame;
+use feed::wire::packet::{Packet, Side};
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
@@ -399,7 +399,7 @@ impl<'a> Column<'a, i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure;
+    use crate::error::Failure;
     use arrow_array::types::Int8Type as Key;
     use arrow_array::{
         BinaryViewArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int8Array,

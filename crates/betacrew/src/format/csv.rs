@@ -5,8 +5,8 @@ use super::bounded::Bounded;
 use super::rows::{self, Batch, COLUMNS, packet};
 use super::{Arrival, Each, Encoder, Fault};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
-use feed::packet::Packet;
 use feed::wire::RawFrame;
+use feed::wire::packet::Packet;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 

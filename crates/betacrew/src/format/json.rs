@@ -5,10 +5,10 @@ use super::bounded::{Bounded, Watch};
 use super::line::{Line, Lines};
 use super::rows::{self, Batch, packet};
 use super::{Arrival, Each, Encoder, Fault};
-use crate::failure::Failure;
-use crate::keyed::Keyed;
-use feed::packet::{Packet, Side, Symbol};
+use crate::args::keyed::Keyed;
+use crate::error::Failure;
 use feed::wire::RawFrame;
+use feed::wire::packet::{Packet, Side, Symbol};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::format::Format;
     use crate::format::testing::complaint;
-    use feed::tape::Tape;
+    use feed::tape::in_memory::Tape;
 
     fn read_back(text: &str) -> Vec<Packet> {
         let mut packets = Vec::new();

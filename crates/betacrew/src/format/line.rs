@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn numbers_are_what_the_library_makes_of_them() {
-        let mut rng = feed::rng::Rng::new(9);
+        let mut rng = feed::base::rng::Rng::new(9);
         let random = (0..20_000).map(|_| (rng.bits() >> 32 >> (rng.bits() % 32)) as u32);
         let edges = (0..10).flat_map(|power| [10_u32.pow(power) - 1, 10_u32.pow(power)]);
         let mut lines = Lines::new();

@@ -6,7 +6,7 @@ use super::Fault;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};
 use super::rows::BATCH;
 use super::thrift;
-use crate::file::FileStorage;
+use crate::storage::FileStorage;
 use feed::storage::Storage;
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};

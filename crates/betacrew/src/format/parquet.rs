@@ -5,7 +5,7 @@ use super::guard::guarded;
 use super::pages;
 use super::rows::{Batch, COLUMNS};
 use super::{Arrival, Each, Encoder, Fault};
-use crate::file::FileStorage;
+use crate::storage::FileStorage;
 use feed::storage::Storage;
 use feed::wire::RawFrame;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};

@@ -1,9 +1,9 @@
 //! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
 
 use super::{Arrival, Each};
-use crate::failure::Failure;
-use feed::packet::{Packet, Side, Symbol};
-use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::error::Failure;
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, decode_packet, encode};
 use std::io;
 

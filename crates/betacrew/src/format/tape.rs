@@ -1,12 +1,12 @@
 //! The recorder's own format, `docs/tape.md`.
 
 use super::{Arrival, Damage, Each, Encoder, Fault, Told};
+use crate::args::parse::random;
 use crate::clock::nanos_since_1970;
-use crate::file::FileStorage;
-use crate::flags::random;
+use crate::storage::FileStorage;
+use feed::base::seq::FIRST_SEQ;
 use feed::ledger::{Origin, Source};
-use feed::seq::FIRST_SEQ;
-use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::tape::file::{Head, TapeFile, TapeFileError};
 use feed::wire::{Info, RawFrame};
 use std::collections::HashMap;
 use std::fs::File;

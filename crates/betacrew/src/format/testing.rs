@@ -3,10 +3,10 @@
 #![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
 
 use super::{Arrival, Damage, Fault, Format, Place, read};
-use crate::failure::Failure;
+use crate::error::Failure;
+use feed::base::seq::MAX_SEQ;
 use feed::ledger::{Origin, Source};
-use feed::packet::{Packet, Side, Symbol};
-use feed::seq::MAX_SEQ;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, encode};
 use std::path::Path;
 
@@ -89,7 +89,7 @@ pub(super) fn complaint(text: &str, format: Format) -> String {
 pub(super) fn written(format: Format) -> String {
     let mut out = Vec::new();
     let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
-    let frames = feed::tape::Tape::sample(2);
+    let frames = feed::tape::in_memory::Tape::sample(2);
     let origin = Some(Origin { line: 1, source: Source::Resend });
     encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();
     let arrival = Arrival { at: 1_700_000_000_123_456_789, origin };

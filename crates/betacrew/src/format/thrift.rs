@@ -153,7 +153,7 @@ mod tests {
         assert!(
             read(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_none()
         );
-        let mut rng = feed::rng::Rng::new(3);
+        let mut rng = feed::base::rng::Rng::new(3);
         for _ in 0..20_000 {
             let bytes: Vec<u8> = (0..rng.below(60)).map(|_| rng.bits().to_le_bytes()[0]).collect();
             let _ = read(&bytes);

@@ -2,7 +2,7 @@
 
 use super::rows::{sequence, side, symbol};
 use super::{Arrival, Fault};
-use feed::packet::Packet;
+use feed::wire::packet::Packet;
 
 /// A row.
 pub(super) struct Wide<'a> {

@@ -3,13 +3,13 @@
 mod requirement;
 mod table;
 
-use crate::address::PORT;
+use crate::args::address::PORT;
 
-pub(super) use table::CASES;
+pub(crate) use table::CASES;
 
 /// How much a case matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// A client that fails it loses packets, does not end or harms the exchange.
     Must,
     /// A client that fails it is not as good as it could be.
@@ -17,7 +17,7 @@ pub(super) enum Severity {
 }
 
 impl Severity {
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Must => "must",
             Self::Should => "should",
@@ -27,22 +27,22 @@ impl Severity {
 
 /// What a client is required to do, as it stands in `docs/protocol.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Requirement {
+pub(crate) struct Requirement {
     /// Where it stands.
-    pub(super) section: &'static str,
+    pub(crate) section: &'static str,
     /// As it stands there.
-    pub(super) text: &'static str,
+    pub(crate) text: &'static str,
 }
 
 /// What the exchange plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Scene {
+pub(crate) struct Scene {
     /// A built-in scenario.
-    pub(super) scenario: &'static str,
+    pub(crate) scenario: &'static str,
     /// Its tape, where it is not the scenario's.
-    pub(super) tape: Option<&'static str>,
+    pub(crate) tape: Option<&'static str>,
     /// Its pace, where it is not the scenario's.
-    pub(super) pace: Option<&'static str>,
+    pub(crate) pace: Option<&'static str>,
 }
 
 impl Scene {
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// The command that plays it.
-    pub(super) fn by_hand(&self, seed: u64, port: u16) -> String {
+    pub(crate) fn by_hand(&self, seed: u64, port: u16) -> String {
         let mut command = format!("betacrew serve --scenario {}", self.scenario);
         for (flag, value) in [("tape", self.tape), ("pace", self.pace)] {
             if let Some(value) = value {
@@ -69,7 +69,7 @@ impl Scene {
 
 /// What a client must have done to pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Passes {
+pub(crate) enum Passes {
     /// Written all packets, each once, nothing else.
     Complete,
     /// Ended by itself, and written no packet: there are none.
@@ -83,12 +83,12 @@ pub(super) enum Passes {
     /// Ended by itself with another exit code than 0, and written nothing that is not on the tape.
     Admits,
     /// Done nothing on the wire that this finds.
-    Conduct(super::conduct::Rule),
+    Conduct(crate::grade::judge::protocol_rules::Rule),
 }
 
 impl Passes {
     /// What passes, in words.
-    pub(super) const fn sentence(self) -> &'static str {
+    pub(crate) const fn sentence(self) -> &'static str {
         match self {
             Self::Complete => "the output has every packet of the tape once, and nothing else",
             Self::Empty => "the client ends by itself, and its output has no packets",
@@ -105,18 +105,18 @@ impl Passes {
 
 /// One case.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Case {
+pub(crate) struct Case {
     /// Group and name. It never changes its meaning.
-    pub(super) id: &'static str,
-    pub(super) severity: Severity,
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
     /// What it checks.
-    pub(super) requirement: Requirement,
+    pub(crate) requirement: Requirement,
     /// `None`: nothing listens.
-    pub(super) scene: Option<Scene>,
-    pub(super) passes: Passes,
+    pub(crate) scene: Option<Scene>,
+    pub(crate) passes: Passes,
     /// It may take so many times as long as others: clients that wait for an exchange that is slow
     /// or says nothing are right to wait a while.
-    pub(super) patience: u32,
+    pub(crate) patience: u32,
 }
 
 impl Case {
@@ -126,22 +126,22 @@ impl Case {
     }
 
     /// The part of the id before the slash.
-    pub(super) fn group(&self) -> &'static str {
+    pub(crate) fn group(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(group, _)| group)
     }
 
     /// The part of the id behind the slash.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
     }
 
     /// Returns whether each write has to be a read of its own, because packets come one by one.
-    pub(super) fn is_apart(&self) -> bool {
+    pub(crate) fn is_apart(&self) -> bool {
         self.scene.is_some_and(|scene| scene.pace.is_some())
     }
 
     /// What the exchange does, in a line.
-    pub(super) fn about(&self) -> String {
+    pub(crate) fn about(&self) -> String {
         let Some(scene) = self.scene else { return "Nothing listens".to_owned() };
         let about = crate::scenario::open(scene.scenario).map(|plot| plot.about);
         let about = about.unwrap_or_default();

@@ -12,17 +12,17 @@ mod framing;
 #[cfg(test)]
 mod testing;
 
-pub(super) use ending::is_error;
+pub(crate) use ending::is_error;
 
 use super::cases::Passes;
-use super::evidence::Evidence;
+use crate::grade::observe::evidence::Evidence;
 
 /// A likely cause.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Cause {
+pub(crate) struct Cause {
     /// A name that stays.
-    pub(super) id: &'static str,
-    pub(super) text: String,
+    pub(crate) id: &'static str,
+    pub(crate) text: String,
 }
 
 /// Looks for one cause.
@@ -91,7 +91,7 @@ const OF_SILENCE: &[(&str, Finder)] = &[
 
 /// The cause of what is not as it should be in a run, if it is a known one. Conduct is its own
 /// cause.
-pub(super) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
+pub(crate) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
     let known = match passes {
         Passes::Conduct(_) => return None,
         Passes::Admits => OF_SILENCE,
@@ -103,7 +103,7 @@ pub(super) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
 
 /// The names of all causes.
 #[cfg(test)]
-pub(super) fn ids() -> std::collections::BTreeSet<&'static str> {
+pub(crate) fn ids() -> std::collections::BTreeSet<&'static str> {
     [OF_PACKETS, OF_THE_REST, OF_SILENCE].concat().iter().map(|(id, _)| *id).collect()
 }
 

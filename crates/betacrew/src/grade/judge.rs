@@ -1,41 +1,45 @@
 //! Whether a run passes its case.
 
+pub(crate) mod compare;
+pub(crate) mod protocol_rules;
+pub(crate) mod verdict;
+
 use super::cases::{Case, Passes};
-use super::conduct::Rule;
 use super::diagnose;
-use super::evidence::{Evidence, Output};
-use super::process::Ended;
-use super::run::connected;
-use crate::words::took;
+use crate::grade::judge::protocol_rules::Rule;
+use crate::grade::observe::evidence::{Evidence, Output};
+use crate::grade::run::attempt::connected;
+use crate::grade::run::process::Ended;
+use crate::text::formatting::took;
 
 /// What one run came to.
 #[derive(Clone, Debug)]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     /// `None`: it passed.
-    pub(super) fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
     /// What is worth knowing beside that.
-    pub(super) remarks: Vec<Remark>,
+    pub(crate) remarks: Vec<Remark>,
 }
 
 /// Something that is no fault in this case.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Remark {
+pub(crate) struct Remark {
     /// Remarks of one kind are one, told once.
-    pub(super) kind: &'static str,
-    pub(super) text: String,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
 }
 
 /// Why a run did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Fault {
-    pub(super) expected: String,
-    pub(super) came: String,
+pub(crate) struct Fault {
+    pub(crate) expected: String,
+    pub(crate) came: String,
     /// The likely cause, where what was seen shows it.
-    pub(super) cause: Option<diagnose::Cause>,
+    pub(crate) cause: Option<diagnose::Cause>,
 }
 
 /// Judges a run.
-pub(super) fn judge(case: &Case, seen: &Evidence) -> Judged {
+pub(crate) fn judge(case: &Case, seen: &Evidence) -> Judged {
     let fault = fault(case, seen).map(|(expected, came)| {
         let cause = diagnose::cause(seen, case.passes);
         Fault { expected, came, cause }
@@ -130,7 +134,7 @@ fn unadmitted(seen: &Evidence) -> Option<String> {
 }
 
 /// How the client ended, as a sentence without its end.
-pub(super) fn ended(seen: &Evidence) -> String {
+pub(crate) fn ended(seen: &Evidence) -> String {
     match seen.ran.ended {
         Ended::Exited(code) => format!("it ended with exit code {code}"),
         Ended::Signal(signal) => format!("it was ended by signal {signal}"),

@@ -7,7 +7,7 @@ use super::cases::{CASES, Case};
 ///
 /// # Errors
 /// A pattern that means none.
-pub(super) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> {
+pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> {
     let means = |pattern: &str, case: &Case| {
         matches(pattern.as_bytes(), case.id.as_bytes())
             || matches(pattern.trim_end_matches('/').as_bytes(), case.group().as_bytes())

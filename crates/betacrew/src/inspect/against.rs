@@ -1,11 +1,11 @@
 //! Two recordings, read side by side.
 
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::format::{Damage, Format};
 use crate::net::Stop;
 use crate::source;
-use feed::compare::Comparison;
-use feed::survey::Order;
+use feed::analysis::compare::Comparison;
+use feed::analysis::survey::Order;
 use feed::wire::RawFrame;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -1,9 +1,9 @@
 //! Order books, for people and for machines.
 
 use super::text::{signed, table};
-use crate::words::{count, grouped};
-use feed::book::{Books, Level};
-use feed::packet::{Side, Symbol};
+use crate::text::formatting::{count, grouped};
+use feed::analysis::book::{Books, Level};
+use feed::wire::packet::{Side, Symbol};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -76,7 +76,7 @@ struct Rests {
 }
 
 pub(super) fn json(books: &Books) -> Vec<Book> {
-    let levels = |book: &feed::book::Book, side| Levels {
+    let levels = |book: &feed::analysis::book::Book, side| Levels {
         levels: book.depth(side).count(),
         best: book
             .depth(side)
@@ -84,7 +84,7 @@ pub(super) fn json(books: &Books) -> Vec<Book> {
             .map(|Level { price, quantity }| Rests { price, quantity })
             .collect(),
     };
-    let book = |(symbol, book): (&Symbol, &feed::book::Book)| Book {
+    let book = |(symbol, book): (&Symbol, &feed::analysis::book::Book)| Book {
         symbol: symbol.to_string(),
         bids: levels(book, Side::Buy),
         asks: levels(book, Side::Sell),

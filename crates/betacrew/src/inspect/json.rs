@@ -3,12 +3,12 @@
 use super::book;
 use super::reading::{Found, Tape};
 use crate::format::{Arrival, Format};
-use crate::location::shown;
-use crate::report::{Range, ms};
-use crate::words::packet;
-use feed::compare::Comparison;
-use feed::survey::{Brought, Holes};
-use feed::tape_file::End;
+use crate::record::report::{Range, ms};
+use crate::text::formatting::packet;
+use crate::text::location::shown;
+use feed::analysis::compare::Comparison;
+use feed::analysis::survey::{Brought, Holes};
+use feed::tape::file::End;
 use serde::Serialize;
 use std::path::Path;
 
@@ -166,7 +166,7 @@ fn origin(brought: &Brought) -> Origin {
 
 fn tape(tape: &Tape) -> TapeFile {
     TapeFile {
-        version: feed::tape_file::VERSION,
+        version: feed::tape::file::VERSION,
         session: tape.id(),
         session_last: tape.told.session.map(|_| tape.told.last),
         session_end: match tape.told.end {

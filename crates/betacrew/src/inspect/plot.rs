@@ -3,12 +3,12 @@
 mod scale;
 
 use super::reading::Found;
-use crate::escape::xml;
-use crate::words::{count, grouped};
-use feed::figures::Figures;
-use feed::packet::Symbol;
-use feed::seq::SeqRange;
-use feed::survey::{Bin, Column};
+use crate::text::escape::xml;
+use crate::text::formatting::{count, grouped};
+use feed::analysis::figures::Figures;
+use feed::analysis::survey::{Bin, Column};
+use feed::base::seq::SeqRange;
+use feed::wire::packet::Symbol;
 use scale::{Scale, short};
 use std::fmt::Write;
 

@@ -1,15 +1,15 @@
 //! Reading a recording of any format into a survey.
 
-use crate::failure::Failure;
-use crate::file::FileStorage;
+use crate::error::Failure;
 use crate::format::{Arrival, Damage as Policy, Each, Format, Told};
 use crate::net::Stop;
 use crate::source;
-use feed::book::Books;
-use feed::completeness::{Completeness, Facts};
-use feed::seq::FIRST_SEQ;
-use feed::survey::{Charts, Survey};
-use feed::tape_file::{Damage, End, Head, TapeFile, TapeFileError};
+use crate::storage::FileStorage;
+use feed::analysis::book::Books;
+use feed::analysis::survey::{Charts, Survey};
+use feed::base::seq::FIRST_SEQ;
+use feed::session::completeness::{Completeness, Facts};
+use feed::tape::file::{Damage, End, Head, TapeFile, TapeFileError};
 use feed::wire::RawFrame;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,16 +3,16 @@
 use super::book;
 use super::reading::{Found, Tape};
 use crate::format::Arrival;
-use crate::location::shown;
-use crate::picture::{self, Mark};
+use crate::terminal::sequence_strip::{self, Mark};
 use crate::terminal::style::{self, Stream};
-use crate::words::{NO_PACKETS, count, grouped, holes, packet, took};
-use feed::compare::Comparison;
-use feed::figures::Figures;
-use feed::packet::Symbol;
-use feed::seq::Seq;
-use feed::survey::{Brought, Survey};
-use feed::tape_file::{Damage, End};
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes, packet, took};
+use crate::text::location::shown;
+use feed::analysis::compare::Comparison;
+use feed::analysis::figures::Figures;
+use feed::analysis::survey::{Brought, Survey};
+use feed::base::seq::Seq;
+use feed::tape::file::{Damage, End};
+use feed::wire::packet::Symbol;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) fn found(found: &Found) -> String {
 
 /// Only whether it is whole.
 pub(super) fn verdict(found: &Found) -> String {
-    let whole = super::verdict(found) == crate::failure::Exit::Complete;
+    let whole = super::verdict(found) == crate::error::Exit::Complete;
     let said = match (whole, &found.tape) {
         (true, Some(_)) => "whole, and every checksum is right".to_owned(),
         (true, None) => format!("whole; {} has no checksums", found.format.name()),
@@ -230,7 +230,7 @@ fn strip(text: &mut String, survey: &Survey) {
     let Some((_, next)) = marks.first().zip(marks.get(1).or(marks.first())) else { return };
     let each = if marks.len() > 1 { next.0 - 1 } else { 1 };
     let colour = style::of(Stream::Stdout).colour;
-    let _ = write!(text, "\n{}", picture::rows(&marks, WIDTH, colour));
+    let _ = write!(text, "\n{}", sequence_strip::rows(&marks, WIDTH, colour));
     let part =
         marks.iter().map(|(_, mark)| *mark).filter(|mark| matches!(mark, Mark::SomeRecovered(_)));
     let most = part.max().unwrap_or(Mark::SomeRecovered(1));
@@ -248,7 +248,7 @@ fn strip(text: &mut String, survey: &Survey) {
     } else {
         String::new()
     };
-    let _ = writeln!(text, "         {}{scale}", picture::legend(&used, colour));
+    let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colour));
 }
 
 fn market(text: &mut String, survey: &Survey) {
@@ -350,7 +350,7 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     text
 }
 
-fn ranges(found: &feed::survey::Holes) -> String {
+fn ranges(found: &feed::analysis::survey::Holes) -> String {
     // These are not gaps.
     holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
 }

@@ -1,8 +1,8 @@
 //! The loop of a client.
 
 use super::Stop;
+use feed::client::{ConnId, Input, Note, Output, Recorder};
 use feed::ledger::Sink;
-use feed::recorder::{ConnId, Input, Note, Output, Recorder};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;

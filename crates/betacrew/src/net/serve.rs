@@ -464,9 +464,9 @@ pub(crate) const LISTENERS_MAX: usize = 1024;
 mod tests {
     use super::super::listen;
     use super::*;
-    use feed::player::Player;
-    use feed::scenario::Scenario;
-    use feed::tape::Tape;
+    use feed::exchange::server::Player;
+    use feed::faults::scenario::Scenario;
+    use feed::tape::in_memory::Tape;
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpStream as Client};
     use std::sync::Arc;

@@ -6,10 +6,10 @@
 //! it.
 
 use super::place::{cut, folder};
-use crate::file::lock;
 use crate::format::Format;
-use crate::location::shown;
+use crate::storage::lock;
 use crate::terminal::signals;
+use crate::text::location::shown;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
@@ -114,7 +114,7 @@ impl Partial {
             self.file.as_file().sync_all()?;
         }
         self.file.persist(place).map_err(|error| error.error)?;
-        if durable { crate::file::sync_folder(place) } else { Ok(()) }
+        if durable { crate::storage::sync_folder(place) } else { Ok(()) }
     }
 }
 
@@ -122,7 +122,7 @@ impl Partial {
 /// name: in the instant before it was locked it looked like one of a dead process.
 #[cfg(unix)]
 fn claim(file: &NamedTempFile) -> io::Result<bool> {
-    use crate::file::is_at;
+    use crate::storage::is_at;
     use std::fs::TryLockError;
     match file.as_file().try_lock() {
         Ok(()) => is_at(file.as_file(), file.path()),
@@ -189,10 +189,10 @@ pub(crate) fn hold(place: &Path) -> io::Result<Option<File>> {
         _ => return Ok(None),
     };
     let mut begin = Vec::new();
-    let read = (&mut file).take(feed::tape_file::MAGIC.len() as u64).read_to_end(&mut begin);
+    let read = (&mut file).take(feed::tape::file::MAGIC.len() as u64).read_to_end(&mut begin);
     // A file that is empty, or that may not be read, may have become a recording just now. Locks of
     // other files are not asked for: `flock out.json betacrew ...` holds one on purpose.
-    if read.is_ok() && !feed::tape_file::MAGIC.starts_with(&begin) {
+    if read.is_ok() && !feed::tape::file::MAGIC.starts_with(&begin) {
         return Ok(None);
     }
     match lock(&file) {
@@ -234,7 +234,7 @@ fn is_partial(name: &str) -> bool {
 
 #[cfg(unix)]
 fn remove_if_dead(path: &Path) -> io::Result<()> {
-    use crate::file::is_at;
+    use crate::storage::is_at;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
@@ -254,7 +254,7 @@ fn remove_if_dead(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::FileStorage;
+    use crate::storage::FileStorage;
     use std::path::PathBuf;
 
     fn put(place: &Path, content: &str) -> io::Result<()> {
@@ -366,7 +366,7 @@ mod tests {
     fn a_recording_in_use_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("r.tape");
-        for content in [&b""[..], &feed::tape_file::MAGIC, b"\x8aTAPE\r\n\x1a and more"] {
+        for content in [&b""[..], &feed::tape::file::MAGIC, b"\x8aTAPE\r\n\x1a and more"] {
             fs::write(&place, content).unwrap();
             let partial = Partial::beside(&place).unwrap();
             let recording = FileStorage::write(&place).unwrap();

@@ -3,7 +3,7 @@
 //! whatever has the database's name.
 
 use super::place::database_sidecars;
-use crate::file::sync_folder;
+use crate::storage::sync_folder;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File};
 use std::io::{self, Read};

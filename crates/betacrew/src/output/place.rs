@@ -3,11 +3,11 @@
 //! Spelling proves nothing: `a.json`, `./a.json`, a link to it and a second hard link are one file.
 //! A command therefore lists all its places here before it begins any of them.
 
-use crate::failure::Failure;
+use crate::args::nats_env;
+use crate::error::Failure;
 use crate::format::Format;
-use crate::location::is_log;
-use crate::location::shown;
-use crate::nats_env;
+use crate::text::location::is_log;
+use crate::text::location::shown;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;

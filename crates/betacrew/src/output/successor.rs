@@ -3,9 +3,9 @@
 
 use super::atomic::{Partial, sweep};
 use super::place::follow;
-use crate::failure::Failure;
-use crate::file::FileStorage;
-use feed::tape_file::{is_stillborn, is_tape};
+use crate::error::Failure;
+use crate::storage::FileStorage;
+use feed::tape::file::{is_stillborn, is_tape};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,7 @@ pub(crate) fn begin(path: &Path, anew: bool) -> Result<Begun, Failure> {
 mod tests {
     use super::*;
     use feed::storage::Storage;
-    use feed::tape_file::MAGIC;
+    use feed::tape::file::MAGIC;
 
     fn begun(path: &Path, anew: bool) -> (FileStorage, Claim) {
         match begin(path, anew).unwrap() {

@@ -1,10 +1,10 @@
 //! What is written of a fault becomes what can happen, and the other way round.
 
 use super::file::{FaultFile, FieldWord, On, ReasonWord, SessionWord, What};
-use feed::scenario::{
+use feed::base::span::{Span, TimeSpan};
+use feed::faults::scenario::{
     Action, BURST_MAX, COPIES_MAX, Fault, Field, GARBAGE_MAX, LATER_MAX, Pick, Place, Size,
 };
-use feed::span::{Span, TimeSpan};
 use feed::wire::Reason;
 use std::ops::Range;
 use std::time::Duration;

@@ -3,12 +3,12 @@
 use super::fault::{self, Complaint};
 use super::text::{Patience, Text, Times};
 use super::{Plot, Refusal};
-use crate::tapes::TapeName;
-use feed::chance::Chance;
-use feed::pace::Pace;
-use feed::scenario::{IDLE, Scenario, Slow, Unknown};
-use feed::seq::SeqSet;
-use feed::span::Span;
+use crate::tape::name::TapeName;
+use feed::base::chance::Chance;
+use feed::base::seq::SeqSet;
+use feed::base::span::Span;
+use feed::faults::scenario::{IDLE, Scenario, Slow, Unknown};
+use feed::tape::pace::Pace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -53,7 +53,7 @@ pub struct ScenarioFile {
     pub exchange: Option<Engine>,
     /// What goes wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "crate::keyed::list")]
+    #[serde(deserialize_with = "crate::args::keyed::list")]
     pub fault: Vec<FaultFile>,
 }
 

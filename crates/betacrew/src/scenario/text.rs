@@ -1,11 +1,11 @@
 //! How values are written in scenario files: as on the command line, as text or as numbers.
 
-use crate::tapes::TapeName;
-use feed::chance::Chance;
-use feed::pace::Pace;
-use feed::scenario::Slow;
-use feed::seq::SeqSet;
-use feed::span::{Span, TimeSpan};
+use crate::tape::name::TapeName;
+use feed::base::chance::Chance;
+use feed::base::seq::SeqSet;
+use feed::base::span::{Span, TimeSpan};
+use feed::faults::scenario::Slow;
+use feed::tape::pace::Pace;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -76,7 +76,7 @@ impl FromStr for Times {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (low, high) = text.split_once('-').unwrap_or((text, text));
-        let (low, high) = (crate::flags::duration(low)?, crate::flags::duration(high)?);
+        let (low, high) = (crate::args::parse::duration(low)?, crate::args::parse::duration(high)?);
         TimeSpan::new(low, high).map(Self).ok_or_else(|| "the shorter time comes first".to_owned())
     }
 }
@@ -117,7 +117,7 @@ impl FromStr for Patience {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "never" => Ok(Self(None)),
-            time => crate::flags::duration(time).map(|time| Self(Some(time))),
+            time => crate::args::parse::duration(time).map(|time| Self(Some(time))),
         }
     }
 }

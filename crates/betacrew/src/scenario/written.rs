@@ -4,9 +4,9 @@ use super::file::{
     FaultFile, FieldWord, On, ReasonWord, ScenarioFile, SessionWord, UnknownWord, What,
 };
 use super::text::{Patience, Text, Times};
-use feed::pace::Pace;
-use feed::scenario::{Action, Fault, IDLE, Pick, Place, Scenario, Size, Slow};
-use feed::span::{Span, TimeSpan};
+use feed::base::span::{Span, TimeSpan};
+use feed::faults::scenario::{Action, Fault, IDLE, Pick, Place, Scenario, Size, Slow};
+use feed::tape::pace::Pace;
 
 impl From<&Fault> for FaultFile {
     fn from(fault: &Fault) -> Self {

@@ -6,9 +6,9 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
-use feed::market::Market;
-use feed::rng::Rng;
-use feed::seq::MAX_SEQ;
+use feed::base::rng::Rng;
+use feed::base::seq::MAX_SEQ;
+use feed::tape::market::Market;
 use feed::wire::{Call, Frame, encode, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
@@ -151,8 +151,8 @@ fn slow_client(address: String, stop: Arc<AtomicBool>) -> JoinHandle<()> {
 /// Only behind `sure` there may be one: what an exchange sent and forgot when it was killed, it has
 /// again once its session has come so far.
 fn recorded(path: &Path, market: &Market, sure: u32) -> u32 {
-    let storage = betacrew::file::FileStorage::read(path).unwrap();
-    let (file, _) = feed::tape_file::TapeFile::open(storage, true).unwrap();
+    let storage = betacrew::storage::FileStorage::read(path).unwrap();
+    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
         for frame in piece.frames {

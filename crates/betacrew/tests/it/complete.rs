@@ -4,12 +4,12 @@ use crate::in_time::ChildInTime;
 use crate::support::{
     PATIENCE, ReservedPort, ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run,
 };
-use betacrew::file::FileStorage;
+use betacrew::storage::FileStorage;
+use feed::base::seq::{Seq, SeqRange};
+use feed::exchange::original::Original;
 use feed::ledger::{Origin, Source};
-use feed::original::Original;
-use feed::seq::{Seq, SeqRange};
-use feed::tape::Tape;
-use feed::tape_file::{End, Head, TapeFile};
+use feed::tape::file::{End, Head, TapeFile};
+use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, Info, SessionId, encode};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -270,7 +270,7 @@ fn a_tape_that_lacks_its_tail_is_not_whole_for_anybody() {
     assert_eq!(here(folder.path(), &["inspect", "--verify", "q.tape"]).0, 3);
 }
 
-pub(crate) fn packet(tape: &Tape, seq: Seq) -> feed::packet::Packet {
+pub(crate) fn packet(tape: &Tape, seq: Seq) -> feed::wire::packet::Packet {
     match feed::wire::decode(&tape.frames()[seq as usize - 1]) {
         Ok(Frame::Packet(packet)) => packet,
         other => panic!("{other:?}"),

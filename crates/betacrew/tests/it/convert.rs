@@ -3,8 +3,8 @@
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::ledger::{Origin, Source};
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::file::{Head, TapeFile};
+use feed::tape::in_memory::Tape;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -32,7 +32,7 @@ fn names(folder: &Path) -> usize {
 
 /// A tape file with what a recorder would write: a stream, and resends that fill its gaps.
 fn record(path: &Path, tape: &Tape, skip: &[usize]) {
-    let storage = betacrew::file::FileStorage::write(path).unwrap();
+    let storage = betacrew::storage::FileStorage::write(path).unwrap();
     let head = Head { session: *b"K7QD", created: 1, salt: 2 };
     let mut file = TapeFile::create(storage, head).unwrap();
     let lost = |place: &usize| place % 97 == 3;

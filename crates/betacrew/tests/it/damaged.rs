@@ -1,7 +1,7 @@
 //! Tape files that are not as they were written: what each command says, and with which exit code.
 
 use crate::support::{ServeProcess, betacrew, losing, playing, run};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use std::fs;
 use std::path::Path;
 

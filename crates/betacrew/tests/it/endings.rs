@@ -6,8 +6,8 @@ use crate::complete::{
 };
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, Serving, losing, playing};
-use feed::original::Original;
-use feed::tape::Tape;
+use feed::exchange::original::Original;
+use feed::tape::in_memory::Tape;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};

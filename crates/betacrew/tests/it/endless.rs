@@ -1,9 +1,9 @@
 //! A tape that takes no memory, and how much memory a process takes.
 
-use feed::packet::{Packet, Side, Symbol};
-use feed::play::Play;
-use feed::rng::mix;
-use feed::seq::{Seq, SeqRange};
+use feed::base::rng::mix;
+use feed::base::seq::{Seq, SeqRange};
+use feed::tape::source::Play;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, SessionId, encode};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};

@@ -4,8 +4,8 @@ use crate::in_time::ChildInTime;
 use crate::support::{
     ReservedPort, ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run,
 };
-use feed::player::Player;
-use feed::tape::Tape;
+use feed::exchange::server::Player;
+use feed::tape::in_memory::Tape;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -2,9 +2,9 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
-use feed::market::Market;
-use feed::play::Play;
-use feed::seq::MAX_SEQ;
+use feed::base::seq::MAX_SEQ;
+use feed::tape::market::Market;
+use feed::tape::source::Play;
 use feed::wire::{SessionId, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines};
@@ -57,8 +57,8 @@ fn sequence(line: &str) -> Option<u32> {
 /// A complete recording in a tape file: its session, and how many packets it has. They are the
 /// market's.
 fn recorded(path: &Path) -> (SessionId, u32) {
-    let storage = betacrew::file::FileStorage::read(path).unwrap();
-    let (file, _) = feed::tape_file::TapeFile::open(storage, true).unwrap();
+    let storage = betacrew::storage::FileStorage::read(path).unwrap();
+    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let session = file.session().unwrap().session;
     let market = Market::new(session, MAX_SEQ);
     let (mut reading, mut count) = (file.in_order(1), 0);
@@ -210,8 +210,8 @@ fn a_reader_that_stalls_keeps_nothing_else_waiting() {
     let patience = Instant::now() + PATIENCE;
     let path = folder.path().join("x.tape");
     let recorded = || {
-        let storage = betacrew::file::FileStorage::read(&path).ok()?;
-        Some(feed::tape_file::TapeFile::open(storage, true).ok()?.0.packets())
+        let storage = betacrew::storage::FileStorage::read(&path).ok()?;
+        Some(feed::tape::file::TapeFile::open(storage, true).ok()?.0.packets())
     };
     while recorded() != Some(300_000) {
         assert!(Instant::now() < patience, "{:?} packets", recorded());

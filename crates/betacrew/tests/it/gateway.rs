@@ -3,8 +3,8 @@
 use crate::in_time::ChildInTime;
 use crate::server::{Server, free_port, servers};
 use crate::support::{ServeProcess, betacrew, python, python_has, run};
-use feed::rng::Rng;
-use feed::tape::Tape;
+use feed::base::rng::Rng;
+use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

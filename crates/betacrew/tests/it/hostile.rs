@@ -3,10 +3,10 @@
 
 use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
-use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
-use feed::recording::Recording;
-use feed::seq::{MAX_SEQ, Seq};
-use feed::tape::Tape;
+use feed::base::seq::{MAX_SEQ, Seq};
+use feed::client::{Options, Outcome, Recorder, Tail, Why};
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::Recording;
 use feed::wire::RawFrame;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -144,7 +144,7 @@ fn garbage_for_ever_is_cut_off() {
         loop {
             let noise: Vec<u8> = (0..4096)
                 .map(|i| {
-                    state = feed::rng::nth(state, i);
+                    state = feed::base::rng::nth(state, i);
                     state.to_be_bytes()[0]
                 })
                 .collect();

@@ -161,16 +161,16 @@ fn a_client_keeps_the_books() {
 #[test]
 fn an_exchange_keeps_the_books_of_its_tape() {
     let exchange = Program::exchange(&["--tape", "random:100000:3"]);
-    let mut books = feed::book::Books::default();
-    for frame in feed::tape::Tape::random(100_000, 3).frames() {
+    let mut books = feed::analysis::book::Books::default();
+    for frame in feed::tape::in_memory::Tape::random(100_000, 3).frames() {
         let Ok(feed::wire::Frame::Packet(packet)) = feed::wire::decode(frame) else { panic!() };
         books.add(&packet);
     }
-    let best = |book: &feed::book::Book, side| {
+    let best = |book: &feed::analysis::book::Book, side| {
         let level = book.depth(side).next();
         level.map_or(Value::Null, |level| json!([level.price, level.quantity]))
     };
-    let sides = [feed::packet::Side::Buy, feed::packet::Side::Sell];
+    let sides = [feed::wire::packet::Side::Buy, feed::wire::packet::Side::Sell];
     let expected: Vec<[Value; 2]> =
         books.books().map(|(_, book)| sides.map(|side| best(book, side))).collect();
     let told = |book: &Value| [book["bid"].clone(), book["ask"].clone()];

@@ -3,9 +3,9 @@
 use crate::in_time::ChildInTime;
 use crate::support::{betacrew, run};
 use feed::ledger::{Origin, Source};
-use feed::packet::{Packet, Side, Symbol};
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::file::{Head, TapeFile};
+use feed::tape::in_memory::Tape;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, Info, RawFrame, SessionId, encode};
 use serde_json::Value;
 use std::fs;
@@ -23,8 +23,8 @@ fn inspect(folder: &Path, args: &[&str]) -> (i32, String, String) {
     run(betacrew(&["inspect"]).args(args).current_dir(folder))
 }
 
-fn new(path: &Path) -> TapeFile<betacrew::file::FileStorage> {
-    let storage = betacrew::file::FileStorage::write(path).unwrap();
+fn new(path: &Path) -> TapeFile<betacrew::storage::FileStorage> {
+    let storage = betacrew::storage::FileStorage::write(path).unwrap();
     TapeFile::create(storage, Head { session: *b"K7QD", created: BEGUN, salt: 2 }).unwrap()
 }
 

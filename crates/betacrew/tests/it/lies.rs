@@ -2,12 +2,12 @@
 
 use crate::hostile::{assert_all, hasty, outcome, record};
 use crate::support::{betacrew, peer, run};
+use feed::base::seq::MAX_SEQ;
+use feed::client::Why;
 use feed::exchange::Exchange;
-use feed::player::Player;
-use feed::recorder::Why;
-use feed::scenario::Scenario;
-use feed::seq::MAX_SEQ;
-use feed::tape::Tape;
+use feed::exchange::server::Player;
+use feed::faults::scenario::Scenario;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, RawFrame, decode, encode};
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -2,11 +2,11 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
-use feed::live::Live;
-use feed::market::Market;
-use feed::player::Player;
-use feed::scenario::Scenario;
-use feed::seq::MAX_SEQ;
+use feed::base::seq::MAX_SEQ;
+use feed::exchange::server::Player;
+use feed::faults::scenario::Scenario;
+use feed::tape::growing::Live;
+use feed::tape::market::Market;
 use feed::wire::{Call, Frame, Info, decode, encode, sequence_of};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
@@ -97,8 +97,9 @@ fn a_session_is_written_on_as_it_comes_in_order_and_complete() {
     exchange.signal(Signal::INT);
     assert_eq!(exchange.ends().0, 0);
     // Equal to the exchange's own record, as far as it goes.
-    let storage = betacrew::file::FileStorage::read(&folder.path().join("exchange.tape")).unwrap();
-    let (file, _) = feed::tape_file::TapeFile::open(storage, true).unwrap();
+    let storage =
+        betacrew::storage::FileStorage::read(&folder.path().join("exchange.tape")).unwrap();
+    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let mut reading = file.in_order(1);
     let mut seqs = Vec::new();
     while let Some(piece) = reading.next().unwrap() {

@@ -4,7 +4,7 @@
 use crate::endless::{Endless, made, watched};
 use crate::in_time::LIMIT;
 use crate::support::{Serving, betacrew, losing, run};
-use feed::player::Player;
+use feed::exchange::server::Player;
 use feed::wire::sequence_of;
 use std::fs;
 use std::process::Stdio;
@@ -46,8 +46,8 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
 
     let against = ["inspect", "x.tape", "--against", "y.tape"];
     assert_eq!(run(betacrew(&against).current_dir(folder.path())).0, 0);
-    let storage = betacrew::file::FileStorage::read(&tape).unwrap();
-    let (mut file, opened) = feed::tape_file::TapeFile::open(storage, true).unwrap();
+    let storage = betacrew::storage::FileStorage::read(&tape).unwrap();
+    let (mut file, opened) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     assert!(opened.indexed);
     for seq in (1..=PACKETS).step_by(99_991) {
         assert_eq!(file.get(seq).unwrap(), Some(made(seq)));

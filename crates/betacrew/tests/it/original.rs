@@ -2,10 +2,10 @@
 
 use crate::support::{Serving, call, connect, read_all};
 use betacrew::net::{Stop, fetch};
-use feed::original::{Death, Original};
-use feed::recorder::{Options, Recorder};
-use feed::recording::Recording;
-use feed::tape::Tape;
+use feed::client::{Options, Recorder};
+use feed::exchange::original::{Death, Original};
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::Recording;
 use feed::wire::Call;
 use std::io::Write;
 

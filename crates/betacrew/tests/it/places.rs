@@ -2,9 +2,9 @@
 
 use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, ServeProcess, betacrew, losing, next_call, peer, playing};
-use betacrew::file::FileStorage;
-use feed::tape::Tape;
-use feed::tape_file::TapeFile;
+use betacrew::storage::FileStorage;
+use feed::tape::file::TapeFile;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, Info, SessionId, encode};
 use rustix::process::Signal;
 use std::fs;

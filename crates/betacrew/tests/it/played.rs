@@ -2,9 +2,9 @@
 
 use crate::complete::{here, json, packet, played};
 use crate::support::{ServeProcess, betacrew, run};
-use betacrew::file::FileStorage;
-use feed::tape::Tape;
-use feed::tape_file::{End, Head, TapeFile};
+use betacrew::storage::FileStorage;
+use feed::tape::file::{End, Head, TapeFile};
+use feed::tape::in_memory::Tape;
 use std::fs;
 
 #[test]

@@ -2,10 +2,10 @@
 //! duckdb and Python's own modules.
 
 use crate::support::{betacrew, run};
-use betacrew::file::FileStorage;
+use betacrew::storage::FileStorage;
 use feed::ledger::{Origin, Source};
-use feed::packet::{Packet, Side, Symbol};
-use feed::tape_file::{Head, TapeFile};
+use feed::tape::file::{Head, TapeFile};
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, encode};
 use serde_json::{Value, json};
 use std::fs;

@@ -2,13 +2,13 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{Serving, betacrew, losing, next_call, peer, playing, run};
-use betacrew::file::FileStorage;
-use feed::pace::Pace;
-use feed::player::Player;
-use feed::rng::Rng;
-use feed::scenario::Scenario;
-use feed::tape::Tape;
-use feed::tape_file::{TapeFile, is_stillborn};
+use betacrew::storage::FileStorage;
+use feed::base::rng::Rng;
+use feed::exchange::server::Player;
+use feed::faults::scenario::Scenario;
+use feed::tape::file::{TapeFile, is_stillborn};
+use feed::tape::in_memory::Tape;
+use feed::tape::pace::Pace;
 use feed::wire::{Frame, Info, encode};
 use serde_json::Value;
 use std::fs;
@@ -230,7 +230,7 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
         let out = folder.path().join(out);
         let same = match out.extension().is_some_and(|end| end == "json") {
             true => fs::read(out).unwrap() == whole,
-            false => betacrew::tapes::read(&out).unwrap().frames() == tape.frames(),
+            false => betacrew::tape::name::read(&out).unwrap().frames() == tape.frames(),
         };
         assert!(same, "round {round}");
         let report: Value =

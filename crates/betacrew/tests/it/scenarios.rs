@@ -3,15 +3,15 @@
 use crate::support::{betacrew, run};
 use betacrew::net::{self, Stop};
 use betacrew::scenario::{self, Engine, ScenarioFile, catalogue};
-use betacrew::tapes::AnyTape;
+use betacrew::tape::name::AnyTape;
+use feed::base::rng::Rng;
+use feed::client::{Options, Outcome, Recorder, Why};
+use feed::exchange::original::Original;
+use feed::exchange::server::Player;
 use feed::exchange::{Exchange, Step};
-use feed::original::Original;
-use feed::play::Play;
-use feed::player::Player;
-use feed::recorder::{Options, Outcome, Recorder, Why};
-use feed::recording::Recording;
-use feed::rng::Rng;
 use feed::sim::draw;
+use feed::tape::recording::Recording;
+use feed::tape::source::Play;
 use feed::wire::{Call, FRAME_LEN, packet_seq};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -168,7 +168,7 @@ fn fetched(name: &str) -> (Outcome, bool) {
     stop.stop();
     exchange.join().unwrap();
     let recorded: Vec<_> = recording.in_order().flatten().copied().collect();
-    (recorder.outcome().unwrap().clone(), recorded == feed::tape::Tape::frames(&frames))
+    (recorder.outcome().unwrap().clone(), recorded == feed::tape::in_memory::Tape::frames(&frames))
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
     for seed in 0..3000 {
         let scenario = draw::scenario(&mut Rng::new(seed), 500, 6);
         // TOML's whole numbers have 63 bits.
-        let scenario = feed::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
+        let scenario = feed::faults::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
         let text = toml::to_string(&ScenarioFile::from(&scenario)).unwrap();
         let file: ScenarioFile = text.parse().unwrap_or_else(|e| panic!("{seed}: {e}\n{text}"));
         assert_eq!(file.plot("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
@@ -308,7 +308,7 @@ fn others_understand_the_schema() {
     }
     for seed in 0..200 {
         let scenario = draw::scenario(&mut Rng::new(seed), 500, 6);
-        let scenario = feed::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
+        let scenario = feed::faults::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
         write("good", &seed.to_string(), &toml::to_string(&ScenarioFile::from(&scenario)).unwrap());
     }
     let shapes = ["unknown field", "expected", "missing field", "u64", "must be quoted", "a pace"];

@@ -3,10 +3,10 @@
 use crate::support::{
     ServeProcess, betacrew, call, connect, losing, playing, read_all, read_frame, run, sequences,
 };
-use feed::faults::{BLOCK, Course, Faults};
-use feed::scenario::Place;
-use feed::seq::SeqRange;
-use feed::tape::Tape;
+use feed::base::seq::SeqRange;
+use feed::faults::engine::{BLOCK, Course, Faults};
+use feed::faults::scenario::Place;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Call, Frame, Info, NotAvailable, Reason, decode};
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ fn all(tape: &Tape) -> Vec<u32> {
     (1..=tape.last()).collect()
 }
 
-fn clean(tape: &Tape) -> crate::support::Serving<feed::player::Player> {
+fn clean(tape: &Tape) -> crate::support::Serving<feed::exchange::server::Player> {
     playing(tape.clone(), losing(1, "0", ""))
 }
 

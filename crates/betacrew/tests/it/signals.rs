@@ -2,7 +2,7 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, next_call, peer, run};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -132,7 +132,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn json(tape: &Tape) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.json");
-    let serving = crate::support::playing(tape.clone(), feed::scenario::Scenario::clean(1));
+    let serving = crate::support::playing(tape.clone(), feed::faults::scenario::Scenario::clean(1));
     let address = serving.address.to_string();
     let (code, _, log) = run(&mut betacrew(&["fetch", &address, "-o", path.to_str().unwrap()]));
     assert_eq!(code, 0, "{log}");

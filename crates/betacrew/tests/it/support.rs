@@ -3,9 +3,9 @@
 use crate::in_time::{ChildInTime, CommandInTime};
 use betacrew::net::{self, Stop};
 use feed::exchange::Exchange;
-use feed::player::Player;
-use feed::scenario::{Fault, Scenario};
-use feed::tape::Tape;
+use feed::exchange::server::Player;
+use feed::faults::scenario::{Fault, Scenario};
+use feed::tape::in_memory::Tape;
 use feed::wire::{Call, FRAME_LEN};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -3,7 +3,7 @@
 use crate::complete::record_beginning;
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, peer, run};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};

@@ -1,7 +1,7 @@
 //! What an exchange has sent and what its faults have done, counted where it is carried out.
 
-use crate::scenario::Action;
-use crate::seq::{Seq, SeqRange};
+use crate::base::seq::{Seq, SeqRange};
+use crate::faults::scenario::Action;
 use alloc::vec::Vec;
 
 /// So many cells a tape is divided into at the most.
@@ -49,7 +49,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(last: Seq) -> Self {
+    pub(crate) fn new(last: Seq) -> Self {
         // Of a long tape, few things are counted for each.
         let least = match last {
             LONG.. => SHIFT + 2,
@@ -58,7 +58,7 @@ impl Tally {
         };
         let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
         // A live tape is much shorter than where it ends.
-        let shift = if last == crate::seq::MAX_SEQ { SHIFT } else { shift };
+        let shift = if last == crate::base::seq::MAX_SEQ { SHIFT } else { shift };
         Self {
             shift,
             cells: Vec::new(),
@@ -70,12 +70,12 @@ impl Tally {
     }
 
     /// Another tape begins.
-    pub(super) fn restart(&mut self, last: Seq) {
+    pub(crate) fn restart(&mut self, last: Seq) {
         let Self { shift, cells, .. } = Self::new(last);
         (self.shift, self.cells) = (shift, cells);
     }
 
-    pub(super) fn struck(&mut self, action: Action, count: u64) {
+    pub(crate) fn struck(&mut self, action: Action, count: u64) {
         self.kinds[action.kind()] += count;
     }
 
@@ -83,7 +83,7 @@ impl Tally {
         self.by_order += count;
     }
 
-    /// Packets that [`lose`](crate::player::Player::lose) has lost.
+    /// Packets that [`lose`](crate::exchange::server::Player::lose) has lost.
     #[must_use]
     pub fn by_order(&self) -> u64 {
         self.by_order
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn cells_grow_and_nothing_is_lost() {
-        let mut tally = Tally::new(crate::seq::MAX_SEQ);
+        let mut tally = Tally::new(crate::base::seq::MAX_SEQ);
         for seq in [1, 63, 64, 4096 * 64, 5_000_000, 1 << 30] {
             tally.streamed(seq, 1, 0);
         }

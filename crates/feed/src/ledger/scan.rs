@@ -1,7 +1,7 @@
 //! The scan over received frames, a block at a time: without a branch for each packet, because
 //! whether one was lost before the next cannot be predicted.
 
-use crate::seq::{MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::wire::{RawFrame, fits_at_once, oddness, packet_seq, sequence_of, symbol_fits};
 
 /// So many frames are looked at at once.

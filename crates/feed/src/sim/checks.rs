@@ -1,14 +1,14 @@
-//! What must hold of a life: see [`life`](super::life).
+//! What must hold of a life: see [`life`](crate::sim::run).
 
 use super::disk::Disk;
-use super::life::Life;
-use crate::completeness::{Completeness, Facts};
-use crate::keeper::Keeper;
-use crate::packet::Symbol;
-use crate::recorder::{Outcome, Recorder, Tail, Why};
-use crate::recovery::PASSES_MAX;
-use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::tape_file::End;
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::client::recovery::PASSES_MAX;
+use crate::client::{Outcome, Recorder, Tail, Why};
+use crate::session::completeness::{Completeness, Facts};
+use crate::sim::run::Life;
+use crate::tape::file::End;
+use crate::tape::recorder::Keeper;
+use crate::wire::packet::Symbol;
 use crate::wire::{DecodeError, RawFrame, sequence_of};
 use alloc::format;
 use alloc::string::String;

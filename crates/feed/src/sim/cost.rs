@@ -1,14 +1,14 @@
 //! What recovery costs, by loss and round-trip time: a table that a person can judge.
 
 use super::{Network, World};
-use crate::chance::Chance;
+use crate::base::chance::Chance;
+use crate::base::seq::SeqRange;
+use crate::base::span::Span;
+use crate::client::{Options, Outcome, Recorder};
+use crate::exchange::server::Player;
+use crate::faults::scenario::{Fault, Pick, Scenario};
 use crate::ledger::{Origin, Sink, Source};
-use crate::player::Player;
-use crate::recorder::{Options, Outcome, Recorder};
-use crate::scenario::{Fault, Pick, Scenario};
-use crate::seq::SeqRange;
-use crate::span::Span;
-use crate::tape::Tape;
+use crate::tape::in_memory::Tape;
 use crate::wire::RawFrame;
 use alloc::format;
 use alloc::string::String;

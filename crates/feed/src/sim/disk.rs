@@ -1,7 +1,7 @@
 //! A simulated disk: it can stop at any byte or operation, lose what was not synced and tear what
 //! was being written.
 
-use crate::rng::Rng;
+use crate::base::rng::Rng;
 use crate::storage::Storage;
 use alloc::vec::Vec;
 use core::cell::Cell;

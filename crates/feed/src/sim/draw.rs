@@ -1,13 +1,13 @@
 //! Drawn from a seed: networks, options, and scenarios of any fault, anywhere, any number of times.
 
 use super::Network;
-use crate::chance::Chance;
+use crate::base::chance::Chance;
+use crate::base::rng::Rng;
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::span::{Span, TimeSpan};
+use crate::client::Options;
+use crate::faults::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
 use crate::ledger::Limits;
-use crate::recorder::Options;
-use crate::rng::Rng;
-use crate::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
-use crate::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::span::{Span, TimeSpan};
 use crate::wire::Reason;
 use core::time::Duration;
 

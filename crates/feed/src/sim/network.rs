@@ -1,7 +1,7 @@
 //! What is between a client and its exchanges.
 
-use super::agenda::Event;
-use crate::rng::Rng;
+use crate::base::rng::Rng;
+use crate::sim::event_queue::Event;
 use crate::wire::{FRAME_LEN, RawFrame};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

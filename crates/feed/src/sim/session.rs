@@ -3,12 +3,12 @@
 
 use super::draw::pick;
 use super::plan::alters;
-use crate::live::Tempo;
-use crate::recorder::Options;
-use crate::rng::Rng;
-use crate::scenario::{Action, Fault, Pick, Place, Scenario, Slow};
-use crate::seq::Seq;
-use crate::tape::Tape;
+use crate::base::rng::Rng;
+use crate::base::seq::Seq;
+use crate::client::Options;
+use crate::faults::scenario::{Action, Fault, Pick, Place, Scenario, Slow};
+use crate::tape::growing::Tempo;
+use crate::tape::in_memory::Tape;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,14 +1,14 @@
 //! Exchanges of simulated lives: ours, and some that lie about how far their session reaches.
 
 use super::draw::pick;
+use crate::base::rng::Rng;
+use crate::base::seq::{MAX_SEQ, Seq};
+use crate::exchange::server::{Note, Player, Seat};
 use crate::exchange::{Exchange, Step};
+use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
-use crate::live::Live;
-use crate::player::{Note, Player, Seat};
-use crate::rng::Rng;
-use crate::scenario::Scenario;
-use crate::seq::{MAX_SEQ, Seq};
-use crate::tape::Tape;
+use crate::tape::growing::Live;
+use crate::tape::in_memory::Tape;
 use crate::wire::FRAME_LEN;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

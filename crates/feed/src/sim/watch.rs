@@ -1,10 +1,10 @@
 //! What exchanges send, looked at on its way: whether each message is one that they may send.
 
-use super::agenda::PipeId;
 use super::network::cut;
 use super::world::World;
+use crate::base::seq::Seq;
 use crate::exchange::Exchange;
-use crate::seq::Seq;
+use crate::sim::event_queue::PipeId;
 use crate::wire::{Frame, RawFrame, decode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -3,14 +3,14 @@
 //! Connections are ordered byte pipes in both directions. What is sent arrives after the network's
 //! latency and some more, cut into segments at any byte.
 
-use super::agenda::{Agenda, Event, PipeId};
 pub use super::network::Network;
 use super::network::Pipe;
 use super::watch::Watched;
+use crate::base::rng::Rng;
+use crate::client::{ConnId, Input, Output, Recorder};
 use crate::exchange::{Exchange, Step};
 use crate::ledger::Sink;
-use crate::recorder::{ConnId, Input, Output, Recorder};
-use crate::rng::Rng;
+use crate::sim::event_queue::{Agenda, Event, PipeId};
 use crate::wire::FRAME_LEN;
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -5,7 +5,7 @@
 //! byte there that neither can have.
 
 use super::{FRAME_LEN, RawFrame};
-use crate::seq::Seq;
+use crate::base::seq::Seq;
 
 /// Maximum distance between a packet and the packets before it on its connection at which its
 /// sequence speaks for the connection's alignment.
@@ -62,7 +62,7 @@ pub(crate) fn is_torn_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Packet, Side, Symbol};
+    use crate::wire::packet::{Packet, Side, Symbol};
     use crate::wire::{Frame, NotAvailable, Reason, encode};
 
     fn packet(symbol: [u8; 4], sequence: Seq) -> RawFrame {

@@ -1,6 +1,6 @@
 //! What a client sends: calls of 2, 6 or 10 bytes.
 
-use crate::seq::Seq;
+use crate::base::seq::Seq;
 use alloc::vec::Vec;
 
 /// A call of a client.

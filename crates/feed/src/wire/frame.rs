@@ -2,8 +2,8 @@
 
 use super::align::symbol_fits;
 use super::{FRAME_LEN, RawFrame};
-use crate::packet::{Packet, Side, Symbol};
-use crate::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
 
 /// Where the fields of a frame begin. Every message uses the places of the packet's fields.

@@ -1,12 +1,12 @@
 //! Recording from an exchange that behaves as the original, and dies as the original.
 
 use crate::world::{network, outcome, record};
+use feed::client::{Options, Tail};
+use feed::exchange::original::{Original, OriginalConn};
+use feed::exchange::server::{Player, Seat};
 use feed::exchange::{Exchange, Step};
-use feed::original::{Original, OriginalConn};
-use feed::player::{Player, Seat};
-use feed::recorder::{Options, Tail};
-use feed::scenario::Scenario;
-use feed::tape::Tape;
+use feed::faults::scenario::Scenario;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, decode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,9 +190,9 @@ fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
 mod the_double {
     //! The double is honest: it dies where the original died, and nowhere else.
 
+    use feed::exchange::original::{Death, Original, OriginalConn};
     use feed::exchange::{Exchange, Step};
-    use feed::original::{Death, Original, OriginalConn};
-    use feed::tape::Tape;
+    use feed::tape::in_memory::Tape;
     use std::time::Duration;
 
     const NOW: Duration = Duration::ZERO;

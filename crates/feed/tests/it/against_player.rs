@@ -1,11 +1,11 @@
 //! Recording from our own exchange, whatever it loses.
 
 use crate::world::{network, outcome, record};
-use feed::player::Player;
-use feed::recorder::{Options, Recorder, Tail};
-use feed::scenario::{Action, Fault, Pick, Place, Scenario};
+use feed::client::{Options, Recorder, Tail};
+use feed::exchange::server::Player;
+use feed::faults::scenario::{Action, Fault, Pick, Place, Scenario};
 use feed::sim::{self, Network};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! A recorder that is driven by hand: one input at a time, and what it asks for then.
 
-use feed::recorder::{ConnId, Input, Options, Output, Recorder};
-use feed::recording::Recording;
-use feed::seq::{Seq, SeqRange};
-use feed::tape::Tape;
+use feed::base::seq::{Seq, SeqRange};
+use feed::client::{ConnId, Input, Options, Output, Recorder};
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::Recording;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
 };

@@ -1,12 +1,12 @@
 //! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
 
+use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::client::recovery::{ABSENCE, DISPUTE};
+use feed::client::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::ledger::Limits;
-use feed::packet::{Packet, Side, Symbol};
-use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
-use feed::recording::Recording;
-use feed::recovery::{ABSENCE, DISPUTE};
-use feed::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::Recording;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,13 +2,13 @@
 //! counters, as worked out by hand from `docs/scenarios.md`. The packets are written here, too.
 
 use crate::seen::{Seen, packet, see};
-use feed::chance::Chance;
+use feed::base::chance::Chance;
+use feed::base::span::{Span, TimeSpan};
+use feed::exchange::server::{Note, Player};
 use feed::exchange::{Exchange, Step};
-use feed::pace::Pace;
-use feed::player::{Note, Player};
-use feed::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
-use feed::span::{Span, TimeSpan};
-use feed::tape::Tape;
+use feed::faults::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
+use feed::tape::in_memory::Tape;
+use feed::tape::pace::Pace;
 use feed::wire::Reason;
 use std::sync::Arc;
 use std::time::Duration;

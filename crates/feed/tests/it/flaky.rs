@@ -1,14 +1,14 @@
 //! Recording through trouble on the way: connections that are cut, end early, or stall for ever.
 
 use crate::world::{network, outcome, record};
+use feed::base::rng;
+use feed::client::{Options, Recorder};
+use feed::exchange::original::Original;
+use feed::exchange::server::Player;
 use feed::exchange::{Exchange, Step};
-use feed::original::Original;
-use feed::player::Player;
-use feed::recorder::{Options, Recorder};
-use feed::rng;
-use feed::scenario::Scenario;
+use feed::faults::scenario::Scenario;
 use feed::sim::{self, Network};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use std::sync::Arc;
 use std::time::Duration;
 

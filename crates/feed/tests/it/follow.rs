@@ -1,16 +1,16 @@
 //! Following live sessions on simulated networks.
 
-use feed::chance::Chance;
-use feed::live::Live;
-use feed::market::Market;
-use feed::play::Play;
-use feed::player::Player;
-use feed::recorder::{Options, Outcome, Recorder, Tail, Why};
-use feed::recording::Recording;
-use feed::scenario::{Action, Fault, Pick, Place, Scenario, Size, Slow};
-use feed::seq::MAX_SEQ;
+use feed::base::chance::Chance;
+use feed::base::seq::MAX_SEQ;
+use feed::base::span::{Span, TimeSpan};
+use feed::client::{Options, Outcome, Recorder, Tail, Why};
+use feed::exchange::server::Player;
+use feed::faults::scenario::{Action, Fault, Pick, Place, Scenario, Size, Slow};
 use feed::sim::{Network, Progress, World};
-use feed::span::{Span, TimeSpan};
+use feed::tape::growing::Live;
+use feed::tape::market::Market;
+use feed::tape::recording::Recording;
+use feed::tape::source::Play;
 use feed::wire::sequence_of;
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! The ledger's promise, against a map of what was received: each sequence up to the highest is
 //! recorded, once and as it first came, or is missing.
 
+use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
 use feed::ledger::{Ledger, Limits, Origin, Source, Stop, Track};
-use feed::packet::{Packet, Side, Symbol};
-use feed::recording::Recording;
-use feed::seq::{MAX_SEQ, Seq, SeqSet};
+use feed::tape::recording::Recording;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, encode, sequence_of};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Lines that describe a session which reaches further than it does: B lies, A is honest.
 
 use crate::claims::{A, B, Lines, ten};
-use feed::recorder::{Input, Note, Options, Output, Why};
-use feed::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::client::{Input, Note, Options, Output, Why};
 use feed::wire::Frame;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Whole lives of recordings, drawn from seeds: see `feed::sim::life`.
+//! Whole lives of recordings, drawn from seeds: see `feed::sim::run`.
 
-use feed::sim::life::{Broken, Lived, live};
+use feed::sim::run::{Broken, Lived, live};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

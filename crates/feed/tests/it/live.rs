@@ -1,13 +1,13 @@
 //! Live sessions, the exchange's side: what subscribers get, and when.
 
+use feed::base::seq::{MAX_SEQ, SeqRange};
+use feed::base::span::{Span, TimeSpan};
+use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, Player, Seat};
 use feed::exchange::{Exchange, Step};
-use feed::live::Live;
-use feed::market::Market;
-use feed::play::Play;
-use feed::player::{FAREWELL, HEARTBEAT, LINGER, Player, Seat};
-use feed::scenario::{Action, Fault, Place, Scenario, Size, Slow};
-use feed::seq::{MAX_SEQ, SeqRange};
-use feed::span::{Span, TimeSpan};
+use feed::faults::scenario::{Action, Fault, Place, Scenario, Size, Slow};
+use feed::tape::growing::Live;
+use feed::tape::market::Market;
+use feed::tape::source::Play;
 use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
 use std::time::Duration;
 
@@ -182,9 +182,9 @@ fn one_cannot_subscribe_to_what_is_far_ahead() {
 #[test]
 fn faults_strike_subscriptions_as_they_do_streams() {
     for seed in 0..300 {
-        let mut rng = feed::rng::Rng::new(seed);
+        let mut rng = feed::base::rng::Rng::new(seed);
         let mut scenario = Scenario::clean(seed);
-        let actions: [fn(&mut feed::rng::Rng) -> Action; 5] = [
+        let actions: [fn(&mut feed::base::rng::Rng) -> Action; 5] = [
             |_| Action::Drop,
             |rng| Action::Reorder { by: Span::one(rng.between(1, 9)) },
             |rng| Action::Duplicate {
@@ -203,13 +203,13 @@ fn faults_strike_subscriptions_as_they_do_streams() {
         for _ in 0..rng.between(1, 3) {
             let action = actions[rng.below(5) as usize](&mut rng);
             let mut fault = Fault::new(action, Place::Stream).unwrap();
-            fault.pick = feed::scenario::Pick::Every(rng.between(2, 9));
+            fault.pick = feed::faults::scenario::Pick::Every(rng.between(2, 9));
             scenario.faults.push(fault);
         }
         let drops = scenario.faults.iter().filter(|fault| fault.action() == Action::Drop);
         let every: Vec<u32> = drops
             .filter_map(|fault| match fault.pick {
-                feed::scenario::Pick::Every(n) => Some(n),
+                feed::faults::scenario::Pick::Every(n) => Some(n),
                 _ => None,
             })
             .collect();

@@ -1,8 +1,8 @@
 //! Faults that can never happen to what is played are found before it is played.
 
-use feed::faults::{Course, Faults};
-use feed::scenario::{Action, Fault, Impossible, Pick, Place, Played, Scenario};
-use feed::span::Span;
+use feed::base::span::Span;
+use feed::faults::engine::{Course, Faults};
+use feed::faults::scenario::{Action, Fault, Impossible, Pick, Place, Played, Scenario};
 
 const FIVE: Played = Played { last: Some(5), live: false };
 const ENDLESS: Played = Played { last: None, live: true };
@@ -72,7 +72,7 @@ fn what_is_impossible_picks_no_packet() {
                 for tail in [None, Some(0), Some(1), Some(3)] {
                     let mut fault = drop_on(Place::Stream);
                     (fault.pick, fault.last) = (pick, tail);
-                    let set: feed::seq::SeqSet = sequences.parse().unwrap();
+                    let set: feed::base::seq::SeqSet = sequences.parse().unwrap();
                     fault.sequences = Some(set).filter(|set| !set.is_empty());
                     let scenario = Scenario::clean(1).with(fault);
                     let faults = Faults::new(&scenario, last);

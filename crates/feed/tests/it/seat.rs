@@ -1,11 +1,11 @@
 //! What a connection of the player sends does not depend on how its socket takes it.
 
+use feed::base::rng::Rng;
+use feed::exchange::server::Player;
 use feed::exchange::{Exchange, Step};
-use feed::player::Player;
-use feed::rng::Rng;
-use feed::scenario::Scenario;
+use feed::faults::scenario::Scenario;
 use feed::sim::draw;
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::{Call, sequence_of};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -132,16 +132,16 @@ fn what_a_stream_loses_can_be_told() {
 }
 
 mod paced {
+    use feed::base::seq::SeqRange;
     use feed::exchange::Exchange;
+    use feed::exchange::server::Player;
+    use feed::faults::scenario::Scenario;
     use feed::ledger::{Origin, Source};
-    use feed::pace::Pace;
-    use feed::play::{FilePlay, Play};
-    use feed::player::Player;
-    use feed::scenario::Scenario;
-    use feed::seq::SeqRange;
     use feed::sim::disk::Disk;
-    use feed::tape::Tape;
-    use feed::tape_file::{End, Head, TapeFile};
+    use feed::tape::file::{End, Head, TapeFile};
+    use feed::tape::in_memory::Tape;
+    use feed::tape::pace::Pace;
+    use feed::tape::source::{FilePlay, Play};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -225,7 +225,7 @@ mod paced {
         file.note_end(20_000, End::Confirmed, 1).unwrap();
         let mut play = FilePlay::new(file).unwrap();
         assert_eq!((play.last(), play.session()), (20_000, tape.session()));
-        let mut rng = feed::rng::Rng::new(1);
+        let mut rng = feed::base::rng::Rng::new(1);
         for _ in 0..500 {
             let first = rng.between(1, 20_100);
             let range = SeqRange::counted(first, rng.between(1, 9000)).unwrap();

@@ -1,7 +1,7 @@
 //! What a client sees of a connection of the player, in words.
 
+use feed::exchange::server::Player;
 use feed::exchange::{Exchange, Step};
-use feed::player::Player;
 use std::time::Duration;
 
 /// A packet of the documents' tape, by its description.

@@ -1,15 +1,15 @@
 //! Which session packets are of: what is not known to be of the one that is recorded is asked for
 //! again, or the recording is refused.
 
-use feed::completeness::Facts;
-use feed::keeper::{Keeper, Sync};
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::client::{ConnId, Input, Options, Output, Recorder, Tail, Why};
 use feed::ledger::{Limits, Origin, Sink, Source};
-use feed::recorder::{ConnId, Input, Options, Output, Recorder, Tail, Why};
-use feed::recording::Recording;
-use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::session::completeness::Facts;
 use feed::sim::disk::Disk;
-use feed::tape::Tape;
-use feed::tape_file::{End, TapeFile};
+use feed::tape::file::{End, TapeFile};
+use feed::tape::in_memory::Tape;
+use feed::tape::recorder::{Keeper, Sync};
+use feed::tape::recording::Recording;
 use feed::wire::{Frame, Info, RawFrame, SessionId, encode, sequence_of};
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! The recorder step by step: one input, and what it asks for then.
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
+use feed::base::seq::{SeqRange, SeqSet};
+use feed::client::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
 use feed::ledger::{Origin, Sink};
-use feed::recorder::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
-use feed::recording::Recording;
-use feed::seq::{SeqRange, SeqSet};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::Recording;
 use feed::wire::{Call, Frame, Info, RawFrame, Reason, SessionId, encode};
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
     let outputs = steps.give(Input::Ended(STREAM));
     assert!(outputs.iter().any(|output| matches!(
         output,
-        Output::Note(feed::recorder::Note::PassEnded { end: PassEnd::Cut, delivered: 2, .. })
+        Output::Note(feed::client::Note::PassEnded { end: PassEnd::Cut, delivered: 2, .. })
     )));
     assert_eq!(steps.recorder.passes().complete, 0);
 }

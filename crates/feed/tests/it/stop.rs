@@ -3,10 +3,10 @@
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use crate::claims::{A, B, Lines};
-use feed::completeness::{Completeness, Facts};
+use feed::client::recovery::STOP_WAIT;
+use feed::client::{Input, Note, Options, Output, Tail, Why};
 use feed::ledger::{Origin, Sink};
-use feed::recorder::{Input, Note, Options, Output, Tail, Why};
-use feed::recovery::STOP_WAIT;
+use feed::session::completeness::{Completeness, Facts};
 use feed::wire::{Call, RawFrame, Reason};
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! A recording that is stopped at any operation goes on to the same bytes as an undisturbed one.
 
+use feed::base::rng::Rng;
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
-use feed::rng::Rng;
-use feed::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::sim::disk::{Disk, DiskFailed};
-use feed::tape::Tape;
-use feed::tape_file::{Damage, Head, TapeFile, TapeFileError, is_stillborn};
+use feed::tape::file::{Damage, Head, TapeFile, TapeFileError, is_stillborn};
+use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeSet;
 

@@ -1,12 +1,12 @@
 //! The tape file: what is written is read back, in order, whatever happens to the medium.
 
+use feed::base::rng::Rng;
+use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Source};
-use feed::rng::Rng;
-use feed::seq::{Seq, SeqRange, SeqSet};
 use feed::sim::disk::Disk;
 use feed::storage::Storage;
-use feed::tape::Tape;
-use feed::tape_file::{Head, HeadError, TapeFile, TapeFileError};
+use feed::tape::file::{Head, HeadError, TapeFile, TapeFileError};
+use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
 //! Tape files that somebody made to do harm: every checksum is right and nothing else.
 
+use feed::base::rng::Rng;
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
-use feed::play::{FilePlay, Play};
-use feed::rng::Rng;
-use feed::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::sim::disk::Disk;
 use feed::storage::crc32c;
-use feed::tape::Tape;
-use feed::tape_file::{Head, TapeFile, TapeFileError};
+use feed::tape::file::{Head, TapeFile, TapeFileError};
+use feed::tape::in_memory::Tape;
+use feed::tape::source::{FilePlay, Play};
 use feed::wire::{RawFrame, packet_seq, sequence_of};
 
 const SALT: u64 = 0x1234_5678_9abc_def0;

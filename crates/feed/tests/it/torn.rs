@@ -1,15 +1,15 @@
 //! Connections that end inside a packet: what the exchange sends behind its part, which is nothing,
 //! and what the recorder makes of exchanges that send something all the same.
 
+use feed::base::seq::{MAX_SEQ, SeqRange};
+use feed::client::{Input, Options, Output, Recorder};
+use feed::exchange::server::{Cut, Player, Seat};
 use feed::exchange::{Exchange, Step};
-use feed::live::Live;
-use feed::market::Market;
-use feed::player::{Cut, Player, Seat};
-use feed::recorder::{Input, Options, Output, Recorder};
-use feed::recording::Recording;
-use feed::scenario::{Action, Fault, Place, Scenario, Slow};
-use feed::seq::{MAX_SEQ, SeqRange};
-use feed::tape::Tape;
+use feed::faults::scenario::{Action, Fault, Place, Scenario, Slow};
+use feed::tape::growing::Live;
+use feed::tape::in_memory::Tape;
+use feed::tape::market::Market;
+use feed::tape::recording::Recording;
 use feed::wire::{
     Call, FRAME_LEN, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode, sequence_of,
 };

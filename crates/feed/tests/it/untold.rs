@@ -1,7 +1,7 @@
 //! How long a recording of a known session waits for its exchange to tell which one it plays.
 
 use crate::steps::{TEST, info, resumed};
-use feed::recorder::{Input, Output, Why};
+use feed::client::{Input, Output, Why};
 use std::time::Duration;
 
 /// Gives time until a resumed recording is over. At `first` its latest connection brings a part of

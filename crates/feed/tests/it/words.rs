@@ -1,15 +1,15 @@
 //! What people are told: errors, reasons and values in words.
 
-use feed::chance::Chance;
-use feed::pace::Pace;
-use feed::packet::{Packet, Side, Symbol};
-use feed::recorder::Why;
-use feed::seq::{SeqRange, SeqSet};
+use feed::base::chance::Chance;
+use feed::base::seq::{SeqRange, SeqSet};
+use feed::base::span::Span;
+use feed::client::Why;
 use feed::sim::disk::{Disk, DiskFailed};
-use feed::span::Span;
 use feed::storage::Storage;
-use feed::tape::Tape;
-use feed::tape_file::{HeadError, TapeFileError};
+use feed::tape::file::{HeadError, TapeFileError};
+use feed::tape::in_memory::Tape;
+use feed::tape::pace::Pace;
+use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{DecodeError, Frame, NotAvailable, Reason, SessionId, decode, encode};
 
 #[test]

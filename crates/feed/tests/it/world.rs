@@ -1,15 +1,15 @@
 //! What the tests share: networks, recordings, and what must hold of every one of them.
 
+use feed::client::{Options, Outcome, Recorder, Tail};
 use feed::exchange::Exchange;
-use feed::recorder::{Options, Outcome, Recorder, Tail};
 use feed::sim::{self, Network, Run};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::time::Duration;
 
 /// A network whose latency, jitter and segments the seed draws.
 pub(crate) fn network(seed: u64) -> Network {
-    let draw = |of: u64| (feed::rng::nth(seed, 77) >> of) % 4;
+    let draw = |of: u64| (feed::base::rng::nth(seed, 77) >> of) % 4;
     Network {
         latency: Duration::from_micros([20, 500, 10_000, 40_000][draw(0) as usize]),
         jitter: Duration::from_micros([0, 30, 400, 4_000][draw(8) as usize]),

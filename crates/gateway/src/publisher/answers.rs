@@ -2,7 +2,7 @@
 
 use super::{Answer, BACKOFF, Known, Origin, Publisher, State, Trouble};
 use crate::block::Block;
-use feed::seq::{FIRST_SEQ, Seq};
+use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::wire::sequence_of;
 use std::time::Duration;
 

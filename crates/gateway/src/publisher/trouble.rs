@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::block::session_word;
-use feed::seq::Seq;
+use feed::base::seq::Seq;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
 use std::fmt;
 

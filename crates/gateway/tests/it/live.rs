@@ -2,7 +2,7 @@
 
 use crate::in_time::ChildInTime;
 use crate::server::{Server, servers};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Encoding, Error, Gateway, Log, Notice, Settings};
 use std::process::Stdio;

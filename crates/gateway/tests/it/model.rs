@@ -1,6 +1,6 @@
 //! A log as servers are, old and new, with what they forget.
 
-use feed::rng::Rng;
+use feed::base::rng::Rng;
 use feed::wire::{RawFrame, sequence_of};
 use gateway::block::Id;
 use gateway::publisher::{Answer, Flight};

@@ -1,7 +1,7 @@
 //! Whatever happens, the log has every packet once, in order, in the end.
 
 use crate::world::{Plan, World};
-use feed::rng::Rng;
+use feed::base::rng::Rng;
 
 const CALM: Plan = Plan {
     packets: 400,

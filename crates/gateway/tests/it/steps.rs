@@ -1,6 +1,6 @@
 //! The publisher, step by step.
 
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::SessionId;
 use gateway::block::Block;
 use gateway::publisher::{Answer, Flight, Options, Order, Publisher, READS, State, Trouble};

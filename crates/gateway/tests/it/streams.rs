@@ -2,7 +2,7 @@
 
 use crate::live::{PATIENCE, publish, read, settings};
 use crate::server::{Server, servers};
-use feed::tape::Tape;
+use feed::tape::in_memory::Tape;
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Error, Log, Removed, Settings};
 

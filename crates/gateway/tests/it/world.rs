@@ -1,8 +1,8 @@
 //! Gateways and a log in virtual time.
 
 use crate::model::Log;
-use feed::rng::Rng;
-use feed::tape::Tape;
+use feed::base::rng::Rng;
+use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use gateway::block::Block;
 use gateway::publisher::{Answer, Flight, Options, Order, Publisher, State};

@@ -4,7 +4,7 @@ use crate::format::bounded::VALUE_MAX;
 use crate::format::rows::{Batch, COLUMNS};
 use crate::format::wide::{Wide, in_row};
 use crate::format::{Each, Fault};
-use crate::location::shown;
+use crate::text::location::shown;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
@@ -307,7 +307,7 @@ fn fault(error: rusqlite::Error) -> Fault {
 mod tests {
     use super::super::write::BEGIN;
     use super::*;
-    use crate::failure::Exit;
+    use crate::error::Exit;
     use crate::format::testing::read_file;
     use crate::format::{Arrival, Format};
     use feed::wire::RawFrame;

@@ -9,7 +9,7 @@ use super::requirement::{
     STREAM_AGAIN, WITHIN,
 };
 use super::{Case, Passes, Requirement, Scene, Severity};
-use crate::grade::conduct::Rule;
+use crate::grade::judge::protocol_rules::Rule;
 
 /// A scenario as it is.
 const fn play(scenario: &'static str) -> Scene {

@@ -1,10 +1,10 @@
 //! How gaps became resend calls, and answers packets.
 
-use super::super::evidence::{Evidence, packets, packets_were};
-use super::super::fields::Field;
-use super::super::process::Ended;
-use super::super::wire::{Moment, What, packet_of};
-use feed::seq::Seq;
+use crate::grade::observe::evidence::{Evidence, packets, packets_were};
+use crate::grade::observe::fields::Field;
+use crate::grade::observe::wire::{Moment, What, packet_of};
+use crate::grade::run::process::Ended;
+use feed::base::seq::Seq;
 use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn saw_the_rest(seen: &Evidence) -> bool {
 }
 
 /// What is missing was asked for where nothing answers.
-pub(super) fn after_stream(seen: &Evidence) -> Option<String> {
+pub(crate) fn after_stream(seen: &Evidence) -> Option<String> {
     let late: BTreeSet<Seq> = seen
         .wire
         .history()
@@ -54,7 +54,7 @@ pub(super) fn after_stream(seen: &Evidence) -> Option<String> {
 }
 
 /// Nothing was asked for.
-pub(super) fn never_asks(seen: &Evidence) -> Option<String> {
+pub(crate) fn never_asks(seen: &Evidence) -> Option<String> {
     let gaps = seen.gaps();
     // One stream that lost the first packets only says less.
     let inner = gaps.iter().any(|seq| *seq > first_streamed(seen));
@@ -70,7 +70,7 @@ fn first_streamed(seen: &Evidence) -> Seq {
 }
 
 /// The packets before the first one that came were not missed.
-pub(super) fn first_gap(seen: &Evidence) -> Option<String> {
+pub(crate) fn first_gap(seen: &Evidence) -> Option<String> {
     let first = first_streamed(seen);
     let asked = seen.asked();
     let unasked: Vec<Seq> = (1..first).filter(|seq| !asked.contains(seq)).collect();
@@ -88,7 +88,7 @@ pub(super) fn first_gap(seen: &Evidence) -> Option<String> {
 }
 
 /// The last gap was not asked for, and the others were.
-pub(super) fn last_gap(seen: &Evidence) -> Option<String> {
+pub(crate) fn last_gap(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
     let only = unasked.iter().next().filter(|_| unasked.len() == 1)?;
     let last = gaps.last() == Some(only) && *only + 1 == seen.highest();
@@ -109,7 +109,7 @@ fn came(seen: &Evidence) -> Seq {
 }
 
 /// Gaps were looked for up to the number of packets instead of the highest sequence.
-pub(super) fn counts_packets(seen: &Evidence) -> Option<String> {
+pub(crate) fn counts_packets(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked, came) = (seen.gaps(), unasked(seen), seen.asked(), came(seen));
     let low = |seq: &&Seq| **seq < came;
     let right = gaps.iter().filter(low).all(|seq| asked.contains(seq))
@@ -129,7 +129,7 @@ pub(super) fn counts_packets(seen: &Evidence) -> Option<String> {
 }
 
 /// Gaps were looked for up to the packet that came last, which is not the highest one.
-pub(super) fn last_for_highest(seen: &Evidence) -> Option<String> {
+pub(crate) fn last_for_highest(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
     let (_, last) = seen.wire.streamed().last()?;
     let right = last < seen.highest()
@@ -147,7 +147,7 @@ pub(super) fn last_for_highest(seen: &Evidence) -> Option<String> {
 }
 
 /// A sequence that does not fit into a byte ended it.
-pub(super) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
+pub(crate) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
     let first = seen.gaps().range(256..).next()?;
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
     let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
@@ -161,7 +161,7 @@ pub(super) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
 }
 
 /// The wrong neighbours were asked for.
-pub(super) fn off_by_one(seen: &Evidence) -> Option<String> {
+pub(crate) fn off_by_one(seen: &Evidence) -> Option<String> {
     let (gaps, asked) = (seen.gaps(), seen.asked());
     let shifted = |by: i64| -> BTreeSet<Seq> {
         gaps.iter().filter_map(|seq| Seq::try_from(i64::from(*seq) + by).ok()).collect()
@@ -177,7 +177,7 @@ pub(super) fn off_by_one(seen: &Evidence) -> Option<String> {
 }
 
 /// The session was taken to have fourteen packets.
-pub(super) fn fixed_length(seen: &Evidence) -> Option<String> {
+pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
     let (asked, last) = (seen.asked(), seen.last());
     let beyond: BTreeSet<Seq> = asked.iter().copied().filter(|seq| *seq > last).collect();
     if last < USUAL && (last + 1..=USUAL).all(|seq| beyond.contains(&seq)) {
@@ -212,7 +212,7 @@ pub(super) fn fixed_length(seen: &Evidence) -> Option<String> {
 }
 
 /// A sequence above 255 was asked for by its lowest byte.
-pub(super) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
+pub(crate) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
     let (gaps, asked, streamed) = (seen.gaps(), seen.asked(), seen.streamed());
     let cut = |seq: Seq| seq % 256;
     let high: Vec<Seq> =
@@ -283,7 +283,7 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
 }
 
 /// Answers came after the client had closed the connection, or it was reset by closing it.
-pub(super) fn answers_unread(seen: &Evidence) -> Option<String> {
+pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
     (0..seen.wire.conns.len().min(ERRANDS_MAX)).find_map(|conn| {
         let Errand { asked, answered, after, left_after, reset } = errand(seen, conn);
         let waited = left_after.filter(|waited| *waited < IMPATIENT)?;
@@ -308,7 +308,7 @@ pub(super) fn answers_unread(seen: &Evidence) -> Option<String> {
 }
 
 /// A packet was filed under the sequence that was asked for.
-pub(super) fn trusts_the_request(seen: &Evidence) -> Option<String> {
+pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
     let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
     let invented = seen.differences.order.iter().find(|seq| !sent.contains(seq))?;
     let asked = seen.asked().contains(invented);
@@ -326,7 +326,7 @@ pub(super) fn trusts_the_request(seen: &Evidence) -> Option<String> {
 }
 
 /// What was asked for once and not answered was given up.
-pub(super) fn not_asked_again(seen: &Evidence) -> Option<String> {
+pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
     let resent = seen.resent();
     let mut times = std::collections::BTreeMap::new();
     seen.wire.asked().for_each(|seq| *times.entry(seq).or_insert(0u32) += 1);
@@ -357,7 +357,7 @@ fn fate_of_asking(seen: &Evidence) -> &'static str {
 }
 
 /// A stream that ended early was taken for a whole one.
-pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
+pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let tail_missing = (highest + 1..=seen.last()).all(|seq| seen.misses(seq));
     let reset = seen.wire.events.iter().any(|event| {
@@ -383,7 +383,7 @@ pub(super) fn short_stream(seen: &Evidence) -> Option<String> {
 }
 
 /// The tail was lost, and one stream was all.
-pub(super) fn tail(seen: &Evidence) -> Option<String> {
+pub(crate) fn tail(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let lost: Vec<Seq> = (highest + 1..=seen.last()).collect();
     let all = seen.has_output() && !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
@@ -399,10 +399,10 @@ pub(super) fn tail(seen: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::process::Ended;
     use super::super::testing::{on, story};
-    use feed::seq::Seq;
-    use feed::tape::Tape;
+    use crate::grade::run::process::Ended;
+    use feed::base::seq::Seq;
+    use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
     fn without(last: Seq, lost: &[Seq]) -> Vec<Seq> {
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn the_request_trusted() {
-        use super::super::super::fields::Field;
+        use crate::grade::observe::fields::Field;
         let one = story().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
         let wrong = one.write_as(1..=14, |packet, fields| {
             if packet.sequence == 5 {

@@ -1,12 +1,12 @@
 //! How bytes became fields, and packets an output.
 
-use super::super::compare::Wrong;
-use super::super::evidence::{Evidence, Output, packets};
-use super::super::fields::Field;
-use super::super::wire::{Moment, What};
-use feed::packet::Packet;
-use feed::seq::Seq;
+use crate::grade::judge::compare::Wrong;
+use crate::grade::observe::evidence::{Evidence, Output, packets};
+use crate::grade::observe::fields::Field;
+use crate::grade::observe::wire::{Moment, What};
+use feed::base::seq::Seq;
 use feed::wire::decode;
+use feed::wire::packet::Packet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const CLOCK: Duration = Duration::from_millis(15);
 const ROOM_MIN: u32 = 50;
 
 /// The output is a file of JSON that no reader of JSON takes.
-pub(super) fn not_json(seen: &Evidence) -> Option<String> {
+pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
     match &seen.output {
         Output::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
             "{place} was written, but is no JSON ({}): let a library write it",
@@ -50,7 +50,7 @@ fn number(packet: &Packet, field: Field) -> Option<i32> {
 }
 
 /// Numbers were read with their bytes in the wrong order.
-pub(super) fn little_endian(seen: &Evidence) -> Option<String> {
+pub(crate) fn little_endian(seen: &Evidence) -> Option<String> {
     let swapped = |packet: &Packet, field| {
         let number = number(packet, field)?.swap_bytes();
         Some(number.to_string())
@@ -91,7 +91,7 @@ pub(super) fn little_endian(seen: &Evidence) -> Option<String> {
 }
 
 /// Negative numbers were read as large ones.
-pub(super) fn unsigned(seen: &Evidence) -> Option<String> {
+pub(crate) fn unsigned(seen: &Evidence) -> Option<String> {
     let wrong = all_wrong_are(seen, |packet, field| {
         let number = number(packet, field).filter(|number| *number < 0)?;
         Some(number.cast_unsigned().to_string())
@@ -106,7 +106,7 @@ pub(super) fn unsigned(seen: &Evidence) -> Option<String> {
 }
 
 /// A field holds another one's value.
-pub(super) fn swapped(seen: &Evidence) -> Option<String> {
+pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
     let fields: BTreeSet<Field> = seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
     let taken = |field: Field| {
         let wrong: Vec<&Wrong> =
@@ -127,7 +127,7 @@ pub(super) fn swapped(seen: &Evidence) -> Option<String> {
 }
 
 /// A field is not in the output.
-pub(super) fn absent(seen: &Evidence) -> Option<String> {
+pub(crate) fn absent(seen: &Evidence) -> Option<String> {
     let lacking = |field: Field| {
         let lacks = |wrong: &&Wrong| wrong.field == field && wrong.came.is_none();
         seen.differences.wrong.iter().filter(lacks).count()
@@ -162,7 +162,7 @@ fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
 }
 
 /// The output was written before what is missing in it had come.
-pub(super) fn written_early(seen: &Evidence) -> Option<String> {
+pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
     let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
     let late = came_and_lost(seen);
     let first = late.values().min()?;
@@ -178,7 +178,7 @@ pub(super) fn written_early(seen: &Evidence) -> Option<String> {
 }
 
 /// It looks as if it was.
-pub(super) fn seems_early(seen: &Evidence) -> Option<String> {
+pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
     let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
     let late = came_and_lost(seen);
     let all = !late.is_empty() && late.values().all(|at| *at >= *written);
@@ -192,7 +192,7 @@ pub(super) fn seems_early(seen: &Evidence) -> Option<String> {
 }
 
 /// Everything is there up to a packet, and nothing after it.
-pub(super) fn no_room(seen: &Evidence) -> Option<String> {
+pub(crate) fn no_room(seen: &Evidence) -> Option<String> {
     let [range] = seen.differences.missing.ranges() else { return None };
     let streamed = seen.streamed();
     let kept = range.first() - 1;
@@ -204,7 +204,7 @@ pub(super) fn no_room(seen: &Evidence) -> Option<String> {
 }
 
 /// What came twice was written twice.
-pub(super) fn duplicates(seen: &Evidence) -> Option<String> {
+pub(crate) fn duplicates(seen: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
     for (_, _, moment) in seen.wire.history() {
         if let Moment::Brought { seq, .. } = moment {
@@ -219,7 +219,7 @@ pub(super) fn duplicates(seen: &Evidence) -> Option<String> {
 }
 
 /// Something that is no packet was taken for one.
-pub(super) fn broken(seen: &Evidence) -> Option<String> {
+pub(crate) fn broken(seen: &Evidence) -> Option<String> {
     let frames = seen.wire.conns.iter().flat_map(|conn| &conn.frames);
     let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
     let texts = |frame: &[u8; 17]| {
@@ -249,7 +249,7 @@ pub(super) fn broken(seen: &Evidence) -> Option<String> {
 }
 
 /// The output has the order in which packets came.
-pub(super) fn arrival_order(seen: &Evidence) -> Option<String> {
+pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
     let (seq, before) = seen.differences.out_of_order?;
     let mut arrived: Vec<Seq> = Vec::new();
     for (_, _, moment) in seen.wire.history() {
@@ -271,10 +271,10 @@ pub(super) fn arrival_order(seen: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::fields::Field;
     use super::super::testing::{on, story};
-    use feed::packet::Packet;
-    use feed::tape::Tape;
+    use crate::grade::observe::fields::Field;
+    use feed::tape::in_memory::Tape;
+    use feed::wire::packet::Packet;
 
     type Fields = Vec<(Field, Option<String>)>;
 

@@ -1,10 +1,10 @@
 //! How the client ended, or did not.
 
-use super::super::evidence::{Evidence, packets, packets_were};
-use super::super::fields::plain;
-use super::super::process::Ended;
-use super::super::wire::What;
-use feed::seq::Seq;
+use crate::grade::observe::evidence::{Evidence, packets, packets_were};
+use crate::grade::observe::fields::plain;
+use crate::grade::observe::wire::What;
+use crate::grade::run::process::Ended;
+use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LARGE: usize = 60;
 const SOON: Duration = Duration::from_millis(1500);
 
 /// It crashed where a read had ended inside a packet.
-pub(super) fn crash_in_packet(seen: &Evidence) -> Option<String> {
+pub(crate) fn crash_in_packet(seen: &Evidence) -> Option<String> {
     let cuts = seen.wire.segments().any(|(_, segment)| segment.cut_before || segment.cut_after);
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
     let short = OUT_OF_BOUNDS.iter().any(|words| said.contains(words));
@@ -26,7 +26,7 @@ pub(super) fn crash_in_packet(seen: &Evidence) -> Option<String> {
 }
 
 /// It crashed.
-pub(super) fn crash(seen: &Evidence) -> Option<String> {
+pub(crate) fn crash(seen: &Evidence) -> Option<String> {
     crashed(seen, occasion(seen))
 }
 
@@ -57,7 +57,7 @@ const OUT_OF_BOUNDS: [&str; 6] = [
 ];
 
 /// Whether a line of what a runtime says of a crash is the one that says what happened.
-pub(in super::super) fn is_error(line: &str) -> bool {
+pub(crate) fn is_error(line: &str) -> bool {
     let words = ["Error", "error:", "Exception", "panicked at", "Traceback", "fault", "Abort"];
     let noise = ["Traceback (most recent", "node:internal", "at ", "throw er"];
     words.iter().any(|word| line.contains(word))
@@ -94,7 +94,7 @@ fn was_busy(seen: &Evidence) -> bool {
 }
 
 /// It was busy until it was ended.
-pub(super) fn spins(seen: &Evidence) -> Option<String> {
+pub(crate) fn spins(seen: &Evidence) -> Option<String> {
     let busy = seen.ran.busy.filter(|_| was_killed(seen) && was_busy(seen))?;
     Some(format!(
         "it was not waiting but computing, for {:.1} of {:.1} s: a loop that does not end, perhaps \
@@ -105,7 +105,7 @@ pub(super) fn spins(seen: &Evidence) -> Option<String> {
 }
 
 /// Nothing was missing, and it waits all the same.
-pub(super) fn hangs_complete(seen: &Evidence) -> Option<String> {
+pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
     let streamed = seen.streamed();
     let whole = (1..=seen.last()).all(|seq| streamed.contains(&seq));
     let finished = seen.wire.events.iter().any(|event| event.what == What::Finished);
@@ -133,7 +133,7 @@ fn left_open(seen: &Evidence) -> Option<usize> {
 }
 
 /// An answer never came, and it waits for it.
-pub(super) fn waits_for_answer(seen: &Evidence) -> Option<String> {
+pub(crate) fn waits_for_answer(seen: &Evidence) -> Option<String> {
     let resent = seen.resent();
     let open: Vec<Seq> = seen
         .asked()
@@ -155,7 +155,7 @@ pub(super) fn waits_for_answer(seen: &Evidence) -> Option<String> {
 }
 
 /// All answers came, and it waits for the exchange to end the connection.
-pub(super) fn waits_for_end(seen: &Evidence) -> Option<String> {
+pub(crate) fn waits_for_end(seen: &Evidence) -> Option<String> {
     let (asked, resent) = (seen.asked(), seen.resent());
     let all = !asked.is_empty() && asked.iter().all(|seq| resent.contains(seq));
     let conn = left_open(seen)?;
@@ -169,7 +169,7 @@ pub(super) fn waits_for_end(seen: &Evidence) -> Option<String> {
 }
 
 /// All answers came, and it lost its patience waiting for the exchange to end the connection.
-pub(super) fn waited_for_end(seen: &Evidence) -> Option<String> {
+pub(crate) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let (asked, resent) = (seen.asked(), seen.resent());
     let all = !asked.is_empty() && asked.iter().all(|seq| resent.contains(seq));
     // The last thing that was sent, unless the exchange has ended the connection since.
@@ -201,7 +201,7 @@ pub(super) fn waited_for_end(seen: &Evidence) -> Option<String> {
 const PATIENT: Duration = Duration::from_millis(800);
 
 /// The exchange fell silent, and it waits for ever.
-pub(super) fn waits_for_stream(seen: &Evidence) -> Option<String> {
+pub(crate) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let silent = seen.wire.conns.iter().enumerate().find(|(conn, state)| {
         let ended = seen.deeds().any(|event| {
             event.conn == *conn
@@ -219,7 +219,7 @@ pub(super) fn waits_for_stream(seen: &Evidence) -> Option<String> {
 }
 
 /// It has all and does not end.
-pub(super) fn lingers(seen: &Evidence) -> Option<String> {
+pub(crate) fn lingers(seen: &Evidence) -> Option<String> {
     let complete = was_killed(seen) && seen.has_output() && seen.differences.complete();
     (complete || seen.ran.ended == Ended::Lingered).then(|| {
         "its output was complete, and something keeps it running: a timer, a listener or a socket \
@@ -229,7 +229,7 @@ pub(super) fn lingers(seen: &Evidence) -> Option<String> {
 }
 
 /// It was not idle when its time was over.
-pub(super) fn too_slow(seen: &Evidence) -> Option<String> {
+pub(crate) fn too_slow(seen: &Evidence) -> Option<String> {
     let last = seen.deeds().filter(|event| is_clients(&event.what)).last()?;
     let since = seen.ran.took.saturating_sub(last.at);
     let calls = seen.wire.calls().count();
@@ -247,7 +247,7 @@ fn is_clients(what: &What) -> bool {
 }
 
 /// One failed connection is the end of it.
-pub(super) fn gives_up(seen: &Evidence) -> Option<String> {
+pub(crate) fn gives_up(seen: &Evidence) -> Option<String> {
     let reset = seen.wire.events.iter().rev().find(|event| event.what == What::ResetByExchange)?;
     let since = seen.ran.took.saturating_sub(reset.at);
     let again =
@@ -262,7 +262,7 @@ pub(super) fn gives_up(seen: &Evidence) -> Option<String> {
 }
 
 /// It says that all is well when it is not.
-pub(super) fn always_zero(seen: &Evidence) -> Option<String> {
+pub(crate) fn always_zero(seen: &Evidence) -> Option<String> {
     let incomplete = !seen.differences.missing.is_empty() || seen.tape.is_empty();
     (seen.ran.ended == Ended::Exited(0) && incomplete).then(|| {
         "what it could not get, or an error that it met, does not become its exit code".to_owned()
@@ -272,8 +272,8 @@ pub(super) fn always_zero(seen: &Evidence) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::super::cases::Passes;
-    use super::super::super::process::Ended;
     use super::super::testing::story;
+    use crate::grade::run::process::Ended;
     use feed::wire::Call;
 
     #[test]

@@ -1,8 +1,8 @@
 //! How reads became packets.
 
-use super::super::evidence::{Evidence, Output, packets};
-use super::super::wire::{Moment, Segment};
-use feed::seq::Seq;
+use crate::grade::observe::evidence::{Evidence, Output, packets};
+use crate::grade::observe::wire::{Moment, Segment};
+use feed::base::seq::Seq;
 use feed::wire::FRAME_LEN;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn reads_alone(seen: &Evidence) -> BTreeSet<Seq> {
 }
 
 /// Only the first packet of each read was kept.
-pub(super) fn first_of_read(seen: &Evidence) -> Option<String> {
+pub(crate) fn first_of_read(seen: &Evidence) -> Option<String> {
     if let Some((lost, kept, sure)) = behind_the_first(seen, true) {
         return Some(told(&lost, kept, sure));
     }
@@ -121,7 +121,7 @@ fn told(lost: &[Seq], kept: Seq, sure: bool) -> String {
 }
 
 /// Only the first answer of each read was kept, or counted.
-pub(super) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
+pub(crate) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
     if let Some((lost, kept, sure)) = behind_the_first(seen, false) {
         return Some(format!("of the answers, {}", told(&lost, kept, sure)));
     }
@@ -155,7 +155,7 @@ fn framed_well(seen: &Evidence) -> bool {
 }
 
 /// Packets that were cut between writes were lost, and with them what came after.
-pub(super) fn split(seen: &Evidence) -> Option<String> {
+pub(crate) fn split(seen: &Evidence) -> Option<String> {
     let Cuts { whole, halves, before } = cuts(seen);
     let pieces = halves.first()?;
     if let Some(seq) = shifted(seen, &halves) {
@@ -247,7 +247,7 @@ fn shifted(seen: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
 const SIZES: [usize; 9] = [256, 512, 1000, 1024, 2048, 4096, 8192, 16_384, 65_536];
 
 /// The first packet that is missing is one that a read of a usual size ends inside of.
-pub(super) fn read_size(seen: &Evidence) -> Option<String> {
+pub(crate) fn read_size(seen: &Evidence) -> Option<String> {
     let ranges = seen.differences.missing.ranges();
     let first = ranges.first().map(|range| range.first())?;
     let large = seen.wire.segments().find_map(|(_, segment)| {
@@ -268,10 +268,10 @@ pub(super) fn read_size(seen: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::fields::Field;
     use super::super::testing::{on, story};
-    use feed::seq::Seq;
-    use feed::tape::Tape;
+    use crate::grade::observe::fields::Field;
+    use feed::base::seq::Seq;
+    use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
     #[test]

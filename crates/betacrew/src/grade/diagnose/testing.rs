@@ -1,20 +1,20 @@
 //! Evidence that tests make up.
 
 use super::super::cases::Passes;
-use super::super::evidence::{Evidence, Output};
-use super::super::fields::Field;
-use super::super::process::{Ended, Ran};
-use super::super::rows::{Row, Rows};
-use super::super::wire::{What, WireLog};
 use super::cause;
-use feed::packet::Packet;
-use feed::seq::Seq;
-use feed::tape::Tape;
+use crate::grade::observe::evidence::{Evidence, Output};
+use crate::grade::observe::fields::Field;
+use crate::grade::observe::rows::{Row, Rows};
+use crate::grade::observe::wire::{What, WireLog};
+use crate::grade::run::process::{Ended, Ran};
+use feed::base::seq::Seq;
+use feed::tape::in_memory::Tape;
+use feed::wire::packet::Packet;
 use feed::wire::{Call, FRAME_LEN, Frame, decode};
 use std::time::Duration;
 
 /// What happens in a run, one after the other, a millisecond each.
-pub(super) struct Story {
+pub(crate) struct Story {
     tape: Tape,
     packets: Vec<Packet>,
     wire: WireLog,
@@ -28,11 +28,11 @@ pub(super) struct Story {
     unclear: Option<(String, String)>,
 }
 
-pub(super) fn story() -> Story {
+pub(crate) fn story() -> Story {
     on(Tape::classic())
 }
 
-pub(super) fn on(tape: Tape) -> Story {
+pub(crate) fn on(tape: Tape) -> Story {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
@@ -64,13 +64,13 @@ impl Story {
         seqs.iter().flat_map(|seq| frames[*seq as usize - 1]).collect()
     }
 
-    pub(super) fn connect(mut self) -> Self {
+    pub(crate) fn connect(mut self) -> Self {
         let now = self.tick();
         self.conn = self.wire.open(now);
         self
     }
 
-    pub(super) fn call(mut self, call: Call) -> Self {
+    pub(crate) fn call(mut self, call: Call) -> Self {
         let now = self.tick();
         self.wire.call(now, self.conn, call);
         self
@@ -83,7 +83,7 @@ impl Story {
     }
 
     /// Sends packets, a write each.
-    pub(super) fn send(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+    pub(crate) fn send(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         for seq in seqs {
             self = self.together([seq]);
         }
@@ -91,14 +91,14 @@ impl Story {
     }
 
     /// Sends packets in one write.
-    pub(super) fn together<const N: usize>(mut self, seqs: [Seq; N]) -> Self {
+    pub(crate) fn together<const N: usize>(mut self, seqs: [Seq; N]) -> Self {
         let (bytes, now) = (self.bytes(&seqs), self.tick());
         self.wire.send(now, self.conn, &bytes);
         self
     }
 
     /// Sends packets in writes of `size` bytes.
-    pub(super) fn pieces(mut self, seqs: impl IntoIterator<Item = Seq>, size: usize) -> Self {
+    pub(crate) fn pieces(mut self, seqs: impl IntoIterator<Item = Seq>, size: usize) -> Self {
         let seqs: Vec<Seq> = seqs.into_iter().collect();
         let bytes = self.bytes(&seqs);
         for piece in bytes.chunks(size) {
@@ -109,7 +109,7 @@ impl Story {
     }
 
     /// Sends a packet with other bytes in some places.
-    pub(super) fn damaged(mut self, seq: Seq, place: usize, byte: u8) -> Self {
+    pub(crate) fn damaged(mut self, seq: Seq, place: usize, byte: u8) -> Self {
         let (mut bytes, now) = (self.bytes(&[seq]), self.tick());
         assert!(place < FRAME_LEN);
         bytes[place] = byte;
@@ -118,51 +118,51 @@ impl Story {
     }
 
     /// A stream of these packets, to its end.
-    pub(super) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+    pub(crate) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.connect().call(Call::Stream).send(seqs).what(What::Finished).closed()
     }
 
     /// Asks for packets on a connection of their own.
-    pub(super) fn ask(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+    pub(crate) fn ask(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         seqs.into_iter().fold(self.connect(), |story, seq| story.call(Call::Resend(seq)))
     }
 
     /// Asks for packets, which come, and closes.
-    pub(super) fn fill(self, seqs: impl IntoIterator<Item = Seq> + Clone) -> Self {
+    pub(crate) fn fill(self, seqs: impl IntoIterator<Item = Seq> + Clone) -> Self {
         self.ask(seqs.clone()).send(seqs).hang_up()
     }
 
-    pub(super) fn closed(self) -> Self {
+    pub(crate) fn closed(self) -> Self {
         self.what(What::Closed)
     }
 
-    pub(super) fn finished(self) -> Self {
+    pub(crate) fn finished(self) -> Self {
         self.what(What::Finished)
     }
 
-    pub(super) fn ends(self) -> Self {
+    pub(crate) fn ends(self) -> Self {
         self.what(What::ClientEnded)
     }
 
-    pub(super) fn hang_up(self) -> Self {
+    pub(crate) fn hang_up(self) -> Self {
         self.ends().closed()
     }
 
-    pub(super) fn reset(self) -> Self {
+    pub(crate) fn reset(self) -> Self {
         self.what(What::Reset)
     }
 
-    pub(super) fn reset_by_exchange(self) -> Self {
+    pub(crate) fn reset_by_exchange(self) -> Self {
         self.what(What::ResetByExchange)
     }
 
     /// Writes these packets now.
-    pub(super) fn write(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+    pub(crate) fn write(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.write_as(seqs, |_, _| {})
     }
 
     /// Writes these packets, with a change.
-    pub(super) fn write_as(
+    pub(crate) fn write_as(
         mut self,
         seqs: impl IntoIterator<Item = Seq>,
         change: impl Fn(&Packet, &mut Vec<(Field, Option<String>)>),
@@ -182,33 +182,33 @@ impl Story {
         self
     }
 
-    pub(super) fn unclear(mut self, place: &str, why: &str) -> Self {
+    pub(crate) fn unclear(mut self, place: &str, why: &str) -> Self {
         self.unclear = Some((place.to_owned(), why.to_owned()));
         self
     }
 
-    pub(super) fn ended(mut self, ended: Ended) -> Self {
+    pub(crate) fn ended(mut self, ended: Ended) -> Self {
         self.ended = ended;
         self
     }
 
     /// Nothing happens for a second.
-    pub(super) fn idle(mut self) -> Self {
+    pub(crate) fn idle(mut self) -> Self {
         self.now += Duration::from_secs(1);
         self
     }
 
-    pub(super) fn busy(mut self) -> Self {
+    pub(crate) fn busy(mut self) -> Self {
         self.busy = Some(self.now);
         self
     }
 
-    pub(super) fn says(mut self, stderr: &str) -> Self {
+    pub(crate) fn says(mut self, stderr: &str) -> Self {
         self.stderr = stderr.to_owned();
         self
     }
 
-    pub(super) fn evidence(mut self) -> Evidence {
+    pub(crate) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
         let ran = Ran {
@@ -231,18 +231,18 @@ impl Story {
     }
 
     /// The cause that is found, and its sentence.
-    pub(super) fn cause(self) -> (&'static str, String) {
+    pub(crate) fn cause(self) -> (&'static str, String) {
         self.cause_for(Passes::InOrder)
     }
 
     /// The same, for another way to pass.
-    pub(super) fn cause_for(self, passes: Passes) -> (&'static str, String) {
+    pub(crate) fn cause_for(self, passes: Passes) -> (&'static str, String) {
         let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
         found.unwrap_or(("none", String::new()))
     }
 
     /// The name of the cause that is found.
-    pub(super) fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         self.cause().0
     }
 }

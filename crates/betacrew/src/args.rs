@@ -1,0 +1,8 @@
+//! What people type: addresses, numbers, durations, seeds.
+
+pub mod address;
+pub(crate) mod keyed;
+pub(crate) mod nats_env;
+pub(crate) mod parse;
+#[cfg(any(feature = "web", feature = "nats"))]
+pub(crate) mod secret;

@@ -1,0 +1,73 @@
+//! The tables of `docs/grade.md` are the ones of the code. With `BETACREW_BLESS=1` they become so.
+
+use crate::grade::cases::CASES;
+use crate::grade::diagnose;
+use crate::grade::judge::verdict::Letter;
+use crate::grade::observe::fields::Field;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grade.md");
+
+fn page() -> String {
+    std::fs::read_to_string(PLACE).unwrap()
+}
+
+/// What stands between a table's marks.
+fn table<'a>(page: &'a str, name: &str) -> &'a str {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    page.split_once(&start).unwrap().1.split_once(&end).unwrap().0
+}
+
+fn aliases() -> String {
+    let mut text = String::from("| field | names |\n|---|---|\n");
+    for field in Field::ALL {
+        let _ = writeln!(text, "| `{}` | {} |", field.name(), field.aliases().join(", "));
+    }
+    text
+}
+
+fn grades() -> String {
+    let mut text = String::from("| grade | the client |\n|---|---|\n");
+    for letter in Letter::ALL {
+        let _ = writeln!(text, "| {letter} | {} |", letter.rule());
+    }
+    text
+}
+
+fn cases() -> String {
+    let mut text = String::from("| case | | what happens | passes if |\n|---|---|---|---|\n");
+    for case in CASES {
+        let (severity, passes) = (case.severity.word(), case.passes.sentence());
+        let about = case.about().replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {severity} | {about} | {passes} |", case.id);
+    }
+    text
+}
+
+#[test]
+fn the_tables_are_the_ones_of_the_code() {
+    let made = [("aliases", aliases()), ("grades", grades()), ("cases", cases())];
+    if std::env::var_os("BETACREW_BLESS").is_some_and(|value| value == "1") {
+        let mut page = page();
+        for (name, text) in &made {
+            page = page.replace(table(&page.clone(), name), text);
+        }
+        std::fs::write(PLACE, page).unwrap();
+    }
+    for (name, text) in made {
+        assert_eq!(table(&page(), name), text, "BETACREW_BLESS=1 mends the table `{name}`");
+    }
+}
+
+#[test]
+fn every_cause_is_told_and_no_other() {
+    let page = page();
+    let told: BTreeSet<&str> = table(&page, "causes")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
+        .flat_map(|ids| ids.split(", "))
+        .map(|id| id.trim_matches('`'))
+        .collect();
+    assert_eq!(told, diagnose::ids());
+}

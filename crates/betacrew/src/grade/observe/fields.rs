@@ -1,0 +1,189 @@
+//! The names that people give to a packet's fields, and the values that they write.
+
+use feed::wire::packet::Packet;
+use serde_json::Value;
+
+/// A field of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Field {
+    Symbol,
+    Side,
+    Quantity,
+    Price,
+    Sequence,
+}
+
+impl Field {
+    /// All of them, in the order of the wire.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Symbol, Self::Side, Self::Quantity, Self::Price, Self::Sequence];
+
+    /// Its name in the exercise's documents.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Symbol => "symbol",
+            Self::Side => "buySellIndicator",
+            Self::Quantity => "quantity",
+            Self::Price => "price",
+            Self::Sequence => "sequence",
+        }
+    }
+
+    /// The names that are understood, without case, spaces and punctuation.
+    pub(crate) const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Symbol => &[
+                "symbol",
+                "ticker",
+                "tickersymbol",
+                "stock",
+                "stocksymbol",
+                "sym",
+                "instrument",
+                "name",
+            ],
+            Self::Side => &[
+                "buysellindicator",
+                "buysell",
+                "buyorsell",
+                "buysellind",
+                "buysellflag",
+                "indicator",
+                "side",
+                "bs",
+                "direction",
+                "ordertype",
+                "type",
+            ],
+            Self::Quantity => &["quantity", "qty", "size", "volume", "amount", "shares"],
+            Self::Price => &["price", "px", "orderprice", "rate"],
+            Self::Sequence => &[
+                "sequence",
+                "packetsequence",
+                "packetsequencenumber",
+                "sequencenumber",
+                "sequenceno",
+                "seq",
+                "seqno",
+                "seqnum",
+                "seqnumber",
+                "packetseq",
+                "packetnumber",
+                "packetno",
+                "packetid",
+                "id",
+            ],
+        }
+    }
+
+    /// The field that a name means, and how far down among its names that stands: where several
+    /// names mean one field, the first of them is it.
+    pub(crate) fn of(name: &str) -> Option<(Self, usize)> {
+        let plain: String = name
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .map(|c| c.to_ascii_lowercase())
+            .take(64)
+            .collect();
+        Self::ALL.into_iter().find_map(|field| {
+            let place = field.aliases().iter().position(|alias| *alias == plain)?;
+            Some((field, place))
+        })
+    }
+
+    /// Its value in a packet, as text.
+    pub(crate) fn expected(self, packet: &Packet) -> String {
+        match self {
+            Self::Symbol => packet.symbol.to_string(),
+            Self::Side => char::from(packet.side.letter()).to_string(),
+            Self::Quantity => packet.quantity.to_string(),
+            Self::Price => packet.price.to_string(),
+            Self::Sequence => packet.sequence.to_string(),
+        }
+    }
+}
+
+/// A value as a client has written it, as text: what is the same in different clothes is the same.
+pub(crate) fn value(field: Field, written: &Value) -> Option<String> {
+    match written {
+        Value::String(text) => Some(text_value(field, text)),
+        Value::Number(number) => Some(number_value(&number.to_string())),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A text without what could steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if crate::text::escape::steers(c) { '·' } else { c }).collect()
+}
+
+/// The same for a text.
+pub(crate) fn text_value(field: Field, text: &str) -> String {
+    // Padding is no difference; some pad with NUL.
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    match field {
+        Field::Symbol => plain(text),
+        Field::Side => match text.to_ascii_lowercase().as_str() {
+            "b" | "buy" | "bid" => "B".to_owned(),
+            "s" | "sell" | "ask" => "S".to_owned(),
+            _ => plain(text),
+        },
+        Field::Quantity | Field::Price | Field::Sequence => number_value(text),
+    }
+}
+
+/// `100`, `100.0`, `1e2` and `+100` are one number.
+fn number_value(text: &str) -> String {
+    if let Ok(whole) = text.parse::<i64>() {
+        return whole.to_string();
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number:.0}"),
+        _ => plain(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn people_write_names_in_many_ways() {
+        for (name, field) in [
+            ("buysellindicator", Field::Side),
+            ("Buy/Sell Indicator", Field::Side),
+            ("buy_sell", Field::Side),
+            ("PacketSequence", Field::Sequence),
+            ("packet_sequence", Field::Sequence),
+            ("seqNo.", Field::Sequence),
+            ("Ticker", Field::Symbol),
+            ("QTY", Field::Quantity),
+            ("price", Field::Price),
+        ] {
+            assert_eq!(Field::of(name).map(|(field, _)| field), Some(field), "{name}");
+        }
+        assert_eq!((Field::of("timestamp"), Field::of("")), (None, None));
+        let mut all: Vec<_> = Field::ALL.iter().flat_map(|field| field.aliases()).collect();
+        all.sort();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "a name means one field");
+        assert!(Field::ALL.iter().all(|field| Field::of(field.name()) == Some((*field, 0))));
+    }
+
+    #[test]
+    fn values_are_the_same_in_different_clothes() {
+        let is = |field, written: Value| value(field, &written).unwrap();
+        assert_eq!(is(Field::Side, json!("Buy")), "B");
+        assert_eq!(is(Field::Side, json!("s")), "S");
+        assert_eq!(is(Field::Side, json!(66)), "66", "a code is no letter");
+        assert_eq!(is(Field::Symbol, json!("AB  ")), "AB");
+        assert_eq!(is(Field::Symbol, json!("AB\0\0")), "AB");
+        assert_eq!(is(Field::Symbol, json!("\u{1b}[2J")), "·[2J");
+        assert_eq!(is(Field::Price, json!("100")), "100");
+        assert_eq!(is(Field::Price, json!(100.0)), "100");
+        assert_eq!(is(Field::Price, json!(-7)), "-7");
+        assert_eq!(is(Field::Price, json!(1.5)), "1.5");
+        assert_eq!(value(Field::Price, &json!(null)), None);
+    }
+}

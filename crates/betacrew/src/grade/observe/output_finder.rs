@@ -1,0 +1,149 @@
+//! Finds what a client has written.
+
+use crate::grade::observe::evidence::Output;
+use crate::grade::observe::fields::plain;
+use crate::grade::observe::rows::{self, OUTPUT_MAX};
+use crate::grade::run::workdir::Workplace;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Looks for the output: in the file named, or else in files that appeared or were written, or
+/// else in what the client has printed.
+pub(crate) fn output(
+    place: &Workplace,
+    named: Option<&Path>,
+    stdout: &[u8],
+    began: SystemTime,
+) -> Output {
+    if let Some(name) = named {
+        if name == Path::new("-") {
+            return printed(stdout);
+        }
+        return match place.written(name) {
+            Some(path) => {
+                let written = path.metadata().and_then(|about| about.modified()).ok();
+                read(place, &path, written, began)
+            }
+            None => Output::None,
+        };
+    }
+    let files = place.changed();
+    let read = files.into_iter().map(|(path, written)| read(place, &path, written, began));
+    let best = read.max_by_key(rank);
+    match best {
+        Some(Output::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
+        _ => {
+            if let Output::Found { place, rows, written } = printed(stdout)
+                && !rows.rows.is_empty()
+            {
+                return Output::Found { place, rows, written };
+            }
+        }
+    }
+    best.filter(|best| rank(best) > Rank::default()).unwrap_or(Output::None)
+}
+
+/// How much an output looks like one: packets in it, its name, how many packets.
+type Rank = (u8, bool, usize);
+
+fn rank(output: &Output) -> Rank {
+    match output {
+        Output::None => (0, false, 0),
+        Output::Unclear { place, .. } => match place.ends_with(".json") {
+            true => (1, is_output(place), 0),
+            // Any log or note is none.
+            false => (0, false, 0),
+        },
+        Output::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
+        Output::Found { place, rows, .. } => (3, is_output(place), rows.rows.len()),
+    }
+}
+
+fn is_output(place: &str) -> bool {
+    place.to_ascii_lowercase().contains("output")
+}
+
+fn printed(stdout: &[u8]) -> Output {
+    let place = "stdout".to_owned();
+    match rows::read(stdout) {
+        Ok(rows) => Output::Found { place, rows, written: None },
+        Err(why) => Output::Unclear { place, why },
+    }
+}
+
+fn read(place: &Workplace, path: &Path, written: Option<SystemTime>, began: SystemTime) -> Output {
+    let shown = plain(&path.strip_prefix(place.path()).unwrap_or(path).to_string_lossy());
+    let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
+    match read {
+        Ok(rows) => {
+            let written = written.and_then(|time| time.duration_since(began).ok());
+            Output::Found { place: shown, rows, written }
+        }
+        Err(why) => Output::Unclear { place: shown, why },
+    }
+}
+
+/// A file's bytes, one more than are read at the most.
+fn file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut options = File::options();
+    // What was a file when it was found may be a pipe now, and nobody may write into it.
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+    options.read(true).open(path)?.take(OUTPUT_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grade::run::run_folder::RunFolder;
+    use crate::grade::run::workdir::Workdir;
+    use std::fs;
+
+    const ROW: &str = r#"{"symbol":"A","side":"B","price":1,"seq":1}"#;
+
+    fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> Output {
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        for (name, text) in files {
+            fs::write(place.path().join(name), text).unwrap();
+        }
+        output(&place, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
+    }
+
+    fn place_of(output: &Output) -> &str {
+        match output {
+            Output::None => "nowhere",
+            Output::Unclear { place, .. } | Output::Found { place, .. } => place,
+        }
+    }
+
+    #[test]
+    fn the_output_is_what_looks_most_like_packets() {
+        let one = format!("[{ROW}]");
+        let two = format!("[{ROW},{ROW}]");
+        let config = ("config.json", r#"{"port":3000}"#);
+        let log = ("log.txt", "connected");
+        let all = [config, log, ("missing.json", "[]"), ("x.json", &one), ("y.json", &two)];
+        assert_eq!(place_of(&found(&all, &one, None)), "y.json");
+        let output = [("x.json", two.as_str()), ("output.json", one.as_str())];
+        assert_eq!(place_of(&found(&output, "", None)), "output.json");
+        assert_eq!(place_of(&found(&output, "", Some("x.json"))), "x.json");
+        assert_eq!(place_of(&found(&output, "", Some("data/x.json"))), "nowhere");
+        assert_eq!(place_of(&found(&output, &one, Some("-"))), "stdout");
+        assert_eq!(place_of(&found(&[config, log], &one, None)), "stdout");
+        assert_eq!(place_of(&found(&[("missing.json", "[]")], &one, None)), "stdout");
+        assert_eq!(place_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
+        assert_eq!(place_of(&found(&[log], "done", None)), "nowhere");
+        let unclear = found(&[("output.json", "[{")], "done", None);
+        assert!(matches!(unclear, Output::Unclear { .. }) && place_of(&unclear) == "output.json");
+        assert_eq!(place_of(&found(&[], "", None)), "nowhere");
+    }
+}

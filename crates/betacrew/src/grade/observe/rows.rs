@@ -1,0 +1,391 @@
+//! Reads what a client has written, in whatever shape.
+
+use crate::grade::observe::fields::{Field, plain, text_value, value};
+use serde_json::Value;
+
+/// A larger output is not read.
+pub(crate) const OUTPUT_MAX: usize = 4 << 20;
+/// Places at which JSON is looked for in a text that is more than JSON.
+const STARTS_MAX: usize = 200;
+/// How deep packets may be wrapped.
+const DEPTH_MAX: u32 = 3;
+/// So many fields make a row a packet.
+const FIELDS_MIN: usize = 3;
+
+/// One packet as it was written: each field as text, absent where it is.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Row {
+    fields: [Option<String>; 5],
+    /// How good the names are that the values stand under; 0 is the best.
+    ranks: [usize; 5],
+}
+
+impl Row {
+    /// The value of a field.
+    pub(crate) fn get(&self, field: Field) -> Option<&str> {
+        self.fields[field as usize].as_deref()
+    }
+
+    /// Its sequence, if it has one that is a number.
+    pub(crate) fn sequence(&self) -> Option<i64> {
+        self.get(Field::Sequence)?.parse().ok()
+    }
+
+    pub(crate) fn set(&mut self, field: Field, value: Option<String>) {
+        self.set_as(field, 0, value);
+    }
+
+    /// Sets a field that stands under a name of this rank, if that is the best so far. Whether it
+    /// is.
+    fn set_as(&mut self, field: Field, rank: usize, value: Option<String>) -> bool {
+        let place = &mut self.fields[field as usize];
+        let better = place.is_none() || rank < self.ranks[field as usize];
+        if better {
+            *place = value;
+            self.ranks[field as usize] = rank;
+        }
+        better
+    }
+
+    fn count(&self) -> usize {
+        self.fields.iter().flatten().count()
+    }
+}
+
+/// A whole output.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Row>,
+    /// In which shape they were written.
+    pub(crate) shape: &'static str,
+    /// The names that stood for the fields.
+    pub(crate) names: [Option<String>; 5],
+}
+
+impl Rows {
+    fn of(shape: &'static str) -> Self {
+        Self { shape, ..Self::default() }
+    }
+
+    /// Which shape was understood, and which names where they are not the documents'.
+    pub(crate) fn understood(&self) -> String {
+        let other = Field::ALL.into_iter().filter_map(|field| {
+            let name = self.names[field as usize].as_deref()?;
+            (name != field.name()).then(|| format!("{name} is {}", field.name()))
+        });
+        let names: Vec<String> = other.collect();
+        match names.is_empty() {
+            true => self.shape.to_owned(),
+            false => format!("{} ({})", self.shape, names.join(", ")),
+        }
+    }
+
+    fn take_name(&mut self, field: Field, name: &str) {
+        let place = &mut self.names[field as usize];
+        if place.is_none() {
+            *place = Some(plain(name).chars().take(40).collect());
+        }
+    }
+
+    /// A row of an object's members, those of objects inside it included.
+    fn add(&mut self, key: Option<&str>, object: &Value) -> bool {
+        let mut row = Row::default();
+        self.members(object, &mut row, 1);
+        let enough = row.count() >= FIELDS_MIN;
+        if enough {
+            let number = key.filter(|key| key.parse::<i64>().is_ok());
+            // Only where the packet itself has none.
+            row.set_as(Field::Sequence, usize::MAX, number.map(str::to_owned));
+            self.rows.push(row);
+        }
+        enough
+    }
+
+    fn members(&mut self, object: &Value, row: &mut Row, depth: u32) {
+        let members = || object.as_object().into_iter().flatten();
+        // An object that has none of the fields itself holds packets rather than being one.
+        if members().all(|(name, _)| Field::of(name).is_none()) {
+            return;
+        }
+        for (name, member) in members() {
+            let known = Field::of(name);
+            if let Some((field, rank, text)) =
+                known.and_then(|(field, rank)| Some((field, rank, value(field, member)?)))
+            {
+                if row.set_as(field, rank, Some(text)) && self.rows.is_empty() {
+                    self.names[field as usize] = None;
+                    self.take_name(field, name);
+                }
+            } else if member.is_object() && depth < DEPTH_MAX {
+                self.members(member, row, depth + 1);
+            }
+        }
+    }
+}
+
+/// Reads an output.
+///
+/// # Errors
+/// What keeps it from being understood.
+pub(crate) fn read(bytes: &[u8]) -> Result<Rows, String> {
+    if bytes.len() > OUTPUT_MAX {
+        return Err(format!("it is larger than {} MiB", OUTPUT_MAX >> 20));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let whole = match serde_json::from_str::<Value>(text) {
+        Ok(value) => {
+            return json(&value, 0).ok_or_else(|| {
+                let fields = Field::ALL.map(Field::name).join(", ");
+                format!("it is JSON, but no packets are found in it (objects with {fields})")
+            });
+        }
+        Err(error) => error,
+    };
+    let bare = |c: char| c.is_whitespace() || matches!(c, '[' | '{');
+    let is_json =
+        text.starts_with(['[', '{']) && text.trim_start_matches(bare).starts_with(['"', ']', '}']);
+    let shapes = match is_json {
+        // What is meant to be JSON is that, or lines of it, or broken.
+        true => [None, None, text.starts_with('{').then(|| lines(text)).flatten()],
+        false => [embedded(text), csv(text), lines(text)],
+    };
+    let best = shapes
+        .into_iter()
+        .flatten()
+        .max_by_key(|rows| rows.rows.len())
+        .filter(|rows| !rows.rows.is_empty());
+    best.ok_or_else(|| match is_json {
+        true => format!("it is not whole JSON: {whole}"),
+        false => "it is neither JSON, lines of JSON nor CSV with packets".to_owned(),
+    })
+}
+
+/// The packets of a JSON value.
+fn json(value: &Value, depth: u32) -> Option<Rows> {
+    match value {
+        Value::Array(items) => array(items),
+        Value::Object(members) if depth < DEPTH_MAX => {
+            let mut single = Rows::of("one object");
+            if single.add(None, value) {
+                return Some(single);
+            }
+            let mut keyed = Rows::of("an object of packets by sequence");
+            for (key, member) in members {
+                keyed.add(Some(key), member);
+            }
+            // Text order is not the order of numbers, and readers of objects need none.
+            keyed.rows.sort_by_key(Row::sequence);
+            let inner = members.values().filter(|member| member.is_array() || member.is_object());
+            let inner: Vec<Rows> = inner.filter_map(|member| json(member, depth + 1)).collect();
+            let listed = wrapped(inner);
+            match keyed.rows.is_empty() {
+                true => listed,
+                false => {
+                    listed.filter(|listed| listed.rows.len() > keyed.rows.len()).or(Some(keyed))
+                }
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Several lists, as of packets by symbol, are one.
+fn wrapped(inner: Vec<Rows>) -> Option<Rows> {
+    let mut all = Rows::of("an array inside an object");
+    let mut found = false;
+    for rows in inner {
+        found = true;
+        for field in Field::ALL {
+            if let Some(name) = &rows.names[field as usize] {
+                all.take_name(field, name);
+            }
+        }
+        all.rows.extend(rows.rows);
+    }
+    found.then_some(all)
+}
+
+fn array(items: &[Value]) -> Option<Rows> {
+    if items.is_empty() {
+        return Some(Rows::of("an empty array"));
+    }
+    let mut objects = Rows::of("an array of objects");
+    for item in items {
+        objects.add(None, item);
+    }
+    if !objects.rows.is_empty() {
+        return Some(objects);
+    }
+    let mut plain = Rows::of("an array of arrays, in the wire's order of fields");
+    for item in items {
+        let cells = item.as_array().filter(|cells| cells.len() == Field::ALL.len());
+        let mut row = Row::default();
+        for (field, cell) in Field::ALL.into_iter().zip(cells.into_iter().flatten()) {
+            row.set(field, value(field, cell));
+        }
+        plain.rows.extend((row.sequence().is_some()).then_some(row));
+    }
+    (!plain.rows.is_empty()).then_some(plain)
+}
+
+/// One object a line; lines that are something else are left out.
+fn lines(text: &str) -> Option<Rows> {
+    let mut found = Rows::of("lines of JSON");
+    for line in text.lines() {
+        let line = line.trim().trim_end_matches(',');
+        if line.starts_with('{')
+            && let Ok(object) = serde_json::from_str::<Value>(line)
+        {
+            found.add(None, &object);
+        }
+    }
+    Some(found)
+}
+
+fn csv(text: &str) -> Option<Rows> {
+    let first = text.lines().next()?;
+    let count = |c: &u8| first.bytes().filter(|byte| byte == c).count();
+    let delimiter = *b",;\t|".iter().max_by_key(|c| count(c))?;
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let mut records = reader.records().flatten();
+    let head = records.next()?;
+    let columns: Vec<Option<(Field, usize)>> = head.iter().map(Field::of).collect();
+    let named = columns.iter().flatten().count() >= FIELDS_MIN;
+    let (mut found, columns) = match named {
+        true => (Rows::of("CSV"), columns),
+        false => {
+            let columns = Field::ALL.map(|field| Some((field, 0))).to_vec();
+            (Rows::of("CSV without a head, in the wire's order of fields"), columns)
+        }
+    };
+    for (name, column) in head.iter().zip(&columns).filter(|_| named) {
+        column.iter().for_each(|(field, _)| found.take_name(*field, name));
+    }
+    for record in (!named).then_some(head).into_iter().chain(records) {
+        let mut row = Row::default();
+        for (cell, column) in record.iter().zip(&columns) {
+            if let Some((field, rank)) = column {
+                row.set_as(*field, *rank, Some(text_value(*field, cell)));
+            }
+        }
+        if row.count() >= FIELDS_MIN && (named || row.sequence().is_some()) {
+            found.rows.push(row);
+        }
+    }
+    Some(found)
+}
+
+/// JSON that stands in a text, as in a log: the one with the most packets.
+fn embedded(text: &str) -> Option<Rows> {
+    let mut start = 0;
+    let mut best: Option<Rows> = None;
+    for _ in 0..STARTS_MAX {
+        let Some(next) = text.get(start..).and_then(|rest| rest.find(['[', '{'])) else { break };
+        start += next;
+        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        match values.next() {
+            Some(Ok(value)) => {
+                let found = json(&value, 0).filter(|rows| {
+                    best.as_ref().is_none_or(|best| rows.rows.len() > best.rows.len())
+                });
+                best = found.or(best);
+                start += values.byte_offset().max(1);
+            }
+            _ => start += 1,
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ROW: &str =
+        r#"{"symbol":"AAPL","buySellIndicator":"B","quantity":50,"price":100,"sequence":1}"#;
+
+    fn one(text: &str) -> Rows {
+        let rows = read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let values = ["AAPL", "B", "50", "100", "1"];
+        assert_eq!(rows.rows.len(), 1, "{text}");
+        for (field, value) in Field::ALL.into_iter().zip(values) {
+            assert_eq!(rows.rows[0].get(field), Some(value), "{text}");
+        }
+        rows
+    }
+
+    #[test]
+    fn the_shapes_that_people_write_are_understood() {
+        for (text, shape) in [
+            (format!("[{ROW}]"), "an array of objects"),
+            (format!("\u{feff}[\n{ROW}\n]\n"), "an array of objects"),
+            (format!(r#"{{"count":1,"packets":[{ROW}]}}"#), "an array inside an object"),
+            (format!(r#"{{"data":{{"AAPL":[{ROW}],"META":[]}}}}"#), "an array inside an object"),
+            (format!(r#"{{"1":{ROW}}}"#), "an object of packets by sequence"),
+            (ROW.to_owned(), "one object"),
+            (format!("connected\n{ROW}\ndone"), "lines of JSON"),
+            (
+                r#"[["AAPL","B",50,100,1]]"#.to_owned(),
+                "an array of arrays, in the wire's order of fields",
+            ),
+            ("Ticker;Side;Qty;Price;Seq\nAAPL;Buy;50;100;1\n".to_owned(), "CSV"),
+            ("AAPL,B,50,100,1\n".to_owned(), "CSV without a head, in the wire's order of fields"),
+            (
+                format!("got [1/2] packets:\n[\n {}\n]\nbye", ROW.replace(',', ",\n")),
+                "an array of objects",
+            ),
+        ] {
+            assert_eq!(one(&text).shape, shape, "{text}");
+        }
+        let inner = r#"{"symbol":"AAPL","side":"buy","qty":"50","price":100.0}"#;
+        one(&format!(r#"{{"1":{inner}}}"#));
+        one(&format!(r#"[{{"packetSequence":1,"packet":{inner}}}]"#));
+        // An index of their own does not make it another packet.
+        one(&format!("[{}]", ROW.replace('{', r#"{"id":7,"type":"order","#)));
+        one("id,symbol,side,quantity,price,sequence\n7,AAPL,B,50,100,1\n");
+        let rows = one(&format!("[{}]", ROW.replace("sequence", "packetSequence")));
+        assert_eq!(rows.understood(), "an array of objects (packetSequence is sequence)");
+        assert_eq!(read(b"[]").unwrap().rows, []);
+    }
+
+    #[test]
+    fn a_keyed_object_is_in_the_order_of_its_numbers() {
+        let row = |seq: u32| format!(r#""{seq}":{{"symbol":"A","side":"B","price":1}}"#);
+        let text = format!("{{{}}}", [10, 9, 100].map(row).join(","));
+        let rows = read(text.as_bytes()).unwrap();
+        let order: Vec<_> = rows.rows.iter().filter_map(Row::sequence).collect();
+        assert_eq!(order, [9, 10, 100]);
+    }
+
+    #[test]
+    fn what_is_no_output_says_why() {
+        let why = |text: &str| read(text.as_bytes()).unwrap_err();
+        assert_eq!(why(" \n"), "it is empty");
+        assert!(why(r#"{"name":"client","version":"1"}"#).contains("no packets are found"));
+        assert!(why(&format!("[{ROW},")).contains("not whole JSON"));
+        assert!(why("connected\nsaved 14 packets\n").contains("neither JSON"));
+        assert!(why(&"[".repeat(100_000)).contains("neither JSON"));
+        assert!(why(&"1".repeat(OUTPUT_MAX + 1)).contains("larger than 4 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..400),
+            pick in prop::collection::vec(0usize..12, 0..60)) {
+            let _ = read(&bytes);
+            let parts = ["[", "]", "{", "}", "\"sequence\":", "1", ",", "\n", ROW, "\"", ";", "-"];
+            let text: String = pick.iter().map(|&part| parts[part]).collect();
+            let _ = read(text.as_bytes());
+        }
+    }
+}

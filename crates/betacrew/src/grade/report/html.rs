@@ -1,0 +1,216 @@
+//! `--html`: one page that needs nothing else.
+
+use crate::grade::judge::verdict::Letter;
+use crate::grade::report::badge::colour;
+use crate::grade::report::json::{CaseReport, Count, LineReport, Report, RunReport};
+use crate::text::escape::xml;
+use std::fmt::Write;
+
+const STYLE: &str = include_str!("html/style.css");
+
+/// The page.
+pub(crate) fn html(report: &Report) -> String {
+    let client = xml(&report.client);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{} – {client}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
+        report.grade.as_deref().unwrap_or("not run")
+    );
+    head(&mut page, report, &client);
+    causes(&mut page, report);
+    let mut rest = report.cases.as_slice();
+    while let Some(first) = rest.first() {
+        let group = group(first);
+        let len = rest.iter().take_while(|case| self::group(case) == group).count();
+        let (cases, after) = rest.split_at(len);
+        rest = after;
+        let passed = cases.iter().filter(|case| case.verdict == "pass").count();
+        let _ = writeln!(
+            page,
+            "<section>\n<h2>{group} <small>{passed} of {}</small></h2>",
+            cases.len()
+        );
+        cases.iter().for_each(|case| row(&mut page, case));
+        page.push_str("</section>\n");
+    }
+    let _ = writeln!(
+        page,
+        "<footer>betacrew {}, seed {}. Every case can be repeated by hand with the commands in \
+         it.</footer>\n</main>\n</body>\n</html>",
+        report.version, report.seed
+    );
+    page
+}
+
+fn group(case: &CaseReport) -> &str {
+    case.id.split('/').next().unwrap_or(case.id)
+}
+
+fn head(page: &mut String, report: &Report, client: &str) {
+    let letter = report.grade.as_deref().unwrap_or("–");
+    let known = Letter::ALL.into_iter().find(|known| known.to_string() == letter);
+    let colour = known.map_or("#6e7681", colour);
+    let _ = writeln!(
+        page,
+        "<header>\n<div class=\"letter\" style=\"background:{colour}\">{letter}</div>\n<div>\n\
+         <h1><code>{client}</code></h1>\n<p>{}</p>\n{}{}{}</div>\n</header>",
+        report.rule.unwrap_or("nothing was run"),
+        bar("must", report.must),
+        bar("should", report.should),
+        match report.not_run {
+            0 => String::new(),
+            cases => format!("<p>{cases} not run</p>\n"),
+        }
+    );
+}
+
+fn bar(name: &str, count: Count) -> String {
+    if count.of == 0 {
+        return String::new();
+    }
+    let percent = count.passed * 100 / count.of;
+    format!(
+        "<div class=\"bar\"><span>{name}</span><i><b style=\"width:{percent}%\"></b></i>\
+         <span>{} of {}</span></div>\n",
+        count.passed, count.of
+    )
+}
+
+/// What is to be mended, each with its cases.
+fn causes(page: &mut String, report: &Report) {
+    let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for case in &report.cases {
+        let Some(cause) = case.run.as_ref().and_then(|run| run.cause.as_ref()) else { continue };
+        let same = |known: &&mut (&str, &str, Vec<&str>)| {
+            known.0 == cause.id && (cause.id != "crash" || known.1 == cause.text)
+        };
+        match found.iter_mut().find(same) {
+            Some(known) => known.2.push(case.id),
+            None => found.push((cause.id, &cause.text, vec![case.id])),
+        }
+    }
+    if found.is_empty() {
+        return;
+    }
+    page.push_str("<section class=\"causes\">\n<h2>Likely causes</h2>\n<ol>\n");
+    for (_, text, cases) in found {
+        let links: Vec<String> =
+            cases.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
+        let _ = writeln!(page, "<li>{}<br><small>{}</small></li>", xml(text), links.join(", "));
+    }
+    page.push_str("</ol>\n</section>\n");
+}
+
+fn row(page: &mut String, case: &CaseReport) {
+    let mark = match case.verdict {
+        "pass" => "✓",
+        "fail" => "✗",
+        "flaky" => "~",
+        _ => "–",
+    };
+    let name = case.id.split_once('/').map_or(case.id, |(_, name)| name);
+    let run = case.run.as_ref();
+    let came = run.and_then(|run| run.came.as_deref()).unwrap_or_default();
+    let runs = match (case.verdict, case.runs) {
+        ("flaky", Count { passed, of }) => format!("passed {passed} of {of}: "),
+        _ => String::new(),
+    };
+    let time = run.map(|run| format!("{:.0} ms", run.took_ms)).unwrap_or_default();
+    let _ = writeln!(
+        page,
+        "<details id=\"{}\" class=\"{}\">\n<summary><span class=\"mark\">{mark}</span>\
+         <span class=\"name\">{name}</span><span class=\"severity\">{}</span>\
+         <span class=\"what\">{runs}{}</span><span class=\"time\">{time}</span></summary>\n\
+         <div class=\"body\">\n<dl>",
+        case.id,
+        case.verdict.replace(' ', "-"),
+        if case.severity == "should" { "should" } else { "" },
+        if came.is_empty() { xml(&case.about) } else { xml(came) }
+    );
+    item(
+        page,
+        "required",
+        &format!("{} <small>docs/protocol.md, {}</small>", xml(case.requirement), case.section),
+    );
+    item(page, "happens", &xml(&case.about));
+    item(page, "passes", &xml(case.passes));
+    if let Some(run) = run {
+        self::run(page, run);
+    }
+    let commands: Vec<String> =
+        case.by_hand.iter().map(|line| format!("<code>{}</code>", xml(line))).collect();
+    item(page, "by hand", &commands.join("<br>"));
+    page.push_str("</dl>\n");
+    if let Some(run) = run {
+        timeline(page, &run.timeline);
+    }
+    page.push_str("</div>\n</details>\n");
+}
+
+fn run(page: &mut String, run: &RunReport) {
+    for (label, text) in [("expected", &run.expected), ("came", &run.came)] {
+        if let Some(text) = text {
+            item(page, label, &xml(text));
+        }
+    }
+    if let Some(cause) = &run.cause {
+        item(page, "cause", &format!("<strong>{}</strong>", xml(&cause.text)));
+    }
+    item(page, "ended", &xml(&run.ended));
+    if let Some(output) = &run.output {
+        item(page, "output", &xml(output));
+    }
+    if !run.stderr.is_empty() {
+        let said: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
+        item(page, "stderr", &format!("<code>{}</code>", said.join("<br>")));
+    }
+    let remarks = run.remarks.iter().filter(|remark| !remark.contains("was read as"));
+    let remarks: Vec<String> = remarks.map(|remark| xml(remark)).collect();
+    if !remarks.is_empty() {
+        item(page, "besides", &remarks.join("<br>"));
+    }
+}
+
+fn item(page: &mut String, label: &str, html: &str) {
+    let _ = writeln!(page, "<dt>{label}</dt><dd>{html}</dd>");
+}
+
+/// What happened between client and exchange, a row each, time going down.
+fn timeline(page: &mut String, lines: &[LineReport]) {
+    if lines.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<div class=\"wire\">\n<div class=\"ends\"><span></span><span></span><b>client</b>\
+         <b>exchange</b></div>\n",
+    );
+    let mut before = lines[0].at_ms;
+    for line in lines {
+        // A pause is seen as one.
+        let pause = line.at_ms - before;
+        if pause > PAUSE_MS {
+            let _ = writeln!(page, "<div class=\"pause\">{pause:.0} ms pass</div>");
+        }
+        before = line.until_ms;
+        let lasted = match line.until_ms - line.at_ms {
+            lasted if lasted >= 1.0 => format!(", over {lasted:.0} ms"),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            page,
+            "<div class=\"{}\"><time>{:.1}</time><span class=\"c c{}\">#{}</span><span \
+             class=\"arrow\">{}{lasted}</span></div>",
+            line.from,
+            line.at_ms,
+            (line.connection - 1) % 6,
+            line.connection,
+            xml(&line.text)
+        );
+    }
+    page.push_str("</div>\n");
+}
+
+/// A pause longer than this is told.
+const PAUSE_MS: f64 = 100.0;

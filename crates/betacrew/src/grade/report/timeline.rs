@@ -1,0 +1,281 @@
+//! What happened on the wire, in a few lines that a person can read.
+
+use crate::grade::observe::evidence::{packets, packets_in};
+use crate::grade::observe::wire::{Segment, What, WireLog};
+use feed::base::seq::{Seq, SeqRange, SeqSet};
+use feed::wire::Call;
+use std::time::Duration;
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub(crate) at: Duration,
+    /// When what it tells was over.
+    pub(crate) until: Duration,
+    pub(crate) conn: usize,
+    pub(crate) from: From,
+    pub(crate) text: String,
+}
+
+/// Whose doing it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum From {
+    Client,
+    Exchange,
+}
+
+/// What is being told: events of one kind that follow each other on a connection are one line.
+enum Open {
+    Calls {
+        seqs: Vec<Seq>,
+        late: bool,
+    },
+    /// Writes of one whole packet each.
+    Plain {
+        segments: Vec<Segment>,
+    },
+    /// Writes that cut packets.
+    Cut {
+        segments: Vec<Segment>,
+        bytes: u64,
+    },
+}
+
+struct Telling<'a> {
+    log: &'a WireLog,
+    lines: Vec<Line>,
+    open: Option<(Duration, Duration, usize, Open)>,
+}
+
+/// The lines of a log.
+pub(crate) fn timeline(log: &WireLog) -> Vec<Line> {
+    let mut telling = Telling { log, lines: Vec::new(), open: None };
+    for event in &log.events {
+        telling.event(event.at, event.conn, &event.what);
+    }
+    telling.close();
+    if log.died {
+        let (at, conn) = log.events.last().map_or_else(Default::default, |e| (e.at, e.conn));
+        telling.line(at, conn, From::Exchange, "the whole exchange dies".to_owned());
+    }
+    telling.lines
+}
+
+impl Telling<'_> {
+    fn event(&mut self, at: Duration, conn: usize, what: &What) {
+        match *what {
+            What::Opened => self.line(at, conn, From::Client, "connects".to_owned()),
+            What::Called { call: Call::Resend(seq), late } => self.asked(at, conn, seq, late),
+            What::Called { call, late } => self.called(at, conn, call, late),
+            What::Sent { from, to } => self.sent(at, conn, (from, to)),
+            What::ClientEnded => {
+                self.line(at, conn, From::Client, "ends its side".to_owned());
+            }
+            What::Finished => self.line(at, conn, From::Exchange, "ends its side".to_owned()),
+            What::Closed => self.line(at, conn, From::Exchange, "closed".to_owned()),
+            What::Reset => self.line(at, conn, From::Client, "RESETS the connection".to_owned()),
+            What::ResetByExchange => {
+                self.line(at, conn, From::Exchange, "resets the connection".to_owned());
+            }
+        }
+    }
+
+    fn line(&mut self, at: Duration, conn: usize, from: From, text: String) {
+        self.close();
+        self.lines.push(Line { at, until: at, conn, from, text });
+    }
+
+    fn called(&mut self, at: Duration, conn: usize, call: Call, late: bool) {
+        let what = match call {
+            Call::Stream => "calls for the stream".to_owned(),
+            Call::Describe { .. } => "asks what the session is".to_owned(),
+            Call::ResendRange { first, count } => {
+                let more = count.checked_sub(1);
+                match more.and_then(|more| SeqRange::new(first, first.saturating_add(more))) {
+                    Some(range) => {
+                        format!("asks for {}", packets_in(&[range].into_iter().collect()))
+                    }
+                    None => "asks for no packets".to_owned(),
+                }
+            }
+            Call::Subscribe { first } => format!("subscribes from packet {first}"),
+            Call::Unknown(kind) => format!("sends unknown call {kind}"),
+            Call::Resend(seq) => format!("asks for packet {seq}"),
+        };
+        self.line(at, conn, From::Client, what + too_late(late));
+    }
+
+    fn asked(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
+        if let Some((_, until, open_conn, Open::Calls { seqs, late: open_late })) = &mut self.open
+            && *open_conn == conn
+            && *open_late == late
+        {
+            seqs.push(seq);
+            *until = at;
+            return;
+        }
+        self.close();
+        self.open = Some((at, at, conn, Open::Calls { seqs: vec![seq], late }));
+    }
+
+    fn sent(&mut self, at: Duration, conn: usize, (from, to): (u64, u64)) {
+        let segment = Segment::of(conn, from, to);
+        let cuts = segment.cut_before || segment.cut_after;
+        let whole = !cuts && segment.frames.0 == segment.frames.1;
+        match &mut self.open {
+            Some((_, until, open, Open::Plain { segments })) if *open == conn && whole => {
+                segments.push(segment);
+                *until = at;
+                return;
+            }
+            Some((_, until, open, Open::Cut { segments, bytes })) if *open == conn && cuts => {
+                segments.push(segment);
+                *bytes += to - from;
+                *until = at;
+                return;
+            }
+            _ => self.close(),
+        }
+        self.open = match (whole, cuts) {
+            (true, _) => Some((at, at, conn, Open::Plain { segments: vec![segment] })),
+            (_, true) => {
+                Some((at, at, conn, Open::Cut { segments: vec![segment], bytes: to - from }))
+            }
+            _ => {
+                let text = format!("sends {} in one segment", self.frames(&segment));
+                return self.line(at, conn, From::Exchange, text);
+            }
+        };
+    }
+
+    fn close(&mut self) {
+        let Some((at, until, conn, open)) = self.open.take() else { return };
+        let (from, text) = match open {
+            Open::Calls { seqs, late } => {
+                (From::Client, format!("asks for {}{}", packets(seqs), too_late(late)))
+            }
+            Open::Plain { segments } => {
+                let each = if segments.len() > 1 { ", a write each" } else { "" };
+                (From::Exchange, format!("sends {}{each}", self.all_frames(&segments)))
+            }
+            Open::Cut { segments, bytes } => (From::Exchange, self.cut(&segments, bytes)),
+        };
+        self.lines.push(Line { at, until, conn, from, text });
+    }
+
+    /// Writes that cut packets, one by one where they are few.
+    fn cut(&self, segments: &[Segment], bytes: u64) -> String {
+        if let [segment] = segments {
+            let (first, last) = segment.frames;
+            let name = |place| match self.log.seq_at(segment.conn, place) {
+                Some(seq) => format!("packet {seq}"),
+                None => "a packet".to_owned(),
+            };
+            let parts = match (first == last, segment.cut_before, segment.cut_after) {
+                (true, true, true) => format!("the middle of {}", name(first)),
+                (true, true, false) => format!("the end of {}", name(first)),
+                (true, false, _) => format!("the beginning of {}", name(first)),
+                (false, true, true) => {
+                    format!("the end of {} to the beginning of {}", name(first), name(last))
+                }
+                (false, true, false) => format!("the end of {} to {}", name(first), name(last)),
+                (false, false, _) => format!("{} to the beginning of {}", name(first), name(last)),
+            };
+            return format!("sends {bytes} bytes: {parts}");
+        }
+        format!("sends {bytes} bytes in {} writes that cut packets", segments.len())
+    }
+
+    fn frames(&self, segment: &Segment) -> String {
+        self.all_frames(std::slice::from_ref(segment))
+    }
+
+    fn all_frames(&self, segments: &[Segment]) -> String {
+        let places = segments.iter().flat_map(|s| {
+            (s.frames.0..=s.frames.1).map(move |place| self.log.seq_at(s.conn, place))
+        });
+        let places: Vec<Option<Seq>> = places.collect();
+        let seqs: Vec<Seq> = places.iter().flatten().copied().collect();
+        let others = places.len() - seqs.len();
+        let distinct: SeqSet = seqs.iter().copied().map(SeqRange::one).collect();
+        let ascending = seqs.windows(2).all(|pair| pair[0] < pair[1]);
+        let told = match seqs.len() {
+            0 => None,
+            _ if ascending || distinct.count() > 12 => Some(packets(seqs)),
+            _ => {
+                let list: Vec<String> = seqs.iter().take(12).map(Seq::to_string).collect();
+                Some(format!("packets {}", list.join(", ")))
+            }
+        };
+        match (told, others) {
+            (Some(told), 0) => told,
+            (Some(told), _) => format!("{told} and {others} other frames"),
+            (None, 1) => "a frame that is no packet".to_owned(),
+            (None, _) => format!("{others} frames that are no packets"),
+        }
+    }
+}
+
+const fn too_late(late: bool) -> &'static str {
+    if late { ", on the stream's connection" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::in_memory::Tape;
+
+    fn told(log: &WireLog) -> Vec<String> {
+        timeline(log).into_iter().map(|line| format!("#{} {}", line.conn + 1, line.text)).collect()
+    }
+
+    #[test]
+    fn events_of_a_kind_are_one_line() {
+        let mut log = WireLog::default();
+        let tape = Tape::classic();
+        let frames = tape.frames();
+        let at = Duration::from_millis;
+        let one = log.open(at(0));
+        log.call(at(1), one, Call::Stream);
+        (0..3).for_each(|place| log.send(at(2), one, &frames[place]));
+        log.send(at(3), one, frames[3..5].as_flattened());
+        log.send(at(4), one, &frames[5][..9]);
+        log.send(at(5), one, &frames[5][9..]);
+        log.note(at(6), one, What::Finished);
+        log.call(at(6), one, Call::Resend(9));
+        let two = log.open(at(7));
+        for seq in [7, 8, 12] {
+            log.call(at(8), two, Call::Resend(seq));
+        }
+        log.send(at(9), two, &frames[7][..4]);
+        log.note(at(9), two, What::Reset);
+        assert_eq!(
+            told(&log),
+            [
+                "#1 connects",
+                "#1 calls for the stream",
+                "#1 sends packets 1-3, a write each",
+                "#1 sends packets 4-5 in one segment",
+                "#1 sends 17 bytes in 2 writes that cut packets",
+                "#1 ends its side",
+                "#1 asks for packet 9, on the stream's connection",
+                "#2 connects",
+                "#2 asks for packets 7-8, 12",
+                "#2 sends 4 bytes: the beginning of a packet",
+                "#2 RESETS the connection",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_for_billions_costs_no_more_than_another() {
+        let mut log = WireLog::default();
+        let conn = log.open(Duration::ZERO);
+        for (first, count) in [(1, u32::MAX), (u32::MAX, 2), (5, 0)] {
+            log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
+        }
+        let lines = told(&log);
+        assert_eq!(lines[1], "#1 asks for packets 1-4294967295");
+        assert_eq!(lines[3], "#1 asks for no packets");
+    }
+}

@@ -1,0 +1,123 @@
+//! One run of a client in one case.
+
+use crate::error::Failure;
+use crate::grade::cases::{Case, Passes};
+use crate::grade::judge::compare::Differences;
+use crate::grade::observe::evidence::{Evidence, Output};
+use crate::grade::observe::output_finder;
+use crate::grade::observe::wire;
+use crate::grade::run::client::Client;
+use crate::grade::run::exchange_host::{self, Stage};
+use crate::grade::run::process::{self, Next, Ran, Trouble};
+use crate::grade::run::run_folder::RunFolder;
+use crate::grade::run::unread::Unread;
+use crate::grade::run::workdir::{Workdir, Workplace};
+use crate::net::Stop;
+use feed::wire::packet::Packet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A client that has all packets and does nothing more is ended after this, except where its end is
+/// what matters; that it did not end by itself is noted.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often a running client's output is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How clients are run.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) client: Client,
+    pub(crate) workdir: Workdir,
+    /// The output's name, where the user has told it.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) timeout: Duration,
+    pub(crate) seed: u64,
+    /// The port of every case; none: any free one.
+    pub(crate) port: Option<u16>,
+}
+
+/// Runs the client in a case. `None`: the user has ended it.
+///
+/// # Errors
+/// Where the exchange cannot listen, or the client cannot be started.
+pub(crate) fn run(
+    setup: &Setup,
+    case: &Case,
+    folder: &RunFolder,
+    stop: &Stop,
+) -> Result<Option<Evidence>, Failure> {
+    let plot = case.scene.map(|scene| exchange_host::plot(&scene, setup.seed)).transpose()?;
+    let tape = plot.as_ref().map(exchange_host::packets).transpose()?.unwrap_or_default();
+    let mut place = Workplace::prepare(setup.workdir, &setup.client.files(), folder)?;
+    if let Some(name) = &setup.output {
+        place.expect(name);
+    }
+    let unread = case.is_apart().then(Unread::open).flatten();
+    let stage = Stage::open(plot.as_ref(), setup.port, unread)?;
+    let opened = stage.began;
+    let Some(ran) = attend(setup, case, &place, &stage, &tape, stop)? else { return Ok(None) };
+    let wire = stage.close()?;
+    let began = wire.began.map_or(opened, |(_, began)| began);
+    let output = output_finder::output(&place, setup.output.as_deref(), &ran.stdout, began);
+    Ok(Some(Evidence::new(tape, wire, ran, output)))
+}
+
+/// Runs the client to its end.
+fn attend(
+    setup: &Setup,
+    case: &Case,
+    place: &Workplace,
+    stage: &Stage,
+    tape: &[Packet],
+    stop: &Stop,
+) -> Result<Option<Ran>, Failure> {
+    let mut command = setup.client.command(place, stage.port);
+    let mut looked = Instant::now();
+    let mut complete: Option<Instant> = None;
+    let glance = |_| {
+        if stop.asked() {
+            return Next::Stop;
+        }
+        let to_its_end = matches!(
+            case.passes,
+            Passes::Ends | Passes::EndsWithZero | Passes::Admits | Passes::Empty
+        );
+        if to_its_end || looked.elapsed() < LOOK || stage.quiet() < LOOK {
+            return Next::Wait;
+        }
+        looked = Instant::now();
+        if !is_complete(setup, place, stage, tape) {
+            complete = None;
+            return Next::Wait;
+        }
+        match complete.get_or_insert(looked).elapsed() >= LINGER {
+            true => Next::Enough,
+            false => Next::Wait,
+        }
+    };
+    process::run(&mut command, setup.timeout * case.patience, glance).map_err(|trouble| {
+        match trouble {
+            Trouble::Unending { id, source } => Failure::Unending { process: id, source },
+            Trouble::Run(error) => {
+                let program = setup.client.shown();
+                Failure::Usage(format!(
+                    "the client cannot be started: {error}\nThe command was: {program}\nIt is \
+                     what you would type in this folder, after --: betacrew grade -- node client.js"
+                ))
+            }
+        }
+    })
+}
+
+fn is_complete(setup: &Setup, place: &Workplace, stage: &Stage, tape: &[Packet]) -> bool {
+    let output = output_finder::output(place, setup.output.as_deref(), &[], stage.began);
+    match &output {
+        Output::Found { rows, .. } => Differences::between(tape, rows).complete(),
+        Output::None | Output::Unclear { .. } => false,
+    }
+}
+
+/// Whether the client has reached the exchange at all.
+pub(crate) fn connected(wire: &wire::WireLog) -> bool {
+    !wire.conns.is_empty()
+}

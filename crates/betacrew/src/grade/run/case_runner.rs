@@ -1,0 +1,131 @@
+//! All cases, one after the other or side by side.
+
+use crate::error::Failure;
+use crate::grade::cases::{Case, Severity};
+use crate::grade::judge::judge;
+use crate::grade::judge::verdict::{Attempt, Outcome, Verdict};
+use crate::grade::run::attempt::{self, Setup};
+use crate::grade::run::run_folder::RunFolder;
+use crate::net::Stop;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+/// What is to be run, and how.
+pub(crate) struct Session<'a> {
+    pub(crate) setup: &'a Setup,
+    /// Where copies are made.
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) cases: &'a [&'static Case],
+    /// Every case is a must.
+    pub(crate) strict: bool,
+    /// Runs of each case, at least 1.
+    pub(crate) repeat: u32,
+    /// Cases at a time, at least 1.
+    pub(crate) jobs: usize,
+}
+
+impl Session<'_> {
+    /// Plays all cases; `tell` hears each outcome, in the order of the cases. What the user has
+    /// stopped was not run; nor is anything where the client never reaches the first exchange.
+    ///
+    /// # Errors
+    /// Where the client cannot be started or an exchange cannot listen.
+    pub(crate) fn play(
+        &self,
+        stop: &Stop,
+        mut tell: impl FnMut(&Outcome),
+    ) -> Result<Vec<Outcome>, Failure> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.cases.len());
+        let Some((first, rest)) = self.cases.split_first() else { return Ok(outcomes) };
+        let outcome = self.case(first, stop)?;
+        tell(&outcome);
+        let absent = first.scene.is_some() && outcome.verdict == Verdict::NotRun;
+        outcomes.push(outcome);
+        if absent || stop.asked() {
+            outcomes.extend(rest.iter().map(|case| Outcome::not_run(case, self.severity(case))));
+            return Ok(outcomes);
+        }
+        self.side_by_side(rest, stop, &mut outcomes, &mut tell)?;
+        Ok(outcomes)
+    }
+
+    fn side_by_side(
+        &self,
+        cases: &[&'static Case],
+        stop: &Stop,
+        outcomes: &mut Vec<Outcome>,
+        tell: &mut impl FnMut(&Outcome),
+    ) -> Result<(), Failure> {
+        let (next, failed) = (AtomicUsize::new(0), Stop::new());
+        let (sender, receiver) = channel();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.min(cases.len()) {
+                let (sender, next, failed) = (sender.clone(), &next, &failed);
+                scope.spawn(move || self.work(cases, next, (stop, failed), &sender));
+            }
+            drop(sender);
+            let mut waiting: Vec<Option<Outcome>> = vec![None; cases.len()];
+            let mut told = 0;
+            let mut failure = None;
+            for (place, done) in receiver {
+                match done {
+                    Ok(outcome) => waiting[place] = Some(outcome),
+                    Err(error) => {
+                        failed.stop();
+                        failure.get_or_insert(error);
+                    }
+                }
+                while let Some(outcome) = waiting.get_mut(told).and_then(Option::take) {
+                    tell(&outcome);
+                    outcomes.push(outcome);
+                    told += 1;
+                }
+            }
+            failure.map_or(Ok(()), Err)
+        })
+    }
+
+    fn work(
+        &self,
+        cases: &[&'static Case],
+        next: &AtomicUsize,
+        (stop, failed): (&Stop, &Stop),
+        sender: &Sender<(usize, Result<Outcome, Failure>)>,
+    ) {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(place) else { return };
+            let done = match failed.asked() {
+                true => Ok(Outcome::not_run(case, self.severity(case))),
+                false => self.case(case, stop),
+            };
+            if sender.send((place, done)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn severity(&self, case: &Case) -> Severity {
+        if self.strict { Severity::Must } else { case.severity }
+    }
+
+    fn case(&self, case: &'static Case, stop: &Stop) -> Result<Outcome, Failure> {
+        let severity = self.severity(case);
+        let mut runs = Vec::new();
+        let mut reached = case.scene.is_none();
+        for _ in 0..self.repeat {
+            if stop.asked() {
+                return Ok(Outcome::not_run(case, severity));
+            }
+            let Some(seen) = attempt::run(self.setup, case, self.folder, stop)? else {
+                return Ok(Outcome::not_run(case, severity));
+            };
+            reached |= attempt::connected(&seen.wire);
+            let judged = judge(case, &seen);
+            runs.push(Attempt { seen, judged });
+        }
+        let outcome = Outcome::of(case, severity, runs);
+        let verdict = if reached { outcome.verdict } else { Verdict::NotRun };
+        Ok(Outcome { verdict, ..outcome })
+    }
+}

@@ -1,0 +1,164 @@
+//! The command that is graded: what to start, and where it is told to connect.
+
+use crate::grade::run::run_folder::VARIABLE;
+use crate::grade::run::workdir::Workplace;
+use crate::text::location::redacted;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The host that clients are told: clients that are not told use it or `localhost`.
+pub(crate) const HOST: &str = "127.0.0.1";
+
+/// The command of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    program: OsString,
+    args: Vec<OsString>,
+}
+
+impl Client {
+    /// The command as it was typed; `None` where it is empty.
+    pub(crate) fn new(typed: &[OsString]) -> Option<Self> {
+        let (program, args) = typed.split_first()?;
+        Some(Self { program: program.clone(), args: args.to_vec() })
+    }
+
+    /// Whether the command is told the port.
+    pub(crate) fn is_told(&self) -> bool {
+        self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
+    }
+
+    /// The command as a person would type it, with its placeholders.
+    pub(crate) fn shown(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        let words = words.map(|word| quoted(&redacted(&word.to_string_lossy())));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, told where to connect.
+    pub(crate) fn shown_for(&self, port: u16) -> String {
+        self.shown().replace("{host}", HOST).replace("{port}", &port.to_string())
+    }
+
+    /// The files of the current folder or elsewhere that the command names.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let Ok(here) = std::env::current_dir() else { return Vec::new() };
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| here.join(word)).filter(|path| path.is_file()).collect()
+    }
+
+    /// Returns the existing files that the command names: the program, which is looked for in the
+    /// folders of PATH as a shell does, and arguments, also behind the `=` of a flag.
+    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = match self.program.to_string_lossy().contains(std::path::is_separator) {
+            true => Some(PathBuf::from(&self.program)),
+            false => std::env::split_paths(&path)
+                .map(|folder| folder.join(&self.program))
+                .find(|candidate| candidate.is_file()),
+        };
+        let values = self.args.iter().filter_map(|arg| Some(arg.to_str()?.split_once('=')?.1));
+        let args = self.args.iter().map(PathBuf::from).chain(values.map(PathBuf::from));
+        program.into_iter().chain(args).filter(|path| path.is_file()).collect()
+    }
+
+    /// The command for one case.
+    pub(crate) fn command(&self, place: &Workplace, port: u16) -> Command {
+        let mut command = Command::new(self.program(place.path()));
+        for arg in &self.args {
+            command.arg(argument(arg, place.path(), port));
+        }
+        command
+            .current_dir(place.path())
+            .env(VARIABLE, place.run())
+            .env("BETACREW_HOST", HOST)
+            .env("BETACREW_PORT", port.to_string());
+        command
+    }
+
+    /// A program that is named by a path is one of the folder in which it runs, if it is there.
+    fn program(&self, folder: &Path) -> OsString {
+        let path = Path::new(&self.program);
+        if path.components().count() < 2 || path.is_absolute() {
+            return self.program.clone();
+        }
+        let there = folder.join(path);
+        let place = if there.exists() { Ok(there) } else { std::path::absolute(path) };
+        place.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
+    }
+}
+
+/// An argument with its placeholders filled in; one that names a file of the current folder names
+/// it from another folder too.
+fn argument(arg: &OsStr, folder: &Path, port: u16) -> OsString {
+    if let Some(text) = arg.to_str().filter(|text| text.contains('{')) {
+        return text.replace("{host}", HOST).replace("{port}", &port.to_string()).into();
+    }
+    let path = Path::new(arg);
+    if arg.is_empty() || path.is_absolute() || folder.join(path).exists() || !path.exists() {
+        return arg.to_owned();
+    }
+    std::path::absolute(path).map_or_else(|_| arg.to_owned(), PathBuf::into_os_string)
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%{}".contains(c);
+    match word {
+        "" => "''".to_owned(),
+        word if word.chars().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grade::run::run_folder::RunFolder;
+    use crate::grade::run::workdir::Workdir;
+
+    fn client(words: &[&str]) -> Client {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Client::new(&words).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let client = client(&["node", "x y.js", "--to={host}:{port}"]);
+        assert!(client.is_told());
+        assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&place, 3210);
+        let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
+        assert_eq!(command.get_program(), "node");
+        let told: Vec<_> = command.get_envs().filter_map(|(_, value)| value).collect();
+        assert_eq!(told, [run.path().as_os_str(), "127.0.0.1".as_ref(), "3210".as_ref()]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn programs_are_found_in_path_and_files_behind_flags() {
+        let client = client(&["sh", "-c", "true", "--config=Cargo.toml", "--x=none", "src"]);
+        let [shell, config] = client.inputs().try_into().unwrap();
+        assert!(shell.is_absolute() && shell.ends_with("sh"), "{shell:?}");
+        assert_eq!(config, Path::new("Cargo.toml"));
+    }
+
+    #[test]
+    fn files_of_the_current_folder_are_found_from_an_empty_one() {
+        // Tests run in the crate's folder.
+        let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
+        let run = RunFolder::open().unwrap();
+        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&place, 1);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
+        let args: Vec<_> = command.get_args().collect();
+        assert_eq!(args, [here.join("Cargo.toml").as_os_str(), OsStr::new("none.txt")]);
+        assert_eq!(client.inputs(), ["./src/main.rs", "Cargo.toml"].map(PathBuf::from));
+        assert_eq!(client.files(), [here.join("./src/main.rs"), here.join("Cargo.toml")]);
+    }
+}

@@ -1,0 +1,443 @@
+//! A client as a process: it and everything it has started ends, in time or by force.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// So much of what a client writes to stdout is kept: its beginning.
+pub(crate) const STDOUT_MAX: usize = 4 << 20;
+/// So much of what it writes to stderr: its end.
+const STDERR_MAX: usize = 16 << 10;
+/// How often a running client is looked at.
+const GLANCE: Duration = Duration::from_millis(3);
+/// How long a process that was killed may take to end.
+const REAP_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked at.
+const REAP_GLANCE: Duration = Duration::from_millis(1);
+/// How long what a killed client has written may take to arrive.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// How a client ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// By force, when its time was over.
+    Killed,
+    /// By force, because it had all packets and did not end.
+    Lingered,
+}
+
+/// What became of a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    pub(crate) ended: Ended,
+    pub(crate) took: Duration,
+    /// When it was ended by force, if it was.
+    pub(crate) forced: Option<Instant>,
+    /// How long it had used processors until then, where that is known.
+    pub(crate) busy: Option<Duration>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// What to do about a client that still runs.
+pub(crate) enum Next {
+    /// Look again.
+    Wait,
+    /// End it: it has what it needs.
+    Enough,
+    /// End it: the user has ended us.
+    Stop,
+}
+
+/// Why a client was not run to its end.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It cannot be started, or looked at.
+    Run(io::Error),
+    /// This process cannot be ended: it may run as another user.
+    Unending { id: u32, source: io::Error },
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// Runs a client until it ends, `limit` is over or `glance`, which is given how long it has run,
+/// says so. Nothing of it runs afterwards. `None` where `glance` said stop.
+///
+/// # Errors
+/// Where it cannot be started, or cannot be ended.
+pub(crate) fn run(
+    command: &mut Command,
+    limit: Duration,
+    mut glance: impl FnMut(Duration) -> Next,
+) -> Result<Option<Ran>, Trouble> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let began = Instant::now();
+    let mut child = Running::start(command)?;
+    let stdout = Capture::of(child.child.stdout.take(), Keep::First(STDOUT_MAX));
+    let stderr = Capture::of(child.child.stderr.take(), Keep::Last(STDERR_MAX));
+    let (forced, stopped) = loop {
+        if child.has_ended()? {
+            break (None, false);
+        }
+        let time = began.elapsed();
+        if time >= limit {
+            break (Some(Ended::Killed), false);
+        }
+        match glance(time) {
+            Next::Wait => std::thread::sleep(GLANCE),
+            Next::Enough => break (Some(Ended::Lingered), false),
+            Next::Stop => break (Some(Ended::Killed), true),
+        }
+    };
+    let took = began.elapsed();
+    let at = forced.map(|_| Instant::now());
+    let busy = at.and_then(|_| child.busy());
+    let code = child.end()?;
+    if stopped {
+        return Ok(None);
+    }
+    let (stdout, stderr) = (stdout.collect(), stderr.collect());
+    Ok(Some(Ran { ended: forced.unwrap_or(code), took, forced: at, busy, stdout, stderr }))
+}
+
+/// The processes that were started here and not waited for yet.
+static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn live() -> MutexGuard<'static, BTreeSet<u32>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A process that is not left behind, whatever happens.
+struct Running {
+    child: Child,
+    over: bool,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> io::Result<Self> {
+        // Whoever looks for strays meanwhile must not take this one for one.
+        let mut live = live();
+        let child = command.spawn()?;
+        live.insert(child.id());
+        Ok(Self { child, over: false })
+    }
+
+    /// Whether it has ended. It is not waited for yet, so that its number stays its own.
+    #[cfg(target_os = "linux")]
+    fn has_ended(&mut self) -> io::Result<bool> {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let id = WaitId::Pid(Pid::from_child(&self.child));
+        Ok(waitid(id, options)?.is_some())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// How long it and its group have used processors or waited for one: on a machine with more
+    /// work than processors, a client that computes gets only a part of one.
+    #[cfg(target_os = "linux")]
+    fn busy(&self) -> Option<Duration> {
+        let group = self.child.id().to_string();
+        let (mut ticks, mut queued) = (0, Duration::ZERO);
+        for id in strays::ids() {
+            let Some(stat) = strays::stat(id).filter(|stat| stat.get(2) == Some(&group)) else {
+                continue;
+            };
+            let used = stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok());
+            ticks += used.sum::<u64>();
+            queued += strays::queued(id);
+        }
+        let tick = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+        Some(Duration::from_secs(ticks) / tick + queued)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn busy(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Kills what still runs of it and its group, and tells how it ended.
+    fn end(&mut self) -> Result<Ended, Trouble> {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            // Where that fails nothing is left of it.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
+        let killed = self.child.kill();
+        self.over = true;
+        let status = reap(|| self.child.try_wait());
+        let id = self.child.id();
+        if !matches!(status, Ok(None)) {
+            live().remove(&id);
+        }
+        strays::end();
+        let Some(status) = status? else {
+            // It stays among the live ones, so that nobody waits for it again.
+            let source = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+            return Err(Trouble::Unending { id, source });
+        };
+        #[cfg(unix)]
+        if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+            return Ok(Ended::Signal(signal));
+        }
+        Ok(Ended::Exited(status.code().unwrap_or(-1)))
+    }
+}
+
+/// Waits until a process that was killed has ended, for [`REAP_MAX`] at the most.
+fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    let began = Instant::now();
+    loop {
+        match ended()? {
+            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_GLANCE),
+            ended => return Ok(ended),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = self.end();
+        }
+    }
+}
+
+/// Which part of a long text is kept.
+#[derive(Clone, Copy)]
+enum Keep {
+    First(usize),
+    Last(usize),
+}
+
+/// Takes in what a process writes, so that it never waits for us, and keeps a part.
+struct Capture {
+    kept: Arc<Mutex<Vec<u8>>>,
+    done: Receiver<()>,
+}
+
+impl Capture {
+    fn of(pipe: Option<impl Read + Send + 'static>, keep: Keep) -> Self {
+        let (kept, (tell, done)) = (Arc::default(), channel());
+        if let Some(pipe) = pipe {
+            let kept = Arc::clone(&kept);
+            std::thread::spawn(move || drain(pipe, keep, &kept, &tell));
+        }
+        Self { kept, done }
+    }
+
+    fn collect(self) -> Vec<u8> {
+        // A process that has fled may hold the pipe open for ever.
+        let _ = self.done.recv_timeout(AFTERMATH);
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn drain(mut pipe: impl Read, keep: Keep, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                match keep {
+                    Keep::First(most) => {
+                        let room = most.saturating_sub(kept.len()).min(count);
+                        kept.extend_from_slice(&buffer[..room]);
+                    }
+                    Keep::Last(most) => {
+                        kept.extend_from_slice(&buffer[..count]);
+                        let over = kept.len().saturating_sub(most);
+                        kept.drain(..over);
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    // Nobody may be waiting any more.
+    let _ = done.send(());
+}
+
+pub(crate) use strays::adopt;
+#[cfg(target_os = "linux")]
+pub(crate) use strays::ids as all_ids;
+
+/// Processes of clients that have left their group: they become our children when their parents
+/// end, and are ended too.
+#[cfg(target_os = "linux")]
+mod strays {
+    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    /// The children that this process had before, which are not ours to end.
+    static BEFORE: OnceLock<Vec<u32>> = OnceLock::new();
+
+    /// From now on strays come to us.
+    pub(crate) fn adopt() {
+        BEFORE.get_or_init(children);
+        // Where that fails they go to the system, as they do elsewhere.
+        let _ = rustix::process::set_child_subreaper(Some(getpid()));
+    }
+
+    pub(crate) fn end() {
+        let Some(before) = BEFORE.get() else { return };
+        // A stray's children come to us when it ends: until there are no more.
+        for _ in 0..64 {
+            let mut live = super::live();
+            let mut strays = children();
+            strays.retain(|id| !live.contains(id) && !before.contains(id));
+            if strays.is_empty() {
+                return;
+            }
+            for id in strays {
+                let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { continue };
+                let killed = kill_process(pid, Signal::KILL);
+                let ended = || Ok(waitpid(Some(pid), WaitOptions::NOHANG)?);
+                if let Ok(None) = super::reap(ended) {
+                    // It is not waited for again.
+                    live.insert(id);
+                    let why = killed.err().map_or(String::new(), |error| format!(": {error}"));
+                    tracing::warn!(
+                        "process {id}, which the client has started, cannot be ended and runs \
+                         on{why}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// This process's children.
+    fn children() -> Vec<u32> {
+        let own = u32::try_from(getpid().as_raw_nonzero().get()).unwrap_or(0);
+        let parent = |id| stat(id)?.get(1)?.parse::<u32>().ok();
+        ids().filter(|id| parent(*id) == Some(own)).collect()
+    }
+
+    /// All processes.
+    pub(crate) fn ids() -> impl Iterator<Item = u32> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    /// What stands behind the name in `PID (NAME) STATE PARENT GROUP ...`, for the name may
+    /// hold anything.
+    pub(crate) fn stat(id: u32) -> Option<Vec<String>> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+        (fields.len() > FIELDS_MIN).then_some(fields)
+    }
+
+    /// How long the threads of a process have been ready to run and waited for a processor.
+    pub(crate) fn queued(id: u32) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
+        let waited = threads.flatten().filter_map(|thread| {
+            // Nanoseconds on a processor, nanoseconds waiting for one, and how often.
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(waited.sum())
+    }
+
+    /// Up to the times of use.
+    const FIELDS_MIN: usize = 13;
+}
+
+#[cfg(not(target_os = "linux"))]
+mod strays {
+    pub(crate) fn adopt() {}
+    pub(crate) fn end() {}
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn ran(script: &str, limit: Duration) -> Ran {
+        let ran = run(&mut shell(script), limit, |_| Next::Wait);
+        ran.expect("there is a shell").expect("nobody stops it")
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn ends_are_told_apart() {
+        assert_eq!(ran("exit 3", LONG).ended, Ended::Exited(3));
+        assert_eq!(ran("kill -SEGV $$", LONG).ended, Ended::Signal(11));
+        assert_eq!(ran("sleep 60", SHORT).ended, Ended::Killed);
+        let enough = run(&mut shell("sleep 60"), LONG, |_| Next::Enough).unwrap().unwrap();
+        assert_eq!(enough.ended, Ended::Lingered);
+        assert!(run(&mut shell("sleep 60"), LONG, |_| Next::Stop).unwrap().is_none());
+        assert!(run(&mut Command::new("no such program"), LONG, |_| Next::Wait).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn busy_is_not_idle() {
+        let busy = ran("while :; do :; done", SHORT * 3).busy.unwrap();
+        let idle = ran("sleep 60", SHORT).busy.unwrap();
+        assert!(busy > idle, "{busy:?} {idle:?}");
+        // Also where others take the processors.
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let crowd = "for i in $(seq {}); do while :; do :; done & done; while :; do :; done";
+        let crowded = ran(&crowd.replace("{}", &(processors * 2).to_string()), SHORT * 3);
+        let all = u32::try_from(processors * 2 + 1).unwrap();
+        assert!(crowded.busy.unwrap() / all > crowded.took / 2, "{crowded:?}");
+    }
+
+    #[test]
+    fn what_is_said_is_kept_up_to_a_bound_and_never_blocks_who_says_it() {
+        let loud = ran("echo out; echo err >&2; head -c 40000000 /dev/zero; echo last >&2", LONG);
+        assert_eq!((loud.ended, loud.stdout.len()), (Ended::Exited(0), STDOUT_MAX));
+        assert_eq!((&loud.stdout[..4], &loud.stderr[..]), (&b"out\n"[..], &b"err\nlast\n"[..]));
+        let err = ran("head -c 1000000 /dev/zero >&2; echo end >&2", LONG).stderr;
+        assert!(err.len() == STDERR_MAX && err.ends_with(b"end\n"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_left_behind() {
+        adopt();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        // A child in the group, and one that has fled into a session of its own.
+        let script = format!(
+            "sleep 61 & echo $! >> {0}; setsid sh -c 'echo $$ >> {0}; sleep 62; :' & \
+             while [ $(wc -l < {0}) -lt 2 ]; do :; done; exit 0",
+            path.display()
+        );
+        assert_eq!(ran(&script, LONG).ended, Ended::Exited(0));
+        let ids = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(ids.lines().count(), 2);
+        for id in ids.lines() {
+            assert!(!std::path::Path::new("/proc").join(id).exists(), "{id} still runs");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Bytes that a client has received and not read yet.
+//!
+//! A client that takes a read for a packet fails in another way when two packets come in one read.
+//! How many do would depend on how busy the machine is, so the exchange of a case whose packets
+//! come apart sends the next one once the client has read the last.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Maximum time for which bytes are held back from a client that does not read.
+pub(crate) const HELD_MAX: Duration = Duration::from_secs(1);
+
+/// A socket that asks the system about the sockets of others (`man 7 sock_diag`). Requests and
+/// answers have the machine's byte order; only machines that begin with the lowest are supported.
+#[cfg(all(target_os = "linux", target_endian = "little"))]
+pub(crate) struct Unread(socket2::Socket);
+
+#[cfg(all(target_os = "linux", target_endian = "little"))]
+impl Unread {
+    /// Opens it; `None` where the system has none.
+    pub(crate) fn open() -> Option<Self> {
+        use socket2::{Domain, Socket, Type};
+        /// `AF_NETLINK` and `NETLINK_SOCK_DIAG` of Linux.
+        const NETLINK: i32 = 16;
+        const SOCK_DIAG: i32 = 4;
+        let protocol = Some(SOCK_DIAG.into());
+        let socket = Socket::new(Domain::from(NETLINK), Type::DGRAM, protocol).ok()?;
+        socket.set_read_timeout(Some(Duration::from_millis(100))).ok()?;
+        Some(Self(socket))
+    }
+
+    /// Returns the number of bytes that wait in the socket at `client` for its owner; `None` where
+    /// the system does not tell, as for clients elsewhere.
+    pub(crate) fn count(&mut self, client: SocketAddr, exchange: SocketAddr) -> Option<u32> {
+        use std::io::{Read, Write};
+        self.0.write_all(&message::request(client, exchange)).ok()?;
+        let mut answer = [0; 1024];
+        let len = self.0.read(&mut answer).ok()?;
+        message::unread(&answer[..len])
+    }
+}
+
+/// Messages between the system and who asks it.
+#[cfg(all(target_os = "linux", target_endian = "little"))]
+mod message {
+    use std::net::SocketAddr;
+
+    /// Length of a netlink message's head.
+    pub(crate) const HEAD: usize = 16;
+
+    /// Type of a request for a socket, and of the answer to it.
+    pub(crate) const BY_FAMILY: u16 = 20;
+
+    /// Returns a request for the TCP socket at `client` that is connected with `exchange`.
+    pub(crate) fn request(client: SocketAddr, exchange: SocketAddr) -> Vec<u8> {
+        const LEN: u32 = 72;
+        const REQUEST: u16 = 1;
+        const TCP: u8 = 6;
+        const ANY: [u8; 4] = [255; 4];
+        let family = if client.is_ipv4() { 2 } else { 10 };
+        let address = |address: SocketAddr| match address.ip() {
+            std::net::IpAddr::V4(ip) => {
+                let mut padded = [0; 16];
+                padded[..4].copy_from_slice(&ip.octets());
+                padded
+            }
+            std::net::IpAddr::V6(ip) => ip.octets(),
+        };
+        let mut bytes = Vec::new();
+        bytes.extend(LEN.to_le_bytes());
+        bytes.extend(BY_FAMILY.to_le_bytes());
+        bytes.extend(REQUEST.to_le_bytes());
+        // Its number and the sender are of no use here.
+        bytes.extend([0; 8]);
+        bytes.extend([family, TCP, 0, 0]);
+        // In any state.
+        bytes.extend(ANY);
+        bytes.extend(client.port().to_be_bytes());
+        bytes.extend(exchange.port().to_be_bytes());
+        bytes.extend(address(client));
+        bytes.extend(address(exchange));
+        // On any interface, with any cookie.
+        bytes.extend([0; 4]);
+        bytes.extend(ANY);
+        bytes.extend(ANY);
+        bytes
+    }
+
+    /// Returns the bytes that an answer says are unread; `None` where it is an error.
+    pub(crate) fn unread(answer: &[u8]) -> Option<u32> {
+        /// Place of the count behind the head.
+        const COUNT: usize = 56;
+        let kind = answer.get(4..6)?.try_into().ok()?;
+        if u16::from_le_bytes(kind) != BY_FAMILY {
+            return None;
+        }
+        let count = answer.get(HEAD + COUNT..HEAD + COUNT + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(count))
+    }
+}
+
+/// Nothing tells here how much a client has read.
+#[cfg(not(all(target_os = "linux", target_endian = "little")))]
+pub(crate) enum Unread {}
+
+#[cfg(not(all(target_os = "linux", target_endian = "little")))]
+impl Unread {
+    pub(crate) fn open() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn count(&mut self, _: SocketAddr, _: SocketAddr) -> Option<u32> {
+        match *self {}
+    }
+}
+
+#[cfg(all(test, target_os = "linux", target_endian = "little"))]
+mod tests {
+    use super::message::{BY_FAMILY, HEAD, unread};
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn what_a_client_has_not_read_is_counted() {
+        let mut asked = Unread::open().unwrap();
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(host) else { continue };
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut own, peer) = listener.accept().unwrap();
+            let exchange = own.local_addr().unwrap();
+            assert_eq!(asked.count(peer, exchange), Some(0));
+            own.write_all(&[0; 17]).unwrap();
+            assert_eq!(asked.count(peer, exchange), Some(17));
+            client.read_exact(&mut [0; 10]).unwrap();
+            assert_eq!(asked.count(peer, exchange), Some(7));
+            drop((client, listener));
+            drop(own);
+            assert_eq!(asked.count(exchange, exchange), None);
+        }
+    }
+
+    #[test]
+    fn answers_that_are_none_tell_nothing() {
+        let mut answer = vec![0; HEAD + 60];
+        answer[4..6].copy_from_slice(&BY_FAMILY.to_le_bytes());
+        answer[72] = 1;
+        assert!(unread(&answer).is_some());
+        (0..answer.len()).for_each(|len| assert_eq!(unread(&answer[..len]), None));
+        answer[4] = 2;
+        assert_eq!(unread(&answer), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Where a client runs, and which files it has written there.
+
+use crate::error::Failure;
+use crate::grade::run::copying::{self, is_personal, is_shared};
+use crate::grade::run::run_folder::{self, RunFolder};
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tempfile::TempDir;
+
+/// Output is looked for in so many files, the files of the first folders first.
+const LOOK_MAX: usize = 20_000;
+
+/// Where each case runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Workdir {
+    /// In a copy of the current folder, a fresh one for each case
+    Copy,
+    /// In an empty folder, a fresh one for each case
+    Empty,
+    /// In the current folder, one case after the other
+    Here,
+}
+
+/// The place where one case runs.
+pub(crate) struct Workplace {
+    path: PathBuf,
+    /// Folders elsewhere that the command names files of: some clients write beside themselves.
+    beside: Vec<PathBuf>,
+    before: BTreeMap<PathBuf, Stamp>,
+    /// The folder of the run.
+    run: PathBuf,
+    /// Removed with this.
+    folder: Option<TempDir>,
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // A client may have made parts of it read-only.
+        if let Some(folder) = self.folder.take() {
+            run_folder::remove(&folder.keep());
+        }
+    }
+}
+
+/// What shows that a file was written to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+    /// Inode and time of change.
+    place: (u64, i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &Metadata) -> Self {
+        #[cfg(unix)]
+        let place = {
+            use std::os::unix::fs::MetadataExt;
+            (found.ino(), found.ctime(), found.ctime_nsec())
+        };
+        #[cfg(not(unix))]
+        let place = (0, 0, 0);
+        Self { len: found.len(), modified: found.modified().ok(), place }
+    }
+}
+
+impl Workplace {
+    /// Prepares the place for one case. `named`: files that the command names.
+    ///
+    /// # Errors
+    /// Where the folder is too large to be copied, or nothing can be written.
+    pub(crate) fn prepare(
+        workdir: Workdir,
+        named: &[PathBuf],
+        run: &RunFolder,
+    ) -> Result<Self, Failure> {
+        let here = std::env::current_dir().map_err(|source| Failure::System {
+            action: "cannot tell the current folder",
+            source,
+        })?;
+        let (path, folder) = match workdir {
+            Workdir::Here => (here.clone(), None),
+            Workdir::Empty => {
+                let folder = run.case()?;
+                (folder.path().to_owned(), Some(folder))
+            }
+            Workdir::Copy => {
+                let folder = run.case()?;
+                copying::copy(&here, folder.path(), run)?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let mut beside: Vec<PathBuf> = named
+            .iter()
+            .filter_map(|file| file.parent())
+            .filter(|parent| !parent.starts_with(&path) && is_personal(parent))
+            .map(Path::to_owned)
+            .collect();
+        beside.sort();
+        beside.dedup();
+        let before = BTreeMap::new();
+        let run = run.path().to_owned();
+        let mut place = Self { path, run, beside, before, folder };
+        place.before = place.look().into_iter().collect();
+        Ok(place)
+    }
+
+    /// The folder in which the client runs.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the run that it belongs to.
+    pub(crate) fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// A file that the user says the output is in, if it was written since.
+    pub(crate) fn written(&self, name: &Path) -> Option<PathBuf> {
+        let path = self.path.join(name);
+        let stamp = Stamp::of(&fs::metadata(&path).ok().filter(Metadata::is_file)?);
+        (self.before.get(&path) != Some(&stamp)).then_some(path)
+    }
+
+    /// Takes note of a file that may be outside of what is looked at.
+    pub(crate) fn expect(&mut self, name: &Path) {
+        let path = self.path.join(name);
+        if let Ok(found) = fs::metadata(&path) {
+            self.before.insert(path, Stamp::of(&found));
+        }
+    }
+
+    /// The files that appeared or were written since, with the time of that.
+    pub(crate) fn changed(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let new = |(path, stamp): &(PathBuf, Stamp)| self.before.get(path) != Some(stamp);
+        let found = self.look().into_iter().filter(new);
+        found.map(|(path, stamp)| (path, stamp.modified)).collect()
+    }
+
+    /// The files that could be an output.
+    fn look(&self) -> Vec<(PathBuf, Stamp)> {
+        let mut found = Vec::new();
+        let mut left = LOOK_MAX;
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            look_into(&folder, &mut left, &mut found, Some(&mut folders));
+        }
+        for folder in &self.beside {
+            look_into(folder, &mut left, &mut found, None);
+        }
+        found
+    }
+}
+
+fn look_into(
+    folder: &Path,
+    left: &mut usize,
+    found: &mut Vec<(PathBuf, Stamp)>,
+    mut folders: Option<&mut Vec<PathBuf>>,
+) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let Some(rest) = left.checked_sub(1) else { return };
+        *left = rest;
+        let Ok(kind) = entry.file_type() else { continue };
+        let name = entry.file_name();
+        if kind.is_dir() {
+            if let Some(folders) = folders.as_deref_mut().filter(|_| !is_shared(&name)) {
+                folders.push(entry.path());
+            }
+        } else if kind.is_file()
+            && could_be_output(Path::new(&name))
+            && let Ok(about) = entry.metadata()
+        {
+            found.push((entry.path(), Stamp::of(&about)));
+        }
+    }
+}
+
+/// Whether a file's name is one of an output.
+fn could_be_output(name: &Path) -> bool {
+    const ENDS: [&str; 6] = ["json", "ndjson", "jsonl", "csv", "txt", "out"];
+    let end = name.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+    end.is_some_and(|end| ENDS.contains(&end.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(place: &Workplace) -> Vec<String> {
+        let name = |path: &Path| path.strip_prefix(&place.path).unwrap().display().to_string();
+        let mut names: Vec<_> = place.changed().iter().map(|(path, _)| name(path)).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn only_what_was_written_since_is_an_output() {
+        let run = RunFolder::open().unwrap();
+        let mut place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let path = place.path.clone();
+        let write = |name: &str| fs::write(path.join(name), "[]").unwrap();
+        fs::create_dir(path.join("data")).unwrap();
+        fs::create_dir(path.join("node_modules")).unwrap();
+        ["old.json", "again.json", "package.json"].iter().for_each(|name| write(name));
+        place.before = place.look().into_iter().collect();
+        place.expect(Path::new("old.json"));
+        ["again.json", "data/new.csv", "node_modules/x.json", "client.js", "data/X.JSON"]
+            .iter()
+            .for_each(|name| write(name));
+        assert_eq!(names(&place), ["again.json", "data/X.JSON", "data/new.csv"]);
+        let named = |name: &str| place.written(Path::new(name)).is_some();
+        assert!(named("again.json") && named("client.js"), "any name may be named");
+        assert!(!named("old.json") && !named("none.json") && !named("data"));
+        let folder = place.path.clone();
+        drop(place);
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,83 @@
+//! The OpenAPI document, from the table of routes and the types.
+
+use crate::http::api::routes::{JSON, Param, Role, Route, routes};
+use crate::http::state::Refused;
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+/// The document of one side.
+pub(crate) fn document(role: Role, token: bool) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for route in routes(role) {
+        paths.insert(route.path.to_owned(), operation(route, token, &mut generator));
+    }
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "betacrew",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Seeing and steering a mock exchange, and seeing a client of it.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "components": { "schemas": generator.take_definitions(true) },
+    });
+    if token {
+        document["components"]["securitySchemes"] =
+            json!({ "token": { "type": "http", "scheme": "bearer" } });
+    }
+    document
+}
+
+fn operation(route: &Route, token: bool, generator: &mut SchemaGenerator) -> Value {
+    let refusal = json!({
+        "description": "It makes no sense, or cannot be done now",
+        "content": { JSON: { "schema": generator.subschema_for::<Refused>() } },
+    });
+    let schema = match route.answer {
+        Some(describe) => describe(generator),
+        None if route.kind == JSON => {
+            Schema::from(Map::from_iter([("type".into(), "object".into())]))
+        }
+        None => Schema::from(Map::from_iter([("type".into(), "string".into())])),
+    };
+    let media = route.kind.split(';').next().unwrap_or(route.kind);
+    let name = route.path.trim_start_matches('/').replace(['/', '.'], "_");
+    let name = if name.is_empty() { "page".to_owned() } else { name };
+    let mut operation = json!({
+        "operationId": name,
+        "summary": route.about,
+        "responses": {
+            "200": {
+                "description": route.about,
+                "content": { media: { "schema": schema } },
+            },
+            "default": refusal,
+        },
+    });
+    if !route.params.is_empty() {
+        operation["parameters"] = route.params.iter().map(parameter).collect();
+    }
+    let Some(body) = route.body else { return json!({ "get": operation }) };
+    operation["requestBody"] =
+        json!({ "required": true, "content": { JSON: { "schema": body(generator) } } });
+    if token {
+        operation["security"] = json!([{ "token": [] }]);
+    }
+    json!({ "post": operation })
+}
+
+fn parameter(param: &Param) -> Value {
+    json!({
+        "name": param.name,
+        "in": "query",
+        "description": param.about,
+        "schema": { "type": "integer", "minimum": param.least, "maximum": param.most },
+    })
+}

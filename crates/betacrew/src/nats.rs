@@ -1,0 +1,172 @@
+//! Publishing into a distributed log: what is typed for it, and whether this program can.
+
+#[cfg(feature = "nats")]
+pub(crate) mod outlet;
+#[cfg(feature = "nats")]
+mod reading;
+
+#[cfg(feature = "nats")]
+pub(crate) use reading::{read, to_tape};
+
+#[cfg(feature = "nats")]
+use crate::args::nats_env::{self, PASSWORD, PASSWORD_FILE};
+use crate::args::nats_env::{CA, CREDS};
+#[cfg(feature = "nats")]
+use crate::args::secret::Secret;
+use crate::error::Failure;
+use crate::net::Stop;
+use crate::output::counters::Written;
+use crate::output::sink::Outlet;
+#[cfg(feature = "nats")]
+use crate::text::location::shown;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) const PUBLISHING: &str = "Publishing";
+
+/// How to publish.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
+    /// message of its own [default: betacrew. and the session, or the STREAM that was named]
+    #[arg(long, value_name = "SUBJECT", help_heading = PUBLISHING)]
+    publish_subject: Option<String>,
+
+    /// The most packets a message
+    #[arg(long, value_name = "N", default_value_t = 512, help_heading = PUBLISHING)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3855))]
+    publish_block: u32,
+
+    /// What messages have: packets as on the wire, or a JSON array
+    #[arg(long, value_name = "FORMAT", default_value = "wire", help_heading = PUBLISHING)]
+    publish_format: Payload,
+
+    /// How many of the log's servers keep the stream, if it has to be made
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = PUBLISHING)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    publish_replicas: u8,
+
+    /// Compare all that the log has, not only its last message and what others add
+    #[arg(long, help_heading = PUBLISHING)]
+    publish_check: bool,
+
+    /// The password of the URL's user, in a file: nats://USER@HOST. Without a user it is a token
+    /// [default: BETACREW_NATS_PASSWORD_FILE, or BETACREW_NATS_PASSWORD with the password itself]
+    #[arg(long, value_name = "FILE", help_heading = PUBLISHING)]
+    publish_password_file: Option<PathBuf>,
+
+    /// The log's credentials file
+    #[arg(long, value_name = "FILE", env = CREDS, hide_env_values = true)]
+    #[arg(help_heading = PUBLISHING)]
+    publish_creds: Option<PathBuf>,
+
+    /// The certificate (PEM) that the log's certificates are signed with
+    #[arg(long, value_name = "FILE", env = CA, hide_env_values = true)]
+    #[arg(help_heading = PUBLISHING)]
+    publish_ca: Option<PathBuf>,
+}
+
+/// The log of a URL, with the password from the file, the URL or the environment.
+///
+/// # Errors
+/// [`Failure::Usage`] where it is no URL of a log, or has a password beside that of the file.
+#[cfg(feature = "nats")]
+fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
+    let parsed = url.to_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
+    let mut target: gateway::Target = parsed.map_err(|reason: String| {
+        Failure::Usage(format!("`{}` is no log: {reason}", shown(url)))
+    })?;
+    if target.has_password() {
+        if file.is_some() {
+            let two = format!("{target} has a password, and so has --publish-password-file");
+            return Err(Failure::Usage(format!("{two}: leave out the one in the URL")));
+        }
+        return Ok(target);
+    }
+    let file = file.map(Path::to_owned).or_else(|| nats_env::file(PASSWORD_FILE));
+    let password = match file {
+        Some(file) => Some(Secret::read(&file)?),
+        None => Secret::from_env(PASSWORD),
+    };
+    if let Some(password) = password {
+        target.set_password(password.expose());
+    }
+    Ok(target)
+}
+
+/// Makes sure that a file that was named is there, to say its name if it is not.
+#[cfg(feature = "nats")]
+fn readable(what: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = file else { return Ok(()) };
+    std::fs::File::open(path).map(drop).map_err(|error| {
+        Failure::Usage(format!("cannot use the {what} in {}: {error}", shown(path)))
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Payload {
+    Wire,
+    Json,
+}
+
+impl Flags {
+    /// Files that are read, by their flags.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            ("--publish-creds", &self.publish_creds),
+            ("--publish-ca", &self.publish_ca),
+            ("--publish-password-file", &self.publish_password_file),
+        ];
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+    }
+
+    /// What was typed, for the log of this URL.
+    #[cfg(feature = "nats")]
+    pub(crate) fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {
+        let target = target(url, self.publish_password_file.as_deref())?;
+        readable("credentials", self.publish_creds.as_deref())?;
+        readable("certificate", self.publish_ca.as_deref())?;
+        let subject = self.publish_subject.as_deref().map(gateway::Settings::check_subject);
+        Ok(gateway::Settings {
+            subject: subject.transpose().map_err(Failure::Usage)?,
+            block: self.publish_block,
+            encoding: match self.publish_format {
+                Payload::Wire => gateway::Encoding::Wire,
+                Payload::Json => gateway::Encoding::Json,
+            },
+            replicas: self.publish_replicas.into(),
+            creds: self.publish_creds.clone(),
+            ca: self.publish_ca.clone(),
+            check: self.publish_check,
+            ..gateway::Settings::new(target)
+        })
+    }
+
+    /// An outlet that publishes into the log of this URL, and counts that. What cannot be published
+    /// at the end is given up after so long without a packet taken, or once the user has stopped it
+    /// again.
+    ///
+    /// # Errors
+    /// Where flags make no sense, or this program cannot publish.
+    #[cfg(feature = "nats")]
+    pub(crate) fn outlet(
+        &self,
+        url: &Path,
+        patience: Duration,
+        stop: &Stop,
+        published: Written,
+    ) -> Result<Box<dyn Outlet>, Failure> {
+        Ok(Box::new(outlet::Publishing::new(self.settings(url)?, patience, stop, published)))
+    }
+
+    #[cfg(not(feature = "nats"))]
+    pub(crate) fn outlet(
+        &self,
+        _: &Path,
+        _: Duration,
+        _: &Stop,
+        _: Written,
+    ) -> Result<Box<dyn Outlet>, Failure> {
+        crate::format::Format::Nats.check().and(Err(Failure::Stopped))
+    }
+}

@@ -1,0 +1,171 @@
+//! What is recorded goes on into a log.
+
+use crate::error::Failure;
+use crate::format::{Arrival, Mark};
+use crate::net::Stop;
+use crate::output::counters::Written;
+use crate::output::sink::Outlet;
+use crate::text::formatting::{count, grouped};
+use feed::base::seq::{FIRST_SEQ, Seq};
+use feed::wire::{RawFrame, SessionId};
+use gateway::{Gateway, Notice, Published, Settings};
+use std::time::{Duration, Instant};
+
+/// How often what has happened is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Publishes into a log.
+pub(super) struct Publishing {
+    settings: Settings,
+    gateway: Option<Gateway>,
+    limit: Limit,
+    /// Packets that the gateway has taken, as bytes on the wire.
+    published: Written,
+}
+
+/// When what does not get on is given up.
+pub(crate) struct Limit {
+    patience: Duration,
+    stop: Stop,
+    /// How often the user had asked to stop when waiting began.
+    stops: Option<u32>,
+    /// How far it had come, and when.
+    reached: (Seq, Instant),
+}
+
+impl Limit {
+    pub(crate) fn new(patience: Duration, stop: &Stop) -> Self {
+        Self { patience, stop: stop.clone(), stops: None, reached: (0, Instant::now()) }
+    }
+
+    /// Waits until it takes more, or for a moment.
+    ///
+    /// # Errors
+    /// Where it has taken nothing for too long, or the user does not want to wait.
+    pub(crate) fn wait(&mut self, gateway: &Gateway, last: Seq) -> Result<(), Failure> {
+        let began = self.stops.is_none();
+        let stops = *self.stops.get_or_insert(self.stop.times());
+        let reached = gateway.published().reached;
+        if began || reached != self.reached.0 {
+            self.reached = (reached, Instant::now());
+        }
+        if self.reached.1.elapsed() >= self.patience || self.stop.times() > stops {
+            return Err(gateway.unfinished(last, self.reached.1.elapsed()).into());
+        }
+        gateway.wait(LOOK / 10);
+        Ok(())
+    }
+}
+
+impl Publishing {
+    pub(super) fn new(
+        settings: Settings,
+        patience: Duration,
+        stop: &Stop,
+        published: Written,
+    ) -> Self {
+        Self { settings, gateway: None, limit: Limit::new(patience, stop), published }
+    }
+}
+
+/// Says what has happened.
+pub(crate) fn notice(gateway: &Gateway, settings: &Settings) {
+    for notice in gateway.notices() {
+        match notice {
+            Notice::Waiting(why) => {
+                tracing::warn!(
+                    "{}: {why}; the tape keeps what is to be published",
+                    settings.target
+                );
+            }
+            Notice::Publishing => tracing::warn!("{}: publishing again", settings.target),
+        }
+    }
+}
+
+/// What came of it.
+pub(crate) fn tell(published: &Published, settings: &Settings) {
+    let counts = published.counts;
+    let before = match counts.compared {
+        0 => String::new(),
+        compared => format!("; {} there before, the same", count(compared, "packet")),
+    };
+    let &Published { reached, confirmed, goes_on, .. } = published;
+    if !confirmed && counts.published == 0 {
+        // Why is said as the failure that ends the command.
+        return;
+    }
+    let has = match confirmed {
+        true => "it has all up to",
+        // Something is wrong, or it was not asked for its state at the end.
+        false => "the last that it has confirmed is",
+    };
+    let more = if goes_on { ", and more than this recording" } else { "" };
+    crate::terminal::message::message!(
+        "published {} in {} to {}: {has} {}{more}{before}",
+        count(counts.published, "packet"),
+        count(counts.messages, "message"),
+        settings.target.named(&published.stream),
+        grouped(reached.into()),
+    );
+}
+
+impl Outlet for Publishing {
+    fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
+        self.gateway = Some(Gateway::start(&self.settings, session)?);
+        Ok(FIRST_SEQ)
+    }
+
+    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
+        let taken = self.gateway.as_ref().map_or(Ok(0), |gateway| gateway.put(frames))?;
+        self.published.add(taken, size_of_val(&frames[..taken]) as u64);
+        Ok(taken)
+    }
+
+    fn mark(&mut self, _: Mark) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn wants(&mut self, next: Seq) -> Result<Seq, Failure> {
+        let wanted = self.gateway.as_ref().map(Gateway::wants).transpose()?.flatten();
+        Ok(wanted.unwrap_or(next))
+    }
+
+    /// Every packet is there, or none behind it.
+    fn skips(&self) -> bool {
+        false
+    }
+
+    fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure> {
+        if let Some(gateway) = &self.gateway {
+            notice(gateway, &self.settings);
+        }
+        Ok(self.gateway.as_ref().map(|_| now + LOOK))
+    }
+
+    fn wait(&mut self) -> Result<(), Failure> {
+        let Some(gateway) = &self.gateway else { return Ok(()) };
+        notice(gateway, &self.settings);
+        self.limit.wait(gateway, 0)
+    }
+
+    fn settled(&mut self, next: Seq) -> Result<bool, Failure> {
+        let last = next.saturating_sub(1);
+        let Some(gateway) = self.gateway.as_ref().filter(|_| last >= FIRST_SEQ) else {
+            return Ok(true);
+        };
+        if gateway.done(last)? {
+            return Ok(true);
+        }
+        notice(gateway, &self.settings);
+        self.limit.wait(gateway, last)?;
+        Ok(false)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        if let Some(gateway) = &self.gateway {
+            tell(&gateway.published(), &self.settings);
+        }
+        Ok(())
+    }
+}

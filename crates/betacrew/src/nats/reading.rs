@@ -1,0 +1,117 @@
+//! Reading a session back from a log.
+
+use super::{readable, target};
+use crate::args::nats_env::{CA, CREDS, file};
+use crate::error::Failure;
+use crate::format::{Arrival, Each, Told};
+use crate::storage::FileStorage;
+use feed::analysis::survey::Order;
+use feed::ledger::{Origin, Source};
+use feed::tape::file::{End, Head, TapeFile, TapeFileError};
+use feed::wire::{RawFrame, SessionId, sequence_of};
+use gateway::block::Block;
+use gateway::{Log, Removed, Settings};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a log may be out of reach.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum number of gaps listed.
+const LISTED: usize = 100;
+
+fn open(path: &Path) -> Result<Log, Failure> {
+    let mut settings = Settings::new(target(path, None)?);
+    settings.creds = file(CREDS);
+    settings.ca = file(CA);
+    readable("credentials", settings.creds.as_deref())?;
+    readable("certificate", settings.ca.as_deref())?;
+    Ok(Log::open(&settings, PATIENCE)?)
+}
+
+/// When a block came: when the log took it.
+fn arrival(block: &Block) -> Arrival {
+    Arrival { at: block.stored, origin: None }
+}
+
+/// Hands on the packets in the order of the log, and returns what it tells of its session.
+///
+/// # Errors
+/// What the log or `each` reports.
+pub(crate) fn read(path: &Path, each: &mut Each<'_>) -> Result<Told, Failure> {
+    let mut told = Told::default();
+    let removed = open(path)?.read(&mut |block| {
+        note(&mut told, block);
+        each(&block.frames, arrival(block))
+    })?;
+    Ok(ended(told, removed))
+}
+
+/// Notes what a block tells of its session.
+fn note(told: &mut Told, block: &Block) {
+    told.session = block.session;
+    told.last = block.frames.last().map_or(told.last, sequence_of);
+}
+
+/// Returns what a log tells that has been read to its end: more of its session may be published.
+fn ended(told: Told, removed: Removed) -> Told {
+    Told { end: Some(End::Open), removed: removed.at_end, ..told }
+}
+
+fn take(path: &Path, order: &mut Order, frames: &[RawFrame]) -> Result<(), Failure> {
+    order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+        path: path.to_owned(),
+        reason: disorder.to_string(),
+    })
+}
+
+/// Copies a session into a tape file that nobody sees and that is gone in the end. Where its
+/// session ends is not known, because it may still be published.
+///
+/// # Errors
+/// What the log or the disk reports; [`Failure::NotWhole`] where the log does not have all packets
+/// and that is not allowed.
+pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
+    let log = open(path)?;
+    let folder = std::env::temp_dir();
+    let failed = |source| Failure::Storage { action: "copy into", path: folder.clone(), source };
+    let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
+    let (mut storage, mut file) = (Some(storage), None::<TapeFile<FileStorage>>);
+    let full = |error: TapeFileError<io::Error>| failed(io::Error::other(error));
+    let mut order = Order::listing(LISTED);
+    let origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
+    let mut told = Told::default();
+    let removed = log.read(&mut |block| {
+        note(&mut told, block);
+        take(path, &mut order, &block.frames)?;
+        let file = match (&mut file, storage.take()) {
+            (file, Some(storage)) => {
+                let session = block.session.map_or([0; 4], |SessionId(id)| id);
+                // The session that it is played as is named after the salt, and so stays the same
+                // for as long as the log is.
+                let salt = block.stored ^ u64::from(u32::from_be_bytes(session));
+                let head = Head { session, created: block.stored, salt };
+                file.insert(TapeFile::create(storage, head).map_err(full)?)
+            }
+            (Some(file), None) => file,
+            (None, None) => return Ok(()),
+        };
+        file.append(origin, block.stored, &block.frames).map_err(full)?;
+        // What comes later has a time of its own.
+        file.flush_origin(origin).map_err(full)
+    })?;
+    let lacking = ended(told, removed).lacking(&mut order).filter(|_| !allow_gaps);
+    if let Some(missing) = lacking {
+        let gap = order.missing().listed().ranges().first().copied();
+        let before = gap.map_or(order.highest(), |gap| gap.first() - 1);
+        return Err(Failure::NotWhole { path: path.to_owned(), missing, before });
+    }
+    match (file, storage) {
+        (Some(file), _) => Ok(file),
+        (None, Some(storage)) => {
+            let head = Head { session: [0; 4], created: 0, salt: crate::args::parse::random() };
+            TapeFile::create(storage, head).map_err(full)
+        }
+        (None, None) => Err(Failure::Stopped),
+    }
+}

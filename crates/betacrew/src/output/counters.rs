@@ -1,0 +1,181 @@
+//! How much has been written to a place: counted where it is written, for whoever looks.
+
+use crate::format::{Arrival, Encoder, Format, Mark, Place, Told};
+use feed::wire::RawFrame;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What has been written to one place since this program began to.
+#[derive(Clone, Default, Debug)]
+pub struct Written(Arc<Counts>);
+
+#[derive(Default, Debug)]
+struct Counts {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Written {
+    /// Packets and bytes.
+    #[must_use]
+    pub fn look(&self) -> (u64, u64) {
+        (self.0.packets.load(Ordering::Relaxed), self.0.bytes.load(Ordering::Relaxed))
+    }
+
+    /// So much more has been written.
+    pub(crate) fn add(&self, packets: usize, bytes: u64) {
+        self.0.packets.fetch_add(packets as u64, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What writes in a format, counted.
+    ///
+    /// # Errors
+    /// As [`Format::encoder`].
+    pub(crate) fn encoder<'a>(
+        &self,
+        format: Format,
+        place: Place<'a>,
+    ) -> io::Result<Box<dyn Encoder + 'a>> {
+        let written = self.clone();
+        let (place, file) = match place {
+            Place::File(file, path) if !format.is_text() => {
+                (Place::File(file.try_clone()?, path), Some(file))
+            }
+            place => {
+                let out = place.stream();
+                (Place::Stream(Box::new(Counting { out, written: written.clone() })), None)
+            }
+        };
+        let encoder = format.encoder(place)?;
+        Ok(Box::new(Counted { encoder, growth: Growth { written, file, len: 0, since: 0 } }))
+    }
+}
+
+/// All that a recording is written to.
+#[derive(Clone, Default, Debug)]
+pub struct Places {
+    /// The tape file.
+    pub tape: Written,
+    /// Each output, by its name.
+    pub outputs: Vec<(String, Written)>,
+}
+
+/// Counts the bytes that go through.
+struct Counting<'a> {
+    out: Box<dyn Write + 'a>,
+    written: Written,
+}
+
+impl Write for Counting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.written.add(0, count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Counts the packets, and the bytes of a file that its format writes to as it likes.
+struct Counted<'a> {
+    encoder: Box<dyn Encoder + 'a>,
+    growth: Growth,
+}
+
+/// After so many packets a file is looked at: packets may come two at a time, and looking is a call
+/// of the system.
+const LOOK: usize = 1 << 14;
+
+/// A file that grows, if it is one.
+struct Growth {
+    written: Written,
+    file: Option<File>,
+    /// How long it was when it was looked at last, and how many packets were put since.
+    len: u64,
+    since: usize,
+}
+
+impl Growth {
+    fn put(&mut self, packets: usize) {
+        self.written.add(packets, 0);
+        self.since += packets;
+        if self.since >= LOOK {
+            self.look();
+        }
+    }
+
+    /// Counts what the file has grown by. Where the system does not tell, that is counted later.
+    fn look(&mut self) {
+        self.since = 0;
+        if let Some(Ok(found)) = self.file.as_ref().map(File::metadata) {
+            self.written.add(0, found.len().saturating_sub(self.len));
+            self.len = found.len().max(self.len);
+        }
+    }
+}
+
+impl Encoder for Counted<'_> {
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+        self.encoder.put(frames, arrival)?;
+        self.growth.put(frames.len());
+        Ok(())
+    }
+
+    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+        self.encoder.mark(mark)
+    }
+
+    fn told(&mut self, told: Told) -> io::Result<()> {
+        self.encoder.told(told)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.flush()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { encoder, mut growth } = *self;
+        encoder.finish()?;
+        growth.look();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::in_memory::Tape;
+
+    #[test]
+    fn what_is_written_is_counted_in_text_and_in_files_of_their_own_way() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in [Format::Json, Format::Ndjson, Format::Csv, Format::Tape] {
+            let path = folder.path().join(format.name());
+            let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
+            let written = Written::default();
+            let mut encoder = written.encoder(format, Place::File(file, path.clone())).unwrap();
+            let tape = Tape::classic();
+            encoder.put(&tape.frames()[..9], Arrival::UNKNOWN).unwrap();
+            encoder.put(&tape.frames()[9..], Arrival::UNKNOWN).unwrap();
+            assert_eq!(written.look().0, 14);
+            encoder.finish().unwrap();
+            let len = path.metadata().unwrap().len();
+            assert_eq!(written.look(), (14, len), "{}", format.name());
+        }
+    }
+
+    #[test]
+    fn what_goes_through_a_pipe_is_counted() {
+        let (written, mut out) = (Written::default(), Vec::new());
+        let place = Place::Stream(Box::new(&mut out));
+        let mut encoder = written.encoder(Format::Csv, place).unwrap();
+        encoder.put(Tape::classic().frames(), Arrival::UNKNOWN).unwrap();
+        encoder.finish().unwrap();
+        assert_eq!(written.look(), (14, out.len() as u64));
+    }
+}

@@ -1,0 +1,466 @@
+//! Files that are written while a session goes on: one after the other, each whole once it is in
+//! place, named after what is in it: `out-SESSION-FIRST-LAST.csv`.
+
+use crate::args::parse::duration;
+use crate::error::Failure;
+use crate::format::{self, Arrival, Damage, Encoder, Format, Mark, Place};
+use crate::output::atomic::{self, Partial};
+use crate::output::counters::Written;
+use crate::output::place::{fitting_name, folder};
+use crate::output::sink::Outlet;
+use crate::text::location::shown;
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use feed::wire::{RawFrame, SessionId, sequence_of};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// When a file is ended and the next one begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rotate {
+    /// After so long.
+    Time(Duration),
+    /// Once it has about so many bytes.
+    Size(u64),
+    /// With the session.
+    Session,
+}
+
+/// Units of sizes, the longest names first.
+const UNITS: [(&str, u64); 7] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+/// Maximum number of files of the same packets.
+const NAMES_MAX: u32 = 1000;
+
+fn size(text: &str) -> Option<u64> {
+    let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+    number.checked_mul(factor).filter(|&bytes| bytes > 0)
+}
+
+impl FromStr for Rotate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "session" {
+            return Ok(Self::Session);
+        }
+        if let Some(bytes) = size(text) {
+            return Ok(Self::Size(bytes));
+        }
+        match duration(text) {
+            Ok(time) if !time.is_zero() => Ok(Self::Time(time)),
+            _ => Err(format!(
+                "`{text}` is none of a time such as 1h, a size such as 1GiB, or session"
+            )),
+        }
+    }
+}
+
+/// A session's name in names of files.
+pub(crate) fn session_name(session: SessionId) -> String {
+    match session.0.iter().all(u8::is_ascii_alphanumeric) {
+        true => session.to_string(),
+        false => session.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// `path` with `-PART` at the end of its stem.
+pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
+    let mut end = OsString::from(format!("-{part}"));
+    if let Some(extension) = path.extension() {
+        end.push(".");
+        end.push(extension);
+    }
+    path.with_file_name(fitting_name(path.file_stem().unwrap_or_default(), &end))
+}
+
+/// The files of an output.
+pub(crate) struct Pieces {
+    path: PathBuf,
+    format: Format,
+    rotate: Vec<Rotate>,
+    durable: bool,
+    session: String,
+    open: Option<Piece>,
+    /// The sequence after the last one taken.
+    next: Seq,
+    written: Written,
+}
+
+/// The file that is being written.
+struct Piece {
+    file: Partial,
+    encoder: Box<dyn Encoder>,
+    first: Seq,
+    begun: Instant,
+}
+
+impl Pieces {
+    /// Files beside `path`, named after it.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for a format that is not built in, [`Failure::Storage`] where nothing can
+    /// be written there.
+    pub(crate) fn new(
+        path: &Path,
+        format: Format,
+        rotate: &[Rotate],
+        durable: bool,
+    ) -> Result<Self, Failure> {
+        format.check()?;
+        if path == Path::new("-") || path.metadata().is_ok_and(|found| !found.is_file()) {
+            let why = format!("{} is one place: --rotate needs the name of a file", shown(path));
+            return Err(Failure::Usage(why));
+        }
+        let pieces = Self {
+            path: path.to_owned(),
+            format,
+            rotate: rotate.to_vec(),
+            durable,
+            session: String::new(),
+            open: None,
+            next: FIRST_SEQ,
+            written: Written::default(),
+        };
+        Partial::beside(path).map_err(|source| pieces.failed(source))?;
+        atomic::sweep(path);
+        Ok(pieces)
+    }
+
+    /// What it has written, in all its files.
+    pub(crate) fn written(&self) -> Written {
+        self.written.clone()
+    }
+
+    fn failed(&self, source: io::Error) -> Failure {
+        Failure::Storage { action: "write", path: self.path.clone(), source }
+    }
+
+    fn place(&self, range: SeqRange) -> PathBuf {
+        let (first, last) = (range.first(), range.last());
+        with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
+    }
+
+    /// A place for these packets that no file has: some may have been written before, behind a gap.
+    fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
+        let place = self.place(range);
+        let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));
+        let mut places = std::iter::once(place.clone()).chain(others);
+        let free = places.find(|place| place.symlink_metadata().is_err());
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        free.ok_or(Failure::Storage { action: "write", path: place, source })
+    }
+
+    /// Returns the packets that a file of this name is for, if it is one of this session's.
+    fn range_of(&self, name: &OsStr) -> Option<SeqRange> {
+        let stem = Path::new(name).file_stem()?.to_string_lossy();
+        let mut numbers = stem.rsplit('-').map(|number| number.parse().ok());
+        let (last, before, first) = (numbers.next()??, numbers.next()??, numbers.next());
+        let is_named = |place: &Path| place.file_name() == Some(name);
+        let plain = SeqRange::new(before, last).filter(|range| is_named(&self.place(*range)));
+        // A file that found its name taken has a number behind it.
+        let numbered = || {
+            let range = SeqRange::new(first??, before)?;
+            let place = with_part(&self.place(range), &last.to_string());
+            (last > 1 && last <= NAMES_MAX && is_named(&place)).then_some(range)
+        };
+        plain.or_else(numbered)
+    }
+
+    /// Returns whether the file for these packets has them. Its name alone proves nothing: anybody
+    /// may have made a file of that name, and a loss of power may have taken what was in ours.
+    fn holds(&self, place: &Path, range: SeqRange) -> bool {
+        let (mut first, mut last, mut ascends) = (None, 0, true);
+        let read = place.is_file().then(|| {
+            format::read(place, self.format, Damage::Refuse, &mut |frames, _| {
+                for seq in frames.iter().map(sequence_of) {
+                    ascends &= seq > last;
+                    first.get_or_insert(seq);
+                    last = seq;
+                }
+                Ok(())
+            })
+        });
+        // What was given up at its beginning is not in it.
+        let begins = first.is_some_and(|first| range.contains(first));
+        read.is_some_and(|read| read.is_ok()) && ascends && begins && last == range.last()
+    }
+
+    /// What files of this session have, from its beginning to a gap.
+    fn in_place(&self) -> io::Result<Seq> {
+        let (mut written, mut doubtful) = (SeqSet::new(), Vec::new());
+        for entry in std::fs::read_dir(folder(&self.path))? {
+            let name = entry?.file_name();
+            let Some(range) = self.range_of(&name) else { continue };
+            let place = self.path.with_file_name(&name);
+            match self.holds(&place, range) {
+                true => written.insert(range),
+                // Another file may have them.
+                false => doubtful.push((place, range)),
+            }
+        }
+        for (place, _) in doubtful.iter().filter(|(_, range)| !written.covers(*range)) {
+            tracing::warn!(
+                "{} does not have the packets that its name says: they are written again",
+                shown(place)
+            );
+        }
+        let first = written.at_or_after(FIRST_SEQ).filter(|range| range.first() == FIRST_SEQ);
+        Ok(first.map_or(0, SeqRange::last))
+    }
+
+    fn open(&mut self) -> Result<&mut Piece, Failure> {
+        if self.open.is_none() {
+            let begin = || {
+                let file = Partial::beside(&self.path)?;
+                let same = file.file().try_clone()?;
+                let place = Place::File(same, file.path().to_owned());
+                let encoder = self.written.encoder(self.format, place)?;
+                Ok(Piece { file, encoder, first: self.next, begun: Instant::now() })
+            };
+            self.open = Some(begin().map_err(|source| self.failed(source))?);
+        }
+        Ok(self.open.as_mut().expect("it is open"))
+    }
+
+    /// When the open file is to be ended, for its age.
+    fn due(&self) -> Option<Instant> {
+        let piece = self.open.as_ref()?;
+        let times = self.rotate.iter().filter_map(|rotate| match rotate {
+            Rotate::Time(time) => piece.begun.checked_add(*time),
+            _ => None,
+        });
+        times.min()
+    }
+
+    /// Ends the open file if it is time to.
+    fn rotate(&mut self) -> Result<(), Failure> {
+        let Some(piece) = &self.open else { return Ok(()) };
+        let old = self.due().is_some_and(|time| Instant::now() >= time);
+        let most = self.rotate.iter().filter_map(|rotate| match rotate {
+            Rotate::Size(bytes) => Some(*bytes),
+            _ => None,
+        });
+        let full = most.min().is_some_and(|most| {
+            piece.file.file().metadata().is_ok_and(|found| found.len() >= most)
+        });
+        if old || full { self.close() } else { Ok(()) }
+    }
+
+    fn close(&mut self) -> Result<(), Failure> {
+        let Some(Piece { file, encoder, first, .. }) = self.open.take() else { return Ok(()) };
+        let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
+        let place = self.free_place(range)?;
+        let put = || file.persist(&place, Some(self.format), self.durable);
+        let done = encoder.finish().and_then(|()| put());
+        done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
+        tracing::info!("{}: packets {range}", shown(&place));
+        Ok(())
+    }
+}
+
+impl Outlet for Pieces {
+    fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
+        self.session = session.map_or_else(|| "unnamed".to_owned(), session_name);
+        self.next = self.in_place().map_err(|source| self.failed(source))? + 1;
+        Ok(self.next)
+    }
+
+    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
+        let done = self.open()?.encoder.put(frames, arrival);
+        done.map_err(|source| self.failed(source))?;
+        self.next += u32::try_from(frames.len()).unwrap_or(0);
+        self.rotate()?;
+        Ok(frames.len())
+    }
+
+    fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
+        let Mark::Lost(range) = mark else { return Ok(()) };
+        let done = self.open()?.encoder.mark(mark);
+        done.map_err(|source| self.failed(source))?;
+        self.next = range.last() + 1;
+        Ok(())
+    }
+
+    fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure> {
+        self.rotate()?;
+        let left = self.due().map(|time| time.saturating_duration_since(Instant::now()));
+        Ok(left.map(|left| now + left))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        self.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::tape::in_memory::Tape;
+
+    fn packets(range: std::ops::RangeInclusive<usize>) -> Vec<RawFrame> {
+        let tape = Tape::random(50_000, 1);
+        tape.frames()[range.start() - 1..*range.end()].to_vec()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn begun(path: &Path, rotate: &[Rotate]) -> (Box<Pieces>, Seq) {
+        let mut pieces = Box::new(Pieces::new(path, Format::Csv, rotate, false).unwrap());
+        let next = pieces.begin(Some(SessionId(*b"ABCD"))).unwrap();
+        (pieces, next)
+    }
+
+    #[test]
+    fn files_are_ended_by_size_and_gone_on_with_where_they_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let (mut pieces, next) = begun(&path, &[Rotate::Size(1)]);
+        assert_eq!(next, 1);
+        pieces.put(&packets(1..=20_000), Arrival::UNKNOWN).unwrap();
+        pieces.put(&packets(20_001..=40_000), Arrival::UNKNOWN).unwrap();
+        // A crash: what was not in place is gone.
+        pieces.rotate = vec![Rotate::Session];
+        pieces.put(&packets(40_001..=41_000), Arrival::UNKNOWN).unwrap();
+        drop(pieces);
+        let whole = ["out-ABCD-0000000001-0000020000.csv", "out-ABCD-0000020001-0000040000.csv"];
+        assert_eq!(names(folder.path()), whole);
+        let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+        assert_eq!(next, 40_001);
+        pieces.put(&packets(40_001..=41_000), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(names(folder.path())[2], "out-ABCD-0000040001-0000041000.csv");
+        let text = std::fs::read_to_string(folder.path().join(whole[1])).unwrap();
+        assert_eq!(text.lines().count(), 20_001);
+    }
+
+    #[test]
+    fn a_name_alone_does_not_make_a_file_ours() {
+        for left in ["MINE", "", "half of it"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.csv");
+            let (mut pieces, _) = begun(&path, &[Rotate::Session]);
+            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.finish().unwrap();
+            assert_eq!(begun(&path, &[Rotate::Session]).1, 901);
+            let piece = folder.path().join("out-ABCD-0000000001-0000000900.csv");
+            let whole = std::fs::read_to_string(&piece).unwrap();
+            let content = if left.starts_with("half") { &whole[..whole.len() / 2] } else { left };
+            std::fs::write(&piece, content).unwrap();
+            let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+            assert_eq!(next, 1);
+            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.finish().unwrap();
+            assert_eq!(std::fs::read_to_string(&piece).unwrap(), content, "it is somebody's");
+            let again = folder.path().join("out-ABCD-0000000001-0000000900-2.csv");
+            assert_eq!(std::fs::read_to_string(again).unwrap().lines().count(), 901);
+            // It is found again, whatever stands in the file that has its name.
+            assert_eq!(begun(&path, &[Rotate::Session]).1, 901);
+        }
+    }
+
+    #[test]
+    fn numbers_behind_names_are_those_that_are_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pieces, _) = begun(&folder.path().join("out-7.csv"), &[Rotate::Session]);
+        let found = |numbers: &str| {
+            let name = format!("out-7-ABCD-{numbers}.csv");
+            pieces.range_of(OsStr::new(&name)).map(|range| (range.first(), range.last()))
+        };
+        assert_eq!(found("0000000003-0000000009"), Some((3, 9)));
+        assert_eq!(found("0000000003-0000000009-2"), Some((3, 9)));
+        assert_eq!(found("0000000003-0000000009-1000"), Some((3, 9)));
+        for other in ["3-9", "0000000003-0000000009-1", "0000000003-0000000009-1001"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+        for other in ["0000000003-0000000009-02", "0000000009-0000000003", "-", "5"] {
+            assert_eq!(found(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_there_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let names_of = |numbers: &str| format!("out-ABCD-{numbers}.csv");
+        // The file lies behind a gap, and so it is not counted as written.
+        let old = folder.path().join(names_of("0000000003-0000000009"));
+        std::fs::write(&old, "precious").unwrap();
+        let (mut pieces, next) = begun(&path, &[Rotate::Session]);
+        assert_eq!(next, 1);
+        pieces.put(&packets(1..=2), Arrival::UNKNOWN).unwrap();
+        pieces.close().unwrap();
+        pieces.put(&packets(3..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(old).unwrap(), "precious");
+        let numbers = ["0000000001-0000000002", "0000000003-0000000009-2", "0000000003-0000000009"];
+        assert_eq!(names(folder.path()), numbers.map(names_of));
+    }
+
+    #[test]
+    fn a_name_that_is_cut_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n".repeat(250) + ".csv");
+        let (mut pieces, _) = begun(&path, &[Rotate::Session]);
+        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        pieces.finish().unwrap();
+        assert_eq!(begun(&path, &[Rotate::Session]).1, 10);
+    }
+
+    #[test]
+    fn files_are_ended_by_time_also_when_nothing_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let (mut pieces, _) = begun(&path, &[Rotate::Time(Duration::from_nanos(1))]);
+        pieces.rotate = vec![Rotate::Time(Duration::from_secs(3600))];
+        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        let wake = pieces.idle(Duration::ZERO).unwrap().unwrap();
+        assert!((3590..=3600).contains(&wake.as_secs()), "{wake:?}");
+        assert_eq!(names(folder.path()).len(), 1, "beside its place");
+        pieces.rotate = vec![Rotate::Time(Duration::from_nanos(1))];
+        pieces.idle(Duration::ZERO).unwrap();
+        assert_eq!(names(folder.path()), ["out-ABCD-0000000001-0000000009.csv"]);
+        assert_eq!(pieces.idle(Duration::ZERO).unwrap(), None);
+    }
+
+    #[test]
+    fn rotations_are_read_as_people_write_them() {
+        for (text, rotate) in [
+            ("1h", Rotate::Time(Duration::from_secs(3600))),
+            ("90", Rotate::Time(Duration::from_secs(90))),
+            ("1GiB", Rotate::Size(1 << 30)),
+            ("500 kB", Rotate::Size(500_000)),
+            ("session", Rotate::Session),
+        ] {
+            assert_eq!(text.parse(), Ok(rotate), "{text}");
+        }
+        for bad in ["", "0", "0B", "-1MB", "often", "99999999999999GiB", "1.5GiB"] {
+            assert!(bad.parse::<Rotate>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sessions_have_names_that_files_can_have() {
+        assert_eq!(session_name(SessionId(*b"A1b2")), "A1b2");
+        assert_eq!(session_name(SessionId(*b"../\0")), "2e2e2f00");
+        assert_eq!(with_part(Path::new("a/out.json"), "X"), Path::new("a/out-X.json"));
+        assert_eq!(with_part(Path::new("out"), "X"), Path::new("out-X"));
+    }
+}

@@ -1,0 +1,276 @@
+//! What `fetch` says at its end: to be read in three seconds.
+
+use crate::record::store::Capture;
+use crate::text::formatting::{count, grouped, took};
+use crate::text::location::shown;
+use feed::client::{Outcome, Recorder, Tail, Why};
+use feed::session::completeness::{Completeness, Facts, Fault};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// So many ranges are listed.
+const LISTED: usize = 8;
+
+/// The summary. `places`: where the packets were written, if they were.
+pub(crate) fn text(
+    addresses: &[String],
+    (recorder, capture): (&Recorder, &Capture),
+    time: Duration,
+    places: Option<&[PathBuf]>,
+    facts: &Facts,
+) -> String {
+    let Some(outcome) = recorder.outcome() else { return String::new() };
+    let mut text = String::new();
+    headline(&mut text, (addresses, recorder), outcome, places, facts);
+    if !facts.reached {
+        return text;
+    }
+    losses(&mut text, capture);
+    lines(&mut text, addresses, recorder);
+    ending(&mut text, outcome, recorder);
+    trouble(&mut text, addresses, recorder, capture);
+    let stats = recorder.stats();
+    let connections = count(stats.connections.into(), "connection");
+    if recorder.follows() {
+        let _ = writeln!(text, "  took     {}: {connections}", took(time));
+        return text;
+    }
+    if stats.silent > 0 {
+        let passes = count(stats.silent.into(), "stream");
+        let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
+    }
+    // What goes on with a recording may need no stream at all.
+    let passes = match recorder.passes().complete {
+        0 => String::new(),
+        1 => "1 pass, ".to_owned(),
+        passes => format!("{} passes, ", grouped(passes.into())),
+    };
+    let _ = writeln!(text, "  took     {}: {passes}{connections}", took(time));
+    text
+}
+
+/// Why a recording is incomplete, with the sessions where it is about those.
+fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
+    let Some(why) = facts.why else { return String::new() };
+    let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
+    match (why, recorder.session()) {
+        (Why::OtherSession, Some(recorded)) => {
+            let others = lines.filter_map(|(line, address)| Some((line.other?, address)));
+            let others = others.map(|(other, address)| format!("{address} plays session {other}"));
+            let others: Vec<String> = others.collect();
+            format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
+        }
+        (Why::OtherSession, None) => {
+            format!("{why}, and no exchange tells which packet is of which")
+        }
+        (Why::SessionUntold, Some(recorded)) => {
+            format!("{why}; the recording is of session {recorded}")
+        }
+        (Why::NoAnswer, _) => {
+            format!("{why}: is {} the address of an exchange?", addresses.join(" or "))
+        }
+        _ => why.to_string(),
+    }
+}
+
+fn headline(
+    text: &mut String,
+    (addresses, recorder): (&[String], &Recorder),
+    outcome: &Outcome,
+    places: Option<&[PathBuf]>,
+    facts: &Facts,
+) {
+    let packets = count(facts.packets, "packet");
+    let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
+    let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
+    let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
+    let nothing = facts.packets == 0 && facts.why == Some(Why::Unreachable);
+    if nothing || facts.fault() == Some(Fault::Unreachable) {
+        let _ = writeln!(
+            text,
+            "unreachable: no exchange answers at {}. Start one with `betacrew serve`, or give its \
+             address: `betacrew fetch HOST:PORT`",
+            addresses.join(" or ")
+        );
+        if facts.packets > 0 {
+            let _ = writeln!(text, "  have     {packets} from before");
+        }
+        return;
+    }
+    let so_far = match (facts.completeness(), facts.why) {
+        (Completeness::Complete, _) => Some(format!("complete: {packets}{to}")),
+        (_, Some(Why::Enough)) if facts.is_success() => {
+            Some(format!("ended: the reader has had enough; {packets}{to}"))
+        }
+        (Completeness::SoFar, Some(Why::OtherSession)) => {
+            Some(format!("replaced by another session: {packets}{to}, all that came"))
+        }
+        (Completeness::SoFar, _) => Some(format!("stopped: {packets}{to}, all there were so far")),
+        (Completeness::Incomplete, _) => None,
+    };
+    if let Some(line) = so_far {
+        let _ = writeln!(text, "{line}");
+        return;
+    }
+    let why = reason(facts, addresses, recorder);
+    let _ = writeln!(text, "incomplete: {why}");
+    if !outcome.missing.is_empty() {
+        let missing = count(outcome.missing.count(), "packet");
+        let _ = writeln!(text, "  missing  {missing}: {:.*}", LISTED, outcome.missing);
+    }
+    let rest = match places {
+        Some(_) => format!("the {packets} received are{to}"),
+        None if facts.packets == 0 => "no packet was received".to_owned(),
+        None => format!("{packets} received and not written; --allow-gaps writes them"),
+    };
+    let _ = writeln!(text, "  have     {rest}");
+}
+
+fn losses(text: &mut String, capture: &Capture) {
+    if capture.rest() > 0 {
+        let rest = count(capture.rest(), "packet");
+        let _ = writeln!(text, "  rest     {rest} more than were recorded before");
+    }
+    if capture.distrusted > 0 {
+        let packets = count(capture.distrusted, "packet");
+        let _ = writeln!(
+            text,
+            "  again    {packets} recorded before the exchange told its session: asked for again"
+        );
+    }
+    if capture.packets_missed == 0 {
+        let _ = writeln!(text, "  lost     nothing");
+        return;
+    }
+    let (resent, streamed) = capture.recovered;
+    let recovered = match resent + streamed {
+        0 => "none recovered".to_owned(),
+        all if all == capture.packets_missed => "all recovered".to_owned(),
+        some => format!("{} recovered", grouped(some)),
+    };
+    let how = match capture.recovered {
+        (0, 0) => String::new(),
+        (_, 0) => " by resend".to_owned(),
+        (0, _) => " by further passes or lines".to_owned(),
+        (resent, streamed) => format!(
+            " ({} by resend, {} by further passes or lines)",
+            grouped(resent),
+            grouped(streamed)
+        ),
+    };
+    let slowest = match resent + streamed {
+        0 => String::new(),
+        _ => format!(", the slowest after {}", took(capture.longest)),
+    };
+    let _ = writeln!(
+        text,
+        "  lost     {} in {}: {recovered}{how}{slowest}",
+        count(capture.packets_missed, "packet"),
+        count(capture.gaps_found, "gap"),
+    );
+}
+
+/// What each of several lines brought.
+fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
+    let lines = (0..).map_while(|line| recorder.line(line));
+    for (line, address) in lines.zip(addresses).filter(|_| addresses.len() > 1) {
+        let first = grouped(line.first);
+        let _ =
+            write!(text, "  line     {address}: first with {first} of {}", grouped(line.packets));
+        if line.lost > 0 {
+            let _ = write!(text, ", lost {}", grouped(line.lost));
+        }
+        if line.cuts > 0 {
+            let _ = write!(text, ", cut off {}", count(line.cuts.into(), "time"));
+        }
+        if let Some(session) = line.other {
+            let _ = write!(text, ", plays session {session} now");
+        }
+        text.push('\n');
+    }
+}
+
+fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
+    let last = match outcome.last {
+        0 => "no packet at all".to_owned(),
+        last => format!("packet {last}"),
+    };
+    let end = match (outcome.tail, recorder.session()) {
+        (Tail::Confirmed, Some(id)) => {
+            format!("{last}, confirmed by the exchange (session {id})")
+        }
+        (Tail::Confirmed, None) => format!("{last}, as told with --last"),
+        (Tail::Inferred { doubt }, _) => {
+            format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
+        }
+        (Tail::Unknown, Some(id)) if recorder.follows() => {
+            format!("not told: {last} is the last one known (session {id})")
+        }
+        (Tail::Unknown, _) => {
+            "unknown: nothing came that would tell. If you know the last sequence: --last N"
+                .to_owned()
+        }
+    };
+    let _ = writeln!(text, "  end      {end}");
+}
+
+fn chance(doubt: f64) -> String {
+    match doubt {
+        0.01.. => format!("{:.0} %", doubt * 100.0),
+        _ => format!("1 in {}", round((1.0 / doubt).min(1e18))),
+    }
+}
+
+/// A number to two digits, in words where it is large.
+fn round(number: f64) -> String {
+    match number {
+        ..1e3 => format!("{number:.0}"),
+        ..1e6 => format!("{:.0} thousand", number / 1e3),
+        ..1e9 => format!("{:.1} million", number / 1e6),
+        _ => "more than a billion".to_owned(),
+    }
+}
+
+fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &Capture) {
+    let trouble = recorder.trouble();
+    if trouble.conflicts > 0 {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} came again with other content; the first was kept:",
+            count(trouble.conflicts, "packet")
+        );
+        for conflict in capture.conflict_texts(addresses) {
+            let _ = writeln!(text, "           {conflict}");
+        }
+    }
+    if let Some((offset, error)) = trouble.first_undecodable {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} could not be understood; the first, at byte {offset} of its \
+             connection: {error}",
+            count(trouble.undecodable, "frame")
+        );
+    }
+    if let Some(seq) = trouble.first_implausible {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} had a sequence too far ahead to be believed, the first {seq}",
+            count(trouble.implausible, "message")
+        );
+    }
+    if trouble.doubtful > 0 {
+        let _ = writeln!(
+            text,
+            "  WARNING  {} left out: the bytes right behind made no sense",
+            count(trouble.doubtful, "packet")
+        );
+    }
+    if let Some(range) = trouble.contradicted {
+        let _ = writeln!(
+            text,
+            "  WARNING  packet {range}: one line claims it and did not send it, and another line's \
+             session ends before it; taken for not existing. Compare the lines one by one"
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! The tapes that `--tape` can name.
+
+pub use crate::tape::recorded::{LOADED_MAX, read};
+
+use crate::error::Failure;
+use crate::storage::FileStorage;
+use crate::text::location::shown;
+use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::tape::in_memory::Tape;
+use feed::tape::market::Market;
+use feed::tape::source::{FilePlay, Play};
+use feed::wire::{RawFrame, SessionId};
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
+pub const MADE_MAX: u32 = 100_000_000;
+
+/// A tape as it was named.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TapeName {
+    /// The documents' packets.
+    Sample(u32),
+    /// The original exchange's packets.
+    Classic,
+    /// What a field can hold.
+    Extremes,
+    /// Seeded order flow.
+    Random {
+        /// How many packets.
+        count: u32,
+        /// Its own seed, if it has one.
+        seed: Option<u64>,
+    },
+    /// An endless market, for live sessions.
+    Market {
+        /// Its own seed, if it has one.
+        seed: Option<u64>,
+    },
+    /// A recording.
+    File(PathBuf),
+}
+
+impl FromStr for TapeName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, rest) =
+            text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let count = |text: &str| match text.replace('_', "").parse() {
+            Ok(count) if count <= MADE_MAX => Ok(count),
+            _ => Err(format!("`{text}` is not a number of packets from 0 to {MADE_MAX}")),
+        };
+        match (name, rest) {
+            ("sample", None) => Ok(Self::Sample(5)),
+            ("sample", Some(rest)) => count(rest).map(Self::Sample),
+            ("classic", None) => Ok(Self::Classic),
+            ("extremes", None) => Ok(Self::Extremes),
+            ("random", None) => Err("random needs a number of packets: random:1000".to_owned()),
+            ("random", Some(rest)) => {
+                let (packets, seed) = rest
+                    .split_once(':')
+                    .map_or((rest, None), |(packets, seed)| (packets, Some(seed)));
+                let seed = seed.map(|seed| {
+                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
+                });
+                Ok(Self::Random { count: count(packets)?, seed: seed.transpose()? })
+            }
+            ("market", seed) => {
+                let seed = seed.map(|seed| {
+                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
+                });
+                Ok(Self::Market { seed: seed.transpose()? })
+            }
+            _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl TapeName {
+    /// The name of a tape as a command line has it: the name of a file may be no Unicode text.
+    ///
+    /// # Errors
+    /// As text, where it is meant to be a tape that is made and is none.
+    pub fn of_argument(argument: &OsStr) -> Result<Self, String> {
+        match argument.to_str() {
+            Some(text) => text.parse(),
+            None => Ok(Self::File(argument.into())),
+        }
+    }
+}
+
+impl fmt::Display for TapeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sample(count) => write!(f, "sample:{count}"),
+            Self::Classic => f.write_str("classic"),
+            Self::Extremes => f.write_str("extremes"),
+            Self::Random { count, seed: None } => write!(f, "random:{count}"),
+            Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
+            Self::Market { seed: None } => f.write_str("market"),
+            Self::Market { seed: Some(seed) } => write!(f, "market:{seed}"),
+            Self::File(path) => shown(path).fmt(f),
+        }
+    }
+}
+
+/// As it is shown: a path can be a URL with a password.
+impl fmt::Debug for TapeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TapeName {
+    /// Makes or opens the tape. `seed` is for random tapes without one of their own.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is no complete tape.
+    pub fn open(&self, seed: u64) -> Result<AnyTape, Failure> {
+        self.open_as(seed, false)
+    }
+
+    /// Makes or opens the tape; with `allow_gaps`, of a recording that is not whole the packets
+    /// before the first missing one, as a session of its own.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is no complete tape, and that is not allowed.
+    pub fn open_as(&self, seed: u64, allow_gaps: bool) -> Result<AnyTape, Failure> {
+        let made = match self {
+            Self::Sample(count) => Tape::sample(*count),
+            Self::Classic => Tape::classic(),
+            Self::Extremes => Tape::extremes(),
+            Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
+            Self::Market { seed: own } => {
+                let market = Market::seeded(own.unwrap_or(seed), MAX_SEQ);
+                return Ok(AnyTape::Market(Box::new(market)));
+            }
+            Self::File(path) => return crate::tape::recorded::open(path, allow_gaps),
+        };
+        Ok(AnyTape::Memory(Arc::new(made)))
+    }
+}
+
+/// A tape in memory or in a file.
+#[derive(Debug)]
+pub enum AnyTape {
+    /// In memory.
+    Memory(Arc<Tape>),
+    /// Made as it is played.
+    Market(Box<Market>),
+    /// In a tape file, which is not loaded.
+    File(Box<FilePlay<FileStorage>>, PathBuf),
+}
+
+/// A tape that may fail while it is played.
+pub trait Failing {
+    /// Returns why the tape can no longer be played, if that has happened.
+    fn failed(&self) -> Option<Failure>;
+}
+
+impl Failing for AnyTape {
+    fn failed(&self) -> Option<Failure> {
+        let Self::File(tape, path) = self else { return None };
+        let reason = tape.failure()?.to_owned();
+        Some(Failure::Content { path: path.clone(), reason })
+    }
+}
+
+impl Play for AnyTape {
+    fn last(&self) -> Seq {
+        match self {
+            Self::Memory(tape) => Play::last(tape),
+            Self::Market(tape) => tape.last(),
+            Self::File(tape, _) => tape.last(),
+        }
+    }
+
+    fn session(&self) -> SessionId {
+        match self {
+            Self::Memory(tape) => Play::session(tape),
+            Self::Market(tape) => tape.session(),
+            Self::File(tape, _) => tape.session(),
+        }
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        match self {
+            Self::Memory(tape) => tape.frames(range),
+            Self::Market(tape) => tape.frames(range),
+            Self::File(tape, _) => tape.frames(range),
+        }
+    }
+
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        match self {
+            Self::Memory(tape) => tape.arrived(seq),
+            Self::Market(tape) => tape.arrived(seq),
+            Self::File(tape, _) => tape.arrived(seq),
+        }
+    }
+
+    fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Memory(tape) => tape.failure(),
+            Self::Market(tape) => tape.failure(),
+            Self::File(tape, _) => tape.failure(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood() {
+        let name = |text: &str| text.parse::<TapeName>();
+        assert_eq!(name("sample"), Ok(TapeName::Sample(5)));
+        assert_eq!(name("sample:1_000"), Ok(TapeName::Sample(1000)));
+        assert_eq!(name("classic"), Ok(TapeName::Classic));
+        assert_eq!(name("extremes"), Ok(TapeName::Extremes));
+        assert_eq!(name("random:10"), Ok(TapeName::Random { count: 10, seed: None }));
+        assert_eq!(name("random:10:7"), Ok(TapeName::Random { count: 10, seed: Some(7) }));
+        assert_eq!(name("out.json"), Ok(TapeName::File("out.json".into())));
+        for bad in ["random", "random:", "random:x", "sample:-1", "random:1:x", "sample:999999999"]
+        {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_have_a_name_that_is_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = OsStr::from_bytes(b"tape-\xff.json");
+        assert_eq!(TapeName::of_argument(name), Ok(TapeName::File(name.into())));
+        assert_eq!(TapeName::of_argument(OsStr::new("sample")), Ok(TapeName::Sample(5)));
+        assert!(TapeName::of_argument(OsStr::new("random:x")).is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! Opens recordings of every format to be played. All of a recording is read and checked before it
+//! is played, because what an exchange has sent cannot be taken back.
+
+use crate::error::Failure;
+use crate::format::{Damage, Format};
+use crate::source;
+use crate::storage::FileStorage;
+use crate::tape::name::AnyTape;
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
+use crate::text::location::shown;
+use feed::analysis::survey::{Holes, Order};
+use feed::base::seq::{Seq, SeqSet};
+use feed::tape::file::TapeFile;
+use feed::tape::in_memory::Tape;
+use feed::tape::source::{FilePlay, Play, PlayError};
+use feed::wire::packet::Packet;
+use feed::wire::{Frame, SessionId, decode};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Maximum number of packets of a file that is read into memory to be played, 37 bytes each; a
+/// .tape file is not.
+pub const LOADED_MAX: usize = 20_000_000;
+
+/// Maximum number of gaps listed; of the others there is only the number.
+const LISTED: usize = 8;
+
+/// Opens a recording of any format; JSON where its name does not say which. With `allow_gaps`, of
+/// one that is not whole the packets before the first missing one, as a session of its own.
+///
+/// # Errors
+/// [`Failure::NotWhole`] where packets are missing and that is not allowed, or where the first one
+/// is missing; or where the recording cannot be read.
+pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
+    match Format::of(path).unwrap_or(Format::Json) {
+        Format::Tape => play(path, open_tape(path, allow_gaps)?, allow_gaps),
+        #[cfg(feature = "nats")]
+        Format::Nats => play(path, crate::nats::to_tape(path, allow_gaps)?, allow_gaps),
+        format => {
+            let tape = load(path, format, LOADED_MAX, allow_gaps)?;
+            Ok(AnyTape::Memory(Arc::new(tape)))
+        }
+    }
+}
+
+/// Reads a tape from a file of any format into memory; JSON where its name does not say which.
+///
+/// # Errors
+/// Where the file cannot be read or is no complete tape.
+pub fn read(path: &Path) -> Result<Tape, Failure> {
+    load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, false)
+}
+
+fn no_file(path: &Path, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::Usage(format!(
+            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
+             market[:SEED] nor a file",
+            shown(path)
+        )),
+        _ => Failure::Storage { action: "read", path: path.into(), source: error },
+    }
+}
+
+/// Opens a tape file and checks every byte of it, however good its index is.
+fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
+    let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
+    let mut first = None;
+    let (file, opened) = TapeFile::check(storage, &mut |place| {
+        first.get_or_insert(place);
+    })
+    .map_err(|error| content(error.to_string()))?;
+    let wrong = match first {
+        Some(place) => format!(
+            "{} in {} of it are damaged, the first at byte {}{}",
+            count(opened.damaged_bytes, "byte"),
+            count(opened.damages.into(), "place"),
+            grouped(place.offset),
+            place.span.map(|span| format!(" (of packets {span})")).unwrap_or_default(),
+        ),
+        None if opened.misleading => "its index is not that of the blocks in it".to_owned(),
+        None => return Ok(file),
+    };
+    if allow_gaps {
+        tracing::warn!("{}: {wrong}", shown(path));
+        return Ok(file);
+    }
+    Err(content(format!(
+        "{wrong}. betacrew inspect --verify shows all; --allow-gaps plays the packets before the \
+         first missing one, as a session of its own"
+    )))
+}
+
+/// Plays a tape file whose blocks are good.
+fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<AnyTape, Failure> {
+    let held = file.packets();
+    let opened = match allow_gaps {
+        true => FilePlay::before_gaps(file),
+        false => FilePlay::new(file).map(|play| (play, SeqSet::new())),
+    };
+    let (play, missing) = opened.map_err(|error| {
+        let not_whole = |missing, before| Failure::NotWhole { path: path.into(), missing, before };
+        match error {
+            PlayError::Gaps(missing) => {
+                let first = missing.ranges().first().map_or(0, |gap| gap.first() - 1);
+                not_whole(gaps(&missing), first)
+            }
+            PlayError::Empty => not_whole(NO_PACKETS.to_owned(), 0),
+            error => Failure::Content { path: path.into(), reason: error.to_string() },
+        }
+    })?;
+    if !play.is_whole() {
+        let why = match missing.is_empty() {
+            true => "where its session ends is not known".to_owned(),
+            false => format!("it lacks {}", gaps(&missing)),
+        };
+        tell_own_session(path, &why, play.last(), held, play.session());
+    }
+    Ok(AnyTape::File(Box::new(play), path.to_owned()))
+}
+
+/// Says that a recording is played as another session than the one that was recorded.
+fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: SessionId) {
+    tracing::warn!(
+        "{}: {why}; playing {} of {} as a session of its own, {session}",
+        shown(path),
+        grouped(played.into()),
+        count(held, "packet"),
+    );
+}
+
+/// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
+fn gaps(missing: &SeqSet) -> String {
+    let mut listed = Holes::listing(LISTED);
+    missing.ranges().iter().for_each(|gap| listed.add(*gap));
+    holes(&listed)
+}
+
+/// Reads a recording into memory, up to its first gap.
+fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Tape, Failure> {
+    let mut packets: Vec<Packet> = Vec::new();
+    let mut order = Order::listing(LISTED);
+    let content = |reason: String| Failure::Content { path: path.into(), reason };
+    source::read(path, format, Damage::Refuse, &mut |frames, _| {
+        // After the first gap only what else is missing is of interest.
+        let gapless = order.missing().is_empty();
+        order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
+        for frame in frames.iter().filter(|_| gapless) {
+            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
+            if u64::from(packet.sequence) != packets.len() as u64 + 1 {
+                break;
+            }
+            // A few kilobytes of a compressed file can be millions of packets.
+            if packets.len() >= most {
+                return Err(content(format!(
+                    "it has more than {most} packets, which is too much to be played from \
+                     memory: betacrew convert it to a .tape"
+                )));
+            }
+            packets.push(packet);
+        }
+        Ok(())
+    })
+    .map_err(|failure| match failure {
+        Failure::Storage { source, .. } => no_file(path, source),
+        other => other,
+    })?;
+    let before = Seq::try_from(packets.len()).unwrap_or(Seq::MAX);
+    let missing = order.missing();
+    if !missing.is_empty() && (!allow_gaps || packets.is_empty()) {
+        return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });
+    }
+    let tape = Tape::new(packets).map_err(|error| content(error.to_string()))?;
+    if !missing.is_empty() {
+        let why = format!("it lacks {}", holes(missing));
+        // Its name is made of its packets, and so is another one than that of all of them.
+        tell_own_session(path, &why, tape.last(), order.packets(), tape.session());
+    }
+    Ok(tape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+    use crate::format::json;
+
+    #[test]
+    fn what_is_played_from_memory_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.json");
+        let mut text = Vec::new();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(load(&path, Format::Json, 14, false).unwrap(), Tape::classic());
+        let message = load(&path, Format::Json, 13, false).unwrap_err().to_string();
+        assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
+    }
+
+    #[test]
+    fn files_are_read_or_refused_with_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape.json");
+        let load = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            read(&path)
+        };
+        let mut text = Vec::new();
+        json::write([Tape::classic().frames()], &mut text).unwrap();
+        assert_eq!(load(std::str::from_utf8(&text).unwrap()).unwrap(), Tape::classic());
+        let second =
+            r#"[{"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,"sequence":2}]"#;
+        let failure = load(second).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Incomplete);
+        let message = failure.to_string();
+        assert!(message.contains("it lacks 1 packet in 1 gap: 1"), "{message}");
+        // Nothing is before it, so that there is nothing to allow.
+        assert!(!message.contains("--allow-gaps"), "{message}");
+        assert_eq!(open(&path, true).unwrap_err().exit(), Exit::Incomplete);
+        let twice = format!("[{0},{0}]", &second[1..second.len() - 1]);
+        assert_eq!(load(&twice).unwrap_err().exit(), Exit::Storage);
+        assert!(load("[").unwrap_err().to_string().contains("line 1"));
+        let none = open(&folder.path().join("none"), false).unwrap_err();
+        assert!(matches!(none, Failure::Usage(_)) && none.to_string().contains("classic"));
+    }
+
+    #[test]
+    fn of_every_format_the_packets_before_the_first_gap_are_played_if_that_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let tape = Tape::random(100, 1);
+        let frames = tape.frames();
+        let built = [Format::Json, Format::Ndjson, Format::Csv, Format::Tape];
+        #[cfg(feature = "sqlite")]
+        let built = [&built[..], &[Format::Sqlite]].concat();
+        #[cfg(feature = "columnar")]
+        let built = [&built[..], &[Format::Parquet, Format::Arrow]].concat();
+        for format in built {
+            let path = folder.path().join(format!("x.{}", format.name().to_lowercase()));
+            let rows = [&frames[..60], &frames[63..70], &frames[71..]].concat();
+            crate::format::testing::write_packets(&path, format, &rows);
+            let failure = open(&path, false).unwrap_err();
+            let said = failure.to_string();
+            assert_eq!(failure.exit(), Exit::Incomplete, "{said}");
+            assert!(said.contains("it lacks 4 packets in 2 gaps: 61-63, 71"), "{said}");
+            assert!(said.contains("--allow-gaps") && said.contains("60 packets before"), "{said}");
+            let mut played = open(&path, true).unwrap();
+            assert_eq!(played.last(), 60, "{format:?}");
+            assert_ne!(played.session(), tape.session(), "{format:?}");
+            let all = feed::base::seq::SeqRange::new(1, 60).unwrap();
+            assert!(played.frames(all) == &frames[..60], "{format:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Formatting of counts, durations, ranges and packets for people.
+
+use crate::text::escape;
+use feed::analysis::survey::Holes;
+use feed::wire::{Frame, RawFrame, decode};
+
+/// `14 packets`, `1 packet`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", grouped(number))
+}
+
+/// `1,234,567`: how counts are shown to people, everywhere. Sequences are not grouped, for they are
+/// typed again (`--from 1234567`, `--skip 5-1200`).
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
+pub(crate) fn holes(holes: &Holes) -> String {
+    let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
+    let more = match holes.unlisted() {
+        0 => String::new(),
+        more => format!(" and {} more", grouped(more)),
+    };
+    format!("{packets} in {gaps}: {}{more}", holes.listed())
+}
+
+/// What a recording lacks that has no packets, unless its session is known to have none.
+pub(crate) const NO_PACKETS: &str =
+    "every packet: it has none, and nothing tells that its session has none";
+
+/// `#5 META B 40 @ 50`.
+pub(crate) fn packet(frame: &RawFrame) -> String {
+    match decode(frame) {
+        Ok(Frame::Packet(packet)) => escape::line(&packet.to_string()).into_owned(),
+        _ => format!("{frame:?}"),
+    }
+}
+
+/// A minute, an hour and a day in seconds.
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// How durations are shown to people, everywhere: `2.3 ms`, `45 s`, `1m 30s`, `2h 05m`, `3d 04h`.
+pub(crate) fn took(time: std::time::Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    let (value, unit) = match micros {
+        ..1e3 => (micros, "µs"),
+        ..1e6 => (micros / 1e3, "ms"),
+        ..60e6 => (micros / 1e6, "s"),
+        _ => {
+            let all = time.as_secs();
+            return match all {
+                ..HOUR => format!("{}m {:02}s", all / MINUTE, all % MINUTE),
+                HOUR..DAY => format!("{}h {:02}m", all / HOUR, all % HOUR / MINUTE),
+                _ => format!("{}d {:02}h", grouped(all / DAY), all % DAY / HOUR),
+            };
+        }
+    };
+    match value {
+        ..10.0 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn gaps_are_listed_up_to_a_bound() {
+        use feed::base::seq::SeqRange;
+        let mut missing = Holes::listing(100);
+        (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
+        assert!(holes(&missing).starts_with("100 packets in 100 gaps: 1, 3, 5, "));
+        assert!(holes(&missing).ends_with(", 199"));
+        missing.add(SeqRange::new(300, 310).unwrap());
+        assert!(holes(&missing).starts_with("111 packets in 101 gaps: 1, "));
+        assert!(holes(&missing).ends_with(", 199 and 1 more"));
+    }
+
+    #[test]
+    fn numbers_and_times_read_well() {
+        let grouped = [0, 999, 1_234_567].map(grouped);
+        assert_eq!(grouped, ["0", "999", "1,234,567"]);
+        assert_eq!([1, 2].map(|n| count(n, "gap")), ["1 gap", "2 gaps"]);
+        for (micros, text) in [
+            (12, "12 µs"),
+            (2_300, "2.3 ms"),
+            (45_000, "45 ms"),
+            (1_420_000, "1.4 s"),
+            (90_000_000, "1m 30s"),
+            (3_599_000_000, "59m 59s"),
+            (3_600_000_000, "1h 00m"),
+            (86_399_000_000, "23h 59m"),
+            (86_400_000_000, "1d 00h"),
+            (599_184_000_000_000, "6,935d 00h"),
+        ] {
+            assert_eq!(took(Duration::from_micros(micros)), text);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Analysis of recorded sessions: surveys, comparisons, market figures and order books.
+
+pub mod book;
+pub mod compare;
+pub mod figures;
+pub mod survey;

@@ -1,0 +1,200 @@
+//! Two recordings of a session, side by side.
+
+use crate::analysis::survey::Holes;
+use crate::base::seq::{Seq, SeqRange};
+use crate::wire::{RawFrame, sequence_of};
+use alloc::vec::Vec;
+
+/// So many packets that differ are kept to be shown.
+pub const SHOWN: usize = 8;
+
+/// Sequences as they are found, ascending, put together to ranges.
+#[derive(Clone, Default, Debug)]
+struct Found {
+    ranges: Holes,
+    open: Option<SeqRange>,
+}
+
+impl Found {
+    fn add(&mut self, seq: Seq) {
+        match self.open.filter(|open| open.last() + 1 == seq) {
+            Some(open) => self.open = Some(open.hull(SeqRange::one(seq))),
+            None => {
+                self.close();
+                self.open = Some(SeqRange::one(seq));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.open.take().into_iter().for_each(|range| self.ranges.add(range));
+    }
+}
+
+/// What two recordings have in common and what not. Each is given from its beginning to its end, in
+/// ascending pieces of any length; how long they are makes no difference to memory.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    equal: u64,
+    only: [Found; 2],
+    different: Found,
+    shown: Vec<(RawFrame, RawFrame)>,
+}
+
+impl Comparison {
+    /// Lists up to `limit` ranges of each kind.
+    #[must_use]
+    pub fn listing(limit: usize) -> Self {
+        let found = || Found { ranges: Holes::listing(limit), open: None };
+        let only = [found(), found()];
+        Self { equal: 0, only, different: found(), shown: Vec::new() }
+    }
+
+    /// Compares what comes next in the one and in the other, `None` where one has ended; returns
+    /// how much of each has been dealt with. The rest is to be given again, with what follows. Once
+    /// both are `None` nothing more is expected.
+    pub fn step(
+        &mut self,
+        left: Option<&[RawFrame]>,
+        right: Option<&[RawFrame]>,
+    ) -> (usize, usize) {
+        let (Some(left), Some(right)) = (left, right) else {
+            for (side, rest) in [left, right].into_iter().enumerate() {
+                rest.into_iter().flatten().for_each(|frame| self.only(side, frame));
+            }
+            if left.is_none() && right.is_none() {
+                self.only.iter_mut().chain([&mut self.different]).for_each(Found::close);
+            }
+            return (left.map_or(0, <[_]>::len), right.map_or(0, <[_]>::len));
+        };
+        let common = left.len().min(right.len());
+        if left[..common] == right[..common] {
+            self.equal += common as u64;
+            return (common, common);
+        }
+        let (mut l, mut r) = (0, 0);
+        while let (Some(one), Some(other)) = (left.get(l), right.get(r)) {
+            let order = sequence_of(one).cmp(&sequence_of(other));
+            match order {
+                core::cmp::Ordering::Less => self.only(0, one),
+                core::cmp::Ordering::Greater => self.only(1, other),
+                core::cmp::Ordering::Equal => self.both(one, other),
+            }
+            l += usize::from(order.is_le());
+            r += usize::from(order.is_ge());
+        }
+        (l, r)
+    }
+
+    fn only(&mut self, side: usize, frame: &RawFrame) {
+        self.only[side].add(sequence_of(frame));
+    }
+
+    fn both(&mut self, one: &RawFrame, other: &RawFrame) {
+        if one == other {
+            self.equal += 1;
+            return;
+        }
+        self.different.add(sequence_of(one));
+        if self.shown.len() < SHOWN {
+            self.shown.push((*one, *other));
+        }
+    }
+
+    /// How many packets are the same in both.
+    #[must_use]
+    pub fn equal(&self) -> u64 {
+        self.equal
+    }
+
+    /// What only the one (0) or only the other (1) has.
+    #[must_use]
+    pub fn only_in(&self, side: usize) -> &Holes {
+        &self.only[side.min(1)].ranges
+    }
+
+    /// What both have with other content.
+    #[must_use]
+    pub fn different(&self) -> &Holes {
+        &self.different.ranges
+    }
+
+    /// The first packets that differ, as in the one and as in the other.
+    #[must_use]
+    pub fn shown(&self) -> &[(RawFrame, RawFrame)] {
+        &self.shown
+    }
+
+    /// The lowest sequence at which they are not the same, if they are not and ranges are listed.
+    #[must_use]
+    pub fn first_difference(&self) -> Option<Seq> {
+        let found = [&self.only[0], &self.only[1], &self.different];
+        let first = |found: &Found| found.ranges.listed().ranges().first().map(|r| r.first());
+        found.into_iter().filter_map(first).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::packet::{Packet, Side, Symbol};
+    use crate::wire::{Frame, encode};
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    fn frame(sequence: Seq, price: i32) -> RawFrame {
+        let (symbol, side) = (Symbol(*b"TEST"), Side::Buy);
+        encode(&Frame::Packet(Packet { symbol, side, quantity: 1, price, sequence }))
+    }
+
+    /// Compares two recordings given in pieces of these lengths.
+    fn compare(recordings: [&BTreeMap<Seq, i32>; 2], pieces: [usize; 2]) -> Comparison {
+        let frames = recordings.map(|recording| -> Vec<RawFrame> {
+            recording.iter().map(|(&seq, &price)| frame(seq, price)).collect()
+        });
+        let mut comparison = Comparison::listing(1000);
+        let mut at = [0, 0];
+        loop {
+            let piece = |side: usize| {
+                let rest = &frames[side][at[side]..];
+                (!rest.is_empty()).then(|| &rest[..pieces[side].min(rest.len())])
+            };
+            let (left, right) = (piece(0), piece(1));
+            let (l, r) = comparison.step(left, right);
+            if left.is_none() && right.is_none() {
+                return comparison;
+            }
+            assert!(l + r > 0, "no progress");
+            at = [at[0] + l, at[1] + r];
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_sets_say(
+            one in prop::collection::btree_map(1u32..60, 0i32..3, 0..50),
+            other in prop::collection::btree_map(1u32..60, 0i32..3, 0..50),
+            pieces in [1usize..9, 1usize..9],
+        ) {
+            let found = compare([&one, &other], pieces);
+            let held = |found: &Holes| -> Vec<Seq> {
+                found.listed().ranges().iter().flat_map(|r| r.first()..=r.last()).collect()
+            };
+            let only = |a: &BTreeMap<Seq, i32>, b: &BTreeMap<Seq, i32>| -> Vec<Seq> {
+                a.keys().filter(|seq| !b.contains_key(seq)).copied().collect()
+            };
+            let both = one.iter().filter_map(|(seq, a)| Some((*seq, *a, *other.get(seq)?)));
+            let (same, differ): (Vec<_>, Vec<_>) = both.partition(|(_, a, b)| a == b);
+            prop_assert_eq!(held(found.only_in(0)), only(&one, &other));
+            prop_assert_eq!(held(found.only_in(1)), only(&other, &one));
+            prop_assert_eq!(found.equal(), same.len() as u64);
+            let differing: Vec<Seq> = differ.iter().map(|(seq, ..)| *seq).collect();
+            prop_assert_eq!(held(found.different()), differing);
+            let pair = |&(seq, a, b): &(Seq, i32, i32)| (frame(seq, a), frame(seq, b));
+            let shown: Vec<_> = differ.iter().map(pair).take(SHOWN).collect();
+            prop_assert_eq!(found.shown(), shown);
+            let first = (1..60).find(|seq| one.get(seq) != other.get(seq));
+            prop_assert_eq!(found.first_difference(), first);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One connection of a recorder. Framing lives here, so that half a packet dies with it.
+
+use super::ConnId;
+use crate::base::seq::Seq;
+use crate::ledger::{Origin, Source, Track};
+use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Asks for the stream and reads it.
+    Stream { pass: u32 },
+    /// Describes and resends.
+    Resend,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Connecting,
+    Open,
+    /// We send no more; what still comes is read until the peer ends or time is up.
+    Draining {
+        until: Duration,
+        hard: Duration,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) line: u16,
+    pub(super) role: Role,
+    pub(super) state: State,
+    pub(super) framer: Framer,
+    pub(super) outbox: Vec<u8>,
+    /// When it began to connect, and how long that took.
+    pub(super) begun: Duration,
+    pub(super) rtt: Duration,
+    /// When it last brought something useful or was asked for something.
+    pub(super) active: Duration,
+    pub(super) track: Track,
+    /// A subscription begins behind this sequence.
+    pub(super) from: Seq,
+    /// Packets asked for, and answers (or refusals) received.
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+    /// Everything asked for in this sweep up to here is answered, or its answer is lost.
+    pub(super) settled: Seq,
+    pub(super) fresh: u64,
+    pub(super) garbage_run: u32,
+    /// Sequence of the latest packet that was not believed since torn bytes came, `Seq::MAX` before
+    /// the first; `None` while the connection is known to be aligned.
+    pub(super) doubt: Option<Seq>,
+    /// A describe call was sent.
+    pub(super) described: bool,
+    /// The session that its exchange plays, once that is known.
+    pub(super) session: Option<SessionId>,
+    /// Time of its last input.
+    pub(super) heard: Duration,
+    /// Ranges were asked for before it was answered.
+    pub(super) ahead: bool,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnId, line: u16, role: Role, now: Duration) -> Self {
+        Self {
+            id,
+            line,
+            role,
+            state: State::Connecting,
+            framer: Framer::default(),
+            outbox: Vec::new(),
+            begun: now,
+            rtt: Duration::ZERO,
+            active: now,
+            track: Track::default(),
+            from: 0,
+            asked: 0,
+            answered: 0,
+            settled: 0,
+            fresh: 0,
+            garbage_run: 0,
+            doubt: None,
+            described: false,
+            session: None,
+            heard: now,
+            ahead: false,
+        }
+    }
+
+    /// Origin of the packets that it brings.
+    pub(super) fn origin(&self) -> Origin {
+        let source = match self.role {
+            Role::Stream { pass } => Source::Stream { pass },
+            Role::Resend => Source::Resend,
+        };
+        Origin { line: self.line, source }
+    }
+
+    /// Packets asked for that have not been answered.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.asked.saturating_sub(self.answered)
+    }
+
+    /// What counts once it is over.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            line: self.line,
+            role: self.role,
+            described: self.described,
+            asked: self.asked > 0,
+            answered: self.answered,
+            unanswered: self.in_flight() > 0,
+            fresh: self.fresh,
+            delivered: self.track.delivered,
+            span: u64::from(self.track.position.saturating_sub(self.from)),
+        }
+    }
+
+    /// Whether it is, or was, open.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Connecting
+    }
+
+    /// Time when it was open.
+    pub(super) fn opened(&self) -> Duration {
+        self.begun + self.rtt
+    }
+
+    pub(super) fn streams(&self) -> bool {
+        matches!(self.role, Role::Stream { .. }) && !matches!(self.state, State::Draining { .. })
+    }
+}
+
+/// What a connection came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tally {
+    pub(super) line: u16,
+    pub(super) role: Role,
+    pub(super) described: bool,
+    pub(super) asked: bool,
+    pub(super) answered: u64,
+    pub(super) unanswered: bool,
+    pub(super) fresh: u64,
+    pub(super) delivered: u64,
+    /// How many sequences it went through.
+    pub(super) span: u64,
+}
+
+/// Cuts a byte stream into frames.
+#[derive(Default, Debug)]
+pub(super) struct Framer {
+    carry: [u8; FRAME_LEN],
+    held: usize,
+    /// Bytes of whole frames handed out before the current call.
+    pub(super) offset: u64,
+}
+
+impl Framer {
+    /// The frame that `bytes` completes, if one was begun, and the whole frames after it. What
+    /// remains is kept for the next call.
+    pub(super) fn split<'a>(&mut self, bytes: &'a [u8]) -> (Option<RawFrame>, &'a [RawFrame]) {
+        let mut bytes = bytes;
+        let mut head = None;
+        if self.held > 0 {
+            let (begin, rest) = bytes.split_at(bytes.len().min(FRAME_LEN - self.held));
+            self.carry[self.held..self.held + begin.len()].copy_from_slice(begin);
+            self.held += begin.len();
+            bytes = rest;
+            if self.held < FRAME_LEN {
+                return (None, &[]);
+            }
+            self.held = 0;
+            head = Some(self.carry);
+        }
+        let (frames, rest) = bytes.as_chunks();
+        self.carry[..rest.len()].copy_from_slice(rest);
+        self.held = rest.len();
+        (head, frames)
+    }
+
+    /// Returns whether no message begins with the bytes that remain.
+    pub(super) fn torn(&self) -> bool {
+        is_torn_beginning(&self.carry[..self.held])
+    }
+
+    /// Whether a packet was begun and not ended.
+    pub(super) fn partial(&self) -> bool {
+        self.held > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_cutting_gives_the_same_frames(bytes in prop::collection::vec(any::<u8>(), 0..200),
+            sizes in prop::collection::vec(0usize..40, 0..60)) {
+            let (mut framer, mut rest, mut frames) = (Framer::default(), &bytes[..], Vec::new());
+            for size in sizes.into_iter().chain([usize::MAX]) {
+                let (chunk, after) = rest.split_at(size.min(rest.len()));
+                let (head, body) = framer.split(chunk);
+                frames.extend(head);
+                frames.extend_from_slice(body);
+                rest = after;
+            }
+            prop_assert_eq!(&frames[..], bytes.as_chunks::<FRAME_LEN>().0);
+            prop_assert_eq!(framer.partial(), bytes.len() % FRAME_LEN > 0);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Stopping early: which connections may be closed at once, and which must be waited for.
+
+use super::connection::{Connection, Role, State};
+use super::line::Dialect;
+use super::{Note, Recorder, Why};
+use crate::client::recovery::STOP_WAIT;
+use crate::ledger::Sink;
+use core::time::Duration;
+
+/// End of a recording that is not done, from when it is wanted until the last connection is closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    /// Reason for the end.
+    why: Why,
+    /// Time up to which a follower waits for what is missing.
+    pub(super) until: Duration,
+}
+
+impl Recorder {
+    /// Stops the recording because the user wants that. The first call waits for connections to an
+    /// exchange that may be an original, and for what a follower has asked for, and records what
+    /// they still bring; the second closes them.
+    pub(super) fn stop(&mut self, now: Duration) {
+        if self.leaving.is_some() {
+            (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
+            return;
+        }
+        self.leave(Why::Stopped, now);
+    }
+
+    /// Begins to end the recording; does nothing if that has begun.
+    pub(super) fn leave(&mut self, why: Why, now: Duration) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(Leaving { why, until: now + STOP_WAIT });
+        self.close_or_drain(true, now);
+        if self.conns.iter().any(|conn| self.awaits_resends(conn, now)) {
+            let packets = self.ledger.gaps().missing();
+            self.note(Note::AwaitingResends { packets, wait: STOP_WAIT });
+        }
+        let limits = self.conns.iter().filter_map(|conn| match conn.state {
+            State::Draining { hard, .. } => Some(hard),
+            _ => None,
+        });
+        if let Some(limit) = limits.max() {
+            self.note(Note::Stopping { wait: limit.saturating_sub(now) });
+        }
+    }
+
+    /// Ends a stopped recording once its last connection is closed.
+    pub(super) fn finish_stopped(&mut self, leaving: Leaving, now: Duration, sink: &mut impl Sink) {
+        for at in 0..self.conns.len() {
+            if self.awaits_resends(&self.conns[at], now) {
+                self.sweep_again(at, now);
+            }
+        }
+        // An exchange may have described itself meanwhile.
+        self.close_or_drain(true, now);
+        if self.conns.is_empty() {
+            self.settle_session(now, sink);
+            let whole = self.whole() && !self.options.follow && !self.strangers(now);
+            self.drop_denied(now, sink);
+            self.finish((!whole).then_some(leaving.why), now);
+        }
+    }
+
+    /// Returns whether a connection of a follower that is stopped may still bring something that is
+    /// missing. At any moment of a session that loses packets some resends are on their way, and
+    /// without them what was recorded would have gaps. A recording that is not followed has no need
+    /// of that, because it is incomplete anyway.
+    fn awaits_resends(&self, conn: &Connection, now: Duration) -> bool {
+        let waits = self.options.follow
+            && self.outcome.is_none()
+            && self.leaving.is_some_and(|leaving| now < leaving.until);
+        waits
+            && (conn.role, conn.state) == (Role::Resend, State::Open)
+            && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
+            && self.can_ask(conn.line, now)
+    }
+
+    /// Closes every connection that may be closed without notice, and half-closes the others.
+    /// `early`: the exchange may still be sending, which only an original must be allowed to end.
+    pub(super) fn close_or_drain(&mut self, early: bool, now: Duration) {
+        for at in (0..self.conns.len()).rev() {
+            let conn = &self.conns[at];
+            let ours = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
+            let open = conn.state == State::Open;
+            if open {
+                self.tally_feed(at);
+            }
+            let conn = &self.conns[at];
+            // A reset kills an original, and nothing else; and nothing can be reset that is not yet
+            // open.
+            let harmless = conn.state == State::Connecting
+                || ours && (early || open && self.owes_nothing(conn));
+            if self.awaits_resends(conn, now) {
+                continue;
+            }
+            if harmless {
+                self.remove(at);
+            } else if open {
+                self.drain(at, now);
+            }
+        }
+    }
+}

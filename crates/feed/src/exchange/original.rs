@@ -1,0 +1,164 @@
+//! The original exchange, as its behaviour was measured: a test double that dies where it dies.
+//!
+//! It is one Node.js process with one buffer for the bytes of all connections. It answers the calls
+//! of well-behaved clients; it loses one packet in four of a stream, the last one included; and it
+//! dies, with every connection, when a sequence does not exist, when anything follows a stream
+//! call on a connection, and when a client resets.
+
+use crate::base::rng::Rng;
+use crate::base::seq::SeqRange;
+use crate::exchange::{Exchange, Step};
+use crate::tape::in_memory::Tape;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The original exchange. See the [module](self).
+#[derive(Debug)]
+pub struct Original {
+    tape: Tape,
+    rng: Rng,
+    /// Of 4; 1 as measured.
+    lost_of_four: u32,
+    /// Bytes of all connections that are not a whole call yet.
+    buffer: Vec<u8>,
+    died_of: Option<Death>,
+}
+
+/// What killed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Death {
+    /// A resend call for a sequence (its byte read signed) that it does not have.
+    UnknownSequence(i8),
+    /// Something was sent on a connection after a stream call.
+    WriteAfterEnd,
+    /// A client reset its connection.
+    Reset,
+}
+
+/// A connection of the [`Original`].
+#[derive(Debug, Default)]
+pub struct OriginalConn {
+    outbox: Vec<u8>,
+    streamed: bool,
+    client_ended: bool,
+    finished: bool,
+}
+
+impl Original {
+    /// Plays `tape`; `seed` decides what is lost.
+    #[must_use]
+    pub fn new(tape: Tape, seed: u64) -> Self {
+        Self { tape, rng: Rng::new(seed), lost_of_four: 1, buffer: Vec::new(), died_of: None }
+    }
+
+    /// Loses `quarters` of four packets.
+    #[must_use]
+    pub fn losing(mut self, quarters: u32) -> Self {
+        self.lost_of_four = quarters;
+        self
+    }
+
+    /// What killed it, if something has.
+    #[must_use]
+    pub fn died_of(&self) -> Option<Death> {
+        self.died_of
+    }
+
+    fn die(&mut self, of: Death) {
+        self.died_of.get_or_insert(of);
+    }
+
+    fn call(&mut self, conn: &mut OriginalConn, kind: i8, seq: i8) {
+        match kind {
+            1 | 2 if conn.streamed => self.die(Death::WriteAfterEnd),
+            1 => {
+                for frame in self.tape.frames() {
+                    if self.rng.below(4) >= self.lost_of_four {
+                        conn.outbox.extend_from_slice(frame);
+                    }
+                }
+                conn.streamed = true;
+            }
+            2 => {
+                let range = u32::try_from(seq).ok().filter(|&seq| seq > 0).map(SeqRange::one);
+                match range.and_then(|range| self.tape.slice(range).first()) {
+                    Some(frame) => conn.outbox.extend_from_slice(frame),
+                    None => self.die(Death::UnknownSequence(seq)),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Exchange for Original {
+    type Conn = OriginalConn;
+    type Note = core::convert::Infallible;
+
+    fn open(&mut self, _: Duration) -> OriginalConn {
+        OriginalConn::default()
+    }
+
+    fn wants_input(&self, _: &OriginalConn) -> bool {
+        true
+    }
+
+    fn receive(&mut self, conn: &mut OriginalConn, bytes: &[u8], _: Duration) {
+        if conn.streamed {
+            // Stricter than measured for calls that it would have ignored.
+            return self.die(Death::WriteAfterEnd);
+        }
+        self.buffer.extend_from_slice(bytes);
+        while let [kind, seq, ..] = self.buffer[..] {
+            self.buffer.drain(..2);
+            self.call(conn, kind.cast_signed(), seq.cast_signed());
+        }
+    }
+
+    fn ended(&mut self, conn: &mut OriginalConn, _: Duration) {
+        conn.client_ended = true;
+    }
+
+    fn gone(&mut self, _: OriginalConn, reset: bool, _: Duration) {
+        if reset {
+            self.die(Death::Reset);
+        }
+    }
+
+    fn peek(&mut self, conn: &mut OriginalConn, out: &mut [u8], _: Duration) -> usize {
+        let len = conn.outbox.len().min(out.len()).min(crate::wire::FRAME_LEN);
+        out[..len].copy_from_slice(&conn.outbox[..len]);
+        len
+    }
+
+    fn sent(&mut self, conn: &mut OriginalConn, count: usize, _: Duration) {
+        conn.outbox.drain(..count);
+    }
+
+    fn step(&mut self, conn: &mut OriginalConn, _: Duration) -> Step {
+        match (conn.outbox.is_empty(), conn.streamed || conn.client_ended) {
+            (true, true) if conn.finished && conn.client_ended => Step::Close,
+            (true, true) if !conn.finished => {
+                conn.finished = true;
+                Step::Finish
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    fn deadline(&mut self, _: &OriginalConn) -> Option<Duration> {
+        None
+    }
+
+    fn is_idle(&self, conn: &OriginalConn) -> bool {
+        conn.outbox.is_empty()
+    }
+
+    fn note(&mut self) -> Option<core::convert::Infallible> {
+        None
+    }
+
+    fn dead(&self) -> bool {
+        self.died_of.is_some()
+    }
+}

@@ -1,0 +1,144 @@
+//! What a recording owes whoever comes after a crash: the packets that must be there then.
+
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::ledger::{Origin, Sink};
+use crate::sim::disk::Disk;
+use crate::tape::recorder::{FLUSH, Keeper, Resumed, Sync};
+use crate::wire::{Info, RawFrame, sequence_of};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+/// What must be found when a recording is opened the next time.
+#[derive(Default, Debug)]
+pub(super) struct Owed {
+    /// If the process has ended.
+    kept: SeqSet,
+    /// If the power has failed.
+    safe: SeqSet,
+}
+
+impl Owed {
+    /// Checks that what was found is what must be there, and begins anew with that.
+    pub(super) fn found(&mut self, before: &Resumed) -> Result<(), String> {
+        let mut there = SeqSet::new();
+        let mut next = FIRST_SEQ;
+        for gap in before.missing.ranges() {
+            SeqRange::new(next, gap.first() - 1).into_iter().for_each(|run| there.insert(run));
+            next = gap.last() + 1;
+        }
+        SeqRange::new(next, before.highest).into_iter().for_each(|run| there.insert(run));
+        self.covered_by(&there)?;
+        if there.count() != before.packets {
+            return Err(format!("{} packets are found and {there:.9}", before.packets));
+        }
+        self.kept = there;
+        Ok(())
+    }
+
+    /// Checks that nothing is lost where all of this is left.
+    pub(super) fn covered_by(&self, there: &SeqSet) -> Result<(), String> {
+        let lost = self.kept.ranges().iter().find(|run| {
+            there.at_or_after(run.first()).is_none_or(|it| it.intersect(**run) != Some(**run))
+        });
+        match lost {
+            Some(run) => Err(format!("{run} were recorded, and a crash has taken some of them")),
+            None => Ok(()),
+        }
+    }
+
+    /// The recording has ended as it should.
+    pub(super) fn ended(&mut self, recorded: SeqSet, sync: Sync) {
+        if sync != Sync::Never {
+            self.safe = recorded.clone();
+        }
+        self.kept = recorded;
+    }
+
+    /// What a keeper has put out of the recording need not be there any more.
+    pub(super) fn forget(&mut self, keeper: &Watched) {
+        for range in keeper.distrusted.ranges() {
+            self.kept.remove(*range);
+            self.safe.remove(*range);
+        }
+    }
+
+    /// The process was killed, or the power has failed.
+    pub(super) fn crashed(&mut self, keeper: &Watched, sync: Sync, power: bool, now: Duration) {
+        self.forget(keeper);
+        let came_before = |age: Duration| keeper.came.iter().filter(move |it| it.0 + age < now);
+        if let Sync::Every(interval) = sync {
+            came_before(interval).for_each(|(_, run)| self.safe.insert(*run));
+        }
+        match power {
+            true => self.kept = self.safe.clone(),
+            false => came_before(FLUSH).for_each(|(_, run)| self.kept.insert(*run)),
+        }
+    }
+}
+
+/// A keeper, and when everything came that it was given.
+pub(super) struct Watched {
+    pub(super) keeper: Keeper<Disk>,
+    came: VecDeque<(Duration, SeqRange)>,
+    /// Last sequence that the session was told to have, in this run or in what it goes on with.
+    pub(super) told: Seq,
+    /// What was put out of the recording, for nothing told which session it was of.
+    distrusted: SeqSet,
+}
+
+impl Watched {
+    pub(super) fn new(keeper: Keeper<Disk>) -> Self {
+        let told = keeper.file().last_known();
+        Self { keeper, came: VecDeque::new(), told, distrusted: SeqSet::new() }
+    }
+}
+
+impl Watched {
+    /// Returns when a packet came last that had not come before.
+    pub(super) fn progressed(&self) -> Option<Duration> {
+        self.came.back().map(|&(time, _)| time)
+    }
+}
+
+impl Sink for Watched {
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        for run in frames.chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high)) {
+            let ends = run.first().zip(run.last());
+            let span =
+                ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
+            self.came.extend(span.map(|span| (now, span)));
+        }
+        self.keeper.fresh(origin, frames, now);
+    }
+
+    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.again(origin, frames)
+    }
+
+    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.told = self.told.max(info.last);
+        let distrusted = self.keeper.session(info, vouched, now);
+        if !distrusted.is_empty() {
+            // Only packets had told of more, and they do not count any more.
+            self.told = info.last;
+            let came = core::mem::take(&mut self.came);
+            for (time, run) in came {
+                let mut left = SeqSet::from_iter([run]);
+                distrusted.ranges().iter().for_each(|range| left.remove(*range));
+                self.came.extend(left.ranges().iter().map(|run| (time, *run)));
+            }
+            distrusted.ranges().iter().for_each(|range| self.distrusted.insert(*range));
+        }
+        distrusted
+    }
+
+    fn idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.idle(now)
+    }
+
+    fn failed(&self) -> bool {
+        self.keeper.failed()
+    }
+}

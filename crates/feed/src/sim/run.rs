@@ -1,0 +1,419 @@
+//! One life of a recording, drawn from a seed: tape, scenarios, network, options, and the moments
+//! at which the client is killed, the power fails or the disk is full.
+//!
+//! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
+//! missing is what is missing; what is said to be complete is complete; what was written, or made
+//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound.
+//! *Liveness*: a recording ends however wrong things are; and once nothing goes wrong any more, the
+//! same command ends with everything recorded, within a bounded time.
+
+use super::checks::shown;
+use super::disk::{Disk, DiskFailed};
+use super::plan::Crash;
+pub use super::plan::Plan;
+use super::session::Outage;
+use super::venue::Venue;
+use super::world::{Progress, Stuck, World};
+use crate::base::rng::Rng;
+use crate::base::seq::{SeqRange, SeqSet};
+use crate::client::{Input, Outcome, Recorder, Why};
+use crate::faults::scenario::{Scenario, Slow};
+use crate::ledger::Sink;
+use crate::session::completeness::Facts;
+use crate::sim::durable_expectation::{Owed, Watched};
+pub use crate::sim::report::{Broken, Lived, Story};
+use crate::tape::file::{TapeFileError, is_stillborn};
+use crate::tape::recorder::{Keeper, Sync};
+use crate::tape::source::Play;
+use crate::wire::SessionId;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// So many times the same command is given, at the most.
+const TRIES_MAX: u32 = 60;
+/// And so many times after nothing goes wrong any more.
+const HEALED_TRIES_MAX: u32 = 3;
+/// A recording of an exchange that nothing is wrong with takes no longer than this.
+const HEALED_MAX: Duration = Duration::from_secs(60);
+
+/// And in so many steps, all tries together.
+const STEPS_MAX: u64 = 20_000_000;
+
+/// Lives the life of a seed.
+///
+/// # Errors
+/// What is wrong with the recorder; with `narrate`, and what happened.
+pub fn live(seed: u64, narrate: bool) -> Result<Lived, Broken> {
+    Life::new(seed, Plan::draw(seed), narrate).live()
+}
+
+pub(super) struct Life {
+    seed: u64,
+    pub(super) plan: Plan,
+    rng: Rng,
+    pub(super) world: World<Venue>,
+    disk: Disk,
+    owed: Owed,
+    healed: bool,
+    /// When the command was given last.
+    began: Duration,
+    power_failed: bool,
+    /// Whether the user has stopped the recording that runs or has ended last.
+    pub(super) stopped: bool,
+    /// Session that the recording which has ended last is of, where its file tells it.
+    pub(super) session: Option<SessionId>,
+    /// Sequences that the recording which has ended last did not believe in.
+    pub(super) contradicted: Option<SeqRange>,
+    /// Whether an honest line has described the session to the recorder that has ended last.
+    pub(super) heard: bool,
+    pub(super) lived: Lived,
+}
+
+/// How a try ended.
+enum Try {
+    Over(Outcome),
+    Crashed,
+    /// It looks for packets that never were.
+    Deceived,
+}
+
+impl Life {
+    fn new(seed: u64, plan: Plan, narrate: bool) -> Self {
+        let mut world = World::new(plan.venues(seed), plan.network, seed);
+        if narrate {
+            world.narrate();
+        }
+        world.silence(plan.silences);
+        plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
+        let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
+        let rng = Rng::new(!seed);
+        Self {
+            seed,
+            plan,
+            rng,
+            world,
+            disk: Disk::new(),
+            owed: Owed::default(),
+            healed: false,
+            began: Duration::ZERO,
+            power_failed: false,
+            stopped: false,
+            session: None,
+            contradicted: None,
+            heard: false,
+            lived,
+        }
+    }
+
+    fn live(mut self) -> Result<Lived, Broken> {
+        match self.lives() {
+            Ok(()) => {
+                self.lived.delivered = self.world.delivered();
+                self.lived.steps = self.world.steps();
+                self.lived.took = self.world.now();
+                self.lived.story = self.world.story();
+                Ok(self.lived)
+            }
+            Err(what) => Err(Broken { seed: self.seed, what, story: self.world.story() }),
+        }
+    }
+
+    fn lives(&mut self) -> Result<(), String> {
+        let mut tries_healed = 0;
+        let mut healed_at = None;
+        for _ in 0..TRIES_MAX {
+            let endless = self.world.steps() > STEPS_MAX;
+            if (tries_healed > HEALED_TRIES_MAX || endless) && self.plan.deceives() {
+                // It believes in packets that never were.
+                return Ok(());
+            }
+            if endless {
+                return Err("it goes on and on".into());
+            }
+            if tries_healed > HEALED_TRIES_MAX {
+                return Err("nothing goes wrong any more, and it does not get there".into());
+            }
+            let healed_before = self.healed;
+            let outcome = match self.attempt()? {
+                Try::Over(outcome) => outcome,
+                Try::Crashed => continue,
+                Try::Deceived => return Ok(()),
+            };
+            tries_healed += u32::from(self.healed);
+            self.exchanges_are_content()?;
+            if self.healed {
+                let since = *healed_at.get_or_insert(self.plan.heals);
+                let took = self.world.now().saturating_sub(since.max(self.plan.heals));
+                if took > self.patience() && !self.plan.deceives() {
+                    return Err(format!("it took {took:?} with nothing wrong any more"));
+                }
+            }
+            if outcome.complete() {
+                return self.complete(&outcome, healed_before);
+            }
+            if outcome.why == Some(Why::OtherSession) && self.plan.second.is_some() {
+                return Ok(());
+            }
+            let nothing = matches!(outcome.why, Some(Why::EndUnknown | Why::NoAnswer));
+            if self.plan.tape.is_empty() && nothing {
+                // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
+                return Ok(());
+            }
+            self.lived.incomplete += 1;
+            self.world.tell(|| format!("life: {outcome:?}; the same command again"));
+            // Whoever gives the command again waits a little.
+            let pause = Duration::from_millis(self.rng.between(0, 200).into());
+            self.world.pass(pause);
+            if self.lived.incomplete > HEALED_TRIES_MAX && !self.healed {
+                self.heal();
+            }
+        }
+        Err(format!("{TRIES_MAX} tries are not enough"))
+    }
+
+    /// Gives the command, once.
+    fn attempt(&mut self) -> Result<Try, String> {
+        self.lived.tries += 1;
+        let crash = self.plan.crashes.pop();
+        if let Some((_, Crash::Full(room))) = crash {
+            self.disk.limit(Some(room.into()));
+        }
+        let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let mut keeper = Watched::new(keeper);
+        let began = self.world.now();
+        (self.began, self.stopped) = (began, false);
+        let gaps_before = recorder.ledger().gaps().len();
+        let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
+        let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
+        loop {
+            let until = self.until(kill.map(|(time, _)| time));
+            let progress = self.world.drive(&mut recorder, &mut keeper, until);
+            let progress = match progress {
+                Err(Stuck::Endless) if self.plan.deceives() => return Ok(Try::Deceived),
+                progress => progress.map_err(stuck)?,
+            };
+            self.gaps_are_bounded(&recorder, gaps_before)?;
+            if let Some(frame) = self.world.unlawful() {
+                return Err(format!("an exchange has sent {}: {frame:?}", shown(&frame)));
+            }
+            let now = self.world.now();
+            match kill.filter(|(time, _)| *time <= now) {
+                _ if progress == Progress::Done => break,
+                None if self.outage() || self.second_begins() => {}
+                None if !self.healed => self.heal(),
+                None if self.plan.deceives() => return Ok(Try::Deceived),
+                // A line that lies alone may never tell an end that is believed.
+                None if self.plan.lie.is_some() && !self.honest_is_heard(&recorder) => {
+                    return Ok(Try::Deceived);
+                }
+                None => return Err("it follows on with nothing wrong any more".into()),
+                Some((_, Crash::Stop)) => {
+                    (kill, self.stopped) = (None, true);
+                    self.world.tell(|| "life: the user has had enough".into());
+                    recorder.handle(Input::Stop, now, &mut keeper);
+                }
+                Some((_, crash)) => {
+                    self.crashed(keeper, crash);
+                    return Ok(Try::Crashed);
+                }
+            }
+        }
+        let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        let since = keeper.progressed().unwrap_or(began);
+        if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
+            return Err("it does not give up".into());
+        }
+        self.owed.forget(&keeper);
+        if !keeper.failed() {
+            // If it fails only now, then with what came last.
+            self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
+        }
+        self.ended(keeper, outcome, &recorder, crash.is_some())
+    }
+
+    /// Checks a recording that has ended, and puts it away; `crash`: the disk may have been full.
+    fn ended(
+        &mut self,
+        watched: Watched,
+        outcome: Outcome,
+        recorder: &Recorder,
+        crash: bool,
+    ) -> Result<Try, String> {
+        let Watched { mut keeper, told, .. } = watched;
+        let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
+        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
+        match done.and_then(|()| keeper.end()) {
+            Ok(()) if outcome.why == Some(Why::Storage) => {
+                return Err("the disk is said to have failed, and it has not".into());
+            }
+            Ok(()) => {}
+            Err(TapeFileError::Storage(DiskFailed)) if crash => {
+                self.world.tell(|| "life: the disk is full".into());
+                self.disk = freed(keeper.into_storage());
+                self.world.abandon();
+                return Ok(Try::Crashed);
+            }
+            Err(error) => return Err(format!("the tape file: {error}")),
+        }
+        self.session = keeper.file().session_id();
+        self.contradicted = recorder.trouble().contradicted;
+        self.heard = self.honest_is_heard(recorder);
+        let recorded = self.recorded(&keeper)?;
+        self.outcome_is_true(&outcome, &recorded, recorder)?;
+        self.completeness_is_true(recorder, &recorded, &keeper, told)?;
+        self.disk = freed(keeper.into_storage());
+        if self.plan.sync != Sync::Never && !self.disk.is_safe() {
+            return Err("it has ended, and the power must not fail yet".into());
+        }
+        self.owed.ended(recorded, self.plan.sync);
+        // The process ends; whatever it still had open is closed.
+        self.world.abandon();
+        Ok(Try::Over(outcome))
+    }
+
+    /// Opens what was recorded before, or begins.
+    fn begin(&mut self) -> Result<Option<(Keeper<Disk>, Recorder)>, String> {
+        // A line that lies may be left out after the first time.
+        let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
+        let lines = self.plan.scenarios.len() - usize::from(left);
+        let lines = u16::try_from(lines).unwrap_or(u16::MAX);
+        let (options, sync) = (self.plan.options.clone(), self.plan.sync);
+        let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
+        let disk = core::mem::take(&mut self.disk);
+        let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
+        if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
+            self.owed.covered_by(&SeqSet::new())?;
+            let mut empty = Disk::new();
+            empty.limit(disk.room());
+            return match Keeper::create(empty, sync, epoch, self.rng.bits()) {
+                Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
+                // Full at once.
+                Err(_) => Ok(None),
+            };
+        }
+        let (keeper, before) = match Keeper::open(disk, sync, epoch) {
+            Ok(opened) => opened,
+            // What was never made safe may be gone as a whole; the user is told to begin anew.
+            Err(TapeFileError::Head(_)) if self.power_failed && sync == Sync::Never => {
+                self.world.tell(|| "life: the recording is lost; --restart".into());
+                self.owed.covered_by(&SeqSet::new())?;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        self.world.tell(|| format!("life: goes on with {} packets", before.packets));
+        self.owed.found(&before)?;
+        let recorder =
+            Recorder::resume(options, lines, before.highest, &before.missing, before.session);
+        Ok(Some((keeper, recorder)))
+    }
+
+    fn crashed(&mut self, keeper: Watched, crash: Crash) {
+        self.lived.crashes += 1;
+        let (now, power) = (self.world.now(), crash == Crash::Power);
+        self.owed.crashed(&keeper, self.plan.sync, power, now);
+        self.world.tell(|| format!("life: {crash:?}"));
+        self.world.abandon();
+        let disk = keeper.keeper.into_storage();
+        self.power_failed |= power;
+        self.disk = match crash {
+            Crash::Power => disk.power_loss(&mut self.rng),
+            Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
+        };
+        self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
+    }
+
+    /// When something is to be done about the world, or about the client at time `kill`.
+    fn until(&self, kill: Option<Duration>) -> Option<Duration> {
+        let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
+        let others = [self.outage_at(), self.second_at(), self.follows_until()];
+        [kill, heal].into_iter().chain(others).flatten().min()
+    }
+
+    /// When an exchange is killed next.
+    fn outage_at(&self) -> Option<Duration> {
+        let outages = &self.plan.session.as_ref().filter(|_| !self.healed)?.outages;
+        outages.last().map(|outage| outage.at.max(self.world.now()))
+    }
+
+    /// Kills an exchange if it is time to; whether it was.
+    fn outage(&mut self) -> bool {
+        let now = self.world.now();
+        if self.outage_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        let outages = self.plan.session.as_mut().map(|session| &mut session.outages);
+        let Some(Outage { line, forgets, down, .. }) = outages.and_then(Vec::pop) else {
+            return false;
+        };
+        self.world.tell(|| format!("life: exchange {line} is killed, and back after {down:?}"));
+        let player = self.world.exchanges()[line].player();
+        let there = player.tape().last().saturating_sub(forgets);
+        let scenario = player.scenario().clone();
+        self.world.restart(line, self.plan.venue(self.seed, line, &scenario, there), down);
+        self.lived.outages += 1;
+        true
+    }
+
+    /// When a line's exchange begins another session.
+    fn second_at(&self) -> Option<Duration> {
+        let begins = self.plan.second.as_ref().filter(|_| !self.healed)?.begins?;
+        Some(begins.max(self.world.now()))
+    }
+
+    /// Has a line's exchange begin another session if it is time to; whether it was.
+    fn second_begins(&mut self) -> bool {
+        let now = self.world.now();
+        if self.second_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        let Some(second) = self.plan.second.as_mut() else { return false };
+        second.begins = None;
+        let (second, line) = (second.clone(), second.line);
+        self.world.tell(|| format!("life: exchange {line} plays another session from now on"));
+        self.world.restart(line, self.plan.second_venue(self.seed, &second), Duration::ZERO);
+        true
+    }
+
+    /// Whoever follows a session that nothing is wrong with is done by then.
+    fn follows_until(&self) -> Option<Duration> {
+        let live = self.healed && self.plan.session.is_some();
+        live.then(|| self.plan.heals.max(self.began) + self.patience())
+    }
+
+    /// From now on nothing goes wrong.
+    fn heal(&mut self) {
+        self.healed = true;
+        self.world.tell(|| "life: nothing goes wrong from now on".into());
+        self.world.silence(0);
+        self.world.all_back();
+        // Whoever gives up what cannot have come yet need not get there.
+        let least = self.plan.filling();
+        self.plan.options.give_up = self.plan.options.give_up.map(|time| time.max(least));
+        for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
+            let healed = Scenario { faults: Vec::new(), slow: Slow::Wait, ..scenario.clone() };
+            exchange.change(healed);
+        }
+    }
+
+    /// How long a recording may take once nothing goes wrong.
+    fn patience(&self) -> Duration {
+        HEALED_MAX + self.plan.filling()
+    }
+}
+
+fn stuck(how: Stuck) -> String {
+    match how {
+        Stuck::Waits => "it waits for what will never come".into(),
+        Stuck::Endless => "it goes on for ever".into(),
+    }
+}
+
+/// There is room on the disk again.
+fn freed(disk: Disk) -> Disk {
+    let mut disk = disk;
+    disk.limit(None);
+    disk
+}

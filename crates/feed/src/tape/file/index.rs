@@ -1,0 +1,103 @@
+//! Where the packets of a tape file are, by sequence.
+
+use super::block::Entry;
+use crate::base::seq::{Seq, SeqRange};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+/// The blocks of a file, sorted into lanes: within a lane blocks ascend and do not overlap, so
+/// each lane can be searched and read through. A stream fills one lane and the resends that fill
+/// its gaps another; a new lane begins only where blocks overlap, so lanes are few.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Index {
+    lanes: Vec<Vec<Entry>>,
+    /// Where each lane ends, and which it is: finds the one to go on with however many there are.
+    tops: BTreeSet<(Seq, usize)>,
+    packets: u64,
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.packets += u64::from(entry.count);
+        let below = self.tops.range(..(entry.span.first(), 0)).next_back().copied();
+        let lane = match below {
+            Some(top) => {
+                self.tops.remove(&top);
+                top.1
+            }
+            None => {
+                self.lanes.push(Vec::new());
+                self.lanes.len() - 1
+            }
+        };
+        self.lanes[lane].push(entry);
+        self.tops.insert((entry.span.last(), lane));
+    }
+
+    /// Forgets the block at this place in the file. Where its lane ends is not moved back.
+    pub(super) fn remove(&mut self, offset: u64, span: SeqRange) {
+        for lane in &mut self.lanes {
+            if let Ok(at) = lane.binary_search_by_key(&span, |held| held.span)
+                && lane[at].offset == offset
+            {
+                self.packets -= u64::from(lane.remove(at).count);
+                return;
+            }
+        }
+    }
+
+    /// Forgets the blocks that `keep` does not want.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+        let entries = core::mem::take(self).in_file_order();
+        entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
+    }
+
+    /// How many packets the blocks have.
+    pub(super) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The lowest and the highest sequence.
+    pub(super) fn span(&self) -> Option<SeqRange> {
+        let first =
+            self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.span.first());
+        let last = self.lanes.iter().filter_map(|lane| lane.last()).map(|entry| entry.span.last());
+        SeqRange::new(first.min()?, last.max()?)
+    }
+
+    /// Whether the blocks have every sequence of their span once, as far as the index tells: where
+    /// blocks overlap it does not.
+    pub(super) fn is_contiguous(&self) -> bool {
+        let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
+        let full = |entry: &Entry| entry.count == entry.span.len();
+        lane.iter().all(full)
+            && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// In a lane, the place of the first block that ends at `seq` or after.
+    pub(super) fn place(&self, lane: usize, seq: Seq) -> usize {
+        self.lanes[lane].partition_point(|entry| entry.span.last() < seq)
+    }
+
+    pub(super) fn entry(&self, lane: usize, place: usize) -> Option<Entry> {
+        self.lanes.get(lane)?.get(place).copied()
+    }
+
+    /// The blocks that may hold `seq`.
+    pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = Entry> + '_ {
+        (0..self.lanes.len())
+            .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
+            .filter(move |entry| entry.span.first() <= seq)
+    }
+
+    /// All blocks in the order in which they lie in the file.
+    pub(super) fn in_file_order(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.lanes.iter().flatten().copied().collect();
+        entries.sort_unstable_by_key(|entry| entry.offset);
+        entries
+    }
+}

@@ -1,0 +1,381 @@
+//! Live tapes: packets come into being as time passes.
+
+use crate::base::rng::{Rng, nth};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
+use crate::tape::pace::Pace;
+use crate::tape::source::Play;
+use crate::wire::{RawFrame, SessionId};
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+/// How packets of a live session come into being.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Tempo {
+    /// So many a second, evenly.
+    Steady(u32),
+    /// So many a second on average, each independently of the others.
+    Poisson(u32),
+    /// So many a second on average, in bursts of so many at once.
+    Bursts {
+        /// Packets a second.
+        rate: u32,
+        /// Packets a burst.
+        size: u32,
+    },
+    /// As the tape was recorded, so many hundredths as fast.
+    Recorded(u32),
+}
+
+/// Maximum rate of a live session, in packets a second: a machine must make them as fast.
+pub const RATE_MAX: u32 = 10_000_000;
+
+/// Maximum number of packets that come into being at once, so that a tape which is far behind (its
+/// program stood still, or a burst is large) keeps nobody waiting for long.
+pub const GROWTH_MAX: u32 = 1 << 20;
+
+/// A text is no tempo.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TempoParseError {
+    /// It has another form.
+    Form,
+    /// Its rate is no whole number from 1 to [`RATE_MAX`].
+    Rate,
+}
+
+impl fmt::Display for TempoParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str(
+                "the pace of a live session is 5000/s, poisson:5000/s, bursts:5000/s:100 (so many \
+                 at once), or for tape files recorded, 2x",
+            ),
+            Self::Rate => {
+                write!(
+                    f,
+                    "the rate of a live session is a whole number of packets a second, from 1 to \
+                     {RATE_MAX}"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for TempoParseError {}
+
+impl FromStr for Tempo {
+    type Err = TempoParseError;
+
+    fn from_str(text: &str) -> Result<Self, TempoParseError> {
+        let rate = |text: &str| {
+            let digits = text.trim().strip_suffix("/s").ok_or(TempoParseError::Form)?.trim_end();
+            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let (units, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+            if units.is_empty() || !is_number(units) || !is_number(fraction) {
+                return Err(TempoParseError::Form);
+            }
+            // What does not fit into the type, or has a fraction, is no rate either.
+            let rate = digits.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+            rate.ok_or(TempoParseError::Rate)
+        };
+        let text = text.trim();
+        if let Some(rest) = text.strip_prefix("poisson:") {
+            return rate(rest).map(Self::Poisson);
+        }
+        if let Some(rest) = text.strip_prefix("bursts:") {
+            let (of, size) = rest.split_once(':').ok_or(TempoParseError::Form)?;
+            let size = size.trim().parse().ok().filter(|&size| size > 0);
+            return Ok(Self::Bursts { rate: rate(of)?, size: size.ok_or(TempoParseError::Form)? });
+        }
+        match text.parse() {
+            Ok(Pace::Recorded(percent)) => Ok(Self::Recorded(percent)),
+            _ => rate(text).map(Self::Steady),
+        }
+    }
+}
+
+impl fmt::Display for Tempo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Steady(rate) => write!(f, "{rate}/s"),
+            Self::Poisson(rate) => write!(f, "poisson:{rate}/s"),
+            Self::Bursts { rate, size } => write!(f, "bursts:{rate}/s:{size}"),
+            Self::Recorded(percent) => Pace::Recorded(percent).fmt(f),
+        }
+    }
+}
+
+/// Keeps the times of a tempo apart from everything else that a seed decides.
+const TIMES: u64 = 0x0074_696d_6573;
+
+/// A tape that grows: of the tape behind it, what is due is there.
+#[derive(Clone, Debug)]
+pub struct Live<P> {
+    tape: P,
+    tempo: Tempo,
+    seed: u64,
+    /// The highest sequence that is there.
+    there: Seq,
+    /// The highest sequence that was there when it began, and when that was.
+    began: Option<(Seq, Duration)>,
+    /// When the next packet comes, since it began.
+    next: Duration,
+}
+
+impl<P: Play> Live<P> {
+    /// Goes on from packet `there` (0 for a session that begins) with what `tape` has after it.
+    #[must_use]
+    pub fn new(tape: P, tempo: Tempo, seed: u64, there: Seq) -> Self {
+        let there = there.min(tape.last());
+        Self { tape, tempo, seed: nth(seed, TIMES), there, began: None, next: Duration::ZERO }
+    }
+
+    /// The tape behind it.
+    #[must_use]
+    pub fn tape(&self) -> &P {
+        &self.tape
+    }
+
+    /// When packet `seq`, the one after what is there, comes, since it began; the one before it
+    /// came at `before`.
+    fn due(&mut self, seq: Seq, from: Seq, before: Duration) -> Duration {
+        let nth = u64::from(seq - from);
+        let even = |count: u64, rate: u32| {
+            let nanos = u128::from(count) * 1_000_000_000 / u128::from(rate.max(1));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        match self.tempo {
+            Tempo::Steady(rate) => even(nth - 1, rate),
+            Tempo::Poisson(rate) => before + gap(self.seed, seq, rate),
+            Tempo::Bursts { rate, size } => {
+                let burst = (nth - 1) / u64::from(size.max(1));
+                even(burst * u64::from(size), rate)
+            }
+            Tempo::Recorded(percent) => {
+                let first = self.tape.arrived(FIRST_SEQ.max(from + 1)).unwrap_or(0);
+                let after = self.tape.arrived(seq).unwrap_or(0).saturating_sub(first);
+                let nanos = u128::from(after) * 100 / u128::from(percent.max(1));
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// The time between two packets that come independently of all others: exponentially distributed,
+/// by comparisons of random numbers alone (von Neumann, 1951), so that it is the same everywhere.
+fn gap(seed: u64, seq: Seq, rate: u32) -> Duration {
+    let mut rng = Rng::new(nth(seed, seq.into()));
+    let mut whole = 0u64;
+    loop {
+        let first = rng.bits();
+        let mut before = first;
+        let mut falls = true;
+        loop {
+            let next = rng.bits();
+            if next >= before {
+                break;
+            }
+            before = next;
+            falls = !falls;
+        }
+        if falls {
+            // `whole` and the fraction `first` of 2^64, of a mean of 1 / rate.
+            let of_mean = (u128::from(whole) << 32) + u128::from(first >> 32);
+            let nanos = (of_mean * 1_000_000_000 / u128::from(rate.max(1))) >> 32;
+            return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
+        whole += 1;
+    }
+}
+
+impl<P: Play> Play for Live<P> {
+    fn last(&self) -> Seq {
+        self.there
+    }
+
+    fn session(&self) -> SessionId {
+        self.tape.session()
+    }
+
+    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+        let there = SeqRange::new(FIRST_SEQ, self.there).and_then(|there| range.intersect(there));
+        match there.filter(|there| there.first() == range.first()) {
+            Some(range) => self.tape.frames(range),
+            None => &[],
+        }
+    }
+
+    fn arrived(&mut self, seq: Seq) -> Option<u64> {
+        self.tape.arrived(seq)
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.tape.failure()
+    }
+
+    fn grow(&mut self, now: Duration) {
+        let (from, began) = *self.began.get_or_insert((self.there, now));
+        let elapsed = now.saturating_sub(began);
+        // `next` is the time of packet `there + 1` once it was worked out.
+        if self.there == from && self.next.is_zero() && self.there < self.tape.last() {
+            self.next = self.due(from + 1, from, Duration::ZERO);
+        }
+        for _ in 0..GROWTH_MAX {
+            if self.there >= self.tape.last() || self.next > elapsed {
+                break;
+            }
+            self.there += 1;
+            if self.there < self.tape.last() {
+                self.next = self.due(self.there + 1, from, self.next);
+            }
+        }
+    }
+
+    fn grows_at(&self) -> Option<Duration> {
+        let (_, began) = self.began?;
+        (self.there < self.tape.last()).then(|| began + self.next)
+    }
+
+    fn end(&self) -> Seq {
+        self.tape.last()
+    }
+
+    fn over(&self) -> bool {
+        self.there >= self.tape.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::market::Market;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    fn live(tempo: &str, last: Seq, there: Seq) -> Live<Market> {
+        Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 9, there)
+    }
+
+    /// When each packet comes, for whoever looks exactly when told.
+    fn times(live: &mut Live<Market>, count: usize) -> Vec<Duration> {
+        let (mut now, mut times) = (Duration::from_secs(5), Vec::new());
+        let began = now;
+        let mut there = live.last();
+        live.grow(now);
+        while times.len() < count {
+            times.extend((there..live.last()).map(|_| now - began));
+            there = live.last();
+            let Some(next) = live.grows_at() else { break };
+            assert!(next > now || there < live.last());
+            now = next;
+            live.grow(now);
+        }
+        times
+    }
+
+    #[test]
+    fn tempos_parse_and_print() {
+        for text in ["5000/s", "poisson:7/s", "bursts:100/s:20", "2.00x"] {
+            assert_eq!(text.parse::<Tempo>().unwrap().to_string(), text);
+        }
+        for bad in ["", "fast", "poisson:", "poisson:x/s", "bursts:5/s", "bursts:5/s:0", "8B/s"] {
+            assert_eq!(bad.parse::<Tempo>(), Err(TempoParseError::Form), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_have_a_bound() {
+        for form in ["RATE/s", "poisson:RATE/s", "bursts:RATE/s:5"] {
+            let parsed = |rate: &str| form.replace("RATE", rate).parse::<Tempo>();
+            assert!(parsed("1").is_ok() && parsed("10000000").is_ok(), "{form}");
+            for rate in ["0", "10000001", "100000000", "4294967295", "99999999999", "0.01", "1.5"] {
+                assert_eq!(parsed(rate), Err(TempoParseError::Rate), "{form} {rate}");
+            }
+            for rate in ["-1", "1e9", "", "NaN", ".5", "1.5.1"] {
+                assert_eq!(parsed(rate), Err(TempoParseError::Form), "{form} {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tape_that_is_far_behind_catches_up_in_bounded_steps() {
+        for tempo in ["10000000/s", "poisson:10000000/s", "bursts:1/s:4294967295", "1000000x"] {
+            let mut live = live(tempo, 3_000_000, 0);
+            live.grow(Duration::ZERO);
+            let (mut steps, mut before) = (0, live.last());
+            while !live.over() {
+                live.grow(Duration::from_secs(100));
+                assert!(live.last() > before && live.last() - before <= GROWTH_MAX, "{tempo}");
+                (steps, before) = (steps + 1, live.last());
+                assert!(live.grows_at().is_none_or(|next| next <= Duration::from_secs(100)));
+            }
+            assert!((2..=3).contains(&steps), "{tempo}: {steps}");
+        }
+    }
+
+    #[test]
+    fn the_slowest_paces_come_in_time() {
+        for tempo in ["1/s", "poisson:1/s", "bursts:1/s:1", "0.01x"] {
+            let mut live = live(tempo, 5, 0);
+            live.grow(Duration::ZERO);
+            live.grow(Duration::from_secs(1 << 40));
+            assert!(live.over(), "{tempo}");
+        }
+    }
+
+    #[test]
+    fn packets_come_when_they_are_due() {
+        let millis =
+            |times: Vec<Duration>| -> Vec<u128> { times.iter().map(Duration::as_millis).collect() };
+        assert_eq!(millis(times(&mut live("100/s", 4, 0), 9)), [0, 10, 20, 30]);
+        assert_eq!(millis(times(&mut live("100/s", 4, 2), 9)), [0, 10], "it goes on");
+        assert_eq!(millis(times(&mut live("bursts:100/s:2", 5, 0), 9)), [0, 0, 20, 20, 40]);
+        let mut over = live("1/s", 3, 3);
+        over.grow(Duration::ZERO);
+        assert!(over.over() && over.grows_at().is_none());
+    }
+
+    #[test]
+    fn looking_seldom_or_often_makes_no_difference() {
+        for tempo in ["1000/s", "poisson:1000/s", "bursts:1000/s:7"] {
+            let (mut often, mut seldom) = (live(tempo, 5000, 0), live(tempo, 5000, 0));
+            let mut rng = Rng::new(3);
+            let mut now = Duration::ZERO;
+            for _ in 0..400 {
+                for _ in 0..rng.below(9) {
+                    now += Duration::from_micros(rng.below(3000).into());
+                    often.grow(now);
+                }
+                seldom.grow(now);
+                often.grow(now);
+                assert_eq!(often.last(), seldom.last(), "{tempo}");
+            }
+            assert!(often.last() > 1000);
+        }
+    }
+
+    #[test]
+    fn independent_packets_come_at_their_rate_and_spread() {
+        let times = times(&mut live("poisson:1000/s", 200_000, 0), 100_000);
+        let gaps: Vec<f64> = times.windows(2).map(|w| (w[1] - w[0]).as_secs_f64() * 1e3).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let long = gaps.iter().filter(|&&gap| gap > 1.0).count() as f64 / gaps.len() as f64;
+        let longer = gaps.iter().filter(|&&gap| gap > 3.0).count() as f64 / gaps.len() as f64;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        // 1/e and 1/e^3.
+        assert!(
+            (long - 0.3679).abs() < 0.008 && (longer - 0.0498).abs() < 0.004,
+            "{long} {longer}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_yet_cannot_be_had() {
+        let mut live = live("100/s", 50, 0);
+        live.grow(Duration::ZERO);
+        live.grow(Duration::from_millis(40));
+        assert_eq!((live.last(), live.over()), (5, false));
+        assert_eq!(live.frames(SeqRange::new(4, 9).unwrap()).len(), 2);
+        assert!(live.frames(SeqRange::one(6)).is_empty());
+    }
+}

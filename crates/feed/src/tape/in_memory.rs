@@ -1,0 +1,278 @@
+//! The tape: the complete, ordered record of a session's packets, as an exchange plays it.
+
+pub(crate) use crate::tape::order_flow::START;
+
+use crate::base::rng;
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::wire::packet::{Packet, Side, Symbol};
+use crate::wire::{Frame, RawFrame, SessionId, encode};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// All packets of a session, encoded, in sequence order from [`FIRST_SEQ`] without a gap.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tape {
+    frames: Vec<RawFrame>,
+    session: SessionId,
+}
+
+/// Why packets are no tape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TapeError {
+    /// The packet at this place (from 0) has this sequence instead of its place plus 1.
+    OutOfOrder {
+        /// The packet's place, from 0.
+        place: u64,
+        /// The sequence it has.
+        sequence: Seq,
+    },
+}
+
+impl fmt::Display for TapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::OutOfOrder { place, sequence } = *self;
+        write!(
+            f,
+            "packet {} of the tape has sequence {sequence}: a tape holds every sequence from 1, \
+             each once, in order",
+            place + 1
+        )
+    }
+}
+
+impl core::error::Error for TapeError {}
+
+impl Tape {
+    /// A tape of these packets.
+    ///
+    /// # Errors
+    /// Where their sequences are not 1, 2, 3 and so on.
+    pub fn new(packets: impl IntoIterator<Item = Packet>) -> Result<Self, TapeError> {
+        let packets = packets.into_iter();
+        let mut frames = Vec::with_capacity(packets.size_hint().0);
+        for (place, packet) in (0u64..).zip(packets) {
+            if place + 1 != u64::from(packet.sequence) || packet.sequence > MAX_SEQ {
+                return Err(TapeError::OutOfOrder { place, sequence: packet.sequence });
+            }
+            frames.push(encode(&Frame::Packet(packet)));
+        }
+        Ok(Self { session: session_of(&frames), frames })
+    }
+
+    /// A tape of packets that `make` makes from their sequences.
+    fn made(count: u32, make: impl FnMut(Seq) -> Packet) -> Self {
+        let mut make = make;
+        let frames: Vec<_> = (FIRST_SEQ..=count.min(MAX_SEQ))
+            .map(|sequence| encode(&Frame::Packet(make(sequence))))
+            .collect();
+        Self { session: session_of(&frames), frames }
+    }
+
+    /// The packets of the exercise's documents: `SYMB`, sides in turn, quantity 100 and price 1000
+    /// at first and then 1 and 100 more each time (five of them in the documents).
+    #[must_use]
+    pub fn sample(count: u32) -> Self {
+        Self::made(count, |sequence| {
+            // Wraps after the 21 million packets at which a price would leave its 32 bits.
+            let i = i32::try_from((sequence - 1) % 21_000_000).unwrap_or(0);
+            Packet {
+                symbol: Symbol(*b"SYMB"),
+                side: if i % 2 == 0 { Side::Buy } else { Side::Sell },
+                quantity: 100 + i,
+                price: 1000 + 100 * i,
+                sequence,
+            }
+        })
+    }
+
+    /// The fourteen packets of the original exchange.
+    #[must_use]
+    pub fn classic() -> Self {
+        let rows = [
+            (b"AAPL", Side::Buy, 50, 100),
+            (b"AAPL", Side::Buy, 30, 98),
+            (b"AAPL", Side::Sell, 20, 101),
+            (b"AAPL", Side::Sell, 10, 102),
+            (b"META", Side::Buy, 40, 50),
+            (b"META", Side::Sell, 30, 55),
+            (b"META", Side::Sell, 20, 57),
+            (b"MSFT", Side::Buy, 25, 150),
+            (b"MSFT", Side::Sell, 15, 155),
+            (b"MSFT", Side::Buy, 20, 148),
+            (b"AMZN", Side::Buy, 10, 3000),
+            (b"AMZN", Side::Buy, 5, 2999),
+            (b"AMZN", Side::Sell, 15, 3020),
+            (b"AMZN", Side::Sell, 10, 3015),
+        ];
+        Self::made(14, |sequence| {
+            let (symbol, side, quantity, price) = rows[sequence as usize - 1];
+            Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
+        })
+    }
+
+    /// Fourteen packets that try what a field can hold: short symbols, the largest and the smallest
+    /// numbers, numbers whose bytes are a mistake away from others.
+    #[must_use]
+    pub fn extremes() -> Self {
+        let rows = [
+            (b"A   ", 1, 1),
+            (b"IBM ", i32::MAX, 255),
+            (b"BRKB", 256, i32::MAX),
+            (b"B   ", 65_536, 16_777_216),
+            (b"S   ", 0, 0),
+            (b"NIO ", 128, -1),
+            (b"X   ", 32_768, -100),
+            (b"SNAP", 100_000, i32::MIN),
+            (b"NULL", 2_147_483, -40_000),
+            (b"1   ", 10, 13),
+            (b"TRUE", 66, 83),
+            (b"FALS", i32::MIN, 1),
+            (b"0   ", -1, 256),
+            (b"Z   ", 17, 12_345_678),
+        ];
+        Self::made(14, |sequence| {
+            let (symbol, quantity, price) = rows[sequence as usize - 1];
+            let side = if sequence % 3 == 0 { Side::Sell } else { Side::Buy };
+            Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
+        })
+    }
+
+    /// `count` packets of plausible order flow: several symbols, each with a price that wanders,
+    /// orders on both sides of it. The same seed gives the same tape.
+    #[must_use]
+    pub fn random(count: u32, seed: u64) -> Self {
+        let mut flow = crate::tape::order_flow::Flow::new(seed);
+        Self::made(count, |sequence| flow.packet(sequence))
+    }
+
+    /// How many packets it has.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.frames.len()).unwrap_or(MAX_SEQ)
+    }
+
+    /// Whether it has no packets.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Its last sequence, which is 0 where it is empty.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.len()
+    }
+
+    /// All its packets, encoded.
+    #[must_use]
+    pub fn frames(&self) -> &[RawFrame] {
+        &self.frames
+    }
+
+    /// The packets of `range`, encoded; fewer where the tape ends before.
+    #[must_use]
+    pub fn slice(&self, range: SeqRange) -> &[RawFrame] {
+        let end = self.frames.len().min(range.last() as usize);
+        let start = (range.first().max(FIRST_SEQ) as usize - 1).min(end);
+        &self.frames[start..end]
+    }
+
+    /// Identifies the session: four letters or digits that follow from the packets alone, so that
+    /// every exchange that plays the same tape plays the same session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
+/// A name from a hash of the packets.
+fn session_of(frames: &[RawFrame]) -> SessionId {
+    let word = |bytes: &[u8]| bytes.iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
+    let start = frames.len() as u64;
+    let hash = frames.iter().fold(start, |hash, frame| {
+        // 17 bytes as three overlapping words.
+        [word(&frame[..8]), word(&frame[8..16]), word(&frame[16..])]
+            .iter()
+            .fold(hash, |hash, part| {
+                (hash ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
+            })
+    });
+    SessionId::from_bits(rng::mix(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::decode;
+
+    fn packet(tape: &Tape, seq: Seq) -> Packet {
+        match decode(&tape.slice(SeqRange::one(seq))[0]) {
+            Ok(Frame::Packet(packet)) => packet,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn sample_is_the_documents_tape() {
+        let tape = Tape::sample(5);
+        let fifth = Packet {
+            symbol: Symbol(*b"SYMB"),
+            side: Side::Buy,
+            quantity: 104,
+            price: 1400,
+            sequence: 5,
+        };
+        assert_eq!((tape.len(), packet(&tape, 5)), (5, fifth));
+        assert_eq!(packet(&tape, 2).side, Side::Sell);
+    }
+
+    #[test]
+    fn random_flow_is_plausible_and_repeats() {
+        let tape = Tape::random(5000, 7);
+        assert_eq!(tape, Tape::random(5000, 7));
+        assert_ne!(tape, Tape::random(5000, 8));
+        let packets: Vec<Packet> = (1..=5000).map(|seq| packet(&tape, seq)).collect();
+        let buys = packets.iter().filter(|p| p.side == Side::Buy).count();
+        assert!((2000..3000).contains(&buys), "{buys}");
+        assert!(packets.iter().all(|p| p.price > 0 && p.quantity > 0));
+        let mut symbols: Vec<_> = packets.iter().map(|p| p.symbol).collect();
+        symbols.sort();
+        symbols.dedup();
+        assert!(symbols.len() > 4);
+        for symbol in symbols {
+            let prices: Vec<i32> =
+                packets.iter().filter(|p| p.symbol == symbol).map(|p| p.price).collect();
+            let steps = prices.windows(2).map(|w| (w[0] - w[1]).abs()).max().unwrap();
+            assert!(steps * 10 < prices[0], "{symbol} jumps by {steps} around {}", prices[0]);
+            assert!(prices.iter().any(|&p| p != prices[0]), "{symbol} moves");
+        }
+    }
+
+    #[test]
+    fn a_tape_has_every_sequence_in_order() {
+        let mut packets: Vec<Packet> = (1..=3).map(|seq| packet(&Tape::classic(), seq)).collect();
+        assert_eq!(Tape::new(packets.clone()).unwrap().len(), 3);
+        packets.remove(1);
+        assert_eq!(Tape::new(packets), Err(TapeError::OutOfOrder { place: 1, sequence: 3 }));
+        assert!(Tape::new([]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn slices_end_with_the_tape() {
+        let tape = Tape::classic();
+        let count = |first, last| tape.slice(SeqRange::new(first, last).unwrap()).len();
+        assert_eq!((count(1, 14), count(14, 20), count(15, 20), count(0, 2)), (14, 1, 0, 2));
+    }
+
+    #[test]
+    fn sessions_differ_by_content() {
+        let ids = [Tape::classic(), Tape::sample(14), Tape::sample(5), Tape::sample(0)]
+            .map(|tape| tape.session());
+        for (i, id) in ids.iter().enumerate() {
+            assert!(!ids[..i].contains(id), "{ids:?}");
+        }
+        assert_eq!(Tape::classic().session().0, *GOLDEN_SESSION, "ids never change");
+    }
+
+    const GOLDEN_SESSION: &[u8; 4] = b"4NAL";
+}

@@ -1,0 +1,127 @@
+//! A recording in memory: what a client has received, in the order of arrival, with an index by
+//! sequence.
+
+use crate::base::seq::{Seq, SeqRange, SeqSet};
+use crate::ledger::{Origin, Sink};
+use crate::wire::{Info, RawFrame, sequence_of};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Packets in the order in which they came, readable in the order of their sequences.
+///
+/// Memory is 17 bytes a packet and one index entry a run (contiguous sequences that came together).
+#[derive(Clone, Default, Debug)]
+pub struct Recording {
+    log: Vec<RawFrame>,
+    runs: BTreeMap<Seq, Run>,
+    /// An exchange has told which session it plays.
+    told: bool,
+    /// Until then: from which place in the log on packets came from which origin.
+    origins: Vec<(usize, Origin)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    at: usize,
+    len: usize,
+}
+
+impl Recording {
+    /// An empty recording.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many packets it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+
+    /// The packet with this sequence.
+    #[must_use]
+    pub fn get(&self, seq: Seq) -> Option<&RawFrame> {
+        let (&first, run) = self.runs.range(..=seq).next_back()?;
+        let offset = (seq - first) as usize;
+        (offset < run.len).then(|| &self.log[run.at + offset])
+    }
+
+    /// All packets in the order of their sequences, in slices.
+    pub fn in_order(&self) -> impl Iterator<Item = &[RawFrame]> {
+        self.runs.values().map(|run| &self.log[run.at..run.at + run.len])
+    }
+
+    /// Appends packets that it does not have, ascending.
+    fn append(&mut self, frames: &[RawFrame]) {
+        let at = self.log.len();
+        self.log.extend_from_slice(frames);
+        let mut start = 0;
+        for end in 1..=frames.len() {
+            let first = sequence_of(&frames[start]);
+            let expected = first + u32::try_from(end - start).unwrap_or(u32::MAX);
+            if end < frames.len() && sequence_of(&frames[end]) == expected {
+                continue;
+            }
+            self.insert(first, Run { at: at + start, len: end - start });
+            start = end;
+        }
+    }
+
+    fn insert(&mut self, first: Seq, run: Run) {
+        // A run that goes on where the one before it ends, in the log too, makes that one longer.
+        if let Some((&before, last)) = self.runs.range_mut(..first).next_back()
+            && (first - before) as usize == last.len
+            && last.at + last.len == run.at
+        {
+            last.len += run.len;
+        } else {
+            self.runs.insert(first, run);
+        }
+    }
+}
+
+impl Sink for Recording {
+    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
+        if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
+            self.origins.push((self.log.len(), origin));
+        }
+        self.append(frames);
+    }
+
+    fn session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
+        let origins = core::mem::take(&mut self.origins);
+        let all_known = origins.iter().all(|(_, origin)| vouched.contains(origin));
+        if core::mem::replace(&mut self.told, true) || all_known {
+            return SeqSet::new();
+        }
+        let log = core::mem::take(&mut self.log);
+        self.runs.clear();
+        let mut gone: Vec<SeqRange> = Vec::new();
+        let ends = origins.iter().skip(1).map(|(at, _)| *at).chain([log.len()]);
+        for ((at, origin), end) in origins.iter().zip(ends) {
+            // Slices ascend, and several of them may follow one another.
+            for frames in log[*at..end].chunk_by(|low, high| sequence_of(low) < sequence_of(high)) {
+                match vouched.contains(origin) {
+                    true => self.append(frames),
+                    false => gone.extend(frames.iter().map(|it| SeqRange::one(sequence_of(it)))),
+                }
+            }
+        }
+        gone.sort_unstable_by_key(|range| range.first());
+        gone.into_iter().collect()
+    }
+
+    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+        let differ =
+            |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
+        u32::try_from(frames.iter().filter(differ).count()).unwrap_or(u32::MAX)
+    }
+}
