@@ -6,14 +6,14 @@
 use betacrew::net::{self, Stop};
 use betacrew::storage::FileStorage;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
-use feed::client::{Options, Recorder};
-use feed::exchange::server::Player;
+use feed::client::{Recorder, RecorderOptions};
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::Facts;
 use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
-use feed::tape::recorder::{Keeper, Sync};
+use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::wire::{Frame, Info, RawFrame, decode};
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What takes the packets: a tape file, and a sum that is always up to date.
 struct Mine {
-    keeper: Keeper<FileStorage>,
+    keeper: TapeRecorder<FileStorage>,
     /// Added up from what came, in whatever order it came.
     volume: i64,
 }
@@ -70,14 +70,14 @@ fn volume(frames: &[RawFrame]) -> i64 {
 fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let storage = FileStorage::write(path)?;
-    let options = Options::default();
+    let options = RecorderOptions::default();
     let (keeper, mut recorder) = if feed::tape::file::is_stillborn(&storage)? {
         // A number that peers cannot know keeps their packets from looking like parts of the file.
         let salt = RandomState::new().hash_one(path);
-        let keeper = Keeper::create(storage.cleared()?, Sync::End, since_1970, salt)?;
+        let keeper = TapeRecorder::create(storage.cleared()?, SyncPolicy::End, since_1970, salt)?;
         (keeper, Recorder::new(options, 1))
     } else {
-        let (keeper, was) = Keeper::open(storage, Sync::End, since_1970)?;
+        let (keeper, was) = TapeRecorder::open(storage, SyncPolicy::End, since_1970)?;
         (keeper, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
     };
     let mut mine = Mine { keeper, volume: 0 };
@@ -108,7 +108,7 @@ fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // An exchange that loses a quarter of what it streams.
     let scenario = Scenario::losing(7, "25%".parse()?);
-    let mut player = Player::new(Arc::new(Tape::random(100_000, 7)), scenario);
+    let mut player = MockExchange::new(Arc::new(Tape::random(100_000, 7)), scenario);
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let stop = Stop::new();

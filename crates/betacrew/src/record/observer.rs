@@ -1,18 +1,18 @@
 //! A recording that is looked at over HTTP: what happens at its gaps is noted.
 
-use crate::http::History;
+use crate::http::ClientMonitor;
 use feed::base::seq::{SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame};
 use std::time::Duration;
 
 /// Records into another sink, and notes what happens at gaps.
-pub(crate) struct Seen<'a, S> {
+pub(crate) struct GapObserver<'a, S> {
     pub(crate) sink: S,
-    pub(crate) history: &'a History<'a>,
+    pub(crate) history: &'a ClientMonitor<'a>,
 }
 
-impl<S: Sink> Sink for Seen<'_, S> {
+impl<S: Sink> Sink for GapObserver<'_, S> {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.history.brought(origin, frames);
         self.sink.fresh(origin, frames, now);

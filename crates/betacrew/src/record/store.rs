@@ -2,8 +2,8 @@
 
 use crate::clock::since_1970;
 use crate::error::Failure;
-use crate::format::{Arrival, Each, Format, Told};
-use crate::output::counters::Written;
+use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
+use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim};
 use crate::storage::FileStorage;
 use crate::text::formatting::packet;
@@ -11,9 +11,9 @@ use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink, Source};
 use feed::session::completeness::Facts;
-use feed::tape::file::{HeadError, TapeFileError};
-use feed::tape::recorder::{Conflict, Keeper};
-pub use feed::tape::recorder::{Resumed, Sync};
+use feed::tape::file::{FileHeadError, TapeFileError};
+use feed::tape::recorder::{Conflict, TapeRecorder};
+pub use feed::tape::recorder::{Resumed, SyncPolicy};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,15 +34,15 @@ pub struct Filled {
 
 /// A recording, with the history of its gaps if that is wanted.
 #[derive(Debug)]
-pub struct Capture {
-    keeper: Keeper<FileStorage>,
+pub struct RecordingStore {
+    keeper: TapeRecorder<FileStorage>,
     path: PathBuf,
     /// Right to the file's name, until the first packet makes use of it.
     claim: Option<Claim>,
-    sync: Sync,
+    sync: SyncPolicy,
     /// Failure to take the name.
     failure: Option<Failure>,
-    written: Written,
+    written: WriteCounters,
     /// How long the file was when that was counted.
     len: u64,
     /// How many gaps were found.
@@ -77,13 +77,13 @@ enum Rest {
     Asked(SeqRange),
 }
 
-impl Capture {
+impl RecordingStore {
     /// Records into the tape file at `path`: a new one, or one that is there and is gone on with.
     /// Returns what was there.
     ///
     /// # Errors
     /// [`Failure::Storage`] or [`Failure::Content`] where that file cannot be used.
-    pub fn open(path: &Path, sync: Sync) -> Result<(Self, Option<Resumed>), Failure> {
+    pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
         let storage = match successor::begin(path, false)? {
             Begun::Empty(storage, claim) => {
                 let capture = Self::new(storage, path, sync, Some(claim))?;
@@ -91,8 +91,8 @@ impl Capture {
             }
             Begun::Recording(storage) => storage,
         };
-        let (keeper, resumed) =
-            Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
+        let (keeper, resumed) = TapeRecorder::open(storage, sync, since_1970())
+            .map_err(|error| failure(error, path))?;
         if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
             // Of whatever session it was begun, there is nothing in it to go on with.
             let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
@@ -113,7 +113,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`open`](Self::open), also where the file there is no recording.
-    pub fn anew(path: &Path, sync: Sync) -> Result<Self, Failure> {
+    pub fn anew(path: &Path, sync: SyncPolicy) -> Result<Self, Failure> {
         match successor::begin(path, true)? {
             Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
             Begun::Recording(_) => unreachable!("it is to be replaced"),
@@ -129,18 +129,19 @@ impl Capture {
         let failed =
             |source| Failure::Storage { action: "record into", path: path.clone(), source };
         let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
-        Self::new(storage, &path, Sync::Never, None)
+        Self::new(storage, &path, SyncPolicy::Never, None)
     }
 
     fn new(
         storage: FileStorage,
         path: &Path,
-        sync: Sync,
+        sync: SyncPolicy,
         claim: Option<Claim>,
     ) -> Result<Self, Failure> {
-        let keeper = Keeper::create(storage, sync, since_1970(), crate::args::parse::random())
-            .map_err(|error| failure(error, path))?;
-        if sync != Sync::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
+        let keeper =
+            TapeRecorder::create(storage, sync, since_1970(), crate::args::parse::random())
+                .map_err(|error| failure(error, path))?;
+        if sync != SyncPolicy::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
             // Without its name a file is nothing.
             crate::storage::sync_folder(path).map_err(|source| Failure::Storage {
                 action: "record into",
@@ -151,7 +152,12 @@ impl Capture {
         Ok(Self::with(keeper, path, sync, claim))
     }
 
-    fn with(keeper: Keeper<FileStorage>, path: &Path, sync: Sync, claim: Option<Claim>) -> Self {
+    fn with(
+        keeper: TapeRecorder<FileStorage>,
+        path: &Path,
+        sync: SyncPolicy,
+        claim: Option<Claim>,
+    ) -> Self {
         Self {
             len: keeper.file().size(),
             keeper,
@@ -159,7 +165,7 @@ impl Capture {
             claim,
             sync,
             failure: None,
-            written: Written::default(),
+            written: WriteCounters::default(),
             gaps_found: 0,
             packets_missed: 0,
             recovered: (0, 0),
@@ -206,7 +212,7 @@ impl Capture {
 
     /// What has been written to the tape file; that it is on its way there counts.
     #[must_use]
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
@@ -218,8 +224,8 @@ impl Capture {
 
     /// What it knows of its session besides its packets.
     #[must_use]
-    pub fn told(&self) -> Told {
-        Told::of(self.keeper.file())
+    pub fn told(&self) -> SessionFacts {
+        SessionFacts::of(self.keeper.file())
     }
 
     /// Whether there is nothing in it to go on with: no session, and no packets, not even such as
@@ -249,7 +255,7 @@ impl Capture {
 
     /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
-        let durable = self.sync != Sync::Never;
+        let durable = self.sync != SyncPolicy::Never;
         // The packet is written first, because the recording that had the name is lost then.
         let done = self.keeper.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
@@ -317,7 +323,7 @@ impl Capture {
     ///
     /// # Errors
     /// What went wrong with the file, or what `each` reports.
-    pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read(&self, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         self.read_from(FIRST_SEQ, each)
     }
 
@@ -326,7 +332,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_for(&self, format: Format, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read_for(&self, format: Format, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         if format.tells_arrival() {
             return self.read(each);
         }
@@ -344,7 +350,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_from(&self, from: Seq, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read_from(&self, from: Seq, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
@@ -394,10 +400,12 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
         TapeFileError::Storage(source) => {
             Failure::Storage { action: "record into", path: path.to_owned(), source }
         }
-        error @ TapeFileError::Head(HeadError::Short | HeadError::Foreign) => Failure::Content {
-            path: path.to_owned(),
-            reason: format!("{error}. Record elsewhere with --tape FILE"),
-        },
+        error @ TapeFileError::Head(FileHeadError::Short | FileHeadError::Foreign) => {
+            Failure::Content {
+                path: path.to_owned(),
+                reason: format!("{error}. Record elsewhere with --tape FILE"),
+            }
+        }
         error @ TapeFileError::Head(_) => Failure::Content {
             path: path.to_owned(),
             reason: format!(
@@ -408,7 +416,7 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     }
 }
 
-impl Capture {
+impl RecordingStore {
     /// A stream that brings something shows by gaps what it loses.
     fn streams(&mut self, by: Origin) {
         if matches!((&self.rest, by.source), (Rest::Above(_), Source::Stream { .. })) {
@@ -417,7 +425,7 @@ impl Capture {
     }
 }
 
-impl Sink for Capture {
+impl Sink for RecordingStore {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
         self.distrusts = false;
@@ -493,7 +501,7 @@ mod tests {
 
     #[test]
     fn what_was_distrusted_is_no_loss_also_where_it_melts_into_a_gap() {
-        let mut capture = Capture::unnamed().unwrap();
+        let mut capture = RecordingStore::unnamed().unwrap();
         let origin = |source| Origin { line: 0, source };
         let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
         let range = |first, last| SeqRange::new(first, last).unwrap();

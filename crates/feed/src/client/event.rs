@@ -52,12 +52,12 @@ pub enum Output {
     /// Close the connection and forget it.
     Drop(ConnId),
     /// Nothing to do, something to tell.
-    Note(Note),
+    Note(RecorderEvent),
 }
 
 /// What a person watching might want to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Note {
+pub enum RecorderEvent {
     /// A line cannot be reached; the next try comes after this pause.
     Unreachable {
         /// The line.

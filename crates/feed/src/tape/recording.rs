@@ -12,9 +12,9 @@ use core::time::Duration;
 ///
 /// Memory is 17 bytes a packet and one index entry a run (contiguous sequences that came together).
 #[derive(Clone, Default, Debug)]
-pub struct Recording {
+pub struct MemoryRecording {
     log: Vec<RawFrame>,
-    runs: BTreeMap<Seq, Run>,
+    runs: BTreeMap<Seq, RecordedRun>,
     /// An exchange has told which session it plays.
     told: bool,
     /// Until then: from which place in the log on packets came from which origin.
@@ -22,12 +22,12 @@ pub struct Recording {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct RecordedRun {
     at: usize,
     len: usize,
 }
 
-impl Recording {
+impl MemoryRecording {
     /// An empty recording.
     #[must_use]
     pub fn new() -> Self {
@@ -70,12 +70,12 @@ impl Recording {
             if end < frames.len() && sequence_of(&frames[end]) == expected {
                 continue;
             }
-            self.insert(first, Run { at: at + start, len: end - start });
+            self.insert(first, RecordedRun { at: at + start, len: end - start });
             start = end;
         }
     }
 
-    fn insert(&mut self, first: Seq, run: Run) {
+    fn insert(&mut self, first: Seq, run: RecordedRun) {
         // A run that goes on where the one before it ends, in the log too, makes that one longer.
         if let Some((&before, last)) = self.runs.range_mut(..first).next_back()
             && (first - before) as usize == last.len
@@ -88,7 +88,7 @@ impl Recording {
     }
 }
 
-impl Sink for Recording {
+impl Sink for MemoryRecording {
     fn fresh(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
         if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
             self.origins.push((self.log.len(), origin));
