@@ -32,28 +32,28 @@ struct Mine {
 impl Sink for Mine {
     // Whole slices of packets that were never seen before, as they lie in the buffer they were
     // received in. What is lost and sent again comes here once.
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.volume += volume(frames);
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
     }
 
     // The keeper compares what comes again with what it has, notes the session, writes what came
     // when there is time for it, and ends the recording when the disk fails.
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.keeper.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.on_duplicates(origin, frames)
     }
 
     // What is not known to be of this session is put out of the recording, and comes again.
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.keeper.session(info, vouched, now)
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.keeper.on_session(info, vouched, now)
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.keeper.has_failed()
     }
 }
 

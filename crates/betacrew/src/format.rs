@@ -336,7 +336,7 @@ impl Format {
             #[cfg(feature = "columnar")]
             Self::Arrow => Box::new(arrow::ArrowWriter::new(place.file()?.0)?),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => Box::new(sqlite::Writer::new(&place.file()?.1)?),
+            Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
             Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })

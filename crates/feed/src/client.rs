@@ -241,11 +241,11 @@ impl Recorder {
             self.ledger.begins(now);
         }
         self.input(input, now, sink);
-        if sink.failed() {
+        if sink.has_failed() {
             self.finish(Some(IncompleteReason::Storage), now);
-        } else if sink.enough() && self.options.follow && sink.wants_missing() {
+        } else if sink.is_closed() && self.options.follow && sink.wants_missing() {
             self.leave(IncompleteReason::Enough, now);
-        } else if sink.enough() {
+        } else if sink.is_closed() {
             self.settle_session(now, sink);
             self.finish(Some(IncompleteReason::Enough), now);
         }

@@ -191,7 +191,7 @@ impl Ledger {
         }
         if let Some(tail) = self.end.and_then(|end| SeqRange::new(self.next, end)) {
             self.gaps.open(tail, now);
-            sink.opened(tail, now);
+            sink.on_gap(tail, now);
             self.next = tail.last() + 1;
         }
     }
@@ -242,7 +242,7 @@ impl Ledger {
         let below = |range: &SeqRange| SeqRange::new(range.first(), range.last().min(top));
         self.gaps = GapSet::new();
         self.gaps.open_all(missing.ranges().iter().filter_map(below), now);
-        unseen.ranges().iter().filter_map(below).for_each(|gap| sink.opened(gap, now));
+        unseen.ranges().iter().filter_map(below).for_each(|gap| sink.on_gap(gap, now));
     }
 
     /// Takes frames from the front until one cannot be taken.
@@ -276,7 +276,7 @@ impl Ledger {
                 && !(rise.jumps_last(span) && self.torn_behind(span.last(), behind, track.torn))
                 && self.enter_rise(&rise, span, now, out.sink)
             {
-                out.on_packets(done..done + block.len(), span);
+                out.collect_fresh(done..done + block.len(), span);
                 track.delivered += block.len() as u64;
                 track.reached(span.last());
                 done += block.len();
@@ -325,7 +325,7 @@ impl Ledger {
         {
             return false;
         }
-        self.gaps.open_all(rise.gaps().inspect(|&gap| sink.opened(gap, now)), now);
+        self.gaps.open_all(rise.gaps().inspect(|&gap| sink.on_gap(gap, now)), now);
         self.next = span.last() + 1;
         true
     }
@@ -350,7 +350,7 @@ impl Ledger {
             return Err(StopReason::Crowded);
         }
         self.gaps.open(gap, now);
-        sink.opened(gap, now);
+        sink.on_gap(gap, now);
         self.next = run.first();
         Ok(())
     }
@@ -365,22 +365,22 @@ impl Ledger {
     ) {
         let place = |seq: Seq| at + (seq - run.first()) as usize;
         if let Some(age) = self.gaps.fill_lowest(run, now) {
-            out.on_packets(at..place(run.last() + 1), run);
-            out.sink.filled(run, age, out.origin, now);
+            out.collect_fresh(at..place(run.last() + 1), run);
+            out.sink.on_fill(run, age, out.origin, now);
             return;
         }
         if let Some(below) = SeqRange::new(run.first(), run.last().min(self.next - 1)) {
             let mut from = below.first();
             self.gaps.fill(below, now, |piece, age| {
-                out.on_duplicates(place(from)..place(piece.first()));
-                out.on_packets(place(piece.first())..place(piece.last() + 1), piece);
-                out.sink.filled(piece, age, out.origin, now);
+                out.collect_duplicates(place(from)..place(piece.first()));
+                out.collect_fresh(place(piece.first())..place(piece.last() + 1), piece);
+                out.sink.on_fill(piece, age, out.origin, now);
                 from = piece.last() + 1;
             });
-            out.on_duplicates(place(from)..place(below.last() + 1));
+            out.collect_duplicates(place(from)..place(below.last() + 1));
         }
         if let Some(above) = run.from(self.next) {
-            out.on_packets(place(above.first())..place(above.last() + 1), above);
+            out.collect_fresh(place(above.first())..place(above.last() + 1), above);
             self.next = above.last() + 1;
         }
     }
@@ -399,7 +399,7 @@ struct SliceCollector<'a, S> {
 }
 
 impl<S: Sink> SliceCollector<'_, S> {
-    fn on_packets(&mut self, place: Range<usize>, run: SeqRange) {
+    fn collect_fresh(&mut self, place: Range<usize>, run: SeqRange) {
         if self.pending.end != place.start || run.first() <= self.top {
             self.flush();
             self.pending = place;
@@ -409,11 +409,11 @@ impl<S: Sink> SliceCollector<'_, S> {
         self.top = run.last();
     }
 
-    fn on_duplicates(&mut self, place: Range<usize>) {
+    fn collect_duplicates(&mut self, place: Range<usize>) {
         if !place.is_empty() {
             // What repeats may be in what is pending.
             self.flush();
-            self.conflicts += self.sink.again(self.origin, &self.frames[place]);
+            self.conflicts += self.sink.on_duplicates(self.origin, &self.frames[place]);
         }
     }
 
@@ -422,7 +422,7 @@ impl<S: Sink> SliceCollector<'_, S> {
         self.top = 0;
         if !pending.is_empty() {
             self.fresh += pending.len() as u64;
-            self.sink.fresh(self.origin, &self.frames[pending], self.now);
+            self.sink.on_packets(self.origin, &self.frames[pending], self.now);
         }
     }
 }

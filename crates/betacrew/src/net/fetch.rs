@@ -118,7 +118,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             let deadline = self.recorder.deadline();
             let patience = match busy {
                 true => Some(Duration::ZERO),
-                false => [deadline, self.sink.idle(self.now())]
+                false => [deadline, self.sink.on_idle(self.now())]
                     .into_iter()
                     .flatten()
                     .min()

@@ -212,8 +212,8 @@ impl FanOutTarget {
 }
 
 impl Sink for FanOut<'_> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.capture.fresh(origin, frames, now);
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.capture.on_packets(origin, frames, now);
         if self.outs.is_empty() || self.failure.is_some() {
             return;
         }
@@ -230,24 +230,24 @@ impl Sink for FanOut<'_> {
         self.catch_up(now, HASTE);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.capture.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.capture.on_duplicates(origin, frames)
     }
 
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
-        self.capture.opened(gap, now);
+    fn on_gap(&mut self, gap: SeqRange, now: Duration) {
+        self.capture.on_gap(gap, now);
     }
 
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.capture.filled(piece, age, origin, now);
+    fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        self.capture.on_fill(piece, age, origin, now);
         self.skipped.remove(piece);
         for out in &mut self.outs {
             out.look(piece, now);
         }
     }
 
-    fn lost(&mut self, range: SeqRange, now: Duration) {
-        self.capture.lost(range, now);
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
+        self.capture.on_gap_abandoned(range, now);
         if self.skip_lost {
             self.skipped.insert(range);
             for out in &mut self.outs {
@@ -256,16 +256,16 @@ impl Sink for FanOut<'_> {
         }
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // Nothing was handed on before: whatever is put out of the recording was never shown.
-        let distrusted = self.capture.session(info, vouched, now);
+        let distrusted = self.capture.on_session(info, vouched, now);
         self.begin(Some(info.session), now);
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         self.catch_up(now, Duration::ZERO);
-        let mut next = self.capture.idle(now);
+        let mut next = self.capture.on_idle(now);
         for out in self.outs.iter_mut().filter(|out| !out.closed) {
             match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
@@ -275,7 +275,7 @@ impl Sink for FanOut<'_> {
         next
     }
 
-    fn enough(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.outs.iter().any(|out| out.closed)
     }
 
@@ -283,7 +283,7 @@ impl Sink for FanOut<'_> {
         self.outputs
     }
 
-    fn failed(&self) -> bool {
-        self.capture.failed() || self.failure.is_some()
+    fn has_failed(&self) -> bool {
+        self.capture.has_failed() || self.failure.is_some()
     }
 }

@@ -426,10 +426,10 @@ impl RecordingStore {
 }
 
 impl Sink for RecordingStore {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
         self.distrusts = false;
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
         }
@@ -438,12 +438,12 @@ impl Sink for RecordingStore {
         self.len = len;
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         self.streams(origin);
-        self.keeper.again(origin, frames)
+        self.keeper.on_duplicates(origin, frames)
     }
 
-    fn opened(&mut self, gap: SeqRange, _: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         if matches!(self.rest, Rest::Above(highest) if gap.first() > highest) {
             self.rest = Rest::Asked(gap);
             return;
@@ -456,7 +456,7 @@ impl Sink for RecordingStore {
         self.packets_missed += u64::from(gap.len());
     }
 
-    fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
+    fn on_fill(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
         let lost = u64::from(range.len()) - overlap(&self.reopened, range);
@@ -473,24 +473,24 @@ impl Sink for RecordingStore {
         }
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // What was told of the session is worth keeping before its first packet, but not worth the
         // recording that the file may be to replace.
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
-        let distrusted = self.keeper.session(info, vouched, now);
+        let distrusted = self.keeper.on_session(info, vouched, now);
         self.distrusts = !distrusted.is_empty();
         self.distrusted += distrusted.count();
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.failure.is_some() || self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.failure.is_some() || self.keeper.has_failed()
     }
 }
 
@@ -507,24 +507,24 @@ mod tests {
         let range = |first, last| SeqRange::new(first, last).unwrap();
         let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
         // Packets 11 to 20 are lost before the session is told, and nothing vouches for the others.
-        capture.fresh(stream, tape.slice(range(1, 10)), at(1));
-        capture.opened(range(11, 20), at(2));
-        capture.fresh(stream, tape.slice(range(21, 30)), at(2));
+        capture.on_packets(stream, tape.slice(range(1, 10)), at(1));
+        capture.on_gap(range(11, 20), at(2));
+        capture.on_packets(stream, tape.slice(range(21, 30)), at(2));
         let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
-        let distrusted = capture.session(info, &[], at(3));
+        let distrusted = capture.on_session(info, &[], at(3));
         assert_eq!((distrusted.count(), capture.distrusted), (20, 20));
-        distrusted.ranges().iter().for_each(|gap| capture.opened(*gap, at(3)));
-        capture.filled(range(1, 15), at(5), resend, at(8));
-        capture.fresh(resend, tape.slice(range(1, 15)), at(8));
-        capture.filled(range(16, 30), at(5), stream, at(9));
-        capture.fresh(stream, tape.slice(range(16, 30)), at(9));
+        distrusted.ranges().iter().for_each(|gap| capture.on_gap(*gap, at(3)));
+        capture.on_fill(range(1, 15), at(5), resend, at(8));
+        capture.on_packets(resend, tape.slice(range(1, 15)), at(8));
+        capture.on_fill(range(16, 30), at(5), stream, at(9));
+        capture.on_packets(stream, tape.slice(range(16, 30)), at(9));
         assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
         assert_eq!(capture.recovered, (5, 5));
         assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
         assert_eq!(overlap(&distrusted, range(5, 25)), 11);
         // What is lost later counts.
-        capture.opened(range(31, 40), at(9));
-        capture.filled(range(31, 40), at(1), resend, at(10));
+        capture.on_gap(range(31, 40), at(9));
+        capture.on_fill(range(31, 40), at(1), resend, at(10));
         assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));
     }
 }

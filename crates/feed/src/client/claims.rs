@@ -80,7 +80,7 @@ impl Recorder {
         if self.denied(last).is_some()
             && let Some(range) = self.ledger.retract(last.max(self.shown()))
         {
-            sink.lost(range, now);
+            sink.on_gap_abandoned(range, now);
         }
         self.ledger.reaches(last);
     }
@@ -265,7 +265,7 @@ impl Recorder {
             line.over = line.over.map(|end| end.min(last));
         }
         self.known_before = self.known_before.min(last);
-        sink.lost(range, now);
+        sink.on_gap_abandoned(range, now);
         Some(range)
     }
 }

@@ -315,7 +315,7 @@ impl Recorder {
                 Call::Resend(piece.first())
             };
             call.encode(out);
-            sink.asked(piece, now);
+            sink.on_request(piece, now);
             conn.ahead |= ahead;
             if conn.in_flight() == 0 {
                 conn.active = now;

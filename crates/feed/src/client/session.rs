@@ -193,7 +193,7 @@ impl Recorder {
         sink: &mut impl Sink,
     ) {
         self.noted = self.noted.max(self.described_by_all(now));
-        let distrusted = sink.session(Info { last: self.noted, ..info }, vouched, now);
+        let distrusted = sink.on_session(Info { last: self.noted, ..info }, vouched, now);
         self.distrust(&distrusted, now, sink);
     }
 

@@ -136,7 +136,7 @@ impl Recorder {
             self.lost.insert(range);
             self.lines.iter_mut().for_each(|line| line.asker.leave(range));
             self.outputs.push_back(Output::Note(RecorderEvent::Lost { range }));
-            sink.lost(range, now);
+            sink.on_gap_abandoned(range, now);
         }
         // Looking costs as much as there are gaps: not too often.
         self.give_up_at = (oldest + patience).max(now + patience / 16);

@@ -50,18 +50,18 @@ struct Times {
 }
 
 impl Sink for Times {
-    fn fresh(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
         self.last = now;
         if origin.source == (Source::Stream { pass: 1 }) {
             self.streamed = now;
         }
     }
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn opened(&mut self, gap: SeqRange, _: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         self.gaps += 1;
         self.missed += u64::from(gap.len());
     }

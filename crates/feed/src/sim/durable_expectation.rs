@@ -109,23 +109,23 @@ impl DurabilityChecker {
 }
 
 impl Sink for DurabilityChecker {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         for run in frames.chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high)) {
             let ends = run.first().zip(run.last());
             let span =
                 ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
             self.came.extend(span.map(|span| (now, span)));
         }
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.keeper.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.on_duplicates(origin, frames)
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         self.told = self.told.max(info.last);
-        let distrusted = self.keeper.session(info, vouched, now);
+        let distrusted = self.keeper.on_session(info, vouched, now);
         if !distrusted.is_empty() {
             // Only packets had told of more, and they do not count any more.
             self.told = info.last;
@@ -140,11 +140,11 @@ impl Sink for DurabilityChecker {
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.keeper.has_failed()
     }
 }

@@ -229,7 +229,7 @@ impl SimRun {
             return Err("it does not give up".into());
         }
         self.owed.forget(&keeper);
-        if !keeper.failed() {
+        if !keeper.has_failed() {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
         }

@@ -167,7 +167,7 @@ impl<E: Exchange> SimWorld<E> {
             let next = event.into_iter().chain(wake).min();
             // Nothing happens for now: the sink's moment.
             let idle = match next.is_none_or(|next| next > self.now) {
-                true => sink.idle(self.now),
+                true => sink.on_idle(self.now),
                 false => None,
             };
             let next = next.into_iter().chain(idle).min();

@@ -245,19 +245,19 @@ impl<S: Storage> TapeRecorder<S> {
 }
 
 impl<S: Storage> Sink for TapeRecorder<S> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         let done = self.file.append(origin, self.stamp(now), frames);
         self.check(done);
         // Where packets never stop coming, nothing is ever idle.
         if self.unflushed {
-            let _ = self.idle(now);
+            let _ = self.on_idle(now);
         }
         self.unflushed = true;
         self.unsynced = true;
         self.sync_if_due(now);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         let mut count = 0;
         for frame in frames {
             match self.file.get(sequence_of(frame)) {
@@ -272,7 +272,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         count
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         let told = self.file.session();
         if told.is_some_and(|told| told.session == info.session && told.last >= info.last) {
             return SeqSet::new();
@@ -292,7 +292,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         })
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         if self.unflushed && now >= self.flushed + FLUSH {
             self.flushed = now;
             self.unflushed = false;
@@ -305,7 +305,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         flush_at.into_iter().chain(sync_at).min()
     }
 
-    fn failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 }

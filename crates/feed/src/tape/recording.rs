@@ -89,14 +89,14 @@ impl MemoryRecording {
 }
 
 impl Sink for MemoryRecording {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
         if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
             self.origins.push((self.log.len(), origin));
         }
         self.append(frames);
     }
 
-    fn session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
+    fn on_session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
         let origins = core::mem::take(&mut self.origins);
         let all_known = origins.iter().all(|(_, origin)| vouched.contains(origin));
         if core::mem::replace(&mut self.told, true) || all_known {
@@ -119,7 +119,7 @@ impl Sink for MemoryRecording {
         gone.into_iter().collect()
     }
 
-    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
         let differ =
             |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
         u32::try_from(frames.iter().filter(differ).count()).unwrap_or(u32::MAX)

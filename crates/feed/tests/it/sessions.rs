@@ -246,7 +246,7 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut keeper = keeper;
-    keeper.fresh(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
+    keeper.on_packets(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
     // It has ended before, and has noted how far that session reached.
     keeper.conclude(30, SessionEnd::Open, ms(2)).unwrap();
     let (keeper, was) =

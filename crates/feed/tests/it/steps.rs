@@ -18,13 +18,13 @@ struct Told {
 }
 
 impl Sink for Told {
-    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn asked(&mut self, piece: SeqRange, _: Duration) {
+    fn on_request(&mut self, piece: SeqRange, _: Duration) {
         self.asked.push(piece);
     }
 }

@@ -240,13 +240,13 @@ fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
 struct Enough;
 
 impl Sink for Enough {
-    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn enough(&self) -> bool {
+    fn is_closed(&self) -> bool {
         true
     }
 }

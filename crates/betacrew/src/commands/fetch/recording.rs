@@ -465,7 +465,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
-        capture.fresh(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
+        capture.on_packets(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
         capture.end().unwrap();
         let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
         places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
@@ -481,7 +481,7 @@ mod tests {
         let outputs = outputs.into_iter().map(|output| (output, Format::Csv)).collect();
         // What is left of the second one is read in more than one piece.
         let origin = Origin { line: 0, source: Source::Resend };
-        capture.fresh(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
+        capture.on_packets(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
         capture.end().unwrap();
         let done = write(outputs, &capture, &mut progress, &stop, tick);
         assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
@@ -500,7 +500,7 @@ mod tests {
         let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let tape = Tape::random(5000, 1);
-        capture.fresh(origin, tape.frames(), Duration::ZERO);
+        capture.on_packets(origin, tape.frames(), Duration::ZERO);
         capture.end().unwrap();
         assert_eq!(capture.written().look().0, 5000);
         assert!(capture.written().look().1 >= 5000 * 17);

@@ -230,8 +230,8 @@ mod tests {
             );
             let session = SessionId(*session);
             let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
-            capture.session(info, &[], Duration::ZERO);
-            capture.fresh(origin, tape.frames(), Duration::ZERO);
+            capture.on_session(info, &[], Duration::ZERO);
+            capture.on_packets(origin, tape.frames(), Duration::ZERO);
             capture.finish().unwrap();
         }
         std::fs::write(folder.path().join("x-BBBB.json"), "its output").unwrap();
