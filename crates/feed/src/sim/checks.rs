@@ -132,6 +132,15 @@ impl SimRun {
         honest.any(|(id, _)| recorder.line(id).is_some_and(|line| line.info.is_some()))
     }
 
+    /// Returns whether the lying line is the only one that the recorder still follows: every honest
+    /// one is given up, or has never described the session.
+    pub(super) fn lies_alone(&mut self, recorder: &Recorder) -> bool {
+        let lines = (0..).zip(self.world.exchanges().iter());
+        let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
+        let speaks = |id| recorder.line(id).is_some_and(|line| line.info.is_some() && !line.dead);
+        self.plan.lie.is_some() && !honest.any(|(id, _)| speaks(id))
+    }
+
     /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
     pub(super) fn complete(&self, outcome: &Outcome, healed: bool) -> Result<(), String> {
         let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {

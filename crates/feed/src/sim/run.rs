@@ -208,9 +208,7 @@ impl SimRun {
                 None if !self.healed => self.heal(),
                 None if self.plan.deceives() => return Ok(Try::Deceived),
                 // A line that lies alone may never tell an end that is believed.
-                None if self.plan.lie.is_some() && !self.honest_is_heard(&recorder) => {
-                    return Ok(Try::Deceived);
-                }
+                None if self.lies_alone(&recorder) => return Ok(Try::Deceived),
                 None => return Err("it follows on with nothing wrong any more".into()),
                 Some((_, Crash::Stop)) => {
                     (kill, self.stopped) = (None, true);
