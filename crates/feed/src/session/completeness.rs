@@ -5,13 +5,13 @@
 //! played is worth. So they cannot disagree.
 //!
 //! ```
-//! use feed::completeness::{Completeness, Facts, Why};
-//! use feed::tail::Tail;
+//! use feed::session::completeness::{Completeness, Facts, IncompleteReason};
+//! use feed::session::tail::Tail;
 //!
 //! let whole = Facts { packets: 9, tail: Tail::Confirmed, ..Facts::default() };
 //! assert_eq!(whole.completeness(), Completeness::Complete);
 //! // A stop is never success by itself.
-//! let stopped = Facts { why: Some(Why::Stopped), ..whole };
+//! let stopped = Facts { why: Some(IncompleteReason::Stopped), ..whole };
 //! assert_eq!(stopped.completeness(), Completeness::Incomplete);
 //! // Of a live session that goes on, everything so far is there.
 //! let followed = Facts { follow: true, tail: Tail::Unknown, ..stopped };

@@ -36,14 +36,14 @@
 //!
 //! ```
 //! use feed::ledger::{Origin, Source};
-//! use feed::seq::FIRST_SEQ;
+//! use feed::base::seq::FIRST_SEQ;
 //! use feed::sim::disk::Disk;
-//! use feed::tape::Tape;
-//! use feed::tape_file::{Head, TapeFile};
+//! use feed::tape::in_memory::Tape;
+//! use feed::tape::file::{FileHead, TapeFile};
 //!
 //! let tape = Tape::sample(5);
 //! let (early, late) = tape.frames().split_at(3);
-//! let mut file = TapeFile::create(Disk::new(), Head { session: [0; 4], created: 0, salt: 7 })?;
+//! let mut file = TapeFile::create(Disk::new(), FileHead { session: [0; 4], created: 0, salt: 7 })?;
 //! let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
 //! file.append(stream, 1_000, late)?;
 //! file.append(Origin { line: 0, source: Source::Resend }, 2_000, early)?;
