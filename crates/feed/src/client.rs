@@ -209,7 +209,7 @@ impl Recorder {
     /// An exchange that speaks the extension is asked only for the rest: of a known session at
     /// once, and nothing is recorded before it has shown to play that. One that does not tell its
     /// session is not gone on with then. What is of no known session is asked for again
-    /// ([`Sink::session`]).
+    /// ([`Sink::on_session`]).
     #[must_use]
     pub fn resume(
         options: RecorderOptions,

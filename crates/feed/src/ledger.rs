@@ -52,7 +52,7 @@ pub struct StreamPosition {
     pub torn: bool,
     /// Highest sequence that is taken however far it lies above the highest known one; set by the
     /// recorder, as the connection's line has described the session. Other lines' packets keep
-    /// to [`Limits::jump`] whatever that line says.
+    /// to [`Limits::max_jump`] whatever that line says.
     pub plausible: Seq,
 }
 
@@ -73,9 +73,9 @@ pub enum StopReason {
     /// It may be parts of two messages: it does not follow the packet before it, and what comes
     /// behind it is torn.
     Torn,
-    /// Its sequence is further ahead than [`Limits::jump`] allows.
+    /// Its sequence is further ahead than [`Limits::max_jump`] allows.
     Jump(Seq),
-    /// It would open more gaps than [`Limits::gaps`] allows.
+    /// It would open more gaps than [`Limits::max_gaps`] allows.
     Crowded,
 }
 
@@ -218,7 +218,7 @@ impl Ledger {
         })
     }
 
-    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::gaps`]
+    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::max_gaps`]
     /// may be open.
     #[must_use]
     pub fn reopened(&self) -> usize {
@@ -331,7 +331,7 @@ impl Ledger {
     }
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
-    /// Up to `plausible` [`Limits::jump`] is none of them.
+    /// Up to `plausible` [`Limits::max_jump`] is none of them.
     fn admit(
         &mut self,
         run: SeqRange,

@@ -6,7 +6,7 @@
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
 //! * [`cost`]: what recovery costs, by loss and round-trip time;
-//! * [`life`]: a recording from its beginning to its end, over crashes and restarts, and what must
+//! * [`run`]: a recording from its beginning to its end, over crashes and restarts, and what must
 //!   hold of it.
 
 mod checks;

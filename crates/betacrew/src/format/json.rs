@@ -162,7 +162,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Reads packets. They may have other white space than a [`Writer`] gives them, and other keys too.
+/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys too.
 /// What is wrong is told with line and column.
 pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);

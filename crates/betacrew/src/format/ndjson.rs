@@ -88,7 +88,7 @@ struct NdjsonRow<'a> {
     session: Option<IgnoredAny>,
 }
 
-/// A marker line, exactly as [`Writer::mark`] writes it.
+/// A marker line, exactly as [`NdjsonWriter::mark`] writes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Marker<'a> {

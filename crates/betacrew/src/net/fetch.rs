@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const READ: usize = 256 * 1024;
 /// So many reads on one connection, then it is the others' turn.
 const TURN: u32 = 8;
-/// How often [`Event::Tick`] comes at the most.
+/// How often [`LoopEvent::Tick`] comes at the most.
 const TICK: Duration = Duration::from_millis(50);
 
 const STOP: Token = Token(usize::MAX);

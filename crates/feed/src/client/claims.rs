@@ -6,7 +6,7 @@
 //! [`DISPUTE`]. A description that lies more than [`Limits::jump`] above what packets have shown is
 //! believed only as long as no other line describes less.
 //!
-//! [`Limits::jump`]: crate::ledger::Limits::jump
+//! [`Limits::max_jump`]: crate::ledger::Limits::max_jump
 
 use super::Recorder;
 use super::line::LineState;
@@ -47,7 +47,7 @@ impl Recorder {
     /// Returns the highest sequence that a line may say to exist: [`Limits::jump`] above what
     /// packets have shown, or above `described` and what every other line has described.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     fn bound(&self, described: Seq, line: &LineState) -> Seq {
         let others = self.describing().filter(|other| !core::ptr::eq(*other, line));
         let agreed = others.map(LineState::claimed).fold(described, Seq::min);
@@ -90,7 +90,7 @@ impl Recorder {
     /// [`Limits::jump`] above what packets and the lines of this recording show, or where they
     /// show no more than what the user says.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn known_before(&self) -> Seq {
         let Some(told) = self.describing().map(|line| self.believed(line)).max() else {
             return self.known_before;
@@ -140,7 +140,7 @@ impl Recorder {
     /// line has described (unless another line denies that), because all between may have been
     /// lost.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn claims(&mut self, at: usize, last: Seq) -> bool {
         let id = usize::from(self.conns[at].line);
         let described = self.lines[id].stats.info.map_or(0, |info| info.last);

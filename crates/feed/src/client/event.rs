@@ -11,7 +11,7 @@ pub enum PassEnd {
     /// The exchange ended it after a whole packet.
     Whole,
     /// The pass brought packets, then nothing for
-    /// [`Options::timeout`](super::Options::timeout). That counts as an end, because there are
+    /// [`Options::timeout`](super::RecorderOptions::timeout). That counts as an end, because there are
     /// exchanges that never end a stream.
     Silent,
     /// It broke, ended in the middle of a packet, or made no sense.

@@ -8,7 +8,7 @@ pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 /// The least time that it gets where a recording of a known session cannot go on without: from the
 /// first bytes that the line brings. A line that brings none has [`Options::timeout`].
 ///
-/// [`Options::timeout`]: crate::client::Options::timeout
+/// [`Options::timeout`]: crate::client::RecorderOptions::timeout
 pub const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// The least time that resend calls get for their answers; doubled with each failure.

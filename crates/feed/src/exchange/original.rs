@@ -35,7 +35,7 @@ pub enum Death {
     Reset,
 }
 
-/// A connection of the [`Original`].
+/// A connection of the [`OriginalExchange`].
 #[derive(Debug, Default)]
 pub struct OriginalConnection {
     outbox: Vec<u8>,

@@ -112,7 +112,7 @@ pub enum ServerEvent {
         connection: u64,
         /// How.
         ending: Ending,
-        /// Whether it was cut by order ([`Player::cut`]) and by no fault.
+        /// Whether it was cut by order ([`MockExchange::cut`]) and by no fault.
         by_order: bool,
     },
 }

@@ -173,7 +173,7 @@ impl FaultEngine {
     }
 
     /// Counts a plain run that has come from `from` to before `next`, no further than
-    /// [`Tally::end`] allows: `sent` packets were sent and the others dropped.
+    /// [`FaultTally::end`] allows: `sent` packets were sent and the others dropped.
     pub(crate) fn count_run(&mut self, course: RunId, from: Seq, next: Seq, sent: u64) {
         let dropped = u64::from(next - from) - sent;
         if self.tally.width() >= BLOCK {

@@ -1,8 +1,8 @@
 //! Scenarios: what an exchange does wrong, and when. One noun for the exchange, the demo, the
 //! grader, the simulator and the tests.
 //!
-//! A scenario has a seed and faults. A fault is *what* happens ([`Action`]), *where* ([`Place`],
-//! connections, passes, sequences) and *how often* ([`Pick`], times). What it comes to is a pure
+//! A scenario has a seed and faults. A fault is *what* happens ([`FaultAction`]), *where* ([`FaultPlace`],
+//! connections, passes, sequences) and *how often* ([`FaultSelector`], times). What it comes to is a pure
 //! function of seed, connection, pass and sequence (`faults`), so a scenario repeats byte for byte.
 
 mod possible;

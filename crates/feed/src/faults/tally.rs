@@ -43,7 +43,7 @@ pub struct FaultTally {
     total: TallyCell,
     /// Resends dropped on purpose.
     resends_dropped: u64,
-    /// By [`Action::kind`].
+    /// By [`FaultAction::kind`].
     kinds: [u64; FaultAction::KINDS.len()],
     by_order: u64,
 }
@@ -83,7 +83,7 @@ impl FaultTally {
         self.by_order += count;
     }
 
-    /// Packets that [`lose`](crate::exchange::server::Player::lose) has lost.
+    /// Packets that [`lose`](crate::exchange::server::MockExchange::drop_next) has lost.
     #[must_use]
     pub fn by_order(&self) -> u64 {
         self.by_order

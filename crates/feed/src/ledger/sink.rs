@@ -54,7 +54,7 @@ pub trait Sink {
     /// What is missing here has been given up ([`Options::give_up`]); if it comes all the same, it
     /// is recorded.
     ///
-    /// [`Options::give_up`]: crate::client::Options::give_up
+    /// [`Options::give_up`]: crate::client::RecorderOptions::give_up
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         let _ = (range, now);
     }
@@ -83,7 +83,7 @@ pub trait Sink {
     }
 
     /// Returns whether packets that are missing are waited for when the recording ends by
-    /// [`enough`](Self::enough), as they are when it is stopped: something else than the reader who
+    /// [`enough`](Self::is_closed), as they are when it is stopped: something else than the reader who
     /// has had enough is to have them.
     fn wants_missing(&self) -> bool {
         true

@@ -21,7 +21,7 @@
 //!
 //! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
 //!   order, a sequence that is there twice comes once.
-//! * A file has one writer. [`FilePlay`](crate::tape::source::FilePlay) and other readers see what
+//! * A file has one writer. [`FileTapeSource`](crate::tape::source::FileTapeSource) and other readers see what
 //!   was there when they opened it.
 //!
 //! # What it costs

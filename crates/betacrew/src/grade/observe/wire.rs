@@ -263,7 +263,7 @@ pub(crate) struct WireRecorder<E> {
     unread: Option<Unread>,
 }
 
-/// A connection of a [`Watched`] exchange.
+/// A connection of a [`WireRecorder`] exchange.
 pub(crate) struct RecordedConnection<C> {
     inner: C,
     id: usize,

@@ -2,7 +2,7 @@
 //!
 //! Where nothing but loss can happen, nothing to be sent is stored: it is made when the socket
 //! takes it, and made again from where the socket stopped. So a client that does not read costs no
-//! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
+//! buffer. A run that more can happen to is a [`FaultedRun`], which makes a bounded number of items.
 
 pub(crate) mod control;
 pub(crate) mod send_progress;
@@ -64,7 +64,7 @@ struct WriteSizing {
     drawn: u64,
 }
 
-/// One connection of a [`Player`](super::Player).
+/// One connection of a [`Player`](super::MockExchange).
 #[derive(Debug)]
 pub struct ServerConnection {
     pub(super) index: u64,
