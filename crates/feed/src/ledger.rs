@@ -1,5 +1,5 @@
-//! The ledger of a recording: which sequences have been seen and which are missing. Every received
-//! chunk is scanned once, here, and handed on in whole slices.
+//! Ledger of a recording: the sequences that have been received and those that are missing. Each
+//! received chunk is scanned once, here, and handed to a [`Sink`] in slices as long as possible.
 
 pub mod gap_set;
 mod scan;
@@ -15,20 +15,21 @@ use core::ops::Range;
 use core::time::Duration;
 use scan::{AscendingBlock, BLOCK, RunBoundaries};
 
-/// Bounds on what a peer can make a recording believe.
+/// Limits on the claims of a peer, so that one damaged or hostile message cannot exhaust memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// How far a packet may lie above the highest known sequence, unless its own line has said
-    /// that the session reaches that far and no other line denies it. Keeps one damaged sequence
-    /// from opening a gap of billions.
+    /// Maximum distance of a packet above the highest known sequence. It prevents that one damaged
+    /// sequence opens a gap of billions. The distance may be larger where the packet's own line has
+    /// described a session that reaches so far and no other line contradicts it.
     ///
-    /// Bounds as well how far a heartbeat or an end may lie above what packets have shown and its
-    /// line has described.
+    /// The same maximum applies to a heartbeat or an end of session, counted from the highest
+    /// sequence that packets have shown or that its line has described.
     pub max_jump: u32,
-    /// How many gaps may be open, besides the tail. Packets that would open one more, or make two
-    /// of one, count as lost on the way: a later pass or a resend brings them again.
+    /// Maximum number of open gaps, besides the tail. A packet that would open one more gap, or
+    /// split one into two, is treated as if it had not arrived: a later pass or a resend brings it
+    /// again.
     pub max_gaps: usize,
-    /// With so many gaps open a stream is not read as long as its line fills them.
+    /// Number of open gaps from which a stream is no longer read while its line fills gaps.
     pub backpressure_gaps: usize,
 }
 
@@ -38,79 +39,81 @@ impl Default for Limits {
     }
 }
 
-/// How far one stream has come.
+/// Position of one stream: the packets that it has delivered.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct StreamPosition {
-    /// The highest sequence it has brought, or a heartbeat has said to be sent; 0 before the first.
+    /// Highest sequence that the stream has delivered, or that a heartbeat has reported as sent; 0
+    /// before the first.
     pub position: Seq,
-    /// The highest sequence it has brought; 0 before the first.
+    /// Highest sequence that the stream has delivered; 0 before the first.
     pub highest: Seq,
-    /// How many packets it has brought.
+    /// Number of packets that the stream has delivered.
     pub delivered: u64,
-    /// Whether the bytes behind the frames that are taken next are torn. The last of those frames
-    /// is then believed only if it follows the one before it.
+    /// True if the bytes behind the frames that are taken next are torn. The last of those frames
+    /// is then accepted only if it follows the frame before it.
     pub torn: bool,
-    /// Highest sequence that is taken however far it lies above the highest known one; set by the
-    /// recorder, as the connection's line has described the session. Other lines' packets keep
-    /// to [`Limits::max_jump`] whatever that line says.
+    /// Highest sequence that is accepted at any distance from the highest known one. The recorder
+    /// sets it from the connection's own description of the session. Packets of other lines stay
+    /// limited by [`Limits::max_jump`].
     pub plausible: Seq,
 }
 
 impl StreamPosition {
-    /// A packet with this sequence was taken.
+    /// Moves the position to a packet that was taken.
     fn reached(&mut self, seq: Seq) {
         self.position = self.position.max(seq);
         self.highest = self.highest.max(seq);
     }
 }
 
-/// Why [`Ledger::take`] stopped at a frame.
+/// Reason why [`Ledger::take`] stopped at a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopReason {
-    /// It is not a packet with a legal side and sequence, or does not follow the packet before it
-    /// and has no legal symbol.
+    /// The frame is not a packet with a legal side and sequence, or it has no legal symbol and does
+    /// not follow the packet before it.
     NotAPacket,
-    /// It may be parts of two messages: it does not follow the packet before it, and what comes
-    /// behind it is torn.
+    /// The frame may be parts of two messages: it does not follow the packet before it, and the
+    /// bytes behind it are torn.
     Torn,
-    /// Its sequence is further ahead than [`Limits::max_jump`] allows.
+    /// The sequence is further ahead than [`Limits::max_jump`] allows.
     Jump(Seq),
-    /// It would open more gaps than [`Limits::max_gaps`] allows.
+    /// The packet would open more gaps than [`Limits::max_gaps`] allows.
     Crowded,
 }
 
-/// What [`Ledger::take`] did.
+/// Result of [`Ledger::take`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TakeResult {
-    /// How many frames it took.
+    /// Number of frames taken.
     pub frames: usize,
-    /// How many of them were new.
+    /// Number of frames taken whose sequences were missing or new.
     pub fresh: u64,
-    /// How many had been recorded before with other content.
+    /// Number of frames whose sequences were recorded before with different content.
     pub conflicts: u32,
-    /// Why it stopped before the last frame, if it did.
+    /// Reason for the stop before the last frame; `None` if all frames were taken.
     pub stop: Option<StopReason>,
 }
 
-/// What a recording has seen.
+/// Ledger of one recording: every sequence up to the highest known one is recorded or in a gap.
 #[derive(Debug)]
 pub struct Ledger {
     next: Seq,
     end: Option<Seq>,
     gaps: GapSet,
     limits: Limits,
-    /// Number of ranges that were seen and are to be asked for again.
+    /// Number of ranges that were recorded, then forgotten, and are requested again.
     reopened: usize,
 }
 
 impl Ledger {
-    /// Nothing seen yet.
+    /// Creates the ledger of a recording that has no packets.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { next: FIRST_SEQ, end: None, gaps: GapSet::new(), limits, reopened: 0 }
     }
 
-    /// Has seen everything up to `highest` but what is `missing`.
+    /// Creates the ledger of a recording that has all packets up to `highest` except the `missing`
+    /// ones.
     #[must_use]
     pub fn resume(limits: Limits, highest: Seq, missing: &SeqSet) -> Self {
         let mut ledger = Self { next: highest.min(MAX_SEQ) + 1, ..Self::new(limits) };
@@ -123,50 +126,51 @@ impl Ledger {
         ledger
     }
 
-    /// It goes on at time `now`: what another recording left missing counts as missing from then.
+    /// Restarts the age of all gaps at time `now`, because the gaps of an earlier run are requested
+    /// from now on.
     pub fn begins(&mut self, now: Duration) {
         self.gaps.redate(now);
     }
 
-    /// The highest sequence known to exist; 0 where there is none. Everything up to it has been
-    /// recorded or is in [`gaps`](Self::gaps).
+    /// Returns the highest sequence known to exist; 0 if there is none. Every sequence up to it is
+    /// recorded or in [`gaps`](Self::gaps).
     #[must_use]
     pub fn highest(&self) -> Seq {
         self.next - 1
     }
 
-    /// What is missing below the highest known sequence.
+    /// Returns the gaps below the highest known sequence.
     #[must_use]
     pub fn gaps(&self) -> &GapSet {
         &self.gaps
     }
 
-    /// The frontier: everything up to this sequence has been recorded.
+    /// Returns the frontier: the highest sequence up to which everything is recorded.
     #[must_use]
     pub fn frontier(&self) -> Seq {
         self.gaps.at_or_after(FIRST_SEQ).map_or(self.highest(), |gap| gap.first() - 1)
     }
 
-    /// How many packets have been recorded.
+    /// Returns the number of recorded packets.
     #[must_use]
     pub fn recorded(&self) -> u64 {
         u64::from(self.highest()) - self.gaps.missing()
     }
 
-    /// The session's last sequence as it was told; `None` where it was not, or where packets
-    /// beyond have been seen since.
+    /// Returns the reported last sequence of the session; `None` if none was reported, or if
+    /// packets beyond it have arrived since.
     #[must_use]
     pub fn end(&self) -> Option<Seq> {
         self.end.filter(|&end| self.highest() <= end)
     }
 
-    /// Notes that the session reaches at least to `last` (0: is possibly empty).
+    /// Records that the session has packets at least up to `last`; 0 means that it may be empty.
     pub fn reaches(&mut self, last: Seq) {
         self.end = Some(self.end.map_or(last, |end| end.max(last)).min(MAX_SEQ));
     }
 
-    /// Takes everything above `last` for what does not exist after all, and returns what that was.
-    /// Nothing changes where a packet above it has been recorded.
+    /// Withdraws the claim that sequences above `last` exist, and returns their range. Does nothing
+    /// if a packet above `last` is recorded.
     pub fn retract(&mut self, last: Seq) -> Option<SeqRange> {
         let claimed = self.end.unwrap_or(0).max(self.highest());
         let above = SeqRange::new(last + 1, claimed)?;
@@ -182,9 +186,9 @@ impl Ledger {
         Some(above)
     }
 
-    /// Turns what is known to exist above the highest sequence seen into a gap: nothing more is
-    /// expected to come by itself. It may be one more than the limits allow, but not another one
-    /// beside that: then it has to wait.
+    /// Opens a gap from the highest known sequence to the session's reported end, because no stream
+    /// will deliver those packets any more. The tail may exceed [`Limits::max_gaps`] by one gap;
+    /// beyond that, nothing is opened until gaps are filled.
     pub fn close_tail(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.gaps.len() > self.limits.max_gaps {
             return;
@@ -196,37 +200,38 @@ impl Ledger {
         }
     }
 
-    /// Returns whether a frame that is no message, on a connection that has come to `position`, is
-    /// torn: parts of two messages, not one with a damaged field.
+    /// Returns true if an undecodable frame on a connection at `position` is torn: parts of two
+    /// messages, not one message with a damaged field.
     #[must_use]
     pub fn is_torn(&self, frame: &RawFrame, position: Seq) -> bool {
         let seq = sequence_of(frame);
         is_torn(frame, is_near(seq, position) || self.misses(seq))
     }
 
-    /// Returns whether a sequence is missing.
+    /// Returns true if a sequence is in a gap.
     #[must_use]
     pub fn misses(&self, seq: Seq) -> bool {
         self.gaps.at_or_after(seq).is_some_and(|gap| gap.contains(seq))
     }
 
-    /// Returns whether what comes behind a packet, a frame or what `torn` says of the bytes there,
-    /// is torn.
+    /// Returns true if the bytes behind a packet are torn. `behind` is the frame there; without a
+    /// whole frame, `torn` says it.
     pub(crate) fn torn_behind(&self, packet: Seq, behind: Option<&RawFrame>, torn: bool) -> bool {
         behind.map_or(torn, |frame| {
             packet_seq(frame) != Some(packet + 1) && self.is_torn(frame, packet)
         })
     }
 
-    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::max_gaps`]
-    /// may be open.
+    /// Returns the number of ranges that were forgotten. The number of open gaps may exceed
+    /// [`Limits::max_gaps`] by as many.
     #[must_use]
     pub fn reopened(&self) -> usize {
         self.reopened
     }
 
-    /// Forgets that these were seen: the sink has put them out of the recording. Only packets show
-    /// how far a session reaches, so nothing is known above the highest one that is left.
+    /// Marks sequences as missing again, because the sink has removed them from the recording.
+    /// Nothing is known above the highest packet that remains, because only packets prove how far a
+    /// session reaches.
     pub fn forget(&mut self, unseen: &SeqSet, now: Duration, sink: &mut impl Sink) {
         if unseen.is_empty() {
             return;
@@ -245,7 +250,7 @@ impl Ledger {
         unseen.ranges().iter().filter_map(below).for_each(|gap| sink.on_gap(gap, now));
     }
 
-    /// Takes frames from the front until one cannot be taken.
+    /// Takes frames from the front until one cannot be taken, and hands them to `sink`.
     pub fn take(
         &mut self,
         frames: &[RawFrame],
@@ -271,7 +276,8 @@ impl Ledger {
             let block = &frames[done..frames.len().min(done + BLOCK)];
             let behind = frames.get(done + block.len());
             if let Some(span) = rise.of(block, self.next)
-                // Shifted bytes that look like packets go on to the end of the block.
+                // Misaligned bytes stay misaligned to the end of the block, so its last symbol
+                // shows it.
                 && block.last().is_some_and(symbol_fits)
                 && !(rise.jumps_last(span) && self.torn_behind(span.last(), behind, track.torn))
                 && self.enter_rise(&rise, span, now, out.sink)
@@ -312,8 +318,8 @@ impl Ledger {
         TakeResult { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
     }
 
-    /// Enters a block that lies above everything known; whether the limits are far enough away for
-    /// that. Otherwise nothing is done.
+    /// Enters a block that lies above the highest known sequence. Returns false and does nothing if
+    /// the block comes close to a limit.
     fn enter_rise(
         &mut self,
         rise: &AscendingBlock,
@@ -330,8 +336,8 @@ impl Ledger {
         true
     }
 
-    /// Opens the gap that lies before `run`, if there is one and the limits allow it.
-    /// Up to `plausible` [`Limits::max_jump`] is none of them.
+    /// Opens the gap before `run`, if there is one and the limits allow it. [`Limits::max_jump`]
+    /// does not apply up to `plausible`.
     fn admit(
         &mut self,
         run: SeqRange,
@@ -355,7 +361,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters an admitted run whose frames begin at `at`.
+    /// Enters an admitted run whose frames begin at index `at`.
     fn enter(
         &mut self,
         run: SeqRange,
@@ -386,7 +392,7 @@ impl Ledger {
     }
 }
 
-/// Gathers neighbouring fresh frames into the longest ascending slices.
+/// Collector that joins neighbouring new frames into the longest ascending slices.
 struct SliceCollector<'a, S> {
     frames: &'a [RawFrame],
     origin: Origin,
@@ -411,7 +417,7 @@ impl<S: Sink> SliceCollector<'_, S> {
 
     fn collect_duplicates(&mut self, place: Range<usize>) {
         if !place.is_empty() {
-            // What repeats may be in what is pending.
+            // A duplicate may repeat a frame that is still pending.
             self.flush();
             self.conflicts += self.sink.on_duplicates(self.origin, &self.frames[place]);
         }

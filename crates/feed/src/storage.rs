@@ -1,49 +1,50 @@
-//! Where a tape file lies: a file, memory, or a simulated disk that crashes.
+//! Storage of a tape file: a file, memory, or a simulated disk that crashes.
 
-/// Bytes that can be read anywhere and written only at their end.
+/// Append-only medium: bytes can be read at any offset and written only at the end.
 pub trait Storage {
-    /// What can go wrong.
+    /// Error of the medium.
     type Error: core::error::Error + 'static;
 
-    /// How many bytes there are.
+    /// Returns the number of bytes stored.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the medium.
     fn len(&self) -> Result<u64, Self::Error>;
 
-    /// Whether there are none.
+    /// Returns true if no bytes are stored.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the medium.
     fn is_empty(&self) -> Result<bool, Self::Error> {
         self.len().map(|len| len == 0)
     }
 
-    /// Fills `out` from `offset` on, as far as there are bytes; returns how many.
+    /// Reads bytes from `offset` into `out`. Returns the number of bytes read, which is smaller
+    /// than `out` only at the end.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the medium.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<usize, Self::Error>;
 
-    /// Adds bytes at the end. After an error any part of them may have been added.
+    /// Appends bytes at the end. After an error, any part of them may have been appended.
     ///
     /// # Errors
-    /// What the medium reports; a full disk, for example.
+    /// Errors of the medium, such as a full disk.
     fn append(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
 
-    /// Returns once everything appended would survive a loss of power.
+    /// Waits until all appended bytes would survive a loss of power.
     ///
     /// # Errors
-    /// What the medium reports; what was appended may then be lost.
+    /// Errors of the medium; bytes appended before may then be lost.
     fn sync(&mut self) -> Result<(), Self::Error>;
 
-    /// The CRC-32C of some bytes. A medium may know a faster way; the result is the same.
+    /// Returns the CRC-32C of bytes. A medium may implement it faster, with the same result.
     fn checksum(bytes: &[u8]) -> u32 {
         crc32c(bytes)
     }
 }
 
-/// CRC-32C (Castagnoli), as iSCSI and ext4 have it, by tables.
+/// Returns the CRC-32C (Castagnoli) of bytes, as iSCSI and ext4 use it, computed with tables.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -62,7 +63,7 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     !rest.iter().fold(sum, step)
 }
 
-/// `TABLES[n][byte]`: what a byte adds to the sum once n more bytes have passed.
+/// Contribution of a byte to the checksum after n more bytes: `TABLES[n][byte]`.
 static TABLES: [[u32; 256]; 8] = {
     let mut tables = [[0; 256]; 8];
     let mut byte = 0;

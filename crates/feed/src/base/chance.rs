@@ -1,22 +1,24 @@
-//! Probabilities that mean the same on every machine.
+//! Probabilities with the same results on every machine.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// A probability, exact to 2^-32 so that it means the same on every machine.
+/// Probability with a precision of 2^-32, stored as an integer so that it gives the same results on
+/// every machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chance {
-    /// Of 2^32.
+    /// Probability in units of 2^-32.
     parts: u64,
 }
 
 const WHOLE: u64 = 1 << 32;
 
 impl Chance {
-    /// It never happens.
+    /// Probability 0.
     pub const NEVER: Self = Self { parts: 0 };
 
-    /// `numerator` times in `denominator`, as near as can be; the same as of its decimal notation.
+    /// Returns the probability `numerator / denominator`, rounded as its decimal notation is when
+    /// parsed; `None` if it is above 1 or the denominator is 0.
     #[must_use]
     pub const fn of(numerator: u32, denominator: u32) -> Option<Self> {
         if denominator == 0 || numerator > denominator {
@@ -27,18 +29,18 @@ impl Chance {
         })
     }
 
-    /// As a number from 0 to 1.
+    /// Returns the probability as a number from 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "33 bits fit a double")]
     pub fn as_f64(self) -> f64 {
         self.parts as f64 / WHOLE as f64
     }
 
-    /// 64 independent draws: a bit is set with this probability. `word` gives random words, always
-    /// the same one for the same number.
+    /// Draws 64 times independently; each bit of the result is set with this probability. `word`
+    /// returns random words, always the same word for the same number.
     ///
-    /// It reads the probability's binary digits from the last to the first: OR with a random bit
-    /// maps p to (1 + p) / 2 and AND maps it to p / 2, which is what a leading digit 1 or 0 does.
+    /// The probability's binary digits are read from the last to the first: OR with a random bit
+    /// maps p to (1 + p) / 2, AND maps p to p / 2, as a leading digit 1 or 0 does.
     pub(crate) fn draw(self, word: impl Fn(u64) -> u64) -> u64 {
         if self.parts >= WHOLE {
             return u64::MAX;
@@ -82,7 +84,8 @@ impl FromStr for Chance {
 
 impl fmt::Display for Chance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Hundredths of a percent, without zeros at the end; or else all of its digits.
+        // Written in hundredths of a percent without trailing zeros if that is exact, else with all
+        // digits.
         let hundredths = (self.parts * 10_000 + WHOLE / 2) / WHOLE;
         let rounded = u32::try_from(hundredths).ok().and_then(|it| Self::of(it, 10_000));
         if rounded != Some(*self) {
@@ -96,7 +99,7 @@ impl fmt::Display for Chance {
     }
 }
 
-/// A text is no probability.
+/// Error: a text is not a probability.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChanceParseError;
 

@@ -1,9 +1,9 @@
-//! Randomness that repeats: the same seed gives the same numbers on every machine and in every
-//! version. Published generators, written here because libraries reserve the right to change the
-//! numbers that a seed gives.
+//! Reproducible randomness: a seed gives the same numbers on every machine and in every version.
+//! The generators are published ones, implemented here because libraries may change the numbers of
+//! a seed.
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits in which
-/// every input bit changes every output bit with even odds.
+/// Applies the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits in
+/// which each input bit flips each output bit with probability 1/2.
 #[must_use]
 pub const fn mix(value: u64) -> u64 {
     let z = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -13,40 +13,41 @@ pub const fn mix(value: u64) -> u64 {
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The `index`th number of the SplitMix64 sequence of `key`, without the ones before it.
+/// Returns number `index` of the SplitMix64 sequence of `key`, without computing the numbers before
+/// it.
 #[must_use]
 pub const fn nth(key: u64, index: u64) -> u64 {
     mix(key.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN)))
 }
 
-/// SplitMix64 as a generator.
+/// SplitMix64 generator.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: u64,
 }
 
 impl Rng {
-    /// A generator whose every number follows from `seed`.
+    /// Creates the generator of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 random bits.
     pub const fn bits(&mut self) -> u64 {
         let bits = nth(self.state, 0);
         self.state = self.state.wrapping_add(GOLDEN);
         bits
     }
 
-    /// A number from 0 to `bound - 1`, each as likely as the next to within 2^-32
-    /// (Lemire's multiplication); 0 where `bound` is 0.
+    /// Returns a number from 0 to `bound - 1`, uniform to within 2^-32 (Lemire's multiplication); 0
+    /// if `bound` is 0.
     pub const fn below(&mut self, bound: u32) -> u32 {
         let product = (self.bits() >> 32) * bound as u64;
         (product >> 32) as u32
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub fn between(&mut self, low: u32, high: u32) -> u32 {
         debug_assert!(low <= high && high - low < u32::MAX);
         low + self.below(high - low + 1)

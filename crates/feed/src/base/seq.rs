@@ -1,24 +1,24 @@
-//! Sequence numbers, and ranges and sets of them.
+//! Sequence numbers, ranges of them and sets of them.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-/// A sequence number: the place of a packet in its session, counted from 1.
+/// Sequence number: the position of a packet in its session, counted from 1.
 ///
-/// The wire has it as a signed 32-bit integer, so legal values are [`FIRST_SEQ`]`..=`[`MAX_SEQ`];
-/// decoding checks that, and `seq + 1` cannot overflow.
+/// The wire carries a signed 32-bit integer, so legal values are [`FIRST_SEQ`]`..=`[`MAX_SEQ`].
+/// Decoding checks that, and `seq + 1` cannot overflow.
 pub type Seq = u32;
 
-/// The sequence of a session's first packet.
+/// Sequence of a session's first packet.
 pub const FIRST_SEQ: Seq = 1;
 
-/// The highest sequence the wire can express (2 147 483 647).
+/// Highest sequence that the wire can express (2 147 483 647).
 pub const MAX_SEQ: Seq = i32::MAX.cast_unsigned();
 
-/// A range of sequences that is never empty, both ends included.
+/// Non-empty range of sequences, both ends included.
 ///
-/// It is written `5` or `5-7`.
+/// Its text form is `5` or `5-7`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SeqRange {
     first: Seq,
@@ -26,63 +26,64 @@ pub struct SeqRange {
 }
 
 impl SeqRange {
-    /// The range from `first` to `last`, or `None` where that is empty.
+    /// Returns the range from `first` to `last`; `None` if it is empty.
     #[must_use]
     pub const fn new(first: Seq, last: Seq) -> Option<Self> {
         if first <= last { Some(Self { first, last }) } else { None }
     }
 
-    /// The range of `count` sequences from `first`, cut at [`MAX_SEQ`]; `None` where that is empty.
+    /// Returns the range of `count` sequences from `first`, cut at [`MAX_SEQ`]; `None` if it is
+    /// empty.
     #[must_use]
     pub fn counted(first: Seq, count: u32) -> Option<Self> {
         let last = first.checked_add(count.checked_sub(1)?).unwrap_or(MAX_SEQ).min(MAX_SEQ);
         Self::new(first, last)
     }
 
-    /// The range of this one sequence.
+    /// Returns the range of one sequence.
     #[must_use]
     pub const fn one(seq: Seq) -> Self {
         Self { first: seq, last: seq }
     }
 
-    /// Its lowest sequence.
+    /// Returns the lowest sequence of the range.
     #[must_use]
     pub const fn first(self) -> Seq {
         self.first
     }
 
-    /// Its highest sequence.
+    /// Returns the highest sequence of the range.
     #[must_use]
     pub const fn last(self) -> Seq {
         self.last
     }
 
-    /// How many sequences it holds (at least 1).
+    /// Returns the number of sequences in the range, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub const fn len(self) -> u32 {
         self.last - self.first + 1
     }
 
-    /// Whether `seq` is in it.
+    /// Returns true if the range contains `seq`.
     #[must_use]
     pub const fn contains(self, seq: Seq) -> bool {
         self.first <= seq && seq <= self.last
     }
 
-    /// What this and `other` share.
+    /// Returns the common part of two ranges; `None` if there is none.
     #[must_use]
     pub fn intersect(self, other: Self) -> Option<Self> {
         Self::new(self.first.max(other.first), self.last.min(other.last))
     }
 
-    /// The shortest range that holds both.
+    /// Returns the shortest range that contains both ranges.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 
-    /// The part of it at or above `seq`.
+    /// Returns the part of the range at or above `seq`; `None` if there is none.
     #[must_use]
     pub fn from(self, seq: Seq) -> Option<Self> {
         Self::new(self.first.max(seq), self.last)
@@ -99,12 +100,12 @@ impl fmt::Display for SeqRange {
     }
 }
 
-/// Why a text is not a list of sequences.
+/// Error: a text is not a list of sequences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SeqParseError {
-    /// A part is not a whole number from 1 to [`MAX_SEQ`].
+    /// Part of the list is not a whole number from 1 to [`MAX_SEQ`].
     Number,
-    /// A range ends before it begins.
+    /// Range of the list ends before it begins.
     Backwards,
 }
 
@@ -141,71 +142,71 @@ impl FromStr for SeqRange {
     }
 }
 
-/// A set of sequences, kept as ascending ranges that neither touch nor overlap.
+/// Set of sequences, stored as ascending ranges that neither touch nor overlap.
 ///
-/// Inserting above everything else is O(1), which is how sets of this kind grow here.
+/// Inserting above all other ranges takes constant time, because most sets grow at their end.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct SeqSet {
     ranges: Vec<SeqRange>,
 }
 
 impl SeqSet {
-    /// The empty set.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self { ranges: Vec::new() }
     }
 
-    /// Its ranges, ascending.
+    /// Returns the ranges of the set in ascending order.
     #[must_use]
     pub fn ranges(&self) -> &[SeqRange] {
         &self.ranges
     }
 
-    /// Whether it holds no sequence.
+    /// Returns true if the set contains no sequence.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// How many sequences it holds.
+    /// Returns the number of sequences in the set.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.ranges.iter().map(|range| u64::from(range.len())).sum()
     }
 
-    /// The range that holds `seq`, or else the first one above it.
+    /// Returns the range that contains `seq`, or else the first range above it.
     #[must_use]
     pub fn at_or_after(&self, seq: Seq) -> Option<SeqRange> {
         self.ranges.get(self.ranges.partition_point(|range| range.last < seq)).copied()
     }
 
-    /// Whether `seq` is in it.
+    /// Returns true if the set contains `seq`.
     #[must_use]
     pub fn contains(&self, seq: Seq) -> bool {
         self.covers(SeqRange::one(seq))
     }
 
-    /// Whether all of `range` is in it.
+    /// Returns true if the set contains all of `range`.
     #[must_use]
     pub fn covers(&self, range: SeqRange) -> bool {
         let held = self.at_or_after(range.first);
         held.is_some_and(|held| held.first <= range.first && range.last <= held.last)
     }
 
-    /// Adds a range; what was there already stays.
+    /// Adds a range. Sequences that are in the set already stay in it.
     pub fn insert(&mut self, range: SeqRange) {
         if self.ranges.last().is_none_or(|top| top.last.saturating_add(1) < range.first) {
             return self.ranges.push(range);
         }
-        // The ranges that touch the new one (or would, were it one longer) melt into it.
+        // Ranges that touch the new one or lie next to it are joined with it.
         let from = self.ranges.partition_point(|old| old.last.saturating_add(1) < range.first);
         let to = self.ranges.partition_point(|old| old.first <= range.last.saturating_add(1));
         let melted = self.ranges[from..to].iter().fold(range, |sum, old| sum.hull(*old));
         self.ranges.splice(from..to, [melted]);
     }
 
-    /// Takes a range out, as far as it was in.
+    /// Removes a range, as far as it is in the set.
     pub fn remove(&mut self, range: SeqRange) {
         let from = self.ranges.partition_point(|old| old.last < range.first);
         let to = self.ranges.partition_point(|old| old.first <= range.last);
@@ -230,7 +231,7 @@ impl FromIterator<SeqRange> for SeqSet {
 impl FromStr for SeqSet {
     type Err = SeqParseError;
 
-    /// Parses `2,5-7`; the empty text is the empty set.
+    /// Parses `2,5-7`. An empty text is the empty set.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim().is_empty() {
             return Ok(Self::new());
@@ -240,7 +241,7 @@ impl FromStr for SeqSet {
 }
 
 impl fmt::Display for SeqSet {
-    /// Writes `2, 5-7`, and with a precision (`{:.3}`) no more ranges than that.
+    /// Writes `2, 5-7`. A precision (`{:.3}`) limits the number of ranges.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = f.precision().unwrap_or(usize::MAX).min(self.ranges.len());
         for (i, range) in self.ranges[..shown].iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Spans: a number, or bounds between which a seed draws one.
+//! Spans: a fixed number, or bounds between which a seed draws one.
 
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// Whole numbers from one bound to the other, both included. It is written `5` or `2-9`.
+/// Span of whole numbers, both bounds included. Its text form is `5` or `2-9`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Span {
     low: u32,
@@ -12,31 +12,31 @@ pub struct Span {
 }
 
 impl Span {
-    /// The numbers from `low` to `high`, or `None` where there is none.
+    /// Returns the span from `low` to `high`; `None` if it is empty.
     #[must_use]
     pub const fn new(low: u32, high: u32) -> Option<Self> {
         if low <= high { Some(Self { low, high }) } else { None }
     }
 
-    /// This one number.
+    /// Returns the span of one number.
     #[must_use]
     pub const fn one(number: u32) -> Self {
         Self { low: number, high: number }
     }
 
-    /// The lowest.
+    /// Returns the lowest number.
     #[must_use]
     pub const fn low(self) -> u32 {
         self.low
     }
 
-    /// The highest.
+    /// Returns the highest number.
     #[must_use]
     pub const fn high(self) -> u32 {
         self.high
     }
 
-    /// The number that random bits draw, each as likely as the next to within 2^-32.
+    /// Returns a number drawn from random bits, uniform to within 2^-32.
     #[must_use]
     pub const fn draw(self, bits: u64) -> u32 {
         let count = (self.high - self.low) as u64 + 1;
@@ -54,7 +54,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A text is no span.
+/// Error: a text is not a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpanParseError;
 
@@ -79,7 +79,7 @@ impl FromStr for Span {
     }
 }
 
-/// Times from one bound to the other, both included.
+/// Span of times, both bounds included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TimeSpan {
     low: Duration,
@@ -87,31 +87,31 @@ pub struct TimeSpan {
 }
 
 impl TimeSpan {
-    /// The times from `low` to `high`, or `None` where there is none.
+    /// Returns the span from `low` to `high`; `None` if it is empty.
     #[must_use]
     pub fn new(low: Duration, high: Duration) -> Option<Self> {
         (low <= high).then_some(Self { low, high })
     }
 
-    /// This one time.
+    /// Returns the span of one time.
     #[must_use]
     pub const fn one(time: Duration) -> Self {
         Self { low: time, high: time }
     }
 
-    /// The shortest.
+    /// Returns the shortest time.
     #[must_use]
     pub const fn low(self) -> Duration {
         self.low
     }
 
-    /// The longest.
+    /// Returns the longest time.
     #[must_use]
     pub const fn high(self) -> Duration {
         self.high
     }
 
-    /// The time that random bits draw.
+    /// Returns a time drawn from random bits.
     #[must_use]
     pub fn draw(self, bits: u64) -> Duration {
         let more = u64::try_from((self.high - self.low).as_nanos()).unwrap_or(u64::MAX - 1);

@@ -1,8 +1,9 @@
-//! Times as gaps and tape files have them: nanoseconds in 64 bits.
+//! Times as gaps and tape files store them: nanoseconds in 64 bits.
 
 use core::time::Duration;
 
-/// Returns a time in nanoseconds. 64 bits of them last for 584 years; longer times are cut to that.
+/// Returns a time in nanoseconds. 64 bits are enough for 584 years; a longer time returns
+/// `u64::MAX`.
 #[must_use]
 pub fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())

@@ -1,4 +1,4 @@
-//! What is missing: ranges of sequences below the highest one seen.
+//! Gap set: the missing ranges of sequences below the highest known one.
 
 use crate::base::seq::{Seq, SeqRange};
 use crate::base::time::nanos;
@@ -7,37 +7,40 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
 
-/// The open gaps of a recording: disjoint ranges, each with the time when it opened.
+/// Open gaps of a recording: disjoint ranges, each with the time when it opened.
 ///
-/// Cost is per range, never per sequence: a gap of two billion sequences takes the room of one,
-/// 16 bytes. Gaps open at the top and are filled from the bottom or anywhere: each of that is a
-/// search and a move of a few of them, however many there are.
+/// Memory is used per range, never per sequence: a gap of two billion sequences takes 16 bytes, as
+/// a gap of one does. Opening or filling a gap searches for its chunk and moves at most the gaps of
+/// that chunk, however many gaps there are.
 #[derive(Clone, Default, Debug)]
 pub struct GapSet {
-    /// Ascending; none is empty.
+    /// Chunks of gaps in ascending order; none is empty.
     pieces: VecDeque<Chunk>,
-    /// So many pieces at the beginning are gone.
+    /// Number of chunks already removed from the front.
     gone: usize,
-    /// What was [asked for last](Self::at_or_after), counted from the first piece and the first gap
-    /// in it that ever were: whoever walks from one gap to the next finds it there.
+    /// Position that [`at_or_after`](Self::at_or_after) found last, counted from the first chunk
+    /// and gap that ever were. A walk from gap to gap finds the next one beside it, without a
+    /// search.
     near: Cell<GapPosition>,
     len: usize,
     missing: u64,
 }
 
-/// So many gaps lie together: few enough to be moved at once. In tests, few enough to be many.
+/// Maximum number of gaps in a chunk: few enough to be moved at once. Tests use a small number, so
+/// that they need many chunks.
 const PIECE: usize = if cfg!(test) { 8 } else { 256 };
-/// With so many gaps, what touches the highest one makes that longer: then nobody can have more of
-/// them by telling sequence after sequence.
+/// Number of gaps from which a range that touches the highest gap extends that gap instead of
+/// opening another. A peer that announces one sequence after the other then cannot open more gaps.
 const MANY: usize = 1 << 16;
-/// So many that are left of them are few.
+/// Number of gaps up to which a chunk counts as sparse and is joined with its neighbour.
 const FEW: usize = PIECE / 8;
 
-/// Gaps that lie together.
+/// Chunk of neighbouring gaps, in ascending order.
 #[derive(Clone, Debug)]
 struct Chunk {
     gaps: Vec<Gap>,
-    /// So many at the beginning were filled: that is where most are, and moves nothing.
+    /// Number of gaps at the front that are filled. Most gaps are filled from the front, and
+    /// counting them moves nothing.
     gone: usize,
 }
 
@@ -50,7 +53,7 @@ impl Chunk {
         &mut self.gaps[self.gone + place]
     }
 
-    /// Whether all of it lies below `seq`.
+    /// Returns true if all gaps of the chunk lie below `seq`.
     fn is_below(&self, seq: Seq) -> bool {
         self.gaps.last().is_none_or(|top| top.last < seq)
     }
@@ -60,7 +63,7 @@ impl Chunk {
 struct Gap {
     first: Seq,
     last: Seq,
-    /// In nanoseconds.
+    /// Time when the gap opened, in nanoseconds since the recorder's start.
     opened: u64,
 }
 
@@ -70,41 +73,41 @@ impl Gap {
     }
 }
 
-/// Where a gap is: its piece, and its place in it.
+/// Position of a gap: index of its chunk, and index within the chunk.
 type GapPosition = (usize, usize);
 
 impl GapSet {
-    /// No gaps.
+    /// Creates an empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self { pieces: VecDeque::new(), gone: 0, near: Cell::new((0, 0)), len: 0, missing: 0 }
     }
 
-    /// How many ranges are missing.
+    /// Returns the number of gaps.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing is missing.
+    /// Returns true if no gap is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many sequences are missing.
+    /// Returns the number of missing sequences.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// The missing ranges, ascending.
+    /// Returns the missing ranges in ascending order.
     pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
         let gaps = self.pieces.iter().flat_map(Chunk::open);
         gaps.filter_map(|gap| SeqRange::new(gap.first, gap.last))
     }
 
-    /// The missing ranges, ascending, and when each was found missing.
+    /// Returns the missing ranges in ascending order, each with the time when it opened.
     pub fn dated(&self) -> impl Iterator<Item = (SeqRange, Duration)> + '_ {
         let gaps = self.pieces.iter().flat_map(Chunk::open);
         gaps.filter_map(|gap| {
@@ -112,9 +115,9 @@ impl GapSet {
         })
     }
 
-    /// The first gap that ends at `seq` or above.
+    /// Finds the first gap that ends at `seq` or above.
     fn find(&self, seq: Seq) -> Option<(GapPosition, Gap)> {
-        // What is looked for is the lowest of all more often than not.
+        // Most searches look for the lowest gap, so it is tried first.
         let piece = match self.pieces.front()?.is_below(seq) {
             false => 0,
             true => self.pieces.partition_point(|piece| piece.is_below(seq)),
@@ -127,7 +130,7 @@ impl GapSet {
         Some(((piece, place), *gaps.get(place)?))
     }
 
-    /// The same, if that is where the last walk was, or the one above it.
+    /// Finds that gap without a search if it is the one that was found last, or the next one.
     fn find_near(&self, seq: Seq) -> Option<(GapPosition, Gap)> {
         let (piece, place) = self.near.get();
         let piece = piece.checked_sub(self.gone)?;
@@ -148,7 +151,7 @@ impl GapSet {
         (above.last >= seq).then_some((place, above))
     }
 
-    /// The first missing range at or above `seq`, without what lies below it.
+    /// Returns the first missing range at or above `seq`, without its part below `seq`.
     #[must_use]
     pub fn at_or_after(&self, seq: Seq) -> Option<SeqRange> {
         let ((piece, place), gap) = self.find_near(seq).or_else(|| self.find(seq))?;
@@ -156,8 +159,8 @@ impl GapSet {
         SeqRange::new(gap.first.max(seq), gap.last)
     }
 
-    /// Of the gaps that opened after `time`, the lowest of those above all older ones, and when it
-    /// opened. Costs as much as there are.
+    /// Returns the lowest gap above all gaps that opened at `time` or before, with the time when it
+    /// opened. Takes time proportional to the number of such gaps.
     #[must_use]
     pub fn younger(&self, time: Duration) -> Option<(Seq, Duration)> {
         let time = nanos(time);
@@ -166,32 +169,32 @@ impl GapSet {
         young.last().map(|gap| (gap.first, Duration::from_nanos(gap.opened)))
     }
 
-    /// Whether filling `run` would leave two gaps where one is now.
+    /// Returns true if filling `run` would split one gap into two.
     #[must_use]
     pub fn splits(&self, run: SeqRange) -> bool {
         self.find(run.last() + 1).is_some_and(|(_, gap)| gap.first < run.first())
     }
 
-    /// From now on, all of them count as opened at time `now`.
+    /// Sets the opening time of all gaps to `now`.
     pub fn redate(&mut self, now: Duration) {
         let gaps = self.pieces.iter_mut().flat_map(|piece| &mut piece.gaps);
         gaps.for_each(|gap| gap.opened = nanos(now));
     }
 
-    /// Opens a gap at time `now`. It must lie above all others; if it touches one that opened just
-    /// now, that becomes longer.
+    /// Opens a gap at time `now`. The gap must lie above all others. If it touches the highest gap
+    /// and that one opened at the same time, the two become one.
     pub fn open(&mut self, range: SeqRange, now: Duration) {
         self.open_gap(Gap { first: range.first(), last: range.last(), opened: nanos(now) });
     }
 
-    /// Opens several, ascending and apart from each other.
+    /// Opens several gaps, in ascending order and not touching each other.
     pub fn open_all(&mut self, ranges: impl IntoIterator<Item = SeqRange>, now: Duration) {
         let opened = nanos(now);
         let gap = |range: SeqRange| Gap { first: range.first(), last: range.last(), opened };
         let mut gaps = ranges.into_iter().map(gap);
         while let Some(gap) = gaps.next() {
             self.open_gap(gap);
-            // As many as its piece has room for need no further thought.
+            // Gaps that fit into the last chunk need no check for each of them.
             if let Some(Chunk { gaps: held, .. }) = self.pieces.back_mut() {
                 let before = held.len();
                 let fitting = gaps.by_ref().take(PIECE - before);
@@ -223,8 +226,8 @@ impl GapSet {
         self.pieces.push_back(Chunk { gaps, gone: 0 });
     }
 
-    /// Fills the lowest gap if that is `run` and nothing else, as nearly all that is sent again is;
-    /// returns how long it had been missing.
+    /// Fills the lowest gap if it is exactly `run`, which is the case for nearly all resends.
+    /// Returns the time for which the gap was open.
     pub fn fill_lowest(&mut self, run: SeqRange, now: Duration) -> Option<Duration> {
         let gap = *self.pieces.front()?.open().first()?;
         if (gap.first, gap.last) != (run.first(), run.last()) {
@@ -235,8 +238,8 @@ impl GapSet {
         Some(Duration::from_nanos(nanos(now).saturating_sub(gap.opened)))
     }
 
-    /// Fills whatever of `run` is missing, and tells `filled` each piece, ascending, with how long
-    /// it had been missing.
+    /// Fills the missing parts of `run`. Calls `filled` with each part in ascending order and the
+    /// time for which it was open.
     pub fn fill(
         &mut self,
         run: SeqRange,
@@ -256,7 +259,7 @@ impl GapSet {
         }
     }
 
-    /// Takes `part` out of the one gap that holds it.
+    /// Removes `part` from the gap that contains it.
     fn cut(&mut self, (piece, place): GapPosition, gap: Gap, part: SeqRange) {
         let below = Gap { last: part.first() - 1, ..gap };
         let above = Gap { first: part.last() + 1, ..gap };
@@ -303,8 +306,8 @@ impl GapSet {
         self.gone += usize::from(piece == 0);
     }
 
-    /// Few that are left of many do not keep the room of many: they join the next ones, if there
-    /// is room.
+    /// Joins a sparse chunk with its neighbour if both fit into one, so that a few gaps do not keep
+    /// the memory of many.
     fn join(&mut self, piece: usize) {
         let few = self.pieces[piece].open().to_vec();
         match self.pieces.get_mut(piece + 1) {
@@ -392,7 +395,7 @@ mod tests {
                 prop_assert_eq!(&left, &model);
                 let next = gaps.at_or_after(first).map(SeqRange::first);
                 prop_assert_eq!(next, model.range(first..).next().copied());
-                // One after the other: each search begins where the last one ended.
+                // Each search begins where the one before it ended.
                 let (mut walked, mut from) = (Vec::new(), first);
                 for _ in 0..=more {
                     let Some(gap) = gaps.at_or_after(from) else { break };

@@ -1,33 +1,34 @@
-//! The scan over received frames, a block at a time: without a branch for each packet, because
-//! whether one was lost before the next cannot be predicted.
+//! Scan over received frames, one block at a time. The scan has no branch for each packet, because
+//! a processor cannot predict before which packet one is missing.
 
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::wire::{RawFrame, fits_at_once, oddness, packet_seq, sequence_of, symbol_fits};
 
-/// So many frames are looked at at once.
+/// Number of frames that are scanned together.
 pub(super) const BLOCK: usize = 64;
 
-/// A block of packets as a stream has them: ascending, above everything known, with gaps between
-/// them. Whether one was lost before the next cannot be predicted, so what is found out a packet is
-/// found without a branch, and judged once a block.
+/// Block of packets in the usual order of a stream: ascending, above the highest known sequence,
+/// with gaps between them. Each packet is scanned without a branch, and the findings are checked
+/// once for the whole block.
 pub(super) struct AscendingBlock {
-    /// Each gap's first sequence and that of the packet behind it.
+    /// First sequence of each gap, and the sequence of the packet behind it.
     gaps: [(Seq, Seq); BLOCK],
     pub(super) count: usize,
-    /// No gap is longer: all their lengths, joined by `|`.
+    /// Upper bound of the gaps' lengths: all lengths joined by `|`.
     pub(super) widest: u32,
 }
 
 impl AscendingBlock {
-    /// Longer gaps are for others to judge; so many sequences cannot wrap around within a block.
+    /// Widest gap that this scan accepts. A block of gaps up to this width cannot wrap around the
+    /// sequence range.
     const WIDEST: u32 = 1 << 24;
 
     pub(super) fn new() -> Self {
         Self { gaps: [(0, 0); BLOCK], count: 0, widest: 0 }
     }
 
-    /// What a block spans that goes on where `next` was expected; `None` where it does not rise
-    /// from there, or something in it is no packet.
+    /// Scans a block after which `next` was expected, and returns the range that it spans. Returns
+    /// `None` if the block does not ascend from there or contains a frame that is not a packet.
     pub(super) fn of(&mut self, block: &[RawFrame], next: Seq) -> Option<SeqRange> {
         let first = block.first().map(sequence_of).filter(|&first| first >= next)?;
         let (mut odd, mut widest, mut expected, mut count) = (0, 0, next, 0);
@@ -35,9 +36,10 @@ impl AscendingBlock {
             let seq = sequence_of(frame);
             odd |= oddness(frame);
             let skipped = seq.wrapping_sub(expected);
-            // A step back is a very wide one.
+            // A step back wraps around to a very wide gap, which WIDEST rejects.
             widest |= skipped;
-            // The place of the next gap, whether it is one or not.
+            // Written for every packet, and kept only if there is a gap: a store is cheaper than a
+            // branch.
             self.gaps[count % BLOCK] = (expected, seq);
             count += usize::from(skipped != 0);
             expected = seq.wrapping_add(1);
@@ -48,7 +50,7 @@ impl AscendingBlock {
         SeqRange::new(first, last).filter(|_| rises)
     }
 
-    /// Returns whether the last packet of a block that spans `span` lies behind a gap.
+    /// Returns true if the last packet of a block that spans `span` lies behind a gap.
     pub(super) fn jumps_last(&self, span: SeqRange) -> bool {
         self.gaps[..self.count].last().is_some_and(|&(_, end)| end == span.last())
     }
@@ -59,18 +61,20 @@ impl AscendingBlock {
     }
 }
 
-/// Where a few frames fall apart, a bit for each: found for all of them without a branch, for
-/// whether a packet was lost before the next cannot be predicted.
+/// Boundaries between runs of consecutive packets in a block, one bit for each frame, found without
+/// a branch for each frame.
 pub(super) struct RunBoundaries {
-    /// No packets, and packets without a symbol that do not follow the one before them.
+    /// Bits of frames that are not packets, and of packets without a legal symbol that do not
+    /// follow the packet before them.
     odd: u64,
-    /// Packets that do not follow the one before them, and no packets.
+    /// Bits of packets that do not follow the packet before them, and of frames that are not
+    /// packets.
     ends: u64,
     len: usize,
 }
 
 impl RunBoundaries {
-    /// `next` is the sequence that goes on where the connection is.
+    /// Scans a block. `next` is the sequence after the connection's position.
     pub(super) fn of(block: &[RawFrame], next: Seq) -> Self {
         let (mut odd, mut strange, mut breaks, mut next) = (0, 0, 0, next);
         for (bit, frame) in block.iter().enumerate() {
@@ -90,17 +94,18 @@ impl RunBoundaries {
         Self { odd, ends: odd | breaks, len: block.len() }
     }
 
-    /// Returns whether the packet at this place does not follow the one before it.
+    /// Returns true if the packet at index `at` does not follow the packet before it.
     pub(super) fn jumps(&self, at: usize) -> bool {
         self.ends >> at & 1 == 1
     }
 
-    /// Returns whether what comes behind the packet at this place is no packet, or unknown here.
+    /// Returns true if the frame behind index `at` is not a packet, or lies outside the block.
     pub(super) fn odd_behind(&self, at: usize) -> bool {
         at + 1 == self.len || self.odd >> (at + 1) & 1 == 1
     }
 
-    /// The contiguous sequences from `at` on, a place in the block; `None` where no packet is.
+    /// Returns the run of consecutive sequences that begins at index `at`; `None` if there is no
+    /// packet.
     pub(super) fn run(&self, block: &[RawFrame], at: usize) -> Option<SeqRange> {
         if self.odd >> at & 1 == 1 {
             return None;

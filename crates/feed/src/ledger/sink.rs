@@ -1,95 +1,96 @@
-//! Sinks: where recorded packets go, and where they came from.
+//! Sinks: receivers of recorded packets, and the origin of each packet.
 
 use crate::base::seq::{SeqRange, SeqSet};
 use crate::wire::{Info, RawFrame};
 use core::time::Duration;
 
-/// Where packets came from.
+/// Origin of packets: the line and the request that brought them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Origin {
-    /// The line, from 0.
+    /// Index of the line, from 0.
     pub line: u16,
-    /// How they were asked for.
+    /// Kind of request that brought the packets.
     pub source: Source,
 }
 
-/// How packets were asked for.
+/// Kind of request that brought packets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
-    /// By a stream call; passes count from 1.
+    /// A stream call.
     Stream {
-        /// Which of the recording's passes.
+        /// Number of the pass within the recording, from 1.
         pass: u32,
     },
-    /// By resend calls.
+    /// Resend calls.
     Resend,
 }
 
-/// Where a recording goes. Frames are valid packets, each slice in ascending order. Times are the
-/// recorder's.
+/// Receiver of a recording: a tape, a file, a view. Frames are valid packets, each slice in
+/// ascending order. Times are counted from the recorder's start.
 pub trait Sink {
-    /// Packets never seen before.
+    /// Takes packets whose sequences were not recorded before.
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);
 
-    /// Packets whose sequences were recorded before. Returns how many of them differ from what
-    /// was recorded.
+    /// Takes packets whose sequences were recorded before. Returns the number of packets that
+    /// differ from the recorded ones.
     fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32;
 
-    /// A gap was found.
+    /// Called when a gap is found.
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {
         let _ = (gap, now);
     }
 
-    /// What is missing here is asked for; in vain perhaps, and then again.
+    /// Called once for each resend request that covers `piece`; a range may be requested more than
+    /// once.
     fn on_request(&mut self, piece: SeqRange, now: Duration) {
         let _ = (piece, now);
     }
 
-    /// A gap, or a piece of one, was filled after having been open for `age`. This may be told
-    /// before the packets that fill it are handed on.
+    /// Called when a gap, or a piece of one, is filled after it was open for `age`. The call may
+    /// come before the packets that fill it are handed to [`on_packets`](Self::on_packets).
     fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         let _ = (piece, age, origin, now);
     }
 
-    /// What is missing here has been given up ([`Options::give_up`]); if it comes all the same, it
-    /// is recorded.
+    /// Called when missing packets are given up ([`RecorderOptions::give_up`]). If they arrive
+    /// later, they are recorded.
     ///
-    /// [`Options::give_up`]: crate::client::RecorderOptions::give_up
+    /// [`RecorderOptions::give_up`]: crate::client::RecorderOptions::give_up
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         let _ = (range, now);
     }
 
-    /// An exchange has described the session. At the first time, `vouched` lists the origins of
-    /// this run whose packets so far are known to be of that session.
+    /// Called when an exchange describes the session. On the first call, `vouched` lists the
+    /// origins of this run whose packets so far are known to be of that session.
     ///
-    /// Returns the sequences that are no longer recorded, because nothing tells which session they
-    /// are of; the recorder asks for them again. A sink that returns none keeps what it has, of
-    /// whatever session.
+    /// Returns the sequences that the sink has removed, because their session is unknown; the
+    /// recorder requests them again. A sink that returns none keeps all its packets.
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         let _ = (info, vouched, now);
         SeqSet::new()
     }
 
-    /// Nothing more has come for now: a moment to put things away. Returns when to call this again
-    /// should nothing come until then.
+    /// Called when no more bytes are waiting: the moment to write buffered packets. Returns the
+    /// time of the next call if nothing arrives until then.
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         let _ = now;
         None
     }
 
-    /// Whether nobody wants more; the recording then ends as if it were stopped.
+    /// Returns true if the sink needs no more packets; the recording then ends as if the user had
+    /// stopped it.
     fn is_closed(&self) -> bool {
         false
     }
 
-    /// Returns whether packets that are missing are waited for when the recording ends by
-    /// [`enough`](Self::is_closed), as they are when it is stopped: something else than the reader who
-    /// has had enough is to have them.
+    /// Returns true if a recording that ends by [`is_closed`](Self::is_closed) waits for missing
+    /// packets as one that the user stops. They matter only where another output than the closed
+    /// one needs them.
     fn wants_missing(&self) -> bool {
         true
     }
 
-    /// Whether it can take no more; the recording then ends.
+    /// Returns true if the sink cannot store more packets; the recording then ends.
     fn has_failed(&self) -> bool {
         false
     }

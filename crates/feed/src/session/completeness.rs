@@ -1,8 +1,7 @@
-//! Whether a recording is complete: the one place that decides it.
+//! Completeness of a recording. This module alone decides it.
 //!
-//! Everybody who must know asks [`Facts`]: whether outputs are written and the recording is put
-//! away, what the summary and the report say, what a tape file that is read, converted, checked or
-//! played is worth. So they cannot disagree.
+//! Exit codes, outputs, the summary, the report, and the commands that read a tape file all ask
+//! [`Facts`], so that they cannot disagree.
 //!
 //! ```
 //! use feed::session::completeness::{Completeness, Facts, IncompleteReason};
@@ -24,32 +23,32 @@ use crate::session::tail::{SessionEnd, Tail};
 use crate::wire::Reason;
 use core::fmt;
 
-/// Facts about a recording from which everything else follows.
+/// Facts about a recording that decide whether it is complete.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Facts {
-    /// Number of packets recorded.
+    /// Number of recorded packets.
     pub packets: u64,
-    /// Number of sequences that are known to exist and are not recorded, whatever told of them:
-    /// packets, heartbeats, ends, descriptions, the session blocks of a tape file, the user.
+    /// Number of sequences that are known to exist and are not recorded. They are known from
+    /// packets, heartbeats, ends, descriptions, the session blocks of a tape file, or the user.
     pub missing: u64,
     /// Knowledge of the session's end.
     pub tail: Tail,
-    /// Reason why the recorder ended before it was done; `None` if it was done, and for a file.
+    /// Reason why the recorder ended early; `None` if it finished, and for a file.
     pub why: Option<IncompleteReason>,
-    /// Whether the recorder follows a live session, which may go on after it.
+    /// True if the recorder follows a live session, which may go on after the recording.
     pub follow: bool,
-    /// Whether an exchange was reached.
+    /// True if an exchange was reached.
     pub reached: bool,
-    /// Whether an exchange did what no exchange should do.
+    /// True if an exchange violated the protocol.
     pub misbehaved: bool,
-    /// Whether parts of the file are damaged.
+    /// True if parts of the file are damaged.
     pub damaged: bool,
-    /// Whether anything but a reader of stdout is to have the packets in the end.
+    /// True if the packets have another destination than a reader of stdout.
     pub outputs: bool,
 }
 
 impl Default for Facts {
-    /// The facts about an undamaged file that has no packets and does not tell of any.
+    /// Returns the facts about an undamaged file without packets whose session's end is unknown.
     fn default() -> Self {
         Self {
             packets: 0,
@@ -65,32 +64,32 @@ impl Default for Facts {
     }
 }
 
-/// How much of its session a recording has.
+/// Completeness of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
-    /// Every packet up to the session's end, which is confirmed or inferred.
+    /// Every packet up to the session's end is recorded. The end is confirmed or inferred.
     Complete,
-    /// Every packet that is known to exist. The session goes on, or where it ends is not known.
+    /// Every packet that is known to exist is recorded. The session goes on, or its end is unknown.
     SoFar,
-    /// Packets are missing, or the recorder has not got what it set out for.
+    /// Packets are missing, or the recorder ended before it could tell.
     Incomplete,
 }
 
-/// Something wrong besides packets that are missing.
+/// Fault besides missing packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// No exchange was ever reached.
+    /// Exchange never reached.
     Unreachable,
-    /// An exchange did what no exchange should do.
+    /// Protocol violated by an exchange.
     Misbehaved,
-    /// The file is damaged.
+    /// File damaged.
     Damaged,
 }
 
 impl Facts {
-    /// Returns the facts about a file of packets. `missing` counts everything up to the last
-    /// sequence that the file knows its session to have. `end` is `None` for a format that has no
-    /// room for the session's end: then the end of the file stands for it.
+    /// Returns the facts about a file of packets. `missing` counts the sequences up to the last one
+    /// that the file's session is known to have. `end` is `None` for a format that cannot store the
+    /// session's end; the end of the file then stands for it.
     #[must_use]
     pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>, damaged: bool) -> Self {
         let tail = match end {
@@ -101,8 +100,8 @@ impl Facts {
         Self { packets, missing, tail, damaged, ..Self::default() }
     }
 
-    /// Returns what a tape file notes of the end of its session: that it is known, and that every
-    /// packet up to it was recorded, or neither.
+    /// Returns the end of session that a tape file stores: a known end if every packet up to it is
+    /// recorded, else an open one.
     #[must_use]
     pub fn end(&self) -> SessionEnd {
         match (self.completeness(), self.tail) {
@@ -112,14 +111,15 @@ impl Facts {
         }
     }
 
-    /// Returns how much of its session the recording has.
+    /// Returns the completeness of the recording.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
         if self.missing > 0 || self.damaged {
             return Completeness::Incomplete;
         }
         match self.why {
-            // Nothing recorded says nothing of a session, least of all that this was all of it.
+            // Without a packet or a known end, nothing shows that a session exists, so it cannot be
+            // complete.
             None if self.tail == Tail::Unknown && self.packets == 0 => Completeness::Incomplete,
             None if self.tail == Tail::Unknown => Completeness::SoFar,
             None => Completeness::Complete,
@@ -128,13 +128,13 @@ impl Facts {
             {
                 Completeness::SoFar
             }
-            // Another session has begun: there is no more of this one.
+            // A new session has begun, so no more packets of this one will come.
             Some(IncompleteReason::OtherSession) if self.follow => Completeness::SoFar,
             Some(_) => Completeness::Incomplete,
         }
     }
 
-    /// Returns what is wrong besides packets that are missing.
+    /// Returns the fault of the recording besides missing packets.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let in_vain =
@@ -148,15 +148,15 @@ impl Facts {
         }
     }
 
-    /// Whether the recording came to what it was to come to.
+    /// Returns true if the recording succeeded: the exit code is 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
         let enough = self.why == Some(IncompleteReason::Enough) && !self.outputs;
         self.fault().is_none() && (enough || self.completeness() != Completeness::Incomplete)
     }
 
-    /// Whether the packets are written to their outputs, which replaces what was there before.
-    /// `allow_gaps`: the user wants them with packets missing.
+    /// Returns true if the packets are written to their outputs, which replaces the old files.
+    /// `allow_gaps` writes them even if packets are missing.
     #[must_use]
     pub fn writes_outputs(&self, allow_gaps: bool) -> bool {
         match self.completeness() {
@@ -169,8 +169,8 @@ impl Facts {
         }
     }
 
-    /// Whether the recording is kept once its packets are written, for the same command to go on:
-    /// until its session is over.
+    /// Returns true if the recording is kept after its packets are written, so that the same
+    /// command can continue it until the session is over.
     #[must_use]
     pub fn keeps_recording(&self) -> bool {
         match self.completeness() {
@@ -181,35 +181,34 @@ impl Facts {
     }
 }
 
-/// Why a recording is incomplete.
+/// Reason why a recording is incomplete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IncompleteReason {
-    /// The user ended it.
+    /// Stopped by the user.
     Stopped,
-    /// No line could be reached (any more).
+    /// No line reachable.
     Unreachable,
-    /// Every stream was cut off, time and again.
+    /// Every stream cut off, repeatedly.
     CutOff,
-    /// What is missing was neither sent again when asked for nor streamed by further passes.
+    /// Missing packets neither resent nor streamed by later passes.
     NotServed,
-    /// The exchange refused to send it again.
+    /// Resend refused by the exchange.
     Refused(Reason),
-    /// It was missing for longer than the recorder's option `give_up`.
+    /// Packets missing for longer than the recorder's option `give_up`.
     GivenUp,
-    /// The peer was reached, and neither sent anything nor ended a stream in order.
+    /// Peer reached, but it neither sent anything nor ended a stream in order.
     NoAnswer,
-    /// Passes never showed enough of the session to tell where it ends.
+    /// End of the session unknown: the passes delivered too little to infer it.
     EndUnknown,
-    /// An exchange plays another session than the one that was recorded before, or from another
-    /// line.
+    /// Exchange that plays another session than an earlier run or another line has recorded.
     OtherSession,
-    /// The exchange does not speak the extension, without which a session cannot be followed.
+    /// Exchange without the extension, which following a session needs.
     NotLive,
-    /// The recording is of a known session, and the exchange does not tell which one it plays.
+    /// Exchange that does not describe its session, while the recording belongs to a known one.
     SessionUntold,
-    /// The reader of the packets has had enough of them.
+    /// Output closed by its reader.
     Enough,
-    /// What came could not be written.
+    /// Packets could not be stored.
     Storage,
 }
 
@@ -296,7 +295,7 @@ mod tests {
         let unreached = Facts { reached: false, ..nothing };
         assert_eq!(unreached.fault(), Some(Fault::Unreachable));
         assert!(!unreached.writes_outputs(false));
-        // An empty session that is over is something to say.
+        // An empty session that is known to be over is complete.
         let empty = Facts { packets: 0, ..WHOLE };
         assert!(empty.is_success() && empty.writes_outputs(false));
     }
@@ -327,7 +326,7 @@ mod tests {
         let enough =
             Facts { why: Some(IncompleteReason::Enough), missing: 5, outputs: false, ..stopped() };
         assert!(enough.is_success());
-        // Whoever wanted a file as well does not have it.
+        // The file that was wanted as well lacks packets.
         let file = Facts { outputs: true, ..enough };
         assert!(!file.is_success() && !file.writes_outputs(false));
     }

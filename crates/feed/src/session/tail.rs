@@ -1,29 +1,28 @@
-//! Tails: knowledge of where a session ends.
+//! Tail of a session: how well its end is known.
 
-/// How well the end of the session is known.
+/// Knowledge of a session's end, as a recorder has it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Tail {
-    /// The exchange said, or the user knew, which packet is the last.
+    /// Last packet reported by the exchange, or given by the user.
     Confirmed,
-    /// Nothing above the highest packet was seen in all passes; this is the chance that there is
-    /// something all the same.
+    /// End inferred: no pass has delivered a packet above the highest one.
     Inferred {
-        /// From 0 to 1.
+        /// Probability that packets above the highest one exist, from 0 to 1.
         doubt: f64,
     },
-    /// It could not be found out.
+    /// End unknown.
     Unknown,
 }
 
-/// What is known of where a session ends.
+/// Knowledge of a session's end, as a tape file stores it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum SessionEnd {
-    /// It has at least the packets up to its last one, and may have more.
+    /// End unknown: the session has at least the packets up to the last known one.
     #[default]
     Open,
-    /// The exchange, or the user, has told its last packet, and all packets were recorded.
+    /// Last packet reported by the exchange or given by the user, and all packets recorded.
     Confirmed,
-    /// Nobody has told its last packet; it was inferred, and all packets were recorded.
+    /// Last packet inferred, and all packets recorded.
     Inferred,
 }
 
