@@ -1,8 +1,8 @@
-//! The BetaCrew protocol, version 1, byte by byte (`docs/protocol.md` is its description).
+//! Wire format of the BetaCrew protocol, version 1 (described in `docs/protocol.md`).
 //!
-//! A client sends [calls](Call); the exchange answers with [frames](Frame), each [`FRAME_LEN`]
-//! bytes long, most of them packets. All numbers are big-endian. There is no other framing, so a
-//! byte that is lost cannot be noticed except by frames that stop making sense.
+//! A client sends [calls](Call). The exchange answers with [frames](Frame) of [`FRAME_LEN`] bytes
+//! each, most of them packets. All numbers are big-endian. The protocol has no other framing, so a
+//! missing byte shows only in later frames that make no sense.
 
 mod align;
 mod call;
@@ -20,15 +20,15 @@ pub(crate) use frame::oddness;
 
 use crate::base::seq::Seq;
 
-/// The length of every message of the exchange, in bytes.
+/// Length of every message of the exchange, in bytes.
 pub const FRAME_LEN: usize = 17;
 
-/// One message of the exchange, encoded.
+/// Encoded message of the exchange.
 pub type RawFrame = [u8; FRAME_LEN];
 
-/// The version of the extension that this crate speaks.
+/// Version of the extension that this crate implements.
 pub const VERSION: u8 = 1;
 
-/// The highest sequence that a call of type 2 can ask for from a server of the original protocol,
-/// which reads its one byte signed.
+/// Highest sequence that a call of type 2 can request from a server of the original protocol, which
+/// reads the sequence as one signed byte.
 pub const RESEND_MAX: Seq = 127;

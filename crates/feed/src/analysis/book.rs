@@ -1,44 +1,44 @@
-//! The order book: what packets of a symbol amount to, in price levels.
+//! Order book: price levels built from the packets of a symbol.
 //!
-//! The protocol has neither order ids nor cancellations, so this is what its packets mean here:
-//! each adds interest in so much at a price. Where it crosses resting interest of the other side
-//! the two trade, best price first and at the *resting* price, and only what is left rests. So a
-//! book is never crossed or locked. A quantity below 1 is no interest; it is counted and changes
-//! nothing.
+//! The protocol has neither order ids nor cancellations, so a packet is taken as an order of its
+//! quantity at its price. Where it crosses resting orders of the other side, the two trade, best
+//! price first and at the *resting* price, and only the remainder rests. A book is therefore never
+//! crossed or locked. A packet with a quantity below 1 is counted and changes nothing.
 
 use crate::wire::packet::{Packet, Side, Symbol};
 use alloc::collections::BTreeMap;
 
-/// So many symbols have books; packets of further ones are counted.
+/// Maximum number of symbols with a book. Packets of further symbols are only counted.
 pub const BOOKS_MAX: usize = 65_536;
 
-/// So many price levels are kept a side. Beyond, the one furthest from the market is forgotten.
+/// Maximum number of price levels per side. Beyond it, the level furthest from the market is
+/// dropped.
 pub const LEVELS_MAX: usize = 4_096;
 
-/// A price, and how much rests there.
+/// Price level: a price and the quantity that rests there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Level {
-    /// The price, in the protocol's own unit.
+    /// Price, in the protocol's unit.
     pub price: i32,
-    /// The quantities added up.
+    /// Sum of the resting quantities.
     pub quantity: i64,
 }
 
-/// What one packet traded.
+/// Trades that one packet caused.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Traded {
-    /// How much.
+    /// Quantity traded.
     pub quantity: i64,
-    /// The resting price of the last of it.
+    /// Resting price of the last trade; `None` if nothing traded.
     pub price: Option<i32>,
 }
 
-/// The book of one symbol.
+/// Book of one symbol.
 #[derive(Clone, Default, Debug)]
 pub struct Book {
     bids: BTreeMap<i32, i64>,
     asks: BTreeMap<i32, i64>,
-    /// The price of the last trade.
+    /// Price of the last trade.
     last: Option<i32>,
     traded: i64,
     trades: u64,
@@ -47,7 +47,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// Adds a packet's interest. Its symbol is the caller's affair.
+    /// Adds a packet as an order. The caller chooses the book by the packet's symbol.
     pub fn add(&mut self, packet: &Packet) -> Traded {
         let mut left = i64::from(packet.quantity);
         if left < 1 {
@@ -75,13 +75,13 @@ impl Book {
         traded
     }
 
-    /// The best level of a side: the highest bid, the lowest ask.
+    /// Returns the best level of a side: the highest bid or the lowest ask.
     #[must_use]
     pub fn best(&self, side: Side) -> Option<Level> {
         self.depth(side).next()
     }
 
-    /// The levels of a side, the best first.
+    /// Returns the levels of a side, the best first.
     pub fn depth(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
         let level = |(&price, &quantity): (&i32, &i64)| Level { price, quantity };
         let (bids, asks) = match side {
@@ -91,25 +91,25 @@ impl Book {
         bids.into_iter().flatten().chain(asks.into_iter().flatten())
     }
 
-    /// The price of the last trade.
+    /// Returns the price of the last trade.
     #[must_use]
     pub fn last(&self) -> Option<i32> {
         self.last
     }
 
-    /// How much was traded, and by how many packets.
+    /// Returns the quantity traded and the number of packets that traded.
     #[must_use]
     pub fn traded(&self) -> (i64, u64) {
         (self.traded, self.trades)
     }
 
-    /// How often a level was forgotten because there were too many ([`LEVELS_MAX`]).
+    /// Returns how often a level was dropped because of [`LEVELS_MAX`].
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// How many packets had a quantity that is no interest.
+    /// Returns the number of packets with a quantity below 1.
     #[must_use]
     pub fn odd(&self) -> u64 {
         self.odd
@@ -152,7 +152,7 @@ fn opposite(side: Side) -> Side {
     }
 }
 
-/// Whether a packet trades against interest that rests at `price`.
+/// Returns true if a packet trades against orders that rest at `price`.
 fn crosses(packet: &Packet, price: i32) -> bool {
     match packet.side {
         Side::Buy => packet.price >= price,
@@ -160,7 +160,7 @@ fn crosses(packet: &Packet, price: i32) -> bool {
     }
 }
 
-/// The books of all symbols.
+/// Books of all symbols.
 #[derive(Clone, Default, Debug)]
 pub struct Books {
     books: BTreeMap<Symbol, Book>,
@@ -180,18 +180,18 @@ impl Books {
         self.books.entry(packet.symbol).or_default().add(packet)
     }
 
-    /// The books, in the order of their symbols' letters.
+    /// Returns the books in alphabetical order of their symbols.
     pub fn books(&self) -> impl Iterator<Item = (&Symbol, &Book)> {
         self.books.iter()
     }
 
-    /// A symbol's book.
+    /// Returns the book of a symbol.
     #[must_use]
     pub fn book(&self, symbol: Symbol) -> Option<&Book> {
         self.books.get(&symbol)
     }
 
-    /// How many packets were of symbols beyond [`BOOKS_MAX`].
+    /// Returns the number of packets of symbols beyond [`BOOKS_MAX`].
     #[must_use]
     pub fn others(&self) -> u64 {
         self.others
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(traded, Traded { quantity: 20, price: Some(103) });
         assert_eq!(levels(&book, Side::Buy), [(103, 5)], "what is left rests");
         assert_eq!(levels(&book, Side::Sell), [(105, 10)]);
-        // Equal prices trade, too: a book is never locked.
+        // Equal prices trade as well, so a book is never locked.
         assert_eq!(book.add(&packet(Side::Sell, 2, 103)).quantity, 2);
         assert_eq!((book.last(), book.traded()), (Some(103), (22, 2)));
         assert_eq!(book.add(&packet(Side::Buy, 0, 900)), Traded::default());
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(book.best(Side::Buy), None);
     }
 
-    /// A book of single orders, kept as a list.
+    /// Reference book of single orders, kept as a list.
     #[derive(Default)]
     struct Model {
         resting: Vec<(Side, i32, i64)>,

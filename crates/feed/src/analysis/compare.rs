@@ -1,14 +1,14 @@
-//! Two recordings of a session, side by side.
+//! Comparison of two recordings of a session.
 
 use crate::analysis::survey::MissingRanges;
 use crate::base::seq::{Seq, SeqRange};
 use crate::wire::{RawFrame, sequence_of};
 use alloc::vec::Vec;
 
-/// So many packets that differ are kept to be shown.
+/// Maximum number of different packets that are kept to be shown.
 pub const SHOWN: usize = 8;
 
-/// Sequences as they are found, ascending, put together to ranges.
+/// Ascending sequences, joined to ranges as they are found.
 #[derive(Clone, Default, Debug)]
 struct ComparedPacket {
     ranges: MissingRanges,
@@ -31,8 +31,8 @@ impl ComparedPacket {
     }
 }
 
-/// What two recordings have in common and what not. Each is given from its beginning to its end, in
-/// ascending pieces of any length; how long they are makes no difference to memory.
+/// Comparison of two recordings. Each recording is passed from its beginning to its end, in
+/// ascending pieces of any length. Memory does not depend on their length.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     equal: u64,
@@ -42,7 +42,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Lists up to `limit` ranges of each kind.
+    /// Creates a comparison that lists up to `limit` ranges of each kind.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
         let found = || ComparedPacket { ranges: MissingRanges::listing(limit), open: None };
@@ -50,9 +50,9 @@ impl Comparison {
         Self { equal: 0, only, different: found(), shown: Vec::new() }
     }
 
-    /// Compares what comes next in the one and in the other, `None` where one has ended; returns
-    /// how much of each has been dealt with. The rest is to be given again, with what follows. Once
-    /// both are `None` nothing more is expected.
+    /// Compares the next pieces of both recordings; `None` stands for the end of one. Returns the
+    /// number of frames used of each piece; the caller passes the others again, with those that
+    /// follow. The comparison is finished after a call with `None` for both.
     pub fn step(
         &mut self,
         left: Option<&[RawFrame]>,
@@ -101,31 +101,32 @@ impl Comparison {
         }
     }
 
-    /// How many packets are the same in both.
+    /// Returns the number of packets that are equal in both recordings.
     #[must_use]
     pub fn equal(&self) -> u64 {
         self.equal
     }
 
-    /// What only the one (0) or only the other (1) has.
+    /// Returns the sequences that only the first (0) or only the second (1) recording has.
     #[must_use]
     pub fn only_in(&self, side: usize) -> &MissingRanges {
         &self.only[side.min(1)].ranges
     }
 
-    /// What both have with other content.
+    /// Returns the sequences that both recordings have with different content.
     #[must_use]
     pub fn different(&self) -> &MissingRanges {
         &self.different.ranges
     }
 
-    /// The first packets that differ, as in the one and as in the other.
+    /// Returns the first packets that differ, each as in the first and as in the second recording.
     #[must_use]
     pub fn shown(&self) -> &[(RawFrame, RawFrame)] {
         &self.shown
     }
 
-    /// The lowest sequence at which they are not the same, if they are not and ranges are listed.
+    /// Returns the lowest sequence at which the recordings differ; `None` if they are equal or no
+    /// ranges are listed.
     #[must_use]
     pub fn first_difference(&self) -> Option<Seq> {
         let found = [&self.only[0], &self.only[1], &self.different];
@@ -148,7 +149,7 @@ mod tests {
         encode(&Frame::Packet(Packet { symbol, side, quantity: 1, price, sequence }))
     }
 
-    /// Compares two recordings given in pieces of these lengths.
+    /// Compares two recordings, passed in pieces of the given lengths.
     fn compare(recordings: [&BTreeMap<Seq, i32>; 2], pieces: [usize; 2]) -> Comparison {
         let frames = recordings.map(|recording| -> Vec<RawFrame> {
             recording.iter().map(|(&seq, &price)| frame(seq, price)).collect()

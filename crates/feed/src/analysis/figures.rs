@@ -1,27 +1,27 @@
-//! Figures of a session's packets, symbol by symbol.
+//! Statistics of a session's packets for each symbol.
 
 use crate::wire::packet::{Packet, Side, Symbol};
 use alloc::collections::BTreeMap;
 
-/// So many symbols are told apart; packets of further ones are counted together.
+/// Maximum number of symbols with statistics. Packets of further symbols are counted together.
 pub const SYMBOLS_MAX: usize = 65_536;
 
-/// What was traded of one symbol.
+/// Statistics of one symbol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SymbolStats {
-    /// How many packets.
+    /// Number of packets.
     pub packets: u64,
-    /// The quantities of buy packets, added up.
+    /// Sum of the quantities of buy packets.
     pub bought: i64,
-    /// The quantities of sell packets, added up.
+    /// Sum of the quantities of sell packets.
     pub sold: i64,
-    /// Prices times quantities, added up.
+    /// Sum of price times quantity.
     pub turnover: i128,
-    /// The lowest price.
+    /// Lowest price.
     pub low: i32,
-    /// The highest price.
+    /// Highest price.
     pub high: i32,
-    /// The price of the packet added last.
+    /// Price of the last packet.
     pub last: i32,
 }
 
@@ -48,7 +48,7 @@ impl SymbolStats {
         };
         Self {
             packets: self.packets + 1,
-            // Two billion packets of two billion each fit.
+            // An i64 holds two billion packets of two billion each.
             bought: self.bought + i64::from(buy),
             sold: self.sold + i64::from(sell),
             turnover: self.turnover + i128::from(price) * i128::from(quantity),
@@ -58,7 +58,7 @@ impl SymbolStats {
         }
     }
 
-    /// The volume-weighted average price; `None` where the quantities add up to nothing.
+    /// Returns the volume-weighted average price; `None` if the quantities add up to zero.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an average to be shown")]
     pub fn average(&self) -> Option<f64> {
@@ -67,7 +67,7 @@ impl SymbolStats {
     }
 }
 
-/// The figures of all symbols.
+/// Statistics of all symbols.
 #[derive(Clone, Default, Debug)]
 pub struct MarketStats {
     symbols: BTreeMap<Symbol, SymbolStats>,
@@ -86,12 +86,12 @@ impl MarketStats {
         }
     }
 
-    /// The symbols, in the order of their letters.
+    /// Returns the symbols in alphabetical order with their statistics.
     pub fn symbols(&self) -> impl Iterator<Item = (&Symbol, &SymbolStats)> {
         self.symbols.iter()
     }
 
-    /// How many packets were of symbols beyond [`SYMBOLS_MAX`].
+    /// Returns the number of packets of symbols beyond [`SYMBOLS_MAX`].
     #[must_use]
     pub fn others(&self) -> u64 {
         self.others

@@ -1,4 +1,4 @@
-//! What is in a recording: counted in one pass, in constant memory, however long it is.
+//! Survey of a recording: all counts from one pass over its packets, in constant memory.
 
 mod chart;
 pub(crate) mod sequence_order;
@@ -16,18 +16,19 @@ use crate::wire::{Frame, RawFrame, decode};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// So many origins are told apart; what further ones brought is counted together.
+/// Maximum number of origins with counts of their own. Packets of further origins are counted
+/// together.
 pub const ORIGINS_MAX: usize = 256;
 
-/// What one origin has brought that nobody had brought before.
+/// Packets that one origin was the first to deliver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OriginStats {
-    /// The origin; `None` where it is not known.
+    /// Origin of the packets; `None` if unknown.
     pub origin: Option<Origin>,
-    /// How many packets.
+    /// Number of packets.
     pub packets: u64,
-    /// When the earliest and the latest of its blocks came, in nanoseconds since 1970; `None` where
-    /// that is not known.
+    /// Arrival times of the first and the last of the origin's blocks, in nanoseconds since 1970;
+    /// `None` if unknown.
     pub arrived: Option<(u64, u64)>,
 }
 
@@ -41,36 +42,37 @@ impl OriginStats {
     }
 }
 
-/// How long packets were missing that came later.
+/// Statistics of packets that arrived late: how long they were missing.
 ///
-/// A tape file has one time a block, that of its first packet. So this is from the first packet of
-/// the block that the stream went on in to the first packet of the block that filled the gap:
-/// right to within the time that a block is gathered.
+/// A tape file stores one time for each block, that of its first packet. The time is therefore
+/// counted from the block in which the stream went on to the block that filled the gap, and is
+/// exact to within the time in which a block is filled.
 #[derive(Clone, Debug)]
 pub struct RecoveryStats {
-    /// How many packets came by a resend or a later pass.
+    /// Number of packets that arrived by a resend or a later pass.
     pub packets: u64,
-    /// In how many gaps of the stream.
+    /// Number of gaps of the stream that they filled.
     pub gaps: u64,
-    /// Of how many the time is known.
+    /// Number of late packets whose time is known.
     pub timed: u64,
-    /// How many took less than 2^n nanoseconds and not less than half of that, by n.
+    /// Number of packets by the logarithm of their time: entry n counts times below 2^n nanoseconds
+    /// and at least half of that.
     ages: [u64; 65],
-    /// The longest.
+    /// Longest time that a packet was missing.
     pub slowest: Duration,
-    /// When the stream's first block came and its last, and how many others there are.
+    /// Arrival times of the stream's first and last block, and the number of other blocks.
     turns: Option<(u64, u64, u64)>,
 }
 
 impl RecoveryStats {
-    /// A block of the stream came.
+    /// Counts a block of the stream.
     fn turn(&mut self, at: u64) {
         let (first, last, more) = self.turns.unwrap_or((at, at, 0));
         let more = more + u64::from(at != last);
         self.turns = Some((first.min(at), last.max(at), more));
     }
 
-    /// How far blocks are apart on average: nothing shorter is known.
+    /// Returns the average time between blocks, below which times are not known.
     fn grain(&self) -> Duration {
         let (first, last, more) = self.turns.unwrap_or_default();
         Duration::from_nanos((last - first).checked_div(more).unwrap_or(0))
@@ -85,8 +87,8 @@ impl RecoveryStats {
         }
     }
 
-    /// A time within which half of those came whose time is known: at most twice the shortest such,
-    /// but not less than blocks are apart.
+    /// Returns a time within which half of the timed packets arrived: at most twice the shortest
+    /// such time, and at least the average time between blocks.
     #[must_use]
     pub fn half_within(&self) -> Option<Duration> {
         let mut sum = 0;
@@ -100,30 +102,30 @@ impl RecoveryStats {
     }
 }
 
-/// What is in a recording. Packets are given in the order of their sequences.
+/// Survey of a recording. Packets are passed in the order of their sequences.
 #[derive(Clone, Debug)]
 pub struct Survey {
     order: SequenceOrder,
     first: Option<Seq>,
-    /// By symbol.
+    /// Statistics by symbol.
     pub market: MarketStats,
-    /// By origin, in the order in which their first packets stand in the recording.
+    /// Statistics by origin, in the order of each origin's first packet in the recording.
     pub brought: Vec<OriginStats>,
-    /// How many packets came from origins beyond [`ORIGINS_MAX`].
+    /// Number of packets from origins beyond [`ORIGINS_MAX`].
     pub others: u64,
-    /// Everything that came, whoever brought it.
+    /// Statistics of all origins together.
     pub all: OriginStats,
-    /// What came later than in its turn.
+    /// Statistics of packets that arrived late.
     pub recovery: RecoveryStats,
-    /// Where in the session what came how.
+    /// Parts of the session with received, recovered and missing packets.
     pub strip: Strip,
-    /// Prices and volumes, if they are wanted.
+    /// Prices and volumes, if requested.
     pub charts: Option<Charts>,
-    /// What the packets amount to in price levels, if that is wanted.
+    /// Order books, if requested.
     pub books: Option<Books>,
-    /// When the stream's block came that was read last.
+    /// Arrival time of the stream's block that was read last.
     passed: Option<u64>,
-    /// Up to where the gap reaches that is being filled.
+    /// Last sequence of the gap that is being filled.
     filling: Seq,
 }
 
@@ -154,24 +156,24 @@ impl Default for Survey {
     }
 }
 
-/// Whether something came by a resend or a later pass, rather than in its turn.
+/// Returns true if packets of this origin arrived by a resend or a later pass.
 #[must_use]
 pub fn is_late(origin: Origin) -> bool {
     !matches!(origin.source, Source::Stream { pass: 0 | 1 })
 }
 
 impl Survey {
-    /// A survey that lists up to `listed` gaps.
+    /// Creates a survey that lists up to `listed` gaps.
     #[must_use]
     pub fn listing(listed: usize) -> Self {
         Self { order: SequenceOrder::listing(listed), ..Self::default() }
     }
 
-    /// Takes packets that came together: at that time (in nanoseconds since 1970) and from there,
-    /// if that is known.
+    /// Takes packets that arrived together. `at` is their arrival in nanoseconds since 1970, if
+    /// known.
     ///
     /// # Errors
-    /// Where sequences do not ascend.
+    /// Returns an error if sequences do not ascend.
     pub fn take(
         &mut self,
         frames: &[RawFrame],
@@ -218,31 +220,32 @@ impl Survey {
         Ok(())
     }
 
-    /// The session is known to reach to `last`: what is not there is missing.
+    /// Records that the session has packets up to `last`; those that are not in the recording are
+    /// missing.
     pub fn reaches(&mut self, last: Seq) {
         self.order.reaches(last);
         self.strip.reaches(last);
     }
 
-    /// The lowest and the highest sequence in it.
+    /// Returns the range from the lowest to the highest sequence of the recording.
     #[must_use]
     pub fn span(&self) -> Option<SeqRange> {
         SeqRange::new(self.first?, self.order.highest())
     }
 
-    /// What is missing between [`FIRST_SEQ`] and the highest sequence known to exist.
+    /// Returns the missing ranges between [`FIRST_SEQ`] and the highest sequence known to exist.
     #[must_use]
     pub fn missing(&self) -> &MissingRanges {
         self.order.missing()
     }
 
-    /// The highest sequence known to exist; 0 where there is none.
+    /// Returns the highest sequence known to exist; 0 if there is none.
     #[must_use]
     pub fn last(&self) -> Seq {
         self.strip.last()
     }
 
-    /// How many packets.
+    /// Returns the number of packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.order.packets()
@@ -277,7 +280,7 @@ mod tests {
         assert_eq!(missing.listed().ranges(), [SeqRange::one(9)]);
         let RecoveryStats { packets, gaps, timed, slowest, .. } = survey.recovery;
         assert_eq!((packets, gaps, timed, slowest.as_nanos()), (5, 2, 5, 8000));
-        // Two took 700 ns, one 8,000 and two came before what they fill was known to be missing.
+        // Two took 700 ns, one 8,000 ns, and two arrived before their gap was known.
         assert_eq!(survey.recovery.half_within().unwrap().as_nanos(), 1024);
         let brought = [(STREAM, 11, Some((1000, 2000))), (RESEND, 5, Some((1700, 9000)))]
             .map(|(origin, packets, arrived)| OriginStats { origin, packets, arrived });
@@ -285,7 +288,7 @@ mod tests {
         assert_eq!(survey.all.arrived, Some((1000, 9000)));
         assert_eq!(survey.market.symbols().map(|(_, figures)| figures.packets).sum::<u64>(), 16);
         survey.take(&frames[18..19], Some(6000), STREAM).unwrap();
-        // Blocks are 2,500 ns apart: less is not known.
+        // Blocks are 2,500 ns apart, so shorter times are not known.
         assert_eq!(survey.recovery.half_within().unwrap().as_nanos(), 2500);
     }
 

@@ -1,26 +1,26 @@
-//! Alignment: whether bytes can be messages that begin where they are read.
+//! Alignment: checks that bytes can be messages that begin where they are read.
 //!
-//! The protocol has no framing, so bytes that are missing or too many shift every message behind
-//! them. A shifted message has other fields in the places of symbol and kind, and nearly always a
-//! byte there that neither can have.
+//! The protocol has no framing, so missing or extra bytes shift every message behind them. A
+//! shifted message has bytes of other fields in the places of symbol and kind, and nearly always
+//! one that is not legal there.
 
 use super::{FRAME_LEN, RawFrame};
 use crate::base::seq::Seq;
 
-/// Maximum distance between a packet and the packets before it on its connection at which its
-/// sequence speaks for the connection's alignment.
+/// Maximum distance between a packet's sequence and its connection's position at which the sequence
+/// counts as evidence of alignment.
 const NEAR: u32 = 1024;
 
 const SYMBOL: usize = 4;
 
-/// Returns whether a frame's first four bytes can be a symbol: no control characters, except NUL as
+/// Returns true if a frame's first four bytes can be a symbol: no control characters, except NUL as
 /// padding. A number in their place has leading zero bytes.
 #[inline]
 pub(crate) fn symbol_fits(raw: &RawFrame) -> bool {
     fits_at_once(raw) || symbol_begins(&raw[..SYMBOL])
 }
 
-/// Returns whether none of four bytes is a control character: each has bit 5 or 6 set.
+/// Returns true if none of the four bytes is a control character: each has bit 5 or 6 set.
 #[inline]
 pub(crate) fn fits_at_once(raw: &RawFrame) -> bool {
     const BITS: u32 = 0x4040_4040;
@@ -28,30 +28,30 @@ pub(crate) fn fits_at_once(raw: &RawFrame) -> bool {
     (word | word << 1) & BITS == BITS
 }
 
-/// Returns whether a symbol can begin with these bytes.
+/// Returns true if a symbol can begin with these bytes.
 fn symbol_begins(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
     let (text, _) = bytes.split_at(bytes.len() - padding);
     !text.is_empty() && text.iter().all(|byte| byte & 0x60 != 0)
 }
 
-/// Returns whether a message can have this kind.
+/// Returns true if `kind` is the kind of a message.
 fn kind_fits(kind: u8) -> bool {
     matches!(kind, b'B' | b'S' | b'I' | b'H' | b'E' | b'N')
 }
 
-/// Returns whether a frame that is no message is torn: not one message with one damaged field, but
-/// parts of two. `expected`: its sequence is one that its connection may bring now.
+/// Returns true if an undecodable frame is torn: parts of two messages, not one message with one
+/// damaged field. `expected` says that its sequence is one that the connection may deliver now.
 pub(crate) fn is_torn(raw: &RawFrame, expected: bool) -> bool {
     !(symbol_fits(raw) && (kind_fits(raw[SYMBOL]) || expected))
 }
 
-/// Returns whether a connection that has come to `position` is likely to bring a sequence next.
+/// Returns true if a connection at `position` is likely to deliver `sequence` next.
 pub(crate) fn is_near(sequence: Seq, position: Seq) -> bool {
     sequence.abs_diff(position) <= NEAR
 }
 
-/// Returns whether no message begins with these bytes, fewer than a message has.
+/// Returns true if no message begins with these bytes, which are fewer than a message has.
 pub(crate) fn is_torn_beginning(bytes: &[u8]) -> bool {
     debug_assert!(bytes.len() < FRAME_LEN, "a whole message is looked at as one");
     let symbol = &bytes[..bytes.len().min(SYMBOL)];
@@ -81,7 +81,7 @@ mod tests {
         }
     }
 
-    /// Every way to lose part of a packet, for packets and messages behind it.
+    /// Removes every possible part of a packet, before packets and before other messages.
     #[test]
     fn what_is_shifted_is_torn() {
         let refusal = NotAvailable { first: 300, count: 40, reason: Reason::TooSlow };
@@ -101,7 +101,7 @@ mod tests {
                     let near = |seq| is_near(seq, 299);
                     let believed = sequence.is_some_and(near) && symbol_fits(&shifted);
                     assert!(!believed, "{at} bytes into {first:?} and {second:?}");
-                    // Of packets every shift shows at once.
+                    // Every shift shows in the first packet behind it.
                     if packets(&[first, second]) && sequence.is_none() {
                         let near = near(crate::wire::sequence_of(&shifted));
                         assert!(is_torn(&shifted, near), "{at} bytes into {first:?}");

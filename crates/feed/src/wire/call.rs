@@ -1,42 +1,44 @@
-//! What a client sends: calls of 2, 6 or 10 bytes.
+//! Calls of a client: 2, 6 or 10 bytes each.
 
 use crate::base::seq::Seq;
 use alloc::vec::Vec;
 
-/// A call of a client.
+/// Call of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
     /// Type 1: stream all packets. Its second byte means nothing.
     Stream,
-    /// Type 2: resend one packet. One byte on the wire, so no sequence above 255 can be asked for
-    /// (a few clients send it as a 32-bit number after the type; that is understood too).
+    /// Type 2: resend one packet. The sequence is one byte on the wire, so at most 255. A few
+    /// clients send it as a 32-bit number, which is decoded as well.
     Resend(Seq),
-    /// Type 3 (extension): describe the session. `version` is the highest the client speaks.
+    /// Type 3 (extension): describe the session.
     Describe {
-        /// The highest version of the extension that the client speaks, from 1.
+        /// Highest version of the extension that the client implements, from 1.
         version: u8,
     },
-    /// Type 4 (extension): resend `count` packets from `first`. As sent: not checked.
+    /// Type 4 (extension): resend `count` packets from `first`. Values are those of the wire,
+    /// unchecked.
     ResendRange {
-        /// The first sequence wanted.
+        /// First sequence requested.
         first: u32,
-        /// How many from there on.
+        /// Number of sequences requested.
         count: u32,
     },
-    /// Type 5 (extension): everything from `first` on, then live packets. As sent: not checked.
+    /// Type 5 (extension): send all packets from `first` on, then live packets. Values are those of
+    /// the wire, unchecked.
     Subscribe {
-        /// The first sequence wanted.
+        /// First sequence requested.
         first: u32,
     },
-    /// Any other type: two bytes that are ignored.
+    /// Other type: two bytes, which are ignored.
     Unknown(u8),
 }
 
 impl Call {
     /// Appends the call's bytes.
     ///
-    /// A [`Call::Resend`] above 255 gets the five bytes that some clients use; nothing but this
-    /// crate's exchange understands them.
+    /// A [`Call::Resend`] above 255 is written in the five bytes that some clients use, which only
+    /// this crate's exchange understands.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Stream => out.extend([1, 0]),
@@ -62,56 +64,56 @@ impl Call {
     }
 }
 
-/// The longest call, in bytes.
+/// Length of the longest call, in bytes.
 const CALL_MAX: usize = 10;
 
-/// Takes calls out of a byte stream that may be cut anywhere.
+/// Decoder of calls from a byte stream that may be cut anywhere.
 ///
-/// It belongs to one connection and must be dropped with it. Two rules keep a client of the
-/// original protocol from noticing the extension: a byte `01` is a stream call already (its second
-/// byte is eaten when it comes), and types 4 and 5 exist only after a describe call; without one
-/// they are eaten two bytes at a time like any unknown type.
+/// A decoder belongs to one connection. Two rules hide the extension from clients of the original
+/// protocol. A byte `01` is a stream call already; its second byte is skipped when it arrives.
+/// Types 4 and 5 exist only after a describe call; before one, they are skipped in pairs of bytes
+/// as any unknown type.
 #[derive(Clone, Default, Debug)]
 pub struct CallDecoder {
     held: [u8; CALL_MAX],
     len: u8,
-    /// The second byte of a stream call is still to come.
+    /// True if the second byte of a stream call has not arrived yet.
     owed: bool,
     extended: bool,
-    /// Knows types 1 and 2 only.
+    /// True if only types 1 and 2 are known.
     original: bool,
 }
 
 impl CallDecoder {
-    /// A decoder for a new connection.
+    /// Creates a decoder for a new connection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A decoder for a new connection that does not know the extension.
+    /// Creates a decoder for a new connection that does not know the extension.
     #[must_use]
     pub fn original() -> Self {
         Self { original: true, ..Self::default() }
     }
 
-    /// Whether a describe call has been decoded.
+    /// Returns true if a describe call was decoded.
     #[must_use]
     pub fn extended(&self) -> bool {
         self.extended
     }
 
-    /// Whether it holds `02 00`, of which an original's call would be whole: more bytes may never
-    /// come.
+    /// Returns true if the decoder holds `02 00`: a whole call for the original exchange, so that
+    /// more bytes may never come.
     #[must_use]
     pub fn stuck(&self) -> bool {
         self.held[0] == 2 && self.len >= 2
     }
 
-    /// Takes bytes from the front of `input` up to the end of the next call. `None` means that
-    /// all of `input` was taken and more is needed.
+    /// Takes bytes from the front of `input` up to the end of the next call, and returns the call.
+    /// Returns `None` if all of `input` was taken and more bytes are needed.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Call> {
-        // Nearly all there is where there is much.
+        // A flood of resend calls takes this branch, without copying.
         if self.extended
             && self.len == 0
             && !self.owed
@@ -137,7 +139,7 @@ impl CallDecoder {
         None
     }
 
-    /// The held bytes as a call, if they are a whole one.
+    /// Returns the held bytes as a call if they are a whole one.
     fn whole(&mut self) -> Option<Call> {
         let number = |at: usize| {
             u32::from_be_bytes([

@@ -1,4 +1,4 @@
-//! What the exchange sends: packets and, to who asked for them, the extension's messages.
+//! Frames of the exchange: packets and the messages of the extension.
 
 use super::align::symbol_fits;
 use super::{FRAME_LEN, RawFrame};
@@ -6,7 +6,7 @@ use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
 
-/// Where the fields of a frame begin. Every message uses the places of the packet's fields.
+/// Offsets of a frame's fields. Every message uses the places of the packet's fields.
 mod field {
     pub(super) const KIND: usize = 4;
     pub(super) const QUANTITY: usize = 5;
@@ -14,28 +14,28 @@ mod field {
     pub(super) const SEQUENCE: usize = 13;
 }
 
-/// A message of the exchange.
+/// Message of the exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Frame {
-    /// `B` or `S`: an order packet.
+    /// Order packet, kind `B` or `S`.
     Packet(Packet),
-    /// `I`: the answer to a describe call.
+    /// Answer to a describe call, kind `I`.
     Info(Info),
-    /// `H`: nothing new; the next packet will have this sequence.
+    /// Heartbeat, kind `H`, with the sequence of the next packet.
     Heartbeat(Seq),
-    /// `E`: the session is over; a next packet would have had this sequence.
+    /// End of session, kind `E`, with the sequence that a next packet would have had.
     End(Seq),
-    /// `N`: part of what a resend range asked for cannot be had.
+    /// Refusal of part of a requested range, kind `N`.
     NotAvailable(NotAvailable),
 }
 
-/// Identifies a session: lines and recordings with different ids are different sessions. Four
-/// characters, so chance can make two sessions look the same, but never the other way round.
+/// Identifier of a session. Lines and recordings with different ids belong to different sessions.
+/// The id has only four characters, so two sessions may have the same id by chance.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SessionId(pub [u8; 4]);
 
 impl SessionId {
-    /// Four letters or digits that follow from the last twenty bits.
+    /// Returns four letters or digits, derived from the last twenty bits.
     #[must_use]
     pub fn from_bits(bits: u64) -> Self {
         const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -51,53 +51,53 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What a session is and how far it has come.
+/// Description of a session and of its packets so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Info {
-    /// Identifies the session.
+    /// Identifier of the session.
     pub session: SessionId,
-    /// The version of the extension that the exchange will speak on this connection.
+    /// Version of the extension that the exchange uses on this connection.
     pub version: u8,
-    /// The lowest sequence that can be had.
+    /// Lowest available sequence.
     pub first: Seq,
-    /// The highest sequence so far; `first - 1` while there is none.
+    /// Highest sequence so far; `first - 1` while there is none.
     pub last: Seq,
 }
 
-/// A range that a resend call asked for and the exchange cannot give.
+/// Requested range that the exchange does not resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAvailable {
-    /// The first sequence refused. Any 32-bit number: it echoes what was asked for.
+    /// First sequence refused. It echoes the request, so it can be any 32-bit number.
     pub first: u32,
-    /// How many from there on.
+    /// Number of sequences refused.
     pub count: u32,
-    /// Why.
+    /// Reason of the refusal.
     pub reason: Reason,
 }
 
-/// Why an exchange refuses to resend.
+/// Reason why an exchange refuses a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reason {
-    /// The session has no such sequences.
+    /// Sequences that the session does not have.
     OutOfRange,
-    /// More than it gives at once; ask for fewer.
+    /// More sequences than the exchange resends at once.
     TooMany,
-    /// Asked too often; ask later.
+    /// Too many requests; retry later.
     Quota,
-    /// It had them and keeps them no longer.
+    /// Packets no longer kept by the exchange.
     AgedOut,
-    /// The call made no sense.
+    /// Malformed call.
     Malformed,
-    /// Only a subscriber may ask this.
+    /// Client is not a subscriber.
     NotSubscriber,
-    /// A subscriber was too far behind.
+    /// Subscriber is too far behind.
     TooSlow,
-    /// A number this version does not know.
+    /// Number unknown to this version.
     Other(u32),
 }
 
 impl Reason {
-    /// Its number on the wire.
+    /// Returns the reason's number on the wire.
     #[must_use]
     pub const fn code(self) -> u32 {
         match self {
@@ -141,17 +141,16 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why 17 bytes are no message. The caller knows their offset in the stream.
+/// Reason why 17 bytes are not a message. The caller knows their offset in the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecodeError {
-    /// Byte 4 is none of `B`, `S`, `I`, `H`, `E`, `N`.
+    /// Kind (byte 4) is not one of `B`, `S`, `I`, `H`, `E`, `N`.
     Kind(u8),
-    /// The sequence (or the field in its place) is outside what the message allows.
+    /// Sequence, or the field in its place, is outside the message's range.
     Sequence(i32),
-    /// Another field is outside what the message allows.
+    /// Other field is outside the message's range.
     Field(i32),
-    /// The first four bytes are none that the message can have there: what is no symbol has
-    /// control characters.
+    /// First four bytes are not legal for the message: a symbol has no control characters.
     Symbol([u8; 4]),
 }
 
@@ -180,14 +179,14 @@ fn signed(raw: &RawFrame, at: usize) -> i32 {
     i32::from_be_bytes(four(raw, at))
 }
 
-/// The sequence of an encoded packet that is known to be legal.
+/// Returns the sequence of an encoded packet that is known to be legal.
 #[must_use]
 pub fn sequence_of(raw: &RawFrame) -> Seq {
     Seq::from_be_bytes(four(raw, field::SEQUENCE))
 }
 
-/// The sequence of an encoded packet, if that is what the frame is; nothing else of it is looked
-/// at, for the other fields may have any value.
+/// Returns the sequence of an encoded packet; `None` if the frame is not a packet. Other fields are
+/// not checked, because they may have any value.
 #[must_use]
 pub fn packet_seq(raw: &RawFrame) -> Option<Seq> {
     let seq = sequence_of(raw);
@@ -195,8 +194,8 @@ pub fn packet_seq(raw: &RawFrame) -> Option<Seq> {
     packet.then_some(seq)
 }
 
-/// 0 where a frame's kind is a packet's, whatever its sequence: to be gathered from many frames by
-/// `|`, and looked at once.
+/// Returns 0 if the frame's kind is that of a packet. Results of many frames are joined by `|` and
+/// checked once.
 #[must_use]
 pub(crate) fn oddness(raw: &RawFrame) -> u8 {
     ODDNESS[usize::from(raw[field::KIND])]
@@ -208,7 +207,7 @@ static ODDNESS: [u8; 256] = {
     odd
 };
 
-/// A sequence field that may be as low as `lowest`.
+/// Decodes a sequence field of at least `lowest`.
 fn sequence(raw: &RawFrame, at: usize, lowest: Seq) -> Result<Seq, DecodeError> {
     let value = signed(raw, at);
     match Seq::try_from(value) {
@@ -220,8 +219,9 @@ fn sequence(raw: &RawFrame, at: usize, lowest: Seq) -> Result<Seq, DecodeError> 
 /// Decodes one message.
 ///
 /// # Errors
-/// Where its kind is unknown, or a field is outside what its kind allows. Fields that a message
-/// leaves empty must be, because that tells it from the middle of a packet.
+/// Returns an error if the kind is unknown, or a field is outside the range of its kind. Fields
+/// that a message leaves empty must be empty, because that distinguishes it from the middle of a
+/// packet.
 pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
     match raw[field::KIND] {
         b'I' => decode_info(raw).map(Frame::Info),
@@ -238,7 +238,7 @@ pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
     }
 }
 
-/// Four spaces, where a message has no symbol.
+/// Symbol field of a message without a symbol: four spaces.
 const BLANK: [u8; 4] = [b' '; 4];
 
 /// Checks that a message has no symbol.
@@ -247,7 +247,7 @@ fn blank(raw: &RawFrame) -> Result<(), DecodeError> {
     if symbol == BLANK { Ok(()) } else { Err(DecodeError::Symbol(symbol)) }
 }
 
-/// Decodes the next expected sequence, which is all that a heartbeat and an end have.
+/// Decodes the next expected sequence, the only field of a heartbeat and of an end of session.
 fn decode_next(raw: &RawFrame) -> Result<Seq, DecodeError> {
     blank(raw)?;
     for empty in [field::QUANTITY, field::PRICE].map(|at| signed(raw, at)) {
@@ -261,7 +261,7 @@ fn decode_next(raw: &RawFrame) -> Result<Seq, DecodeError> {
 /// Decodes a packet.
 ///
 /// # Errors
-/// Where the frame is none, or its sequence is none.
+/// Returns an error if the frame is not a packet or its sequence is not legal.
 #[inline]
 pub fn decode_packet(raw: &RawFrame) -> Result<Packet, DecodeError> {
     let kind = raw[field::KIND];
@@ -389,11 +389,11 @@ mod tests {
         assert_eq!(with(13, &[0; 4]), Err(DecodeError::Sequence(0)));
         assert_eq!(with(13, &[0xff; 4]), Err(DecodeError::Sequence(-1)));
         assert!(with(13, &[0x7f, 0xff, 0xff, 0xff]).is_ok());
-        // An I that counts backwards, or has no version.
+        // A description that counts backwards, or has no version.
         assert_eq!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x03"), Err(DecodeError::Sequence(3)));
         assert!(with(4, b"I\0\0\0\x01\0\0\0\x05\0\0\0\x04").is_ok(), "an empty session");
         assert_eq!(with(4, b"I\0\0\0\0\0\0\0\x01\0\0\0\x03"), Err(DecodeError::Field(0)));
-        // What is left empty must be empty: these may be the middle of a packet.
+        // Empty fields must be empty: these bytes may be the middle of a packet.
         assert_eq!(with(4, b"H\0\0\0\0\0\0\0\0\0\0\0\x02"), Err(DecodeError::Symbol(*b"AAPL")));
         assert_eq!(with(4, b"N\0\0\0\0\0\0\0\0\0\0\0\x02"), Err(DecodeError::Symbol(*b"AAPL")));
         let beat = encode(&Frame::Heartbeat(2));

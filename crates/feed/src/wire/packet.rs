@@ -1,15 +1,15 @@
-//! The packet: one order event of a session.
+//! Packet: one order event of a session.
 
 use crate::base::seq::Seq;
 use core::fmt;
 
-/// A ticker symbol: four bytes as they stand on the wire, left-justified and padded with spaces.
+/// Ticker symbol: four bytes as on the wire, left-justified and padded with spaces.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(pub [u8; 4]);
 
 impl Symbol {
-    /// The symbol of a text, padded with spaces; `None` where it is longer than four characters or
-    /// has one that a byte cannot hold (above U+00FF).
+    /// Returns the symbol of a text, padded with spaces; `None` if the text has more than four
+    /// characters, or one above U+00FF.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let mut bytes = [b' '; 4];
@@ -20,8 +20,8 @@ impl Symbol {
         Some(Self(bytes))
     }
 
-    /// Its bytes without the padding. A byte is the character of the same number, so bytes outside
-    /// ASCII survive being written as text and read back.
+    /// Returns the symbol's bytes without padding. Each byte stands for the character of the same
+    /// number, so bytes outside ASCII survive a round trip through text.
     #[must_use]
     pub fn trimmed(&self) -> &[u8] {
         let padding = self.0.iter().rev().take_while(|&&byte| byte == b' ').count();
@@ -41,17 +41,17 @@ impl fmt::Debug for Symbol {
     }
 }
 
-/// Which side of the book an order adds to.
+/// Side of the book that an order adds to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Side {
-    /// `B` on the wire.
+    /// Buy, `B` on the wire.
     Buy,
-    /// `S` on the wire.
+    /// Sell, `S` on the wire.
     Sell,
 }
 
 impl Side {
-    /// The side's letter on the wire and in every format.
+    /// Returns the side's letter on the wire and in every format.
     #[must_use]
     pub const fn letter(self) -> u8 {
         match self {
@@ -60,7 +60,7 @@ impl Side {
         }
     }
 
-    /// The side of a letter.
+    /// Returns the side of a letter; `None` if it is neither `B` nor `S`.
     #[must_use]
     pub const fn from_letter(letter: u8) -> Option<Self> {
         match letter {
@@ -71,25 +71,25 @@ impl Side {
     }
 }
 
-/// One order packet.
+/// Order packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
-    /// What is traded.
+    /// Symbol that is traded.
     pub symbol: Symbol,
-    /// Buy or sell.
+    /// Side of the order.
     pub side: Side,
-    /// How much; the wire allows any 32-bit value.
+    /// Quantity; the wire allows any 32-bit value.
     pub quantity: i32,
-    /// At which price; the wire allows any 32-bit value and gives it no unit.
+    /// Price; the wire allows any 32-bit value and defines no unit.
     pub price: i32,
-    /// Its place in the session, from 1 (see [`Seq`]).
+    /// Sequence of the packet in its session, from 1 (see [`Seq`]).
     pub sequence: Seq,
 }
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { symbol, side, quantity, price, sequence } = self;
-        // For people's eyes: what a peer sends must not steer their terminal.
+        // The text may be printed, so control characters of a peer must not reach the terminal.
         let symbol = symbol.trimmed().escape_ascii();
         write!(f, "#{sequence} {symbol} {} {quantity} @ {price}", char::from(side.letter()))
     }

@@ -1,32 +1,32 @@
-//! Prices and volumes over a session, symbol by symbol, in so many parts and no more.
+//! Charts of prices and volumes over a session for each symbol, with a bounded number of bins.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::wire::packet::{Packet, Side, Symbol};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// At most so many parts of a session are told apart.
+/// Maximum number of bins of a chart.
 pub const BINS: usize = 512;
 
-/// The symbols that come first, up to so many, have a chart (6 MiB in all).
+/// Maximum number of symbols with a chart; the first ones have one (6 MiB in all).
 pub const SYMBOLS_MAX: usize = 256;
 
-/// A symbol in part of a session.
+/// Bin of a chart: one symbol in one part of a session.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct ChartBin {
-    /// How many packets; the prices mean nothing where there are none.
+    /// Number of packets; without packets the prices are meaningless.
     pub packets: u32,
-    /// The lowest price.
+    /// Lowest price.
     pub low: i32,
-    /// The highest price.
+    /// Highest price.
     pub high: i32,
-    /// The quantities of buy packets, added up.
+    /// Sum of the quantities of buy packets.
     pub bought: i64,
-    /// The quantities of sell packets, added up.
+    /// Sum of the quantities of sell packets.
     pub sold: i64,
-    /// Prices times quantities, added up.
+    /// Sum of price times quantity.
     pub turnover: i128,
-    /// Prices, added up.
+    /// Sum of the prices.
     pub prices: i64,
 }
 
@@ -46,20 +46,22 @@ impl ChartBin {
         }
     }
 
-    /// The average price, weighted by volume where quantities are such that this makes sense.
+    /// Returns the average price, weighted by volume if the quantities allow it; `None` without
+    /// packets.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an average to be shown")]
     pub fn average(&self) -> Option<f64> {
         let between = f64::from(self.low)..=f64::from(self.high);
         let weighted = self.turnover as f64 / (self.bought + self.sold) as f64;
         let plain = self.prices as f64 / f64::from(self.packets);
-        // Negative quantities can put it anywhere.
+        // Negative quantities can move a weighted average outside the range of prices.
         let average = if between.contains(&weighted) { weighted } else { plain };
         (self.packets > 0).then_some(average)
     }
 }
 
-/// The charts of a session; all have the same parts, of a length that doubles as it must.
+/// Charts of a session. All charts have bins of the same length, which doubles as the session
+/// grows.
 #[derive(Clone, Default, Debug)]
 pub struct Charts {
     symbols: BTreeMap<Symbol, Vec<ChartBin>>,
@@ -68,7 +70,7 @@ pub struct Charts {
 }
 
 impl Charts {
-    /// Enters a packet. Packets ascend.
+    /// Adds a packet. Packets are passed in ascending order.
     pub fn add(&mut self, packet: &Packet) {
         let place = packet.sequence - FIRST_SEQ;
         while (place >> self.doublings) as usize >= BINS {
@@ -100,7 +102,7 @@ impl Charts {
         bins[bin] = bins[bin].with(one);
     }
 
-    /// A symbol's parts that have packets, and which sequences they span.
+    /// Returns a symbol's bins that have packets, each with the sequences that it spans.
     pub fn of(&self, symbol: Symbol) -> impl Iterator<Item = (SeqRange, ChartBin)> + '_ {
         let bins = self.symbols.get(&symbol).map_or(&[][..], Vec::as_slice);
         let width: Seq = 1 << self.doublings;
@@ -110,7 +112,7 @@ impl Charts {
         })
     }
 
-    /// How many packets were of symbols beyond [`SYMBOLS_MAX`].
+    /// Returns the number of packets of symbols beyond [`SYMBOLS_MAX`].
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.left_out

@@ -1,10 +1,10 @@
-//! Sequences as they ascend, and what is missing between them.
+//! Check that sequences ascend, and the ranges missing between them.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::wire::{RawFrame, sequence_of};
 use core::fmt;
 
-/// What is missing: all of it counted, the first ranges of it listed.
+/// Missing ranges: all are counted, the first ones are listed.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct MissingRanges {
     listed: SeqSet,
@@ -14,7 +14,7 @@ pub struct MissingRanges {
 }
 
 impl MissingRanges {
-    /// Lists up to `limit` gaps.
+    /// Creates an empty list of up to `limit` gaps.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
         Self { limit, ..Self::default() }
@@ -29,45 +29,45 @@ impl MissingRanges {
         self.packets += u64::from(gap.len());
     }
 
-    /// The first of them.
+    /// Returns the gaps that are listed, the first ones.
     #[must_use]
     pub fn listed(&self) -> &SeqSet {
         &self.listed
     }
 
-    /// How many gaps there are that are not listed.
+    /// Returns the number of gaps that are not listed.
     #[must_use]
     pub fn unlisted(&self) -> u64 {
         self.gaps - self.listed.ranges().len() as u64
     }
 
-    /// How many gaps there are.
+    /// Returns the number of gaps.
     #[must_use]
     pub fn gaps(&self) -> u64 {
         self.gaps
     }
 
-    /// How many packets are missing.
+    /// Returns the number of missing packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// Whether nothing is.
+    /// Returns true if nothing is missing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.gaps == 0
     }
 }
 
-/// A sequence that is not above the one before it.
+/// Error: a sequence is not above the one before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Disorder {
-    /// Which packet of the recording it is, from 1.
+    /// Position of the packet in the recording, from 1.
     pub packet: u64,
-    /// Its sequence.
+    /// Sequence of the packet.
     pub seq: Seq,
-    /// The highest sequence before it.
+    /// Highest sequence before the packet.
     pub after: Seq,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Disorder {
 
 impl core::error::Error for Disorder {}
 
-/// Sees that packets ascend from [`FIRST_SEQ`] on, and what is missing between them.
+/// Checker that packets ascend from [`FIRST_SEQ`] on; collects the ranges missing between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SequenceOrder {
     next: Seq,
@@ -95,16 +95,16 @@ impl Default for SequenceOrder {
 }
 
 impl SequenceOrder {
-    /// Lists up to `limit` gaps.
+    /// Creates a checker that lists up to `limit` gaps.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
         Self { next: FIRST_SEQ, packets: 0, missing: MissingRanges::listing(limit) }
     }
 
-    /// Takes packets, and tells `run` each contiguous piece of them.
+    /// Takes packets, and calls `run` with each range of consecutive ones.
     ///
     /// # Errors
-    /// At the first sequence that is not above those before it.
+    /// Returns the first sequence that is not above those before it.
     pub fn take(
         &mut self,
         frames: &[RawFrame],
@@ -131,26 +131,26 @@ impl SequenceOrder {
         Ok(())
     }
 
-    /// Everything up to `last` exists: what has not come by now is missing.
+    /// Records that packets up to `last` exist; those that were not taken are missing.
     pub fn reaches(&mut self, last: Seq) {
         if let Some(tail) = SeqRange::new(self.next, last.min(MAX_SEQ)) {
             self.missing.add(tail);
         }
     }
 
-    /// The highest sequence that came; 0 where there is none.
+    /// Returns the highest sequence taken; 0 if there is none.
     #[must_use]
     pub fn highest(&self) -> Seq {
         self.next - 1
     }
 
-    /// How many packets came.
+    /// Returns the number of packets taken.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// What is missing.
+    /// Returns the missing ranges.
     #[must_use]
     pub fn missing(&self) -> &MissingRanges {
         &self.missing

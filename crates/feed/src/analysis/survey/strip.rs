@@ -1,48 +1,49 @@
-//! How each part of a session came, in so many parts and no more.
+//! Strip: received, recovered and missing packets for each part of a session, with a bounded number
+//! of parts.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use alloc::vec::Vec;
 
-/// At most so many parts are told apart.
+/// Maximum number of parts.
 pub const BINS: usize = 4096;
 
-/// Part of a session.
+/// Column of a strip: one part of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StripColumn {
-    /// Its sequences.
+    /// Sequences of the column.
     pub range: SeqRange,
-    /// How many of them came in their turn.
+    /// Number of packets that arrived in order.
     pub received: u32,
-    /// How many came later.
+    /// Number of packets that arrived late.
     pub recovered: u32,
 }
 
 impl StripColumn {
-    /// How many did not come.
+    /// Returns the number of packets that did not arrive.
     #[must_use]
     pub fn missing(&self) -> u32 {
         self.range.len().saturating_sub(self.received).saturating_sub(self.recovered)
     }
 }
 
-/// A session in parts of equal length, a power of two. It doubles whenever there would be more than
-/// [`BINS`], so how long the session is need not be known before.
+/// Session in parts of equal length, a power of two. The length doubles whenever there would be
+/// more than [`BINS`] parts, so the session's length need not be known before.
 #[derive(Clone, Debug, Default)]
 pub struct Strip {
-    /// What was received and what was recovered, part by part.
+    /// Numbers of received and of recovered packets for each part.
     bins: Vec<(u32, u32)>,
     doublings: u32,
     last: Seq,
 }
 
 impl Strip {
-    /// Enters sequences that came, in their turn or `late`.
+    /// Adds sequences that arrived in order, or `late`.
     pub fn add(&mut self, run: SeqRange, late: bool) {
         self.reaches(run.last());
         let mut from = run.first();
         while from <= run.last() {
             let bin = (from - FIRST_SEQ) >> self.doublings;
-            // The first sequence of the next bin, which may lie beyond all that there are.
+            // First sequence of the next part, which may lie beyond the last sequence.
             let next = u64::from(bin + 1) << self.doublings;
             let to = u32::try_from(next).unwrap_or(MAX_SEQ).min(run.last());
             if let Some((received, recovered)) = self.bins.get_mut(bin as usize) {
@@ -52,7 +53,7 @@ impl Strip {
         }
     }
 
-    /// The session reaches to `last` at least.
+    /// Records that the session has packets at least up to `last`.
     pub fn reaches(&mut self, last: Seq) {
         let Some(top) = last.min(MAX_SEQ).checked_sub(FIRST_SEQ) else { return };
         self.last = self.last.max(top + FIRST_SEQ);
@@ -69,13 +70,14 @@ impl Strip {
         }
     }
 
-    /// The last sequence; 0 where there is none.
+    /// Returns the last sequence; 0 if there is none.
     #[must_use]
     pub fn last(&self) -> Seq {
         self.last
     }
 
-    /// All of it in at most `most` columns (but one at least) of equal length, except for the last.
+    /// Returns the session in at most `most` columns, at least one, of equal length except for the
+    /// last.
     pub fn columns(&self, most: usize) -> impl Iterator<Item = StripColumn> + '_ {
         let each = self.bins.len().div_ceil(most.max(1)).max(1);
         let len = u32::try_from(each).unwrap_or(u32::MAX) << self.doublings;
