@@ -1,9 +1,9 @@
-//! The tape file: a recording that survives crashes, read in the order of its sequences.
+//! Tape file: a recording that survives crashes and is read in the order of its sequences.
 //!
-//! It is a log of blocks, each with checksums of its own; nothing in it is ever overwritten. So a
-//! crash can tear only what was being added, a damaged block is known as such, and both are simply
-//! missing from what was recorded. A finished file ends with an index of its blocks; without one
-//! the index is made again by reading. `docs/tape.md` describes the bytes.
+//! The file is a log of blocks, each with checksums, and nothing is ever overwritten. A crash can
+//! therefore tear only the end, and a damaged block is recognised; the packets of both count as
+//! missing. A finished file ends with an index of its blocks; without one, the index is built by
+//! reading the file. `docs/tape.md` describes the bytes.
 //!
 //! # What is promised
 //!
@@ -91,31 +91,31 @@ use block::{
 use index::Index;
 use session::Told;
 
-/// A tape file, open for adding and for reading.
+/// Tape file, open for appending and reading.
 #[derive(Debug)]
 pub struct TapeFile<S> {
     storage: S,
     head: FileHead,
     told: Told,
     index: Index,
-    /// Where the next block will begin.
+    /// Offset of the next block.
     end: u64,
     gathering: PendingBlocks,
-    /// The blocks that were looked into last, the latest first.
+    /// Blocks read last, the latest first.
     cache: VecDeque<(IndexEntry, Vec<RawFrame>)>,
 }
 
-/// So many blocks are kept to be looked into again (1 MiB in all).
+/// Maximum number of blocks kept in memory for [`TapeFile::get`] (1 MiB in all).
 const CACHED: usize = 16;
 
-/// So many blocks at most are written behind one that is full, together with it.
+/// Maximum number of blocks that are written together with a full one.
 const TOGETHER: usize = 3;
 
 impl<S: Storage> TapeFile<S> {
-    /// Begins a file on an empty medium.
+    /// Creates a file on empty storage.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the storage.
     pub fn create(storage: S, head: FileHead) -> Result<Self, TapeFileError<S::Error>> {
         let mut storage = storage;
         storage.append(&head.encode::<S>())?;
@@ -130,10 +130,11 @@ impl<S: Storage> TapeFile<S> {
         })
     }
 
-    /// Opens a file: by its index if it has one and `trust` allows it, else by reading all of it.
+    /// Opens a file by its index, if it has one and `trust` is true, else by reading all of it.
     ///
     /// # Errors
-    /// Where it is no tape file, or the medium fails. Damage is no error; it is told.
+    /// Returns an error if the storage has no tape file, or fails. Damage is not an error;
+    /// [`Opened`] reports it.
     pub fn open(storage: S, trust: bool) -> Result<(Self, Opened), TapeFileError<S::Error>> {
         let mut file = Self::begin(storage)?;
         let mut opened = Opened { indexed: trust && file.read_index()?, ..Opened::default() };
@@ -163,55 +164,55 @@ impl<S: Storage> TapeFile<S> {
         })
     }
 
-    /// What stands at its beginning.
+    /// Returns the head of the file.
     #[must_use]
     pub fn head(&self) -> FileHead {
         self.head
     }
 
-    /// How many packets it has.
+    /// Returns the number of packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.index.packets() + self.gathering.packets()
     }
 
-    /// How long it is, in bytes, with what is not written yet.
+    /// Returns the length in bytes, including packets that are not written yet.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.end + self.gathering.packets() * FRAME_LEN as u64
     }
 
-    /// The lowest and the highest sequence in its blocks.
+    /// Returns the range from the lowest to the highest sequence.
     #[must_use]
     pub fn span(&self) -> Option<SeqRange> {
         self.index.span()
     }
 
-    /// Whether its blocks lie one behind the other without a gap, so that nothing between its first
-    /// and its last sequence is missing or there twice. Blocks that overlap, as those of resends
-    /// do, must be read to find that out: [`missing`](Self::missing).
+    /// Returns true if the blocks follow one another without gaps and overlaps, so that each
+    /// sequence between the first and the last is recorded once. Overlapping blocks, as resends
+    /// make them, must be read to find out: [`missing`](Self::missing).
     #[must_use]
     pub fn is_contiguous(&self) -> bool {
         self.gathering.packets() == 0 && self.index.is_contiguous()
     }
 
-    /// The medium.
+    /// Returns the storage.
     #[must_use]
     pub fn storage(&self) -> &S {
         &self.storage
     }
 
-    /// Gives the medium back; what was not flushed is lost.
+    /// Returns the storage. Packets that were not flushed are dropped.
     #[must_use]
     pub fn into_storage(self) -> S {
         self.storage
     }
 
-    /// Adds packets that it does not have. They are written once a block is full, or by
+    /// Appends packets that the file does not have. They are written when a block is full, or by
     /// [`flush`](Self::flush).
     ///
     /// # Errors
-    /// What the medium reports. The file can be opened again; what was added may be missing.
+    /// Errors of the storage. The file can be opened again; packets appended before may be missing.
     pub fn append(
         &mut self,
         origin: Origin,
@@ -240,7 +241,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Writes what was added, so that it survives the end of this process.
+    /// Writes all appended packets, so that they survive the end of the process.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -251,8 +252,8 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Writes what was added from this origin: what follows from it is a block of its own, with a
-    /// time of its own.
+    /// Writes the appended packets of one origin. Its next packets begin a new block with a new
+    /// time.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -260,8 +261,8 @@ impl<S: Storage> TapeFile<S> {
         self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place, &[], 0))
     }
 
-    /// Writes what one origin has brought, and `behind` it blocks of what it brings now, all at
-    /// once: the fewer writes end in the middle of a page, the less they cost.
+    /// Writes the pending packets of one origin, followed by blocks of the frames in `behind`, in
+    /// one write, because a write that ends inside a page costs more.
     fn write_pending(
         &mut self,
         place: usize,
@@ -291,7 +292,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Flushes, and makes it survive a loss of power.
+    /// Flushes, and waits until the file would survive a loss of power.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -308,7 +309,7 @@ impl<S: Storage> TapeFile<S> {
         self.flush()?;
         let entries = self.index.in_file_order();
         let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + INDEX_HEAD_LEN);
-        // What session blocks said, so that they need not be looked for.
+        // The index repeats the session blocks, so that they need not be searched.
         payload.extend(block::index_head(&self.told));
         entries.iter().for_each(|entry| payload.extend(entry.encode()));
         let at = self.end;
@@ -337,7 +338,7 @@ impl<S: Storage> TapeFile<S> {
         self.appended(bytes.len(), done)
     }
 
-    /// Moves the end behind what was added, also where only part of it was.
+    /// Moves the end behind the bytes that were appended, even if only part of them was.
     fn appended(
         &mut self,
         len: usize,
@@ -351,10 +352,10 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// The packet with this sequence.
+    /// Returns the packet with a sequence; `None` if the file does not have it.
     ///
     /// # Errors
-    /// Where the medium fails or the block that has it is damaged.
+    /// Errors of the storage, or a damaged block.
     pub fn get(&mut self, seq: Seq) -> Result<Option<RawFrame>, TapeFileError<S::Error>> {
         if let Some(frame) = self.gathering.find(seq) {
             return Ok(Some(frame));
@@ -375,7 +376,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(None)
     }
 
-    /// A block's packets, kept for the next time.
+    /// Returns the packets of a block, and keeps them for later calls.
     fn block(&mut self, entry: IndexEntry) -> Result<&[RawFrame], TapeFileError<S::Error>> {
         let block = match self.cache.iter().position(|(held, _)| *held == entry) {
             Some(at) => self.cache.remove(at),
@@ -390,17 +391,18 @@ impl<S: Storage> TapeFile<S> {
         Ok(self.cache.front().map_or(&[], |(_, frames)| frames))
     }
 
-    /// Reads in the order of sequences, from `from` on, what was flushed.
+    /// Reads the flushed packets in order of sequence, from `from` on.
     #[must_use]
     pub fn in_order(&self, from: Seq) -> OrderedReader<'_, S> {
         OrderedReader::new(self, from)
     }
 
-    /// What is missing up to the highest sequence; reads everything. Damaged blocks are forgotten,
-    /// so that what they held is missing; returns how many there were, too.
+    /// Reads the whole file, and returns the sequences missing up to the highest one, and the
+    /// number of damaged blocks. Damaged blocks are dropped, so that their packets count as
+    /// missing.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the storage.
     pub fn missing(&mut self) -> Result<(SeqSet, u32), TapeFileError<S::Error>> {
         self.flush()?;
         let mut missing = SeqSet::new();
@@ -429,7 +431,7 @@ impl<S: Storage> TapeFile<S> {
         Ok((missing, u32::try_from(lost.len()).unwrap_or(u32::MAX)))
     }
 
-    /// Reads a block of packets and checks it.
+    /// Reads a block of packets, and checks it.
     fn load(
         &self,
         entry: IndexEntry,
@@ -457,7 +459,8 @@ impl<S: Storage> TapeFile<S> {
     }
 }
 
-/// Writes the head of a block of packets, which has room for it, and returns its place in the file.
+/// Writes the head of a block of packets into the room left for it. Returns the block's index
+/// entry.
 fn seal<S: Storage>(
     bytes: &mut [u8],
     origin: Origin,
@@ -477,7 +480,7 @@ fn seal<S: Storage>(
     Some(IndexEntry { span, count, offset })
 }
 
-/// Whether frames are packets that ascend from one end of `span` to the other.
+/// Returns true if the frames are packets that ascend from one end of `span` to the other.
 fn in_place(frames: &[RawFrame], span: SeqRange) -> bool {
     let mut top = span.first() - 1;
     let mut odd = 0;

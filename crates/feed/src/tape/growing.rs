@@ -1,4 +1,4 @@
-//! Live tapes: packets come into being as time passes.
+//! Live tapes: packets become available as time passes.
 
 use crate::base::rng::{Rng, nth};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
@@ -9,37 +9,38 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// How packets of a live session come into being.
+/// Arrival rate of a live session's packets.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum ArrivalRate {
-    /// So many a second, evenly.
+    /// Packets per second, evenly spaced.
     Steady(u32),
-    /// So many a second on average, each independently of the others.
+    /// Average packets per second, each independent of the others.
     Poisson(u32),
-    /// So many a second on average, in bursts of so many at once.
+    /// Bursts of packets.
     Bursts {
-        /// Packets a second.
+        /// Average packets per second.
         rate: u32,
-        /// Packets a burst.
+        /// Packets per burst.
         size: u32,
     },
-    /// As the tape was recorded, so many hundredths as fast.
+    /// Recorded times, in hundredths of the original speed.
     Recorded(u32),
 }
 
-/// Maximum rate of a live session, in packets a second: a machine must make them as fast.
+/// Maximum rate of a live session, in packets per second, because a machine must generate them in
+/// time.
 pub const RATE_MAX: u32 = 10_000_000;
 
-/// Maximum number of packets that come into being at once, so that a tape which is far behind (its
-/// program stood still, or a burst is large) keeps nobody waiting for long.
+/// Maximum number of packets that become available at once. It bounds the pause while a tape
+/// catches up after its program stood still, or after a large burst.
 pub const GROWTH_MAX: u32 = 1 << 20;
 
-/// A text is no tempo.
+/// Error: a text is not an arrival rate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ArrivalRateParseError {
-    /// It has another form.
+    /// Unknown form.
     Form,
-    /// Its rate is no whole number from 1 to [`RATE_MAX`].
+    /// Rate is not a whole number from 1 to [`RATE_MAX`].
     Rate,
 }
 
@@ -75,7 +76,7 @@ impl FromStr for ArrivalRate {
             if units.is_empty() || !is_number(units) || !is_number(fraction) {
                 return Err(ArrivalRateParseError::Form);
             }
-            // What does not fit into the type, or has a fraction, is no rate either.
+            // A number with a fraction, or too large for the type, is not a rate either.
             let rate = digits.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
             rate.ok_or(ArrivalRateParseError::Rate)
         };
@@ -109,39 +110,40 @@ impl fmt::Display for ArrivalRate {
     }
 }
 
-/// Keeps the times of a tempo apart from everything else that a seed decides.
+/// Key that separates the random numbers of arrival times from all others of a seed.
 const TIMES: u64 = 0x0074_696d_6573;
 
-/// A tape that grows: of the tape behind it, what is due is there.
+/// Tape that grows: the packets of another tape become available when they are due.
 #[derive(Clone, Debug)]
 pub struct GrowingTape<P> {
     tape: P,
     tempo: ArrivalRate,
     seed: u64,
-    /// The highest sequence that is there.
+    /// Highest available sequence.
     there: Seq,
-    /// The highest sequence that was there when it began, and when that was.
+    /// Highest available sequence at the start, and the time of the start.
     began: Option<(Seq, Duration)>,
-    /// When the next packet comes, since it began.
+    /// Time of the next packet, counted from the start.
     next: Duration,
 }
 
 impl<P: TapeSource> GrowingTape<P> {
-    /// Goes on from packet `there` (0 for a session that begins) with what `tape` has after it.
+    /// Creates a tape on which the packets up to `there` are available; those of `tape` after it
+    /// follow in time. 0 begins a session.
     #[must_use]
     pub fn new(tape: P, tempo: ArrivalRate, seed: u64, there: Seq) -> Self {
         let there = there.min(tape.last());
         Self { tape, tempo, seed: nth(seed, TIMES), there, began: None, next: Duration::ZERO }
     }
 
-    /// The tape behind it.
+    /// Returns the tape from which packets are taken.
     #[must_use]
     pub fn tape(&self) -> &P {
         &self.tape
     }
 
-    /// When packet `seq`, the one after what is there, comes, since it began; the one before it
-    /// came at `before`.
+    /// Returns the time of packet `seq`, the next one, counted from the start. The packet before it
+    /// arrived at `before`.
     fn due(&mut self, seq: Seq, from: Seq, before: Duration) -> Duration {
         let nth = u64::from(seq - from);
         let even = |count: u64, rate: u32| {
@@ -165,8 +167,8 @@ impl<P: TapeSource> GrowingTape<P> {
     }
 }
 
-/// The time between two packets that come independently of all others: exponentially distributed,
-/// by comparisons of random numbers alone (von Neumann, 1951), so that it is the same everywhere.
+/// Returns the time between two independent packets: exponentially distributed, computed by
+/// comparisons of random numbers only (von Neumann, 1951), so that it is the same on every machine.
 fn gap(seed: u64, seq: Seq, rate: u32) -> Duration {
     let mut rng = Rng::new(nth(seed, seq.into()));
     let mut whole = 0u64;
@@ -183,7 +185,7 @@ fn gap(seed: u64, seq: Seq, rate: u32) -> Duration {
             falls = !falls;
         }
         if falls {
-            // `whole` and the fraction `first` of 2^64, of a mean of 1 / rate.
+            // The time is `whole` plus `first` / 2^64, in units of the mean 1 / rate.
             let of_mean = (u128::from(whole) << 32) + u128::from(first >> 32);
             let nanos = (of_mean * 1_000_000_000 / u128::from(rate.max(1))) >> 32;
             return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -220,7 +222,7 @@ impl<P: TapeSource> TapeSource for GrowingTape<P> {
     fn grow(&mut self, now: Duration) {
         let (from, began) = *self.began.get_or_insert((self.there, now));
         let elapsed = now.saturating_sub(began);
-        // `next` is the time of packet `there + 1` once it was worked out.
+        // `next` is the time of packet `there + 1` once it is known.
         if self.there == from && self.next.is_zero() && self.there < self.tape.last() {
             self.next = self.due(from + 1, from, Duration::ZERO);
         }
@@ -260,7 +262,7 @@ mod tests {
         GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 9, there)
     }
 
-    /// When each packet comes, for whoever looks exactly when told.
+    /// Returns the time of each packet, if the tape is grown exactly at the times that it reports.
     fn times(live: &mut GrowingTape<SyntheticMarket>, count: usize) -> Vec<Duration> {
         let (mut now, mut times) = (Duration::from_secs(5), Vec::new());
         let began = now;

@@ -1,4 +1,4 @@
-//! The tape: the complete, ordered record of a session's packets, as an exchange plays it.
+//! Tape in memory: the complete, ordered record of a session's packets, as an exchange plays it.
 
 pub(crate) use crate::tape::order_flow::START;
 
@@ -9,21 +9,21 @@ use crate::wire::{Frame, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 use core::fmt;
 
-/// All packets of a session, encoded, in sequence order from [`FIRST_SEQ`] without a gap.
+/// Encoded packets of a session, in sequence order from [`FIRST_SEQ`] without a gap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tape {
     frames: Vec<RawFrame>,
     session: SessionId,
 }
 
-/// Why packets are no tape.
+/// Reason why packets are not a tape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TapeError {
-    /// The packet at this place (from 0) has this sequence instead of its place plus 1.
+    /// Packet whose sequence is not its position plus 1.
     OutOfOrder {
-        /// The packet's place, from 0.
+        /// Position of the packet, from 0.
         place: u64,
-        /// The sequence it has.
+        /// Sequence of the packet.
         sequence: Seq,
     },
 }
@@ -43,10 +43,10 @@ impl fmt::Display for TapeError {
 impl core::error::Error for TapeError {}
 
 impl Tape {
-    /// A tape of these packets.
+    /// Creates a tape of packets.
     ///
     /// # Errors
-    /// Where their sequences are not 1, 2, 3 and so on.
+    /// Returns an error if the sequences are not 1, 2, 3 and so on.
     pub fn new(packets: impl IntoIterator<Item = Packet>) -> Result<Self, TapeError> {
         let packets = packets.into_iter();
         let mut frames = Vec::with_capacity(packets.size_hint().0);
@@ -59,7 +59,7 @@ impl Tape {
         Ok(Self { session: session_of(&frames), frames })
     }
 
-    /// A tape of packets that `make` makes from their sequences.
+    /// Creates a tape of `count` packets, each made by `make` from its sequence.
     fn made(count: u32, make: impl FnMut(Seq) -> Packet) -> Self {
         let mut make = make;
         let frames: Vec<_> = (FIRST_SEQ..=count.min(MAX_SEQ))
@@ -68,12 +68,13 @@ impl Tape {
         Self { session: session_of(&frames), frames }
     }
 
-    /// The packets of the exercise's documents: `SYMB`, sides in turn, quantity 100 and price 1000
-    /// at first and then 1 and 100 more each time (five of them in the documents).
+    /// Returns the tape of the exercise's documents: symbol `SYMB`, alternating sides, quantities
+    /// from 100 in steps of 1, prices from 1000 in steps of 100. The documents show five of these
+    /// packets.
     #[must_use]
     pub fn sample(count: u32) -> Self {
         Self::made(count, |sequence| {
-            // Wraps after the 21 million packets at which a price would leave its 32 bits.
+            // Prices repeat after 21 million packets, at which one would not fit into 32 bits.
             let i = i32::try_from((sequence - 1) % 21_000_000).unwrap_or(0);
             Packet {
                 symbol: Symbol(*b"SYMB"),
@@ -85,7 +86,7 @@ impl Tape {
         })
     }
 
-    /// The fourteen packets of the original exchange.
+    /// Returns the fourteen packets of the original exchange.
     #[must_use]
     pub fn classic() -> Self {
         let rows = [
@@ -110,8 +111,8 @@ impl Tape {
         })
     }
 
-    /// Fourteen packets that try what a field can hold: short symbols, the largest and the smallest
-    /// numbers, numbers whose bytes are a mistake away from others.
+    /// Returns fourteen packets with extreme fields: short symbols, the largest and smallest
+    /// numbers, and numbers that change under common decoding mistakes.
     #[must_use]
     pub fn extremes() -> Self {
         let rows = [
@@ -137,39 +138,39 @@ impl Tape {
         })
     }
 
-    /// `count` packets of plausible order flow: several symbols, each with a price that wanders,
-    /// orders on both sides of it. The same seed gives the same tape.
+    /// Returns `count` packets of plausible order flow: several symbols with wandering prices, and
+    /// orders on both sides. A seed always gives the same tape.
     #[must_use]
     pub fn random(count: u32, seed: u64) -> Self {
         let mut flow = crate::tape::order_flow::OrderFlow::new(seed);
         Self::made(count, |sequence| flow.packet(sequence))
     }
 
-    /// How many packets it has.
+    /// Returns the number of packets.
     #[must_use]
     pub fn len(&self) -> u32 {
         u32::try_from(self.frames.len()).unwrap_or(MAX_SEQ)
     }
 
-    /// Whether it has no packets.
+    /// Returns true if the tape has no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Its last sequence, which is 0 where it is empty.
+    /// Returns the last sequence; 0 if the tape is empty.
     #[must_use]
     pub fn last(&self) -> Seq {
         self.len()
     }
 
-    /// All its packets, encoded.
+    /// Returns all encoded packets.
     #[must_use]
     pub fn frames(&self) -> &[RawFrame] {
         &self.frames
     }
 
-    /// The packets of `range`, encoded; fewer where the tape ends before.
+    /// Returns the encoded packets of `range`; fewer if the tape ends before.
     #[must_use]
     pub fn slice(&self, range: SeqRange) -> &[RawFrame] {
         let end = self.frames.len().min(range.last() as usize);
@@ -177,20 +178,20 @@ impl Tape {
         &self.frames[start..end]
     }
 
-    /// Identifies the session: four letters or digits that follow from the packets alone, so that
-    /// every exchange that plays the same tape plays the same session.
+    /// Returns the session's id: four letters or digits derived from the packets, so that all
+    /// exchanges that play the same tape play the same session.
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.session
     }
 }
 
-/// A name from a hash of the packets.
+/// Derives a session id from a hash of the packets.
 fn session_of(frames: &[RawFrame]) -> SessionId {
     let word = |bytes: &[u8]| bytes.iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
     let start = frames.len() as u64;
     let hash = frames.iter().fold(start, |hash, frame| {
-        // 17 bytes as three overlapping words.
+        // The 17 bytes are read as three overlapping words.
         [word(&frame[..8]), word(&frame[8..16]), word(&frame[16..])]
             .iter()
             .fold(hash, |hash, part| {

@@ -1,6 +1,6 @@
-//! A market without an end: order flow in which every packet follows from its session's name and
-//! its sequence alone. So an exchange can play it for ever, resend any of it, and be restarted,
-//! without keeping anything.
+//! Synthetic market without an end: each packet is computed from the session's id and the packet's
+//! sequence alone. An exchange can play it for ever, resend any packet and be restarted without
+//! storing anything.
 
 use crate::base::rng::{mix, nth};
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
@@ -10,53 +10,53 @@ use crate::wire::packet::{Packet, Side, Symbol};
 use crate::wire::{Frame, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 
-/// Prices move in waves: each octave is 16 (two to this power) times as long as the one before, and
-/// goes [`SWELL`] times as far, which is how far a random walk gets in that time.
+/// Length of each wave of prices relative to the shorter one before, as a power of two: 16 times.
+/// Its height grows [`SWELL`] times, as far as a random walk gets in that time.
 const STRETCH: u32 = 4;
 const SWELL: i64 = 4;
 const OCTAVES: u32 = 5;
-/// The shortest wave, in packets, as a power of two.
+/// Length of the shortest wave in packets, as a power of two.
 const RIPPLE: u32 = 6;
 
-/// So many packets are made at once.
+/// Number of packets generated together.
 const AT_ONCE: u32 = 4096;
 
-/// An endless market, played from nothing.
+/// Endless market, played without stored packets.
 #[derive(Clone, Debug)]
 pub struct SyntheticMarket {
     session: SessionId,
     key: u64,
     last: Seq,
     made: Vec<RawFrame>,
-    /// The first sequence in `made`.
+    /// First sequence in `made`.
     first: Seq,
 }
 
 impl SyntheticMarket {
-    /// The market of this session, as far as packet `last`.
+    /// Creates the market of a session, up to packet `last`.
     #[must_use]
     pub fn new(session: SessionId, last: Seq) -> Self {
         let key = mix(u64::from(u32::from_be_bytes(session.0)));
         Self { session, key, last: last.min(MAX_SEQ), made: Vec::new(), first: 0 }
     }
 
-    /// The market of a session that a seed names.
+    /// Creates the market of the session that a seed names, up to packet `last`.
     #[must_use]
     pub fn seeded(seed: u64, last: Seq) -> Self {
         Self::new(SessionId::from_bits(mix(!seed)), last)
     }
 
-    /// The packet with this sequence.
+    /// Returns the packet with a sequence.
     #[must_use]
     pub fn packet(&self, sequence: Seq) -> Packet {
         let bits = nth(self.key, sequence.into());
         let part = |shift: u32, of: u32| below(bits >> shift, of);
-        // The smaller of two draws: some symbols trade more than others.
+        // The smaller of two draws makes some symbols trade more than others.
         let which = part(0, 8).min(part(8, 8)) as usize;
         let (symbol, start) = START[which];
         let start = start.cast_signed();
         let mid = self.mid(which, start, sequence);
-        // Most orders stand close to the price, few far from it; some cross it.
+        // Most orders are close to the price, a few far from it; some cross it.
         let reach = u32::try_from(mid / 1_000).unwrap_or(1).max(4);
         let away = part(16, reach).min(part(24, reach)).cast_signed() - 1;
         let side = if part(32, 2) == 0 { Side::Buy } else { Side::Sell };
@@ -69,7 +69,7 @@ impl SyntheticMarket {
         Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
     }
 
-    /// Around which price a symbol trades.
+    /// Returns the price around which a symbol trades.
     fn mid(&self, which: usize, start: i32, sequence: Seq) -> i32 {
         let key = nth(self.key, u64::MAX - which as u64);
         let mut mid = i64::from(start);
@@ -86,12 +86,12 @@ impl SyntheticMarket {
             mid += swing * between / 1_000;
             swing *= SWELL;
         }
-        // The waves together go no further than a fifth of the start.
+        // All waves together move the price by at most a fifth of the start.
         i32::try_from(mid).unwrap_or(start)
     }
 }
 
-/// A number below `of` (at most 2^16) from the lowest 32 bits.
+/// Returns a number below `of` (at most 2^16) from the lowest 32 bits.
 const fn below(bits: u64, of: u32) -> u32 {
     (((bits & 0xffff_ffff) * of as u64) >> 32) as u32
 }

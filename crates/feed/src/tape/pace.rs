@@ -1,4 +1,4 @@
-//! How fast a stream is played.
+//! Pace: the speed at which a stream is played.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::tape::source::TapeSource;
@@ -7,26 +7,26 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// The pace of a stream. Resends are never held back.
+/// Pace of a stream. Resends are sent at once.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum Pace {
-    /// As fast as the client reads.
+    /// Unlimited: as fast as the client reads.
     #[default]
     Unlimited,
-    /// So many packets a second, lost ones included.
+    /// Packets per second, dropped ones included.
     PerSecond(u32),
-    /// So many bytes of packets a second, lost ones included.
+    /// Bytes of packets per second, dropped ones included.
     BytesPerSecond(u32),
-    /// As it was recorded, so many hundredths as fast.
+    /// Recorded pace, in hundredths of the original speed.
     Recorded(u32),
 }
 
-/// A stream that is held back is looked at no more often than this.
+/// Minimum interval between two steps of a paced stream.
 pub const STEP: Duration = Duration::from_millis(1);
 
 impl Pace {
-    /// The highest sequence that is due once a stream has run for `elapsed`, where that can be told
-    /// without looking at the tape.
+    /// Returns the highest sequence that is due after a stream has run for `elapsed`, as far as the
+    /// pace alone tells it without the tape.
     #[must_use]
     pub fn limit(self, elapsed: Duration) -> Seq {
         match self {
@@ -36,8 +36,8 @@ impl Pace {
         }
     }
 
-    /// The part of `range`, which lies within the [`limit`](Self::limit), that is due once a stream
-    /// has run for `elapsed`.
+    /// Returns the part of `range` that is due after a stream has run for `elapsed`. `range` lies
+    /// within the [`limit`](Self::limit).
     pub fn due_of(
         self,
         tape: &mut impl TapeSource,
@@ -51,7 +51,7 @@ impl Pace {
         SeqRange::new(range.first(), late.unwrap_or(range.last()) - 1)
     }
 
-    /// When a packet is due, from the beginning of its stream.
+    /// Returns the time at which a packet is due, counted from the beginning of its stream.
     pub fn due(self, tape: &mut impl TapeSource, seq: Seq) -> Duration {
         match self {
             Self::Unlimited => Duration::ZERO,
@@ -67,13 +67,14 @@ impl Pace {
     }
 }
 
-/// The highest sequence that is due after `elapsed` at `rate` a second; a packet counts `size`.
+/// Returns the highest sequence that is due after `elapsed` at `rate` per second, where a packet
+/// counts `size`.
 fn reached(elapsed: Duration, rate: u32, size: u64) -> Seq {
     let due = elapsed.as_nanos().saturating_mul(rate.into()) / (1_000_000_000 * u128::from(size));
     Seq::try_from(due).unwrap_or(Seq::MAX).saturating_add(FIRST_SEQ)
 }
 
-/// When a packet is due at such a rate.
+/// Returns the time at which a packet is due at such a rate.
 fn after(seq: Seq, rate: u32, size: u64) -> Duration {
     let nanos = u128::from(seq - FIRST_SEQ) * 1_000_000_000 * u128::from(size);
     let nanos = nanos / u128::from(rate.max(1));
@@ -92,7 +93,7 @@ impl fmt::Display for Pace {
     }
 }
 
-/// A text is no pace.
+/// Error: a text is not a pace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PaceParseError;
 

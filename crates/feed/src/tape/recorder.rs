@@ -1,5 +1,5 @@
-//! The keeper: where a recording goes that must survive. It writes a tape file, and finds out what
-//! one has when a recording is gone on with.
+//! Tape recorder: a sink that stores a recording in a tape file, and reads what a file has when its
+//! recording is resumed.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::base::time::nanos;
@@ -10,61 +10,61 @@ use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Packets are written at the latest so long after they came. Half as long would be twice as many
-/// blocks of a slow feed, and twice the memory for their index.
+/// Maximum time between the arrival of a packet and its write. Half of it would double the blocks
+/// of a slow feed, and the memory of their index.
 pub const FLUSH: Duration = Duration::from_millis(50);
 
-/// So many conflicting packets are kept to be shown.
+/// Maximum number of conflicting packets that are kept to be shown.
 pub const CONFLICTS_SHOWN: usize = 8;
 
-/// A packet that came again with other content.
+/// Conflict: a packet that arrived again with different content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conflict {
     /// Packet that is recorded.
     pub kept: RawFrame,
     /// Origin of that packet; `None` if an earlier run recorded it.
     pub kept_from: Option<Origin>,
-    /// Packet that came later.
+    /// Packet that arrived later.
     pub came: RawFrame,
     /// Origin of that packet.
     pub came_from: Origin,
 }
 
-/// When what was recorded is made safe against a loss of power.
+/// Policy that says when recorded packets are made safe against a loss of power.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SyncPolicy {
-    /// Whenever the system gets to it, within seconds.
+    /// Left to the system, which writes within seconds.
     Never,
-    /// At the end.
+    /// Synced at the end of the recording.
     End,
-    /// So often, and at the end.
+    /// Synced at this interval, and at the end.
     Every(Duration),
 }
 
-/// What a recording that is gone on with had already.
+/// Contents of a recording that is resumed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Resumed {
-    /// How many packets.
+    /// Number of packets.
     pub packets: u64,
-    /// The highest sequence.
+    /// Highest sequence.
     pub highest: Seq,
-    /// What was missing below it.
+    /// Sequences missing below the highest one.
     pub missing: SeqSet,
-    /// The session, if it was told, and how far it reached by then.
+    /// Description of the session, if an exchange has given one.
     pub session: Option<Info>,
-    /// Places where the file was damaged.
+    /// Number of damaged places in the file.
     pub damages: u32,
 }
 
-/// Keeps a recording in a tape file. What goes wrong with the file ends the recording, and is told
-/// by [`end`](Self::end).
+/// Sink that stores a recording in a tape file. An error of the file ends the recording;
+/// [`end`](Self::end) returns it.
 #[derive(Debug)]
 pub struct TapeRecorder<S: Storage> {
     file: TapeFile<S>,
     sync: SyncPolicy,
-    /// When the recorder's time began, since 1970.
+    /// Time of the recorder's start, since 1970.
     epoch: Duration,
-    /// When it was flushed and synced last.
+    /// Times of the last flush and the last sync.
     flushed: Duration,
     synced: Duration,
     unflushed: bool,
@@ -76,10 +76,10 @@ pub struct TapeRecorder<S: Storage> {
 }
 
 impl<S: Storage> TapeRecorder<S> {
-    /// Begins a recording on an empty medium. `salt` is random.
+    /// Begins a recording on empty storage. `salt` is a random number.
     ///
     /// # Errors
-    /// What the medium reports.
+    /// Errors of the storage.
     pub fn create(
         storage: S,
         sync: SyncPolicy,
@@ -89,16 +89,16 @@ impl<S: Storage> TapeRecorder<S> {
         let head = FileHead { session: [0; 4], created: nanos(epoch), salt };
         let mut file = TapeFile::create(storage, head)?;
         if sync != SyncPolicy::Never {
-            // Without its head a file is nothing.
+            // A file without its head cannot be opened again, so the head is written at once.
             file.sync()?;
         }
         Ok(Self::with(file, sync, epoch))
     }
 
-    /// Goes on with the recording on a medium, and tells what it has.
+    /// Resumes the recording of a storage, and returns its contents.
     ///
     /// # Errors
-    /// Where it is no tape file, or the medium fails.
+    /// Returns an error if the storage has no tape file, or fails.
     pub fn open(
         storage: S,
         sync: SyncPolicy,
@@ -132,40 +132,40 @@ impl<S: Storage> TapeRecorder<S> {
         }
     }
 
-    /// The tape file.
+    /// Returns the tape file.
     #[must_use]
     pub fn file(&self) -> &TapeFile<S> {
         &self.file
     }
 
-    /// How many packets are recorded.
+    /// Returns the number of recorded packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.file.packets()
     }
 
-    /// The first packets that came again with other content, [`CONFLICTS_SHOWN`] at most.
+    /// Returns the first conflicts, at most [`CONFLICTS_SHOWN`].
     #[must_use]
     pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
     }
 
-    /// Writes what was recorded, so that it can be read.
+    /// Writes all recorded packets, so that they can be read.
     pub fn flush(&mut self) {
         let done = self.file.flush();
         self.check(done);
     }
 
-    /// A time of the recorder's, in nanoseconds since 1970.
+    /// Converts a time of the recorder to nanoseconds since 1970.
     #[must_use]
     pub fn stamp(&self, now: Duration) -> u64 {
         nanos(self.epoch + now)
     }
 
-    /// Ends the recording: everything is written, as safe as asked for.
+    /// Ends the recording: writes all packets, and syncs them if the policy says so.
     ///
     /// # Errors
-    /// What went wrong with the file, now or before.
+    /// Returns the first error of the file, from now or before.
     pub fn end(&mut self) -> Result<(), TapeFileError<S::Error>> {
         match (self.failure.take(), self.sync) {
             (Some(failure), _) => Err(failure),
@@ -174,12 +174,11 @@ impl<S: Storage> TapeRecorder<S> {
         }
     }
 
-    /// Notes what the recording came to: `last`, the last sequence that its session is known to
-    /// have, and whether that is its [`end`](crate::session::completeness::Facts::end). `now` is
-    /// since 1970.
+    /// Stores the result of the recording: the last sequence that its session is known to have, and
+    /// the [end](crate::session::completeness::Facts::end) of the session. `now` is since 1970.
     ///
     /// # Errors
-    /// What went wrong with the file.
+    /// Errors of the file.
     pub fn conclude(
         &mut self,
         last: Seq,
@@ -190,28 +189,29 @@ impl<S: Storage> TapeRecorder<S> {
         self.file.note_end(last, end, nanos(now))
     }
 
-    /// Writes the file's index, for the next opening to be quick. `now` is since 1970.
+    /// Writes the file's index, so that the next opening is quick. `now` is since 1970.
     ///
     /// # Errors
-    /// What went wrong with the file.
+    /// Errors of the file.
     pub fn finish(&mut self, now: Duration) -> Result<(), TapeFileError<S::Error>> {
         self.file.finish(nanos(now))?;
         self.end()
     }
 
-    /// Reads the packets in order of sequence, from `from` on; what is not written yet is missing.
+    /// Reads the packets in order of sequence, from `from` on. Packets that are not written yet are
+    /// missing.
     #[must_use]
     pub fn in_order(&self, from: Seq) -> OrderedReader<'_, S> {
         self.file.in_order(from)
     }
 
-    /// Gives the medium back, as it is.
+    /// Returns the storage as it is.
     #[must_use]
     pub fn into_storage(self) -> S {
         self.file.into_storage()
     }
 
-    /// Keeps a conflict to be shown.
+    /// Stores a conflict to be shown.
     fn conflict(&mut self, kept: RawFrame, came: RawFrame, came_from: Origin) {
         if self.conflicts.len() < CONFLICTS_SHOWN {
             match self.file.origin_of(sequence_of(&kept), self.len_before) {
@@ -229,7 +229,7 @@ impl<S: Storage> TapeRecorder<S> {
         }
     }
 
-    /// Syncs if it is time to; returns when it will be, if something is not safe then.
+    /// Syncs if it is due. Returns the time of the next sync if packets are not synced yet.
     fn sync_if_due(&mut self, now: Duration) -> Option<Duration> {
         let SyncPolicy::Every(interval) = self.sync else { return None };
         let due = self.synced + interval;
@@ -248,7 +248,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         let done = self.file.append(origin, self.stamp(now), frames);
         self.check(done);
-        // Where packets never stop coming, nothing is ever idle.
+        // A feed that never pauses is never idle, so the flush is checked here as well.
         if self.unflushed {
             let _ = self.on_idle(now);
         }
@@ -280,7 +280,8 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         self.unsynced = true;
         let stamp = self.stamp(now);
         let noted = self.file.note_session_of(info, vouched, stamp).and_then(|distrusted| {
-            // A later block that knows its session must not survive this one.
+            // If this block were lost and a later one survived, the later one would claim the
+            // session for all blocks.
             if self.sync != SyncPolicy::Never && told.is_none() {
                 self.file.sync()?;
             }
@@ -299,7 +300,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
             let done = self.file.flush();
             self.check(done);
         }
-        // What came last must become safe too, should nothing come after it.
+        // The last packets must be synced even if no more arrive.
         let sync_at = self.sync_if_due(now);
         let flush_at = self.unflushed.then_some(self.flushed + FLUSH);
         flush_at.into_iter().chain(sync_at).min()

@@ -1,5 +1,4 @@
-//! A recording in memory: what a client has received, in the order of arrival, with an index by
-//! sequence.
+//! Recording in memory: received packets in the order of arrival, with an index by sequence.
 
 use crate::base::seq::{Seq, SeqRange, SeqSet};
 use crate::ledger::{Origin, Sink};
@@ -8,16 +7,18 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Packets in the order in which they came, readable in the order of their sequences.
+/// Packets stored in the order of arrival, readable in the order of their sequences.
 ///
-/// Memory is 17 bytes a packet and one index entry a run (contiguous sequences that came together).
+/// Memory is 17 bytes for each packet and one index entry for each run of consecutive sequences
+/// that arrived together.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryRecording {
     log: Vec<RawFrame>,
     runs: BTreeMap<Seq, RecordedRun>,
-    /// An exchange has told which session it plays.
+    /// True if an exchange has described its session.
     told: bool,
-    /// Until then: from which place in the log on packets came from which origin.
+    /// Origins of the packets until the session is described, each with the position in the log
+    /// from which it applies.
     origins: Vec<(usize, Origin)>,
 }
 
@@ -28,25 +29,25 @@ struct RecordedRun {
 }
 
 impl MemoryRecording {
-    /// An empty recording.
+    /// Creates an empty recording.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many packets it has.
+    /// Returns the number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.log.len()
     }
 
-    /// Whether it has none.
+    /// Returns true if the recording has no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.log.is_empty()
     }
 
-    /// The packet with this sequence.
+    /// Returns the packet with a sequence.
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&RawFrame> {
         let (&first, run) = self.runs.range(..=seq).next_back()?;
@@ -54,12 +55,12 @@ impl MemoryRecording {
         (offset < run.len).then(|| &self.log[run.at + offset])
     }
 
-    /// All packets in the order of their sequences, in slices.
+    /// Returns all packets in the order of their sequences, in slices.
     pub fn in_order(&self) -> impl Iterator<Item = &[RawFrame]> {
         self.runs.values().map(|run| &self.log[run.at..run.at + run.len])
     }
 
-    /// Appends packets that it does not have, ascending.
+    /// Appends ascending packets that are not recorded yet.
     fn append(&mut self, frames: &[RawFrame]) {
         let at = self.log.len();
         self.log.extend_from_slice(frames);
@@ -76,7 +77,7 @@ impl MemoryRecording {
     }
 
     fn insert(&mut self, first: Seq, run: RecordedRun) {
-        // A run that goes on where the one before it ends, in the log too, makes that one longer.
+        // A run that continues the one before it, also in the log, extends that one.
         if let Some((&before, last)) = self.runs.range_mut(..first).next_back()
             && (first - before) as usize == last.len
             && last.at + last.len == run.at
@@ -107,7 +108,7 @@ impl Sink for MemoryRecording {
         let mut gone: Vec<SeqRange> = Vec::new();
         let ends = origins.iter().skip(1).map(|(at, _)| *at).chain([log.len()]);
         for ((at, origin), end) in origins.iter().zip(ends) {
-            // Slices ascend, and several of them may follow one another.
+            // Each slice ascends, and may consist of several runs.
             for frames in log[*at..end].chunk_by(|low, high| sequence_of(low) < sequence_of(high)) {
                 match vouched.contains(origin) {
                     true => self.append(frames),

@@ -1,4 +1,5 @@
-//! Tapes as an exchange plays them: any packet at any time, wherever the tape lies.
+//! Sources of tapes, as an exchange plays them: any packet at any time, from memory, a file or a
+//! generator.
 
 use crate::base::rng::mix;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -14,46 +15,46 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
+/// Complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
 pub trait TapeSource {
-    /// Its last sequence; 0 where it is empty.
+    /// Returns the last sequence; 0 if the tape is empty.
     fn last(&self) -> Seq;
 
-    /// The session that it is the tape of.
+    /// Returns the id of the tape's session.
     fn session(&self) -> SessionId;
 
-    /// Packets from the beginning of `range`: all of it, or as many as are at hand, but at least
-    /// one. None where the tape has ended before, or can no longer be read.
+    /// Returns packets from the beginning of `range`: all of them, or as many as are at hand, at
+    /// least one. Returns none if the tape ends before, or can no longer be read.
     fn frames(&mut self, range: SeqRange) -> &[RawFrame];
 
-    /// When a packet was received when the tape was recorded, in nanoseconds since 1970; never
-    /// earlier than the one before it. `None` where that is not known.
+    /// Returns the time when a packet was received as the tape was recorded, in nanoseconds since
+    /// 1970. It is never earlier than that of the packet before. `None` if unknown.
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
         let _ = seq;
         None
     }
 
-    /// Why the tape can no longer be read, if that has happened.
+    /// Returns the reason why the tape can no longer be read, if it cannot.
     fn failure(&self) -> Option<&str> {
         None
     }
 
-    /// Of a live tape: from now on, what is due at `now` is there.
+    /// Makes the packets of a live tape available that are due at `now`.
     fn grow(&mut self, now: Duration) {
         let _ = now;
     }
 
-    /// When the next packet of a live tape will be there.
+    /// Returns the time at which the next packet of a live tape becomes available.
     fn grows_at(&self) -> Option<Duration> {
         None
     }
 
-    /// The sequence that it will end with.
+    /// Returns the sequence with which the tape will end.
     fn end(&self) -> Seq {
         self.last()
     }
 
-    /// Whether no more packets will come.
+    /// Returns true if no more packets will become available.
     fn over(&self) -> bool {
         true
     }
@@ -73,25 +74,25 @@ impl TapeSource for Arc<Tape> {
     }
 }
 
-/// So many packets of a tape file are put in order at once.
+/// Number of packets of a tape file that are sorted together, a window.
 const WINDOW: u32 = 4096;
-/// So many windows are kept (2 MiB in all): one for each of as many connections that stream.
+/// Maximum number of windows kept (2 MiB in all), one for each of as many streams.
 const WINDOWS: usize = 32;
 
 #[derive(Debug)]
 struct Window {
     frames: Vec<RawFrame>,
-    /// From which sequence on packets had arrived when, both ascending.
+    /// Sequences, each with the arrival time that applies from there on; both ascend.
     arrived: Vec<(Seq, u64)>,
 }
 
-/// What a file has and lacks of its session.
+/// Packets that a file has and lacks of its session.
 struct Held {
-    /// The highest sequence in it; 0 where it has no packet.
+    /// Highest sequence of the file; 0 without packets.
     last: Seq,
-    /// What is missing up to the last sequence that its session is known to have.
+    /// Sequences missing up to the last one that the session is known to have.
     missing: SeqSet,
-    /// Number of packets that are there once more.
+    /// Number of packets that are in the file more than once.
     repeated: u64,
 }
 
@@ -99,12 +100,12 @@ impl Held {
     fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let last = file.span().map_or(0, SeqRange::last);
         let from_first = file.packets() == u64::from(last) && file.is_contiguous();
-        // Blocks of a stream and of its resends overlap: then all of them are read.
+        // Blocks of a stream and of its resends overlap; only reading them shows what is missing.
         let mut missing = match from_first {
             true => SeqSet::new(),
             false => file.missing().map_err(TapeSourceError::File)?.0,
         };
-        // Where damaged blocks were forgotten the last packet may be another one now.
+        // Reading drops damaged blocks, so the last packet may have changed.
         let last = file.span().map_or(0, SeqRange::last);
         let found = u64::from(last).saturating_sub(missing.count());
         let repeated = file.packets().saturating_sub(found);
@@ -114,28 +115,28 @@ impl Held {
     }
 }
 
-/// A tape file, played without loading it.
+/// Tape file, played without loading it into memory.
 #[derive(Debug)]
 pub struct FileTapeSource<S> {
     file: TapeFile<S>,
     last: Seq,
-    /// Whether that is known to be the end of the session that was recorded.
+    /// True if the last packet is known to be the end of the recorded session.
     whole: bool,
-    /// The windows read last, the latest first: which one, and its packets.
+    /// Windows read last, the latest first, each with its index.
     windows: VecDeque<(u32, Window)>,
     failure: Option<String>,
 }
 
 impl<S: Storage> FileTapeSource<S> {
-    /// Plays a file, if nothing is missing in it, not even of what it knows its session to have.
-    /// Where the session is known to end with it, that is the session it plays; otherwise there may
-    /// be more of that one, and it is a session of its own.
+    /// Creates the source of a file that lacks no packet of its session. If the session is known to
+    /// end with the file, the file is played as that session. Else the session may have more
+    /// packets, and the file is played as a session of its own.
     ///
-    /// That blocks match their checksums is for [`TapeFile::check`] to find out before; a damaged
-    /// one is otherwise noticed when it is to be played.
+    /// Checksums of blocks are checked before by [`TapeFile::check`]; without it, a damaged block
+    /// is noticed when it is played.
     ///
     /// # Errors
-    /// What is missing, where something is; or what is wrong with the file.
+    /// Returns the missing sequences, if there are some, or the error of the file.
     pub fn new(file: TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let mut file = file;
         let Held { last, missing, repeated } = Held::of(&mut file)?;
@@ -151,11 +152,12 @@ impl<S: Storage> FileTapeSource<S> {
         }
     }
 
-    /// Plays the packets of a file before the first missing one, as a session of its own, and
-    /// returns what is missing; plays all of them where none is, as [`new`](Self::new) does.
+    /// Creates the source of the packets before the first missing one, as a session of its own, and
+    /// returns the missing sequences. If none are missing, the result is that of
+    /// [`new`](Self::new).
     ///
     /// # Errors
-    /// What is missing, where no packet is before it; or what is wrong with the file.
+    /// Returns the missing sequences if no packet is before them, or the error of the file.
     pub fn before_gaps(file: TapeFile<S>) -> Result<(Self, SeqSet), TapeSourceError<S::Error>> {
         let mut file = file;
         let Held { last, missing, .. } = Held::of(&mut file)?;
@@ -173,7 +175,7 @@ impl<S: Storage> FileTapeSource<S> {
         Self { file, last, whole, windows: VecDeque::new(), failure: None }
     }
 
-    /// Whether it has all of its session, which ends with it.
+    /// Returns true if the file has all packets of its session, whose end is known.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.whole
@@ -189,7 +191,8 @@ impl<S: Storage> FileTapeSource<S> {
         while let Some(piece) = reading.next()? {
             let fits = piece.frames.partition_point(|frame| sequence_of(frame) < end);
             frames.extend_from_slice(&piece.frames[..fits]);
-            // What was lost and came later does not hold back what came in time.
+            // A packet that was resent arrived late, and must not delay the packets that arrived in
+            // time.
             let streamed =
                 matches!(piece.block.kind, BlockKind::Packets(o) if o.source != Source::Resend);
             if let Some(frame) =
@@ -205,7 +208,7 @@ impl<S: Storage> FileTapeSource<S> {
         Ok(Window { frames, arrived })
     }
 
-    /// Puts a window at the front.
+    /// Moves a window to the front, and reads it if necessary.
     fn fetch(&mut self, window: u32) -> Result<(), String> {
         if let Some(at) = self.windows.iter().position(|(held, _)| *held == window) {
             if let Some(found) = self.windows.remove(at) {
@@ -234,9 +237,9 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
         let salt = self.file.head().salt;
         match (recorded, self.whole) {
             (Some(id), true) => id,
-            // Nobody has named it: a name that stays with the file.
+            // The session is unknown, so its id is derived from the file and stays the same.
             (None, true) => SessionId::from_bits(mix(salt)),
-            // Nor may it have the name of what it is a part of, or of a longer part.
+            // The id must differ from that of the whole session, and of a longer part of it.
             (recorded, false) => {
                 let names = (0..).map(|more| mix(salt ^ u64::from(self.last) << 20 ^ more));
                 let names = names.map(SessionId::from_bits);
@@ -280,16 +283,16 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
     }
 }
 
-/// Why a tape file cannot be played.
+/// Reason why a tape file cannot be played.
 #[derive(Debug)]
 pub enum TapeSourceError<E> {
     /// Packets are missing.
     Gaps(SeqSet),
-    /// It has no packets, and its session is not known to have none.
+    /// File without packets, whose session is not known to have none.
     Empty,
-    /// So many packets are in it more than once.
+    /// Number of packets that are in the file more than once.
     Repeated(u64),
-    /// The file cannot be read.
+    /// Error of the file.
     File(TapeFileError<E>),
 }
 

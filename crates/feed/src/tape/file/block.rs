@@ -1,4 +1,4 @@
-//! The bytes of a tape file (`docs/tape.md` is their description).
+//! Bytes of a tape file (described in `docs/tape.md`).
 
 use super::session::Told;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -8,22 +8,22 @@ use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, SessionId};
 use alloc::vec::Vec;
 
-/// The version of the format written here.
+/// Version of the format written here.
 pub const VERSION: u16 = 2;
 
-/// The length of a file's head, in bytes.
+/// Length of a file's head, in bytes.
 pub(super) const HEAD_LEN: usize = 48;
-/// The length of a block's head, in bytes.
+/// Length of a block's head, in bytes.
 pub(super) const BLOCK_HEAD_LEN: usize = 48;
-/// The length of the trailer of a finished file, in bytes.
+/// Length of the trailer of a finished file, in bytes.
 pub(super) const TRAILER_LEN: usize = 24;
-/// The longest payload of a block of packets, in bytes.
+/// Maximum payload of a block of packets, in bytes.
 pub(super) const PAYLOAD_MAX: usize = FRAMES_MAX * FRAME_LEN;
-/// So many packets at most are in a block.
+/// Maximum number of packets in a block.
 pub(super) const FRAMES_MAX: usize = 64 * 1024 / FRAME_LEN;
-/// The length of a block that has as many.
+/// Length of a full block, in bytes.
 pub(super) const BLOCK_MAX: usize = BLOCK_HEAD_LEN + PAYLOAD_MAX;
-/// No payload that is longer is believed: an index of a hundred billion packets is shorter.
+/// Maximum payload that is accepted, in bytes: an index of a hundred billion packets is shorter.
 const PAYLOAD_LIMIT: u32 = 1 << 30;
 
 /// First bytes of a tape file: not text, so that no text file is taken for a tape and no tape
@@ -32,37 +32,37 @@ pub const MAGIC: [u8; 8] = *b"\x8aTAPE\r\n\x1a";
 const TRAILER_MAGIC: [u8; 8] = *b"\x8aINDEX\r\n";
 pub(super) const BLOCK_MAGIC: [u8; 4] = *b"\x8aBLK";
 
-/// What stands at the beginning of a tape file.
+/// Head of a tape file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileHead {
-    /// The session, if it was known when the file was begun; else four NUL bytes.
+    /// Session id, if it was known when the file was created; else four NUL bytes.
     pub session: [u8; 4],
-    /// When the file was begun, in nanoseconds since 1970.
+    /// Time when the file was created, in nanoseconds since 1970.
     pub created: u64,
-    /// A random number that goes into the checksum of each block's head, so that no packet from
-    /// a peer can be made to look like a block.
+    /// Random number that is part of the checksum of each block's head, so that a peer cannot craft
+    /// a packet that looks like a block.
     pub salt: u64,
 }
 
-/// Whether these are a head's first bytes, as far as they go.
+/// Returns true if these are the first bytes of a head, as far as they go.
 pub(super) fn begins_head(bytes: &[u8]) -> bool {
     MAGIC.starts_with(bytes) || bytes.starts_with(&MAGIC)
 }
 
-/// Why a file is not opened.
+/// Reason why a file is not opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileHeadError {
-    /// It has no bytes, or not even a head.
+    /// File shorter than a head.
     Short,
-    /// It is something else.
+    /// File of another kind.
     Foreign,
-    /// It is a tape of this earlier version.
+    /// Tape of an earlier version.
     Older(u16),
-    /// It is a tape of this later version.
+    /// Tape of a later version.
     Newer(u16),
-    /// Its packets have this length.
+    /// Tape of packets with another length.
     PacketSize(u16),
-    /// Its head does not match its checksum.
+    /// Head that does not match its checksum.
     Damaged,
 }
 
@@ -102,7 +102,7 @@ fn be64(bytes: &[u8], at: usize) -> u64 {
     u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
 }
 
-/// Writes fields one after the other.
+/// Writer of fields one after the other.
 struct FieldWriter<'a> {
     bytes: &'a mut [u8],
     at: usize,
@@ -139,7 +139,8 @@ impl FileHead {
         if bytes.len() < HEAD_LEN {
             return Err(FileHeadError::Short);
         }
-        // The version comes first: what follows may differ in a later one, its checksum too.
+        // The version is checked first, because a later version may differ in all that follows, its
+        // checksum included.
         match be16(bytes, 8) {
             VERSION => {}
             0 => return Err(FileHeadError::Damaged),
@@ -161,51 +162,51 @@ impl FileHead {
     }
 }
 
-/// Writes a session id; none is NUL bytes.
+/// Returns the bytes of a session id; NUL bytes for none.
 pub(super) fn session_bytes(session: Option<SessionId>) -> [u8; 4] {
     session.map_or([0; 4], |SessionId(id)| id)
 }
 
-/// Reads a session id.
+/// Returns the session id of bytes; `None` for NUL bytes.
 pub(super) fn session_of(bytes: [u8; 4]) -> Option<SessionId> {
     (bytes != [0; 4]).then_some(SessionId(bytes))
 }
 
-/// What a block holds.
+/// Kind of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlockKind {
-    /// Packets: ascending, each sequence at most once in the file.
+    /// Block of ascending packets. A sequence is at most once in the file.
     Packets(Origin),
-    /// What is known of the session. The payload is its id and the places of earlier blocks whose
-    /// packets are of it; `first` and `last` are its ends.
+    /// Session block. The payload has the session's id, and the offsets of earlier blocks that
+    /// belong to the session; `first` and `last` are those of the session.
     Session(SessionEnd),
-    /// Where the blocks of packets are.
+    /// Index of the blocks of packets.
     Index,
 }
 
-/// The head of a block.
+/// Head of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockHead {
-    /// What the payload is.
+    /// Kind of the payload.
     pub kind: BlockKind,
-    /// The lowest sequence in it.
+    /// Lowest sequence of the block.
     pub first: Seq,
-    /// The highest sequence in it.
+    /// Highest sequence of the block.
     pub last: Seq,
-    /// How many packets (or index entries) it has.
+    /// Number of packets, or of index entries.
     pub count: u32,
-    /// When it came, in nanoseconds since 1970.
+    /// Arrival time of the first packet, in nanoseconds since 1970.
     pub arrived: u64,
-    /// Its payload's length, in bytes.
+    /// Length of the payload, in bytes.
     pub len: u32,
-    /// Its payload's checksum.
+    /// Checksum of the payload.
     pub sum: u32,
-    /// Of packets: the session that they are of, if that was known when they were written.
+    /// Session of the packets, if it was known when they were written.
     pub session: Option<SessionId>,
 }
 
 impl BlockHead {
-    /// The sequences it spans, if it is a block of packets.
+    /// Returns the sequences that a block of packets spans; `None` for other blocks.
     #[must_use]
     pub fn span(&self) -> Option<SeqRange> {
         match self.kind {
@@ -241,7 +242,7 @@ impl BlockHead {
         bytes
     }
 
-    /// The head that `bytes` begin with, if they begin with one.
+    /// Decodes the block head at the beginning of `bytes`; `None` if there is none.
     pub(super) fn decode<S: Storage>(bytes: &[u8], salt: u64) -> Option<Self> {
         let bytes = bytes.first_chunk::<BLOCK_HEAD_LEN>()?;
         if !bytes.starts_with(&BLOCK_MAGIC)
@@ -272,8 +273,8 @@ impl BlockHead {
         head.sensible().then_some(head)
     }
 
-    /// Whether the numbers can be true together: whoever wrote them knew the salt, but may have
-    /// had a bug.
+    /// Returns true if the fields are consistent. A writer that knew the salt may still have had a
+    /// bug.
     fn sensible(&self) -> bool {
         let packets = u64::from(self.count) * FRAME_LEN as u64;
         match self.kind {
@@ -294,14 +295,14 @@ impl BlockHead {
     }
 }
 
-/// The payload of a session block.
+/// Returns the payload of a session block.
 pub(super) fn session_payload(session: Option<SessionId>, vouched: &[u64]) -> Vec<u8> {
     let mut payload = session_bytes(session).to_vec();
     vouched.iter().for_each(|offset| payload.extend(offset.to_be_bytes()));
     payload
 }
 
-/// The session in such a payload, and the places of the blocks that are of it.
+/// Reads the session of such a payload, and the offsets of the blocks that belong to it.
 pub(super) fn read_session(
     payload: &[u8],
 ) -> Option<(Option<SessionId>, impl Iterator<Item = u64> + '_)> {
@@ -310,10 +311,10 @@ pub(super) fn read_session(
     Some((session_of(*id), offsets))
 }
 
-/// The length of what stands in an index before its entries, in bytes.
+/// Length of an index's head, in bytes.
 pub(super) const INDEX_HEAD_LEN: usize = 16;
 
-/// What an index says of the session.
+/// Returns the head of an index, which describes the session.
 pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
     let mut bytes = [0; INDEX_HEAD_LEN];
     FieldWriter { bytes: &mut bytes, at: 0 }
@@ -324,7 +325,7 @@ pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
     bytes
 }
 
-/// The session that an index tells of: its id, its first and last sequence, and its end.
+/// Reads the session from the head of an index: its id, first and last sequence, and end.
 pub(super) fn read_index_head(
     bytes: &[u8; INDEX_HEAD_LEN],
 ) -> (Option<SessionId>, (Seq, Seq), SessionEnd) {
@@ -332,7 +333,7 @@ pub(super) fn read_index_head(
     (id, (be32(bytes, 4), be32(bytes, 8)), SessionEnd::of_code(bytes[12]))
 }
 
-/// The checksum of a block's head: of its bytes with the salt in the place of the checksum.
+/// Returns the checksum of a block's head, computed with the salt in the place of the checksum.
 fn salted<S: Storage>(bytes: &[u8; BLOCK_HEAD_LEN], salt: u64) -> u32 {
     let mut salty = [0; BLOCK_HEAD_LEN + 4];
     salty[..BLOCK_HEAD_LEN - 4].copy_from_slice(&bytes[..BLOCK_HEAD_LEN - 4]);
@@ -340,7 +341,7 @@ fn salted<S: Storage>(bytes: &[u8; BLOCK_HEAD_LEN], salt: u64) -> u32 {
     S::checksum(&salty)
 }
 
-/// The trailer of a finished file whose index block begins at `index`.
+/// Returns the trailer of a finished file whose index block begins at `index`.
 pub(super) fn trailer<S: Storage>(index: u64, salt: u64) -> [u8; TRAILER_LEN] {
     let mut bytes = [0; TRAILER_LEN];
     FieldWriter { bytes: &mut bytes, at: 0 }.put(TRAILER_MAGIC).put(index.to_be_bytes());
@@ -349,28 +350,28 @@ pub(super) fn trailer<S: Storage>(index: u64, salt: u64) -> [u8; TRAILER_LEN] {
     bytes
 }
 
-/// Where the index block begins, if `bytes` are a trailer.
+/// Returns the offset of the index block if `bytes` are a trailer.
 pub(super) fn read_trailer<S: Storage>(bytes: &[u8], salt: u64) -> Option<u64> {
     let bytes = bytes.first_chunk::<TRAILER_LEN>()?;
     let index = be64(bytes, 8);
     (*bytes == trailer::<S>(index, salt)).then_some(index)
 }
 
-/// An entry of the index: where a block of packets is.
+/// Index entry: the place of a block of packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct IndexEntry {
-    /// From its first packet to its last.
+    /// Range from the block's first packet to its last.
     pub(super) span: SeqRange,
     pub(super) count: u32,
-    /// Where its head begins.
+    /// Offset of the block's head.
     pub(super) offset: u64,
 }
 
-/// The length of an entry in the file, in bytes.
+/// Length of an entry in the file, in bytes.
 pub(super) const ENTRY_LEN: usize = 20;
 
 impl IndexEntry {
-    /// Where the block ends.
+    /// Returns the offset of the block's end.
     pub(super) fn end(&self) -> u64 {
         let payload = u64::from(self.count) * FRAME_LEN as u64;
         self.offset.saturating_add(BLOCK_HEAD_LEN as u64 + payload)

@@ -1,25 +1,25 @@
-//! What can be wrong with a tape file.
+//! Errors and damage of a tape file.
 
 use super::block::FileHeadError;
 use crate::base::seq::SeqRange;
 use core::fmt;
 
-/// Why a tape file cannot be used.
+/// Error of a tape file.
 #[derive(Debug)]
 pub enum TapeFileError<E> {
-    /// The medium failed.
+    /// Error of the storage.
     Storage(E),
-    /// It is no tape file that this program reads.
+    /// File that is not a tape which this version reads.
     Head(FileHeadError),
-    /// A block does not match its checksum.
+    /// Block that does not match its checksum.
     Damaged {
-        /// Where its head begins, in bytes.
+        /// Offset of the block's head, in bytes.
         offset: u64,
-        /// The sequences it spans.
+        /// Sequences that the block spans.
         span: SeqRange,
-        /// How many packets it had.
+        /// Number of packets in the block.
         packets: u32,
-        /// Its length, in bytes.
+        /// Length of the block, in bytes.
         bytes: u64,
     },
 }
@@ -47,31 +47,31 @@ impl<E> From<E> for TapeFileError<E> {
     }
 }
 
-/// What was found when a file was opened.
+/// Findings when a file was opened.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Opened {
-    /// It had an index; its blocks were not read.
+    /// True if the file had an index, so that its blocks were not read.
     pub indexed: bool,
-    /// Places where bytes were no block, or a block did not match its checksum.
+    /// Number of places where bytes are not a block, or a block does not match its checksum.
     pub damages: u32,
-    /// How many bytes those were.
+    /// Number of bytes in these places.
     pub damaged_bytes: u64,
-    /// Places where a crash has torn what was being written, and what was there came again before
-    /// the index was written. Only [`TapeFile::check`](super::TapeFile::check) tells
-    /// them from damage.
+    /// Number of places that a crash has torn, and whose packets were recorded again before the
+    /// index was written. Only [`TapeFile::check`](super::TapeFile::check) distinguishes them from
+    /// damage.
     pub scars: u32,
-    /// Nothing is damaged and yet the index is not that of the blocks: whoever wrote it had a bug.
-    /// Only [`TapeFile::check`](super::TapeFile::check) looks.
+    /// True if nothing is damaged and the index still differs from the blocks, because of a bug in
+    /// its writer. Only [`TapeFile::check`](super::TapeFile::check) looks for it.
     pub misleading: bool,
 }
 
-/// A place where a file is damaged.
+/// Damaged place of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Damage {
-    /// Where it begins, in bytes.
+    /// Offset of the damage, in bytes.
     pub offset: u64,
-    /// How far the next good block is.
+    /// Number of bytes up to the next good block.
     pub bytes: u64,
-    /// The sequences that the block there spans, if its head is good.
+    /// Sequences that the damaged block spans, if its head is good.
     pub span: Option<SeqRange>,
 }

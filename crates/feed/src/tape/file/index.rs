@@ -1,17 +1,18 @@
-//! Where the packets of a tape file are, by sequence.
+//! Index of a tape file: the blocks of packets by sequence.
 
 use super::block::IndexEntry;
 use crate::base::seq::{Seq, SeqRange};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-/// The blocks of a file, sorted into lanes: within a lane blocks ascend and do not overlap, so
-/// each lane can be searched and read through. A stream fills one lane and the resends that fill
-/// its gaps another; a new lane begins only where blocks overlap, so lanes are few.
+/// Blocks of a file, divided into sorted runs: within a run, blocks ascend and do not overlap, so
+/// that a run can be searched and read in order. A stream fills one run, the resends for its gaps
+/// another. A new run begins only where blocks overlap, so there are few.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Index {
     lanes: Vec<Vec<IndexEntry>>,
-    /// Where each lane ends, and which it is: finds the one to go on with however many there are.
+    /// Last sequence of each run, with the run's index: finds the run that a block continues,
+    /// however many runs there are.
     tops: BTreeSet<(Seq, usize)>,
     packets: u64,
 }
@@ -34,7 +35,7 @@ impl Index {
         self.tops.insert((entry.span.last(), lane));
     }
 
-    /// Forgets the block at this place in the file. Where its lane ends is not moved back.
+    /// Removes the block at an offset. The end of its run is not moved back.
     pub(super) fn remove(&mut self, offset: u64, span: SeqRange) {
         for lane in &mut self.lanes {
             if let Ok(at) = lane.binary_search_by_key(&span, |held| held.span)
@@ -46,18 +47,18 @@ impl Index {
         }
     }
 
-    /// Forgets the blocks that `keep` does not want.
+    /// Removes the blocks for which `keep` returns false.
     pub(super) fn retain(&mut self, keep: impl Fn(&IndexEntry) -> bool) {
         let entries = core::mem::take(self).in_file_order();
         entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
     }
 
-    /// How many packets the blocks have.
+    /// Returns the number of packets in all blocks.
     pub(super) fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// The lowest and the highest sequence.
+    /// Returns the range from the lowest to the highest sequence.
     pub(super) fn span(&self) -> Option<SeqRange> {
         let first =
             self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.span.first());
@@ -65,8 +66,8 @@ impl Index {
         SeqRange::new(first.min()?, last.max()?)
     }
 
-    /// Whether the blocks have every sequence of their span once, as far as the index tells: where
-    /// blocks overlap it does not.
+    /// Returns true if the blocks have every sequence of their range exactly once. Returns false
+    /// for overlapping blocks, of which the index cannot tell.
     pub(super) fn is_contiguous(&self) -> bool {
         let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
         let full = |entry: &IndexEntry| entry.count == entry.span.len();
@@ -78,7 +79,7 @@ impl Index {
         self.lanes.len()
     }
 
-    /// In a lane, the place of the first block that ends at `seq` or after.
+    /// Returns the position in a run of the first block that ends at `seq` or after.
     pub(super) fn place(&self, lane: usize, seq: Seq) -> usize {
         self.lanes[lane].partition_point(|entry| entry.span.last() < seq)
     }
@@ -87,14 +88,14 @@ impl Index {
         self.lanes.get(lane)?.get(place).copied()
     }
 
-    /// The blocks that may hold `seq`.
+    /// Returns the blocks that may contain `seq`.
     pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = IndexEntry> + '_ {
         (0..self.lanes.len())
             .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
             .filter(move |entry| entry.span.first() <= seq)
     }
 
-    /// All blocks in the order in which they lie in the file.
+    /// Returns all blocks in the order of their offsets.
     pub(super) fn in_file_order(&self) -> Vec<IndexEntry> {
         let mut entries: Vec<IndexEntry> = self.lanes.iter().flatten().copied().collect();
         entries.sort_unstable_by_key(|entry| entry.offset);

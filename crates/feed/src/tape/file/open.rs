@@ -1,4 +1,4 @@
-//! Finding the blocks of a tape file.
+//! Opening a tape file: its blocks are found by the index, or by reading the file.
 
 use super::block::{
     self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, BlockKind, HEAD_LEN, IndexEntry, TRAILER_LEN,
@@ -9,11 +9,11 @@ use super::{Damage, Opened, TapeFile, TapeFileError, in_place};
 use crate::base::seq::SeqRange;
 use crate::storage::Storage;
 
-/// Whether a crash has torn a file before its head was whole: it is shorter than a head and what is
-/// there begins one, or nothing but zeros was ever written. Nothing was recorded then.
+/// Returns true if a crash has torn a file before its head was written: the file is shorter than a
+/// head and begins one, or has only zeros. Nothing is recorded in such a file.
 ///
 /// # Errors
-/// What the medium reports.
+/// Errors of the storage.
 pub fn is_stillborn<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     let len = storage.len()?;
     let mut window = alloc::vec![0; 64 * 1024];
@@ -32,11 +32,11 @@ pub fn is_stillborn<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     Ok(true)
 }
 
-/// Returns whether a medium begins as a tape file does, of any version and however damaged behind
-/// that.
+/// Returns true if a storage begins with the first bytes of a tape file, of any version and with
+/// any damage behind them.
 ///
 /// # Errors
-/// Errors of the medium.
+/// Errors of the storage.
 pub fn is_tape<S: Storage>(storage: &S) -> Result<bool, S::Error> {
     let mut begin = [0; block::MAGIC.len()];
     let read = storage.read_at(0, &mut begin)?;
@@ -44,7 +44,7 @@ pub fn is_tape<S: Storage>(storage: &S) -> Result<bool, S::Error> {
 }
 
 impl<S: Storage> TapeFile<S> {
-    /// Opens a file by reading all of it, and tells each place that is damaged.
+    /// Opens a file by reading all of it, and reports each damaged place.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -57,7 +57,7 @@ impl<S: Storage> TapeFile<S> {
         let listed = core::mem::take(&mut file.index).in_file_order();
         let indexed = opened.indexed;
         file.scan(&mut |place| {
-            // An index that was written later knows nothing of what a crash had torn.
+            // An index that was written after a crash does not list what the crash had torn.
             let until = place.offset + place.bytes;
             let from = listed.partition_point(|entry| entry.offset < place.offset);
             let hit = listed[from..].iter().take_while(|entry| entry.offset < until);
@@ -74,7 +74,7 @@ impl<S: Storage> TapeFile<S> {
         Ok((file, opened))
     }
 
-    /// Opens by the index, if there is one at the end.
+    /// Reads the index, if there is one at the end of the file.
     pub(super) fn read_index(&mut self) -> Result<bool, TapeFileError<S::Error>> {
         let mut trailer = [0; TRAILER_LEN];
         let Some(at) = self.end.checked_sub(TRAILER_LEN as u64) else { return Ok(false) };
@@ -90,7 +90,7 @@ impl<S: Storage> TapeFile<S> {
         let Some(head) = BlockHead::decode::<S>(&head[..read], self.head.salt) else {
             return Ok(false);
         };
-        // The length is checked against the file's before memory is taken for it.
+        // The length is checked against the file's, so that a damaged one cannot exhaust memory.
         if head.kind != BlockKind::Index
             || offset + BLOCK_HEAD_LEN as u64 + u64::from(head.len) != at
         {
@@ -105,7 +105,7 @@ impl<S: Storage> TapeFile<S> {
         let mut index = Index::default();
         let mut free = HEAD_LEN as u64;
         for entry in entries.as_chunks().0 {
-            // Each block lies behind the one before it: none is there twice.
+            // Offsets must ascend, so that no block is listed twice.
             let Some(entry) = IndexEntry::decode(entry).filter(|entry| entry.offset >= free) else {
                 return Ok(false);
             };
@@ -118,7 +118,7 @@ impl<S: Storage> TapeFile<S> {
         let (id, ends, end) = block::read_index_head(said);
         self.told.hear(id, ends, end, core::iter::empty());
         if id.is_none() {
-            // An index lists the blocks that count; of these it is not known yet.
+            // An index lists only blocks of the session, so each one is checked first.
             let entries = index.in_file_order().into_iter();
             entries.for_each(|entry| {
                 self.told.takes(entry, None);
@@ -128,8 +128,8 @@ impl<S: Storage> TapeFile<S> {
         Ok(true)
     }
 
-    /// Opens by reading all blocks. Between them may lie bytes that are none: what a crash has
-    /// torn, or damage. The next block is found by its magic.
+    /// Reads all blocks. Bytes between them that are not a block, from a crash or damage, are
+    /// skipped up to the next block's magic number.
     pub(super) fn scan(
         &mut self,
         tell: &mut dyn FnMut(Damage),
@@ -141,7 +141,7 @@ impl<S: Storage> TapeFile<S> {
                 Some(len) => at += len,
                 None => {
                     let next = self.next_magic(at + 1)?;
-                    // A trailer is no block and no damage.
+                    // A trailer is neither a block nor damage.
                     let mut bytes = [0; TRAILER_LEN];
                     let read = self.storage.read_at(at, &mut bytes)?;
                     if block::read_trailer::<S>(&bytes[..read], self.head.salt).is_some() {
@@ -157,7 +157,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Takes in the block at `at`, if there is a good one; returns its length.
+    /// Reads the block at an offset. Returns its length; `None` if there is no good block.
     fn block_at(&mut self, at: u64) -> Result<Option<u64>, TapeFileError<S::Error>> {
         let mut head = [0; BLOCK_HEAD_LEN];
         let read = self.storage.read_at(at, &mut head)?;
@@ -195,7 +195,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Some(whole))
     }
 
-    /// What the head of a block says whose payload may be damaged.
+    /// Returns the sequences in the head of a block whose payload may be damaged.
     fn span_at(&self, at: u64) -> Result<Option<SeqRange>, TapeFileError<S::Error>> {
         let mut head = [0; BLOCK_HEAD_LEN];
         let read = self.storage.read_at(at, &mut head)?;
@@ -203,14 +203,14 @@ impl<S: Storage> TapeFile<S> {
         Ok(head.and_then(|head| head.span()))
     }
 
-    /// Where the next block may begin.
+    /// Returns the offset at which the next block may begin.
     fn next_magic(&self, from: u64) -> Result<u64, TapeFileError<S::Error>> {
         let mut window = alloc::vec![0; 64 * 1024];
         let mut from = from;
         while from < self.end {
             let read = self.storage.read_at(from, &mut window)?;
             let found = window[..read].windows(BLOCK_MAGIC.len());
-            // A trailer is as good a place to go on from.
+            // Reading can go on at a trailer as well.
             let found = found.into_iter().position(|bytes| bytes == BLOCK_MAGIC);
             if let Some(at) = found {
                 return Ok(from + at as u64);

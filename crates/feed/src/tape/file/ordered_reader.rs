@@ -1,4 +1,4 @@
-//! Reading a tape file in the order of its sequences.
+//! Reader of a tape file in the order of its sequences.
 
 use super::index::Index;
 use super::{BlockHead, TapeFile, TapeFileError};
@@ -11,50 +11,50 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
-/// A tape file's packets in order, in slices. Holds the blocks that span the place where it is:
-/// one of the stream, one of the resends, and seldom more.
+/// Reader that returns a tape file's packets in order, in slices. It holds the blocks around the
+/// current sequence: one of the stream, one of the resends, rarely more.
 #[derive(Debug)]
 pub struct OrderedReader<'a, S: Storage> {
     file: &'a TapeFile<S>,
     lanes: Vec<SortedRunReader>,
-    /// The lane whose turn it is and the next sequence in it, if there is anything left. A lane
-    /// whose block is not loaded yet stands at that block's first sequence.
+    /// Next sequence and the sorted run that has it; `None` at the end. A run whose block is not
+    /// loaded yet is at that block's first sequence.
     front: Option<(Seq, usize)>,
-    /// The other lanes with something left, by their next sequence.
+    /// Other runs with packets left, by their next sequence.
     heads: BinaryHeap<Reverse<(Seq, usize)>>,
     next: Seq,
-    /// A lane whose block has been read to its end.
+    /// Run whose block is read to its end.
     spent: Option<usize>,
-    /// Slots for what is merged. One that was used holds a sequence below [`next`](Self::next).
+    /// Slots for merged packets. A used slot has a sequence below [`next`](Self::next).
     merged: Vec<RawFrame>,
-    /// How many sequences are merged at once: fewer where most are missing.
+    /// Number of sequences that are merged together; smaller where most are missing.
     width: Seq,
-    /// Why no more is merged.
+    /// Error that ended the merging.
     failure: Option<TapeFileError<S::Error>>,
 }
 
-/// A lane, and what of it comes next.
+/// Sorted run, and the range of its packets that comes next.
 type ReadStep = (usize, Range<usize>);
 
-/// So many packets are handed out at once, or a window more.
+/// Number of packets after which a merged slice is returned; it may exceed this by one window.
 const MERGED: usize = 4096;
-/// Of so many sequences at most, and at least, the packets are merged at once.
+/// Maximum number of sequences that are merged together.
 const WIDE: Seq = 4096;
-/// See [`WIDE`].
+/// Minimum number of sequences that are merged together.
 const NARROW: Seq = 64;
 
-/// Packets as they are read: ascending, above all that came before.
+/// Piece of a reading: ascending packets above all earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderedPiece<'a> {
-    /// The block they are from: when and how they came.
+    /// Head of their block, with the time and origin of the packets.
     pub block: BlockHead,
-    /// The packets.
+    /// Packets of the piece.
     pub frames: &'a [RawFrame],
 }
 
 #[derive(Debug)]
 struct SortedRunReader {
-    /// The place in the lane of the block that is loaded next.
+    /// Position in the run of the block that is loaded next.
     place: usize,
     block: Option<BlockHead>,
     frames: Vec<RawFrame>,
@@ -78,10 +78,10 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure }
     }
 
-    /// The next packets that came together.
+    /// Returns the next packets that arrived together.
     ///
     /// # Errors
-    /// Where the medium fails or a block is damaged. The next call goes on without that block.
+    /// Errors of the storage, or a damaged block. The next call continues without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
         let Some((id, place)) = self.step()? else { return Ok(None) };
@@ -89,8 +89,9 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         Ok(lane.block.map(|block| OrderedPiece { block, frames: &lane.frames[place] }))
     }
 
-    /// The next packets, thousands at once, however they came: where a quarter of a stream came by
-    /// resends, those that came together are three or four. Empty at the end.
+    /// Returns the next packets, thousands at once, from any origin; empty at the end. If a quarter
+    /// of a stream arrived by resends, only three or four neighbouring packets share an origin, and
+    /// [`next`](Self::next) would return them in tiny pieces.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -100,15 +101,15 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         while count < MERGED && self.failure.is_none() && self.front.is_some() {
             count += self.window(count);
         }
-        // What was read before it comes first.
+        // Packets that were read before the error are returned first.
         match self.failure.take_if(|_| count == 0) {
             Some(failure) => Err(failure),
             None => Ok(&self.merged[..count]),
         }
     }
 
-    /// Merges the packets of a window of sequences, each into a slot of its own, so that none is
-    /// compared with another. They come behind the first `merged`; returns how many they are.
+    /// Merges the packets of a window of sequences, each into its own slot, without comparing
+    /// packets. They are stored after the first `merged` ones. Returns their number.
     fn window(&mut self, merged: usize) -> usize {
         self.release();
         let Some((first, _)) = self.front else { return 0 };
@@ -116,7 +117,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         let (turns, end) = self.turns(base);
         let slots = &mut self.merged[merged..];
         let mut count = 0;
-        // Of a sequence that two blocks have, the packet of the block that comes first counts.
+        // If two blocks have a sequence, the packet of the block that comes first is used.
         for &id in turns.iter().rev() {
             let lane = &mut self.lanes[id];
             lane.at += lane.frames[lane.at..].partition_point(|frame| sequence_of(frame) < base);
@@ -144,9 +145,9 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         count
     }
 
-    /// Takes the lanes out of the queue that have something within a window that begins at `base`,
-    /// and makes sure that it is loaded. Returns them, and where the window ends: at the latest
-    /// where one of them needs another block, or has none to show.
+    /// Removes from the queue the runs that have packets in the window at `base`, and loads their
+    /// blocks. Returns the runs and the end of the window, which is where one of them needs its
+    /// next block, at the latest.
     fn turns(&mut self, base: Seq) -> (Vec<usize>, Seq) {
         let mut end = base.saturating_add(self.width);
         let mut turns = Vec::new();
@@ -163,7 +164,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         (turns, end)
     }
 
-    /// Puts a lane into the queue again, if anything is left of it.
+    /// Returns a run to the queue if it has packets left.
     fn queue(&mut self, id: usize) {
         let next = self.upcoming(id);
         let lane = &mut self.lanes[id];
@@ -178,7 +179,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         }
     }
 
-    /// Goes on to the next packets: their lane, and their place in it.
+    /// Moves to the next packets, and returns their run and their position in it.
     fn step(&mut self) -> Result<Option<ReadStep>, TapeFileError<S::Error>> {
         while let Some((_, id)) = self.front {
             self.release();
@@ -193,18 +194,20 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         Ok(None)
     }
 
-    /// Moves a lane, which was at the front, to where another's turn comes; returns what it passed.
+    /// Moves the front run to the sequence at which another run is next. Returns the packets that
+    /// it passed.
     fn advance(&mut self, id: usize) -> Range<usize> {
         let lane = &mut self.lanes[id];
         let rest = &lane.frames[lane.at..];
-        // A sequence that two blocks have counts once; so does what lies before the start.
+        // Sequences that were read already, or lie before the start, are skipped.
         let known = match rest.first() {
             Some(first) if sequence_of(first) < self.next => {
                 rest.partition_point(|frame| sequence_of(frame) < self.next)
             }
             _ => 0,
         };
-        // Up to it and not below it: what two lanes have must not keep both waiting.
+        // The bound is included: two runs with the same next sequence would otherwise wait for each
+        // other for ever.
         let limit = self.heads.peek().map_or(MAX_SEQ, |Reverse((seq, _))| *seq);
         let rest = &rest[known..];
         let run = match rest.last() {
@@ -219,7 +222,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         start..start + run
     }
 
-    /// Makes sure that a lane's next block is there.
+    /// Loads the next block of a run, if it is not loaded.
     fn load(&mut self, id: usize) -> Result<(), TapeFileError<S::Error>> {
         let lane = &mut self.lanes[id];
         if lane.at == lane.frames.len()
@@ -234,7 +237,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         Ok(())
     }
 
-    /// Lets go of a block that has been read to its end.
+    /// Drops the block that was read to its end.
     #[inline(always)]
     fn release(&mut self) {
         if let Some(spent) = self.spent.take() {
@@ -243,7 +246,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         }
     }
 
-    /// The next sequence of a lane, if anything is left of it.
+    /// Returns the next sequence of a run; `None` at its end.
     #[inline(always)]
     fn upcoming(&self, id: usize) -> Option<Seq> {
         let lane = &self.lanes[id];
@@ -258,7 +261,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         let lane = &self.lanes[id];
         let spent = lane.at == lane.frames.len();
         self.front = match (next, self.heads.peek_mut()) {
-            // Another lane's turn; this one takes its place among the others.
+            // Another run is next; this one goes back to the queue.
             (Some(own), Some(mut head)) if head.0 < own => {
                 Some(core::mem::replace(&mut *head, Reverse(own)).0)
             }
@@ -271,7 +274,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     }
 }
 
-/// Moves the packets together whose slots are theirs; returns how many they are.
+/// Moves the packets of used slots together. Returns their number.
 fn squeeze(slots: &mut [RawFrame], base: Seq) -> usize {
     let empty = |(slot, seq): (&RawFrame, Seq)| sequence_of(slot) != seq;
     let Some(hole) = slots.iter().zip(base..).position(empty) else { return slots.len() };

@@ -1,4 +1,4 @@
-//! Packets on their way into blocks.
+//! Pending blocks: packets that are not written yet.
 
 use super::block::{BLOCK_HEAD_LEN, BLOCK_MAX};
 use crate::base::seq::Seq;
@@ -6,16 +6,16 @@ use crate::ledger::Origin;
 use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
 use alloc::vec::Vec;
 
-/// From so many origins packets are gathered at the same time; of more, the oldest are written.
+/// Maximum number of origins with pending packets; for one more, the oldest are written.
 pub const GATHERED_MAX: usize = 8;
 
-/// What one origin has brought and is not written yet.
+/// Packets of one origin that are not written yet.
 #[derive(Debug)]
 pub(super) struct PendingBlock {
-    /// The place of a block's head, and then its payload.
+    /// Room for the block's head, then its payload.
     pub(super) bytes: Vec<u8>,
     pub(super) origin: Origin,
-    /// When the first of it came.
+    /// Arrival time of the first packet.
     pub(super) arrived: u64,
     ascending: bool,
 }
@@ -31,7 +31,7 @@ impl PendingBlock {
         self.bytes[BLOCK_HEAD_LEN..].as_chunks().0
     }
 
-    /// Takes as many frames as have room; returns how many.
+    /// Takes as many frames as fit. Returns their number.
     pub(super) fn take(&mut self, frames: &[RawFrame]) -> usize {
         let room = (BLOCK_MAX - self.bytes.len()) / FRAME_LEN;
         let taken = &frames[..room.min(frames.len())];
@@ -42,7 +42,7 @@ impl PendingBlock {
         taken.len()
     }
 
-    /// Adds a block behind what is there, without its head.
+    /// Appends a block without its head.
     pub(super) fn add_block(&mut self, frames: &[RawFrame]) {
         self.bytes.resize(self.bytes.len() + BLOCK_HEAD_LEN, 0);
         self.bytes.extend_from_slice(frames.as_flattened());
@@ -56,8 +56,8 @@ impl PendingBlock {
     }
 }
 
-/// What is not written yet, origin by origin. Resends come in small pieces between those of a
-/// stream; were each a block, the index would grow with the losses.
+/// Packets that are not written yet, for each origin. Resends arrive in small pieces between those
+/// of a stream. If each were a block, the index would grow with the number of gaps.
 #[derive(Default, Debug)]
 pub(super) struct PendingBlocks {
     pending: Vec<PendingBlock>,
@@ -68,12 +68,12 @@ impl PendingBlocks {
         self.pending.iter().map(|pending| pending.frames().len() as u64).sum()
     }
 
-    /// What is pending of an origin, if anything is.
+    /// Returns the position of an origin's pending packets, if there are some.
     pub(super) fn place(&self, origin: Origin) -> Option<usize> {
         self.pending.iter().position(|pending| pending.origin == origin)
     }
 
-    /// Begins with an origin that nothing is pending of.
+    /// Adds an origin without pending packets. Returns its position.
     pub(super) fn begin(&mut self, origin: Origin, arrived: u64) -> usize {
         self.pending.push(PendingBlock::new(origin, arrived));
         self.pending.len() - 1
@@ -87,12 +87,12 @@ impl PendingBlocks {
         self.pending.get_mut(place)
     }
 
-    /// Forgets what has been written. The others keep their order: the oldest is the first.
+    /// Removes packets that were written. The other origins keep their order, the oldest first.
     pub(super) fn remove(&mut self, place: usize) {
         self.pending.remove(place);
     }
 
-    /// Forgets what was brought by origins that `keep` does not want; returns its sequences.
+    /// Removes the packets of origins for which `keep` returns false. Returns their sequences.
     pub(super) fn give_up(&mut self, keep: &dyn Fn(Origin) -> bool) -> Vec<Seq> {
         let mut gone = Vec::new();
         self.pending.retain(|pending| {
@@ -105,7 +105,7 @@ impl PendingBlocks {
         gone
     }
 
-    /// The packet with this sequence, if it is pending.
+    /// Returns the packet with a sequence, if it is pending.
     pub(super) fn find(&mut self, seq: Seq) -> Option<RawFrame> {
         self.look_up(seq).map(|(frame, _)| frame)
     }

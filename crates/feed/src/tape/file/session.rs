@@ -1,4 +1,4 @@
-//! Which session a tape file is of, how far that reaches, and which of its blocks count.
+//! Session of a tape file: its id, its last known sequence, and the blocks that belong to it.
 
 use super::block::{IndexEntry, session_payload};
 use super::{BlockKind, SessionEnd, TapeFile, TapeFileError};
@@ -8,44 +8,45 @@ use crate::storage::Storage;
 use crate::wire::{Info, SessionId, sequence_of};
 use alloc::vec::Vec;
 
-/// What a file knows of its session.
+/// Knowledge of a file about its session.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Told {
-    /// Its id. The first one that is told stays.
+    /// Id of the session. The first one that is reported stays.
     pub(super) id: Option<SessionId>,
-    /// Its first and last sequence as far as they were told; 0 where they were not.
+    /// First and last sequence of the session; 0 if not reported.
     pub(super) first: Seq,
     pub(super) last: Seq,
     pub(super) end: SessionEnd,
-    /// Blocks that were written before the session was known, and what brought them. Those of an
-    /// earlier run have no origin: nothing can tell any more which session they are of.
+    /// Blocks that were written before the session was known, each with its origin. Blocks of an
+    /// earlier run have none: their session cannot be found out any more.
     untold: Vec<(IndexEntry, Option<Origin>)>,
-    /// Places of such blocks that turned out to be of the session, ascending once it is settled.
+    /// Offsets of such blocks that proved to belong to the session, ascending once the session is
+    /// known.
     vouched: Vec<u64>,
-    /// Number of packets in blocks that do not count.
+    /// Number of packets in blocks that do not belong to the session.
     pub(super) left_out: u64,
 }
 
 impl Told {
-    /// What the head of a file tells.
+    /// Returns the knowledge that the head of a file gives.
     pub(super) fn of_head(session: [u8; 4]) -> Self {
         Self { id: super::block::session_of(session), ..Self::default() }
     }
 
-    /// Whether a block counts that says to be of `session`, as far as is known by now.
+    /// Returns true if a block of `session` belongs to the file's session, as far as is known.
     pub(super) fn takes(&mut self, entry: IndexEntry, session: Option<SessionId>) -> bool {
         if session.is_none() {
             self.untold.push((entry, None));
             return true;
         }
-        // That a block knows its session tells it, should the block be damaged that told it.
+        // A block with a session id also reports it, in case the session block is damaged.
         self.id = self.id.or(session);
         let counts = self.id == session;
         self.left_out += if counts { 0 } else { u64::from(entry.count) };
         counts
     }
 
-    /// Takes in a session block, unless it tells of another session.
+    /// Reads a session block, unless it describes another session.
     pub(super) fn hear(
         &mut self,
         session: Option<SessionId>,
@@ -57,26 +58,26 @@ impl Told {
             return;
         }
         if self.id.is_none() && session.is_some() {
-            // What was known until now is of a session that nothing tells.
+            // The knowledge until now belongs to an unknown session.
             (self.last, self.end) = (0, SessionEnd::Open);
         }
         self.id = self.id.or(session);
         let known = self.last;
         self.first = if self.first == 0 { first } else { self.first };
-        // A recorder that concludes knows better than what some line described meanwhile.
+        // The result of a recorder outweighs the description of a line, which may have been wrong.
         self.last = match end {
             SessionEnd::Open => known.max(last.min(MAX_SEQ)),
             SessionEnd::Confirmed | SessionEnd::Inferred => last.min(MAX_SEQ),
         };
-        // That a session has ended is not so any more where more of it is told.
+        // A session that reports more packets has not ended.
         if end != SessionEnd::Open || last > known {
             self.end = end;
         }
         self.vouched.extend(vouched);
     }
 
-    /// Once the session is known, blocks count only if they are known to be of it; returns the
-    /// places of those that do not, ascending.
+    /// Once the session is known, keeps only blocks that are known to belong to it. Returns the
+    /// offsets of the other blocks in ascending order.
     fn settle(&mut self) -> Vec<u64> {
         if self.id.is_none() {
             return Vec::new();
@@ -93,7 +94,7 @@ impl Told {
         out
     }
 
-    /// A block was written.
+    /// Records that a block was written.
     pub(super) fn wrote(&mut self, entry: IndexEntry, origin: Origin) {
         if self.id.is_none() {
             self.untold.push((entry, Some(origin)));
@@ -102,7 +103,7 @@ impl Told {
 }
 
 impl<S: Storage> TapeFile<S> {
-    /// The session, if an exchange has told it, and how far it reached by then.
+    /// Returns the session as an exchange has described it last; `None` if none has.
     #[must_use]
     pub fn session(&self) -> Option<Info> {
         let Told { id, first, last, .. } = self.told;
@@ -110,39 +111,39 @@ impl<S: Storage> TapeFile<S> {
         Some(Info { session, version: 1, first, last })
     }
 
-    /// The session's id, if that is known: from its head, or because an exchange has told it.
+    /// Returns the session's id, from the file's head or from an exchange; `None` if unknown.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.told.id
     }
 
-    /// The last sequence that the session is known to have, recorded or not; 0 where there is none.
+    /// Returns the last sequence that the session is known to have, recorded or not; 0 if there is
+    /// none.
     #[must_use]
     pub fn last_known(&self) -> Seq {
         self.span().map_or(0, SeqRange::last).max(self.told.last)
     }
 
-    /// What is known of where the session ends.
+    /// Returns the knowledge of the session's end.
     #[must_use]
     pub fn end(&self) -> SessionEnd {
-        // Packets beyond it have come since.
+        // Packets beyond the noted end have arrived since.
         let beyond = self.span().is_some_and(|span| span.last() > self.told.last);
         if beyond { SessionEnd::Open } else { self.told.end }
     }
 
-    /// The number of packets in it that are of another session, or of one that nothing tells.
-    /// They do not count and are not read. An index does not know of them.
+    /// Returns the number of packets in the file that belong to another or to an unknown session.
+    /// They are not read, and an index does not list them.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.told.left_out
     }
 
-    /// Returns which line brought a packet, and how; `None` if the packet is not there or its block
-    /// begins before `from`, an offset in the file, because the lines of an earlier run may have
-    /// been others.
+    /// Returns the origin of a packet; `None` if the packet is not in the file, or its block begins
+    /// before the offset `from`, because an earlier run may have had other lines.
     ///
     /// # Errors
-    /// What the medium reports, or that the block is damaged.
+    /// Errors of the storage, or a damaged block.
     pub fn origin_of(
         &mut self,
         seq: Seq,
@@ -162,9 +163,9 @@ impl<S: Storage> TapeFile<S> {
         Ok(None)
     }
 
-    /// Notes what the exchange has said of the session. All that the file has is of this session,
-    /// and so is what is added to it later. A file is of one session: what is said of another one
-    /// is not noted.
+    /// Stores an exchange's description of the session. All packets of the file belong to this
+    /// session, and those that are added later. A file has one session: the description of another
+    /// one is ignored.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -172,12 +173,12 @@ impl<S: Storage> TapeFile<S> {
         self.tell(info, &|_| true, now).map(drop)
     }
 
-    /// Notes what the exchange has said of the session, where packets were recorded before it was
-    /// known. Only those that `vouched` has brought since the file was opened count from now on;
-    /// the sequences of the others, which are missing from now on, are returned.
+    /// Stores an exchange's description of the session after packets were recorded without it. Only
+    /// the packets that the origins in `vouched` have delivered since the file was opened are kept.
+    /// Returns the sequences of the others, which are missing from now on.
     ///
     /// # Errors
-    /// As [`append`](Self::append); or where a block that does not count any more is damaged.
+    /// As [`append`](Self::append), or a damaged block among those that are dropped.
     pub fn note_session_of(
         &mut self,
         info: Info,
@@ -226,8 +227,8 @@ impl<S: Storage> TapeFile<S> {
         Ok(ranges.into_iter().collect())
     }
 
-    /// Notes how far the session reaches at the end of a recording, and whether that is its end and
-    /// everything was recorded. The next time that more is told or added it is not any more.
+    /// Stores the last known sequence at the end of a recording, and the knowledge of the session's
+    /// end. Packets or descriptions that are added later make the end open again.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -248,7 +249,7 @@ impl<S: Storage> TapeFile<S> {
         self.write(BlockKind::Session(end), (first, last, 0), now, &payload)
     }
 
-    /// Forgets the blocks that do not count.
+    /// Removes the blocks that do not belong to the session.
     pub(super) fn leave_out(&mut self) {
         let out = self.told.settle();
         if !out.is_empty() {
