@@ -1,13 +1,13 @@
-//! The simulator: recorders, exchanges, the network between them, a disk and a clock, all from one
-//! seed.
+//! Simulator: recorders, exchanges, the network between them, a disk and a clock, all drawn from
+//! one seed.
 //!
-//! * [`world`]: exchanges and a network, in virtual time. Time jumps from event to event, so a
-//!   recording that takes seconds takes microseconds here;
+//! * [`world`]: exchanges and a network in virtual time, which jumps from event to event, so that a
+//!   recording of seconds takes microseconds;
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
-//! * [`cost`]: what recovery costs, by loss and round-trip time;
-//! * [`run`]: a recording from its beginning to its end, over crashes and restarts, and what must
-//!   hold of it.
+//! * [`cost`]: the cost of recovery by loss and round-trip time;
+//! * [`run`]: a recording from its beginning to its end, over crashes and restarts, with its
+//!   invariants.
 
 mod checks;
 pub mod cost;
@@ -34,23 +34,23 @@ use crate::tape::recording::MemoryRecording;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A simulated recording that has come to its end.
+/// Simulated recording that has ended.
 #[derive(Debug)]
 pub struct SimRecording<E> {
-    /// The client's side.
+    /// Recorder of the client.
     pub recorder: Recorder,
-    /// What it recorded.
+    /// Packets recorded.
     pub recording: MemoryRecording,
-    /// The exchanges, a line each.
+    /// Exchanges, one for each line.
     pub exchanges: Vec<E>,
-    /// How long it took in simulated time.
+    /// Duration in simulated time.
     pub elapsed: Duration,
 }
 
-/// Runs a recorder against one exchange a line until both are done.
+/// Runs a recorder against one exchange for each line until both are done.
 ///
 /// # Errors
-/// Where the recorder waits for something that will never come.
+/// Returns an error if the recorder waits for an event that never happens.
 pub fn run<E: Exchange>(
     recorder: Recorder,
     exchanges: Vec<E>,

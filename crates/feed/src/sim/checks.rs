@@ -1,4 +1,4 @@
-//! What must hold of a life: see [`life`](crate::sim::run).
+//! Invariants of a simulated run (see [`run`](crate::sim::run)).
 
 use super::disk::Disk;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -14,7 +14,7 @@ use alloc::format;
 use alloc::string::String;
 
 impl SimRun {
-    /// What was recorded, checked to be the tape's, once and in order.
+    /// Checks that the recorded packets are those of the tape, each once and in order.
     pub(super) fn recorded(&mut self, keeper: &TapeRecorder<Disk>) -> Result<SeqSet, String> {
         let mut recorded = SeqSet::new();
         let mut reading = keeper.in_order(FIRST_SEQ);
@@ -42,12 +42,12 @@ impl SimRun {
         if count != keeper.packets() {
             return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
         }
-        // Of a recording that is gone on with they are there again.
+        // A resumed recording has them again.
         self.lived.shifted = self.lived.shifted.max(shifted);
         Ok(recorded)
     }
 
-    /// What is said of a recording is so.
+    /// Checks that the outcome of a recording is true.
     pub(super) fn outcome_is_true(
         &self,
         outcome: &Outcome,
@@ -72,7 +72,7 @@ impl SimRun {
         if trouble.conflicts > 0 && one {
             return Err("packets are said to conflict that are the same".into());
         }
-        // A refusal may come when everything that was asked for counts as answered.
+        // A refusal may arrive after all requests count as answered.
         let unasked = |error| matches!(error, DecodeError::Kind(b'N'));
         let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
         if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
@@ -81,9 +81,9 @@ impl SimRun {
         Ok(())
     }
 
-    /// What is said of how complete a recording is, is so: whoever is told that it has everything,
-    /// to the end or so far, has everything that an honest exchange has told of, on the wire or in
-    /// the file (`told`); and a recording that was stopped is complete only if it has the tape.
+    /// Checks that the reported completeness is true. A recording that is complete, or complete so
+    /// far, has every packet that an honest exchange has announced on the wire or in the file
+    /// (`told`). A recording that was stopped is complete only if it has the whole tape.
     pub(super) fn completeness_is_true(
         &mut self,
         recorder: &Recorder,
@@ -117,23 +117,23 @@ impl SimRun {
         Ok(())
     }
 
-    /// Whether nothing tells which line lies: no honest one was heard, or the recorder says that
-    /// lines contradict one another, and that the tape's `last` packet may exist.
+    /// Returns true if the recorder cannot know which line lies: no honest line was heard, or the
+    /// recorder reports that lines contradict each other about the tape's `last` packet.
     fn is_unclear(&self, last: Seq) -> bool {
         let named = self.contradicted.is_some_and(|range| range.contains(last));
         self.plan.lie.is_some() && (!self.heard || named)
     }
 
-    /// Whether a line that does not lie has described the session: there is nothing else that a lie
-    /// could be told by.
+    /// Returns true if an honest line has described the session, which is the only way to recognise
+    /// a lie.
     pub(super) fn honest_is_heard(&mut self, recorder: &Recorder) -> bool {
         let lines = (0..).zip(self.world.exchanges().iter());
         let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
         honest.any(|(id, _)| recorder.line(id).is_some_and(|line| line.info.is_some()))
     }
 
-    /// Returns whether the lying line is the only one that the recorder still follows: every honest
-    /// one is given up, or has never described the session.
+    /// Returns true if the recorder follows only the lying line: every honest line is given up, or
+    /// has never described the session.
     pub(super) fn lies_alone(&mut self, recorder: &Recorder) -> bool {
         let lines = (0..).zip(self.world.exchanges().iter());
         let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
@@ -141,7 +141,8 @@ impl SimRun {
         self.plan.lie.is_some() && !honest.any(|(id, _)| speaks(id))
     }
 
-    /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
+    /// Checks that a recording which is reported complete is complete. `healed` says that no fault
+    /// struck it.
     pub(super) fn complete(&self, outcome: &Outcome, healed: bool) -> Result<(), String> {
         let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {
             return Ok(());
@@ -149,8 +150,8 @@ impl SimRun {
         if !healed && self.is_unclear(last) {
             return Ok(());
         }
-        // An end that nobody confirms is believed on the assumption that streams lose packets
-        // independently. Scenarios need not.
+        // An inferred end assumes that streams lose packets independently, which scenarios may
+        // violate.
         let certain = outcome.tail == Tail::Confirmed || healed;
         if certain && outcome.last != last && !self.plan.deceives() {
             return Err(format!("complete to {}, the tape ends with {last}", outcome.last));
@@ -158,14 +159,15 @@ impl SimRun {
         Ok(())
     }
 
-    /// `before`: gaps of the recording that is gone on with.
+    /// Checks that the number of gaps is bounded. `before` is the number of gaps of the resumed
+    /// recording.
     pub(super) fn gaps_are_bounded(
         &self,
         recorder: &Recorder,
         before: usize,
     ) -> Result<(), String> {
         let open = recorder.ledger().gaps().len();
-        // Whoever believes in ends that never were has a tail for each of them.
+        // A recorder that believes false ends has a tail for each of them.
         let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
         let again = recorder.ledger().reopened();
         let most = self.plan.options.limits.max_gaps.max(before).saturating_add(tails + again);
@@ -175,14 +177,15 @@ impl SimRun {
         }
     }
 
-    /// The exchanges were asked for nothing that cannot exist.
+    /// Checks that no exchange was asked for sequences that cannot exist.
     pub(super) fn exchanges_are_content(&mut self) -> Result<(), String> {
-        // Of an exchange that was killed, or is behind the other line, more was seen than it has.
+        // An exchange that was killed, or is behind the other line, has fewer packets than the
+        // client has received.
         let behind = self.plan.scenarios.len() > 1 || self.lived.outages > 0;
         if self.plan.session.is_some() && behind || self.plan.second.is_some() {
             return Ok(());
         }
-        // One that lies is asked for what it says that it has.
+        // A lying exchange is asked for the packets that it claims to have.
         let honest = self.world.exchanges().iter().filter(|it| !it.lies());
         let refused: u64 = honest.map(|it| it.player().served().refused).sum();
         match refused > 0 && !self.plan.deceives() {

@@ -1,4 +1,4 @@
-//! What recovery costs, by loss and round-trip time: a table that a person can judge.
+//! Cost of recovery by loss and round-trip time, as a table for people.
 
 use super::{Network, SimWorld};
 use crate::base::chance::Chance;
@@ -16,31 +16,31 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Of 1000.
+/// Loss rates, in packets of 1000.
 const LOSSES: [u32; 6] = [1, 10, 50, 100, 250, 500];
-/// In microseconds.
+/// Round-trip times, in microseconds.
 const ROUND_TRIPS: [u32; 4] = [100, 1_000, 20_000, 250_000];
-/// How long runs of lost packets are.
+/// Lengths of runs of dropped packets.
 const BURSTS: [u32; 2] = [1, 10];
 
-/// What a recovery cost.
+/// Cost of a recovery.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Cost {
-    /// Gaps that were found.
+    /// Number of gaps found.
     pub gaps: u64,
-    /// Packets that were missing.
+    /// Number of packets missed.
     pub missed: u64,
-    /// Resend calls sent.
+    /// Number of resend calls sent.
     pub calls: u64,
-    /// Streams called for.
+    /// Number of streams requested.
     pub passes: u32,
-    /// From the end of the first stream to the last packet, in round trips.
+    /// Time from the end of the first stream to the last packet, in round trips.
     pub after: f64,
-    /// From the first connection to the certainty that everything is there, in round trips.
+    /// Time from the first connection until the recording is known to be complete, in round trips.
     pub total: f64,
 }
 
-/// Notes when things came.
+/// Sink that notes the times of arrival.
 #[derive(Default)]
 struct Times {
     gaps: u64,
@@ -67,10 +67,10 @@ impl Sink for Times {
     }
 }
 
-/// What it costs to record a session of which streams lose so much, in runs of `burst`.
+/// Measures the cost of recording a session whose streams drop packets in runs of `burst`.
 ///
-/// Nothing takes time but the way, so that times are round trips; what transfer takes comes on top.
-/// `None` where the recording stays incomplete.
+/// Only the network's latency takes time, so that results are round trips; the time of transfer
+/// comes on top. Returns `None` if the recording stays incomplete.
 #[must_use]
 pub fn measure(
     tape: &Arc<Tape>,
@@ -79,7 +79,7 @@ pub fn measure(
     round_trip: Duration,
     extension: bool,
 ) -> Option<Cost> {
-    // A run begins so often that this share is lost.
+    // The chance of a run is set so that this share of packets is dropped.
     let chance = Chance::of(per_mille, 1000 * burst)?;
     let mut fault = Fault::loss(chance);
     fault.pick = FaultSelector::Random { chance, burst: Span::one(burst) };
@@ -107,7 +107,7 @@ pub fn measure(
     })
 }
 
-/// The table, as it stands in the documentation.
+/// Returns the table as the documentation shows it.
 #[must_use]
 pub fn table(packets: u32, extension: bool) -> String {
     let tape = Arc::new(Tape::sample(packets));
@@ -146,7 +146,7 @@ fn row(per_mille: u32, burst: u32, costs: &[Option<Cost>], extension: bool) -> S
         tenth => format!("{}.{tenth} %", per_mille / 10),
     };
     let lost_in = if burst == 1 { "single packets".into() } else { format!("runs of {burst}") };
-    // The slowest network has had the most gaps found.
+    // The slowest network comes last and has the most gaps found.
     let Some(Some(cost)) = costs.last() else {
         return format!("| {percent} | {lost_in} | incomplete |\n");
     };

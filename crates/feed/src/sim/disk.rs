@@ -1,5 +1,5 @@
-//! A simulated disk: it can stop at any byte or operation, lose what was not synced and tear what
-//! was being written.
+//! Simulated disk: it can stop at any byte or operation, lose bytes that were not synced, and tear
+//! a write.
 
 use crate::base::rng::Rng;
 use crate::storage::Storage;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 
-/// What a failing disk reports.
+/// Error of a failing disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskFailed;
 
@@ -19,81 +19,81 @@ impl fmt::Display for DiskFailed {
 
 impl core::error::Error for DiskFailed {}
 
-/// A disk in memory.
+/// Disk in memory.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Disk {
     bytes: Vec<u8>,
     synced: usize,
-    /// It takes so many more bytes, and then fails.
+    /// Number of bytes that the disk still takes before it fails; `None` if unlimited.
     room: Option<u64>,
-    /// It carries out so many more appends and syncs, and then none.
+    /// Number of appends and syncs that the disk still carries out; `None` if unlimited.
     writes: Option<u32>,
-    /// It carries out so many more reads, and then none.
+    /// Number of reads that the disk still carries out; `None` if unlimited.
     reads: Cell<Option<u32>>,
 }
 
 impl Disk {
-    /// An empty disk that does not fail.
+    /// Creates an empty disk that does not fail.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A disk with these bytes, all of them safe.
+    /// Creates a disk with bytes that are all synced.
     #[must_use]
     pub fn with(bytes: Vec<u8>) -> Self {
         Self { synced: bytes.len(), bytes, ..Self::default() }
     }
 
-    /// Fails in the middle of the append that would take it beyond `room` more bytes; `None`:
-    /// does not fail (any more).
+    /// Makes the disk fail inside the append that exceeds `room` more bytes; `None` lifts the
+    /// limit.
     pub fn limit(&mut self, room: Option<u64>) {
         self.room = room;
     }
 
-    /// How many more bytes it takes, if that is limited.
+    /// Returns the number of bytes that the disk still takes; `None` if unlimited.
     #[must_use]
     pub fn room(&self) -> Option<u64> {
         self.room
     }
 
-    /// Stops at an append or sync after `writes` more of them. If that is an append, `torn` bytes
-    /// of it may be written all the same.
+    /// Makes the disk stop at an append or sync after `writes` more of them. If it is an append, up
+    /// to `torn` bytes of it are written.
     pub fn stop_after(&mut self, writes: u32, torn: u64) {
         self.writes = Some(writes);
         self.room = Some(torn);
     }
 
-    /// Fails to read after `reads` more times; `None`: reads.
+    /// Makes reads fail after `reads` more of them; `None` lifts the limit.
     pub fn fail_reads_after(&self, reads: Option<u32>) {
         self.reads.set(reads);
     }
 
-    /// What is on it.
+    /// Returns the bytes on the disk.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether all of it would survive a loss of power.
+    /// Returns true if all bytes would survive a loss of power.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.synced == self.bytes.len()
     }
 
-    /// The power fails: what was synced stays; of the rest, some of the beginning stays, perhaps
-    /// with parts of it never written (zeros) or written wrongly.
+    /// Returns the disk after a loss of power. Synced bytes stay. Of the others, a part at the
+    /// beginning stays, perhaps with places never written (zeros) or written wrongly.
     #[must_use]
     pub fn power_loss(&self, rng: &mut Rng) -> Self {
         let mut bytes = self.bytes.clone();
         let unsynced = u32::try_from(bytes.len() - self.synced).unwrap_or(u32::MAX - 1);
-        // Often the length stays and what should be there does not.
+        // The length often survives while the content does not.
         let left = if rng.below(2) == 0 { unsynced } else { rng.between(0, unsynced) };
         bytes.truncate(self.synced + left as usize);
         let torn = u32::try_from(bytes.len() - self.synced).unwrap_or(0);
         if torn > 0 && rng.below(4) > 0 {
             let from = self.synced + rng.below(torn) as usize;
-            // A sector, or a few bytes, so that all but a checksum may look right.
+            // A sector, or a few bytes, so that only a checksum can show the damage.
             let most = if rng.below(2) == 0 { 5 } else { 4096 };
             let to = (from + rng.between(1, most) as usize).min(bytes.len());
             let zeros = rng.below(2) == 0;

@@ -1,4 +1,5 @@
-//! Drawn from a seed: networks, options, and scenarios of any fault, anywhere, any number of times.
+//! Draws from a seed: networks, options, and scenarios with any fault, at any place, any number of
+//! times.
 
 use super::Network;
 use crate::base::chance::Chance;
@@ -14,7 +15,8 @@ use crate::ledger::Limits;
 use crate::wire::Reason;
 use core::time::Duration;
 
-/// A network for a session of so many packets; long ones are not cut into bytes.
+/// Draws a network for a session that ends with `last`. Long sessions are not cut into single
+/// bytes.
 pub fn network(rng: &mut Rng, last: Seq) -> Network {
     let micros = |micros: u64| Duration::from_micros(micros);
     Network {
@@ -25,7 +27,7 @@ pub fn network(rng: &mut Rng, last: Seq) -> Network {
     }
 }
 
-/// What a recorder is told.
+/// Draws the options of a recorder.
 pub fn options(rng: &mut Rng, last: Seq) -> RecorderOptions {
     let usual = RecorderOptions::default();
     let rarely = |rng: &mut Rng| rng.below(6) == 0;
@@ -44,7 +46,7 @@ pub fn options(rng: &mut Rng, last: Seq) -> RecorderOptions {
     }
 }
 
-/// A scenario for a tape that ends with `last`, with up to `most` faults.
+/// Draws a scenario with up to `most` faults for a tape that ends with `last`.
 #[must_use]
 pub fn scenario(rng: &mut Rng, last: Seq, most: u32) -> Scenario {
     let mut scenario = Scenario::clean(rng.bits());
@@ -66,7 +68,7 @@ pub fn scenario(rng: &mut Rng, last: Seq, most: u32) -> Scenario {
     scenario
 }
 
-/// A fault.
+/// Draws a fault.
 pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
     loop {
         let places = [
@@ -104,7 +106,7 @@ pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
     }
 }
 
-/// Whether an action ends a connection or more.
+/// Returns true if an action ends a connection or more.
 fn ends(action: FaultAction) -> bool {
     matches!(
         action,
@@ -176,7 +178,7 @@ fn time(rng: &mut Rng, most_micros: u32) -> TimeSpan {
     TimeSpan::new(time(micros.low()), time(micros.high())).unwrap_or(TimeSpan::one(Duration::ZERO))
 }
 
-/// A few ranges of numbers from 1 to `last`.
+/// Draws a few ranges of numbers from 1 to `last`.
 pub fn set(rng: &mut Rng, last: Seq) -> SeqSet {
     let last = last.max(FIRST_SEQ);
     let mut set = SeqSet::new();
@@ -188,7 +190,7 @@ pub fn set(rng: &mut Rng, last: Seq) -> SeqSet {
     set
 }
 
-/// One of these.
+/// Draws one of the values.
 pub fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     let at = rng.below(u32::try_from(of.len()).unwrap_or(1)) as usize;
     of[at.min(of.len() - 1)]

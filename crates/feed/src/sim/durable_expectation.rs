@@ -1,4 +1,4 @@
-//! What a recording owes whoever comes after a crash: the packets that must be there then.
+//! Durable expectation: the packets that a recording must still have after a crash.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::{Origin, Sink};
@@ -10,17 +10,17 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-/// What must be found when a recording is opened the next time.
+/// Packets that must be found when a recording is opened again.
 #[derive(Default, Debug)]
 pub(super) struct DurableExpectation {
-    /// If the process has ended.
+    /// Packets that must survive the end of the process.
     kept: SeqSet,
-    /// If the power has failed.
+    /// Packets that must survive a loss of power.
     safe: SeqSet,
 }
 
 impl DurableExpectation {
-    /// Checks that what was found is what must be there, and begins anew with that.
+    /// Checks that an opened recording has the expected packets, and expects those from now on.
     pub(super) fn found(&mut self, before: &Resumed) -> Result<(), String> {
         let mut there = SeqSet::new();
         let mut next = FIRST_SEQ;
@@ -37,7 +37,7 @@ impl DurableExpectation {
         Ok(())
     }
 
-    /// Checks that nothing is lost where all of this is left.
+    /// Checks that `there` contains all expected packets.
     pub(super) fn covered_by(&self, there: &SeqSet) -> Result<(), String> {
         let lost = self.kept.ranges().iter().find(|run| {
             there.at_or_after(run.first()).is_none_or(|it| it.intersect(**run) != Some(**run))
@@ -48,7 +48,7 @@ impl DurableExpectation {
         }
     }
 
-    /// The recording has ended as it should.
+    /// Records that the recording has ended in order.
     pub(super) fn ended(&mut self, recorded: SeqSet, sync: SyncPolicy) {
         if sync != SyncPolicy::Never {
             self.safe = recorded.clone();
@@ -56,7 +56,7 @@ impl DurableExpectation {
         self.kept = recorded;
     }
 
-    /// What a keeper has put out of the recording need not be there any more.
+    /// Removes the packets that the recorder has dropped from the expectation.
     pub(super) fn forget(&mut self, keeper: &DurabilityChecker) {
         for range in keeper.distrusted.ranges() {
             self.kept.remove(*range);
@@ -64,7 +64,7 @@ impl DurableExpectation {
         }
     }
 
-    /// The process was killed, or the power has failed.
+    /// Records that the process was killed, or the power has failed.
     pub(super) fn crashed(
         &mut self,
         keeper: &DurabilityChecker,
@@ -84,13 +84,13 @@ impl DurableExpectation {
     }
 }
 
-/// A keeper, and when everything came that it was given.
+/// Tape recorder that also notes when each packet arrived.
 pub(super) struct DurabilityChecker {
     pub(super) keeper: TapeRecorder<Disk>,
     came: VecDeque<(Duration, SeqRange)>,
-    /// Last sequence that the session was told to have, in this run or in what it goes on with.
+    /// Last sequence that was announced, in this run or an earlier one that it resumes.
     pub(super) told: Seq,
-    /// What was put out of the recording, for nothing told which session it was of.
+    /// Sequences that were dropped, because their session was unknown.
     distrusted: SeqSet,
 }
 
@@ -102,7 +102,7 @@ impl DurabilityChecker {
 }
 
 impl DurabilityChecker {
-    /// Returns when a packet came last that had not come before.
+    /// Returns the time of the last packet that was new.
     pub(super) fn progressed(&self) -> Option<Duration> {
         self.came.back().map(|&(time, _)| time)
     }
@@ -127,7 +127,7 @@ impl Sink for DurabilityChecker {
         self.told = self.told.max(info.last);
         let distrusted = self.keeper.on_session(info, vouched, now);
         if !distrusted.is_empty() {
-            // Only packets had told of more, and they do not count any more.
+            // Only packets had shown more, and they were dropped.
             self.told = info.last;
             let came = core::mem::take(&mut self.came);
             for (time, run) in came {

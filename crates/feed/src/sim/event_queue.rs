@@ -1,14 +1,14 @@
-//! What will happen, and when.
+//! Event queue of the simulator.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-/// A connection of the world; clients that come one after the other do not share them.
+/// Identifier of a connection, unique over all clients of a world.
 pub(super) type PipeId = u64;
 
-/// What happens.
+/// Event on a connection.
 #[derive(Debug)]
 pub(super) enum SimEvent {
     Connected,
@@ -21,7 +21,7 @@ pub(super) enum SimEvent {
     ServerWake,
 }
 
-/// An event's place: by time and then by order of creation.
+/// Event with its time, ordered by time and then by creation.
 #[derive(Debug)]
 struct QueuedEvent {
     time: Duration,
@@ -51,13 +51,13 @@ impl Ord for QueuedEvent {
 }
 
 impl SimEvent {
-    /// Whether it is on its way to the client.
+    /// Returns true if the event is on its way to the client.
     pub(super) fn is_to_client(&self) -> bool {
         matches!(self, Self::ToClient(_) | Self::ToClientEnd | Self::ToClientReset)
     }
 }
 
-/// Events to come.
+/// Queue of future events.
 #[derive(Default, Debug)]
 pub(super) struct EventQueue {
     events: BinaryHeap<Reverse<QueuedEvent>>,
@@ -65,18 +65,18 @@ pub(super) struct EventQueue {
 }
 
 impl EventQueue {
-    /// Has something happen on a connection.
+    /// Adds an event on a connection.
     pub(super) fn add(&mut self, time: Duration, pipe: PipeId, event: SimEvent) {
         self.created += 1;
         self.events.push(Reverse(QueuedEvent { time, created: self.created, pipe, event }));
     }
 
-    /// When the next thing happens.
+    /// Returns the time of the next event.
     pub(super) fn next(&self) -> Option<Duration> {
         self.events.peek().map(|Reverse(due)| due.time)
     }
 
-    /// Takes the next one.
+    /// Removes and returns the next event.
     pub(super) fn pop(&mut self) -> Option<(Duration, PipeId, SimEvent)> {
         self.events.pop().map(|Reverse(due)| (due.time, due.pipe, due.event))
     }

@@ -1,4 +1,4 @@
-//! What is between a client and its exchanges.
+//! Simulated network between a client and its exchanges.
 
 use crate::base::rng::Rng;
 use crate::sim::event_queue::SimEvent;
@@ -7,23 +7,24 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How the network behaves.
+/// Behaviour of the network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
-    /// The least time from one end to the other.
+    /// Minimum time from one end to the other.
     pub latency: Duration,
-    /// Up to so much more for each segment.
+    /// Maximum extra time of a segment.
     pub jitter: Duration,
-    /// The longest segment, in bytes; lengths are drawn up to it, and sockets may take only a part
-    /// of a write. 0: writes stay whole.
+    /// Maximum length of a segment in bytes. Lengths are drawn up to it, and sockets may take only
+    /// part of a write. 0 keeps writes whole.
     pub segment: u32,
-    /// Whether what clients send is cut, too. (The original exchange does not survive that, nor
-    /// do two bytes sent in one write ever arrive apart on a real network.)
+    /// True if the calls of clients are cut as well. The original exchange does not survive that,
+    /// and a real network hardly ever separates two bytes of one write.
     pub cut_calls: bool,
 }
 
 impl Network {
-    /// How many of so many bytes a socket takes at once: sometimes only some where networks cut.
+    /// Returns how many of `count` bytes a socket takes at once: sometimes only a part, if the
+    /// network cuts.
     pub(super) fn taken(&self, count: usize, rng: &mut Rng) -> usize {
         match self.segment > 0 && rng.below(8) == 0 {
             true => rng.between(1, u32::try_from(count).unwrap_or(u32::MAX - 1)) as usize,
@@ -32,27 +33,28 @@ impl Network {
     }
 }
 
-/// A connection: an ordered byte pipe in both directions.
+/// Connection: an ordered byte pipe in both directions.
 pub(super) struct Pipe<C> {
     pub(super) line: usize,
-    /// The exchange's end, while it has one.
+    /// Exchange's end of the connection, while it is open.
     pub(super) server: Option<C>,
-    /// The client has not dropped it.
+    /// True until the client drops the connection.
     pub(super) client: bool,
-    /// The exchange sends no more.
+    /// True once the exchange sends no more.
     pub(super) finished: bool,
-    /// From when on the network loses whatever is sent on it, and nobody is told.
+    /// Time from which the network silently drops all bytes of the connection.
     pub(super) silent_from: Option<Duration>,
-    /// Times before which nothing sent later may arrive, to the client and to the server.
+    /// Earliest arrival times of later bytes, at the client and at the server, because bytes stay
+    /// in order.
     pub(super) busy: [Duration; 2],
-    /// Segments on their way to the client.
+    /// Number of segments on their way to the client.
     pub(super) inbound: u32,
-    /// What has arrived and the client does not read yet.
+    /// Events that have arrived and that the client does not read yet.
     pub(super) held: VecDeque<SimEvent>,
     pub(super) wake: Option<Duration>,
-    /// Bytes that the exchange has sent of its latest message.
+    /// Bytes of the exchange's latest message that were sent so far.
     pub(super) begun: Vec<u8>,
-    /// Bytes that the client was given of the latest message.
+    /// Bytes of the latest message that the client has received so far.
     pub(super) given: Vec<u8>,
 }
 
@@ -74,7 +76,7 @@ impl<C> Pipe<C> {
     }
 }
 
-/// Takes bytes behind those that were `begun`, and hands each message that is whole then to `each`.
+/// Appends bytes to those that were `begun`, and calls `each` with every whole message.
 pub(super) fn cut(begun: &mut Vec<u8>, bytes: &[u8], each: impl FnMut(&RawFrame)) {
     begun.extend_from_slice(bytes);
     let (frames, rest) = begun.as_chunks::<FRAME_LEN>();

@@ -1,23 +1,23 @@
-//! Exchanges whose process ends, and which come back.
+//! Outages: exchanges whose process ends and starts again.
 
 use super::SimWorld;
 use crate::exchange::Exchange;
 use core::time::Duration;
 
 impl<E: Exchange> SimWorld<E> {
-    /// A line's exchange is killed, and `with` is started in its place `down` from now.
+    /// Kills a line's exchange, and starts `with` in its place after the time `down`.
     pub fn restart(&mut self, line: usize, with: E, down: Duration) {
         self.reset_all(line);
         self.exchanges[line] = with;
         self.away[line] = self.now + down;
     }
 
-    /// Every exchange that was killed is back.
+    /// Ends all outages.
     pub fn all_back(&mut self) {
         self.away.fill(Duration::ZERO);
     }
 
-    /// Whether nobody listens at a line.
+    /// Returns true if a line's exchange is down.
     pub(super) fn is_down(&self, line: usize) -> bool {
         let exchange = &self.exchanges[line];
         let own = exchange.down_until().is_some_and(|until| self.now < until);

@@ -1,4 +1,4 @@
-//! What a seed draws for a life.
+//! Plan of a simulated run, drawn from a seed.
 
 use super::session::{self, LiveSessionPlan, SecondSession};
 use super::venue::{Lie, Venue};
@@ -19,60 +19,60 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Keeps what is drawn of live sessions apart from everything else that a seed decides.
+/// Key that separates the random numbers of live sessions from all others of a seed.
 const SESSION: u64 = 0x6c69_7665;
 
-/// Keeps what is drawn of ends inside packets apart from everything else that a seed decides.
+/// Key that separates the random numbers of ends inside packets from all others of a seed.
 const TORN: u64 = 0x0062_7265_616b;
 
-/// Keeps what is drawn of lying lines and second sessions apart from everything else that a seed
-/// decides.
+/// Key that separates the random numbers of lying lines and second sessions from all others of a
+/// seed.
 const LIES: u64 = 0x6c69_6573;
 
-/// Longest time without a new packet after which a recording has ended, however wrong things are,
-/// where passes take no time.
+/// Maximum time without a new packet before a recording must end, whatever the faults, if passes
+/// take no time.
 pub(super) const GIVES_UP_MAX: Duration = Duration::from_secs(3600);
 
-/// How a client's process comes to its end.
+/// End of a client's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Crash {
-    /// It is killed; what it has written stays.
+    /// Killed; the bytes that it has written stay.
     Kill,
-    /// The power fails.
+    /// Loss of power.
     Power,
-    /// The disk takes so many more bytes.
+    /// Disk full after this number of bytes.
     Full(u32),
-    /// The user ends the recording; no crash at all.
+    /// Stopped by the user; not a crash.
     Stop,
 }
 
-/// What a seed draws.
+/// Plan that a seed draws.
 #[derive(Clone, Debug)]
 pub struct SimPlan {
-    /// What is played.
+    /// Tape that is played.
     pub tape: Arc<Tape>,
-    /// What goes wrong with each line.
+    /// Faults of each line.
     pub scenarios: Vec<Scenario>,
-    /// The network.
+    /// Network of the run.
     pub network: Network,
-    /// What the recorder is told.
+    /// Options of the recorder.
     pub options: RecorderOptions,
-    /// How packets come into being, of a live session.
+    /// Live session; `None` for a finished tape.
     pub session: Option<LiveSessionPlan>,
-    /// What a line says of its session that is not so.
+    /// False claims of a line about its session.
     pub lie: Option<Lie>,
-    /// The session that another one makes way for.
+    /// Session that replaces another one on a line.
     pub second: Option<SecondSession>,
     pub(super) sync: SyncPolicy,
-    /// The network loses one in so many connections; 0: none.
+    /// Number of connections of which the network silences one; 0 for none.
     pub(super) silences: u32,
     pub(super) crashes: Vec<(Duration, Crash)>,
-    /// When everything goes wrong for the last time.
+    /// Time after which no fault strikes any more.
     pub(super) heals: Duration,
 }
 
 impl SimPlan {
-    /// What `seed` draws.
+    /// Draws the plan of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -109,7 +109,7 @@ impl SimPlan {
         }
     }
 
-    /// The same plan with an honest line and one that lies.
+    /// Adds to the plan an honest line and one that lies.
     fn lying(self, rng: &mut Rng) -> Self {
         let last = self.tape.last();
         let mut plan = self.telling(rng, true);
@@ -117,7 +117,7 @@ impl SimPlan {
         plan
     }
 
-    /// The same plan with a line that plays another session, from some time on perhaps.
+    /// Adds to the plan a line that plays another session, perhaps only from some time on.
     fn second(self, rng: &mut Rng) -> Self {
         let (last, two) = (self.tape.last(), rng.below(2) == 0);
         let mut plan = self.telling(rng, two);
@@ -126,8 +126,8 @@ impl SimPlan {
         plan
     }
 
-    /// The same plan, in which exchanges tell their sessions and send nothing but whole messages:
-    /// what a client can know it knows. `two`: on two lines at the least.
+    /// Restricts the plan to exchanges that describe their sessions and send only whole messages,
+    /// so that the client can know all facts. `two` asks for at least two lines.
     fn telling(mut self, rng: &mut Rng, two: bool) -> Self {
         if two && self.scenarios.len() < 2 {
             let scenario = draw::scenario(rng, self.tape.last(), 2);
@@ -145,27 +145,27 @@ impl SimPlan {
         self
     }
 
-    /// The same plan, in which connections end inside packets, and nothing but that tells of bytes
-    /// that are not the tape's.
+    /// Restricts the plan to connections that end inside packets, without other bytes that are not
+    /// of the tape.
     fn torn(self, rng: &mut Rng) -> Self {
         let scenarios = self.scenarios.into_iter().map(|it| session::torn(rng, it)).collect();
         Self { scenarios, ..self }
     }
 
-    /// The same plan with a live session.
+    /// Makes the session of the plan live.
     fn live(self, rng: &mut Rng) -> Self {
         let lines = self.scenarios.len();
         Self {
             session: Some(LiveSessionPlan::draw(rng, self.tape.last(), lines)),
             options: session::options(rng, &self.options),
             scenarios: self.scenarios.into_iter().map(|it| session::scenario(rng, it)).collect(),
-            // Whoever follows does so for as long as it takes.
+            // A follower has no limit of passes.
             heals: self.heals.min(Duration::from_secs(3)),
             ..self
         }
     }
 
-    /// The exchanges at the beginning.
+    /// Returns the exchanges at the start of the run.
     pub(super) fn venues(&self, seed: u64) -> Vec<Venue> {
         let there = if self.session.is_some() { 0 } else { self.tape.last() };
         let second = self.second.as_ref().filter(|second| second.begins.is_none());
@@ -177,13 +177,13 @@ impl SimPlan {
             .collect()
     }
 
-    /// A line's exchange that has the first `there` packets of the tape.
+    /// Returns a line's exchange that has the first `there` packets of the tape.
     pub(super) fn venue(&self, seed: u64, line: usize, scenario: &Scenario, there: Seq) -> Venue {
         let lie = self.lie.clone().filter(|lie| lie.line == line);
         self.player(seed, &self.tape, scenario, there, lie)
     }
 
-    /// The exchange that plays the second session.
+    /// Returns the exchange that plays the second session.
     pub(super) fn second_venue(&self, seed: u64, second: &SecondSession) -> Venue {
         let there = if self.session.is_some() { 0 } else { second.tape.last() };
         self.player(seed, &second.tape, &self.scenarios[second.line], there, None)
@@ -202,7 +202,8 @@ impl SimPlan {
         Venue::new(MockExchange::new(live, scenario.clone()), lie)
     }
 
-    /// The tape that a recording of a session is to be; `None` where its packets may be of either.
+    /// Returns the tape that a recording of a session must equal; `None` if its packets may belong
+    /// to either session.
     pub(super) fn tape_of(&self, session: Option<SessionId>) -> Option<&Arc<Tape>> {
         match (&self.second, session) {
             (None, _) => Some(&self.tape),
@@ -212,7 +213,7 @@ impl SimPlan {
         }
     }
 
-    /// Whether a packet is one of those that are to be recorded.
+    /// Returns true if a packet is one of those that must be recorded.
     pub(super) fn is_of(&self, session: Option<SessionId>, frame: &RawFrame) -> bool {
         let one = SeqRange::one(sequence_of(frame));
         let has = |tape: &Arc<Tape>| tape.slice(one) == [*frame];
@@ -220,8 +221,8 @@ impl SimPlan {
         self.tape_of(session).map_or_else(|| has(&self.tape) || other(), has)
     }
 
-    /// How long it may take to have everything sent again: round trips, one for each time that the
-    /// window is full, or that a stream is held back until its gaps are filled.
+    /// Returns the maximum time for all resends: one round trip for each full window, and for each
+    /// time that a stream is held back until its gaps are filled.
     pub(super) fn filling(&self) -> Duration {
         let RecorderOptions { window, limits, .. } = &self.options;
         let crowd = u32::try_from(limits.backpressure_gaps).unwrap_or(u32::MAX);
@@ -229,12 +230,12 @@ impl SimPlan {
         (self.network.latency + self.network.jitter) * 4 * fills
     }
 
-    /// How long a recording may bring nothing new until it gives up: passes that bring nothing take
-    /// as long as the delays in them.
+    /// Returns the maximum time without a new packet before a recording gives up: passes without
+    /// new packets take as long as their delays.
     pub(super) fn gives_up(&self) -> Duration {
         let delays = self.actions().map(|action| match action {
             FaultAction::Delay { time } => time.high(),
-            // A pause a byte of a packet, at the most.
+            // At most one pause for each byte of a packet.
             FaultAction::Write { pause, .. } => pause.high() * 17,
             _ => Duration::ZERO,
         });
@@ -245,25 +246,26 @@ impl SimPlan {
         self.scenarios.iter().flat_map(|scenario| &scenario.faults).map(Fault::action)
     }
 
-    /// Whether packets may arrive that look right and are not the tape's.
+    /// Returns true if packets may arrive that look legal and are not those of the tape.
     pub(super) fn deceives(&self) -> bool {
         let deceives = |action| forges(action) || matches!(action, FaultAction::Garbage { .. });
         self.actions().any(deceives)
     }
 
-    /// Whether bytes come that shift the messages behind them, and all else is the tape's.
+    /// Returns true if bytes arrive that shift the messages behind them, while all others are those
+    /// of the tape.
     pub(super) fn shifts(&self) -> bool {
         let garbage = |action| matches!(action, FaultAction::Garbage { .. });
         self.actions().any(garbage) && !self.actions().any(forges)
     }
 
-    /// Whether exchanges send whole messages, and perhaps a part of one in the end.
+    /// Returns true if exchanges send whole messages, and at most a part of one at the end.
     pub(super) fn is_lawful(&self) -> bool {
         !self.actions().any(alters)
     }
 
-    /// What tells the messages that exchanges may send: whole ones, the tape's or the extension's.
-    /// `None` where scenarios make others.
+    /// Returns the check of messages that exchanges may send: those of the tape and of the
+    /// extension. `None` if scenarios make others.
     pub(super) fn lawful(&self) -> Option<Lawful> {
         if !self.is_lawful() {
             return None;
@@ -277,7 +279,7 @@ impl SimPlan {
     }
 }
 
-/// Returns whether an action makes bytes that are no message, or not the tape's packet.
+/// Returns true if an action makes bytes that are not a message, or not the tape's packet.
 pub(super) fn alters(action: FaultAction) -> bool {
     matches!(
         action,
@@ -287,8 +289,7 @@ pub(super) fn alters(action: FaultAction) -> bool {
     )
 }
 
-/// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal
-/// side or sequence it does not look right.
+/// Returns true if an action makes a packet with a legal side and sequence that is not the tape's.
 fn forges(action: FaultAction) -> bool {
     match action {
         FaultAction::Corrupt { field } | FaultAction::Duplicate { changed: Some(field), .. } => {
@@ -298,7 +299,7 @@ fn forges(action: FaultAction) -> bool {
     }
 }
 
-/// A moment, short ones more often than long ones, and what happens then.
+/// Draws the time of a crash, early ones more often than late ones, and its kind.
 fn crash(rng: &mut Rng) -> (Duration, Crash) {
     let reach = draw::pick(rng, &[300, 3_000, 30_000, 300_000]);
     let after = Duration::from_micros(rng.between(0, reach).into());
@@ -311,7 +312,8 @@ fn crash(rng: &mut Rng) -> (Duration, Crash) {
     (after, kind)
 }
 
-/// When nothing goes wrong any more. Some wait so long that a recording must end by itself before.
+/// Draws the time after which no fault strikes. Some times are so late that a recording must end by
+/// itself before.
 fn heals(rng: &mut Rng) -> Duration {
     match rng.below(8) {
         0 => GIVES_UP_MAX * 8,

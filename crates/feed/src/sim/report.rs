@@ -1,44 +1,45 @@
-//! What a simulated life came to.
+//! Report of a simulated run.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What a life came to.
+/// Report of a simulated run.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct SimReport {
-    /// Packets on the tape.
+    /// Number of packets on the tape.
     pub packets: u64,
-    /// Frames that clients were given.
+    /// Number of frames that clients received.
     pub delivered: u64,
-    /// Events that happened.
+    /// Number of simulated events.
     pub steps: u64,
-    /// How often the command was given.
+    /// Number of times that the client was started.
     pub tries: u32,
-    /// How often the client's process ended before its time.
+    /// Number of crashes of the client.
     pub crashes: u32,
-    /// How often an exchange's process did.
+    /// Number of crashes of exchanges.
     pub outages: u32,
-    /// How often a recording ended incomplete.
+    /// Number of recordings that ended incomplete.
     pub incomplete: u32,
-    /// Packets recorded that are not the tape's, where bytes came that shift what is behind them.
+    /// Number of recorded packets that are not those of the tape, because extra or missing bytes
+    /// shifted them.
     pub shifted: u64,
-    /// How long it took, in simulated time.
+    /// Duration in simulated time.
     pub took: Duration,
-    /// What happened, if that was told.
+    /// Trace of the run, if it was requested.
     pub story: SimTrace,
 }
 
-/// What happened, and when.
+/// Trace of a run: events with their times.
 pub type SimTrace = Vec<(Duration, String)>;
 
-/// A life in which something is wrong with the recorder.
+/// Violation of an invariant in a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// The life's seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// What is wrong.
+    /// Description of the violation.
     pub what: String,
-    /// What happened, if that was told.
+    /// Trace of the run, if it was requested.
     pub story: SimTrace,
 }

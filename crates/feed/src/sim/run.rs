@@ -1,11 +1,12 @@
-//! One life of a recording, drawn from a seed: tape, scenarios, network, options, and the moments
-//! at which the client is killed, the power fails or the disk is full.
+//! Simulated run of a recording, drawn from a seed: tape, scenarios, network, options, and the
+//! times at which the client is killed, the power fails or the disk is full.
 //!
-//! *Safety*, at all times: every recorded packet is the tape's, once, in order; what is said to be
-//! missing is what is missing; what is said to be complete is complete; what was written, or made
-//! safe, survives a crash; nobody asks for what cannot exist; gaps stay within their bound.
-//! *Liveness*: a recording ends however wrong things are; and once nothing goes wrong any more, the
-//! same command ends with everything recorded, within a bounded time.
+//! *Safety*, at all times: every recorded packet is that of the tape, once, in order; the reported
+//! missing packets are those that are missing; a recording that is reported complete is complete;
+//! written or synced packets survive a crash; no exchange is asked for sequences that cannot exist;
+//! the number of gaps stays within its bound. *Liveness*: a recording ends whatever the faults are;
+//! and once no fault strikes any more, the same command ends with a complete recording, within a
+//! bounded time.
 
 use super::checks::shown;
 use super::disk::{Disk, DiskFailed};
@@ -31,20 +32,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// So many times the same command is given, at the most.
+/// Maximum number of times that the client is started.
 const TRIES_MAX: u32 = 60;
-/// And so many times after nothing goes wrong any more.
+/// Maximum number of starts after the last fault.
 const HEALED_TRIES_MAX: u32 = 3;
-/// A recording of an exchange that nothing is wrong with takes no longer than this.
+/// Maximum duration of a recording without faults.
 const HEALED_MAX: Duration = Duration::from_secs(60);
 
-/// And in so many steps, all tries together.
+/// Maximum number of events of all starts together.
 const STEPS_MAX: u64 = 20_000_000;
 
-/// Lives the life of a seed.
+/// Simulates the run of a seed.
 ///
 /// # Errors
-/// What is wrong with the recorder; with `narrate`, and what happened.
+/// Returns the violation, with the trace of the run if `narrate` is true.
 pub fn live(seed: u64, narrate: bool) -> Result<SimReport, Violation> {
     SimRun::new(seed, SimPlan::draw(seed), narrate).live()
 }
@@ -57,25 +58,25 @@ pub(super) struct SimRun {
     disk: Disk,
     owed: DurableExpectation,
     healed: bool,
-    /// When the command was given last.
+    /// Time of the client's last start.
     began: Duration,
     power_failed: bool,
-    /// Whether the user has stopped the recording that runs or has ended last.
+    /// True if the user has stopped the current or the last recording.
     pub(super) stopped: bool,
-    /// Session that the recording which has ended last is of, where its file tells it.
+    /// Session of the last recording, if its file has one.
     pub(super) session: Option<SessionId>,
-    /// Sequences that the recording which has ended last did not believe in.
+    /// Sequences whose existence the last recording did not accept.
     pub(super) contradicted: Option<SeqRange>,
-    /// Whether an honest line has described the session to the recorder that has ended last.
+    /// True if an honest line has described the session to the last recorder.
     pub(super) heard: bool,
     pub(super) lived: SimReport,
 }
 
-/// How a try ended.
+/// End of one start of the client.
 enum Try {
     Over(Outcome),
     Crashed,
-    /// It looks for packets that never were.
+    /// The recorder looks for packets that do not exist.
     Deceived,
 }
 
@@ -126,7 +127,7 @@ impl SimRun {
         for _ in 0..TRIES_MAX {
             let endless = self.world.steps() > STEPS_MAX;
             if (tries_healed > HEALED_TRIES_MAX || endless) && self.plan.deceives() {
-                // It believes in packets that never were.
+                // The recorder accepts packets that do not exist.
                 return Ok(());
             }
             if endless {
@@ -161,12 +162,13 @@ impl SimRun {
                 Some(IncompleteReason::EndUnknown | IncompleteReason::NoAnswer)
             );
             if self.plan.tape.is_empty() && nothing {
-                // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
+                // An empty session delivers nothing, and cannot be distinguished from an exchange
+                // that does not answer.
                 return Ok(());
             }
             self.lived.incomplete += 1;
             self.world.tell(|| format!("life: {outcome:?}; the same command again"));
-            // Whoever gives the command again waits a little.
+            // A user waits a little before the next start.
             let pause = Duration::from_millis(self.rng.between(0, 200).into());
             self.world.pass(pause);
             if self.lived.incomplete > HEALED_TRIES_MAX && !self.healed {
@@ -176,7 +178,7 @@ impl SimRun {
         Err(format!("{TRIES_MAX} tries are not enough"))
     }
 
-    /// Gives the command, once.
+    /// Starts the client once.
     fn attempt(&mut self) -> Result<Try, String> {
         self.lived.tries += 1;
         let crash = self.plan.crashes.pop();
@@ -207,7 +209,7 @@ impl SimRun {
                 None if self.outage() || self.second_begins() => {}
                 None if !self.healed => self.heal(),
                 None if self.plan.deceives() => return Ok(Try::Deceived),
-                // A line that lies alone may never tell an end that is believed.
+                // A lying line alone may never report an end that is accepted.
                 None if self.lies_alone(&recorder) => return Ok(Try::Deceived),
                 None => return Err("it follows on with nothing wrong any more".into()),
                 Some((_, Crash::Stop)) => {
@@ -228,13 +230,14 @@ impl SimRun {
         }
         self.owed.forget(&keeper);
         if !keeper.has_failed() {
-            // If it fails only now, then with what came last.
+            // If the disk fails only now, then in writing the last packets.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
         }
         self.ended(keeper, outcome, &recorder, crash.is_some())
     }
 
-    /// Checks a recording that has ended, and puts it away; `crash`: the disk may have been full.
+    /// Checks a recording that has ended, and closes it. `crash` says that the disk may have been
+    /// full.
     fn ended(
         &mut self,
         watched: DurabilityChecker,
@@ -269,14 +272,14 @@ impl SimRun {
             return Err("it has ended, and the power must not fail yet".into());
         }
         self.owed.ended(recorded, self.plan.sync);
-        // The process ends; whatever it still had open is closed.
+        // The process ends, which closes its connections.
         self.world.abandon();
         Ok(Try::Over(outcome))
     }
 
-    /// Opens what was recorded before, or begins.
+    /// Opens the earlier recording, or begins one.
     fn begin(&mut self) -> Result<Option<(TapeRecorder<Disk>, Recorder)>, String> {
-        // A line that lies may be left out after the first time.
+        // A lying line may be left out after the first start.
         let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
         let lines = u16::try_from(lines).unwrap_or(u16::MAX);
@@ -290,13 +293,13 @@ impl SimRun {
             empty.limit(disk.room());
             return match TapeRecorder::create(empty, sync, epoch, self.rng.bits()) {
                 Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
-                // Full at once.
+                // The disk is full at once.
                 Err(_) => Ok(None),
             };
         }
         let (keeper, before) = match TapeRecorder::open(disk, sync, epoch) {
             Ok(opened) => opened,
-            // What was never made safe may be gone as a whole; the user is told to begin anew.
+            // A file that was never synced may be gone as a whole; the user is told to start over.
             Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
                 self.world.tell(|| "life: the recording is lost; --restart".into());
                 self.owed.covered_by(&SeqSet::new())?;
@@ -326,20 +329,20 @@ impl SimRun {
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
     }
 
-    /// When something is to be done about the world, or about the client at time `kill`.
+    /// Returns the time of the next change of the world, or of the client's end at `kill`.
     fn until(&self, kill: Option<Duration>) -> Option<Duration> {
         let heal = (!self.healed).then_some(self.plan.heals.max(self.world.now()));
         let others = [self.outage_at(), self.second_at(), self.follows_until()];
         [kill, heal].into_iter().chain(others).flatten().min()
     }
 
-    /// When an exchange is killed next.
+    /// Returns the time of the next outage.
     fn outage_at(&self) -> Option<Duration> {
         let outages = &self.plan.session.as_ref().filter(|_| !self.healed)?.outages;
         outages.last().map(|outage| outage.at.max(self.world.now()))
     }
 
-    /// Kills an exchange if it is time to; whether it was.
+    /// Starts the next outage if it is due. Returns true if it was.
     fn outage(&mut self) -> bool {
         let now = self.world.now();
         if self.outage_at().is_none_or(|at| at > now) {
@@ -358,13 +361,13 @@ impl SimRun {
         true
     }
 
-    /// When a line's exchange begins another session.
+    /// Returns the time at which a line's exchange begins another session.
     fn second_at(&self) -> Option<Duration> {
         let begins = self.plan.second.as_ref().filter(|_| !self.healed)?.begins?;
         Some(begins.max(self.world.now()))
     }
 
-    /// Has a line's exchange begin another session if it is time to; whether it was.
+    /// Begins the second session if it is due. Returns true if it was.
     fn second_begins(&mut self) -> bool {
         let now = self.world.now();
         if self.second_at().is_none_or(|at| at > now) {
@@ -378,19 +381,19 @@ impl SimRun {
         true
     }
 
-    /// Whoever follows a session that nothing is wrong with is done by then.
+    /// Returns the time by which a follower of a session without faults must be done.
     fn follows_until(&self) -> Option<Duration> {
         let live = self.healed && self.plan.session.is_some();
         live.then(|| self.plan.heals.max(self.began) + self.patience())
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     fn heal(&mut self) {
         self.healed = true;
         self.world.tell(|| "life: nothing goes wrong from now on".into());
         self.world.silence(0);
         self.world.all_back();
-        // Whoever gives up what cannot have come yet need not get there.
+        // A recorder that gives up packets before they can arrive need not become complete.
         let least = self.plan.filling();
         self.plan.options.give_up = self.plan.options.give_up.map(|time| time.max(least));
         for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
@@ -403,7 +406,7 @@ impl SimRun {
         }
     }
 
-    /// How long a recording may take once nothing goes wrong.
+    /// Returns the maximum duration of a recording after the last fault.
     fn patience(&self) -> Duration {
         HEALED_MAX + self.plan.filling()
     }
@@ -416,7 +419,7 @@ fn stuck(how: Stuck) -> String {
     }
 }
 
-/// There is room on the disk again.
+/// Returns the disk with all limits lifted.
 fn freed(disk: Disk) -> Disk {
     let mut disk = disk;
     disk.limit(None);

@@ -1,5 +1,5 @@
-//! Sessions that a seed draws: how fast packets of live ones come into being, when exchanges crash,
-//! and second sessions that begin on a line.
+//! Sessions drawn from a seed: arrival rates of live ones, outages of exchanges, and second
+//! sessions that begin on a line.
 
 use super::draw::pick;
 use super::plan::alters;
@@ -15,30 +15,30 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What a seed draws of a live session.
+/// Plan of a live session.
 #[derive(Clone, Debug)]
 pub struct LiveSessionPlan {
-    /// How packets come into being.
+    /// Arrival rate of the packets.
     pub tempo: ArrivalRate,
-    /// What becomes of exchanges, the last one first.
+    /// Outages of exchanges, the last one first.
     pub(super) outages: Vec<OutagePlan>,
 }
 
-/// An exchange's process is killed.
+/// Outage: the process of an exchange is killed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OutagePlan {
-    /// When.
+    /// Time of the outage.
     pub(super) at: Duration,
-    /// Which one.
+    /// Line of the exchange.
     pub(super) line: usize,
-    /// So many packets that it had sent were not in its record yet, and come into being again.
+    /// Number of sent packets that were not in the exchange's record yet, and are generated again.
     pub(super) forgets: u32,
-    /// How long until it is back.
+    /// Time until the exchange is back.
     pub(super) down: Duration,
 }
 
 impl LiveSessionPlan {
-    /// A session of `last` packets on so many lines.
+    /// Draws a session of `last` packets on a number of lines.
     pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
         let takes = pick(rng, &[100, 1_000, 2_000, 4_000]);
         let rate = last.saturating_mul(1_000).checked_div(takes).unwrap_or(0).max(1);
@@ -68,19 +68,19 @@ impl OutagePlan {
     }
 }
 
-/// Another session, which a line plays in place of the one that is recorded.
+/// Second session, which a line plays instead of the recorded one.
 #[derive(Clone, Debug)]
 pub struct SecondSession {
-    /// The line.
+    /// Line that plays the session.
     pub(super) line: usize,
-    /// When it begins; `None`: it was there before the client.
+    /// Time at which the session begins; `None` if it began before the client.
     pub(super) begins: Option<Duration>,
-    /// What it plays.
+    /// Tape of the session.
     pub(super) tape: Arc<Tape>,
 }
 
 impl SecondSession {
-    /// A session beside one that ends with `last`, on one of so many lines.
+    /// Draws a session beside one that ends with `last`, on one of a number of lines.
     pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
         let packets = pick(rng, &[1, last / 2 + 1, last + 1, last + 9]);
         let at_once = lines > 1 && rng.below(2) == 0;
@@ -93,7 +93,7 @@ impl SecondSession {
     }
 }
 
-/// What whoever follows is told, made from what any recorder is told.
+/// Draws the options of a follower from those of any recorder.
 pub(super) fn options(rng: &mut Rng, usual: &RecorderOptions) -> RecorderOptions {
     let millis = Duration::from_millis;
     let for_ever = rng.below(2) == 0;
@@ -104,13 +104,13 @@ pub(super) fn options(rng: &mut Rng, usual: &RecorderOptions) -> RecorderOptions
         last: None,
         timeout: if for_ever { Duration::from_secs(1_000_000) } else { usual.timeout },
         reorder_wait,
-        // Long enough for a round trip, also when nothing goes wrong any more.
+        // Long enough for a round trip, also after the last fault.
         give_up: (rng.below(8) == 0).then(|| reorder_wait + millis(rng.between(300, 2_000).into())),
         ..usual.clone()
     }
 }
 
-/// A scenario for a live session, made from one for any.
+/// Draws a scenario for a live session from one for any session.
 pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
     let packets = rng.between(1, 90);
     let slow = pick(
@@ -132,8 +132,8 @@ pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
     scenario
 }
 
-/// A scenario whose subscriptions end inside packets, made from one for a live session. What would
-/// hide that messages come behind such an end is taken out of it.
+/// Draws a scenario whose subscriptions end inside packets from one for a live session. Faults that
+/// would hide messages behind such an end are removed.
 pub(super) fn torn(rng: &mut Rng, usual: Scenario) -> Scenario {
     let mut scenario = usual;
     scenario.faults.retain(|fault| !alters(fault.action()));
@@ -147,7 +147,7 @@ pub(super) fn torn(rng: &mut Rng, usual: Scenario) -> Scenario {
     let ends =
         [FaultAction::Close { bytes }, FaultAction::Reset { bytes }, FaultAction::Reset { bytes }];
     if let Some(mut end) = Fault::new(pick(rng, &ends), FaultPlace::Stream) {
-        // Each of them once, so that every subscription gets further.
+        // Each fault strikes once, so that every subscription gets further.
         end.pick = FaultSelector::Every(pick(rng, &[1, 2, 4, 9]));
         end.times = Some(1);
         scenario.faults.push(end);

@@ -1,4 +1,4 @@
-//! Exchanges of simulated lives: ours, and some that lie about how far their session reaches.
+//! Exchanges of simulated runs: ours, and some that lie about the last sequence of their session.
 
 use super::draw::pick;
 use crate::base::rng::Rng;
@@ -14,34 +14,34 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Byte of a message that says what it is.
+/// Offset of a message's kind.
 const KIND: usize = 4;
-/// First of the four bytes of a message's sequence.
+/// Offset of a message's sequence.
 const SEQUENCE: usize = 13;
 
-/// What a lying line says of its session. Its packets are the tape's.
+/// False claim of a line about its session. Its packets are those of the tape.
 #[derive(Clone, Debug)]
 pub struct Lie {
-    /// The line that lies.
+    /// Line that lies.
     pub(super) line: usize,
-    /// The last sequence that it says its session to have.
+    /// Last sequence that the line claims.
     last: Seq,
-    /// Kinds of messages that say so: descriptions, heartbeats, ends.
+    /// Kinds of messages that carry the claim: descriptions, heartbeats, ends.
     kinds: &'static [u8],
-    /// Whether its heartbeats say that the session is over.
+    /// True if the line's heartbeats report the end of the session.
     ends: bool,
-    /// Whether the client asks this line only the first time that it is started.
+    /// True if the client uses the line only at its first start.
     pub(super) leaves: bool,
 }
 
 impl Lie {
-    /// Returns a lie about a tape that ends with `last`, of one of two lines.
+    /// Draws a lie of one of two lines about a tape that ends with `last`.
     pub(super) fn draw(rng: &mut Rng, last: Seq) -> Self {
         let jump = Limits::default().max_jump;
         let more = [1, 900, jump, jump + 1, 1 << 30].map(|more| last + more);
         let told = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_SEQ - 1];
         let kinds: [&[u8]; 5] = [b"I", b"I", b"H", b"HE", b"IHE"];
-        // Where it is left out later, nothing tells who lies within the bound.
+        // If the line is left out later, a lie within the bound cannot be recognised.
         let leaves = rng.below(3) == 0;
         let from = if leaves { 5 } else { 0 };
         Self {
@@ -53,7 +53,7 @@ impl Lie {
         }
     }
 
-    /// Puts the lie into bytes that go out behind the `begun` bytes of a message.
+    /// Writes the lie into bytes that follow the `begun` bytes of a message.
     fn put(&self, begun: &[u8], out: &mut [u8]) {
         let bytes: Vec<u8> = begun.iter().chain(&*out).copied().collect();
         for (at, byte) in (begun.len()..).zip(out) {
@@ -62,7 +62,7 @@ impl Lie {
             else {
                 continue;
             };
-            // Heartbeats and ends tell the sequence that comes next.
+            // Heartbeats and ends carry the next sequence.
             let told = if kind == b'I' { self.last } else { self.last + 1 };
             if place >= SEQUENCE {
                 *byte = told.to_be_bytes()[place - SEQUENCE];
@@ -73,18 +73,18 @@ impl Lie {
     }
 }
 
-/// An exchange of a simulated life.
+/// Exchange of a simulated run.
 pub(super) struct Venue {
     player: MockExchange<GrowingTape<Arc<Tape>>>,
     lie: Option<Lie>,
 }
 
-/// One connection of it.
+/// Connection of a venue.
 pub(super) struct VenueConn {
     seat: ServerConnection,
-    /// Bytes that were sent of the latest message, as an honest exchange would have sent them.
+    /// Bytes of the latest message sent so far, as an honest exchange would have sent them.
     begun: Vec<u8>,
-    /// Bytes that are to be sent next, likewise.
+    /// Bytes to be sent next, as an honest exchange would send them.
     honest: Vec<u8>,
 }
 
@@ -101,7 +101,7 @@ impl Venue {
         self.player.set_scenario(scenario);
     }
 
-    /// Whether it lies.
+    /// Returns true if the exchange lies.
     pub(super) fn lies(&self) -> bool {
         self.lie.is_some()
     }

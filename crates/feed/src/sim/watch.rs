@@ -1,4 +1,4 @@
-//! What exchanges send, looked at on its way: whether each message is one that they may send.
+//! Watch over the messages of exchanges: each must be one that they may send.
 
 use super::network::cut;
 use super::world::SimWorld;
@@ -9,44 +9,44 @@ use crate::wire::{Frame, RawFrame, decode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Returns whether an exchange may send a message.
+/// Check that returns true if an exchange may send a message.
 pub type Lawful = Box<dyn Fn(&RawFrame) -> bool>;
 
-/// What is known of the messages so far.
+/// State of the watch.
 #[derive(Default)]
 pub(super) struct StormWatch {
     lawful: Option<Lawful>,
-    /// The first that may not be sent.
+    /// First message that no exchange may send.
     unlawful: Option<RawFrame>,
-    /// For each line, the last sequence that its messages have told the client of.
+    /// Last sequence that each line's messages have announced to the client.
     told: Vec<Seq>,
 }
 
 impl<E: Exchange> SimWorld<E> {
-    /// Looks at every message that exchanges send from now on, as their connections cut it.
+    /// Checks every message that exchanges send from now on.
     pub fn watch(&mut self, lawful: Lawful) {
         self.watched.lawful = Some(lawful);
     }
 
-    /// Returns the first message that an exchange sent and may not send.
+    /// Returns the first message that an exchange sent against the rules.
     #[must_use]
     pub fn unlawful(&self) -> Option<RawFrame> {
         self.watched.unlawful
     }
 
-    /// Returns the last sequence that the client was told of, by descriptions, heartbeats and ends
-    /// of those exchanges that `counts` takes.
+    /// Returns the last sequence that descriptions, heartbeats and ends have announced to the
+    /// client, from exchanges for which `counts` returns true.
     pub(super) fn told(&self, counts: impl Fn(&E) -> bool) -> Seq {
         let told = self.exchanges.iter().zip(&self.watched.told);
         told.filter(|(exchange, _)| counts(exchange)).map(|(_, told)| *told).max().unwrap_or(0)
     }
 
-    /// The client has gone: the next one has been told nothing.
+    /// Forgets the announced sequences, because a new client starts.
     pub(super) fn forget_told(&mut self) {
         self.watched.told.clear();
     }
 
-    /// Looks at what the client has been given.
+    /// Checks bytes that the client receives.
     pub(super) fn hear(&mut self, id: PipeId, bytes: &[u8]) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let told = &mut self.watched.told;
@@ -62,7 +62,7 @@ impl<E: Exchange> SimWorld<E> {
         });
     }
 
-    /// Looks at what an exchange sends.
+    /// Checks bytes that an exchange sends.
     pub(super) fn look_at(&mut self, id: PipeId, bytes: &[u8]) {
         let StormWatch { lawful, unlawful, .. } = &mut self.watched;
         if let (Some(lawful), Some(pipe)) = (lawful, self.pipes.get_mut(&id)) {

@@ -1,7 +1,7 @@
-//! Exchanges and the network to them, in virtual time.
+//! World of a run: exchanges and the network to them, in virtual time.
 //!
-//! Connections are ordered byte pipes in both directions. What is sent arrives after the network's
-//! latency and some more, cut into segments at any byte.
+//! Connections are ordered byte pipes in both directions. Bytes arrive after the network's latency
+//! and jitter, cut into segments anywhere.
 
 pub use super::network::Network;
 use super::network::Pipe;
@@ -18,44 +18,44 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A recording that never ends.
+/// Error: a recording never ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stuck {
-    /// It waits for what will never come.
+    /// Waits for an event that never happens.
     Waits,
-    /// It has taken more steps than any sensible recording takes.
+    /// Took more steps than any reasonable recording.
     Endless,
 }
 
-/// How far a recording was driven.
+/// Result of driving a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// It is over.
+    /// Recording ended.
     Done,
-    /// The time that was given has come.
+    /// Given time reached.
     Until,
 }
 
-/// More steps than any sensible recording takes from one new packet to the next.
+/// Maximum number of steps from one new packet to the next.
 const STEPS_MAX: u64 = 1_000_000;
 
-/// Exchanges, a line each, and the network to them.
+/// Exchanges, one for each line, and the network to them.
 pub struct SimWorld<E: Exchange> {
     pub(super) exchanges: Vec<E>,
-    /// Until when nobody listens there, for the process of the exchange was killed.
+    /// Times until which each line's exchange is down.
     pub(super) away: Vec<Duration>,
     network: Network,
     rng: Rng,
     pub(super) pipes: BTreeMap<PipeId, Pipe<E::Connection>>,
     agenda: EventQueue,
     pub(super) now: Duration,
-    /// How many clients there were before; the upper half of a pipe's number.
+    /// Number of earlier clients, which is the upper half of a pipe's id.
     clients: u64,
-    /// Pipes with something held.
+    /// Number of pipes with held events.
     holding: u32,
     delivered: u64,
     steps: u64,
-    /// One in so many connections falls silent; 0: none does.
+    /// Number of connections of which one falls silent; 0 for none.
     silences: u32,
     story: Option<Vec<(Duration, String)>>,
     pub(super) watched: StormWatch,
@@ -63,7 +63,7 @@ pub struct SimWorld<E: Exchange> {
 }
 
 impl<E: Exchange> SimWorld<E> {
-    /// A world of these exchanges.
+    /// Creates a world of exchanges.
     #[must_use]
     pub fn new(exchanges: Vec<E>, network: Network, seed: u64) -> Self {
         Self {
@@ -85,23 +85,23 @@ impl<E: Exchange> SimWorld<E> {
         }
     }
 
-    /// From now on the network loses one in so many of the connections that are made: at some time
-    /// it brings nothing more, to nobody, and no end either. 0: none.
+    /// Makes the network silence one in `one_in` new connections: from some time on it delivers
+    /// nothing to either side, not even an end. 0 silences none.
     pub fn silence(&mut self, one_in: u32) {
         self.silences = one_in;
     }
 
-    /// Tells what happens, from now on.
+    /// Records a trace from now on.
     pub fn narrate(&mut self) {
         self.story.get_or_insert_default();
     }
 
-    /// What has happened since this was asked for last.
+    /// Returns the trace since the last call.
     pub fn story(&mut self) -> Vec<(Duration, String)> {
         self.story.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
-    /// Adds to the story.
+    /// Adds an event to the trace.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(story) = &mut self.story {
@@ -109,39 +109,39 @@ impl<E: Exchange> SimWorld<E> {
         }
     }
 
-    /// The time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// Frames, as many bytes as they are long, that clients were given.
+    /// Returns the number of frames that clients received, counted by their bytes.
     #[must_use]
     pub fn delivered(&self) -> u64 {
         self.delivered / FRAME_LEN as u64
     }
 
-    /// Events that have happened.
+    /// Returns the number of events so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The exchanges.
+    /// Returns the exchanges.
     pub fn exchanges(&mut self) -> &mut [E] {
         &mut self.exchanges
     }
 
-    /// Gives the exchanges back.
+    /// Returns the exchanges, and drops the world.
     #[must_use]
     pub fn into_exchanges(self) -> Vec<E> {
         self.exchanges
     }
 
-    /// Drives a recorder until it is done, or until a time.
+    /// Drives a recorder until it is done, or until a given time.
     ///
     /// # Errors
-    /// Where it waits for something that will never come.
+    /// Returns an error if the recorder waits for an event that never happens.
     pub fn drive(
         &mut self,
         recorder: &mut Recorder,
@@ -165,7 +165,7 @@ impl<E: Exchange> SimWorld<E> {
             let event = self.agenda.next();
             let wake = recorder.deadline().map(|deadline| deadline.max(self.now));
             let next = event.into_iter().chain(wake).min();
-            // Nothing happens for now: the sink's moment.
+            // No event is due now, so the sink may write.
             let idle = match next.is_none_or(|next| next > self.now) {
                 true => sink.on_idle(self.now),
                 false => None,
@@ -193,7 +193,7 @@ impl<E: Exchange> SimWorld<E> {
         Err(Stuck::Endless)
     }
 
-    /// The client's process is gone: the system resets its connections.
+    /// Ends the client's process: the system resets its connections.
     pub fn abandon(&mut self) {
         let left: Vec<PipeId> =
             self.pipes.iter().filter(|(_, pipe)| pipe.client).map(|(&id, _)| id).collect();
@@ -209,7 +209,7 @@ impl<E: Exchange> SimWorld<E> {
         self.forget_told();
     }
 
-    /// Lets time pass for the exchanges while there is no client.
+    /// Lets time pass for the exchanges without a client.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while self.agenda.next().is_some_and(|next| next <= until) {
@@ -307,14 +307,14 @@ impl<E: Exchange> SimWorld<E> {
         let id = self.pipe_id(conn);
         let Some(pipe) = self.pipes.get_mut(&id).filter(|pipe| pipe.client) else { return };
         pipe.client = false;
-        // Bytes that arrive at a closed socket are answered by a reset.
+        // A closed socket answers bytes with a reset.
         let unread = pipe.inbound > 0 || !pipe.held.is_empty();
         self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
         self.send(id, 1, if unread { SimEvent::ToServerReset } else { SimEvent::ToServerEnd });
         self.forget_if_silent(id);
     }
 
-    /// The exchange's end of a connection that nothing reaches any more would stay for ever.
+    /// Removes the exchange's end of a silenced connection, which would stay for ever.
     fn forget_if_silent(&mut self, id: PipeId) {
         let now = self.now;
         let silent = |pipe: &Pipe<E::Connection>| pipe.silent_from.is_some_and(|from| from <= now);
@@ -355,7 +355,7 @@ impl<E: Exchange> SimWorld<E> {
         self.serve(id);
     }
 
-    /// Gives the client what has arrived.
+    /// Passes an event to the client.
     fn give(&mut self, conn: ConnId, event: SimEvent, to: &mut Recorder, sink: &mut impl Sink) {
         match event {
             SimEvent::ToClient(bytes) => {
@@ -377,7 +377,8 @@ impl<E: Exchange> SimWorld<E> {
         }
     }
 
-    /// Gives the client one thing that was held and is wanted now; whether there was one.
+    /// Passes one held event to the client if the client reads again. Returns true if there was
+    /// one.
     fn release(&mut self, to: &mut Recorder, sink: &mut impl Sink) -> bool {
         let first = self.pipe_id(0);
         let number = |id: PipeId| ConnId::try_from(id - first).unwrap_or(ConnId::MAX);
@@ -392,7 +393,7 @@ impl<E: Exchange> SimWorld<E> {
         true
     }
 
-    /// A client's connection arrives at its exchange; whether somebody listens there.
+    /// Opens a connection at its exchange. Returns false if the exchange is down.
     fn open(&mut self, id: PipeId) -> bool {
         let Some(line) = self.pipes.get(&id).map(|pipe| pipe.line) else { return false };
         if self.is_down(line) {
@@ -405,7 +406,7 @@ impl<E: Exchange> SimWorld<E> {
         true
     }
 
-    /// What the exchange gets.
+    /// Passes an event to the exchange.
     fn reach_exchange(&mut self, id: PipeId, event: SimEvent) {
         let now = self.now;
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
@@ -472,7 +473,7 @@ impl<E: Exchange> SimWorld<E> {
         self.bury(line);
     }
 
-    /// Tells the client, once, that the exchange sends no more.
+    /// Reports the end of the exchange's bytes to the client, once.
     fn end_once(&mut self, id: PipeId) {
         let pipe = self.pipes.get_mut(&id);
         if pipe.is_some_and(|pipe| !core::mem::replace(&mut pipe.finished, true)) {
@@ -480,14 +481,14 @@ impl<E: Exchange> SimWorld<E> {
         }
     }
 
-    /// The connections of an exchange that is down or has died are reset.
+    /// Resets the connections of an exchange that is down or has died.
     fn bury(&mut self, line: usize) {
         if self.is_down(line) {
             self.reset_all(line);
         }
     }
 
-    /// All connections of a line are reset.
+    /// Resets all connections of a line.
     pub(super) fn reset_all(&mut self, line: usize) {
         let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
         let gone: Vec<(PipeId, E::Connection)> =
