@@ -9,7 +9,7 @@ use feed::wire::{FRAME_LEN, Frame, decode, encode, packet_seq, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
-/// What a stream that brings these bytes is recorded as.
+/// Records a stream of bytes, passed in pieces of the given sizes.
 fn record(bytes: &[u8], sizes: &[u8]) -> (Recorder, Recording) {
     let mut recorder = Recorder::new(Options::default(), 1);
     let mut recording = Recording::new();

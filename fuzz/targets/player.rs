@@ -16,7 +16,7 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A connection whose client has ended is over within so many steps.
+/// Maximum number of steps after which a connection is over once its client has ended.
 const STEPS_MAX: u32 = 20_000;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -80,7 +80,8 @@ impl World {
         }
     }
 
-    /// Takes what is offered, or acts on there being nothing; whether the connection goes on.
+    /// Takes offered bytes, or lets the connection act without. Returns false once the connection
+    /// is over.
     fn take(&mut self, at: usize, buffer: usize, part: usize) -> bool {
         let seat = &mut self.seats[at];
         let mut out = vec![0; buffer];
@@ -157,7 +158,7 @@ impl World {
     }
 }
 
-/// All that a connection gives for these calls, and its end.
+/// Returns all bytes that a connection sends for calls, and its end.
 fn given(player: &mut Player, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
     let (mut now, mut all, mut out) = (Duration::ZERO, Vec::new(), vec![0; buffer]);
     let mut seat = player.open(now);

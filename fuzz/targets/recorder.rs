@@ -20,7 +20,7 @@ use std::time::Duration;
 
 static TAPE: LazyLock<Tape> = LazyLock::new(|| Tape::sample(400));
 
-/// A recorder comes to its end within so many steps once every connection fails.
+/// Maximum number of steps to the recorder's end once every connection fails.
 const STEPS_MAX: u32 = 50_000;
 
 #[derive(Arbitrary, Debug)]
@@ -130,7 +130,7 @@ impl World {
         self.answer();
     }
 
-    /// What must hold at all times.
+    /// Checks the invariants that hold at all times.
     fn look(&self) {
         let ledger = self.recorder.ledger();
         let mut before = 0;
@@ -153,7 +153,7 @@ impl World {
         );
     }
 
-    /// Takes what it sends, and sees that an original would survive it.
+    /// Takes the recorder's calls, and checks that an original exchange would survive them.
     fn answer(&mut self) {
         for (&conn, peer) in &mut self.peers {
             let mut sent = Vec::new();
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// From now on nothing can be reached.
+    /// Makes every exchange unreachable.
     fn end(&mut self) {
         for _ in 0..STEPS_MAX {
             if self.recorder.done() {

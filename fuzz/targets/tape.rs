@@ -21,7 +21,7 @@ const HEAD: Head = Head { session: *b"FUZZ", created: 1, salt: 0x5a17 };
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {
-    /// Adds those of so many packets from there on that were not added before.
+    /// Append packets that were not appended before.
     Append {
         line: u8,
         resend: bool,
@@ -33,7 +33,7 @@ enum Op {
     Finish,
     Get(u16),
     Read,
-    /// The disk takes so many more bytes; then the process ends.
+    /// Fill the disk after this number of bytes; then end the process.
     Full(u16),
     Kill,
     Power(u64),
@@ -42,13 +42,13 @@ enum Op {
     },
 }
 
-/// What must be there.
+/// Packets that must be in the file.
 #[derive(Default)]
 struct Believed {
     added: BTreeSet<Seq>,
     flushed: BTreeSet<Seq>,
     synced: BTreeSet<Seq>,
-    /// The file's head is safe.
+    /// True once the file's head is safe.
     begun: bool,
 }
 
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// What is read is a part of what was added, in order, and all of what was flushed.
+    /// Checks that the packets read are in order, were appended, and include all flushed ones.
     fn read(&self) -> BTreeSet<Seq> {
         let mut there = BTreeSet::new();
         let mut before = 0;
@@ -107,7 +107,7 @@ impl World {
         self.believed.flushed.clone_from(&self.believed.added);
     }
 
-    /// Opens what is left and goes on from there.
+    /// Opens the file again and continues.
     fn reopen(&mut self, disk: Disk, trust: bool, power: bool) {
         let mut disk = disk;
         disk.limit(None);

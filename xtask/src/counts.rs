@@ -1,18 +1,19 @@
-//! How many instructions the hot paths take: the same number on a busy machine as on an idle one,
-//! so that a slower path shows where time could not show it.
+//! Instruction counts of the hot paths. They are the same on a busy and on an idle machine, so that
+//! a slower path shows where times would not.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Counts may grow by so many per cent: another compiler or C library moves them a little.
+/// Maximum growth of a count in percent, because another compiler or C library changes counts a
+/// little.
 const BOUND: u64 = 10;
 
-/// Where the counts are that a change is compared with.
+/// File with the counts that a change is compared with.
 const BASELINE: &str = "bench/counts.txt";
 
-/// Counts, and compares; with `record` writes down what was counted instead.
+/// Counts instructions and compares them; with `record`, stores them instead.
 pub(crate) fn run(record: bool) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     if Command::new("valgrind").arg("--version").output().is_err() {
@@ -60,7 +61,7 @@ fn output(mut command: Command) -> Result<String, String> {
     if done.status.success() { Ok(said) } else { Err(format!("{command:?}: {said}")) }
 }
 
-/// The instructions of one case.
+/// Counts the instructions of one case.
 fn count(root: &Path, hot: &Path, case: &str) -> Result<u64, String> {
     let file = root.join("target").join(format!("callgrind.{case}"));
     let mut command = Command::new("valgrind");
@@ -69,13 +70,13 @@ fn count(root: &Path, hot: &Path, case: &str) -> Result<u64, String> {
     let said = output(command)?;
     let counted = said.lines().find_map(|line| line.split("Collected : ").nth(1));
     match counted.and_then(|count| count.trim().parse().ok()) {
-        // Then it was something else that was counted.
+        // The output shows that another case was counted.
         Some(0) | None => Err(format!("nothing was counted of {case}:\n{said}")),
         Some(count) => Ok(count),
     }
 }
 
-/// Shows each count beside the recorded one; more than the bound is an error.
+/// Shows each count beside the recorded one. Growth beyond the bound is an error.
 fn compare(before: &str, counts: &BTreeMap<String, u64>) -> Result<(), String> {
     let before: BTreeMap<&str, u64> = before
         .lines()

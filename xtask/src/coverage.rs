@@ -1,11 +1,11 @@
-//! Which lines of the core the tests run, by `cargo llvm-cov`.
+//! Test coverage of the core, by `cargo llvm-cov`.
 
 use crate::{cargo, command};
 
-/// The least share of the core's lines that tests must run, in percent.
+/// Minimum share of the core's lines that tests must run, in percent.
 const LEAST: u32 = 95;
 
-/// Measures, and fails where too little is covered.
+/// Measures the coverage, and fails if it is too small.
 pub(crate) fn run() -> Result<(), String> {
     let installed =
         command("llvm-cov --version", &[]).output().is_ok_and(|done| done.status.success());

@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
 
-/// So long each target runs in CI, in seconds.
+/// Time that each target runs in CI, in seconds.
 const SECONDS: u32 = 5;
 
-/// The longest input, in bytes: operation lists are short, and short ones are understood.
+/// Maximum length of an input in bytes: short operation lists are easier to understand.
 const LONGEST: u32 = 2000;
 
-/// The seed corpora of the repository have no more inputs than this a target.
+/// Maximum number of inputs of a target's seed corpus in the repository.
 const SEEDS: usize = 60;
 
 const USAGE: &str = "usage: cargo xtask fuzz [TARGET] [--seconds N] [--keep]\n\n  \
                      --keep  put what was found worth keeping into fuzz/seeds";
 
-/// What is to be run.
+/// Targets to run, and how.
 #[derive(Default)]
 struct Wanted {
     target: Option<String>,
@@ -82,7 +82,7 @@ fn corpus(target: &str) -> PathBuf {
 
 fn seeds(target: &str) -> PathBuf {
     match target {
-        // The built-in ones are as good as any.
+        // The built-in scenarios are good seeds.
         "scenario" => Path::new(FOLDER).join("../crates/betacrew/scenarios"),
         _ => Path::new(FOLDER).join("seeds").join(target),
     }
@@ -103,7 +103,7 @@ fn fuzz(target: &str, seconds: u32) -> Result<(), String> {
     )
 }
 
-/// Keeps the shortest inputs that reach all that was reached.
+/// Stores the shortest inputs that reach all covered code.
 fn keep(target: &str) -> Result<(), std::io::Error> {
     if target == "scenario" {
         return Ok(());
@@ -120,7 +120,7 @@ fn keep(target: &str) -> Result<(), std::io::Error> {
     found.sort();
     fs::remove_dir_all(&seeds)?;
     fs::create_dir_all(&seeds)?;
-    // Spread over all lengths: the short ones alone say little.
+    // The inputs are spread over all lengths, because short ones alone cover little.
     let step = found.len().div_ceil(SEEDS).max(1);
     for (_, path) in found.iter().step_by(step) {
         fs::copy(path, seeds.join(path.file_name().unwrap_or_default()))?;

@@ -22,7 +22,7 @@ struct Task {
     in_ci: bool,
 }
 
-/// Those of CI in the order in which it runs them.
+/// Tasks, those of CI in the order in which it runs them.
 const TASKS: [Task; 16] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
@@ -107,20 +107,20 @@ fn fmt() -> Result<(), String> {
 }
 
 fn clippy() -> Result<(), String> {
-    // What is left out without the features must not be missed.
+    // Code without the features must compile as well.
     cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
     cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])?;
     cargo(
         "clippy --package betacrew --all-targets --no-default-features --locked -- -D warnings",
         &[],
     )?;
-    // The bench is a workspace of its own, and shares what is built.
+    // The bench is a workspace of its own, and shares the build folder.
     cargo(
         "clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets --all-features \
          --locked -- -D warnings",
         &[],
     )?;
-    // The fuzz targets are not linked, so libFuzzer is not compiled.
+    // The fuzz targets are only checked, so libFuzzer is not compiled.
     cargo(
         "clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked -- -D warnings",
         &[("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a")],
@@ -134,7 +134,7 @@ fn oldest() -> Result<(), String> {
         let mut rustup = Command::new("rustup");
         rustup.args(["run", version, "cargo"]);
         rustup.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        // Cargo tells its own programs to whatever it starts.
+        // Cargo sets these variables for the programs that it starts.
         rustup.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
         rustup
     };
@@ -162,7 +162,7 @@ fn fuzz() -> Result<(), String> {
     fuzz::run(std::env::args().skip(2))
 }
 
-/// Takes what `latency` takes: `cargo xtask latency 5`.
+/// Runs the latency bench with its arguments: `cargo xtask latency 5`.
 fn latency() -> Result<(), String> {
     cargo("build --release --locked --package betacrew", &[])?;
     let seconds = std::env::args().nth(2).unwrap_or_default();
@@ -171,7 +171,7 @@ fn latency() -> Result<(), String> {
     cargo(format!("{run} {seconds}").trim_end(), &[])
 }
 
-/// `cargo xtask soak --minutes 60 --rate 200000`.
+/// Runs the soak test: `cargo xtask soak --minutes 60 --rate 200000`.
 fn soak() -> Result<(), String> {
     soak::run(&std::env::args().skip(2).collect::<Vec<_>>())
 }
@@ -184,7 +184,7 @@ fn doc() -> Result<(), String> {
     cargo("doc --workspace --all-features --no-deps --locked", &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// Builds the core where `std` cannot be, and makes sure that the proof can fail.
+/// Builds the core without `std`, and checks that the proof can fail.
 fn purity() -> Result<(), String> {
     const BUILD: &str = "build --quiet --manifest-path crates/feed/purity/Cargo.toml";
     cargo(BUILD, &[])?;
@@ -198,12 +198,12 @@ fn purity() -> Result<(), String> {
     Ok(())
 }
 
-/// `--record` writes the counts down.
+/// Counts instructions; `--record` stores the counts.
 fn counts() -> Result<(), String> {
     counts::run(std::env::args().nth(2).as_deref() == Some("--record"))
 }
 
-/// Takes what `bench` takes: `cargo xtask bench --quick --only 4`.
+/// Runs the bench with its arguments: `cargo xtask bench --quick --only 4`.
 fn bench() -> Result<(), String> {
     const BUILD: &str = "run --release --manifest-path bench/Cargo.toml --target-dir target \
                          --bin bench --features columnar --";
@@ -259,7 +259,7 @@ fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {
     finish(&mut command(args, env))
 }
 
-/// Runs a command to its end, which has to be a success.
+/// Runs a command, and returns an error if it fails.
 fn finish(command: &mut Command) -> Result<(), String> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),

@@ -1,8 +1,7 @@
 //! Proof that the checks find bugs: our own code with one bug put in at a time must fail them.
 //!
-//! The core is copied to `target/mutants` with its tests that need nothing else. Each bug is a text
-//! replaced by another in that copy; then those tests run that must notice. `mutants.txt` has the
-//! bugs.
+//! The core and its own tests are copied to `target/mutants`. Each bug replaces a text in that
+//! copy; then the tests run that must notice it. `mutants.txt` lists the bugs.
 
 use crate::command;
 use std::fmt::Write;
@@ -12,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The bugs.
+/// List of bugs.
 const LIST: &str = include_str!("../mutants.txt");
 
-/// A bug that could be in the core.
+/// Bug that could be in the core.
 #[derive(Default, Debug)]
 struct Mutant<'a> {
     name: &'a str,
-    /// The tests that must notice: a module of the core's tests.
+    /// Module of the core's tests that must notice the bug.
     by: &'a str,
     edits: Vec<Edit<'a>>,
 }
 
-/// In a file of the core, other lines in the place of some.
+/// Edit of a file: lines that replace others.
 #[derive(Default, Debug)]
 struct Edit<'a> {
     file: &'a str,
@@ -32,30 +31,29 @@ struct Edit<'a> {
     after: Vec<&'a str>,
 }
 
-/// The test modules that are tried. The first one simulates whole lives; the others know what must
-/// happen in single places.
+/// Test modules that are run. The first one simulates whole runs, the others check single rules.
 const CHECKS: [&str; 7] = ["life", "faults", "steps", "follow", "torn", "claims", "lies"];
 
-/// So many lives are simulated for each bug.
+/// Number of simulated runs for each bug.
 const LIVES: &str = "12000";
 
-/// Tests that take longer than this hang; with a bug in, so many times as long as without it, and
-/// some.
+/// Maximum duration of the tests without a bug. With a bug, the limit is a multiple of their real
+/// duration, and a little more.
 const PATIENCE: Duration = Duration::from_secs(300);
 const TIMES: u32 = 4;
 const SOME: Duration = Duration::from_secs(8);
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// How the tests have ended.
+/// Result of the tests.
 enum Verdict {
     Caught(String),
     Survived,
-    /// It is no mutant: it does not compile.
+    /// The mutant does not compile.
     Senseless(String),
 }
 
-/// Tries the mutants whose names contain what is given, or all.
+/// Tries the mutants whose names contain a text, or all.
 pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let scratch = Path::new(ROOT).join("target/mutants");
     lay_out(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
@@ -125,7 +123,7 @@ fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
 }
 
 impl Edit<'_> {
-    /// The text with the other lines.
+    /// Returns the text with its lines replaced.
     fn apply(&self, text: &str) -> Result<String, String> {
         let lines: Vec<&str> = text.lines().collect();
         let here = |at: &usize| {
@@ -142,7 +140,7 @@ impl Edit<'_> {
     }
 }
 
-/// Puts a bug in, runs the check and takes the bug out again.
+/// Inserts a bug, runs the check, and removes the bug.
 fn attempt(scratch: &Path, mutant: &Mutant<'_>, patience: Duration) -> Result<Verdict, String> {
     let mut before: Vec<(PathBuf, String)> = Vec::new();
     let edited = mutant.edits.iter().try_for_each(|edit| {
@@ -159,11 +157,11 @@ fn attempt(scratch: &Path, mutant: &Mutant<'_>, patience: Duration) -> Result<Ve
     verdict
 }
 
-/// Copies the core and those of its tests that need nothing else.
+/// Copies the core and its own tests.
 fn lay_out(scratch: &Path) -> std::io::Result<()> {
     let (from, to) = (Path::new(ROOT).join("crates/feed"), scratch.join("crates/feed"));
     let text = fs::read_to_string(Path::new(ROOT).join("Cargo.toml"))?;
-    // Nothing of the workspace but the core is there.
+    // The copy has nothing of the workspace but the core.
     let others = ["default-members", "exclude", "gateway"];
     let own = |line: &str| match line.split(' ').next() {
         Some("members") => Some("members = [\"crates/feed\"]".to_owned()),
@@ -198,7 +196,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes a file unless it is there already: what has not changed need not be built again.
+/// Writes a file unless it is unchanged, so that cargo does not build it again.
 fn keep(path: &Path, text: &str) -> std::io::Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -207,7 +205,7 @@ fn keep(path: &Path, text: &str) -> std::io::Result<()> {
     fs::write(path, text)
 }
 
-/// Builds the copy as it is; the tests' program, or why it does not compile.
+/// Builds the copy. Returns the program of the tests, or the reason why it does not compile.
 fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
     let built = command("test --offline --package feed --test it --no-run", &[])
         .current_dir(scratch)
@@ -230,7 +228,7 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
         Ok(program) => program,
         Err(error) => return Ok(Verdict::Senseless(error)),
     };
-    // Without cargo between, so that one that hangs can be ended.
+    // The program is started without cargo, so that one that hangs can be ended.
     let mut child = Command::new(&program)
         .arg(format!("{check}::"))
         .envs([("BETACREW_LIVES", LIVES), ("RUST_BACKTRACE", "0")])
@@ -239,7 +237,7 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
         .spawn()
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let stdout = child.stdout.take();
-    // It is read while it runs: a pipe that is full would keep it from ending.
+    // The output is read while the program runs, because a full pipe would block it.
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
         let _ = stdout.map(|mut stdout| stdout.read_to_string(&mut text));
@@ -261,7 +259,7 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
     Ok(if status.success() { Verdict::Survived } else { Verdict::Caught(complaint(&said)) })
 }
 
-/// What the first test that failed has said.
+/// Returns the message of the first test that failed.
 fn complaint(said: &str) -> String {
     let said = said.split("\nfailures:\n").nth(1).unwrap_or(said);
     let mut lines = said.lines().filter(|line| !line.trim().is_empty());
@@ -271,7 +269,7 @@ fn complaint(said: &str) -> String {
         .filter(|line| !line.starts_with("thread ") && !line.starts_with("note: "))
         .take_while(|line| !line.starts_with("---- "))
         .collect();
-    // A life says which it was, and what was wrong.
+    // A simulated run reports its seed and the violation.
     match what.first().and_then(|line| line.strip_prefix("seed ")) {
         Some(life) => format!("seed {}", life.split(';').next().unwrap_or(life)),
         None => test.replace('_', " "),

@@ -1,4 +1,4 @@
-//! `docs/demo.svg`: what `betacrew demo` shows in a terminal, as a picture.
+//! Picture `docs/demo.svg` of the terminal output of `betacrew demo`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ const ROW: usize = 19;
 const COLUMN: f64 = 8.4;
 const MARGIN: usize = 18;
 
-/// Terminal text with ANSI colours as an SVG.
+/// Returns terminal text with ANSI colours as an SVG.
 pub(crate) fn svg(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let plain =
@@ -27,7 +27,7 @@ pub(crate) fn svg(text: &str) -> String {
             let cells = part.chars().count() as f64;
             let (x, y) = (column * COLUMN + MARGIN as f64, row * ROW + MARGIN + 14);
             let text = part.replace('&', "&amp;").replace('<', "&lt;");
-            // The length is fixed, so that marks stand in columns whatever the viewer's font.
+            // The length is fixed, so that columns line up in every font.
             let _ = writeln!(
                 svg,
                 "<text x=\"{x:.1}\" y=\"{y}\" fill=\"{colour}\" xml:space=\"preserve\" \
@@ -40,7 +40,7 @@ pub(crate) fn svg(text: &str) -> String {
     svg + "</svg>\n"
 }
 
-/// A line's parts, each with its colour.
+/// Returns the parts of a line, each with its colour.
 fn spans(line: &str) -> Vec<(&'static str, &str)> {
     let mut colour = "#e6edf3";
     let mut found = Vec::new();

@@ -1,13 +1,13 @@
-//! Rooms: the top-level modules of a crate, and which of them may import which.
+//! Rooms: the top-level modules of a crate, and the imports allowed between them.
 //!
-//! [`ROOMS`] is the whole table. A room imports only rooms that stand above it, so that the table
-//! itself rules out cycles, and only those that it names.
+//! [`ROOMS`] is the whole table. A room may import only the rooms that its row names, and only
+//! rooms above it in the table, so that cycles are impossible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Of each crate, its rooms from the bottom to the top, each with the rooms that it may import.
+/// Rooms of each crate, each with the rooms that it may import.
 const ROOMS: [(&str, &[(&str, &str)]); 2] = [
     (
         "feed",
@@ -55,12 +55,12 @@ const ROOMS: [(&str, &[(&str, &str)]); 2] = [
     ),
 ];
 
-/// The folder of a crate's sources.
+/// Returns the folder of a crate's sources.
 fn sources(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src")
 }
 
-/// Every Rust file below `folder`.
+/// Returns every Rust file below `folder`.
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -74,14 +74,14 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The rooms that a file's code names after `crate::`, unit tests and comments left out.
+/// Returns the rooms that a file's code names after `crate::`, without unit tests and comments.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.split("\nmod tests").next().unwrap_or_default();
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     let code = lines.collect::<Vec<_>>().join("\n");
     let mut rooms = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
-        // `$crate::` in a macro is a path of the macro's own crate, too.
+        // `$crate::` in a macro is a path of the same crate as well.
         let rest = &code[at + "crate::".len()..];
         let list = match rest.strip_prefix('{') {
             Some(group) => group.split('}').next().unwrap_or_default(),
@@ -99,14 +99,14 @@ fn imports(text: &str) -> BTreeSet<String> {
     rooms
 }
 
-/// The room that a file belongs to; `None` for the crate's root.
+/// Returns the room of a file; `None` for the crate's root.
 fn room_of(file: &Path, root: &Path) -> Option<String> {
     let path = file.strip_prefix(root).unwrap().with_extension("");
     let room = path.iter().next()?.to_string_lossy().into_owned();
     (room != "lib" && room != "main").then_some(room)
 }
 
-/// What of a crate's sources is against the table.
+/// Returns the violations of the table in a crate's sources.
 fn violations(name: &str, rooms: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut allowed = BTreeMap::new();

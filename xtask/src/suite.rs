@@ -1,7 +1,6 @@
-//! All tests: with which features they run, how many there are, and which take longest.
+//! Test suite: runs all tests with the right features, counts them, and lists the slowest.
 //!
-//! Cargo starts each test program through this one (`cargo xtask timed`), which asks it for the
-//! time of each test and writes that down.
+//! Cargo starts each test program through `cargo xtask timed`, which records the time of each test.
 
 use crate::{command, finish};
 use std::fmt::Write;
@@ -13,8 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 /// Number of slowest tests that are listed.
 const LISTED: usize = 15;
 
-/// Number of tests that run at a time, because most of the program's tests wait for other
-/// processes. What computes is in single tests that use all processors by themselves.
+/// Number of tests that run at a time. Most tests of the program wait for other processes; the
+/// others use all processors by themselves.
 const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
@@ -37,7 +36,7 @@ const ONCE: [&str; 12] = [
 /// Runs all tests with default features, and then those that other features change.
 pub(crate) fn run() -> Result<(), String> {
     let times = times();
-    // There is none before the first run.
+    // The file does not exist before the first run.
     let _ = fs::remove_file(&times);
     // The README's command.
     cargo_test("test --workspace --locked", &[])?;

@@ -1,5 +1,5 @@
-//! House rules that a test can check: how long lines, functions and files may be, that paths are
-//! shown in one way, and that tests wait for processes with a limit.
+//! House rules that a test can check: lengths of lines, functions and files, the display of paths,
+//! and limits on waits for processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The one file of the program that displays paths: a path can be a URL with a password in it.
+/// File of the program that may display paths, because a path can be a URL with a password.
 const SHOWS: &str = "location.rs";
 
-/// The complaints about paths that are displayed without the function that hides secrets.
+/// Returns the complaints about paths that are displayed without hiding secrets.
 fn displayed(path: &Path, text: &str) -> Vec<String> {
     let ours = ["crates/betacrew/src", "crates/gateway/src"].map(Path::new);
     let ours = ours.iter().any(|folder| {
@@ -35,7 +35,7 @@ fn displayed(path: &Path, text: &str) -> Vec<String> {
     shown.map(|(number, _)| format!("line {number} displays a path: use location::shown")).collect()
 }
 
-/// The file whose functions wait for processes with a limit.
+/// File whose functions wait for processes with a limit.
 const WAITS: &str = "in_time.rs";
 
 /// Methods that wait for a process without a limit.
@@ -49,7 +49,7 @@ fn endless(path: &Path, text: &str) -> Vec<String> {
     waits.map(|(number, _)| format!("line {number} waits without a limit: see {WAITS}")).collect()
 }
 
-/// The complaints about one source text.
+/// Returns the complaints about one source text.
 fn complaints(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();

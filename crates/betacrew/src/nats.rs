@@ -1,4 +1,4 @@
-//! Publishing into a distributed log: what is typed for it, and whether this program can.
+//! NATS streams: the flags for publishing, and access to streams.
 
 #[cfg(feature = "nats")]
 pub(crate) mod outlet;
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub(crate) const PUBLISHING: &str = "Publishing";
 
-/// How to publish.
+/// Flags for publishing.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PublishFlags {
     /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
@@ -66,10 +66,11 @@ pub(crate) struct PublishFlags {
     publish_ca: Option<PathBuf>,
 }
 
-/// The log of a URL, with the password from the file, the URL or the environment.
+/// Returns the target of a URL, with the password from the file, the URL or the environment.
 ///
 /// # Errors
-/// [`Failure::Usage`] where it is no URL of a log, or has a password beside that of the file.
+/// [`Failure::Usage`] if the text is not the URL of a stream, or has a password besides that of the
+/// file.
 #[cfg(feature = "nats")]
 fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
     let parsed = url.to_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
@@ -94,7 +95,7 @@ fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
     Ok(target)
 }
 
-/// Makes sure that a file that was named is there, to say its name if it is not.
+/// Checks that a named file can be read, so that the error shows its name.
 #[cfg(feature = "nats")]
 fn readable(what: &str, file: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = file else { return Ok(()) };
@@ -110,7 +111,7 @@ enum PublishFormat {
 }
 
 impl PublishFlags {
-    /// Files that are read, by their flags.
+    /// Returns the files that are read, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [
             ("--publish-creds", &self.publish_creds),
@@ -120,7 +121,7 @@ impl PublishFlags {
         files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
-    /// What was typed, for the log of this URL.
+    /// Returns the settings from the flags for the stream of a URL.
     #[cfg(feature = "nats")]
     pub(crate) fn settings(&self, url: &Path) -> Result<gateway::Settings, Failure> {
         let target = target(url, self.publish_password_file.as_deref())?;
@@ -142,12 +143,11 @@ impl PublishFlags {
         })
     }
 
-    /// An outlet that publishes into the log of this URL, and counts that. What cannot be published
-    /// at the end is given up after so long without a packet taken, or once the user has stopped it
-    /// again.
+    /// Returns a sink that publishes into the stream of a URL, and counts the packets. At the end
+    /// it gives up after the time `patience` without progress, or at the user's next stop.
     ///
     /// # Errors
-    /// Where flags make no sense, or this program cannot publish.
+    /// Returns an error if flags are wrong, or this program was built without the feature `nats`.
     #[cfg(feature = "nats")]
     pub(crate) fn outlet(
         &self,

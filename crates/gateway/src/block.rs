@@ -1,4 +1,4 @@
-//! What a message is: a block of packets, its headers and its id.
+//! Messages of a stream: a block of packets, its headers and its id.
 
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::wire::packet::{Packet, Side, Symbol};
@@ -6,33 +6,34 @@ use feed::wire::{FRAME_LEN, Frame, RawFrame, SessionId, decode, encode, packet_s
 use std::fmt;
 use std::str::FromStr;
 
-/// Header: the session's id, or [`UNNAMED`].
+/// Header with the session's id, or [`UNNAMED`].
 pub const SESSION: &str = "Betacrew-Session";
-/// Header: the sequence of the first packet.
+/// Header with the sequence of the first packet.
 pub const FIRST: &str = "Betacrew-First";
-/// Header: how many packets.
+/// Header with the number of packets.
 pub const COUNT: &str = "Betacrew-Count";
-/// Header: what the payload is, [`WIRE`] or [`JSON`].
+/// Header with the payload's format, [`WIRE`] or [`JSON`].
 pub const FORMAT: &str = "Betacrew-Format";
-/// Header of the log's own: the message's id.
+/// Header of the server with the message's id.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
-/// Packets as they stand on the wire, one after the other.
+/// Payload format: packets as on the wire, one after the other.
 pub const WIRE: &str = "wire";
-/// A JSON array of objects, one a packet.
+/// Payload format: a JSON array with one object for each packet.
 pub const JSON: &str = "json";
-/// A session that nobody has named.
+/// Word for a session without an id.
 pub const UNNAMED: &str = "-";
 
-/// The most packets in a message: 64 KiB of them, as in a tape's block.
+/// Maximum number of packets in a message: 64 KiB of them, as in a tape's block.
 pub const BLOCK_MAX: u32 = 3855;
 
-/// A session's id as a word that subjects, stream names and headers can have.
+/// Returns a session's id as a word that is legal in subjects, stream names and headers.
 #[must_use]
 pub fn session_word(session: Option<SessionId>) -> String {
     session.map_or_else(|| UNNAMED.to_owned(), |id| word(id.0))
 }
 
-/// Four bytes as a word; what is no letter or digit makes all of it hexadecimal.
+/// Returns four bytes as a word. If one of them is not a letter or digit, all are written in
+/// hexadecimal.
 fn word(bytes: [u8; 4]) -> String {
     let trimmed = Symbol(bytes);
     let trimmed = trimmed.trimmed();
@@ -44,14 +45,14 @@ fn word(bytes: [u8; 4]) -> String {
     }
 }
 
-/// A packet's symbol as a word that subjects can have.
+/// Returns a packet's symbol as a word that is legal in subjects.
 #[must_use]
 pub fn symbol_word(frame: &RawFrame) -> String {
     let [a, b, c, d, ..] = *frame;
     word([a, b, c, d])
 }
 
-/// The session of a word; `None` where it is no such word.
+/// Returns the session of a word; `None` if it is not such a word.
 fn parse_session(text: &str) -> Option<Option<SessionId>> {
     if text == UNNAMED {
         return Some(None);
@@ -64,20 +65,21 @@ fn parse_session(text: &str) -> Option<Option<SessionId>> {
     (word(id) == text).then_some(Some(SessionId(id)))
 }
 
-/// What a message is known by in the log: which packets, and a checksum of what they are. Messages
-/// with the same id have the same packets, whoever has published them.
+/// Id of a message: its sequences and a checksum of its packets. Messages with the same id have the
+/// same packets, whichever gateway has published them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Id {
-    /// Of which session.
+    /// Session of the packets.
     pub session: Option<SessionId>,
-    /// Which packets.
+    /// Sequences of the packets.
     pub range: SeqRange,
-    /// CRC-32C of the packets as they stand on the wire, however the payload has them.
+    /// CRC-32C of the packets as on the wire, for every payload format.
     pub sum: u32,
 }
 
 impl Id {
-    /// The id of packets with contiguous sequences; `None` where there are none, or others.
+    /// Returns the id of packets with consecutive sequences; `None` if there are none, or the
+    /// sequences are not consecutive.
     #[must_use]
     pub fn of(session: Option<SessionId>, frames: &[RawFrame]) -> Option<Self> {
         let (first, last) = (packet_seq(frames.first()?)?, packet_seq(frames.last()?)?);
@@ -115,28 +117,28 @@ impl FromStr for Id {
     }
 }
 
-/// The packets of a message.
+/// Block: the packets of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Block {
-    /// Of which session, if that is known.
+    /// Session of the packets, if known.
     pub session: Option<SessionId>,
-    /// Contiguous sequences, at least one.
+    /// Packets with consecutive sequences, at least one.
     pub frames: Vec<RawFrame>,
-    /// When the log took it, in nanoseconds since 1970; 0 where that is not known.
+    /// Time when the log stored the message, in nanoseconds since 1970; 0 if unknown.
     pub stored: u64,
 }
 
 impl Block {
-    /// The first sequence.
+    /// Returns the first sequence.
     #[must_use]
     pub fn first(&self) -> Seq {
         self.frames.first().and_then(packet_seq).unwrap_or(FIRST_SEQ)
     }
 
-    /// Reads a message: its payload, and a function from headers' names to their values.
+    /// Reads a message from its payload and a function that returns the values of headers.
     ///
     /// # Errors
-    /// Why it is no message of ours, as text.
+    /// Returns the reason why the message is not one of a gateway, as text.
     pub fn read<'a>(
         payload: &[u8],
         header: impl Fn(&str) -> Option<&'a str>,
@@ -170,7 +172,7 @@ fn frames_of(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
     }
 }
 
-/// A packet as the exercise's JSON has it.
+/// Packet in the exercise's JSON format.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -181,8 +183,8 @@ struct Row {
     sequence: Seq,
 }
 
-/// Packets as a JSON array of objects, as in `output.json` but without white space. What is no
-/// packet is left out.
+/// Returns packets as a JSON array of objects, as in `output.json` but without white space. Frames
+/// that are not packets are left out.
 #[must_use]
 pub fn to_json(frames: &[RawFrame]) -> Vec<u8> {
     let rows = frames.iter().filter_map(|frame| match decode(frame) {
@@ -199,7 +201,8 @@ pub fn to_json(frames: &[RawFrame]) -> Vec<u8> {
 }
 
 fn from_json(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
-    // Objects at first, because the derived `Row` would take an array's items as its fields.
+    // Objects are parsed first, because the derived `Row` would accept an array's items as its
+    // fields.
     let objects: Vec<serde_json::Map<String, serde_json::Value>> =
         serde_json::from_slice(payload).map_err(|error| error.to_string())?;
     objects

@@ -1,4 +1,4 @@
-//! A publisher in a thread of its own.
+//! Gateway: a publisher in a thread of its own.
 
 use crate::block::Block;
 use crate::log::runtime;
@@ -15,36 +15,37 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// How often one that cannot be reached is tried.
+/// Interval between attempts to reach a server.
 const PAUSE: Duration = Duration::from_millis(200);
-/// So many notices are kept for who asks for them.
+/// Maximum number of notices kept until they are read.
 const NOTICES: usize = 16;
 
-/// What happened with the log, for people.
+/// Notice about the log, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Notice {
-    /// It cannot be reached, or does not take what it is given; that is tried again.
+    /// The log cannot be reached, or does not take messages; the gateway retries.
     Waiting(String),
-    /// It takes packets.
+    /// The log takes packets.
     Publishing,
 }
 
-/// What came of it.
+/// Result of publishing so far.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Published {
-    /// The stream.
+    /// Name of the stream.
     pub stream: String,
-    /// The last packet that the log is known to have, of those of the recording.
+    /// Last packet of the recording that the log is known to have.
     pub reached: Seq,
-    /// All was published, and then the log's own state has shown that nothing is missing.
+    /// True if all packets were published and the log's own state has then shown that none is
+    /// missing.
     pub confirmed: bool,
-    /// The log has packets behind the recording's last one.
+    /// True if the log has packets behind the recording's last one.
     pub goes_on: bool,
-    /// Counts.
+    /// Counts of packets and messages.
     pub counts: Counts,
 }
 
-/// Publishes packets into a log, each once and in order, in a thread of its own.
+/// Publisher of packets into a log, each once and in order, in a thread of its own.
 pub struct Gateway {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -54,9 +55,9 @@ pub struct Gateway {
 
 struct Shared {
     inner: Mutex<Inner>,
-    /// Something has changed, for who waits here.
+    /// Signals a change to a caller that waits.
     changed: Condvar,
-    /// Something has changed, for the thread.
+    /// Signals a change to the thread.
     poke: Notify,
     began: Instant,
 }
@@ -65,7 +66,7 @@ struct Inner {
     publisher: Publisher,
     failure: Option<Error>,
     notices: Vec<Notice>,
-    /// What is wrong at the moment.
+    /// Current problem, if there is one.
     wrong: Option<String>,
     stopped: bool,
 }
@@ -91,10 +92,10 @@ impl Inner {
 }
 
 impl Gateway {
-    /// Begins to publish the packets of a session, which may be one that nobody has named.
+    /// Starts to publish the packets of a session, which may have no id.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the stream's name follows from a session that is not known.
+    /// [`Error::Usage`] if the stream's name depends on a session id that is unknown.
     pub fn start(settings: &Settings, session: Option<SessionId>) -> Result<Self, Error> {
         let Some(stream) = settings.target.stream(session) else {
             return Err(Error::Usage(format!(
@@ -107,7 +108,8 @@ impl Gateway {
             session,
             block: settings.packets(),
             window: settings.window.max(1),
-            // Only a name tells that a log is of this session: without one, every packet has to.
+            // Without a session id, only a comparison of all packets shows that a log has this
+            // session.
             check: settings.check || session.is_none(),
             patience: settings.patience,
         });
@@ -137,37 +139,38 @@ impl Gateway {
         Ok(Self { shared, thread, stream, log })
     }
 
-    /// The packet to be put next; `None` until it is known what the log has.
+    /// Returns the sequence of the next packet to put; `None` until the state of the log is known.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Returns the reason why publishing cannot continue.
     pub fn wants(&self) -> Result<Option<Seq>, Error> {
         self.shared.lock().check(&self.log).map(|inner| inner.publisher.wants())
     }
 
-    /// Takes packets, of which the first must be the one that it wants; returns how many.
+    /// Takes packets, of which the first must be the one that is wanted next. Returns the number
+    /// taken.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Returns the reason why publishing cannot continue.
     pub fn put(&self, frames: &[RawFrame]) -> Result<usize, Error> {
         let taken = self.shared.lock().check(&self.log)?.publisher.put(frames);
         self.shared.poke.notify_one();
         Ok(taken)
     }
 
-    /// Waits until it takes more or has everything, or for so long.
+    /// Waits until the gateway takes more packets or is done, or until the time is over.
     pub fn wait(&self, at_most: Duration) {
         let inner = self.shared.lock();
         let full = |inner: &mut Inner| inner.failure.is_none() && !inner.publisher.is_ready();
         let _ = self.shared.changed.wait_timeout_while(inner, at_most, full);
     }
 
-    /// What has happened since this was asked last.
+    /// Returns the notices since the last call.
     pub fn notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.shared.lock().notices)
     }
 
-    /// What came of it so far.
+    /// Returns the result so far.
     #[must_use]
     pub fn published(&self) -> Published {
         let inner = self.shared.lock();
@@ -180,21 +183,21 @@ impl Gateway {
         }
     }
 
-    /// Nothing comes after this packet: whether the log has all of them.
+    /// Marks a packet as the last one. Returns true if the log has all packets.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Returns the reason why publishing cannot continue.
     pub fn done(&self, last: Seq) -> Result<bool, Error> {
         let mut inner = self.shared.lock();
         let inner = inner.check(&self.log)?;
         inner.publisher.ends_with(last);
         let done = inner.publisher.done();
-        // What is left to do is for the thread to find out.
+        // The thread finds out what is left to do.
         self.shared.poke.notify_one();
         Ok(done)
     }
 
-    /// That it has taken nothing more for so long, as an error.
+    /// Returns the error that the log has taken no packet for a time.
     #[must_use]
     pub fn unfinished(&self, last: Seq, waited: Duration) -> Error {
         let inner = self.shared.lock();
@@ -234,14 +237,14 @@ impl Drop for Gateway {
     }
 }
 
-/// What came of an order.
+/// Result of an order.
 enum Done {
     Told(Result<State, Failed>),
     Read(u64, Result<Result<Block, String>, String>),
     Answered(u64, (Answer, Option<String>)),
 }
 
-/// Connects, and then does what the publisher orders, until it is stopped.
+/// Connects, and then carries out the publisher's orders until it is stopped.
 async fn drive(
     shared: &Arc<Shared>,
     settings: &Settings,
@@ -286,7 +289,7 @@ async fn drive(
                 }
                 Order::Read(number) => {
                     work.spawn(async move {
-                        // That it is not there is for the log's state to say, which is asked next.
+                        // A missing message shows in the log's state, which is requested next.
                         let gone = || format!("it has no message {number}");
                         let read = link.read(number).await.and_then(|read| read.ok_or_else(gone));
                         (epoch, Done::Read(number, read))
@@ -314,7 +317,7 @@ async fn drive(
     }
 }
 
-/// Connects, however long it takes; `None` where it is stopped before.
+/// Connects, however long it takes. Returns `None` if it is stopped before.
 async fn reach(
     shared: &Arc<Shared>,
     settings: &Settings,
@@ -326,7 +329,7 @@ async fn reach(
             let mut inner = events.lock();
             match event {
                 Event::Connected => inner.publisher.returned(),
-                // What it had may be another thing when it comes back.
+                // The contents of a log may have changed when it comes back.
                 Event::Disconnected => {
                     inner.publisher.failed(events.now());
                     inner.wrong(Some("the connection has ended".to_owned()));
@@ -354,7 +357,7 @@ async fn reach(
     }
 }
 
-/// Tells the publisher.
+/// Passes a result to the publisher.
 fn happen(shared: &Shared, log: &str, epoch: u32, done: Done) {
     let now = shared.now();
     let mut inner = shared.lock();

@@ -1,8 +1,8 @@
-//! The gateway: a session's packets into a NATS JetStream stream, each once and in order, and back.
+//! Gateway of a session's packets into a NATS JetStream stream, each once and in order, and back.
 //!
-//! What a message is, and what to do next, is decided without I/O: [`block`] and [`publisher`].
-//! Around that is a thread with the client library, [`Gateway`], and a reader, [`Log`]. What is
-//! promised, and to whom, is in `docs/gateway.md`.
+//! Messages ([`block`]) and the decisions about them ([`publisher`]) work without I/O. [`Gateway`]
+//! runs them in a thread with the client library; [`Log`] reads a stream. `docs/gateway.md` has the
+//! guarantees.
 
 pub mod block;
 mod gateway;

@@ -1,4 +1,4 @@
-//! What a log has, read back.
+//! Log: reads a session back from a stream.
 
 use crate::block::Block;
 use crate::nats::{Error, Link, connect};
@@ -8,28 +8,28 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-/// So many messages are asked for ahead.
+/// Number of messages that are requested ahead.
 const AHEAD: u64 = 64;
-/// How often, and how long in all, what fails is tried again.
+/// Interval between retries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Messages that a log does not have any more.
+/// Messages that were removed from a log.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Removed {
-    /// Number of messages.
+    /// Number of removed messages.
     pub messages: u64,
-    /// Number of those behind the last message that is there. The packets between two messages that
-    /// are there are known to be missing; how many came after the last one, nothing tells.
+    /// Number of removed messages behind the last remaining one. Packets between two remaining
+    /// messages are known to be missing; the number of packets after the last one is unknown.
     pub at_end: u64,
 }
 
-/// A stream with a session's packets, to be read from its first message to the one that was its
-/// last when it was opened.
+/// Stream with a session's packets, read from its first message to the one that was the last when
+/// it was opened.
 pub struct Log {
     runtime: Runtime,
     link: Link,
     log: String,
-    /// Number that the stream's first message had.
+    /// Number of the stream's first message.
     begin: u64,
     first: u64,
     last: u64,
@@ -37,10 +37,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Connects. What fails is tried again for so long.
+    /// Connects to a stream. Failures are retried for the time `patience`.
     ///
     /// # Errors
-    /// Where the log cannot be reached, or has no such stream.
+    /// Returns an error if the log cannot be reached, or has no such stream.
     pub fn open(settings: &Settings, patience: Duration) -> Result<Self, Error> {
         let Some(name) = settings.target.stream(None) else {
             return Err(Error::Usage(format!(
@@ -75,18 +75,18 @@ impl Log {
         Ok(Self { runtime, link, log, begin, first, last, patience })
     }
 
-    /// The number of its last message; 0 where it has none.
+    /// Returns the number of the last message; 0 if there is none.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// Hands on its blocks, one after the other, and returns which messages were removed. That a
-    /// block goes on where the one before ended is for `each` to check.
+    /// Passes all blocks to `each` in order, and returns the messages that were removed. `each`
+    /// checks that a block continues the one before.
     ///
     /// # Errors
-    /// Where a message is none of betacrew's, is of another session than those before, or cannot be
-    /// read; or what `each` reports.
+    /// Returns an error if a message is not of a gateway, is of another session than those before,
+    /// or cannot be read; and errors of `each`.
     pub fn read<E: From<Error>>(
         &self,
         each: &mut dyn FnMut(&Block) -> Result<(), E>,

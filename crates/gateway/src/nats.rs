@@ -1,4 +1,4 @@
-//! The client library, as far as it is used: connecting, asking, reading, publishing.
+//! Access to the client library: connects, asks for state, reads and publishes.
 
 use crate::block::{Block, COUNT, FIRST, FORMAT, JSON, SESSION, WIRE, session_word, to_json};
 use crate::publisher::{Answer, Flight, State, Trouble};
@@ -15,98 +15,98 @@ use feed::base::seq::Seq;
 use feed::wire::{RawFrame, SessionId};
 use std::time::Duration;
 
-/// Without an answer for so long, there is none.
+/// Maximum time to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// For so long the log knows a message by its id. Far longer than any is on its way.
+/// Time for which the server remembers the ids of messages, far longer than one is on its way.
 const WINDOW: Duration = Duration::from_secs(120);
 
-/// Why a log cannot be used.
+/// Reason why a log cannot be used.
 #[derive(thiserror::Error, Clone, Debug)]
 pub enum Error {
-    /// What was asked for makes no sense.
+    /// Wrong usage.
     #[error("{0}")]
     Usage(String),
-    /// It cannot be reached.
+    /// The log cannot be reached.
     #[error("cannot reach the log {log}: {reason}")]
     Unreachable {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// Why.
+        /// Reason, as text.
         reason: String,
     },
-    /// It does not let us in, or not do what we want.
+    /// The server refuses access, or a request.
     #[error("the log {log} refuses: {reason}")]
     Refused {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// Why.
+        /// Reason, as text.
         reason: String,
     },
-    /// The stream may lose or change what is published into it.
+    /// The stream's settings may lose or change messages.
     #[error(
         "the log {log} cannot keep a session: {reason}. Set that (`nats stream edit`), or name a \
          stream that does not exist: it is made as it has to be"
     )]
     Unsuitable {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// Which of its settings, and what they have to be.
+        /// Settings, each with the value that it needs.
         reason: String,
     },
-    /// Messages were removed from it.
+    /// Messages were removed from the log.
     #[error(
         "the log {log} lacks packets: {reason}. Nothing more is published into it. The tape has \
          them: `betacrew convert TAPE nats://HOST/OTHER` publishes all of it into another stream"
     )]
     Missing {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// What was removed.
+        /// Messages that were removed, as text.
         reason: String,
     },
-    /// What it has is not what was published from this recording.
+    /// The log has other packets than this recording.
     #[error(
         "the log {log} has something else: {trouble}. Nothing of it was changed. The tape is what \
          was recorded; publish it into another stream, or find out who wrote into this one"
     )]
     Conflict {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// What.
+        /// Difference between log and recording.
         trouble: Trouble,
     },
-    /// Not everything was published in time.
+    /// Packets were not published in time.
     #[error(
         "the log {log} has the packets up to {reached}{of}, and has taken no more for \
          {waited:.1?}{reason}",
         of = if *last == 0 { String::new() } else { format!(" of {last}") }
     )]
     Unfinished {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// The last packet that it has.
+        /// Last packet that the log has.
         reached: Seq,
-        /// The last one there is; 0 where that is not known.
+        /// Last packet of the recording; 0 if unknown.
         last: Seq,
-        /// For how long.
+        /// Time that was waited.
         waited: Duration,
-        /// What was wrong last, if that is known.
+        /// Last problem, if known.
         reason: String,
     },
-    /// What is read is not a session's packets.
+    /// The log does not have a session's packets.
     #[error("cannot use the log {log}: {reason}")]
     Content {
-        /// Which.
+        /// Name of the log.
         log: String,
-        /// Why.
+        /// Reason, as text.
         reason: String,
     },
-    /// The system refuses something that always works.
+    /// Unexpected error of the system.
     #[error("cannot start: {0}")]
     System(String),
 }
 
-/// A stream of a log, connected to.
+/// Connection to a stream of a log.
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) client: Client,
@@ -114,7 +114,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
 }
 
-/// Connects. `event` is told what becomes of the connection later.
+/// Connects. `event` is called with later events of the connection.
 pub(crate) async fn connect(
     settings: &Settings,
     name: &str,
@@ -142,7 +142,7 @@ pub(crate) async fn connect(
         None => options,
     };
     if let Some(file) = &settings.creds {
-        // Who named it knows whether it can be read: what else is wrong is in it.
+        // The file could be read, so the error is in its content.
         let wrong = |error| Error::Usage(format!("cannot use the credentials file: {error}"));
         options = options.credentials_file(file).await.map_err(wrong)?;
     }
@@ -171,20 +171,20 @@ pub(crate) async fn connect(
     Ok(Link { client, context, name: name.to_owned() })
 }
 
-/// Why it is not known what a log has.
+/// Reason why the state of a log is unknown.
 pub(crate) enum Failed {
-    /// It may answer later.
+    /// The log may answer later.
     Again(String),
-    /// It does not make the stream, now or later.
+    /// The server refuses to create the stream.
     Refused(String),
-    /// The stream is not as it has to be.
+    /// The stream's settings are unsuitable.
     Unsuitable(String),
 }
 
-/// Whether a stream cannot be made, now or later.
+/// Returns true if an error is final: the stream cannot be created later either.
 fn is_final(error: &jetstream::Error) -> bool {
     match error.error_code() {
-        // Another one makes it just now; the cluster is not whole yet.
+        // Another client creates the stream right now, or the cluster is not complete yet.
         ErrorCode::STREAM_NAME_EXIST | ErrorCode::CLUSTER_NO_PEERS => false,
         ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
         | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
@@ -194,9 +194,9 @@ fn is_final(error: &jetstream::Error) -> bool {
 }
 
 impl Link {
-    /// Which messages there are; makes the stream if it is not there.
+    /// Returns the state of the stream, and creates the stream if it does not exist.
     ///
-    /// The stream is looked at each time, because somebody can have changed it since.
+    /// The settings are checked each time, because somebody may have changed them.
     pub(crate) async fn ask(
         &self,
         settings: &Settings,
@@ -223,7 +223,8 @@ impl Link {
         let info = stream.cached_info();
         let wrong = unsuitable(&info.config, settings, session);
         if !wrong.is_empty() {
-            // Some of it is the server's, which must not steer anybody's terminal.
+            // Part of the text comes from the server, so control characters must not reach the
+            // terminal.
             let reason = wrong.join("; ").replace(char::is_control, " ");
             return Err(Failed::Unsuitable(reason));
         }
@@ -235,7 +236,7 @@ impl Link {
         })
     }
 
-    /// The stream; `None` where there is none of this name.
+    /// Returns the stream; `None` if there is none of this name.
     pub(crate) async fn open(&self) -> Result<Option<Stream>, String> {
         match self.context.get_stream(&self.name).await {
             Ok(stream) => Ok(Some(stream)),
@@ -250,8 +251,8 @@ impl Link {
         }
     }
 
-    /// Reads a message: an error is the log's, `Err` within is the message's; `None` where it was
-    /// removed.
+    /// Reads a message; `None` if it was removed. The outer error is the log's, the inner one the
+    /// message's.
     pub(crate) async fn read(&self, number: u64) -> Result<Option<Result<Block, String>>, String> {
         let stream = self.context.get_stream_no_info(&self.name).await.map_err(said)?;
         let message = match stream.get_raw_message(number).await {
@@ -273,7 +274,7 @@ impl Link {
         })))
     }
 
-    /// Publishes a message; returns what gives the answer, and in words what went wrong.
+    /// Publishes a message. Returns a future of the answer, with errors as text.
     pub(crate) async fn publish(
         &self,
         settings: &Settings,
@@ -317,7 +318,7 @@ impl Link {
     }
 }
 
-/// An error with what is behind it.
+/// Returns an error's text with its causes.
 #[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn said(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
@@ -329,6 +330,6 @@ fn said(error: impl std::error::Error) -> String {
         }
         behind = error.source();
     }
-    // Some of it is the server's, which must not steer anybody's terminal.
+    // Part of the text comes from the server, so control characters must not reach the terminal.
     text.replace(char::is_control, " ")
 }

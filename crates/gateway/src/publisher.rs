@@ -1,4 +1,5 @@
-//! What to publish next, and what the log's answers mean: a state machine without I/O.
+//! Publisher: a state machine without I/O that decides what to publish next, and what the log's
+//! answers mean.
 //!
 //! A driver gives it one input at a time, with the time, carries out the [`Order`]s that it hands
 //! out until there is none, and waits for input or for [`wake`](Publisher::wake).
@@ -38,27 +39,28 @@ use feed::wire::{RawFrame, SessionId};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// So many messages are read ahead of the comparison.
+/// Maximum number of messages that are read ahead of the comparison.
 pub const READS: usize = 32;
-/// As a rule the [patience](Options::patience) of a publisher.
+/// Default [patience](Options::patience) of a publisher.
 pub const PATIENCE: Duration = Duration::from_millis(100);
-/// While others publish the log is asked so often.
+/// Interval between requests for the log's state while other gateways publish.
 pub const POLL: Duration = Duration::from_millis(10);
-/// How long a log that does not answer is left alone: at first, and at most.
+/// First and maximum pause after a log has not answered.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// What a publisher goes by.
+/// Options of a publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Whose packets they are, if that is known.
+    /// Session of the packets, if known.
     pub session: Option<SessionId>,
-    /// The most packets in a message, from 1.
+    /// Maximum number of packets in a message, from 1.
     pub block: u32,
-    /// The most messages on their way, from 1.
+    /// Maximum number of messages on their way, from 1.
     pub window: usize,
-    /// Compare all that the log has, not only its last message and what others add to it.
+    /// True if all messages of the log are compared, not only its last one and those that others
+    /// add.
     pub check: bool,
-    /// While others publish, for so long after the last sign of them, nothing is published.
+    /// Time after the last sign of another gateway before this one publishes.
     pub patience: Duration,
 }
 
@@ -68,71 +70,71 @@ impl Options {
     }
 }
 
-/// What the driver is to do.
+/// Order to the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// Ask the log which messages it has: [`told`](Publisher::told).
+    /// Ask for the log's state, and pass it to [`told`](Publisher::told).
     Ask,
-    /// Read this message: [`read`](Publisher::read).
+    /// Read a message, and pass it to [`read`](Publisher::read).
     Read(u64),
-    /// Publish this one: [`answered`](Publisher::answered).
+    /// Publish a message, and pass the answer to [`answered`](Publisher::answered).
     Publish(Flight),
 }
 
-/// A message to be published, or on its way.
+/// Message to be published, or on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flight {
-    /// Its number in the log, if it is taken: the log's last one must be the one before.
+    /// Number that the message gets in the log; the log's last message must have the number before.
     pub number: u64,
-    /// The id that the log's last message must have, where that is not known yet.
+    /// Id that the log's last message must have, if that is not known yet.
     pub after: Option<Id>,
-    /// Its own id, and which packets it has.
+    /// Id of the message, with its sequences.
     pub id: Id,
 }
 
-/// What became of a message.
+/// Answer to a published message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// The log has it, under this number.
+    /// Message stored.
     Stored {
-        /// Its number.
+        /// Number of the message.
         number: u64,
-        /// The log had it before.
+        /// True if the log had the message before.
         duplicate: bool,
     },
-    /// The log's last message is another one.
+    /// Refused, because the log's last message is another one.
     Refused,
-    /// No answer, or the log cannot take anything now.
+    /// No answer, or the log cannot take messages now.
     None,
 }
 
-/// Which messages a log has.
+/// State of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct State {
-    /// Number of the first message; one more than `last` where there is none.
+    /// Number of the first message; one more than `last` if there is none.
     pub first: u64,
-    /// Number of the last message that there was.
+    /// Number of the last message ever stored.
     pub last: u64,
-    /// Number of messages that are there.
+    /// Number of messages stored.
     pub messages: u64,
 }
 
 impl State {
-    /// Number of messages that were taken once and are not there any more.
+    /// Returns the number of messages that were stored once and were removed.
     #[must_use]
     pub fn removed(&self) -> u64 {
         self.last.saturating_sub(self.messages)
     }
 }
 
-/// What it has counted.
+/// Counts of a publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
-    /// Packets that it has published, as the log has confirmed.
+    /// Number of packets published and confirmed by the log.
     pub published: u64,
-    /// In so many messages.
+    /// Number of messages published.
     pub messages: u64,
-    /// Packets that the log had, and that are the same here.
+    /// Number of packets that the log had before, equal to ours.
     pub compared: u64,
     /// How often the log's end was not where it was thought to be.
     pub races: u64,
@@ -145,59 +147,59 @@ pub struct Counts {
 struct Known {
     /// The number of the last message that is known to go with ours.
     number: u64,
-    /// The packet after it; `None` where that is yet to be read.
+    /// Sequence after the message's last packet; `None` until the message is read.
     next: Option<Seq>,
 }
 
-/// What is known of the log's first message. Where only its last one is compared, the first one
-/// tells whether the log was begun with another session.
+/// Knowledge of the log's first message. If only the last message is compared, the first one shows
+/// whether the log began with another session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Origin {
     Unknown,
     Asked,
-    /// It is ours, or compared like the others.
+    /// Ours, or compared like all others.
     Known,
 }
 
-/// Publishes packets, each once and in order.
+/// Publisher of packets, each once and in order.
 #[derive(Debug)]
 pub struct Publisher {
     options: Options,
-    /// Answers that belong to an earlier one come too late to mean anything.
+    /// Number of the current epoch. Answers of an earlier epoch are ignored.
     epoch: u32,
     known: Option<Known>,
-    /// The number of the log's last message, as it was told in this epoch.
+    /// Number of the log's last message, as reported in this epoch.
     tail: Option<u64>,
-    /// The last known message is still the one it was when this epoch began.
+    /// True if the last known message is unchanged since the epoch began.
     anchored: bool,
     asking: bool,
     asked: Duration,
-    /// Do nothing before.
+    /// Time before which nothing is ordered.
     rest: Option<Duration>,
-    /// Others publish: leave it to them until then.
+    /// Time until which publishing is left to other gateways.
     following: Option<Duration>,
-    /// How often the log has failed since it last did not.
+    /// Number of consecutive failures of the log.
     failures: u32,
-    /// What was read behind the known end, in order; `None` is on its way.
+    /// Blocks read behind the known end, in order; `None` is on its way.
     reads: VecDeque<Option<Block>>,
-    /// How much of the first of them was compared.
+    /// Number of packets of the first block that were compared.
     compared: usize,
-    /// What is on its way behind the known end.
+    /// Messages on their way behind the known end.
     flights: VecDeque<Flight>,
-    /// The packets behind the known end and what was compared of it.
+    /// Packets behind the known end and behind the compared ones.
     buffer: VecDeque<RawFrame>,
-    /// Nothing comes after this one.
+    /// Last packet of the recording, once it is known.
     last: Option<Seq>,
-    /// The log's own state has shown, since all was published, that all of it is there.
+    /// True if the log's own state has shown, after all was published, that nothing is missing.
     audited: bool,
-    /// Whether the log's first message is known to be of this session.
+    /// Knowledge of the log's first message.
     origin: Origin,
     trouble: Option<Trouble>,
     counts: Counts,
 }
 
 impl Publisher {
-    /// One that knows nothing of the log yet.
+    /// Creates a publisher that knows nothing of the log yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
@@ -223,24 +225,23 @@ impl Publisher {
         }
     }
 
-    /// The packet that it takes next; `None` until it knows what the log has. Where the log has
-    /// more than was thought, or has lost something, that can be any other than the one after the
-    /// last one taken.
+    /// Returns the sequence that is taken next; `None` until the log's state is known. It can move
+    /// forward if the log has more packets, and back if the log has lost some.
     #[must_use]
     pub fn wants(&self) -> Option<Seq> {
         let held = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         self.base().map(|base| base.saturating_add(held))
     }
 
-    /// The first packet that is neither published nor compared.
+    /// Returns the first sequence that is neither published nor compared.
     #[must_use]
     pub fn base(&self) -> Option<Seq> {
         let next = self.known?.next?;
         Some(next.saturating_add(u32::try_from(self.compared).unwrap_or(u32::MAX)))
     }
 
-    /// Takes packets, of which the first must be the one that it [wants](Self::wants); returns how
-    /// many.
+    /// Takes packets, of which the first must be the one that is [wanted](Self::wants). Returns the
+    /// number taken.
     pub fn put(&mut self, frames: &[RawFrame]) -> usize {
         let fits = frames.first().map(feed::wire::sequence_of) == self.wants();
         let room = self.options.room().saturating_sub(self.buffer.len());
@@ -250,43 +251,43 @@ impl Publisher {
         taken
     }
 
-    /// Whether it takes more.
+    /// Returns true if more packets are taken.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.wants().is_some() && self.buffer.len() < self.options.room()
     }
 
-    /// Whether it has use for a packet, or is done: there is something to do for who feeds it.
+    /// Returns true if the caller has something to do: a packet is wanted, or all are published.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let over = self.last.zip(self.wants()).is_some_and(|(last, next)| next > last);
         self.trouble.is_some() || self.done() || self.has_room() && !over
     }
 
-    /// Nothing comes after this packet; it may want others before it once more.
+    /// Marks a packet as the last one. Packets before it may still be wanted again.
     pub fn ends_with(&mut self, last: Seq) {
         self.audited &= self.last == Some(last);
         self.last = Some(last);
         let none = self.counts.published == 0 && self.counts.compared == 0;
         if none && !self.options.check && self.base().is_some_and(|base| base > last) {
-            // The log's last message begins beyond the recording, so comparing it says nothing.
+            // The log's last message begins beyond the recording, so it cannot be compared.
             self.options.check = true;
             self.start_over(self.asked);
         }
     }
 
-    /// Whether the log has all packets up to the last one, as its own state says.
+    /// Returns true if the log's own state shows all packets up to the last one.
     #[must_use]
     pub fn done(&self) -> bool {
         self.trouble.is_none() && self.ended() && self.anchored && self.audited
     }
 
-    /// Whether all packets up to the last one were published or compared.
+    /// Returns true if all packets up to the last one were published or compared.
     fn ended(&self) -> bool {
         self.last.zip(self.base()).is_some_and(|(last, base)| base > last)
     }
 
-    /// Whether the log has packets behind the last one.
+    /// Returns true if the log has packets behind the last one.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         let more = self.known.zip(self.tail).is_some_and(|(known, tail)| tail > known.number);
@@ -294,25 +295,25 @@ impl Publisher {
         self.ended() && (more || beyond)
     }
 
-    /// Why it cannot go on, ever.
+    /// Returns the reason why publishing can never continue, if there is one.
     #[must_use]
     pub fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()
     }
 
-    /// What it has counted.
+    /// Returns the counts.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What the answers to orders must be given with.
+    /// Returns the epoch that answers to orders must carry.
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// The packets of a message on its way.
+    /// Returns the packets of a message on its way.
     #[must_use]
     pub fn frames(&self, flight: &Flight) -> Vec<RawFrame> {
         let base = self.base().unwrap_or(u32::MAX);
@@ -320,7 +321,7 @@ impl Publisher {
         self.piece(from, flight.id.range.len() as usize)
     }
 
-    /// A piece of the buffer, as far as there is one.
+    /// Returns a part of the buffer, as far as it reaches.
     fn piece(&self, from: usize, count: usize) -> Vec<RawFrame> {
         let (front, back) = self.buffer.as_slices();
         let mut frames = Vec::with_capacity(count);
@@ -332,7 +333,7 @@ impl Publisher {
         frames
     }
 
-    /// What to do next, if anything.
+    /// Returns the next order, if there is one.
     pub fn order(&mut self, now: Duration) -> Option<Order> {
         if self.trouble.is_some() || self.asking || self.rest.is_some_and(|rest| now < rest) {
             return None;
@@ -367,7 +368,7 @@ impl Publisher {
         self.publish(known)
     }
 
-    /// When to ask for [orders](Self::order) again should nothing happen.
+    /// Returns the time at which to ask for [orders](Self::order) again if nothing happens before.
     #[must_use]
     pub fn wake(&self) -> Option<Duration> {
         if self.trouble.is_some() || self.asking {
@@ -380,7 +381,7 @@ impl Publisher {
         self.rest.or(poll)
     }
 
-    /// The first message to be read: the last known one, to see that it still is what it was, or
+    /// Returns the first message to be read: the last known one, to check that it is unchanged, or
     /// the one behind it.
     fn unread(&self, known: Known) -> u64 {
         known.number.saturating_add(u64::from(self.anchored))
@@ -396,7 +397,8 @@ impl Publisher {
         let block = self.options.block as usize;
         let sent: usize = self.flights.iter().map(|flight| flight.id.range.len() as usize).sum();
         let count = self.buffer.len().checked_sub(sent)?.min(block);
-        // Behind what is on its way only what cannot become more.
+        // Behind messages on their way, only full blocks are published, because a part block may
+        // still grow.
         let wait = before > 0 && (count < block || before >= self.options.window);
         if wait {
             return None;

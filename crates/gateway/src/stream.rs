@@ -1,11 +1,12 @@
-//! Which streams can keep a session: all of it, as it was published, for as long as they exist.
+//! Check of a stream's settings: whether it keeps a whole session, as published, for as long as it
+//! exists.
 
 use crate::target::Settings;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use feed::wire::SessionId;
 use std::time::Duration;
 
-/// Bytes that the headers of a message take, at most.
+/// Maximum length of a message's headers, in bytes.
 pub(crate) const HEADERS_LEN: usize = 1024;
 
 /// Maximum number of packets in a message of `bytes`, headers included.
@@ -13,8 +14,8 @@ pub(crate) fn packets_in(bytes: usize, settings: &Settings) -> usize {
     bytes.saturating_sub(HEADERS_LEN) / settings.encoding.packet_len()
 }
 
-/// Lists the settings with which the stream could lose, change or refuse what is published into
-/// it, each with the value that it needs; nothing where the stream can keep the session.
+/// Lists the settings with which the stream could lose, change or refuse messages, each with the
+/// value that it needs. An empty text means that the stream is suitable.
 pub(crate) fn unsuitable(
     config: &Config,
     settings: &Settings,
@@ -26,7 +27,7 @@ pub(crate) fn unsuitable(
     wrong
 }
 
-/// Settings with which a stream removes messages, or takes others than ours.
+/// Adds settings with which a stream removes messages, or takes those of others.
 fn discards(config: &Config, wrong: &mut Vec<String>) {
     let retention = match config.retention {
         RetentionPolicy::Limits => None,
@@ -37,7 +38,7 @@ fn discards(config: &Config, wrong: &mut Vec<String>) {
     if config.max_age > Duration::ZERO {
         wrong.push(format!("max_age is {:?}, not 0", config.max_age));
     }
-    // With discard `new` a full stream refuses a message instead of removing another one.
+    // With discard policy `new`, a full stream refuses a message instead of removing another one.
     let drops_old = config.discard == DiscardPolicy::Old;
     let limits = [("max_msgs", config.max_messages), ("max_bytes", config.max_bytes)];
     for (name, limit) in limits.into_iter().filter(|(_, limit)| drops_old && *limit > 0) {
@@ -63,7 +64,7 @@ fn discards(config: &Config, wrong: &mut Vec<String>) {
     }
 }
 
-/// Settings with which a stream does not take our messages, or not as they are.
+/// Adds settings with which a stream refuses or changes our messages.
 fn refuses(
     config: &Config,
     settings: &Settings,
@@ -101,7 +102,7 @@ fn refuses(
     }
 }
 
-/// Whether a filter takes every message of a subject, which may have `*` for a token.
+/// Returns true if a filter matches every message of a subject, which may have `*` for a token.
 fn covers(filter: &str, subject: &str) -> bool {
     let (mut filters, mut tokens) = (filter.split('.'), subject.split('.'));
     loop {

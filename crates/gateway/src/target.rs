@@ -1,4 +1,4 @@
-//! Which log, and how to publish into it.
+//! Target of publishing: a log, its stream and the settings.
 
 use crate::block::{BLOCK_MAX, session_word, symbol_word};
 use crate::publisher::PATIENCE;
@@ -8,21 +8,21 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a stream is called where nobody has named it.
+/// Default name of a stream.
 const STREAM: &str = "betacrew-{session}";
-/// Where messages go where nobody has said it; what follows `betacrew.` is the session, or the
-/// stream's name where that was given.
+/// Prefix of the default subject, followed by the session, or by the stream's name if one was
+/// given.
 const SUBJECT: &str = "betacrew.";
 const PORT: u16 = 4222;
 
-/// A stream in a log, as `nats://HOST[:PORT][,HOST[:PORT] ..][/STREAM]`; `tls://` needs TLS.
+/// Stream of a log, written `nats://HOST[:PORT][,HOST[:PORT] ..][/STREAM]`; `tls://` requires TLS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Addresses, as the client library takes them.
+    /// Addresses in the form of the client library.
     pub(crate) servers: Vec<String>,
-    /// `USER:PASSWORD@` or `TOKEN@`, as the first address has it.
+    /// User and password, or token, from `USER:PASSWORD@` or `TOKEN@` of the first address.
     pub(crate) user: Option<(String, Option<String>)>,
-    /// The stream's name, if it was given; it may have `{session}` in it.
+    /// Name of the stream, if given; it may contain `{session}`.
     stream: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Target {
         ["nats://", "tls://", "ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme))
     }
 
-    /// The stream's name; `None` where it follows from a session that is not known.
+    /// Returns the stream's name; `None` if it depends on a session id that is unknown.
     #[must_use]
     pub fn stream(&self, session: Option<SessionId>) -> Option<String> {
         let name = self.stream.as_deref().unwrap_or(STREAM);
@@ -43,13 +43,13 @@ impl Target {
         Some(name.replace("{session}", &session_word(session)))
     }
 
-    /// Whether the URL has a password; a token is none.
+    /// Returns true if the URL has a password. A token is not a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.user.as_ref().is_some_and(|(_, password)| password.is_some())
     }
 
-    /// Gives the URL's user this password; where the URL has no user, it is a token.
+    /// Sets the password of the URL's user; without a user it is a token.
     pub fn set_password(&mut self, password: &str) {
         self.user = Some(match self.user.take() {
             Some((name, _)) => (name, Some(password.to_owned())),
@@ -57,14 +57,14 @@ impl Target {
         });
     }
 
-    /// As it is shown, with the stream's name.
+    /// Returns the target for display, with the stream's name.
     #[must_use]
     pub fn named(&self, stream: &str) -> String {
         Self { stream: Some(stream.to_owned()), ..self.clone() }.to_string()
     }
 }
 
-/// Errors repeat nothing of the text: what is wrong with it may be a part of a password.
+/// Errors do not repeat the text, because its wrong part may belong to a password.
 impl FromStr for Target {
     type Err = String;
 
@@ -79,7 +79,7 @@ impl FromStr for Target {
         let stream = stream.filter(|name| !name.is_empty());
         let odd = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\@".contains(c);
         if stream.is_some_and(|name| name.contains(odd)) {
-            // The codes themselves would look like the end of a password to who hides passwords.
+            // Percent codes would look like the end of a password to code that hides passwords.
             return Err("the name of a stream has no spaces, and none of . * > / \\ @ (in a \
                         password, percent-encode these)"
                 .to_owned());
@@ -113,8 +113,8 @@ impl FromStr for Target {
     }
 }
 
-/// Decodes the user or password of a URL, in which `%40` stands for `@`. What is wrong is told
-/// without the text, which is secret.
+/// Decodes the user or password of a URL, in which `%40` stands for `@`. Errors do not show the
+/// text, which is secret.
 fn decoded(text: &str) -> Result<String, String> {
     let wrong = || {
         "the user or password of the log's URL has a % without two hexadecimal digits behind it, \
@@ -132,7 +132,7 @@ fn decoded(text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
-/// Without what is secret.
+/// Shows the target without secrets.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, server) in self.servers.iter().enumerate() {
@@ -152,17 +152,17 @@ impl fmt::Debug for Target {
     }
 }
 
-/// What a payload is.
+/// Format of a payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Encoding {
-    /// Packets as they stand on the wire.
+    /// Packets as on the wire.
     Wire,
-    /// A JSON array of objects.
+    /// JSON array of objects.
     Json,
 }
 
 impl Encoding {
-    /// Bytes that a packet takes in a message, at most.
+    /// Returns the maximum length of a packet in a message, in bytes.
     pub(crate) const fn packet_len(self) -> usize {
         match self {
             Self::Wire => FRAME_LEN,
@@ -171,34 +171,35 @@ impl Encoding {
     }
 }
 
-/// How to reach a log, and how to publish into it.
+/// Settings to reach a log and to publish into it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Which log.
+    /// Log and stream.
     pub target: Target,
-    /// The subject: `{session}` and `{symbol}` are filled in; with the latter there is one packet
-    /// a message. `None` is `betacrew.` and the session, or the stream's name if that is given.
+    /// Subject, in which `{session}` and `{symbol}` are replaced; with `{symbol}`, each message has
+    /// one packet. `None` stands for `betacrew.` with the session, or with the stream's name if
+    /// given.
     pub subject: Option<String>,
-    /// The most packets a message, 1 to [`BLOCK_MAX`].
+    /// Maximum number of packets in a message, 1 to [`BLOCK_MAX`].
     pub block: u32,
-    /// The most messages on their way, from 1.
+    /// Maximum number of messages on their way, from 1.
     pub window: usize,
-    /// What payloads are.
+    /// Format of payloads.
     pub encoding: Encoding,
-    /// How many servers keep the stream, should it have to be made.
+    /// Number of servers that store the stream if it must be created.
     pub replicas: usize,
-    /// A file with credentials.
+    /// File with credentials.
     pub creds: Option<PathBuf>,
-    /// A file with the certificate that the servers' are signed with.
+    /// File with the certificate of the authority that signed the servers' certificates.
     pub ca: Option<PathBuf>,
-    /// Compare all that the log has.
+    /// True if all messages of the log are compared.
     pub check: bool,
-    /// For so long after the last sign of another gateway that publishes, leave it to that.
+    /// Time after the last sign of another gateway before this one publishes.
     pub patience: Duration,
 }
 
 impl Settings {
-    /// The usual ones.
+    /// Returns the default settings of a target.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -215,7 +216,7 @@ impl Settings {
         }
     }
 
-    /// The most packets a message.
+    /// Returns the maximum number of packets in a message.
     pub(crate) fn packets(&self) -> u32 {
         match &self.subject {
             Some(subject) if subject.contains("{symbol}") => 1,
@@ -223,7 +224,7 @@ impl Settings {
         }
     }
 
-    /// The subject, but for the symbol.
+    /// Returns the subject before `{symbol}` is replaced.
     fn template(&self, session: Option<SessionId>) -> String {
         let word = session_word(session);
         match (&self.subject, &self.target.stream) {
@@ -233,7 +234,7 @@ impl Settings {
         }
     }
 
-    /// The subject of a message that begins with this packet.
+    /// Returns the subject of a message that begins with a packet.
     pub(crate) fn subject(&self, session: Option<SessionId>, frame: &RawFrame) -> String {
         let subject = self.template(session);
         match subject.contains("{symbol}") {
@@ -242,25 +243,25 @@ impl Settings {
         }
     }
 
-    /// The subject of all messages, with `*` for a symbol.
+    /// Returns the subject of all messages, with `*` for a symbol.
     pub(crate) fn published_subject(&self, session: Option<SessionId>) -> String {
         self.template(session).replace("{symbol}", "*")
     }
 
-    /// What the stream is made for.
+    /// Returns the subjects for which the stream is created.
     pub(crate) fn subjects(&self, session: Option<SessionId>) -> Vec<String> {
         let subject = self.template(session);
         match &self.subject {
-            // With symbols or without.
+            // The stream takes subjects with and without symbols.
             None => vec![format!("{subject}.*"), subject],
             Some(_) => vec![subject.replace("{symbol}", "*")],
         }
     }
 
-    /// What is wrong with the subject, if anything.
+    /// Checks a subject, and returns it.
     ///
     /// # Errors
-    /// As text.
+    /// Returns the problem as text.
     pub fn check_subject(text: &str) -> Result<String, String> {
         let plain = text.replace("{session}", "S").replace("{symbol}", "S");
         let odd = |c: char| c.is_whitespace() || c.is_control() || "*>{}".contains(c);

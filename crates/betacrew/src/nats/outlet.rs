@@ -1,4 +1,4 @@
-//! What is recorded goes on into a log.
+//! Sink that publishes recorded packets into a stream.
 
 use crate::error::Failure;
 use crate::format::{Arrival, StreamMark};
@@ -11,25 +11,25 @@ use feed::wire::{RawFrame, SessionId};
 use gateway::{Gateway, Notice, Published, Settings};
 use std::time::{Duration, Instant};
 
-/// How often what has happened is looked at.
+/// Interval between checks of the publisher's state.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Publishes into a log.
+/// Sink that publishes into a stream.
 pub(super) struct PublishSink {
     settings: Settings,
     gateway: Option<Gateway>,
     limit: PublishLimit,
-    /// Packets that the gateway has taken, as bytes on the wire.
+    /// Count of packets that the gateway has taken, as bytes on the wire.
     published: WriteCounters,
 }
 
-/// When what does not get on is given up.
+/// Limit after which publishing without progress is given up.
 pub(crate) struct PublishLimit {
     patience: Duration,
     stop: Stop,
-    /// How often the user had asked to stop when waiting began.
+    /// Number of the user's stops when waiting began.
     stops: Option<u32>,
-    /// How far it had come, and when.
+    /// Last published sequence, and the time when it was reached.
     reached: (Seq, Instant),
 }
 
@@ -38,10 +38,10 @@ impl PublishLimit {
         Self { patience, stop: stop.clone(), stops: None, reached: (0, Instant::now()) }
     }
 
-    /// Waits until it takes more, or for a moment.
+    /// Waits a moment for the gateway to take more packets.
     ///
     /// # Errors
-    /// Where it has taken nothing for too long, or the user does not want to wait.
+    /// Returns an error after too long without progress, or if the user stops again.
     pub(crate) fn wait(&mut self, gateway: &Gateway, last: Seq) -> Result<(), Failure> {
         let began = self.stops.is_none();
         let stops = *self.stops.get_or_insert(self.stop.times());
@@ -68,7 +68,7 @@ impl PublishSink {
     }
 }
 
-/// Says what has happened.
+/// Logs the gateway's notices.
 pub(crate) fn notice(gateway: &Gateway, settings: &Settings) {
     for notice in gateway.notices() {
         match notice {
@@ -83,7 +83,7 @@ pub(crate) fn notice(gateway: &Gateway, settings: &Settings) {
     }
 }
 
-/// What came of it.
+/// Prints the result of publishing.
 pub(crate) fn tell(published: &Published, settings: &Settings) {
     let counts = published.counts;
     let before = match counts.compared {
@@ -92,12 +92,12 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
     };
     let &Published { reached, confirmed, goes_on, .. } = published;
     if !confirmed && counts.published == 0 {
-        // Why is said as the failure that ends the command.
+        // The reason is part of the failure that ends the command.
         return;
     }
     let has = match confirmed {
         true => "it has all up to",
-        // Something is wrong, or it was not asked for its state at the end.
+        // Publishing failed, or the final state was not checked.
         false => "the last that it has confirmed is",
     };
     let more = if goes_on { ", and more than this recording" } else { "" };
@@ -131,7 +131,8 @@ impl PacketSink for PublishSink {
         Ok(wanted.unwrap_or(next))
     }
 
-    /// Every packet is there, or none behind it.
+    /// Returns true if the sink leaves out missing packets. A log has every packet up to its last
+    /// one, so this is false.
     fn skips(&self) -> bool {
         false
     }

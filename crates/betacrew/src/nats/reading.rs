@@ -1,4 +1,4 @@
-//! Reading a session back from a log.
+//! Reading a session from a stream.
 
 use super::{readable, target};
 use crate::args::nats_env::{CA, CREDS, file};
@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a log may be out of reach.
+/// Maximum time for which a log may be unreachable.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Maximum number of gaps listed.
 const LISTED: usize = 100;
@@ -29,15 +29,15 @@ fn open(path: &Path) -> Result<Log, Failure> {
     Ok(Log::open(&settings, PATIENCE)?)
 }
 
-/// When a block came: when the log took it.
+/// Returns the arrival of a block: the time when the log stored it.
 fn arrival(block: &Block) -> Arrival {
     Arrival { at: block.stored, origin: None }
 }
 
-/// Hands on the packets in the order of the log, and returns what it tells of its session.
+/// Passes the packets to `each` in the order of the log. Returns the log's facts about its session.
 ///
 /// # Errors
-/// What the log or `each` reports.
+/// Errors of the log and of `each`.
 pub(crate) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<SessionFacts, Failure> {
     let mut told = SessionFacts::default();
     let removed = open(path)?.read(&mut |block| {
@@ -47,13 +47,13 @@ pub(crate) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<Session
     Ok(ended(told, removed))
 }
 
-/// Notes what a block tells of its session.
+/// Adds a block's facts about its session.
 fn note(told: &mut SessionFacts, block: &Block) {
     told.session = block.session;
     told.last = block.frames.last().map_or(told.last, sequence_of);
 }
 
-/// Returns what a log tells that has been read to its end: more of its session may be published.
+/// Returns the facts of a log that was read to its end. More of its session may still be published.
 fn ended(told: SessionFacts, removed: Removed) -> SessionFacts {
     SessionFacts { end: Some(SessionEnd::Open), removed: removed.at_end, ..told }
 }
@@ -65,12 +65,12 @@ fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(
     })
 }
 
-/// Copies a session into a tape file that nobody sees and that is gone in the end. Where its
-/// session ends is not known, because it may still be published.
+/// Copies a session into a temporary tape file without a name. The session's end stays open,
+/// because more packets may be published.
 ///
 /// # Errors
-/// What the log or the disk reports; [`Failure::NotWhole`] where the log does not have all packets
-/// and that is not allowed.
+/// Errors of the log and of the disk; [`Failure::NotWhole`] if packets are missing and `allow_gaps`
+/// is false.
 pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
     let log = open(path)?;
     let folder = std::env::temp_dir();
@@ -87,8 +87,8 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
         let file = match (&mut file, storage.take()) {
             (file, Some(storage)) => {
                 let session = block.session.map_or([0; 4], |SessionId(id)| id);
-                // The session that it is played as is named after the salt, and so stays the same
-                // for as long as the log is.
+                // The session that is played takes its id from the salt, so the id stays the same
+                // while the log is.
                 let salt = block.stored ^ u64::from(u32::from_be_bytes(session));
                 let head = FileHead { session, created: block.stored, salt };
                 file.insert(TapeFile::create(storage, head).map_err(full)?)
@@ -97,7 +97,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
             (None, None) => return Ok(()),
         };
         file.append(origin, block.stored, &block.frames).map_err(full)?;
-        // What comes later has a time of its own.
+        // Each block has its own time.
         file.flush_origin(origin).map_err(full)
     })?;
     let lacking = ended(told, removed).lacking(&mut order).filter(|_| !allow_gaps);

@@ -1,4 +1,4 @@
-//! A live tape as `serve` has it: what comes into being is kept in a tape file, if that is wanted.
+//! Live tape of `serve --live`: new packets are stored in a tape file, if one was named.
 
 use crate::clock::{nanos_since_1970, since_1970};
 use crate::error::Failure;
@@ -17,35 +17,35 @@ use feed::wire::{Info, RawFrame, SessionId};
 use std::path::Path;
 use std::time::Duration;
 
-/// The exchange's own record of a live session.
+/// Record that an exchange keeps of its live session.
 #[derive(Debug)]
 pub struct LiveRecord {
     file: TapeFile<FileStorage>,
-    /// Everything up to this sequence was added.
+    /// Last sequence that was added.
     added: Seq,
     flushed: Duration,
-    /// When the exchange's time began, since 1970.
+    /// Time of the exchange's start, since 1970.
     epoch: Duration,
-    /// Right to the file's name, until the first packet makes use of it.
+    /// Claim on the file's name, which the first packet uses.
     claim: Option<Claim>,
     written: WriteCounters,
 }
 
-/// What a record had when it was opened.
+/// Contents of a record when it was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EarlierRun {
-    /// The session.
+    /// Id of the session.
     pub session: SessionId,
-    /// Its last packet.
+    /// Last packet of the record.
     pub last: Seq,
 }
 
 impl LiveRecord {
-    /// Opens the record at `path`; begins one if there is none, or with `anew`. That one replaces
-    /// the record that is there with its first packet.
+    /// Opens the record at `path`, or begins one if there is none, or if `anew` is true. A new
+    /// record replaces the old file at its first packet.
     ///
     /// # Errors
-    /// [`Failure::Storage`] or [`Failure::Content`] where the file cannot be used.
+    /// [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used.
     pub fn open(
         path: &Path,
         anew: bool,
@@ -68,7 +68,7 @@ impl LiveRecord {
         };
         let (mut file, _) = TapeFile::open(storage, false).map_err(|e| content(e.to_string()))?;
         let (missing, _) = file.missing().map_err(|e| content(e.to_string()))?;
-        // What was not written when it was killed comes into being again, the same.
+        // Packets that were not written before a kill are generated again, with the same content.
         let last = file.span().map_or(0, SeqRange::last);
         let last = missing.ranges().first().map_or(last, |gap| gap.first() - 1);
         if !missing.is_empty() {
@@ -80,7 +80,7 @@ impl LiveRecord {
         Ok((with(file, last, None), Some(EarlierRun { session, last })))
     }
 
-    /// Adds what has come into being.
+    /// Adds the packets that became available.
     fn add(&mut self, live: &mut GrowingTape<AnyTape>, now: Duration) -> Result<(), String> {
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let arrived = nanos(self.epoch + now);
@@ -88,7 +88,7 @@ impl LiveRecord {
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
             let frames = live.frames(range);
             let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
-                // The tape has failed, and tells why itself.
+                // The tape has failed, and reports the reason itself.
                 break;
             };
             self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
@@ -96,7 +96,7 @@ impl LiveRecord {
             self.written.add(frames.len(), 0);
         }
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
-            // The packet is written first, because the record that had the name is lost then.
+            // The packet is written first, because the old record is replaced then.
             self.file.flush().map_err(|error| error.to_string())?;
             claim.take(false).map_err(|error| error.to_string())?;
         }
@@ -108,7 +108,7 @@ impl LiveRecord {
         Ok(())
     }
 
-    /// Ends it: everything is written, and an index. `over`: the session has come to its end.
+    /// Ends the record: writes all packets and an index. `over` says that the session has ended.
     fn finish(&mut self, over: bool) -> Result<(), String> {
         if let Some(claim) = self.claim.take() {
             claim.keep();
@@ -120,31 +120,31 @@ impl LiveRecord {
     }
 }
 
-/// A live tape, and its record.
+/// Live tape with its record.
 #[derive(Debug)]
 pub struct LiveTape {
     live: GrowingTape<AnyTape>,
     record: Option<LiveRecord>,
-    /// Why its record cannot be written.
+    /// Reason why the record cannot be written, if it cannot.
     failure: Option<String>,
 }
 
 impl FailingTape for LiveTape {
-    /// Of the tape behind it; of its record [`finish`](LiveTape::finish) tells.
+    /// Returns the failure of the tape; [`finish`](LiveTape::finish) returns that of the record.
     fn failed(&self) -> Option<Failure> {
         self.live.tape().failed()
     }
 }
 
 impl LiveTape {
-    /// `tape` comes into being, from where its record ends.
+    /// Creates a live tape that continues at the end of its record.
     #[must_use]
     pub fn new(tape: AnyTape, tempo: ArrivalRate, seed: u64, record: Option<LiveRecord>) -> Self {
         let there = record.as_ref().map_or(0, |record| record.added);
         Self { live: GrowingTape::new(tape, tempo, seed, there), record, failure: None }
     }
 
-    /// What has been written to its record, if it has one.
+    /// Returns the write counters of the record, if there is one.
     #[must_use]
     pub fn written(&self) -> Option<WriteCounters> {
         self.record.as_ref().map(|record| record.written.clone())
@@ -153,7 +153,7 @@ impl LiveTape {
     /// Ends the record.
     ///
     /// # Errors
-    /// What went wrong with it.
+    /// Returns the failure of the record as text.
     pub fn finish(&mut self) -> Result<(), String> {
         match (&self.failure, &mut self.record) {
             (Some(failure), _) => Err(failure.clone()),

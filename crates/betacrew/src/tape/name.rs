@@ -1,4 +1,4 @@
-//! The tapes that `--tape` can name.
+//! Names of tapes, as `--tape` takes them.
 
 pub use crate::tape::recorded::{LOADED_MAX, read};
 
@@ -16,31 +16,31 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest tape that is made in memory (17 bytes a packet: 1.7 GB).
+/// Maximum number of packets of a generated tape in memory (17 bytes each, 1.7 GB).
 pub const MADE_MAX: u32 = 100_000_000;
 
-/// A tape as it was named.
+/// Name of a tape.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TapeName {
-    /// The documents' packets.
+    /// Packets of the exercise's documents.
     Sample(u32),
-    /// The original exchange's packets.
+    /// Packets of the original exchange.
     Classic,
-    /// What a field can hold.
+    /// Packets with extreme fields.
     Extremes,
     /// Seeded order flow.
     Random {
-        /// How many packets.
+        /// Number of packets.
         count: u32,
-        /// Its own seed, if it has one.
+        /// Seed of the tape, if given.
         seed: Option<u64>,
     },
-    /// An endless market, for live sessions.
+    /// Endless market, for live sessions.
     Market {
-        /// Its own seed, if it has one.
+        /// Seed of the tape, if given.
         seed: Option<u64>,
     },
-    /// A recording.
+    /// File or URL of a recording.
     File(PathBuf),
 }
 
@@ -81,10 +81,10 @@ impl FromStr for TapeName {
 }
 
 impl TapeName {
-    /// The name of a tape as a command line has it: the name of a file may be no Unicode text.
+    /// Parses the name of a tape from a command line. A file name need not be Unicode.
     ///
     /// # Errors
-    /// As text, where it is meant to be a tape that is made and is none.
+    /// Returns the problem as text if the name of a generated tape is wrong.
     pub fn of_argument(argument: &OsStr) -> Result<Self, String> {
         match argument.to_str() {
             Some(text) => text.parse(),
@@ -108,7 +108,7 @@ impl fmt::Display for TapeName {
     }
 }
 
-/// As it is shown: a path can be a URL with a password.
+/// Shows the name without secrets, because a path can be a URL with a password.
 impl fmt::Debug for TapeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -116,19 +116,19 @@ impl fmt::Debug for TapeName {
 }
 
 impl TapeName {
-    /// Makes or opens the tape. `seed` is for random tapes without one of their own.
+    /// Generates or opens the tape. `seed` is used for random tapes without a seed of their own.
     ///
     /// # Errors
-    /// Where a file cannot be read or is no complete tape.
+    /// Returns an error if a file cannot be read, or is not a complete tape.
     pub fn open(&self, seed: u64) -> Result<AnyTape, Failure> {
         self.open_as(seed, false)
     }
 
-    /// Makes or opens the tape; with `allow_gaps`, of a recording that is not whole the packets
-    /// before the first missing one, as a session of its own.
+    /// Generates or opens the tape. With `allow_gaps`, a recording with missing packets is played
+    /// up to the first missing one, as a session of its own.
     ///
     /// # Errors
-    /// Where a file cannot be read or is no complete tape, and that is not allowed.
+    /// Returns an error if a file cannot be read, or is not complete and `allow_gaps` is false.
     pub fn open_as(&self, seed: u64, allow_gaps: bool) -> Result<AnyTape, Failure> {
         let made = match self {
             Self::Sample(count) => Tape::sample(*count),
@@ -145,20 +145,20 @@ impl TapeName {
     }
 }
 
-/// A tape in memory or in a file.
+/// Tape of any kind.
 #[derive(Debug)]
 pub enum AnyTape {
-    /// In memory.
+    /// Tape in memory.
     Memory(Arc<Tape>),
-    /// Made as it is played.
+    /// Market, generated while it is played.
     Market(Box<SyntheticMarket>),
-    /// In a tape file, which is not loaded.
+    /// Tape file, which is not loaded into memory.
     File(Box<FileTapeSource<FileStorage>>, PathBuf),
 }
 
-/// A tape that may fail while it is played.
+/// Tape that may fail while it is played.
 pub trait FailingTape {
-    /// Returns why the tape can no longer be played, if that has happened.
+    /// Returns the failure if the tape can no longer be played.
     fn failed(&self) -> Option<Failure>;
 }
 

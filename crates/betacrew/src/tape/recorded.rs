@@ -19,19 +19,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Maximum number of packets of a file that is read into memory to be played, 37 bytes each; a
-/// .tape file is not.
+/// Maximum number of packets of a file that is read into memory, 37 bytes each. A .tape file is not
+/// read into memory.
 pub const LOADED_MAX: usize = 20_000_000;
 
-/// Maximum number of gaps listed; of the others there is only the number.
+/// Maximum number of gaps listed; the others are counted.
 const LISTED: usize = 8;
 
-/// Opens a recording of any format; JSON where its name does not say which. With `allow_gaps`, of
-/// one that is not whole the packets before the first missing one, as a session of its own.
+/// Opens a recording of any format; JSON if its name does not show one. With `allow_gaps`, a
+/// recording with missing packets is played up to the first missing one, as a session of its own.
 ///
 /// # Errors
-/// [`Failure::NotWhole`] where packets are missing and that is not allowed, or where the first one
-/// is missing; or where the recording cannot be read.
+/// [`Failure::NotWhole`] if packets are missing and `allow_gaps` is false, or if the first one is
+/// missing; errors of reading the recording.
 pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
     match Format::of(path).unwrap_or(Format::Json) {
         Format::Tape => play(path, open_tape(path, allow_gaps)?, allow_gaps),
@@ -44,10 +44,10 @@ pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
     }
 }
 
-/// Reads a tape from a file of any format into memory; JSON where its name does not say which.
+/// Reads a tape from a file of any format into memory; JSON if its name does not show one.
 ///
 /// # Errors
-/// Where the file cannot be read or is no complete tape.
+/// Returns an error if the file cannot be read, or is not a complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
     load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, false)
 }
@@ -63,7 +63,8 @@ fn no_file(path: &Path, error: io::Error) -> Failure {
     }
 }
 
-/// Opens a tape file and checks every byte of it, however good its index is.
+/// Opens a tape file, and checks all of its bytes, because an index says nothing about damaged
+/// blocks.
 fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
@@ -93,7 +94,7 @@ fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Fai
     )))
 }
 
-/// Plays a tape file whose blocks are good.
+/// Returns the source of a tape file whose blocks are good.
 fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<AnyTape, Failure> {
     let held = file.packets();
     let opened = match allow_gaps {
@@ -121,7 +122,7 @@ fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<An
     Ok(AnyTape::File(Box::new(play), path.to_owned()))
 }
 
-/// Says that a recording is played as another session than the one that was recorded.
+/// Logs that a recording is played as another session than the recorded one.
 fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: SessionId) {
     tracing::warn!(
         "{}: {why}; playing {} of {} as a session of its own, {session}",
@@ -131,7 +132,8 @@ fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: Ses
     );
 }
 
-/// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
+/// Formats missing packets: `12 packets in 3 gaps: 5, 9-12, 20-26`, and the number of gaps not
+/// listed.
 fn gaps(missing: &SeqSet) -> String {
     let mut listed = MissingRanges::listing(LISTED);
     missing.ranges().iter().for_each(|gap| listed.add(*gap));
@@ -144,7 +146,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
     let mut order = SequenceOrder::listing(LISTED);
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
-        // After the first gap only what else is missing is of interest.
+        // After the first gap, packets are only counted.
         let gapless = order.missing().is_empty();
         order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
         for frame in frames.iter().filter(|_| gapless) {
@@ -175,7 +177,8 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
     let tape = Tape::new(packets).map_err(|error| content(error.to_string()))?;
     if !missing.is_empty() {
         let why = format!("it lacks {}", holes(missing));
-        // Its name is made of its packets, and so is another one than that of all of them.
+        // The session id is derived from the packets, so it differs from that of the whole
+        // recording.
         tell_own_session(path, &why, tape.last(), order.packets(), tape.session());
     }
     Ok(tape)
@@ -216,7 +219,7 @@ mod tests {
         assert_eq!(failure.exit(), Exit::Incomplete);
         let message = failure.to_string();
         assert!(message.contains("it lacks 1 packet in 1 gap: 1"), "{message}");
-        // Nothing is before it, so that there is nothing to allow.
+        // No packet is before the gap, so there is nothing to play.
         assert!(!message.contains("--allow-gaps"), "{message}");
         assert_eq!(open(&path, true).unwrap_err().exit(), Exit::Incomplete);
         let twice = format!("[{0},{0}]", &second[1..second.len() - 1]);

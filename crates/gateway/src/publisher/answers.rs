@@ -1,4 +1,4 @@
-//! What the log's answers mean.
+//! Answers of the log, and their consequences.
 
 use super::{Answer, BACKOFF, Known, Origin, Publisher, State, Trouble};
 use crate::block::Block;
@@ -7,7 +7,7 @@ use feed::wire::sequence_of;
 use std::time::Duration;
 
 impl Publisher {
-    /// The log has these messages.
+    /// Takes the log's state.
     pub fn told(&mut self, epoch: u32, state: State, now: Duration) {
         if epoch != self.epoch || !std::mem::take(&mut self.asking) {
             return;
@@ -18,10 +18,10 @@ impl Publisher {
         }
         let last = state.last;
         self.tail = Some(last);
-        // The message to begin with was not read yet, and may be gone: then the log is empty now.
+        // The first message was not read yet and may be gone; then the log is empty now.
         self.known = self.known.filter(|known| known.next.is_some());
         match self.known {
-            // Part of the next message was compared, so that has to be there as well.
+            // Part of the next message was compared, so it must exist as well.
             Some(known) if last >= known.number.saturating_add(u64::from(self.compared > 0)) => {
                 self.audited = self.ended();
                 if last > known.number && self.following.is_some() {
@@ -48,7 +48,7 @@ impl Publisher {
         };
     }
 
-    /// A message was read, or is none of ours, for this reason.
+    /// Takes a message that was read, or the reason why it is not one of a gateway.
     pub fn read(&mut self, epoch: u32, number: u64, found: Result<Block, String>, now: Duration) {
         let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
         if self.origin == Origin::Asked {
@@ -67,7 +67,7 @@ impl Publisher {
         {
             let end = block.frames.last().map(|last| sequence_of(last) + 1);
             if end != known.next {
-                // It was lost, and another one published in its place.
+                // The message was lost, and another one was published in its place.
                 self.forget(now);
                 return;
             }
@@ -77,7 +77,7 @@ impl Publisher {
         self.compare();
     }
 
-    /// Looks at the log's first message.
+    /// Checks the log's first message.
     fn begins(&mut self, number: u64, found: Result<Block, String>) {
         self.origin = Origin::Known;
         let ours = self.options.session;
@@ -94,7 +94,7 @@ impl Publisher {
         self.trouble = self.trouble.take().or(trouble);
     }
 
-    /// Compares what was read with the packets that are here.
+    /// Compares the blocks that were read with our packets.
     pub(super) fn compare(&mut self) {
         while self.trouble.is_none()
             && self.anchored
@@ -136,15 +136,15 @@ impl Publisher {
         }
     }
 
-    /// What became of the message that would have this number.
+    /// Takes the answer to the message with a number.
     pub fn answered(&mut self, epoch: u32, number: u64, answer: Answer, now: Duration) {
         let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
-        // One that was confirmed with a later one.
+        // The message was confirmed with a later one.
         if number <= known.number {
             return;
         }
         match answer {
-            // Nothing is known of what is before one that was there already.
+            // A message that existed before says nothing about the messages before it.
             Answer::Stored { number: at, duplicate }
                 if at == number && (!duplicate || number - 1 == known.number) =>
             {
@@ -160,7 +160,7 @@ impl Publisher {
         }
     }
 
-    /// The log failed: it is not there, does not answer, or cannot answer this.
+    /// Takes a failure: the log cannot be reached, or does not answer.
     pub fn failed(&mut self, now: Duration) {
         let (shortest, longest) = BACKOFF;
         let pause = (shortest * 2_u32.saturating_pow(self.failures.min(8))).min(longest);
@@ -169,12 +169,12 @@ impl Publisher {
         self.rest = Some(now + pause);
     }
 
-    /// It is back: there is no need to wait any longer.
+    /// Takes the news that the log is back, and ends the pause.
     pub fn returned(&mut self) {
         self.rest = None;
     }
 
-    /// A message is in the log, and so is all that was published before it.
+    /// Confirms a message, and all that were published before it.
     fn confirm(&mut self, number: u64, duplicate: bool) {
         while let Some(&flight) = self.flights.front().filter(|flight| flight.number <= number) {
             self.flights.pop_front();
@@ -193,7 +193,7 @@ impl Publisher {
         }
     }
 
-    /// Where the log ends is not known any more: what is on its way may be taken or not.
+    /// Marks the log's end as unknown, because messages on their way may be stored or not.
     fn doubt(&mut self, now: Duration) {
         self.epoch += 1;
         self.asking = false;
@@ -208,13 +208,13 @@ impl Publisher {
         self.reads.clear();
     }
 
-    /// All that was known of the log is wrong.
+    /// Drops all knowledge of the log, because it is wrong.
     fn forget(&mut self, now: Duration) {
         self.counts.rewinds += 1;
         self.start_over(now);
     }
 
-    /// Finds out anew what the log has.
+    /// Begins to find out the log's state again.
     pub(super) fn start_over(&mut self, now: Duration) {
         self.known = None;
         self.origin = Origin::Unknown;
@@ -224,7 +224,7 @@ impl Publisher {
         self.buffer.clear();
     }
 
-    /// The highest packet of the recording that is known to be in the log; 0 where none is.
+    /// Returns the highest packet of the recording that is known to be in the log; 0 if none is.
     #[must_use]
     pub fn reached(&self) -> Seq {
         let reached = self.base().map_or(0, |base| base - 1);

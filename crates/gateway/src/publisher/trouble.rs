@@ -1,4 +1,4 @@
-//! Why a publisher cannot go on.
+//! Reasons why a publisher cannot continue.
 
 use super::State;
 use crate::block::session_word;
@@ -6,41 +6,41 @@ use feed::base::seq::Seq;
 use feed::wire::{Frame, RawFrame, SessionId, decode};
 use std::fmt;
 
-/// Why a publisher cannot go on, ever: the log is not what was published from packets like ours.
+/// Reason why a publisher can never continue: the log's messages do not match our packets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    /// A packet in the log is another one than ours.
+    /// Packet in the log that differs from ours.
     Conflict {
-        /// The message's number.
+        /// Number of the message.
         number: u64,
-        /// Ours.
+        /// Our packet.
         ours: RawFrame,
-        /// The log's.
+        /// Packet of the log.
         theirs: RawFrame,
     },
-    /// A message is of another session.
+    /// Message of another session.
     OtherSession {
-        /// The message's number.
+        /// Number of the message.
         number: u64,
-        /// Ours.
+        /// Our session.
         ours: Option<SessionId>,
-        /// The log's.
+        /// Session of the log.
         theirs: Option<SessionId>,
     },
-    /// A message does not go on where the one before ended.
+    /// Message that does not continue the one before.
     Torn {
-        /// The message's number.
+        /// Number of the message.
         number: u64,
-        /// The packet that should be its first.
+        /// First sequence that the message should have.
         expected: Seq,
-        /// Its first packet.
+        /// First sequence that the message has.
         found: Seq,
     },
-    /// A message was not published by a gateway.
+    /// Message that was not published by a gateway.
     Foreign {
-        /// The message's number.
+        /// Number of the message.
         number: u64,
-        /// How that is known.
+        /// Evidence, as text.
         reason: String,
     },
     /// Messages were removed from the log.
@@ -48,14 +48,14 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether packets are missing from the log, rather than others in it.
+    /// Returns true if packets are missing from the log, rather than different.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Removed(_))
     }
 }
 
-/// A session as it is called in messages to people.
+/// Returns the name of a session in messages to people.
 pub(crate) fn named(session: Option<SessionId>) -> String {
     match session {
         Some(_) => format!("session {}", session_word(session)),
@@ -84,7 +84,7 @@ impl fmt::Display for Trouble {
                 "its message {number} is of {}, and the recording is of {}{}",
                 named(*theirs),
                 named(*ours),
-                // JSON, for one, has no room for it.
+                // JSON, for example, has no room for it.
                 if ours.is_none() { " (the .tape of a recording has its name)" } else { "" }
             ),
             Self::Torn { number, expected, found } => write!(
