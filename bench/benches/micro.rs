@@ -1,4 +1,4 @@
-//! How long the hot paths take: `cargo bench --manifest-path bench/Cargo.toml`.
+//! Micro-benchmarks of the hot paths: `cargo bench --manifest-path bench/Cargo.toml`.
 
 use bench::hot::{CASES, PACKETS};
 use criterion::{Criterion, Throughput};

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// A program may open so many files for itself after it has begun to listen.
 const SPARE: usize = 8;
 
-/// So many connect before the exchange must have accepted them: of more than fit into its queue,
-/// the system turns some away, and they try again only after a second.
+/// Number of connections opened before the exchange must have accepted them. Of more than fit into
+/// its queue, the system turns some away, which retry only after a second.
 const TOGETHER: usize = 100;
 
 /// Waits for an exchange to do what it will do soon.

@@ -28,9 +28,9 @@ const SEED: u64 = 7;
 
 /// One path.
 pub struct Case {
-    /// What it is called.
+    /// Name of the case.
     pub name: &'static str,
-    /// What it does.
+    /// Description of the case.
     pub about: &'static str,
     /// Prepares it; what this returns can be run any number of times.
     pub make: fn() -> Box<dyn FnMut()>,
@@ -51,7 +51,7 @@ pub const CASES: [Case; 11] = [
     Case { name: "resend", about: "the exchange answers 18,750 calls", make: resend },
 ];
 
-/// What is counted: all that happens in here.
+/// Runs the part of a case that is counted.
 #[inline(never)]
 pub fn measured(run: &mut dyn FnMut()) {
     run();
@@ -98,7 +98,7 @@ impl Sink for Nowhere {
 
 /// The origin of a first pass.
 pub const STREAM: Origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
-/// And of resends.
+/// Origin of resent packets.
 pub const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 
 /// Takes all of it as it would come from a socket; returns how many packets are missing.

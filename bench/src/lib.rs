@@ -1,4 +1,4 @@
-//! How fast betacrew is. The program `bench` compares it with what people would use instead; here
-//! is what the micro-benchmarks and the counts of instructions share.
+//! Benchmarks of betacrew. The program `bench` compares it with alternatives; this library has the
+//! parts that micro-benchmarks and instruction counts share.
 
 pub mod hot;

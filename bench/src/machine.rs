@@ -1,4 +1,4 @@
-//! What it was measured on.
+//! Machine on which the figures were measured.
 
 use crate::Result;
 use crate::targets::Plan;

@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
-/// What something took.
+/// Cost of a run.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
@@ -66,14 +66,14 @@ pub(crate) fn children_cpu() -> Result<Duration> {
     Ok(Duration::from_micros(u64::try_from(sum)?))
 }
 
-/// What `run` takes in this process, all of its threads.
+/// Measures the cost of `run` in this process, over all threads.
 pub(crate) fn here(run: impl FnOnce() -> Result<()>) -> Result<Cost> {
     let (began, cpu) = (Instant::now(), process_cpu());
     run()?;
     Ok(Cost { wall: began.elapsed(), cpu: process_cpu() - cpu })
 }
 
-/// What `run` takes in this thread.
+/// Measures the cost of `run` in this thread.
 pub(crate) fn kernel(run: impl FnOnce()) -> Cost {
     let (began, cpu) = (Instant::now(), thread_cpu());
     run();
@@ -83,7 +83,7 @@ pub(crate) fn kernel(run: impl FnOnce()) -> Cost {
 /// Something that is measured beside something else.
 pub(crate) struct Entry<'a> {
     pub(crate) name: &'static str,
-    /// It takes part in so many rounds at the most.
+    /// Maximum number of rounds.
     pub(crate) most: usize,
     pub(crate) run: Box<dyn FnMut() -> Result<Cost> + 'a>,
 }
@@ -93,13 +93,13 @@ impl<'a> Entry<'a> {
         Self { name, most: usize::MAX, run: Box::new(run) }
     }
 
-    /// What takes minutes a round, and is a hundred times off, need not be repeated so often.
+    /// Limits the number of rounds of an entry that takes minutes and differs a hundredfold.
     pub(crate) fn at_most(self, most: usize) -> Self {
         Self { most, ..self }
     }
 }
 
-/// What the rounds of one entry took.
+/// Costs of the rounds of one entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: &'static str,
@@ -113,8 +113,8 @@ impl Series {
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    /// How many times what this takes the other one takes: the median over the rounds that both
-    /// took part in.
+    /// Returns how many times faster this entry is than another: the median over the rounds that
+    /// both took part in.
     pub(crate) fn faster_than(&self, other: &Self, by: By) -> f64 {
         let ratio = |(own, other): (&Cost, &Cost)| {
             by.of(other).as_secs_f64() / by.of(own).as_secs_f64().max(1e-9)

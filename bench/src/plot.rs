@@ -141,7 +141,7 @@ fn clipped(text: &str, most: usize) -> String {
 
 const PANEL: (f64, f64) = (80.0, 380.0);
 
-/// What cost grows with, both axes logarithmic; dashed: as size does.
+/// Draws the growth of costs with size, on logarithmic axes; the dashed line grows as size does.
 pub(crate) fn costs(curves: &[Curve]) -> String {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let decade = |value: f64| value.log10();

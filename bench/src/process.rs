@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Whose programs they are.
+/// Author of the programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Family {
     Betacrew,
@@ -42,7 +42,7 @@ pub(crate) fn own(part: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Whether Node.js is there.
+/// Returns true if Node.js is installed.
 pub(crate) fn has_node() -> bool {
     Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success())
 }
@@ -87,7 +87,7 @@ impl Exchange {
         Self::begin(command)
     }
 
-    /// Whatever says where it listens.
+    /// Starts a server that prints its address.
     pub(crate) fn begin(mut command: Command) -> Result<Self> {
         let began = Instant::now();
         let mut child =
@@ -111,12 +111,12 @@ impl Exchange {
         cpu_of(self.child.id())
     }
 
-    /// How much memory it has resident now, in bytes.
+    /// Returns the resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
         status(self.child.id(), "VmRSS").ok_or_else(|| "the exchange has ended".into())
     }
 
-    /// How many files and sockets it has open.
+    /// Returns the number of open files and sockets of the process.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }

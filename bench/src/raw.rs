@@ -1,4 +1,4 @@
-//! What nobody can be faster than: bytes that are ready are sent, drained, written and copied.
+//! Raw speed, the upper bound of all programs: ready bytes are sent, drained, written and copied.
 
 use crate::Result;
 use feed::wire::RawFrame;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Bytes moved at once. More is no faster on any machine that we have seen.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
-/// What a stream call is.
+/// Bytes of a stream call.
 pub(crate) const STREAM: [u8; 2] = [1, 0];
 
 /// Reads a stream to its end; returns how many bytes came.

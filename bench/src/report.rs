@@ -4,12 +4,12 @@ use crate::measure::{By, Series};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// What a figure should be.
+/// Target of a figure.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Want {
     AtLeast(f64),
     AtMost(f64),
-    /// Nothing: it is there to be seen.
+    /// No target; the figure is only shown.
     Shown,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) number: u32,
     pub(crate) work: String,
     pub(crate) against: String,
-    /// What is compared.
+    /// Quantity that is compared.
     pub(crate) by: &'static str,
     pub(crate) ours: String,
     pub(crate) theirs: String,
@@ -30,7 +30,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// How many times faster `ours` is than `theirs`.
+    /// Returns the row of how many times faster `ours` is than `theirs`.
     pub(crate) fn faster(
         (number, work, against): (u32, &str, &str),
         by: By,
@@ -58,7 +58,7 @@ impl Row {
         }
     }
 
-    /// How much better than wanted; below 1 it is missed.
+    /// Returns the margin over the target; below 1 the target is missed.
     pub(crate) fn margin(&self) -> Option<f64> {
         match self.want {
             Want::AtLeast(bound) => Some(self.got / bound),

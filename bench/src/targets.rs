@@ -1,4 +1,4 @@
-//! What is measured: a function a target, or a few that share their work.
+//! Targets: one function for each figure, or for a few that share their work.
 
 #[cfg(feature = "columnar")]
 mod columns;
@@ -14,12 +14,12 @@ use crate::plot::Curve;
 use crate::report::Row;
 use std::path::PathBuf;
 
-/// How it is measured.
+/// Plan of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
-    /// Whether Node.js is there.
+    /// True if Node.js is installed.
     pub(crate) node: bool,
     /// Where files go, on a disk and in memory.
     pub(crate) folder: PathBuf,
@@ -36,7 +36,7 @@ impl Plan {
     }
 }
 
-/// What measures the targets of these numbers.
+/// Function that measures the targets of some numbers.
 struct Target {
     numbers: &'static [u32],
     run: fn(&Plan) -> Result<Vec<Row>>,

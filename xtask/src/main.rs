@@ -6,6 +6,8 @@ mod fuzz;
 mod mutants;
 mod picture;
 #[cfg(test)]
+mod prose;
+#[cfg(test)]
 mod rooms;
 mod soak;
 mod suite;

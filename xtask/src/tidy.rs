@@ -81,12 +81,17 @@ fn complaints(text: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn sources_keep_the_house_rules() {
+/// Returns every Rust file of the repository.
+pub(crate) fn rust_sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
     assert!(found.len() > 30, "the sources are somewhere else");
-    let complaints: Vec<String> = found
+    found
+}
+
+#[test]
+fn sources_keep_the_house_rules() {
+    let complaints: Vec<String> = rust_sources()
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();

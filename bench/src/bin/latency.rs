@@ -1,8 +1,8 @@
-//! How long a packet takes from the exchange's write to its line on the stdout of
-//! `fetch --follow -o -`, beside a program that only passes the bytes on: `latency [SECONDS]`.
+//! Latency of a packet from the exchange's write to its line on the stdout of `fetch --follow -o
+//! -`, beside a program that only passes bytes on: `latency [SECONDS]`.
 //!
-//! The exchange is this process, and so is the reader, so that one clock tells both times. A
-//! packet's time is taken before the write that it is in, and after the read that brings it.
+//! Exchange and reader are this process, so that one clock gives both times. A packet's time is
+//! taken before the write that contains it, and after the read that returns it.
 
 use feed::tape::market::Market;
 use feed::base::seq::MAX_SEQ;
@@ -22,10 +22,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Packets a second.
 const RATES: [u64; 4] = [1_000, 10_000, 50_000, 200_000];
 const SECONDS: u64 = 5;
-/// What is due is looked for so often.
+/// Interval between checks for due packets.
 const STEP: Duration = Duration::from_micros(20);
 
-/// What the exchange sends, and when it did.
+/// Packets that the exchange sends, with their times.
 struct Feed {
     rate: u64,
     frames: Vec<u8>,
@@ -87,8 +87,8 @@ impl Feed {
         Ok(address)
     }
 
-    /// How long each packet took until it came out of `command`, in order, without the first
-    /// tenth; `ends`: how many packets end in these bytes that came after so many others.
+    /// Returns the latency of each packet through `command`, in order, without the first tenth.
+    /// `ends` returns the number of packets that end in bytes, given the number of bytes before.
     fn latencies(
         &self,
         command: &mut Command,

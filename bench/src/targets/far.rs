@@ -61,7 +61,7 @@ impl Sink for Watch {
     }
 }
 
-/// How long after the end of the stream the last gap was filled.
+/// Measures the time from the end of the stream to the last filled gap.
 fn after_stream(exchange: SocketAddr) -> Result<Duration> {
     let mut recorder = Recorder::new(Options::default(), 1);
     let now = Instant::now();
@@ -106,7 +106,7 @@ pub(super) fn isolated(gaps: u32) -> SeqSet {
     (0..gaps).map(|gap| SeqRange::one(gap * 2 + 1)).collect()
 }
 
-/// What a recorder takes that goes on with a recording of this session which lacks these.
+/// Measures a recorder that resumes a recording of a session with missing sequences.
 fn recover(exchange: SocketAddr, session: SessionId, missing: &SeqSet) -> Result<Cost> {
     let highest = missing.ranges().last().map_or(0, |gap| gap.last() + 1);
     let session = Info { session, version: 1, first: 1, last: highest };

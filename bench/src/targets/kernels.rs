@@ -1,4 +1,4 @@
-//! What happens to bytes in memory, and on the way into a file.
+//! Kernels: work on bytes in memory, and on the way into a file.
 
 use super::Plan;
 use super::exchange::in_process;
@@ -106,7 +106,7 @@ struct Row5<'a> {
     sequence: u32,
 }
 
-/// What `serde_json` makes of packets, one after the other.
+/// Writes packets with `serde_json`, one after the other.
 pub(super) fn serde_text(tape: &Tape, out: impl Write) -> Result<()> {
     let mut text = serde_json::Serializer::pretty(out);
     let mut array = text.serialize_seq(None)?;
@@ -172,7 +172,7 @@ pub(super) fn json_text(plan: &Plan) -> Result<Vec<Row>> {
     ])
 }
 
-/// What it takes until a whole stream without loss has passed through the recorder.
+/// Measures the recorder over a whole stream without loss.
 pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
     let packets = plan.size(4_000_000, 1_000_000);
     let tape = Arc::new(Tape::sample(packets));

@@ -1,5 +1,5 @@
-//! How fast packets go into a log, beside a plain publisher of messages of the same size that
-//! promises nothing: `cargo bench -p gateway`. It needs a nats-server (`BETACREW_NATS_SERVER`).
+//! Speed of publishing into a log, beside a plain publisher of messages of the same size without
+//! any guarantee: `cargo bench -p gateway`. The bench needs a nats-server (`BETACREW_NATS_SERVER`).
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails should say where")]
 
@@ -17,7 +17,7 @@ use server::Server;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many times each; the best counts.
+/// Number of rounds of each; the best one counts.
 const ROUNDS: usize = 3;
 const WINDOW: usize = 32;
 

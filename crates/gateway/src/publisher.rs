@@ -17,9 +17,9 @@
 //! publishes, what arrives late, twice or never, or who has crashed: what is taken goes on where
 //! the log ended.
 //!
-//! What is refused, or not answered, means only that the publisher does not know the log's end any
-//! more. It asks, reads what it has not published itself, compares that with its own packets, and
-//! goes on from there.
+//! After a refusal, or without an answer, the publisher only knows that it does not know the log's
+//! end any more. It requests the log's state, reads the messages that it has not published itself,
+//! compares them with its own packets, and continues from there.
 //!
 //! # How it is cut
 //!
@@ -136,9 +136,9 @@ pub struct Counts {
     pub messages: u64,
     /// Number of packets that the log had before, equal to ours.
     pub compared: u64,
-    /// How often the log's end was not where it was thought to be.
+    /// Number of times that the log's end was not where it was expected.
     pub races: u64,
-    /// How often the log had lost what it had confirmed.
+    /// Number of times that the log had lost messages which it had confirmed.
     pub rewinds: u64,
 }
 

@@ -27,12 +27,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether a text is meant to be one.
-    #[must_use]
-    pub fn is_meant(text: &str) -> bool {
-        ["nats://", "tls://", "ws://", "wss://"].iter().any(|scheme| text.starts_with(scheme))
-    }
-
     /// Returns the stream's name; `None` if it depends on a session id that is unknown.
     #[must_use]
     pub fn stream(&self, session: Option<SessionId>) -> Option<String> {

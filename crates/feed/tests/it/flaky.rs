@@ -12,12 +12,12 @@ use feed::tape::in_memory::Tape;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What happens to a connection once it has sent so many bytes.
+/// Fault of a connection after a number of bytes.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     /// The exchange closes it, perhaps in the middle of a packet.
     Cut(usize),
-    /// Nothing more is ever sent.
+    /// Sends nothing more.
     Stall(usize),
 }
 
@@ -41,7 +41,7 @@ struct FlakyConn<C> {
 }
 
 impl<C> FlakyConn<C> {
-    /// How many more bytes it may send.
+    /// Returns the number of bytes that it may still send.
     fn left(&self) -> usize {
         match self.fate {
             Some(Fate::Cut(at) | Fate::Stall(at)) => at - self.sent,

@@ -15,12 +15,12 @@ const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 
 type Failed = TapeFileError<DiskFailed>;
 
-/// What a recording believed when it was stopped.
+/// State of a recording when it was stopped.
 #[derive(Default)]
 struct Believed {
-    /// What it had added.
+    /// Packets that were added.
     added: BTreeSet<Seq>,
-    /// What must survive the end of the process, and a loss of power.
+    /// Packets that must survive the end of the process, and a loss of power.
     flushed: BTreeSet<Seq>,
     synced: BTreeSet<Seq>,
 }

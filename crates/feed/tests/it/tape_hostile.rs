@@ -208,7 +208,7 @@ fn an_index_lists_a_block_once() {
     }
 }
 
-/// The same for longer: `cargo test -p feed --test it --release -- --ignored harm`.
+/// Runs longer: `cargo test -p feed --test it --release -- --ignored harm`.
 #[test]
 #[ignore = "takes minutes"]
 fn files_made_to_do_harm_for_longer() {

@@ -1,4 +1,4 @@
-//! What people are told: errors, reasons and values in words.
+//! Words for people: texts of errors, reasons and values.
 
 use feed::base::chance::Chance;
 use feed::base::seq::{SeqRange, SeqSet};

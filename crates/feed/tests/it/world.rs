@@ -1,4 +1,4 @@
-//! What the tests share: networks, recordings, and what must hold of every one of them.
+//! Shared parts of the tests: networks, recordings, and the invariants of every recording.
 
 use feed::client::{Outcome, Recorder, RecorderOptions, Tail};
 use feed::exchange::Exchange;

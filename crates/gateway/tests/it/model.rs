@@ -19,7 +19,7 @@ pub(crate) struct Log {
     pub(crate) forgetful: bool,
     /// The tape that every message must be a piece of.
     tape: Vec<RawFrame>,
-    /// What went wrong.
+    /// Violation of the model's rules, if there was one.
     pub(crate) wrong: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl Log {
         Answer::Stored { number: self.last(), duplicate: false }
     }
 
-    /// It ends, and starts again: what it remembers of ids is what the window allows.
+    /// Restarts the server, which then remembers only the ids within its window.
     pub(crate) fn restart(&mut self, rng: &mut Rng) {
         let window = u64::from(rng.below(20));
         let last = self.last();

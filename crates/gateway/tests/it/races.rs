@@ -1,4 +1,4 @@
-//! Whatever happens, the log has every packet once, in order, in the end.
+//! Races of gateways: in the end, the log has every packet once and in order.
 
 use crate::world::{Plan, World};
 use feed::base::rng::Rng;
@@ -17,7 +17,7 @@ const CALM: Plan = Plan {
     patience: 100,
 };
 
-/// What a seed draws.
+/// Draws the plan of a seed.
 fn draw(seed: u64) -> Plan {
     let rng = &mut Rng::new(seed ^ 0x6761_7465);
     let mut below = |bound: u32| rng.below(bound);

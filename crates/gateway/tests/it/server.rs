@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long anything may take.
+/// Maximum time of any step.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The server's program: `BETACREW_NATS_SERVER`, or where packages put it.
@@ -23,7 +23,7 @@ fn program() -> Option<PathBuf> {
     folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file())
 }
 
-/// Whether there is a server to test with. It is an error if there has to be one.
+/// Returns true if a server is installed; fails if one is required and missing.
 pub(crate) fn servers() -> bool {
     if program().is_some() {
         return true;
@@ -36,7 +36,7 @@ pub(crate) fn servers() -> bool {
     false
 }
 
-/// Its version, as far as it says so.
+/// Returns the server's version, if it reports one.
 pub(crate) fn version() -> Option<(u32, u32)> {
     let said = Command::new(program()?).arg("--version").output_in_time().ok()?;
     let text = String::from_utf8(said.stdout).ok()?;
@@ -129,7 +129,7 @@ impl Server {
         }
     }
 
-    /// What it has logged.
+    /// Returns the server's log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

@@ -6,7 +6,7 @@ use feed::tape::in_memory::Tape;
 use feed::wire::{RawFrame, SessionId};
 use gateway::{Error, Log, Removed, Settings};
 
-/// What a stream has to have beside what a test is about.
+/// Settings of a stream besides those that a test changes.
 const PLAIN: &str = r#""subjects":["betacrew.x"],"storage":"file","num_replicas":1"#;
 
 /// Makes the stream `x`, with these settings instead of a gateway's.

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Without an answer for so long, there is none.
 const TIMEOUT: u64 = 500_000;
 
-/// What a run is like.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) packets: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) lost: [u32; 3],
     /// Kills of a gateway, kills of the log, and how many of its messages that costs.
     pub(crate) kills: [u32; 3],
-    /// How fast packets come: the longest pause between them, in microseconds.
+    /// Maximum pause between packets, in microseconds.
     pub(crate) pause: u32,
     pub(crate) forgetful: bool,
     /// In milliseconds.
@@ -52,7 +52,7 @@ enum Event {
     Wake(usize),
 }
 
-/// Who waits for an answer to which order.
+/// Sender of an order that waits for its answer.
 #[derive(Clone, Copy)]
 struct Sender {
     gateway: usize,
@@ -71,7 +71,7 @@ enum Reply {
 struct Node {
     publisher: Publisher,
     life: u32,
-    /// What it has, up to this packet.
+    /// Last packet that the gateway has.
     has: u32,
     /// Which orders wait for an answer.
     waiting: HashSet<u64>,
@@ -89,7 +89,7 @@ pub(crate) struct World {
     events: BinaryHeap<Reverse<(u64, u64)>>,
     waiting: Vec<Option<Event>>,
     up: bool,
-    /// Nothing more goes wrong from then on.
+    /// Time after which no fault strikes.
     calm: u64,
 }
 
@@ -209,7 +209,7 @@ impl World {
         self.nodes.iter().map(|node| node.publisher.counts().races).sum()
     }
 
-    /// How many events there were.
+    /// Returns the number of events so far.
     pub(crate) fn happened(&self) -> usize {
         self.waiting.len() - self.events.len()
     }
