@@ -1,14 +1,145 @@
-//! Sequenced market-data feeds: the core of betacrew.
+//! Core of betacrew: sequenced market-data feeds, with the loss in them and its recovery.
 //!
-//! Everything that decides is here, and nothing that touches the world: no I/O, no clock, no
-//! randomness but from seeds. Time and bytes are arguments, loss is data.
+//! **The one rule:** this crate does no I/O, reads no clock and draws no randomness but from seeds.
+//! A *driver* (a socket loop, the simulator, a test) passes bytes and times in, and carries out the
+//! outputs. The crate is `no_std`, and equal inputs give equal outputs on every machine.
 //!
-//! * [`wire`], [`session`], [`base`]: what a feed is made of;
-//! * [`tape`], [`faults`]: what an exchange plays and what goes wrong;
-//! * [`ledger`], [`client`]: what a client has, what it misses, and how it gets the rest;
-//! * [`exchange`]: the exchange's side, ours and the original one;
-//! * [`analysis`]: surveys, comparisons and order books of recordings;
-//! * [`sim`]: both sides, a network and a clock, from one seed.
+//! # Concepts
+//!
+//! * **Session**: packets numbered 1, 2, 3 and so on, up to an end ([`session`]).
+//! * **Tape**: the complete, ordered record of a session; an exchange plays it, a client records it
+//!   ([`tape`]).
+//! * **Line**: one of several exchanges that send the same session, such as A and B.
+//! * **Gap**: a range of sequences that are missing below the highest known one ([`ledger`]).
+//! * **Resend**: a request for missing packets, on a connection beside the stream.
+//! * **Pass**: one stream of the session from its beginning. A later pass may deliver packets that
+//!   an earlier one has missed.
+//! * **Tail**: the packets after the last one received. No gap shows them, so their number is
+//!   confirmed by the exchange or inferred from several passes ([`session::tail`]).
+//! * A packet is **dropped** on purpose by an exchange ([`faults`]), **missed** by a line, and
+//!   **abandoned** by a client that gives it up.
+//!
+//! # Both drivers
+//!
+//! The example runs a mock exchange and a recorder against each other in memory. `serve` is the
+//! loop of an exchange for one connection; `record` is the loop of a client. In a program, the
+//! bytes travel through sockets, and `now` is the time since its start.
+//!
+//! ```
+//! use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
+//! use feed::exchange::server::MockExchange;
+//! use feed::exchange::{Exchange, Step};
+//! use feed::faults::scenario::Scenario;
+//! use feed::tape::in_memory::Tape;
+//! use feed::tape::recording::MemoryRecording;
+//! use std::collections::BTreeMap;
+//! use std::time::Duration;
+//!
+//! /// Sends all that an exchange has for a connection, and returns it with the next step.
+//! fn serve<E: Exchange>(
+//!     exchange: &mut E,
+//!     conn: &mut E::Connection,
+//!     now: Duration,
+//! ) -> (Vec<u8>, Step) {
+//!     let (mut sent, mut buffer) = (Vec::new(), [0; 4096]);
+//!     loop {
+//!         match exchange.peek(conn, &mut buffer, now) {
+//!             0 => return (sent, exchange.step(conn, now)),
+//!             // A socket may take fewer bytes; then `count` is the number that it took.
+//!             count => {
+//!                 sent.extend_from_slice(&buffer[..count]);
+//!                 exchange.sent(conn, count, now);
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! /// Records the session of an exchange.
+//! fn record<E: Exchange>(exchange: &mut E) -> (Recorder, MemoryRecording) {
+//!     let options = RecorderOptions { window: 100, ..RecorderOptions::default() };
+//!     let mut recorder = Recorder::new(options, 1);
+//!     let mut recording = MemoryRecording::new();
+//!     let mut conns = BTreeMap::<ConnId, E::Connection>::new();
+//!     let mut now = Duration::ZERO;
+//!     recorder.handle(Input::Wake, now, &mut recording);
+//!     while !recorder.done() {
+//!         // 1. Carry out the recorder's outputs.
+//!         while let Some(output) = recorder.poll() {
+//!             match output {
+//!                 Output::Connect { conn, line: _ } => {
+//!                     conns.insert(conn, exchange.open(now));
+//!                     recorder.handle(Input::Connected(conn), now, &mut recording);
+//!                 }
+//!                 Output::Finish(conn) => {
+//!                     if let Some(server) = conns.get_mut(&conn) {
+//!                         exchange.ended(server, now);
+//!                     }
+//!                 }
+//!                 Output::Drop(conn) => {
+//!                     if let Some(server) = conns.remove(&conn) {
+//!                         exchange.disconnected(server, false, now);
+//!                     }
+//!                 }
+//!                 Output::Note(_) => {}
+//!             }
+//!         }
+//!         // 2. Move bytes on each connection, in both directions.
+//!         let mut moved = false;
+//!         for id in conns.keys().copied().collect::<Vec<_>>() {
+//!             let mut calls = Vec::new();
+//!             recorder.transmit(id, now, &mut recording, &mut calls);
+//!             let Some(server) = conns.get_mut(&id) else { continue };
+//!             exchange.receive(server, &calls, now);
+//!             let (bytes, step) = serve(exchange, server, now);
+//!             moved |= !calls.is_empty() || !bytes.is_empty() || step != Step::Wait;
+//!             recorder.handle(Input::Received(id, &bytes), now, &mut recording);
+//!             match step {
+//!                 Step::Wait => {}
+//!                 Step::Finish => recorder.handle(Input::Ended(id), now, &mut recording),
+//!                 Step::Close | Step::Reset => {
+//!                     conns.remove(&id);
+//!                     recorder.handle(Input::Broken(id), now, &mut recording);
+//!                 }
+//!             }
+//!         }
+//!         // 3. If nothing moved, wait for the next deadline.
+//!         if !moved {
+//!             let mut deadlines = Vec::from_iter(recorder.deadline());
+//!             deadlines.extend(conns.values().filter_map(|conn| exchange.deadline(conn)));
+//!             now = now.max(deadlines.into_iter().min().expect("something is due"));
+//!             recorder.handle(Input::Wake, now, &mut recording);
+//!         }
+//!     }
+//!     (recorder, recording)
+//! }
+//!
+//! let tape = Tape::sample(1000);
+//! let scenario = Scenario::losing(7, "25%".parse()?);
+//! let mut exchange = MockExchange::new(std::sync::Arc::new(tape.clone()), scenario);
+//! let (recorder, recording) = record(&mut exchange);
+//! assert!(exchange.served().dropped > 200, "a quarter of the packets is dropped");
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
+//! assert!(recording.in_order().flatten().eq(tape.frames()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Modules
+//!
+//! From the bottom to the top; each imports only modules above it in this list.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`base`] | sequences, spans, probabilities, seeded randomness |
+//! | [`storage`] | append-only storage of a tape file |
+//! | [`wire`] | bytes of the protocol: packets, calls, frames |
+//! | [`session`] | knowledge of a session's end, completeness of a recording |
+//! | [`ledger`] | received and missing sequences, [`Sink`](ledger::Sink) |
+//! | [`tape`] | tapes in memory, in files, growing; recorders into them |
+//! | [`faults`] | scenarios of faults, and their engine |
+//! | [`exchange`] | [`Exchange`](exchange::Exchange), the mock exchange, the original one |
+//! | [`client`] | [`Recorder`](client::Recorder): streams, resends, passes, the end |
+//! | [`analysis`] | surveys, comparisons, statistics, order books |
+//! | [`sim`] | both sides, a network, a disk and a clock, from one seed |
 
 #![no_std]
 
