@@ -1,19 +1,19 @@
 //! The paths that every packet takes, each as a case that can be timed or counted.
 
-use betacrew::storage::FileStorage;
 use betacrew::format::json;
+use betacrew::storage::FileStorage;
 use feed::base::chance::Chance;
-use feed::exchange::Exchange;
-use feed::faults::engine::{Course, Faults};
-use feed::ledger::gap_set::GapSet;
-use feed::ledger::{Ledger, Limits, Origin, Sink, Source, Track};
-use feed::tape::source::Play;
-use feed::exchange::server::Player;
-use feed::faults::scenario::{Place, Scenario};
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::exchange::Exchange;
+use feed::exchange::server::MockExchange;
+use feed::faults::engine::{FaultEngine, RunId};
+use feed::faults::scenario::{FaultPlace, Scenario};
+use feed::ledger::gap_set::GapSet;
+use feed::ledger::{Ledger, Limits, Origin, Sink, Source, StreamPosition};
 use feed::storage::Storage;
+use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
-use feed::tape::file::{Head, TapeFile};
+use feed::tape::source::TapeSource;
 use feed::wire::{Call, RawFrame, sequence_of};
 use std::hint::black_box;
 use std::io;
@@ -61,8 +61,8 @@ pub fn measured(run: &mut dyn FnMut()) {
 #[must_use]
 pub fn parted(tape: &Tape) -> (Vec<RawFrame>, Vec<RawFrame>) {
     let scenario = Scenario::losing(SEED, quarter());
-    let faults = Faults::new(&scenario, tape.last());
-    let course = Course { place: Place::Stream, connection: 0, pass: 0, run: 0 };
+    let faults = FaultEngine::new(&scenario, tape.last());
+    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
     let mut kept = Vec::with_capacity(tape.frames().len());
     for range in faults.kept(course, FIRST_SEQ, tape.last()) {
         kept.extend_from_slice(tape.slice(range));
@@ -87,11 +87,11 @@ fn quarter() -> Chance {
 pub struct Nowhere;
 
 impl Sink for Nowhere {
-    fn fresh(&mut self, _: Origin, frames: &[RawFrame], _: Duration) {
+    fn on_packets(&mut self, _: Origin, frames: &[RawFrame], _: Duration) {
         black_box(frames);
     }
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 }
@@ -109,7 +109,7 @@ pub fn take(frames: &[RawFrame], sink: &mut impl Sink) -> u64 {
 }
 
 fn take_by(origin: Origin, frames: &[RawFrame], ledger: &mut Ledger, sink: &mut impl Sink) {
-    let mut track = Track::default();
+    let mut track = StreamPosition::default();
     for chunk in frames.chunks(CHUNK) {
         black_box(ledger.take(chunk, origin, Duration::ZERO, &mut track, sink));
     }
@@ -207,7 +207,7 @@ impl Storage for Memory {
 
 fn recorded(kept: &[RawFrame], lost: &[RawFrame], room: usize) -> TapeFile<Memory> {
     let storage = Memory { bytes: Vec::with_capacity(room) };
-    let head = Head { session: [0; 4], created: 0, salt: SEED };
+    let head = FileHead { session: [0; 4], created: 0, salt: SEED };
     let done = TapeFile::create(storage, head).and_then(|mut file| {
         for (origin, frames) in [(STREAM, kept), (RESEND, lost)] {
             frames.chunks(CHUNK).try_for_each(|chunk| file.append(origin, 0, chunk))?;
@@ -258,7 +258,7 @@ fn json_text() -> Box<dyn FnMut()> {
 }
 
 /// Drives one connection of an exchange whose socket takes everything; returns how many bytes.
-fn drive(player: &mut Player<Arc<Tape>>, calls: &[u8], out: &mut [u8]) -> usize {
+fn drive(player: &mut MockExchange<Arc<Tape>>, calls: &[u8], out: &mut [u8]) -> usize {
     let mut seat = player.open(Duration::ZERO);
     let mut total = 0;
     // As much as the loop over sockets reads at once.
@@ -274,7 +274,7 @@ fn drive(player: &mut Player<Arc<Tape>>, calls: &[u8], out: &mut [u8]) -> usize 
             total += count;
         }
     }
-    player.gone(seat, false, Duration::ZERO);
+    player.disconnected(seat, false, Duration::ZERO);
     total
 }
 
@@ -282,7 +282,7 @@ fn stream() -> Box<dyn FnMut()> {
     let tape = Arc::new(Tape::sample(PACKETS));
     let mut out = vec![0; 256 * 1024];
     Box::new(move || {
-        let mut player = Player::new(Arc::clone(&tape), Scenario::losing(SEED, quarter()));
+        let mut player = MockExchange::new(Arc::clone(&tape), Scenario::losing(SEED, quarter()));
         assert!(drive(&mut player, &[1, 0], &mut out) > 17 * PACKETS as usize / 2);
     })
 }
@@ -290,12 +290,12 @@ fn stream() -> Box<dyn FnMut()> {
 fn resend() -> Box<dyn FnMut()> {
     let tape = Arc::new(Tape::sample(PACKETS));
     let scenario = Scenario::losing(SEED, quarter());
-    let faults = Faults::new(&scenario, Play::last(&tape));
-    let course = Course { place: Place::Stream, connection: 0, pass: 0, run: 0 };
+    let faults = FaultEngine::new(&scenario, TapeSource::last(&tape));
+    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
     let mut calls = Vec::new();
     Call::Describe { version: 1 }.encode(&mut calls);
     let mut next: Seq = FIRST_SEQ;
-    for kept in faults.kept(course, FIRST_SEQ, Play::last(&tape)) {
+    for kept in faults.kept(course, FIRST_SEQ, TapeSource::last(&tape)) {
         if let Some(gap) = SeqRange::new(next, kept.first() - 1) {
             Call::ResendRange { first: gap.first(), count: gap.len() }.encode(&mut calls);
         }
@@ -303,7 +303,7 @@ fn resend() -> Box<dyn FnMut()> {
     }
     let mut out = vec![0; 256 * 1024];
     Box::new(move || {
-        let mut player = Player::new(Arc::clone(&tape), Scenario::clean(SEED));
+        let mut player = MockExchange::new(Arc::clone(&tape), Scenario::clean(SEED));
         assert!(drive(&mut player, &calls, &mut out) > 17 * PACKETS as usize / 5);
     })
 }

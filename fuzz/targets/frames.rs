@@ -3,16 +3,16 @@
 
 #![no_main]
 
-use feed::client::{Input, Options, Recorder};
-use feed::tape::recording::Recording;
+use feed::client::{Input, Recorder, RecorderOptions};
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{FRAME_LEN, Frame, decode, encode, packet_seq, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
 /// Records a stream of bytes, passed in pieces of the given sizes.
-fn record(bytes: &[u8], sizes: &[u8]) -> (Recorder, Recording) {
-    let mut recorder = Recorder::new(Options::default(), 1);
-    let mut recording = Recording::new();
+fn record(bytes: &[u8], sizes: &[u8]) -> (Recorder, MemoryRecording) {
+    let mut recorder = Recorder::new(RecorderOptions::default(), 1);
+    let mut recording = MemoryRecording::new();
     let mut give = |input: Input<'_>| {
         recorder.handle(input, Duration::ZERO, &mut recording);
         while recorder.poll().is_some() {}

@@ -5,9 +5,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use feed::exchange::{Exchange, Step};
-use feed::exchange::server::{Player, Seat};
 use feed::base::rng::Rng;
+use feed::exchange::server::{MockExchange, ServerConnection};
+use feed::exchange::{Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
 use feed::tape::in_memory::Tape;
@@ -67,15 +67,16 @@ fn bytes(asked: Asked) -> Vec<u8> {
 }
 
 struct World {
-    player: Player,
-    seats: Vec<Seat>,
+    player: MockExchange,
+    seats: Vec<ServerConnection>,
     now: Duration,
     taken: u64,
 }
 
 impl World {
     fn open(&mut self) {
-        if self.player.down_until().is_none_or(|until| until <= self.now) && !self.player.dead() {
+        if self.player.down_until().is_none_or(|until| until <= self.now) && !self.player.is_dead()
+        {
             self.seats.push(self.player.open(self.now));
         }
     }
@@ -103,7 +104,7 @@ impl World {
                 true
             }
             step @ (Step::Close | Step::Reset) => {
-                self.player.gone(self.seats.remove(at), false, self.now);
+                self.player.disconnected(self.seats.remove(at), false, self.now);
                 if step == Step::Reset && (self.player.died() || self.down()) {
                     // The driver resets them all.
                     self.seats.clear();
@@ -136,7 +137,7 @@ impl World {
             }
             Op::Ended(number) => self.player.ended(&mut self.seats[of(number)], self.now),
             Op::Reset(number) => {
-                self.player.gone(self.seats.remove(of(number)), true, self.now);
+                self.player.disconnected(self.seats.remove(of(number)), true, self.now);
             }
         }
     }
@@ -159,7 +160,7 @@ impl World {
 }
 
 /// Returns all bytes that a connection sends for calls, and its end.
-fn given(player: &mut Player, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
+fn given(player: &mut MockExchange, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
     let (mut now, mut all, mut out) = (Duration::ZERO, Vec::new(), vec![0; buffer]);
     let mut seat = player.open(now);
     player.receive(&mut seat, calls, now);
@@ -189,15 +190,15 @@ fuzz_target!(|input: Input| {
     let tape = Arc::new(Tape::sample(last));
     let scenario = scenario(&input, last);
     let calls: Vec<u8> = input.calls.iter().take(40).flat_map(|&asked| bytes(asked)).collect();
-    let mut whole = Player::new(Arc::clone(&tape), scenario.clone());
-    let mut cut = Player::new(Arc::clone(&tape), scenario.clone());
+    let mut whole = MockExchange::new(Arc::clone(&tape), scenario.clone());
+    let mut cut = MockExchange::new(Arc::clone(&tape), scenario.clone());
     let takes: Vec<u8> = input.takes.iter().copied().chain([7, 99]).collect();
     let buffer = usize::from(input.buffer % 4096).max(17);
     let expected = given(&mut whole, &calls, 1 << 16, &[0]);
     assert_eq!(given(&mut cut, &calls, buffer, &takes), expected);
     assert_eq!(whole.served(), cut.served());
 
-    let player = Player::new(tape, scenario);
+    let player = MockExchange::new(tape, scenario);
     let mut world = World { player, seats: Vec::new(), now: Duration::ZERO, taken: 0 };
     input.ops.into_iter().take(300).for_each(|op| world.run(op));
     world.end();

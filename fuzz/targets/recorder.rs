@@ -5,11 +5,11 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use feed::ledger::Limits;
-use feed::client::{ConnId, Input, Options, Output, Recorder};
-use feed::tape::recording::Recording;
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange, SeqSet};
+use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
+use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode, sequence_of,
 };
@@ -31,7 +31,7 @@ struct Told {
     window: u16,
     retries: u8,
     gaps: u8,
-    crowd: u8,
+    backpressure_gaps: u8,
     lines: u8,
     resumes: Option<(u16, Vec<(u16, u8)>, bool)>,
 }
@@ -63,7 +63,7 @@ struct Peer {
 
 struct World {
     recorder: Recorder,
-    recording: Recording,
+    recording: MemoryRecording,
     now: Duration,
     peers: BTreeMap<ConnId, Peer>,
     told_last: Seq,
@@ -71,18 +71,18 @@ struct World {
 }
 
 fn recorder(told: &Told) -> Recorder {
-    let options = Options {
+    let options = RecorderOptions {
         classic: told.classic,
         last: told.last.map(Seq::from),
         passes: told.passes.map(u32::from),
         window: u32::from(told.window),
         retries: u32::from(told.retries % 6),
         limits: Limits {
-            gaps: usize::from(told.gaps) + 1,
-            crowd: usize::from(told.crowd) + 1,
+            max_gaps: usize::from(told.gaps) + 1,
+            backpressure_gaps: usize::from(told.backpressure_gaps) + 1,
             ..Limits::default()
         },
-        ..Options::default()
+        ..RecorderOptions::default()
     };
     let lines = u16::from(told.lines % 3) + 1;
     let Some((highest, missing, known)) = &told.resumes else {
@@ -100,7 +100,7 @@ impl World {
     fn new(told: &Told) -> Self {
         let mut world = Self {
             recorder: recorder(told),
-            recording: Recording::new(),
+            recording: MemoryRecording::new(),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
             told_last: told.last.map_or(0, Seq::from),

@@ -4,8 +4,8 @@
 #![no_main]
 
 use betacrew::scenario::ScenarioFile;
+use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
-use feed::exchange::server::Player;
 use feed::tape::in_memory::Tape;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     let read = written.parse::<ScenarioFile>().and_then(|file| file.plot("again", &written));
     assert_eq!(read.expect("it can be read").scenario, plot.scenario, "{written}");
 
-    let mut player = Player::new(Arc::new(Tape::classic()), plot.scenario);
+    let mut player = MockExchange::new(Arc::new(Tape::classic()), plot.scenario);
     let mut out = [0; 256];
     for calls in [&[1, 0][..], &[3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 14], &[2, 1, 2, 14, 2, 15]] {
         let mut now = Duration::ZERO;

@@ -5,19 +5,19 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use feed::ledger::{Origin, Source};
 use feed::base::rng::Rng;
 use feed::base::seq::{FIRST_SEQ, Seq};
+use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
+use feed::tape::file::{FileHead, TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
-use feed::tape::file::{Head, TapeFile, is_stillborn};
 use feed::wire::{RawFrame, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static TAPE: LazyLock<Tape> = LazyLock::new(|| Tape::sample(6000));
-const HEAD: Head = Head { session: *b"FUZZ", created: 1, salt: 0x5a17 };
+const HEAD: FileHead = FileHead { session: *b"FUZZ", created: 1, salt: 0x5a17 };
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {
@@ -176,8 +176,7 @@ impl World {
                 let mut disk = std::mem::replace(&mut self.file, empty()).into_storage();
                 disk.limit(Some(room.into()));
                 let (mut file, _) = TapeFile::open(disk, false).expect("it can be read");
-                let absent =
-                    |frame: &&RawFrame| !self.believed.added.contains(&sequence_of(frame));
+                let absent = |frame: &&RawFrame| !self.believed.added.contains(&sequence_of(frame));
                 let left: Vec<_> =
                     TAPE.frames().iter().filter(absent).take(2000).copied().collect();
                 let origin = Origin { line: 0, source: Source::Resend };

@@ -5,11 +5,11 @@
 
 use arbitrary::Arbitrary;
 use core::convert::Infallible;
-use feed::ledger::{Origin, Source};
 use feed::base::seq::{FIRST_SEQ, SeqRange};
+use feed::ledger::{Origin, Source};
 use feed::storage::Storage;
+use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
-use feed::tape::file::{Head, TapeFile};
 use feed::wire::sequence_of;
 use libfuzzer_sys::fuzz_target;
 
@@ -59,7 +59,7 @@ struct Harmed<'a> {
 
 fn written(harmed: &Harmed<'_>) -> Option<Forged> {
     let tape = Tape::sample(300);
-    let head = Head { session: *b"FUZZ", created: 1, salt: 0 };
+    let head = FileHead { session: *b"FUZZ", created: 1, salt: 0 };
     let mut file = TapeFile::create(Forged::default(), head).ok()?;
     for &(first, count) in harmed.blocks.iter().take(20) {
         let range = SeqRange::counted(u32::from(first) + 1, count.into())?;

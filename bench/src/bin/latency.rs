@@ -4,8 +4,8 @@
 //! Exchange and reader are this process, so that one clock gives both times. A packet's time is
 //! taken before the write that contains it, and after the read that returns it.
 
-use feed::tape::market::Market;
 use feed::base::seq::MAX_SEQ;
+use feed::tape::market::Market;
 use feed::wire::{FRAME_LEN, Frame, Info, encode};
 use std::error::Error;
 use std::io::{Read, Write};

@@ -10,7 +10,7 @@ use crate::report::{Row, Want, count};
 use bench::hot::parted;
 use betacrew::net::{self, Stop};
 use feed::base::chance::Chance;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ pub(super) fn in_process(tape: Arc<Tape>, scenario: Scenario) -> Result<SocketAd
     let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
-        let mut player = Player::new(tape, scenario);
+        let mut player = MockExchange::new(tape, scenario);
         net::serve(vec![listener], &mut player, &Stop::new(), |_, _| {})
     });
     Ok(address)

@@ -8,12 +8,12 @@ use crate::process::{Exchange, Family, client, run};
 use crate::proxy::far;
 use crate::raw;
 use crate::report::{Row, Want, count, time};
-use betacrew::net::{self, Event, Stop};
+use betacrew::net::{self, LoopEvent, Stop};
 use feed::base::chance::Chance;
-use feed::ledger::{Origin, Sink, Source};
-use feed::client::{Note, Options, Recorder};
-use feed::faults::scenario::Scenario;
 use feed::base::seq::{SeqRange, SeqSet};
+use feed::client::{Recorder, RecorderEvent, RecorderOptions};
+use feed::faults::scenario::Scenario;
+use feed::ledger::{Origin, Sink, Source};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId};
 use std::fs;
@@ -50,24 +50,24 @@ struct Watch {
 }
 
 impl Sink for Watch {
-    fn fresh(&mut self, origin: Origin, _: &[RawFrame], _: Duration) {
+    fn on_packets(&mut self, origin: Origin, _: &[RawFrame], _: Duration) {
         if origin.source == Source::Resend || !self.resends_only {
             self.filled = Instant::now();
         }
     }
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 }
 
 /// Measures the time from the end of the stream to the last filled gap.
 fn after_stream(exchange: SocketAddr) -> Result<Duration> {
-    let mut recorder = Recorder::new(Options::default(), 1);
+    let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let now = Instant::now();
     let (mut sink, mut ended) = (Watch { filled: now, resends_only: true }, now);
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |event| {
-        if let Event::Note(_, Note::PassEnded { .. }) = event {
+        if let LoopEvent::RecorderEvent(_, RecorderEvent::PassEnded { .. }) = event {
             ended = Instant::now();
         }
     })?;
@@ -110,7 +110,8 @@ pub(super) fn isolated(gaps: u32) -> SeqSet {
 fn recover(exchange: SocketAddr, session: SessionId, missing: &SeqSet) -> Result<Cost> {
     let highest = missing.ranges().last().map_or(0, |gap| gap.last() + 1);
     let session = Info { session, version: 1, first: 1, last: highest };
-    let mut recorder = Recorder::resume(Options::default(), 1, highest, missing, Some(session));
+    let mut recorder =
+        Recorder::resume(RecorderOptions::default(), 1, highest, missing, Some(session));
     let mut sink = Watch { filled: Instant::now(), resends_only: false };
     let (began, cpu) = (Instant::now(), crate::measure::process_cpu());
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |_| {})?;

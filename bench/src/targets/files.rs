@@ -6,10 +6,10 @@ use crate::Result;
 use crate::measure::{By, Entry, here, side_by_side};
 use crate::raw;
 use crate::report::{Row, Want, count};
-use betacrew::format::{Arrival, Format, Told};
+use betacrew::format::{Arrival, Format, SessionFacts};
 use betacrew::output::Output;
+use feed::tape::file::SessionEnd;
 use feed::tape::in_memory::Tape;
-use feed::tape::file::End;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn export(tape: &Tape, path: &Path, format: Format) -> Result<()> {
         let mut chunks = tape.frames().chunks(4096);
         chunks.try_for_each(|frames| put(frames, Arrival::UNKNOWN))?;
         let (session, last) = (Some(tape.session()), tape.last());
-        Ok(Told { session, last, end: End::Confirmed })
+        Ok(SessionFacts { session, last, end: SessionEnd::Confirmed })
     });
     done.map_err(|error| error.to_string().into())
 }

@@ -7,10 +7,10 @@ use crate::plot::Curve;
 use crate::process::{Exchange, Family, client, most_memory, run};
 use crate::report::{Row, Want, count, time};
 use betacrew::storage::FileStorage;
+use feed::client::RecorderOptions;
 use feed::ledger::{Origin, Source};
-use feed::client::Options;
+use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
-use feed::tape::file::{Head, TapeFile};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const MIB: f64 = 1048576.0;
 /// Target 18.
 pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let crowd = u64::try_from(Options::default().limits.crowd)?;
+    let crowd = u64::try_from(RecorderOptions::default().limits.backpressure_gaps)?;
     let old = plan.place("old.toml");
     for (packets, loss, gaps, text) in [
         (plan.size(1_000_000, 200_000), "0", 0, "no loss"),
@@ -66,7 +66,7 @@ fn resident(packets: u32, text: &str, most: u64, gaps: u64) -> Row {
 /// Writes a tape file of any length.
 fn record(path: &Path, packets: u32) -> Result<()> {
     let _ = fs::remove_file(path);
-    let head = Head { session: *b"LONG", created: 1, salt: 2 };
+    let head = FileHead { session: *b"LONG", created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path)?, head)?;
     let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let mut frames = Tape::sample(1000).frames().to_vec();

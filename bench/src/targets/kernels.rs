@@ -7,10 +7,10 @@ use crate::measure::{By, Entry, here, kernel, side_by_side};
 use crate::raw;
 use crate::report::{Row, Want, count};
 use bench::hot::{Nowhere, parted, take};
-use betacrew::record::store::{Capture, Sync};
 use betacrew::format::json;
 use betacrew::net::{self, Stop};
-use feed::client::{Options, Recorder};
+use betacrew::record::store::{RecordingStore, SyncPolicy};
+use feed::client::{Recorder, RecorderOptions};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, decode};
@@ -46,8 +46,14 @@ pub(super) fn scan(plan: &Plan) -> Result<Vec<Row>> {
 
 /// Records one pass of what an exchange sends, asking for nothing again.
 fn record(exchange: std::net::SocketAddr, path: &Path) -> Result<()> {
-    let options = Options { classic: true, passes: Some(1), resend_max: 0, ..Options::default() };
-    let (mut capture, _) = Capture::open(path, Sync::Never).map_err(|error| error.to_string())?;
+    let options = RecorderOptions {
+        classic: true,
+        passes: Some(1),
+        resend_max: 0,
+        ..RecorderOptions::default()
+    };
+    let (mut capture, _) =
+        RecordingStore::open(path, SyncPolicy::Never).map_err(|error| error.to_string())?;
     let mut recorder = Recorder::new(options, 1);
     net::fetch(&[vec![exchange]], &mut recorder, &mut capture, &Stop::new(), |_| {})?;
     capture.end().map_err(|error| error.to_string())?;
@@ -181,7 +187,7 @@ pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
     let base = || here(|| raw::stream(ready).map(drop));
     let ours = || {
         here(|| {
-            let mut recorder = Recorder::new(Options::default(), 1);
+            let mut recorder = Recorder::new(RecorderOptions::default(), 1);
             net::fetch(&[vec![exchange]], &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
             match recorder.outcome() {
                 Some(outcome) if outcome.complete() => Ok(()),
