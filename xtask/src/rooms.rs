@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Of each crate, its rooms from the bottom to the top, each with the rooms that it may import.
-const ROOMS: [(&str, &[(&str, &str)]); 2] = [
+pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
     (
         "feed",
         &[
