@@ -129,7 +129,7 @@ fn matches(shown: &[String], printed: &[String]) -> bool {
 }
 
 /// Returns what to show of `printed`, with `...` where the old text has it. Each part between two
-/// of them keeps its number of lines, and begins at the line that has the first word of the old one.
+/// of them keeps its number of lines, and begins at the line with the first word of the old one.
 fn shortened(shown: &[String], printed: &[String]) -> Vec<String> {
     let first_word = |line: &String| line.split_whitespace().next().map(str::to_owned);
     let parts: Vec<&[String]> = shown.split(|line| line == "...").collect();
