@@ -15,7 +15,7 @@
 //! README.md.
 
 use crate::in_time::{ChildInTime, CommandInTime, LIMIT};
-use crate::support::ReservedPort;
+use crate::support::{ReservedPort, betacrew, run};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,7 +50,7 @@ struct Example {
 fn blocks(text: &str) -> Vec<Block> {
     let (mut blocks, mut open, mut section) = (Vec::new(), None::<Block>, 0);
     for (number, line) in text.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
             (None, Some(info)) => {
                 let info = info.to_owned();
                 open = Some(Block { info, first: number + 1, lines: Vec::new(), section });
@@ -372,6 +372,22 @@ fn the_examples_of_the_readme_print_what_it_shows() {
     readme.end_exchange();
     if readme.bless && !readme.changes.is_empty() {
         readme.write_changes();
+    }
+}
+
+#[test]
+fn scenarios_in_other_pages_are_read_without_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for page in ["CONTRIBUTING.md", "docs/scenarios.md"] {
+        let text = fs::read_to_string(format!("{ROOT}/{page}")).unwrap();
+        let blocks: Vec<_> = blocks(&text).into_iter().filter(|it| it.info == "toml").collect();
+        assert!(!blocks.is_empty(), "{page} has no scenario");
+        for block in blocks {
+            let file = folder.path().join("block.toml");
+            fs::write(&file, block.lines.join("\n")).unwrap();
+            let (code, _, stderr) = run(&mut betacrew(&["scenarios", file.to_str().unwrap()]));
+            assert_eq!(code, 0, "{page}:{}: {stderr}", block.first);
+        }
     }
 }
 
