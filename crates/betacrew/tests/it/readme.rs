@@ -313,14 +313,11 @@ impl Readme {
     }
 
     fn run_block(&mut self, block: &Block) {
-        let mut folder = self.folder.path().to_owned();
+        let folder = self.folder.path().to_owned();
         match block.info.split([' ', ',']).next().unwrap_or_default() {
             "console" => {
                 for Example { command, output } in examples(block) {
-                    match command.strip_prefix("cd ") {
-                        Some(to) => folder = folder.join(to),
-                        None => self.run(&command, &folder, Some(output)),
-                    }
+                    self.run(&command, &folder, Some(output));
                 }
             }
             "sh" => block.lines.iter().for_each(|command| self.run(command, &folder, None)),
