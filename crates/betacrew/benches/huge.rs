@@ -11,7 +11,7 @@ mod endless;
 
 use betacrew::net::{self, Stop};
 use endless::{Endless, high_water, watched};
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -55,7 +55,7 @@ fn betacrew(args: &[&str], tape: &Path) -> Command {
 /// Records the session as `fetch` does, and writes it as CSV into nothing.
 fn record(tape: &Path, packets: u32, chance: &str) {
     let scenario = Scenario::losing(7, chance.parse().unwrap());
-    let mut player = Player::new(Endless::new(packets), scenario);
+    let mut player = MockExchange::new(Endless::new(packets), scenario);
     let listener = net::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = Stop::new();

@@ -6,14 +6,14 @@
 use betacrew::net::{self, Stop};
 use betacrew::storage::FileStorage;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
-use feed::client::{Options, Recorder};
-use feed::exchange::server::Player;
+use feed::client::{Recorder, RecorderOptions};
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::Facts;
 use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
-use feed::tape::recorder::{Keeper, Sync};
+use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::wire::{Frame, Info, RawFrame, decode};
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What takes the packets: a tape file, and a sum that is always up to date.
 struct Mine {
-    keeper: Keeper<FileStorage>,
+    keeper: TapeRecorder<FileStorage>,
     /// Added up from what came, in whatever order it came.
     volume: i64,
 }
@@ -32,28 +32,28 @@ struct Mine {
 impl Sink for Mine {
     // Whole slices of packets that were never seen before, as they lie in the buffer they were
     // received in. What is lost and sent again comes here once.
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.volume += volume(frames);
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
     }
 
     // The keeper compares what comes again with what it has, notes the session, writes what came
     // when there is time for it, and ends the recording when the disk fails.
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.keeper.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.on_duplicates(origin, frames)
     }
 
     // What is not known to be of this session is put out of the recording, and comes again.
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.keeper.session(info, vouched, now)
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.keeper.on_session(info, vouched, now)
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.keeper.has_failed()
     }
 }
 
@@ -70,14 +70,14 @@ fn volume(frames: &[RawFrame]) -> i64 {
 fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let storage = FileStorage::write(path)?;
-    let options = Options::default();
+    let options = RecorderOptions::default();
     let (keeper, mut recorder) = if feed::tape::file::is_stillborn(&storage)? {
         // A number that peers cannot know keeps their packets from looking like parts of the file.
         let salt = RandomState::new().hash_one(path);
-        let keeper = Keeper::create(storage.cleared()?, Sync::End, since_1970, salt)?;
+        let keeper = TapeRecorder::create(storage.cleared()?, SyncPolicy::End, since_1970, salt)?;
         (keeper, Recorder::new(options, 1))
     } else {
-        let (keeper, was) = Keeper::open(storage, Sync::End, since_1970)?;
+        let (keeper, was) = TapeRecorder::open(storage, SyncPolicy::End, since_1970)?;
         (keeper, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
     };
     let mut mine = Mine { keeper, volume: 0 };
@@ -108,7 +108,7 @@ fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // An exchange that loses a quarter of what it streams.
     let scenario = Scenario::losing(7, "25%".parse()?);
-    let mut player = Player::new(Arc::new(Tape::random(100_000, 7)), scenario);
+    let mut player = MockExchange::new(Arc::new(Tape::random(100_000, 7)), scenario);
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let stop = Stop::new();

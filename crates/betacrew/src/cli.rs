@@ -53,21 +53,21 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a mock exchange until Ctrl+C
-    Serve(serve::Args),
+    Serve(serve::ServeArgs),
     /// Record a session from an exchange, every packet of it, to output.json
-    Fetch(fetch::Args),
+    Fetch(fetch::FetchArgs),
     /// Write a file of packets in another format
-    Convert(convert::Args),
+    Convert(convert::ConvertArgs),
     /// Look into recordings: what is there, what is missing, whether it is whole
-    Inspect(inspect::Args),
+    Inspect(inspect::InspectArgs),
     /// List the built-in scenarios, or print one as a starting point
-    Scenarios(scenarios::Args),
+    Scenarios(scenarios::ScenariosArgs),
     /// Simulate lives of recordings, with everything that can go wrong, and check each
-    Sim(sim::Args),
+    Sim(sim::SimArgs),
     /// Test a client of anybody's, in any language, against exchanges that lose packets
-    Grade(grade::Args),
+    Grade(grade::GradeArgs),
     /// Watch an exchange lose packets and a client recover them, in one process
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -133,15 +133,15 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines
-            .with_writer(|| stderr::Lines)
+            .with_writer(|| stderr::StderrLines)
             .fmt_fields(tracing_subscriber::fmt::format::debug_fn(write_field).delimited(" "))
             .with_ansi(style::of(Stream::Stderr).colour)
-            .with_timer(Since(std::time::Instant::now()))
+            .with_timer(ElapsedTime(std::time::Instant::now()))
             .with_target(false)
             .boxed(),
         LogFormat::Json => lines
-            .with_writer(|| Shown(stderr::Lines))
-            .with_timer(Utc)
+            .with_writer(|| LogFilter(stderr::StderrLines))
+            .with_timer(UtcTime)
             .json()
             .flatten_event(true)
             .boxed(),
@@ -149,7 +149,8 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
     let registry = tracing_subscriber::registry().with(lines.with_filter(targets));
     #[cfg(feature = "web")]
     let registry = registry.with(
-        crate::http::Keep.with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
+        crate::http::EventBuffer
+            .with_filter(Targets::new().with_target("betacrew", LevelFilter::DEBUG)),
     );
     registry.init();
 }
@@ -168,9 +169,9 @@ fn write_field(
 }
 
 /// Writes JSON without what steers a terminal: JSON itself lets some of that through.
-struct Shown<W>(W);
+struct LogFilter<W>(W);
 
-impl<W: std::io::Write> std::io::Write for Shown<W> {
+impl<W: std::io::Write> std::io::Write for LogFilter<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         // The log writes whole lines.
         let text = String::from_utf8_lossy(bytes);
@@ -183,18 +184,18 @@ impl<W: std::io::Write> std::io::Write for Shown<W> {
 }
 
 /// Stamps log lines with the time, as RFC 3339 has it.
-struct Utc;
+struct UtcTime;
 
-impl tracing_subscriber::fmt::time::FormatTime for Utc {
+impl tracing_subscriber::fmt::time::FormatTime for UtcTime {
     fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
         write!(line, "{:.6}", jiff::Timestamp::now())
     }
 }
 
 /// Stamps log lines with the seconds since the program began.
-struct Since(std::time::Instant);
+struct ElapsedTime(std::time::Instant);
 
-impl tracing_subscriber::fmt::time::FormatTime for Since {
+impl tracing_subscriber::fmt::time::FormatTime for ElapsedTime {
     fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
         write!(line, "{:9.3}", self.0.elapsed().as_secs_f64())
     }
@@ -217,7 +218,7 @@ mod tests {
         let Command::Fetch(args) = Cli::parse_from(typed.split_whitespace()).command else {
             unreachable!("fetch was typed");
         };
-        let meant = feed::client::Options {
+        let meant = feed::client::RecorderOptions {
             classic: true,
             last: Some(7),
             passes: Some(3),
@@ -225,7 +226,7 @@ mod tests {
             retries: 1,
             timeout: std::time::Duration::from_secs(2),
             resend_max: 200,
-            ..feed::client::Options::default()
+            ..feed::client::RecorderOptions::default()
         };
         assert_eq!(args.options(), meant);
     }

@@ -36,11 +36,11 @@ pub use arrival::Arrival;
 use crate::error::Failure;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::{is_log, shown};
-use feed::analysis::survey::Order;
+use feed::analysis::survey::SequenceOrder;
 use feed::base::seq::{Seq, SeqRange};
 use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
-use feed::tape::file::{End, TapeFile};
+use feed::tape::file::{SessionEnd, TapeFile};
 use feed::wire::{RawFrame, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -72,11 +72,11 @@ pub enum Format {
 }
 
 /// Where slices of packets go: ascending, all of a slice with the same arrival.
-pub type Each<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
+pub type PacketConsumer<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
 
 /// What may stand between packets that are written while they come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mark {
+pub enum StreamMark {
     /// These were lost for good, and are left out.
     Lost(SeqRange),
     /// From here on it is another session, with a numbering of its own.
@@ -85,18 +85,18 @@ pub enum Mark {
 
 /// What a file tells of its session besides its packets. Only tape files and logs tell anything.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct SessionFacts {
     /// The session's id, if it is known.
     pub session: Option<SessionId>,
     /// The last sequence that the session is known to have; 0 where there is none.
     pub last: Seq,
     /// What is known of where it ends; `None` of a format that has no room for that.
-    pub end: Option<End>,
+    pub end: Option<SessionEnd>,
     /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
     pub removed: u64,
 }
 
-impl Told {
+impl SessionFacts {
     /// Returns what a tape file tells.
     #[must_use]
     pub fn of<S: Storage>(file: &TapeFile<S>) -> Self {
@@ -110,7 +110,7 @@ impl Told {
 
     /// Returns what is missing of the session, as text: from `order`, which has taken in all
     /// packets of the file, up to the last sequence that the session is known to have.
-    pub(crate) fn lacking(&self, order: &mut Order) -> Option<String> {
+    pub(crate) fn lacking(&self, order: &mut SequenceOrder) -> Option<String> {
         order.reaches(self.last);
         let gaps = order.missing();
         // Each message that was removed had one packet at least.
@@ -152,7 +152,7 @@ pub trait Encoder {
     ///
     /// # Errors
     /// What the place reports.
-    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+    fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
         let _ = mark;
         Ok(())
     }
@@ -170,7 +170,7 @@ pub trait Encoder {
     ///
     /// # Errors
     /// What the place reports.
-    fn told(&mut self, told: Told) -> io::Result<()> {
+    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
         let _ = told;
         Ok(())
     }
@@ -183,14 +183,14 @@ pub trait Encoder {
 }
 
 /// Where an encoder writes.
-pub(crate) enum Place<'a> {
+pub(crate) enum EncoderTarget<'a> {
     /// Bytes go, one after the other.
     Stream(Box<dyn Write + 'a>),
     /// An empty file, open for reading and writing, and its path.
     File(File, PathBuf),
 }
 
-impl<'a> Place<'a> {
+impl<'a> EncoderTarget<'a> {
     pub(crate) fn stream(self) -> Box<dyn Write + 'a> {
         match self {
             Self::Stream(out) => out,
@@ -208,7 +208,7 @@ impl<'a> Place<'a> {
 
 /// What to do about damage that a format can go on after.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Damage {
+pub enum DamagePolicy {
     /// Refuse the file.
     Refuse,
     /// Read the rest, as if the damaged part had never been there.
@@ -217,7 +217,7 @@ pub enum Damage {
 
 /// Why a file is not read to its end.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ReadError {
     /// The system reports it.
     Io(io::Error),
     /// It is not in its format, or not packets.
@@ -226,7 +226,7 @@ pub(crate) enum Fault {
     Taker(Failure),
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             // These are how decoders, and our own bounds, say that content makes no sense; the
@@ -239,13 +239,13 @@ impl From<io::Error> for Fault {
     }
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for ReadError {
     fn from(failure: Failure) -> Self {
         Self::Taker(failure)
     }
 }
 
-impl Fault {
+impl ReadError {
     fn at(self, path: &Path) -> Failure {
         match self {
             Self::Io(source) => Failure::Storage { action: "read", path: path.to_owned(), source },
@@ -326,18 +326,18 @@ impl Format {
     }
 
     /// Begins to write. A format that was not built in is `Unsupported`.
-    pub(crate) fn encoder(self, place: Place<'_>) -> io::Result<Box<dyn Encoder + '_>> {
+    pub(crate) fn encoder(self, place: EncoderTarget<'_>) -> io::Result<Box<dyn Encoder + '_>> {
         Ok(match self {
-            Self::Json => Box::new(json::Writer::new(place.stream())),
-            Self::Ndjson => Box::new(ndjson::Writer::new(place.stream())),
-            Self::Csv => Box::new(csv::Writer::new(place.stream())?),
+            Self::Json => Box::new(json::JsonWriter::new(place.stream())),
+            Self::Ndjson => Box::new(ndjson::NdjsonWriter::new(place.stream())),
+            Self::Csv => Box::new(csv::CsvWriter::new(place.stream())?),
             #[cfg(feature = "columnar")]
-            Self::Parquet => Box::new(parquet::Writer::new(place.file()?.0)?),
+            Self::Parquet => Box::new(parquet::ParquetWriter::new(place.file()?.0)?),
             #[cfg(feature = "columnar")]
-            Self::Arrow => Box::new(arrow::Writer::new(place.file()?.0)?),
+            Self::Arrow => Box::new(arrow::ArrowWriter::new(place.file()?.0)?),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => Box::new(sqlite::Writer::new(&place.file()?.1)?),
-            Self::Tape => Box::new(tape::Writer::new(place.file()?.0)?),
+            Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
+            Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
@@ -353,9 +353,9 @@ impl Format {
 pub fn read(
     path: &Path,
     format: Format,
-    damage: Damage,
-    each: &mut Each<'_>,
-) -> Result<Told, Failure> {
+    damage: DamagePolicy,
+    each: &mut PacketConsumer<'_>,
+) -> Result<SessionFacts, Failure> {
     format.check()?;
     if format == Format::Tape {
         return tape::read(path, damage, each).map_err(|fault| fault.at(path));
@@ -368,13 +368,17 @@ pub fn read(
         Format::Arrow => open(path).and_then(|file| arrow::read(file, each)),
         #[cfg(feature = "sqlite")]
         Format::Sqlite => open(path).and_then(|_| sqlite::read(path, each)),
-        _ => Err(Fault::Io(io::ErrorKind::Unsupported.into())),
+        _ => Err(ReadError::Io(io::ErrorKind::Unsupported.into())),
     };
     done.map_err(|fault| fault.at(path))?;
-    Ok(Told::default())
+    Ok(SessionFacts::default())
 }
 
-fn read_text(text: Box<dyn Read>, format: Format, each: &mut Each<'_>) -> Result<(), Fault> {
+fn read_text(
+    text: Box<dyn Read>,
+    format: Format,
+    each: &mut PacketConsumer<'_>,
+) -> Result<(), ReadError> {
     let text = without_mark(text)?;
     match format {
         Format::Ndjson => ndjson::read(text, each),
@@ -387,31 +391,31 @@ fn read_text(text: Box<dyn Read>, format: Format, each: &mut Each<'_>) -> Result
 const UTF8_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// Passes over a byte order mark at the beginning of a text.
-fn without_mark(mut text: impl Read) -> Result<impl Read, Fault> {
+fn without_mark(mut text: impl Read) -> Result<impl Read, ReadError> {
     let mut first = Vec::with_capacity(UTF8_MARK.len());
     text.by_ref().take(UTF8_MARK.len() as u64).read_to_end(&mut first)?;
     match first[..] {
         [a, b, c] if [a, b, c] == UTF8_MARK => first.clear(),
         // What PowerShell's `>` writes.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            return Err(Fault::Content("it is UTF-16: save it as UTF-8".to_owned()));
+            return Err(ReadError::Content("it is UTF-16: save it as UTF-8".to_owned()));
         }
         _ => {}
     }
     Ok(io::Cursor::new(first).chain(text))
 }
 
-fn open_text(path: &Path) -> Result<Box<dyn Read>, Fault> {
+fn open_text(path: &Path) -> Result<Box<dyn Read>, ReadError> {
     match path == Path::new("-") {
         true => Ok(Box::new(io::stdin().lock())),
         false => Ok(Box::new(open(path)?)),
     }
 }
 
-fn open(path: &Path) -> Result<File, Fault> {
+fn open(path: &Path) -> Result<File, ReadError> {
     let file = File::open(path)?;
     match file.metadata()?.is_dir() {
-        true => Err(Fault::Io(io::ErrorKind::IsADirectory.into())),
+        true => Err(ReadError::Io(io::ErrorKind::IsADirectory.into())),
         false => Ok(file),
     }
 }
@@ -482,7 +486,7 @@ mod tests {
     fn what_is_no_packet_is_not_written() {
         for format in [Format::Json, Format::Ndjson, Format::Csv] {
             let mut out = Vec::new();
-            let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
+            let mut encoder = format.encoder(EncoderTarget::Stream(Box::new(&mut out))).unwrap();
             let error = encoder.put(&[[0; 17]], Arrival::UNKNOWN).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
@@ -501,7 +505,7 @@ mod tests {
             assert_eq!(packets, 2, "{format:?}");
             let utf16 = Box::new(&b"\xff\xfe[\0]\0"[..]);
             let error = read_text(utf16, format, &mut |_, _| Ok(())).unwrap_err();
-            assert!(matches!(error, Fault::Content(reason) if reason.contains("UTF-16")));
+            assert!(matches!(error, ReadError::Content(reason) if reason.contains("UTF-16")));
         }
     }
 

@@ -19,16 +19,16 @@ mod select;
 use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
-use crate::grade::judge::verdict::{Outcome, Verdict};
+use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::report::terminal::Paint;
-use crate::grade::run::attempt::Setup;
-use crate::grade::run::case_runner::Session;
-use crate::grade::run::client::Client;
+use crate::grade::run::attempt::AttemptSetup;
+use crate::grade::run::case_runner::CaseRunner;
+use crate::grade::run::client::GradedClient;
 use crate::grade::run::run_folder::RunFolder;
 use crate::grade::run::workdir::Workdir;
 use crate::net::Stop;
 use crate::output::Output;
-use crate::output::place::Places;
+use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
 use crate::terminal::style::Stream;
 use crate::terminal::{signals, style};
@@ -44,7 +44,7 @@ const REPORTS: &str = "Reports";
 /// What `grade` takes.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "betacrew grade [OPTIONS] [CASES]... -- COMMAND...")]
-pub struct Args {
+pub struct GradeArgs {
     /// The cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
     #[arg(value_name = "CASES")]
     cases: Vec<String>,
@@ -136,7 +136,7 @@ impl FromStr for Port {
 ///
 /// # Errors
 /// Where the client cannot be started, or an exchange cannot listen.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let cases = select::select(&args.cases).map_err(Failure::Usage)?;
     if args.list {
         return print(&list(&cases));
@@ -148,7 +148,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let setup = args.setup()?;
     run::run_folder::clean_up();
     let folder = RunFolder::open()?;
-    let session = Session {
+    let session = CaseRunner {
         setup: &setup,
         folder: &folder,
         cases: &cases,
@@ -188,14 +188,14 @@ struct Reports {
 }
 
 impl Reports {
-    fn begin(args: &Args, client: &Client) -> Result<Self, Failure> {
+    fn begin(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
         let reports = [
             ("--junit", &args.junit),
             ("--json", &args.json),
             ("--html", &args.html),
             ("--badge", &args.badge),
         ];
-        let mut places = Places::printing();
+        let mut places = CommandPlaces::printing();
         if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
             // The client writes it, in this very folder.
             places.writes("-o", output)?;
@@ -215,8 +215,8 @@ impl Reports {
         })
     }
 
-    fn put(self, outcomes: &[Outcome], setup: &Setup) -> Result<(), Failure> {
-        let report = report::json::Report::new(outcomes, setup);
+    fn put(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
+        let report = report::json::GradeReport::new(outcomes, setup);
         let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
             Some(output) => output.put(|out| out.write_all(text().as_bytes())),
             None => Ok(()),
@@ -227,13 +227,14 @@ impl Reports {
         text(self.junit, &|| report::junit::junit(&report))?;
         text(self.json, &|| json(&report))?;
         text(self.html, &|| report::html::html(&report))?;
-        text(self.badge, &|| report::badge::badge(&judge::verdict::Summary::of(outcomes)))
+        text(self.badge, &|| report::badge::badge(&judge::verdict::GradeSummary::of(outcomes)))
     }
 }
 
-fn exit(outcomes: &[Outcome], stop: &Stop) -> Exit {
-    let failed =
-        |outcome: &Outcome| outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass;
+fn exit(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
+    let failed = |outcome: &CaseOutcome| {
+        outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass
+    };
     match outcomes.iter().any(failed) {
         _ if stop.asked() => Exit::Incomplete,
         true => Exit::ClientFailed,
@@ -241,9 +242,9 @@ fn exit(outcomes: &[Outcome], stop: &Stop) -> Exit {
     }
 }
 
-impl Args {
-    fn setup(&self) -> Result<Setup, Failure> {
-        let client = Client::new(&self.command).ok_or_else(|| {
+impl GradeArgs {
+    fn setup(&self) -> Result<AttemptSetup, Failure> {
+        let client = GradedClient::new(&self.command).ok_or_else(|| {
             Failure::Usage(
                 "no client to grade: its command goes after --, as in\n\n  betacrew grade -- node \
                  client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list has the \
@@ -256,7 +257,7 @@ impl Args {
             Some(Port::One(port)) => Some(port),
             None => (!client.is_told()).then_some(PORT),
         };
-        Ok(Setup {
+        Ok(AttemptSetup {
             client,
             workdir: self.workdir,
             output: self.output.clone(),
@@ -266,7 +267,7 @@ impl Args {
         })
     }
 
-    fn jobs(&self, setup: &Setup) -> usize {
+    fn jobs(&self, setup: &AttemptSetup) -> usize {
         let one = setup.port.is_some() || setup.workdir == Workdir::Here;
         // The other half is for the exchanges: a client that is kept waiting shows other faults.
         let processors = || std::thread::available_parallelism().map_or(1, usize::from) / 2;

@@ -13,18 +13,18 @@ pub mod control;
 mod page;
 mod state;
 
-pub(crate) use crate::http::api::events::Keep;
-pub(crate) use crate::http::state::client::History;
-pub(crate) use crate::http::state::exchange::{Bill, ExchangeDesk};
+pub(crate) use crate::http::api::events::EventBuffer;
+pub(crate) use crate::http::state::client::ClientMonitor;
+pub(crate) use crate::http::state::exchange::{ExchangeController, ScenarioInfo};
 
 use crate::args::address;
 use crate::args::secret::Secret;
 use crate::error::Failure;
 use crate::http::api::answer::App;
 use crate::http::api::routes::Role;
-use crate::http::control::loop_handle::Meeting;
+use crate::http::control::loop_handle::LoopHandle;
 use crate::net::{self, Stop};
-use crate::output::sink::Outlet;
+use crate::output::sink::PacketSink;
 use crate::terminal::message::print;
 use crate::text::location::shown;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// What is typed to have it.
 #[derive(clap::Args, Clone, Default, Debug)]
 #[group(id = "web")]
-pub struct Args {
+pub struct HttpArgs {
     /// Serve a dashboard, an API and metrics at this address: HOST:PORT, or a port of this machine
     /// alone [default port: 8080; port 0 takes a free one]
     #[arg(long, value_name = "ADDR", help_heading = "HTTP")]
@@ -54,8 +54,8 @@ pub struct Args {
 /// The HTTP address of a running program.
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
-    meeting: Meeting,
-    shelf: state::books::Shelf,
+    meeting: LoopHandle,
+    shelf: state::books::BookSnapshot,
     addresses: Vec<SocketAddr>,
 }
 
@@ -74,12 +74,12 @@ impl Web {
     ///
     /// # Errors
     /// [`Failure::System`] where there can be no more threads.
-    pub(crate) fn books(&self) -> Result<Box<dyn Outlet>, Failure> {
-        Ok(Box::new(state::books::Bookkeeper::new(self.shelf.clone())?))
+    pub(crate) fn books(&self) -> Result<Box<dyn PacketSink>, Failure> {
+        Ok(Box::new(state::books::BookBuilder::new(self.shelf.clone())?))
     }
 }
 
-impl Args {
+impl HttpArgs {
     /// Whether it is asked for.
     pub(crate) fn wanted(&self) -> bool {
         self.http.is_some()
@@ -140,10 +140,10 @@ impl Args {
         let addresses = addresses.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
         api::events::keep();
         let name = if role == Role::Exchange { "exchange" } else { "client" };
-        let meeting = Meeting::new(stop, name);
+        let meeting = LoopHandle::new(stop, name);
         let app = App { meeting: meeting.clone(), role, token };
         api::server::start(listeners, Arc::new(app)).map_err(failed)?;
-        Ok(Some(Web { meeting, shelf: state::books::Shelf::default(), addresses }))
+        Ok(Some(Web { meeting, shelf: state::books::BookSnapshot::default(), addresses }))
     }
 }
 

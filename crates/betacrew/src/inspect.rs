@@ -11,10 +11,10 @@ use crate::error::{Exit, Failure};
 use crate::format::Format;
 use crate::net::Stop;
 use crate::output::Output;
-use crate::output::place::Places;
+use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
 use crate::text::location::{Location, shown};
-use reading::Found;
+use reading::Inspection;
 use std::path::{Path, PathBuf};
 
 /// What `inspect` takes.
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
                         file is damaged.\nWith --against 3 where one of the two lacks packets and \
                         4 where they disagree on a packet."
 )]
-pub struct Args {
+pub struct InspectArgs {
     /// The recordings, in any format; - is stdin, for json, ndjson and csv
     #[arg(value_name = "FILE", required = true)]
     files: Vec<Location>,
@@ -59,7 +59,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where flags contradict each other, and for a single file where it cannot be read.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     if let [path] = args.files.as_slice() {
         return match &args.against {
@@ -86,7 +86,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     Ok(worst)
 }
 
-impl Args {
+impl InspectArgs {
     fn format(&self, path: &Path) -> Result<Format, Failure> {
         let format = self.from.map_or_else(|| Format::expect(path, "--from"), Ok)?;
         if path == Path::new("-") && !format.is_text() {
@@ -107,7 +107,7 @@ impl Args {
                 shown(path)
             )));
         }
-        let mut places = Places::printing();
+        let mut places = CommandPlaces::printing();
         for file in &self.files {
             places.reads("", file)?;
         }
@@ -120,7 +120,7 @@ impl Args {
         let format = self.format(path)?;
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let (charts, books) = (plot.is_some(), self.book);
-        let wanted = reading::Wanted { listed, verify: self.verify, charts, books };
+        let wanted = reading::InspectOptions { listed, verify: self.verify, charts, books };
         let found = reading::read(path, format, wanted, stop)?;
         if let Some(output) = plot {
             let picture = plot::svg(&found);
@@ -158,6 +158,6 @@ impl Args {
     }
 }
 
-fn verdict(found: &Found) -> Exit {
+fn verdict(found: &Inspection) -> Exit {
     Exit::of(&found.facts())
 }

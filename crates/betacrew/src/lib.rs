@@ -6,37 +6,39 @@
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
 //! * [`scenario`] reads scenarios, what an exchange does wrong, and has built-in ones;
-//! * [`cli`] is the program, one module a command: [`serve`], [`fetch`], [`convert`],
-//!   [`inspect`], [`demo`].
+//! * [`cli`] is the program, the commands are in [`commands`], [`inspect`] and [`grade`].
 //!
 //! # Recording a feed into your own program
 //!
 //! ```
 //! use betacrew::net::{self, Stop};
-//! use feed::{player::Player, recording::Recording, scenario::Scenario, tape::Tape};
-//! use feed::client::{Options, Recorder};
+//! use feed::client::{Recorder, RecorderOptions};
+//! use feed::exchange::server::MockExchange;
+//! use feed::faults::scenario::Scenario;
+//! use feed::tape::in_memory::Tape;
+//! use feed::tape::recording::MemoryRecording;
 //! use std::sync::Arc;
 //!
 //! // An exchange that plays a tape and loses packets 2 and 4 of it ...
 //! let scenario = Scenario::skipping("2,4".parse()?);
-//! let mut player = Player::new(Arc::new(Tape::classic()), scenario);
+//! let mut exchange = MockExchange::new(Arc::new(Tape::classic()), scenario);
 //! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let line = vec![listener.local_addr()?];
 //! let stop = Stop::new();
-//! let exchange = std::thread::spawn({
+//! let running = std::thread::spawn({
 //!     let stop = stop.clone();
-//!     move || net::serve(vec![listener], &mut player, &stop, |_, _| {}).map(|()| player.served())
+//!     move || net::serve(vec![listener], &mut exchange, &stop, |_, _| {}).map(|()| exchange.served())
 //! });
 //!
 //! // ... and a client that gets them all.
-//! let mut recording = Recording::new();
-//! let mut recorder = Recorder::new(Options::default(), 1);
+//! let mut recording = MemoryRecording::new();
+//! let mut recorder = Recorder::new(RecorderOptions::default(), 1);
 //! net::fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
 //! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
 //! assert_eq!(recording.in_order().flatten().count(), 14);
 //!
 //! stop.stop();
-//! assert_eq!(exchange.join().expect("the exchange ran")?.resends, 2);
+//! assert_eq!(running.join().expect("the exchange ran")?.resends, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -15,8 +15,8 @@ use crate::args::nats_env::{CA, CREDS};
 use crate::args::secret::Secret;
 use crate::error::Failure;
 use crate::net::Stop;
-use crate::output::counters::Written;
-use crate::output::sink::Outlet;
+use crate::output::counters::WriteCounters;
+use crate::output::sink::PacketSink;
 #[cfg(feature = "nats")]
 use crate::text::location::shown;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(crate) const PUBLISHING: &str = "Publishing";
 
 /// How to publish.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Flags {
+pub(crate) struct PublishFlags {
     /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
     /// message of its own [default: betacrew. and the session, or the STREAM that was named]
     #[arg(long, value_name = "SUBJECT", help_heading = PUBLISHING)]
@@ -39,7 +39,7 @@ pub(crate) struct Flags {
 
     /// What messages have: packets as on the wire, or a JSON array
     #[arg(long, value_name = "FORMAT", default_value = "wire", help_heading = PUBLISHING)]
-    publish_format: Payload,
+    publish_format: PublishFormat,
 
     /// How many of the log's servers keep the stream, if it has to be made
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = PUBLISHING)]
@@ -104,12 +104,12 @@ fn readable(what: &str, file: Option<&Path>) -> Result<(), Failure> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Payload {
+enum PublishFormat {
     Wire,
     Json,
 }
 
-impl Flags {
+impl PublishFlags {
     /// Files that are read, by their flags.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [
@@ -131,8 +131,8 @@ impl Flags {
             subject: subject.transpose().map_err(Failure::Usage)?,
             block: self.publish_block,
             encoding: match self.publish_format {
-                Payload::Wire => gateway::Encoding::Wire,
-                Payload::Json => gateway::Encoding::Json,
+                PublishFormat::Wire => gateway::Encoding::Wire,
+                PublishFormat::Json => gateway::Encoding::Json,
             },
             replicas: self.publish_replicas.into(),
             creds: self.publish_creds.clone(),
@@ -154,9 +154,9 @@ impl Flags {
         url: &Path,
         patience: Duration,
         stop: &Stop,
-        published: Written,
-    ) -> Result<Box<dyn Outlet>, Failure> {
-        Ok(Box::new(outlet::Publishing::new(self.settings(url)?, patience, stop, published)))
+        published: WriteCounters,
+    ) -> Result<Box<dyn PacketSink>, Failure> {
+        Ok(Box::new(outlet::PublishSink::new(self.settings(url)?, patience, stop, published)))
     }
 
     #[cfg(not(feature = "nats"))]
@@ -165,8 +165,8 @@ impl Flags {
         _: &Path,
         _: Duration,
         _: &Stop,
-        _: Written,
-    ) -> Result<Box<dyn Outlet>, Failure> {
+        _: WriteCounters,
+    ) -> Result<Box<dyn PacketSink>, Failure> {
         crate::format::Format::Nats.check().and(Err(Failure::Stopped))
     }
 }

@@ -6,11 +6,11 @@ pub(crate) mod controller;
 mod fetch;
 mod serve;
 
-pub use crate::net::controller::{Desk, Nobody, Place};
+pub use crate::net::controller::{ConnectionRef, Controller, NoController};
 #[cfg(feature = "web")]
 pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
-pub use fetch::{Event, fetch};
+pub use fetch::{LoopEvent, fetch};
 pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 
@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// Ends a loop from outside: a signal, another thread.
 #[derive(Clone, Default, Debug)]
 pub struct Stop {
-    shared: Arc<Shared>,
+    shared: Arc<StopState>,
 }
 
 #[derive(Default, Debug)]
-struct Shared {
+struct StopState {
     asked: AtomicU32,
     /// Somebody has looked since it was asked for.
     noticed: AtomicBool,

@@ -15,8 +15,8 @@ pub mod sink;
 pub(crate) mod successor;
 
 use crate::error::Failure;
-use crate::format::{Each, Format, Place, Told};
-use crate::output::counters::Written;
+use crate::format::{EncoderTarget, Format, PacketConsumer, SessionFacts};
+use crate::output::counters::WriteCounters;
 use atomic::Partial;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,13 +27,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    to: To,
+    to: OutputTarget,
     durable: bool,
-    written: Written,
+    written: WriteCounters,
 }
 
 #[derive(Debug)]
-enum To {
+enum OutputTarget {
     Stdout,
     /// A file beside its place.
     Beside(Partial),
@@ -48,7 +48,7 @@ impl Output {
     /// [`Failure::Storage`] where nothing can be written there.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return Ok(Self::at(path.to_owned(), To::Stdout));
+            return Ok(Self::at(path.to_owned(), OutputTarget::Stdout));
         }
         let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
         // A link stays a link: what it leads to is replaced, or made.
@@ -59,19 +59,19 @@ impl Output {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
             }
             Ok(found) if !found.is_file() => {
-                To::Through(File::options().write(true).open(&place).map_err(failed)?)
+                OutputTarget::Through(File::options().write(true).open(&place).map_err(failed)?)
             }
             _ => {
                 drop(atomic::hold(&place).map_err(failed)?);
                 atomic::sweep(&place);
-                To::Beside(Partial::beside(&place).map_err(failed)?)
+                OutputTarget::Beside(Partial::beside(&place).map_err(failed)?)
             }
         };
         Ok(Self::at(place, to))
     }
 
-    fn at(path: PathBuf, to: To) -> Self {
-        Self { path, to, durable: false, written: Written::default() }
+    fn at(path: PathBuf, to: OutputTarget) -> Self {
+        Self { path, to, durable: false, written: WriteCounters::default() }
     }
 
     /// Begins an output for packets.
@@ -105,14 +105,14 @@ impl Output {
 
     /// What [`encode`](Self::encode) has written.
     #[must_use]
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
     /// Whether what is written is gone at once, so that it cannot be taken back.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        !matches!(self.to, To::Beside(_))
+        !matches!(self.to, OutputTarget::Beside(_))
     }
 
     /// Writes packets and puts the file in place. `fill` hands them to the function that it is
@@ -124,21 +124,25 @@ impl Output {
     pub fn encode(
         self,
         format: Format,
-        fill: impl FnOnce(&mut Each<'_>) -> Result<Told, Failure>,
+        fill: impl FnOnce(&mut PacketConsumer<'_>) -> Result<SessionFacts, Failure>,
     ) -> Result<(), Failure> {
         let path = self.path;
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
-        let write = |place: Place<'_>| {
+        let write = |place: EncoderTarget<'_>| {
             let mut encoder = self.written.encoder(format, place).map_err(failed)?;
             let told = fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
             encoder.told(told).and_then(|()| encoder.finish()).map_err(failed)
         };
         match self.to {
-            To::Stdout => unless_hung_up(write(Place::Stream(Box::new(io::stdout().lock())))),
-            To::Through(mut file) => unless_hung_up(write(Place::Stream(Box::new(&mut file)))),
-            To::Beside(file) => {
+            OutputTarget::Stdout => {
+                unless_hung_up(write(EncoderTarget::Stream(Box::new(io::stdout().lock()))))
+            }
+            OutputTarget::Through(mut file) => {
+                unless_hung_up(write(EncoderTarget::Stream(Box::new(&mut file))))
+            }
+            OutputTarget::Beside(file) => {
                 let same = file.file().try_clone().map_err(failed)?;
-                write(Place::File(same, file.path().to_owned()))?;
+                write(EncoderTarget::File(same, file.path().to_owned()))?;
                 file.persist(&path, Some(format), self.durable).map_err(failed)
             }
         }
@@ -151,12 +155,14 @@ impl Output {
     pub fn put(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let path = self.path;
         let done = match self.to {
-            To::Stdout => {
+            OutputTarget::Stdout => {
                 let mut out = io::stdout().lock();
                 unless_closed(write(&mut out).and_then(|()| out.flush()))
             }
-            To::Through(mut file) => unless_closed(write(&mut file).and_then(|()| file.flush())),
-            To::Beside(mut file) => write(file.file_mut())
+            OutputTarget::Through(mut file) => {
+                unless_closed(write(&mut file).and_then(|()| file.flush()))
+            }
+            OutputTarget::Beside(mut file) => write(file.file_mut())
                 .and_then(|()| file.file_mut().flush())
                 .and_then(|()| file.persist(&path, None, self.durable)),
         };

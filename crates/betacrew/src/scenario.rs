@@ -13,8 +13,8 @@ mod refusal;
 pub mod text;
 mod written;
 
-pub use file::{Engine, ScenarioFile};
-pub use refusal::Refusal;
+pub use file::{EngineSection, ScenarioFile};
+pub use refusal::ScenarioError;
 
 use crate::error::Failure;
 use crate::tape::name::TapeName;
@@ -23,13 +23,13 @@ use std::path::Path;
 
 /// A scenario, ready to be played.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Plot {
+pub struct ResolvedScenario {
     /// What it is called.
     pub name: String,
     /// What it is about, in a line.
     pub about: String,
     /// Whose exchange plays it.
-    pub engine: Engine,
+    pub engine: EngineSection,
     /// What is played; the documents' five packets where the file does not say.
     pub tape: TapeName,
     /// What is played after a restart with another session.
@@ -49,7 +49,7 @@ pub(crate) fn file_of(name: &str) -> Option<&Path> {
 ///
 /// # Errors
 /// [`Failure::Usage`] where there is neither, [`Failure::Content`] where the file makes no sense.
-pub fn open(name: &str) -> Result<Plot, Failure> {
+pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
     let parse = |text: &str, title: &str| {
         text.parse::<ScenarioFile>().and_then(|file| file.plot(title, text))
     };
@@ -70,7 +70,7 @@ pub fn open(name: &str) -> Result<Plot, Failure> {
         _ => Failure::Storage { action: "read", path: path.into(), source },
     })?;
     let title = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    let refused = |refusal: Refusal| Failure::Scenario {
+    let refused = |refusal: ScenarioError| Failure::Scenario {
         place: refusal.place(name),
         message: refusal.to_string(),
     };
@@ -102,7 +102,7 @@ pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::tape::source::Play;
+    use feed::tape::source::TapeSource;
 
     #[test]
     fn every_built_in_scenario_can_happen_to_its_own_tape() {

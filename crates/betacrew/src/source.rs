@@ -1,7 +1,7 @@
 //! Sources of packets by name: a file of any format, or a NATS stream.
 
 use crate::error::Failure;
-use crate::format::{self, Damage, Each, Format, Told};
+use crate::format::{self, DamagePolicy, Format, PacketConsumer, SessionFacts};
 use std::path::Path;
 
 /// Reads all packets of a file or NATS stream in its order; `-` is stdin. Returns the source's
@@ -15,9 +15,9 @@ use std::path::Path;
 pub(crate) fn read(
     path: &Path,
     format: Format,
-    damage: Damage,
-    each: &mut Each<'_>,
-) -> Result<Told, Failure> {
+    damage: DamagePolicy,
+    each: &mut PacketConsumer<'_>,
+) -> Result<SessionFacts, Failure> {
     match format {
         #[cfg(feature = "nats")]
         Format::Nats => crate::nats::read(path, each),

@@ -26,21 +26,21 @@ mod session;
 mod stop;
 pub(crate) mod subscription;
 
-pub use crate::session::completeness::Why;
+pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
-pub use event::{Input, Note, Output, PassEnd};
-pub use outcome::{Outcome, Trouble};
+pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
-use crate::client::recovery::{MUTE, Passes};
+use crate::client::recovery::{MUTE, PassStats};
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use connection::{Connection, Role, State};
+use connection::{ClientConnection, ConnectionRole, ConnectionState};
 use core::time::Duration;
 pub use line::LineStats;
-use line::{Dialect, Line};
+use line::{Dialect, LineState};
 use stop::Leaving;
 
 /// A connection of a recorder; numbers are never used twice.
@@ -48,7 +48,7 @@ pub type ConnId = u32;
 
 /// What a recorder is told to do.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Options {
+pub struct RecorderOptions {
     /// Never use the extension.
     pub classic: bool,
     /// Follow a live session to its end. Needs the extension.
@@ -75,14 +75,14 @@ pub struct Options {
     pub timeout: Duration,
     /// A session's end that nobody confirms is believed once the chance that a packet lies
     /// beyond it is lower than this.
-    pub doubt: f64,
+    pub tail_miss_probability: f64,
     /// The highest sequence that is asked for from an exchange of the original protocol.
     pub resend_max: Seq,
     /// Bounds on what a peer can make the recorder believe.
     pub limits: Limits,
 }
 
-impl Default for Options {
+impl Default for RecorderOptions {
     fn default() -> Self {
         Self {
             classic: false,
@@ -95,7 +95,7 @@ impl Default for Options {
             window: 1 << 20,
             retries: 4,
             timeout: Duration::from_secs(10),
-            doubt: 1e-6,
+            tail_miss_probability: 1e-6,
             resend_max: RESEND_MAX,
             limits: Limits::default(),
         }
@@ -104,7 +104,7 @@ impl Default for Options {
 
 /// What was counted, over all lines.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Stats {
+pub struct RecorderStats {
     /// Bytes received.
     pub bytes: u64,
     /// Packets recorded from streams.
@@ -126,13 +126,13 @@ pub struct Stats {
 /// The client's side of a session. See the [module](self).
 #[derive(Debug)]
 pub struct Recorder {
-    options: Options,
+    options: RecorderOptions,
     ledger: Ledger,
-    lines: Vec<Line>,
-    conns: Vec<Connection>,
+    lines: Vec<LineState>,
+    conns: Vec<ClientConnection>,
     next_conn: ConnId,
     passes_begun: u32,
-    passes: Passes,
+    passes: PassStats,
     /// Complete passes in a row that brought nothing new.
     dry: u32,
     session: Option<SessionId>,
@@ -156,8 +156,8 @@ pub struct Recorder {
     leaving: Option<Leaving>,
     /// There was an input.
     begun: bool,
-    stats: Stats,
-    trouble: Trouble,
+    stats: RecorderStats,
+    trouble: PeerViolations,
     outputs: VecDeque<Output>,
     outcome: Option<Outcome>,
     /// When that was known.
@@ -169,19 +169,19 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder of a session that `lines` redundant sources bring.
     #[must_use]
-    pub fn new(options: Options, lines: u16) -> Self {
+    pub fn new(options: RecorderOptions, lines: u16) -> Self {
         let mut ledger = Ledger::new(options.limits);
         if let Some(last) = options.last {
             ledger.reaches(last);
         }
         Self {
             ledger,
-            lines: (0..lines).map(|_| Line::new(options.window)).collect(),
+            lines: (0..lines).map(|_| LineState::new(options.window)).collect(),
             options,
             conns: Vec::new(),
             next_conn: 0,
             passes_begun: 0,
-            passes: Passes::default(),
+            passes: PassStats::default(),
             dry: 0,
             session: None,
             proposed: None,
@@ -194,8 +194,8 @@ impl Recorder {
             resumed: false,
             leaving: None,
             begun: false,
-            stats: Stats::default(),
-            trouble: Trouble::default(),
+            stats: RecorderStats::default(),
+            trouble: PeerViolations::default(),
             outputs: VecDeque::new(),
             outcome: None,
             ended: None,
@@ -209,10 +209,10 @@ impl Recorder {
     /// An exchange that speaks the extension is asked only for the rest: of a known session at
     /// once, and nothing is recorded before it has shown to play that. One that does not tell its
     /// session is not gone on with then. What is of no known session is asked for again
-    /// ([`Sink::session`]).
+    /// ([`Sink::on_session`]).
     #[must_use]
     pub fn resume(
-        options: Options,
+        options: RecorderOptions,
         lines: u16,
         highest: Seq,
         missing: &SeqSet,
@@ -241,15 +241,15 @@ impl Recorder {
             self.ledger.begins(now);
         }
         self.input(input, now, sink);
-        if sink.failed() {
-            self.finish(Some(Why::Storage), now);
-        } else if sink.enough() && self.options.follow && sink.wants_missing() {
-            self.leave(Why::Enough, now);
-        } else if sink.enough() {
+        if sink.has_failed() {
+            self.finish(Some(IncompleteReason::Storage), now);
+        } else if sink.is_closed() && self.options.follow && sink.wants_missing() {
+            self.leave(IncompleteReason::Enough, now);
+        } else if sink.is_closed() {
             self.settle_session(now, sink);
-            self.finish(Some(Why::Enough), now);
+            self.finish(Some(IncompleteReason::Enough), now);
         }
-        if self.ledger.gaps().len() >= self.options.limits.crowd {
+        if self.ledger.gaps().len() >= self.options.limits.backpressure_gaps {
             // What is not read cannot bring anything. (What was silent before is not held back.)
             for at in 0..self.conns.len() {
                 let conn = &self.conns[at];
@@ -276,11 +276,11 @@ impl Recorder {
         out: &mut Vec<u8>,
     ) {
         let Some(at) = self.find(conn) else { return };
-        if !matches!(self.conns[at].state, State::Open) {
+        if !matches!(self.conns[at].state, ConnectionState::Open) {
             return;
         }
         out.append(&mut self.conns[at].outbox);
-        if self.conns[at].role == Role::Resend && self.outcome.is_none() {
+        if self.conns[at].role == ConnectionRole::Resend && self.outcome.is_none() {
             self.ask(at, now, sink, out);
         }
     }
@@ -292,16 +292,16 @@ impl Recorder {
     /// that few gaps are open however long the session is.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
-        self.ledger.gaps().len() < self.options.limits.crowd
+        self.ledger.gaps().len() < self.options.limits.backpressure_gaps
             || self.find(conn).is_none_or(|at| !self.held_back(&self.conns[at]))
     }
 
     /// Whether a connection is a stream whose line is busy with sending again.
-    fn held_back(&self, conn: &Connection) -> bool {
-        let filling = |other: &Connection| {
+    fn held_back(&self, conn: &ClientConnection) -> bool {
+        let filling = |other: &ClientConnection| {
             other.line == conn.line
-                && other.role == Role::Resend
-                && other.state == State::Open
+                && other.role == ConnectionRole::Resend
+                && other.state == ConnectionState::Open
                 && other.in_flight() > 0
         };
         conn.streams()
@@ -356,7 +356,7 @@ impl Recorder {
 
     /// What was counted.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> RecorderStats {
         self.stats
     }
 
@@ -380,7 +380,7 @@ impl Recorder {
 
     /// The passes so far.
     #[must_use]
-    pub fn passes(&self) -> Passes {
+    pub fn passes(&self) -> PassStats {
         self.passes
     }
 
@@ -392,7 +392,7 @@ impl Recorder {
 
     /// What peers did wrong.
     #[must_use]
-    pub fn trouble(&self) -> &Trouble {
+    pub fn trouble(&self) -> &PeerViolations {
         &self.trouble
     }
 
@@ -400,7 +400,7 @@ impl Recorder {
         self.conns.iter().position(|conn| conn.id == id)
     }
 
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, note: RecorderEvent) {
         self.outputs.push_back(Output::Note(note));
     }
 }

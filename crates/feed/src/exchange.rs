@@ -27,57 +27,57 @@ pub enum Step {
 /// took, until that is nothing; then it does what [`step`](Self::step) says.
 pub trait Exchange {
     /// One connection's state.
-    type Conn;
+    type Connection;
     /// What it tells about itself.
-    type Note;
+    type Event;
 
     /// A client has connected.
-    fn open(&mut self, now: Duration) -> Self::Conn;
+    fn open(&mut self, now: Duration) -> Self::Connection;
 
     /// Tells a new connection the client's address and the exchange's own, where the driver has
     /// addresses.
-    fn connected(&mut self, conn: &mut Self::Conn, client: SocketAddr, own: SocketAddr) {
+    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
         let _ = (conn, client, own);
     }
 
     /// Whether to read from the connection now; if not, again after something was sent on it.
-    fn wants_input(&self, conn: &Self::Conn) -> bool;
+    fn wants_input(&self, conn: &Self::Connection) -> bool;
 
     /// The client has sent bytes.
-    fn receive(&mut self, conn: &mut Self::Conn, bytes: &[u8], now: Duration);
+    fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration);
 
     /// The client will send no more.
-    fn ended(&mut self, conn: &mut Self::Conn, now: Duration);
+    fn ended(&mut self, conn: &mut Self::Connection, now: Duration);
 
     /// The connection is gone: closed by both sides, or reset by the client.
-    fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration);
+    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration);
 
     /// Puts the next bytes to be sent into `out`, as one write, and returns how many: none where
     /// nothing is owed, or nothing is due before the [`deadline`](Self::deadline). `out` must
     /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
-    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize;
+    fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize;
 
     /// The connection took `count` of the bytes that `peek` gave last.
-    fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration);
+    fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration);
 
     /// What to do with the connection when there is nothing to send.
-    fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step;
+    fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step;
 
     /// When to look at the connection again if nothing happens on it.
-    fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration>;
+    fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration>;
 
     /// Whether the connection waits for its client: nothing is owed on it, now or later, unless the
     /// client asks for something. A driver that has no room for another may close such a one.
-    fn is_idle(&self, conn: &Self::Conn) -> bool {
+    fn is_idle(&self, conn: &Self::Connection) -> bool {
         let _ = conn;
         false
     }
 
     /// Something to tell.
-    fn note(&mut self) -> Option<Self::Note>;
+    fn poll_event(&mut self) -> Option<Self::Event>;
 
     /// Time passes, whatever happens on connections. Returns when to tell that next, if at all.
-    fn pass(&mut self, now: Duration) -> Option<Duration> {
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
         let _ = now;
         None
     }
@@ -90,7 +90,7 @@ pub trait Exchange {
 
     /// Whether the whole exchange has died. Ours only does where its tape can no longer be read;
     /// the original does when mistreated.
-    fn dead(&self) -> bool {
+    fn is_dead(&self) -> bool {
         false
     }
 }

@@ -13,7 +13,7 @@ use crate::wire::{RawFrame, is_near, is_torn, packet_seq, sequence_of, symbol_fi
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
-use scan::{BLOCK, Cuts, Rise};
+use scan::{AscendingBlock, BLOCK, RunBoundaries};
 
 /// Bounds on what a peer can make a recording believe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,23 +24,23 @@ pub struct Limits {
     ///
     /// Bounds as well how far a heartbeat or an end may lie above what packets have shown and its
     /// line has described.
-    pub jump: u32,
+    pub max_jump: u32,
     /// How many gaps may be open, besides the tail. Packets that would open one more, or make two
     /// of one, count as lost on the way: a later pass or a resend brings them again.
-    pub gaps: usize,
+    pub max_gaps: usize,
     /// With so many gaps open a stream is not read as long as its line fills them.
-    pub crowd: usize,
+    pub backpressure_gaps: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { jump: 1 << 20, gaps: 1 << 24, crowd: 1 << 16 }
+        Self { max_jump: 1 << 20, max_gaps: 1 << 24, backpressure_gaps: 1 << 16 }
     }
 }
 
 /// How far one stream has come.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Track {
+pub struct StreamPosition {
     /// The highest sequence it has brought, or a heartbeat has said to be sent; 0 before the first.
     pub position: Seq,
     /// The highest sequence it has brought; 0 before the first.
@@ -52,11 +52,11 @@ pub struct Track {
     pub torn: bool,
     /// Highest sequence that is taken however far it lies above the highest known one; set by the
     /// recorder, as the connection's line has described the session. Other lines' packets keep
-    /// to [`Limits::jump`] whatever that line says.
+    /// to [`Limits::max_jump`] whatever that line says.
     pub plausible: Seq,
 }
 
-impl Track {
+impl StreamPosition {
     /// A packet with this sequence was taken.
     fn reached(&mut self, seq: Seq) {
         self.position = self.position.max(seq);
@@ -66,22 +66,22 @@ impl Track {
 
 /// Why [`Ledger::take`] stopped at a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stop {
+pub enum StopReason {
     /// It is not a packet with a legal side and sequence, or does not follow the packet before it
     /// and has no legal symbol.
     NotAPacket,
     /// It may be parts of two messages: it does not follow the packet before it, and what comes
     /// behind it is torn.
     Torn,
-    /// Its sequence is further ahead than [`Limits::jump`] allows.
+    /// Its sequence is further ahead than [`Limits::max_jump`] allows.
     Jump(Seq),
-    /// It would open more gaps than [`Limits::gaps`] allows.
+    /// It would open more gaps than [`Limits::max_gaps`] allows.
     Crowded,
 }
 
 /// What [`Ledger::take`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Taken {
+pub struct TakeResult {
     /// How many frames it took.
     pub frames: usize,
     /// How many of them were new.
@@ -89,7 +89,7 @@ pub struct Taken {
     /// How many had been recorded before with other content.
     pub conflicts: u32,
     /// Why it stopped before the last frame, if it did.
-    pub stop: Option<Stop>,
+    pub stop: Option<StopReason>,
 }
 
 /// What a recording has seen.
@@ -186,12 +186,12 @@ impl Ledger {
     /// expected to come by itself. It may be one more than the limits allow, but not another one
     /// beside that: then it has to wait.
     pub fn close_tail(&mut self, now: Duration, sink: &mut impl Sink) {
-        if self.gaps.len() > self.limits.gaps {
+        if self.gaps.len() > self.limits.max_gaps {
             return;
         }
         if let Some(tail) = self.end.and_then(|end| SeqRange::new(self.next, end)) {
             self.gaps.open(tail, now);
-            sink.opened(tail, now);
+            sink.on_gap(tail, now);
             self.next = tail.last() + 1;
         }
     }
@@ -218,7 +218,7 @@ impl Ledger {
         })
     }
 
-    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::gaps`]
+    /// Returns the number of ranges that were forgotten. As many gaps more than [`Limits::max_gaps`]
     /// may be open.
     #[must_use]
     pub fn reopened(&self) -> usize {
@@ -242,7 +242,7 @@ impl Ledger {
         let below = |range: &SeqRange| SeqRange::new(range.first(), range.last().min(top));
         self.gaps = GapSet::new();
         self.gaps.open_all(missing.ranges().iter().filter_map(below), now);
-        unseen.ranges().iter().filter_map(below).for_each(|gap| sink.opened(gap, now));
+        unseen.ranges().iter().filter_map(below).for_each(|gap| sink.on_gap(gap, now));
     }
 
     /// Takes frames from the front until one cannot be taken.
@@ -251,14 +251,22 @@ impl Ledger {
         frames: &[RawFrame],
         origin: Origin,
         now: Duration,
-        track: &mut Track,
+        track: &mut StreamPosition,
         sink: &mut impl Sink,
-    ) -> Taken {
-        let mut out =
-            Slices { frames, origin, now, pending: 0..0, top: 0, fresh: 0, conflicts: 0, sink };
+    ) -> TakeResult {
+        let mut out = SliceCollector {
+            frames,
+            origin,
+            now,
+            pending: 0..0,
+            top: 0,
+            fresh: 0,
+            conflicts: 0,
+            sink,
+        };
         let mut done = 0;
         let mut stop = None;
-        let mut rise = Rise::new();
+        let mut rise = AscendingBlock::new();
         while stop.is_none() && done < frames.len() {
             let block = &frames[done..frames.len().min(done + BLOCK)];
             let behind = frames.get(done + block.len());
@@ -268,18 +276,18 @@ impl Ledger {
                 && !(rise.jumps_last(span) && self.torn_behind(span.last(), behind, track.torn))
                 && self.enter_rise(&rise, span, now, out.sink)
             {
-                out.fresh(done..done + block.len(), span);
+                out.collect_fresh(done..done + block.len(), span);
                 track.delivered += block.len() as u64;
                 track.reached(span.last());
                 done += block.len();
                 continue;
             }
-            let cuts = Cuts::of(block, track.position + 1);
+            let cuts = RunBoundaries::of(block, track.position + 1);
             let end = done + block.len();
             while done < end {
                 let at = block.len() - (end - done);
                 let Some(run) = cuts.run(block, at) else {
-                    stop = Some(Stop::NotAPacket);
+                    stop = Some(StopReason::NotAPacket);
                     break;
                 };
                 if run.len() == 1
@@ -287,7 +295,7 @@ impl Ledger {
                     && cuts.odd_behind(at)
                     && self.torn_behind(run.last(), frames.get(done + 1), track.torn)
                 {
-                    stop = Some(Stop::Torn);
+                    stop = Some(StopReason::Torn);
                     break;
                 }
                 if let Err(why) = self.admit(run, track.plausible, now, out.sink) {
@@ -301,78 +309,85 @@ impl Ledger {
             }
         }
         out.flush();
-        Taken { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
+        TakeResult { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
     }
 
     /// Enters a block that lies above everything known; whether the limits are far enough away for
     /// that. Otherwise nothing is done.
     fn enter_rise(
         &mut self,
-        rise: &Rise,
+        rise: &AscendingBlock,
         span: SeqRange,
         now: Duration,
         sink: &mut impl Sink,
     ) -> bool {
-        if rise.widest > self.limits.jump || self.gaps.len() + rise.count > self.limits.gaps {
+        if rise.widest > self.limits.max_jump || self.gaps.len() + rise.count > self.limits.max_gaps
+        {
             return false;
         }
-        self.gaps.open_all(rise.gaps().inspect(|&gap| sink.opened(gap, now)), now);
+        self.gaps.open_all(rise.gaps().inspect(|&gap| sink.on_gap(gap, now)), now);
         self.next = span.last() + 1;
         true
     }
 
     /// Opens the gap that lies before `run`, if there is one and the limits allow it.
-    /// Up to `plausible` [`Limits::jump`] is none of them.
+    /// Up to `plausible` [`Limits::max_jump`] is none of them.
     fn admit(
         &mut self,
         run: SeqRange,
         plausible: Seq,
         now: Duration,
         sink: &mut impl Sink,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StopReason> {
         let Some(gap) = SeqRange::new(self.next, run.first() - 1) else {
-            let full = self.gaps.len() >= self.limits.gaps && self.gaps.splits(run);
-            return if full { Err(Stop::Crowded) } else { Ok(()) };
+            let full = self.gaps.len() >= self.limits.max_gaps && self.gaps.splits(run);
+            return if full { Err(StopReason::Crowded) } else { Ok(()) };
         };
-        if gap.len() > self.limits.jump && run.first() > plausible {
-            return Err(Stop::Jump(run.first()));
+        if gap.len() > self.limits.max_jump && run.first() > plausible {
+            return Err(StopReason::Jump(run.first()));
         }
-        if self.gaps.len() >= self.limits.gaps {
-            return Err(Stop::Crowded);
+        if self.gaps.len() >= self.limits.max_gaps {
+            return Err(StopReason::Crowded);
         }
         self.gaps.open(gap, now);
-        sink.opened(gap, now);
+        sink.on_gap(gap, now);
         self.next = run.first();
         Ok(())
     }
 
     /// Enters an admitted run whose frames begin at `at`.
-    fn enter(&mut self, run: SeqRange, at: usize, now: Duration, out: &mut Slices<'_, impl Sink>) {
+    fn enter(
+        &mut self,
+        run: SeqRange,
+        at: usize,
+        now: Duration,
+        out: &mut SliceCollector<'_, impl Sink>,
+    ) {
         let place = |seq: Seq| at + (seq - run.first()) as usize;
         if let Some(age) = self.gaps.fill_lowest(run, now) {
-            out.fresh(at..place(run.last() + 1), run);
-            out.sink.filled(run, age, out.origin, now);
+            out.collect_fresh(at..place(run.last() + 1), run);
+            out.sink.on_fill(run, age, out.origin, now);
             return;
         }
         if let Some(below) = SeqRange::new(run.first(), run.last().min(self.next - 1)) {
             let mut from = below.first();
             self.gaps.fill(below, now, |piece, age| {
-                out.again(place(from)..place(piece.first()));
-                out.fresh(place(piece.first())..place(piece.last() + 1), piece);
-                out.sink.filled(piece, age, out.origin, now);
+                out.collect_duplicates(place(from)..place(piece.first()));
+                out.collect_fresh(place(piece.first())..place(piece.last() + 1), piece);
+                out.sink.on_fill(piece, age, out.origin, now);
                 from = piece.last() + 1;
             });
-            out.again(place(from)..place(below.last() + 1));
+            out.collect_duplicates(place(from)..place(below.last() + 1));
         }
         if let Some(above) = run.from(self.next) {
-            out.fresh(place(above.first())..place(above.last() + 1), above);
+            out.collect_fresh(place(above.first())..place(above.last() + 1), above);
             self.next = above.last() + 1;
         }
     }
 }
 
 /// Gathers neighbouring fresh frames into the longest ascending slices.
-struct Slices<'a, S> {
+struct SliceCollector<'a, S> {
     frames: &'a [RawFrame],
     origin: Origin,
     now: Duration,
@@ -383,8 +398,8 @@ struct Slices<'a, S> {
     sink: &'a mut S,
 }
 
-impl<S: Sink> Slices<'_, S> {
-    fn fresh(&mut self, place: Range<usize>, run: SeqRange) {
+impl<S: Sink> SliceCollector<'_, S> {
+    fn collect_fresh(&mut self, place: Range<usize>, run: SeqRange) {
         if self.pending.end != place.start || run.first() <= self.top {
             self.flush();
             self.pending = place;
@@ -394,11 +409,11 @@ impl<S: Sink> Slices<'_, S> {
         self.top = run.last();
     }
 
-    fn again(&mut self, place: Range<usize>) {
+    fn collect_duplicates(&mut self, place: Range<usize>) {
         if !place.is_empty() {
             // What repeats may be in what is pending.
             self.flush();
-            self.conflicts += self.sink.again(self.origin, &self.frames[place]);
+            self.conflicts += self.sink.on_duplicates(self.origin, &self.frames[place]);
         }
     }
 
@@ -407,7 +422,7 @@ impl<S: Sink> Slices<'_, S> {
         self.top = 0;
         if !pending.is_empty() {
             self.fresh += pending.len() as u64;
-            self.sink.fresh(self.origin, &self.frames[pending], self.now);
+            self.sink.on_packets(self.origin, &self.frames[pending], self.now);
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Everything that decides is here, and nothing that touches the world: no I/O, no clock, no
 //! randomness but from seeds. Time and bytes are arguments, loss is data.
 //!
-//! * [`seq`], [`packet`], [`wire`]: what a feed is made of;
-//! * [`tape`], [`scenario`], [`faults`]: what an exchange plays and what goes wrong;
-//! * [`gaps`], [`ledger`], [`recording`]: what a client has and what it misses;
-//! * [`recovery`], [`recorder`]: how it gets the rest;
-//! * [`exchange`], [`player`], [`original`]: the exchange's side, ours and the original one;
+//! * [`wire`], [`session`], [`base`]: what a feed is made of;
+//! * [`tape`], [`faults`]: what an exchange plays and what goes wrong;
+//! * [`ledger`], [`client`]: what a client has, what it misses, and how it gets the rest;
+//! * [`exchange`]: the exchange's side, ours and the original one;
+//! * [`analysis`]: surveys, comparisons and order books of recordings;
 //! * [`sim`]: both sides, a network and a clock, from one seed.
 
 #![no_std]

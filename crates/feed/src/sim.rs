@@ -6,7 +6,7 @@
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
 //! * [`cost`]: what recovery costs, by loss and round-trip time;
-//! * [`life`]: a recording from its beginning to its end, over crashes and restarts, and what must
+//! * [`run`]: a recording from its beginning to its end, over crashes and restarts, and what must
 //!   hold of it.
 
 mod checks;
@@ -26,21 +26,21 @@ mod watch;
 pub mod world;
 
 pub use watch::Lawful;
-pub use world::{Network, Progress, Stuck, World};
+pub use world::{Network, Progress, SimWorld, Stuck};
 
 use crate::client::Recorder;
 use crate::exchange::Exchange;
-use crate::tape::recording::Recording;
+use crate::tape::recording::MemoryRecording;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 /// A simulated recording that has come to its end.
 #[derive(Debug)]
-pub struct Run<E> {
+pub struct SimRecording<E> {
     /// The client's side.
     pub recorder: Recorder,
     /// What it recorded.
-    pub recording: Recording,
+    pub recording: MemoryRecording,
     /// The exchanges, a line each.
     pub exchanges: Vec<E>,
     /// How long it took in simulated time.
@@ -56,10 +56,10 @@ pub fn run<E: Exchange>(
     exchanges: Vec<E>,
     network: Network,
     seed: u64,
-) -> Result<Run<E>, Stuck> {
-    let mut world = World::new(exchanges, network, seed);
-    let (mut recorder, mut recording) = (recorder, Recording::new());
+) -> Result<SimRecording<E>, Stuck> {
+    let mut world = SimWorld::new(exchanges, network, seed);
+    let (mut recorder, mut recording) = (recorder, MemoryRecording::new());
     world.drive(&mut recorder, &mut recording, None)?;
     let elapsed = world.now();
-    Ok(Run { recorder, recording, exchanges: world.into_exchanges(), elapsed })
+    Ok(SimRecording { recorder, recording, exchanges: world.into_exchanges(), elapsed })
 }

@@ -4,23 +4,23 @@
 mod publish;
 
 use crate::error::{Exit, Failure};
-use crate::format::{Damage, Format, Told};
-use crate::nats::Flags as PublishFlags;
+use crate::format::{DamagePolicy, Format, SessionFacts};
+use crate::nats::PublishFlags;
 use crate::net::Stop;
 use crate::output::Output;
-use crate::output::place::Places;
+use crate::output::place::CommandPlaces;
 use crate::source;
 use crate::text::formatting::{count, took};
 use crate::text::location::{Location, is_log, shown};
-use feed::analysis::survey::Order;
-use feed::tape::file::End;
+use feed::analysis::survey::SequenceOrder;
+use feed::tape::file::SessionEnd;
 use feed::wire::RawFrame;
 use std::path::Path;
 use std::time::Instant;
 
 /// What `convert` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ConvertArgs {
     /// The file to read; - is stdin, for json, ndjson and csv
     #[arg(value_name = "IN")]
     input: Location,
@@ -53,7 +53,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where one of the files makes no sense, or packets are missing and that is not allowed.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let (input, output) = (args.input.as_path(), args.output.as_path());
     let from = args.from.map_or_else(|| Format::expect(input, "--from"), Ok)?;
     let to = args.to.map_or_else(|| Format::expect(output, "--to"), Ok)?;
@@ -77,17 +77,17 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
             shown(output)
         )));
     }
-    let damage = if args.allow_gaps { Damage::Skip } else { Damage::Refuse };
+    let damage = if args.allow_gaps { DamagePolicy::Skip } else { DamagePolicy::Refuse };
     let began = Instant::now();
     let place = Output::begin_as(output, to)?;
-    let mut check = Check::new(input, stop);
+    let mut check = OrderCheck::new(input, stop);
     if place.is_stream() && !args.allow_gaps && !stdin {
         // What has gone through a pipe cannot be taken back.
         let told = source::read(input, from, damage, &mut |frames, _| check.take(frames))?;
         check.whole(told)?;
-        check = Check::new(input, stop);
+        check = OrderCheck::new(input, stop);
     }
-    let mut told = Told::default();
+    let mut told = SessionFacts::default();
     place.encode(to, |put| {
         told = source::read(input, from, damage, &mut |frames, arrival| {
             check.take(frames)?;
@@ -103,7 +103,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let missing = told.lacking(&mut check.order);
     let missing = missing.map(|missing| format!("; missing: {missing}")).unwrap_or_default();
     let end = match told.end {
-        Some(End::Open) => "; where its session ends is not known",
+        Some(SessionEnd::Open) => "; where its session ends is not known",
         _ => "",
     };
     crate::terminal::message::message!(
@@ -116,11 +116,11 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     Ok(Exit::Complete)
 }
 
-impl Args {
+impl ConvertArgs {
     /// Makes sure that what is written is not what is read. A file may be replaced by itself in
     /// another form: it is read to its end before that.
     fn compare_places(&self, to: Format) -> Result<(), Failure> {
-        let mut places = Places::new();
+        let mut places = CommandPlaces::new();
         for (flag, path) in self.publishing.files() {
             places.reads(flag, path)?;
         }
@@ -135,15 +135,15 @@ impl Args {
 const LISTED: usize = 100;
 
 /// Sees that packets ascend, and what is missing between them.
-struct Check<'a> {
+struct OrderCheck<'a> {
     path: &'a Path,
     stop: &'a Stop,
-    order: Order,
+    order: SequenceOrder,
 }
 
-impl<'a> Check<'a> {
+impl<'a> OrderCheck<'a> {
     fn new(path: &'a Path, stop: &'a Stop) -> Self {
-        Self { path, stop, order: Order::listing(LISTED) }
+        Self { path, stop, order: SequenceOrder::listing(LISTED) }
     }
 
     fn take(&mut self, frames: &[RawFrame]) -> Result<(), Failure> {
@@ -157,7 +157,7 @@ impl<'a> Check<'a> {
     }
 
     /// Whether nothing is missing, not even of what the file knows its session to have.
-    fn whole(&mut self, told: Told) -> Result<(), Failure> {
+    fn whole(&mut self, told: SessionFacts) -> Result<(), Failure> {
         let lacking = told.lacking(&mut self.order);
         lacking.map_or(Ok(()), |missing| Err(Failure::Gaps { path: self.path.to_owned(), missing }))
     }

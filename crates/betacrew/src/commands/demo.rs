@@ -5,21 +5,21 @@ use crate::error::{Exit, Failure};
 use crate::format::Format;
 use crate::net::{self, Stop};
 use crate::output::Output;
-use crate::output::place::Places;
-use crate::record::store::Capture;
+use crate::output::place::CommandPlaces;
+use crate::record::store::RecordingStore;
 use crate::record::summary;
-use crate::scenario::{self, Engine};
+use crate::scenario::{self, EngineSection};
 use crate::tape::name;
 use crate::tape::name::AnyTape;
 use crate::terminal::message::print;
-use crate::terminal::sequence_strip::{self, Mark};
+use crate::terminal::sequence_strip::{self, CellMark};
 use crate::terminal::style::{self, Stream};
 use crate::text::formatting::{count, took};
 use crate::text::location::shown;
 use feed::base::chance::Chance;
 use feed::base::seq::SeqSet;
-use feed::client::{Options, Recorder};
-use feed::exchange::server::Player;
+use feed::client::{Recorder, RecorderOptions};
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::session::completeness::{Completeness, Facts};
 use feed::tape::in_memory::Tape;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// What `demo` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct DemoArgs {
     /// Repeat the run of this seed [default: drawn and shown]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -59,18 +59,18 @@ const WIDTH: u32 = 60;
 const PACKETS_MAX: u32 = 100_000;
 
 /// What is shown.
-struct Show {
+struct DemoView {
     tape: Arc<Tape>,
     scenario: Scenario,
     /// What happens to packets, as a part of a sentence.
     losing: String,
 }
 
-impl Args {
-    fn show(&self, seed: u64) -> Result<Show, Failure> {
+impl DemoArgs {
+    fn show(&self, seed: u64) -> Result<DemoView, Failure> {
         let made = |packets| Arc::new(Tape::random(packets, seed));
         let Some(name) = &self.scenario else {
-            return Ok(Show {
+            return Ok(DemoView {
                 tape: made(self.packets.unwrap_or(480)),
                 scenario: Scenario::losing(seed, self.drop),
                 losing: format!("and loses each with {}", self.drop),
@@ -78,7 +78,7 @@ impl Args {
         };
         let plot = scenario::open(name)?;
         let tape = match (self.packets, plot.engine) {
-            (_, Engine::Original) => {
+            (_, EngineSection::Original) => {
                 return Err(Failure::Usage(
                     "the demo shows our exchange: play the original one with serve".to_owned(),
                 ));
@@ -94,7 +94,11 @@ impl Args {
             },
         };
         let scenario = Scenario { seed, ..plot.scenario };
-        Ok(Show { tape, scenario, losing: format!("as scenario {}: {}", plot.name, plot.about) })
+        Ok(DemoView {
+            tape,
+            scenario,
+            losing: format!("as scenario {}: {}", plot.name, plot.about),
+        })
     }
 }
 
@@ -102,10 +106,10 @@ impl Args {
 ///
 /// # Errors
 /// Where sockets or the output fail.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
     let format = Format::of(&args.output).unwrap_or(Format::Json);
-    let mut places = Places::printing();
+    let mut places = CommandPlaces::printing();
     if let Some(path) = args.scenario.as_deref().and_then(scenario::file_of) {
         places.reads("--scenario", path)?;
     }
@@ -137,10 +141,19 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 /// What happened, as text and pictures.
-fn story(args: &Args, show: &Show, capture: &Capture, calls: u64, time: Duration) -> String {
+fn story(
+    args: &DemoArgs,
+    show: &DemoView,
+    capture: &RecordingStore,
+    calls: u64,
+    time: Duration,
+) -> String {
     let colour = style::of(Stream::Stdout).colour;
-    let marks =
-        [(Mark::Received, "received"), (Mark::Missing, "lost"), (Mark::Recovered, "recovered")];
+    let marks = [
+        (CellMark::Received, "received"),
+        (CellMark::Missing, "lost"),
+        (CellMark::Recovered, "recovered"),
+    ];
     let last = show.tape.last();
     let packets = count(last.into(), "packet");
     let lost: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
@@ -172,21 +185,21 @@ fn play(
     tape: &Arc<Tape>,
     scenario: Scenario,
     stop: &Stop,
-) -> Result<(Capture, Recorder, Duration), Failure> {
+) -> Result<(RecordingStore, Recorder, Duration), Failure> {
     let system = |action| move |source| Failure::System { action, source };
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener =
         net::listen(any).map_err(|source| Failure::Listen { address: any.to_string(), source })?;
     let address = listener.local_addr().map_err(system("cannot tell the address"))?;
-    let mut player = Player::new(Arc::clone(tape), scenario);
+    let mut player = MockExchange::new(Arc::clone(tape), scenario);
     let exchange_stop = Stop::new();
     let exchange = std::thread::spawn({
         let stop = exchange_stop.clone();
         move || net::serve(vec![listener], &mut player, &stop, |_, _| {})
     });
-    let mut capture = Capture::unnamed()?;
+    let mut capture = RecordingStore::unnamed()?;
     capture.keep_history();
-    let mut recorder = Recorder::new(Options::default(), 1);
+    let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let began = Instant::now();
     let done = net::fetch(&[vec![address]], &mut recorder, &mut capture, stop, |_| {});
     let time = began.elapsed();
@@ -199,7 +212,7 @@ fn play(
 }
 
 /// Reads the output back and compares it with the tape.
-fn check(args: &Args, tape: &Tape) -> Result<(), Failure> {
+fn check(args: &DemoArgs, tape: &Tape) -> Result<(), Failure> {
     let written = name::read(&args.output)?;
     if written.frames() == tape.frames() {
         return Ok(());

@@ -12,14 +12,14 @@ use crate::http;
 use crate::nats;
 use crate::net::Stop;
 use crate::output::rotating::Rotate;
-use crate::record::store::Sync;
+use crate::record::store::SyncPolicy;
 use crate::terminal::progress::FOR_EVER;
 use crate::text::location::{Location, shown};
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
-use feed::client::Options;
+use feed::client::RecorderOptions;
 use feed::wire::RESEND_MAX;
-use recording::{Done, Recording};
-use sessions::{Sessions, Turn};
+use recording::{FetchRecording, FinishedRecording};
+use sessions::{SessionOutputs, SessionTurn};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,19 +30,19 @@ const RECOVERY: &str = "Recovery";
 /// How long an exchange may be out of reach, or silent.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn sync(text: &str) -> Result<Sync, String> {
+fn sync(text: &str) -> Result<SyncPolicy, String> {
     match text {
-        "never" => Ok(Sync::Never),
-        "end" => Ok(Sync::End),
+        "never" => Ok(SyncPolicy::Never),
+        "end" => Ok(SyncPolicy::End),
         often => duration(often)
-            .map(Sync::Every)
+            .map(SyncPolicy::Every)
             .map_err(|_| format!("`{often}` is none of never, end, or a duration such as 1s")),
     }
 }
 
 /// What `fetch` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct FetchArgs {
     /// The exchange: HOST:PORT, or a port of this machine; several are redundant lines of one
     /// session, whose union is recorded
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
@@ -98,7 +98,7 @@ pub struct Args {
     publish: Option<Location>,
 
     #[command(flatten)]
-    publishing: nats::Flags,
+    publishing: nats::PublishFlags,
 
     /// Write what there is even if packets are missing (the exit code is 3 all the same)
     #[arg(long)]
@@ -119,7 +119,7 @@ pub struct Args {
     /// is safe too then
     #[arg(long, value_name = "WHEN", default_value = "never", value_parser = sync)]
     #[arg(help_heading = RECORDING)]
-    sync: Sync,
+    sync: SyncPolicy,
 
     /// Write what happened, every gap included, as JSON
     #[arg(long, value_name = "FILE")]
@@ -159,12 +159,12 @@ pub struct Args {
     retries: u32,
 
     #[command(flatten)]
-    web: http::Args,
+    web: http::HttpArgs,
 }
 
-impl Args {
-    pub(crate) fn options(&self) -> Options {
-        Options {
+impl FetchArgs {
+    pub(crate) fn options(&self) -> RecorderOptions {
+        RecorderOptions {
             classic: self.classic,
             last: self.last,
             passes: self.passes,
@@ -175,7 +175,7 @@ impl Args {
             reorder_wait: self.reorder_wait,
             give_up: self.give_up,
             resend_max: self.resend_max,
-            ..Options::default()
+            ..RecorderOptions::default()
         }
     }
 
@@ -241,7 +241,7 @@ impl Args {
 ///
 /// # Errors
 /// Where an address makes no sense or a file cannot be written.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
     args.check()?;
     let lines = args
         .addresses
@@ -256,10 +256,10 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         ));
     }
     let (began, mut worst) = (Instant::now(), Exit::Complete);
-    let (mut sessions, mut turn) = (Sessions::new(Duration::ZERO), Turn::default());
+    let (mut sessions, mut turn) = (SessionOutputs::new(Duration::ZERO), SessionTurn::default());
     loop {
-        let Done { exit, session, next } =
-            Recording::begin(args, turn, stop)?.run(&lines, stop, web.as_ref())?;
+        let FinishedRecording { exit, session, next } =
+            FetchRecording::begin(args, turn, stop)?.run(&lines, stop, web.as_ref())?;
         if worst == Exit::Complete {
             worst = exit;
         }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// What `scenarios` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ScenariosArgs {
     /// Print this one's TOML; save it to a file and change it as you like
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -21,7 +21,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where there is no such scenario.
-pub fn run(args: &Args) -> Result<Exit, Failure> {
+pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
     if args.schema {
         return print(&schema());
     }

@@ -5,26 +5,26 @@ mod log;
 use crate::args::address;
 use crate::args::parse::draw_seed;
 use crate::error::{Exit, Failure};
-use crate::http::{self, Bill, ExchangeDesk, Web};
+use crate::http::{self, ExchangeController, ScenarioInfo, Web};
 use crate::net::{self, LISTENERS_MAX, Stop};
-use crate::output::place::Places;
+use crate::output::place::CommandPlaces;
 use crate::scenario::file::{FaultFile, What};
-use crate::scenario::text::Text;
-use crate::scenario::{self, Engine, Plot, ScenarioFile};
-use crate::tape::live::{LiveTape, Record};
-use crate::tape::name::{AnyTape, Failing, TapeName};
+use crate::scenario::text::QuotedText;
+use crate::scenario::{self, EngineSection, ResolvedScenario, ScenarioFile};
+use crate::tape::live::{LiveRecord, LiveTape};
+use crate::tape::name::{AnyTape, FailingTape, TapeName};
 use crate::terminal::message::print;
 use crate::terminal::signals;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::base::chance::Chance;
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use feed::exchange::original::{Death, Original};
-use feed::exchange::server::Player;
-use feed::faults::scenario::{Played, Slow};
-use feed::tape::growing::Tempo;
-use feed::tape::market::Market;
+use feed::exchange::original::{Death, OriginalExchange};
+use feed::exchange::server::MockExchange;
+use feed::faults::scenario::{Played, SlowSubscriberPolicy};
+use feed::tape::growing::ArrivalRate;
+use feed::tape::market::SyntheticMarket;
 use feed::tape::pace::Pace;
-use feed::tape::source::Play;
+use feed::tape::source::TapeSource;
 use log::{farewell, introduction, log};
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -36,7 +36,7 @@ const SHORTHAND: &str = "Loss (shorthand for a scenario)";
 
 /// What `serve` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ServeArgs {
     /// Where to listen: HOST:PORT, or a port of this machine alone; repeat it for more. Port 0
     /// takes a free one [default: 127.0.0.1:3000 and [::1]:3000]
     #[arg(long, value_name = "ADDR")]
@@ -77,7 +77,7 @@ pub struct Args {
     /// late), skip:N (it misses what lies between, and can have it sent again), cut:N (it is told
     /// so, and its connection ends) [default: the scenario's, or wait]
     #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
-    slow: Option<Slow>,
+    slow: Option<SlowSubscriberPolicy>,
 
     /// Begin another session, even if there is a record of one; that one stays until the first
     /// packet of the other
@@ -108,15 +108,15 @@ pub struct Args {
     no_keep_last: bool,
 
     #[command(flatten)]
-    web: http::Args,
+    web: http::HttpArgs,
 }
 
 /// What a scenario of flags is called.
 const FLAGS: &str = "flags";
 
-impl Args {
+impl ServeArgs {
     /// The scenario that was named, or that the flags are shorthand for.
-    fn plot(&self) -> Result<Plot, Failure> {
+    fn plot(&self) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
             Some(name) => scenario::open(name)?,
             None => self.shorthand().plot(FLAGS, "").map_err(|refusal| Failure::Scenario {
@@ -127,7 +127,7 @@ impl Args {
         if let Some(tape) = &self.tape {
             plot.tape = tape.clone();
         }
-        if plot.engine == Engine::Original && (self.pace.is_some() || self.live) {
+        if plot.engine == EngineSection::Original && (self.pace.is_some() || self.live) {
             return Err(Failure::Usage("the original exchange has no pace".to_owned()));
         }
         if self.live && self.tape.is_none() && self.scenario.is_none() {
@@ -148,9 +148,10 @@ impl Args {
         let drop = FaultFile::just(What::Drop);
         let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty());
         let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
-        let random = chance.map(|chance| FaultFile { chance: Some(Text(chance)), ..drop.clone() });
+        let random =
+            chance.map(|chance| FaultFile { chance: Some(QuotedText(chance)), ..drop.clone() });
         let skip = Some(self.skip.clone()).filter(|skip| !skip.is_empty());
-        let listed = skip.map(|skip| FaultFile { sequences: Some(Text(skip)), ..drop });
+        let listed = skip.map(|skip| FaultFile { sequences: Some(QuotedText(skip)), ..drop });
         ScenarioFile {
             keep_last: Some(!self.no_keep_last),
             fault: random.into_iter().chain(listed).collect(),
@@ -165,7 +166,7 @@ fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
         AnyTape::Market(_) => None,
         tape => Some(tape.last()),
     };
-    let longest = |last: Seq| last.max(next.map_or(0, Play::last));
+    let longest = |last: Seq| last.max(next.map_or(0, TapeSource::last));
     Played { last: last(tape).map(longest), live }
 }
 
@@ -173,12 +174,12 @@ fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
 ///
 /// # Errors
 /// Where the scenario or the tape cannot be had or an address cannot be listened on.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
-    if args.web.wanted() && plot.engine == Engine::Original {
+    if args.web.wanted() && plot.engine == EngineSection::Original {
         return Err(Failure::Usage(
             "the original exchange cannot be steered: no --http".to_owned(),
         ));
@@ -197,8 +198,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
     let played = played(&tape, next.as_ref(), false);
     args.check_faults(&plot, played)?;
     let original = match plot.engine {
-        Engine::Betacrew => None,
-        Engine::Original => Some(original(&plot, &tape)?),
+        EngineSection::Betacrew => None,
+        EngineSection::Original => Some(original(&plot, &tape)?),
     };
     let open = args.open(stop)?;
     let _orderly = signals::orderly();
@@ -211,12 +212,12 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 /// What is listened on.
-struct Open {
+struct OpenExchange {
     listeners: Vec<TcpListener>,
     web: Option<Web>,
 }
 
-impl Open {
+impl OpenExchange {
     /// Says where, once nothing can fail any more.
     fn say(&self) -> Result<(), Failure> {
         let mut lines = String::new();
@@ -231,10 +232,10 @@ impl Open {
     }
 }
 
-impl Args {
+impl ServeArgs {
     /// Makes sure that the record is none of the files that are read.
-    fn compare_places(&self, plot: &Plot) -> Result<(), Failure> {
-        let mut places = Places::printing();
+    fn compare_places(&self, plot: &ResolvedScenario) -> Result<(), Failure> {
+        let mut places = CommandPlaces::printing();
         for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
             if let TapeName::File(path) = tape {
                 places.reads("--tape", path)?;
@@ -255,15 +256,15 @@ fn flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T,
     text.parse().map_err(|error| Failure::Usage(format!("{name} {text}: {error}")))
 }
 
-impl Args {
+impl ServeArgs {
     /// Listens for clients, and for HTTP if that is asked for.
-    fn open(&self, stop: &Stop) -> Result<Open, Failure> {
+    fn open(&self, stop: &Stop) -> Result<OpenExchange, Failure> {
         net::raise_descriptor_limit();
-        Ok(Open { listeners: listen(&self.listen)?, web: self.web.exchange(stop)? })
+        Ok(OpenExchange { listeners: listen(&self.listen)?, web: self.web.exchange(stop)? })
     }
 
     /// Makes sure that what was asked to go wrong can, in part at least, and says what cannot.
-    fn check_faults(&self, plot: &Plot, played: Played) -> Result<(), Failure> {
+    fn check_faults(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
         let listed = self.scenario.is_some() || !self.skip.is_empty();
         self.check_skip(plot, played)?;
         let impossible = scenario::impossible_faults(&plot.scenario, played);
@@ -284,7 +285,7 @@ impl Args {
 
     /// Makes sure that each sequence of `--skip` is one that is played: of one that is not, nobody
     /// would notice that it is never lost.
-    fn check_skip(&self, plot: &Plot, played: Played) -> Result<(), Failure> {
+    fn check_skip(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
         let Some(last) = played.last else { return Ok(()) };
         let next = last.saturating_add(1);
         let beyond = self.skip.at_or_after(next);
@@ -303,11 +304,18 @@ impl Args {
     }
 
     /// Runs our exchange with a live session.
-    fn play_live(&self, plot: &Plot, tape: AnyTape, stop: &Stop) -> Result<Exit, Failure> {
-        let tempo =
-            self.pace.as_ref().map_or(Ok(Tempo::Steady(1000)), |pace| flag("--pace", pace))?;
+    fn play_live(
+        &self,
+        plot: &ResolvedScenario,
+        tape: AnyTape,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
+        let tempo = self
+            .pace
+            .as_ref()
+            .map_or(Ok(ArrivalRate::Steady(1000)), |pace| flag("--pace", pace))?;
         let (mut tape, mut record) = (tape, None);
-        if matches!(tempo, Tempo::Recorded(_)) {
+        if matches!(tempo, ArrivalRate::Recorded(_)) {
             knows_times(&mut tape)?;
         }
         let played = played(&tape, None, true);
@@ -316,7 +324,7 @@ impl Args {
         let open = self.open(stop)?;
         let mut goes_on = None;
         if let Some(path) = &self.record {
-            let (opened, before) = Record::open(path, self.new_session, tape.session())?;
+            let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
                 let AnyTape::Market(_) = tape else {
                     return Err(Failure::Content {
@@ -325,7 +333,7 @@ impl Args {
                             .to_owned(),
                     });
                 };
-                tape = AnyTape::Market(Box::new(Market::new(before.session, MAX_SEQ)));
+                tape = AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_SEQ)));
             }
             goes_on = before;
             record = Some(opened);
@@ -337,9 +345,10 @@ impl Args {
         tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
         let written = live.written();
-        let mut player = Player::new(live, plot.scenario.clone());
-        let Open { listeners, web } = open;
-        let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, played), written);
+        let mut player = MockExchange::new(live, plot.scenario.clone());
+        let OpenExchange { listeners, web } = open;
+        let mut desk =
+            ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), written);
         net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
         let finished = player.tape_mut().finish();
         let exit = ended(&player)?;
@@ -352,24 +361,24 @@ impl Args {
 
 /// Runs our exchange.
 fn play(
-    (plot, played): (&Plot, Played),
+    (plot, played): (&ResolvedScenario, Played),
     tape: AnyTape,
     next: Option<AnyTape>,
-    open: Open,
+    open: OpenExchange,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
-    let mut player = Player::new(tape, plot.scenario.clone());
+    let mut player = MockExchange::new(tape, plot.scenario.clone());
     if let Some(next) = next {
         player = player.then(next);
     }
-    let Open { listeners, web } = open;
-    let mut desk = ExchangeDesk::new(web.as_ref(), Bill::new(plot, played), None);
+    let OpenExchange { listeners, web } = open;
+    let mut desk = ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), None);
     net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
     ended(&player)
 }
 
 /// Says what was served, and how it ended.
-fn ended<P: Play + Failing>(player: &Player<P>) -> Result<Exit, Failure> {
+fn ended<P: TapeSource + FailingTape>(player: &MockExchange<P>) -> Result<Exit, Failure> {
     tracing::info!("{}", farewell(&player.served()));
     match player.tape().failed() {
         Some(failure) => Err(failure),
@@ -396,18 +405,18 @@ fn system(source: std::io::Error) -> Failure {
 }
 
 /// The original exchange, with a tape that it can play.
-fn original(plot: &Plot, tape: &AnyTape) -> Result<Original, Failure> {
+fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange, Failure> {
     let AnyTape::Memory(tape) = tape else {
         return Err(Failure::Usage(
             "the original exchange plays from memory: convert the tape to .json first".to_owned(),
         ));
     };
-    Ok(Original::new((**tape).clone(), plot.scenario.seed))
+    Ok(OriginalExchange::new((**tape).clone(), plot.scenario.seed))
 }
 
 /// Runs the original exchange.
 fn play_original(
-    mut original: Original,
+    mut original: OriginalExchange,
     listeners: Vec<TcpListener>,
     stop: &Stop,
 ) -> Result<Exit, Failure> {

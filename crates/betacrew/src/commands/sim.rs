@@ -6,13 +6,13 @@ use crate::scenario::ScenarioFile;
 use crate::terminal::message::print;
 use crate::terminal::signals;
 use crate::text::formatting::{count, grouped, took};
-use feed::sim::run::{Broken, Lived, Plan, live};
+use feed::sim::run::{SimPlan, SimReport, Violation, live};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// What `sim` takes.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct SimArgs {
     /// Live so many lives, one after the other
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
@@ -34,7 +34,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Where stdout fails.
-pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
+pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
     if let Some(seed) = args.narrate {
         return narrate(seed);
     }
@@ -42,9 +42,9 @@ pub fn run(args: &Args, stop: &Stop) -> Result<Exit, Failure> {
         return print(&cost());
     }
     let began = Instant::now();
-    let mut sum = Lived::default();
+    let mut sum = SimReport::default();
     let mut lives = 0u64;
-    let mut broken: Vec<Broken> = Vec::new();
+    let mut broken: Vec<Violation> = Vec::new();
     let orderly = signals::orderly();
     for seed in args.from..args.from.saturating_add(args.seeds) {
         if stop.asked() {
@@ -76,7 +76,7 @@ pub fn cost() -> String {
     )
 }
 
-fn add(sum: &mut Lived, lived: &Lived) {
+fn add(sum: &mut SimReport, lived: &SimReport) {
     sum.packets += lived.packets;
     sum.delivered += lived.delivered;
     sum.steps += lived.steps;
@@ -87,7 +87,7 @@ fn add(sum: &mut Lived, lived: &Lived) {
     sum.took += lived.took;
 }
 
-fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
+fn summary(lives: u64, broken: usize, sum: &SimReport, time: Duration) -> String {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -133,14 +133,14 @@ fn summary(lives: u64, broken: usize, sum: &Lived, time: Duration) -> String {
 
 /// Tells a life: its plan as scenario files, what happens, and what it comes to.
 fn narrate(seed: u64) -> Result<Exit, Failure> {
-    let plan = Plan::draw(seed);
+    let plan = SimPlan::draw(seed);
     let mut text =
         format!("seed {seed}: {} on the tape\n", count(plan.tape.len().into(), "packet"));
     for (line, scenario) in plan.scenarios.iter().enumerate() {
         let tape = format!("random:{}:{seed}", plan.tape.len());
         let file = ScenarioFile {
             about: format!("What the simulator drew from seed {seed} for line {line}"),
-            tape: tape.parse().ok().map(crate::scenario::text::Text),
+            tape: tape.parse().ok().map(crate::scenario::text::QuotedText),
             ..ScenarioFile::from(scenario)
         };
         let toml = toml::to_string(&file).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::rows::shown;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{BlockHead, Kind};
+use feed::tape::file::{BlockHead, BlockKind};
 
 /// When and how packets came.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -22,8 +22,8 @@ impl Arrival {
     #[must_use]
     pub fn of(block: &BlockHead) -> Self {
         let origin = match block.kind {
-            Kind::Packets(Origin { source: Source::Stream { pass: 0 }, .. }) => None,
-            Kind::Packets(origin) => Some(origin),
+            BlockKind::Packets(Origin { source: Source::Stream { pass: 0 }, .. }) => None,
+            BlockKind::Packets(origin) => Some(origin),
             _ => None,
         };
         Self { at: block.arrived, origin }

@@ -2,10 +2,10 @@
 //! compression. What compressed ones unpack to is bounded before they are unpacked.
 
 use super::bounded::UNPACKED_MAX;
-use super::columns::{self, Builder, failed, fault};
+use super::columns::{self, ColumnBuilder, failed, fault};
 use super::guard::guarded;
 use super::rows::{Batch, COLUMNS};
-use super::{Arrival, Each, Encoder, Fault};
+use super::{Arrival, Encoder, PacketConsumer, ReadError};
 use crate::storage::FileStorage;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
@@ -22,19 +22,19 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
-pub(super) struct Writer {
+pub(super) struct ArrowWriter {
     out: FileWriter<BufWriter<File>>,
-    columns: Builder,
+    columns: ColumnBuilder,
 }
 
-impl Writer {
+impl ArrowWriter {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let out = FileWriter::try_new(BufWriter::new(file), &columns::schema()).map_err(failed)?;
-        Ok(Self { out, columns: Builder::new() })
+        Ok(Self { out, columns: ColumnBuilder::new() })
     }
 }
 
-impl Encoder for Writer {
+impl Encoder for ArrowWriter {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
         self.columns.put(frames, arrival, |full| out.write(full).map_err(failed))
@@ -63,12 +63,12 @@ const APPARENT_MAX: usize = 64 << 20;
 /// A compressed batch above [`UNPACKED_MAX`] may unpack to this many times its size.
 const EXPANSION: u64 = 16;
 
-pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
-    let parts = Parts { len: file.metadata()?.len(), storage: FileStorage::of(file)? };
+pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+    let parts = ArrowBlocks { len: file.metadata()?.len(), storage: FileStorage::of(file)? };
     let footer = parts.footer()?;
     let footer =
         root_as_footer_with_opts(&verifier(), &footer).map_err(|error| unreadable(&error))?;
-    let fields = guarded(|| Fields::of(&footer))??;
+    let fields = guarded(|| ArrowFields::of(&footer))??;
     let mut decoder = FileDecoder::new(Arc::clone(&fields.schema), footer.version())
         .with_projection(fields.ours.clone());
     parts.check_blocks(&footer)?;
@@ -103,22 +103,22 @@ pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
 }
 
 /// A file's parts. What a damaged file says of them is not believed: they lie within it.
-struct Parts {
+struct ArrowBlocks {
     storage: FileStorage,
     len: u64,
 }
 
-impl Parts {
-    fn part(&self, offset: u64, part_len: u64) -> Result<Vec<u8>, Fault> {
+impl ArrowBlocks {
+    fn part(&self, offset: u64, part_len: u64) -> Result<Vec<u8>, ReadError> {
         if offset.checked_add(part_len).is_none_or(|end| end > self.len) {
-            return Err(Fault::Content("it is no whole Arrow file".to_owned()));
+            return Err(ReadError::Content("it is no whole Arrow file".to_owned()));
         }
         let mut bytes = vec![0; usize::try_from(part_len).unwrap_or(0)];
         self.storage.read_at(offset, &mut bytes)?;
         Ok(bytes)
     }
 
-    fn footer(&self) -> Result<Vec<u8>, Fault> {
+    fn footer(&self) -> Result<Vec<u8>, ReadError> {
         let trailer_at = self.len.saturating_sub(TRAILER_LEN as u64);
         let mut trailer = [0; TRAILER_LEN];
         self.storage.read_at(trailer_at, &mut trailer)?;
@@ -127,7 +127,7 @@ impl Parts {
     }
 
     /// Blocks that share their bytes would let a small file take for ever.
-    fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), Fault> {
+    fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), ReadError> {
         let lists = [footer.dictionaries(), footer.recordBatches()];
         let blocks = lists.iter().flatten().flatten();
         let lens = blocks.map(|block| {
@@ -136,27 +136,27 @@ impl Parts {
         });
         match lens.fold(0, u64::saturating_add) <= self.len {
             true => Ok(()),
-            false => Err(Fault::Content("its parts are together larger than it is".to_owned())),
+            false => Err(ReadError::Content("its parts are together larger than it is".to_owned())),
         }
     }
 
     /// A block's bytes: its message, then its buffers.
-    fn block(&self, block: &Block) -> Result<Buffer, Fault> {
+    fn block(&self, block: &Block) -> Result<Buffer, ReadError> {
         let lens = (u64::try_from(block.metaDataLength()), u64::try_from(block.bodyLength()));
         let (Ok(offset), (Ok(head), Ok(body))) = (u64::try_from(block.offset()), lens) else {
-            return Err(Fault::Content("it has a negative length".to_owned()));
+            return Err(ReadError::Content("it has a negative length".to_owned()));
         };
         Ok(Buffer::from_vec(self.part(offset, head.saturating_add(body))?))
     }
 
-    fn message<'a>(&self, block: &Block, bytes: &'a [u8]) -> Result<Message<'a>, Fault> {
+    fn message<'a>(&self, block: &Block, bytes: &'a [u8]) -> Result<Message<'a>, ReadError> {
         let head = bytes.get(..usize::try_from(block.metaDataLength()).unwrap_or(0));
         // Files of before 2019 have the length alone.
         let message = head.and_then(|head| match head.strip_prefix(&CONTINUATION) {
             Some(rest) => rest.get(4..),
             None => head.get(4..),
         });
-        let short = || Fault::Content("it has a block without a message".to_owned());
+        let short = || ReadError::Content("it has a block without a message".to_owned());
         root_as_message_with_opts(&verifier(), message.ok_or_else(short)?)
             .map_err(|error| unreadable(&error))
     }
@@ -170,8 +170,8 @@ fn verifier() -> VerifierOptions {
     }
 }
 
-fn unreadable(error: &InvalidFlatbuffer) -> Fault {
-    Fault::Content(error.to_string())
+fn unreadable(error: &InvalidFlatbuffer) -> ReadError {
+    ReadError::Content(error.to_string())
 }
 
 /// How many bytes a batch of this many bytes may unpack to.
@@ -179,10 +179,10 @@ fn most_unpacked(len: usize) -> u64 {
     UNPACKED_MAX.max(EXPANSION.saturating_mul(len as u64))
 }
 
-fn within(bytes: u64, most: u64) -> Result<(), Fault> {
+fn within(bytes: u64, most: u64) -> Result<(), ReadError> {
     match bytes <= most {
         true => Ok(()),
-        false => Err(Fault::Content(format!(
+        false => Err(ReadError::Content(format!(
             "a part of it unpacks to {bytes} bytes, more than the {most} that are read at one \
              time: write it in smaller record batches"
         ))),
@@ -205,7 +205,7 @@ fn unpacked(batch: &RecordBatch<'_>, block: &Block, bytes: &[u8]) -> u64 {
 }
 
 /// Which of a file's fields are read.
-struct Fields {
+struct ArrowFields {
     schema: SchemaRef,
     /// The places of our columns.
     ours: Vec<usize>,
@@ -213,12 +213,13 @@ struct Fields {
     dictionaries: Vec<i64>,
 }
 
-impl Fields {
-    fn of(footer: &Footer<'_>) -> Result<Self, Fault> {
-        let written =
-            footer.schema().ok_or_else(|| Fault::Content("its footer has no schema".to_owned()))?;
+impl ArrowFields {
+    fn of(footer: &Footer<'_>) -> Result<Self, ReadError> {
+        let written = footer
+            .schema()
+            .ok_or_else(|| ReadError::Content("its footer has no schema".to_owned()))?;
         if !written.endianness().equals_to_target_endianness() {
-            return Err(Fault::Content("its numbers have another byte order".to_owned()));
+            return Err(ReadError::Content("its numbers have another byte order".to_owned()));
         }
         let schema = try_fb_to_schema(written).map_err(fault)?;
         columns::check(&schema)?;
@@ -256,7 +257,7 @@ mod tests {
         let mut out = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
         let tape = Tape::sample(20_000);
         for frames in [&tape.frames()[..1], &tape.frames()[1..]] {
-            let mut columns = Builder::new();
+            let mut columns = ColumnBuilder::new();
             columns.put(frames, Arrival::UNKNOWN, |_| Ok(())).unwrap();
             out.write(&columns.take().unwrap()).unwrap();
         }
@@ -273,7 +274,7 @@ mod tests {
         });
         match done {
             Ok(()) => Ok(packets),
-            Err(Fault::Content(reason)) => Err(reason),
+            Err(ReadError::Content(reason)) => Err(reason),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn parts_that_share_their_bytes_are_refused() {
         let mut bytes = compressed();
-        let parts = Parts {
+        let parts = ArrowBlocks {
             len: bytes.len() as u64,
             storage: {
                 let mut file = tempfile::tempfile().unwrap();

@@ -3,7 +3,7 @@
 use super::bounded::VALUE_MAX;
 use super::rows::{Batch, COLUMNS, packet};
 use super::wide::{Wide, in_row};
-use super::{Arrival, Fault};
+use super::{Arrival, ReadError};
 use arrow_array::builder::{
     Int32Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
 };
@@ -41,7 +41,7 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 /// Columns that are being filled.
-pub(super) struct Builder {
+pub(super) struct ColumnBuilder {
     schema: SchemaRef,
     symbol: StringBuilder,
     side: StringBuilder,
@@ -53,7 +53,7 @@ pub(super) struct Builder {
     rows: usize,
 }
 
-impl Builder {
+impl ColumnBuilder {
     pub(super) fn new() -> Self {
         Self {
             schema: schema(),
@@ -134,34 +134,34 @@ pub(super) fn failed(error: ArrowError) -> io::Error {
     }
 }
 
-pub(super) fn fault(error: ArrowError) -> Fault {
+pub(super) fn fault(error: ArrowError) -> ReadError {
     match error {
         ArrowError::IoError(_, error) => io_fault(error),
-        other => Fault::Content(other.to_string()),
+        other => ReadError::Content(other.to_string()),
     }
 }
 
 /// Tells an error of the system, which has a number, from what decompressors say in its form.
-pub(super) fn io_fault(error: io::Error) -> Fault {
+pub(super) fn io_fault(error: io::Error) -> ReadError {
     match error.raw_os_error() {
         Some(_) => error.into(),
-        None => Fault::Content(error.to_string()),
+        None => ReadError::Content(error.to_string()),
     }
 }
 
 /// Makes sure that a table has our columns, each once and of a type that can be read.
-pub(super) fn check(schema: &Schema) -> Result<(), Fault> {
+pub(super) fn check(schema: &Schema) -> Result<(), ReadError> {
     for (at, name) in COLUMNS.into_iter().enumerate() {
         let mut found = schema.fields().iter().filter(|field| field.name() == name);
         let Some(field) = found.next() else {
             // The last two are extras.
             match at {
                 5.. => continue,
-                _ => return Err(Fault::Content(format!("there is no column {name}"))),
+                _ => return Err(ReadError::Content(format!("there is no column {name}"))),
             }
         };
         if found.next().is_some() {
-            return Err(Fault::Content(format!("there are two columns {name}")));
+            return Err(ReadError::Content(format!("there are two columns {name}")));
         }
         let kind = field.data_type();
         let (readable, expected) = match at {
@@ -170,7 +170,7 @@ pub(super) fn check(schema: &Schema) -> Result<(), Fault> {
             _ => (is_integer(value_type(kind)), "an integer"),
         };
         if !readable {
-            return Err(Fault::Content(format!("column {name} is {kind}, not {expected}")));
+            return Err(ReadError::Content(format!("column {name} is {kind}, not {expected}")));
         }
     }
     Ok(())
@@ -223,7 +223,7 @@ pub(super) fn read(
     columns: &RecordBatch,
     number: &mut u64,
     batch: &mut Batch<'_, '_>,
-) -> Result<(), Fault> {
+) -> Result<(), ReadError> {
     let column = |at: usize| columns.column_by_name(COLUMNS[at]).map(|column| &**column);
     let text = |at: usize| column(at).map(Column::<&str>::of).transpose();
     let integer = |at: usize| column(at).map(Column::<i64>::of).transpose();
@@ -282,12 +282,12 @@ impl<'a, T: 'a> Column<'a, T> {
     }
 }
 
-fn unreadable(column: &dyn Array) -> Fault {
-    Fault::Content(format!("a column is {}, which is not read", column.data_type()))
+fn unreadable(column: &dyn Array) -> ReadError {
+    ReadError::Content(format!("a column is {}, which is not read", column.data_type()))
 }
 
 impl<'a> Column<'a, &'a str> {
-    fn of(column: &'a dyn Array) -> Result<Self, Fault> {
+    fn of(column: &'a dyn Array) -> Result<Self, ReadError> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let values = &**dictionary.values();
             let keys = Column::<i64>::of(dictionary.keys())?;
@@ -341,7 +341,7 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
 }
 
 impl<'a> Column<'a, i64> {
-    fn of(column: &'a dyn Array) -> Result<Self, Fault> {
+    fn of(column: &'a dyn Array) -> Result<Self, ReadError> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let values = &**dictionary.values();
             let keys = Self::of(dictionary.keys())?;
@@ -409,7 +409,7 @@ mod tests {
     };
 
     /// What the rows of these columns are.
-    fn rows(columns: &[(&str, ArrayRef)]) -> Result<Vec<(Packet, Arrival)>, Fault> {
+    fn rows(columns: &[(&str, ArrayRef)]) -> Result<Vec<(Packet, Arrival)>, ReadError> {
         let columns = RecordBatch::try_from_iter_with_nullable(
             columns.iter().map(|(name, column)| (*name, Arc::clone(column), true)),
         );
@@ -428,7 +428,7 @@ mod tests {
 
     fn complaint(columns: &[(&str, ArrayRef)]) -> String {
         match rows(columns) {
-            Err(Fault::Content(reason)) => reason,
+            Err(ReadError::Content(reason)) => reason,
             other => panic!("{other:?}"),
         }
     }

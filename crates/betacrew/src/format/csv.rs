@@ -3,19 +3,19 @@
 
 use super::bounded::Bounded;
 use super::rows::{self, Batch, COLUMNS, packet};
-use super::{Arrival, Each, Encoder, Fault};
+use super::{Arrival, Encoder, PacketConsumer, ReadError};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use feed::wire::RawFrame;
 use feed::wire::packet::Packet;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
-pub(super) struct Writer<W: Write> {
+pub(super) struct CsvWriter<W: Write> {
     out: csv::Writer<W>,
     symbol: String,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> CsvWriter<W> {
     pub(super) fn new(out: W) -> io::Result<Self> {
         let mut out = WriterBuilder::new().buffer_capacity(256 * 1024).from_writer(out);
         out.write_record(COLUMNS).map_err(failed)?;
@@ -23,7 +23,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-impl<W: Write> Encoder for Writer<W> {
+impl<W: Write> Encoder for CsvWriter<W> {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let arrived = arrival.time().map(|at| at.to_string()).unwrap_or_default();
         let origin = arrival.origin_text().unwrap_or_default();
@@ -58,10 +58,10 @@ impl<W: Write> Encoder for Writer<W> {
 
 /// Reads rows. Columns may be in any order and more than ours; `arrived` and `origin` may be
 /// absent.
-pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = ReaderBuilder::new().buffer_capacity(64 * 1024).from_reader(input);
-    let place = Columns::of(input.headers().map_err(fault)?)?;
+    let place = CsvColumns::of(input.headers().map_err(fault)?)?;
     watch.row();
     let mut batch = Batch::new(each);
     let mut record = StringRecord::new();
@@ -69,13 +69,15 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         watch.row();
         let (packet, arrival) = place.row(&record).map_err(|reason| {
             let line = record.position().map_or(0, csv::Position::line);
-            Fault::Content(format!("line {line}: {reason}"))
+            ReadError::Content(format!("line {line}: {reason}"))
         })?;
         batch.push(packet, arrival)?;
     }
     // RFC 4180 allows a last line without an end, so that only an open quote shows a cut in it.
     if watch.in_quotes() && !watch.at_line_end() {
-        return Err(Fault::Content("its last line ends within quotes: it is cut off".to_owned()));
+        return Err(ReadError::Content(
+            "its last line ends within quotes: it is cut off".to_owned(),
+        ));
     }
     batch.flush()?;
     Ok(())
@@ -89,33 +91,35 @@ fn failed(error: csv::Error) -> io::Error {
     }
 }
 
-fn fault(error: csv::Error) -> Fault {
+fn fault(error: csv::Error) -> ReadError {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error.into(),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.map_or(0, |pos| pos.line());
-            Fault::Content(format!("line {line}: {len} fields, expected {expected_len}"))
+            ReadError::Content(format!("line {line}: {len} fields, expected {expected_len}"))
         }
         csv::ErrorKind::Utf8 { pos, err } => {
-            Fault::Content(format!("line {}: {err}", pos.map_or(0, |pos| pos.line())))
+            ReadError::Content(format!("line {}: {err}", pos.map_or(0, |pos| pos.line())))
         }
-        _ => Fault::Content("it is no CSV".to_owned()),
+        _ => ReadError::Content("it is no CSV".to_owned()),
     }
 }
 
 /// The columns' places in a row.
-struct Columns([Option<usize>; COLUMNS.len()]);
+struct CsvColumns([Option<usize>; COLUMNS.len()]);
 
-impl Columns {
-    fn of(names: &StringRecord) -> Result<Self, Fault> {
+impl CsvColumns {
+    fn of(names: &StringRecord) -> Result<Self, ReadError> {
         let places = COLUMNS.map(|column| names.iter().position(|name| name == column));
         let times = |column: &str| names.iter().filter(|name| *name == column).count();
         if let Some(name) = COLUMNS.into_iter().find(|name| times(name) > 1) {
-            return Err(Fault::Content(format!("line 1: there are two columns {name}")));
+            return Err(ReadError::Content(format!("line 1: there are two columns {name}")));
         }
         // The last two are extras.
         match places[..5].iter().zip(COLUMNS).find(|(place, _)| place.is_none()) {
-            Some((_, name)) => Err(Fault::Content(format!("line 1: there is no column {name}"))),
+            Some((_, name)) => {
+                Err(ReadError::Content(format!("line 1: there is no column {name}")))
+            }
             None => Ok(Self(places)),
         }
     }

@@ -1,6 +1,6 @@
 //! Decoders of others that panic where a file is damaged: here that becomes an error.
 
-use super::Fault;
+use super::ReadError;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Runs a decoder, which is not to be used again if this fails. Nothing is printed if it panics.
-pub(super) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, Fault> {
+pub(super) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, ReadError> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let hook = panic::take_hook();
@@ -26,7 +26,7 @@ pub(super) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, Fault> {
     done.map_err(|reason| {
         let text = reason.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| reason.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-        Fault::Content(format!("it is damaged ({text})"))
+        ReadError::Content(format!("it is damaged ({text})"))
     })
 }
 
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn panics_are_errors_and_later_ones_are_not_hidden() {
         assert_eq!(guarded(|| 7).unwrap(), 7);
-        let Err(Fault::Content(reason)) = guarded(|| panic!("page {}", 3)) else { panic!() };
+        let Err(ReadError::Content(reason)) = guarded(|| panic!("page {}", 3)) else { panic!() };
         assert_eq!(reason, "it is damaged (page 3)");
         assert!(!GUARDED.get());
     }

@@ -2,9 +2,9 @@
 //! `JSON.stringify(packets, null, 2)` does it, without a line end after the last bracket.
 
 use super::bounded::{Bounded, Watch};
-use super::line::{Line, Lines};
+use super::line::{TextLine, TextLines};
 use super::rows::{self, Batch, packet};
-use super::{Arrival, Each, Encoder, Fault};
+use super::{Arrival, Encoder, PacketConsumer, ReadError};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
 use feed::wire::RawFrame;
@@ -23,24 +23,24 @@ pub fn write<'a>(
     slices: impl IntoIterator<Item = &'a [RawFrame]>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut writer = Box::new(Writer::new(out));
+    let mut writer = Box::new(JsonWriter::new(out));
     slices.into_iter().try_for_each(|frames| writer.put(frames, Arrival::UNKNOWN))?;
     writer.finish()
 }
 
-pub(super) struct Writer<W> {
+pub(super) struct JsonWriter<W> {
     out: W,
-    text: Lines,
+    text: TextLines,
     any: bool,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> JsonWriter<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, text: Lines::new(), any: false }
+        Self { out, text: TextLines::new(), any: false }
     }
 }
 
-impl<W: Write> Encoder for Writer<W> {
+impl<W: Write> Encoder for JsonWriter<W> {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> io::Result<()> {
         let mut frames = frames;
         if let (false, [first, rest @ ..]) = (self.any, frames) {
@@ -107,7 +107,7 @@ impl Glue {
 
 /// The members of a packet's object.
 #[inline(always)]
-pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut Line<'_>) {
+pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut TextLine<'_>) {
     let Glue { head, symbol, side, .. } = *glue;
     let letter = packet.side.letter();
     if plain(packet.symbol) {
@@ -162,9 +162,9 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Reads packets. They may have other white space than a [`Writer`] gives them, and other keys too.
+/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys too.
 /// What is wrong is told with line and column.
-pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let input = BufReader::with_capacity(64 * 1024, input);
     let mut text = serde_json::Deserializer::from_reader(input);
@@ -175,13 +175,13 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         (Some(failure), _) => Err(failure.into()),
         (None, Ok(())) => Ok(()),
         (None, Err(error)) if error.is_io() => Err(io::Error::from(error).into()),
-        (None, Err(error)) => Err(Fault::Content(error.to_string())),
+        (None, Err(error)) => Err(ReadError::Content(error.to_string())),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+struct JsonRow {
     #[serde(deserialize_with = "symbol")]
     symbol: Symbol,
     #[serde(deserialize_with = "side")]
@@ -194,14 +194,14 @@ struct Row {
 
 /// A text that is copied only where it has to be.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 pub(super) fn symbol<'de, D: Deserializer<'de>>(input: D) -> Result<Symbol, D::Error> {
-    rows::symbol(&Text::deserialize(input)?.0).map_err(D::Error::custom)
+    rows::symbol(&JsonText::deserialize(input)?.0).map_err(D::Error::custom)
 }
 
 pub(super) fn side<'de, D: Deserializer<'de>>(input: D) -> Result<Side, D::Error> {
-    rows::side(&Text::deserialize(input)?.0).map_err(D::Error::custom)
+    rows::side(&JsonText::deserialize(input)?.0).map_err(D::Error::custom)
 }
 
 pub(super) fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
@@ -224,9 +224,9 @@ impl<'de> Visitor<'de> for Packets<'_, '_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut rows: A) -> Result<(), A::Error> {
         let mut done = Ok(());
-        while let (Ok(()), Some(Keyed(row))) = (&done, rows.next_element::<Keyed<Row>>()?) {
+        while let (Ok(()), Some(Keyed(row))) = (&done, rows.next_element::<Keyed<JsonRow>>()?) {
             self.watch.row();
-            let Row { symbol, buy_sell_indicator: side, quantity, price, sequence } = row;
+            let JsonRow { symbol, buy_sell_indicator: side, quantity, price, sequence } = row;
             let packet = Packet { symbol, side, quantity, price, sequence };
             done = self.batch.push(packet, Arrival::UNKNOWN);
         }

@@ -10,18 +10,18 @@ const PIECE: usize = 256 * 1024;
 /// The longest text of a row: its names, and each of its values at its longest.
 const MOST: usize = 384;
 
-pub(super) struct Lines {
+pub(super) struct TextLines {
     bytes: Vec<u8>,
     len: usize,
 }
 
 /// A row that is being written.
-pub(super) struct Line<'a> {
+pub(super) struct TextLine<'a> {
     room: &'a mut [u8; MOST],
     at: usize,
 }
 
-impl Lines {
+impl TextLines {
     pub(super) fn new() -> Self {
         Self { bytes: vec![0; PIECE + MOST], len: 0 }
     }
@@ -29,9 +29,9 @@ impl Lines {
     /// Adds a row. There is room for one more once what is enough for a piece was
     /// [handed on](Self::hand_on).
     #[inline]
-    pub(super) fn add(&mut self, write: impl FnOnce(&mut Line<'_>)) {
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut TextLine<'_>)) {
         let room = self.bytes[self.len..].first_chunk_mut();
-        let mut line = Line { room: room.expect("who fills it takes it"), at: 0 };
+        let mut line = TextLine { room: room.expect("who fills it takes it"), at: 0 };
         write(&mut line);
         self.len += line.at;
     }
@@ -56,7 +56,7 @@ impl Lines {
     }
 }
 
-impl Line<'_> {
+impl TextLine<'_> {
     #[inline(always)]
     pub(super) fn put(&mut self, part: &[u8]) {
         self.room[self.at..self.at + part.len()].copy_from_slice(part);
@@ -135,7 +135,7 @@ mod tests {
         let mut rng = feed::base::rng::Rng::new(9);
         let random = (0..20_000).map(|_| (rng.bits() >> 32 >> (rng.bits() % 32)) as u32);
         let edges = (0..10).flat_map(|power| [10_u32.pow(power) - 1, 10_u32.pow(power)]);
-        let mut lines = Lines::new();
+        let mut lines = TextLines::new();
         for number in (0..FOUR).chain(random).chain(edges).chain([u32::MAX, 2_000_000_000]) {
             let signed = number.cast_signed();
             lines.add(|line| {

@@ -3,9 +3,9 @@
 
 use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
-use super::line::Lines;
+use super::line::TextLines;
 use super::rows::{Batch, packet, shown};
-use super::{Arrival, Each, Encoder, Fault, Mark};
+use super::{Arrival, Encoder, PacketConsumer, ReadError, StreamMark};
 use crate::args::keyed::Keyed;
 use feed::base::seq::{Seq, SeqRange};
 use feed::wire::RawFrame;
@@ -21,18 +21,18 @@ const GLUE: Glue = Glue::new(
     b",\"sequence\":",
 );
 
-pub(super) struct Writer<W> {
+pub(super) struct NdjsonWriter<W> {
     out: W,
-    text: Lines,
+    text: TextLines,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> NdjsonWriter<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, text: Lines::new() }
+        Self { out, text: TextLines::new() }
     }
 }
 
-impl<W: Write> Encoder for Writer<W> {
+impl<W: Write> Encoder for NdjsonWriter<W> {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let arrived = arrival.time().map_or("null".to_owned(), |at| at.to_string());
         // Its letters need no escapes.
@@ -49,12 +49,12 @@ impl<W: Write> Encoder for Writer<W> {
         Ok(())
     }
 
-    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+    fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
         let line = match mark {
-            Mark::Lost(range) => {
+            StreamMark::Lost(range) => {
                 serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
             }
-            Mark::Session(session) => serde_json::json!({ "session": session.to_string() }),
+            StreamMark::Session(session) => serde_json::json!({ "session": session.to_string() }),
         };
         self.text.add(|text| text.put(format!("{line}\n").as_bytes()));
         self.text.hand_on(&mut self.out)
@@ -71,7 +71,7 @@ impl<W: Write> Encoder for Writer<W> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+struct NdjsonRow<'a> {
     #[serde(deserialize_with = "symbol")]
     symbol: Symbol,
     #[serde(deserialize_with = "side")]
@@ -88,18 +88,18 @@ struct Row<'a> {
     session: Option<IgnoredAny>,
 }
 
-/// A marker line, exactly as [`Writer::mark`] writes it.
+/// A marker line, exactly as [`NdjsonWriter::mark`] writes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Marker<'a> {
-    Lost(Keyed<Lost>),
+    Lost(Keyed<LostMarker>),
     #[serde(borrow)]
     Session(Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Lost {
+struct LostMarker {
     #[serde(deserialize_with = "sequence")]
     first: Seq,
     #[serde(deserialize_with = "sequence")]
@@ -114,14 +114,14 @@ struct MarkerKeys {
 }
 
 /// A line with something in it.
-enum Line {
+enum NdjsonLine {
     Packet(Packet, Arrival),
     Lost(SeqRange),
 }
 
-impl Line {
+impl NdjsonLine {
     fn parse(line: &[u8]) -> Result<Self, String> {
-        let row: Row<'_> = match serde_json::from_slice(line) {
+        let row: NdjsonRow<'_> = match serde_json::from_slice(line) {
             Ok(Keyed(row)) => row,
             Err(error) => {
                 let keys = serde_json::from_slice::<Keyed<MarkerKeys>>(line);
@@ -137,13 +137,13 @@ impl Line {
             return Err("a packet has no key `lost` or `session`".to_owned());
         }
         let arrival = Arrival::parse(row.arrived, row.origin.as_deref())?;
-        let Row { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
+        let NdjsonRow { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
         Ok(Self::Packet(Packet { symbol, side, quantity, price, sequence }, arrival))
     }
 
     fn parse_marker(line: &[u8]) -> Result<Self, String> {
         match serde_json::from_slice(line) {
-            Ok(Marker::Lost(Keyed(Lost { first, last }))) => SeqRange::new(first, last)
+            Ok(Marker::Lost(Keyed(LostMarker { first, last }))) => SeqRange::new(first, last)
                 .map(Self::Lost)
                 .ok_or_else(|| format!("lost has first {first} above last {last}")),
             Ok(Marker::Session(id)) if Symbol::from_text(&id).is_some() => {
@@ -159,7 +159,7 @@ impl Line {
 }
 
 /// Reads lines. Empty ones are passed over, and those that say what was lost.
-pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut batch = Batch::new(each);
@@ -169,7 +169,7 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
     for number in 1u64.. {
         line.clear();
         let wrong =
-            |reason: &dyn std::fmt::Display| Fault::Content(format!("line {number}: {reason}"));
+            |reason: &dyn std::fmt::Display| ReadError::Content(format!("line {number}: {reason}"));
         match input.read_until(b'\n', &mut line) {
             Ok(0) => break,
             Ok(_) => watch.row(),
@@ -179,8 +179,8 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match Line::parse(&line).map_err(|reason| wrong(&reason))? {
-            Line::Packet(packet, arrival) => {
+        match NdjsonLine::parse(&line).map_err(|reason| wrong(&reason))? {
+            NdjsonLine::Packet(packet, arrival) => {
                 let sequence = packet.sequence;
                 if sequence <= lost {
                     return Err(wrong(&format!("packet {sequence} was said to be lost")));
@@ -188,11 +188,11 @@ pub(super) fn read(input: impl Read, each: &mut Each<'_>) -> Result<(), Fault> {
                 highest = highest.max(sequence);
                 batch.push(packet, arrival)?;
             }
-            Line::Lost(range) if range.first() <= highest.max(lost) => {
+            NdjsonLine::Lost(range) if range.first() <= highest.max(lost) => {
                 let (first, before) = (range.first(), highest.max(lost));
                 return Err(wrong(&format!("packet {first} is said to be lost after {before}")));
             }
-            Line::Lost(range) => lost = range.last(),
+            NdjsonLine::Lost(range) => lost = range.last(),
         }
     }
     batch.flush()?;

@@ -2,7 +2,7 @@
 //! decoder reserves what a page says, and unpacks gzip, Brotli and LZ4 frames to their end, however
 //! far that is.
 
-use super::Fault;
+use super::ReadError;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};
 use super::rows::BATCH;
 use super::thrift;
@@ -38,26 +38,26 @@ pub(super) fn check(
     storage: &FileStorage,
     metadata: &ParquetMetaData,
     columns: &[usize],
-) -> Result<usize, Fault> {
+) -> Result<usize, ReadError> {
     let groups = metadata.row_groups().iter();
     let chunks = groups.flat_map(|group| columns.iter().map(move |&at| group.column(at)));
     // Chunks that share their bytes would let a small file take for ever.
     let stored: u64 = chunks.map(|chunk| stored(chunk).1).fold(0, u64::saturating_add);
     if stored > storage.len()? {
-        return Err(Fault::Content("its parts are together larger than it is".to_owned()));
+        return Err(ReadError::Content("its parts are together larger than it is".to_owned()));
     }
     let mut longest = 1;
     for group in metadata.row_groups() {
         let mut held = 0u64;
         for &at in columns {
             let chunk = group.column(at);
-            let pages = Pages::of(storage, group, chunk)
+            let pages = ParquetPages::of(storage, group, chunk)
                 .map_err(|fault| in_column(&chunk.column_path().string(), fault))?;
             held = held.saturating_add(pages.held());
             longest = longest.max(pages.repeated);
         }
         if held > UNPACKED_MAX {
-            return Err(Fault::Content(format!(
+            return Err(ReadError::Content(format!(
                 "its pages unpack to {held} bytes, more than the {UNPACKED_MAX} that are read at \
                  one time: write it in smaller pages"
             )));
@@ -71,9 +71,9 @@ fn rows_at_once(longest: u64) -> usize {
     usize::try_from(TEXTS_MAX / longest.max(1)).unwrap_or(BATCH).clamp(1, BATCH)
 }
 
-fn in_column(name: &str, fault: Fault) -> Fault {
+fn in_column(name: &str, fault: ReadError) -> ReadError {
     match fault {
-        Fault::Content(reason) => Fault::Content(format!("column {name}: {reason}")),
+        ReadError::Content(reason) => ReadError::Content(format!("column {name}: {reason}")),
         other => other,
     }
 }
@@ -87,7 +87,7 @@ fn stored(chunk: &ColumnChunkMetaData) -> (u64, u64) {
 
 /// What reading one column of a row group takes.
 #[derive(Default)]
-struct Pages {
+struct ParquetPages {
     /// Bytes of the dictionary, and of the largest other page.
     dictionary: u64,
     largest: u64,
@@ -95,7 +95,7 @@ struct Pages {
     repeated: u64,
 }
 
-impl Pages {
+impl ParquetPages {
     fn held(&self) -> u64 {
         self.dictionary.saturating_add(self.largest)
     }
@@ -104,16 +104,16 @@ impl Pages {
         storage: &FileStorage,
         group: &RowGroupMetaData,
         chunk: &ColumnChunkMetaData,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ReadError> {
         let ((mut at, len), file_len) = (stored(chunk), storage.len()?);
         let end = at.checked_add(len).filter(|&end| end <= file_len);
-        let end = end.ok_or_else(|| Fault::Content("it is cut off".to_owned()))?;
+        let end = end.ok_or_else(|| ReadError::Content("it is cut off".to_owned()))?;
         let (mut pages, mut values) = (Self::default(), 0u64);
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let text = [Type::BYTE_ARRAY, Type::FIXED_LEN_BYTE_ARRAY].contains(&chunk.column_type());
         // The decoder stops at the last row, too.
         while at < end && values < rows {
-            let page = Page::at(storage, at, end)?;
+            let page = ParquetPage::at(storage, at, end)?;
             page.check(storage, chunk.compression())?;
             let held = page.packed.saturating_add(page.unpacked);
             match page.kind {
@@ -133,7 +133,7 @@ impl Pages {
 }
 
 /// A page, as its header describes it.
-struct Page {
+struct ParquetPage {
     kind: i64,
     encoding: i64,
     values: u64,
@@ -146,12 +146,12 @@ struct Page {
     compressed: bool,
 }
 
-impl Page {
-    fn at(storage: &FileStorage, at: u64, end: u64) -> Result<Self, Fault> {
+impl ParquetPage {
+    fn at(storage: &FileStorage, at: u64, end: u64) -> Result<Self, ReadError> {
         let most = usize::try_from(end - at).unwrap_or(HEADER_MAX).min(HEADER_MAX);
         let mut bytes = vec![0; most];
         storage.read_at(at, &mut bytes)?;
-        let damaged = || Fault::Content("the header of a page is damaged".to_owned());
+        let damaged = || ReadError::Content("the header of a page is damaged".to_owned());
         let (header, header_len) = thrift::read(&bytes).ok_or_else(damaged)?;
         let size = |key| header.get(&key).and_then(|&size| u64::try_from(size).ok());
         let kind = *header.get(&(0, 1)).ok_or_else(damaged)?;
@@ -160,7 +160,7 @@ impl Page {
             DATA => (5, 2),
             DICTIONARY => (7, 2),
             DATA_V2 => (8, 4),
-            _ => return Err(Fault::Content(format!("it has a page of type {kind}"))),
+            _ => return Err(ReadError::Content(format!("it has a page of type {kind}"))),
         };
         let plain = match kind {
             DATA_V2 => size((8, 5)).unwrap_or(0).saturating_add(size((8, 6)).unwrap_or(0)),
@@ -178,11 +178,11 @@ impl Page {
         };
         match page.body.checked_add(page.packed).is_some_and(|after| after <= end) {
             true => Ok(page),
-            false => Err(Fault::Content("a page is cut off".to_owned())),
+            false => Err(ReadError::Content("a page is cut off".to_owned())),
         }
     }
 
-    fn check(&self, storage: &FileStorage, codec: Compression) -> Result<(), Fault> {
+    fn check(&self, storage: &FileStorage, codec: Compression) -> Result<(), ReadError> {
         let Self { values, unpacked, .. } = *self;
         // A value of a dictionary has a byte at least, and room is made for all of them at once.
         let crowded = self.kind == DICTIONARY && values > unpacked;
@@ -190,7 +190,7 @@ impl Page {
         let value_max = if keys && self.kind != DICTIONARY { 8 } else { VALUE_MAX as u64 };
         let most = values.saturating_mul(value_max).saturating_add(PAGE_SLACK);
         if crowded || unpacked > most {
-            return Err(Fault::Content(format!(
+            return Err(ReadError::Content(format!(
                 "a page says that {values} values take {unpacked} bytes: values of packets are \
                  shorter"
             )));
@@ -208,7 +208,9 @@ impl Page {
         let unpacked = unpacked.saturating_sub(self.plain);
         match packed.is_none_or(|packed| unpacks_within(packed, unpacked, codec)) {
             true => Ok(()),
-            false => Err(Fault::Content(format!("a page unpacks to more than {unpacked} bytes"))),
+            false => {
+                Err(ReadError::Content(format!("a page unpacks to more than {unpacked} bytes")))
+            }
         }
     }
 }
@@ -259,15 +261,15 @@ mod tests {
         }
     }
 
-    fn page(values: u64, unpacked: u64, kind: i64, encoding: i64) -> Page {
+    fn page(values: u64, unpacked: u64, kind: i64, encoding: i64) -> ParquetPage {
         let (packed, body, plain, compressed) = (0, 0, 0, true);
-        Page { kind, encoding, values, unpacked, packed, body, plain, compressed }
+        ParquetPage { kind, encoding, values, unpacked, packed, body, plain, compressed }
     }
 
     #[test]
     fn pages_are_as_large_as_their_values_and_no_larger() {
         let storage = FileStorage::of(tempfile::tempfile().unwrap()).unwrap();
-        let checked = |page: Page| page.check(&storage, Compression::SNAPPY).is_ok();
+        let checked = |page: ParquetPage| page.check(&storage, Compression::SNAPPY).is_ok();
         let most = |values: u64, each: u64| PAGE_SLACK + values * each;
         for (kind, encoding, each) in [
             (DATA, 0, VALUE_MAX as u64),
@@ -296,12 +298,13 @@ mod tests {
         let codec = Compression::GZIP(parquet::basic::GzipLevel::default());
         let checked = |unpacked: u64, compressed: bool| {
             let packed = 10 + packed.len() as u64;
-            let page = Page { packed, plain: 10, compressed, ..page(1000, unpacked, DATA_V2, 0) };
+            let page =
+                ParquetPage { packed, plain: 10, compressed, ..page(1000, unpacked, DATA_V2, 0) };
             page.check(&storage, codec)
         };
         assert!(checked(100_010, true).is_ok());
         assert!(checked(100_009, false).is_ok());
-        let Err(Fault::Content(reason)) = checked(100_009, true) else { panic!() };
+        let Err(ReadError::Content(reason)) = checked(100_009, true) else { panic!() };
         assert_eq!(reason, "a page unpacks to more than 99999 bytes");
     }
 
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(check(&storage, &metadata, &all).unwrap(), BATCH);
         let group = metadata.row_group(0).clone();
         let twice = metadata.into_builder().add_row_group(group).build();
-        let Err(Fault::Content(reason)) = check(&storage, &twice, &all) else { panic!() };
+        let Err(ReadError::Content(reason)) = check(&storage, &twice, &all) else { panic!() };
         assert_eq!(reason, "its parts are together larger than it is");
     }
 
@@ -346,7 +349,7 @@ mod tests {
             assert_eq!(bytes.len(), len);
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
-            Page::at(&FileStorage::of(file).unwrap(), 0, len as u64)
+            ParquetPage::at(&FileStorage::of(file).unwrap(), 0, len as u64)
         };
         let page = header(HEADER_MAX).unwrap();
         assert_eq!((page.kind, page.values, page.body), (DATA, 1, HEADER_MAX as u64));

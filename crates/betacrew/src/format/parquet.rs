@@ -1,10 +1,10 @@
 //! Apache Parquet files, compressed with zstd.
 
-use super::columns::{self, Builder};
+use super::columns::{self, ColumnBuilder};
 use super::guard::guarded;
 use super::pages;
 use super::rows::{Batch, COLUMNS};
-use super::{Arrival, Each, Encoder, Fault};
+use super::{Arrival, Encoder, PacketConsumer, ReadError};
 use crate::storage::FileStorage;
 use feed::storage::Storage;
 use feed::wire::RawFrame;
@@ -21,12 +21,12 @@ use std::io::{self, BufWriter, Write};
 /// So many rows are one group. What is encoded of a group is in memory.
 const GROUP: usize = 1 << 20;
 
-pub(super) struct Writer {
+pub(super) struct ParquetWriter {
     out: ArrowWriter<BufWriter<File>>,
-    columns: Builder,
+    columns: ColumnBuilder,
 }
 
-impl Writer {
+impl ParquetWriter {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -39,11 +39,11 @@ impl Writer {
         }
         let file = BufWriter::new(file);
         let out = ArrowWriter::try_new(file, columns::schema(), Some(properties.build()));
-        Ok(Self { out: out.map_err(failed)?, columns: Builder::new() })
+        Ok(Self { out: out.map_err(failed)?, columns: ColumnBuilder::new() })
     }
 }
 
-impl Encoder for Writer {
+impl Encoder for ParquetWriter {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
         self.columns.put(frames, arrival, |full| out.write(full).map_err(failed))
@@ -73,14 +73,14 @@ const METADATA_MAX: u64 = 16 << 20;
 /// The end of a file: the length of its metadata, and the magic number.
 const TRAILER_LEN: usize = 8;
 
-pub(super) fn read(file: File, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let storage = FileStorage::of(file.try_clone()?)?;
     let mut trailer = [0; TRAILER_LEN];
     storage.read_at(storage.len()?.saturating_sub(TRAILER_LEN as u64), &mut trailer)?;
     let [a, b, c, d, ..] = trailer;
     let metadata_len = u64::from(u32::from_le_bytes([a, b, c, d]));
     if trailer[4..] == *b"PAR1" && metadata_len > METADATA_MAX {
-        return Err(Fault::Content(format!(
+        return Err(ReadError::Content(format!(
             "its metadata has {metadata_len} bytes, more than {METADATA_MAX}: write it in larger \
              row groups"
         )));
@@ -120,13 +120,13 @@ fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
     (0..schema.num_columns()).filter(ours).collect()
 }
 
-fn fault(error: ParquetError) -> Fault {
+fn fault(error: ParquetError) -> ReadError {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {
             Ok(error) => columns::io_fault(*error),
-            Err(error) => Fault::Content(error.to_string()),
+            Err(error) => ReadError::Content(error.to_string()),
         },
-        other => Fault::Content(other.to_string()),
+        other => ReadError::Content(other.to_string()),
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
             let len = u32::try_from(len).unwrap().to_le_bytes();
             file.write_all(&[&b"PAR1"[..], &len, b"PAR1"].concat()).unwrap();
             match read(file, &mut |_, _| Ok(())) {
-                Err(Fault::Content(reason)) => reason,
+                Err(ReadError::Content(reason)) => reason,
                 other => panic!("{other:?}"),
             }
         };

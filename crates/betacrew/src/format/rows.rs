@@ -1,6 +1,6 @@
 //! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
 
-use super::{Arrival, Each};
+use super::{Arrival, PacketConsumer};
 use crate::error::Failure;
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::wire::packet::{Packet, Side, Symbol};
@@ -18,11 +18,11 @@ pub(super) const BATCH: usize = 4096;
 pub(super) struct Batch<'a, 'b> {
     frames: Vec<RawFrame>,
     arrival: Arrival,
-    each: &'a mut Each<'b>,
+    each: &'a mut PacketConsumer<'b>,
 }
 
 impl<'a, 'b> Batch<'a, 'b> {
-    pub(super) fn new(each: &'a mut Each<'b>) -> Self {
+    pub(super) fn new(each: &'a mut PacketConsumer<'b>) -> Self {
         Self { frames: Vec::with_capacity(BATCH), arrival: Arrival::UNKNOWN, each }
     }
 

@@ -1,12 +1,12 @@
 //! The recorder's own format, `docs/tape.md`.
 
-use super::{Arrival, Damage, Each, Encoder, Fault, Told};
+use super::{Arrival, DamagePolicy, Encoder, PacketConsumer, ReadError, SessionFacts};
 use crate::args::parse::random;
 use crate::clock::nanos_since_1970;
 use crate::storage::FileStorage;
 use feed::base::seq::FIRST_SEQ;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{Head, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, TapeFile, TapeFileError};
 use feed::wire::{Info, RawFrame};
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// What an unknown origin is in a tape file: passes count from 1.
 const UNKNOWN: Origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
 
-pub(super) struct Writer {
+pub(super) struct TapeWriter {
     file: TapeFile<FileStorage>,
     /// When what is pending of an origin came.
     at: HashMap<Origin, u64>,
@@ -25,15 +25,15 @@ pub(super) struct Writer {
 /// So many origins are told apart here.
 const ORIGINS_MAX: usize = 4096;
 
-impl Writer {
+impl TapeWriter {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let head = Head { session: [0; 4], created: nanos_since_1970(), salt: random() };
+        let head = FileHead { session: [0; 4], created: nanos_since_1970(), salt: random() };
         let storage = FileStorage::of(file)?;
         Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: HashMap::new() })
     }
 }
 
-impl Encoder for Writer {
+impl Encoder for TapeWriter {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let origin = arrival.origin.unwrap_or(UNKNOWN);
         // A block has one time. In order of sequence, pieces of a stream's block alternate with
@@ -49,7 +49,7 @@ impl Encoder for Writer {
         self.file.append(origin, arrival.at, frames).map_err(failed)
     }
 
-    fn told(&mut self, told: Told) -> io::Result<()> {
+    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
         if let Some(session) = told.session {
             let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
             self.file.note_session(info, nanos_since_1970()).map_err(failed)?;
@@ -72,12 +72,16 @@ fn failed(error: TapeFileError<io::Error>) -> io::Error {
 }
 
 /// Reads in the order of sequences.
-pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<Told, Fault> {
+pub(super) fn read(
+    path: &Path,
+    damage: DamagePolicy,
+    each: &mut PacketConsumer<'_>,
+) -> Result<SessionFacts, ReadError> {
     let storage = FileStorage::of(super::open(path)?)?;
     // Without the index every block is checked at once, and only the good ones are known.
-    let (file, opened) = TapeFile::open(storage, damage == Damage::Refuse).map_err(fault)?;
-    if damage == Damage::Refuse && opened.damages > 0 {
-        return Err(Fault::Content(format!(
+    let (file, opened) = TapeFile::open(storage, damage == DamagePolicy::Refuse).map_err(fault)?;
+    if damage == DamagePolicy::Refuse && opened.damages > 0 {
+        return Err(ReadError::Content(format!(
             "{} bytes in {} places are damaged; --allow-gaps reads the rest",
             opened.damaged_bytes, opened.damages
         )));
@@ -86,15 +90,15 @@ pub(super) fn read(path: &Path, damage: Damage, each: &mut Each<'_>) -> Result<T
     while let Some(piece) = reading.next().map_err(fault)? {
         each(piece.frames, Arrival::of(&piece.block))?;
     }
-    Ok(Told::of(&file))
+    Ok(SessionFacts::of(&file))
 }
 
-fn fault(error: TapeFileError<io::Error>) -> Fault {
+fn fault(error: TapeFileError<io::Error>) -> ReadError {
     match error {
         TapeFileError::Storage(error) => error.into(),
         damaged @ TapeFileError::Damaged { .. } => {
-            Fault::Content(format!("{damaged}; --allow-gaps reads the rest"))
+            ReadError::Content(format!("{damaged}; --allow-gaps reads the rest"))
         }
-        other => Fault::Content(other.to_string()),
+        other => ReadError::Content(other.to_string()),
     }
 }

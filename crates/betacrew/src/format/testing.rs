@@ -2,7 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
 
-use super::{Arrival, Damage, Fault, Format, Place, read};
+use super::{Arrival, DamagePolicy, EncoderTarget, Format, ReadError, read};
 use crate::error::Failure;
 use feed::base::seq::MAX_SEQ;
 use feed::ledger::{Origin, Source};
@@ -59,7 +59,7 @@ pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
         .truncate(true)
         .open(path)
         .unwrap();
-    let mut encoder = format.encoder(Place::File(file, path.to_owned())).unwrap();
+    let mut encoder = format.encoder(EncoderTarget::File(file, path.to_owned())).unwrap();
     for slice in rows.chunk_by(|one, other| one.1 == other.1) {
         let frames: Vec<RawFrame> = slice.iter().map(|row| row.0).collect();
         encoder.put(&frames, slice[0].1).unwrap();
@@ -69,7 +69,7 @@ pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
 
 pub(super) fn read_file(path: &Path, format: Format) -> Result<Rows, Failure> {
     let mut rows = Vec::new();
-    read(path, format, Damage::Refuse, &mut |frames, arrival| {
+    read(path, format, DamagePolicy::Refuse, &mut |frames, arrival| {
         rows.extend(frames.iter().map(|frame| (*frame, arrival)));
         Ok(())
     })?;
@@ -80,7 +80,7 @@ pub(super) fn read_file(path: &Path, format: Format) -> Result<Rows, Failure> {
 pub(super) fn complaint(text: &str, format: Format) -> String {
     let input = Box::new(std::io::Cursor::new(text.to_owned()));
     match super::read_text(input, format, &mut |_, _| Ok(())) {
-        Err(Fault::Content(reason)) => reason,
+        Err(ReadError::Content(reason)) => reason,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn complaint(text: &str, format: Format) -> String {
 /// Two packets as text, the second with all that can be known of it.
 pub(super) fn written(format: Format) -> String {
     let mut out = Vec::new();
-    let mut encoder = format.encoder(Place::Stream(Box::new(&mut out))).unwrap();
+    let mut encoder = format.encoder(EncoderTarget::Stream(Box::new(&mut out))).unwrap();
     let frames = feed::tape::in_memory::Tape::sample(2);
     let origin = Some(Origin { line: 1, source: Source::Resend });
     encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();

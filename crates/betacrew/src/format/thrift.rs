@@ -13,17 +13,17 @@ const DEPTH_MAX: u32 = 8;
 /// Reads a struct at the beginning of these bytes; returns it and its length. `None` where there is
 /// none that is whole.
 pub(super) fn read(bytes: &[u8]) -> Option<(Integers, usize)> {
-    let mut reading = Reading { rest: bytes, found: Integers::new() };
+    let mut reading = ThriftReader { rest: bytes, found: Integers::new() };
     reading.structure(0, 0)?;
     Some((reading.found, bytes.len() - reading.rest.len()))
 }
 
-struct Reading<'a> {
+struct ThriftReader<'a> {
     rest: &'a [u8],
     found: Integers,
 }
 
-impl Reading<'_> {
+impl ThriftReader<'_> {
     fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.rest.split_first()?;
         self.rest = rest;

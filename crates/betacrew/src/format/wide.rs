@@ -1,7 +1,7 @@
 //! Rows of formats that have integers of 64 bits, and nothing in them.
 
 use super::rows::{sequence, side, symbol};
-use super::{Arrival, Fault};
+use super::{Arrival, ReadError};
 use feed::wire::packet::Packet;
 
 /// A row.
@@ -32,6 +32,6 @@ impl Wide<'_> {
 }
 
 /// Says in which row something is wrong.
-pub(super) fn in_row(number: u64, reason: &str) -> Fault {
-    Fault::Content(format!("row {number}: {reason}"))
+pub(super) fn in_row(number: u64, reason: &str) -> ReadError {
+    ReadError::Content(format!("row {number}: {reason}"))
 }

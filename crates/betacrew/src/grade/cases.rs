@@ -36,7 +36,7 @@ pub(crate) struct Requirement {
 
 /// What the exchange plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Scene {
+pub(crate) struct CaseSetup {
     /// A built-in scenario.
     pub(crate) scenario: &'static str,
     /// Its tape, where it is not the scenario's.
@@ -45,7 +45,7 @@ pub(crate) struct Scene {
     pub(crate) pace: Option<&'static str>,
 }
 
-impl Scene {
+impl CaseSetup {
     /// On another tape than the scenario's.
     const fn on(self, tape: &'static str) -> Self {
         Self { tape: Some(tape), ..self }
@@ -83,7 +83,7 @@ pub(crate) enum Passes {
     /// Ended by itself with another exit code than 0, and written nothing that is not on the tape.
     Admits,
     /// Done nothing on the wire that this finds.
-    Conduct(crate::grade::judge::protocol_rules::Rule),
+    Conduct(crate::grade::judge::protocol_rules::ProtocolRule),
 }
 
 impl Passes {
@@ -112,7 +112,7 @@ pub(crate) struct Case {
     /// What it checks.
     pub(crate) requirement: Requirement,
     /// `None`: nothing listens.
-    pub(crate) scene: Option<Scene>,
+    pub(crate) scene: Option<CaseSetup>,
     pub(crate) passes: Passes,
     /// It may take so many times as long as others: clients that wait for an exchange that is slow
     /// or says nothing are right to wait a while.

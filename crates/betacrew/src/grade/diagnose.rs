@@ -26,11 +26,11 @@ pub(crate) struct Cause {
 }
 
 /// Looks for one cause.
-type Finder = fn(&Evidence) -> Option<String>;
+type CauseFinder = fn(&Evidence) -> Option<String>;
 
 /// Why packets are missing, doubled, wrong or in no output, in the order in which it is looked for:
 /// what explains more comes first.
-const OF_PACKETS: &[(&str, Finder)] = &[
+const OF_PACKETS: &[(&str, CauseFinder)] = &[
     ("crash-in-packet", ending::crash_in_packet),
     ("split-packet", framing::split),
     ("read-size", framing::read_size),
@@ -73,7 +73,7 @@ const OF_PACKETS: &[(&str, Finder)] = &[
 ];
 
 /// Why a client whose packets are all there did not end as it should, or wrote them in no order.
-const OF_THE_REST: &[(&str, Finder)] = &[
+const OF_THE_REST: &[(&str, CauseFinder)] = &[
     ("arrival-order", content::arrival_order),
     ("crash", ending::crash),
     ("waits-for-end", ending::waits_for_end),
@@ -81,7 +81,7 @@ const OF_THE_REST: &[(&str, Finder)] = &[
 ];
 
 /// Why a client did not say that it could not get everything.
-const OF_SILENCE: &[(&str, Finder)] = &[
+const OF_SILENCE: &[(&str, CauseFinder)] = &[
     ("waits-for-answer", ending::waits_for_answer),
     ("waits-for-end", ending::waits_for_end),
     ("waits-for-stream", ending::waits_for_stream),

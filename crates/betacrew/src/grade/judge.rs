@@ -6,8 +6,8 @@ pub(crate) mod verdict;
 
 use super::cases::{Case, Passes};
 use super::diagnose;
-use crate::grade::judge::protocol_rules::Rule;
-use crate::grade::observe::evidence::{Evidence, Output};
+use crate::grade::judge::protocol_rules::ProtocolRule;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::connected;
 use crate::grade::run::process::Ended;
 use crate::text::formatting::took;
@@ -16,7 +16,7 @@ use crate::text::formatting::took;
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     /// `None`: it passed.
-    pub(crate) fault: Option<Fault>,
+    pub(crate) fault: Option<RequirementFault>,
     /// What is worth knowing beside that.
     pub(crate) remarks: Vec<Remark>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Remark {
 
 /// Why a run did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct RequirementFault {
     pub(crate) expected: String,
     pub(crate) came: String,
     /// The likely cause, where what was seen shows it.
@@ -42,7 +42,7 @@ pub(crate) struct Fault {
 pub(crate) fn judge(case: &Case, seen: &Evidence) -> Judged {
     let fault = fault(case, seen).map(|(expected, came)| {
         let cause = diagnose::cause(seen, case.passes);
-        Fault { expected, came, cause }
+        RequirementFault { expected, came, cause }
     });
     Judged { remarks: remarks(case, seen), fault }
 }
@@ -85,9 +85,9 @@ fn fault(case: &Case, seen: &Evidence) -> Option<(String, String)> {
 /// What is not as it should be about the packets.
 fn incomplete(seen: &Evidence) -> Option<String> {
     match &seen.output {
-        Output::None | Output::Unclear { .. } => Some(no_output(seen)),
-        Output::Found { .. } if seen.differences.complete() => None,
-        Output::Found { .. } => {
+        ClientOutput::None | ClientOutput::Unclear { .. } => Some(no_output(seen)),
+        ClientOutput::Found { .. } if seen.differences.complete() => None,
+        ClientOutput::Found { .. } => {
             let mut summary = seen.differences.clone();
             // Order is judged by cases of its own.
             summary.out_of_order = None;
@@ -98,7 +98,7 @@ fn incomplete(seen: &Evidence) -> Option<String> {
 
 fn no_output(seen: &Evidence) -> String {
     let what = match &seen.output {
-        Output::Unclear { place, why } => format!("{place} cannot be read as packets: {why}"),
+        ClientOutput::Unclear { place, why } => format!("{place} cannot be read as packets: {why}"),
         _ => "no output".to_owned(),
     };
     match seen.ran.ended {
@@ -116,7 +116,7 @@ fn unended(seen: &Evidence) -> Option<String> {
 
 fn unclear_or_made_up(seen: &Evidence) -> Option<String> {
     match &seen.output {
-        Output::Unclear { place, .. } if place != "stdout" => Some(no_output(seen)),
+        ClientOutput::Unclear { place, .. } if place != "stdout" => Some(no_output(seen)),
         _ if seen.differences.rows > 0 => Some(seen.differences.summary()),
         _ => None,
     }
@@ -148,7 +148,7 @@ fn remarks(case: &Case, seen: &Evidence) -> Vec<Remark> {
     let mut add = |kind, text: Option<String>| {
         remarks.extend(text.map(|text| Remark { kind, text }));
     };
-    if let Output::Found { place, rows, .. } = &seen.output {
+    if let ClientOutput::Found { place, rows, .. } = &seen.output {
         add("0 output", Some(format!("{place} was read as {}", rows.understood())));
     }
     let lingers = seen.ran.ended == Ended::Lingered && unended_is_no_fault(case);
@@ -163,7 +163,7 @@ fn remarks(case: &Case, seen: &Evidence) -> Vec<Remark> {
             format!("its output is not in order: {seq} stands behind {before}")
         }),
     );
-    for rule in Rule::ALL {
+    for rule in ProtocolRule::ALL {
         if case.passes != Passes::Conduct(rule) {
             add(rule.expected(), rule.broken(seen));
         }

@@ -1,10 +1,10 @@
 //! The HTTP address of a program that is built without one.
 
 use crate::error::Failure;
-use crate::net::{Nobody, Stop};
-use crate::output::counters::{Places, Written};
-use crate::output::sink::Outlet;
-use crate::scenario::Plot;
+use crate::net::{NoController, Stop};
+use crate::output::counters::{OutputCounters, WriteCounters};
+use crate::output::sink::PacketSink;
+use crate::scenario::ResolvedScenario;
 use feed::base::seq::SeqRange;
 use feed::client::Recorder;
 use feed::faults::scenario::Played;
@@ -15,9 +15,9 @@ use std::time::Duration;
 /// What is typed to have it: nothing.
 #[derive(clap::Args, Clone, Default, Debug)]
 #[group(id = "web")]
-pub struct Args {}
+pub struct HttpArgs {}
 
-/// Nobody has one.
+/// NoController has one.
 #[derive(Clone, Debug)]
 pub(crate) enum Web {}
 
@@ -30,12 +30,12 @@ impl Web {
         match *self {}
     }
 
-    pub(crate) fn books(&self) -> Result<Box<dyn Outlet>, Failure> {
+    pub(crate) fn books(&self) -> Result<Box<dyn PacketSink>, Failure> {
         match *self {}
     }
 }
 
-impl Args {
+impl HttpArgs {
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &std::path::Path)> {
         std::iter::empty()
     }
@@ -57,31 +57,31 @@ impl Args {
 
 /// What is on.
 #[derive(Debug)]
-pub(crate) struct Bill;
+pub(crate) struct ScenarioInfo;
 
-impl Bill {
-    pub(crate) fn new(_: &Plot, _: Played) -> Self {
+impl ScenarioInfo {
+    pub(crate) fn new(_: &ResolvedScenario, _: Played) -> Self {
         Self
     }
 }
 
-/// Nobody sits there.
+/// NoController sits there.
 #[derive(Debug)]
-pub(crate) struct ExchangeDesk;
+pub(crate) struct ExchangeController;
 
-impl ExchangeDesk {
+impl ExchangeController {
     #[expect(clippy::new_ret_no_self)]
-    pub(crate) fn new(_: Option<&Web>, _: Bill, _: Option<Written>) -> Nobody {
-        Nobody
+    pub(crate) fn new(_: Option<&Web>, _: ScenarioInfo, _: Option<WriteCounters>) -> NoController {
+        NoController
     }
 }
 
 /// What is told of a recording: nothing.
 #[derive(Debug)]
-pub(crate) struct History<'a>(std::marker::PhantomData<&'a ()>);
+pub(crate) struct ClientMonitor<'a>(std::marker::PhantomData<&'a ()>);
 
-impl<'a> History<'a> {
-    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: bool, _: Places) -> Self {
+impl<'a> ClientMonitor<'a> {
+    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: bool, _: OutputCounters) -> Self {
         Self(std::marker::PhantomData)
     }
 

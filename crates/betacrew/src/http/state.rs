@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub feed: Feed,
     /// The session, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Session>,
+    pub session: Option<SessionView>,
     /// What is played.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tape: Option<String>,
@@ -64,20 +64,20 @@ pub(crate) struct State {
     pub open_gaps: Option<u64>,
     /// The newest 50 gaps, the newest first; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gaps: Option<Vec<Gap>>,
+    pub gaps: Option<Vec<GapView>>,
     /// The lines; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lines: Option<Vec<Line>>,
+    pub lines: Option<Vec<LineSnapshot>>,
     /// The first 100 connections; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connections: Option<Vec<Connection>>,
+    pub connections: Option<Vec<ConnectionState>>,
     /// How many connections there are; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_total: Option<u64>,
     /// The books of up to 50 symbols: of a client, of what is recorded without a gap; of an
     /// exchange, of its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub book: Option<Vec<Book>>,
+    pub book: Option<Vec<BookView>>,
     /// What goes wrong; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<FaultsInForce>,
@@ -96,7 +96,7 @@ pub(crate) struct Feed {
 
 /// A session.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Session {
+pub(crate) struct SessionView {
     /// Its id.
     pub id: String,
     /// The first sequence.
@@ -171,7 +171,7 @@ pub(crate) struct Latency {
 
 /// A gap. Times are since the recording began.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Gap {
+pub(crate) struct GapView {
     /// Its number, from 1.
     pub id: u64,
     /// The first sequence that was missing.
@@ -200,7 +200,7 @@ pub(crate) struct Gap {
 
 /// A line of a client.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Line {
+pub(crate) struct LineSnapshot {
     /// Where it is.
     pub address: String,
     /// What it does.
@@ -220,7 +220,7 @@ pub(crate) struct Line {
 
 /// A connection of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Connection {
+pub(crate) struct ConnectionState {
     /// Its number, from 1 in the order in which they were accepted.
     pub id: u64,
     /// Its client's address.
@@ -245,7 +245,7 @@ pub(crate) struct Connection {
 
 /// The best of a symbol's book: price and quantity, the best first.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Book {
+pub(crate) struct BookView {
     /// The symbol.
     pub symbol: String,
     /// The best bid.
@@ -333,7 +333,7 @@ pub(crate) struct Event {
 
 /// A stretch of sequences, cell by cell.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Strip {
+pub(crate) struct StripView {
     /// The first sequence.
     pub from: u32,
     /// The last one.
@@ -364,14 +364,14 @@ pub(crate) struct History {
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Gaps {
     /// The newest ones, the oldest of them first.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<GapView>,
     /// What to ask for next: `?after=`.
     pub after: u64,
 }
 
 /// A built-in scenario.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Entry {
+pub(crate) struct TapeEntry {
     /// Its name.
     pub name: String,
     /// What it is about, in a line.

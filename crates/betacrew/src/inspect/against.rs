@@ -1,11 +1,11 @@
 //! Two recordings, read side by side.
 
 use crate::error::Failure;
-use crate::format::{Damage, Format};
+use crate::format::{DamagePolicy, Format};
 use crate::net::Stop;
 use crate::source;
 use feed::analysis::compare::Comparison;
-use feed::analysis::survey::Order;
+use feed::analysis::survey::SequenceOrder;
 use feed::wire::RawFrame;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,7 +25,7 @@ pub(super) fn compare(
         let mut readers = sides.map(|(path, format)| {
             let (sender, pieces) = sync_channel(AHEAD);
             let reader = scope.spawn(move || send(path, format, stop, &sender));
-            (Side { pieces, piece: Some(Vec::new()), at: 0 }, reader)
+            (ComparedSide { pieces, piece: Some(Vec::new()), at: 0 }, reader)
         });
         let mut comparison = Comparison::listing(listed);
         loop {
@@ -54,14 +54,14 @@ pub(super) fn compare(
 }
 
 /// What has been read of a file and not been compared.
-struct Side {
+struct ComparedSide {
     pieces: Receiver<Vec<RawFrame>>,
     /// `None` where the file has ended.
     piece: Option<Vec<RawFrame>>,
     at: usize,
 }
 
-impl Side {
+impl ComparedSide {
     /// What comes next, if anything does.
     fn rest(&mut self) -> Option<&[RawFrame]> {
         while self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
@@ -78,14 +78,14 @@ fn send(
     stop: &Stop,
     sender: &SyncSender<Vec<RawFrame>>,
 ) -> Result<(), Failure> {
-    let mut order = Order::default();
+    let mut order = SequenceOrder::default();
     let mut piece = Vec::with_capacity(PIECE);
     // Where nobody takes them, the other side has failed, and that will be told.
     let hand_on = |piece: &mut Vec<RawFrame>| {
         let full = std::mem::replace(piece, Vec::with_capacity(PIECE));
         sender.send(full).map_err(|_| Failure::Stopped)
     };
-    source::read(path, format, Damage::Refuse, &mut |frames, _| {
+    source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }

@@ -53,7 +53,7 @@ fn name(symbol: Symbol) -> String {
 /// A symbol's book; levels are the best ones, the best first.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Book {
+pub(super) struct BookReport {
     symbol: String,
     bids: Levels,
     asks: Levels,
@@ -66,25 +66,25 @@ pub(super) struct Book {
 struct Levels {
     /// How many there are.
     levels: usize,
-    best: Vec<Rests>,
+    best: Vec<RestingOrders>,
 }
 
 #[derive(Serialize)]
-struct Rests {
+struct RestingOrders {
     price: i32,
     quantity: i64,
 }
 
-pub(super) fn json(books: &Books) -> Vec<Book> {
+pub(super) fn json(books: &Books) -> Vec<BookReport> {
     let levels = |book: &feed::analysis::book::Book, side| Levels {
         levels: book.depth(side).count(),
         best: book
             .depth(side)
             .take(LEVELS)
-            .map(|Level { price, quantity }| Rests { price, quantity })
+            .map(|Level { price, quantity }| RestingOrders { price, quantity })
             .collect(),
     };
-    let book = |(symbol, book): (&Symbol, &feed::analysis::book::Book)| Book {
+    let book = |(symbol, book): (&Symbol, &feed::analysis::book::Book)| BookReport {
         symbol: symbol.to_string(),
         bids: levels(book, Side::Buy),
         asks: levels(book, Side::Sell),

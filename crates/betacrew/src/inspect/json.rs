@@ -1,14 +1,14 @@
 //! What was found, for machines.
 
 use super::book;
-use super::reading::{Found, Tape};
+use super::reading::{InspectedTape, Inspection};
 use crate::format::{Arrival, Format};
-use crate::record::report::{Range, ms};
+use crate::record::report::{ReportRange, ms};
 use crate::text::formatting::packet;
 use crate::text::location::shown;
 use feed::analysis::compare::Comparison;
-use feed::analysis::survey::{Brought, Holes};
-use feed::tape::file::End;
+use feed::analysis::survey::{MissingRanges, OriginStats};
+use feed::tape::file::SessionEnd;
 use serde::Serialize;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) const LISTED: usize = 10_000;
 /// A file. Times are in nanoseconds since 1970, durations in milliseconds.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Recording {
+struct RecordingJson {
     file: String,
     format: &'static str,
     bytes: Option<u64>,
@@ -26,32 +26,32 @@ struct Recording {
     /// The lowest and the highest sequence in it.
     first: Option<u32>,
     last: Option<u32>,
-    missing: Ranges,
+    missing: RangesJson,
     /// Number of messages removed from the end of a log, of whose packets nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     removed_messages: Option<u64>,
-    tape: Option<TapeFile>,
+    tape: Option<TapeFileJson>,
     /// What came by a resend or a later pass.
-    recovered: Recovered,
-    origins: Vec<Origin>,
-    symbols: Vec<Symbol>,
+    recovered: RecoveredJson,
+    origins: Vec<OriginJson>,
+    symbols: Vec<SymbolJson>,
     /// Packets of symbols that are not told apart.
     other_symbols: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    books: Option<Vec<book::Book>>,
+    books: Option<Vec<book::BookReport>>,
 }
 
 /// Ranges: all of them counted, the first 10,000 listed.
 #[derive(Serialize)]
-struct Ranges {
+struct RangesJson {
     packets: u64,
     ranges: u64,
-    listed: Vec<Range>,
+    listed: Vec<ReportRange>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TapeFile {
+struct TapeFileJson {
     version: u16,
     session: Option<String>,
     /// The last packet that an exchange has told of.
@@ -63,22 +63,22 @@ struct TapeFile {
     begun: u64,
     finished: bool,
     damages: u64,
-    damage: Vec<Place>,
+    damage: Vec<DamageJson>,
     torn_and_mended: u32,
     index_is_wrong: bool,
     repeated_packets: u64,
 }
 
 #[derive(Serialize)]
-struct Place {
+struct DamageJson {
     offset: u64,
     bytes: u64,
-    packets: Option<Range>,
+    packets: Option<ReportRange>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Recovered {
+struct RecoveredJson {
     packets: u64,
     gaps: u64,
     half_within_ms: Option<f64>,
@@ -86,7 +86,7 @@ struct Recovered {
 }
 
 #[derive(Serialize)]
-struct Origin {
+struct OriginJson {
     origin: Option<String>,
     packets: u64,
     first: Option<u64>,
@@ -94,7 +94,7 @@ struct Origin {
 }
 
 #[derive(Serialize)]
-struct Symbol {
+struct SymbolJson {
     symbol: String,
     packets: u64,
     bought: i64,
@@ -110,16 +110,16 @@ fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
-fn ranges(found: &Holes) -> Ranges {
-    let listed = found.listed().ranges().iter().copied().map(Range::from).collect();
-    Ranges { packets: found.packets(), ranges: found.gaps(), listed }
+fn ranges(found: &MissingRanges) -> RangesJson {
+    let listed = found.listed().ranges().iter().copied().map(ReportRange::from).collect();
+    RangesJson { packets: found.packets(), ranges: found.gaps(), listed }
 }
 
-pub(super) fn found(found: &Found) -> String {
+pub(super) fn found(found: &Inspection) -> String {
     let survey = &found.survey;
     let recovery = &survey.recovery;
     let half = recovery.half_within();
-    line(&Recording {
+    line(&RecordingJson {
         file: shown(&found.path).to_string(),
         format: found.format.name(),
         bytes: found.bytes,
@@ -129,7 +129,7 @@ pub(super) fn found(found: &Found) -> String {
         missing: ranges(survey.missing()),
         removed_messages: (found.format == Format::Nats).then_some(found.removed),
         tape: found.tape.as_ref().map(tape),
-        recovered: Recovered {
+        recovered: RecoveredJson {
             packets: recovery.packets,
             gaps: recovery.gaps,
             half_within_ms: half.map(ms),
@@ -139,7 +139,7 @@ pub(super) fn found(found: &Found) -> String {
         symbols: survey
             .market
             .symbols()
-            .map(|(symbol, figures)| Symbol {
+            .map(|(symbol, figures)| SymbolJson {
                 symbol: symbol.to_string(),
                 packets: figures.packets,
                 bought: figures.bought,
@@ -155,8 +155,8 @@ pub(super) fn found(found: &Found) -> String {
     })
 }
 
-fn origin(brought: &Brought) -> Origin {
-    Origin {
+fn origin(brought: &OriginStats) -> OriginJson {
+    OriginJson {
         origin: Arrival { at: 0, origin: brought.origin }.origin_text(),
         packets: brought.packets,
         first: brought.arrived.map(|(first, _)| first),
@@ -164,15 +164,15 @@ fn origin(brought: &Brought) -> Origin {
     }
 }
 
-fn tape(tape: &Tape) -> TapeFile {
-    TapeFile {
+fn tape(tape: &InspectedTape) -> TapeFileJson {
+    TapeFileJson {
         version: feed::tape::file::VERSION,
         session: tape.id(),
         session_last: tape.told.session.map(|_| tape.told.last),
         session_end: match tape.told.end {
-            None | Some(End::Open) => "unknown",
-            Some(End::Confirmed) => "confirmed",
-            Some(End::Inferred) => "inferred",
+            None | Some(SessionEnd::Open) => "unknown",
+            Some(SessionEnd::Confirmed) => "confirmed",
+            Some(SessionEnd::Inferred) => "inferred",
         },
         left_out_packets: tape.left_out,
         begun: tape.head.created,
@@ -181,10 +181,10 @@ fn tape(tape: &Tape) -> TapeFile {
         damage: tape
             .damage
             .iter()
-            .map(|place| Place {
+            .map(|place| DamageJson {
                 offset: place.offset,
                 bytes: place.bytes,
-                packets: place.span.map(Range::from),
+                packets: place.span.map(ReportRange::from),
             })
             .collect(),
         torn_and_mended: tape.scars,
@@ -195,20 +195,20 @@ fn tape(tape: &Tape) -> TapeFile {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Compared {
+struct ComparisonJson {
     files: [String; 2],
     same: bool,
     first_difference: Option<u32>,
     equal: u64,
-    only_in: [Ranges; 2],
-    different: Ranges,
+    only_in: [RangesJson; 2],
+    different: RangesJson,
     /// The first packets that differ, as they are in the one file and in the other.
     shown: Vec<[String; 2]>,
 }
 
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let first_difference = comparison.first_difference();
-    line(&Compared {
+    line(&ComparisonJson {
         files: places.map(|path| shown(path).to_string()),
         same: first_difference.is_none(),
         first_difference,

@@ -2,11 +2,11 @@
 
 mod scale;
 
-use super::reading::Found;
+use super::reading::Inspection;
 use crate::text::escape::xml;
 use crate::text::formatting::{count, grouped};
-use feed::analysis::figures::Figures;
-use feed::analysis::survey::{Bin, Column};
+use feed::analysis::figures::SymbolStats;
+use feed::analysis::survey::{ChartBin, StripColumn};
 use feed::base::seq::SeqRange;
 use feed::wire::packet::Symbol;
 use scale::{Scale, short};
@@ -47,9 +47,9 @@ text{fill:#e6edf3}.m{fill:#8d96a0}.bg{fill:#0d1117}.grid{stroke:#20262d}.base{st
 .buy{fill:#4c9be8}.sell{fill:#e3b341}}";
 
 /// Draws it.
-pub(super) fn svg(found: &Found) -> String {
+pub(super) fn svg(found: &Inspection) -> String {
     let survey = &found.survey;
-    let mut symbols: Vec<(&Symbol, &Figures)> = survey.market.symbols().collect();
+    let mut symbols: Vec<(&Symbol, &SymbolStats)> = survey.market.symbols().collect();
     let all = symbols.len();
     symbols.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.packets));
     symbols.truncate(SYMBOLS);
@@ -88,7 +88,7 @@ pub(super) fn svg(found: &Found) -> String {
     svg + "</svg>\n"
 }
 
-fn name(found: &Found) -> String {
+fn name(found: &Inspection) -> String {
     found.path.file_name().unwrap_or(found.path.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -115,7 +115,7 @@ fn line(svg: &mut String, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64
     );
 }
 
-fn head(svg: &mut String, found: &Found) {
+fn head(svg: &mut String, found: &Inspection) {
     let survey = &found.survey;
     text(svg, LEFT, 38.0, "h", "start", &name(found));
     let missing = match survey.missing() {
@@ -133,7 +133,7 @@ fn head(svg: &mut String, found: &Found) {
     if survey.recovery.packets > 0 {
         parts.push(format!("{} recovered", grouped(survey.recovery.packets)));
     }
-    if let Some(id) = found.tape.as_ref().and_then(super::reading::Tape::id) {
+    if let Some(id) = found.tape.as_ref().and_then(super::reading::InspectedTape::id) {
         parts.push(format!("session {id}"));
     }
     text(svg, LEFT, 60.0, "m", "start", &parts.join("  \u{b7}  "));
@@ -147,8 +147,8 @@ fn axis(svg: &mut String, x: &Scale, bottom: f64) {
     text(svg, RIGHT, bottom + 18.0, "m", "end", "sequence");
 }
 
-fn strip(svg: &mut String, found: &Found, x: &Scale) {
-    let columns: Vec<Column> = found.survey.strip.columns(COLUMNS).collect();
+fn strip(svg: &mut String, found: &Inspection, x: &Scale) {
+    let columns: Vec<StripColumn> = found.survey.strip.columns(COLUMNS).collect();
     text(svg, LEFT, STRIP.0 - 10.0, "s", "start", "How packets came");
     let mut at = RIGHT;
     for (class, width) in [("missing", 60.0), ("recovered", 90.0), ("received", 82.0)] {
@@ -162,7 +162,7 @@ fn strip(svg: &mut String, found: &Found, x: &Scale) {
     let classes = ["received", "recovered", "missing"];
     let mut bars = [const { String::new() }; 3];
     // Neighbours that look the same are one.
-    let same = |a: &Column, b: &Column| gap == 0.0 && shares(a) == shares(b);
+    let same = |a: &StripColumn, b: &StripColumn| gap == 0.0 && shares(a) == shares(b);
     for group in columns.chunk_by(same) {
         let (Some(first), Some(end)) = (group.first(), group.last()) else { continue };
         let (left, right) = ends(x, first.range.hull(end.range));
@@ -194,7 +194,7 @@ fn path(svg: &mut String, class: &str, path: &str) {
 
 /// What part of a column was received, recovered and is missing, in percent; what there is at all
 /// can be seen.
-fn shares(column: &Column) -> [u32; 3] {
+fn shares(column: &StripColumn) -> [u32; 3] {
     const SEEN: u32 = 8;
     let all = u64::from(column.range.len());
     let share = |count: u32| match u32::try_from(u64::from(count) * 100 / all).unwrap_or(100) {
@@ -210,7 +210,7 @@ fn shares(column: &Column) -> [u32; 3] {
     [100 - recovered - missing, recovered, missing]
 }
 
-fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &Figures) {
+fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &SymbolStats) {
     let name = symbol.trimmed().escape_ascii().to_string();
     let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
     let traded = |quantity: i64| {
@@ -237,11 +237,11 @@ fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &Figures) {
 }
 
 /// Where nothing at all is, in the strip's parts.
-fn holes(found: &Found) -> Vec<SeqRange> {
-    let columns: Vec<Column> = found.survey.strip.columns(COLUMNS).collect();
-    let empty = |column: &Column| column.missing() == column.range.len();
+fn holes(found: &Inspection) -> Vec<SeqRange> {
+    let columns: Vec<StripColumn> = found.survey.strip.columns(COLUMNS).collect();
+    let empty = |column: &StripColumn| column.missing() == column.range.len();
     let groups = columns.chunk_by(|a, b| empty(a) == empty(b));
-    let hole = |group: &[Column]| Some(group.first()?.range.hull(group.last()?.range));
+    let hole = |group: &[StripColumn]| Some(group.first()?.range.hull(group.last()?.range));
     groups.filter(|group| group.first().is_some_and(empty)).filter_map(hole).collect()
 }
 
@@ -257,7 +257,13 @@ fn middle(x: &Scale, range: SeqRange) -> f64 {
     x.place(f64::midpoint(f64::from(range.first()), end))
 }
 
-fn prices(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)], holes: &[SeqRange]) {
+fn prices(
+    svg: &mut String,
+    x: &Scale,
+    top: f64,
+    bins: &[(SeqRange, ChartBin)],
+    holes: &[SeqRange],
+) {
     let low = bins.iter().map(|(_, bin)| bin.low).min().unwrap_or(0).into();
     let high = bins.iter().map(|(_, bin)| bin.high).max().unwrap_or(0).into();
     let y = Scale { low, high, from: top + PRICES - 4.0, to: top + 4.0 };
@@ -273,11 +279,11 @@ fn prices(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)], holes
     let point =
         |range: &SeqRange, price: f64| format!("{:.1},{:.1}", middle(x, *range), y.place(price));
     // No line is drawn over what is not there.
-    let joined = |a: &(SeqRange, Bin), b: &(SeqRange, Bin)| {
+    let joined = |a: &(SeqRange, ChartBin), b: &(SeqRange, ChartBin)| {
         let between = |hole: &&SeqRange| a.0.first() < hole.first() && hole.last() < b.0.last();
         holes.iter().find(between).is_none()
     };
-    let average = |(range, bin): &(SeqRange, Bin)| Some(point(range, bin.average()?));
+    let average = |(range, bin): &(SeqRange, ChartBin)| Some(point(range, bin.average()?));
     let few = bins.len() < FEW;
     for bins in bins.chunk_by(joined) {
         let highs = bins.iter().map(|(range, bin)| point(range, bin.high.into()));
@@ -302,7 +308,7 @@ fn prices(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)], holes
 
 /// What was bought upwards, what was sold downwards.
 #[expect(clippy::cast_precision_loss, reason = "the height of a bar")]
-fn volumes(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, Bin)]) {
+fn volumes(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, ChartBin)]) {
     let middle = top + VOLUMES / 2.0;
     let most = bins.iter().map(|(_, bin)| bin.bought.max(bin.sold)).max().unwrap_or(0).max(1);
     let size = |quantity: i64| quantity.max(0) as f64 / most as f64 * VOLUMES / 2.0;

@@ -1,7 +1,7 @@
 //! Reading a recording of any format into a survey.
 
 use crate::error::Failure;
-use crate::format::{Arrival, Damage as Policy, Each, Format, Told};
+use crate::format::{Arrival, DamagePolicy as Policy, Format, PacketConsumer, SessionFacts};
 use crate::net::Stop;
 use crate::source;
 use crate::storage::FileStorage;
@@ -9,14 +9,14 @@ use feed::analysis::book::Books;
 use feed::analysis::survey::{Charts, Survey};
 use feed::base::seq::FIRST_SEQ;
 use feed::session::completeness::{Completeness, Facts};
-use feed::tape::file::{Damage, End, Head, TapeFile, TapeFileError};
+use feed::tape::file::{Damage, FileHead, SessionEnd, TapeFile, TapeFileError};
 use feed::wire::RawFrame;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is to be found out.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct InspectOptions {
     /// So many gaps, and places of damage, are listed.
     pub(super) listed: usize,
     /// A tape's index is not believed: every byte of it is read.
@@ -28,23 +28,23 @@ pub(super) struct Wanted {
 }
 
 /// What was found.
-pub(super) struct Found {
+pub(super) struct Inspection {
     pub(super) path: PathBuf,
     pub(super) format: Format,
     /// How long the file is; `None` for a pipe.
     pub(super) bytes: Option<u64>,
     pub(super) survey: Survey,
     /// What only a tape file tells.
-    pub(super) tape: Option<Tape>,
+    pub(super) tape: Option<InspectedTape>,
     /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
     pub(super) removed: u64,
 }
 
 /// What only a tape file tells.
-pub(super) struct Tape {
-    pub(super) head: Head,
+pub(super) struct InspectedTape {
+    pub(super) head: FileHead,
     /// What it tells of its session.
-    pub(super) told: Told,
+    pub(super) told: SessionFacts,
     /// Number of packets in it that are of another session, or of one that nothing tells.
     pub(super) left_out: u64,
     /// It ends with an index: its recording was finished.
@@ -59,7 +59,7 @@ pub(super) struct Tape {
     pub(super) repeated: u64,
 }
 
-impl Found {
+impl Inspection {
     /// Facts about the file.
     pub(super) fn facts(&self) -> Facts {
         // Each message that was removed from a log had one packet at least.
@@ -68,9 +68,9 @@ impl Found {
         let end = match &self.tape {
             Some(tape) => tape.told.end,
             // A log may be published into while it is read.
-            None => (self.format == Format::Nats).then_some(End::Open),
+            None => (self.format == Format::Nats).then_some(SessionEnd::Open),
         };
-        let damaged = self.tape.as_ref().is_some_and(Tape::is_damaged);
+        let damaged = self.tape.as_ref().is_some_and(InspectedTape::is_damaged);
         Facts::of_file(packets, missing, end, damaged)
     }
 
@@ -81,7 +81,7 @@ impl Found {
     }
 }
 
-impl Tape {
+impl InspectedTape {
     pub(super) fn is_damaged(&self) -> bool {
         self.damages > 0 || self.misleading || self.repeated > 0
     }
@@ -102,9 +102,9 @@ impl Tape {
 pub(super) fn read(
     path: &Path,
     format: Format,
-    wanted: Wanted,
+    wanted: InspectOptions,
     stop: &Stop,
-) -> Result<Found, Failure> {
+) -> Result<Inspection, Failure> {
     let mut survey = Survey::listing(wanted.listed);
     survey.charts = wanted.charts.then(Charts::default);
     survey.books = wanted.books.then(Books::default);
@@ -127,10 +127,14 @@ pub(super) fn read(
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
-    Ok(Found { path: path.to_owned(), format, bytes, survey, tape, removed })
+    Ok(Inspection { path: path.to_owned(), format, bytes, survey, tape, removed })
 }
 
-fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, Failure> {
+fn read_tape(
+    path: &Path,
+    wanted: InspectOptions,
+    take: &mut PacketConsumer<'_>,
+) -> Result<InspectedTape, Failure> {
     let failed = |source| Failure::Storage { action: "read", path: path.to_owned(), source };
     let wrong = |error: TapeFileError<io::Error>| match error {
         TapeFileError::Storage(source) => failed(source),
@@ -157,9 +161,9 @@ fn read_tape(path: &Path, wanted: Wanted, take: &mut Each<'_>) -> Result<Tape, F
         // That it is damaged is known; now where.
         (file, opened) = TapeFile::check(open()?, &mut tell).map_err(wrong)?;
     }
-    let mut tape = Tape {
+    let mut tape = InspectedTape {
         head: file.head(),
-        told: Told::of(&file),
+        told: SessionFacts::of(&file),
         left_out: file.left_out(),
         indexed: opened.indexed,
         misleading: opened.misleading,

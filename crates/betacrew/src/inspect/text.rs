@@ -1,17 +1,17 @@
 //! What was found, for people.
 
 use super::book;
-use super::reading::{Found, Tape};
+use super::reading::{InspectedTape, Inspection};
 use crate::format::Arrival;
-use crate::terminal::sequence_strip::{self, Mark};
+use crate::terminal::sequence_strip::{self, CellMark};
 use crate::terminal::style::{self, Stream};
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes, packet, took};
 use crate::text::location::shown;
 use feed::analysis::compare::Comparison;
-use feed::analysis::figures::Figures;
-use feed::analysis::survey::{Brought, Survey};
+use feed::analysis::figures::SymbolStats;
+use feed::analysis::survey::{OriginStats, Survey};
 use feed::base::seq::Seq;
-use feed::tape::file::{Damage, End};
+use feed::tape::file::{Damage, SessionEnd};
 use feed::wire::packet::Symbol;
 use std::fmt::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ const WIDTH: usize = 60;
 const HEIGHT: usize = 5;
 
 /// Everything about a file.
-pub(super) fn found(found: &Found) -> String {
+pub(super) fn found(found: &Inspection) -> String {
     let survey = &found.survey;
     let mut text = headline(found);
     if let Some(tape) = &found.tape {
@@ -41,7 +41,7 @@ pub(super) fn found(found: &Found) -> String {
 }
 
 /// Only whether it is whole.
-pub(super) fn verdict(found: &Found) -> String {
+pub(super) fn verdict(found: &Inspection) -> String {
     let whole = super::verdict(found) == crate::error::Exit::Complete;
     let said = match (whole, &found.tape) {
         (true, Some(_)) => "whole, and every checksum is right".to_owned(),
@@ -56,7 +56,7 @@ pub(super) fn verdict(found: &Found) -> String {
     text
 }
 
-fn headline(found: &Found) -> String {
+fn headline(found: &Inspection) -> String {
     let mut text = format!("{}: {}", shown(&found.path), found.format.name());
     if let Some(bytes) = found.bytes {
         let _ = write!(text, ", {}", count(bytes, "byte"));
@@ -74,7 +74,7 @@ fn headline(found: &Found) -> String {
     text
 }
 
-fn packets(text: &mut String, found: &Found) {
+fn packets(text: &mut String, found: &Inspection) {
     let survey = &found.survey;
     let range = survey.span().map(|span| {
         let (first, last) = (span.first(), span.last());
@@ -95,11 +95,11 @@ fn packets(text: &mut String, found: &Found) {
     let _ = writeln!(text, "  missing  {missing}");
     let Some(tape) = &found.tape else { return };
     match tape.told.end {
-        Some(End::Confirmed) | None => {}
-        Some(End::Inferred) => {
+        Some(SessionEnd::Confirmed) | None => {}
+        Some(SessionEnd::Inferred) => {
             text.push_str("  end      inferred: nobody has told the last packet\n");
         }
-        Some(End::Open) => {
+        Some(SessionEnd::Open) => {
             text.push_str("  end      not known: its recording has not come to a session's end\n");
         }
     }
@@ -109,7 +109,7 @@ fn packets(text: &mut String, found: &Found) {
     }
 }
 
-fn damage(text: &mut String, tape: &Tape) {
+fn damage(text: &mut String, tape: &InspectedTape) {
     let place = |Damage { offset, bytes, span }: &Damage| {
         let held = span.map(|span| format!(", of packets {span} or some of them"));
         let (at, bytes) = (grouped(*offset), count(*bytes, "byte"));
@@ -213,7 +213,7 @@ fn share(part: u64, all: u64) -> String {
 }
 
 /// How many came a second, where there was time enough to tell.
-fn rate(brought: &Brought) -> Option<String> {
+fn rate(brought: &OriginStats) -> Option<String> {
     let (first, last) = brought.arrived?;
     let nanos = u128::from(last - first);
     if nanos < 1_000_000 {
@@ -225,21 +225,23 @@ fn rate(brought: &Brought) -> Option<String> {
 
 fn strip(text: &mut String, survey: &Survey) {
     let columns = survey.strip.columns(WIDTH * HEIGHT);
-    let marks: Vec<(Seq, Mark)> =
-        columns.map(|column| (column.range.first(), Mark::of(&column))).collect();
+    let marks: Vec<(Seq, CellMark)> =
+        columns.map(|column| (column.range.first(), CellMark::of(&column))).collect();
     let Some((_, next)) = marks.first().zip(marks.get(1).or(marks.first())) else { return };
     let each = if marks.len() > 1 { next.0 - 1 } else { 1 };
     let colour = style::of(Stream::Stdout).colour;
     let _ = write!(text, "\n{}", sequence_strip::rows(&marks, WIDTH, colour));
-    let part =
-        marks.iter().map(|(_, mark)| *mark).filter(|mark| matches!(mark, Mark::SomeRecovered(_)));
-    let most = part.max().unwrap_or(Mark::SomeRecovered(1));
+    let part = marks
+        .iter()
+        .map(|(_, mark)| *mark)
+        .filter(|mark| matches!(mark, CellMark::SomeRecovered(_)));
+    let most = part.max().unwrap_or(CellMark::SomeRecovered(1));
     let words = [
-        (Mark::Received, "received"),
+        (CellMark::Received, "received"),
         (most, "so much lost, all recovered"),
-        (Mark::Recovered, "recovered"),
-        (Mark::SomeMissing, "some missing"),
-        (Mark::Missing, if each > 1 { "all missing" } else { "missing" }),
+        (CellMark::Recovered, "recovered"),
+        (CellMark::SomeMissing, "some missing"),
+        (CellMark::Missing, if each > 1 { "all missing" } else { "missing" }),
     ];
     let used = words.iter().filter(|(mark, _)| marks.iter().any(|(_, held)| held == mark));
     let used: Vec<_> = used.copied().collect();
@@ -252,7 +254,7 @@ fn strip(text: &mut String, survey: &Survey) {
 }
 
 fn market(text: &mut String, survey: &Survey) {
-    let mut symbols: Vec<(&Symbol, &Figures)> = survey.market.symbols().collect();
+    let mut symbols: Vec<(&Symbol, &SymbolStats)> = survey.market.symbols().collect();
     if symbols.is_empty() {
         return;
     }
@@ -350,7 +352,7 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     text
 }
 
-fn ranges(found: &feed::analysis::survey::Holes) -> String {
+fn ranges(found: &feed::analysis::survey::MissingRanges) -> String {
     // These are not gaps.
     holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
 }

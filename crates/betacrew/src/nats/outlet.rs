@@ -1,10 +1,10 @@
 //! What is recorded goes on into a log.
 
 use crate::error::Failure;
-use crate::format::{Arrival, Mark};
+use crate::format::{Arrival, StreamMark};
 use crate::net::Stop;
-use crate::output::counters::Written;
-use crate::output::sink::Outlet;
+use crate::output::counters::WriteCounters;
+use crate::output::sink::PacketSink;
 use crate::text::formatting::{count, grouped};
 use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Publishes into a log.
-pub(super) struct Publishing {
+pub(super) struct PublishSink {
     settings: Settings,
     gateway: Option<Gateway>,
-    limit: Limit,
+    limit: PublishLimit,
     /// Packets that the gateway has taken, as bytes on the wire.
-    published: Written,
+    published: WriteCounters,
 }
 
 /// When what does not get on is given up.
-pub(crate) struct Limit {
+pub(crate) struct PublishLimit {
     patience: Duration,
     stop: Stop,
     /// How often the user had asked to stop when waiting began.
@@ -33,7 +33,7 @@ pub(crate) struct Limit {
     reached: (Seq, Instant),
 }
 
-impl Limit {
+impl PublishLimit {
     pub(crate) fn new(patience: Duration, stop: &Stop) -> Self {
         Self { patience, stop: stop.clone(), stops: None, reached: (0, Instant::now()) }
     }
@@ -57,14 +57,14 @@ impl Limit {
     }
 }
 
-impl Publishing {
+impl PublishSink {
     pub(super) fn new(
         settings: Settings,
         patience: Duration,
         stop: &Stop,
-        published: Written,
+        published: WriteCounters,
     ) -> Self {
-        Self { settings, gateway: None, limit: Limit::new(patience, stop), published }
+        Self { settings, gateway: None, limit: PublishLimit::new(patience, stop), published }
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
     );
 }
 
-impl Outlet for Publishing {
+impl PacketSink for PublishSink {
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
         self.gateway = Some(Gateway::start(&self.settings, session)?);
         Ok(FIRST_SEQ)
@@ -122,7 +122,7 @@ impl Outlet for Publishing {
         Ok(taken)
     }
 
-    fn mark(&mut self, _: Mark) -> Result<(), Failure> {
+    fn mark(&mut self, _: StreamMark) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -3,11 +3,11 @@
 use super::{readable, target};
 use crate::args::nats_env::{CA, CREDS, file};
 use crate::error::Failure;
-use crate::format::{Arrival, Each, Told};
+use crate::format::{Arrival, PacketConsumer, SessionFacts};
 use crate::storage::FileStorage;
-use feed::analysis::survey::Order;
+use feed::analysis::survey::SequenceOrder;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{End, Head, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
 use feed::wire::{RawFrame, SessionId, sequence_of};
 use gateway::block::Block;
 use gateway::{Log, Removed, Settings};
@@ -38,8 +38,8 @@ fn arrival(block: &Block) -> Arrival {
 ///
 /// # Errors
 /// What the log or `each` reports.
-pub(crate) fn read(path: &Path, each: &mut Each<'_>) -> Result<Told, Failure> {
-    let mut told = Told::default();
+pub(crate) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<SessionFacts, Failure> {
+    let mut told = SessionFacts::default();
     let removed = open(path)?.read(&mut |block| {
         note(&mut told, block);
         each(&block.frames, arrival(block))
@@ -48,17 +48,17 @@ pub(crate) fn read(path: &Path, each: &mut Each<'_>) -> Result<Told, Failure> {
 }
 
 /// Notes what a block tells of its session.
-fn note(told: &mut Told, block: &Block) {
+fn note(told: &mut SessionFacts, block: &Block) {
     told.session = block.session;
     told.last = block.frames.last().map_or(told.last, sequence_of);
 }
 
 /// Returns what a log tells that has been read to its end: more of its session may be published.
-fn ended(told: Told, removed: Removed) -> Told {
-    Told { end: Some(End::Open), removed: removed.at_end, ..told }
+fn ended(told: SessionFacts, removed: Removed) -> SessionFacts {
+    SessionFacts { end: Some(SessionEnd::Open), removed: removed.at_end, ..told }
 }
 
-fn take(path: &Path, order: &mut Order, frames: &[RawFrame]) -> Result<(), Failure> {
+fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(), Failure> {
     order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
         path: path.to_owned(),
         reason: disorder.to_string(),
@@ -78,9 +78,9 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
     let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
     let (mut storage, mut file) = (Some(storage), None::<TapeFile<FileStorage>>);
     let full = |error: TapeFileError<io::Error>| failed(io::Error::other(error));
-    let mut order = Order::listing(LISTED);
+    let mut order = SequenceOrder::listing(LISTED);
     let origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
-    let mut told = Told::default();
+    let mut told = SessionFacts::default();
     let removed = log.read(&mut |block| {
         note(&mut told, block);
         take(path, &mut order, &block.frames)?;
@@ -90,7 +90,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
                 // The session that it is played as is named after the salt, and so stays the same
                 // for as long as the log is.
                 let salt = block.stored ^ u64::from(u32::from_be_bytes(session));
-                let head = Head { session, created: block.stored, salt };
+                let head = FileHead { session, created: block.stored, salt };
                 file.insert(TapeFile::create(storage, head).map_err(full)?)
             }
             (Some(file), None) => file,
@@ -109,7 +109,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
     match (file, storage) {
         (Some(file), _) => Ok(file),
         (None, Some(storage)) => {
-            let head = Head { session: [0; 4], created: 0, salt: crate::args::parse::random() };
+            let head = FileHead { session: [0; 4], created: 0, salt: crate::args::parse::random() };
             TapeFile::create(storage, head).map_err(full)
         }
         (None, None) => Err(Failure::Stopped),

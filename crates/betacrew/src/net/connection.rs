@@ -12,7 +12,7 @@ const READ: usize = 16 * 1024;
 const TURN: u32 = 8;
 
 /// A connection.
-pub(super) struct Conn<C> {
+pub(super) struct ServerSocket<C> {
     pub(super) stream: TcpStream,
     pub(super) state: C,
     pub(super) readable: bool,
@@ -35,9 +35,9 @@ pub(super) enum Turn {
     Reset,
 }
 
-impl<C> Conn<C> {
+impl<C> ServerSocket<C> {
     /// Reads and writes what can be, and does what the exchange says, for a while.
-    pub(super) fn turn<E: Exchange<Conn = C>>(
+    pub(super) fn turn<E: Exchange<Connection = C>>(
         &mut self,
         exchange: &mut E,
         buffer: &mut [u8],
@@ -88,7 +88,7 @@ impl<C> Conn<C> {
                     }
                 }
             }
-            if exchange.dead() || !moved {
+            if exchange.is_dead() || !moved {
                 return Turn::Done;
             }
         }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 /// A connection of a running exchange.
 #[derive(Debug)]
-pub struct Place<'a, C> {
+pub struct ConnectionRef<'a, C> {
     pub(super) stream: &'a TcpStream,
     /// The exchange's state of it.
     pub conn: &'a mut C,
 }
 
-impl<C> Place<'_, C> {
+impl<C> ConnectionRef<'_, C> {
     /// Its client's address, if the system knows it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
@@ -22,25 +22,30 @@ impl<C> Place<'_, C> {
 }
 
 /// Somebody who looks at a running exchange and steers it.
-pub trait Desk<E: Exchange> {
+pub trait Controller<E: Exchange> {
     /// Whether to be given a turn. Asked in every turn of the loop, so it must cost nothing.
     fn wants(&self) -> bool;
 
     /// Looks at the exchange and its connections, and changes what is to be changed. Whether
     /// anything was: then every connection gets a turn.
-    fn turn(&mut self, exchange: &mut E, floor: &mut [Place<'_, E::Conn>], now: Duration) -> bool;
+    fn turn(
+        &mut self,
+        exchange: &mut E,
+        floor: &mut [ConnectionRef<'_, E::Connection>],
+        now: Duration,
+    ) -> bool;
 }
 
 /// Nobody at the desk.
 #[derive(Clone, Copy, Debug)]
-pub struct Nobody;
+pub struct NoController;
 
-impl<E: Exchange> Desk<E> for Nobody {
+impl<E: Exchange> Controller<E> for NoController {
     fn wants(&self) -> bool {
         false
     }
 
-    fn turn(&mut self, _: &mut E, _: &mut [Place<'_, E::Conn>], _: Duration) -> bool {
+    fn turn(&mut self, _: &mut E, _: &mut [ConnectionRef<'_, E::Connection>], _: Duration) -> bool {
         false
     }
 }

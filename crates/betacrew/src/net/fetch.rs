@@ -1,7 +1,7 @@
 //! The loop of a client.
 
 use super::Stop;
-use feed::client::{ConnId, Input, Note, Output, Recorder};
+use feed::client::{ConnId, Input, Output, Recorder, RecorderEvent};
 use feed::ledger::Sink;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 const READ: usize = 256 * 1024;
 /// So many reads on one connection, then it is the others' turn.
 const TURN: u32 = 8;
-/// How often [`Event::Tick`] comes at the most.
+/// How often [`LoopEvent::Tick`] comes at the most.
 const TICK: Duration = Duration::from_millis(50);
 
 const STOP: Token = Token(usize::MAX);
 
 /// What a watcher of a recording is told.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum LoopEvent<'a> {
     /// Something happened.
-    Note(&'a Recorder, Note),
+    Note(&'a Recorder, RecorderEvent),
     /// Time has passed.
     Tick(&'a Recorder),
 }
@@ -40,15 +40,15 @@ pub fn fetch<S: Sink>(
     recorder: &mut Recorder,
     sink: &mut S,
     stop: &Stop,
-    watch: impl FnMut(Event<'_>),
+    watch: impl FnMut(LoopEvent<'_>),
 ) -> io::Result<()> {
     if lines.len() < recorder.lines() || lines.iter().any(Vec::is_empty) {
         return Err(ErrorKind::InvalidInput.into());
     }
     let poll = Poll::new()?;
     let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
-    let mut client = Client {
-        lines: lines.iter().map(|addresses| Line { addresses, next: 0 }).collect(),
+    let mut client = RecorderLoop {
+        lines: lines.iter().map(|addresses| LineAddresses { addresses, next: 0 }).collect(),
         recorder,
         sink,
         watch,
@@ -61,12 +61,12 @@ pub fn fetch<S: Sink>(
     client.run(stop)
 }
 
-struct Line<'a> {
+struct LineAddresses<'a> {
     addresses: &'a [SocketAddr],
     next: usize,
 }
 
-impl Line<'_> {
+impl LineAddresses<'_> {
     /// An attempt did not reach anybody: the next address's turn, once for all that tried this one.
     fn failed(&mut self, attempt: usize) {
         if self.next == attempt {
@@ -75,12 +75,12 @@ impl Line<'_> {
     }
 }
 
-struct Client<'a, S, F> {
-    lines: Vec<Line<'a>>,
+struct RecorderLoop<'a, S, F> {
+    lines: Vec<LineAddresses<'a>>,
     recorder: &'a mut Recorder,
     sink: &'a mut S,
     watch: F,
-    conns: Vec<Conn>,
+    conns: Vec<ClientSocket>,
     /// Connections that could not even be begun.
     failed: VecDeque<ConnId>,
     began: Instant,
@@ -88,7 +88,7 @@ struct Client<'a, S, F> {
     buffer: Vec<u8>,
 }
 
-struct Conn {
+struct ClientSocket {
     id: ConnId,
     line: usize,
     /// Which of the line's attempts at an address this is.
@@ -104,20 +104,21 @@ struct Conn {
     finish: bool,
 }
 
-impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
+impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
     fn run(&mut self, stop: &Stop) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
         let mut stops = 0;
         let mut tick = Duration::ZERO;
         self.input(Input::Wake);
         while !self.recorder.done() {
-            let ready =
-                |conn: &Conn| conn.connected && conn.readable && self.recorder.wants_input(conn.id);
+            let ready = |conn: &ClientSocket| {
+                conn.connected && conn.readable && self.recorder.wants_input(conn.id)
+            };
             let busy = self.conns.iter().any(ready) || !self.failed.is_empty();
             let deadline = self.recorder.deadline();
             let patience = match busy {
                 true => Some(Duration::ZERO),
-                false => [deadline, self.sink.idle(self.now())]
+                false => [deadline, self.sink.on_idle(self.now())]
                     .into_iter()
                     .flatten()
                     .min()
@@ -151,7 +152,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             }
             if self.now() >= tick {
                 tick = self.now() + TICK;
-                (self.watch)(Event::Tick(self.recorder));
+                (self.watch)(LoopEvent::Tick(self.recorder));
             }
         }
         Ok(())
@@ -177,7 +178,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
                     }
                 }
                 Output::Drop(id) => self.drop(id),
-                Output::Note(note) => (self.watch)(Event::Note(self.recorder, note)),
+                Output::Note(note) => (self.watch)(LoopEvent::Note(self.recorder, note)),
             }
         }
         for conn in &mut self.conns {
@@ -204,7 +205,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
             Ok(stream)
         });
         match begun {
-            Ok(stream) => self.conns.push(Conn {
+            Ok(stream) => self.conns.push(ClientSocket {
                 id,
                 line,
                 attempt,
@@ -267,7 +268,7 @@ impl<S: Sink, F: FnMut(Event<'_>)> Client<'_, S, F> {
     }
 }
 
-impl Conn {
+impl ClientSocket {
     /// Whether the connection has been made; `None` while that is open.
     fn connecting(&mut self) -> Option<bool> {
         if let Ok(Some(_)) | Err(_) = self.stream.take_error() {

@@ -3,8 +3,8 @@
 use super::admission::{
     self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
 };
-use super::connection::{Conn, Turn};
-use super::{Desk, Nobody, Place, Stop};
+use super::connection::{ServerSocket, Turn};
+use super::{ConnectionRef, Controller, NoController, Stop};
 use feed::exchange::Exchange;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -37,9 +37,9 @@ pub fn serve<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Note),
+    tell: impl FnMut(&E, E::Event),
 ) -> io::Result<()> {
-    serve_at(listeners, exchange, stop, tell, &mut Nobody)
+    serve_at(listeners, exchange, stop, tell, &mut NoController)
 }
 
 /// The same with somebody at the desk, who is given a turn whenever the loop is woken and they want
@@ -51,8 +51,8 @@ pub fn serve_at<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Note),
-    desk: &mut impl Desk<E>,
+    tell: impl FnMut(&E, E::Event),
+    desk: &mut impl Controller<E>,
 ) -> io::Result<()> {
     if listeners.len() > LISTENERS_MAX {
         return Err(ErrorKind::InvalidInput.into());
@@ -66,12 +66,12 @@ fn serve_up_to<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Note),
-    desk: &mut impl Desk<E>,
+    tell: impl FnMut(&E, E::Event),
+    desk: &mut impl Controller<E>,
 ) -> io::Result<()> {
     let poll = Poll::new()?;
     let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
-    let mut server = Server {
+    let mut server = ExchangeLoop {
         most,
         idle: IdleQueue::default(),
         evicted: 0,
@@ -94,7 +94,7 @@ fn serve_up_to<E: Exchange>(
     server.run(stop, desk)
 }
 
-struct Server<'a, E: Exchange, F> {
+struct ExchangeLoop<'a, E: Exchange, F> {
     /// Maximum number of connections.
     most: usize,
     /// Connections to close when there is no room for another.
@@ -108,7 +108,7 @@ struct Server<'a, E: Exchange, F> {
     listeners: Vec<TcpListener>,
     exchange: &'a mut E,
     tell: F,
-    conns: Slab<Conn<E::Conn>>,
+    conns: Slab<ServerSocket<E::Connection>>,
     /// When to look at a connection; at most one entry is armed for each.
     timers: BinaryHeap<Reverse<(Duration, usize)>>,
     /// Connections whose turn ended before their work did.
@@ -124,14 +124,14 @@ struct Server<'a, E: Exchange, F> {
     buffer: Vec<u8>,
 }
 
-impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
-    fn run(&mut self, stop: &Stop, desk: &mut impl Desk<E>) -> io::Result<()> {
+impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
+    fn run(&mut self, stop: &Stop, desk: &mut impl Controller<E>) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut stopping: Option<Duration> = None;
-        self.pass_at = self.exchange.pass(self.now());
-        while !self.exchange.dead() {
+        self.pass_at = self.exchange.tick(self.now());
+        while !self.exchange.is_dead() {
             if self.pass_at.is_some_and(|time| time <= self.now()) {
-                self.pass_at = self.exchange.pass(self.now());
+                self.pass_at = self.exchange.tick(self.now());
             }
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
@@ -168,18 +168,18 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
                 self.go_down()?;
                 self.come_up();
             }
-            while let Some(note) = self.exchange.note() {
+            while let Some(note) = self.exchange.poll_event() {
                 (self.tell)(self.exchange, note);
             }
         }
         Ok(())
     }
 
-    fn visit(&mut self, desk: &mut impl Desk<E>) {
+    fn visit(&mut self, desk: &mut impl Controller<E>) {
         let now = self.now();
         let mut floor = Vec::with_capacity(self.conns.len());
         for (_, conn) in &mut self.conns {
-            floor.push(Place { stream: &conn.stream, conn: &mut conn.state });
+            floor.push(ConnectionRef { stream: &conn.stream, conn: &mut conn.state });
         }
         if desk.turn(self.exchange, &mut floor, now) {
             drop(floor);
@@ -217,7 +217,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
             (self.accept_at, self.waiting) = (None, None);
             for conn in core::mem::take(&mut self.conns) {
                 reset(&conn.1.stream);
-                self.exchange.gone(conn.1.state, false, now);
+                self.exchange.disconnected(conn.1.state, false, now);
             }
         }
         Ok(())
@@ -345,7 +345,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         if let (Ok(client), Ok(own)) = (stream.peer_addr(), stream.local_addr()) {
             self.exchange.connected(&mut state, client, own);
         }
-        let conn = Conn {
+        let conn = ServerSocket {
             stream,
             state,
             readable: true,
@@ -362,7 +362,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
     fn evict(&mut self) -> bool {
         let now = self.now();
         let (conns, exchange) = (&self.conns, &*self.exchange);
-        let idle = |conn: &Conn<E::Conn>| exchange.is_idle(&conn.state);
+        let idle = |conn: &ServerSocket<E::Connection>| exchange.is_idle(&conn.state);
         let still =
             |key, since| conns.get(key).is_some_and(|conn| conn.active == since && idle(conn));
         let search = || {
@@ -371,7 +371,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         };
         let Some(key) = self.idle.next(now, still, search) else { return false };
         let conn = self.conns.remove(key);
-        self.exchange.gone(conn.state, false, now);
+        self.exchange.disconnected(conn.state, false, now);
         self.evicted += 1;
         if self.log.allows(now) {
             tracing::warn!(
@@ -391,12 +391,12 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         match conn.turn(self.exchange, &mut self.buffer, now) {
             Turn::Gone(by_client) => {
                 let conn = self.conns.remove(key);
-                self.exchange.gone(conn.state, by_client, now);
+                self.exchange.disconnected(conn.state, by_client, now);
             }
             Turn::Reset => {
                 let conn = self.conns.remove(key);
                 reset(&conn.stream);
-                self.exchange.gone(conn.state, false, now);
+                self.exchange.disconnected(conn.state, false, now);
             }
             Turn::More => {
                 conn.queued = true;
@@ -446,7 +446,7 @@ impl<E: Exchange, F: FnMut(&E, E::Note)> Server<'_, E, F> {
         for key in keys {
             let conn = self.conns.remove(key);
             let _ = conn.stream.shutdown(Shutdown::Write);
-            self.exchange.gone(conn.state, false, now);
+            self.exchange.disconnected(conn.state, false, now);
         }
     }
 }
@@ -464,7 +464,7 @@ pub(crate) const LISTENERS_MAX: usize = 1024;
 mod tests {
     use super::super::listen;
     use super::*;
-    use feed::exchange::server::Player;
+    use feed::exchange::server::MockExchange;
     use feed::faults::scenario::Scenario;
     use feed::tape::in_memory::Tape;
     use std::io::{Read, Write};
@@ -489,8 +489,8 @@ mod tests {
         std::thread::scope(|scope| {
             let exchange = scope.spawn(|| {
                 let mut player =
-                    Player::new(Arc::new(Tape::random(PACKETS, 1)), Scenario::clean(1));
-                serve_up_to(most, vec![listener], &mut player, &stop, |_, _| {}, &mut Nobody)
+                    MockExchange::new(Arc::new(Tape::random(PACKETS, 1)), Scenario::clean(1));
+                serve_up_to(most, vec![listener], &mut player, &stop, |_, _| {}, &mut NoController)
             });
             // What panics here must not wait for the exchange.
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with(address)));

@@ -1,6 +1,6 @@
 //! How much has been written to a place: counted where it is written, for whoever looks.
 
-use crate::format::{Arrival, Encoder, Format, Mark, Place, Told};
+use crate::format::{Arrival, Encoder, EncoderTarget, Format, SessionFacts, StreamMark};
 use feed::wire::RawFrame;
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What has been written to one place since this program began to.
 #[derive(Clone, Default, Debug)]
-pub struct Written(Arc<Counts>);
+pub struct WriteCounters(Arc<WriteCounts>);
 
 #[derive(Default, Debug)]
-struct Counts {
+struct WriteCounts {
     packets: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl Written {
+impl WriteCounters {
     /// Packets and bytes.
     #[must_use]
     pub fn look(&self) -> (u64, u64) {
@@ -37,16 +37,16 @@ impl Written {
     pub(crate) fn encoder<'a>(
         &self,
         format: Format,
-        place: Place<'a>,
+        place: EncoderTarget<'a>,
     ) -> io::Result<Box<dyn Encoder + 'a>> {
         let written = self.clone();
         let (place, file) = match place {
-            Place::File(file, path) if !format.is_text() => {
-                (Place::File(file.try_clone()?, path), Some(file))
+            EncoderTarget::File(file, path) if !format.is_text() => {
+                (EncoderTarget::File(file.try_clone()?, path), Some(file))
             }
             place => {
                 let out = place.stream();
-                (Place::Stream(Box::new(Counting { out, written: written.clone() })), None)
+                (EncoderTarget::Stream(Box::new(Counting { out, written: written.clone() })), None)
             }
         };
         let encoder = format.encoder(place)?;
@@ -56,17 +56,17 @@ impl Written {
 
 /// All that a recording is written to.
 #[derive(Clone, Default, Debug)]
-pub struct Places {
+pub struct OutputCounters {
     /// The tape file.
-    pub tape: Written,
+    pub tape: WriteCounters,
     /// Each output, by its name.
-    pub outputs: Vec<(String, Written)>,
+    pub outputs: Vec<(String, WriteCounters)>,
 }
 
 /// Counts the bytes that go through.
 struct Counting<'a> {
     out: Box<dyn Write + 'a>,
-    written: Written,
+    written: WriteCounters,
 }
 
 impl Write for Counting<'_> {
@@ -93,7 +93,7 @@ const LOOK: usize = 1 << 14;
 
 /// A file that grows, if it is one.
 struct Growth {
-    written: Written,
+    written: WriteCounters,
     file: Option<File>,
     /// How long it was when it was looked at last, and how many packets were put since.
     len: u64,
@@ -126,11 +126,11 @@ impl Encoder for Counted<'_> {
         Ok(())
     }
 
-    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+    fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
         self.encoder.mark(mark)
     }
 
-    fn told(&mut self, told: Told) -> io::Result<()> {
+    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
         self.encoder.told(told)
     }
 
@@ -157,8 +157,9 @@ mod tests {
         for format in [Format::Json, Format::Ndjson, Format::Csv, Format::Tape] {
             let path = folder.path().join(format.name());
             let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
-            let written = Written::default();
-            let mut encoder = written.encoder(format, Place::File(file, path.clone())).unwrap();
+            let written = WriteCounters::default();
+            let mut encoder =
+                written.encoder(format, EncoderTarget::File(file, path.clone())).unwrap();
             let tape = Tape::classic();
             encoder.put(&tape.frames()[..9], Arrival::UNKNOWN).unwrap();
             encoder.put(&tape.frames()[9..], Arrival::UNKNOWN).unwrap();
@@ -171,8 +172,8 @@ mod tests {
 
     #[test]
     fn what_goes_through_a_pipe_is_counted() {
-        let (written, mut out) = (Written::default(), Vec::new());
-        let place = Place::Stream(Box::new(&mut out));
+        let (written, mut out) = (WriteCounters::default(), Vec::new());
+        let place = EncoderTarget::Stream(Box::new(&mut out));
         let mut encoder = written.encoder(Format::Csv, place).unwrap();
         encoder.put(Tape::classic().frames(), Arrival::UNKNOWN).unwrap();
         encoder.finish().unwrap();

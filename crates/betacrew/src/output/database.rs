@@ -18,7 +18,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Step that was done last, for tests that end everything there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
+enum DatabaseStep {
     /// The old database has all its rows in its own file, and is locked.
     AtRest,
     /// One of the files beside it was removed.
@@ -55,10 +55,10 @@ fn replace_by_steps(
     place: &Path,
     durable: bool,
     put: impl FnOnce() -> io::Result<()>,
-    step: &mut dyn FnMut(Step) -> io::Result<()>,
+    step: &mut dyn FnMut(DatabaseStep) -> io::Result<()>,
 ) -> io::Result<()> {
     let _locked = bring_to_rest(place)?;
-    step(Step::AtRest)?;
+    step(DatabaseStep::AtRest)?;
     for sidecar in database_sidecars(place) {
         match fs::remove_file(&sidecar) {
             // With the end of its name it can be too long for any file to have it.
@@ -70,7 +70,7 @@ fn replace_by_steps(
             {
                 return Err(error);
             }
-            _ => step(Step::Removed)?,
+            _ => step(DatabaseStep::Removed)?,
         }
     }
     if durable {
@@ -78,7 +78,7 @@ fn replace_by_steps(
         sync_folder(place)?;
     }
     put()?;
-    step(Step::Put)
+    step(DatabaseStep::Put)
 }
 
 /// Has SQLite finish what was begun with the database at `place`, and locks it for as long as what

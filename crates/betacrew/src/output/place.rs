@@ -96,7 +96,7 @@ enum Identity {
 
 /// Stream that the command has from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Standard {
+enum StandardStream {
     In,
     Out,
     /// Output or error, for what the command says.
@@ -109,7 +109,7 @@ struct Place {
     /// The flag and its value, for messages.
     said: String,
     /// The standard stream that is meant, whatever that leads to.
-    standard: Option<Standard>,
+    standard: Option<StandardStream>,
     identity: Option<Identity>,
     /// True for a file, and for a name that will be one.
     is_file: bool,
@@ -127,7 +127,7 @@ impl Place {
         };
         let standard = standard(path, written);
         let found = match standard {
-            Some(Standard::In) => metadata_of(&io::stdin()),
+            Some(StandardStream::In) => metadata_of(&io::stdin()),
             Some(_) => metadata_of(&io::stdout()),
             None => fs::metadata(path),
         };
@@ -142,12 +142,12 @@ impl Place {
     /// Returns the place of a stream that messages go to.
     fn of_messages(said: &str, found: io::Result<Metadata>) -> Self {
         let identity = found.as_ref().ok().map(|found| identity(found, Path::new(said)));
-        Self::with(said.to_owned(), Some(Standard::Messages), identity, found, true)
+        Self::with(said.to_owned(), Some(StandardStream::Messages), identity, found, true)
     }
 
     fn with(
         said: String,
-        standard: Option<Standard>,
+        standard: Option<StandardStream>,
         identity: Option<Identity>,
         found: io::Result<Metadata>,
         written: bool,
@@ -166,8 +166,9 @@ impl Place {
         let same = self.identity.is_some() && self.identity == other.identity && !self.is_device;
         match (self.standard, other.standard) {
             // `2>&1` sends messages where the packets go: that was typed on purpose.
-            (Some(Standard::Messages), Some(_)) | (Some(_), Some(Standard::Messages)) => false,
-            (Some(Standard::Messages), None) | (None, Some(Standard::Messages)) => {
+            (Some(StandardStream::Messages), Some(_))
+            | (Some(_), Some(StandardStream::Messages)) => false,
+            (Some(StandardStream::Messages), None) | (None, Some(StandardStream::Messages)) => {
                 same && self.is_file
             }
             (Some(one), Some(other)) if one == other => true,
@@ -178,10 +179,10 @@ impl Place {
 }
 
 /// Returns the standard stream that a path stands for in its direction.
-fn standard(path: &Path, written: bool) -> Option<Standard> {
+fn standard(path: &Path, written: bool) -> Option<StandardStream> {
     let (standard, names) = match written {
-        true => (Standard::Out, ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
-        false => (Standard::In, ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]),
+        true => (StandardStream::Out, ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
+        false => (StandardStream::In, ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]),
     };
     names.iter().any(|name| path == Path::new(name)).then_some(standard)
 }
@@ -232,11 +233,11 @@ fn is_device(_: &Metadata) -> bool {
 
 /// All places of a command.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct CommandPlaces {
     listed: Vec<Place>,
 }
 
-impl Places {
+impl CommandPlaces {
     /// Begins the list of a command that writes messages to standard error.
     pub(crate) fn new() -> Self {
         Self { listed: vec![Place::of_messages("standard error", metadata_of(&io::stderr()))] }
@@ -309,7 +310,7 @@ mod tests {
 
     /// Returns whether a command that writes both places is refused.
     fn collide(one: &Path, other: &Path) -> bool {
-        let mut places = Places::new();
+        let mut places = CommandPlaces::new();
         places.writes("-o", one).unwrap();
         match places.writes("--report", other) {
             Ok(()) => false,
@@ -381,7 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.json");
         fs::write(&file, "").unwrap();
-        let mut places = Places::new();
+        let mut places = CommandPlaces::new();
         places.reads("", &file).unwrap();
         places.reads("", &file).unwrap();
         let why = places.writes("--plot", &file).unwrap_err().to_string();
@@ -392,7 +393,7 @@ mod tests {
     fn the_standard_streams_are_places_too() {
         assert!(collide(Path::new("-"), Path::new("-")));
         assert!(cfg!(not(unix)) || collide(Path::new("-"), Path::new("/dev/stdout")));
-        let mut places = Places::new();
+        let mut places = CommandPlaces::new();
         places.reads("", Path::new("-")).unwrap();
         places.writes("", Path::new("-")).unwrap();
     }
@@ -408,7 +409,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for sidecar in ["x.sqlite-wal", "x.sqlite-shm", "x.sqlite-journal"] {
-            let mut places = Places::new();
+            let mut places = CommandPlaces::new();
             places.writes_as("-o", &path("x.sqlite"), Some(Format::Sqlite)).unwrap();
             let why = places.writes("--report", &path(sidecar)).unwrap_err().to_string();
             assert!(why.contains("x.sqlite, which uses"), "{why}");

@@ -3,11 +3,11 @@
 
 use crate::args::parse::duration;
 use crate::error::Failure;
-use crate::format::{self, Arrival, Damage, Encoder, Format, Mark, Place};
+use crate::format::{self, Arrival, DamagePolicy, Encoder, EncoderTarget, Format, StreamMark};
 use crate::output::atomic::{self, Partial};
-use crate::output::counters::Written;
+use crate::output::counters::WriteCounters;
 use crate::output::place::{fitting_name, folder};
-use crate::output::sink::Outlet;
+use crate::output::sink::PacketSink;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId, sequence_of};
@@ -86,27 +86,27 @@ pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
 }
 
 /// The files of an output.
-pub(crate) struct Pieces {
+pub(crate) struct RotatingFiles {
     path: PathBuf,
     format: Format,
     rotate: Vec<Rotate>,
     durable: bool,
     session: String,
-    open: Option<Piece>,
+    open: Option<RotatedFile>,
     /// The sequence after the last one taken.
     next: Seq,
-    written: Written,
+    written: WriteCounters,
 }
 
 /// The file that is being written.
-struct Piece {
+struct RotatedFile {
     file: Partial,
     encoder: Box<dyn Encoder>,
     first: Seq,
     begun: Instant,
 }
 
-impl Pieces {
+impl RotatingFiles {
     /// Files beside `path`, named after it.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Pieces {
             session: String::new(),
             open: None,
             next: FIRST_SEQ,
-            written: Written::default(),
+            written: WriteCounters::default(),
         };
         Partial::beside(path).map_err(|source| pieces.failed(source))?;
         atomic::sweep(path);
@@ -139,7 +139,7 @@ impl Pieces {
     }
 
     /// What it has written, in all its files.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
@@ -183,7 +183,7 @@ impl Pieces {
     fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
         let read = place.is_file().then(|| {
-            format::read(place, self.format, Damage::Refuse, &mut |frames, _| {
+            format::read(place, self.format, DamagePolicy::Refuse, &mut |frames, _| {
                 for seq in frames.iter().map(sequence_of) {
                     ascends &= seq > last;
                     first.get_or_insert(seq);
@@ -220,14 +220,14 @@ impl Pieces {
         Ok(first.map_or(0, SeqRange::last))
     }
 
-    fn open(&mut self) -> Result<&mut Piece, Failure> {
+    fn open(&mut self) -> Result<&mut RotatedFile, Failure> {
         if self.open.is_none() {
             let begin = || {
                 let file = Partial::beside(&self.path)?;
                 let same = file.file().try_clone()?;
-                let place = Place::File(same, file.path().to_owned());
+                let place = EncoderTarget::File(same, file.path().to_owned());
                 let encoder = self.written.encoder(self.format, place)?;
-                Ok(Piece { file, encoder, first: self.next, begun: Instant::now() })
+                Ok(RotatedFile { file, encoder, first: self.next, begun: Instant::now() })
             };
             self.open = Some(begin().map_err(|source| self.failed(source))?);
         }
@@ -259,7 +259,9 @@ impl Pieces {
     }
 
     fn close(&mut self) -> Result<(), Failure> {
-        let Some(Piece { file, encoder, first, .. }) = self.open.take() else { return Ok(()) };
+        let Some(RotatedFile { file, encoder, first, .. }) = self.open.take() else {
+            return Ok(());
+        };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
         let place = self.free_place(range)?;
         let put = || file.persist(&place, Some(self.format), self.durable);
@@ -270,7 +272,7 @@ impl Pieces {
     }
 }
 
-impl Outlet for Pieces {
+impl PacketSink for RotatingFiles {
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
         self.session = session.map_or_else(|| "unnamed".to_owned(), session_name);
         self.next = self.in_place().map_err(|source| self.failed(source))? + 1;
@@ -285,8 +287,8 @@ impl Outlet for Pieces {
         Ok(frames.len())
     }
 
-    fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
-        let Mark::Lost(range) = mark else { return Ok(()) };
+    fn mark(&mut self, mark: StreamMark) -> Result<(), Failure> {
+        let StreamMark::Lost(range) = mark else { return Ok(()) };
         let done = self.open()?.encoder.mark(mark);
         done.map_err(|source| self.failed(source))?;
         self.next = range.last() + 1;
@@ -322,8 +324,8 @@ mod tests {
         names
     }
 
-    fn begun(path: &Path, rotate: &[Rotate]) -> (Box<Pieces>, Seq) {
-        let mut pieces = Box::new(Pieces::new(path, Format::Csv, rotate, false).unwrap());
+    fn begun(path: &Path, rotate: &[Rotate]) -> (Box<RotatingFiles>, Seq) {
+        let mut pieces = Box::new(RotatingFiles::new(path, Format::Csv, rotate, false).unwrap());
         let next = pieces.begin(Some(SessionId(*b"ABCD"))).unwrap();
         (pieces, next)
     }

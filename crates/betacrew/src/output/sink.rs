@@ -1,9 +1,9 @@
 //! Where packets go on to in order of sequence while they are recorded.
 
 use crate::error::Failure;
-use crate::format::{Arrival, Format, Mark, Place};
+use crate::format::{Arrival, EncoderTarget, Format, StreamMark};
 use crate::net::Stop;
-use crate::output::counters::Written;
+use crate::output::counters::WriteCounters;
 use crate::terminal::signals::UNREAD;
 use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::wire::{RawFrame, SessionId};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// after the last one taken, or after a mark that leaves sequences out.
 ///
 /// It need not be as fast as the recording: what it does not take is offered again from there.
-pub trait Outlet {
+pub trait PacketSink {
     /// Begins with a session, or with one that nobody has told. Returns the first sequence that it
     /// wants; it may have some from before.
     ///
@@ -40,7 +40,7 @@ pub trait Outlet {
     ///
     /// # Errors
     /// As [`put`](Self::put).
-    fn mark(&mut self, mark: Mark) -> Result<(), Failure>;
+    fn mark(&mut self, mark: StreamMark) -> Result<(), Failure>;
 
     /// Nothing more comes for now: hands on what was put. Returns when to call this again should
     /// nothing come until then.
@@ -95,7 +95,7 @@ const WAITING: usize = 1 << 16;
 /// that stalls keeps nothing else waiting. One that closes the pipe ends the recording.
 pub(crate) struct Stdout {
     /// None once it has ended.
-    items: Option<Sender<Item>>,
+    items: Option<Sender<QueuedItem>>,
     writer: Option<JoinHandle<Result<(), Failure>>>,
     /// Packets in `items`.
     waiting: Arc<AtomicUsize>,
@@ -103,15 +103,15 @@ pub(crate) struct Stdout {
     later: bool,
     /// Packets before this one are not wanted.
     from: Seq,
-    written: Written,
+    written: WriteCounters,
     stop: Stop,
     /// Bytes written when that was looked at, and since when they are so many.
     progress: Option<(u64, Instant)>,
 }
 
-enum Item {
+enum QueuedItem {
     Packets(Vec<RawFrame>, Arrival),
-    Mark(Mark),
+    Mark(StreamMark),
 }
 
 impl Stdout {
@@ -128,7 +128,7 @@ impl Stdout {
         let (items, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
-        let written = Written::default();
+        let written = WriteCounters::default();
         let counted = written.clone();
         let writer = std::thread::Builder::new()
             .name("stdout".to_owned())
@@ -139,12 +139,12 @@ impl Stdout {
     }
 
     /// What it has written.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
     /// Hands an item on.
-    fn send(&mut self, item: Item) -> Result<(), Failure> {
+    fn send(&mut self, item: QueuedItem) -> Result<(), Failure> {
         match &self.items {
             Some(items) if items.send(item).is_ok() => Ok(()),
             _ => self.end(),
@@ -192,12 +192,12 @@ impl Stdout {
 /// Writes what is taken until nothing more can come.
 fn write(
     format: Format,
-    written: &Written,
-    taken: &Receiver<Item>,
+    written: &WriteCounters,
+    taken: &Receiver<QueuedItem>,
     waiting: &AtomicUsize,
 ) -> io::Result<()> {
     let mut out = io::stdout();
-    let mut encoder = written.encoder(format, Place::Stream(Box::new(&mut out)))?;
+    let mut encoder = written.encoder(format, EncoderTarget::Stream(Box::new(&mut out)))?;
     loop {
         let item = match taken.try_recv() {
             Err(TryRecvError::Empty) => {
@@ -207,11 +207,11 @@ fn write(
             item => item.ok(),
         };
         match item {
-            Some(Item::Packets(frames, arrival)) => {
+            Some(QueuedItem::Packets(frames, arrival)) => {
                 encoder.put(&frames, arrival)?;
                 waiting.fetch_sub(frames.len(), Ordering::SeqCst);
             }
-            Some(Item::Mark(mark)) => encoder.mark(mark)?,
+            Some(QueuedItem::Mark(mark)) => encoder.mark(mark)?,
             None => return encoder.finish(),
         }
     }
@@ -224,10 +224,10 @@ fn unwritten(source: io::Error) -> Failure {
     }
 }
 
-impl Outlet for Stdout {
+impl PacketSink for Stdout {
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
         if let Some(session) = session.filter(|_| self.later) {
-            self.mark(Mark::Session(session))?;
+            self.mark(StreamMark::Session(session))?;
         }
         Ok(self.from)
     }
@@ -237,13 +237,13 @@ impl Outlet for Stdout {
         let taken = &frames[..frames.len().min(room)];
         if !taken.is_empty() {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
-            self.send(Item::Packets(taken.to_vec(), arrival))?;
+            self.send(QueuedItem::Packets(taken.to_vec(), arrival))?;
         }
         Ok(taken.len())
     }
 
-    fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
-        self.send(Item::Mark(mark))
+    fn mark(&mut self, mark: StreamMark) -> Result<(), Failure> {
+        self.send(QueuedItem::Mark(mark))
     }
 
     fn idle(&mut self, _: Duration) -> Result<Option<Duration>, Failure> {

@@ -1,9 +1,9 @@
 //! What is recorded, handed on in order of sequence while it is recorded.
 
 use crate::error::Failure;
-use crate::format::{Arrival, Mark};
-use crate::output::sink::Outlet;
-use crate::record::store::Capture;
+use crate::format::{Arrival, StreamMark};
+use crate::output::sink::PacketSink;
+use crate::record::store::RecordingStore;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
@@ -16,9 +16,9 @@ const HASTE: Duration = Duration::from_millis(5);
 const FULL: Duration = Duration::from_millis(20);
 
 /// Records into a capture, and hands on to outlets what is there without a gap.
-pub(crate) struct Tee<'a> {
-    capture: &'a mut Capture,
-    outs: Vec<Out>,
+pub(crate) struct FanOut<'a> {
+    capture: &'a mut RecordingStore,
+    outs: Vec<FanOutTarget>,
     /// What is given up is left out, and does not hold up the rest.
     skip_lost: bool,
     /// Outputs are written once the recording has ended, or have everything in the end.
@@ -28,8 +28,8 @@ pub(crate) struct Tee<'a> {
     failure: Option<Failure>,
 }
 
-struct Out {
-    outlet: Box<dyn Outlet>,
+struct FanOutTarget {
+    outlet: Box<dyn PacketSink>,
     /// Its reader has had enough, or the user has stopped waiting for it: it gets nothing more.
     closed: bool,
     /// The next sequence to be handed on; 0 before it has begun.
@@ -48,18 +48,18 @@ enum Until {
     Full,
 }
 
-impl<'a> Tee<'a> {
+impl<'a> FanOut<'a> {
     /// Records, and hands on what comes; what was recorded before as well. `outputs`: something is
     /// to have all packets, also when the reader of a pipe has had enough.
     ///
     /// # Errors
     /// What an outlet reports.
     pub(crate) fn new(
-        capture: &'a mut Capture,
-        outlets: Vec<Box<dyn Outlet>>,
+        capture: &'a mut RecordingStore,
+        outlets: Vec<Box<dyn PacketSink>>,
         (skip_lost, outputs): (bool, bool),
     ) -> Result<Self, Failure> {
-        let outs = outlets.into_iter().map(|outlet| Out {
+        let outs = outlets.into_iter().map(|outlet| FanOutTarget {
             outlet,
             closed: false,
             next: 0,
@@ -116,7 +116,7 @@ impl<'a> Tee<'a> {
 
     /// Hands on what lies in the recording to whatever is behind.
     fn catch_up(&mut self, now: Duration, patience: Duration) {
-        let due = |out: &Out| {
+        let due = |out: &FanOutTarget| {
             let behind = out.behind.is_some_and(|time| now >= time);
             behind && now >= out.read + patience && !out.closed
         };
@@ -134,7 +134,7 @@ impl<'a> Tee<'a> {
     }
 }
 
-impl Out {
+impl FanOutTarget {
     /// Notes a failure: it ends this outlet, or all of the recording.
     fn fails(&mut self, failure: Failure, recording: &mut Option<Failure>) {
         match failure {
@@ -144,7 +144,7 @@ impl Out {
     }
 
     /// Hands on everything before `end` that was not handed on before.
-    fn end(&mut self, capture: &Capture, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
+    fn end(&mut self, capture: &RecordingStore, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
         loop {
             match self.catch_up(capture, skipped)? {
                 true => self.outlet.wait()?,
@@ -170,7 +170,7 @@ impl Out {
     }
 
     /// Hands on what lies in the recording, up to the next gap. Whether the outlet is full.
-    fn catch_up(&mut self, capture: &Capture, skipped: &SeqSet) -> Result<bool, Failure> {
+    fn catch_up(&mut self, capture: &RecordingStore, skipped: &SeqSet) -> Result<bool, Failure> {
         self.next = self.outlet.wants(self.next)?;
         loop {
             let mut until = None;
@@ -188,7 +188,7 @@ impl Out {
             let Some(lost) = left_out.filter(|range| range.first() == self.next) else {
                 return Ok(false);
             };
-            self.outlet.mark(Mark::Lost(lost))?;
+            self.outlet.mark(StreamMark::Lost(lost))?;
             self.next = lost.last() + 1;
         }
     }
@@ -211,14 +211,14 @@ impl Out {
     }
 }
 
-impl Sink for Tee<'_> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.capture.fresh(origin, frames, now);
+impl Sink for FanOut<'_> {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+        self.capture.on_packets(origin, frames, now);
         if self.outs.is_empty() || self.failure.is_some() {
             return;
         }
         let arrival = self.capture.arrival(origin, now);
-        let takes = |out: &&mut Out| out.next > 0 && out.behind.is_none() && !out.closed;
+        let takes = |out: &&mut FanOutTarget| out.next > 0 && out.behind.is_none() && !out.closed;
         for out in self.outs.iter_mut().filter(takes) {
             // What comes after a gap waits in the recording.
             match out.put(frames, arrival) {
@@ -230,24 +230,24 @@ impl Sink for Tee<'_> {
         self.catch_up(now, HASTE);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.capture.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.capture.on_duplicates(origin, frames)
     }
 
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
-        self.capture.opened(gap, now);
+    fn on_gap(&mut self, gap: SeqRange, now: Duration) {
+        self.capture.on_gap(gap, now);
     }
 
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.capture.filled(piece, age, origin, now);
+    fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        self.capture.on_fill(piece, age, origin, now);
         self.skipped.remove(piece);
         for out in &mut self.outs {
             out.look(piece, now);
         }
     }
 
-    fn lost(&mut self, range: SeqRange, now: Duration) {
-        self.capture.lost(range, now);
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
+        self.capture.on_gap_abandoned(range, now);
         if self.skip_lost {
             self.skipped.insert(range);
             for out in &mut self.outs {
@@ -256,16 +256,16 @@ impl Sink for Tee<'_> {
         }
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // Nothing was handed on before: whatever is put out of the recording was never shown.
-        let distrusted = self.capture.session(info, vouched, now);
+        let distrusted = self.capture.on_session(info, vouched, now);
         self.begin(Some(info.session), now);
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         self.catch_up(now, Duration::ZERO);
-        let mut next = self.capture.idle(now);
+        let mut next = self.capture.on_idle(now);
         for out in self.outs.iter_mut().filter(|out| !out.closed) {
             match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
@@ -275,7 +275,7 @@ impl Sink for Tee<'_> {
         next
     }
 
-    fn enough(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.outs.iter().any(|out| out.closed)
     }
 
@@ -283,7 +283,7 @@ impl Sink for Tee<'_> {
         self.outputs
     }
 
-    fn failed(&self) -> bool {
-        self.capture.failed() || self.failure.is_some()
+    fn has_failed(&self) -> bool {
+        self.capture.has_failed() || self.failure.is_some()
     }
 }

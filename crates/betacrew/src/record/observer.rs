@@ -1,65 +1,65 @@
 //! A recording that is looked at over HTTP: what happens at its gaps is noted.
 
-use crate::http::History;
+use crate::http::ClientMonitor;
 use feed::base::seq::{SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame};
 use std::time::Duration;
 
 /// Records into another sink, and notes what happens at gaps.
-pub(crate) struct Seen<'a, S> {
+pub(crate) struct GapObserver<'a, S> {
     pub(crate) sink: S,
-    pub(crate) history: &'a History<'a>,
+    pub(crate) history: &'a ClientMonitor<'a>,
 }
 
-impl<S: Sink> Sink for Seen<'_, S> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+impl<S: Sink> Sink for GapObserver<'_, S> {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.history.brought(origin, frames);
-        self.sink.fresh(origin, frames, now);
+        self.sink.on_packets(origin, frames, now);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         self.history.brought(origin, frames);
-        self.sink.again(origin, frames)
+        self.sink.on_duplicates(origin, frames)
     }
 
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, now: Duration) {
         self.history.opened(gap, now);
-        self.sink.opened(gap, now);
+        self.sink.on_gap(gap, now);
     }
 
-    fn asked(&mut self, piece: SeqRange, now: Duration) {
+    fn on_request(&mut self, piece: SeqRange, now: Duration) {
         self.history.asked(piece, now);
-        self.sink.asked(piece, now);
+        self.sink.on_request(piece, now);
     }
 
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+    fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         self.history.filled(piece, age, origin, now);
-        self.sink.filled(piece, age, origin, now);
+        self.sink.on_fill(piece, age, origin, now);
     }
 
-    fn lost(&mut self, range: SeqRange, now: Duration) {
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         self.history.lost(range, now);
-        self.sink.lost(range, now);
+        self.sink.on_gap_abandoned(range, now);
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.sink.session(info, vouched, now)
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.sink.on_session(info, vouched, now)
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.sink.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.sink.on_idle(now)
     }
 
-    fn enough(&self) -> bool {
-        self.sink.enough()
+    fn is_closed(&self) -> bool {
+        self.sink.is_closed()
     }
 
     fn wants_missing(&self) -> bool {
         self.sink.wants_missing()
     }
 
-    fn failed(&self) -> bool {
-        self.sink.failed()
+    fn has_failed(&self) -> bool {
+        self.sink.has_failed()
     }
 }

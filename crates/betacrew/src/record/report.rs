@@ -1,7 +1,7 @@
 //! `fetch --report`: what happened, for machines.
 
 use crate::error::Exit;
-use crate::record::store::{Capture, Filled};
+use crate::record::store::{Filled, RecordingStore};
 use feed::base::seq::SeqRange;
 use feed::client::{LineStats, Outcome, Recorder, Tail};
 use feed::ledger::Source;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The report. Times are in milliseconds since the recording began.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct RecordingReport {
     /// `complete`; `completeSoFar` of a session that goes on; or `incomplete`.
     pub outcome: &'static str,
     /// The program's exit code.
@@ -26,29 +26,29 @@ pub struct Report {
     /// How many packets were recorded.
     pub packets: u64,
     /// What is missing.
-    pub missing: Vec<Range>,
+    pub missing: Vec<ReportRange>,
     /// What is known of the end.
-    pub end: End,
+    pub end: ReportEnd,
     /// How long it took.
     pub took_ms: f64,
     /// How it went.
-    pub counts: Counts,
+    pub counts: ReportCounts,
     /// The lines, in the order given.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ReportLine>,
     /// What peers did wrong.
-    pub trouble: Trouble,
+    pub trouble: ReportViolations,
     /// Every gap, piece by piece as it was filled, and then what was not filled.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<ReportGap>,
 }
 
 /// A range of sequences.
 #[derive(Serialize, Debug)]
-pub struct Range {
+pub struct ReportRange {
     first: u32,
     last: u32,
 }
 
-impl From<SeqRange> for Range {
+impl From<SeqRange> for ReportRange {
     fn from(range: SeqRange) -> Self {
         Self { first: range.first(), last: range.last() }
     }
@@ -56,7 +56,7 @@ impl From<SeqRange> for Range {
 
 /// How well the end is known.
 #[derive(Serialize, Debug)]
-pub struct End {
+pub struct ReportEnd {
     /// `confirmed`, `inferred` or `unknown`.
     known: &'static str,
     /// How sure it is, from 0 to 1.
@@ -66,7 +66,7 @@ pub struct End {
 /// Counts and rates.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Counts {
+pub struct ReportCounts {
     passes: u32,
     streamed: u64,
     resent: u64,
@@ -83,7 +83,7 @@ pub struct Counts {
 /// One line.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Line {
+pub struct ReportLine {
     address: String,
     reached: bool,
     given_up: bool,
@@ -102,7 +102,7 @@ pub struct Line {
 /// What no exchange should do.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Trouble {
+pub struct ReportViolations {
     conflicting_packets: u64,
     conflicts: Vec<String>,
     undecodable_frames: u64,
@@ -118,7 +118,7 @@ pub struct Trouble {
 /// One gap, or a piece of one.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Gap {
+pub struct ReportGap {
     first: u32,
     last: u32,
     /// When it was found; absent for what was never filled.
@@ -136,13 +136,13 @@ pub(crate) fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-impl Report {
+impl RecordingReport {
     /// The report of a recording that has ended.
     #[must_use]
     pub fn new(
         addresses: &[String],
         recorder: &Recorder,
-        capture: &Capture,
+        capture: &RecordingStore,
         took: Duration,
         facts: Facts,
     ) -> Self {
@@ -160,7 +160,7 @@ impl Report {
         };
         let missing = outcome.missing.ranges();
         let filled = capture.filled.iter().flatten().map(|piece| gap(piece, addresses.len()));
-        let never = missing.iter().map(|range| Gap {
+        let never = missing.iter().map(|range| ReportGap {
             first: range.first(),
             last: range.last(),
             opened_ms: None,
@@ -178,8 +178,8 @@ impl Report {
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,
             packets: capture.packets(),
-            missing: missing.iter().copied().map(Range::from).collect(),
-            end: End { known, confidence },
+            missing: missing.iter().copied().map(ReportRange::from).collect(),
+            end: ReportEnd { known, confidence },
             took_ms: ms(took),
             counts: counts(recorder, took),
             lines: (0..)
@@ -193,7 +193,7 @@ impl Report {
     }
 }
 
-fn gap(piece: &Filled, lines: usize) -> Gap {
+fn gap(piece: &Filled, lines: usize) -> ReportGap {
     let mut by = match piece.by.source {
         Source::Resend => "resend".to_owned(),
         Source::Stream { pass } => format!("pass {pass}"),
@@ -201,7 +201,7 @@ fn gap(piece: &Filled, lines: usize) -> Gap {
     if lines > 1 {
         by += &format!(", line {}", piece.by.line + 1);
     }
-    Gap {
+    ReportGap {
         first: piece.range.first(),
         last: piece.range.last(),
         opened_ms: Some(ms(piece.opened)),
@@ -211,11 +211,11 @@ fn gap(piece: &Filled, lines: usize) -> Gap {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates")]
-fn counts(recorder: &Recorder, took: Duration) -> Counts {
+fn counts(recorder: &Recorder, took: Duration) -> ReportCounts {
     let stats = recorder.stats();
     let seconds = took.as_secs_f64().max(1e-9);
     let rate = |count: u64| (count as f64 / seconds).round();
-    Counts {
+    ReportCounts {
         passes: recorder.passes().complete,
         streamed: stats.streamed,
         resent: stats.resent,
@@ -230,8 +230,8 @@ fn counts(recorder: &Recorder, took: Duration) -> Counts {
     }
 }
 
-fn line_report(line: &LineStats, address: &str) -> Line {
-    Line {
+fn line_report(line: &LineStats, address: &str) -> ReportLine {
+    ReportLine {
         address: address.to_owned(),
         reached: line.reached,
         given_up: line.dead,
@@ -244,9 +244,13 @@ fn line_report(line: &LineStats, address: &str) -> Line {
     }
 }
 
-fn trouble(addresses: &[String], recorder: &Recorder, capture: &Capture) -> Trouble {
+fn trouble(
+    addresses: &[String],
+    recorder: &Recorder,
+    capture: &RecordingStore,
+) -> ReportViolations {
     let trouble = recorder.trouble();
-    Trouble {
+    ReportViolations {
         conflicting_packets: trouble.conflicts,
         conflicts: capture.conflict_texts(addresses),
         undecodable_frames: trouble.undecodable,

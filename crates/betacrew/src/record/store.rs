@@ -2,8 +2,8 @@
 
 use crate::clock::since_1970;
 use crate::error::Failure;
-use crate::format::{Arrival, Each, Format, Told};
-use crate::output::counters::Written;
+use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
+use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim};
 use crate::storage::FileStorage;
 use crate::text::formatting::packet;
@@ -11,9 +11,9 @@ use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink, Source};
 use feed::session::completeness::Facts;
-use feed::tape::file::{HeadError, TapeFileError};
-use feed::tape::recorder::{Conflict, Keeper};
-pub use feed::tape::recorder::{Resumed, Sync};
+use feed::tape::file::{FileHeadError, TapeFileError};
+use feed::tape::recorder::{Conflict, TapeRecorder};
+pub use feed::tape::recorder::{Resumed, SyncPolicy};
 use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,15 +34,15 @@ pub struct Filled {
 
 /// A recording, with the history of its gaps if that is wanted.
 #[derive(Debug)]
-pub struct Capture {
-    keeper: Keeper<FileStorage>,
+pub struct RecordingStore {
+    keeper: TapeRecorder<FileStorage>,
     path: PathBuf,
     /// Right to the file's name, until the first packet makes use of it.
     claim: Option<Claim>,
-    sync: Sync,
+    sync: SyncPolicy,
     /// Failure to take the name.
     failure: Option<Failure>,
-    written: Written,
+    written: WriteCounters,
     /// How long the file was when that was counted.
     len: u64,
     /// How many gaps were found.
@@ -77,13 +77,13 @@ enum Rest {
     Asked(SeqRange),
 }
 
-impl Capture {
+impl RecordingStore {
     /// Records into the tape file at `path`: a new one, or one that is there and is gone on with.
     /// Returns what was there.
     ///
     /// # Errors
     /// [`Failure::Storage`] or [`Failure::Content`] where that file cannot be used.
-    pub fn open(path: &Path, sync: Sync) -> Result<(Self, Option<Resumed>), Failure> {
+    pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
         let storage = match successor::begin(path, false)? {
             Begun::Empty(storage, claim) => {
                 let capture = Self::new(storage, path, sync, Some(claim))?;
@@ -91,8 +91,8 @@ impl Capture {
             }
             Begun::Recording(storage) => storage,
         };
-        let (keeper, resumed) =
-            Keeper::open(storage, sync, since_1970()).map_err(|error| failure(error, path))?;
+        let (keeper, resumed) = TapeRecorder::open(storage, sync, since_1970())
+            .map_err(|error| failure(error, path))?;
         if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
             // Of whatever session it was begun, there is nothing in it to go on with.
             let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
@@ -113,7 +113,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`open`](Self::open), also where the file there is no recording.
-    pub fn anew(path: &Path, sync: Sync) -> Result<Self, Failure> {
+    pub fn anew(path: &Path, sync: SyncPolicy) -> Result<Self, Failure> {
         match successor::begin(path, true)? {
             Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
             Begun::Recording(_) => unreachable!("it is to be replaced"),
@@ -129,18 +129,19 @@ impl Capture {
         let failed =
             |source| Failure::Storage { action: "record into", path: path.clone(), source };
         let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
-        Self::new(storage, &path, Sync::Never, None)
+        Self::new(storage, &path, SyncPolicy::Never, None)
     }
 
     fn new(
         storage: FileStorage,
         path: &Path,
-        sync: Sync,
+        sync: SyncPolicy,
         claim: Option<Claim>,
     ) -> Result<Self, Failure> {
-        let keeper = Keeper::create(storage, sync, since_1970(), crate::args::parse::random())
-            .map_err(|error| failure(error, path))?;
-        if sync != Sync::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
+        let keeper =
+            TapeRecorder::create(storage, sync, since_1970(), crate::args::parse::random())
+                .map_err(|error| failure(error, path))?;
+        if sync != SyncPolicy::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
             // Without its name a file is nothing.
             crate::storage::sync_folder(path).map_err(|source| Failure::Storage {
                 action: "record into",
@@ -151,7 +152,12 @@ impl Capture {
         Ok(Self::with(keeper, path, sync, claim))
     }
 
-    fn with(keeper: Keeper<FileStorage>, path: &Path, sync: Sync, claim: Option<Claim>) -> Self {
+    fn with(
+        keeper: TapeRecorder<FileStorage>,
+        path: &Path,
+        sync: SyncPolicy,
+        claim: Option<Claim>,
+    ) -> Self {
         Self {
             len: keeper.file().size(),
             keeper,
@@ -159,7 +165,7 @@ impl Capture {
             claim,
             sync,
             failure: None,
-            written: Written::default(),
+            written: WriteCounters::default(),
             gaps_found: 0,
             packets_missed: 0,
             recovered: (0, 0),
@@ -206,7 +212,7 @@ impl Capture {
 
     /// What has been written to the tape file; that it is on its way there counts.
     #[must_use]
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
@@ -218,8 +224,8 @@ impl Capture {
 
     /// What it knows of its session besides its packets.
     #[must_use]
-    pub fn told(&self) -> Told {
-        Told::of(self.keeper.file())
+    pub fn told(&self) -> SessionFacts {
+        SessionFacts::of(self.keeper.file())
     }
 
     /// Whether there is nothing in it to go on with: no session, and no packets, not even such as
@@ -249,7 +255,7 @@ impl Capture {
 
     /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
-        let durable = self.sync != Sync::Never;
+        let durable = self.sync != SyncPolicy::Never;
         // The packet is written first, because the recording that had the name is lost then.
         let done = self.keeper.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
@@ -317,7 +323,7 @@ impl Capture {
     ///
     /// # Errors
     /// What went wrong with the file, or what `each` reports.
-    pub fn read(&self, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read(&self, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         self.read_from(FIRST_SEQ, each)
     }
 
@@ -326,7 +332,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_for(&self, format: Format, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read_for(&self, format: Format, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         if format.tells_arrival() {
             return self.read(each);
         }
@@ -344,7 +350,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_from(&self, from: Seq, each: &mut Each<'_>) -> Result<(), Failure> {
+    pub fn read_from(&self, from: Seq, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
@@ -394,10 +400,12 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
         TapeFileError::Storage(source) => {
             Failure::Storage { action: "record into", path: path.to_owned(), source }
         }
-        error @ TapeFileError::Head(HeadError::Short | HeadError::Foreign) => Failure::Content {
-            path: path.to_owned(),
-            reason: format!("{error}. Record elsewhere with --tape FILE"),
-        },
+        error @ TapeFileError::Head(FileHeadError::Short | FileHeadError::Foreign) => {
+            Failure::Content {
+                path: path.to_owned(),
+                reason: format!("{error}. Record elsewhere with --tape FILE"),
+            }
+        }
         error @ TapeFileError::Head(_) => Failure::Content {
             path: path.to_owned(),
             reason: format!(
@@ -408,7 +416,7 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     }
 }
 
-impl Capture {
+impl RecordingStore {
     /// A stream that brings something shows by gaps what it loses.
     fn streams(&mut self, by: Origin) {
         if matches!((&self.rest, by.source), (Rest::Above(_), Source::Stream { .. })) {
@@ -417,11 +425,11 @@ impl Capture {
     }
 }
 
-impl Sink for Capture {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+impl Sink for RecordingStore {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.streams(origin);
         self.distrusts = false;
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
         }
@@ -430,12 +438,12 @@ impl Sink for Capture {
         self.len = len;
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         self.streams(origin);
-        self.keeper.again(origin, frames)
+        self.keeper.on_duplicates(origin, frames)
     }
 
-    fn opened(&mut self, gap: SeqRange, _: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         if matches!(self.rest, Rest::Above(highest) if gap.first() > highest) {
             self.rest = Rest::Asked(gap);
             return;
@@ -448,7 +456,7 @@ impl Sink for Capture {
         self.packets_missed += u64::from(gap.len());
     }
 
-    fn filled(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
+    fn on_fill(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
         let lost = u64::from(range.len()) - overlap(&self.reopened, range);
@@ -465,24 +473,24 @@ impl Sink for Capture {
         }
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // What was told of the session is worth keeping before its first packet, but not worth the
         // recording that the file may be to replace.
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
-        let distrusted = self.keeper.session(info, vouched, now);
+        let distrusted = self.keeper.on_session(info, vouched, now);
         self.distrusts = !distrusted.is_empty();
         self.distrusted += distrusted.count();
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.failure.is_some() || self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.failure.is_some() || self.keeper.has_failed()
     }
 }
 
@@ -493,30 +501,30 @@ mod tests {
 
     #[test]
     fn what_was_distrusted_is_no_loss_also_where_it_melts_into_a_gap() {
-        let mut capture = Capture::unnamed().unwrap();
+        let mut capture = RecordingStore::unnamed().unwrap();
         let origin = |source| Origin { line: 0, source };
         let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
         let range = |first, last| SeqRange::new(first, last).unwrap();
         let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
         // Packets 11 to 20 are lost before the session is told, and nothing vouches for the others.
-        capture.fresh(stream, tape.slice(range(1, 10)), at(1));
-        capture.opened(range(11, 20), at(2));
-        capture.fresh(stream, tape.slice(range(21, 30)), at(2));
+        capture.on_packets(stream, tape.slice(range(1, 10)), at(1));
+        capture.on_gap(range(11, 20), at(2));
+        capture.on_packets(stream, tape.slice(range(21, 30)), at(2));
         let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
-        let distrusted = capture.session(info, &[], at(3));
+        let distrusted = capture.on_session(info, &[], at(3));
         assert_eq!((distrusted.count(), capture.distrusted), (20, 20));
-        distrusted.ranges().iter().for_each(|gap| capture.opened(*gap, at(3)));
-        capture.filled(range(1, 15), at(5), resend, at(8));
-        capture.fresh(resend, tape.slice(range(1, 15)), at(8));
-        capture.filled(range(16, 30), at(5), stream, at(9));
-        capture.fresh(stream, tape.slice(range(16, 30)), at(9));
+        distrusted.ranges().iter().for_each(|gap| capture.on_gap(*gap, at(3)));
+        capture.on_fill(range(1, 15), at(5), resend, at(8));
+        capture.on_packets(resend, tape.slice(range(1, 15)), at(8));
+        capture.on_fill(range(16, 30), at(5), stream, at(9));
+        capture.on_packets(stream, tape.slice(range(16, 30)), at(9));
         assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
         assert_eq!(capture.recovered, (5, 5));
         assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
         assert_eq!(overlap(&distrusted, range(5, 25)), 11);
         // What is lost later counts.
-        capture.opened(range(31, 40), at(9));
-        capture.filled(range(31, 40), at(1), resend, at(10));
+        capture.on_gap(range(31, 40), at(9));
+        capture.on_fill(range(31, 40), at(1), resend, at(10));
         assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));
     }
 }

@@ -1,9 +1,9 @@
 //! What `fetch` says at its end: to be read in three seconds.
 
-use crate::record::store::Capture;
+use crate::record::store::RecordingStore;
 use crate::text::formatting::{count, grouped, took};
 use crate::text::location::shown;
-use feed::client::{Outcome, Recorder, Tail, Why};
+use feed::client::{IncompleteReason, Outcome, Recorder, Tail};
 use feed::session::completeness::{Completeness, Facts, Fault};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const LISTED: usize = 8;
 /// The summary. `places`: where the packets were written, if they were.
 pub(crate) fn text(
     addresses: &[String],
-    (recorder, capture): (&Recorder, &Capture),
+    (recorder, capture): (&Recorder, &RecordingStore),
     time: Duration,
     places: Option<&[PathBuf]>,
     facts: &Facts,
@@ -55,19 +55,19 @@ fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     let Some(why) = facts.why else { return String::new() };
     let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
     match (why, recorder.session()) {
-        (Why::OtherSession, Some(recorded)) => {
+        (IncompleteReason::OtherSession, Some(recorded)) => {
             let others = lines.filter_map(|(line, address)| Some((line.other?, address)));
             let others = others.map(|(other, address)| format!("{address} plays session {other}"));
             let others: Vec<String> = others.collect();
             format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
         }
-        (Why::OtherSession, None) => {
+        (IncompleteReason::OtherSession, None) => {
             format!("{why}, and no exchange tells which packet is of which")
         }
-        (Why::SessionUntold, Some(recorded)) => {
+        (IncompleteReason::SessionUntold, Some(recorded)) => {
             format!("{why}; the recording is of session {recorded}")
         }
-        (Why::NoAnswer, _) => {
+        (IncompleteReason::NoAnswer, _) => {
             format!("{why}: is {} the address of an exchange?", addresses.join(" or "))
         }
         _ => why.to_string(),
@@ -85,7 +85,7 @@ fn headline(
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
     let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
-    let nothing = facts.packets == 0 && facts.why == Some(Why::Unreachable);
+    let nothing = facts.packets == 0 && facts.why == Some(IncompleteReason::Unreachable);
     if nothing || facts.fault() == Some(Fault::Unreachable) {
         let _ = writeln!(
             text,
@@ -100,10 +100,10 @@ fn headline(
     }
     let so_far = match (facts.completeness(), facts.why) {
         (Completeness::Complete, _) => Some(format!("complete: {packets}{to}")),
-        (_, Some(Why::Enough)) if facts.is_success() => {
+        (_, Some(IncompleteReason::Enough)) if facts.is_success() => {
             Some(format!("ended: the reader has had enough; {packets}{to}"))
         }
-        (Completeness::SoFar, Some(Why::OtherSession)) => {
+        (Completeness::SoFar, Some(IncompleteReason::OtherSession)) => {
             Some(format!("replaced by another session: {packets}{to}, all that came"))
         }
         (Completeness::SoFar, _) => Some(format!("stopped: {packets}{to}, all there were so far")),
@@ -127,7 +127,7 @@ fn headline(
     let _ = writeln!(text, "  have     {rest}");
 }
 
-fn losses(text: &mut String, capture: &Capture) {
+fn losses(text: &mut String, capture: &RecordingStore) {
     if capture.rest() > 0 {
         let rest = count(capture.rest(), "packet");
         let _ = writeln!(text, "  rest     {rest} more than were recorded before");
@@ -232,7 +232,7 @@ fn round(number: f64) -> String {
     }
 }
 
-fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &Capture) {
+fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &RecordingStore) {
     let trouble = recorder.trouble();
     if trouble.conflicts > 0 {
         let _ = writeln!(

@@ -2,7 +2,7 @@
 
 /// A built-in scenario.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// What it is called.
     pub name: &'static str,
     /// Its file.
@@ -15,14 +15,14 @@ pub struct Group {
     /// What kind.
     pub title: &'static str,
     /// The scenarios, the simple ones first.
-    pub entries: &'static [Entry],
+    pub entries: &'static [CatalogueEntry],
 }
 
 macro_rules! groups {
     ($($title:literal: $($name:literal)*;)*) => {
         &[$(Group {
             title: $title,
-            entries: &[$(Entry {
+            entries: &[$(CatalogueEntry {
                 name: $name,
                 text: include_str!(concat!("../../scenarios/", $name, ".toml")),
             }),*],
@@ -56,13 +56,13 @@ pub const GROUPS: &[Group] = groups! {
 };
 
 /// All of them, one after the other.
-pub fn entries() -> impl Iterator<Item = &'static Entry> {
+pub fn entries() -> impl Iterator<Item = &'static CatalogueEntry> {
     GROUPS.iter().flat_map(|group| group.entries)
 }
 
 /// The one with this name.
 #[must_use]
-pub fn entry(name: &str) -> Option<&'static Entry> {
+pub fn entry(name: &str) -> Option<&'static CatalogueEntry> {
     entries().find(|entry| entry.name == name)
 }
 

@@ -3,7 +3,8 @@
 use super::file::{FaultFile, FieldWord, On, ReasonWord, SessionWord, What};
 use feed::base::span::{Span, TimeSpan};
 use feed::faults::scenario::{
-    Action, BURST_MAX, COPIES_MAX, Fault, Field, GARBAGE_MAX, LATER_MAX, Pick, Place, Size,
+    BURST_MAX, COPIES_MAX, CorruptedField, Fault, FaultAction, FaultPlace, FaultSelector,
+    GARBAGE_MAX, LATER_MAX, WriteSize,
 };
 use feed::wire::Reason;
 use std::ops::Range;
@@ -142,7 +143,7 @@ impl FaultFile {
         }
     }
 
-    fn pick(&self) -> Result<Pick, Complaint> {
+    fn pick(&self) -> Result<FaultSelector, Complaint> {
         match (self.chance, self.every) {
             (Some(_), Some(_)) => Err(Complaint::new(
                 "every",
@@ -153,12 +154,12 @@ impl FaultFile {
                 "`burst` is how long what `chance` begins is: add that",
             )),
             (None, Some(0)) => Err(Complaint::new("every", "`every` is 1 or more")),
-            (None, Some(n)) => Ok(Pick::Every(n)),
-            (None, None) => Ok(Pick::All),
+            (None, Some(n)) => Ok(FaultSelector::Every(n)),
+            (None, None) => Ok(FaultSelector::All),
             (Some(chance), None) => {
                 let burst = self.burst.map_or(Span::one(1), |span| span.0);
                 let burst = bounded("burst", burst, 1, BURST_MAX)?;
-                Ok(Pick::Random { chance: chance.0, burst })
+                Ok(FaultSelector::Random { chance: chance.0, burst })
             }
         }
     }
@@ -168,7 +169,7 @@ impl FaultFile {
         value.ok_or_else(|| Complaint::new("what", format!("`{}` needs `{key}`", word(self.what))))
     }
 
-    fn action(&self) -> Result<Action, Complaint> {
+    fn action(&self) -> Result<FaultAction, Complaint> {
         let bytes = self.bytes.map(|span| span.0);
         let pause = |default| self.pause.map_or(default, |times| times.0.0);
         let millis = |millis| TimeSpan::one(Duration::from_millis(millis));
@@ -180,8 +181,8 @@ impl FaultFile {
             }
         };
         Ok(match self.what {
-            What::Drop => Action::Drop,
-            What::Duplicate => Action::Duplicate {
+            What::Drop => FaultAction::Drop,
+            What::Duplicate => FaultAction::Duplicate {
                 copies: bounded("copies", Span::one(self.copies.unwrap_or(1)), 1, COPIES_MAX)?
                     .low(),
                 after: bounded("after", self.after.map_or(Span::one(0), |s| s.0), 0, LATER_MAX)?,
@@ -189,37 +190,39 @@ impl FaultFile {
             },
             What::Reorder => {
                 let by = self.needed("by", self.by)?;
-                Action::Reorder { by: bounded("by", by.0, 1, LATER_MAX)? }
+                FaultAction::Reorder { by: bounded("by", by.0, 1, LATER_MAX)? }
             }
-            What::Delay => Action::Delay { time: self.needed("time", self.time)?.0.0 },
-            What::Silence => Action::Silence,
+            What::Delay => FaultAction::Delay { time: self.needed("time", self.time)?.0.0 },
+            What::Silence => FaultAction::Silence,
             What::Split => {
                 let size = bounded("bytes", self.needed("bytes", bytes)?, 1, 1 << 20)?;
-                Action::Write { size: Size::Bytes(size), pause: pause(millis(1)) }
+                FaultAction::Write { size: WriteSize::Bytes(size), pause: pause(millis(1)) }
             }
             What::Coalesce => {
                 let size = self.needed("packets", self.packets)?.0;
                 let size = bounded("packets", size, 1, 1 << 20)?;
-                Action::Write { size: Size::Packets(size), pause: pause(millis(0)) }
+                FaultAction::Write { size: WriteSize::Packets(size), pause: pause(millis(0)) }
             }
-            What::Close => Action::Close { bytes: cut()? },
-            What::Reset => Action::Reset { bytes: cut()? },
-            What::Corrupt => Action::Corrupt { field: self.needed("field", self.field)?.meaning() },
+            What::Close => FaultAction::Close { bytes: cut()? },
+            What::Reset => FaultAction::Reset { bytes: cut()? },
+            What::Corrupt => {
+                FaultAction::Corrupt { field: self.needed("field", self.field)?.meaning() }
+            }
             What::Garbage => {
                 let bytes = self.needed("bytes", bytes)?;
-                Action::Garbage { bytes: bounded("bytes", bytes, 1, GARBAGE_MAX)? }
+                FaultAction::Garbage { bytes: bounded("bytes", bytes, 1, GARBAGE_MAX)? }
             }
             What::Replace => {
                 let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
                 match by.low() == by.high() {
-                    true => Action::Replace { by: by.low() },
+                    true => FaultAction::Replace { by: by.low() },
                     false => {
                         return Err(Complaint::new("by", "`by` is one number here, not bounds"));
                     }
                 }
             }
             What::Refuse => {
-                Action::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
+                FaultAction::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
             }
             What::Restart => {
                 let down = self.down.map_or(millis(500), |times| times.0.0);
@@ -227,43 +230,43 @@ impl FaultFile {
                     return Err(Complaint::new("down", "`down` is one time, not bounds"));
                 }
                 let renew = self.session == Some(SessionWord::Next);
-                Action::Restart { down: down.low(), renew }
+                FaultAction::Restart { down: down.low(), renew }
             }
-            What::Die => Action::Die,
+            What::Die => FaultAction::Die,
         })
     }
 }
 
 impl On {
-    fn meaning(self) -> Place {
+    fn meaning(self) -> FaultPlace {
         match self {
-            Self::Connect => Place::Connect,
-            Self::Stream => Place::Stream,
-            Self::End => Place::End,
-            Self::Resend => Place::Resend,
-            Self::Heartbeat => Place::Heartbeat,
+            Self::Connect => FaultPlace::Connect,
+            Self::Stream => FaultPlace::Stream,
+            Self::End => FaultPlace::End,
+            Self::Resend => FaultPlace::Resend,
+            Self::Heartbeat => FaultPlace::Heartbeat,
         }
     }
 }
 
 impl FieldWord {
-    fn meaning(self) -> Field {
+    fn meaning(self) -> CorruptedField {
         match self {
-            Self::Symbol => Field::Symbol,
-            Self::Side => Field::Side,
-            Self::Quantity => Field::Quantity,
-            Self::Price => Field::Price,
-            Self::Sequence => Field::Sequence,
+            Self::Symbol => CorruptedField::Symbol,
+            Self::Side => CorruptedField::Side,
+            Self::Quantity => CorruptedField::Quantity,
+            Self::Price => CorruptedField::Price,
+            Self::Sequence => CorruptedField::Sequence,
         }
     }
 
-    pub(super) fn word(field: Field) -> Self {
+    pub(super) fn word(field: CorruptedField) -> Self {
         match field {
-            Field::Symbol => Self::Symbol,
-            Field::Side => Self::Side,
-            Field::Quantity => Self::Quantity,
-            Field::Price => Self::Price,
-            Field::Sequence => Self::Sequence,
+            CorruptedField::Symbol => Self::Symbol,
+            CorruptedField::Side => Self::Side,
+            CorruptedField::Quantity => Self::Quantity,
+            CorruptedField::Price => Self::Price,
+            CorruptedField::Sequence => Self::Sequence,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The form of a scenario file.
 
 use super::fault::{self, Complaint};
-use super::text::{Patience, Text, Times};
-use super::{Plot, Refusal};
+use super::text::{Patience, QuotedText, RepeatCount};
+use super::{ResolvedScenario, ScenarioError};
 use crate::tape::name::TapeName;
 use feed::base::chance::Chance;
 use feed::base::seq::SeqSet;
 use feed::base::span::Span;
-use feed::faults::scenario::{IDLE, Scenario, Slow, Unknown};
+use feed::faults::scenario::{IDLE, Scenario, SlowSubscriberPolicy, UnknownSequencePolicy};
 use feed::tape::pace::Pace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,16 +22,16 @@ pub struct ScenarioFile {
     pub about: String,
     /// What is played [default: sample]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tape: Option<Text<TapeName>>,
+    pub tape: Option<QuotedText<TapeName>>,
     /// What is played after a restart with `session = "next"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Text<TapeName>>,
+    pub next: Option<QuotedText<TapeName>>,
     /// Decides everything random [default: drawn and shown; --seed wins]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// How fast streams are played [default: as fast as the client reads]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pace: Option<Text<Pace>>,
+    pub pace: Option<QuotedText<Pace>>,
     /// Whether random loss spares the last packet of a stream [default: true]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_last: Option<bool>,
@@ -44,13 +44,13 @@ pub struct ScenarioFile {
     pub unknown: Option<UnknownWord>,
     /// How long a resend connection may be silent before the exchange ends it [default: 400ms]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle: Option<Text<Patience>>,
+    pub idle: Option<QuotedText<Patience>>,
     /// What becomes of a subscriber to a live session that falls behind [default: wait]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slow: Option<Text<Slow>>,
+    pub slow: Option<QuotedText<SlowSubscriberPolicy>>,
     /// Whose exchange it is [default: betacrew]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Engine>,
+    pub exchange: Option<EngineSection>,
     /// What goes wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "crate::args::keyed::list")]
@@ -60,7 +60,7 @@ pub struct ScenarioFile {
 /// Whose exchange plays a scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Engine {
+pub enum EngineSection {
     /// Ours.
     #[default]
     Betacrew,
@@ -98,55 +98,55 @@ pub struct FaultFile {
     pub copies: Option<u32>,
     /// duplicate: how many packets later the copy comes [default: 0]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Text<Span>>,
+    pub after: Option<QuotedText<Span>>,
     /// corrupt: which field is changed; duplicate: which field of the copy
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<FieldWord>,
     /// reorder: how many packets later it comes; replace: how far the other packet is
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Text<Span>>,
+    pub by: Option<QuotedText<Span>>,
     /// delay: how long
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<Text<Times>>,
+    pub time: Option<QuotedText<RepeatCount>>,
     /// split: bytes a write; garbage: how many bytes; close, reset: so many bytes of the packet are
     /// still sent (0 to 17) [default: 0]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<Text<Span>>,
+    pub bytes: Option<QuotedText<Span>>,
     /// coalesce: packets a write
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packets: Option<Text<Span>>,
+    pub packets: Option<QuotedText<Span>>,
     /// split, coalesce: the time between two writes [default: 1ms for split, 0 for coalesce]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pause: Option<Text<Times>>,
+    pub pause: Option<QuotedText<RepeatCount>>,
     /// refuse: the reason given [default: quota]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ReasonWord>,
     /// restart: how long nobody can connect [default: 500ms]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub down: Option<Text<Times>>,
+    pub down: Option<QuotedText<RepeatCount>>,
     /// restart: whether the same session goes on [default: same]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionWord>,
 
     /// Only on these connections, counted from 1 as the exchange accepts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connections: Option<Text<SeqSet>>,
+    pub connections: Option<QuotedText<SeqSet>>,
     /// Only in these streams, counted from 1 over all connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passes: Option<Text<SeqSet>>,
+    pub passes: Option<QuotedText<SeqSet>>,
     /// Only at these sequences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequences: Option<Text<SeqSet>>,
+    pub sequences: Option<QuotedText<SeqSet>>,
     /// Only at the last so many sequences (as well as at `sequences`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
 
     /// Each of those with this probability [default: all]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chance: Option<Text<Chance>>,
+    pub chance: Option<QuotedText<Chance>>,
     /// With `chance`: so many in a row [default: 1]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub burst: Option<Text<Span>>,
+    pub burst: Option<QuotedText<Span>>,
     /// Every nth of those: the sequences that this divides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<u32>,
@@ -248,11 +248,12 @@ pub enum SessionWord {
 }
 
 impl FromStr for ScenarioFile {
-    type Err = Refusal;
+    type Err = ScenarioError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        toml::from_str(text)
-            .map_err(|error: toml::de::Error| Refusal::new(error.message(), text, error.span()))
+    fn from_str(text: &str) -> Result<Self, ScenarioError> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            ScenarioError::new(error.message(), text, error.span())
+        })
     }
 }
 
@@ -261,9 +262,9 @@ impl ScenarioFile {
     ///
     /// # Errors
     /// Where parts of it contradict each other; with the place in the text.
-    pub fn plot(&self, name: &str, text: &str) -> Result<Plot, Refusal> {
+    pub fn plot(&self, name: &str, text: &str) -> Result<ResolvedScenario, ScenarioError> {
         let refuse = |complaint: &Complaint, fault: Option<usize>| {
-            Refusal::new(&complaint.message, text, fault::place(text, fault, complaint.key))
+            ScenarioError::new(&complaint.message, text, fault::place(text, fault, complaint.key))
         };
         let faults = (0..).zip(&self.fault).map(|(number, file)| {
             let fault = match file.session {
@@ -282,7 +283,7 @@ impl ScenarioFile {
         if let Some(complaint) = self.contradiction(engine) {
             return Err(refuse(&complaint, None));
         }
-        Ok(Plot {
+        Ok(ResolvedScenario {
             name: name.to_owned(),
             about: self.about.clone(),
             engine,
@@ -295,15 +296,15 @@ impl ScenarioFile {
                 keep_last: self.keep_last.unwrap_or(true),
                 pace: self.pace.map_or(Pace::Unlimited, |pace| pace.0),
                 extension: self.extension.unwrap_or(true),
-                unknown: self.unknown.map_or(Unknown::Close, UnknownWord::meaning),
+                unknown: self.unknown.map_or(UnknownSequencePolicy::Close, UnknownWord::meaning),
                 idle: self.idle.map_or(Some(IDLE), |idle| idle.0.0),
-                slow: self.slow.map_or(Slow::Wait, |slow| slow.0),
+                slow: self.slow.map_or(SlowSubscriberPolicy::Wait, |slow| slow.0),
             },
         })
     }
 
-    fn contradiction(&self, engine: Engine) -> Option<Complaint> {
-        if engine == Engine::Betacrew {
+    fn contradiction(&self, engine: EngineSection) -> Option<Complaint> {
+        if engine == EngineSection::Betacrew {
             return None;
         }
         let given = [
@@ -325,21 +326,21 @@ impl ScenarioFile {
 }
 
 impl UnknownWord {
-    fn meaning(self) -> Unknown {
+    fn meaning(self) -> UnknownSequencePolicy {
         match self {
-            Self::Close => Unknown::Close,
-            Self::Silence => Unknown::Silence,
-            Self::Reset => Unknown::Reset,
-            Self::Die => Unknown::Die,
+            Self::Close => UnknownSequencePolicy::Close,
+            Self::Silence => UnknownSequencePolicy::Silence,
+            Self::Reset => UnknownSequencePolicy::Reset,
+            Self::Die => UnknownSequencePolicy::Die,
         }
     }
 
-    pub(super) fn word(unknown: Unknown) -> Self {
+    pub(super) fn word(unknown: UnknownSequencePolicy) -> Self {
         match unknown {
-            Unknown::Close => Self::Close,
-            Unknown::Silence => Self::Silence,
-            Unknown::Reset => Self::Reset,
-            Unknown::Die => Self::Die,
+            UnknownSequencePolicy::Close => Self::Close,
+            UnknownSequencePolicy::Silence => Self::Silence,
+            UnknownSequencePolicy::Reset => Self::Reset,
+            UnknownSequencePolicy::Die => Self::Die,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Why a text is no scenario.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub struct ScenarioError {
     /// What is wrong, and what would be right.
     pub message: String,
     /// Line and column, from 1.
@@ -14,7 +14,7 @@ pub struct Refusal {
     excerpt: Option<(String, usize)>,
 }
 
-impl Refusal {
+impl ScenarioError {
     /// Something is wrong with these bytes of `text`.
     pub(super) fn new(message: impl Into<String>, text: &str, bytes: Option<Range<usize>>) -> Self {
         let place = bytes.and_then(|bytes| {
@@ -41,7 +41,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if let (Some((number, column)), Some((line, meant))) = (self.at, &self.excerpt) {
@@ -57,4 +57,4 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ScenarioError {}

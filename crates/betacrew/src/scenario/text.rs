@@ -4,7 +4,7 @@ use crate::tape::name::TapeName;
 use feed::base::chance::Chance;
 use feed::base::seq::SeqSet;
 use feed::base::span::{Span, TimeSpan};
-use feed::faults::scenario::Slow;
+use feed::faults::scenario::SlowSubscriberPolicy;
 use feed::tape::pace::Pace;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Unexpected, Visitor};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// A value with a notation of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Text<T>(pub T);
+pub struct QuotedText<T>(pub T);
 
 /// How a kind of value is written.
 pub trait Notation: FromStr<Err: fmt::Display> + fmt::Display {
@@ -69,9 +69,9 @@ impl Notation for TapeName {
 
 /// A time, or bounds that one is drawn from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Times(pub TimeSpan);
+pub struct RepeatCount(pub TimeSpan);
 
-impl FromStr for Times {
+impl FromStr for RepeatCount {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -81,7 +81,7 @@ impl FromStr for Times {
     }
 }
 
-impl fmt::Display for Times {
+impl fmt::Display for RepeatCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = (self.0.low(), self.0.high());
         match low == high {
@@ -91,7 +91,7 @@ impl fmt::Display for Times {
     }
 }
 
-impl Notation for Times {
+impl Notation for RepeatCount {
     const NAME: &'static str = "Time";
     const ABOUT: &'static str =
         "a time (\"250ms\", \"1m30s\"; a number is seconds), or bounds: \"1ms-20ms\"";
@@ -135,14 +135,14 @@ impl Notation for Patience {
     const NUMBER: bool = true;
 }
 
-impl Notation for Slow {
+impl Notation for SlowSubscriberPolicy {
     const NAME: &'static str = "Slow";
     const ABOUT: &'static str = "\"wait\", or how many packets behind: \"skip:1000\", \"cut:1000\"";
     const PATTERN: &'static str = r"^(wait|(skip|cut):[1-9]\d*)$";
     const NUMBER: bool = false;
 }
 
-impl<T: Notation> JsonSchema for Text<T> {
+impl<T: Notation> JsonSchema for QuotedText<T> {
     fn schema_name() -> Cow<'static, str> {
         T::NAME.into()
     }
@@ -165,35 +165,35 @@ impl<T: Notation> JsonSchema for Text<T> {
     }
 }
 
-impl<T: Notation> Serialize for Text<T> {
+impl<T: Notation> Serialize for QuotedText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
-impl<'de, T: Notation> Deserialize<'de> for Text<T> {
+impl<'de, T: Notation> Deserialize<'de> for QuotedText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader<T>(std::marker::PhantomData<T>);
         impl<T: Notation> Visitor<'_> for Reader<T> {
-            type Value = Text<T>;
+            type Value = QuotedText<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(T::ABOUT)
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
+            fn visit_str<E: Error>(self, text: &str) -> Result<QuotedText<T>, E> {
                 let what = |error| E::custom(format!("`{text}` is wrong here: {error}"));
-                text.parse().map(Text).map_err(what)
+                text.parse().map(QuotedText).map_err(what)
             }
 
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<T>, E> {
+            fn visit_i64<E: Error>(self, number: i64) -> Result<QuotedText<T>, E> {
                 match T::NUMBER {
                     true => self.visit_str(&number.to_string()),
                     false => Err(E::invalid_type(Unexpected::Signed(number), &self)),
                 }
             }
 
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<T>, E> {
+            fn visit_f64<E: Error>(self, number: f64) -> Result<QuotedText<T>, E> {
                 match T::NUMBER {
                     true => self.visit_str(&number.to_string()),
                     false => Err(E::invalid_type(Unexpected::Float(number), &self)),

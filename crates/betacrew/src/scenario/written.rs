@@ -3,32 +3,34 @@
 use super::file::{
     FaultFile, FieldWord, On, ReasonWord, ScenarioFile, SessionWord, UnknownWord, What,
 };
-use super::text::{Patience, Text, Times};
+use super::text::{Patience, QuotedText, RepeatCount};
 use feed::base::span::{Span, TimeSpan};
-use feed::faults::scenario::{Action, Fault, IDLE, Pick, Place, Scenario, Size, Slow};
+use feed::faults::scenario::{
+    Fault, FaultAction, FaultPlace, FaultSelector, IDLE, Scenario, SlowSubscriberPolicy, WriteSize,
+};
 use feed::tape::pace::Pace;
 
 impl From<&Fault> for FaultFile {
     fn from(fault: &Fault) -> Self {
         let mut file = Self::of(fault.action());
         file.on = Some(match fault.place() {
-            Place::Connect => On::Connect,
-            Place::Stream => On::Stream,
-            Place::End => On::End,
-            Place::Resend => On::Resend,
-            Place::Heartbeat => On::Heartbeat,
+            FaultPlace::Connect => On::Connect,
+            FaultPlace::Stream => On::Stream,
+            FaultPlace::End => On::End,
+            FaultPlace::Resend => On::Resend,
+            FaultPlace::Heartbeat => On::Heartbeat,
         });
-        file.connections = fault.connections.clone().map(Text);
-        file.passes = fault.passes.clone().map(Text);
-        file.sequences = fault.sequences.clone().map(Text);
+        file.connections = fault.connections.clone().map(QuotedText);
+        file.passes = fault.passes.clone().map(QuotedText);
+        file.sequences = fault.sequences.clone().map(QuotedText);
         file.last = fault.last;
         file.times = fault.times;
         match fault.pick {
-            Pick::All => {}
-            Pick::Every(n) => file.every = Some(n),
-            Pick::Random { chance, burst } => {
-                file.chance = Some(Text(chance));
-                file.burst = (burst != Span::one(1)).then_some(Text(burst));
+            FaultSelector::All => {}
+            FaultSelector::Every(n) => file.every = Some(n),
+            FaultSelector::Random { chance, burst } => {
+                file.chance = Some(QuotedText(chance));
+                file.burst = (burst != Span::one(1)).then_some(QuotedText(burst));
             }
         }
         file
@@ -63,48 +65,56 @@ impl FaultFile {
         }
     }
 
-    fn of(action: Action) -> Self {
-        let times = |span| Some(Text(Times(span)));
-        let bytes = |bytes: u8| (bytes > 0).then_some(Text(Span::one(bytes.into())));
+    fn of(action: FaultAction) -> Self {
+        let times = |span| Some(QuotedText(RepeatCount(span)));
+        let bytes = |bytes: u8| (bytes > 0).then_some(QuotedText(Span::one(bytes.into())));
         match action {
-            Action::Drop => Self::just(What::Drop),
-            Action::Duplicate { copies, after, changed } => Self {
+            FaultAction::Drop => Self::just(What::Drop),
+            FaultAction::Duplicate { copies, after, changed } => Self {
                 copies: Some(copies),
-                after: Some(Text(after)),
+                after: Some(QuotedText(after)),
                 field: changed.map(FieldWord::word),
                 ..Self::just(What::Duplicate)
             },
-            Action::Reorder { by } => Self { by: Some(Text(by)), ..Self::just(What::Reorder) },
-            Action::Delay { time } => Self { time: times(time), ..Self::just(What::Delay) },
-            Action::Silence => Self::just(What::Silence),
-            Action::Write { size: Size::Bytes(size), pause } => {
-                Self { bytes: Some(Text(size)), pause: times(pause), ..Self::just(What::Split) }
+            FaultAction::Reorder { by } => {
+                Self { by: Some(QuotedText(by)), ..Self::just(What::Reorder) }
             }
-            Action::Write { size: Size::Packets(size), pause } => Self {
-                packets: Some(Text(size)),
+            FaultAction::Delay { time } => Self { time: times(time), ..Self::just(What::Delay) },
+            FaultAction::Silence => Self::just(What::Silence),
+            FaultAction::Write { size: WriteSize::Bytes(size), pause } => Self {
+                bytes: Some(QuotedText(size)),
+                pause: times(pause),
+                ..Self::just(What::Split)
+            },
+            FaultAction::Write { size: WriteSize::Packets(size), pause } => Self {
+                packets: Some(QuotedText(size)),
                 pause: times(pause),
                 ..Self::just(What::Coalesce)
             },
-            Action::Close { bytes: cut } => Self { bytes: bytes(cut), ..Self::just(What::Close) },
-            Action::Reset { bytes: cut } => Self { bytes: bytes(cut), ..Self::just(What::Reset) },
-            Action::Corrupt { field } => {
+            FaultAction::Close { bytes: cut } => {
+                Self { bytes: bytes(cut), ..Self::just(What::Close) }
+            }
+            FaultAction::Reset { bytes: cut } => {
+                Self { bytes: bytes(cut), ..Self::just(What::Reset) }
+            }
+            FaultAction::Corrupt { field } => {
                 Self { field: Some(FieldWord::word(field)), ..Self::just(What::Corrupt) }
             }
-            Action::Garbage { bytes } => {
-                Self { bytes: Some(Text(bytes)), ..Self::just(What::Garbage) }
+            FaultAction::Garbage { bytes } => {
+                Self { bytes: Some(QuotedText(bytes)), ..Self::just(What::Garbage) }
             }
-            Action::Replace { by } => {
-                Self { by: Some(Text(Span::one(by))), ..Self::just(What::Replace) }
+            FaultAction::Replace { by } => {
+                Self { by: Some(QuotedText(Span::one(by))), ..Self::just(What::Replace) }
             }
-            Action::Refuse { reason } => {
+            FaultAction::Refuse { reason } => {
                 Self { reason: ReasonWord::word(reason), ..Self::just(What::Refuse) }
             }
-            Action::Restart { down, renew } => Self {
+            FaultAction::Restart { down, renew } => Self {
                 down: times(TimeSpan::one(down)),
                 session: renew.then_some(SessionWord::Next),
                 ..Self::just(What::Restart)
             },
-            Action::Die => Self::just(What::Die),
+            FaultAction::Die => Self::just(What::Die),
         }
     }
 }
@@ -115,10 +125,11 @@ impl From<&Scenario> for ScenarioFile {
             seed: Some(scenario.seed),
             keep_last: Some(scenario.keep_last),
             extension: Some(scenario.extension),
-            pace: (scenario.pace != Pace::Unlimited).then_some(Text(scenario.pace)),
+            pace: (scenario.pace != Pace::Unlimited).then_some(QuotedText(scenario.pace)),
             unknown: Some(UnknownWord::word(scenario.unknown)),
-            idle: (scenario.idle != Some(IDLE)).then_some(Text(Patience(scenario.idle))),
-            slow: (scenario.slow != Slow::Wait).then_some(Text(scenario.slow)),
+            idle: (scenario.idle != Some(IDLE)).then_some(QuotedText(Patience(scenario.idle))),
+            slow: (scenario.slow != SlowSubscriberPolicy::Wait)
+                .then_some(QuotedText(scenario.slow)),
             fault: scenario.faults.iter().map(FaultFile::from).collect(),
             ..Self::default()
         }

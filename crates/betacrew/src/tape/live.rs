@@ -2,24 +2,24 @@
 
 use crate::clock::{nanos_since_1970, since_1970};
 use crate::error::Failure;
-use crate::output::counters::Written;
+use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim};
 use crate::storage::FileStorage;
-use crate::tape::name::{AnyTape, Failing};
+use crate::tape::name::{AnyTape, FailingTape};
 use feed::base::seq::{Seq, SeqRange};
 use feed::base::time::nanos;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{End, Head, TapeFile};
-use feed::tape::growing::{Live, Tempo};
+use feed::tape::file::{FileHead, SessionEnd, TapeFile};
+use feed::tape::growing::{ArrivalRate, GrowingTape};
 use feed::tape::recorder::FLUSH;
-use feed::tape::source::Play;
+use feed::tape::source::TapeSource;
 use feed::wire::{Info, RawFrame, SessionId};
 use std::path::Path;
 use std::time::Duration;
 
 /// The exchange's own record of a live session.
 #[derive(Debug)]
-pub struct Record {
+pub struct LiveRecord {
     file: TapeFile<FileStorage>,
     /// Everything up to this sequence was added.
     added: Seq,
@@ -28,19 +28,19 @@ pub struct Record {
     epoch: Duration,
     /// Right to the file's name, until the first packet makes use of it.
     claim: Option<Claim>,
-    written: Written,
+    written: WriteCounters,
 }
 
 /// What a record had when it was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Before {
+pub struct EarlierRun {
     /// The session.
     pub session: SessionId,
     /// Its last packet.
     pub last: Seq,
 }
 
-impl Record {
+impl LiveRecord {
     /// Opens the record at `path`; begins one if there is none, or with `anew`. That one replaces
     /// the record that is there with its first packet.
     ///
@@ -50,17 +50,17 @@ impl Record {
         path: &Path,
         anew: bool,
         session: SessionId,
-    ) -> Result<(Self, Option<Before>), Failure> {
+    ) -> Result<(Self, Option<EarlierRun>), Failure> {
         let content = |reason: String| Failure::Content { path: path.into(), reason };
         let epoch = since_1970();
         let with = |file, added, claim| {
-            let written = Written::default();
+            let written = WriteCounters::default();
             Self { file, added, flushed: Duration::ZERO, epoch, claim, written }
         };
         let storage = match successor::begin(path, anew)? {
             Begun::Empty(storage, claim) => {
                 let (created, salt) = (nanos(epoch), crate::args::parse::random());
-                let head = Head { session: session.0, created, salt };
+                let head = FileHead { session: session.0, created, salt };
                 let file = TapeFile::create(storage, head).map_err(|e| content(e.to_string()))?;
                 return Ok((with(file, 0, Some(claim)), None));
             }
@@ -77,11 +77,11 @@ impl Record {
             )));
         }
         let session = SessionId(file.head().session);
-        Ok((with(file, last, None), Some(Before { session, last })))
+        Ok((with(file, last, None), Some(EarlierRun { session, last })))
     }
 
     /// Adds what has come into being.
-    fn add(&mut self, live: &mut Live<AnyTape>, now: Duration) -> Result<(), String> {
+    fn add(&mut self, live: &mut GrowingTape<AnyTape>, now: Duration) -> Result<(), String> {
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let arrived = nanos(self.epoch + now);
         let len = self.file.size();
@@ -113,7 +113,8 @@ impl Record {
         if let Some(claim) = self.claim.take() {
             claim.keep();
         }
-        let (end, now) = (if over { End::Confirmed } else { End::Open }, nanos_since_1970());
+        let (end, now) =
+            (if over { SessionEnd::Confirmed } else { SessionEnd::Open }, nanos_since_1970());
         let noted = self.file.note_end(self.added, end, now);
         noted.and_then(|()| self.file.finish(now)).map_err(|error| error.to_string())
     }
@@ -122,13 +123,13 @@ impl Record {
 /// A live tape, and its record.
 #[derive(Debug)]
 pub struct LiveTape {
-    live: Live<AnyTape>,
-    record: Option<Record>,
+    live: GrowingTape<AnyTape>,
+    record: Option<LiveRecord>,
     /// Why its record cannot be written.
     failure: Option<String>,
 }
 
-impl Failing for LiveTape {
+impl FailingTape for LiveTape {
     /// Of the tape behind it; of its record [`finish`](LiveTape::finish) tells.
     fn failed(&self) -> Option<Failure> {
         self.live.tape().failed()
@@ -138,14 +139,14 @@ impl Failing for LiveTape {
 impl LiveTape {
     /// `tape` comes into being, from where its record ends.
     #[must_use]
-    pub fn new(tape: AnyTape, tempo: Tempo, seed: u64, record: Option<Record>) -> Self {
+    pub fn new(tape: AnyTape, tempo: ArrivalRate, seed: u64, record: Option<LiveRecord>) -> Self {
         let there = record.as_ref().map_or(0, |record| record.added);
-        Self { live: Live::new(tape, tempo, seed, there), record, failure: None }
+        Self { live: GrowingTape::new(tape, tempo, seed, there), record, failure: None }
     }
 
     /// What has been written to its record, if it has one.
     #[must_use]
-    pub fn written(&self) -> Option<Written> {
+    pub fn written(&self) -> Option<WriteCounters> {
         self.record.as_ref().map(|record| record.written.clone())
     }
 
@@ -168,7 +169,7 @@ impl LiveTape {
     }
 }
 
-impl Play for LiveTape {
+impl TapeSource for LiveTape {
     fn last(&self) -> Seq {
         self.live.last()
     }

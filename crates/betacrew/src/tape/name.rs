@@ -7,8 +7,8 @@ use crate::storage::FileStorage;
 use crate::text::location::shown;
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::in_memory::Tape;
-use feed::tape::market::Market;
-use feed::tape::source::{FilePlay, Play};
+use feed::tape::market::SyntheticMarket;
+use feed::tape::source::{FileTapeSource, TapeSource};
 use feed::wire::{RawFrame, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
@@ -136,7 +136,7 @@ impl TapeName {
             Self::Extremes => Tape::extremes(),
             Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
             Self::Market { seed: own } => {
-                let market = Market::seeded(own.unwrap_or(seed), MAX_SEQ);
+                let market = SyntheticMarket::seeded(own.unwrap_or(seed), MAX_SEQ);
                 return Ok(AnyTape::Market(Box::new(market)));
             }
             Self::File(path) => return crate::tape::recorded::open(path, allow_gaps),
@@ -151,18 +151,18 @@ pub enum AnyTape {
     /// In memory.
     Memory(Arc<Tape>),
     /// Made as it is played.
-    Market(Box<Market>),
+    Market(Box<SyntheticMarket>),
     /// In a tape file, which is not loaded.
-    File(Box<FilePlay<FileStorage>>, PathBuf),
+    File(Box<FileTapeSource<FileStorage>>, PathBuf),
 }
 
 /// A tape that may fail while it is played.
-pub trait Failing {
+pub trait FailingTape {
     /// Returns why the tape can no longer be played, if that has happened.
     fn failed(&self) -> Option<Failure>;
 }
 
-impl Failing for AnyTape {
+impl FailingTape for AnyTape {
     fn failed(&self) -> Option<Failure> {
         let Self::File(tape, path) = self else { return None };
         let reason = tape.failure()?.to_owned();
@@ -170,10 +170,10 @@ impl Failing for AnyTape {
     }
 }
 
-impl Play for AnyTape {
+impl TapeSource for AnyTape {
     fn last(&self) -> Seq {
         match self {
-            Self::Memory(tape) => Play::last(tape),
+            Self::Memory(tape) => TapeSource::last(tape),
             Self::Market(tape) => tape.last(),
             Self::File(tape, _) => tape.last(),
         }
@@ -181,7 +181,7 @@ impl Play for AnyTape {
 
     fn session(&self) -> SessionId {
         match self {
-            Self::Memory(tape) => Play::session(tape),
+            Self::Memory(tape) => TapeSource::session(tape),
             Self::Market(tape) => tape.session(),
             Self::File(tape, _) => tape.session(),
         }

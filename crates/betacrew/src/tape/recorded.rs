@@ -2,17 +2,17 @@
 //! is played, because what an exchange has sent cannot be taken back.
 
 use crate::error::Failure;
-use crate::format::{Damage, Format};
+use crate::format::{DamagePolicy, Format};
 use crate::source;
 use crate::storage::FileStorage;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::shown;
-use feed::analysis::survey::{Holes, Order};
+use feed::analysis::survey::{MissingRanges, SequenceOrder};
 use feed::base::seq::{Seq, SeqSet};
 use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
-use feed::tape::source::{FilePlay, Play, PlayError};
+use feed::tape::source::{FileTapeSource, TapeSource, TapeSourceError};
 use feed::wire::packet::Packet;
 use feed::wire::{Frame, SessionId, decode};
 use std::io;
@@ -97,17 +97,17 @@ fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Fai
 fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<AnyTape, Failure> {
     let held = file.packets();
     let opened = match allow_gaps {
-        true => FilePlay::before_gaps(file),
-        false => FilePlay::new(file).map(|play| (play, SeqSet::new())),
+        true => FileTapeSource::before_gaps(file),
+        false => FileTapeSource::new(file).map(|play| (play, SeqSet::new())),
     };
     let (play, missing) = opened.map_err(|error| {
         let not_whole = |missing, before| Failure::NotWhole { path: path.into(), missing, before };
         match error {
-            PlayError::Gaps(missing) => {
+            TapeSourceError::Gaps(missing) => {
                 let first = missing.ranges().first().map_or(0, |gap| gap.first() - 1);
                 not_whole(gaps(&missing), first)
             }
-            PlayError::Empty => not_whole(NO_PACKETS.to_owned(), 0),
+            TapeSourceError::Empty => not_whole(NO_PACKETS.to_owned(), 0),
             error => Failure::Content { path: path.into(), reason: error.to_string() },
         }
     })?;
@@ -133,7 +133,7 @@ fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: Ses
 
 /// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
 fn gaps(missing: &SeqSet) -> String {
-    let mut listed = Holes::listing(LISTED);
+    let mut listed = MissingRanges::listing(LISTED);
     missing.ranges().iter().for_each(|gap| listed.add(*gap));
     holes(&listed)
 }
@@ -141,9 +141,9 @@ fn gaps(missing: &SeqSet) -> String {
 /// Reads a recording into memory, up to its first gap.
 fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Tape, Failure> {
     let mut packets: Vec<Packet> = Vec::new();
-    let mut order = Order::listing(LISTED);
+    let mut order = SequenceOrder::listing(LISTED);
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    source::read(path, format, Damage::Refuse, &mut |frames, _| {
+    source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
         // After the first gap only what else is missing is of interest.
         let gapless = order.missing().is_empty();
         order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;

@@ -137,7 +137,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::client::Options;
+    use feed::client::RecorderOptions;
 
     #[test]
     fn each_outage_of_each_line_is_told_once() {
@@ -161,11 +161,11 @@ mod tests {
     #[test]
     fn what_has_no_end_has_no_percentage() {
         let recorder = |options| Recorder::new(options, 1);
-        let options = Options::default();
-        let endless = recorder(Options { follow: true, ..options.clone() });
+        let options = RecorderOptions::default();
+        let endless = recorder(RecorderOptions { follow: true, ..options.clone() });
         assert_eq!(described(&endless), (None, "0 packets, 0 missing".to_owned()));
         assert_eq!(described(&recorder(options.clone())).0, None);
-        let (whole, text) = described(&recorder(Options { last: Some(9), ..options }));
+        let (whole, text) = described(&recorder(RecorderOptions { last: Some(9), ..options }));
         assert_eq!((whole, text.as_str()), (Some(9), "0 packets, 0 missing, pass 1"));
     }
 }

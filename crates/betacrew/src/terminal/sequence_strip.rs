@@ -1,12 +1,12 @@
 //! The sequence space as a picture in the terminal.
 
-use feed::analysis::survey::Column;
+use feed::analysis::survey::StripColumn;
 use feed::base::seq::{Seq, SeqSet};
 use std::fmt::Write;
 
 /// How a sequence, or all of several, are drawn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Mark {
+pub(crate) enum CellMark {
     Received,
     /// So many eighths of them, from 1 to 8.
     SomeRecovered(u8),
@@ -15,9 +15,9 @@ pub(crate) enum Mark {
     Missing,
 }
 
-impl Mark {
+impl CellMark {
     /// What came worst decides.
-    pub(crate) fn of(column: &Column) -> Self {
+    pub(crate) fn of(column: &StripColumn) -> Self {
         match (column.received, column.recovered, column.missing()) {
             (_, 0, 0) => Self::Received,
             (0, 1, 0) => Self::Recovered,
@@ -56,14 +56,14 @@ impl Mark {
 
 /// Draws sequences 1 to `last`, `width` a row: those in `lost` as missing, or as recovered.
 pub(crate) fn strip(last: Seq, lost: &SeqSet, recovered: bool, width: u32, colour: bool) -> String {
-    let hole = if recovered { Mark::Recovered } else { Mark::Missing };
-    let mark = |seq| if lost.contains(seq) { hole } else { Mark::Received };
-    let marks: Vec<(Seq, Mark)> = (1..=last).map(|seq| (seq, mark(seq))).collect();
+    let hole = if recovered { CellMark::Recovered } else { CellMark::Missing };
+    let mark = |seq| if lost.contains(seq) { hole } else { CellMark::Received };
+    let marks: Vec<(Seq, CellMark)> = (1..=last).map(|seq| (seq, mark(seq))).collect();
     rows(&marks, width as usize, colour)
 }
 
 /// Draws marks, `width` a row, each with the sequence that it begins at.
-pub(crate) fn rows(marks: &[(Seq, Mark)], width: usize, colour: bool) -> String {
+pub(crate) fn rows(marks: &[(Seq, CellMark)], width: usize, colour: bool) -> String {
     let mut text = String::new();
     let digits = marks.last().map_or(0, |(seq, _)| seq.to_string().len()).max(5);
     for row in marks.chunks(width.max(1)) {
@@ -82,8 +82,8 @@ pub(crate) fn rows(marks: &[(Seq, Mark)], width: usize, colour: bool) -> String 
 }
 
 /// What marks mean.
-pub(crate) fn legend(marks: &[(Mark, &str)], colour: bool) -> String {
-    let one = |(mark, word): &(Mark, &str)| match colour {
+pub(crate) fn legend(marks: &[(CellMark, &str)], colour: bool) -> String {
+    let one = |(mark, word): &(CellMark, &str)| match colour {
         true => format!("\x1b[{}m{}\x1b[0m {word}", mark.colour(), mark.symbol()),
         false => format!("{} {word}", mark.symbol()),
     };
@@ -108,19 +108,19 @@ mod tests {
     fn of_several_the_worst_is_drawn() {
         let range = SeqRange::new(1, 10).unwrap();
         for (received, recovered, mark) in [
-            (10, 0, Mark::Received),
-            (9, 1, Mark::SomeRecovered(1)),
-            (5, 5, Mark::SomeRecovered(4)),
-            (0, 10, Mark::SomeRecovered(8)),
-            (9, 0, Mark::SomeMissing),
-            (0, 9, Mark::SomeMissing),
-            (0, 0, Mark::Missing),
+            (10, 0, CellMark::Received),
+            (9, 1, CellMark::SomeRecovered(1)),
+            (5, 5, CellMark::SomeRecovered(4)),
+            (0, 10, CellMark::SomeRecovered(8)),
+            (9, 0, CellMark::SomeMissing),
+            (0, 9, CellMark::SomeMissing),
+            (0, 0, CellMark::Missing),
         ] {
-            assert_eq!(Mark::of(&Column { range, received, recovered }), mark);
+            assert_eq!(CellMark::of(&StripColumn { range, received, recovered }), mark);
         }
-        let symbols = [1, 4, 8].map(|eighths| Mark::SomeRecovered(eighths).symbol());
+        let symbols = [1, 4, 8].map(|eighths| CellMark::SomeRecovered(eighths).symbol());
         assert_eq!(symbols, ['▁', '▄', '█']);
-        let one = Column { range: SeqRange::one(3), received: 0, recovered: 1 };
-        assert_eq!(Mark::of(&one), Mark::Recovered);
+        let one = StripColumn { range: SeqRange::one(3), received: 0, recovered: 1 };
+        assert_eq!(CellMark::of(&one), CellMark::Recovered);
     }
 }

@@ -22,10 +22,10 @@ const AT_ONCE: u32 = 3;
 /// takes nothing for so long is not waited for.
 pub(crate) const UNREAD: Duration = Duration::from_secs(1);
 
-static STATE: Mutex<State> =
-    Mutex::new(State { orderly: false, heard: 0, signal: 0, temporary: Vec::new() });
+static STATE: Mutex<SignalState> =
+    Mutex::new(SignalState { orderly: false, heard: 0, signal: 0, temporary: Vec::new() });
 
-struct State {
+struct SignalState {
     /// The running command has something to put in order.
     orderly: bool,
     /// Number of signals so far.
@@ -36,26 +36,26 @@ struct State {
     temporary: Vec<PathBuf>,
 }
 
-fn state() -> MutexGuard<'static, State> {
+fn state() -> MutexGuard<'static, SignalState> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Decides what a signal does, until it is dropped; then what held before holds again.
 #[must_use = "it ends when it is dropped"]
 #[derive(Debug)]
-pub(crate) struct Scope {
+pub(crate) struct SignalScope {
     before: bool,
     /// What watches the scope ends with it.
     watched: Option<Arc<()>>,
 }
 
-impl Scope {
+impl SignalScope {
     fn new(orderly: bool) -> Self {
         Self { before: std::mem::replace(&mut state().orderly, orderly), watched: None }
     }
 }
 
-impl Drop for Scope {
+impl Drop for SignalScope {
     fn drop(&mut self) {
         // Under the lock, so that what watches the scope does not end the program behind it.
         let mut state = state();
@@ -65,20 +65,20 @@ impl Drop for Scope {
 }
 
 /// Marks work that ends in order when its [`Stop`] is asked for, and soon.
-pub(crate) fn orderly() -> Scope {
-    Scope::new(true)
+pub(crate) fn orderly() -> SignalScope {
+    SignalScope::new(true)
 }
 
 /// Marks a call that may block for ever, within work that is orderly otherwise: one signal ends the
 /// program there. What is to survive must have been written before.
-pub(crate) fn may_block() -> Scope {
-    Scope::new(false)
+pub(crate) fn may_block() -> SignalScope {
+    SignalScope::new(false)
 }
 
 /// Marks writing that may block for ever and whose `progress` is counted. A signal that was heard
 /// before it began is enough as well: it ends the program once nobody reads for [`UNREAD`].
-pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> Scope {
-    let mut scope = Scope::new(false);
+pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> SignalScope {
+    let mut scope = SignalScope::new(false);
     if state().heard > 0 {
         let watched = Arc::new(());
         let goes_on = Arc::downgrade(&watched);
@@ -135,7 +135,7 @@ fn hear(signal: i32, stop: &Stop) {
 
 /// Ends the program as a signal does. The state stays locked, so that no temporary file is made
 /// meanwhile.
-fn leave(state: &State) -> ! {
+fn leave(state: &SignalState) -> ! {
     for path in &state.temporary {
         // One that is not there any more has been put in place.
         let _ = std::fs::remove_file(path);

@@ -38,9 +38,9 @@ pub(crate) fn write(lines: &[u8]) {
 
 /// A writer of whole lines, for what logs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lines;
+pub(crate) struct StderrLines;
 
-impl Write for Lines {
+impl Write for StderrLines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         write(lines);
         Ok(lines.len())

@@ -1,7 +1,7 @@
 //! Formatting of counts, durations, ranges and packets for people.
 
 use crate::text::escape;
-use feed::analysis::survey::Holes;
+use feed::analysis::survey::MissingRanges;
 use feed::wire::{Frame, RawFrame, decode};
 
 /// `14 packets`, `1 packet`.
@@ -25,7 +25,7 @@ pub(crate) fn grouped(number: u64) -> String {
 }
 
 /// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
-pub(crate) fn holes(holes: &Holes) -> String {
+pub(crate) fn holes(holes: &MissingRanges) -> String {
     let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
     let more = match holes.unlisted() {
         0 => String::new(),
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn gaps_are_listed_up_to_a_bound() {
         use feed::base::seq::SeqRange;
-        let mut missing = Holes::listing(100);
+        let mut missing = MissingRanges::listing(100);
         (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
         assert!(holes(&missing).starts_with("100 packets in 100 gaps: 1, 3, 5, "));
         assert!(holes(&missing).ends_with(", 199"));

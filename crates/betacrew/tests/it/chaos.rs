@@ -8,7 +8,7 @@ use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
 use feed::base::rng::Rng;
 use feed::base::seq::MAX_SEQ;
-use feed::tape::market::Market;
+use feed::tape::market::SyntheticMarket;
 use feed::wire::{Call, Frame, encode, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
@@ -150,7 +150,7 @@ fn slow_client(address: String, stop: Arc<AtomicBool>) -> JoinHandle<()> {
 /// Checks a record against the market; returns how many packets there are up to the first gap.
 /// Only behind `sure` there may be one: what an exchange sent and forgot when it was killed, it has
 /// again once its session has come so far.
-fn recorded(path: &Path, market: &Market, sure: u32) -> u32 {
+fn recorded(path: &Path, market: &SyntheticMarket, sure: u32) -> u32 {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let (mut reading, mut count) = (file.in_order(1), 0);
@@ -188,7 +188,7 @@ struct Told {
 fn chaos(plan: Plan) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(plan.seed);
-    let market = Market::seeded(plan.seed, MAX_SEQ);
+    let market = SyntheticMarket::seeded(plan.seed, MAX_SEQ);
     let words =
         |pace: u32| [format!("market:{}", plan.seed), format!("{pace}/s"), plan.seed.to_string()];
     let mut exchanges: Vec<Exchange> = (0..plan.lines)

@@ -6,9 +6,9 @@ use crate::support::{
 };
 use betacrew::storage::FileStorage;
 use feed::base::seq::{Seq, SeqRange};
-use feed::exchange::original::Original;
+use feed::exchange::original::OriginalExchange;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{End, Head, TapeFile};
+use feed::tape::file::{FileHead, SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, Info, SessionId, encode};
 use rustix::process::{Pid, Signal, kill_process};
@@ -216,7 +216,7 @@ fn part(path: &Path) -> Tape {
 
 /// Records the first packets of a tape, and that its session is known to have all of it.
 pub(crate) fn record_beginning(path: &Path, tape: &Tape, packets: Seq) {
-    let head = Head { session: [0; 4], created: 1, salt: 2 };
+    let head = FileHead { session: [0; 4], created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path).unwrap(), head).unwrap();
     let told = Info { session: tape.session(), version: 1, first: 1, last: tape.last() };
     file.note_session(told, 1).unwrap();
@@ -307,7 +307,7 @@ fn a_tape_that_is_cut_is_played_only_as_a_session_of_its_own() {
 fn of_a_tape_whose_end_nobody_told_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tape");
-    let head = Head { session: *b"LIVE", created: 1, salt: 2 };
+    let head = FileHead { session: *b"LIVE", created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(&path).unwrap(), head).unwrap();
     let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let tape = Tape::random(500, 1);
@@ -321,7 +321,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
     assert!(session != "LIVE" && log.contains("as a session of its own"), "{session}: {log}");
     assert_eq!(got, json(&tape));
 
-    file.note_end(500, End::Confirmed, 3).unwrap();
+    file.note_end(500, SessionEnd::Confirmed, 3).unwrap();
     file.finish(3).unwrap();
     let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
     assert!(code == 0 && !text.contains("not known"), "{code}: {text}");
@@ -416,7 +416,7 @@ fn a_known_session_is_not_gone_on_with_from_an_exchange_that_tells_none() {
     let folder = folder();
     let path = folder.path().join("x.tape");
     let tape = part(&path);
-    let original = Serving::start(Original::new(tape.clone(), 1));
+    let original = Serving::start(OriginalExchange::new(tape.clone(), 1));
     for classic in [&[][..], &["--classic"]] {
         let address = original.address.to_string();
         let args = ["fetch", &address, "--tape", "x.tape", "-o", "day.json"];

@@ -6,7 +6,7 @@ use crate::complete::{
 };
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, Serving, losing, playing};
-use feed::exchange::original::Original;
+use feed::exchange::original::OriginalExchange;
 use feed::tape::in_memory::Tape;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -45,7 +45,7 @@ fn a_recording_of_no_known_session_is_not_completed_by_another_one() {
     let mut killed = begin(folder.path(), &["fetch", &address, "-o", "day.json"]);
     wait_for("the packets", || packets(&folder.path().join("day.json.tape")) == 50);
     killed.kill_and_reap();
-    let original = Serving::start(Original::new(Tape::random(60, 2), 1));
+    let original = Serving::start(OriginalExchange::new(Tape::random(60, 2), 1));
     let address = original.address.to_string();
     let (code, _, said) = here(folder.path(), &["fetch", &address, "-o", "day.json"]);
     assert!(code == 4 && said.contains("incomplete: packets of different sessions"), "{said}");

@@ -2,7 +2,7 @@
 
 use feed::base::rng::mix;
 use feed::base::seq::{Seq, SeqRange};
-use feed::tape::source::Play;
+use feed::tape::source::TapeSource;
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, SessionId, encode};
 use std::process::{Child, ExitStatus};
@@ -37,7 +37,7 @@ pub(crate) fn made(sequence: Seq) -> RawFrame {
     }))
 }
 
-impl Play for Endless {
+impl TapeSource for Endless {
     fn last(&self) -> Seq {
         self.last
     }

@@ -4,7 +4,7 @@ use crate::in_time::ChildInTime;
 use crate::support::{
     ReservedPort, ServeProcess, Serving, betacrew, losing, next_call, peer, playing, run,
 };
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::tape::in_memory::Tape;
 use serde_json::Value;
 use std::fs;
@@ -236,7 +236,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
         "{line}"
     );
     socket.listen(16).unwrap();
-    let player = Player::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
+    let player = MockExchange::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
     let _exchange = Serving::on(socket.into(), player);
     assert_eq!(child.ends().code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("output.json")).unwrap(), DOCUMENTS);

@@ -4,9 +4,9 @@
 use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
 use feed::base::seq::{MAX_SEQ, Seq};
-use feed::client::{Options, Outcome, Recorder, Tail, Why};
+use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions, Tail};
 use feed::tape::in_memory::Tape;
-use feed::tape::recording::Recording;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::RawFrame;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,12 +15,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Options for peers that would otherwise be waited for.
-pub(crate) fn hasty() -> Options {
-    Options { timeout: Duration::from_millis(400), retries: 2, ..Options::default() }
+pub(crate) fn hasty() -> RecorderOptions {
+    RecorderOptions {
+        timeout: Duration::from_millis(400),
+        retries: 2,
+        ..RecorderOptions::default()
+    }
 }
 
-pub(crate) fn record(address: SocketAddr, options: Options) -> (Recorder, Vec<RawFrame>) {
-    let mut recording = Recording::new();
+pub(crate) fn record(address: SocketAddr, options: RecorderOptions) -> (Recorder, Vec<RawFrame>) {
+    let mut recording = MemoryRecording::new();
     let mut recorder = Recorder::new(options, 1);
     fetch(&[vec![address]], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     (recorder, recording.in_order().flatten().copied().collect())
@@ -99,7 +103,8 @@ fn an_exchange_that_takes_one_connection_at_a_time_is_recorded() {
             }
         }
     });
-    let options = Options { timeout: Duration::from_secs(20), ..Options::default() };
+    let options =
+        RecorderOptions { timeout: Duration::from_secs(20), ..RecorderOptions::default() };
     let began = std::time::Instant::now();
     let (recorder, frames) = record(address, options);
     assert_all(&recorder, &frames);
@@ -131,7 +136,7 @@ fn a_stream_that_never_closes_ends_by_silence() {
             }
         })
     };
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     let (recorder, frames) = record(address, hasty());
     assert_all(&recorder, &frames);
@@ -183,7 +188,7 @@ fn the_same_sequence_with_other_content_keeps_the_first_and_is_reported() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().conflicts, 1);
 }
@@ -201,7 +206,7 @@ fn illegal_frames_lose_nothing_else() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().undecodable, 3);
     let (offset, error) = recorder.trouble().first_undecodable.unwrap();
@@ -219,7 +224,7 @@ fn a_sequence_beyond_belief_opens_no_gap() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().first_implausible, Some(MAX_SEQ));
 }
@@ -235,7 +240,7 @@ fn duplicates_and_disorder_are_sorted_out() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().conflicts, 0);
 }
@@ -251,7 +256,7 @@ fn packets_arrive_whole_however_they_are_cut() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
 }
 
@@ -264,7 +269,7 @@ fn half_a_packet_dies_with_its_connection() {
         },
         answer,
     );
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     assert_eq!(recorder.trouble().undecodable, 0);
 }
@@ -301,7 +306,7 @@ fn streams_that_are_always_cut_off_are_given_up() {
         answer,
     );
     let (recorder, frames) = record(address, hasty());
-    assert_eq!(outcome(&recorder).why, Some(Why::CutOff));
+    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::CutOff));
     assert_eq!((frames.len(), recorder.passes().complete), (2, 0));
     // The first brought something; then two retries, as asked for.
     assert_eq!(streams.load(Ordering::SeqCst), 3);
@@ -313,8 +318,8 @@ fn a_line_with_several_addresses_tries_them_in_turn() {
     let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let absent = bound.local_addr().unwrap().as_socket().unwrap();
-    let mut recording = Recording::new();
-    let mut recorder = Recorder::new(Options { last: Some(14), ..hasty() }, 1);
+    let mut recording = MemoryRecording::new();
+    let mut recorder = Recorder::new(RecorderOptions { last: Some(14), ..hasty() }, 1);
     let line = vec![absent, good];
     fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     assert!(outcome(&recorder).complete());
@@ -326,7 +331,7 @@ fn peers_that_close_after_every_answer_get_one_request_at_a_time() {
         let _ = socket.write_all(frame);
         false
     });
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
     // Five at most on the first connection, and again if its close destroyed the one answer; then
     // one each.
@@ -343,7 +348,7 @@ fn peers_that_answer_something_else_are_asked_again() {
             socket.write_all(if round < 4 { &other } else { frame }).is_ok()
         }
     });
-    let (recorder, frames) = record(address, Options { last: Some(14), ..hasty() });
+    let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
 }
 
@@ -380,7 +385,7 @@ fn what_is_served_in_no_way_is_named() {
     // again; then 4 is left out and so it goes for 5.
     assert_eq!(asked.load(Ordering::SeqCst), 2 * 2 + 3 * 2 + 3);
     assert_eq!(outcome(&recorder).missing, "4-5".parse().unwrap());
-    assert_eq!(outcome(&recorder).why, Some(Why::NotServed));
+    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::NotServed));
     assert_eq!(frames.len(), 12);
 }
 
@@ -401,6 +406,6 @@ fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
     };
     let (recorder, frames) = record(address, hasty());
     assert!(!outcome(&recorder).complete());
-    assert_eq!(outcome(&recorder).why, Some(Why::Unreachable));
+    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::Unreachable));
     assert_eq!(frames.len(), 2);
 }

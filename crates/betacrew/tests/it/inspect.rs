@@ -3,7 +3,7 @@
 use crate::in_time::ChildInTime;
 use crate::support::{betacrew, run};
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{Head, TapeFile};
+use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, Info, RawFrame, SessionId, encode};
@@ -25,7 +25,7 @@ fn inspect(folder: &Path, args: &[&str]) -> (i32, String, String) {
 
 fn new(path: &Path) -> TapeFile<betacrew::storage::FileStorage> {
     let storage = betacrew::storage::FileStorage::write(path).unwrap();
-    TapeFile::create(storage, Head { session: *b"K7QD", created: BEGUN, salt: 2 }).unwrap()
+    TapeFile::create(storage, FileHead { session: *b"K7QD", created: BEGUN, salt: 2 }).unwrap()
 }
 
 /// Records the original's packets but `missing`: those in `lost` came 40 ms later.

@@ -3,9 +3,9 @@
 use crate::hostile::{assert_all, hasty, outcome, record};
 use crate::support::{betacrew, peer, run};
 use feed::base::seq::MAX_SEQ;
-use feed::client::Why;
+use feed::client::IncompleteReason;
 use feed::exchange::Exchange;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, RawFrame, decode, encode};
@@ -25,7 +25,7 @@ fn lying_as(
 ) -> SocketAddr {
     peer(move |mut socket, _| {
         let now = Duration::ZERO;
-        let mut player = Player::new(Arc::new(Tape::classic()), scenario.clone());
+        let mut player = MockExchange::new(Arc::new(Tape::classic()), scenario.clone());
         let mut seat = player.open(now);
         let (mut input, mut output) = ([0; 4096], [0; 4096]);
         while let Ok(count @ 1..) = socket.read(&mut input) {
@@ -57,7 +57,7 @@ fn a_session_said_to_be_endless_costs_nothing() {
     assert_eq!(frames, Tape::classic().frames());
     let outcome = outcome(&recorder);
     assert_eq!(outcome.missing, "15-2147483647".parse().unwrap());
-    assert!(matches!(outcome.why, Some(Why::Refused(_))), "{outcome:?}");
+    assert!(matches!(outcome.why, Some(IncompleteReason::Refused(_))), "{outcome:?}");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
 use feed::base::seq::MAX_SEQ;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
-use feed::tape::growing::Live;
-use feed::tape::market::Market;
+use feed::tape::growing::GrowingTape;
+use feed::tape::market::SyntheticMarket;
 use feed::wire::{Call, Frame, Info, decode, encode, sequence_of};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
@@ -32,7 +32,7 @@ fn described(address: &str) -> (std::net::TcpStream, Info) {
 fn subscribed(address: &str, from: u32, to: u32) -> Info {
     let (mut stream, info) = described(address);
     call(&mut stream, Call::Subscribe { first: from });
-    let market = Market::new(info.session, MAX_SEQ);
+    let market = SyntheticMarket::new(info.session, MAX_SEQ);
     for seq in from..=to {
         let packet = loop {
             let frame = read_frame(&mut stream);
@@ -127,9 +127,9 @@ fn a_session_that_ends_is_complete() {
 #[test]
 fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
     // More than any socket takes is there already, and more comes all the time.
-    let market = Market::seeded(1, MAX_SEQ);
-    let live = Live::new(market, "2000/s".parse().unwrap(), 1, 3_000_000);
-    let exchange = Serving::start(Player::new(live, Scenario::clean(1)));
+    let market = SyntheticMarket::seeded(1, MAX_SEQ);
+    let live = GrowingTape::new(market, "2000/s".parse().unwrap(), 1, 3_000_000);
+    let exchange = Serving::start(MockExchange::new(live, Scenario::clean(1)));
     let mut stalled = connect(exchange.address);
     call(&mut stalled, Call::Describe { version: 1 });
     call(&mut stalled, Call::Subscribe { first: 1 });

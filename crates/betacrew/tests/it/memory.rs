@@ -4,7 +4,7 @@
 use crate::endless::{Endless, made, watched};
 use crate::in_time::LIMIT;
 use crate::support::{Serving, betacrew, losing, run};
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::wire::sequence_of;
 use std::fs;
 use std::process::Stdio;
@@ -20,7 +20,7 @@ const RESIDENT: u64 = 28 * 1024;
 fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let tape = folder.path().join("x.tape");
-    let exchange = Serving::start(Player::new(Endless::new(PACKETS), losing(3, "0.25", "")));
+    let exchange = Serving::start(MockExchange::new(Endless::new(PACKETS), losing(3, "0.25", "")));
     let address = exchange.address.to_string();
     let mut fetch = betacrew(&["fetch", &address, "-o", "y.tape", "--tape", "x.tape"])
         .current_dir(folder.path())

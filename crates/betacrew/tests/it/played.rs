@@ -3,7 +3,7 @@
 use crate::complete::{here, json, packet, played};
 use crate::support::{ServeProcess, betacrew, run};
 use betacrew::storage::FileStorage;
-use feed::tape::file::{End, Head, TapeFile};
+use feed::tape::file::{FileHead, SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use std::fs;
 
@@ -38,7 +38,7 @@ fn a_tape_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
     let path = folder.path().join("x.tape");
     let begin = || {
         let _ = fs::remove_file(&path);
-        let head = Head { session: *b"LIVE", created: 1, salt: 2 };
+        let head = FileHead { session: *b"LIVE", created: 1, salt: 2 };
         TapeFile::create(FileStorage::write(&path).unwrap(), head).unwrap()
     };
     let listen = ["serve", "--listen", "127.0.0.1:0", "--tape", "x.tape"];
@@ -66,7 +66,7 @@ fn a_tape_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
     assert_eq!(here(folder.path(), &allowed).0, 0);
 
     let mut file = begin();
-    file.note_end(0, End::Confirmed, 2).unwrap();
+    file.note_end(0, SessionEnd::Confirmed, 2).unwrap();
     for finished in [false, true] {
         if finished {
             file.finish(3).unwrap();

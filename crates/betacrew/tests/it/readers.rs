@@ -4,7 +4,7 @@
 use crate::support::{betacrew, run};
 use betacrew::storage::FileStorage;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{Head, TapeFile};
+use feed::tape::file::{FileHead, TapeFile};
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, encode};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn readers() -> bool {
 /// Writes a tape with these symbols and all kinds of numbers and arrivals, and its rows as JSON.
 fn tape(folder: &Path, symbols: &[[u8; 4]]) {
     let storage = FileStorage::write(&folder.join("x.tape")).unwrap();
-    let head = Head { session: [0; 4], created: 0, salt: 1 };
+    let head = FileHead { session: [0; 4], created: 0, salt: 1 };
     let mut file = TapeFile::create(storage, head).unwrap();
     let mut rows: Vec<Value> = Vec::new();
     let numbers = [0, 1, -1, i32::MIN, i32::MAX];

@@ -4,7 +4,7 @@ use crate::in_time::ChildInTime;
 use crate::support::{Serving, betacrew, losing, next_call, peer, playing, run};
 use betacrew::storage::FileStorage;
 use feed::base::rng::Rng;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::file::{TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
@@ -201,7 +201,8 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
         // 20 ms for the stream.
         let pace = Pace::PerSecond(1_000_000);
         let scenario = Scenario { pace, ..losing(round, "0.25", "") };
-        let exchange = Serving::start(Player::new(std::sync::Arc::new(tape.clone()), scenario));
+        let exchange =
+            Serving::start(MockExchange::new(std::sync::Arc::new(tape.clone()), scenario));
         let address = exchange.address.to_string();
         // A tape is written sooner; now and then the kill is to come while JSON is.
         let out = if round % 10 == 0 { "out.json" } else { "out.tape" };

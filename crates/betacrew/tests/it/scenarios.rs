@@ -2,16 +2,16 @@
 
 use crate::support::{betacrew, run};
 use betacrew::net::{self, Stop};
-use betacrew::scenario::{self, Engine, ScenarioFile, catalogue};
+use betacrew::scenario::{self, EngineSection, ScenarioFile, catalogue};
 use betacrew::tape::name::AnyTape;
 use feed::base::rng::Rng;
-use feed::client::{Options, Outcome, Recorder, Why};
-use feed::exchange::original::Original;
-use feed::exchange::server::Player;
+use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions};
+use feed::exchange::original::OriginalExchange;
+use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use feed::sim::draw;
-use feed::tape::recording::Recording;
-use feed::tape::source::Play;
+use feed::tape::recording::MemoryRecording;
+use feed::tape::source::TapeSource;
 use feed::wire::{Call, FRAME_LEN, packet_seq};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What a client sees on one connection: each write, with its time, and the end.
-fn transcript(player: &mut Player<AnyTape>, calls: &[Call], now: &mut Duration) -> String {
+fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Duration) -> String {
     let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
     if let Some(until) = player.down_until().filter(|until| *now < *until) {
         *now = until;
@@ -87,10 +87,10 @@ fn golden_of(name: &str, seed: u64) -> String {
     let mut plot = scenario::open(name).unwrap();
     plot.scenario.seed = seed;
     let mut text = format!("{name}, seed {seed}\n");
-    if plot.engine == Engine::Original {
+    if plot.engine == EngineSection::Original {
         return text + "  (the original's own randomness)\n";
     }
-    let mut player = Player::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
+    let mut player = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
     if let Some(next) = &plot.next {
         player = player.then(next.open(seed).unwrap());
     }
@@ -107,7 +107,7 @@ fn golden_of(name: &str, seed: u64) -> String {
         ("resends", &singles),
     ];
     for (what, calls) in clients {
-        if player.dead() {
+        if player.is_dead() {
             break;
         }
         let line = transcript(&mut player, calls, &mut now);
@@ -147,13 +147,13 @@ fn fetched(name: &str) -> (Outcome, bool) {
         let (stop, mut plot) = (stop.clone(), plot);
         plot.scenario.seed = 7;
         move || match plot.engine {
-            Engine::Original => {
+            EngineSection::Original => {
                 let AnyTape::Memory(tape) = tape else { unreachable!() };
-                let mut original = Original::new((*tape).clone(), 7);
+                let mut original = OriginalExchange::new((*tape).clone(), 7);
                 net::serve(vec![listener], &mut original, &stop, |_, _| {}).unwrap();
             }
-            Engine::Betacrew => {
-                let mut player = Player::new(tape, plot.scenario);
+            EngineSection::Betacrew => {
+                let mut player = MockExchange::new(tape, plot.scenario);
                 if let Some(next) = &plot.next {
                     player = player.then(next.open(7).unwrap());
                 }
@@ -161,9 +161,9 @@ fn fetched(name: &str) -> (Outcome, bool) {
             }
         }
     });
-    let options = Options { timeout: Duration::from_secs(4), ..Options::default() };
+    let options = RecorderOptions { timeout: Duration::from_secs(4), ..RecorderOptions::default() };
     let mut recorder = Recorder::new(options, 1);
-    let mut recording = Recording::new();
+    let mut recording = MemoryRecording::new();
     net::fetch(&lines, &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     stop.stop();
     exchange.join().unwrap();
@@ -180,10 +180,10 @@ fn our_client_gets_through_every_scenario() {
             let (outcome, equal) = fetched(entry.name);
             let expected = match entry.name {
                 // There is nobody to ask any more.
-                "dies" => outcome.why == Some(Why::Unreachable) && !equal,
+                "dies" => outcome.why == Some(IncompleteReason::Unreachable) && !equal,
                 // Neither streams nor resends have it.
                 "lost-for-good" => outcome.missing == "5".parse().unwrap(),
-                "session-changes" => outcome.why == Some(Why::OtherSession),
+                "session-changes" => outcome.why == Some(IncompleteReason::OtherSession),
                 _ => outcome.complete() && equal,
             };
             if !expected {

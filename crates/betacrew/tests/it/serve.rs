@@ -4,8 +4,8 @@ use crate::support::{
     ServeProcess, betacrew, call, connect, losing, playing, read_all, read_frame, run, sequences,
 };
 use feed::base::seq::SeqRange;
-use feed::faults::engine::{BLOCK, Course, Faults};
-use feed::faults::scenario::Place;
+use feed::faults::engine::{BLOCK, FaultEngine, RunId};
+use feed::faults::scenario::FaultPlace;
 use feed::tape::in_memory::Tape;
 use feed::wire::{Call, Frame, Info, NotAvailable, Reason, decode};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ fn all(tape: &Tape) -> Vec<u32> {
     (1..=tape.last()).collect()
 }
 
-fn clean(tape: &Tape) -> crate::support::Serving<feed::exchange::server::Player> {
+fn clean(tape: &Tape) -> crate::support::Serving<feed::exchange::server::MockExchange> {
     playing(tape.clone(), losing(1, "0", ""))
 }
 
@@ -28,8 +28,8 @@ fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
     call(&mut stream, Call::Stream);
     let bytes = read_all(&mut stream);
     // The verdict on each packet, asked for on its own.
-    let faults = Faults::new(&losing(9, "0.25", "7,1000-2000"), 100_000);
-    let course = Course { place: Place::Stream, connection: 0, pass: 0, run: 0 };
+    let faults = FaultEngine::new(&losing(9, "0.25", "7,1000-2000"), 100_000);
+    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
     let lost = |seq: u32| faults.lost(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
     let kept: Vec<u32> = all(&tape).into_iter().filter(|&seq| !lost(seq)).collect();
     assert_eq!(sequences(&bytes), kept);
@@ -37,7 +37,7 @@ fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
     assert_eq!(bytes, frames);
     drop(stream);
     let served = exchange.end().served();
-    assert_eq!(served.lost, 100_000 - kept.len() as u64);
+    assert_eq!(served.dropped, 100_000 - kept.len() as u64);
     assert_eq!(served.bytes, bytes.len() as u64);
 }
 

@@ -3,7 +3,7 @@
 use crate::in_time::{ChildInTime, CommandInTime};
 use betacrew::net::{self, Stop};
 use feed::exchange::Exchange;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Fault, Scenario};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Call, FRAME_LEN};
@@ -67,8 +67,8 @@ pub(crate) fn losing(seed: u64, chance: &str, skip: &str) -> Scenario {
 }
 
 /// Our exchange in a thread.
-pub(crate) fn playing(tape: Tape, scenario: Scenario) -> Serving<Player> {
-    Serving::start(Player::new(Arc::new(tape), scenario))
+pub(crate) fn playing(tape: Tape, scenario: Scenario) -> Serving<MockExchange> {
+    Serving::start(MockExchange::new(Arc::new(tape), scenario))
 }
 
 /// A connection that fails rather than hangs.

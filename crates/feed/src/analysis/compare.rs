@@ -1,6 +1,6 @@
 //! Two recordings of a session, side by side.
 
-use crate::analysis::survey::Holes;
+use crate::analysis::survey::MissingRanges;
 use crate::base::seq::{Seq, SeqRange};
 use crate::wire::{RawFrame, sequence_of};
 use alloc::vec::Vec;
@@ -10,12 +10,12 @@ pub const SHOWN: usize = 8;
 
 /// Sequences as they are found, ascending, put together to ranges.
 #[derive(Clone, Default, Debug)]
-struct Found {
-    ranges: Holes,
+struct ComparedPacket {
+    ranges: MissingRanges,
     open: Option<SeqRange>,
 }
 
-impl Found {
+impl ComparedPacket {
     fn add(&mut self, seq: Seq) {
         match self.open.filter(|open| open.last() + 1 == seq) {
             Some(open) => self.open = Some(open.hull(SeqRange::one(seq))),
@@ -36,8 +36,8 @@ impl Found {
 #[derive(Clone, Debug)]
 pub struct Comparison {
     equal: u64,
-    only: [Found; 2],
-    different: Found,
+    only: [ComparedPacket; 2],
+    different: ComparedPacket,
     shown: Vec<(RawFrame, RawFrame)>,
 }
 
@@ -45,7 +45,7 @@ impl Comparison {
     /// Lists up to `limit` ranges of each kind.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
-        let found = || Found { ranges: Holes::listing(limit), open: None };
+        let found = || ComparedPacket { ranges: MissingRanges::listing(limit), open: None };
         let only = [found(), found()];
         Self { equal: 0, only, different: found(), shown: Vec::new() }
     }
@@ -63,7 +63,7 @@ impl Comparison {
                 rest.into_iter().flatten().for_each(|frame| self.only(side, frame));
             }
             if left.is_none() && right.is_none() {
-                self.only.iter_mut().chain([&mut self.different]).for_each(Found::close);
+                self.only.iter_mut().chain([&mut self.different]).for_each(ComparedPacket::close);
             }
             return (left.map_or(0, <[_]>::len), right.map_or(0, <[_]>::len));
         };
@@ -109,13 +109,13 @@ impl Comparison {
 
     /// What only the one (0) or only the other (1) has.
     #[must_use]
-    pub fn only_in(&self, side: usize) -> &Holes {
+    pub fn only_in(&self, side: usize) -> &MissingRanges {
         &self.only[side.min(1)].ranges
     }
 
     /// What both have with other content.
     #[must_use]
-    pub fn different(&self) -> &Holes {
+    pub fn different(&self) -> &MissingRanges {
         &self.different.ranges
     }
 
@@ -129,7 +129,8 @@ impl Comparison {
     #[must_use]
     pub fn first_difference(&self) -> Option<Seq> {
         let found = [&self.only[0], &self.only[1], &self.different];
-        let first = |found: &Found| found.ranges.listed().ranges().first().map(|r| r.first());
+        let first =
+            |found: &ComparedPacket| found.ranges.listed().ranges().first().map(|r| r.first());
         found.into_iter().filter_map(first).min()
     }
 }
@@ -177,7 +178,7 @@ mod tests {
             pieces in [1usize..9, 1usize..9],
         ) {
             let found = compare([&one, &other], pieces);
-            let held = |found: &Holes| -> Vec<Seq> {
+            let held = |found: &MissingRanges| -> Vec<Seq> {
                 found.listed().ranges().iter().flat_map(|r| r.first()..=r.last()).collect()
             };
             let only = |a: &BTreeMap<Seq, i32>, b: &BTreeMap<Seq, i32>| -> Vec<Seq> {

@@ -8,7 +8,7 @@ pub const SYMBOLS_MAX: usize = 65_536;
 
 /// What was traded of one symbol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Figures {
+pub struct SymbolStats {
     /// How many packets.
     pub packets: u64,
     /// The quantities of buy packets, added up.
@@ -25,7 +25,7 @@ pub struct Figures {
     pub last: i32,
 }
 
-impl Figures {
+impl SymbolStats {
     fn of(packet: &Packet) -> Self {
         let price = packet.price;
         let none = Self {
@@ -69,25 +69,25 @@ impl Figures {
 
 /// The figures of all symbols.
 #[derive(Clone, Default, Debug)]
-pub struct Market {
-    symbols: BTreeMap<Symbol, Figures>,
+pub struct MarketStats {
+    symbols: BTreeMap<Symbol, SymbolStats>,
     others: u64,
 }
 
-impl Market {
+impl MarketStats {
     /// Adds a packet.
     pub fn add(&mut self, packet: &Packet) {
         if let Some(figures) = self.symbols.get_mut(&packet.symbol) {
             *figures = figures.with(packet);
         } else if self.symbols.len() < SYMBOLS_MAX {
-            self.symbols.insert(packet.symbol, Figures::of(packet));
+            self.symbols.insert(packet.symbol, SymbolStats::of(packet));
         } else {
             self.others += 1;
         }
     }
 
     /// The symbols, in the order of their letters.
-    pub fn symbols(&self) -> impl Iterator<Item = (&Symbol, &Figures)> {
+    pub fn symbols(&self) -> impl Iterator<Item = (&Symbol, &SymbolStats)> {
         self.symbols.iter()
     }
 
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn adds_up_by_symbol() {
-        let mut market = Market::default();
+        let mut market = MarketStats::default();
         market.add(&packet(b"META", Side::Buy, 10, 50));
         market.add(&packet(b"AAPL", Side::Sell, 1, -7));
         market.add(&packet(b"META", Side::Sell, 30, 70));
         market.add(&packet(b"META", Side::Buy, 0, 60));
         let symbols: Vec<_> = market.symbols().collect();
-        let meta = Figures {
+        let meta = SymbolStats {
             packets: 3,
             bought: 10,
             sold: 30,
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn extreme_values_do_not_overflow() {
-        let mut market = Market::default();
+        let mut market = MarketStats::default();
         for _ in 0..1000 {
             market.add(&packet(b"BIGG", Side::Sell, i32::MIN, i32::MIN));
             market.add(&packet(b"BIGG", Side::Buy, i32::MAX, i32::MAX));
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn symbols_without_end_cost_no_memory_without_end() {
-        let mut market = Market::default();
+        let mut market = MarketStats::default();
         for symbol in 0..70_000u32 {
             market.add(&packet(&symbol.to_be_bytes(), Side::Buy, 1, 1));
         }

@@ -4,12 +4,12 @@ mod chart;
 pub(crate) mod sequence_order;
 mod strip;
 
-pub use crate::analysis::survey::sequence_order::{Disorder, Holes, Order};
-pub use chart::{BINS as CHART_BINS, Bin, Charts, SYMBOLS_MAX as CHARTS_MAX};
-pub use strip::{BINS as STRIP_BINS, Column, Strip};
+pub use crate::analysis::survey::sequence_order::{Disorder, MissingRanges, SequenceOrder};
+pub use chart::{BINS as CHART_BINS, ChartBin, Charts, SYMBOLS_MAX as CHARTS_MAX};
+pub use strip::{BINS as STRIP_BINS, Strip, StripColumn};
 
 use crate::analysis::book::Books;
-use crate::analysis::figures::Market;
+use crate::analysis::figures::MarketStats;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
 use crate::wire::{Frame, RawFrame, decode};
@@ -21,7 +21,7 @@ pub const ORIGINS_MAX: usize = 256;
 
 /// What one origin has brought that nobody had brought before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Brought {
+pub struct OriginStats {
     /// The origin; `None` where it is not known.
     pub origin: Option<Origin>,
     /// How many packets.
@@ -31,7 +31,7 @@ pub struct Brought {
     pub arrived: Option<(u64, u64)>,
 }
 
-impl Brought {
+impl OriginStats {
     fn add(&mut self, packets: u64, at: Option<u64>) {
         self.packets += packets;
         if let Some(at) = at {
@@ -47,7 +47,7 @@ impl Brought {
 /// the block that the stream went on in to the first packet of the block that filled the gap:
 /// right to within the time that a block is gathered.
 #[derive(Clone, Debug)]
-pub struct Recovery {
+pub struct RecoveryStats {
     /// How many packets came by a resend or a later pass.
     pub packets: u64,
     /// In how many gaps of the stream.
@@ -62,7 +62,7 @@ pub struct Recovery {
     turns: Option<(u64, u64, u64)>,
 }
 
-impl Recovery {
+impl RecoveryStats {
     /// A block of the stream came.
     fn turn(&mut self, at: u64) {
         let (first, last, more) = self.turns.unwrap_or((at, at, 0));
@@ -103,18 +103,18 @@ impl Recovery {
 /// What is in a recording. Packets are given in the order of their sequences.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    order: Order,
+    order: SequenceOrder,
     first: Option<Seq>,
     /// By symbol.
-    pub market: Market,
+    pub market: MarketStats,
     /// By origin, in the order in which their first packets stand in the recording.
-    pub brought: Vec<Brought>,
+    pub brought: Vec<OriginStats>,
     /// How many packets came from origins beyond [`ORIGINS_MAX`].
     pub others: u64,
     /// Everything that came, whoever brought it.
-    pub all: Brought,
+    pub all: OriginStats,
     /// What came later than in its turn.
-    pub recovery: Recovery,
+    pub recovery: RecoveryStats,
     /// Where in the session what came how.
     pub strip: Strip,
     /// Prices and volumes, if they are wanted.
@@ -129,15 +129,15 @@ pub struct Survey {
 
 impl Default for Survey {
     fn default() -> Self {
-        let none = Brought { origin: None, packets: 0, arrived: None };
+        let none = OriginStats { origin: None, packets: 0, arrived: None };
         Self {
-            order: Order::default(),
+            order: SequenceOrder::default(),
             first: None,
-            market: Market::default(),
+            market: MarketStats::default(),
             brought: Vec::new(),
             others: 0,
             all: none,
-            recovery: Recovery {
+            recovery: RecoveryStats {
                 packets: 0,
                 gaps: 0,
                 timed: 0,
@@ -164,7 +164,7 @@ impl Survey {
     /// A survey that lists up to `listed` gaps.
     #[must_use]
     pub fn listing(listed: usize) -> Self {
-        Self { order: Order::listing(listed), ..Self::default() }
+        Self { order: SequenceOrder::listing(listed), ..Self::default() }
     }
 
     /// Takes packets that came together: at that time (in nanoseconds since 1970) and from there,
@@ -208,7 +208,7 @@ impl Survey {
         self.all.add(packets, at);
         let known = self.brought.iter().position(|brought| brought.origin == origin);
         if known.is_none() && self.brought.len() < ORIGINS_MAX {
-            self.brought.push(Brought { origin, packets: 0, arrived: None });
+            self.brought.push(OriginStats { origin, packets: 0, arrived: None });
         }
         let place = known.unwrap_or(self.brought.len() - 1);
         match self.brought.get_mut(place).filter(|brought| brought.origin == origin) {
@@ -232,7 +232,7 @@ impl Survey {
 
     /// What is missing between [`FIRST_SEQ`] and the highest sequence known to exist.
     #[must_use]
-    pub fn missing(&self) -> &Holes {
+    pub fn missing(&self) -> &MissingRanges {
         self.order.missing()
     }
 
@@ -275,12 +275,12 @@ mod tests {
         let missing = survey.missing();
         assert_eq!((missing.packets(), missing.gaps()), (4, 3));
         assert_eq!(missing.listed().ranges(), [SeqRange::one(9)]);
-        let Recovery { packets, gaps, timed, slowest, .. } = survey.recovery;
+        let RecoveryStats { packets, gaps, timed, slowest, .. } = survey.recovery;
         assert_eq!((packets, gaps, timed, slowest.as_nanos()), (5, 2, 5, 8000));
         // Two took 700 ns, one 8,000 and two came before what they fill was known to be missing.
         assert_eq!(survey.recovery.half_within().unwrap().as_nanos(), 1024);
         let brought = [(STREAM, 11, Some((1000, 2000))), (RESEND, 5, Some((1700, 9000)))]
-            .map(|(origin, packets, arrived)| Brought { origin, packets, arrived });
+            .map(|(origin, packets, arrived)| OriginStats { origin, packets, arrived });
         assert_eq!(survey.brought, brought);
         assert_eq!(survey.all.arrived, Some((1000, 9000)));
         assert_eq!(survey.market.symbols().map(|(_, figures)| figures.packets).sum::<u64>(), 16);

@@ -6,10 +6,10 @@
 //! [`DISPUTE`]. A description that lies more than [`Limits::jump`] above what packets have shown is
 //! believed only as long as no other line describes less.
 //!
-//! [`Limits::jump`]: crate::ledger::Limits::jump
+//! [`Limits::max_jump`]: crate::ledger::Limits::max_jump
 
 use super::Recorder;
-use super::line::Line;
+use super::line::LineState;
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::client::recovery::{ABSENCE, DISPUTE};
 use crate::ledger::Sink;
@@ -25,18 +25,18 @@ impl Recorder {
     /// Returns the highest sequence that a line can be asked for: what it has brought, or says that
     /// it has. It would refuse what only another line claims, and have it by the time that it is
     /// really lost.
-    pub(super) fn has(&self, line: &Line) -> Seq {
+    pub(super) fn has(&self, line: &LineState) -> Seq {
         self.plausible(line).max(line.highest)
     }
 
     /// Returns the highest sequence that packets of a line may have, however many are missing
     /// before them: the user has given it, or the line itself and no other line denies it.
-    pub(super) fn plausible(&self, line: &Line) -> Seq {
+    pub(super) fn plausible(&self, line: &LineState) -> Seq {
         self.believed(line).max(self.options.last.unwrap_or(0))
     }
 
     /// Returns the highest sequence that a line has said to exist and that is believed.
-    fn believed(&self, line: &Line) -> Seq {
+    fn believed(&self, line: &LineState) -> Seq {
         if line.described <= self.bound(MAX_SEQ, line) {
             line.told.max(line.described)
         } else {
@@ -47,18 +47,19 @@ impl Recorder {
     /// Returns the highest sequence that a line may say to exist: [`Limits::jump`] above what
     /// packets have shown, or above `described` and what every other line has described.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
-    fn bound(&self, described: Seq, line: &Line) -> Seq {
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
+    fn bound(&self, described: Seq, line: &LineState) -> Seq {
         let others = self.describing().filter(|other| !core::ptr::eq(*other, line));
-        let agreed = others.map(Line::claimed).fold(described, Seq::min);
-        self.shown().max(agreed).saturating_add(self.options.limits.jump)
+        let agreed = others.map(LineState::claimed).fold(described, Seq::min);
+        self.shown().max(agreed).saturating_add(self.options.limits.max_jump)
     }
 
     /// Returns the lines that have described the session that is recorded.
-    fn describing(&self) -> impl Iterator<Item = &Line> {
+    fn describing(&self) -> impl Iterator<Item = &LineState> {
         let told = self.told_session();
         let ours = move |session| told.is_none_or(|told| told == session);
-        let described = move |line: &&Line| line.stats.info.is_some_and(|info| ours(info.session));
+        let described =
+            move |line: &&LineState| line.stats.info.is_some_and(|info| ours(info.session));
         self.lines.iter().filter(described)
     }
 
@@ -79,7 +80,7 @@ impl Recorder {
         if self.denied(last).is_some()
             && let Some(range) = self.ledger.retract(last.max(self.shown()))
         {
-            sink.lost(range, now);
+            sink.on_gap_abandoned(range, now);
         }
         self.ledger.reaches(last);
     }
@@ -89,7 +90,7 @@ impl Recorder {
     /// [`Limits::jump`] above what packets and the lines of this recording show, or where they
     /// show no more than what the user says.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn known_before(&self) -> Seq {
         let Some(told) = self.describing().map(|line| self.believed(line)).max() else {
             return self.known_before;
@@ -97,7 +98,7 @@ impl Recorder {
         let shown = told.max(self.shown());
         let bound = match self.options.last {
             Some(last) if shown <= last => last,
-            _ => shown.saturating_add(self.options.limits.jump),
+            _ => shown.saturating_add(self.options.limits.max_jump),
         };
         if self.known_before > bound { 0 } else { self.known_before }
     }
@@ -112,7 +113,7 @@ impl Recorder {
     /// Returns the last sequence that every line has described which has described the session or
     /// still may. A recording notes that, because it cannot take back what it has noted.
     pub(super) fn described_by_all(&self, now: Duration) -> Seq {
-        let awaited = |line: &&Line| {
+        let awaited = |line: &&LineState| {
             let away = line.stats.dead || line.stats.other.is_some() || line.failing.is_some();
             !away && self.undescribed(line, now)
         };
@@ -139,7 +140,7 @@ impl Recorder {
     /// line has described (unless another line denies that), because all between may have been
     /// lost.
     ///
-    /// [`Limits::jump`]: crate::ledger::Limits::jump
+    /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn claims(&mut self, at: usize, last: Seq) -> bool {
         let id = usize::from(self.conns[at].line);
         let described = self.lines[id].stats.info.map_or(0, |info| info.last);
@@ -166,7 +167,7 @@ impl Recorder {
         let end = self.lines.iter().filter_map(|line| self.standing_end(line)).max()?;
         // One that is out of reach may be back before its time is up.
         let gone = |(since, _)| now >= since + ABSENCE;
-        let silent = |line: &Line| {
+        let silent = |line: &LineState| {
             let away =
                 line.stats.dead || line.stats.other.is_some() || line.failing.is_some_and(gone);
             line.over.is_none() && !away
@@ -177,7 +178,7 @@ impl Recorder {
 
     /// Returns the end that a line has told, unless another line has brought a packet beyond it:
     /// then it is no end.
-    fn standing_end(&self, line: &Line) -> Option<Seq> {
+    fn standing_end(&self, line: &LineState) -> Option<Seq> {
         let end = line.over?;
         let mut others = self.lines.iter().filter(|other| !core::ptr::eq(*other, line));
         others.all(|other| other.highest <= end).then_some(end)
@@ -186,7 +187,7 @@ impl Recorder {
     /// Returns the highest sequence that a packet has shown, the user has given, or every line
     /// claims which has described the session.
     pub(super) fn agreed(&self) -> Seq {
-        let claimed = self.describing().map(Line::claimed).min().unwrap_or(0);
+        let claimed = self.describing().map(LineState::claimed).min().unwrap_or(0);
         claimed.max(self.shown()).max(self.options.last.unwrap_or(0))
     }
 
@@ -246,7 +247,7 @@ impl Recorder {
     /// it does, the user has said so, or no line denies it. Returns what that is.
     fn retract(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> Option<SeqRange> {
         let last = told.max(self.shown()).max(self.options.last.unwrap_or(0));
-        let denies = |line: &Line| {
+        let denies = |line: &LineState| {
             let disproved = line.over.is_some() && self.standing_end(line).is_none();
             line.stats.info.is_some() && !disproved && line.over.unwrap_or(line.claimed()) <= last
         };
@@ -264,7 +265,7 @@ impl Recorder {
             line.over = line.over.map(|end| end.min(last));
         }
         self.known_before = self.known_before.min(last);
-        sink.lost(range, now);
+        sink.on_gap_abandoned(range, now);
         Some(range)
     }
 }

@@ -2,13 +2,13 @@
 
 use super::ConnId;
 use crate::base::seq::Seq;
-use crate::ledger::{Origin, Source, Track};
+use crate::ledger::{Origin, Source, StreamPosition};
 use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+pub(super) enum ConnectionRole {
     /// Asks for the stream and reads it.
     Stream { pass: u32 },
     /// Describes and resends.
@@ -16,7 +16,7 @@ pub(super) enum Role {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     Connecting,
     Open,
     /// We send no more; what still comes is read until the peer ends or time is up.
@@ -27,11 +27,11 @@ pub(super) enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     pub(super) id: ConnId,
     pub(super) line: u16,
-    pub(super) role: Role,
-    pub(super) state: State,
+    pub(super) role: ConnectionRole,
+    pub(super) state: ConnectionState,
     pub(super) framer: Framer,
     pub(super) outbox: Vec<u8>,
     /// When it began to connect, and how long that took.
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     pub(super) rtt: Duration,
     /// When it last brought something useful or was asked for something.
     pub(super) active: Duration,
-    pub(super) track: Track,
+    pub(super) track: StreamPosition,
     /// A subscription begins behind this sequence.
     pub(super) from: Seq,
     /// Packets asked for, and answers (or refusals) received.
@@ -62,19 +62,19 @@ pub(super) struct Connection {
     pub(super) ahead: bool,
 }
 
-impl Connection {
-    pub(super) fn new(id: ConnId, line: u16, role: Role, now: Duration) -> Self {
+impl ClientConnection {
+    pub(super) fn new(id: ConnId, line: u16, role: ConnectionRole, now: Duration) -> Self {
         Self {
             id,
             line,
             role,
-            state: State::Connecting,
+            state: ConnectionState::Connecting,
             framer: Framer::default(),
             outbox: Vec::new(),
             begun: now,
             rtt: Duration::ZERO,
             active: now,
-            track: Track::default(),
+            track: StreamPosition::default(),
             from: 0,
             asked: 0,
             answered: 0,
@@ -92,8 +92,8 @@ impl Connection {
     /// Origin of the packets that it brings.
     pub(super) fn origin(&self) -> Origin {
         let source = match self.role {
-            Role::Stream { pass } => Source::Stream { pass },
-            Role::Resend => Source::Resend,
+            ConnectionRole::Stream { pass } => Source::Stream { pass },
+            ConnectionRole::Resend => Source::Resend,
         };
         Origin { line: self.line, source }
     }
@@ -104,8 +104,8 @@ impl Connection {
     }
 
     /// What counts once it is over.
-    pub(super) fn tally(&self) -> Tally {
-        Tally {
+    pub(super) fn tally(&self) -> ConnectionSummary {
+        ConnectionSummary {
             line: self.line,
             role: self.role,
             described: self.described,
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Whether it is, or was, open.
     pub(super) fn is_open(&self) -> bool {
-        self.state != State::Connecting
+        self.state != ConnectionState::Connecting
     }
 
     /// Time when it was open.
@@ -129,15 +129,16 @@ impl Connection {
     }
 
     pub(super) fn streams(&self) -> bool {
-        matches!(self.role, Role::Stream { .. }) && !matches!(self.state, State::Draining { .. })
+        matches!(self.role, ConnectionRole::Stream { .. })
+            && !matches!(self.state, ConnectionState::Draining { .. })
     }
 }
 
 /// What a connection came to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tally {
+pub(super) struct ConnectionSummary {
     pub(super) line: u16,
-    pub(super) role: Role,
+    pub(super) role: ConnectionRole,
     pub(super) described: bool,
     pub(super) asked: bool,
     pub(super) answered: u64,

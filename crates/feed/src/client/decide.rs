@@ -1,14 +1,14 @@
 //! What a recorder does next: connections, resend calls, further passes, the end.
 
-use super::connection::{Connection, Role, State};
-use super::line::{Dialect, Line};
-use super::{ConnId, Outcome, Output, PassEnd, Recorder, Tail, Why};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
+use super::line::{Dialect, LineState};
+use super::{ConnId, IncompleteReason, Outcome, Output, PassEnd, Recorder, Tail};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
 use crate::client::recovery::{
     ANSWER_WAIT, DOUBTFUL, DRY_PASSES, EMPTY_PASSES, LAG, LINGER, MUTE, PARALLEL, PASSES_MAX,
     PROBES_MAX, SILENCES_MAX, SMALL_PASS, TAIL_PASSES,
 };
-use crate::client::resend::Reach;
+use crate::client::resend::RequestScope;
 use crate::ledger::Sink;
 use crate::wire::{Call, FRAME_LEN};
 use alloc::vec::Vec;
@@ -28,15 +28,15 @@ impl Recorder {
             }
             let tally = conn.tally();
             match (conn.state, conn.role) {
-                (State::Draining { .. }, _) => drop(self.remove(at)),
-                (State::Connecting, _) => self.connect_failed(at, now),
-                (State::Open, Role::Stream { .. }) if self.options.follow => {
+                (ConnectionState::Draining { .. }, _) => drop(self.remove(at)),
+                (ConnectionState::Connecting, _) => self.connect_failed(at, now),
+                (ConnectionState::Open, ConnectionRole::Stream { .. }) if self.options.follow => {
                     if now >= conn.active + self.options.silence && self.outcome.is_none() {
                         self.drain(at, now);
                         self.feed_lost(tally, now);
                     }
                 }
-                (State::Open, Role::Stream { .. }) => {
+                (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
                     // One that brought packets and fell silent has probably ended.
                     if self.outcome.is_none() && now >= conn.active + self.options.timeout {
                         self.drain(at, now);
@@ -49,7 +49,7 @@ impl Recorder {
                         }
                     }
                 }
-                (State::Open, Role::Resend) => {
+                (ConnectionState::Open, ConnectionRole::Resend) => {
                     self.drain(at, now);
                     self.lines[usize::from(tally.line)].resend = None;
                     if !self.probe_failed(tally) {
@@ -70,14 +70,14 @@ impl Recorder {
     }
 
     /// When something is to be done about a connection if nothing happens on it.
-    pub(super) fn conn_deadline(&self, conn: &Connection) -> Option<Duration> {
+    pub(super) fn conn_deadline(&self, conn: &ClientConnection) -> Option<Duration> {
         match (conn.state, conn.role) {
-            (State::Connecting, _) => Some(conn.begun + self.options.timeout),
-            (State::Draining { until, .. }, _) => Some(until),
-            (State::Open, Role::Stream { .. }) if self.options.follow => {
+            (ConnectionState::Connecting, _) => Some(conn.begun + self.options.timeout),
+            (ConnectionState::Draining { until, .. }, _) => Some(until),
+            (ConnectionState::Open, ConnectionRole::Stream { .. }) if self.options.follow => {
                 Some(self.feed_deadline(conn))
             }
-            (State::Open, Role::Stream { .. }) => {
+            (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
                 // First it may no longer keep the others waiting, then it is done without, and
                 // later it is given up.
                 let (lag, mute) = (conn.active + LAG, conn.active + MUTE);
@@ -90,7 +90,7 @@ impl Recorder {
                     given_up
                 })
             }
-            (State::Open, Role::Resend) => {
+            (ConnectionState::Open, ConnectionRole::Resend) => {
                 if let Some(leaving) = self.leaving.filter(|_| self.outcome.is_none()) {
                     return Some(leaving.until);
                 }
@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// When a line may do something that it may not do yet.
-    pub(super) fn line_deadline(&self, id: u16, line: &Line) -> Option<Duration> {
+    pub(super) fn line_deadline(&self, id: u16, line: &LineState) -> Option<Duration> {
         let leaving = self.leaving.is_some() && !self.options.follow;
         if self.outcome.is_some() || leaving || line.stats.dead {
             return None;
@@ -136,7 +136,9 @@ impl Recorder {
         self.settle_in_time(now, sink);
         self.note_reach(now, sink);
         for at in 0..self.conns.len() {
-            if self.conns[at].role == Role::Resend && self.conns[at].state == State::Open {
+            if self.conns[at].role == ConnectionRole::Resend
+                && self.conns[at].state == ConnectionState::Open
+            {
                 self.sweep_again(at, now);
             }
         }
@@ -169,7 +171,7 @@ impl Recorder {
     fn mute(&self, now: Duration) -> bool {
         let mut streams = self.conns.iter().filter(|conn| conn.streams()).peekable();
         streams.peek().is_some()
-            && streams.all(|conn| conn.state == State::Open && now >= conn.active + MUTE)
+            && streams.all(|conn| conn.state == ConnectionState::Open && now >= conn.active + MUTE)
             && self.lines.iter().any(|line| line.dialect == Dialect::Extended && !line.asker.failed)
     }
 
@@ -193,19 +195,19 @@ impl Recorder {
             #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
             let id16 = id as u16;
             for _ in 0..core::mem::take(&mut self.lines[id].to_stream) {
-                self.connect(id16, Role::Stream { pass: 0 }, now);
+                self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
             }
             // One that plays another session has nothing to send again.
             if self.lines[id].stats.other.is_none() && self.wants_resend(id16, now) {
-                self.lines[id].resend = Some(self.connect(id16, Role::Resend, now));
+                self.lines[id].resend = Some(self.connect(id16, ConnectionRole::Resend, now));
             }
         }
     }
 
-    fn connect(&mut self, line: u16, role: Role, now: Duration) -> ConnId {
+    fn connect(&mut self, line: u16, role: ConnectionRole, now: Duration) -> ConnId {
         let conn = self.next_conn;
         self.next_conn += 1;
-        self.conns.push(Connection::new(conn, line, role, now));
+        self.conns.push(ClientConnection::new(conn, line, role, now));
         self.outputs.push_back(Output::Connect { conn, line });
         conn
     }
@@ -221,7 +223,7 @@ impl Recorder {
     }
 
     /// Whether it may still turn out that a line speaks the extension.
-    pub(super) fn undescribed(&self, line: &Line, now: Duration) -> bool {
+    pub(super) fn undescribed(&self, line: &LineState, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
             && !(self.options.classic || line.asker.failed)
             && (line.probes_failed < PROBES_MAX || self.is_untold(line))
@@ -235,12 +237,14 @@ impl Recorder {
     }
 
     /// What a line may ask for now.
-    pub(super) fn reach(&self, id: u16, now: Duration) -> Reach {
+    pub(super) fn reach(&self, id: u16, now: Duration) -> RequestScope {
         // What another stream may yet bring is not lost.
         let streams = self
             .conns
             .iter()
-            .filter(|conn| conn.streams() && conn.state == State::Open && now < conn.active + LAG)
+            .filter(|conn| {
+                conn.streams() && conn.state == ConnectionState::Open && now < conn.active + LAG
+            })
             .filter(|conn| !self.is_untold(&self.lines[usize::from(conn.line)]));
         let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
         let line = &self.lines[usize::from(id)];
@@ -254,16 +258,19 @@ impl Recorder {
         }
         let has = self.has(line);
         match line.dialect {
-            Dialect::Extended => Reach { ceiling: ceiling.min(has), ranges: true },
-            _ if ahead => Reach { ceiling, ranges: true },
+            Dialect::Extended => RequestScope { ceiling: ceiling.min(has), ranges: true },
+            _ if ahead => RequestScope { ceiling, ranges: true },
             // An original dies when asked for what it does not have.
-            _ => Reach { ceiling: ceiling.min(self.options.resend_max).min(has), ranges: false },
+            _ => RequestScope {
+                ceiling: ceiling.min(self.options.resend_max).min(has),
+                ranges: false,
+            },
         }
     }
 
     /// Whether ranges are asked for right behind the describe call: the exchange described itself
     /// when this session was recorded before. What it answers is of no use before it does again.
-    fn asks_ahead(&self, line: &Line, now: Duration) -> bool {
+    fn asks_ahead(&self, line: &LineState, now: Duration) -> bool {
         self.resumed
             && self.session.is_some()
             && self.undescribed(line, now)
@@ -308,7 +315,7 @@ impl Recorder {
                 Call::Resend(piece.first())
             };
             call.encode(out);
-            sink.asked(piece, now);
+            sink.on_request(piece, now);
             conn.ahead |= ahead;
             if conn.in_flight() == 0 {
                 conn.active = now;
@@ -325,7 +332,7 @@ impl Recorder {
             return self.finish_settled(None, now, sink);
         }
         // An end that nobody confirms calls for passes anyway.
-        let doubtful = self.tail_doubt() >= self.options.doubt;
+        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
         let mut alive = self.lines.iter().filter(|line| !line.stats.dead);
         if alive.any(|line| self.undescribed(line, now)) || !doubtful && self.filling(now) {
             return self.open_connections(now);
@@ -365,8 +372,8 @@ impl Recorder {
         for at in 0..self.conns.len() {
             let conn = &self.conns[at];
             let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
-            if conn.role != Role::Resend
-                || conn.state != State::Open
+            if conn.role != ConnectionRole::Resend
+                || conn.state != ConnectionState::Open
                 || line.dialect == Dialect::Extended
             {
                 continue;
@@ -382,7 +389,7 @@ impl Recorder {
     /// How many passes to run next.
     fn passes_wanted(&self, now: Duration) -> u32 {
         let known = self.ledger.highest();
-        let bound = self.options.doubt;
+        let bound = self.options.tail_miss_probability;
         let small = known as usize * FRAME_LEN <= SMALL_PASS;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_begun);
         let most = left.min(if small { PARALLEL } else { 1 });
@@ -405,7 +412,8 @@ impl Recorder {
 
     /// Whether something is missing that another pass may bring.
     fn hope(&self, known: u32) -> bool {
-        let dry = self.dry < DRY_PASSES && self.passes.doubt(known, self.dry) >= self.options.doubt;
+        let dry = self.dry < DRY_PASSES
+            && self.passes.doubt(known, self.dry) >= self.options.tail_miss_probability;
         dry && !self.ledger.gaps().is_empty()
     }
 
@@ -421,12 +429,12 @@ impl Recorder {
 
     /// Why the recording cannot get better, if it is not good enough. `cut_off`: more passes were
     /// wanted but no line can stream.
-    fn why(&self, cut_off: bool) -> Option<Why> {
+    fn why(&self, cut_off: bool) -> Option<IncompleteReason> {
         if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
-            return Some(Why::Unreachable);
+            return Some(IncompleteReason::Unreachable);
         }
         let lost = !self.ledger.gaps().is_empty();
-        let doubtful = self.tail_doubt() >= self.options.doubt;
+        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
         let settled = self.options.passes.is_some() && self.passes.complete > 0;
         let mute = self.nothing_shown();
         if !lost && !mute && (!doubtful || settled && self.ledger.highest() > 0) {
@@ -434,23 +442,23 @@ impl Recorder {
         }
         let reason = self.lines.iter().find_map(|line| line.asker.reason).filter(|_| lost);
         Some(if self.lines.iter().all(|line| line.stats.dead) {
-            Why::Unreachable
+            IncompleteReason::Unreachable
         } else if self.lines.iter().all(|line| line.stats.dead || self.is_untold(line)) {
-            Why::SessionUntold
+            IncompleteReason::SessionUntold
         } else if mute && self.trouble.undecodable == 0 {
-            Why::NoAnswer
+            IncompleteReason::NoAnswer
         } else if let Some(reason) = reason {
-            Why::Refused(reason)
+            IncompleteReason::Refused(reason)
         } else if cut_off {
-            Why::CutOff
+            IncompleteReason::CutOff
         } else if lost {
-            Why::NotServed
+            IncompleteReason::NotServed
         } else {
-            Why::EndUnknown
+            IncompleteReason::EndUnknown
         })
     }
 
-    pub(super) fn finish(&mut self, why: Option<Why>, now: Duration) {
+    pub(super) fn finish(&mut self, why: Option<IncompleteReason>, now: Duration) {
         if self.outcome.is_some() {
             return;
         }
@@ -477,16 +485,18 @@ impl Recorder {
 
     /// Whether nothing more can come on a connection, of an exchange that is no original: it may be
     /// closed without waiting for its end.
-    pub(super) fn owes_nothing(&self, conn: &Connection) -> bool {
+    pub(super) fn owes_nothing(&self, conn: &ClientConnection) -> bool {
         let line = &self.lines[usize::from(conn.line)];
-        conn.role == Role::Resend && line.dialect == Dialect::Extended && conn.in_flight() == 0
+        conn.role == ConnectionRole::Resend
+            && line.dialect == Dialect::Extended
+            && conn.in_flight() == 0
     }
 
     pub(super) fn drain(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         // A peer that goes on sending is not listened to for ever.
         let hard = now + self.options.timeout.min(LINGER * 5);
-        conn.state = State::Draining { until: now + LINGER, hard };
+        conn.state = ConnectionState::Draining { until: now + LINGER, hard };
         let id = conn.id;
         self.outputs.push_back(Output::Finish(id));
     }

@@ -11,7 +11,7 @@ pub enum PassEnd {
     /// The exchange ended it after a whole packet.
     Whole,
     /// The pass brought packets, then nothing for
-    /// [`Options::timeout`](super::Options::timeout). That counts as an end, because there are
+    /// [`Options::timeout`](super::RecorderOptions::timeout). That counts as an end, because there are
     /// exchanges that never end a stream.
     Silent,
     /// It broke, ended in the middle of a packet, or made no sense.
@@ -52,12 +52,12 @@ pub enum Output {
     /// Close the connection and forget it.
     Drop(ConnId),
     /// Nothing to do, something to tell.
-    Note(Note),
+    Note(RecorderEvent),
 }
 
 /// What a person watching might want to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Note {
+pub enum RecorderEvent {
     /// A line cannot be reached; the next try comes after this pause.
     Unreachable {
         /// The line.

@@ -1,13 +1,13 @@
 //! What a recorder makes of each input.
 
-use super::connection::{Connection, Role, State, Tally};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::Dialect;
-use super::{ConnId, Input, Note, Output, PassEnd, Recorder, Why};
+use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{MAX_SEQ, Seq};
 use crate::client::recovery::{
     DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, TOLD_WAIT, backoff,
 };
-use crate::ledger::{Sink, Stop, Taken};
+use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
 use core::time::Duration;
 
@@ -34,7 +34,7 @@ impl Recorder {
                     if self.lines[usize::from(line)].stats.heard.replace(now).is_none() {
                         self.first_heard(at, now);
                     }
-                    if let State::Draining { until, hard } = &mut self.conns[at].state {
+                    if let ConnectionState::Draining { until, hard } = &mut self.conns[at].state {
                         *until = (now + LINGER).min(*hard);
                     }
                     if self.outcome.is_none() {
@@ -59,14 +59,14 @@ impl Recorder {
         let conn = &mut self.conns[at];
         conn.heard = now;
         let line = &mut self.lines[usize::from(conn.line)];
-        conn.state = State::Open;
+        conn.state = ConnectionState::Open;
         conn.rtt = now.saturating_sub(conn.begun);
         conn.active = now;
         line.failing = None;
         line.stats.unreachable = None;
         line.stats.reached = true;
         self.stats.connections += 1;
-        if let Role::Stream { pass } = &mut conn.role {
+        if let ConnectionRole::Stream { pass } = &mut conn.role {
             self.passes_begun += 1;
             *pass = self.passes_begun;
             if self.options.follow {
@@ -81,7 +81,7 @@ impl Recorder {
                 Call::Stream.encode(&mut conn.outbox);
             }
             let (line, pass) = (conn.line, *pass);
-            self.note(Note::PassBegan { line, pass });
+            self.note(RecorderEvent::PassBegan { line, pass });
             return;
         }
         // The sweep goes on where the last connection left it.
@@ -111,8 +111,8 @@ impl Recorder {
         self.stats.failures += 1;
         let line = &mut self.lines[usize::from(conn.line)];
         match conn.role {
-            Role::Stream { .. } => line.to_stream += 1,
-            Role::Resend => line.resend = None,
+            ConnectionRole::Stream { .. } => line.to_stream += 1,
+            ConnectionRole::Resend => line.resend = None,
         }
         if line.stats.dead {
             // Nobody opens it again.
@@ -129,11 +129,11 @@ impl Recorder {
         let note = if now.saturating_sub(since) >= self.options.timeout {
             line.stats.dead = true;
             line.to_stream = 0;
-            Note::Dead { line: conn.line }
+            RecorderEvent::Dead { line: conn.line }
         } else {
             let pause = backoff(tries);
             line.retry_at = now + pause;
-            Note::Unreachable { line: conn.line, pause }
+            RecorderEvent::Unreachable { line: conn.line, pause }
         };
         self.note(note);
     }
@@ -186,7 +186,7 @@ impl Recorder {
                 let packets = rest.iter().take_while(|raw| packet_seq(raw).is_some()).count();
                 rest = &rest[packets..];
                 let Some((odd, after)) = rest.split_first() else { return };
-                self.odd_frame(at, odd, (Stop::NotAPacket, place(rest)), now, sink);
+                self.odd_frame(at, odd, (StopReason::NotAPacket, place(rest)), now, sink);
                 rest = after;
                 continue;
             }
@@ -228,12 +228,12 @@ impl Recorder {
         let conn = &self.conns[at];
         let took = now.saturating_sub(conn.begun + conn.rtt);
         let line = &mut self.lines[usize::from(conn.line)];
-        if conn.role != Role::Resend {
+        if conn.role != ConnectionRole::Resend {
             line.describe_by = line.describe_by.map(|by| by.max(now + took / 16));
         }
     }
 
-    fn count(&mut self, at: usize, taken: Taken) {
+    fn count(&mut self, at: usize, taken: TakeResult) {
         if taken.frames == 0 {
             return;
         }
@@ -247,7 +247,7 @@ impl Recorder {
         line.stats.first += taken.fresh;
         self.stats.repeated += frames - taken.fresh;
         self.trouble.conflicts += u64::from(taken.conflicts);
-        if conn.role != Role::Resend {
+        if conn.role != ConnectionRole::Resend {
             self.stats.streamed += taken.fresh;
             return;
         }
@@ -269,7 +269,7 @@ impl Recorder {
     fn settle(&mut self, at: usize, seq: Seq) {
         let seq = seq.min(MAX_SEQ);
         let conn = &mut self.conns[at];
-        if conn.role == Role::Resend && seq > conn.settled {
+        if conn.role == ConnectionRole::Resend && seq > conn.settled {
             let asker = &self.lines[usize::from(conn.line)].asker;
             let lost = asker.overdue(self.ledger.gaps(), conn.settled + 1, seq);
             conn.answered += lost.min(conn.in_flight());
@@ -282,29 +282,30 @@ impl Recorder {
         &mut self,
         at: usize,
         raw: &RawFrame,
-        (stop, offset): (Stop, u64),
+        (stop, offset): (StopReason, u64),
         now: Duration,
         sink: &mut impl Sink,
     ) {
         let conn = &mut self.conns[at];
         let line = &mut self.lines[usize::from(conn.line)];
         match (stop, decode(raw)) {
-            (Stop::Jump(seq), _) => {
+            (StopReason::Jump(seq), _) => {
                 self.trouble.implausible += 1;
                 self.trouble.first_implausible.get_or_insert(seq);
                 return;
             }
-            (Stop::Crowded, _) => return,
-            (Stop::Torn, _) => {
+            (StopReason::Crowded, _) => return,
+            (StopReason::Torn, _) => {
                 self.trouble.doubtful += 1;
                 return;
             }
-            (Stop::NotAPacket, Err(_)) => return self.garbled(at, raw, offset, now),
-            (Stop::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
+            (StopReason::NotAPacket, Err(_)) => return self.garbled(at, raw, offset, now),
+            (StopReason::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
                 return self.described(at, info, now, sink);
             }
             // The rest is for those that have been described, and answers what they asked.
-            (Stop::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame {
+            (StopReason::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame
+            {
                 Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
                     let last = refusal.first.saturating_add(refusal.count - 1);
                     conn.answered += u64::from(refusal.count).min(conn.in_flight());
@@ -315,7 +316,9 @@ impl Recorder {
                     return;
                 }
                 // Too slow, or behind: it begins anew where it is, unless it has already.
-                Frame::NotAvailable(_) if self.options.follow && conn.role != Role::Resend => {
+                Frame::NotAvailable(_)
+                    if self.options.follow && conn.role != ConnectionRole::Resend =>
+                {
                     if !conn.streams() {
                         return;
                     }
@@ -324,7 +327,7 @@ impl Recorder {
                     return self.feed_lost(tally, now);
                 }
                 Frame::Heartbeat(next) | Frame::End(next)
-                    if self.options.follow && conn.role != Role::Resend =>
+                    if self.options.follow && conn.role != ConnectionRole::Resend =>
                 {
                     if self.claims(at, next - 1) {
                         if matches!(frame, Frame::End(_)) {
@@ -341,7 +344,7 @@ impl Recorder {
                 _ => {}
             },
             // A message of the extension that nobody asked for, or a packet without a symbol.
-            (Stop::NotAPacket, Ok(_)) => {}
+            (StopReason::NotAPacket, Ok(_)) => {}
         }
         self.garbled(at, raw, offset, now);
     }
@@ -351,7 +354,7 @@ impl Recorder {
         let line = &mut self.lines[usize::from(id)];
         line.dialect = Dialect::Extended;
         if line.stats.info.replace(info).is_none() {
-            self.note(Note::Described { line: id, info });
+            self.note(RecorderEvent::Described { line: id, info });
         }
         let other = self.told_session().is_some_and(|known| known != info.session);
         if other && self.options.follow {
@@ -360,7 +363,7 @@ impl Recorder {
             self.trouble.other_session = Some(info.session);
             self.lines[usize::from(id)].stats.other = Some(info.session);
             self.settle_session(now, sink);
-            self.finish(Some(Why::OtherSession), now);
+            self.finish(Some(IncompleteReason::OtherSession), now);
         } else {
             self.lines[usize::from(id)].stats.other = None;
             self.describes(at, info.last, now, sink);
@@ -376,19 +379,21 @@ impl Recorder {
         self.conns[at].heard = now;
         let conn = self.remove(at);
         self.stats.failures += u32::from(broken);
-        if self.outcome.is_some() || matches!(conn.state, State::Draining { .. }) {
+        if self.outcome.is_some() || matches!(conn.state, ConnectionState::Draining { .. }) {
             return;
         }
         let tally = conn.tally();
         match tally.role {
-            Role::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
-            Role::Stream { .. } if broken || conn.framer.partial() => self.pass_cut(tally, now),
-            Role::Stream { .. } => self.pass_complete(tally, PassEnd::Whole),
-            Role::Resend => self.resend_closed(tally, now),
+            ConnectionRole::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
+            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
+                self.pass_cut(tally, now)
+            }
+            ConnectionRole::Stream { .. } => self.pass_complete(tally, PassEnd::Whole),
+            ConnectionRole::Resend => self.resend_closed(tally, now),
         }
     }
 
-    fn resend_closed(&mut self, tally: Tally, now: Duration) {
+    fn resend_closed(&mut self, tally: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
         line.resend = None;
         if self.probe_failed(tally) {
@@ -405,7 +410,7 @@ impl Recorder {
 
     /// Whether a connection came to nothing that began with a describe call, which may be why:
     /// there are servers that close, or wait, on what they do not know.
-    pub(super) fn probe_failed(&mut self, tally: Tally) -> bool {
+    pub(super) fn probe_failed(&mut self, tally: ConnectionSummary) -> bool {
         let line = &mut self.lines[usize::from(tally.line)];
         // Whoever follows needs the extension anyway.
         let told = tally.answered > 0 || self.options.follow;
@@ -422,14 +427,14 @@ impl Recorder {
     }
 
     /// A resend connection ended with something unanswered.
-    pub(super) fn resend_failed(&mut self, tally: Tally, now: Duration) {
+    pub(super) fn resend_failed(&mut self, tally: ConnectionSummary, now: Duration) {
         let reach = self.reach(tally.line, now);
         let line = &mut self.lines[usize::from(tally.line)];
         let asker = &mut line.asker;
         if tally.fresh == 0 {
             asker.tries += 1;
             asker.retry_at = now + backoff(asker.tries);
-            let note = Note::ResendFailed { line: tally.line, tries: asker.tries };
+            let note = RecorderEvent::ResendFailed { line: tally.line, tries: asker.tries };
             // Who follows all day waits for an exchange that does not answer now.
             if asker.tries > self.options.retries && !self.options.follow {
                 asker.strike(self.ledger.gaps(), reach);
@@ -471,19 +476,19 @@ impl Recorder {
         self.stats.failures += 1;
         self.outputs.push_back(Output::Finish(self.conns[at].id));
         // Nothing that it still sends keeps it open for long.
-        self.conns[at].state = State::Draining { until: now + PAUSE, hard: now + PAUSE };
+        self.conns[at].state = ConnectionState::Draining { until: now + PAUSE, hard: now + PAUSE };
         let tally = self.conns[at].tally();
         match tally.role {
-            Role::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
-            Role::Stream { .. } => self.pass_cut(tally, now),
-            Role::Resend => {
+            ConnectionRole::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
+            ConnectionRole::Stream { .. } => self.pass_cut(tally, now),
+            ConnectionRole::Resend => {
                 self.lines[usize::from(tally.line)].resend = None;
                 self.resend_failed(tally, now);
             }
         }
     }
 
-    pub(super) fn remove(&mut self, at: usize) -> Connection {
+    pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
         let conn = self.conns.remove(at);
         self.leaves_untold(&conn);
         self.outputs.push_back(Output::Drop(conn.id));

@@ -1,9 +1,9 @@
 //! One line: a source of the session.
 
 use super::ConnId;
-use super::session::{Ended, Spell};
+use super::session::{ContactPeriod, EndedConnection};
 use crate::base::seq::Seq;
-use crate::client::resend::Asker;
+use crate::client::resend::Resender;
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -45,7 +45,7 @@ pub struct LineStats {
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LineState {
     pub(super) dialect: Dialect,
     /// Streams still to be opened.
     pub(super) to_stream: u32,
@@ -71,16 +71,16 @@ pub(super) struct Line {
     /// Since when, and how often in a row, connecting has failed.
     pub(super) failing: Option<(Duration, u32)>,
     /// Time in which its exchange is known to have played one session.
-    pub(super) spell: Option<Spell>,
+    pub(super) spell: Option<ContactPeriod>,
     /// Streams that have ended before the session was settled.
-    pub(super) ended: Vec<Ended>,
+    pub(super) ended: Vec<EndedConnection>,
     /// Resend calls were answered on a connection whose session is not known.
     pub(super) untold_answers: bool,
-    pub(super) asker: Asker,
+    pub(super) asker: Resender,
     pub(super) stats: LineStats,
 }
 
-impl Line {
+impl LineState {
     pub(super) fn new(window: u32) -> Self {
         Self {
             dialect: Dialect::Unknown,
@@ -99,7 +99,7 @@ impl Line {
             spell: None,
             ended: Vec::new(),
             untold_answers: false,
-            asker: Asker::new(window),
+            asker: Resender::new(window),
             stats: LineStats::default(),
         }
     }

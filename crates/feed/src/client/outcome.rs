@@ -2,7 +2,7 @@
 
 use super::Recorder;
 use crate::base::seq::{Seq, SeqRange, SeqSet};
-use crate::session::completeness::{Completeness, Facts, Why};
+use crate::session::completeness::{Completeness, Facts, IncompleteReason};
 use crate::session::tail::Tail;
 use crate::wire::{DecodeError, SessionId};
 
@@ -16,12 +16,12 @@ pub struct Outcome {
     /// How sure it is that there is nothing above.
     pub tail: Tail,
     /// Why something is missing, or why the end is unknown.
-    pub why: Option<Why>,
+    pub why: Option<IncompleteReason>,
 }
 
 /// What peers did that no exchange should do.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Trouble {
+pub struct PeerViolations {
     /// Packets that came again with other content; the first one was kept.
     pub conflicts: u64,
     /// Frames that were no message, and the first of them with its connection's bytes before it.
@@ -43,7 +43,7 @@ pub struct Trouble {
     pub other_session: Option<SessionId>,
 }
 
-impl Trouble {
+impl PeerViolations {
     /// Whether there was any.
     #[must_use]
     pub fn any(&self) -> bool {
@@ -59,7 +59,7 @@ impl Facts {
         let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
         let facts = Self { packets, follow: recorder.follows(), reached, ..Self::default() };
         let Some(outcome) = recorder.outcome() else {
-            return Self { why: Some(Why::Stopped), ..facts };
+            return Self { why: Some(IncompleteReason::Stopped), ..facts };
         };
         Self {
             missing: outcome.missing.count(),
@@ -88,20 +88,20 @@ impl Outcome {
 }
 
 /// Returns why a recorder ended before it was done.
-fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<Why> {
+fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
     // Packets do not tell which session they are of. Where no exchange has told it either, packets
     // that conflict may be of two sessions, and none is known to be of the same one as another.
     let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
     match outcome.why {
-        Some(Why::Storage) => outcome.why,
-        _ if mixed => Some(Why::OtherSession),
+        Some(IncompleteReason::Storage) => outcome.why,
+        _ if mixed => Some(IncompleteReason::OtherSession),
         why => why,
     }
 }
 
-fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
+fn misbehaved(trouble: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
     let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
-    let garbage = trouble.undecodable > 0 && why == Some(Why::CutOff);
+    let garbage = trouble.undecodable > 0 && why == Some(IncompleteReason::CutOff);
     let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
     trouble.conflicts > 0 || disputed || implausible || garbage
 }
@@ -109,7 +109,7 @@ fn misbehaved(trouble: &Trouble, tail: Tail, why: Option<Why>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::tail::End;
+    use crate::session::tail::SessionEnd;
 
     #[test]
     fn only_a_complete_recording_ends_its_file() {
@@ -119,12 +119,15 @@ mod tests {
             let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
             (outcome.complete(), facts.end())
         };
-        assert_eq!(outcome(Tail::Confirmed, "", None), (true, End::Confirmed));
-        assert_eq!(outcome(inferred, "", None), (true, End::Inferred));
-        assert_eq!(outcome(Tail::Unknown, "", None), (false, End::Open));
+        assert_eq!(outcome(Tail::Confirmed, "", None), (true, SessionEnd::Confirmed));
+        assert_eq!(outcome(inferred, "", None), (true, SessionEnd::Inferred));
+        assert_eq!(outcome(Tail::Unknown, "", None), (false, SessionEnd::Open));
         for tail in [Tail::Confirmed, inferred] {
-            assert_eq!(outcome(tail, "3", None), (false, End::Open));
-            assert_eq!(outcome(tail, "", Some(Why::Stopped)), (false, End::Open));
+            assert_eq!(outcome(tail, "3", None), (false, SessionEnd::Open));
+            assert_eq!(
+                outcome(tail, "", Some(IncompleteReason::Stopped)),
+                (false, SessionEnd::Open)
+            );
         }
     }
 }

@@ -1,12 +1,12 @@
 //! How passes end: complete, or cut off.
 
-use super::connection::{Role, Tally};
-use super::{Note, PassEnd, Recorder};
+use super::connection::{ConnectionRole, ConnectionSummary};
+use super::{PassEnd, Recorder, RecorderEvent};
 use crate::client::recovery::backoff;
 use core::time::Duration;
 
 impl Recorder {
-    pub(super) fn pass_complete(&mut self, tally: Tally, end: PassEnd) {
+    pub(super) fn pass_complete(&mut self, tally: ConnectionSummary, end: PassEnd) {
         let delivered = tally.delivered.min(self.ledger.highest().into());
         self.lines[usize::from(tally.line)].cuts = 0;
         self.stats.silent += u32::from(end == PassEnd::Silent);
@@ -16,7 +16,7 @@ impl Recorder {
         self.note_pass(tally, end);
     }
 
-    pub(super) fn pass_cut(&mut self, tally: Tally, now: Duration) {
+    pub(super) fn pass_cut(&mut self, tally: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
         // Passes that are cut off together count once; one that brought something new not at all.
         if tally.fresh > 0 {
@@ -28,10 +28,10 @@ impl Recorder {
         self.note_pass(tally, PassEnd::Cut);
     }
 
-    pub(super) fn note_pass(&mut self, tally: Tally, end: PassEnd) {
-        if let Role::Stream { pass } = tally.role {
+    pub(super) fn note_pass(&mut self, tally: ConnectionSummary, end: PassEnd) {
+        if let ConnectionRole::Stream { pass } = tally.role {
             let delivered = tally.delivered;
-            self.note(Note::PassEnded { line: tally.line, pass, delivered, end });
+            self.note(RecorderEvent::PassEnded { line: tally.line, pass, delivered, end });
         }
     }
 }

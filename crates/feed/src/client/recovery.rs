@@ -8,7 +8,7 @@ pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 /// The least time that it gets where a recording of a known session cannot go on without: from the
 /// first bytes that the line brings. A line that brings none has [`Options::timeout`].
 ///
-/// [`Options::timeout`]: crate::client::Options::timeout
+/// [`Options::timeout`]: crate::client::RecorderOptions::timeout
 pub const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// The least time that resend calls get for their answers; doubled with each failure.
@@ -85,14 +85,14 @@ pub const STRIKES_MAX: u32 = 3;
 /// highest one seen, and how likely that is follows from how many of the known packets the passes
 /// have lost.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Passes {
+pub struct PassStats {
     /// How many passes ran to their end.
     pub complete: u32,
     /// How many packets they brought, added up.
     pub delivered: u64,
 }
 
-impl Passes {
+impl PassStats {
     /// How likely it is, given `known` packets, that one more exists and each of `passes` passes
     /// lost it: the mean of p^passes over what is now known of the loss p, with every p equally
     /// likely at first. With m of n packets lost that is the product over i < passes of
@@ -149,23 +149,23 @@ mod tests {
     #[test]
     fn doubt_follows_from_what_was_lost() {
         // Nothing lost in one pass of 13: the next one is lost with 1 in 15.
-        let clean = Passes { complete: 1, delivered: 13 };
+        let clean = PassStats { complete: 1, delivered: 13 };
         assert!((clean.doubt(13, 1) - 1.0 / 15.0).abs() < 1e-12);
         // A quarter lost: about ten passes leave a doubt of one in a million.
-        let quarter = |complete: u32| Passes { complete, delivered: u64::from(complete) * 750 };
+        let quarter = |complete: u32| PassStats { complete, delivered: u64::from(complete) * 750 };
         let enough = (1..).find(|&k| quarter(k).doubt(1000, k) < 1e-6).unwrap();
         assert!((10..=11).contains(&enough), "{enough}");
         assert_eq!(1 + quarter(1).more(1000, 1, 1e-6, 99), enough);
         // Nothing seen at all: no number of passes is proof.
-        assert!(Passes { complete: 20, delivered: 0 }.doubt(0, 20) > 0.04);
+        assert!(PassStats { complete: 20, delivered: 0 }.doubt(0, 20) > 0.04);
         assert_eq!(clean.more(0, 1, 1e-6, 12), 12);
         // No pass yet: all is open.
-        assert!((Passes::default().doubt(5, 0) - 1.0).abs() < 1e-12);
+        assert!((PassStats::default().doubt(5, 0) - 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_clean_feed_of_a_million_needs_no_second_pass_to_speak_of() {
-        let clean = Passes { complete: 1, delivered: 1_000_000 };
+        let clean = PassStats { complete: 1, delivered: 1_000_000 };
         assert!(clean.doubt(1_000_000, 1) < 1e-6);
     }
 

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// What a line may ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Reach {
+pub(super) struct RequestScope {
     /// Nothing above this sequence.
     pub(super) ceiling: Seq,
     /// In ranges, not one by one.
@@ -20,7 +20,7 @@ pub(super) struct Reach {
 }
 
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct Resender {
     /// Everything missing below has been asked for in this sweep.
     pub(super) cursor: Seq,
     /// Packets in flight at most. Falls to what the peer answers a connection, if it closes
@@ -52,7 +52,7 @@ pub(super) struct Asker {
     pub(super) failed: bool,
 }
 
-impl Asker {
+impl Resender {
     pub(super) fn new(window: u32) -> Self {
         Self {
             cursor: FIRST_SEQ,
@@ -74,7 +74,12 @@ impl Asker {
     }
 
     /// The first missing piece at or above `from` that may be asked for.
-    pub(super) fn askable(&self, gaps: &GapSet, from: Seq, reach: Reach) -> Option<SeqRange> {
+    pub(super) fn askable(
+        &self,
+        gaps: &GapSet,
+        from: Seq,
+        reach: RequestScope,
+    ) -> Option<SeqRange> {
         let all = SeqRange::new(FIRST_SEQ, reach.ceiling.min(MAX_SEQ))?;
         let mut from = from.max(self.floor);
         loop {
@@ -92,7 +97,7 @@ impl Asker {
     /// How many sequences from `from` to `to` this sweep has asked for and are still missing. Where
     /// what was asked for after them is answered, their answers are lost: answers come in order.
     pub(super) fn overdue(&self, gaps: &GapSet, from: Seq, to: Seq) -> u64 {
-        let reach = Reach { ceiling: to.min(self.cursor - 1), ranges: true };
+        let reach = RequestScope { ceiling: to.min(self.cursor - 1), ranges: true };
         let (mut from, mut count) = (from, 0);
         while let Some(piece) = self.askable(gaps, from, reach) {
             count += u64::from(piece.len());
@@ -102,7 +107,12 @@ impl Asker {
     }
 
     /// The next piece to ask for with so much in flight; the cursor moves behind it.
-    pub(super) fn next(&mut self, gaps: &GapSet, in_flight: u64, reach: Reach) -> Option<SeqRange> {
+    pub(super) fn next(
+        &mut self,
+        gaps: &GapSet,
+        in_flight: u64,
+        reach: RequestScope,
+    ) -> Option<SeqRange> {
         let room = u32::try_from(self.depth.saturating_sub(in_flight)).unwrap_or(u32::MAX);
         let most = if reach.ranges { room.min(self.longest) } else { room.min(1) };
         let gap = self.askable(gaps, self.cursor, reach)?;
@@ -150,7 +160,7 @@ impl Asker {
     /// A sweep that never ends, for new gaps keep opening: where an answer at or below `settled` is
     /// lost, it is ended, so that the next one can begin.
     pub(super) fn hold(&mut self, gaps: &GapSet, settled: Seq, now: Duration) {
-        let reach = Reach { ceiling: settled.min(self.cursor - 1), ranges: true };
+        let reach = RequestScope { ceiling: settled.min(self.cursor - 1), ranges: true };
         if self.held || now < self.again_at {
             return;
         }
@@ -204,7 +214,7 @@ impl Asker {
     }
 
     /// After too many failures with the lowest gap: leaves that sequence out, or gives up.
-    pub(super) fn strike(&mut self, gaps: &GapSet, reach: Reach) {
+    pub(super) fn strike(&mut self, gaps: &GapSet, reach: RequestScope) {
         self.tries = 0;
         self.strikes += 1;
         match self.askable(gaps, FIRST_SEQ, reach) {

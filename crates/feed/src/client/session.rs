@@ -3,9 +3,9 @@
 //! open: an exchange that restarts with another session loses all its connections.
 
 use super::Recorder;
-use super::connection::{Connection, Role, State};
-use super::line::Line;
-use super::{Note, Output, Why};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
+use super::line::LineState;
+use super::{IncompleteReason, Output, RecorderEvent};
 use crate::base::seq::SeqSet;
 use crate::client::recovery::{LAG, TOLD_WAIT};
 use crate::ledger::{Origin, Sink, Source};
@@ -15,13 +15,13 @@ use core::time::Duration;
 
 /// Time in which a line's exchange is known to have played one session without interruption.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spell {
+pub(super) struct ContactPeriod {
     session: SessionId,
     from: Duration,
     to: Duration,
 }
 
-impl Spell {
+impl ContactPeriod {
     /// Takes in a time in which some connection was open, if it was during the spell.
     fn joins(&mut self, from: Duration, to: Duration) -> bool {
         let joins = from <= self.to && self.from <= to;
@@ -34,7 +34,7 @@ impl Spell {
 
 /// A stream that has ended before the session was settled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedConnection {
     pass: u32,
     from: Duration,
     to: Duration,
@@ -57,7 +57,7 @@ impl Recorder {
 
     /// Whether packets of a connection are of the session that is recorded, as far as anybody can
     /// know: an exchange of the original protocol tells nothing.
-    pub(super) fn is_believed(&self, conn: &Connection) -> bool {
+    pub(super) fn is_believed(&self, conn: &ClientConnection) -> bool {
         match conn.session {
             None => self.session.is_none() && !self.options.follow,
             session => session == self.told_session(),
@@ -83,7 +83,7 @@ impl Recorder {
     }
 
     /// Whether the recording is of a known session, and a line has not told which one it plays.
-    pub(super) fn is_untold(&self, line: &Line) -> bool {
+    pub(super) fn is_untold(&self, line: &LineState) -> bool {
         self.session.is_some() && line.stats.info.is_none()
     }
 
@@ -101,7 +101,7 @@ impl Recorder {
     /// Whether a line may yet turn out to play another session, of which it has brought packets, or
     /// describe more of this one. One that brings nothing does not keep the others waiting.
     pub(super) fn strangers(&self, now: Duration) -> bool {
-        let strange = |(id, line): (u16, &Line)| {
+        let strange = |(id, line): (u16, &LineState)| {
             let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
             comes && self.undescribed(line, now)
         };
@@ -111,15 +111,16 @@ impl Recorder {
     /// Returns when a line that brings nothing is no longer waited for.
     pub(super) fn tells_by(&self, id: u16) -> Option<Duration> {
         let conns = self.conns.iter().filter(|conn| conn.line == id);
-        let open = conns.filter(|conn| !matches!(conn.state, State::Draining { .. }));
+        let open = conns.filter(|conn| !matches!(conn.state, ConnectionState::Draining { .. }));
         open.map(|conn| conn.active + LAG).max()
     }
 
     /// A connection has ended.
-    pub(super) fn leaves_untold(&mut self, conn: &Connection) {
-        let Role::Stream { pass } = conn.role else { return };
+    pub(super) fn leaves_untold(&mut self, conn: &ClientConnection) {
+        let ConnectionRole::Stream { pass } = conn.role else { return };
         if self.session.is_none() && conn.track.delivered > 0 {
-            let stream = Ended { pass, from: conn.opened(), to: conn.heard, told: conn.session };
+            let stream =
+                EndedConnection { pass, from: conn.opened(), to: conn.heard, told: conn.session };
             self.lines[usize::from(conn.line)].ended.push(stream);
         }
     }
@@ -149,7 +150,7 @@ impl Recorder {
             return;
         }
         let streams = |id: u16| self.conns.iter().any(|conn| conn.line == id && conn.streams());
-        let tells = |(id, line): (u16, &Line)| {
+        let tells = |(id, line): (u16, &LineState)| {
             (line.stats.packets > 0 || streams(id)) && self.undescribed(line, now)
         };
         let waits = self.lines.len() > 1 && !self.options.follow;
@@ -159,7 +160,12 @@ impl Recorder {
     }
 
     /// Ends the recording, unless it turns out that some of it is to be asked for again.
-    pub(super) fn finish_settled(&mut self, why: Option<Why>, now: Duration, sink: &mut impl Sink) {
+    pub(super) fn finish_settled(
+        &mut self,
+        why: Option<IncompleteReason>,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
         let recorded = self.ledger.recorded();
         self.settle_session(now, sink);
         match self.ledger.recorded() == recorded {
@@ -187,7 +193,7 @@ impl Recorder {
         sink: &mut impl Sink,
     ) {
         self.noted = self.noted.max(self.described_by_all(now));
-        let distrusted = sink.session(Info { last: self.noted, ..info }, vouched, now);
+        let distrusted = sink.on_session(Info { last: self.noted, ..info }, vouched, now);
         self.distrust(&distrusted, now, sink);
     }
 
@@ -216,16 +222,16 @@ impl Recorder {
         }
         self.conns.iter_mut().for_each(|conn| conn.settled = 0);
         let packets = distrusted.count();
-        self.outputs.push_back(Output::Note(Note::Distrusted { packets }));
+        self.outputs.push_back(Output::Note(RecorderEvent::Distrusted { packets }));
     }
 
     /// Finds what else of a line is of the session that was told on one of its connections.
     fn vouch(&mut self, at: usize, session: SessionId, now: Duration) {
         let (id, opened) = (self.conns[at].line, self.conns[at].opened());
         let line = &mut self.lines[usize::from(id)];
-        let spell = line.spell.get_or_insert(Spell { session, from: opened, to: now });
+        let spell = line.spell.get_or_insert(ContactPeriod { session, from: opened, to: now });
         if spell.session != session || !spell.joins(opened, now) {
-            *spell = Spell { session, from: opened, to: now };
+            *spell = ContactPeriod { session, from: opened, to: now };
         }
         self.conns[at].session = Some(session);
         // What joins the spell makes it longer, and others may join it then.
@@ -249,9 +255,9 @@ impl Recorder {
     /// The origins in this run whose packets are known to be of a session.
     fn vouched(&mut self, session: SessionId) -> Vec<Origin> {
         let told = Some(session);
-        let streams = self.conns.iter().filter(|conn| conn.role != Role::Resend);
+        let streams = self.conns.iter().filter(|conn| conn.role != ConnectionRole::Resend);
         let streams = streams.filter(|conn| conn.session == told);
-        let mut vouched: Vec<Origin> = streams.map(Connection::origin).collect();
+        let mut vouched: Vec<Origin> = streams.map(ClientConnection::origin).collect();
         for (id, line) in (0u16..).zip(&mut self.lines) {
             let origin = |source| Origin { line: id, source };
             let ended = line.ended.drain(..).filter(|stream| stream.told == told);

@@ -1,8 +1,8 @@
 //! Stopping early: which connections may be closed at once, and which must be waited for.
 
-use super::connection::{Connection, Role, State};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
-use super::{Note, Recorder, Why};
+use super::{IncompleteReason, Recorder, RecorderEvent};
 use crate::client::recovery::STOP_WAIT;
 use crate::ledger::Sink;
 use core::time::Duration;
@@ -11,7 +11,7 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
     /// Reason for the end.
-    why: Why,
+    why: IncompleteReason,
     /// Time up to which a follower waits for what is missing.
     pub(super) until: Duration,
 }
@@ -25,11 +25,11 @@ impl Recorder {
             (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
             return;
         }
-        self.leave(Why::Stopped, now);
+        self.leave(IncompleteReason::Stopped, now);
     }
 
     /// Begins to end the recording; does nothing if that has begun.
-    pub(super) fn leave(&mut self, why: Why, now: Duration) {
+    pub(super) fn leave(&mut self, why: IncompleteReason, now: Duration) {
         if self.leaving.is_some() {
             return;
         }
@@ -37,14 +37,14 @@ impl Recorder {
         self.close_or_drain(true, now);
         if self.conns.iter().any(|conn| self.awaits_resends(conn, now)) {
             let packets = self.ledger.gaps().missing();
-            self.note(Note::AwaitingResends { packets, wait: STOP_WAIT });
+            self.note(RecorderEvent::AwaitingResends { packets, wait: STOP_WAIT });
         }
         let limits = self.conns.iter().filter_map(|conn| match conn.state {
-            State::Draining { hard, .. } => Some(hard),
+            ConnectionState::Draining { hard, .. } => Some(hard),
             _ => None,
         });
         if let Some(limit) = limits.max() {
-            self.note(Note::Stopping { wait: limit.saturating_sub(now) });
+            self.note(RecorderEvent::Stopping { wait: limit.saturating_sub(now) });
         }
     }
 
@@ -69,12 +69,12 @@ impl Recorder {
     /// missing. At any moment of a session that loses packets some resends are on their way, and
     /// without them what was recorded would have gaps. A recording that is not followed has no need
     /// of that, because it is incomplete anyway.
-    fn awaits_resends(&self, conn: &Connection, now: Duration) -> bool {
+    fn awaits_resends(&self, conn: &ClientConnection, now: Duration) -> bool {
         let waits = self.options.follow
             && self.outcome.is_none()
             && self.leaving.is_some_and(|leaving| now < leaving.until);
         waits
-            && (conn.role, conn.state) == (Role::Resend, State::Open)
+            && (conn.role, conn.state) == (ConnectionRole::Resend, ConnectionState::Open)
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
             && self.can_ask(conn.line, now)
     }
@@ -85,14 +85,14 @@ impl Recorder {
         for at in (0..self.conns.len()).rev() {
             let conn = &self.conns[at];
             let ours = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
-            let open = conn.state == State::Open;
+            let open = conn.state == ConnectionState::Open;
             if open {
                 self.tally_feed(at);
             }
             let conn = &self.conns[at];
             // A reset kills an original, and nothing else; and nothing can be reset that is not yet
             // open.
-            let harmless = conn.state == State::Connecting
+            let harmless = conn.state == ConnectionState::Connecting
                 || ours && (early || open && self.owes_nothing(conn));
             if self.awaits_resends(conn, now) {
                 continue;

@@ -1,9 +1,9 @@
 //! Following a live session: a line's stream is a subscription, and goes on when its connection or
 //! its exchange does not.
 
-use super::connection::{Connection, Role, State, Tally};
-use super::line::Line;
-use super::{Note, Output, PassEnd, Recorder, Why};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
+use super::line::LineState;
+use super::{IncompleteReason, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::client::recovery::{ABSENCE, GARBAGE_MAX, backoff};
 use crate::ledger::Sink;
@@ -49,14 +49,14 @@ impl Recorder {
     /// Counts what a subscription lost that ends with the recording.
     pub(super) fn tally_feed(&mut self, at: usize) {
         let tally = self.conns[at].tally();
-        if self.options.follow && matches!(tally.role, Role::Stream { .. }) {
+        if self.options.follow && matches!(tally.role, ConnectionRole::Stream { .. }) {
             let stats = &mut self.lines[usize::from(tally.line)].stats;
             stats.lost += tally.span.saturating_sub(tally.delivered);
         }
     }
 
     /// A subscription has ended before the session.
-    pub(super) fn feed_lost(&mut self, tally: Tally, now: Duration) {
+    pub(super) fn feed_lost(&mut self, tally: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(tally.line)];
         line.stats.cuts += 1;
         line.stats.lost += tally.span.saturating_sub(tally.delivered);
@@ -68,14 +68,14 @@ impl Recorder {
             line.probes_failed += 1;
             if line.probes_failed > self.options.retries {
                 line.stats.dead = true;
-                self.note(Note::Dead { line: tally.line });
+                self.note(RecorderEvent::Dead { line: tally.line });
             }
         }
         self.note_pass(tally, PassEnd::Cut);
     }
 
     /// When something is to be done about a subscription if nothing happens on it.
-    pub(super) fn feed_deadline(&self, conn: &Connection) -> Duration {
+    pub(super) fn feed_deadline(&self, conn: &ClientConnection) -> Duration {
         let lag = conn.active + crate::client::recovery::LAG;
         let silent = conn.active + self.options.silence;
         if self.now < lag && !self.ledger.gaps().is_empty() { lag.min(silent) } else { silent }
@@ -86,7 +86,7 @@ impl Recorder {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
         if line.stats.other.replace(session) != Some(session) {
-            self.note(Note::OtherSession { line: id, session });
+            self.note(RecorderEvent::OtherSession { line: id, session });
         }
         for at in 0..self.conns.len() {
             let conn = &mut self.conns[at];
@@ -95,14 +95,14 @@ impl Recorder {
             }
             // What it still brings is not this session's.
             conn.garbage_run = GARBAGE_MAX + 1;
-            if conn.state != State::Open {
+            if conn.state != ConnectionState::Open {
                 continue;
             }
             let tally = conn.tally();
             self.drain(at, now);
             match tally.role {
-                Role::Stream { .. } => self.feed_lost(tally, now),
-                Role::Resend => self.lines[usize::from(id)].resend = None,
+                ConnectionRole::Stream { .. } => self.feed_lost(tally, now),
+                ConnectionRole::Resend => self.lines[usize::from(id)].resend = None,
             }
         }
     }
@@ -110,7 +110,7 @@ impl Recorder {
     /// Whether another session has taken this one's place: some line plays one, and no other line
     /// plays this one or may come back to it.
     fn superseded(&self, now: Duration) -> bool {
-        let gone = |line: &Line| {
+        let gone = |line: &LineState| {
             let away = line.failing.is_some_and(|(since, _)| now >= since + ABSENCE);
             line.stats.dead || line.stats.other.is_some() || away
         };
@@ -135,8 +135,8 @@ impl Recorder {
             }
             self.lost.insert(range);
             self.lines.iter_mut().for_each(|line| line.asker.leave(range));
-            self.outputs.push_back(Output::Note(Note::Lost { range }));
-            sink.lost(range, now);
+            self.outputs.push_back(Output::Note(RecorderEvent::Lost { range }));
+            sink.on_gap_abandoned(range, now);
         }
         // Looking costs as much as there are gaps: not too often.
         self.give_up_at = (oldest + patience).max(now + patience / 16);
@@ -163,7 +163,7 @@ impl Recorder {
                 return self.finish(None, now);
             }
             if gaps.ranges().all(|gap| self.lost.covers(gap)) {
-                return self.finish(Some(Why::GivenUp), now);
+                return self.finish(Some(IncompleteReason::GivenUp), now);
             }
             let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
             let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
@@ -176,18 +176,24 @@ impl Recorder {
                     return self.finish(None, now);
                 }
                 let reason = self.lines.iter().find_map(|line| line.asker.reason);
-                return self.finish(Some(reason.map_or(Why::NotServed, Why::Refused)), now);
+                return self.finish(
+                    Some(reason.map_or(IncompleteReason::NotServed, IncompleteReason::Refused)),
+                    now,
+                );
             }
         }
         if self.superseded(now) {
-            return self.finish(Some(Why::OtherSession), now);
+            return self.finish(Some(IncompleteReason::OtherSession), now);
         }
         if self.lines.iter().all(|line| line.stats.dead)
-            && !self.conns.iter().any(Connection::streams)
+            && !self.conns.iter().any(ClientConnection::streams)
         {
             let deaf =
                 self.lines.iter().any(|line| line.stats.reached && line.stats.info.is_none());
-            self.finish(Some(if deaf { Why::NotLive } else { Why::Unreachable }), now);
+            self.finish(
+                Some(if deaf { IncompleteReason::NotLive } else { IncompleteReason::Unreachable }),
+                now,
+            );
         }
     }
 }

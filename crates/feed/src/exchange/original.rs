@@ -14,7 +14,7 @@ use core::time::Duration;
 
 /// The original exchange. See the [module](self).
 #[derive(Debug)]
-pub struct Original {
+pub struct OriginalExchange {
     tape: Tape,
     rng: Rng,
     /// Of 4; 1 as measured.
@@ -35,16 +35,16 @@ pub enum Death {
     Reset,
 }
 
-/// A connection of the [`Original`].
+/// A connection of the [`OriginalExchange`].
 #[derive(Debug, Default)]
-pub struct OriginalConn {
+pub struct OriginalConnection {
     outbox: Vec<u8>,
     streamed: bool,
     client_ended: bool,
     finished: bool,
 }
 
-impl Original {
+impl OriginalExchange {
     /// Plays `tape`; `seed` decides what is lost.
     #[must_use]
     pub fn new(tape: Tape, seed: u64) -> Self {
@@ -68,7 +68,7 @@ impl Original {
         self.died_of.get_or_insert(of);
     }
 
-    fn call(&mut self, conn: &mut OriginalConn, kind: i8, seq: i8) {
+    fn call(&mut self, conn: &mut OriginalConnection, kind: i8, seq: i8) {
         match kind {
             1 | 2 if conn.streamed => self.die(Death::WriteAfterEnd),
             1 => {
@@ -91,19 +91,19 @@ impl Original {
     }
 }
 
-impl Exchange for Original {
-    type Conn = OriginalConn;
-    type Note = core::convert::Infallible;
+impl Exchange for OriginalExchange {
+    type Connection = OriginalConnection;
+    type Event = core::convert::Infallible;
 
-    fn open(&mut self, _: Duration) -> OriginalConn {
-        OriginalConn::default()
+    fn open(&mut self, _: Duration) -> OriginalConnection {
+        OriginalConnection::default()
     }
 
-    fn wants_input(&self, _: &OriginalConn) -> bool {
+    fn wants_input(&self, _: &OriginalConnection) -> bool {
         true
     }
 
-    fn receive(&mut self, conn: &mut OriginalConn, bytes: &[u8], _: Duration) {
+    fn receive(&mut self, conn: &mut OriginalConnection, bytes: &[u8], _: Duration) {
         if conn.streamed {
             // Stricter than measured for calls that it would have ignored.
             return self.die(Death::WriteAfterEnd);
@@ -115,27 +115,27 @@ impl Exchange for Original {
         }
     }
 
-    fn ended(&mut self, conn: &mut OriginalConn, _: Duration) {
+    fn ended(&mut self, conn: &mut OriginalConnection, _: Duration) {
         conn.client_ended = true;
     }
 
-    fn gone(&mut self, _: OriginalConn, reset: bool, _: Duration) {
+    fn disconnected(&mut self, _: OriginalConnection, reset: bool, _: Duration) {
         if reset {
             self.die(Death::Reset);
         }
     }
 
-    fn peek(&mut self, conn: &mut OriginalConn, out: &mut [u8], _: Duration) -> usize {
+    fn peek(&mut self, conn: &mut OriginalConnection, out: &mut [u8], _: Duration) -> usize {
         let len = conn.outbox.len().min(out.len()).min(crate::wire::FRAME_LEN);
         out[..len].copy_from_slice(&conn.outbox[..len]);
         len
     }
 
-    fn sent(&mut self, conn: &mut OriginalConn, count: usize, _: Duration) {
+    fn sent(&mut self, conn: &mut OriginalConnection, count: usize, _: Duration) {
         conn.outbox.drain(..count);
     }
 
-    fn step(&mut self, conn: &mut OriginalConn, _: Duration) -> Step {
+    fn step(&mut self, conn: &mut OriginalConnection, _: Duration) -> Step {
         match (conn.outbox.is_empty(), conn.streamed || conn.client_ended) {
             (true, true) if conn.finished && conn.client_ended => Step::Close,
             (true, true) if !conn.finished => {
@@ -146,19 +146,19 @@ impl Exchange for Original {
         }
     }
 
-    fn deadline(&mut self, _: &OriginalConn) -> Option<Duration> {
+    fn deadline(&mut self, _: &OriginalConnection) -> Option<Duration> {
         None
     }
 
-    fn is_idle(&self, conn: &OriginalConn) -> bool {
+    fn is_idle(&self, conn: &OriginalConnection) -> bool {
         conn.outbox.is_empty()
     }
 
-    fn note(&mut self) -> Option<core::convert::Infallible> {
+    fn poll_event(&mut self) -> Option<core::convert::Infallible> {
         None
     }
 
-    fn dead(&self) -> bool {
+    fn is_dead(&self) -> bool {
         self.died_of.is_some()
     }
 }

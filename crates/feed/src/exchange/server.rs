@@ -13,19 +13,19 @@ pub(crate) mod faulted_run;
 pub(crate) mod send_buffer;
 mod subscription;
 
-pub use crate::exchange::server::connection::Seat;
-pub use crate::exchange::server::control::{Cut, SeatView};
+pub use crate::exchange::server::connection::ServerConnection;
+pub use crate::exchange::server::control::{ConnectionView, CutKind};
 pub use crate::exchange::server::faulted_run::Ending;
 pub use subscription::{FAREWELL, HEARTBEAT};
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
-use crate::exchange::server::connection::Plan;
+use crate::exchange::server::connection::SendContext;
 use crate::exchange::{Exchange, Step};
-use crate::faults::engine::{Course, Faults};
-use crate::faults::scenario::{Place, Scenario, Slow, Unknown};
+use crate::faults::engine::{FaultEngine, RunId};
+use crate::faults::scenario::{FaultPlace, Scenario, SlowSubscriberPolicy, UnknownSequencePolicy};
 use crate::tape::in_memory::Tape;
 use crate::tape::pace::{Pace, STEP};
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use crate::wire::{Call, Frame, Info, NotAvailable, Reason, VERSION};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -46,7 +46,7 @@ pub const OWED_MAX: usize = 256;
 
 /// What was counted.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Served {
+pub struct ServerStats {
     /// Connections accepted.
     pub connections: u64,
     /// Stream and subscribe calls answered.
@@ -54,7 +54,7 @@ pub struct Served {
     /// Packets sent.
     pub packets: u64,
     /// Packets that were not sent on purpose.
-    pub lost: u64,
+    pub dropped: u64,
     /// Packets asked for by resend calls and available.
     pub resends: u64,
     /// Resend calls, or parts of them, that could not be served.
@@ -71,7 +71,7 @@ pub struct Served {
 
 /// What the player tells about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Note {
+pub enum ServerEvent {
     /// A connection has called for the stream.
     Stream {
         /// The connection, from 1.
@@ -112,7 +112,7 @@ pub enum Note {
         connection: u64,
         /// How.
         ending: Ending,
-        /// Whether it was cut by order ([`Player::cut`]) and by no fault.
+        /// Whether it was cut by order ([`MockExchange::cut`]) and by no fault.
         by_order: bool,
     },
 }
@@ -125,21 +125,21 @@ const NOTES_MAX: usize = 4096;
 
 /// The exchange is down.
 #[derive(Clone, Copy, Debug)]
-struct Outage {
+struct Downtime {
     until: Duration,
     renew: bool,
 }
 
 /// An exchange that plays a tape. See the [module](self).
 #[derive(Debug)]
-pub struct Player<P = Arc<Tape>> {
+pub struct MockExchange<P = Arc<Tape>> {
     /// The first one is played, the others after restarts that ask for another session.
     tapes: VecDeque<P>,
     scenario: Scenario,
-    faults: Faults,
-    served: Served,
-    notes: VecDeque<Note>,
-    outage: Option<Outage>,
+    faults: FaultEngine,
+    served: ServerStats,
+    notes: VecDeque<ServerEvent>,
+    outage: Option<Downtime>,
     died: bool,
     /// Nothing is sent.
     paused: bool,
@@ -147,15 +147,15 @@ pub struct Player<P = Arc<Tape>> {
     losing: u32,
 }
 
-impl<P: Play> Player<P> {
+impl<P: TapeSource> MockExchange<P> {
     /// Plays `tape` as `scenario` says.
     #[must_use]
     pub fn new(tape: P, scenario: Scenario) -> Self {
         Self {
-            faults: Faults::new(&scenario, tape.end()),
+            faults: FaultEngine::new(&scenario, tape.end()),
             tapes: VecDeque::from([tape]),
             scenario,
-            served: Served::default(),
+            served: ServerStats::default(),
             notes: VecDeque::new(),
             outage: None,
             died: false,
@@ -186,7 +186,7 @@ impl<P: Play> Player<P> {
 
     /// What was counted.
     #[must_use]
-    pub fn served(&self) -> Served {
+    pub fn served(&self) -> ServerStats {
         self.served
     }
 
@@ -203,10 +203,10 @@ impl<P: Play> Player<P> {
 
     /// Which sequences a connection's first stream, the exchange's `pass`th, loses (both from 1).
     #[must_use]
-    pub fn lost(&self, connection: u64, pass: u64) -> SeqSet {
+    pub fn dropped_sequences(&self, connection: u64, pass: u64) -> SeqSet {
         let connection = connection.saturating_sub(1);
         let pass = u32::try_from(pass.saturating_sub(1)).unwrap_or(u32::MAX);
-        let course = Course { place: Place::Stream, connection, pass, run: 0 };
+        let course = RunId { place: FaultPlace::Stream, connection, pass, run: 0 };
         let last = self.tape().last();
         let mut lost = SeqSet::new();
         let mut next = FIRST_SEQ;
@@ -227,14 +227,14 @@ impl<P: Play> Player<P> {
         })
     }
 
-    fn answer(&mut self, seat: &mut Seat, call: Call, now: Duration) {
+    fn answer(&mut self, seat: &mut ServerConnection, call: Call, now: Duration) {
         match call {
             Call::Stream => {
                 let pass = u32::try_from(self.served.streams).unwrap_or(u32::MAX);
                 seat.begin_stream(pass, self.tape().last(), &self.faults, now);
                 self.served.streams += 1;
                 let connection = seat.index + 1;
-                self.tell(Note::Stream { connection, pass: self.served.streams });
+                self.tell(ServerEvent::Stream { connection, pass: self.served.streams });
             }
             Call::Resend(seq) => match self.available(seq, 1) {
                 Some(range) => {
@@ -252,7 +252,7 @@ impl<P: Play> Player<P> {
         }
     }
 
-    fn subscribe(&mut self, seat: &mut Seat, first: u32, now: Duration) {
+    fn subscribe(&mut self, seat: &mut ServerConnection, first: u32, now: Duration) {
         if !(FIRST_SEQ..=self.tape().last() + 1).contains(&first) {
             return self.refuse(seat, first, 0, Reason::OutOfRange);
         }
@@ -260,12 +260,16 @@ impl<P: Play> Player<P> {
         seat.subscribe(pass, first, &self.faults, now);
         self.served.streams += 1;
         let connection = seat.index + 1;
-        self.tell(Note::Subscribed { connection, pass: self.served.streams, first });
+        self.tell(ServerEvent::Subscribed { connection, pass: self.served.streams, first });
     }
 
     /// Does what is to be done about a subscriber that is too far behind.
-    fn hurry(&mut self, seat: &mut Seat, now: Duration) {
-        let (Slow::Skip(most) | Slow::Cut(most)) = self.scenario.slow else { return };
+    fn hurry(&mut self, seat: &mut ServerConnection, now: Duration) {
+        let (SlowSubscriberPolicy::Skip(most) | SlowSubscriberPolicy::Cut(most)) =
+            self.scenario.slow
+        else {
+            return;
+        };
         let end = self.tape().last();
         let next = seat.expected(end);
         let behind = (end + 1).saturating_sub(next);
@@ -275,7 +279,7 @@ impl<P: Play> Player<P> {
         if behind <= most || !subscription.caught_up {
             return;
         }
-        let cut = matches!(self.scenario.slow, Slow::Cut(_));
+        let cut = matches!(self.scenario.slow, SlowSubscriberPolicy::Cut(_));
         let packets = if cut {
             let refusal = NotAvailable { first: next, count: behind, reason: Reason::TooSlow };
             seat.cut_off(&Frame::NotAvailable(refusal), end, &self.faults, now);
@@ -284,21 +288,21 @@ impl<P: Play> Player<P> {
             seat.skip_to(end, &self.faults)
         };
         self.served.skipped += packets;
-        self.tell(Note::Slow { connection: seat.index + 1, packets, cut });
+        self.tell(ServerEvent::Slow { connection: seat.index + 1, packets, cut });
     }
 
     /// A resend call of the original protocol for a sequence that does not exist.
-    fn unknown(&mut self, seat: &mut Seat, seq: u32) {
+    fn unknown(&mut self, seat: &mut ServerConnection, seq: u32) {
         self.refused(seat, seq, Reason::OutOfRange);
         match self.scenario.unknown {
-            Unknown::Close => seat.refused = true,
-            Unknown::Silence => seat.resent = true,
-            Unknown::Reset => seat.owe_end(Ending::Reset),
-            Unknown::Die => seat.owe_end(Ending::Die),
+            UnknownSequencePolicy::Close => seat.refused = true,
+            UnknownSequencePolicy::Silence => seat.resent = true,
+            UnknownSequencePolicy::Reset => seat.owe_end(Ending::Reset),
+            UnknownSequencePolicy::Die => seat.owe_end(Ending::Die),
         }
     }
 
-    fn resend_range(&mut self, seat: &mut Seat, first: u32, count: u32) {
+    fn resend_range(&mut self, seat: &mut ServerConnection, first: u32, count: u32) {
         if count == 0 || !(FIRST_SEQ..=MAX_SEQ).contains(&first) {
             return self.refuse(seat, first, count, Reason::Malformed);
         }
@@ -320,29 +324,29 @@ impl<P: Play> Player<P> {
             .filter(|range| range.first() == first)
     }
 
-    fn refuse(&mut self, seat: &mut Seat, first: u32, count: u32, reason: Reason) {
+    fn refuse(&mut self, seat: &mut ServerConnection, first: u32, count: u32, reason: Reason) {
         self.refused(seat, first, reason);
         let refusal = NotAvailable { first, count, reason };
         seat.owe(&Frame::NotAvailable(refusal));
     }
 
-    fn refused(&mut self, seat: &Seat, seq: u32, reason: Reason) {
+    fn refused(&mut self, seat: &ServerConnection, seq: u32, reason: Reason) {
         self.served.refused += 1;
-        self.tell(Note::Refused { connection: seat.index + 1, seq, reason });
+        self.tell(ServerEvent::Refused { connection: seat.index + 1, seq, reason });
     }
 
-    fn tell(&mut self, note: Note) {
+    fn tell(&mut self, note: ServerEvent) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push_back(note);
         }
     }
 }
 
-impl<P: Play> Exchange for Player<P> {
-    type Conn = Seat;
-    type Note = Note;
+impl<P: TapeSource> Exchange for MockExchange<P> {
+    type Connection = ServerConnection;
+    type Event = ServerEvent;
 
-    fn open(&mut self, now: Duration) -> Seat {
+    fn open(&mut self, now: Duration) -> ServerConnection {
         if let Some(outage) = self.outage.take_if(|outage| outage.until <= now)
             && outage.renew
             && self.tapes.len() > 1
@@ -350,17 +354,17 @@ impl<P: Play> Exchange for Player<P> {
             self.tapes.pop_front();
             self.faults = self.faults.renewed(&self.scenario, self.tape().end());
         }
-        let mut seat = Seat::new(self.served.connections, now, self.scenario.extension);
+        let mut seat = ServerConnection::new(self.served.connections, now, self.scenario.extension);
         self.served.connections += 1;
         seat.opened(&mut self.faults);
         seat
     }
 
-    fn wants_input(&self, seat: &Seat) -> bool {
+    fn wants_input(&self, seat: &ServerConnection) -> bool {
         seat.owed() < OWED_MAX
     }
 
-    fn receive(&mut self, seat: &mut Seat, bytes: &[u8], now: Duration) {
+    fn receive(&mut self, seat: &mut ServerConnection, bytes: &[u8], now: Duration) {
         self.tapes[0].grow(now);
         seat.active = now;
         let mut rest = bytes;
@@ -371,16 +375,16 @@ impl<P: Play> Exchange for Player<P> {
         }
     }
 
-    fn ended(&mut self, seat: &mut Seat, _: Duration) {
+    fn ended(&mut self, seat: &mut ServerConnection, _: Duration) {
         seat.client_ended = true;
         seat.unsubscribe();
     }
 
-    fn gone(&mut self, _: Seat, reset: bool, _: Duration) {
+    fn disconnected(&mut self, _: ServerConnection, reset: bool, _: Duration) {
         self.served.resets += u64::from(reset);
     }
 
-    fn peek(&mut self, seat: &mut Seat, out: &mut [u8], now: Duration) -> usize {
+    fn peek(&mut self, seat: &mut ServerConnection, out: &mut [u8], now: Duration) -> usize {
         self.tapes[0].grow(now);
         if self.paused {
             return 0;
@@ -390,20 +394,20 @@ impl<P: Play> Exchange for Player<P> {
         let tape = &mut self.tapes[0];
         let one_by_one = tape.last() <= ONE_BY_ONE;
         let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
-        seat.peek(&mut Plan { tape, faults, pace: *pace, now, one_by_one }, out)
+        seat.peek(&mut SendContext { tape, faults, pace: *pace, now, one_by_one }, out)
     }
 
-    fn sent(&mut self, seat: &mut Seat, count: usize, now: Duration) {
+    fn sent(&mut self, seat: &mut ServerConnection, count: usize, now: Duration) {
         if count > 0 {
             seat.active = now;
         }
         self.served.bytes += count as u64;
         let before = seat.packets;
-        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, count, now);
+        self.served.dropped += seat.advance(self.tape().last(), &mut self.faults, count, now);
         self.served.packets += seat.packets - before;
     }
 
-    fn step(&mut self, seat: &mut Seat, now: Duration) -> Step {
+    fn step(&mut self, seat: &mut ServerConnection, now: Duration) -> Step {
         if self.paused && seat.ending.is_none() {
             return if seat.client_ended && seat.finished.is_some() {
                 Step::Close
@@ -412,7 +416,7 @@ impl<P: Play> Exchange for Player<P> {
             };
         }
         // Packets lost behind the last one sent.
-        self.served.lost += seat.advance(self.tape().last(), &mut self.faults, 0, now);
+        self.served.dropped += seat.advance(self.tape().last(), &mut self.faults, 0, now);
         if let Some(ending) = seat.ending
             && let Some(step) = self.end(seat, ending, now)
         {
@@ -442,7 +446,7 @@ impl<P: Play> Exchange for Player<P> {
         }
     }
 
-    fn deadline(&mut self, seat: &Seat) -> Option<Duration> {
+    fn deadline(&mut self, seat: &ServerConnection) -> Option<Duration> {
         if self.paused {
             return None;
         }
@@ -464,16 +468,16 @@ impl<P: Play> Exchange for Player<P> {
         Some(due.max(seat.active + STEP))
     }
 
-    fn is_idle(&self, seat: &Seat) -> bool {
+    fn is_idle(&self, seat: &ServerConnection) -> bool {
         // What a fault has silenced owes a subscriber nothing more.
         seat.owed() == 0 && (seat.subscription.is_none() || seat.ending.is_some())
     }
 
-    fn note(&mut self) -> Option<Note> {
+    fn poll_event(&mut self) -> Option<ServerEvent> {
         self.notes.pop_front()
     }
 
-    fn pass(&mut self, now: Duration) -> Option<Duration> {
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
         let tape = &mut self.tapes[0];
         tape.grow(now);
         // Connections look more often.
@@ -484,7 +488,7 @@ impl<P: Play> Exchange for Player<P> {
         self.outage.map(|outage| outage.until)
     }
 
-    fn dead(&self) -> bool {
+    fn is_dead(&self) -> bool {
         self.died || self.tape().failure().is_some()
     }
 }

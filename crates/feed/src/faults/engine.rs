@@ -1,11 +1,13 @@
 //! Which packets the faults of a scenario pick: pure functions of seed, connection, pass and
 //! sequence.
 
-pub use crate::faults::tally::{Cell, Tally};
+pub use crate::faults::tally::{FaultTally, TallyCell};
 
 use crate::base::rng;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::faults::scenario::{Action, COUNTED_MAX, Fault, Pick, Place, Scenario};
+use crate::faults::scenario::{
+    COUNTED_MAX, Fault, FaultAction, FaultPlace, FaultSelector, Scenario,
+};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -14,9 +16,9 @@ pub const BLOCK: u32 = 64;
 
 /// One run of packets on a connection: a stream, or the answer to one resend call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Course {
+pub struct RunId {
     /// What it is.
-    pub place: Place,
+    pub place: FaultPlace,
     /// The connection, from 0.
     pub connection: u64,
     /// Which stream of the exchange, from 0; of no meaning elsewhere.
@@ -28,14 +30,14 @@ pub struct Course {
 /// Keeps the random numbers of the kinds of runs apart.
 const APART: u64 = 1 << 40;
 
-impl Course {
+impl RunId {
     fn key(self, salt: u64) -> u64 {
         let kind = match self.place {
-            Place::Stream => 0,
-            Place::Resend => APART,
-            Place::End => 2 * APART,
-            Place::Connect => 3 * APART,
-            Place::Heartbeat => 4 * APART,
+            FaultPlace::Stream => 0,
+            FaultPlace::Resend => APART,
+            FaultPlace::End => 2 * APART,
+            FaultPlace::Connect => 3 * APART,
+            FaultPlace::Heartbeat => 4 * APART,
         };
         rng::nth(rng::nth(salt, self.connection), kind + u64::from(self.run))
     }
@@ -43,16 +45,16 @@ impl Course {
 
 /// A scenario's faults, made ready for one tape.
 #[derive(Clone, Debug)]
-pub struct Faults {
-    faults: Vec<Ready>,
+pub struct FaultEngine {
+    faults: Vec<CompiledFault>,
     /// Rises with each change, so that runs notice.
     edition: u32,
     /// What was sent and struck, over all changes.
-    tally: Tally,
+    tally: FaultTally,
 }
 
 #[derive(Clone, Debug)]
-struct Ready {
+struct CompiledFault {
     fault: Fault,
     salt: u64,
     /// Where it may happen, with the tape's end worked in; `None`: everywhere.
@@ -73,7 +75,7 @@ fn salt(seed: u64, index: u64) -> u64 {
 /// Keeps the lengths of bursts apart from where they begin.
 const LENGTHS: u64 = 0x6275_7273_7473;
 
-impl Faults {
+impl FaultEngine {
     /// The faults of `scenario` for a tape that ends with `last`.
     #[must_use]
     pub fn new(scenario: &Scenario, last: Seq) -> Self {
@@ -88,10 +90,10 @@ impl Faults {
                 tail.into_iter().for_each(|range| set.insert(range));
             }
             let spares = scenario.keep_last
-                && fault.action() == Action::Drop
-                && fault.place() == Place::Stream
-                && matches!(fault.pick, Pick::Random { .. });
-            Ready {
+                && fault.action() == FaultAction::Drop
+                && fault.place() == FaultPlace::Stream
+                && matches!(fault.pick, FaultSelector::Random { .. });
+            CompiledFault {
                 salt: salt(scenario.seed, index),
                 sequences,
                 keep: spares.then_some(last),
@@ -101,7 +103,7 @@ impl Faults {
             }
         };
         let faults = (0..).zip(&scenario.faults).map(ready).collect();
-        Self { faults, edition: 0, tally: Tally::new(last) }
+        Self { faults, edition: 0, tally: FaultTally::new(last) }
     }
 
     /// How many there are.
@@ -118,13 +120,13 @@ impl Faults {
 
     /// Whether nothing but loss can happen in a run, the same whenever it is asked for.
     #[must_use]
-    pub fn plain(&self, course: Course) -> bool {
+    pub fn plain(&self, course: RunId) -> bool {
         self.faults.iter().all(|ready| ready.fault.only_drops() || !ready.covers(course))
     }
 
     /// Whether nothing at all can happen in a run.
     #[must_use]
-    pub fn untouched(&self, course: Course) -> bool {
+    pub fn untouched(&self, course: RunId) -> bool {
         !self.faults.iter().any(|ready| ready.covers(course))
     }
 
@@ -162,17 +164,17 @@ impl Faults {
 
     /// What was sent and struck, over all changes.
     #[must_use]
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &FaultTally {
         &self.tally
     }
 
-    pub(crate) fn tally_mut(&mut self) -> &mut Tally {
+    pub(crate) fn tally_mut(&mut self) -> &mut FaultTally {
         &mut self.tally
     }
 
     /// Counts a plain run that has come from `from` to before `next`, no further than
-    /// [`Tally::end`] allows: `sent` packets were sent and the others dropped.
-    pub(crate) fn count_run(&mut self, course: Course, from: Seq, next: Seq, sent: u64) {
+    /// [`FaultTally::end`] allows: `sent` packets were sent and the others dropped.
+    pub(crate) fn count_run(&mut self, course: RunId, from: Seq, next: Seq, sent: u64) {
         let dropped = u64::from(next - from) - sent;
         if self.tally.width() >= BLOCK {
             self.tally.streamed(from, sent, dropped);
@@ -188,13 +190,13 @@ impl Faults {
 
     /// A plain run has come from `from` to before `next`, and lost `lost` packets there: counts
     /// whose doing that was. Where two faults pick the same packet it counts for both.
-    pub(crate) fn count_lost(&mut self, course: Course, from: Seq, next: Seq, lost: u64) {
+    pub(crate) fn count_lost(&mut self, course: RunId, from: Seq, next: Seq, lost: u64) {
         let mut covering = self
             .faults
             .iter_mut()
-            .filter(|ready| ready.fault.action() == Action::Drop && ready.covers(course));
+            .filter(|ready| ready.fault.action() == FaultAction::Drop && ready.covers(course));
         let Some(first) = covering.next().filter(|_| lost > 0) else { return };
-        self.tally.struck(Action::Drop, lost);
+        self.tally.struck(FaultAction::Drop, lost);
         if covering.next().is_none() {
             first.struck += lost;
             return;
@@ -204,7 +206,7 @@ impl Faults {
             let low = from.max(start) - start;
             let within = ones(low, (next - start).min(BLOCK) - low);
             for ready in &mut self.faults {
-                if ready.fault.action() == Action::Drop {
+                if ready.fault.action() == FaultAction::Drop {
                     let mask = ready.spared(ready.mask(course, block), block) & within;
                     ready.struck += u64::from(mask.count_ones());
                 }
@@ -215,20 +217,20 @@ impl Faults {
     /// Which of the sequences `block * 64 .. block * 64 + 64` a run loses: bit `i` is set where
     /// `block * 64 + i` is lost.
     #[must_use]
-    pub fn lost(&self, course: Course, block: u32) -> u64 {
-        let drops = self.faults.iter().filter(|ready| ready.fault.action() == Action::Drop);
+    pub fn lost(&self, course: RunId, block: u32) -> u64 {
+        let drops = self.faults.iter().filter(|ready| ready.fault.action() == FaultAction::Drop);
         drops.fold(0, |lost, ready| lost | ready.spared(ready.mask(course, block), block))
     }
 
     /// Which of the sequences of a block the fault with this number picks in a run.
-    pub(crate) fn mask(&self, index: usize, course: Course, block: u32) -> u64 {
+    pub(crate) fn mask(&self, index: usize, course: RunId, block: u32) -> u64 {
         self.faults.get(index).map_or(0, |ready| ready.mask(course, block))
     }
 
     /// Whether a connection (from 0) is sent no heartbeats.
     #[must_use]
     pub fn silences(&self, connection: u64) -> bool {
-        let course = Course { place: Place::Heartbeat, connection, pass: 0, run: 0 };
+        let course = RunId { place: FaultPlace::Heartbeat, connection, pass: 0, run: 0 };
         self.faults.iter().any(|ready| ready.covers(course))
     }
 
@@ -242,9 +244,9 @@ impl Faults {
     pub(crate) fn strike(
         &mut self,
         index: usize,
-        course: Course,
+        course: RunId,
         seq: Seq,
-    ) -> Option<(Action, u64)> {
+    ) -> Option<(FaultAction, u64)> {
         let ready = self.faults.get_mut(index)?;
         if let Some(times) = ready.fault.times {
             let room = ready.counts.len() < COUNTED_MAX;
@@ -268,7 +270,7 @@ impl Faults {
     /// The next sequence that a plain run keeps (or the one after `to`) once `count` of those that
     /// it keeps from `from` on are sent, and how many of them there were.
     #[must_use]
-    pub fn skip(&self, course: Course, from: Seq, to: Seq, count: usize) -> (Seq, usize) {
+    pub fn skip(&self, course: RunId, from: Seq, to: Seq, count: usize) -> (Seq, usize) {
         let (mut from, mut sent) = (from, 0);
         while from <= to {
             let (block, bit) = (from / BLOCK, from % BLOCK);
@@ -287,7 +289,7 @@ impl Faults {
     }
 
     /// The contiguous ranges from `from` to `to` that a plain run keeps.
-    pub fn kept(&self, course: Course, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
+    pub fn kept(&self, course: RunId, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
         let mut from = from;
         let mut mask = (u32::MAX, 0);
         core::iter::from_fn(move || {
@@ -312,20 +314,20 @@ impl Faults {
     }
 }
 
-impl Ready {
+impl CompiledFault {
     /// Whether it may happen in a run.
-    fn covers(&self, course: Course) -> bool {
+    fn covers(&self, course: RunId) -> bool {
         let number = |from_zero: u64| Seq::try_from(from_zero + 1).unwrap_or(Seq::MAX);
         let holds =
             |set: &Option<SeqSet>, number: Seq| set.as_ref().is_none_or(|set| set.contains(number));
-        let streams = matches!(course.place, Place::Stream | Place::End);
+        let streams = matches!(course.place, FaultPlace::Stream | FaultPlace::End);
         self.fault.place() == course.place
             && holds(&self.fault.connections, number(course.connection))
             && (!streams || holds(&self.fault.passes, number(course.pass.into())))
     }
 
     /// Which of the sequences of a block it picks.
-    fn mask(&self, course: Course, block: u32) -> u64 {
+    fn mask(&self, course: RunId, block: u32) -> u64 {
         if !self.covers(course) {
             return 0;
         }
@@ -334,9 +336,9 @@ impl Ready {
             return 0;
         }
         let picked = match self.fault.pick {
-            Pick::All => u64::MAX,
-            Pick::Every(n) => every(n, block),
-            Pick::Random { chance, burst } => {
+            FaultSelector::All => u64::MAX,
+            FaultSelector::Every(n) => every(n, block),
+            FaultSelector::Random { chance, burst } => {
                 let key = course.key(self.salt);
                 let starts =
                     |block: u32| chance.draw(|digit| rng::nth(key, u64::from(block) * 32 + digit));
@@ -410,19 +412,19 @@ mod tests {
     use crate::faults::scenario::only;
     use alloc::vec::Vec;
 
-    fn course(connection: u64, run: u32) -> Course {
-        Course { place: Place::Stream, connection, pass: run, run }
+    fn course(connection: u64, run: u32) -> RunId {
+        RunId { place: FaultPlace::Stream, connection, pass: run, run }
     }
 
-    fn faults(scenario: &Scenario, last: Seq) -> Faults {
-        Faults::new(scenario, last)
+    fn faults(scenario: &Scenario, last: Seq) -> FaultEngine {
+        FaultEngine::new(scenario, last)
     }
 
     fn losing(chance: &str, skip: &str) -> Scenario {
         Scenario::losing(42, chance.parse().unwrap()).with(Fault::skip(skip.parse().unwrap()))
     }
 
-    fn lost(faults: &Faults, course: Course, upto: Seq) -> Vec<Seq> {
+    fn lost(faults: &FaultEngine, course: RunId, upto: Seq) -> Vec<Seq> {
         let is_lost = |seq: &Seq| faults.lost(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
         (1..=upto).filter(is_lost).collect()
     }
@@ -459,13 +461,13 @@ mod tests {
     fn runs_and_faults_are_independent_of_each_other() {
         let twice = losing("0.25", "").with(Fault::loss(Chance::of(1, 4).unwrap()));
         let faults = faults(&twice, MAX_SEQ);
-        let both = |a: (usize, Course), b: (usize, Course)| -> f64 {
+        let both = |a: (usize, RunId), b: (usize, RunId)| -> f64 {
             let mask = |(index, course), block| faults.mask(index, course, block);
             let count: u32 = (0..4000).map(|i| (mask(a, i) & mask(b, i)).count_ones()).sum();
             f64::from(count) / 256_000.0
         };
         let stream = course(0, 0);
-        let resend = Course { place: Place::Resend, ..stream };
+        let resend = RunId { place: FaultPlace::Resend, ..stream };
         for other in [(0, course(0, 1)), (0, course(1, 0)), (2, stream)] {
             assert!((both((0, stream), other) - 0.0625).abs() < 0.0024, "{other:?}");
         }
@@ -511,7 +513,7 @@ mod tests {
         fault.last = Some(2);
         let faults = faults(&Scenario::clean(1).with(fault), 100);
         let at = |connection, pass| {
-            lost(&faults, Course { place: Place::Stream, connection, pass, run: 0 }, 100)
+            lost(&faults, RunId { place: FaultPlace::Stream, connection, pass, run: 0 }, 100)
         };
         assert_eq!(at(1, 0), [3, 99, 100]);
         assert_eq!((at(1, 2), at(1, 3)), (alloc::vec![3, 99, 100], alloc::vec![3, 99, 100]));
@@ -522,7 +524,7 @@ mod tests {
     fn every_nth_is_every_nth() {
         for n in [1, 2, 3, 7, 64, 65, 1000] {
             let mut fault = Fault::skip("1-3000".parse().unwrap());
-            fault.pick = Pick::Every(n);
+            fault.pick = FaultSelector::Every(n);
             let faults = faults(&Scenario::clean(1).with(fault), 3000);
             let expected: Vec<Seq> = (1..=3000).filter(|seq| seq % n == 0).collect();
             assert_eq!(lost(&faults, course(0, 0), 3000), expected, "{n}");
@@ -535,7 +537,7 @@ mod tests {
         for (low, high) in [(1, 1), (5, 5), (3, 70), (200, 200)] {
             let burst = Span::new(low, high).unwrap();
             let mut fault = Fault::loss(chance);
-            fault.pick = Pick::Random { chance, burst };
+            fault.pick = FaultSelector::Random { chance, burst };
             let faults = faults(&Scenario::clean(7).with(fault), MAX_SEQ);
             let run = course(0, 0);
             let key = run.key(7);
@@ -558,7 +560,7 @@ mod tests {
         fault.times = Some(2);
         let mut faults = faults(&Scenario::clean(7).with(fault), 100);
         assert!(!faults.plain(course(0, 0)));
-        let struck = |faults: &mut Faults, connection, seq| {
+        let struck = |faults: &mut FaultEngine, connection, seq| {
             faults.strike(0, course(connection, 0), seq).is_some()
         };
         assert!(struck(&mut faults, 0, 5) && struck(&mut faults, 1, 5));

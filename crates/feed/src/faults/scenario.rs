@@ -1,8 +1,8 @@
 //! Scenarios: what an exchange does wrong, and when. One noun for the exchange, the demo, the
 //! grader, the simulator and the tests.
 //!
-//! A scenario has a seed and faults. A fault is *what* happens ([`Action`]), *where* ([`Place`],
-//! connections, passes, sequences) and *how often* ([`Pick`], times). What it comes to is a pure
+//! A scenario has a seed and faults. A fault is *what* happens ([`FaultAction`]), *where* ([`FaultPlace`],
+//! connections, passes, sequences) and *how often* ([`FaultSelector`], times). What it comes to is a pure
 //! function of seed, connection, pass and sequence (`faults`), so a scenario repeats byte for byte.
 
 mod possible;
@@ -48,18 +48,18 @@ pub struct Scenario {
     /// Whether the exchange speaks the extension.
     pub extension: bool,
     /// What a resend call for a sequence that does not exist is answered by.
-    pub unknown: Unknown,
+    pub unknown: UnknownSequencePolicy,
     /// How long a resend connection without the extension may be silent before it is ended; `None`:
     /// for ever.
     pub idle: Option<Duration>,
     /// What becomes of a subscriber that falls behind.
-    pub slow: Slow,
+    pub slow: SlowSubscriberPolicy,
 }
 
 /// What becomes of a subscriber that is more packets behind a live session than this. Nothing is
 /// stored for it in any case. It is written `wait`, `skip:1000` or `cut:1000`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub enum Slow {
+pub enum SlowSubscriberPolicy {
     /// It gets everything, as late as it is.
     #[default]
     Wait,
@@ -69,7 +69,7 @@ pub enum Slow {
     Cut(u32),
 }
 
-impl fmt::Display for Slow {
+impl fmt::Display for SlowSubscriberPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wait => f.write_str("wait"),
@@ -81,34 +81,34 @@ impl fmt::Display for Slow {
 
 /// Why a text says nothing of slow subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlowParseError;
+pub struct SlowPolicyParseError;
 
-impl fmt::Display for SlowParseError {
+impl fmt::Display for SlowPolicyParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("expected wait, or so many packets behind: skip:1000 or cut:1000")
     }
 }
 
-impl core::error::Error for SlowParseError {}
+impl core::error::Error for SlowPolicyParseError {}
 
-impl FromStr for Slow {
-    type Err = SlowParseError;
+impl FromStr for SlowSubscriberPolicy {
+    type Err = SlowPolicyParseError;
 
-    fn from_str(text: &str) -> Result<Self, SlowParseError> {
+    fn from_str(text: &str) -> Result<Self, SlowPolicyParseError> {
         let (word, most) = text.split_once(':').unwrap_or((text, ""));
-        let most = most.parse().ok().filter(|&most| most > 0).ok_or(SlowParseError);
+        let most = most.parse().ok().filter(|&most| most > 0).ok_or(SlowPolicyParseError);
         match word {
             "wait" if text == word => Ok(Self::Wait),
             "skip" => most.map(Self::Skip),
             "cut" => most.map(Self::Cut),
-            _ => Err(SlowParseError),
+            _ => Err(SlowPolicyParseError),
         }
     }
 }
 
 /// What a resend call of the original protocol for a sequence that does not exist meets.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub enum Unknown {
+pub enum UnknownSequencePolicy {
     /// The end of its connection, after everything before it was answered.
     #[default]
     Close,
@@ -123,8 +123,8 @@ pub enum Unknown {
 /// One thing that goes wrong.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
-    action: Action,
-    place: Place,
+    action: FaultAction,
+    place: FaultPlace,
     /// Only on these connections, counted from 1 in the order in which the exchange accepts them.
     pub connections: Option<SeqSet>,
     /// Only in these streams, counted from 1 over all connections.
@@ -134,14 +134,14 @@ pub struct Fault {
     /// Only at the last so many sequences of the tape (as well as at `sequences`).
     pub last: Option<u32>,
     /// Which of those.
-    pub pick: Pick,
+    pub pick: FaultSelector,
     /// To each sequence at most so often, counted over all connections.
     pub times: Option<u32>,
 }
 
 /// Where a fault happens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Place {
+pub enum FaultPlace {
     /// As a client connects, before anything else.
     Connect,
     /// At packets of streams.
@@ -156,7 +156,7 @@ pub enum Place {
 
 /// Which of the sequences that a fault covers it happens to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pick {
+pub enum FaultSelector {
     /// All of them.
     All,
     /// Every nth: those that `n` divides.
@@ -173,7 +173,7 @@ pub enum Pick {
 
 /// What happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
+pub enum FaultAction {
     /// The packet is not sent.
     Drop,
     /// It is sent again.
@@ -183,7 +183,7 @@ pub enum Action {
         /// So many packets later; 0: at once.
         after: Span,
         /// With this field changed, so that the copy contradicts the packet.
-        changed: Option<Field>,
+        changed: Option<CorruptedField>,
     },
     /// It is sent so many packets later.
     Reorder {
@@ -200,7 +200,7 @@ pub enum Action {
     /// The write that begins with it has this size; the next one waits for `pause`.
     Write {
         /// How much is written at once.
-        size: Size,
+        size: WriteSize,
         /// How long until the next write.
         pause: TimeSpan,
     },
@@ -217,7 +217,7 @@ pub enum Action {
     /// A field of it is changed.
     Corrupt {
         /// Which.
-        field: Field,
+        field: CorruptedField,
     },
     /// So many random bytes are sent before it.
     Garbage {
@@ -247,7 +247,7 @@ pub enum Action {
 
 /// How much is written at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Size {
+pub enum WriteSize {
     /// So many bytes, wherever that ends.
     Bytes(Span),
     /// So many whole packets, or what is there.
@@ -256,7 +256,7 @@ pub enum Size {
 
 /// A field of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Field {
+pub enum CorruptedField {
     /// The symbol: other letters.
     Symbol,
     /// The side: a byte that is neither `B` nor `S`, so that the frame makes no sense.
@@ -272,7 +272,7 @@ pub enum Field {
 impl Fault {
     /// This action at this place, always; `None` where it cannot happen there.
     #[must_use]
-    pub fn new(action: Action, place: Place) -> Option<Self> {
+    pub fn new(action: FaultAction, place: FaultPlace) -> Option<Self> {
         action.fits(place).then_some(Self {
             action,
             place,
@@ -280,27 +280,27 @@ impl Fault {
             passes: None,
             sequences: None,
             last: None,
-            pick: Pick::All,
+            pick: FaultSelector::All,
             times: None,
         })
     }
 
     /// What happens.
     #[must_use]
-    pub fn action(&self) -> Action {
+    pub fn action(&self) -> FaultAction {
         self.action
     }
 
     /// Where it happens.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> FaultPlace {
         self.place
     }
 
     /// Each packet of a stream is lost with this probability.
     #[must_use]
     pub fn loss(chance: Chance) -> Self {
-        let pick = Pick::Random { chance, burst: Span::one(1) };
+        let pick = FaultSelector::Random { chance, burst: Span::one(1) };
         Self { pick, ..Self::drop() }
     }
 
@@ -312,24 +312,24 @@ impl Fault {
 
     fn drop() -> Self {
         Self {
-            action: Action::Drop,
-            place: Place::Stream,
+            action: FaultAction::Drop,
+            place: FaultPlace::Stream,
             connections: None,
             passes: None,
             sequences: None,
             last: None,
-            pick: Pick::All,
+            pick: FaultSelector::All,
             times: None,
         }
     }
 
     /// Whether it can only ever keep a packet from being sent, whenever that is tried.
     pub(crate) fn only_drops(&self) -> bool {
-        self.action == Action::Drop && self.times.is_none()
+        self.action == FaultAction::Drop && self.times.is_none()
     }
 }
 
-impl Action {
+impl FaultAction {
     /// The kinds of actions, as scenario files call them.
     pub const KINDS: [&'static str; 14] = [
         "drop",
@@ -371,31 +371,31 @@ impl Action {
 
     /// Whether it can happen at this place.
     #[must_use]
-    pub const fn fits(self, place: Place) -> bool {
+    pub const fn fits(self, place: FaultPlace) -> bool {
         match self {
-            Self::Drop => !matches!(place, Place::Connect | Place::End),
+            Self::Drop => !matches!(place, FaultPlace::Connect | FaultPlace::End),
             Self::Duplicate { .. }
             | Self::Reorder { .. }
             | Self::Write { .. }
             | Self::Corrupt { .. }
-            | Self::Replace { .. } => matches!(place, Place::Stream | Place::Resend),
-            Self::Refuse { .. } => matches!(place, Place::Resend),
+            | Self::Replace { .. } => matches!(place, FaultPlace::Stream | FaultPlace::Resend),
+            Self::Refuse { .. } => matches!(place, FaultPlace::Resend),
             // After its last packet a stream's connection is closed anyway.
             Self::Close { bytes } => match place {
-                Place::Stream | Place::Resend => bytes <= 17,
-                Place::Connect => bytes == 0,
-                Place::End | Place::Heartbeat => false,
+                FaultPlace::Stream | FaultPlace::Resend => bytes <= 17,
+                FaultPlace::Connect => bytes == 0,
+                FaultPlace::End | FaultPlace::Heartbeat => false,
             },
             Self::Reset { bytes } => match place {
-                Place::Stream | Place::Resend => bytes <= 17,
-                Place::Connect | Place::End => bytes == 0,
-                Place::Heartbeat => false,
+                FaultPlace::Stream | FaultPlace::Resend => bytes <= 17,
+                FaultPlace::Connect | FaultPlace::End => bytes == 0,
+                FaultPlace::Heartbeat => false,
             },
             Self::Delay { .. }
             | Self::Silence
             | Self::Garbage { .. }
             | Self::Restart { .. }
-            | Self::Die => !matches!(place, Place::Heartbeat),
+            | Self::Die => !matches!(place, FaultPlace::Heartbeat),
         }
     }
 }
@@ -410,9 +410,9 @@ impl Scenario {
             keep_last: true,
             pace: Pace::Unlimited,
             extension: true,
-            unknown: Unknown::Close,
+            unknown: UnknownSequencePolicy::Close,
             idle: Some(IDLE),
-            slow: Slow::Wait,
+            slow: SlowSubscriberPolicy::Wait,
         }
     }
 

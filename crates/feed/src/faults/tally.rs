@@ -1,7 +1,7 @@
 //! What an exchange has sent and what its faults have done, counted where it is carried out.
 
 use crate::base::seq::{Seq, SeqRange};
-use crate::faults::scenario::Action;
+use crate::faults::scenario::FaultAction;
 use alloc::vec::Vec;
 
 /// So many cells a tape is divided into at the most.
@@ -16,7 +16,7 @@ const LONG: Seq = 1 << 16;
 /// in a stream is either sent or dropped, so `dropped / (sent + dropped)` is the share that was
 /// lost. Resends are answers to requests and no part of that sum.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Cell {
+pub struct TallyCell {
     /// Packets that streams sent.
     pub sent: u64,
     /// Packets that streams dropped on purpose.
@@ -25,7 +25,7 @@ pub struct Cell {
     pub resent: u64,
 }
 
-impl Cell {
+impl TallyCell {
     fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.resent += other.resent;
@@ -35,20 +35,20 @@ impl Cell {
 
 /// Counts by cell, and by kind of fault. It takes a bounded room (96 KiB) however long a tape is.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct FaultTally {
     /// A cell has two to the power of this many sequences.
     shift: u32,
-    cells: Vec<Cell>,
+    cells: Vec<TallyCell>,
     /// Sum of all cells, those of earlier tapes included.
-    total: Cell,
+    total: TallyCell,
     /// Resends dropped on purpose.
     resends_dropped: u64,
-    /// By [`Action::kind`].
-    kinds: [u64; Action::KINDS.len()],
+    /// By [`FaultAction::kind`].
+    kinds: [u64; FaultAction::KINDS.len()],
     by_order: u64,
 }
 
-impl Tally {
+impl FaultTally {
     pub(crate) fn new(last: Seq) -> Self {
         // Of a long tape, few things are counted for each.
         let least = match last {
@@ -62,9 +62,9 @@ impl Tally {
         Self {
             shift,
             cells: Vec::new(),
-            total: Cell::default(),
+            total: TallyCell::default(),
             resends_dropped: 0,
-            kinds: [0; Action::KINDS.len()],
+            kinds: [0; FaultAction::KINDS.len()],
             by_order: 0,
         }
     }
@@ -75,7 +75,7 @@ impl Tally {
         (self.shift, self.cells) = (shift, cells);
     }
 
-    pub(crate) fn struck(&mut self, action: Action, count: u64) {
+    pub(crate) fn struck(&mut self, action: FaultAction, count: u64) {
         self.kinds[action.kind()] += count;
     }
 
@@ -83,7 +83,7 @@ impl Tally {
         self.by_order += count;
     }
 
-    /// Packets that [`lose`](crate::exchange::server::Player::lose) has lost.
+    /// Packets that [`lose`](crate::exchange::server::MockExchange::drop_next) has lost.
     #[must_use]
     pub fn by_order(&self) -> u64 {
         self.by_order
@@ -91,7 +91,7 @@ impl Tally {
 
     /// How often faults of each kind have happened.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Action::KINDS.into_iter().zip(self.kinds)
+        FaultAction::KINDS.into_iter().zip(self.kinds)
     }
 
     /// Returns the last sequence up to which a run can be counted in one go: the end of the cell
@@ -115,7 +115,7 @@ impl Tally {
     }
 
     /// Returns the cell of a sequence.
-    fn at(&mut self, seq: Seq) -> &mut Cell {
+    fn at(&mut self, seq: Seq) -> &mut TallyCell {
         self.reach(seq);
         &mut self.cells[(seq >> self.shift) as usize]
     }
@@ -134,7 +134,7 @@ impl Tally {
         }
         let at = (seq >> self.shift) as usize;
         if self.cells.len() <= at {
-            self.cells.resize(at + 1, Cell::default());
+            self.cells.resize(at + 1, TallyCell::default());
         }
     }
 
@@ -149,7 +149,7 @@ impl Tally {
     }
 
     /// Counts a range, cell by cell and in the sum.
-    fn each(&mut self, range: SeqRange, count: impl Fn(&mut Cell, u64)) {
+    fn each(&mut self, range: SeqRange, count: impl Fn(&mut TallyCell, u64)) {
         self.reach(range.last());
         let mut next = range.first();
         while next <= range.last() {
@@ -162,7 +162,7 @@ impl Tally {
 
     /// Returns the sum of all cells since the exchange began, those of earlier tapes included.
     #[must_use]
-    pub fn total(&self) -> Cell {
+    pub fn total(&self) -> TallyCell {
         self.total
     }
 
@@ -180,7 +180,7 @@ impl Tally {
 
     /// The cells, the first one from sequence 0 on.
     #[must_use]
-    pub fn cells(&self) -> &[Cell] {
+    pub fn cells(&self) -> &[TallyCell] {
         &self.cells
     }
 }
@@ -191,37 +191,37 @@ mod tests {
 
     #[test]
     fn cells_grow_and_nothing_is_lost() {
-        let mut tally = Tally::new(crate::base::seq::MAX_SEQ);
+        let mut tally = FaultTally::new(crate::base::seq::MAX_SEQ);
         for seq in [1, 63, 64, 4096 * 64, 5_000_000, 1 << 30] {
             tally.streamed(seq, 1, 0);
         }
         tally.resent(SeqRange::new(1, 1 << 20).unwrap());
         tally.dropped(SeqRange::new(60, 130).unwrap());
         assert!(tally.cells().len() <= CELLS_MAX as usize);
-        let mut sum = Cell::default();
+        let mut sum = TallyCell::default();
         tally.cells().iter().for_each(|cell| sum.add(*cell));
-        assert_eq!(sum, Cell { sent: 6, dropped: 71, resent: 1 << 20 });
+        assert_eq!(sum, TallyCell { sent: 6, dropped: 71, resent: 1 << 20 });
         assert_eq!(sum, tally.total());
         assert_eq!(tally.cells()[0].sent, 4, "sequences below {}", tally.width());
-        assert_eq!(Tally::new(10_000_000).width(), 4096);
+        assert_eq!(FaultTally::new(10_000_000).width(), 4096);
     }
 
     #[test]
     fn a_short_tape_is_counted_sequence_by_sequence() {
-        assert_eq!(Tally::new(CELLS_MAX - 1).width(), 1);
-        assert_eq!(Tally::new(CELLS_MAX).width(), 64);
-        let mut tally = Tally::new(14);
+        assert_eq!(FaultTally::new(CELLS_MAX - 1).width(), 1);
+        assert_eq!(FaultTally::new(CELLS_MAX).width(), 64);
+        let mut tally = FaultTally::new(14);
         tally.dropped(SeqRange::new(3, 4).unwrap());
         assert_eq!([2, 3, 4, 5].map(|seq| tally.at(seq).dropped), [0, 1, 1, 0]);
-        assert!(Tally::new(CELLS_MAX - 1).cells.len() <= CELLS_MAX as usize);
-        let mut full = Tally::new(CELLS_MAX - 1);
+        assert!(FaultTally::new(CELLS_MAX - 1).cells.len() <= CELLS_MAX as usize);
+        let mut full = FaultTally::new(CELLS_MAX - 1);
         full.streamed(CELLS_MAX - 1, 1, 0);
         assert_eq!((full.cells().len(), full.width()), (CELLS_MAX as usize, 1));
     }
 
     #[test]
     fn another_tape_begins_with_empty_cells_and_keeps_the_sum() {
-        let mut tally = Tally::new(14);
+        let mut tally = FaultTally::new(14);
         tally.streamed(7, 1, 0);
         tally.restart(14);
         assert_eq!((tally.cells().len(), tally.total().sent), (0, 1));

@@ -15,12 +15,12 @@ use core::time::Duration;
 #[derive(Clone, Default, Debug)]
 pub struct GapSet {
     /// Ascending; none is empty.
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<Chunk>,
     /// So many pieces at the beginning are gone.
     gone: usize,
     /// What was [asked for last](Self::at_or_after), counted from the first piece and the first gap
     /// in it that ever were: whoever walks from one gap to the next finds it there.
-    near: Cell<Place>,
+    near: Cell<GapPosition>,
     len: usize,
     missing: u64,
 }
@@ -35,13 +35,13 @@ const FEW: usize = PIECE / 8;
 
 /// Gaps that lie together.
 #[derive(Clone, Debug)]
-struct Piece {
+struct Chunk {
     gaps: Vec<Gap>,
     /// So many at the beginning were filled: that is where most are, and moves nothing.
     gone: usize,
 }
 
-impl Piece {
+impl Chunk {
     fn open(&self) -> &[Gap] {
         &self.gaps[self.gone..]
     }
@@ -71,7 +71,7 @@ impl Gap {
 }
 
 /// Where a gap is: its piece, and its place in it.
-type Place = (usize, usize);
+type GapPosition = (usize, usize);
 
 impl GapSet {
     /// No gaps.
@@ -100,20 +100,20 @@ impl GapSet {
 
     /// The missing ranges, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        let gaps = self.pieces.iter().flat_map(Piece::open);
+        let gaps = self.pieces.iter().flat_map(Chunk::open);
         gaps.filter_map(|gap| SeqRange::new(gap.first, gap.last))
     }
 
     /// The missing ranges, ascending, and when each was found missing.
     pub fn dated(&self) -> impl Iterator<Item = (SeqRange, Duration)> + '_ {
-        let gaps = self.pieces.iter().flat_map(Piece::open);
+        let gaps = self.pieces.iter().flat_map(Chunk::open);
         gaps.filter_map(|gap| {
             Some((SeqRange::new(gap.first, gap.last)?, Duration::from_nanos(gap.opened)))
         })
     }
 
     /// The first gap that ends at `seq` or above.
-    fn find(&self, seq: Seq) -> Option<(Place, Gap)> {
+    fn find(&self, seq: Seq) -> Option<(GapPosition, Gap)> {
         // What is looked for is the lowest of all more often than not.
         let piece = match self.pieces.front()?.is_below(seq) {
             false => 0,
@@ -128,7 +128,7 @@ impl GapSet {
     }
 
     /// The same, if that is where the last walk was, or the one above it.
-    fn find_near(&self, seq: Seq) -> Option<(Place, Gap)> {
+    fn find_near(&self, seq: Seq) -> Option<(GapPosition, Gap)> {
         let (piece, place) = self.near.get();
         let piece = piece.checked_sub(self.gone)?;
         let held = self.pieces.get(piece)?;
@@ -192,7 +192,7 @@ impl GapSet {
         while let Some(gap) = gaps.next() {
             self.open_gap(gap);
             // As many as its piece has room for need no further thought.
-            if let Some(Piece { gaps: held, .. }) = self.pieces.back_mut() {
+            if let Some(Chunk { gaps: held, .. }) = self.pieces.back_mut() {
                 let before = held.len();
                 let fitting = gaps.by_ref().take(PIECE - before);
                 held.extend(fitting.inspect(|gap| self.missing += gap.len()));
@@ -220,7 +220,7 @@ impl GapSet {
         self.len += 1;
         let mut gaps = Vec::with_capacity(PIECE);
         gaps.push(gap);
-        self.pieces.push_back(Piece { gaps, gone: 0 });
+        self.pieces.push_back(Chunk { gaps, gone: 0 });
     }
 
     /// Fills the lowest gap if that is `run` and nothing else, as nearly all that is sent again is;
@@ -257,7 +257,7 @@ impl GapSet {
     }
 
     /// Takes `part` out of the one gap that holds it.
-    fn cut(&mut self, (piece, place): Place, gap: Gap, part: SeqRange) {
+    fn cut(&mut self, (piece, place): GapPosition, gap: Gap, part: SeqRange) {
         let below = Gap { last: part.first() - 1, ..gap };
         let above = Gap { first: part.last() + 1, ..gap };
         match (gap.first < part.first(), part.last() < gap.last) {
@@ -271,19 +271,19 @@ impl GapSet {
         }
     }
 
-    fn insert(&mut self, (piece, place): Place, gap: Gap) {
+    fn insert(&mut self, (piece, place): GapPosition, gap: Gap) {
         self.len += 1;
         let low = &mut self.pieces[piece];
         let place = low.gone + place;
         low.gaps.insert(place, gap);
         if low.gaps.len() > PIECE {
             let middle = usize::midpoint(low.gone, low.gaps.len());
-            let high = Piece { gaps: low.gaps.split_off(middle), gone: 0 };
+            let high = Chunk { gaps: low.gaps.split_off(middle), gone: 0 };
             self.pieces.insert(piece + 1, high);
         }
     }
 
-    fn remove(&mut self, (piece, place): Place) {
+    fn remove(&mut self, (piece, place): GapPosition) {
         self.len -= 1;
         let low = &mut self.pieces[piece];
         if place == 0 {
@@ -313,7 +313,7 @@ impl GapSet {
                 next.gone = 0;
                 self.drop_piece(piece);
             }
-            _ => self.pieces[piece] = Piece { gaps: few, gone: 0 },
+            _ => self.pieces[piece] = Chunk { gaps: few, gone: 0 },
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) const BLOCK: usize = 64;
 /// A block of packets as a stream has them: ascending, above everything known, with gaps between
 /// them. Whether one was lost before the next cannot be predicted, so what is found out a packet is
 /// found without a branch, and judged once a block.
-pub(super) struct Rise {
+pub(super) struct AscendingBlock {
     /// Each gap's first sequence and that of the packet behind it.
     gaps: [(Seq, Seq); BLOCK],
     pub(super) count: usize,
@@ -18,7 +18,7 @@ pub(super) struct Rise {
     pub(super) widest: u32,
 }
 
-impl Rise {
+impl AscendingBlock {
     /// Longer gaps are for others to judge; so many sequences cannot wrap around within a block.
     const WIDEST: u32 = 1 << 24;
 
@@ -61,7 +61,7 @@ impl Rise {
 
 /// Where a few frames fall apart, a bit for each: found for all of them without a branch, for
 /// whether a packet was lost before the next cannot be predicted.
-pub(super) struct Cuts {
+pub(super) struct RunBoundaries {
     /// No packets, and packets without a symbol that do not follow the one before them.
     odd: u64,
     /// Packets that do not follow the one before them, and no packets.
@@ -69,7 +69,7 @@ pub(super) struct Cuts {
     len: usize,
 }
 
-impl Cuts {
+impl RunBoundaries {
     /// `next` is the sequence that goes on where the connection is.
     pub(super) fn of(block: &[RawFrame], next: Seq) -> Self {
         let (mut odd, mut strange, mut breaks, mut next) = (0, 0, 0, next);

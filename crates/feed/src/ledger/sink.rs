@@ -29,33 +29,33 @@ pub enum Source {
 /// recorder's.
 pub trait Sink {
     /// Packets never seen before.
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);
 
     /// Packets whose sequences were recorded before. Returns how many of them differ from what
     /// was recorded.
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32;
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32;
 
     /// A gap was found.
-    fn opened(&mut self, gap: SeqRange, now: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, now: Duration) {
         let _ = (gap, now);
     }
 
     /// What is missing here is asked for; in vain perhaps, and then again.
-    fn asked(&mut self, piece: SeqRange, now: Duration) {
+    fn on_request(&mut self, piece: SeqRange, now: Duration) {
         let _ = (piece, now);
     }
 
     /// A gap, or a piece of one, was filled after having been open for `age`. This may be told
     /// before the packets that fill it are handed on.
-    fn filled(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+    fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         let _ = (piece, age, origin, now);
     }
 
     /// What is missing here has been given up ([`Options::give_up`]); if it comes all the same, it
     /// is recorded.
     ///
-    /// [`Options::give_up`]: crate::client::Options::give_up
-    fn lost(&mut self, range: SeqRange, now: Duration) {
+    /// [`Options::give_up`]: crate::client::RecorderOptions::give_up
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         let _ = (range, now);
     }
 
@@ -65,32 +65,32 @@ pub trait Sink {
     /// Returns the sequences that are no longer recorded, because nothing tells which session they
     /// are of; the recorder asks for them again. A sink that returns none keeps what it has, of
     /// whatever session.
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         let _ = (info, vouched, now);
         SeqSet::new()
     }
 
     /// Nothing more has come for now: a moment to put things away. Returns when to call this again
     /// should nothing come until then.
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         let _ = now;
         None
     }
 
     /// Whether nobody wants more; the recording then ends as if it were stopped.
-    fn enough(&self) -> bool {
+    fn is_closed(&self) -> bool {
         false
     }
 
     /// Returns whether packets that are missing are waited for when the recording ends by
-    /// [`enough`](Self::enough), as they are when it is stopped: something else than the reader who
+    /// [`enough`](Self::is_closed), as they are when it is stopped: something else than the reader who
     /// has had enough is to have them.
     fn wants_missing(&self) -> bool {
         true
     }
 
     /// Whether it can take no more; the recording then ends.
-    fn failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         false
     }
 }

@@ -5,13 +5,13 @@
 //! played is worth. So they cannot disagree.
 //!
 //! ```
-//! use feed::completeness::{Completeness, Facts, Why};
-//! use feed::tail::Tail;
+//! use feed::session::completeness::{Completeness, Facts, IncompleteReason};
+//! use feed::session::tail::Tail;
 //!
 //! let whole = Facts { packets: 9, tail: Tail::Confirmed, ..Facts::default() };
 //! assert_eq!(whole.completeness(), Completeness::Complete);
 //! // A stop is never success by itself.
-//! let stopped = Facts { why: Some(Why::Stopped), ..whole };
+//! let stopped = Facts { why: Some(IncompleteReason::Stopped), ..whole };
 //! assert_eq!(stopped.completeness(), Completeness::Incomplete);
 //! // Of a live session that goes on, everything so far is there.
 //! let followed = Facts { follow: true, tail: Tail::Unknown, ..stopped };
@@ -20,7 +20,7 @@
 //! assert_eq!(behind.completeness(), Completeness::Incomplete);
 //! ```
 
-use crate::session::tail::{End, Tail};
+use crate::session::tail::{SessionEnd, Tail};
 use crate::wire::Reason;
 use core::fmt;
 
@@ -35,7 +35,7 @@ pub struct Facts {
     /// Knowledge of the session's end.
     pub tail: Tail,
     /// Reason why the recorder ended before it was done; `None` if it was done, and for a file.
-    pub why: Option<Why>,
+    pub why: Option<IncompleteReason>,
     /// Whether the recorder follows a live session, which may go on after it.
     pub follow: bool,
     /// Whether an exchange was reached.
@@ -92,11 +92,11 @@ impl Facts {
     /// sequence that the file knows its session to have. `end` is `None` for a format that has no
     /// room for the session's end: then the end of the file stands for it.
     #[must_use]
-    pub fn of_file(packets: u64, missing: u64, end: Option<End>, damaged: bool) -> Self {
+    pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>, damaged: bool) -> Self {
         let tail = match end {
-            Some(End::Open) => Tail::Unknown,
-            Some(End::Confirmed) => Tail::Confirmed,
-            Some(End::Inferred) | None => Tail::Inferred { doubt: 0.0 },
+            Some(SessionEnd::Open) => Tail::Unknown,
+            Some(SessionEnd::Confirmed) => Tail::Confirmed,
+            Some(SessionEnd::Inferred) | None => Tail::Inferred { doubt: 0.0 },
         };
         Self { packets, missing, tail, damaged, ..Self::default() }
     }
@@ -104,11 +104,11 @@ impl Facts {
     /// Returns what a tape file notes of the end of its session: that it is known, and that every
     /// packet up to it was recorded, or neither.
     #[must_use]
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> SessionEnd {
         match (self.completeness(), self.tail) {
-            (Completeness::Complete, Tail::Confirmed) => End::Confirmed,
-            (Completeness::Complete, Tail::Inferred { .. }) => End::Inferred,
-            _ => End::Open,
+            (Completeness::Complete, Tail::Confirmed) => SessionEnd::Confirmed,
+            (Completeness::Complete, Tail::Inferred { .. }) => SessionEnd::Inferred,
+            _ => SessionEnd::Open,
         }
     }
 
@@ -123,11 +123,13 @@ impl Facts {
             None if self.tail == Tail::Unknown && self.packets == 0 => Completeness::Incomplete,
             None if self.tail == Tail::Unknown => Completeness::SoFar,
             None => Completeness::Complete,
-            Some(Why::Stopped | Why::Enough) if self.follow && self.packets > 0 => {
+            Some(IncompleteReason::Stopped | IncompleteReason::Enough)
+                if self.follow && self.packets > 0 =>
+            {
                 Completeness::SoFar
             }
             // Another session has begun: there is no more of this one.
-            Some(Why::OtherSession) if self.follow => Completeness::SoFar,
+            Some(IncompleteReason::OtherSession) if self.follow => Completeness::SoFar,
             Some(_) => Completeness::Incomplete,
         }
     }
@@ -135,7 +137,8 @@ impl Facts {
     /// Returns what is wrong besides packets that are missing.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        let in_vain = matches!(self.why, Some(Why::Unreachable | Why::Stopped));
+        let in_vain =
+            matches!(self.why, Some(IncompleteReason::Unreachable | IncompleteReason::Stopped));
         if self.damaged {
             Some(Fault::Damaged)
         } else if self.misbehaved {
@@ -148,7 +151,7 @@ impl Facts {
     /// Whether the recording came to what it was to come to.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        let enough = self.why == Some(Why::Enough) && !self.outputs;
+        let enough = self.why == Some(IncompleteReason::Enough) && !self.outputs;
         self.fault().is_none() && (enough || self.completeness() != Completeness::Incomplete)
     }
 
@@ -160,7 +163,7 @@ impl Facts {
             Completeness::Complete => true,
             Completeness::SoFar => self.packets > 0,
             Completeness::Incomplete => {
-                let mixed = self.why == Some(Why::OtherSession) && !self.follow;
+                let mixed = self.why == Some(IncompleteReason::OtherSession) && !self.follow;
                 allow_gaps && self.packets > 0 && !mixed
             }
         }
@@ -172,7 +175,7 @@ impl Facts {
     pub fn keeps_recording(&self) -> bool {
         match self.completeness() {
             Completeness::Complete => false,
-            Completeness::SoFar => self.why != Some(Why::OtherSession),
+            Completeness::SoFar => self.why != Some(IncompleteReason::OtherSession),
             Completeness::Incomplete => true,
         }
     }
@@ -180,7 +183,7 @@ impl Facts {
 
 /// Why a recording is incomplete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
+pub enum IncompleteReason {
     /// The user ended it.
     Stopped,
     /// No line could be reached (any more).
@@ -210,7 +213,7 @@ pub enum Why {
     Storage,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for IncompleteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped by the user"),
@@ -257,7 +260,7 @@ mod tests {
     };
 
     fn stopped() -> Facts {
-        Facts { why: Some(Why::Stopped), follow: true, tail: Tail::Unknown, ..WHOLE }
+        Facts { why: Some(IncompleteReason::Stopped), follow: true, tail: Tail::Unknown, ..WHOLE }
     }
 
     #[test]
@@ -301,27 +304,28 @@ mod tests {
     #[test]
     fn a_file_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
         let empty = |end| Facts::of_file(0, 0, end, false).completeness();
-        assert_eq!(empty(Some(End::Open)), Completeness::Incomplete);
-        assert_eq!(empty(Some(End::Confirmed)), Completeness::Complete);
-        assert_eq!(empty(Some(End::Inferred)), Completeness::Complete);
+        assert_eq!(empty(Some(SessionEnd::Open)), Completeness::Incomplete);
+        assert_eq!(empty(Some(SessionEnd::Confirmed)), Completeness::Complete);
+        assert_eq!(empty(Some(SessionEnd::Inferred)), Completeness::Complete);
         assert_eq!(empty(None), Completeness::Complete);
-        let one = Facts::of_file(1, 0, Some(End::Open), false);
+        let one = Facts::of_file(1, 0, Some(SessionEnd::Open), false);
         assert_eq!(one.completeness(), Completeness::SoFar);
     }
 
     #[test]
     fn a_session_that_another_one_has_replaced_is_over() {
-        let replaced = Facts { why: Some(Why::OtherSession), ..stopped() };
+        let replaced = Facts { why: Some(IncompleteReason::OtherSession), ..stopped() };
         assert!(replaced.is_success() && !replaced.keeps_recording());
         let holey = Facts { missing: 1, ..replaced };
         assert!(!holey.is_success() && holey.keeps_recording());
-        let mixed = Facts { why: Some(Why::OtherSession), misbehaved: true, ..WHOLE };
+        let mixed = Facts { why: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
         assert!(!mixed.is_success() && !mixed.writes_outputs(true) && mixed.keeps_recording());
     }
 
     #[test]
     fn a_reader_that_has_had_enough_is_no_failure() {
-        let enough = Facts { why: Some(Why::Enough), missing: 5, outputs: false, ..stopped() };
+        let enough =
+            Facts { why: Some(IncompleteReason::Enough), missing: 5, outputs: false, ..stopped() };
         assert!(enough.is_success());
         // Whoever wanted a file as well does not have it.
         let file = Facts { outputs: true, ..enough };

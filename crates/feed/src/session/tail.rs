@@ -17,7 +17,7 @@ pub enum Tail {
 
 /// What is known of where a session ends.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub enum End {
+pub enum SessionEnd {
     /// It has at least the packets up to its last one, and may have more.
     #[default]
     Open,
@@ -27,7 +27,7 @@ pub enum End {
     Inferred,
 }
 
-impl End {
+impl SessionEnd {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Open => 0,

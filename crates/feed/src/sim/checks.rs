@@ -3,19 +3,19 @@
 use super::disk::Disk;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::client::recovery::PASSES_MAX;
-use crate::client::{Outcome, Recorder, Tail, Why};
+use crate::client::{IncompleteReason, Outcome, Recorder, Tail};
 use crate::session::completeness::{Completeness, Facts};
-use crate::sim::run::Life;
-use crate::tape::file::End;
-use crate::tape::recorder::Keeper;
+use crate::sim::run::SimRun;
+use crate::tape::file::SessionEnd;
+use crate::tape::recorder::TapeRecorder;
 use crate::wire::packet::Symbol;
 use crate::wire::{DecodeError, RawFrame, sequence_of};
 use alloc::format;
 use alloc::string::String;
 
-impl Life {
+impl SimRun {
     /// What was recorded, checked to be the tape's, once and in order.
-    pub(super) fn recorded(&mut self, keeper: &Keeper<Disk>) -> Result<SeqSet, String> {
+    pub(super) fn recorded(&mut self, keeper: &TapeRecorder<Disk>) -> Result<SeqSet, String> {
         let mut recorded = SeqSet::new();
         let mut reading = keeper.in_order(FIRST_SEQ);
         let (mut before, mut count) = (0, 0);
@@ -55,7 +55,7 @@ impl Life {
         recorder: &Recorder,
     ) -> Result<(), String> {
         let one = self.plan.second.is_none() && !self.plan.deceives();
-        if outcome.why == Some(Why::OtherSession) && one {
+        if outcome.why == Some(IncompleteReason::OtherSession) && one {
             return Err("a session is taken for another".into());
         }
         let mut absent = SeqSet::new();
@@ -88,7 +88,7 @@ impl Life {
         &mut self,
         recorder: &Recorder,
         recorded: &SeqSet,
-        keeper: &Keeper<Disk>,
+        keeper: &TapeRecorder<Disk>,
         told: Seq,
     ) -> Result<(), String> {
         let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {
@@ -111,7 +111,7 @@ impl Life {
         if said != Completeness::Incomplete && !has(told) {
             return Err(format!("{said:?} is said of {recorded:.9}, {told} were told of"));
         }
-        if keeper.file().end() != End::Open && !has(keeper.file().last_known()) {
+        if keeper.file().end() != SessionEnd::Open && !has(keeper.file().last_known()) {
             return Err(format!("the tape is said to end, and has {recorded:.9}"));
         }
         Ok(())
@@ -130,6 +130,15 @@ impl Life {
         let lines = (0..).zip(self.world.exchanges().iter());
         let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
         honest.any(|(id, _)| recorder.line(id).is_some_and(|line| line.info.is_some()))
+    }
+
+    /// Returns whether the lying line is the only one that the recorder still follows: every honest
+    /// one is given up, or has never described the session.
+    pub(super) fn lies_alone(&mut self, recorder: &Recorder) -> bool {
+        let lines = (0..).zip(self.world.exchanges().iter());
+        let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
+        let speaks = |id| recorder.line(id).is_some_and(|line| line.info.is_some() && !line.dead);
+        self.plan.lie.is_some() && !honest.any(|(id, _)| speaks(id))
     }
 
     /// A recording that is said to be complete is; `healed`: nothing went wrong with it.
@@ -159,7 +168,7 @@ impl Life {
         // Whoever believes in ends that never were has a tail for each of them.
         let tails = if self.plan.deceives() { PASSES_MAX as usize } else { 0 };
         let again = recorder.ledger().reopened();
-        let most = self.plan.options.limits.gaps.max(before).saturating_add(tails + again);
+        let most = self.plan.options.limits.max_gaps.max(before).saturating_add(tails + again);
         match open > most.saturating_add(1) {
             true => Err(format!("{open} gaps are open, {most} are allowed")),
             false => Ok(()),

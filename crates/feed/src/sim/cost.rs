@@ -1,12 +1,12 @@
 //! What recovery costs, by loss and round-trip time: a table that a person can judge.
 
-use super::{Network, World};
+use super::{Network, SimWorld};
 use crate::base::chance::Chance;
 use crate::base::seq::SeqRange;
 use crate::base::span::Span;
-use crate::client::{Options, Outcome, Recorder};
-use crate::exchange::server::Player;
-use crate::faults::scenario::{Fault, Pick, Scenario};
+use crate::client::{Outcome, Recorder, RecorderOptions};
+use crate::exchange::server::MockExchange;
+use crate::faults::scenario::{Fault, FaultSelector, Scenario};
 use crate::ledger::{Origin, Sink, Source};
 use crate::tape::in_memory::Tape;
 use crate::wire::RawFrame;
@@ -50,18 +50,18 @@ struct Times {
 }
 
 impl Sink for Times {
-    fn fresh(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
+    fn on_packets(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
         self.last = now;
         if origin.source == (Source::Stream { pass: 1 }) {
             self.streamed = now;
         }
     }
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn opened(&mut self, gap: SeqRange, _: Duration) {
+    fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         self.gaps += 1;
         self.missed += u64::from(gap.len());
     }
@@ -82,13 +82,13 @@ pub fn measure(
     // A run begins so often that this share is lost.
     let chance = Chance::of(per_mille, 1000 * burst)?;
     let mut fault = Fault::loss(chance);
-    fault.pick = Pick::Random { chance, burst: Span::one(burst) };
+    fault.pick = FaultSelector::Random { chance, burst: Span::one(burst) };
     let scenario = Scenario { extension, keep_last: false, ..Scenario::clean(7).with(fault) };
-    let player = Player::new(Arc::clone(tape), scenario);
+    let player = MockExchange::new(Arc::clone(tape), scenario);
     let network =
         Network { latency: round_trip / 2, jitter: Duration::ZERO, segment: 0, cut_calls: false };
-    let mut world = World::new(alloc::vec![player], network, 7);
-    let mut recorder = Recorder::new(Options::default(), 1);
+    let mut world = SimWorld::new(alloc::vec![player], network, 7);
+    let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let mut times = Times::default();
     world.drive(&mut recorder, &mut times, None).ok()?;
     if !recorder.outcome().is_some_and(Outcome::complete)

@@ -5,8 +5,11 @@ use crate::base::chance::Chance;
 use crate::base::rng::Rng;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::base::span::{Span, TimeSpan};
-use crate::client::Options;
-use crate::faults::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
+use crate::client::RecorderOptions;
+use crate::faults::scenario::{
+    CorruptedField, Fault, FaultAction, FaultPlace, FaultSelector, Scenario, UnknownSequencePolicy,
+    WriteSize,
+};
 use crate::ledger::Limits;
 use crate::wire::Reason;
 use core::time::Duration;
@@ -23,18 +26,18 @@ pub fn network(rng: &mut Rng, last: Seq) -> Network {
 }
 
 /// What a recorder is told.
-pub fn options(rng: &mut Rng, last: Seq) -> Options {
-    let usual = Options::default();
+pub fn options(rng: &mut Rng, last: Seq) -> RecorderOptions {
+    let usual = RecorderOptions::default();
     let rarely = |rng: &mut Rng| rng.below(6) == 0;
-    Options {
+    RecorderOptions {
         classic: rarely(rng),
         last: rarely(rng).then_some(last),
         window: if rarely(rng) { rng.between(1, 40) } else { usual.window },
         retries: if rarely(rng) { rng.between(0, 3) } else { usual.retries },
         timeout: Duration::from_millis(pick(rng, &[300, 1_000, 3_000])),
         limits: Limits {
-            gaps: pick(rng, &[2, 9, usual.limits.gaps, usual.limits.gaps]),
-            crowd: pick(rng, &[1, 4, 50, usual.limits.crowd]),
+            max_gaps: pick(rng, &[2, 9, usual.limits.max_gaps, usual.limits.max_gaps]),
+            backpressure_gaps: pick(rng, &[1, 4, 50, usual.limits.backpressure_gaps]),
             ..usual.limits
         },
         ..usual
@@ -47,7 +50,12 @@ pub fn scenario(rng: &mut Rng, last: Seq, most: u32) -> Scenario {
     let mut scenario = Scenario::clean(rng.bits());
     scenario.keep_last = rng.below(2) == 0;
     scenario.extension = rng.below(4) > 0;
-    let unknowns = [Unknown::Close, Unknown::Close, Unknown::Silence, Unknown::Reset];
+    let unknowns = [
+        UnknownSequencePolicy::Close,
+        UnknownSequencePolicy::Close,
+        UnknownSequencePolicy::Silence,
+        UnknownSequencePolicy::Reset,
+    ];
     scenario.unknown = pick(rng, &unknowns);
     if rng.below(4) == 0 {
         scenario.idle = None;
@@ -61,11 +69,17 @@ pub fn scenario(rng: &mut Rng, last: Seq, most: u32) -> Scenario {
 /// A fault.
 pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
     loop {
-        let places = [Place::Stream, Place::Stream, Place::Resend, Place::End, Place::Connect];
+        let places = [
+            FaultPlace::Stream,
+            FaultPlace::Stream,
+            FaultPlace::Resend,
+            FaultPlace::End,
+            FaultPlace::Connect,
+        ];
         let place = pick(rng, &places);
         let action = action(rng);
         let Some(mut fault) = Fault::new(action, place) else { continue };
-        let packets = matches!(place, Place::Stream | Place::Resend);
+        let packets = matches!(place, FaultPlace::Stream | FaultPlace::Resend);
         if packets && rng.below(3) == 0 {
             fault.sequences = Some(set(rng, last));
         }
@@ -73,14 +87,14 @@ pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
             fault.last = Some(rng.between(1, 3));
         }
         fault.pick = match rng.below(4) {
-            0 => Pick::All,
-            1 => Pick::Every(rng.between(1, 20)),
-            _ => Pick::Random { chance: chance(rng), burst: span(rng, 1, 9) },
+            0 => FaultSelector::All,
+            1 => FaultSelector::Every(rng.between(1, 20)),
+            _ => FaultSelector::Random { chance: chance(rng), burst: span(rng, 1, 9) },
         };
         if rng.below(4) == 0 {
             fault.connections = Some(set(rng, 6));
         }
-        if matches!(place, Place::Stream | Place::End) && rng.below(4) == 0 {
+        if matches!(place, FaultPlace::Stream | FaultPlace::End) && rng.below(4) == 0 {
             fault.passes = Some(set(rng, 4));
         }
         if rng.below(3) == 0 || ends(action) && rng.below(8) > 0 {
@@ -91,49 +105,55 @@ pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
 }
 
 /// Whether an action ends a connection or more.
-fn ends(action: Action) -> bool {
+fn ends(action: FaultAction) -> bool {
     matches!(
         action,
-        Action::Close { .. }
-            | Action::Reset { .. }
-            | Action::Silence
-            | Action::Restart { .. }
-            | Action::Refuse { .. }
+        FaultAction::Close { .. }
+            | FaultAction::Reset { .. }
+            | FaultAction::Silence
+            | FaultAction::Restart { .. }
+            | FaultAction::Refuse { .. }
     )
 }
 
-fn action(rng: &mut Rng) -> Action {
+fn action(rng: &mut Rng) -> FaultAction {
     let bytes = u8::try_from(rng.below(17)).unwrap_or(0);
     let bytes = if rng.below(2) == 0 { 0 } else { bytes };
-    let fields = [Field::Symbol, Field::Side, Field::Quantity, Field::Price, Field::Sequence];
+    let fields = [
+        CorruptedField::Symbol,
+        CorruptedField::Side,
+        CorruptedField::Quantity,
+        CorruptedField::Price,
+        CorruptedField::Sequence,
+    ];
     let field = pick(rng, &fields);
     match rng.below(16) {
-        0..4 => Action::Drop,
+        0..4 => FaultAction::Drop,
         4 => {
             let changed = (rng.below(4) == 0).then_some(field);
-            Action::Duplicate { copies: rng.between(1, 3), after: span(rng, 0, 5), changed }
+            FaultAction::Duplicate { copies: rng.between(1, 3), after: span(rng, 0, 5), changed }
         }
-        5 => Action::Reorder { by: span(rng, 1, 9) },
-        6 => Action::Delay { time: time(rng, 40_000) },
-        7 => Action::Silence,
+        5 => FaultAction::Reorder { by: span(rng, 1, 9) },
+        6 => FaultAction::Delay { time: time(rng, 40_000) },
+        7 => FaultAction::Silence,
         8 => {
             let size = span(rng, 1, 40);
             let bytes = rng.below(2) == 0;
-            let size = if bytes { Size::Bytes(size) } else { Size::Packets(size) };
-            Action::Write { size, pause: time(rng, 2_000) }
+            let size = if bytes { WriteSize::Bytes(size) } else { WriteSize::Packets(size) };
+            FaultAction::Write { size, pause: time(rng, 2_000) }
         }
-        9 => Action::Close { bytes },
-        10 => Action::Reset { bytes },
-        11 => Action::Corrupt { field },
-        12 => Action::Garbage { bytes: span(rng, 1, 40) },
-        13 => Action::Replace { by: rng.between(1, 3) },
+        9 => FaultAction::Close { bytes },
+        10 => FaultAction::Reset { bytes },
+        11 => FaultAction::Corrupt { field },
+        12 => FaultAction::Garbage { bytes: span(rng, 1, 40) },
+        13 => FaultAction::Replace { by: rng.between(1, 3) },
         14 => {
             let reasons = [Reason::Quota, Reason::AgedOut, Reason::TooMany, Reason::OutOfRange];
-            Action::Refuse { reason: pick(rng, &reasons) }
+            FaultAction::Refuse { reason: pick(rng, &reasons) }
         }
         _ => {
             let down = Duration::from_millis(rng.between(0, 900).into());
-            Action::Restart { down, renew: false }
+            FaultAction::Restart { down, renew: false }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::{Origin, Sink};
 use crate::sim::disk::Disk;
-use crate::tape::recorder::{FLUSH, Keeper, Resumed, Sync};
+use crate::tape::recorder::{FLUSH, Resumed, SyncPolicy, TapeRecorder};
 use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -12,14 +12,14 @@ use core::time::Duration;
 
 /// What must be found when a recording is opened the next time.
 #[derive(Default, Debug)]
-pub(super) struct Owed {
+pub(super) struct DurableExpectation {
     /// If the process has ended.
     kept: SeqSet,
     /// If the power has failed.
     safe: SeqSet,
 }
 
-impl Owed {
+impl DurableExpectation {
     /// Checks that what was found is what must be there, and begins anew with that.
     pub(super) fn found(&mut self, before: &Resumed) -> Result<(), String> {
         let mut there = SeqSet::new();
@@ -49,15 +49,15 @@ impl Owed {
     }
 
     /// The recording has ended as it should.
-    pub(super) fn ended(&mut self, recorded: SeqSet, sync: Sync) {
-        if sync != Sync::Never {
+    pub(super) fn ended(&mut self, recorded: SeqSet, sync: SyncPolicy) {
+        if sync != SyncPolicy::Never {
             self.safe = recorded.clone();
         }
         self.kept = recorded;
     }
 
     /// What a keeper has put out of the recording need not be there any more.
-    pub(super) fn forget(&mut self, keeper: &Watched) {
+    pub(super) fn forget(&mut self, keeper: &DurabilityChecker) {
         for range in keeper.distrusted.ranges() {
             self.kept.remove(*range);
             self.safe.remove(*range);
@@ -65,10 +65,16 @@ impl Owed {
     }
 
     /// The process was killed, or the power has failed.
-    pub(super) fn crashed(&mut self, keeper: &Watched, sync: Sync, power: bool, now: Duration) {
+    pub(super) fn crashed(
+        &mut self,
+        keeper: &DurabilityChecker,
+        sync: SyncPolicy,
+        power: bool,
+        now: Duration,
+    ) {
         self.forget(keeper);
         let came_before = |age: Duration| keeper.came.iter().filter(move |it| it.0 + age < now);
-        if let Sync::Every(interval) = sync {
+        if let SyncPolicy::Every(interval) = sync {
             came_before(interval).for_each(|(_, run)| self.safe.insert(*run));
         }
         match power {
@@ -79,8 +85,8 @@ impl Owed {
 }
 
 /// A keeper, and when everything came that it was given.
-pub(super) struct Watched {
-    pub(super) keeper: Keeper<Disk>,
+pub(super) struct DurabilityChecker {
+    pub(super) keeper: TapeRecorder<Disk>,
     came: VecDeque<(Duration, SeqRange)>,
     /// Last sequence that the session was told to have, in this run or in what it goes on with.
     pub(super) told: Seq,
@@ -88,38 +94,38 @@ pub(super) struct Watched {
     distrusted: SeqSet,
 }
 
-impl Watched {
-    pub(super) fn new(keeper: Keeper<Disk>) -> Self {
+impl DurabilityChecker {
+    pub(super) fn new(keeper: TapeRecorder<Disk>) -> Self {
         let told = keeper.file().last_known();
         Self { keeper, came: VecDeque::new(), told, distrusted: SeqSet::new() }
     }
 }
 
-impl Watched {
+impl DurabilityChecker {
     /// Returns when a packet came last that had not come before.
     pub(super) fn progressed(&self) -> Option<Duration> {
         self.came.back().map(|&(time, _)| time)
     }
 }
 
-impl Sink for Watched {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+impl Sink for DurabilityChecker {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         for run in frames.chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high)) {
             let ends = run.first().zip(run.last());
             let span =
                 ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
             self.came.extend(span.map(|span| (now, span)));
         }
-        self.keeper.fresh(origin, frames, now);
+        self.keeper.on_packets(origin, frames, now);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.keeper.again(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+        self.keeper.on_duplicates(origin, frames)
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         self.told = self.told.max(info.last);
-        let distrusted = self.keeper.session(info, vouched, now);
+        let distrusted = self.keeper.on_session(info, vouched, now);
         if !distrusted.is_empty() {
             // Only packets had told of more, and they do not count any more.
             self.told = info.last;
@@ -134,11 +140,11 @@ impl Sink for Watched {
         distrusted
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.idle(now)
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
+        self.keeper.on_idle(now)
     }
 
-    fn failed(&self) -> bool {
-        self.keeper.failed()
+    fn has_failed(&self) -> bool {
+        self.keeper.has_failed()
     }
 }

@@ -10,7 +10,7 @@ pub(super) type PipeId = u64;
 
 /// What happens.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum SimEvent {
     Connected,
     ToClient(Vec<u8>),
     ToClientEnd,
@@ -23,34 +23,34 @@ pub(super) enum Event {
 
 /// An event's place: by time and then by order of creation.
 #[derive(Debug)]
-struct Due {
+struct QueuedEvent {
     time: Duration,
     created: u64,
     pipe: PipeId,
-    event: Event,
+    event: SimEvent,
 }
 
-impl PartialEq for Due {
+impl PartialEq for QueuedEvent {
     fn eq(&self, other: &Self) -> bool {
         self.created == other.created
     }
 }
 
-impl Eq for Due {}
+impl Eq for QueuedEvent {}
 
-impl PartialOrd for Due {
+impl PartialOrd for QueuedEvent {
     fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Due {
+impl Ord for QueuedEvent {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         (self.time, self.created).cmp(&(other.time, other.created))
     }
 }
 
-impl Event {
+impl SimEvent {
     /// Whether it is on its way to the client.
     pub(super) fn is_to_client(&self) -> bool {
         matches!(self, Self::ToClient(_) | Self::ToClientEnd | Self::ToClientReset)
@@ -59,16 +59,16 @@ impl Event {
 
 /// Events to come.
 #[derive(Default, Debug)]
-pub(super) struct Agenda {
-    events: BinaryHeap<Reverse<Due>>,
+pub(super) struct EventQueue {
+    events: BinaryHeap<Reverse<QueuedEvent>>,
     created: u64,
 }
 
-impl Agenda {
+impl EventQueue {
     /// Has something happen on a connection.
-    pub(super) fn add(&mut self, time: Duration, pipe: PipeId, event: Event) {
+    pub(super) fn add(&mut self, time: Duration, pipe: PipeId, event: SimEvent) {
         self.created += 1;
-        self.events.push(Reverse(Due { time, created: self.created, pipe, event }));
+        self.events.push(Reverse(QueuedEvent { time, created: self.created, pipe, event }));
     }
 
     /// When the next thing happens.
@@ -77,7 +77,7 @@ impl Agenda {
     }
 
     /// Takes the next one.
-    pub(super) fn pop(&mut self) -> Option<(Duration, PipeId, Event)> {
+    pub(super) fn pop(&mut self) -> Option<(Duration, PipeId, SimEvent)> {
         self.events.pop().map(|Reverse(due)| (due.time, due.pipe, due.event))
     }
 }

@@ -1,7 +1,7 @@
 //! What is between a client and its exchanges.
 
 use crate::base::rng::Rng;
-use crate::sim::event_queue::Event;
+use crate::sim::event_queue::SimEvent;
 use crate::wire::{FRAME_LEN, RawFrame};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -48,7 +48,7 @@ pub(super) struct Pipe<C> {
     /// Segments on their way to the client.
     pub(super) inbound: u32,
     /// What has arrived and the client does not read yet.
-    pub(super) held: VecDeque<Event>,
+    pub(super) held: VecDeque<SimEvent>,
     pub(super) wake: Option<Duration>,
     /// Bytes that the exchange has sent of its latest message.
     pub(super) begun: Vec<u8>,

@@ -1,10 +1,10 @@
 //! Exchanges whose process ends, and which come back.
 
-use super::World;
+use super::SimWorld;
 use crate::exchange::Exchange;
 use core::time::Duration;
 
-impl<E: Exchange> World<E> {
+impl<E: Exchange> SimWorld<E> {
     /// A line's exchange is killed, and `with` is started in its place `down` from now.
     pub fn restart(&mut self, line: usize, with: E, down: Duration) {
         self.reset_all(line);
@@ -21,6 +21,6 @@ impl<E: Exchange> World<E> {
     pub(super) fn is_down(&self, line: usize) -> bool {
         let exchange = &self.exchanges[line];
         let own = exchange.down_until().is_some_and(|until| self.now < until);
-        exchange.dead() || own || self.now < self.away[line]
+        exchange.is_dead() || own || self.now < self.away[line]
     }
 }

@@ -1,18 +1,18 @@
 //! What a seed draws for a life.
 
-use super::session::{self, SecondSession, Session};
+use super::session::{self, LiveSessionPlan, SecondSession};
 use super::venue::{Lie, Venue};
 use super::watch::Lawful;
 use super::{Network, draw};
 use crate::base::rng::{Rng, nth};
 use crate::base::seq::{Seq, SeqRange};
-use crate::client::Options;
+use crate::client::RecorderOptions;
 use crate::client::recovery::DRY_PASSES;
-use crate::exchange::server::Player;
-use crate::faults::scenario::{Action, Fault, Field, Scenario};
-use crate::tape::growing::{Live, Tempo};
+use crate::exchange::server::MockExchange;
+use crate::faults::scenario::{CorruptedField, Fault, FaultAction, Scenario};
+use crate::tape::growing::{ArrivalRate, GrowingTape};
 use crate::tape::in_memory::Tape;
-use crate::tape::recorder::Sync;
+use crate::tape::recorder::SyncPolicy;
 use crate::wire::{RawFrame, SessionId, decode, packet_seq, sequence_of};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) enum Crash {
 
 /// What a seed draws.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SimPlan {
     /// What is played.
     pub tape: Arc<Tape>,
     /// What goes wrong with each line.
@@ -56,14 +56,14 @@ pub struct Plan {
     /// The network.
     pub network: Network,
     /// What the recorder is told.
-    pub options: Options,
+    pub options: RecorderOptions,
     /// How packets come into being, of a live session.
-    pub session: Option<Session>,
+    pub session: Option<LiveSessionPlan>,
     /// What a line says of its session that is not so.
     pub lie: Option<Lie>,
     /// The session that another one makes way for.
     pub second: Option<SecondSession>,
-    pub(super) sync: Sync,
+    pub(super) sync: SyncPolicy,
     /// The network loses one in so many connections; 0: none.
     pub(super) silences: u32,
     pub(super) crashes: Vec<(Duration, Crash)>,
@@ -71,7 +71,7 @@ pub struct Plan {
     pub(super) heals: Duration,
 }
 
-impl Plan {
+impl SimPlan {
     /// What `seed` draws.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
@@ -90,7 +90,7 @@ impl Plan {
             second: None,
             sync: draw::pick(
                 &mut rng,
-                &[Sync::Never, Sync::End, Sync::Every(Duration::from_millis(30))],
+                &[SyncPolicy::Never, SyncPolicy::End, SyncPolicy::Every(Duration::from_millis(30))],
             ),
             silences: draw::pick(&mut rng, &[0, 0, 0, 3, 8]),
             crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
@@ -156,7 +156,7 @@ impl Plan {
     fn live(self, rng: &mut Rng) -> Self {
         let lines = self.scenarios.len();
         Self {
-            session: Some(Session::draw(rng, self.tape.last(), lines)),
+            session: Some(LiveSessionPlan::draw(rng, self.tape.last(), lines)),
             options: session::options(rng, &self.options),
             scenarios: self.scenarios.into_iter().map(|it| session::scenario(rng, it)).collect(),
             // Whoever follows does so for as long as it takes.
@@ -197,9 +197,9 @@ impl Plan {
         there: Seq,
         lie: Option<Lie>,
     ) -> Venue {
-        let tempo = self.session.as_ref().map_or(Tempo::Steady(1), |session| session.tempo);
-        let live = Live::new(Arc::clone(tape), tempo, seed, there);
-        Venue::new(Player::new(live, scenario.clone()), lie)
+        let tempo = self.session.as_ref().map_or(ArrivalRate::Steady(1), |session| session.tempo);
+        let live = GrowingTape::new(Arc::clone(tape), tempo, seed, there);
+        Venue::new(MockExchange::new(live, scenario.clone()), lie)
     }
 
     /// The tape that a recording of a session is to be; `None` where its packets may be of either.
@@ -223,8 +223,8 @@ impl Plan {
     /// How long it may take to have everything sent again: round trips, one for each time that the
     /// window is full, or that a stream is held back until its gaps are filled.
     pub(super) fn filling(&self) -> Duration {
-        let Options { window, limits, .. } = &self.options;
-        let crowd = u32::try_from(limits.crowd).unwrap_or(u32::MAX);
+        let RecorderOptions { window, limits, .. } = &self.options;
+        let crowd = u32::try_from(limits.backpressure_gaps).unwrap_or(u32::MAX);
         let fills = self.tape.len() / crowd.min(*window).max(1) + 1;
         (self.network.latency + self.network.jitter) * 4 * fills
     }
@@ -233,27 +233,27 @@ impl Plan {
     /// as long as the delays in them.
     pub(super) fn gives_up(&self) -> Duration {
         let delays = self.actions().map(|action| match action {
-            Action::Delay { time } => time.high(),
+            FaultAction::Delay { time } => time.high(),
             // A pause a byte of a packet, at the most.
-            Action::Write { pause, .. } => pause.high() * 17,
+            FaultAction::Write { pause, .. } => pause.high() * 17,
             _ => Duration::ZERO,
         });
         GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * DRY_PASSES
     }
 
-    fn actions(&self) -> impl Iterator<Item = Action> + '_ {
+    fn actions(&self) -> impl Iterator<Item = FaultAction> + '_ {
         self.scenarios.iter().flat_map(|scenario| &scenario.faults).map(Fault::action)
     }
 
     /// Whether packets may arrive that look right and are not the tape's.
     pub(super) fn deceives(&self) -> bool {
-        let deceives = |action| forges(action) || matches!(action, Action::Garbage { .. });
+        let deceives = |action| forges(action) || matches!(action, FaultAction::Garbage { .. });
         self.actions().any(deceives)
     }
 
     /// Whether bytes come that shift the messages behind them, and all else is the tape's.
     pub(super) fn shifts(&self) -> bool {
-        let garbage = |action| matches!(action, Action::Garbage { .. });
+        let garbage = |action| matches!(action, FaultAction::Garbage { .. });
         self.actions().any(garbage) && !self.actions().any(forges)
     }
 
@@ -278,21 +278,21 @@ impl Plan {
 }
 
 /// Returns whether an action makes bytes that are no message, or not the tape's packet.
-pub(super) fn alters(action: Action) -> bool {
+pub(super) fn alters(action: FaultAction) -> bool {
     matches!(
         action,
-        Action::Garbage { .. }
-            | Action::Corrupt { .. }
-            | Action::Duplicate { changed: Some(_), .. }
+        FaultAction::Garbage { .. }
+            | FaultAction::Corrupt { .. }
+            | FaultAction::Duplicate { changed: Some(_), .. }
     )
 }
 
 /// Returns whether an action makes a packet that looks right and is not the tape's. Without a legal
 /// side or sequence it does not look right.
-fn forges(action: Action) -> bool {
+fn forges(action: FaultAction) -> bool {
     match action {
-        Action::Corrupt { field } | Action::Duplicate { changed: Some(field), .. } => {
-            !matches!(field, Field::Side | Field::Sequence)
+        FaultAction::Corrupt { field } | FaultAction::Duplicate { changed: Some(field), .. } => {
+            !matches!(field, CorruptedField::Side | CorruptedField::Sequence)
         }
         _ => false,
     }

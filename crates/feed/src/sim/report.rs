@@ -6,7 +6,7 @@ use core::time::Duration;
 
 /// What a life came to.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Lived {
+pub struct SimReport {
     /// Packets on the tape.
     pub packets: u64,
     /// Frames that clients were given.
@@ -26,19 +26,19 @@ pub struct Lived {
     /// How long it took, in simulated time.
     pub took: Duration,
     /// What happened, if that was told.
-    pub story: Story,
+    pub story: SimTrace,
 }
 
 /// What happened, and when.
-pub type Story = Vec<(Duration, String)>;
+pub type SimTrace = Vec<(Duration, String)>;
 
 /// A life in which something is wrong with the recorder.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Broken {
+pub struct Violation {
     /// The life's seed.
     pub seed: u64,
     /// What is wrong.
     pub what: String,
     /// What happened, if that was told.
-    pub story: Story,
+    pub story: SimTrace,
 }

@@ -10,21 +10,21 @@
 use super::checks::shown;
 use super::disk::{Disk, DiskFailed};
 use super::plan::Crash;
-pub use super::plan::Plan;
-use super::session::Outage;
+pub use super::plan::SimPlan;
+use super::session::OutagePlan;
 use super::venue::Venue;
-use super::world::{Progress, Stuck, World};
+use super::world::{Progress, SimWorld, Stuck};
 use crate::base::rng::Rng;
 use crate::base::seq::{SeqRange, SeqSet};
-use crate::client::{Input, Outcome, Recorder, Why};
-use crate::faults::scenario::{Scenario, Slow};
+use crate::client::{IncompleteReason, Input, Outcome, Recorder};
+use crate::faults::scenario::{Scenario, SlowSubscriberPolicy};
 use crate::ledger::Sink;
 use crate::session::completeness::Facts;
-use crate::sim::durable_expectation::{Owed, Watched};
-pub use crate::sim::report::{Broken, Lived, Story};
+use crate::sim::durable_expectation::{DurabilityChecker, DurableExpectation};
+pub use crate::sim::report::{SimReport, SimTrace, Violation};
 use crate::tape::file::{TapeFileError, is_stillborn};
-use crate::tape::recorder::{Keeper, Sync};
-use crate::tape::source::Play;
+use crate::tape::recorder::{SyncPolicy, TapeRecorder};
+use crate::tape::source::TapeSource;
 use crate::wire::SessionId;
 use alloc::format;
 use alloc::string::String;
@@ -45,17 +45,17 @@ const STEPS_MAX: u64 = 20_000_000;
 ///
 /// # Errors
 /// What is wrong with the recorder; with `narrate`, and what happened.
-pub fn live(seed: u64, narrate: bool) -> Result<Lived, Broken> {
-    Life::new(seed, Plan::draw(seed), narrate).live()
+pub fn live(seed: u64, narrate: bool) -> Result<SimReport, Violation> {
+    SimRun::new(seed, SimPlan::draw(seed), narrate).live()
 }
 
-pub(super) struct Life {
+pub(super) struct SimRun {
     seed: u64,
-    pub(super) plan: Plan,
+    pub(super) plan: SimPlan,
     rng: Rng,
-    pub(super) world: World<Venue>,
+    pub(super) world: SimWorld<Venue>,
     disk: Disk,
-    owed: Owed,
+    owed: DurableExpectation,
     healed: bool,
     /// When the command was given last.
     began: Duration,
@@ -68,7 +68,7 @@ pub(super) struct Life {
     pub(super) contradicted: Option<SeqRange>,
     /// Whether an honest line has described the session to the recorder that has ended last.
     pub(super) heard: bool,
-    pub(super) lived: Lived,
+    pub(super) lived: SimReport,
 }
 
 /// How a try ended.
@@ -79,15 +79,15 @@ enum Try {
     Deceived,
 }
 
-impl Life {
-    fn new(seed: u64, plan: Plan, narrate: bool) -> Self {
-        let mut world = World::new(plan.venues(seed), plan.network, seed);
+impl SimRun {
+    fn new(seed: u64, plan: SimPlan, narrate: bool) -> Self {
+        let mut world = SimWorld::new(plan.venues(seed), plan.network, seed);
         if narrate {
             world.narrate();
         }
         world.silence(plan.silences);
         plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
-        let lived = Lived { packets: plan.tape.len().into(), ..Lived::default() };
+        let lived = SimReport { packets: plan.tape.len().into(), ..SimReport::default() };
         let rng = Rng::new(!seed);
         Self {
             seed,
@@ -95,7 +95,7 @@ impl Life {
             rng,
             world,
             disk: Disk::new(),
-            owed: Owed::default(),
+            owed: DurableExpectation::default(),
             healed: false,
             began: Duration::ZERO,
             power_failed: false,
@@ -107,7 +107,7 @@ impl Life {
         }
     }
 
-    fn live(mut self) -> Result<Lived, Broken> {
+    fn live(mut self) -> Result<SimReport, Violation> {
         match self.lives() {
             Ok(()) => {
                 self.lived.delivered = self.world.delivered();
@@ -116,7 +116,7 @@ impl Life {
                 self.lived.story = self.world.story();
                 Ok(self.lived)
             }
-            Err(what) => Err(Broken { seed: self.seed, what, story: self.world.story() }),
+            Err(what) => Err(Violation { seed: self.seed, what, story: self.world.story() }),
         }
     }
 
@@ -153,10 +153,13 @@ impl Life {
             if outcome.complete() {
                 return self.complete(&outcome, healed_before);
             }
-            if outcome.why == Some(Why::OtherSession) && self.plan.second.is_some() {
+            if outcome.why == Some(IncompleteReason::OtherSession) && self.plan.second.is_some() {
                 return Ok(());
             }
-            let nothing = matches!(outcome.why, Some(Why::EndUnknown | Why::NoAnswer));
+            let nothing = matches!(
+                outcome.why,
+                Some(IncompleteReason::EndUnknown | IncompleteReason::NoAnswer)
+            );
             if self.plan.tape.is_empty() && nothing {
                 // Nothing comes of an empty session, and nothing tells it from a deaf exchange.
                 return Ok(());
@@ -181,7 +184,7 @@ impl Life {
             self.disk.limit(Some(room.into()));
         }
         let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
-        let mut keeper = Watched::new(keeper);
+        let mut keeper = DurabilityChecker::new(keeper);
         let began = self.world.now();
         (self.began, self.stopped) = (began, false);
         let gaps_before = recorder.ledger().gaps().len();
@@ -205,9 +208,7 @@ impl Life {
                 None if !self.healed => self.heal(),
                 None if self.plan.deceives() => return Ok(Try::Deceived),
                 // A line that lies alone may never tell an end that is believed.
-                None if self.plan.lie.is_some() && !self.honest_is_heard(&recorder) => {
-                    return Ok(Try::Deceived);
-                }
+                None if self.lies_alone(&recorder) => return Ok(Try::Deceived),
                 None => return Err("it follows on with nothing wrong any more".into()),
                 Some((_, Crash::Stop)) => {
                     (kill, self.stopped) = (None, true);
@@ -226,7 +227,7 @@ impl Life {
             return Err("it does not give up".into());
         }
         self.owed.forget(&keeper);
-        if !keeper.failed() {
+        if !keeper.has_failed() {
             // If it fails only now, then with what came last.
             self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
         }
@@ -236,16 +237,16 @@ impl Life {
     /// Checks a recording that has ended, and puts it away; `crash`: the disk may have been full.
     fn ended(
         &mut self,
-        watched: Watched,
+        watched: DurabilityChecker,
         outcome: Outcome,
         recorder: &Recorder,
         crash: bool,
     ) -> Result<Try, String> {
-        let Watched { mut keeper, told, .. } = watched;
+        let DurabilityChecker { mut keeper, told, .. } = watched;
         let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
         let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
-            Ok(()) if outcome.why == Some(Why::Storage) => {
+            Ok(()) if outcome.why == Some(IncompleteReason::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
             }
             Ok(()) => {}
@@ -264,7 +265,7 @@ impl Life {
         self.outcome_is_true(&outcome, &recorded, recorder)?;
         self.completeness_is_true(recorder, &recorded, &keeper, told)?;
         self.disk = freed(keeper.into_storage());
-        if self.plan.sync != Sync::Never && !self.disk.is_safe() {
+        if self.plan.sync != SyncPolicy::Never && !self.disk.is_safe() {
             return Err("it has ended, and the power must not fail yet".into());
         }
         self.owed.ended(recorded, self.plan.sync);
@@ -274,7 +275,7 @@ impl Life {
     }
 
     /// Opens what was recorded before, or begins.
-    fn begin(&mut self) -> Result<Option<(Keeper<Disk>, Recorder)>, String> {
+    fn begin(&mut self) -> Result<Option<(TapeRecorder<Disk>, Recorder)>, String> {
         // A line that lies may be left out after the first time.
         let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
@@ -287,16 +288,16 @@ impl Life {
             self.owed.covered_by(&SeqSet::new())?;
             let mut empty = Disk::new();
             empty.limit(disk.room());
-            return match Keeper::create(empty, sync, epoch, self.rng.bits()) {
+            return match TapeRecorder::create(empty, sync, epoch, self.rng.bits()) {
                 Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
                 // Full at once.
                 Err(_) => Ok(None),
             };
         }
-        let (keeper, before) = match Keeper::open(disk, sync, epoch) {
+        let (keeper, before) = match TapeRecorder::open(disk, sync, epoch) {
             Ok(opened) => opened,
             // What was never made safe may be gone as a whole; the user is told to begin anew.
-            Err(TapeFileError::Head(_)) if self.power_failed && sync == Sync::Never => {
+            Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
                 self.world.tell(|| "life: the recording is lost; --restart".into());
                 self.owed.covered_by(&SeqSet::new())?;
                 return Ok(None);
@@ -310,7 +311,7 @@ impl Life {
         Ok(Some((keeper, recorder)))
     }
 
-    fn crashed(&mut self, keeper: Watched, crash: Crash) {
+    fn crashed(&mut self, keeper: DurabilityChecker, crash: Crash) {
         self.lived.crashes += 1;
         let (now, power) = (self.world.now(), crash == Crash::Power);
         self.owed.crashed(&keeper, self.plan.sync, power, now);
@@ -345,7 +346,7 @@ impl Life {
             return false;
         }
         let outages = self.plan.session.as_mut().map(|session| &mut session.outages);
-        let Some(Outage { line, forgets, down, .. }) = outages.and_then(Vec::pop) else {
+        let Some(OutagePlan { line, forgets, down, .. }) = outages.and_then(Vec::pop) else {
             return false;
         };
         self.world.tell(|| format!("life: exchange {line} is killed, and back after {down:?}"));
@@ -393,7 +394,11 @@ impl Life {
         let least = self.plan.filling();
         self.plan.options.give_up = self.plan.options.give_up.map(|time| time.max(least));
         for (exchange, scenario) in self.world.exchanges().iter_mut().zip(&self.plan.scenarios) {
-            let healed = Scenario { faults: Vec::new(), slow: Slow::Wait, ..scenario.clone() };
+            let healed = Scenario {
+                faults: Vec::new(),
+                slow: SlowSubscriberPolicy::Wait,
+                ..scenario.clone()
+            };
             exchange.change(healed);
         }
     }

@@ -5,9 +5,11 @@ use super::draw::pick;
 use super::plan::alters;
 use crate::base::rng::Rng;
 use crate::base::seq::Seq;
-use crate::client::Options;
-use crate::faults::scenario::{Action, Fault, Pick, Place, Scenario, Slow};
-use crate::tape::growing::Tempo;
+use crate::client::RecorderOptions;
+use crate::faults::scenario::{
+    Fault, FaultAction, FaultPlace, FaultSelector, Scenario, SlowSubscriberPolicy,
+};
+use crate::tape::growing::ArrivalRate;
 use crate::tape::in_memory::Tape;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,16 +17,16 @@ use core::time::Duration;
 
 /// What a seed draws of a live session.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct LiveSessionPlan {
     /// How packets come into being.
-    pub tempo: Tempo,
+    pub tempo: ArrivalRate,
     /// What becomes of exchanges, the last one first.
-    pub(super) outages: Vec<Outage>,
+    pub(super) outages: Vec<OutagePlan>,
 }
 
 /// An exchange's process is killed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outage {
+pub(super) struct OutagePlan {
     /// When.
     pub(super) at: Duration,
     /// Which one.
@@ -35,24 +37,25 @@ pub(super) struct Outage {
     pub(super) down: Duration,
 }
 
-impl Session {
+impl LiveSessionPlan {
     /// A session of `last` packets on so many lines.
     pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
         let takes = pick(rng, &[100, 1_000, 2_000, 4_000]);
         let rate = last.saturating_mul(1_000).checked_div(takes).unwrap_or(0).max(1);
         let tempo = match rng.below(3) {
-            0 => Tempo::Steady(rate),
-            1 => Tempo::Poisson(rate),
-            _ => Tempo::Bursts { rate, size: rng.between(1, 200) },
+            0 => ArrivalRate::Steady(rate),
+            1 => ArrivalRate::Poisson(rate),
+            _ => ArrivalRate::Bursts { rate, size: rng.between(1, 200) },
         };
         let count = pick(rng, &[0, 0, 1, 1, 2, 4]);
-        let mut outages: Vec<Outage> = (0..count).map(|_| Outage::draw(rng, lines)).collect();
+        let mut outages: Vec<OutagePlan> =
+            (0..count).map(|_| OutagePlan::draw(rng, lines)).collect();
         outages.sort_by_key(|outage| core::cmp::Reverse(outage.at));
         Self { tempo, outages }
     }
 }
 
-impl Outage {
+impl OutagePlan {
     fn draw(rng: &mut Rng, lines: usize) -> Self {
         let millis = |millis: u32| Duration::from_millis(millis.into());
         let reach = pick(rng, &[0, 50, 900, 9_000]);
@@ -91,11 +94,11 @@ impl SecondSession {
 }
 
 /// What whoever follows is told, made from what any recorder is told.
-pub(super) fn options(rng: &mut Rng, usual: &Options) -> Options {
+pub(super) fn options(rng: &mut Rng, usual: &RecorderOptions) -> RecorderOptions {
     let millis = Duration::from_millis;
     let for_ever = rng.below(2) == 0;
     let reorder_wait = millis(pick(rng, &[0, 0, 1, 20, 300]));
-    Options {
+    RecorderOptions {
         follow: true,
         classic: false,
         last: None,
@@ -110,12 +113,20 @@ pub(super) fn options(rng: &mut Rng, usual: &Options) -> Options {
 /// A scenario for a live session, made from one for any.
 pub(super) fn scenario(rng: &mut Rng, usual: Scenario) -> Scenario {
     let packets = rng.between(1, 90);
-    let slow = pick(rng, &[Slow::Wait, Slow::Wait, Slow::Skip(packets), Slow::Cut(packets)]);
+    let slow = pick(
+        rng,
+        &[
+            SlowSubscriberPolicy::Wait,
+            SlowSubscriberPolicy::Wait,
+            SlowSubscriberPolicy::Skip(packets),
+            SlowSubscriberPolicy::Cut(packets),
+        ],
+    );
     let mut scenario = Scenario { extension: true, slow, ..usual };
     if rng.below(6) == 0
-        && let Some(mut mute) = Fault::new(Action::Drop, Place::Heartbeat)
+        && let Some(mut mute) = Fault::new(FaultAction::Drop, FaultPlace::Heartbeat)
     {
-        mute.pick = Pick::Every(rng.between(1, 3));
+        mute.pick = FaultSelector::Every(rng.between(1, 3));
         scenario.faults.push(mute);
     }
     scenario
@@ -127,13 +138,17 @@ pub(super) fn torn(rng: &mut Rng, usual: Scenario) -> Scenario {
     let mut scenario = usual;
     scenario.faults.retain(|fault| !alters(fault.action()));
     let packets = rng.between(1, 9);
-    let cut = Slow::Cut(packets);
-    scenario.slow = pick(rng, &[Slow::Wait, Slow::Skip(packets), cut, cut, cut, cut]);
+    let cut = SlowSubscriberPolicy::Cut(packets);
+    scenario.slow = pick(
+        rng,
+        &[SlowSubscriberPolicy::Wait, SlowSubscriberPolicy::Skip(packets), cut, cut, cut, cut],
+    );
     let bytes = u8::try_from(rng.between(1, 16)).unwrap_or(1);
-    let ends = [Action::Close { bytes }, Action::Reset { bytes }, Action::Reset { bytes }];
-    if let Some(mut end) = Fault::new(pick(rng, &ends), Place::Stream) {
+    let ends =
+        [FaultAction::Close { bytes }, FaultAction::Reset { bytes }, FaultAction::Reset { bytes }];
+    if let Some(mut end) = Fault::new(pick(rng, &ends), FaultPlace::Stream) {
         // Each of them once, so that every subscription gets further.
-        end.pick = Pick::Every(pick(rng, &[1, 2, 4, 9]));
+        end.pick = FaultSelector::Every(pick(rng, &[1, 2, 4, 9]));
         end.times = Some(1);
         scenario.faults.push(end);
     }

@@ -3,11 +3,11 @@
 use super::draw::pick;
 use crate::base::rng::Rng;
 use crate::base::seq::{MAX_SEQ, Seq};
-use crate::exchange::server::{Note, Player, Seat};
+use crate::exchange::server::{MockExchange, ServerConnection, ServerEvent};
 use crate::exchange::{Exchange, Step};
 use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
-use crate::tape::growing::Live;
+use crate::tape::growing::GrowingTape;
 use crate::tape::in_memory::Tape;
 use crate::wire::FRAME_LEN;
 use alloc::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Lie {
 impl Lie {
     /// Returns a lie about a tape that ends with `last`, of one of two lines.
     pub(super) fn draw(rng: &mut Rng, last: Seq) -> Self {
-        let jump = Limits::default().jump;
+        let jump = Limits::default().max_jump;
         let more = [1, 900, jump, jump + 1, 1 << 30].map(|more| last + more);
         let told = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_SEQ - 1];
         let kinds: [&[u8]; 5] = [b"I", b"I", b"H", b"HE", b"IHE"];
@@ -75,13 +75,13 @@ impl Lie {
 
 /// An exchange of a simulated life.
 pub(super) struct Venue {
-    player: Player<Live<Arc<Tape>>>,
+    player: MockExchange<GrowingTape<Arc<Tape>>>,
     lie: Option<Lie>,
 }
 
 /// One connection of it.
 pub(super) struct VenueConn {
-    seat: Seat,
+    seat: ServerConnection,
     /// Bytes that were sent of the latest message, as an honest exchange would have sent them.
     begun: Vec<u8>,
     /// Bytes that are to be sent next, likewise.
@@ -89,16 +89,16 @@ pub(super) struct VenueConn {
 }
 
 impl Venue {
-    pub(super) fn new(player: Player<Live<Arc<Tape>>>, lie: Option<Lie>) -> Self {
+    pub(super) fn new(player: MockExchange<GrowingTape<Arc<Tape>>>, lie: Option<Lie>) -> Self {
         Self { player, lie }
     }
 
-    pub(super) fn player(&self) -> &Player<Live<Arc<Tape>>> {
+    pub(super) fn player(&self) -> &MockExchange<GrowingTape<Arc<Tape>>> {
         &self.player
     }
 
     pub(super) fn change(&mut self, scenario: Scenario) {
-        self.player.change(scenario);
+        self.player.set_scenario(scenario);
     }
 
     /// Whether it lies.
@@ -108,8 +108,8 @@ impl Venue {
 }
 
 impl Exchange for Venue {
-    type Conn = VenueConn;
-    type Note = Note;
+    type Connection = VenueConn;
+    type Event = ServerEvent;
 
     fn open(&mut self, now: Duration) -> VenueConn {
         VenueConn { seat: self.player.open(now), begun: Vec::new(), honest: Vec::new() }
@@ -127,8 +127,8 @@ impl Exchange for Venue {
         self.player.ended(&mut conn.seat, now);
     }
 
-    fn gone(&mut self, conn: VenueConn, reset: bool, now: Duration) {
-        self.player.gone(conn.seat, reset, now);
+    fn disconnected(&mut self, conn: VenueConn, reset: bool, now: Duration) {
+        self.player.disconnected(conn.seat, reset, now);
     }
 
     fn peek(&mut self, conn: &mut VenueConn, out: &mut [u8], now: Duration) -> usize {
@@ -157,20 +157,20 @@ impl Exchange for Venue {
         self.player.deadline(&conn.seat)
     }
 
-    fn note(&mut self) -> Option<Note> {
-        self.player.note()
+    fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.player.poll_event()
     }
 
-    fn pass(&mut self, now: Duration) -> Option<Duration> {
-        self.player.pass(now)
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.player.tick(now)
     }
 
     fn down_until(&self) -> Option<Duration> {
         self.player.down_until()
     }
 
-    fn dead(&self) -> bool {
-        self.player.dead()
+    fn is_dead(&self) -> bool {
+        self.player.is_dead()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What exchanges send, looked at on its way: whether each message is one that they may send.
 
 use super::network::cut;
-use super::world::World;
+use super::world::SimWorld;
 use crate::base::seq::Seq;
 use crate::exchange::Exchange;
 use crate::sim::event_queue::PipeId;
@@ -14,7 +14,7 @@ pub type Lawful = Box<dyn Fn(&RawFrame) -> bool>;
 
 /// What is known of the messages so far.
 #[derive(Default)]
-pub(super) struct Watched {
+pub(super) struct StormWatch {
     lawful: Option<Lawful>,
     /// The first that may not be sent.
     unlawful: Option<RawFrame>,
@@ -22,7 +22,7 @@ pub(super) struct Watched {
     told: Vec<Seq>,
 }
 
-impl<E: Exchange> World<E> {
+impl<E: Exchange> SimWorld<E> {
     /// Looks at every message that exchanges send from now on, as their connections cut it.
     pub fn watch(&mut self, lawful: Lawful) {
         self.watched.lawful = Some(lawful);
@@ -64,7 +64,7 @@ impl<E: Exchange> World<E> {
 
     /// Looks at what an exchange sends.
     pub(super) fn look_at(&mut self, id: PipeId, bytes: &[u8]) {
-        let Watched { lawful, unlawful, .. } = &mut self.watched;
+        let StormWatch { lawful, unlawful, .. } = &mut self.watched;
         if let (Some(lawful), Some(pipe)) = (lawful, self.pipes.get_mut(&id)) {
             cut(&mut pipe.begun, bytes, |frame| {
                 if !lawful(frame) {

@@ -5,12 +5,12 @@
 
 pub use super::network::Network;
 use super::network::Pipe;
-use super::watch::Watched;
+use super::watch::StormWatch;
 use crate::base::rng::Rng;
 use crate::client::{ConnId, Input, Output, Recorder};
 use crate::exchange::{Exchange, Step};
 use crate::ledger::Sink;
-use crate::sim::event_queue::{Agenda, Event, PipeId};
+use crate::sim::event_queue::{EventQueue, PipeId, SimEvent};
 use crate::wire::FRAME_LEN;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -40,14 +40,14 @@ pub enum Progress {
 const STEPS_MAX: u64 = 1_000_000;
 
 /// Exchanges, a line each, and the network to them.
-pub struct World<E: Exchange> {
+pub struct SimWorld<E: Exchange> {
     pub(super) exchanges: Vec<E>,
     /// Until when nobody listens there, for the process of the exchange was killed.
     pub(super) away: Vec<Duration>,
     network: Network,
     rng: Rng,
-    pub(super) pipes: BTreeMap<PipeId, Pipe<E::Conn>>,
-    agenda: Agenda,
+    pub(super) pipes: BTreeMap<PipeId, Pipe<E::Connection>>,
+    agenda: EventQueue,
     pub(super) now: Duration,
     /// How many clients there were before; the upper half of a pipe's number.
     clients: u64,
@@ -58,11 +58,11 @@ pub struct World<E: Exchange> {
     /// One in so many connections falls silent; 0: none does.
     silences: u32,
     story: Option<Vec<(Duration, String)>>,
-    pub(super) watched: Watched,
+    pub(super) watched: StormWatch,
     buffer: Vec<u8>,
 }
 
-impl<E: Exchange> World<E> {
+impl<E: Exchange> SimWorld<E> {
     /// A world of these exchanges.
     #[must_use]
     pub fn new(exchanges: Vec<E>, network: Network, seed: u64) -> Self {
@@ -72,7 +72,7 @@ impl<E: Exchange> World<E> {
             network,
             rng: Rng::new(seed),
             pipes: BTreeMap::new(),
-            agenda: Agenda::default(),
+            agenda: EventQueue::default(),
             now: Duration::ZERO,
             clients: 0,
             holding: 0,
@@ -80,7 +80,7 @@ impl<E: Exchange> World<E> {
             steps: 0,
             silences: 0,
             story: None,
-            watched: Watched::default(),
+            watched: StormWatch::default(),
             buffer: alloc::vec![0; 16 * 1024],
         }
     }
@@ -167,7 +167,7 @@ impl<E: Exchange> World<E> {
             let next = event.into_iter().chain(wake).min();
             // Nothing happens for now: the sink's moment.
             let idle = match next.is_none_or(|next| next > self.now) {
-                true => sink.idle(self.now),
+                true => sink.on_idle(self.now),
                 false => None,
             };
             let next = next.into_iter().chain(idle).min();
@@ -202,7 +202,7 @@ impl<E: Exchange> World<E> {
                 pipe.client = false;
                 self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
             }
-            self.send(id, 1, Event::ToServerReset);
+            self.send(id, 1, SimEvent::ToServerReset);
             self.forget_if_silent(id);
         }
         self.clients += 1;
@@ -230,7 +230,7 @@ impl<E: Exchange> World<E> {
     }
 
     /// Sends bytes or an end to the client (0) or the server (1), in order.
-    pub(super) fn send(&mut self, id: PipeId, to: usize, event: Event) {
+    pub(super) fn send(&mut self, id: PipeId, to: usize, event: SimEvent) {
         let jitter = u32::try_from(self.network.jitter.as_micros()).unwrap_or(u32::MAX - 1);
         let delay = Duration::from_micros(self.rng.between(0, jitter).into());
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
@@ -255,7 +255,7 @@ impl<E: Exchange> World<E> {
             self.send(
                 id,
                 to,
-                if to == 0 { Event::ToClient(segment) } else { Event::ToServer(segment) },
+                if to == 0 { SimEvent::ToClient(segment) } else { SimEvent::ToServer(segment) },
             );
             rest = after;
         }
@@ -265,13 +265,13 @@ impl<E: Exchange> World<E> {
         while let Some(output) = recorder.poll() {
             match output {
                 Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
-                Output::Finish(conn) => self.send(self.pipe_id(conn), 1, Event::ToServerEnd),
+                Output::Finish(conn) => self.send(self.pipe_id(conn), 1, SimEvent::ToServerEnd),
                 Output::Drop(conn) => self.drop(conn),
                 Output::Note(note) => self.tell(|| format!("client: {note:?}")),
             }
         }
         let first = self.pipe_id(0);
-        let open = |(&id, pipe): (&PipeId, &Pipe<E::Conn>)| pipe.client.then_some(id);
+        let open = |(&id, pipe): (&PipeId, &Pipe<E::Connection>)| pipe.client.then_some(id);
         let mut next = self.pipes.range(first..).find_map(open);
         while let Some(id) = next {
             let mut calls = Vec::new();
@@ -300,7 +300,7 @@ impl<E: Exchange> World<E> {
             silent_from = Some(self.now + after);
         }
         self.pipes.insert(id, Pipe { silent_from, ..Pipe::new(line) });
-        self.agenda.add(self.now + self.network.latency * 2, id, Event::Connected);
+        self.agenda.add(self.now + self.network.latency * 2, id, SimEvent::Connected);
     }
 
     fn drop(&mut self, conn: ConnId) {
@@ -310,35 +310,35 @@ impl<E: Exchange> World<E> {
         // Bytes that arrive at a closed socket are answered by a reset.
         let unread = pipe.inbound > 0 || !pipe.held.is_empty();
         self.holding -= u32::from(!core::mem::take(&mut pipe.held).is_empty());
-        self.send(id, 1, if unread { Event::ToServerReset } else { Event::ToServerEnd });
+        self.send(id, 1, if unread { SimEvent::ToServerReset } else { SimEvent::ToServerEnd });
         self.forget_if_silent(id);
     }
 
     /// The exchange's end of a connection that nothing reaches any more would stay for ever.
     fn forget_if_silent(&mut self, id: PipeId) {
         let now = self.now;
-        let silent = |pipe: &Pipe<E::Conn>| pipe.silent_from.is_some_and(|from| from <= now);
+        let silent = |pipe: &Pipe<E::Connection>| pipe.silent_from.is_some_and(|from| from <= now);
         if self.pipes.get(&id).is_some_and(silent)
             && let Some(Pipe { line, server: Some(conn), .. }) = self.pipes.remove(&id)
         {
-            self.exchanges[line].gone(conn, false, now);
+            self.exchanges[line].disconnected(conn, false, now);
         }
     }
 
-    fn happen(&mut self, id: PipeId, event: Event, to: &mut Recorder, sink: &mut impl Sink) {
+    fn happen(&mut self, id: PipeId, event: SimEvent, to: &mut Recorder, sink: &mut impl Sink) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let own = id >> 32 == self.clients;
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is the number")]
         let conn = id as ConnId;
         match event {
-            Event::Connected => {
+            SimEvent::Connected => {
                 let reached = self.open(id);
                 if own {
                     let input = if reached { Input::Connected(conn) } else { Input::Failed(conn) };
                     to.handle(input, self.now, sink);
                 }
             }
-            Event::ToClient(_) | Event::ToClientEnd | Event::ToClientReset => {
+            SimEvent::ToClient(_) | SimEvent::ToClientEnd | SimEvent::ToClientReset => {
                 pipe.inbound -= 1;
                 if !pipe.client {
                     return;
@@ -356,9 +356,9 @@ impl<E: Exchange> World<E> {
     }
 
     /// Gives the client what has arrived.
-    fn give(&mut self, conn: ConnId, event: Event, to: &mut Recorder, sink: &mut impl Sink) {
+    fn give(&mut self, conn: ConnId, event: SimEvent, to: &mut Recorder, sink: &mut impl Sink) {
         match event {
-            Event::ToClient(bytes) => {
+            SimEvent::ToClient(bytes) => {
                 self.delivered += bytes.len() as u64;
                 self.tell(|| format!("client: gets {} bytes on {conn}", bytes.len()));
                 to.handle(Input::Received(conn, &bytes), self.now, sink);
@@ -366,7 +366,7 @@ impl<E: Exchange> World<E> {
                     self.hear(self.pipe_id(conn), &bytes);
                 }
             }
-            Event::ToClientEnd => {
+            SimEvent::ToClientEnd => {
                 self.tell(|| format!("client: sees the end of {conn}"));
                 to.handle(Input::Ended(conn), self.now, sink);
             }
@@ -381,7 +381,7 @@ impl<E: Exchange> World<E> {
     fn release(&mut self, to: &mut Recorder, sink: &mut impl Sink) -> bool {
         let first = self.pipe_id(0);
         let number = |id: PipeId| ConnId::try_from(id - first).unwrap_or(ConnId::MAX);
-        let ready = |(&id, pipe): (&PipeId, &Pipe<E::Conn>)| {
+        let ready = |(&id, pipe): (&PipeId, &Pipe<E::Connection>)| {
             (!pipe.held.is_empty() && to.wants_input(number(id))).then_some(id)
         };
         let Some(id) = self.pipes.range(first..).find_map(ready) else { return false };
@@ -406,20 +406,20 @@ impl<E: Exchange> World<E> {
     }
 
     /// What the exchange gets.
-    fn reach_exchange(&mut self, id: PipeId, event: Event) {
+    fn reach_exchange(&mut self, id: PipeId, event: SimEvent) {
         let now = self.now;
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let exchange = &mut self.exchanges[pipe.line];
         match (event, &mut pipe.server) {
-            (Event::Connected, _) => drop(self.open(id)),
-            (Event::ToServer(bytes), Some(conn)) => exchange.receive(conn, &bytes, now),
-            (Event::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
-            (Event::ToServerReset, server) => {
+            (SimEvent::Connected, _) => drop(self.open(id)),
+            (SimEvent::ToServer(bytes), Some(conn)) => exchange.receive(conn, &bytes, now),
+            (SimEvent::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
+            (SimEvent::ToServerReset, server) => {
                 if let Some(conn) = server.take() {
-                    exchange.gone(conn, true, now);
+                    exchange.disconnected(conn, true, now);
                 }
             }
-            (Event::ServerWake, _) => pipe.wake = None,
+            (SimEvent::ServerWake, _) => pipe.wake = None,
             _ => {}
         }
     }
@@ -448,12 +448,12 @@ impl<E: Exchange> World<E> {
         self.buffer = out;
         match self.exchanges[line].step(&mut conn, self.now) {
             Step::Close => {
-                self.exchanges[line].gone(conn, false, self.now);
+                self.exchanges[line].disconnected(conn, false, self.now);
                 return self.end_once(id);
             }
             Step::Reset => {
-                self.exchanges[line].gone(conn, false, self.now);
-                self.send(id, 0, Event::ToClientReset);
+                self.exchanges[line].disconnected(conn, false, self.now);
+                self.send(id, 0, SimEvent::ToClientReset);
                 return self.bury(line);
             }
             Step::Finish => self.end_once(id),
@@ -466,7 +466,7 @@ impl<E: Exchange> World<E> {
                 deadline.filter(|&time| pipe.wake.is_none_or(|wake| time < wake))
             {
                 pipe.wake = Some(deadline);
-                self.agenda.add(deadline, id, Event::ServerWake);
+                self.agenda.add(deadline, id, SimEvent::ServerWake);
             }
         }
         self.bury(line);
@@ -476,7 +476,7 @@ impl<E: Exchange> World<E> {
     fn end_once(&mut self, id: PipeId) {
         let pipe = self.pipes.get_mut(&id);
         if pipe.is_some_and(|pipe| !core::mem::replace(&mut pipe.finished, true)) {
-            self.send(id, 0, Event::ToClientEnd);
+            self.send(id, 0, SimEvent::ToClientEnd);
         }
     }
 
@@ -490,11 +490,11 @@ impl<E: Exchange> World<E> {
     /// All connections of a line are reset.
     pub(super) fn reset_all(&mut self, line: usize) {
         let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
-        let gone: Vec<(PipeId, E::Conn)> =
+        let gone: Vec<(PipeId, E::Connection)> =
             there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
         for (id, conn) in gone {
-            self.exchanges[line].gone(conn, false, self.now);
-            self.send(id, 0, Event::ToClientReset);
+            self.exchanges[line].disconnected(conn, false, self.now);
+            self.send(id, 0, SimEvent::ToClientReset);
         }
     }
 }

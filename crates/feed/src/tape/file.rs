@@ -21,7 +21,7 @@
 //!
 //! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
 //!   order, a sequence that is there twice comes once.
-//! * A file has one writer. [`FilePlay`](crate::tape::source::FilePlay) and other readers see what
+//! * A file has one writer. [`FileTapeSource`](crate::tape::source::FileTapeSource) and other readers see what
 //!   was there when they opened it.
 //!
 //! # What it costs
@@ -36,14 +36,14 @@
 //!
 //! ```
 //! use feed::ledger::{Origin, Source};
-//! use feed::seq::FIRST_SEQ;
+//! use feed::base::seq::FIRST_SEQ;
 //! use feed::sim::disk::Disk;
-//! use feed::tape::Tape;
-//! use feed::tape_file::{Head, TapeFile};
+//! use feed::tape::in_memory::Tape;
+//! use feed::tape::file::{FileHead, TapeFile};
 //!
 //! let tape = Tape::sample(5);
 //! let (early, late) = tape.frames().split_at(3);
-//! let mut file = TapeFile::create(Disk::new(), Head { session: [0; 4], created: 0, salt: 7 })?;
+//! let mut file = TapeFile::create(Disk::new(), FileHead { session: [0; 4], created: 0, salt: 7 })?;
 //! let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
 //! file.append(stream, 1_000, late)?;
 //! file.append(Origin { line: 0, source: Source::Resend }, 2_000, early)?;
@@ -71,21 +71,23 @@ pub(crate) mod ordered_reader;
 pub(crate) mod pending_blocks;
 mod session;
 
-pub use crate::session::tail::End;
-pub use crate::tape::file::ordered_reader::{InOrder, Piece};
+pub use crate::session::tail::SessionEnd;
+pub use crate::tape::file::ordered_reader::{OrderedPiece, OrderedReader};
 pub use crate::tape::file::pending_blocks::GATHERED_MAX;
-pub use block::{BlockHead, Head, HeadError, Kind, MAGIC, VERSION};
+pub use block::{BlockHead, BlockKind, FileHead, FileHeadError, MAGIC, VERSION};
 pub use damage::{Damage, Opened, TapeFileError};
 pub use open::{is_stillborn, is_tape};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::Origin;
 use crate::storage::Storage;
-use crate::tape::file::pending_blocks::Gathering;
+use crate::tape::file::pending_blocks::PendingBlocks;
 use crate::wire::{FRAME_LEN, RawFrame, SessionId, oddness, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use block::{BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, Entry, FRAMES_MAX, HEAD_LEN, INDEX_HEAD_LEN};
+use block::{
+    BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, FRAMES_MAX, HEAD_LEN, INDEX_HEAD_LEN, IndexEntry,
+};
 use index::Index;
 use session::Told;
 
@@ -93,14 +95,14 @@ use session::Told;
 #[derive(Debug)]
 pub struct TapeFile<S> {
     storage: S,
-    head: Head,
+    head: FileHead,
     told: Told,
     index: Index,
     /// Where the next block will begin.
     end: u64,
-    gathering: Gathering,
+    gathering: PendingBlocks,
     /// The blocks that were looked into last, the latest first.
-    cache: VecDeque<(Entry, Vec<RawFrame>)>,
+    cache: VecDeque<(IndexEntry, Vec<RawFrame>)>,
 }
 
 /// So many blocks are kept to be looked into again (1 MiB in all).
@@ -114,7 +116,7 @@ impl<S: Storage> TapeFile<S> {
     ///
     /// # Errors
     /// What the medium reports.
-    pub fn create(storage: S, head: Head) -> Result<Self, TapeFileError<S::Error>> {
+    pub fn create(storage: S, head: FileHead) -> Result<Self, TapeFileError<S::Error>> {
         let mut storage = storage;
         storage.append(&head.encode::<S>())?;
         Ok(Self {
@@ -123,7 +125,7 @@ impl<S: Storage> TapeFile<S> {
             told: Told::of_head(head.session),
             index: Index::default(),
             end: HEAD_LEN as u64,
-            gathering: Gathering::default(),
+            gathering: PendingBlocks::default(),
             cache: VecDeque::new(),
         })
     }
@@ -148,7 +150,7 @@ impl<S: Storage> TapeFile<S> {
     fn begin(storage: S) -> Result<Self, TapeFileError<S::Error>> {
         let mut bytes = [0; HEAD_LEN];
         let read = storage.read_at(0, &mut bytes)?;
-        let head = Head::decode::<S>(&bytes[..read]).map_err(TapeFileError::Head)?;
+        let head = FileHead::decode::<S>(&bytes[..read]).map_err(TapeFileError::Head)?;
         let end = storage.len()?;
         Ok(Self {
             storage,
@@ -156,14 +158,14 @@ impl<S: Storage> TapeFile<S> {
             told: Told::of_head(head.session),
             index: Index::default(),
             end,
-            gathering: Gathering::default(),
+            gathering: PendingBlocks::default(),
             cache: VecDeque::new(),
         })
     }
 
     /// What stands at its beginning.
     #[must_use]
-    pub fn head(&self) -> Head {
+    pub fn head(&self) -> FileHead {
         self.head
     }
 
@@ -313,7 +315,7 @@ impl<S: Storage> TapeFile<S> {
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let span = self.index.span();
         let (first, last) = span.map_or((0, 0), |span| (span.first(), span.last()));
-        self.write(Kind::Index, (first, last, count), now, &payload)?;
+        self.write(BlockKind::Index, (first, last, count), now, &payload)?;
         let trailer = block::trailer::<S>(at, self.head.salt);
         let done = self.storage.append(&trailer);
         self.appended(trailer.len(), done)
@@ -322,7 +324,7 @@ impl<S: Storage> TapeFile<S> {
     /// Writes a block.
     fn write(
         &mut self,
-        kind: Kind,
+        kind: BlockKind,
         (first, last, count): (Seq, Seq, u32),
         arrived: u64,
         payload: &[u8],
@@ -363,7 +365,7 @@ impl<S: Storage> TapeFile<S> {
                 return Ok(Some(frames[at]));
             }
         }
-        let holders: Vec<Entry> = self.index.holders(seq).collect();
+        let holders: Vec<IndexEntry> = self.index.holders(seq).collect();
         for entry in holders {
             let frames = self.block(entry)?;
             if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
@@ -374,7 +376,7 @@ impl<S: Storage> TapeFile<S> {
     }
 
     /// A block's packets, kept for the next time.
-    fn block(&mut self, entry: Entry) -> Result<&[RawFrame], TapeFileError<S::Error>> {
+    fn block(&mut self, entry: IndexEntry) -> Result<&[RawFrame], TapeFileError<S::Error>> {
         let block = match self.cache.iter().position(|(held, _)| *held == entry) {
             Some(at) => self.cache.remove(at),
             None => None,
@@ -390,8 +392,8 @@ impl<S: Storage> TapeFile<S> {
 
     /// Reads in the order of sequences, from `from` on, what was flushed.
     #[must_use]
-    pub fn in_order(&self, from: Seq) -> InOrder<'_, S> {
-        InOrder::new(self, from)
+    pub fn in_order(&self, from: Seq) -> OrderedReader<'_, S> {
+        OrderedReader::new(self, from)
     }
 
     /// What is missing up to the highest sequence; reads everything. Damaged blocks are forgotten,
@@ -428,7 +430,10 @@ impl<S: Storage> TapeFile<S> {
     }
 
     /// Reads a block of packets and checks it.
-    fn load(&self, entry: Entry) -> Result<(BlockHead, Vec<RawFrame>), TapeFileError<S::Error>> {
+    fn load(
+        &self,
+        entry: IndexEntry,
+    ) -> Result<(BlockHead, Vec<RawFrame>), TapeFileError<S::Error>> {
         let mut head = [0; BLOCK_HEAD_LEN];
         let mut frames: Vec<RawFrame> = alloc::vec![[0; FRAME_LEN]; entry.count as usize];
         let payload = frames.as_flattened_mut();
@@ -445,7 +450,7 @@ impl<S: Storage> TapeFile<S> {
                 && in_place(&frames, span)
                 && (head.session.is_none() || head.session == self.told.id)
         });
-        let Entry { offset, count: packets, .. } = entry;
+        let IndexEntry { offset, count: packets, .. } = entry;
         let bytes = entry.end() - offset;
         let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
         head.map(|head| (head, frames)).ok_or(damaged)
@@ -459,17 +464,17 @@ fn seal<S: Storage>(
     arrived: u64,
     (offset, salt): (u64, u64),
     session: Option<SessionId>,
-) -> Option<Entry> {
+) -> Option<IndexEntry> {
     let (room, payload) = bytes.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
     let frames: &[RawFrame] = payload.as_chunks().0;
     let (first, last) = (sequence_of(frames.first()?), sequence_of(frames.last()?));
     let span = SeqRange::new(first, last)?;
     let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let (kind, sum) = (Kind::Packets(origin), S::checksum(payload));
+    let (kind, sum) = (BlockKind::Packets(origin), S::checksum(payload));
     let head = BlockHead { kind, first, last, count, arrived, len, sum, session };
     *room = head.encode::<S>(salt);
-    Some(Entry { span, count, offset })
+    Some(IndexEntry { span, count, offset })
 }
 
 /// Whether frames are packets that ascend from one end of `span` to the other.

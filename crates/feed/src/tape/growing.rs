@@ -3,7 +3,7 @@
 use crate::base::rng::{Rng, nth};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::tape::pace::Pace;
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use crate::wire::{RawFrame, SessionId};
 use core::fmt;
 use core::str::FromStr;
@@ -11,7 +11,7 @@ use core::time::Duration;
 
 /// How packets of a live session come into being.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Tempo {
+pub enum ArrivalRate {
     /// So many a second, evenly.
     Steady(u32),
     /// So many a second on average, each independently of the others.
@@ -36,14 +36,14 @@ pub const GROWTH_MAX: u32 = 1 << 20;
 
 /// A text is no tempo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TempoParseError {
+pub enum ArrivalRateParseError {
     /// It has another form.
     Form,
     /// Its rate is no whole number from 1 to [`RATE_MAX`].
     Rate,
 }
 
-impl fmt::Display for TempoParseError {
+impl fmt::Display for ArrivalRateParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => f.write_str(
@@ -61,31 +61,35 @@ impl fmt::Display for TempoParseError {
     }
 }
 
-impl core::error::Error for TempoParseError {}
+impl core::error::Error for ArrivalRateParseError {}
 
-impl FromStr for Tempo {
-    type Err = TempoParseError;
+impl FromStr for ArrivalRate {
+    type Err = ArrivalRateParseError;
 
-    fn from_str(text: &str) -> Result<Self, TempoParseError> {
+    fn from_str(text: &str) -> Result<Self, ArrivalRateParseError> {
         let rate = |text: &str| {
-            let digits = text.trim().strip_suffix("/s").ok_or(TempoParseError::Form)?.trim_end();
+            let digits =
+                text.trim().strip_suffix("/s").ok_or(ArrivalRateParseError::Form)?.trim_end();
             let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
             let (units, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
             if units.is_empty() || !is_number(units) || !is_number(fraction) {
-                return Err(TempoParseError::Form);
+                return Err(ArrivalRateParseError::Form);
             }
             // What does not fit into the type, or has a fraction, is no rate either.
             let rate = digits.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
-            rate.ok_or(TempoParseError::Rate)
+            rate.ok_or(ArrivalRateParseError::Rate)
         };
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("poisson:") {
             return rate(rest).map(Self::Poisson);
         }
         if let Some(rest) = text.strip_prefix("bursts:") {
-            let (of, size) = rest.split_once(':').ok_or(TempoParseError::Form)?;
+            let (of, size) = rest.split_once(':').ok_or(ArrivalRateParseError::Form)?;
             let size = size.trim().parse().ok().filter(|&size| size > 0);
-            return Ok(Self::Bursts { rate: rate(of)?, size: size.ok_or(TempoParseError::Form)? });
+            return Ok(Self::Bursts {
+                rate: rate(of)?,
+                size: size.ok_or(ArrivalRateParseError::Form)?,
+            });
         }
         match text.parse() {
             Ok(Pace::Recorded(percent)) => Ok(Self::Recorded(percent)),
@@ -94,7 +98,7 @@ impl FromStr for Tempo {
     }
 }
 
-impl fmt::Display for Tempo {
+impl fmt::Display for ArrivalRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Steady(rate) => write!(f, "{rate}/s"),
@@ -110,9 +114,9 @@ const TIMES: u64 = 0x0074_696d_6573;
 
 /// A tape that grows: of the tape behind it, what is due is there.
 #[derive(Clone, Debug)]
-pub struct Live<P> {
+pub struct GrowingTape<P> {
     tape: P,
-    tempo: Tempo,
+    tempo: ArrivalRate,
     seed: u64,
     /// The highest sequence that is there.
     there: Seq,
@@ -122,10 +126,10 @@ pub struct Live<P> {
     next: Duration,
 }
 
-impl<P: Play> Live<P> {
+impl<P: TapeSource> GrowingTape<P> {
     /// Goes on from packet `there` (0 for a session that begins) with what `tape` has after it.
     #[must_use]
-    pub fn new(tape: P, tempo: Tempo, seed: u64, there: Seq) -> Self {
+    pub fn new(tape: P, tempo: ArrivalRate, seed: u64, there: Seq) -> Self {
         let there = there.min(tape.last());
         Self { tape, tempo, seed: nth(seed, TIMES), there, began: None, next: Duration::ZERO }
     }
@@ -145,13 +149,13 @@ impl<P: Play> Live<P> {
             Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         };
         match self.tempo {
-            Tempo::Steady(rate) => even(nth - 1, rate),
-            Tempo::Poisson(rate) => before + gap(self.seed, seq, rate),
-            Tempo::Bursts { rate, size } => {
+            ArrivalRate::Steady(rate) => even(nth - 1, rate),
+            ArrivalRate::Poisson(rate) => before + gap(self.seed, seq, rate),
+            ArrivalRate::Bursts { rate, size } => {
                 let burst = (nth - 1) / u64::from(size.max(1));
                 even(burst * u64::from(size), rate)
             }
-            Tempo::Recorded(percent) => {
+            ArrivalRate::Recorded(percent) => {
                 let first = self.tape.arrived(FIRST_SEQ.max(from + 1)).unwrap_or(0);
                 let after = self.tape.arrived(seq).unwrap_or(0).saturating_sub(first);
                 let nanos = u128::from(after) * 100 / u128::from(percent.max(1));
@@ -188,7 +192,7 @@ fn gap(seed: u64, seq: Seq, rate: u32) -> Duration {
     }
 }
 
-impl<P: Play> Play for Live<P> {
+impl<P: TapeSource> TapeSource for GrowingTape<P> {
     fn last(&self) -> Seq {
         self.there
     }
@@ -248,16 +252,16 @@ impl<P: Play> Play for Live<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tape::market::Market;
+    use crate::tape::market::SyntheticMarket;
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
-    fn live(tempo: &str, last: Seq, there: Seq) -> Live<Market> {
-        Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 9, there)
+    fn live(tempo: &str, last: Seq, there: Seq) -> GrowingTape<SyntheticMarket> {
+        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 9, there)
     }
 
     /// When each packet comes, for whoever looks exactly when told.
-    fn times(live: &mut Live<Market>, count: usize) -> Vec<Duration> {
+    fn times(live: &mut GrowingTape<SyntheticMarket>, count: usize) -> Vec<Duration> {
         let (mut now, mut times) = (Duration::from_secs(5), Vec::new());
         let began = now;
         let mut there = live.last();
@@ -276,23 +280,23 @@ mod tests {
     #[test]
     fn tempos_parse_and_print() {
         for text in ["5000/s", "poisson:7/s", "bursts:100/s:20", "2.00x"] {
-            assert_eq!(text.parse::<Tempo>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<ArrivalRate>().unwrap().to_string(), text);
         }
         for bad in ["", "fast", "poisson:", "poisson:x/s", "bursts:5/s", "bursts:5/s:0", "8B/s"] {
-            assert_eq!(bad.parse::<Tempo>(), Err(TempoParseError::Form), "{bad}");
+            assert_eq!(bad.parse::<ArrivalRate>(), Err(ArrivalRateParseError::Form), "{bad}");
         }
     }
 
     #[test]
     fn rates_have_a_bound() {
         for form in ["RATE/s", "poisson:RATE/s", "bursts:RATE/s:5"] {
-            let parsed = |rate: &str| form.replace("RATE", rate).parse::<Tempo>();
+            let parsed = |rate: &str| form.replace("RATE", rate).parse::<ArrivalRate>();
             assert!(parsed("1").is_ok() && parsed("10000000").is_ok(), "{form}");
             for rate in ["0", "10000001", "100000000", "4294967295", "99999999999", "0.01", "1.5"] {
-                assert_eq!(parsed(rate), Err(TempoParseError::Rate), "{form} {rate}");
+                assert_eq!(parsed(rate), Err(ArrivalRateParseError::Rate), "{form} {rate}");
             }
             for rate in ["-1", "1e9", "", "NaN", ".5", "1.5.1"] {
-                assert_eq!(parsed(rate), Err(TempoParseError::Form), "{form} {rate}");
+                assert_eq!(parsed(rate), Err(ArrivalRateParseError::Form), "{form} {rate}");
             }
         }
     }

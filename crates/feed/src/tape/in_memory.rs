@@ -141,7 +141,7 @@ impl Tape {
     /// orders on both sides of it. The same seed gives the same tape.
     #[must_use]
     pub fn random(count: u32, seed: u64) -> Self {
-        let mut flow = crate::tape::order_flow::Flow::new(seed);
+        let mut flow = crate::tape::order_flow::OrderFlow::new(seed);
         Self::made(count, |sequence| flow.packet(sequence))
     }
 

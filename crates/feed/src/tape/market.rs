@@ -5,7 +5,7 @@
 use crate::base::rng::{mix, nth};
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::tape::in_memory::START;
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use crate::wire::packet::{Packet, Side, Symbol};
 use crate::wire::{Frame, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ const AT_ONCE: u32 = 4096;
 
 /// An endless market, played from nothing.
 #[derive(Clone, Debug)]
-pub struct Market {
+pub struct SyntheticMarket {
     session: SessionId,
     key: u64,
     last: Seq,
@@ -32,7 +32,7 @@ pub struct Market {
     first: Seq,
 }
 
-impl Market {
+impl SyntheticMarket {
     /// The market of this session, as far as packet `last`.
     #[must_use]
     pub fn new(session: SessionId, last: Seq) -> Self {
@@ -96,7 +96,7 @@ const fn below(bits: u64, of: u32) -> u32 {
     (((bits & 0xffff_ffff) * of as u64) >> 32) as u32
 }
 
-impl Play for Market {
+impl TapeSource for SyntheticMarket {
     fn last(&self) -> Seq {
         self.last
     }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn any_packet_can_be_had_at_any_time() {
-        let mut market = Market::seeded(7, MAX_SEQ);
+        let mut market = SyntheticMarket::seeded(7, MAX_SEQ);
         let far = [1, 2, 63, 64, 4096, 4097, 1_000_000_000, MAX_SEQ - 1, MAX_SEQ];
         for seq in far.into_iter().chain(far.into_iter().rev()) {
             let range = SeqRange::counted(seq, 10).unwrap();
@@ -138,15 +138,15 @@ mod tests {
                 assert_eq!(frame, encode(&Frame::Packet(market.packet(seq))));
             }
         }
-        assert_eq!(Market::seeded(7, 5).frames(SeqRange::new(5, 9).unwrap()).len(), 1);
-        assert!(Market::seeded(7, 5).frames(SeqRange::new(6, 9).unwrap()).is_empty());
+        assert_eq!(SyntheticMarket::seeded(7, 5).frames(SeqRange::new(5, 9).unwrap()).len(), 1);
+        assert!(SyntheticMarket::seeded(7, 5).frames(SeqRange::new(6, 9).unwrap()).is_empty());
     }
 
     #[test]
     fn it_is_plausible_and_repeats() {
-        let market = Market::seeded(7, MAX_SEQ);
-        let other = Market::seeded(8, MAX_SEQ);
-        assert_eq!(market.packet(5), Market::seeded(7, 5).packet(5));
+        let market = SyntheticMarket::seeded(7, MAX_SEQ);
+        let other = SyntheticMarket::seeded(8, MAX_SEQ);
+        assert_eq!(market.packet(5), SyntheticMarket::seeded(7, 5).packet(5));
         assert!((1..100).any(|seq| market.packet(seq) != other.packet(seq)));
         assert_ne!(market.session(), other.session());
         let (mut low, mut high) = ([i32::MAX; 8], [0; 8]);

@@ -21,12 +21,12 @@ const FLOOR: u32 = 1_000;
 /// And the highest.
 const CEILING: u32 = 1_000_000;
 
-pub(crate) struct Flow {
+pub(crate) struct OrderFlow {
     rng: Rng,
     mids: [u32; START.len()],
 }
 
-impl Flow {
+impl OrderFlow {
     pub(crate) fn new(seed: u64) -> Self {
         Self { rng: Rng::new(seed), mids: START.map(|(_, price)| price) }
     }

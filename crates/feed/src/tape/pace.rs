@@ -1,7 +1,7 @@
 //! How fast a stream is played.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use crate::wire::FRAME_LEN;
 use core::fmt;
 use core::str::FromStr;
@@ -40,7 +40,7 @@ impl Pace {
     /// has run for `elapsed`.
     pub fn due_of(
         self,
-        tape: &mut impl Play,
+        tape: &mut impl TapeSource,
         range: SeqRange,
         elapsed: Duration,
     ) -> Option<SeqRange> {
@@ -52,7 +52,7 @@ impl Pace {
     }
 
     /// When a packet is due, from the beginning of its stream.
-    pub fn due(self, tape: &mut impl Play, seq: Seq) -> Duration {
+    pub fn due(self, tape: &mut impl TapeSource, seq: Seq) -> Duration {
         match self {
             Self::Unlimited => Duration::ZERO,
             Self::PerSecond(rate) => after(seq, rate, 1),

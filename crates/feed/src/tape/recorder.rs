@@ -5,7 +5,7 @@ use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::base::time::nanos;
 use crate::ledger::{Origin, Sink};
 use crate::storage::Storage;
-use crate::tape::file::{End, Head, InOrder, Opened, TapeFile, TapeFileError};
+use crate::tape::file::{FileHead, Opened, OrderedReader, SessionEnd, TapeFile, TapeFileError};
 use crate::wire::{Info, RawFrame, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -32,7 +32,7 @@ pub struct Conflict {
 
 /// When what was recorded is made safe against a loss of power.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// Whenever the system gets to it, within seconds.
     Never,
     /// At the end.
@@ -59,9 +59,9 @@ pub struct Resumed {
 /// Keeps a recording in a tape file. What goes wrong with the file ends the recording, and is told
 /// by [`end`](Self::end).
 #[derive(Debug)]
-pub struct Keeper<S: Storage> {
+pub struct TapeRecorder<S: Storage> {
     file: TapeFile<S>,
-    sync: Sync,
+    sync: SyncPolicy,
     /// When the recorder's time began, since 1970.
     epoch: Duration,
     /// When it was flushed and synced last.
@@ -75,20 +75,20 @@ pub struct Keeper<S: Storage> {
     failure: Option<TapeFileError<S::Error>>,
 }
 
-impl<S: Storage> Keeper<S> {
+impl<S: Storage> TapeRecorder<S> {
     /// Begins a recording on an empty medium. `salt` is random.
     ///
     /// # Errors
     /// What the medium reports.
     pub fn create(
         storage: S,
-        sync: Sync,
+        sync: SyncPolicy,
         epoch: Duration,
         salt: u64,
     ) -> Result<Self, TapeFileError<S::Error>> {
-        let head = Head { session: [0; 4], created: nanos(epoch), salt };
+        let head = FileHead { session: [0; 4], created: nanos(epoch), salt };
         let mut file = TapeFile::create(storage, head)?;
-        if sync != Sync::Never {
+        if sync != SyncPolicy::Never {
             // Without its head a file is nothing.
             file.sync()?;
         }
@@ -101,7 +101,7 @@ impl<S: Storage> Keeper<S> {
     /// Where it is no tape file, or the medium fails.
     pub fn open(
         storage: S,
-        sync: Sync,
+        sync: SyncPolicy,
         epoch: Duration,
     ) -> Result<(Self, Resumed), TapeFileError<S::Error>> {
         let (mut file, Opened { damages, .. }) = TapeFile::open(storage, false)?;
@@ -117,7 +117,7 @@ impl<S: Storage> Keeper<S> {
         Ok((Self::with(file, sync, epoch), resumed))
     }
 
-    fn with(file: TapeFile<S>, sync: Sync, epoch: Duration) -> Self {
+    fn with(file: TapeFile<S>, sync: SyncPolicy, epoch: Duration) -> Self {
         Self {
             len_before: file.size(),
             file,
@@ -169,8 +169,8 @@ impl<S: Storage> Keeper<S> {
     pub fn end(&mut self) -> Result<(), TapeFileError<S::Error>> {
         match (self.failure.take(), self.sync) {
             (Some(failure), _) => Err(failure),
-            (None, Sync::Never) => self.file.flush(),
-            (None, Sync::End | Sync::Every(_)) => self.file.sync(),
+            (None, SyncPolicy::Never) => self.file.flush(),
+            (None, SyncPolicy::End | SyncPolicy::Every(_)) => self.file.sync(),
         }
     }
 
@@ -183,7 +183,7 @@ impl<S: Storage> Keeper<S> {
     pub fn conclude(
         &mut self,
         last: Seq,
-        end: End,
+        end: SessionEnd,
         now: Duration,
     ) -> Result<(), TapeFileError<S::Error>> {
         self.unsynced = true;
@@ -201,7 +201,7 @@ impl<S: Storage> Keeper<S> {
 
     /// Reads the packets in order of sequence, from `from` on; what is not written yet is missing.
     #[must_use]
-    pub fn in_order(&self, from: Seq) -> InOrder<'_, S> {
+    pub fn in_order(&self, from: Seq) -> OrderedReader<'_, S> {
         self.file.in_order(from)
     }
 
@@ -231,7 +231,7 @@ impl<S: Storage> Keeper<S> {
 
     /// Syncs if it is time to; returns when it will be, if something is not safe then.
     fn sync_if_due(&mut self, now: Duration) -> Option<Duration> {
-        let Sync::Every(interval) = self.sync else { return None };
+        let SyncPolicy::Every(interval) = self.sync else { return None };
         let due = self.synced + interval;
         if !self.unsynced || now < due {
             return self.unsynced.then_some(due);
@@ -244,20 +244,20 @@ impl<S: Storage> Keeper<S> {
     }
 }
 
-impl<S: Storage> Sink for Keeper<S> {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
+impl<S: Storage> Sink for TapeRecorder<S> {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         let done = self.file.append(origin, self.stamp(now), frames);
         self.check(done);
         // Where packets never stop coming, nothing is ever idle.
         if self.unflushed {
-            let _ = self.idle(now);
+            let _ = self.on_idle(now);
         }
         self.unflushed = true;
         self.unsynced = true;
         self.sync_if_due(now);
     }
 
-    fn again(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
         let mut count = 0;
         for frame in frames {
             match self.file.get(sequence_of(frame)) {
@@ -272,7 +272,7 @@ impl<S: Storage> Sink for Keeper<S> {
         count
     }
 
-    fn session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         let told = self.file.session();
         if told.is_some_and(|told| told.session == info.session && told.last >= info.last) {
             return SeqSet::new();
@@ -281,7 +281,7 @@ impl<S: Storage> Sink for Keeper<S> {
         let stamp = self.stamp(now);
         let noted = self.file.note_session_of(info, vouched, stamp).and_then(|distrusted| {
             // A later block that knows its session must not survive this one.
-            if self.sync != Sync::Never && told.is_none() {
+            if self.sync != SyncPolicy::Never && told.is_none() {
                 self.file.sync()?;
             }
             Ok(distrusted)
@@ -292,7 +292,7 @@ impl<S: Storage> Sink for Keeper<S> {
         })
     }
 
-    fn idle(&mut self, now: Duration) -> Option<Duration> {
+    fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         if self.unflushed && now >= self.flushed + FLUSH {
             self.flushed = now;
             self.unflushed = false;
@@ -305,7 +305,7 @@ impl<S: Storage> Sink for Keeper<S> {
         flush_at.into_iter().chain(sync_at).min()
     }
 
-    fn failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 }

@@ -12,9 +12,9 @@ use core::time::Duration;
 ///
 /// Memory is 17 bytes a packet and one index entry a run (contiguous sequences that came together).
 #[derive(Clone, Default, Debug)]
-pub struct Recording {
+pub struct MemoryRecording {
     log: Vec<RawFrame>,
-    runs: BTreeMap<Seq, Run>,
+    runs: BTreeMap<Seq, RecordedRun>,
     /// An exchange has told which session it plays.
     told: bool,
     /// Until then: from which place in the log on packets came from which origin.
@@ -22,12 +22,12 @@ pub struct Recording {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct RecordedRun {
     at: usize,
     len: usize,
 }
 
-impl Recording {
+impl MemoryRecording {
     /// An empty recording.
     #[must_use]
     pub fn new() -> Self {
@@ -70,12 +70,12 @@ impl Recording {
             if end < frames.len() && sequence_of(&frames[end]) == expected {
                 continue;
             }
-            self.insert(first, Run { at: at + start, len: end - start });
+            self.insert(first, RecordedRun { at: at + start, len: end - start });
             start = end;
         }
     }
 
-    fn insert(&mut self, first: Seq, run: Run) {
+    fn insert(&mut self, first: Seq, run: RecordedRun) {
         // A run that goes on where the one before it ends, in the log too, makes that one longer.
         if let Some((&before, last)) = self.runs.range_mut(..first).next_back()
             && (first - before) as usize == last.len
@@ -88,15 +88,15 @@ impl Recording {
     }
 }
 
-impl Sink for Recording {
-    fn fresh(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
+impl Sink for MemoryRecording {
+    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
         if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
             self.origins.push((self.log.len(), origin));
         }
         self.append(frames);
     }
 
-    fn session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
+    fn on_session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
         let origins = core::mem::take(&mut self.origins);
         let all_known = origins.iter().all(|(_, origin)| vouched.contains(origin));
         if core::mem::replace(&mut self.told, true) || all_known {
@@ -119,7 +119,7 @@ impl Sink for Recording {
         gone.into_iter().collect()
     }
 
-    fn again(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
         let differ =
             |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
         u32::try_from(frames.iter().filter(differ).count()).unwrap_or(u32::MAX)

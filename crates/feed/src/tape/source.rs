@@ -5,7 +5,7 @@ use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::Source;
 use crate::session::completeness::{Completeness, Facts};
 use crate::storage::Storage;
-use crate::tape::file::{Kind, TapeFile, TapeFileError};
+use crate::tape::file::{BlockKind, TapeFile, TapeFileError};
 use crate::tape::in_memory::Tape;
 use crate::wire::{RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// A complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
-pub trait Play {
+pub trait TapeSource {
     /// Its last sequence; 0 where it is empty.
     fn last(&self) -> Seq;
 
@@ -59,7 +59,7 @@ pub trait Play {
     }
 }
 
-impl Play for Arc<Tape> {
+impl TapeSource for Arc<Tape> {
     fn last(&self) -> Seq {
         Tape::last(self)
     }
@@ -96,13 +96,13 @@ struct Held {
 }
 
 impl Held {
-    fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+    fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let last = file.span().map_or(0, SeqRange::last);
         let from_first = file.packets() == u64::from(last) && file.is_contiguous();
         // Blocks of a stream and of its resends overlap: then all of them are read.
         let mut missing = match from_first {
             true => SeqSet::new(),
-            false => file.missing().map_err(PlayError::File)?.0,
+            false => file.missing().map_err(TapeSourceError::File)?.0,
         };
         // Where damaged blocks were forgotten the last packet may be another one now.
         let last = file.span().map_or(0, SeqRange::last);
@@ -116,7 +116,7 @@ impl Held {
 
 /// A tape file, played without loading it.
 #[derive(Debug)]
-pub struct FilePlay<S> {
+pub struct FileTapeSource<S> {
     file: TapeFile<S>,
     last: Seq,
     /// Whether that is known to be the end of the session that was recorded.
@@ -126,7 +126,7 @@ pub struct FilePlay<S> {
     failure: Option<String>,
 }
 
-impl<S: Storage> FilePlay<S> {
+impl<S: Storage> FileTapeSource<S> {
     /// Plays a file, if nothing is missing in it, not even of what it knows its session to have.
     /// Where the session is known to end with it, that is the session it plays; otherwise there may
     /// be more of that one, and it is a session of its own.
@@ -136,16 +136,16 @@ impl<S: Storage> FilePlay<S> {
     ///
     /// # Errors
     /// What is missing, where something is; or what is wrong with the file.
-    pub fn new(file: TapeFile<S>) -> Result<Self, PlayError<S::Error>> {
+    pub fn new(file: TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let mut file = file;
         let Held { last, missing, repeated } = Held::of(&mut file)?;
         if repeated > 0 {
-            return Err(PlayError::Repeated(repeated));
+            return Err(TapeSourceError::Repeated(repeated));
         }
         let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
         match facts.completeness() {
-            Completeness::Incomplete if missing.is_empty() => Err(PlayError::Empty),
-            Completeness::Incomplete => Err(PlayError::Gaps(missing)),
+            Completeness::Incomplete if missing.is_empty() => Err(TapeSourceError::Empty),
+            Completeness::Incomplete => Err(TapeSourceError::Gaps(missing)),
             Completeness::Complete => Ok(Self::up_to(file, last, true)),
             Completeness::SoFar => Ok(Self::up_to(file, last, false)),
         }
@@ -156,15 +156,15 @@ impl<S: Storage> FilePlay<S> {
     ///
     /// # Errors
     /// What is missing, where no packet is before it; or what is wrong with the file.
-    pub fn before_gaps(file: TapeFile<S>) -> Result<(Self, SeqSet), PlayError<S::Error>> {
+    pub fn before_gaps(file: TapeFile<S>) -> Result<(Self, SeqSet), TapeSourceError<S::Error>> {
         let mut file = file;
         let Held { last, missing, .. } = Held::of(&mut file)?;
         let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
         let whole = facts.completeness() == Completeness::Complete;
         let last = missing.ranges().first().map_or(last, |gap| last.min(gap.first() - 1));
         match last {
-            0 if missing.is_empty() && !whole => Err(PlayError::Empty),
-            0 if !whole => Err(PlayError::Gaps(missing)),
+            0 if missing.is_empty() && !whole => Err(TapeSourceError::Empty),
+            0 if !whole => Err(TapeSourceError::Gaps(missing)),
             _ => Ok((Self::up_to(file, last, whole), missing)),
         }
     }
@@ -191,7 +191,7 @@ impl<S: Storage> FilePlay<S> {
             frames.extend_from_slice(&piece.frames[..fits]);
             // What was lost and came later does not hold back what came in time.
             let streamed =
-                matches!(piece.block.kind, Kind::Packets(o) if o.source != Source::Resend);
+                matches!(piece.block.kind, BlockKind::Packets(o) if o.source != Source::Resend);
             if let Some(frame) =
                 piece.frames.first().filter(|_| streamed && piece.block.arrived > latest)
             {
@@ -224,7 +224,7 @@ impl<S: Storage> FilePlay<S> {
     }
 }
 
-impl<S: Storage> Play for FilePlay<S> {
+impl<S: Storage> TapeSource for FileTapeSource<S> {
     fn last(&self) -> Seq {
         self.last
     }
@@ -282,7 +282,7 @@ impl<S: Storage> Play for FilePlay<S> {
 
 /// Why a tape file cannot be played.
 #[derive(Debug)]
-pub enum PlayError<E> {
+pub enum TapeSourceError<E> {
     /// Packets are missing.
     Gaps(SeqSet),
     /// It has no packets, and its session is not known to have none.
@@ -293,7 +293,7 @@ pub enum PlayError<E> {
     File(TapeFileError<E>),
 }
 
-impl<E: core::fmt::Display> core::fmt::Display for PlayError<E> {
+impl<E: core::fmt::Display> core::fmt::Display for TapeSourceError<E> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Gaps(missing) => write!(
@@ -310,4 +310,4 @@ impl<E: core::fmt::Display> core::fmt::Display for PlayError<E> {
     }
 }
 
-impl<E: core::error::Error> core::error::Error for PlayError<E> {}
+impl<E: core::error::Error> core::error::Error for TapeSourceError<E> {}

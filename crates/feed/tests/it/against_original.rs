@@ -1,9 +1,9 @@
 //! Recording from an exchange that behaves as the original, and dies as the original.
 
 use crate::world::{network, outcome, record};
-use feed::client::{Options, Tail};
-use feed::exchange::original::{Original, OriginalConn};
-use feed::exchange::server::{Player, Seat};
+use feed::client::{RecorderOptions, Tail};
+use feed::exchange::original::{OriginalConnection, OriginalExchange};
+use feed::exchange::server::{MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
@@ -18,8 +18,8 @@ fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
     let tape = Tape::classic();
     let (mut short, mut passes) = (0, 0);
     for seed in 0..10_000 {
-        let original = Original::new(Tape::classic(), seed);
-        let options = Options { classic: seed % 4 == 0, ..Options::default() };
+        let original = OriginalExchange::new(Tape::classic(), seed);
+        let options = RecorderOptions { classic: seed % 4 == 0, ..RecorderOptions::default() };
         let network = network(seed);
         let run = record(options, vec![original], network, seed, &tape);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
@@ -36,8 +36,8 @@ fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
 #[test]
 fn a_known_last_packet_needs_no_further_pass() {
     for seed in 0..500 {
-        let original = Original::new(Tape::classic(), seed);
-        let options = Options { last: Some(14), ..Options::default() };
+        let original = OriginalExchange::new(Tape::classic(), seed);
+        let options = RecorderOptions { last: Some(14), ..RecorderOptions::default() };
         let run = record(options, vec![original], network(seed), seed, &Tape::classic());
         assert!(outcome(&run).complete() && outcome(&run).tail == Tail::Confirmed);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
@@ -50,8 +50,8 @@ fn a_known_last_packet_needs_no_further_pass() {
 fn sequences_that_a_byte_cannot_express_come_with_passes() {
     for seed in 0..60 {
         let tape = Tape::random(1000, seed);
-        let original = Original::new(tape.clone(), seed);
-        let run = record(Options::default(), vec![original], network(seed), seed, &tape);
+        let original = OriginalExchange::new(tape.clone(), seed);
+        let run = record(RecorderOptions::default(), vec![original], network(seed), seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
@@ -67,11 +67,13 @@ fn an_original_is_never_asked_for_what_it_has_not_shown() {
             Ok(Frame::Packet(packet)) => packet,
             other => unreachable!("{other:?}"),
         }));
-        let original = Line::Original(Box::new(Original::new(shorter.unwrap(), seed)));
-        let ours =
-            Player::new(Arc::new(longer.clone()), Scenario::losing(seed, "0.5".parse().unwrap()));
+        let original = Line::Original(Box::new(OriginalExchange::new(shorter.unwrap(), seed)));
+        let ours = MockExchange::new(
+            Arc::new(longer.clone()),
+            Scenario::losing(seed, "0.5".parse().unwrap()),
+        );
         let lines = vec![original, Line::Ours(Box::new(ours))];
-        let run = record(Options::default(), lines, network(seed), seed, &longer);
+        let run = record(RecorderOptions::default(), lines, network(seed), seed, &longer);
         assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
         let Line::Original(original) = &run.exchanges[0] else { unreachable!("the first") };
         assert_eq!(original.died_of(), None, "seed {seed}");
@@ -80,19 +82,19 @@ fn an_original_is_never_asked_for_what_it_has_not_shown() {
 
 /// Lines of two kinds.
 enum Line {
-    Original(Box<Original>),
-    Ours(Box<Player>),
+    Original(Box<OriginalExchange>),
+    Ours(Box<MockExchange>),
 }
 
 #[expect(clippy::large_enum_variant, reason = "there are few of them")]
 enum LineConn {
-    Original(OriginalConn),
-    Ours(Seat),
+    Original(OriginalConnection),
+    Ours(ServerConnection),
 }
 
 impl Exchange for Line {
-    type Conn = LineConn;
-    type Note = ();
+    type Connection = LineConn;
+    type Event = ();
 
     fn open(&mut self, now: Duration) -> LineConn {
         match self {
@@ -121,10 +123,10 @@ impl Exchange for Line {
         }
     }
 
-    fn gone(&mut self, conn: LineConn, reset: bool, now: Duration) {
+    fn disconnected(&mut self, conn: LineConn, reset: bool, now: Duration) {
         match (self, conn) {
-            (Self::Original(line), LineConn::Original(conn)) => line.gone(conn, reset, now),
-            (Self::Ours(line), LineConn::Ours(conn)) => line.gone(conn, reset, now),
+            (Self::Original(line), LineConn::Original(conn)) => line.disconnected(conn, reset, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.disconnected(conn, reset, now),
             _ => {}
         }
     }
@@ -161,14 +163,14 @@ impl Exchange for Line {
         }
     }
 
-    fn note(&mut self) -> Option<()> {
+    fn poll_event(&mut self) -> Option<()> {
         None
     }
 
-    fn dead(&self) -> bool {
+    fn is_dead(&self) -> bool {
         match self {
-            Self::Original(line) => line.dead(),
-            Self::Ours(line) => line.dead(),
+            Self::Original(line) => line.is_dead(),
+            Self::Ours(line) => line.is_dead(),
         }
     }
 }
@@ -176,8 +178,8 @@ impl Exchange for Line {
 #[test]
 fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
     let run = record(
-        Options::default(),
-        vec![Original::new(Tape::classic(), 1).losing(4)],
+        RecorderOptions::default(),
+        vec![OriginalExchange::new(Tape::classic(), 1).losing(4)],
         network(1),
         1,
         &Tape::classic(),
@@ -190,14 +192,14 @@ fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
 mod the_double {
     //! The double is honest: it dies where the original died, and nowhere else.
 
-    use feed::exchange::original::{Death, Original, OriginalConn};
+    use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
     use feed::exchange::{Exchange, Step};
     use feed::tape::in_memory::Tape;
     use std::time::Duration;
 
     const NOW: Duration = Duration::ZERO;
 
-    fn sent(original: &mut Original, conn: &mut OriginalConn) -> Vec<u8> {
+    fn sent(original: &mut OriginalExchange, conn: &mut OriginalConnection) -> Vec<u8> {
         let (mut all, mut out) = (Vec::new(), [0; 64]);
         loop {
             let count = original.peek(conn, &mut out, NOW);
@@ -209,8 +211,8 @@ mod the_double {
         }
     }
 
-    fn told(bytes: &[&[u8]]) -> (Original, Vec<u8>) {
-        let mut original = Original::new(Tape::classic(), 3).losing(0);
+    fn told(bytes: &[&[u8]]) -> (OriginalExchange, Vec<u8>) {
+        let mut original = OriginalExchange::new(Tape::classic(), 3).losing(0);
         let mut conn = original.open(NOW);
         for part in bytes {
             original.receive(&mut conn, part, NOW);
@@ -245,7 +247,7 @@ mod the_double {
         assert_eq!(told(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
         let mut original = told(&[&[1, 0]]).0;
         let conn = original.open(NOW);
-        original.gone(conn, true, NOW);
+        original.disconnected(conn, true, NOW);
         assert_eq!(original.died_of(), Some(Death::Reset));
     }
 
@@ -260,7 +262,7 @@ mod the_double {
 
     #[test]
     fn ends_after_a_stream_and_when_the_client_ends() {
-        let mut original = Original::new(Tape::classic(), 3);
+        let mut original = OriginalExchange::new(Tape::classic(), 3);
         let mut conn = original.open(NOW);
         assert_eq!(original.step(&mut conn, NOW), Step::Wait);
         original.receive(&mut conn, &[1, 0], NOW);
@@ -274,7 +276,7 @@ mod the_double {
 
     #[test]
     fn loses_a_quarter_the_last_packet_too() {
-        let mut original = Original::new(Tape::classic(), 9);
+        let mut original = OriginalExchange::new(Tape::classic(), 9);
         let (mut packets, mut lasts) = (0, 0);
         for _ in 0..1000 {
             let mut conn = original.open(NOW);

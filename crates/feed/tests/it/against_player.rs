@@ -1,19 +1,19 @@
 //! Recording from our own exchange, whatever it loses.
 
 use crate::world::{network, outcome, record};
-use feed::client::{Options, Recorder, Tail};
-use feed::exchange::server::Player;
-use feed::faults::scenario::{Action, Fault, Pick, Place, Scenario};
+use feed::client::{Recorder, RecorderOptions, Tail};
+use feed::exchange::server::MockExchange;
+use feed::faults::scenario::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use feed::sim::{self, Network};
 use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> Player {
+fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchange {
     let losing = Scenario::losing(seed, chance.parse().unwrap());
     let scenario = losing.with(Fault::skip(skip.parse().unwrap()));
-    Player::new(Arc::new(tape.clone()), scenario)
+    MockExchange::new(Arc::new(tape.clone()), scenario)
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn every_loss_is_recovered() {
         let mut network = network(seed);
         network.cut_calls = true;
         let exchange = player(&tape, seed, chance, "");
-        let run = record(Options::default(), vec![exchange], network, seed, &tape);
+        let run = record(RecorderOptions::default(), vec![exchange], network, seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.complete(), "seed {seed}, {chance}: {outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
@@ -43,7 +43,7 @@ fn every_loss_is_recovered() {
 fn without_the_extension_passes_and_single_resends_do_it() {
     for seed in 0..300 {
         let tape = Tape::random([1, 14, 127, 128, 300][seed as usize % 5], seed);
-        let options = Options { classic: true, ..Options::default() };
+        let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
         let exchange = player(&tape, seed, "0.25", "");
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
@@ -55,7 +55,7 @@ fn without_the_extension_passes_and_single_resends_do_it() {
 #[test]
 fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
     let tape = Tape::random(300, 1);
-    let options = Options { classic: true, ..Options::default() };
+    let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let exchange = player(&tape, 1, "0", "5,200-210");
     let run = record(options, vec![exchange], network(1), 1, &tape);
     let outcome = outcome(&run);
@@ -69,7 +69,7 @@ fn lines_fill_each_others_gaps() {
     for seed in 0..200 {
         let tape = Tape::random(400, seed);
         let lines = vec![player(&tape, seed, "0.3", ""), player(&tape, seed + 1000, "0.3", "")];
-        let run = record(Options::default(), lines, network(seed), seed, &tape);
+        let run = record(RecorderOptions::default(), lines, network(seed), seed, &tape);
         assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
         let stats = run.recorder.stats();
         // Both lines lost about 9 % of the packets; only those need a resend.
@@ -86,7 +86,7 @@ fn lines_of_different_sessions_are_not_mixed() {
     for seed in 0..100 {
         let tapes = [Tape::random(400, 1), Tape::random(400, 2)];
         let lines = vec![player(&tapes[0], seed, "0.3", ""), player(&tapes[1], seed, "0.3", "")];
-        let recorder = Recorder::new(Options::default(), 2);
+        let recorder = Recorder::new(RecorderOptions::default(), 2);
         let run = sim::run(recorder, lines, network(seed), seed)
             .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
         let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
@@ -109,10 +109,10 @@ fn lines_of_different_sessions_are_not_mixed() {
 #[test]
 fn lost_answers_leave_the_window_open() {
     let mut lost = Fault::skip("1-6000".parse().unwrap());
-    let mut unanswered = Fault::new(Action::Drop, Place::Resend).unwrap();
-    unanswered.pick = Pick::Every(13);
+    let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
+    unanswered.pick = FaultSelector::Every(13);
     unanswered.times = Some(1);
-    lost.pick = Pick::Every(2);
+    lost.pick = FaultSelector::Every(2);
     let tape = Tape::random(6000, 1);
     let scenario = Scenario::clean(1).with(lost).with(unanswered);
     let network = Network {
@@ -121,8 +121,8 @@ fn lost_answers_leave_the_window_open() {
         segment: 0,
         cut_calls: false,
     };
-    let options = Options { window: 30, ..Options::default() };
-    let exchange = Player::new(Arc::new(tape.clone()), scenario);
+    let options = RecorderOptions { window: 30, ..RecorderOptions::default() };
+    let exchange = MockExchange::new(Arc::new(tape.clone()), scenario);
     let run = record(options, vec![exchange], network, 1, &tape);
     assert!(outcome(&run).complete());
     // 3,000 packets, 30 in a round trip of 80 ms, and again what was not answered.

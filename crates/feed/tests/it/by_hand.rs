@@ -1,9 +1,9 @@
 //! A recorder that is driven by hand: one input at a time, and what it asks for then.
 
 use feed::base::seq::{Seq, SeqRange};
-use feed::client::{ConnId, Input, Options, Output, Recorder};
+use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
 use feed::tape::in_memory::Tape;
-use feed::tape::recording::Recording;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{
     Call, CallDecoder, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode,
 };
@@ -15,17 +15,17 @@ pub(crate) const RESEND: ConnId = 1;
 
 pub(crate) struct Steps {
     pub(crate) recorder: Recorder,
-    pub(crate) recording: Recording,
+    pub(crate) recording: MemoryRecording,
     pub(crate) now: Duration,
     pub(crate) tape: Tape,
 }
 
 impl Steps {
     /// A recorder of a hundred packets whose two connections are open.
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: RecorderOptions) -> Self {
         let mut steps = Self {
             recorder: Recorder::new(options, 1),
-            recording: Recording::new(),
+            recording: MemoryRecording::new(),
             now: Duration::ZERO,
             tape: Tape::random(100, 1),
         };
@@ -39,10 +39,10 @@ impl Steps {
 
     /// A follower of a session of a hundred packets, whose two connections are open and described.
     pub(crate) fn following(reorder_wait: Duration) -> Self {
-        let options = Options { follow: true, reorder_wait, ..Options::default() };
+        let options = RecorderOptions { follow: true, reorder_wait, ..RecorderOptions::default() };
         let mut steps = Self {
             recorder: Recorder::new(options, 1),
-            recording: Recording::new(),
+            recording: MemoryRecording::new(),
             now: Duration::ZERO,
             tape: Tape::random(100, 1),
         };

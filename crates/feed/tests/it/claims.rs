@@ -2,10 +2,10 @@
 
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::client::recovery::{ABSENCE, DISPUTE};
-use feed::client::{ConnId, Input, Options, Output, Recorder, Tail, Why};
+use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
-use feed::tape::recording::Recording;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Lines of the same session that are given what they bring.
 pub(crate) struct Lines {
     pub(crate) recorder: Recorder,
-    pub(crate) recording: Recording,
+    pub(crate) recording: MemoryRecording,
     tape: Tape,
     pub(crate) now: Duration,
     /// Open connections, with their lines.
@@ -23,10 +23,10 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// So many lines whose exchanges can be reached.
-    pub(crate) fn new(options: Options, lines: u16) -> Self {
+    pub(crate) fn new(options: RecorderOptions, lines: u16) -> Self {
         let mut lines = Self {
             recorder: Recorder::new(options, lines),
-            recording: Recording::new(),
+            recording: MemoryRecording::new(),
             tape: Tape::random(100, 1),
             now: Duration::ZERO,
             open: BTreeMap::new(),
@@ -36,8 +36,8 @@ impl Lines {
     }
 
     pub(crate) fn follow(lines: u16) -> Self {
-        let limits = Limits { jump: 1000, ..Limits::default() };
-        Self::new(Options { follow: true, limits, ..Options::default() }, lines)
+        let limits = Limits { max_jump: 1000, ..Limits::default() };
+        Self::new(RecorderOptions { follow: true, limits, ..RecorderOptions::default() }, lines)
     }
 
     /// Gives an input, and opens whatever connections are wanted.
@@ -310,14 +310,14 @@ fn what_a_line_says_of_itself_alone_is_missing() {
     lines.end(Some([10, 10]));
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!(outcome.missing, "11-500".parse().unwrap());
-    assert_eq!(outcome.why, Some(Why::Refused(Reason::OutOfRange)));
+    assert_eq!(outcome.why, Some(IncompleteReason::Refused(Reason::OutOfRange)));
     assert_eq!(lines.recorder.trouble().contradicted, None);
 }
 
 #[test]
 fn a_description_that_the_other_line_contradicts_does_not_keep_a_session_from_being_whole() {
     for refuses in [None, Some([10, MAX_SEQ])] {
-        let mut lines = Lines::new(Options { retries: 1, ..Options::default() }, 2);
+        let mut lines = Lines::new(RecorderOptions { retries: 1, ..RecorderOptions::default() }, 2);
         lines.describe(1, 10);
         lines.describe(3, MAX_SEQ);
         for conn in [A, B] {
@@ -333,7 +333,8 @@ fn a_description_that_the_other_line_contradicts_does_not_keep_a_session_from_be
 
 #[test]
 fn what_the_user_says_is_no_lines_word() {
-    let mut lines = Lines::new(Options { last: Some(20), retries: 1, ..Options::default() }, 2);
+    let mut lines =
+        Lines::new(RecorderOptions { last: Some(20), retries: 1, ..RecorderOptions::default() }, 2);
     lines.describe(1, 10);
     lines.describe(3, 30);
     for conn in [A, B] {

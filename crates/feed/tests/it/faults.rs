@@ -4,9 +4,12 @@
 use crate::seen::{Seen, packet, see};
 use feed::base::chance::Chance;
 use feed::base::span::{Span, TimeSpan};
-use feed::exchange::server::{Note, Player};
+use feed::exchange::server::{MockExchange, ServerEvent};
 use feed::exchange::{Exchange, Step};
-use feed::faults::scenario::{Action, Fault, Field, Pick, Place, Scenario, Size, Unknown};
+use feed::faults::scenario::{
+    CorruptedField, Fault, FaultAction, FaultPlace, FaultSelector, Scenario, UnknownSequencePolicy,
+    WriteSize,
+};
 use feed::tape::in_memory::Tape;
 use feed::tape::pace::Pace;
 use feed::wire::Reason;
@@ -24,47 +27,47 @@ fn ms(time: u64) -> Duration {
 }
 
 /// As [`see`], from the beginning of time.
-fn first(player: &mut Player, calls: &[u8]) -> Seen {
+fn first(player: &mut MockExchange, calls: &[u8]) -> Seen {
     see(player, calls, &mut ms(0))
 }
 
-fn player(scenario: Scenario) -> Player {
-    Player::new(Arc::new(Tape::sample(5)), scenario)
+fn player(scenario: Scenario) -> MockExchange {
+    MockExchange::new(Arc::new(Tape::sample(5)), scenario)
 }
 
-fn fault(action: Action, place: Place, sequences: &str) -> Fault {
+fn fault(action: FaultAction, place: FaultPlace, sequences: &str) -> Fault {
     let mut fault = Fault::new(action, place).expect("it fits there");
     fault.sequences = (!sequences.is_empty()).then(|| sequences.parse().unwrap());
     fault
 }
 
-fn with(action: Action, place: Place, sequences: &str) -> Player {
+fn with(action: FaultAction, place: FaultPlace, sequences: &str) -> MockExchange {
     player(Scenario::clean(7).with(fault(action, place, sequences)))
 }
 
 /// The first connection with this one fault.
-fn writes(action: Action, place: Place, sequences: &str, calls: &[u8]) -> String {
+fn writes(action: FaultAction, place: FaultPlace, sequences: &str, calls: &[u8]) -> String {
     first(&mut with(action, place, sequences), calls).writes
 }
 
-fn streamed(action: Action, sequences: &str) -> String {
-    writes(action, Place::Stream, sequences, STREAM)
+fn streamed(action: FaultAction, sequences: &str) -> String {
+    writes(action, FaultPlace::Stream, sequences, STREAM)
 }
 
-const fn duplicate(copies: u32, after: u32, changed: Option<Field>) -> Action {
-    Action::Duplicate { copies, after: Span::one(after), changed }
+const fn duplicate(copies: u32, after: u32, changed: Option<CorruptedField>) -> FaultAction {
+    FaultAction::Duplicate { copies, after: Span::one(after), changed }
 }
 
-const fn garbage(bytes: u32) -> Action {
-    Action::Garbage { bytes: Span::one(bytes) }
+const fn garbage(bytes: u32) -> FaultAction {
+    FaultAction::Garbage { bytes: Span::one(bytes) }
 }
 
-fn delay(time: u64) -> Action {
-    Action::Delay { time: TimeSpan::one(ms(time)) }
+fn delay(time: u64) -> FaultAction {
+    FaultAction::Delay { time: TimeSpan::one(ms(time)) }
 }
 
-fn write(size: Size, pause: u64) -> Action {
-    Action::Write { size, pause: TimeSpan::one(ms(pause)) }
+fn write(size: WriteSize, pause: u64) -> FaultAction {
+    FaultAction::Write { size, pause: TimeSpan::one(ms(pause)) }
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn a_clean_exchange_sends_everything_once() {
     assert_eq!(see(&mut player, SINGLES, &mut now).writes, "1 2 3 +400 end");
     let served = player.served();
     assert_eq!((served.connections, served.streams, served.resends), (3, 1, 8));
-    assert_eq!((served.lost, served.refused, served.cut), (0, 0, 0));
+    assert_eq!((served.dropped, served.refused, served.cut), (0, 0, 0));
     assert_eq!(served.bytes, 17 * (5 + 6 + 3));
 }
 
@@ -89,21 +92,21 @@ fn drop_keeps_packets_back_and_counts_them() {
         ("1-5", "end", 5),
         ("6-9", "1 2 3 4 5 end", 0),
     ] {
-        let mut player = with(Action::Drop, Place::Stream, sequences);
+        let mut player = with(FaultAction::Drop, FaultPlace::Stream, sequences);
         assert_eq!(first(&mut player, STREAM).writes, seen);
-        assert_eq!((player.served().lost, player.served().cut), (lost, 0), "{sequences}");
+        assert_eq!((player.served().dropped, player.served().cut), (lost, 0), "{sequences}");
         assert_eq!(first(&mut player, RANGE).writes, "I 1 2 3 4 5 open");
     }
-    let mut player = with(Action::Drop, Place::Resend, "2");
+    let mut player = with(FaultAction::Drop, FaultPlace::Resend, "2");
     assert_eq!(first(&mut player, RANGE).writes, "I 1 3 4 5 open");
     assert_eq!(first(&mut player, SINGLES).writes, "1 3 +400 end");
-    assert_eq!(player.served().lost, 2);
+    assert_eq!(player.served().dropped, 2);
     assert_eq!(first(&mut player, STREAM).writes, "1 2 3 4 5 end");
 }
 
 #[test]
 fn sequences_are_right_at_the_edges_of_masks() {
-    let mut player = Player::new(
+    let mut player = MockExchange::new(
         Arc::new(Tape::sample(130)),
         Scenario::skipping("1,63-65,127-128,130".parse().unwrap()),
     );
@@ -111,13 +114,13 @@ fn sequences_are_right_at_the_edges_of_masks() {
     let seen: Vec<u8> = bytes.as_chunks::<17>().0.iter().map(|raw| raw[16]).collect();
     let kept = (2..=62).chain(66..=126).chain([129]);
     assert_eq!(seen, kept.collect::<Vec<u8>>());
-    assert_eq!(player.served().lost, 7);
+    assert_eq!(player.served().dropped, 7);
 }
 
 #[test]
 fn where_and_how_often_is_kept_to() {
     let four = |change: fn(&mut Fault)| {
-        let mut fault = fault(Action::Drop, Place::Stream, "");
+        let mut fault = fault(FaultAction::Drop, FaultPlace::Stream, "");
         change(&mut fault);
         let mut player = player(Scenario::clean(7).with(fault));
         let mut now = Duration::ZERO;
@@ -125,7 +128,7 @@ fn where_and_how_often_is_kept_to() {
             (0..4).map(|_| see(&mut player, STREAM, &mut now).frames()).collect();
         seen.join(" | ")
     };
-    assert_eq!(four(|f| f.pick = Pick::Every(2)), "1 3 5 | 1 3 5 | 1 3 5 | 1 3 5");
+    assert_eq!(four(|f| f.pick = FaultSelector::Every(2)), "1 3 5 | 1 3 5 | 1 3 5 | 1 3 5");
     assert_eq!(four(|f| f.last = Some(2)), "1 2 3 | 1 2 3 | 1 2 3 | 1 2 3");
     assert_eq!(four(|f| f.passes = Some("2,4".parse().unwrap())), "1 2 3 4 5 |  | 1 2 3 4 5 | ");
     assert_eq!(
@@ -154,19 +157,19 @@ fn where_and_how_often_is_kept_to() {
 
 #[test]
 fn random_loss_spares_the_last_packet_and_only_random_loss_does() {
-    let always = Pick::Random { chance: Chance::of(1, 1).unwrap(), burst: Span::one(1) };
+    let always = FaultSelector::Random { chance: Chance::of(1, 1).unwrap(), burst: Span::one(1) };
     for (keep_last, pick, seen) in [
         (true, always, "5 end"),
         (false, always, "end"),
-        (true, Pick::All, "end"),
-        (true, Pick::Every(5), "1 2 3 4 end"),
+        (true, FaultSelector::All, "end"),
+        (true, FaultSelector::Every(5), "1 2 3 4 end"),
     ] {
         for times in [None, Some(9)] {
-            let mut fault = fault(Action::Drop, Place::Stream, "");
+            let mut fault = fault(FaultAction::Drop, FaultPlace::Stream, "");
             (fault.pick, fault.times) = (pick, times);
             let mut player = player(Scenario { keep_last, ..Scenario::clean(7).with(fault) });
             assert_eq!(first(&mut player, STREAM).writes, seen);
-            assert_eq!(player.served().lost as usize, 5 - (seen.len() - 3) / 2);
+            assert_eq!(player.served().dropped as usize, 5 - (seen.len() - 3) / 2);
         }
     }
 }
@@ -178,45 +181,48 @@ fn duplicate_sends_copies_at_once_or_later() {
     assert_eq!(streamed(duplicate(1, 2, None), "2"), "1 2 3 4 2 5 end");
     assert_eq!(streamed(duplicate(2, 1, None), "1,3"), "1 2 1 1 3 4 3 3 5 end");
     assert_eq!(streamed(duplicate(1, 9, None), "2,4"), "1 2 3 4 5 2 4 end", "after the last");
-    assert_eq!(streamed(duplicate(1, 0, Some(Field::Price)), "2"), "1 2 2!price 3 4 5 end");
-    assert_eq!(streamed(duplicate(1, 3, Some(Field::Side)), "1"), "1 2 3 4 1!side 5 end");
+    assert_eq!(
+        streamed(duplicate(1, 0, Some(CorruptedField::Price)), "2"),
+        "1 2 2!price 3 4 5 end"
+    );
+    assert_eq!(streamed(duplicate(1, 3, Some(CorruptedField::Side)), "1"), "1 2 3 4 1!side 5 end");
     // Beyond the last one they keep the order of their turns.
-    let far = fault(duplicate(1, 9, None), Place::Stream, "1");
-    let near = fault(duplicate(1, 4, None), Place::Stream, "2");
+    let far = fault(duplicate(1, 9, None), FaultPlace::Stream, "1");
+    let near = fault(duplicate(1, 4, None), FaultPlace::Stream, "2");
     let scenario = Scenario::clean(7).with(far).with(near);
     assert_eq!(first(&mut player(scenario), STREAM).writes, "1 2 3 4 5 1 2 end");
-    let resent = |calls| writes(duplicate(1, 0, None), Place::Resend, "2", calls);
+    let resent = |calls| writes(duplicate(1, 0, None), FaultPlace::Resend, "2", calls);
     assert_eq!(resent(RANGE), "I 1 2 2 3 4 5 open");
     assert_eq!(resent(SINGLES), "1 2 2 3 +400 end");
 }
 
 #[test]
 fn reorder_sends_packets_after_later_ones() {
-    let by = |by| Action::Reorder { by: Span::one(by) };
+    let by = |by| FaultAction::Reorder { by: Span::one(by) };
     assert_eq!(streamed(by(1), "2"), "1 3 2 4 5 end");
     assert_eq!(streamed(by(2), "2"), "1 3 4 2 5 end");
     assert_eq!(streamed(by(2), "1-2"), "3 1 4 2 5 end");
     assert_eq!(streamed(by(9), "4"), "1 2 3 5 4 end");
     assert_eq!(streamed(by(3), "5"), "1 2 3 4 5 end", "there is none later");
-    assert_eq!(writes(by(2), Place::Resend, "1", RANGE), "I 2 3 1 4 5 open");
+    assert_eq!(writes(by(2), FaultPlace::Resend, "1", RANGE), "I 2 3 1 4 5 open");
 }
 
 #[test]
 fn delay_stands_still_and_silence_for_ever() {
     assert_eq!(streamed(delay(20), "3"), "1 2 +20 3 4 5 end");
     assert_eq!(streamed(delay(20), "1,5"), "+20 1 2 3 4 +20 5 end");
-    assert_eq!(writes(delay(20), Place::End, "", STREAM), "1 2 3 4 5 +20 end");
-    assert_eq!(writes(delay(20), Place::Connect, "", STREAM), "+20 1 2 3 4 5 end");
-    assert_eq!(writes(delay(20), Place::Resend, "2", RANGE), "I 1 +20 2 3 4 5 open");
-    assert_eq!(streamed(Action::Silence, "3"), "1 2 open");
-    assert_eq!(writes(Action::Silence, Place::End, "", STREAM), "1 2 3 4 5 open");
-    assert_eq!(writes(Action::Silence, Place::Connect, "", STREAM), "open");
-    assert_eq!(writes(Action::Silence, Place::Resend, "2", SINGLES), "1 open");
+    assert_eq!(writes(delay(20), FaultPlace::End, "", STREAM), "1 2 3 4 5 +20 end");
+    assert_eq!(writes(delay(20), FaultPlace::Connect, "", STREAM), "+20 1 2 3 4 5 end");
+    assert_eq!(writes(delay(20), FaultPlace::Resend, "2", RANGE), "I 1 +20 2 3 4 5 open");
+    assert_eq!(streamed(FaultAction::Silence, "3"), "1 2 open");
+    assert_eq!(writes(FaultAction::Silence, FaultPlace::End, "", STREAM), "1 2 3 4 5 open");
+    assert_eq!(writes(FaultAction::Silence, FaultPlace::Connect, "", STREAM), "open");
+    assert_eq!(writes(FaultAction::Silence, FaultPlace::Resend, "2", SINGLES), "1 open");
 }
 
 #[test]
 fn a_silent_connection_is_closed_once_its_client_has_ended() {
-    let mut player = with(Action::Silence, Place::Connect, "");
+    let mut player = with(FaultAction::Silence, FaultPlace::Connect, "");
     let mut seat = player.open(Duration::ZERO);
     player.receive(&mut seat, STREAM, Duration::ZERO);
     assert_eq!(player.peek(&mut seat, &mut [0; 64], Duration::ZERO), 0);
@@ -228,10 +234,10 @@ fn a_silent_connection_is_closed_once_its_client_has_ended() {
 
 #[test]
 fn writes_have_the_size_that_is_asked_for() {
-    let bytes = |count| Size::Bytes(Span::one(count));
-    let packets = |count| Size::Packets(Span::one(count));
+    let bytes = |count| WriteSize::Bytes(Span::one(count));
+    let packets = |count| WriteSize::Packets(Span::one(count));
     // Whatever write begins within packet 2 has five bytes; the last of them reaches into 3.
-    let mut player = with(write(bytes(5), 1), Place::Stream, "2");
+    let mut player = with(write(bytes(5), 1), FaultPlace::Stream, "2");
     let seen = first(&mut player, STREAM);
     assert_eq!(seen.writes, "1 5B +1 5B +1 5B +1 5B +1 14B 4 5 end");
     assert_eq!(seen.frames(), "1 2 3 4 5");
@@ -240,25 +246,25 @@ fn writes_have_the_size_that_is_asked_for() {
     assert_eq!(streamed(write(packets(2), 0), ""), "1,2 3,4 5 end");
     assert_eq!(streamed(write(packets(3), 10), ""), "1,2,3 +10 4,5 end");
     assert_eq!(streamed(write(packets(2), 10), "2"), "1 2,3 +10 4 5 end");
-    assert_eq!(writes(write(packets(9), 1), Place::Resend, "1", RANGE), "I 1,2,3,4,5 open");
+    assert_eq!(writes(write(packets(9), 1), FaultPlace::Resend, "1", RANGE), "I 1,2,3,4,5 open");
 }
 
 #[test]
 fn close_and_reset_end_it_before_or_inside_a_packet() {
-    let close = |bytes| Action::Close { bytes };
-    let reset = |bytes| Action::Reset { bytes };
+    let close = |bytes| FaultAction::Close { bytes };
+    let reset = |bytes| FaultAction::Reset { bytes };
     assert_eq!(streamed(close(0), "3"), "1 2 end");
     assert_eq!(streamed(close(5), "3"), "1 2 5B end");
     assert_eq!(streamed(close(17), "3"), "1 2 3 end");
-    assert_eq!(writes(close(0), Place::Connect, "", STREAM), "end");
-    assert_eq!(writes(close(3), Place::Resend, "2", RANGE), "I 1 3B end");
+    assert_eq!(writes(close(0), FaultPlace::Connect, "", STREAM), "end");
+    assert_eq!(writes(close(3), FaultPlace::Resend, "2", RANGE), "I 1 3B end");
     // What was sent before a reset arrives.
     assert_eq!(streamed(reset(0), "3"), "1 2 +5 reset");
     assert_eq!(streamed(reset(5), "3"), "1 2 5B +5 reset");
-    assert_eq!(writes(reset(0), Place::End, "", STREAM), "1 2 3 4 5 +5 reset");
-    assert_eq!(writes(reset(0), Place::Connect, "", STREAM), "+5 reset");
-    assert_eq!(writes(reset(0), Place::Resend, "2", SINGLES), "1 +5 reset");
-    let mut player = with(close(5), Place::Stream, "3");
+    assert_eq!(writes(reset(0), FaultPlace::End, "", STREAM), "1 2 3 4 5 +5 reset");
+    assert_eq!(writes(reset(0), FaultPlace::Connect, "", STREAM), "+5 reset");
+    assert_eq!(writes(reset(0), FaultPlace::Resend, "2", SINGLES), "1 +5 reset");
+    let mut player = with(close(5), FaultPlace::Stream, "3");
     let seen = first(&mut player, STREAM);
     assert_eq!(seen.bytes[34..], packet(3)[..5]);
     assert_eq!(player.served().cut, 1);
@@ -267,8 +273,8 @@ fn close_and_reset_end_it_before_or_inside_a_packet() {
 
 #[test]
 fn of_two_ends_the_first_in_the_file_wins() {
-    let close = fault(Action::Close { bytes: 2 }, Place::Stream, "3");
-    let reset = fault(Action::Reset { bytes: 9 }, Place::Stream, "3");
+    let close = fault(FaultAction::Close { bytes: 2 }, FaultPlace::Stream, "3");
+    let reset = fault(FaultAction::Reset { bytes: 9 }, FaultPlace::Stream, "3");
     for (one, other, seen) in [(&close, &reset, "1 2 2B end"), (&reset, &close, "1 2 9B +5 reset")]
     {
         let scenario = Scenario::clean(7).with(one.clone()).with(other.clone());
@@ -279,60 +285,67 @@ fn of_two_ends_the_first_in_the_file_wins() {
 #[test]
 fn corrupt_changes_one_field_and_garbage_comes_before_a_packet() {
     for (field, name) in [
-        (Field::Symbol, "symbol"),
-        (Field::Side, "side"),
-        (Field::Quantity, "quantity"),
-        (Field::Price, "price"),
-        (Field::Sequence, "sequence"),
+        (CorruptedField::Symbol, "symbol"),
+        (CorruptedField::Side, "side"),
+        (CorruptedField::Quantity, "quantity"),
+        (CorruptedField::Price, "price"),
+        (CorruptedField::Sequence, "sequence"),
     ] {
         for seed in 0..200 {
-            let fault = fault(Action::Corrupt { field }, Place::Stream, "3");
+            let fault = fault(FaultAction::Corrupt { field }, FaultPlace::Stream, "3");
             let mut player = player(Scenario::clean(seed).with(fault));
             let seen = first(&mut player, STREAM);
             assert_eq!(seen.writes, format!("1 2 3!{name} 4 5 end"));
             let raw = &seen.bytes[34..51];
             let sequence = i32::from_be_bytes(raw[13..].try_into().unwrap());
             match field {
-                Field::Side => assert!(!raw[4].is_ascii_alphabetic(), "{}", raw[4]),
-                Field::Sequence => assert!(sequence < 1 || sequence == i32::MAX, "{sequence}"),
-                Field::Symbol => assert!(raw[..4].iter().all(u8::is_ascii_uppercase)),
+                CorruptedField::Side => assert!(!raw[4].is_ascii_alphabetic(), "{}", raw[4]),
+                CorruptedField::Sequence => {
+                    assert!(sequence < 1 || sequence == i32::MAX, "{sequence}")
+                }
+                CorruptedField::Symbol => assert!(raw[..4].iter().all(u8::is_ascii_uppercase)),
                 _ => {}
             }
         }
     }
-    let resent = writes(Action::Corrupt { field: Field::Price }, Place::Resend, "2", RANGE);
+    let resent = writes(
+        FaultAction::Corrupt { field: CorruptedField::Price },
+        FaultPlace::Resend,
+        "2",
+        RANGE,
+    );
     assert_eq!(resent, "I 1 2!price 3 4 5 open");
     assert_eq!(streamed(garbage(20), "3"), "1 2 20B 3 4 5 end");
     assert_eq!(streamed(garbage(255), "1"), "?,?,?,?,?,?,?,?,?,?,?,?,?,?,? 1 2 3 4 5 end");
-    assert_eq!(writes(garbage(20), Place::End, "", STREAM), "1 2 3 4 5 20B end");
-    assert_eq!(writes(garbage(20), Place::Connect, "", STREAM), "20B 1 2 3 4 5 end");
-    assert_eq!(writes(garbage(20), Place::Resend, "2", RANGE), "I 1 20B 2 3 4 5 open");
+    assert_eq!(writes(garbage(20), FaultPlace::End, "", STREAM), "1 2 3 4 5 20B end");
+    assert_eq!(writes(garbage(20), FaultPlace::Connect, "", STREAM), "20B 1 2 3 4 5 end");
+    assert_eq!(writes(garbage(20), FaultPlace::Resend, "2", RANGE), "I 1 20B 2 3 4 5 open");
 }
 
 #[test]
 fn replace_sends_another_packet() {
-    let by = |by| Action::Replace { by };
+    let by = |by| FaultAction::Replace { by };
     assert_eq!(streamed(by(1), "2"), "1 3 3 4 5 end");
     assert_eq!(streamed(by(3), "2"), "1 5 3 4 5 end");
     assert_eq!(streamed(by(1), "5"), "1 2 3 4 4 end", "there is none higher");
     assert_eq!(streamed(by(7), "2"), "1 1 3 4 5 end", "the lowest there is");
-    assert_eq!(writes(by(1), Place::Resend, "2", SINGLES), "1 3 3 +400 end");
+    assert_eq!(writes(by(1), FaultPlace::Resend, "2", SINGLES), "1 3 3 +400 end");
 }
 
 #[test]
 fn refuse_is_a_message_to_who_knows_it_and_the_end_to_others() {
-    let quota = Action::Refuse { reason: Reason::Quota };
-    let aged = Action::Refuse { reason: Reason::AgedOut };
-    assert_eq!(writes(quota, Place::Resend, "2-3", RANGE), "I 1 N2+2:3 4 5 open");
-    assert_eq!(writes(aged, Place::Resend, "1,3-5", RANGE), "I N1+1:4 2 N3+3:4 open");
-    assert_eq!(writes(quota, Place::Resend, "", RANGE), "I N1+5:3 open");
-    let both = Scenario::clean(7).with(fault(quota, Place::Resend, "2")).with(fault(
+    let quota = FaultAction::Refuse { reason: Reason::Quota };
+    let aged = FaultAction::Refuse { reason: Reason::AgedOut };
+    assert_eq!(writes(quota, FaultPlace::Resend, "2-3", RANGE), "I 1 N2+2:3 4 5 open");
+    assert_eq!(writes(aged, FaultPlace::Resend, "1,3-5", RANGE), "I N1+1:4 2 N3+3:4 open");
+    assert_eq!(writes(quota, FaultPlace::Resend, "", RANGE), "I N1+5:3 open");
+    let both = Scenario::clean(7).with(fault(quota, FaultPlace::Resend, "2")).with(fault(
         aged,
-        Place::Resend,
+        FaultPlace::Resend,
         "3",
     ));
     assert_eq!(first(&mut player(both), RANGE).writes, "I 1 N2+1:3 N3+1:4 4 5 open");
-    let mut player = with(quota, Place::Resend, "2");
+    let mut player = with(quota, FaultPlace::Resend, "2");
     assert_eq!(first(&mut player, SINGLES).writes, "1 end");
     assert_eq!(player.served().cut, 1);
 }
@@ -340,29 +353,31 @@ fn refuse_is_a_message_to_who_knows_it_and_the_end_to_others() {
 #[test]
 fn restart_takes_everybody_down_and_comes_back() {
     for renew in [false, true] {
-        let restart = Action::Restart { down: ms(500), renew };
-        let mut fault = fault(restart, Place::Stream, "3");
+        let restart = FaultAction::Restart { down: ms(500), renew };
+        let mut fault = fault(restart, FaultPlace::Stream, "3");
         fault.times = Some(1);
         let mut player = player(Scenario::clean(7).with(fault)).then(Arc::new(Tape::sample(2)));
         let mut now = ms(10);
         assert_eq!(see(&mut player, STREAM, &mut now).writes, "1 2 +5 reset");
         assert_eq!((now, player.down_until()), (ms(15), Some(ms(515))));
-        assert!(!player.died() && !player.dead());
+        assert!(!player.died() && !player.is_dead());
         now = ms(515);
         let seen = if renew { "1 2 end" } else { "1 2 3 4 5 end" };
         assert_eq!(see(&mut player, STREAM, &mut now).writes, seen);
         assert_eq!((player.down_until(), player.served().cut), (None, 1));
     }
-    let mut player = with(Action::Die, Place::Stream, "3");
+    let mut player = with(FaultAction::Die, FaultPlace::Stream, "3");
     assert_eq!(first(&mut player, STREAM).writes, "1 2 +5 reset");
-    assert!(player.died() && player.dead());
-    let down = Action::Restart { down: ms(500), renew: false };
-    for place in [Place::Connect, Place::End, Place::Resend] {
+    assert!(player.died() && player.is_dead());
+    let down = FaultAction::Restart { down: ms(500), renew: false };
+    for place in [FaultPlace::Connect, FaultPlace::End, FaultPlace::Resend] {
         let seen = ["+5 reset", "1 2 3 4 5 +5 reset", "+5 reset"];
-        let calls = if place == Place::Resend { SINGLES } else { STREAM };
-        let at = [Place::Connect, Place::End, Place::Resend].iter().position(|it| *it == place);
+        let calls = if place == FaultPlace::Resend { SINGLES } else { STREAM };
+        let at = [FaultPlace::Connect, FaultPlace::End, FaultPlace::Resend]
+            .iter()
+            .position(|it| *it == place);
         assert_eq!(writes(down, place, "", calls), seen[at.unwrap()]);
-        assert_eq!(writes(Action::Die, place, "", calls), seen[at.unwrap()]);
+        assert_eq!(writes(FaultAction::Die, place, "", calls), seen[at.unwrap()]);
     }
 }
 
@@ -371,10 +386,10 @@ fn an_unknown_sequence_meets_what_the_scenario_says() {
     // Resend 2, 9, 3: there is no 9.
     let calls = &[2, 2, 2, 9, 2, 3];
     for (unknown, seen, died) in [
-        (Unknown::Close, "2 end", false),
-        (Unknown::Silence, "2 3 +400 end", false),
-        (Unknown::Reset, "2 +5 reset", false),
-        (Unknown::Die, "2 +5 reset", true),
+        (UnknownSequencePolicy::Close, "2 end", false),
+        (UnknownSequencePolicy::Silence, "2 3 +400 end", false),
+        (UnknownSequencePolicy::Reset, "2 +5 reset", false),
+        (UnknownSequencePolicy::Die, "2 +5 reset", true),
     ] {
         let mut player = player(Scenario { unknown, ..Scenario::clean(7) });
         assert_eq!(first(&mut player, calls).writes, seen);
@@ -388,8 +403,8 @@ fn an_unknown_sequence_meets_what_the_scenario_says() {
     // None at all.
     let senseless = &[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0];
     assert_eq!(first(&mut player, senseless).writes, "I N4+0:5 open");
-    let notes: Vec<Note> = std::iter::from_fn(|| player.note()).collect();
-    let refused = |connection, seq, reason| Note::Refused { connection, seq, reason };
+    let notes: Vec<ServerEvent> = std::iter::from_fn(|| player.poll_event()).collect();
+    let refused = |connection, seq, reason| ServerEvent::Refused { connection, seq, reason };
     assert_eq!(notes, [refused(1, 6, Reason::OutOfRange), refused(2, 4, Reason::Malformed)]);
 }
 
@@ -432,14 +447,14 @@ fn a_paced_stream_with_faults_keeps_its_pace() {
         let scenario = Scenario { pace, ..Scenario::clean(7).with(fault) };
         first(&mut player(scenario), STREAM).writes
     };
-    let twice = || fault(duplicate(1, 1, None), Place::Stream, "2");
+    let twice = || fault(duplicate(1, 1, None), FaultPlace::Stream, "2");
     assert_eq!(at(Pace::PerSecond(100), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
     // 17 bytes at 1,700 a second are ten milliseconds, too.
     assert_eq!(at(Pace::BytesPerSecond(1700), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
     // Whoever is late catches up: at 35 ms the fourth packet is due.
-    let late = fault(delay(25), Place::Stream, "2");
+    let late = fault(delay(25), FaultPlace::Stream, "2");
     assert_eq!(at(Pace::PerSecond(100), late), "1 +35 2 3 4 +5 5 end");
-    let dropped = fault(Action::Drop, Place::Stream, "1-3");
+    let dropped = fault(FaultAction::Drop, FaultPlace::Stream, "1-3");
     assert_eq!(at(Pace::PerSecond(100), dropped), "+30 4 +10 5 end");
     // Resends are never held back.
     let scenario = Scenario { pace: Pace::PerSecond(1), ..Scenario::clean(7).with(twice()) };

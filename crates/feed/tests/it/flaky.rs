@@ -2,9 +2,9 @@
 
 use crate::world::{network, outcome, record};
 use feed::base::rng;
-use feed::client::{Options, Recorder};
-use feed::exchange::original::Original;
-use feed::exchange::server::Player;
+use feed::client::{Recorder, RecorderOptions};
+use feed::exchange::original::OriginalExchange;
+use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::{self, Network};
@@ -51,41 +51,41 @@ impl<C> FlakyConn<C> {
 }
 
 impl<E: Exchange> Exchange for Flaky<E> {
-    type Conn = FlakyConn<E::Conn>;
-    type Note = E::Note;
+    type Connection = FlakyConn<E::Connection>;
+    type Event = E::Event;
 
-    fn open(&mut self, now: Duration) -> Self::Conn {
+    fn open(&mut self, now: Duration) -> Self::Connection {
         let fate = self.fates.get(self.opened).copied().flatten();
         self.opened += 1;
         FlakyConn { inner: self.inner.open(now), fate, sent: 0 }
     }
 
-    fn wants_input(&self, conn: &Self::Conn) -> bool {
+    fn wants_input(&self, conn: &Self::Connection) -> bool {
         self.inner.wants_input(&conn.inner)
     }
 
-    fn receive(&mut self, conn: &mut Self::Conn, bytes: &[u8], now: Duration) {
+    fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut Self::Conn, now: Duration) {
+    fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.inner.ended(&mut conn.inner, now);
     }
 
-    fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration) {
-        self.inner.gone(conn.inner, reset, now);
+    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration) {
+        self.inner.disconnected(conn.inner, reset, now);
     }
 
-    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize {
+    fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
         self.inner.peek(&mut conn.inner, out, now).min(conn.left())
     }
 
-    fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration) {
+    fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
         conn.sent += count;
         self.inner.sent(&mut conn.inner, count, now);
     }
 
-    fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step {
+    fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
         match conn.fate {
             Some(Fate::Cut(_)) if conn.left() == 0 => Step::Close,
             Some(Fate::Stall(_)) if conn.left() == 0 => Step::Wait,
@@ -93,21 +93,21 @@ impl<E: Exchange> Exchange for Flaky<E> {
         }
     }
 
-    fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration> {
+    fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         self.inner.deadline(&conn.inner)
     }
 
-    fn note(&mut self) -> Option<E::Note> {
-        self.inner.note()
+    fn poll_event(&mut self) -> Option<E::Event> {
+        self.inner.poll_event()
     }
 
-    fn dead(&self) -> bool {
-        self.inner.dead()
+    fn is_dead(&self) -> bool {
+        self.inner.is_dead()
     }
 }
 
-fn player(tape: &Tape, seed: u64) -> Player {
-    Player::new(Arc::new(tape.clone()), Scenario::losing(seed, "0.25".parse().unwrap()))
+fn player(tape: &Tape, seed: u64) -> MockExchange {
+    MockExchange::new(Arc::new(tape.clone()), Scenario::losing(seed, "0.25".parse().unwrap()))
 }
 
 /// Fates of the first few connections, each cut or stalled in the first `bytes`.
@@ -131,7 +131,7 @@ fn trouble_on_the_way_costs_time_and_nothing_else() {
         let tape = Tape::random([14, 300, 3000][seed as usize % 3], seed);
         let fates = fates(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
         let exchange = Flaky::new(player(&tape, seed), fates);
-        let options = Options { retries: 8, ..Options::default() };
+        let options = RecorderOptions { retries: 8, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
@@ -144,7 +144,7 @@ fn without_the_extension_too() {
         let tape = Tape::random([14, 100, 300][seed as usize % 3], seed);
         let fates = fates(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
         let exchange = Flaky::new(player(&tape, seed), fates);
-        let options = Options { retries: 8, classic: true, ..Options::default() };
+        let options = RecorderOptions { retries: 8, classic: true, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
         // A stream cut between two packets looks whole: then the end may come out too low only
@@ -160,8 +160,8 @@ fn a_batch_that_is_cut_off_is_tried_again() {
         let tape = Tape::classic();
         let mut fates = vec![None, None];
         fates.extend([Some(Fate::Cut(0)); 12].map(|_| Some(Fate::Cut(9))));
-        let exchange = Flaky::new(Original::new(tape.clone(), seed), fates);
-        let run = record(Options::default(), vec![exchange], network(seed), seed, &tape);
+        let exchange = Flaky::new(OriginalExchange::new(tape.clone(), seed), fates);
+        let run = record(RecorderOptions::default(), vec![exchange], network(seed), seed, &tape);
         assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
     }
 }
@@ -177,7 +177,7 @@ fn a_resend_connection_that_breaks_once_does_not_slow_the_rest() {
         cut_calls: true,
     };
     let exchange = Flaky::new(player(&tape, 1), vec![None, Some(Fate::Cut(40 * 17))]);
-    let run = record(Options::default(), vec![exchange], network, 1, &tape);
+    let run = record(RecorderOptions::default(), vec![exchange], network, 1, &tape);
     assert!(outcome(&run).complete());
     assert!(run.elapsed < Duration::from_millis(500), "{:?}", run.elapsed);
 }
@@ -193,9 +193,11 @@ fn an_original_on_a_slow_network_outlives_the_end_of_a_recording() {
             segment: 17,
             cut_calls: false,
         };
-        let recorder =
-            Recorder::new(Options { timeout: Duration::from_secs(60), ..Options::default() }, 1);
-        let original = Original::new(Tape::classic(), seed);
+        let recorder = Recorder::new(
+            RecorderOptions { timeout: Duration::from_secs(60), ..RecorderOptions::default() },
+            1,
+        );
+        let original = OriginalExchange::new(Tape::classic(), seed);
         let run = sim::run(recorder, vec![original], network, seed);
         let run = run.unwrap_or_else(|_| panic!("seed {seed}: stuck"));
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");

@@ -3,18 +3,20 @@
 use feed::base::chance::Chance;
 use feed::base::seq::MAX_SEQ;
 use feed::base::span::{Span, TimeSpan};
-use feed::client::{Options, Outcome, Recorder, Tail, Why};
-use feed::exchange::server::Player;
-use feed::faults::scenario::{Action, Fault, Pick, Place, Scenario, Size, Slow};
-use feed::sim::{Network, Progress, World};
-use feed::tape::growing::Live;
-use feed::tape::market::Market;
-use feed::tape::recording::Recording;
-use feed::tape::source::Play;
+use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions, Tail};
+use feed::exchange::server::MockExchange;
+use feed::faults::scenario::{
+    Fault, FaultAction, FaultPlace, FaultSelector, Scenario, SlowSubscriberPolicy, WriteSize,
+};
+use feed::sim::{Network, Progress, SimWorld};
+use feed::tape::growing::GrowingTape;
+use feed::tape::market::SyntheticMarket;
+use feed::tape::recording::MemoryRecording;
+use feed::tape::source::TapeSource;
 use feed::wire::sequence_of;
 use std::time::Duration;
 
-type Exchanges = Vec<Player<Live<Market>>>;
+type Exchanges = Vec<MockExchange<GrowingTape<SyntheticMarket>>>;
 
 fn network(latency_ms: u64) -> Network {
     Network {
@@ -25,32 +27,43 @@ fn network(latency_ms: u64) -> Network {
     }
 }
 
-fn exchange(tempo: &str, last: u32, scenario: Scenario) -> Player<Live<Market>> {
-    Player::new(Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 3, 0), scenario)
+fn exchange(
+    tempo: &str,
+    last: u32,
+    scenario: Scenario,
+) -> MockExchange<GrowingTape<SyntheticMarket>> {
+    MockExchange::new(
+        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 3, 0),
+        scenario,
+    )
 }
 
-fn options() -> Options {
+fn options() -> RecorderOptions {
     let timeout = Duration::from_secs(1_000_000);
-    Options { follow: true, timeout, ..Options::default() }
+    RecorderOptions { follow: true, timeout, ..RecorderOptions::default() }
 }
 
-fn follow(exchanges: Exchanges, seed: u64) -> (Recorder, Recording, Duration) {
+fn follow(exchanges: Exchanges, seed: u64) -> (Recorder, MemoryRecording, Duration) {
     follow_as(options(), exchanges, seed)
 }
 
-fn follow_as(options: Options, exchanges: Exchanges, seed: u64) -> (Recorder, Recording, Duration) {
+fn follow_as(
+    options: RecorderOptions,
+    exchanges: Exchanges,
+    seed: u64,
+) -> (Recorder, MemoryRecording, Duration) {
     let lines = u16::try_from(exchanges.len()).unwrap();
-    let mut world = World::new(exchanges, network(5), seed);
-    let (mut recorder, mut recording) = (Recorder::new(options, lines), Recording::new());
+    let mut world = SimWorld::new(exchanges, network(5), seed);
+    let (mut recorder, mut recording) = (Recorder::new(options, lines), MemoryRecording::new());
     world.drive(&mut recorder, &mut recording, None).unwrap();
     (recorder, recording, world.now())
 }
 
-fn complete(recorder: &Recorder, recording: &Recording, last: u32) {
+fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u32) {
     let outcome = recorder.outcome().unwrap();
     assert!(outcome.complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
-    let market = Market::seeded(1, last);
+    let market = SyntheticMarket::seeded(1, last);
     let frames: Vec<_> = recording.in_order().flatten().copied().collect();
     assert_eq!(frames.len(), last as usize);
     for (seq, frame) in (1..).zip(&frames) {
@@ -75,8 +88,8 @@ fn a_session_is_followed_to_its_end() {
 #[test]
 fn what_is_lost_is_there_a_round_trip_later() {
     let losing = Scenario::losing(1, "0.2".parse().unwrap());
-    let mut world = World::new(vec![exchange("1000/s", MAX_SEQ, losing)], network(20), 1);
-    let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+    let mut world = SimWorld::new(vec![exchange("1000/s", MAX_SEQ, losing)], network(20), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
     for second in 1..20 {
         let until = Duration::from_secs(second);
         let progress = world.drive(&mut recorder, &mut recording, Some(until)).unwrap();
@@ -95,8 +108,8 @@ fn what_is_lost_is_there_a_round_trip_later() {
 fn a_lost_tail_is_found_by_the_heartbeat() {
     // 5 packets, the last two lost, then a pause.
     let skipping = Scenario::skipping("4-5".parse().unwrap());
-    let mut world = World::new(vec![exchange("bursts:1/s:5", MAX_SEQ, skipping)], network(5), 1);
-    let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+    let mut world = SimWorld::new(vec![exchange("bursts:1/s:5", MAX_SEQ, skipping)], network(5), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
     let until = |ms| Some(Duration::from_millis(ms));
     world.drive(&mut recorder, &mut recording, until(900)).unwrap();
     assert_eq!((recorder.ledger().highest(), recording.len()), (3, 3), "nothing shows it");
@@ -108,13 +121,13 @@ fn a_lost_tail_is_found_by_the_heartbeat() {
 #[test]
 fn broken_feeds_are_taken_up_again_without_loss_or_repeat() {
     let actions = [
-        Action::Close { bytes: 9 },
-        Action::Reset { bytes: 3 },
-        Action::Silence,
-        Action::Restart { down: Duration::from_millis(700), renew: false },
+        FaultAction::Close { bytes: 9 },
+        FaultAction::Reset { bytes: 3 },
+        FaultAction::Silence,
+        FaultAction::Restart { down: Duration::from_millis(700), renew: false },
     ];
     for (seed, action) in (0..).zip(actions) {
-        let mut cut = Fault::new(action, Place::Stream).unwrap();
+        let mut cut = Fault::new(action, FaultPlace::Stream).unwrap();
         cut.sequences = Some("300,301,900".parse().unwrap());
         cut.times = Some(1);
         let scenario = Scenario::losing(seed, "0.1".parse().unwrap()).with(cut);
@@ -128,7 +141,7 @@ fn broken_feeds_are_taken_up_again_without_loss_or_repeat() {
 fn two_lines_are_one_feed_and_either_may_die() {
     for seed in 0..30 {
         let losing = |seed| Scenario::losing(seed, "0.2".parse().unwrap());
-        let mut die = Fault::new(Action::Die, Place::Stream).unwrap();
+        let mut die = Fault::new(FaultAction::Die, FaultPlace::Stream).unwrap();
         die.sequences = Some("700".parse().unwrap());
         let lines = vec![
             exchange("1000/s", 2000, losing(seed).with(die)),
@@ -146,9 +159,9 @@ fn with_a_reorder_window_the_other_line_fills_gaps_first() {
     let resends = |wait| {
         let losing = |seed| Scenario::losing(seed, "0.2".parse().unwrap());
         let lines = vec![exchange("1000/s", 2000, losing(1)), exchange("1000/s", 2000, losing(2))];
-        let mut world = World::new(lines, network(5), 1);
-        let options = Options { reorder_wait: Duration::from_millis(wait), ..options() };
-        let (mut recorder, mut recording) = (Recorder::new(options, 2), Recording::new());
+        let mut world = SimWorld::new(lines, network(5), 1);
+        let options = RecorderOptions { reorder_wait: Duration::from_millis(wait), ..options() };
+        let (mut recorder, mut recording) = (Recorder::new(options, 2), MemoryRecording::new());
         world.drive(&mut recorder, &mut recording, None).unwrap();
         complete(&recorder, &recording, 2000);
         recorder.stats().resent
@@ -163,19 +176,19 @@ fn an_exchange_without_the_extension_cannot_be_followed() {
     let scenario = Scenario { extension: false, ..Scenario::clean(1) };
     let (recorder, _, _) = follow(vec![exchange("1000/s", 100, scenario)], 1);
     let Outcome { why, .. } = recorder.outcome().unwrap();
-    assert_eq!(*why, Some(Why::NotLive));
+    assert_eq!(*why, Some(IncompleteReason::NotLive));
 }
 
 fn restart(at: &str, renew: bool) -> Fault {
     let down = Duration::from_millis(300);
-    let mut restart = Fault::new(Action::Restart { down, renew }, Place::Stream).unwrap();
+    let mut restart = Fault::new(FaultAction::Restart { down, renew }, FaultPlace::Stream).unwrap();
     restart.sequences = Some(at.parse().unwrap());
     restart.times = Some(1);
     restart
 }
 
-fn another(seed: u64) -> Live<Market> {
-    Live::new(Market::seeded(seed, MAX_SEQ), "1000/s".parse().unwrap(), 3, 0)
+fn another(seed: u64) -> GrowingTape<SyntheticMarket> {
+    GrowingTape::new(SyntheticMarket::seeded(seed, MAX_SEQ), "1000/s".parse().unwrap(), 3, 0)
 }
 
 #[test]
@@ -184,11 +197,14 @@ fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
     let exchange = exchange("1000/s", 2000, scenario).then(another(2));
     let (recorder, recording, _) = follow(vec![exchange], 1);
     let outcome = recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.last), (Some(Why::OtherSession), recording.len() as u32));
+    assert_eq!(
+        (outcome.why, outcome.last),
+        (Some(IncompleteReason::OtherSession), recording.len() as u32)
+    );
     assert!((499..520).contains(&recording.len()), "{}", recording.len());
-    let (line, other) = (recorder.line(0).unwrap(), Market::seeded(2, MAX_SEQ));
+    let (line, other) = (recorder.line(0).unwrap(), SyntheticMarket::seeded(2, MAX_SEQ));
     assert_eq!((line.other, line.cuts > 0), (Some(other.session()), true));
-    let market = Market::seeded(1, 2000);
+    let market = SyntheticMarket::seeded(1, 2000);
     for frame in recording.in_order().flatten() {
         let packet = market.packet(sequence_of(frame));
         assert_eq!(*frame, feed::wire::encode(&feed::wire::Frame::Packet(packet)));
@@ -212,13 +228,13 @@ fn a_line_that_plays_another_session_does_not_end_the_one_that_others_play() {
 #[test]
 fn what_cannot_be_had_is_given_up_in_time_and_the_rest_is_whole() {
     // Never sent, neither in the stream nor when asked for.
-    let mut silent = Fault::new(Action::Drop, Place::Resend).unwrap();
+    let mut silent = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     silent.sequences = Some("300-305".parse().unwrap());
     let scenario = Scenario::skipping("300-305,400".parse().unwrap()).with(silent);
-    let options = Options { give_up: Some(Duration::from_millis(500)), ..options() };
+    let options = RecorderOptions { give_up: Some(Duration::from_millis(500)), ..options() };
     let exchanges = vec![exchange("1000/s", 3000, scenario)];
-    let mut world = World::new(exchanges, network(5), 1);
-    let (mut recorder, mut recording) = (Recorder::new(options, 1), Recording::new());
+    let mut world = SimWorld::new(exchanges, network(5), 1);
+    let (mut recorder, mut recording) = (Recorder::new(options, 1), MemoryRecording::new());
     let until = |ms| Some(Duration::from_millis(ms));
     world.drive(&mut recorder, &mut recording, until(780)).unwrap();
     let calls = recorder.stats().calls;
@@ -228,13 +244,16 @@ fn what_cannot_be_had_is_given_up_in_time_and_the_rest_is_whole() {
     world.drive(&mut recorder, &mut recording, None).unwrap();
     assert_eq!(recorder.stats().calls, calls, "it is not asked for any more");
     let outcome = recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.missing.to_string()), (Some(Why::GivenUp), "300-305".into()));
+    assert_eq!(
+        (outcome.why, outcome.missing.to_string()),
+        (Some(IncompleteReason::GivenUp), "300-305".into())
+    );
     assert_eq!((outcome.last, recording.len()), (3000, 2994));
 }
 
 #[test]
 fn resends_that_are_not_answered_for_long_are_asked_for_all_the_same() {
-    let mut mute = Fault::new(Action::Drop, Place::Resend).unwrap();
+    let mut mute = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     mute.times = Some(8);
     let scenario = Scenario::skipping("100-103".parse().unwrap()).with(mute);
     let (recorder, recording, took) = follow(vec![exchange("1000/s", 20_000, scenario)], 1);
@@ -246,15 +265,18 @@ fn resends_that_are_not_answered_for_long_are_asked_for_all_the_same() {
 fn whoever_is_cut_off_or_skipped_for_being_slow_has_everything_in_the_end() {
     // Writes of ten packets with pauses: slower than packets come, for a while.
     let pause = TimeSpan::one(Duration::from_millis(50));
-    let write = Action::Write { size: Size::Packets(Span::one(10)), pause };
-    let mut slow_writes = Fault::new(write, Place::Stream).unwrap();
+    let write = FaultAction::Write { size: WriteSize::Packets(Span::one(10)), pause };
+    let mut slow_writes = Fault::new(write, FaultPlace::Stream).unwrap();
     slow_writes.sequences = Some("500-900".parse().unwrap());
-    for slow in [Slow::Skip(100), Slow::Cut(100)] {
+    for slow in [SlowSubscriberPolicy::Skip(100), SlowSubscriberPolicy::Cut(100)] {
         let scenario = Scenario { slow, ..Scenario::losing(1, "0.1".parse().unwrap()) };
         let exchange = exchange("1000/s", 5000, scenario.with(slow_writes.clone()));
         let (recorder, recording, took) = follow(vec![exchange], 1);
         complete(&recorder, &recording, 5000);
-        assert_eq!(recorder.line(0).unwrap().cuts > 0, matches!(slow, Slow::Cut(_)));
+        assert_eq!(
+            recorder.line(0).unwrap().cuts > 0,
+            matches!(slow, SlowSubscriberPolicy::Cut(_))
+        );
         assert!(!recorder.trouble().any() && took < Duration::from_secs(8), "{took:?}");
     }
 }
@@ -262,12 +284,12 @@ fn whoever_is_cut_off_or_skipped_for_being_slow_has_everything_in_the_end() {
 #[test]
 fn answers_that_are_lost_are_asked_for_again_while_new_gaps_keep_opening() {
     for chance in [1, 30] {
-        let mut unanswered = Fault::new(Action::Drop, Place::Resend).unwrap();
+        let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
         unanswered.pick =
-            Pick::Random { chance: Chance::of(chance, 100).unwrap(), burst: Span::one(1) };
+            FaultSelector::Random { chance: Chance::of(chance, 100).unwrap(), burst: Span::one(1) };
         let scenario = Scenario::losing(1, "0.2".parse().unwrap()).with(unanswered);
-        let mut world = World::new(vec![exchange("20000/s", MAX_SEQ, scenario)], network(5), 1);
-        let (mut recorder, mut recording) = (Recorder::new(options(), 1), Recording::new());
+        let mut world = SimWorld::new(vec![exchange("20000/s", MAX_SEQ, scenario)], network(5), 1);
+        let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
         for second in 1..5 {
             let until = Some(Duration::from_secs(second));
             world.drive(&mut recorder, &mut recording, until).unwrap();

@@ -2,8 +2,8 @@
 //! recorded, once and as it first came, or is missing.
 
 use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
-use feed::ledger::{Ledger, Limits, Origin, Source, Stop, Track};
-use feed::tape::recording::Recording;
+use feed::ledger::{Ledger, Limits, Origin, Source, StopReason, StreamPosition};
+use feed::tape::recording::MemoryRecording;
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, encode, sequence_of};
 use proptest::prelude::*;
@@ -25,10 +25,10 @@ fn frame(sequence: Seq, price: i32) -> RawFrame {
 /// Takes frames in chunks; frames that are refused are skipped. Returns conflicts and refusals.
 fn take(
     ledger: &mut Ledger,
-    recording: &mut Recording,
-    track: &mut Track,
+    recording: &mut MemoryRecording,
+    track: &mut StreamPosition,
     frames: &[RawFrame],
-) -> (u32, Vec<Stop>) {
+) -> (u32, Vec<StopReason>) {
     let (mut rest, mut conflicts, mut stops) = (frames, 0, Vec::new());
     loop {
         let taken = ledger.take(rest, ORIGIN, Duration::ZERO, track, recording);
@@ -55,7 +55,7 @@ proptest! {
             .flat_map(|&(first, count, price)| (first..first + count).map(move |s| frame(s, price)))
             .collect();
         let mut ledger = Ledger::new(Limits::default());
-        let (mut recording, mut track) = (Recording::new(), Track::default());
+        let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
         let (mut model, mut differing) = (BTreeMap::new(), 0);
         for frame in &frames {
             let first: &mut RawFrame = model.entry(sequence_of(frame)).or_insert(*frame);
@@ -77,10 +77,10 @@ proptest! {
         let expected: Vec<Seq> = (1..=highest).filter(|seq| !model.contains_key(seq)).collect();
         prop_assert_eq!(ledger.frontier(), expected.first().map_or(highest, |seq| seq - 1));
         prop_assert_eq!(missing, expected);
-        let mut expected = Track::default();
+        let mut expected = StreamPosition::default();
         for seq in frames.iter().map(sequence_of).filter(|seq| *seq > 0) {
             let (position, delivered) = (expected.position.max(seq), expected.delivered + 1);
-            expected = Track { position, highest: position, delivered, ..Track::default() };
+            expected = StreamPosition { position, highest: position, delivered, ..StreamPosition::default() };
         }
         prop_assert_eq!(track, expected);
         for seq in 0..150 {
@@ -118,10 +118,10 @@ proptest! {
         if resent {
             frames.extend_from_within(..);
         }
-        let limits = Limits { jump: limits.0, gaps: limits.1, ..Limits::default() };
+        let limits = Limits { max_jump: limits.0, max_gaps: limits.1, ..Limits::default() };
         let came = |chunk: usize| {
             let mut ledger = Ledger::new(limits);
-            let (mut recording, mut track) = (Recording::new(), Track::default());
+            let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
             let mut seen = (0, Vec::new());
             for frames in frames.chunks(chunk) {
                 let (conflicts, stops) = take(&mut ledger, &mut recording, &mut track, frames);
@@ -133,14 +133,14 @@ proptest! {
             (seen, recorded, gaps, ledger.highest(), ledger.gaps().missing(), track)
         };
         let one_by_one = came(1);
-        let crowded = |stops: &[Stop]| stops.contains(&Stop::Crowded);
+        let crowded = |stops: &[StopReason]| stops.contains(&StopReason::Crowded);
         for chunk in [3, 64, 200, 1000] {
             let at_once = came(chunk);
             // With as many gaps open as there may be, a run can fill one whose packets would each
             // have split it. What is left out then differs, and is missing all the same.
             if crowded(&at_once.0.1) || crowded(&one_by_one.0.1) {
                 let (_, recorded, gaps, highest, missing, _) = at_once;
-                prop_assert!(gaps.len() <= limits.gaps);
+                prop_assert!(gaps.len() <= limits.max_gaps);
                 prop_assert_eq!(recorded.len() as u64 + missing, u64::from(highest));
             } else {
                 prop_assert_eq!(at_once, one_by_one.clone());
@@ -151,7 +151,7 @@ proptest! {
 
 #[test]
 fn where_numbers_end_nothing_wraps_around() {
-    let limits = Limits { jump: u32::MAX, ..Limits::default() };
+    let limits = Limits { max_jump: u32::MAX, ..Limits::default() };
     let raw = |seq: Seq| {
         let mut frame = frame(1, 0);
         frame[13..].copy_from_slice(&seq.to_be_bytes());
@@ -163,10 +163,10 @@ fn where_numbers_end_nothing_wraps_around() {
         (vec![MAX_SEQ - 4, 0, u32::MAX, MAX_SEQ], MAX_SEQ, 2),
     ] {
         let mut ledger = Ledger::resume(limits, MAX_SEQ - 10, &SeqSet::new());
-        let (mut recording, mut track) = (Recording::new(), Track::default());
+        let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
         let frames: Vec<RawFrame> = seqs.iter().map(|&seq| raw(seq)).collect();
         let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
-        assert_eq!(stops, vec![Stop::NotAPacket; refused], "{seqs:?}");
+        assert_eq!(stops, vec![StopReason::NotAPacket; refused], "{seqs:?}");
         let mut seqs: Vec<Seq> = seqs.into_iter().filter(|s| (1..=MAX_SEQ).contains(s)).collect();
         seqs.sort_unstable();
         seqs.dedup();
@@ -177,20 +177,20 @@ fn where_numbers_end_nothing_wraps_around() {
 
 #[test]
 fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
-    let limits = Limits { jump: 100, gaps: 10, ..Limits::default() };
+    let limits = Limits { max_jump: 100, max_gaps: 10, ..Limits::default() };
     let mut ledger = Ledger::new(limits);
-    let (mut recording, mut track) = (Recording::new(), Track::default());
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
     let mut one = |ledger: &mut Ledger, seq, plausible| {
         track.plausible = plausible;
         take(ledger, &mut recording, &mut track, &[frame(seq, 0)]).1
     };
     assert_eq!(one(&mut ledger, 1, 0), []);
-    assert_eq!(one(&mut ledger, 103, 0), [Stop::Jump(103)]);
+    assert_eq!(one(&mut ledger, 103, 0), [StopReason::Jump(103)]);
     assert_eq!(one(&mut ledger, 102, 0), [], "a gap of a hundred");
-    assert_eq!(one(&mut ledger, MAX_SEQ, 0), [Stop::Jump(MAX_SEQ)]);
+    assert_eq!(one(&mut ledger, MAX_SEQ, 0), [StopReason::Jump(MAX_SEQ)]);
     ledger.reaches(5000);
-    assert_eq!(one(&mut ledger, 5000, 0), [Stop::Jump(5000)], "another line has told it");
-    assert_eq!(one(&mut ledger, 5001, 5000), [Stop::Jump(5001)]);
+    assert_eq!(one(&mut ledger, 5000, 0), [StopReason::Jump(5000)], "another line has told it");
+    assert_eq!(one(&mut ledger, 5001, 5000), [StopReason::Jump(5001)]);
     assert_eq!(one(&mut ledger, 5000, 5000), []);
     assert_eq!(ledger.end(), Some(5000));
     assert_eq!(one(&mut ledger, 5001, 5000), []);
@@ -199,11 +199,11 @@ fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
 
 #[test]
 fn one_gap_more_than_allowed_counts_as_not_received() {
-    let mut ledger = Ledger::new(Limits { jump: 100, gaps: 3, ..Limits::default() });
-    let (mut recording, mut track) = (Recording::new(), Track::default());
+    let mut ledger = Ledger::new(Limits { max_jump: 100, max_gaps: 3, ..Limits::default() });
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
     let frames: Vec<RawFrame> = (1..=5).map(|i| frame(2 * i, 0)).collect();
     let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
-    assert_eq!(stops, [Stop::Crowded, Stop::Crowded]);
+    assert_eq!(stops, [StopReason::Crowded, StopReason::Crowded]);
     assert_eq!((ledger.highest(), ledger.gaps().len()), (6, 3));
     // Once a gap is filled there is room for another.
     let again = [frame(1, 0), frame(8, 0)];
@@ -213,8 +213,8 @@ fn one_gap_more_than_allowed_counts_as_not_received() {
 
 #[test]
 fn tails_that_are_told_one_after_the_other_are_bounded_as_well() {
-    let mut ledger = Ledger::new(Limits { jump: 100, gaps: 3, ..Limits::default() });
-    let (mut recording, mut track) = (Recording::new(), Track::default());
+    let mut ledger = Ledger::new(Limits { max_jump: 100, max_gaps: 3, ..Limits::default() });
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
     for next in (1..).step_by(2).take(9) {
         take(&mut ledger, &mut recording, &mut track, &[frame(next, 0)]);
         ledger.reaches(next + 1);

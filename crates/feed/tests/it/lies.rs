@@ -2,7 +2,7 @@
 
 use crate::claims::{A, B, Lines, ten};
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::client::{Input, Note, Options, Output, Why};
+use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions};
 use feed::wire::Frame;
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ fn heartbeats_are_no_more_believed_for_a_description_that_is_denied() {
 
 /// A followed session with `give_up`, of which B claims 11 to 500 in a heartbeat.
 fn claimed(give_up: Duration) -> Lines {
-    let options = Options { follow: true, give_up: Some(give_up), ..Options::default() };
+    let options =
+        RecorderOptions { follow: true, give_up: Some(give_up), ..RecorderOptions::default() };
     let mut lines = Lines::new(options, 2);
     for conn in [A, BESIDE_A, B, BESIDE_B] {
         lines.describe(conn, 10);
@@ -112,7 +113,7 @@ fn given_up(lines: &mut Lines) -> Vec<SeqRange> {
         lines.now += Duration::from_millis(100);
         lines.recorder.handle(Input::Wake, lines.now, &mut lines.recording);
         while let Some(output) = lines.recorder.poll() {
-            if let Output::Note(Note::Lost { range }) = output {
+            if let Output::Note(RecorderEvent::Lost { range }) = output {
                 lost.push(range);
             }
         }
@@ -132,7 +133,7 @@ fn what_one_line_claims_is_given_up_once_every_line_does() {
 fn stopped(mut lines: Lines) -> (String, Option<SeqRange>) {
     lines.give(Input::Stop);
     let outcome = lines.recorder.outcome().unwrap();
-    assert_eq!(outcome.why, Some(Why::Stopped), "a stop is no success by itself");
+    assert_eq!(outcome.why, Some(IncompleteReason::Stopped), "a stop is no success by itself");
     (outcome.missing.to_string(), lines.recorder.trouble().contradicted)
 }
 
@@ -152,7 +153,7 @@ fn a_claim_that_an_end_denies_is_not_missing_when_a_followed_session_is_stopped(
 #[test]
 fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
     let two = |last: [Seq; 2]| {
-        let mut lines = Lines::new(Options::default(), 2);
+        let mut lines = Lines::new(RecorderOptions::default(), 2);
         lines.describe(BESIDE_A, last[0]);
         lines.describe(BESIDE_B, last[1]);
         lines.packets(A, 1, 7);
@@ -167,7 +168,7 @@ fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
     lines.packets(B, 12, 12);
     assert_eq!(stopped(lines), ("8-11".into(), None));
     // Nobody denies it.
-    let mut lines = Lines::new(Options::default(), 1);
+    let mut lines = Lines::new(RecorderOptions::default(), 1);
     lines.describe(BESIDE_A, 500);
     lines.packets(A, 1, 7);
     let (missing, _) = stopped(lines);
@@ -176,7 +177,7 @@ fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
 
 #[test]
 fn a_stop_completes_nothing_that_a_line_claims() {
-    let mut lines = Lines::new(Options::default(), 2);
+    let mut lines = Lines::new(RecorderOptions::default(), 2);
     lines.describe(BESIDE_A, 10);
     lines.describe(BESIDE_B, 500);
     lines.packets(A, 1, 10);

@@ -1,6 +1,6 @@
 //! Whole lives of recordings, drawn from seeds: see `feed::sim::run`.
 
-use feed::sim::run::{Broken, Lived, live};
+use feed::sim::run::{SimReport, Violation, live};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,10 +10,10 @@ const BROKEN_ONCE: [u64; 5] =
     [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645];
 
 /// Lives the lives of these seeds, until one is broken.
-fn lives(seeds: u64) -> Result<Lived, Broken> {
+fn lives(seeds: u64) -> Result<SimReport, Violation> {
     let next = AtomicU64::new(0);
     let work = || {
-        let mut sum = Lived::default();
+        let mut sum = SimReport::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds {
@@ -28,13 +28,13 @@ fn lives(seeds: u64) -> Result<Lived, Broken> {
         }
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let sums: Vec<Result<Lived, Broken>> = thread::scope(|scope| {
+    let sums: Vec<Result<SimReport, Violation>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    sums.into_iter().try_fold(Lived::default(), |sum, lived| {
+    sums.into_iter().try_fold(SimReport::default(), |sum, lived| {
         let lived = lived?;
-        Ok(Lived {
+        Ok(SimReport {
             crashes: sum.crashes + lived.crashes,
             incomplete: sum.incomplete + lived.incomplete,
             delivered: sum.delivered + lived.delivered,
@@ -56,7 +56,7 @@ fn lives_are_safe_and_come_to_their_end() {
             assert!(sum.shifted <= seeds / 1000, "{sum:?}");
             assert!(u64::from(sum.incomplete) > seeds / 20 && sum.delivered > 0, "{sum:?}");
         }
-        Err(Broken { seed, what, .. }) => {
+        Err(Violation { seed, what, .. }) => {
             panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
         }
     }

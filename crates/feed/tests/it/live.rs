@@ -2,24 +2,33 @@
 
 use feed::base::seq::{MAX_SEQ, SeqRange};
 use feed::base::span::{Span, TimeSpan};
-use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, Player, Seat};
+use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
-use feed::faults::scenario::{Action, Fault, Place, Scenario, Size, Slow};
-use feed::tape::growing::Live;
-use feed::tape::market::Market;
-use feed::tape::source::Play;
+use feed::faults::scenario::{
+    Fault, FaultAction, FaultPlace, Scenario, SlowSubscriberPolicy, WriteSize,
+};
+use feed::tape::growing::GrowingTape;
+use feed::tape::market::SyntheticMarket;
+use feed::tape::source::TapeSource;
 use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
 
-fn player(tempo: &str, last: u32, scenario: Scenario) -> Player<Live<Market>> {
-    Player::new(Live::new(Market::seeded(1, last), tempo.parse().unwrap(), 3, 0), scenario)
+fn player(
+    tempo: &str,
+    last: u32,
+    scenario: Scenario,
+) -> MockExchange<GrowingTape<SyntheticMarket>> {
+    MockExchange::new(
+        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 3, 0),
+        scenario,
+    )
 }
 
 /// What a client gets for these calls until `until`, and how it ends.
 fn client(
-    player: &mut Player<Live<Market>>,
+    player: &mut MockExchange<GrowingTape<SyntheticMarket>>,
     from: Duration,
     calls: &[Call],
     until: Duration,
@@ -83,7 +92,7 @@ fn a_subscriber_gets_what_is_there_and_then_what_comes_and_the_end() {
         .chain((6..=20).map(|seq| (seq as u128 * 10 - 10, seq)))
         .collect();
     assert_eq!(packets(&got), expected);
-    let market = Market::seeded(1, 20);
+    let market = SyntheticMarket::seeded(1, 20);
     for (_, frame) in &got {
         if let Frame::Packet(packet) = frame {
             assert_eq!(*packet, market.packet(packet.sequence));
@@ -102,7 +111,7 @@ fn a_subscriber_gets_what_is_there_and_then_what_comes_and_the_end() {
 #[test]
 fn whoever_comes_after_the_end_is_told_so_at_once() {
     let mut player = player("1000/s", 20, Scenario::clean(1));
-    player.pass(Duration::ZERO);
+    player.tick(Duration::ZERO);
     let now = Duration::from_secs(9);
     let (mut seat, mut bytes) = (player.open(now), Vec::new());
     for ask in [describe(), Call::Subscribe { first: 21 }] {
@@ -132,7 +141,7 @@ fn an_idle_session_has_heartbeats() {
     assert_eq!((packets(&got).len(), step), (10, Step::Wait));
     assert_eq!(HEARTBEAT, Duration::from_secs(1));
 
-    let mute = Fault::new(Action::Drop, Place::Heartbeat).unwrap();
+    let mute = Fault::new(FaultAction::Drop, FaultPlace::Heartbeat).unwrap();
     let mut player = self::player("bursts:1/s:5", MAX_SEQ, Scenario::clean(1).with(mute));
     let (got, _) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(9));
     assert_eq!((got.len(), packets(&got).len()), (11, 10), "no heartbeats");
@@ -145,7 +154,7 @@ fn a_tail_that_is_lost_shows_in_the_heartbeat() {
     let (got, _) = client(&mut player, Duration::ZERO, &calls, Duration::from_secs(2));
     assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(got.last().unwrap().1, Frame::Heartbeat(6));
-    assert_eq!(player.served().lost, 2);
+    assert_eq!(player.served().dropped, 2);
 }
 
 #[test]
@@ -184,32 +193,32 @@ fn faults_strike_subscriptions_as_they_do_streams() {
     for seed in 0..300 {
         let mut rng = feed::base::rng::Rng::new(seed);
         let mut scenario = Scenario::clean(seed);
-        let actions: [fn(&mut feed::base::rng::Rng) -> Action; 5] = [
-            |_| Action::Drop,
-            |rng| Action::Reorder { by: Span::one(rng.between(1, 9)) },
-            |rng| Action::Duplicate {
+        let actions: [fn(&mut feed::base::rng::Rng) -> FaultAction; 5] = [
+            |_| FaultAction::Drop,
+            |rng| FaultAction::Reorder { by: Span::one(rng.between(1, 9)) },
+            |rng| FaultAction::Duplicate {
                 copies: 2,
                 after: Span::one(rng.between(0, 9)),
                 changed: None,
             },
-            |rng| Action::Write {
-                size: Size::Bytes(Span::one(rng.between(1, 40))),
+            |rng| FaultAction::Write {
+                size: WriteSize::Bytes(Span::one(rng.between(1, 40))),
                 pause: TimeSpan::one(Duration::from_micros(50)),
             },
-            |rng| Action::Delay {
+            |rng| FaultAction::Delay {
                 time: TimeSpan::one(Duration::from_millis(rng.between(1, 30).into())),
             },
         ];
         for _ in 0..rng.between(1, 3) {
             let action = actions[rng.below(5) as usize](&mut rng);
-            let mut fault = Fault::new(action, Place::Stream).unwrap();
-            fault.pick = feed::faults::scenario::Pick::Every(rng.between(2, 9));
+            let mut fault = Fault::new(action, FaultPlace::Stream).unwrap();
+            fault.pick = feed::faults::scenario::FaultSelector::Every(rng.between(2, 9));
             scenario.faults.push(fault);
         }
-        let drops = scenario.faults.iter().filter(|fault| fault.action() == Action::Drop);
+        let drops = scenario.faults.iter().filter(|fault| fault.action() == FaultAction::Drop);
         let every: Vec<u32> = drops
             .filter_map(|fault| match fault.pick {
-                feed::faults::scenario::Pick::Every(n) => Some(n),
+                feed::faults::scenario::FaultSelector::Every(n) => Some(n),
                 _ => None,
             })
             .collect();
@@ -223,7 +232,8 @@ fn faults_strike_subscriptions_as_they_do_streams() {
         seqs.dedup();
         let kept: Vec<u32> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
         // What is dropped may have been copied before; then the copy comes.
-        let copied = scenario.faults.iter().any(|f| matches!(f.action(), Action::Duplicate { .. }));
+        let copied =
+            scenario.faults.iter().any(|f| matches!(f.action(), FaultAction::Duplicate { .. }));
         assert!(copied || seqs == kept, "seed {seed}: {scenario:?}\n{seqs:?}");
         assert!(kept.iter().all(|seq| seqs.contains(seq)), "seed {seed}");
     }
@@ -231,7 +241,7 @@ fn faults_strike_subscriptions_as_they_do_streams() {
 
 #[test]
 fn a_range_of_the_future_is_empty() {
-    let mut live = Live::new(Market::seeded(1, 50), "1/s".parse().unwrap(), 3, 7);
+    let mut live = GrowingTape::new(SyntheticMarket::seeded(1, 50), "1/s".parse().unwrap(), 3, 7);
     live.grow(Duration::ZERO);
     assert_eq!(live.last(), 8);
     assert!(live.frames(SeqRange::new(9, 20).unwrap()).is_empty());
@@ -240,7 +250,10 @@ fn a_range_of_the_future_is_empty() {
 
 /// An exchange of 1,000 packets a second, and a subscriber that has read for 50 ms, part of a frame
 /// at the end.
-fn subscriber(slow: Slow, fault: Option<Fault>) -> (Player<Live<Market>>, Seat, Vec<u8>) {
+fn subscriber(
+    slow: SlowSubscriberPolicy,
+    fault: Option<Fault>,
+) -> (MockExchange<GrowingTape<SyntheticMarket>>, ServerConnection, Vec<u8>) {
     let scenario = Scenario { slow, ..Scenario::clean(1) };
     let scenario = fault.into_iter().fold(scenario, Scenario::with);
     let mut player = player("1000/s", MAX_SEQ, scenario);
@@ -257,8 +270,8 @@ fn subscriber(slow: Slow, fault: Option<Fault>) -> (Player<Live<Market>>, Seat, 
 }
 
 fn take(
-    player: &mut Player<Live<Market>>,
-    seat: &mut Seat,
+    player: &mut MockExchange<GrowingTape<SyntheticMarket>>,
+    seat: &mut ServerConnection,
     now: Duration,
     bytes: &mut Vec<u8>,
     most: usize,
@@ -270,8 +283,12 @@ fn take(
 }
 
 /// Time has passed, and the socket takes nothing.
-fn later(player: &mut Player<Live<Market>>, seat: &mut Seat, now: Duration) -> Step {
-    player.pass(now);
+fn later(
+    player: &mut MockExchange<GrowingTape<SyntheticMarket>>,
+    seat: &mut ServerConnection,
+    now: Duration,
+) -> Step {
+    player.tick(now);
     player.step(seat, now)
 }
 
@@ -283,16 +300,16 @@ fn decoded(bytes: &[u8]) -> Vec<Frame> {
 
 /// A fault that changes nothing, so that packets go through a lane.
 fn harmless() -> Fault {
-    let size = Size::Packets(Span::one(1000));
+    let size = WriteSize::Packets(Span::one(1000));
     let pause = TimeSpan::one(Duration::ZERO);
-    Fault::new(Action::Write { size, pause }, Place::Stream).unwrap()
+    Fault::new(FaultAction::Write { size, pause }, FaultPlace::Stream).unwrap()
 }
 
 #[test]
 fn a_subscriber_that_is_too_slow_misses_packets_and_no_frame_is_torn() {
     for fault in [None, Some(harmless())] {
         let lane = fault.is_some();
-        let (mut player, mut seat, mut bytes) = subscriber(Slow::Skip(100), fault);
+        let (mut player, mut seat, mut bytes) = subscriber(SlowSubscriberPolicy::Skip(100), fault);
         // It reads no more; at 1 s there are 1,001.
         assert_eq!(later(&mut player, &mut seat, Duration::from_secs(1)), Step::Wait);
         let skipped = player.served().skipped;
@@ -317,7 +334,7 @@ fn a_subscriber_that_is_too_slow_misses_packets_and_no_frame_is_torn() {
 #[test]
 fn a_subscriber_that_is_too_slow_is_cut_off_with_a_word() {
     for fault in [None, Some(harmless())] {
-        let (mut player, mut seat, mut bytes) = subscriber(Slow::Cut(100), fault);
+        let (mut player, mut seat, mut bytes) = subscriber(SlowSubscriberPolicy::Cut(100), fault);
         assert_eq!(later(&mut player, &mut seat, Duration::from_millis(140)), Step::Wait);
         assert_eq!(player.served().skipped, 0);
         let mut now = Duration::from_secs(1);
@@ -332,7 +349,7 @@ fn a_subscriber_that_is_too_slow_is_cut_off_with_a_word() {
         assert!(matches!(before.last(), Some(Frame::Packet(packet)) if packet.sequence == 50));
         assert_eq!(player.step(&mut seat, now), Step::Finish);
         // One that does not even read that is not kept for ever.
-        let (mut player, mut seat, _) = subscriber(Slow::Cut(100), None);
+        let (mut player, mut seat, _) = subscriber(SlowSubscriberPolicy::Cut(100), None);
         assert_eq!(later(&mut player, &mut seat, now), Step::Wait);
         assert_eq!(player.deadline(&seat), Some(now + LINGER));
         now += LINGER;
@@ -342,10 +359,10 @@ fn a_subscriber_that_is_too_slow_is_cut_off_with_a_word() {
 
 #[test]
 fn whoever_catches_up_with_what_was_there_before_is_not_slow() {
-    for slow in [Slow::Skip(100), Slow::Cut(100)] {
+    for slow in [SlowSubscriberPolicy::Skip(100), SlowSubscriberPolicy::Cut(100)] {
         let mut player = player("1000/s", MAX_SEQ, Scenario { slow, ..Scenario::clean(1) });
         player.open(Duration::ZERO);
-        player.pass(Duration::ZERO);
+        player.tick(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first: 1 }];
         let (from, until) = (Duration::from_secs(3), Duration::from_secs(4));
         let (got, _) = client(&mut player, from, &calls, until);

@@ -1,14 +1,16 @@
 //! Faults that can never happen to what is played are found before it is played.
 
 use feed::base::span::Span;
-use feed::faults::engine::{Course, Faults};
-use feed::faults::scenario::{Action, Fault, Impossible, Pick, Place, Played, Scenario};
+use feed::faults::engine::{FaultEngine, RunId};
+use feed::faults::scenario::{
+    Fault, FaultAction, FaultPlace, FaultSelector, Impossible, Played, Scenario,
+};
 
 const FIVE: Played = Played { last: Some(5), live: false };
 const ENDLESS: Played = Played { last: None, live: true };
 
-fn drop_on(place: Place) -> Fault {
-    Fault::new(Action::Drop, place).unwrap()
+fn drop_on(place: FaultPlace) -> Fault {
+    Fault::new(FaultAction::Drop, place).unwrap()
 }
 
 fn skip(text: &str) -> Fault {
@@ -20,15 +22,15 @@ fn with(mut fault: Fault, change: impl FnOnce(&mut Fault)) -> Fault {
     fault
 }
 
-fn random(chance: &str) -> Pick {
-    Pick::Random { chance: chance.parse().unwrap(), burst: Span::one(1) }
+fn random(chance: &str) -> FaultSelector {
+    FaultSelector::Random { chance: chance.parse().unwrap(), burst: Span::one(1) }
 }
 
 #[test]
 fn what_cannot_happen_is_said_with_its_reason() {
     let clean = Scenario::clean(1);
     let why = |fault: &Fault, played| clean.impossible(fault, played);
-    let last = |count| with(drop_on(Place::Stream), |fault| fault.last = Some(count));
+    let last = |count| with(drop_on(FaultPlace::Stream), |fault| fault.last = Some(count));
     assert_eq!(why(&skip("5"), FIVE), None, "at the bound");
     assert_eq!(why(&skip("6"), FIVE), Some(Impossible::Beyond(5)));
     assert_eq!(why(&skip("5-100"), FIVE), None);
@@ -37,22 +39,22 @@ fn what_cannot_happen_is_said_with_its_reason() {
     assert_eq!(why(&last(1), FIVE), None);
     assert_eq!(why(&last(1), ENDLESS), Some(Impossible::NoLast));
     assert_eq!(why(&with(skip("9"), |fault| fault.last = Some(1)), FIVE), None, "the last one");
-    let every = |n, fault| with(fault, |fault| fault.pick = Pick::Every(n));
-    assert_eq!(why(&every(5, drop_on(Place::Stream)), FIVE), None);
-    assert_eq!(why(&every(6, drop_on(Place::Stream)), FIVE), Some(Impossible::NoMultiple(6)));
+    let every = |n, fault| with(fault, |fault| fault.pick = FaultSelector::Every(n));
+    assert_eq!(why(&every(5, drop_on(FaultPlace::Stream)), FIVE), None);
+    assert_eq!(why(&every(6, drop_on(FaultPlace::Stream)), FIVE), Some(Impossible::NoMultiple(6)));
     assert_eq!(why(&every(4, skip("1-3,5")), FIVE), Some(Impossible::NoMultiple(4)));
     let chance = |chance, fault| with(fault, |fault| fault.pick = random(chance));
     assert_eq!(why(&chance("0", skip("1")), FIVE), Some(Impossible::NoChance));
     assert_eq!(why(&chance("1", skip("5")), FIVE), Some(Impossible::Kept));
     assert_eq!(why(&chance("1", skip("4-5")), FIVE), None);
-    assert_eq!(why(&drop_on(Place::Heartbeat), FIVE), Some(Impossible::NotLive));
-    assert_eq!(why(&drop_on(Place::Heartbeat), ENDLESS), None);
-    let far = with(drop_on(Place::Resend), |fault| fault.sequences = "256".parse().ok());
+    assert_eq!(why(&drop_on(FaultPlace::Heartbeat), FIVE), Some(Impossible::NotLive));
+    assert_eq!(why(&drop_on(FaultPlace::Heartbeat), ENDLESS), None);
+    let far = with(drop_on(FaultPlace::Resend), |fault| fault.sequences = "256".parse().ok());
     let long = Played { last: Some(1000), live: false };
     assert_eq!(why(&far, long), None);
     let classic = Scenario { extension: false, ..Scenario::clean(1) };
     assert_eq!(classic.impossible(&far, long), Some(Impossible::Beyond(255)));
-    let silence = Fault::new(Action::Silence, Place::Connect).unwrap();
+    let silence = Fault::new(FaultAction::Silence, FaultPlace::Connect).unwrap();
     assert_eq!(why(&silence, Played { last: Some(0), live: false }), None);
 }
 
@@ -68,15 +70,22 @@ fn all_that_cannot_happen_is_listed() {
 fn what_is_impossible_picks_no_packet() {
     for last in 0..8 {
         for sequences in ["", "1", "3-4", "6", "9-20"] {
-            for pick in [Pick::All, Pick::Every(3), Pick::Every(7), random("1"), random("0")] {
+            for pick in [
+                FaultSelector::All,
+                FaultSelector::Every(3),
+                FaultSelector::Every(7),
+                random("1"),
+                random("0"),
+            ] {
                 for tail in [None, Some(0), Some(1), Some(3)] {
-                    let mut fault = drop_on(Place::Stream);
+                    let mut fault = drop_on(FaultPlace::Stream);
                     (fault.pick, fault.last) = (pick, tail);
                     let set: feed::base::seq::SeqSet = sequences.parse().unwrap();
                     fault.sequences = Some(set).filter(|set| !set.is_empty());
                     let scenario = Scenario::clean(1).with(fault);
-                    let faults = Faults::new(&scenario, last);
-                    let course = Course { place: Place::Stream, connection: 0, pass: 0, run: 0 };
+                    let faults = FaultEngine::new(&scenario, last);
+                    let course =
+                        RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
                     let within = (1..=last).fold(0_u64, |bits, seq| bits | 1 << seq);
                     let picks = faults.lost(course, 0) & within != 0;
                     let played = Played { last: Some(last), live: false };

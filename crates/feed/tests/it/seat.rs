@@ -1,7 +1,7 @@
 //! What a connection of the player sends does not depend on how its socket takes it.
 
 use feed::base::rng::Rng;
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
@@ -13,7 +13,12 @@ use std::time::Duration;
 
 /// Everything that the player sends for these calls when a socket takes `takes` bytes at a time of
 /// what it is offered in buffers of `buffer` bytes, and what it does with the connection then.
-fn sent(player: &mut Player, calls: &[u8], buffer: usize, takes: &[usize]) -> (Vec<u8>, Step) {
+fn sent(
+    player: &mut MockExchange,
+    calls: &[u8],
+    buffer: usize,
+    takes: &[usize],
+) -> (Vec<u8>, Step) {
     let mut now = Duration::ZERO;
     let mut seat = player.open(now);
     player.receive(&mut seat, calls, now);
@@ -35,7 +40,7 @@ fn sent(player: &mut Player, calls: &[u8], buffer: usize, takes: &[usize]) -> (V
     unreachable!("takes are cycled for ever");
 }
 
-fn everything(player: &mut Player, calls: &[u8]) -> Vec<u8> {
+fn everything(player: &mut MockExchange, calls: &[u8]) -> Vec<u8> {
     sent(player, calls, 1 << 20, &[usize::MAX]).0
 }
 
@@ -64,10 +69,10 @@ proptest! {
         let calls = calls(ranges, stream);
         let scenario = Scenario::losing(5, chance.parse().unwrap());
         let tape = Arc::new(Tape::random(1000, 1));
-        let mut player = Player::new(Arc::clone(&tape), scenario.clone());
+        let mut player = MockExchange::new(Arc::clone(&tape), scenario.clone());
         let whole = everything(&mut player, &calls);
         prop_assert_eq!(whole.len() as u64, player.served().bytes);
-        let mut again = Player::new(tape, scenario);
+        let mut again = MockExchange::new(tape, scenario);
         prop_assert_eq!(&sent(&mut again, &calls, buffer, &takes).0, &whole);
         prop_assert_eq!(again.served(), player.served());
     }
@@ -86,8 +91,8 @@ fn faults_do_the_same_however_it_is_taken() {
         let calls = calls(ranges, rng.below(3) > 0);
         let takes: Vec<usize> = (0..9).map(|_| rng.between(1, 60) as usize).collect();
         let buffer = rng.between(17, 400) as usize;
-        let mut player = Player::new(Arc::clone(&tape), scenario.clone());
-        let mut again = Player::new(Arc::clone(&tape), scenario.clone());
+        let mut player = MockExchange::new(Arc::clone(&tape), scenario.clone());
+        let mut again = MockExchange::new(Arc::clone(&tape), scenario.clone());
         // Counted faults remember what earlier connections met.
         for _ in 0..3 {
             let whole = sent(&mut player, &calls, 1 << 20, &[usize::MAX]);
@@ -96,7 +101,7 @@ fn faults_do_the_same_however_it_is_taken() {
             ended += u32::from(whole.1 == Step::Reset);
         }
         assert_eq!(again.served(), player.served(), "seed {seed}");
-        let clean = everything(&mut Player::new(tape, Scenario::clean(0)), &calls);
+        let clean = everything(&mut MockExchange::new(tape, Scenario::clean(0)), &calls);
         differed += u32::from(everything(&mut player, &calls) != clean);
     }
     assert!(ended > 300 && differed > 1200, "{ended} {differed}");
@@ -104,7 +109,7 @@ fn faults_do_the_same_however_it_is_taken() {
 
 #[test]
 fn a_client_that_never_closes_is_let_go_after_a_while() {
-    let mut player = Player::new(Arc::new(Tape::classic()), Scenario::clean(0));
+    let mut player = MockExchange::new(Arc::new(Tape::classic()), Scenario::clean(0));
     let mut seat = player.open(Duration::ZERO);
     player.receive(&mut seat, &[2, 99], Duration::ZERO);
     assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Finish);
@@ -118,30 +123,30 @@ fn a_client_that_never_closes_is_let_go_after_a_while() {
 fn what_a_stream_loses_can_be_told() {
     let scenario = Scenario::losing(9, "0.3".parse().unwrap());
     for last in [0, 1, 63, 64, 65, 1000] {
-        let mut player = Player::new(Arc::new(Tape::sample(last)), scenario.clone());
+        let mut player = MockExchange::new(Arc::new(Tape::sample(last)), scenario.clone());
         // On its second connection.
         player.open(Duration::ZERO);
-        let told = player.lost(2, 1);
+        let told = player.dropped_sequences(2, 1);
         let sent = everything(&mut player, &[1, 0]);
         let sent: Vec<u32> = sent.as_chunks().0.iter().map(sequence_of).collect();
         let lost: Vec<u32> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
         let told: Vec<u32> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
         assert_eq!(told, lost, "{last}");
-        assert_eq!(player.served().lost, lost.len() as u64);
+        assert_eq!(player.served().dropped, lost.len() as u64);
     }
 }
 
 mod paced {
     use feed::base::seq::SeqRange;
     use feed::exchange::Exchange;
-    use feed::exchange::server::Player;
+    use feed::exchange::server::MockExchange;
     use feed::faults::scenario::Scenario;
     use feed::ledger::{Origin, Source};
     use feed::sim::disk::Disk;
-    use feed::tape::file::{End, Head, TapeFile};
+    use feed::tape::file::{FileHead, SessionEnd, TapeFile};
     use feed::tape::in_memory::Tape;
     use feed::tape::pace::Pace;
-    use feed::tape::source::{FilePlay, Play};
+    use feed::tape::source::{FileTapeSource, TapeSource};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -150,7 +155,7 @@ mod paced {
     }
 
     /// When each packet of a stream is sent by a driver that waits for deadlines.
-    fn times<P: Play>(player: Player<P>) -> Vec<u64> {
+    fn times<P: TapeSource>(player: MockExchange<P>) -> Vec<u64> {
         let mut player = player;
         let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
         let mut seat = player.open(now);
@@ -172,10 +177,10 @@ mod paced {
 
     #[test]
     fn a_rate_is_kept() {
-        let times = times(Player::new(Arc::new(Tape::sample(500)), at(Pace::PerSecond(100))));
+        let times = times(MockExchange::new(Arc::new(Tape::sample(500)), at(Pace::PerSecond(100))));
         assert_eq!(times, (0..500).map(|i| i * 10).collect::<Vec<u64>>());
         let player =
-            Player::new(Arc::new(Tape::random(100_000, 1)), at(Pace::PerSecond(1_000_000)));
+            MockExchange::new(Arc::new(Tape::random(100_000, 1)), at(Pace::PerSecond(1_000_000)));
         let times = super::paced::times(player);
         assert_eq!((times.len(), times[0]), (100_000, 0));
         assert!((99..=101).contains(times.last().unwrap()), "{:?}", times.last());
@@ -184,7 +189,7 @@ mod paced {
     #[test]
     fn a_recording_is_played_as_it_came() {
         let tape = Tape::random(9000, 2);
-        let head = Head { session: [0; 4], created: 0, salt: 3 };
+        let head = FileHead { session: [0; 4], created: 0, salt: 3 };
         let mut file = TapeFile::create(Disk::new(), head).unwrap();
         let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let range = |first, last| tape.slice(SeqRange::new(first, last).unwrap());
@@ -201,7 +206,7 @@ mod paced {
         let disk = file.into_storage();
         for (pace, scale) in [(Pace::Recorded(100), 1), (Pace::Recorded(50), 2)] {
             let (file, _) = TapeFile::open(disk.clone(), false).unwrap();
-            let times = times(Player::new(FilePlay::new(file).unwrap(), at(pace)));
+            let times = times(MockExchange::new(FileTapeSource::new(file).unwrap(), at(pace)));
             assert_eq!((times.len(), times[9], times[10]), (9000, 0, 0));
             assert_eq!((times[11], times[4999]), (50 * scale, 50 * scale));
             assert_eq!((times[5000], times[8999]), (120 * scale, 120 * scale));
@@ -211,7 +216,7 @@ mod paced {
     #[test]
     fn a_tape_file_plays_the_same_bytes_as_memory() {
         let tape = Tape::random(20_000, 2);
-        let head = Head { session: tape.session().0, created: 0, salt: 3 };
+        let head = FileHead { session: tape.session().0, created: 0, salt: 3 };
         let mut file = TapeFile::create(Disk::new(), head).unwrap();
         let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let odd = |frame: &&feed::wire::RawFrame| feed::wire::sequence_of(frame) % 3 == 1;
@@ -221,9 +226,9 @@ mod paced {
         file.flush().unwrap();
         // Whether that was all of the session nobody has told: it is another one.
         let (open, _) = TapeFile::open(file.storage().clone(), false).unwrap();
-        assert_ne!(FilePlay::new(open).unwrap().session(), tape.session());
-        file.note_end(20_000, End::Confirmed, 1).unwrap();
-        let mut play = FilePlay::new(file).unwrap();
+        assert_ne!(FileTapeSource::new(open).unwrap().session(), tape.session());
+        file.note_end(20_000, SessionEnd::Confirmed, 1).unwrap();
+        let mut play = FileTapeSource::new(file).unwrap();
         assert_eq!((play.last(), play.session()), (20_000, tape.session()));
         let mut rng = feed::base::rng::Rng::new(1);
         for _ in 0..500 {

@@ -1,6 +1,6 @@
 //! What a client sees of a connection of the player, in words.
 
-use feed::exchange::server::Player;
+use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Seen {
 }
 
 /// Opens a connection, calls, and takes whatever comes, waiting for a second at the most.
-pub(crate) fn see(player: &mut Player, calls: &[u8], now: &mut Duration) -> Seen {
+pub(crate) fn see(player: &mut MockExchange, calls: &[u8], now: &mut Duration) -> Seen {
     let (began, mut told, mut out) = (*now, *now, vec![0; 4096]);
     let mut seat = player.open(*now);
     player.receive(&mut seat, calls, *now);

@@ -2,14 +2,14 @@
 //! again, or the recording is refused.
 
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
-use feed::client::{ConnId, Input, Options, Output, Recorder, Tail, Why};
+use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::{Limits, Origin, Sink, Source};
 use feed::session::completeness::Facts;
 use feed::sim::disk::Disk;
-use feed::tape::file::{End, TapeFile};
+use feed::tape::file::{SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
-use feed::tape::recorder::{Keeper, Sync};
-use feed::tape::recording::Recording;
+use feed::tape::recorder::{SyncPolicy, TapeRecorder};
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{Frame, Info, RawFrame, SessionId, encode, sequence_of};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn range(first: Seq, last: Seq) -> SeqRange {
 }
 
 /// The packets of a recording that is complete, all of one tape.
-fn is(run: &Run<Recording>, tape: &Tape) {
+fn is(run: &Run<MemoryRecording>, tape: &Tape) {
     assert!(run.recorder.outcome().unwrap().complete(), "{:?}", run.recorder.outcome());
     let recorded: Vec<RawFrame> = run.sink.in_order().flatten().copied().collect();
     assert_eq!(recorded, tape.frames());
@@ -75,7 +75,7 @@ fn is(run: &Run<Recording>, tape: &Tape) {
 #[test]
 fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
     let tape = Tape::random(10, 1);
-    let mut run = Run::new(Recorder::new(Options::default(), 1), Recording::new());
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), MemoryRecording::new());
     run.at(1, Input::Connected(0));
     run.at(2, Input::Connected(1));
     run.frames(3, 0, tape.slice(range(1, 10)));
@@ -88,7 +88,7 @@ fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
 #[test]
 fn an_exchange_that_restarts_before_it_tells_its_session_is_asked_for_everything() {
     let (old, new) = (Tape::random(14, 1), Tape::random(10, 2));
-    let mut run = Run::new(Recorder::new(Options::default(), 1), Recording::new());
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), MemoryRecording::new());
     run.at(1, Input::Connected(0));
     run.frames(2, 0, old.slice(range(1, 14)));
     run.at(3, Input::Ended(0));
@@ -103,13 +103,13 @@ fn an_exchange_that_restarts_before_it_tells_its_session_is_asked_for_everything
 #[test]
 fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
     let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
-    let disk = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
-    let mut run = Run::new(Recorder::new(Options::default(), 2), disk);
+    let disk = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 2), disk);
     // Each line has a stream and a connection for resends.
     for conn in 0..4 {
         run.at(1, Input::Connected(conn));
     }
-    let of = |run: &Run<Keeper<Disk>>, line| {
+    let of = |run: &Run<TapeRecorder<Disk>>, line| {
         let conns = run.opened.iter().filter(|it| it.1 == line).map(|it| it.0);
         conns.collect::<Vec<_>>()
     };
@@ -119,9 +119,10 @@ fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
     run.frames(4, one[0], ours.slice(range(50, 70)));
     run.frames(5, one[1], &[info(OURS, 100)]);
     run.frames(6, two[1], &[info(ELSE, 100)]);
-    assert_eq!(run.recorder.outcome().unwrap().why, Some(Why::OtherSession));
+    assert_eq!(run.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));
     run.sink.end().unwrap();
-    let (mut keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    let (mut keeper, was) =
+        TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, 100)));
     assert_eq!((was.missing.to_string().as_str(), was.highest), ("41-60", 70));
     keeper.end().unwrap();
@@ -136,15 +137,16 @@ fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
 #[test]
 fn what_was_recorded_of_no_known_session_is_asked_for_again() {
     let (old, new) = (Tape::random(134, 1), Tape::random(20, 2));
-    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
-    let mut run = Run::new(Recorder::new(Options::default(), 1), keeper);
+    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), keeper);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, old.slice(range(1, 134)));
     // It is killed before the exchange told its session.
     run.sink.flush();
-    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    let (keeper, was) =
+        TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!((was.packets, was.session), (134, None));
-    let options = Options::default();
+    let options = RecorderOptions::default();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
     let mut run = Run::new(recorder, keeper);
     run.at(1, Input::Connected(0));
@@ -163,7 +165,7 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
         }
         let disk = run.sink.file().storage().clone();
         let (file, opened) = TapeFile::open(disk, true).unwrap();
-        assert_eq!((opened.indexed, file.end()), (finish, End::Confirmed));
+        assert_eq!((opened.indexed, file.end()), (finish, SessionEnd::Confirmed));
         assert_eq!((file.packets(), file.session_id()), (20, Some(ELSE)));
         assert_eq!(file.left_out(), if finish { 0 } else { 134 });
         let mut reading = file.in_order(FIRST_SEQ);
@@ -174,11 +176,11 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
 #[test]
 fn a_line_that_does_not_tell_its_session_brings_nothing_once_another_has() {
     let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
-    let mut run = Run::new(Recorder::new(Options::default(), 2), Recording::new());
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 2), MemoryRecording::new());
     for conn in 0..4 {
         run.at(1, Input::Connected(conn));
     }
-    let of = |run: &Run<Recording>, line| {
+    let of = |run: &Run<MemoryRecording>, line| {
         let conns = run.opened.iter().filter(|it| it.1 == line).map(|it| it.0);
         conns.collect::<Vec<_>>()
     };
@@ -198,12 +200,12 @@ fn a_line_that_does_not_tell_its_session_brings_nothing_once_another_has() {
 #[test]
 fn a_recording_of_a_known_session_is_not_gone_on_with_by_the_original_protocol() {
     let known = Info { session: OURS, version: 1, first: 1, last: 20 };
-    let options = Options { classic: true, ..Options::default() };
+    let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let missing = "3".parse().unwrap();
     let recorder = Recorder::resume(options, 1, 10, &missing, Some(known));
-    let run = Run::new(recorder, Recording::new());
+    let run = Run::new(recorder, MemoryRecording::new());
     let outcome = run.recorder.outcome().unwrap();
-    assert_eq!(outcome.why, Some(Why::SessionUntold));
+    assert_eq!(outcome.why, Some(IncompleteReason::SessionUntold));
     // It is missing all that its session was known to have.
     assert_eq!(outcome.missing.to_string(), "3, 11-20");
 }
@@ -213,8 +215,8 @@ fn what_a_recording_knew_of_its_session_is_missing_if_the_exchange_has_less_now(
     let known = Info { session: OURS, version: 1, first: 1, last: 20 };
     let tape = Tape::random(20, 1);
     let missing = "3".parse().unwrap();
-    let recorder = Recorder::resume(Options::default(), 1, 10, &missing, Some(known));
-    let mut run = Run::new(recorder, Recording::new());
+    let recorder = Recorder::resume(RecorderOptions::default(), 1, 10, &missing, Some(known));
+    let mut run = Run::new(recorder, MemoryRecording::new());
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(OURS, 15)]);
     run.frames(3, 0, &[tape.frames()[2]]);
@@ -227,8 +229,8 @@ fn what_a_recording_knew_of_its_session_is_missing_if_the_exchange_has_less_now(
 #[test]
 fn a_live_session_that_is_stopped_has_no_confirmed_end() {
     let tape = Tape::random(20, 1);
-    let options = Options { follow: true, ..Options::default() };
-    let mut run = Run::new(Recorder::new(options, 1), Recording::new());
+    let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
+    let mut run = Run::new(Recorder::new(options, 1), MemoryRecording::new());
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(OURS, 0)]);
     run.frames(3, 0, tape.slice(range(1, 20)));
@@ -241,13 +243,14 @@ fn a_live_session_that_is_stopped_has_no_confirmed_end() {
 #[test]
 fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     let (old, new) = (Tape::random(20, 1), Tape::random(5, 2));
-    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
-    let options = Options { follow: true, ..Options::default() };
+    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut keeper = keeper;
-    keeper.fresh(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
+    keeper.on_packets(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
     // It has ended before, and has noted how far that session reached.
-    keeper.conclude(30, End::Open, ms(2)).unwrap();
-    let (keeper, was) = Keeper::open(keeper.into_storage(), Sync::Never, ms(9)).unwrap();
+    keeper.conclude(30, SessionEnd::Open, ms(2)).unwrap();
+    let (keeper, was) =
+        TapeRecorder::open(keeper.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
     let mut run = Run::new(recorder, keeper);
     run.at(1, Input::Connected(0));
@@ -259,15 +262,16 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     assert!(outcome.complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
     run.sink.end().unwrap();
-    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    let (keeper, was) =
+        TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!((keeper.file().last_known(), was.session.unwrap().session), (5, ELSE));
 }
 
 /// Two lines that are followed into a file: the first one, which is connected first, describes
 /// packets that no one has.
-fn lied_to() -> Run<Keeper<Disk>> {
-    let keeper = Keeper::create(Disk::new(), Sync::Never, ms(9), 7).unwrap();
-    let options = Options { follow: true, ..Options::default() };
+fn lied_to() -> Run<TapeRecorder<Disk>> {
+    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut run = Run::new(Recorder::new(options, 2), keeper);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(OURS, MAX_SEQ)]);
@@ -275,11 +279,12 @@ fn lied_to() -> Run<Keeper<Disk>> {
 }
 
 /// The honest line alone goes on with what is left of that, to its end.
-fn honest(run: Run<Keeper<Disk>>, known: Seq) -> Run<Keeper<Disk>> {
+fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
     let tape = Tape::random(100, 1);
-    let (keeper, was) = Keeper::open(run.sink.into_storage(), Sync::Never, ms(9)).unwrap();
+    let (keeper, was) =
+        TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, known)));
-    let options = Options::default();
+    let options = RecorderOptions::default();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
     let mut run = Run::new(recorder, keeper);
     run.at(1, Input::Connected(0));
@@ -290,7 +295,7 @@ fn honest(run: Run<Keeper<Disk>>, known: Seq) -> Run<Keeper<Disk>> {
     assert_eq!((outcome.last, outcome.tail), (100, Tail::Confirmed));
     let facts = Facts::of(&run.recorder, run.sink.packets());
     run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
-    assert_eq!((run.sink.file().last_known(), run.sink.file().end()), (100, End::Confirmed));
+    assert_eq!((run.sink.file().last_known(), run.sink.file().end()), (100, SessionEnd::Confirmed));
     run
 }
 
@@ -320,13 +325,13 @@ fn what_a_line_described_that_was_alone_is_denied_by_the_next() {
 
 #[test]
 fn what_a_recording_knew_is_missing_up_to_a_bound_where_the_exchange_has_less_now() {
-    let limits = Limits { jump: 1000, ..Limits::default() };
-    let options = Options { limits, ..Options::default() };
+    let limits = Limits { max_jump: 1000, ..Limits::default() };
+    let options = RecorderOptions { limits, ..RecorderOptions::default() };
     for (known, missing) in [(1015, "3, 11-1015"), (1016, "3, 11-15")] {
         let info_of = Info { session: OURS, version: 1, first: 1, last: known };
         let gap = "3".parse().unwrap();
         let recorder = Recorder::resume(options.clone(), 1, 10, &gap, Some(info_of));
-        let mut run = Run::new(recorder, Recording::new());
+        let mut run = Run::new(recorder, MemoryRecording::new());
         run.at(1, Input::Connected(0));
         run.frames(2, 0, &[info(OURS, 15)]);
         run.at(5, Input::Stop);

@@ -2,10 +2,12 @@
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use feed::base::seq::{SeqRange, SeqSet};
-use feed::client::{ConnId, Input, Options, Output, PassEnd, Recorder, Tail, Why};
+use feed::client::{
+    ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderOptions, Tail,
+};
 use feed::ledger::{Origin, Sink};
 use feed::tape::in_memory::Tape;
-use feed::tape::recording::Recording;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{Call, Frame, Info, RawFrame, Reason, SessionId, encode};
 use std::time::Duration;
 
@@ -16,20 +18,20 @@ struct Told {
 }
 
 impl Sink for Told {
-    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn asked(&mut self, piece: SeqRange, _: Duration) {
+    fn on_request(&mut self, piece: SeqRange, _: Duration) {
         self.asked.push(piece);
     }
 }
 
 #[test]
 fn no_more_is_in_flight_than_the_window_allows() {
-    let mut steps = Steps::new(Options { window: 7, ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { window: 7, ..RecorderOptions::default() });
     steps.describe(100);
     steps.packets(STREAM, 1, 10);
     steps.packets(STREAM, 30, 30);
@@ -42,7 +44,7 @@ fn no_more_is_in_flight_than_the_window_allows() {
 
 #[test]
 fn what_is_asked_for_is_told() {
-    let mut steps = Steps::new(Options { window: 7, ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { window: 7, ..RecorderOptions::default() });
     steps.describe(100);
     steps.packets(STREAM, 1, 10);
     steps.packets(STREAM, 13, 14);
@@ -57,7 +59,7 @@ fn what_is_asked_for_is_told() {
 
 #[test]
 fn too_many_at_once_is_answered_by_asking_for_less() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
     steps.packets(STREAM, 100, 100);
@@ -68,7 +70,7 @@ fn too_many_at_once_is_answered_by_asking_for_less() {
 
 #[test]
 fn a_quota_is_waited_for() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(3);
     steps.packets(STREAM, 1, 1);
     steps.packets(STREAM, 3, 3);
@@ -83,7 +85,7 @@ fn a_quota_is_waited_for() {
 
 #[test]
 fn refusals_that_nobody_asked_for_are_garbage() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
     for seq in 1..1000 {
@@ -98,7 +100,7 @@ fn refusals_that_nobody_asked_for_are_garbage() {
 fn garbage_is_borne_up_to_its_bound() {
     let bad = [0xff; 17];
     for (count, cut) in [(64, false), (65, true)] {
-        let mut steps = Steps::new(Options::default());
+        let mut steps = Steps::new(RecorderOptions::default());
         steps.frames(STREAM, &vec![bad; count]);
         let good = steps.tape.frames()[0];
         for _ in 0..10 {
@@ -112,24 +114,28 @@ fn garbage_is_borne_up_to_its_bound() {
 
 #[test]
 fn what_a_told_end_leaves_out_is_missing_when_stopped() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.missing.to_string().as_str(), outcome.last), ("41-100", 100));
-    assert_eq!((outcome.tail, outcome.why), (Tail::Confirmed, Some(Why::Stopped)));
+    assert_eq!((outcome.tail, outcome.why), (Tail::Confirmed, Some(IncompleteReason::Stopped)));
 }
 
 #[test]
 fn a_stream_that_ends_in_a_packet_is_cut_off() {
-    let mut steps = Steps::new(Options { last: Some(100), ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { last: Some(100), ..RecorderOptions::default() });
     let bytes = steps.tape.frames()[..3].as_flattened()[..40].to_vec();
     steps.give(Input::Received(STREAM, &bytes));
     let outputs = steps.give(Input::Ended(STREAM));
     assert!(outputs.iter().any(|output| matches!(
         output,
-        Output::Note(feed::client::Note::PassEnded { end: PassEnd::Cut, delivered: 2, .. })
+        Output::Note(feed::client::RecorderEvent::PassEnded {
+            end: PassEnd::Cut,
+            delivered: 2,
+            ..
+        })
     )));
     assert_eq!(steps.recorder.passes().complete, 0);
 }
@@ -138,8 +144,8 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
 pub(crate) fn resumed(session: Option<SessionId>) -> Steps {
     let missing = "3,5-6".parse().unwrap();
     let mut steps = Steps {
-        recorder: Recorder::resume(Options::default(), 1, 10, &missing, session.map(known)),
-        recording: Recording::new(),
+        recorder: Recorder::resume(RecorderOptions::default(), 1, 10, &missing, session.map(known)),
+        recording: MemoryRecording::new(),
         now: Duration::ZERO,
         tape: Tape::random(100, 1),
     };
@@ -211,7 +217,7 @@ fn an_exchange_that_does_not_tell_its_session_is_not_gone_on_with() {
             assert!(!ranges, "{calls:?}");
         }
     }
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::SessionUntold));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::SessionUntold));
 }
 
 /// Gives time, one wake after the other, until the recorder drops the resend connection or a
@@ -238,7 +244,7 @@ fn answers_that_answer_nothing_are_no_sign_of_life() {
         |steps| steps.describe(100),
     ];
     for answer in useless {
-        let mut steps = Steps::new(Options::default());
+        let mut steps = Steps::new(RecorderOptions::default());
         steps.describe(100);
         steps.packets(STREAM, 1, 1);
         steps.packets(STREAM, 100, 100);
@@ -249,7 +255,7 @@ fn answers_that_answer_nothing_are_no_sign_of_life() {
 
 #[test]
 fn what_comes_twice_answers_nothing_that_is_asked_for_later() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
     steps.packets(STREAM, 10, 10);
@@ -264,7 +270,7 @@ fn what_comes_twice_answers_nothing_that_is_asked_for_later() {
 
 #[test]
 fn an_exchange_that_has_described_itself_is_not_waited_for_in_the_end() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(3);
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
@@ -273,7 +279,7 @@ fn an_exchange_that_has_described_itself_is_not_waited_for_in_the_end() {
 
 #[test]
 fn an_exchange_that_may_be_an_original_is_waited_for_in_the_end() {
-    let mut steps = Steps::new(Options { last: Some(3), ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
     assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.done());
@@ -284,7 +290,7 @@ fn an_exchange_that_may_be_an_original_is_waited_for_in_the_end() {
 /// What a stream does not bring, it is asked for beside the passes that its end calls for.
 #[test]
 fn passes_do_not_wait_for_answers() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     steps.packets(STREAM, 42, 100);
     let outputs = steps.give(Input::Ended(STREAM));
@@ -303,7 +309,7 @@ fn passes_do_not_wait_for_answers() {
 
 #[test]
 fn asking_for_less_and_less_comes_to_an_end() {
-    let mut steps = Steps::new(Options { retries: 1, ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { retries: 1, ..RecorderOptions::default() });
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
     steps.packets(STREAM, 100, 100);
@@ -324,7 +330,7 @@ fn asking_for_less_and_less_comes_to_an_end() {
 #[test]
 fn the_extension_is_not_believed_from_who_did_not_describe_itself() {
     for frame in [Frame::Heartbeat(50), Frame::End(50)] {
-        let mut steps = Steps::new(Options::default());
+        let mut steps = Steps::new(RecorderOptions::default());
         steps.frames(RESEND, &[encode(&frame)]);
         assert_eq!(steps.recorder.ledger().end(), None);
         assert_eq!(steps.recorder.trouble().undecodable, 1);
@@ -333,7 +339,7 @@ fn the_extension_is_not_believed_from_who_did_not_describe_itself() {
 
 #[test]
 fn a_growing_end_is_one_gap() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(10);
     steps.packets(STREAM, 1, 1);
     steps.give(Input::Ended(STREAM));
@@ -345,7 +351,7 @@ fn a_growing_end_is_one_gap() {
 
 #[test]
 fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(0);
     steps.now = Duration::from_millis(400);
     steps.give(Input::Wake);
@@ -357,22 +363,23 @@ fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
 
 #[test]
 fn another_session_ends_it_while_connections_are_being_made() {
-    let mut steps = Steps::new(Options::default());
-    steps.recorder = Recorder::resume(Options::default(), 3, 10, &SeqSet::new(), Some(known(TEST)));
+    let mut steps = Steps::new(RecorderOptions::default());
+    steps.recorder =
+        Recorder::resume(RecorderOptions::default(), 3, 10, &SeqSet::new(), Some(known(TEST)));
     steps.give(Input::Wake);
     steps.give(Input::Connected(2));
     // With half a packet behind it.
     let bytes = [&info(SessionId(*b"ELSE"))[..], b"SYMBB"].concat();
     let outputs = steps.give(Input::Received(2, &bytes));
     assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::OtherSession));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));
 }
 
 /// A recorder whose passes run side by side; the connections with these numbers are reached, and
 /// then nothing is any more. What it comes to.
-fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<Why> {
-    let mut steps = Steps::new(Options::default());
-    let options = Options { classic: true, retries: 0, ..Options::default() };
+fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
+    let mut steps = Steps::new(RecorderOptions::default());
+    let options = RecorderOptions { classic: true, retries: 0, ..RecorderOptions::default() };
     steps.recorder = Recorder::resume(options, 1, 12_576, &SeqSet::new(), None);
     let mut conns: Vec<(ConnId, bool)> = Vec::new();
     let give = |steps: &mut Steps, input: Input<'_>, conns: &mut Vec<(ConnId, bool)>| {
@@ -420,7 +427,7 @@ fn a_line_that_is_given_up_while_others_of_its_connections_fail_ends_the_recordi
 #[test]
 fn a_lost_tail_that_is_told_of_is_asked_for() {
     for tell in [Frame::Heartbeat(101), Frame::End(101)] {
-        let mut steps = Steps::new(Options::default());
+        let mut steps = Steps::new(RecorderOptions::default());
         steps.describe(97);
         steps.packets(STREAM, 1, 97);
         steps.frames(RESEND, &[encode(&tell)]);
@@ -431,7 +438,7 @@ fn a_lost_tail_that_is_told_of_is_asked_for() {
 
 #[test]
 fn a_peer_that_never_says_a_word_is_no_empty_session() {
-    let options = || Options { last: Some(0), ..Options::default() };
+    let options = || RecorderOptions { last: Some(0), ..RecorderOptions::default() };
     // It accepts connections and sends nothing, or breaks them.
     for breaks in [false, true] {
         let mut steps = Steps::new(options());
@@ -454,7 +461,7 @@ fn a_peer_that_never_says_a_word_is_no_empty_session() {
             }
         }
         let outcome = steps.recorder.outcome().unwrap();
-        assert_eq!((outcome.why, outcome.complete()), (Some(Why::NoAnswer), false));
+        assert_eq!((outcome.why, outcome.complete()), (Some(IncompleteReason::NoAnswer), false));
     }
     // One that describes an empty session, or ends a stream without a packet, has one.
     for describes in [false, true] {

@@ -4,7 +4,7 @@
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use crate::claims::{A, B, Lines};
 use feed::client::recovery::STOP_WAIT;
-use feed::client::{Input, Note, Options, Output, Tail, Why};
+use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions, Tail};
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::{Completeness, Facts};
 use feed::wire::{Call, RawFrame, Reason};
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 fn wait(outputs: &[Output]) -> Option<Duration> {
     outputs.iter().find_map(|output| match output {
-        Output::Note(Note::Stopping { wait }) => Some(*wait),
+        Output::Note(RecorderEvent::Stopping { wait }) => Some(*wait),
         _ => None,
     })
 }
 
 #[test]
 fn an_exchange_of_ours_is_not_waited_for() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 40);
     steps.packets(STREAM, 50, 50);
@@ -28,12 +28,12 @@ fn an_exchange_of_ours_is_not_waited_for() {
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
     assert_eq!(wait(&outputs), None);
     assert!(steps.recorder.done());
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(Why::Stopped));
+    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::Stopped));
 }
 
 #[test]
 fn what_may_be_an_original_is_waited_for_and_its_packets_are_kept() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Finish(STREAM)) && outputs.contains(&Output::Finish(RESEND)));
@@ -47,12 +47,12 @@ fn what_may_be_an_original_is_waited_for_and_its_packets_are_kept() {
     assert!(steps.recorder.done());
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.last, outcome.missing.to_string().as_str()), (60, "41-42"));
-    assert_eq!(outcome.why, Some(Why::Stopped));
+    assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
 }
 
 #[test]
 fn a_wait_is_over_when_the_exchange_turns_out_to_be_ours() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     steps.describe(100);
@@ -62,7 +62,7 @@ fn a_wait_is_over_when_the_exchange_turns_out_to_be_ours() {
 
 #[test]
 fn a_wait_has_an_end_whatever_comes() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 1);
     steps.give(Input::Stop);
     for seq in 2.. {
@@ -78,7 +78,7 @@ fn a_wait_has_an_end_whatever_comes() {
 
 #[test]
 fn a_second_stop_waits_for_nothing() {
-    let mut steps = Steps::new(Options::default());
+    let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     let outputs = steps.give(Input::Stop);
@@ -89,7 +89,7 @@ fn a_second_stop_waits_for_nothing() {
 
 #[test]
 fn what_is_whole_at_the_end_of_a_wait_is_complete() {
-    let mut steps = Steps::new(Options { last: Some(41), ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { last: Some(41), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     steps.packets(STREAM, 41, 41);
@@ -101,7 +101,7 @@ fn what_is_whole_at_the_end_of_a_wait_is_complete() {
 
 #[test]
 fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
-    let mut steps = Steps::new(Options { last: Some(3), ..Options::default() });
+    let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     steps.give(Input::Ended(STREAM));
     assert!(steps.recorder.outcome().unwrap().complete() && !steps.recorder.done());
@@ -112,7 +112,7 @@ fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
 
 /// Two lines of which only A has described the session; B brings 11 to 20 of the packets.
 fn unsettled() -> Lines {
-    let mut lines = Lines::new(Options::default(), 2);
+    let mut lines = Lines::new(RecorderOptions::default(), 2);
     lines.packets(A, 1, 10);
     lines.packets(B, 11, 20);
     lines.describe(A + 1, 20);
@@ -129,7 +129,7 @@ fn a_stop_leaves_out_what_a_line_brought_that_did_not_tell_its_session() {
     lines.give(Input::Ended(B + 1));
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!((lines.recording.len(), outcome.missing.to_string().as_str()), (10, "11-20"));
-    assert_eq!(outcome.why, Some(Why::Stopped));
+    assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
 }
 
 #[test]
@@ -151,20 +151,20 @@ fn behind() -> Steps {
 
 fn awaits(outputs: &[Output]) -> Option<(u64, Duration)> {
     outputs.iter().find_map(|output| match output {
-        Output::Note(Note::AwaitingResends { packets, wait }) => Some((*packets, *wait)),
+        Output::Note(RecorderEvent::AwaitingResends { packets, wait }) => Some((*packets, *wait)),
         _ => None,
     })
 }
 
 /// What a follower's recording came to: how complete it is, why it ended, what is missing.
-fn ended(steps: &Steps) -> (Completeness, Option<Why>, String) {
+fn ended(steps: &Steps) -> (Completeness, Option<IncompleteReason>, String) {
     assert!(steps.recorder.done());
     let outcome = steps.recorder.outcome().unwrap();
     let facts = Facts::of(&steps.recorder, steps.recorder.ledger().recorded());
     (facts.completeness(), outcome.why, outcome.missing.to_string())
 }
 
-fn nothing_missing(why: Why) -> (Completeness, Option<Why>, String) {
+fn nothing_missing(why: IncompleteReason) -> (Completeness, Option<IncompleteReason>, String) {
     (Completeness::SoFar, Some(why), String::new())
 }
 
@@ -179,7 +179,7 @@ fn what_a_follower_has_asked_for_is_waited_for() {
     assert!(!steps.recorder.done(), "one is still on its way");
     steps.now += Duration::from_millis(400);
     assert!(steps.packets(RESEND, 15, 15).contains(&Output::Drop(RESEND)));
-    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+    assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_follower_waits_for_resends_as_long_as_the_bound_says() {
     assert!(!steps.recorder.done());
     steps.now = STOP_WAIT;
     steps.give(Input::Wake);
-    let missing = (Completeness::Incomplete, Some(Why::Stopped), "13-15".to_owned());
+    let missing = (Completeness::Incomplete, Some(IncompleteReason::Stopped), "13-15".to_owned());
     assert_eq!(ended(&steps), missing);
 }
 
@@ -209,7 +209,7 @@ fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
     let mut steps = behind();
     steps.packets(RESEND, 11, 15);
     assert_eq!(awaits(&steps.give(Input::Stop)), None);
-    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+    assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
 
     let mut steps = behind();
     steps.refuse(11, 5, Reason::OutOfRange);
@@ -233,20 +233,20 @@ fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
     assert_eq!(awaits(&steps.give(Input::Stop)), Some((5, STOP_WAIT)));
     assert_eq!(steps.calls(RESEND), [range(11, 5)]);
     steps.packets(RESEND, 11, 15);
-    assert_eq!(ended(&steps), nothing_missing(Why::Stopped));
+    assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
 }
 
 /// A sink whose reader has had enough.
 struct Enough;
 
 impl Sink for Enough {
-    fn fresh(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
 
-    fn again(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
         0
     }
 
-    fn enough(&self) -> bool {
+    fn is_closed(&self) -> bool {
         true
     }
 }
@@ -262,11 +262,12 @@ fn a_reader_that_has_had_enough_stops_a_follower_as_a_user_does() {
         assert!(steps.recorder.outcome().is_none(), "what was asked for is on its way");
         if answered {
             steps.packets(RESEND, 11, 15);
-            assert_eq!(ended(&steps), nothing_missing(Why::Enough));
+            assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Enough));
         } else {
             // The user need not wait for it.
             steps.give(Input::Stop);
-            let missing = (Completeness::Incomplete, Some(Why::Enough), "11-15".to_owned());
+            let missing =
+                (Completeness::Incomplete, Some(IncompleteReason::Enough), "11-15".to_owned());
             assert_eq!(ended(&steps), missing);
         }
     }

@@ -4,12 +4,12 @@ use feed::base::rng::Rng;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::{Disk, DiskFailed};
-use feed::tape::file::{Damage, Head, TapeFile, TapeFileError, is_stillborn};
+use feed::tape::file::{Damage, FileHead, TapeFile, TapeFileError, is_stillborn};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeSet;
 
-const HEAD: Head = Head { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
+const HEAD: FileHead = FileHead { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
 const STREAM: Origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
 const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 

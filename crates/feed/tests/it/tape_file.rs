@@ -5,12 +5,12 @@ use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::storage::Storage;
-use feed::tape::file::{Head, HeadError, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, FileHeadError, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeMap;
 
-const HEAD: Head = Head { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
+const HEAD: FileHead = FileHead { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
 
 fn new() -> TapeFile<Disk> {
     TapeFile::create(Disk::new(), HEAD).unwrap()
@@ -405,20 +405,20 @@ fn what_is_no_tape_is_refused() {
         Err(error) => panic!("{error}"),
     };
     assert_eq!(open(&good), None);
-    assert_eq!(open(b""), Some(HeadError::Short));
-    assert_eq!(open(&good[..47]), Some(HeadError::Short));
+    assert_eq!(open(b""), Some(FileHeadError::Short));
+    assert_eq!(open(&good[..47]), Some(FileHeadError::Short));
     assert_eq!(
         open(b"[\n  {\n    \"symbol\": \"SYMB\",\n    \"buySell\": 1}]"),
-        Some(HeadError::Foreign)
+        Some(FileHeadError::Foreign)
     );
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
         bytes
     };
-    assert_eq!(open(&with(9, 1)), Some(HeadError::Older(1)));
-    assert_eq!(open(&with(9, 3)), Some(HeadError::Newer(3)));
-    assert_eq!(open(&with(13, b'x')), Some(HeadError::Damaged));
+    assert_eq!(open(&with(9, 1)), Some(FileHeadError::Older(1)));
+    assert_eq!(open(&with(9, 3)), Some(FileHeadError::Newer(3)));
+    assert_eq!(open(&with(13, b'x')), Some(FileHeadError::Damaged));
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn packets_cannot_be_made_to_look_like_blocks() {
     hidden.flush().unwrap();
     let block = &hidden.storage().bytes()[48..];
     let mut bytes = new().into_storage().bytes().to_vec();
-    let other = Head { salt: 99, ..HEAD };
+    let other = FileHead { salt: 99, ..HEAD };
     bytes.splice(..48, TapeFile::create(Disk::new(), other).unwrap().storage().bytes().to_vec());
     bytes.extend_from_slice(block);
     let (file, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();

@@ -2,33 +2,33 @@
 //! and what the recorder makes of exchanges that send something all the same.
 
 use feed::base::seq::{MAX_SEQ, SeqRange};
-use feed::client::{Input, Options, Output, Recorder};
-use feed::exchange::server::{Cut, Player, Seat};
+use feed::client::{Input, Output, Recorder, RecorderOptions};
+use feed::exchange::server::{CutKind, MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
-use feed::faults::scenario::{Action, Fault, Place, Scenario, Slow};
-use feed::tape::growing::Live;
+use feed::faults::scenario::{Fault, FaultAction, FaultPlace, Scenario, SlowSubscriberPolicy};
+use feed::tape::growing::GrowingTape;
 use feed::tape::in_memory::Tape;
-use feed::tape::market::Market;
-use feed::tape::recording::Recording;
+use feed::tape::market::SyntheticMarket;
+use feed::tape::recording::MemoryRecording;
 use feed::wire::{
     Call, FRAME_LEN, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode, sequence_of,
 };
 use std::time::Duration;
 
-type Exchanger = Player<Live<Market>>;
+type Exchanger = MockExchange<GrowingTape<SyntheticMarket>>;
 
 /// Something that happens to an exchange, or that it does, while a connection ends.
-type Event = (&'static str, fn(&mut Exchanger, &mut Seat, Duration));
+type Event = (&'static str, fn(&mut Exchanger, &mut ServerConnection, Duration));
 
 const EVENTS: [Event; 7] = [
     ("nothing", |_, _, _| ()),
-    ("other faults", |player, _, _| player.change(Scenario::clean(2))),
+    ("other faults", |player, _, _| player.set_scenario(Scenario::clean(2))),
     ("slow from now on", |player, _, _| {
-        player.change(Scenario { slow: Slow::Cut(1), ..Scenario::clean(2) });
+        player.set_scenario(Scenario { slow: SlowSubscriberPolicy::Cut(1), ..Scenario::clean(2) });
     }),
-    ("lose", |player, _, _| player.lose(10)),
+    ("lose", |player, _, _| player.drop_next(10)),
     ("stall", |player, seat, now| player.stall(seat, Duration::from_millis(3), now)),
-    ("cut", |player, seat, _| player.cut(seat, Cut::Close)),
+    ("cut", |player, seat, _| player.cut(seat, CutKind::Close)),
     ("the client calls", |player, seat, now| {
         let mut bytes = Vec::new();
         Call::ResendRange { first: 1, count: 3 }.encode(&mut bytes);
@@ -40,16 +40,16 @@ const EVENTS: [Event; 7] = [
 /// Everything that a subscriber to a session of `last` packets gets which reads one a millisecond,
 /// and is ended inside packet 51. `before`: the event comes when one byte of the packet is sent.
 fn subscribed(
-    (end, slow): (Action, Slow),
+    (end, slow): (FaultAction, SlowSubscriberPolicy),
     last: u32,
     event: Event,
     before: bool,
 ) -> (Vec<u8>, Step) {
-    let mut fault = Fault::new(end, Place::Stream).unwrap();
+    let mut fault = Fault::new(end, FaultPlace::Stream).unwrap();
     fault.sequences = Some("51".parse().unwrap());
     let scenario = Scenario { slow, ..Scenario::clean(1) }.with(fault);
-    let live = Live::new(Market::seeded(1, last), "1000/s".parse().unwrap(), 3, 0);
-    let mut player = Player::new(live, scenario);
+    let live = GrowingTape::new(SyntheticMarket::seeded(1, last), "1000/s".parse().unwrap(), 3, 0);
+    let mut player = MockExchange::new(live, scenario);
     let mut seat = player.open(Duration::ZERO);
     let mut text = Vec::new();
     [Call::Describe { version: 1 }, Call::Subscribe { first: 1 }]
@@ -57,7 +57,7 @@ fn subscribed(
         .for_each(|call| call.encode(&mut text));
     player.receive(&mut seat, &text, Duration::ZERO);
     let (mut bytes, mut out) = (Vec::new(), [0; 4096]);
-    let mut take = |player: &mut Exchanger, seat: &mut Seat, now, most: usize| {
+    let mut take = |player: &mut Exchanger, seat: &mut ServerConnection, now, most: usize| {
         let count = player.peek(seat, &mut out, now).min(most);
         bytes.extend_from_slice(&out[..count]);
         player.sent(seat, count, now);
@@ -75,7 +75,7 @@ fn subscribed(
     (event.1)(&mut player, &mut seat, now);
     for _ in 0..50 {
         now += Duration::from_millis(100);
-        player.pass(now);
+        player.tick(now);
         while take(&mut player, &mut seat, now, 4096) > 0 {}
         let step = player.step(&mut seat, now);
         if step != Step::Wait {
@@ -87,10 +87,14 @@ fn subscribed(
 
 #[test]
 fn nothing_is_sent_behind_a_part_of_a_packet() {
-    let market = Market::seeded(1, MAX_SEQ);
+    let market = SyntheticMarket::seeded(1, MAX_SEQ);
     for bytes in 1..16 {
-        for end in [Action::Close { bytes }, Action::Reset { bytes }] {
-            for slow in [Slow::Wait, Slow::Skip(5), Slow::Cut(5)] {
+        for end in [FaultAction::Close { bytes }, FaultAction::Reset { bytes }] {
+            for slow in [
+                SlowSubscriberPolicy::Wait,
+                SlowSubscriberPolicy::Skip(5),
+                SlowSubscriberPolicy::Cut(5),
+            ] {
                 for event in EVENTS {
                     for (before, last) in [(false, 900), (true, 900), (false, 51), (true, 51)] {
                         let what = format!("{end:?} {slow:?} {} {before} {last}", event.0);
@@ -117,17 +121,17 @@ const STREAM: u32 = 0;
 /// A recorder that follows a session on one connection, and has had packets 1 to 4 of it.
 struct Follower {
     recorder: Recorder,
-    recording: Recording,
+    recording: MemoryRecording,
     tape: Tape,
     finished: bool,
 }
 
 impl Follower {
     fn new() -> Self {
-        let options = Options { follow: true, ..Options::default() };
+        let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
         let mut follower = Self {
             recorder: Recorder::new(options, 1),
-            recording: Recording::new(),
+            recording: MemoryRecording::new(),
             tape: Tape::random(600, 1),
             finished: false,
         };

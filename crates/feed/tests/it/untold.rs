@@ -1,12 +1,12 @@
 //! How long a recording of a known session waits for its exchange to tell which one it plays.
 
 use crate::steps::{TEST, info, resumed};
-use feed::client::{Input, Output, Why};
+use feed::client::{IncompleteReason, Input, Output};
 use std::time::Duration;
 
 /// Gives time until a resumed recording is over. At `first` its latest connection brings a part of
 /// a message, and at `described` its description, if there is one.
-fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<Why>) {
+fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<IncompleteReason>) {
     let mut steps = resumed(Some(TEST));
     let mut conn = 0;
     for ms in (0..60_000).step_by(10) {
@@ -35,7 +35,7 @@ fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<Why>) 
 #[test]
 fn a_resumed_recording_waits_for_a_line_that_is_silent_as_long_as_for_any() {
     let (seconds, never) = (Duration::from_secs, u64::MAX);
-    let untold = Some(Why::SessionUntold);
+    let untold = Some(IncompleteReason::SessionUntold);
     // It is silent for good: `Options::timeout`.
     assert_eq!(resumed_until(never, None), (seconds(10), untold));
     // From its first bytes on `TOLD_WAIT`.
@@ -47,6 +47,6 @@ fn a_resumed_recording_waits_for_a_line_that_is_silent_as_long_as_for_any() {
 fn an_exchange_that_describes_itself_late_is_gone_on_with() {
     for (first, described) in [(3_000, 3_010), (3_000, 4_990), (9_990, 11_980)] {
         let (ended, why) = resumed_until(first, Some(described));
-        assert_ne!(why, Some(Why::SessionUntold), "{described}: {ended:?}");
+        assert_ne!(why, Some(IncompleteReason::SessionUntold), "{described}: {ended:?}");
     }
 }

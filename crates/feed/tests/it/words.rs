@@ -3,10 +3,10 @@
 use feed::base::chance::Chance;
 use feed::base::seq::{SeqRange, SeqSet};
 use feed::base::span::Span;
-use feed::client::Why;
+use feed::client::IncompleteReason;
 use feed::sim::disk::{Disk, DiskFailed};
 use feed::storage::Storage;
-use feed::tape::file::{HeadError, TapeFileError};
+use feed::tape::file::{FileHeadError, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::pace::Pace;
 use feed::wire::packet::{Packet, Side, Symbol};
@@ -45,13 +45,13 @@ fn a_packet_in_words_does_not_steer_a_terminal() {
 
 #[test]
 fn tape_files_that_are_not_opened_say_why() {
-    let said: [(HeadError, &str); 6] = [
-        (HeadError::Short, "too short"),
-        (HeadError::Foreign, "no tape file"),
-        (HeadError::Newer(9), "version 9; this program reads up to 2"),
-        (HeadError::Older(1), "version 1, which does not tell what its packets are of"),
-        (HeadError::PacketSize(18), "packets have 18 bytes; this program knows 17"),
-        (HeadError::Damaged, "first bytes are damaged"),
+    let said: [(FileHeadError, &str); 6] = [
+        (FileHeadError::Short, "too short"),
+        (FileHeadError::Foreign, "no tape file"),
+        (FileHeadError::Newer(9), "version 9; this program reads up to 2"),
+        (FileHeadError::Older(1), "version 1, which does not tell what its packets are of"),
+        (FileHeadError::PacketSize(18), "packets have 18 bytes; this program knows 17"),
+        (FileHeadError::Damaged, "first bytes are damaged"),
     ];
     for (error, part) in said {
         let error: TapeFileError<DiskFailed> = TapeFileError::Head(error);
@@ -83,20 +83,20 @@ fn every_reason_has_its_number_and_its_words() {
         let frame = Frame::NotAvailable(NotAvailable { first: 2, count: 3, reason });
         assert_eq!(decode(&encode(&frame)), Ok(frame));
         words.push(reason.to_string());
-        assert!(Why::Refused(reason).to_string().ends_with(&words[words.len() - 1]));
+        assert!(IncompleteReason::Refused(reason).to_string().ends_with(&words[words.len() - 1]));
     }
     let whys = [
-        Why::Stopped,
-        Why::Unreachable,
-        Why::CutOff,
-        Why::NotServed,
-        Why::GivenUp,
-        Why::NoAnswer,
-        Why::EndUnknown,
-        Why::OtherSession,
-        Why::SessionUntold,
-        Why::Enough,
-        Why::Storage,
+        IncompleteReason::Stopped,
+        IncompleteReason::Unreachable,
+        IncompleteReason::CutOff,
+        IncompleteReason::NotServed,
+        IncompleteReason::GivenUp,
+        IncompleteReason::NoAnswer,
+        IncompleteReason::EndUnknown,
+        IncompleteReason::OtherSession,
+        IncompleteReason::SessionUntold,
+        IncompleteReason::Enough,
+        IncompleteReason::Storage,
     ];
     words.extend(whys.map(|why| why.to_string()));
     words.sort();

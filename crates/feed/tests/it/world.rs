@@ -1,8 +1,8 @@
 //! What the tests share: networks, recordings, and what must hold of every one of them.
 
-use feed::client::{Options, Outcome, Recorder, Tail};
+use feed::client::{Outcome, Recorder, RecorderOptions, Tail};
 use feed::exchange::Exchange;
-use feed::sim::{self, Network, Run};
+use feed::sim::{self, Network, SimRecording};
 use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::time::Duration;
@@ -21,12 +21,12 @@ pub(crate) fn network(seed: u64) -> Network {
 /// Records from `exchanges`, a line each, and checks what must hold whatever happened: every
 /// recorded packet is the tape's, and what is not recorded is named as missing.
 pub(crate) fn record<E: Exchange>(
-    options: Options,
+    options: RecorderOptions,
     exchanges: Vec<E>,
     network: Network,
     seed: u64,
     tape: &Tape,
-) -> Run<E> {
+) -> SimRecording<E> {
     let lines = u16::try_from(exchanges.len()).unwrap();
     let run = sim::run(Recorder::new(options, lines), exchanges, network, seed)
         .unwrap_or_else(|_| panic!("seed {seed}: the recorder is stuck"));
@@ -41,6 +41,6 @@ pub(crate) fn record<E: Exchange>(
     run
 }
 
-pub(crate) fn outcome<E>(run: &Run<E>) -> &Outcome {
+pub(crate) fn outcome<E>(run: &SimRecording<E>) -> &Outcome {
     run.recorder.outcome().unwrap()
 }

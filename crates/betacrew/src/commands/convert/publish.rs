@@ -1,13 +1,13 @@
 //! A recording of any format into a log: all that is not there yet.
 
 use crate::error::{Exit, Failure};
-use crate::format::{Damage, Format};
-use crate::nats::Flags;
-use crate::nats::outlet::{Limit, notice, tell};
+use crate::format::{DamagePolicy, Format};
+use crate::nats::PublishFlags;
+use crate::nats::outlet::{PublishLimit, notice, tell};
 use crate::net::Stop;
 use crate::source;
 use crate::storage::FileStorage;
-use feed::analysis::survey::Order;
+use feed::analysis::survey::SequenceOrder;
 use feed::base::seq::Seq;
 use feed::tape::file::TapeFile;
 use feed::wire::{RawFrame, SessionId, sequence_of};
@@ -27,14 +27,14 @@ const LISTED: usize = 100;
 pub(crate) fn publish_recording(
     input: &Path,
     format: Format,
-    (url, flags): (&Path, &Flags),
+    (url, flags): (&Path, &PublishFlags),
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let settings = flags.settings(url)?;
     // What is published cannot be taken back: nothing is, unless all can be.
     let last = whole(input, format, stop)?;
     let gateway = Gateway::start(&settings, session(input, format))?;
-    let mut limit = Limit::new(PATIENCE, stop);
+    let mut limit = PublishLimit::new(PATIENCE, stop);
     while last > 0 && !gateway.done(last)? {
         notice(&gateway, &settings);
         match gateway.wants()?.filter(|&next| next <= last) {
@@ -53,11 +53,11 @@ fn publish(
     format: Format,
     next: Seq,
     gateway: &Gateway,
-    limit: &mut Limit,
+    limit: &mut PublishLimit,
 ) -> Result<(), Failure> {
     let mut next = next;
     let mut turned = false;
-    let done = source::read(input, format, Damage::Refuse, &mut |frames, _| {
+    let done = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
         let mut rest: &[RawFrame] = frames;
         loop {
             rest = &rest[rest.partition_point(|frame| sequence_of(frame) < next)..];
@@ -88,8 +88,8 @@ fn publish(
 
 /// The last packet of a file that lacks none.
 fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
-    let mut order = Order::listing(LISTED);
-    let told = source::read(input, format, Damage::Refuse, &mut |frames, _| {
+    let mut order = SequenceOrder::listing(LISTED);
+    let told = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }

@@ -1,19 +1,19 @@
 //! All places of `fetch`, compared before any of them is begun.
 
-use super::Args;
+use super::FetchArgs;
 use super::recording::{is_stream, own, place};
-use super::sessions::Name;
+use super::sessions::SessionName;
 use crate::error::Failure;
 use crate::format::Format;
-use crate::output::place::Places;
+use crate::output::place::CommandPlaces;
 use crate::text::location::shown;
 
 /// Checks that no two places of a session are the same.
 ///
 /// # Errors
 /// [`Failure::Usage`], with both flags.
-pub(super) fn check(args: &Args, name: Option<Name>) -> Result<(), Failure> {
-    let mut places = Places::new();
+pub(super) fn check(args: &FetchArgs, name: Option<SessionName>) -> Result<(), Failure> {
+    let mut places = CommandPlaces::new();
     for (flag, path) in args.publishing.files().chain(args.web.files()) {
         places.reads(flag, path)?;
     }

@@ -1,27 +1,27 @@
 //! One recording, from its beginning or from where it was left to where it is put away.
 
-use super::sessions::{Name, Turn};
-use super::{Args, places};
+use super::sessions::{SessionName, SessionTurn};
+use super::{FetchArgs, places};
 use crate::error::{Exit, Failure};
 use crate::format::Format;
-use crate::http::{History, Web};
-use crate::net::{self, Event, Stop};
+use crate::http::{ClientMonitor, Web};
+use crate::net::{self, LoopEvent, Stop};
 use crate::output::Output;
-use crate::output::counters::{Places, Written};
+use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::place::fitting_name;
-use crate::output::rotating::{Pieces, with_part};
-use crate::output::sink::{Outlet, Stdout};
-use crate::record::fan_out::Tee;
-use crate::record::observer::Seen;
-use crate::record::report::Report;
-use crate::record::store::{Capture, Resumed, Sync};
+use crate::output::rotating::{RotatingFiles, with_part};
+use crate::output::sink::{PacketSink, Stdout};
+use crate::record::fan_out::FanOut;
+use crate::record::observer::GapObserver;
+use crate::record::report::RecordingReport;
+use crate::record::store::{RecordingStore, Resumed, SyncPolicy};
 use crate::record::summary;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
 use crate::text::formatting::{count, took};
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
-use feed::client::{Note, PassEnd, Recorder, Why};
+use feed::client::{IncompleteReason, PassEnd, Recorder, RecorderEvent};
 use feed::session::completeness::Facts;
 use feed::wire::{Info, SessionId, VERSION};
 use std::ffi::OsStr;
@@ -31,24 +31,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What `fetch` does to record one session.
-pub(super) struct Recording<'a> {
-    args: &'a Args,
+pub(super) struct FetchRecording<'a> {
+    args: &'a FetchArgs,
     /// What its files are named after besides what was typed: a session that came after another.
-    named: Option<Name>,
-    capture: Capture,
+    named: Option<SessionName>,
+    capture: RecordingStore,
     recorder: Recorder,
     outputs: Vec<(Output, Format)>,
-    outlets: Vec<Box<dyn Outlet>>,
+    outlets: Vec<Box<dyn PacketSink>>,
     report: Option<Output>,
     /// What has been written to each of its outputs, by the output's name.
-    written: Vec<(String, Written)>,
+    written: Vec<(String, WriteCounters)>,
     /// Signals ask for an orderly end while it exists.
     #[expect(dead_code, reason = "it acts when it is dropped")]
-    orderly: signals::Scope,
+    orderly: signals::SignalScope,
 }
 
 /// What a recording came to.
-pub(super) struct Done {
+pub(super) struct FinishedRecording {
     pub(super) exit: Exit,
     /// What was recorded.
     pub(super) session: Option<SessionId>,
@@ -56,14 +56,18 @@ pub(super) struct Done {
     pub(super) next: Option<SessionId>,
 }
 
-impl<'a> Recording<'a> {
+impl<'a> FetchRecording<'a> {
     /// Begins a recording, or goes on with one, and all that it is to be written to.
-    pub(super) fn begin(args: &'a Args, turn: Turn, stop: &Stop) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        args: &'a FetchArgs,
+        turn: SessionTurn,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
         let named = turn.name;
         places::check(args, named)?;
-        let durable = args.sync != Sync::Never;
+        let durable = args.sync != SyncPolicy::Never;
         let own = |path: &Path| own(path, named);
-        let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn Outlet>>::new());
+        let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn PacketSink>>::new());
         let mut written = Vec::new();
         let mut count = |path: &Path, counts| {
             let name = shown(path).to_string();
@@ -86,14 +90,14 @@ impl<'a> Recording<'a> {
             } else {
                 // They are named after their sessions anyway.
                 let format = args.format_of(path)?;
-                let pieces = Pieces::new(path, format, &args.rotate, durable)?;
+                let pieces = RotatingFiles::new(path, format, &args.rotate, durable)?;
                 count(path, pieces.written());
                 outlets.push(Box::new(pieces));
             }
         }
         if let Some(url) = &args.publish {
             let patience = args.timeout.unwrap_or(super::TIMEOUT);
-            let published = Written::default();
+            let published = WriteCounters::default();
             count(url, published.clone());
             outlets.push(args.publishing.outlet(url, patience, stop, published)?);
         }
@@ -114,12 +118,12 @@ impl<'a> Recording<'a> {
         lines: &[Vec<SocketAddr>],
         stop: &Stop,
         web: Option<&Web>,
-    ) -> Result<Done, Failure> {
+    ) -> Result<FinishedRecording, Failure> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
-        let places = Places { tape: self.capture.written(), outputs };
-        let history = History::new(web, &args.addresses, args.follow, places);
+        let places = OutputCounters { tape: self.capture.written(), outputs };
+        let history = ClientMonitor::new(web, &args.addresses, args.follow, places);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let facts = self.facts();
@@ -134,7 +138,8 @@ impl<'a> Recording<'a> {
             write(outputs, &self.capture, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
-            let content = Report::new(&args.addresses, &self.recorder, &self.capture, took, facts);
+            let content =
+                RecordingReport::new(&args.addresses, &self.recorder, &self.capture, took, facts);
             let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
@@ -149,7 +154,7 @@ impl<'a> Recording<'a> {
             return Err(failure);
         }
         self.put_away(&facts)?;
-        Ok(Done { exit, session: self.recorder.session(), next: self.next() })
+        Ok(FinishedRecording { exit, session: self.recorder.session(), next: self.next() })
     }
 
     /// Records, and hands on what comes; returns how long that took, and why a log that was there
@@ -159,19 +164,19 @@ impl<'a> Recording<'a> {
         lines: &[Vec<SocketAddr>],
         progress: &mut Progress,
         stop: &Stop,
-        history: &History<'a>,
+        history: &ClientMonitor<'a>,
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
         let outputs = self.has_outputs();
-        let tee = Tee::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
-        let mut tee = Seen { sink: tee, history };
+        let tee = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
+        let mut tee = GapObserver { sink: tee, history };
         net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
-            Event::Tick(recorder) => {
+            LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);
             }
-            Event::Note(recorder, note) => tell(&self.args.addresses, recorder, note, progress),
+            LoopEvent::Note(recorder, note) => tell(&self.args.addresses, recorder, note, progress),
         })
         .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
         let took = began.elapsed();
@@ -198,7 +203,7 @@ impl<'a> Recording<'a> {
     /// The session that has taken this one's place.
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
-        let over = self.args.follow && outcome.why == Some(Why::OtherSession);
+        let over = self.args.follow && outcome.why == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
         over.then(|| lines.find_map(|line| line.other)).flatten()
     }
@@ -237,8 +242,8 @@ impl<'a> Recording<'a> {
     fn put_away(&mut self, facts: &Facts) -> Result<(), Failure> {
         let Some(place) = place(self.args, self.named) else { return Ok(()) };
         let refused = match facts.why {
-            Some(Why::OtherSession) => !facts.follow,
-            why => why == Some(Why::SessionUntold),
+            Some(IncompleteReason::OtherSession) => !facts.follow,
+            why => why == Some(IncompleteReason::SessionUntold),
         };
         if refused {
             crate::terminal::message::message!(
@@ -249,7 +254,7 @@ impl<'a> Recording<'a> {
             self.capture.finish()?;
         } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
-        } else if facts.why == Some(Why::OtherSession) {
+        } else if facts.why == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!("  the packets that came stay in {}", shown(&place));
         } else {
             crate::terminal::message::message!(
@@ -261,7 +266,7 @@ impl<'a> Recording<'a> {
 }
 
 /// A place as it was typed, or named after a session that came later.
-pub(super) fn own(path: &Path, named: Option<Name>) -> PathBuf {
+pub(super) fn own(path: &Path, named: Option<SessionName>) -> PathBuf {
     match named {
         Some(name) if !is_stream(path) => with_part(path, &name.part()),
         _ => path.to_owned(),
@@ -274,7 +279,7 @@ pub(super) fn is_stream(path: &Path) -> bool {
 }
 
 /// Where the recording is kept while it is made; `None` where nobody could find it again.
-pub(super) fn place(args: &Args, named: Option<Name>) -> Option<PathBuf> {
+pub(super) fn place(args: &FetchArgs, named: Option<SessionName>) -> Option<PathBuf> {
     if let Some(tape) = &args.tape {
         return Some(own(tape, named));
     }
@@ -287,23 +292,25 @@ pub(super) fn place(args: &Args, named: Option<Name>) -> Option<PathBuf> {
 }
 
 /// Begins a recording at its place, or goes on with the one that is there.
-fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
+fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder), Failure> {
     let lines = u16::try_from(args.addresses.len())
         .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
     // Files of a later session are named after it, so that no other session may go there.
     let begun = || match turn.name {
-        Some(Name { session, .. }) => {
+        Some(SessionName { session, .. }) => {
             let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
             Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(info))
         }
         None => Recorder::new(args.options(), lines),
     };
-    let Some(place) = place(args, turn.name) else { return Ok((Capture::unnamed()?, begun())) };
+    let Some(place) = place(args, turn.name) else {
+        return Ok((RecordingStore::unnamed()?, begun()));
+    };
     // A session that this run has recorded before is gone on with, or its packets would be lost.
     if args.restart && !turn.again {
-        return Ok((Capture::anew(&place, args.sync)?, begun()));
+        return Ok((RecordingStore::anew(&place, args.sync)?, begun()));
     }
-    let (capture, resumed) = Capture::open(&place, args.sync)?;
+    let (capture, resumed) = RecordingStore::open(&place, args.sync)?;
     let Some(before) = resumed else { return Ok((capture, begun())) };
     crate::terminal::message::message!(
         "going on with {}: {} recorded before",
@@ -328,7 +335,7 @@ fn open(args: &Args, turn: Turn) -> Result<(Capture, Recorder), Failure> {
 /// replaced.
 fn write(
     outputs: Vec<(Output, Format)>,
-    capture: &Capture,
+    capture: &RecordingStore,
     progress: &mut Progress,
     stop: &Stop,
     tick: impl Fn(),
@@ -376,60 +383,62 @@ fn left(places: &[PathBuf], at: usize) -> String {
     }
 }
 
-fn tell(addresses: &[String], recorder: &Recorder, note: Note, progress: &mut Progress) {
+fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress: &mut Progress) {
     let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
     match note {
-        Note::Unreachable { line, .. } => {
+        RecorderEvent::Unreachable { line, .. } => {
             if let Some(stats) = recorder.line(line) {
                 progress.waiting(line, at(line), stats);
             }
             tracing::debug!("{}: no connection", at(line));
         }
-        Note::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
+        RecorderEvent::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
             tracing::warn!("{}: no more connections are made; given up", at(line));
         }
-        Note::Dead { line } => tracing::debug!("{}: given up", at(line)),
-        Note::Described { line, info } => tracing::debug!(
+        RecorderEvent::Dead { line } => tracing::debug!("{}: given up", at(line)),
+        RecorderEvent::Described { line, info } => tracing::debug!(
             "{}: session {}, packets {} to {}",
             at(line),
             info.session,
             info.first,
             info.last
         ),
-        Note::PassBegan { line, pass } => tracing::debug!("{}: pass {pass} begins", at(line)),
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
+        RecorderEvent::PassBegan { line, pass } => {
+            tracing::debug!("{}: pass {pass} begins", at(line))
+        }
+        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
             tracing::debug!("{}: pass {pass} brought {}", at(line), count(delivered, "packet"));
         }
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
+        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
             let brought = count(delivered, "packet");
             tracing::warn!("{}: pass {pass} fell silent after {brought}", at(line));
         }
-        Note::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
+        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
             let brought = count(delivered, "packet");
             tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
         }
-        Note::Distrusted { packets } => tracing::warn!(
+        RecorderEvent::Distrusted { packets } => tracing::warn!(
             "{} recorded before the exchange told its session: asked for again",
             count(packets, "packet")
         ),
-        Note::Lost { range } => {
+        RecorderEvent::Lost { range } => {
             tracing::warn!("lost: packet {range} did not come in time and is given up");
         }
-        Note::OtherSession { line, session } => {
+        RecorderEvent::OtherSession { line, session } => {
             let recorded = recorder.session().map(|id| format!(" instead of {id}"));
             let instead = recorded.unwrap_or_default();
             tracing::warn!("{}: plays another session, {session}{instead}", at(line));
         }
-        Note::Stopping { wait } => crate::terminal::message::message!(
+        RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
             "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
             took(wait)
         ),
-        Note::AwaitingResends { packets, wait } => crate::terminal::message::message!(
+        RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(
             "stopping: waiting up to {} for {}; Ctrl+C leaves now",
             took(wait),
             count(packets, "missing packet")
         ),
-        Note::ResendFailed { line, tries } => {
+        RecorderEvent::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }
     }
@@ -454,9 +463,9 @@ mod tests {
     #[test]
     fn a_stop_between_two_outputs_replaces_the_first_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut capture = Capture::unnamed().unwrap();
+        let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
-        capture.fresh(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
+        capture.on_packets(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
         capture.end().unwrap();
         let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
         places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
@@ -472,7 +481,7 @@ mod tests {
         let outputs = outputs.into_iter().map(|output| (output, Format::Csv)).collect();
         // What is left of the second one is read in more than one piece.
         let origin = Origin { line: 0, source: Source::Resend };
-        capture.fresh(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
+        capture.on_packets(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
         capture.end().unwrap();
         let done = write(outputs, &capture, &mut progress, &stop, tick);
         assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
@@ -488,10 +497,10 @@ mod tests {
     #[test]
     fn who_looks_is_told_how_far_writing_has_come() {
         let folder = tempfile::tempdir().unwrap();
-        let mut capture = Capture::unnamed().unwrap();
+        let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let tape = Tape::random(5000, 1);
-        capture.fresh(origin, tape.frames(), Duration::ZERO);
+        capture.on_packets(origin, tape.frames(), Duration::ZERO);
         capture.end().unwrap();
         assert_eq!(capture.written().look().0, 5000);
         assert!(capture.written().look().1 >= 5000 * 17);

@@ -1,7 +1,7 @@
 //! Sessions that follow one another in one run of `fetch --follow`: what the files of each are
 //! called, and how many there may be.
 
-use super::Args;
+use super::FetchArgs;
 use super::recording::{is_stream, own, place};
 use crate::error::Failure;
 use crate::output::rotating::session_name;
@@ -24,13 +24,13 @@ const NAMES_MAX: u32 = 1000;
 
 /// The name of a session that came after the run's first one, in the names of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Name {
+pub(super) struct SessionName {
     pub(super) session: SessionId,
     /// Number of the name, counted from 1; other files have the names before it.
     number: u32,
 }
 
-impl Name {
+impl SessionName {
     /// Returns the part that is appended to the names that were typed.
     pub(super) fn part(self) -> String {
         match self.number {
@@ -42,16 +42,16 @@ impl Name {
 
 /// Session that is to be recorded next.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Turn {
+pub(super) struct SessionTurn {
     /// Name for its files; `None` for the names that were typed.
-    pub(super) name: Option<Name>,
+    pub(super) name: Option<SessionName>,
     /// True if this run has recorded it before.
     pub(super) again: bool,
 }
 
 /// The sessions of one run.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct SessionOutputs {
     /// Sessions that were recorded; the first one has the names that were typed.
     recorded: Vec<SessionId>,
     /// Number of sessions that may follow at once.
@@ -64,7 +64,7 @@ pub(super) struct Sessions {
     began: Duration,
 }
 
-impl Sessions {
+impl SessionOutputs {
     /// Begins to count. `now` is any clock that only goes forward.
     pub(super) fn new(now: Duration) -> Self {
         let recorded = Vec::new();
@@ -102,31 +102,31 @@ impl Sessions {
     /// [`Failure::Storage`] where others have all of them.
     pub(super) fn next(
         &mut self,
-        args: &Args,
+        args: &FetchArgs,
         before: Option<SessionId>,
         next: SessionId,
-    ) -> Result<Turn, Failure> {
+    ) -> Result<SessionTurn, Failure> {
         if let Some(before) = before.filter(|before| !self.recorded.contains(before)) {
             self.recorded.push(before);
         }
         let again = self.recorded.contains(&next);
         let has_typed_names = self.recorded.first() == Some(&next);
         if has_typed_names && place(args, None).is_none_or(|tape| is_recording_of(&tape, next)) {
-            return Ok(Turn { name: None, again });
+            return Ok(SessionTurn { name: None, again });
         }
-        let mut names = (1..=NAMES_MAX).map(|number| Name { session: next, number });
+        let mut names = (1..=NAMES_MAX).map(|number| SessionName { session: next, number });
         let Some(name) = names.find(|&name| is_free(args, name)) else {
             let typed = args.output.first().map_or(Path::new("-"), |path| path.as_path());
-            let path = own(typed, Some(Name { session: next, number: 1 }));
+            let path = own(typed, Some(SessionName { session: next, number: 1 }));
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(Failure::Storage { action: "write", path, source });
         };
-        Ok(Turn { name: Some(name), again })
+        Ok(SessionTurn { name: Some(name), again })
     }
 }
 
 /// Returns whether no file has one of the names, or they belong to a recording of this session.
-fn is_free(args: &Args, name: Name) -> bool {
+fn is_free(args: &FetchArgs, name: SessionName) -> bool {
     let is_there = |path: &Path| own(path, Some(name)).symlink_metadata().is_ok();
     let tape = place(args, Some(name)).filter(|tape| tape.symlink_metadata().is_ok());
     if let Some(tape) = tape {
@@ -150,13 +150,13 @@ fn is_recording_of(path: &Path, session: SessionId) -> bool {
 mod tests {
     use super::*;
 
-    fn changes(sessions: &mut Sessions, count: u32, now: Duration) -> u32 {
+    fn changes(sessions: &mut SessionOutputs, count: u32, now: Duration) -> u32 {
         (0..count).find(|_| sessions.change(now).is_err()).unwrap_or(count)
     }
 
     #[test]
     fn sessions_change_as_often_as_the_bound_says() {
-        let mut sessions = Sessions::new(Duration::ZERO);
+        let mut sessions = SessionOutputs::new(Duration::ZERO);
         assert_eq!(changes(&mut sessions, BURST + 1, Duration::ZERO), BURST);
         // One more for each interval, and no sooner.
         let soon = INTERVAL - Duration::from_nanos(1);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     /// Parses `fetch --follow -o x.json` and more flags, with places in a folder.
-    fn typed(folder: &Path, more: &[&str]) -> Args {
+    fn typed(folder: &Path, more: &[&str]) -> FetchArgs {
         use clap::{Args as _, FromArgMatches};
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let mut line = vec!["fetch".to_owned(), "-f".to_owned(), "-o".to_owned(), path("x.json")];
@@ -179,16 +179,20 @@ mod tests {
             true => (*text).to_owned(),
             false => path(text),
         }));
-        let matches = Args::augment_args(clap::Command::new("fetch")).get_matches_from(line);
-        Args::from_arg_matches(&matches).unwrap()
+        let matches = FetchArgs::augment_args(clap::Command::new("fetch")).get_matches_from(line);
+        FetchArgs::from_arg_matches(&matches).unwrap()
     }
 
-    fn parts(sessions: &mut Sessions, args: &Args, ids: &[&[u8; 4]]) -> Vec<(String, bool)> {
+    fn parts(
+        sessions: &mut SessionOutputs,
+        args: &FetchArgs,
+        ids: &[&[u8; 4]],
+    ) -> Vec<(String, bool)> {
         let mut turns = Vec::new();
         for pair in ids.windows(2) {
             let [before, next] = [pair[0], pair[1]].map(|id| SessionId(*id));
             let turn = sessions.next(args, Some(before), next).unwrap();
-            turns.push((turn.name.map_or(String::new(), Name::part), turn.again));
+            turns.push((turn.name.map_or(String::new(), SessionName::part), turn.again));
         }
         turns
     }
@@ -202,10 +206,10 @@ mod tests {
         touch("x-BBBB.json");
         touch("r-BBBB-2.json");
         touch("x-CCCC.json.tape");
-        let mut sessions = Sessions::new(Duration::ZERO);
+        let mut sessions = SessionOutputs::new(Duration::ZERO);
         let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"CCCC", b"DDDD", b"AAAA"]);
         let names = ["BBBB-3", "CCCC-2", "DDDD", "AAAA"].map(str::to_owned);
-        let name = Name { session: SessionId(*b"AAAA"), number: 1 };
+        let name = SessionName { session: SessionId(*b"AAAA"), number: 1 };
         assert_eq!(own(Path::new("/dev/null"), Some(name)), Path::new("/dev/null"));
         // The first one's recording is not there any more: its output stays as it is.
         assert_eq!(turns, names.into_iter().zip([false, false, false, true]).collect::<Vec<_>>());
@@ -213,24 +217,25 @@ mod tests {
 
     #[test]
     fn a_session_that_was_recorded_is_gone_on_with() {
-        use crate::record::store::{Capture, Sync};
+        use crate::record::store::{RecordingStore, SyncPolicy};
         use feed::ledger::{Origin, Sink, Source};
         let folder = tempfile::tempdir().unwrap();
         let args = typed(folder.path(), &["--tape", "x.tape"]);
         for (name, session) in [("x.tape", b"AAAA"), ("x-BBBB.tape", b"BBBB")] {
-            let (mut capture, _) = Capture::open(&folder.path().join(name), Sync::Never).unwrap();
+            let (mut capture, _) =
+                RecordingStore::open(&folder.path().join(name), SyncPolicy::Never).unwrap();
             let (origin, tape) = (
                 Origin { line: 0, source: Source::Stream { pass: 1 } },
                 feed::tape::in_memory::Tape::classic(),
             );
             let session = SessionId(*session);
             let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
-            capture.session(info, &[], Duration::ZERO);
-            capture.fresh(origin, tape.frames(), Duration::ZERO);
+            capture.on_session(info, &[], Duration::ZERO);
+            capture.on_packets(origin, tape.frames(), Duration::ZERO);
             capture.finish().unwrap();
         }
         std::fs::write(folder.path().join("x-BBBB.json"), "its output").unwrap();
-        let mut sessions = Sessions::new(Duration::ZERO);
+        let mut sessions = SessionOutputs::new(Duration::ZERO);
         let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"AAAA", b"BBBB"]);
         let expected = [("BBBB", false), ("", true), ("BBBB", true)];
         assert_eq!(turns, expected.map(|(name, again)| (name.to_owned(), again)));
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn there_is_an_end_however_slowly_sessions_change() {
-        let mut sessions = Sessions::new(Duration::ZERO);
+        let mut sessions = SessionOutputs::new(Duration::ZERO);
         let mut now = Duration::ZERO;
         for _ in 1..SESSIONS_MAX {
             now += INTERVAL;

@@ -1,17 +1,17 @@
 //! What `serve` logs: what it plays, what happens on connections, and what it has served.
 
 use super::FLAGS;
-use crate::scenario::Plot;
+use crate::scenario::ResolvedScenario;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{count, grouped, took};
-use feed::exchange::server::{Ending, Note, Player, Served};
-use feed::faults::scenario::Pick;
-use feed::tape::source::Play;
+use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats};
+use feed::faults::scenario::FaultSelector;
+use feed::tape::source::TapeSource;
 use feed::wire::Reason;
 use std::fmt::Write;
 
 /// Describes what is played, and what goes wrong.
-pub(super) fn introduction(tape: &AnyTape, plot: &Plot) -> String {
+pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
         AnyTape::Market(_) => "an endless market".to_owned(),
         tape => count(tape.last().into(), "packet"),
@@ -19,7 +19,7 @@ pub(super) fn introduction(tape: &AnyTape, plot: &Plot) -> String {
     let mut text = format!("playing {packets}, session {}", tape.session());
     if plot.name == FLAGS {
         for fault in &plot.scenario.faults {
-            if let Pick::Random { chance, .. } = fault.pick {
+            if let FaultSelector::Random { chance, .. } = fault.pick {
                 let last = if plot.scenario.keep_last { " but the last" } else { "" };
                 let _ = write!(text, "; each one{last} is lost with {chance}");
             }
@@ -40,16 +40,16 @@ pub(super) fn introduction(tape: &AnyTape, plot: &Plot) -> String {
 /// Losses are listed for tapes up to this length.
 const LISTED: u32 = 10_000;
 
-pub(super) fn log<P: Play>(player: &Player<P>, note: Note) {
+pub(super) fn log<P: TapeSource>(player: &MockExchange<P>, note: ServerEvent) {
     match note {
-        Note::Stream { connection, pass } => {
+        ServerEvent::Stream { connection, pass } => {
             let all = player.tape().last();
             if all > LISTED {
                 let all = grouped(all.into());
                 tracing::info!("connection {connection}: streaming {all} packets");
                 return;
             }
-            let lost = player.lost(connection, pass);
+            let lost = player.dropped_sequences(connection, pass);
             let kept = u64::from(all) - lost.count();
             let (kept, all) = (grouped(kept), grouped(all.into()));
             match lost.is_empty() {
@@ -59,23 +59,23 @@ pub(super) fn log<P: Play>(player: &Player<P>, note: Note) {
                 ),
             }
         }
-        Note::Subscribed { connection, first, .. } => {
+        ServerEvent::Subscribed { connection, first, .. } => {
             tracing::info!("connection {connection}: subscribes from {first} on");
         }
-        Note::Refused { connection, seq, reason: Reason::OutOfRange } => {
+        ServerEvent::Refused { connection, seq, reason: Reason::OutOfRange } => {
             tracing::info!(
                 "connection {connection}: asked for {seq}, which the tape does not have"
             );
         }
-        Note::Refused { connection, seq, reason } => {
+        ServerEvent::Refused { connection, seq, reason } => {
             tracing::info!("connection {connection}: refused from {seq} on: {reason}");
         }
-        Note::Slow { connection, packets, cut } => {
+        ServerEvent::Slow { connection, packets, cut } => {
             let what = if cut { "is cut off before" } else { "misses" };
             let packets = count(packets, "packet");
             tracing::info!("connection {connection}: is too slow and {what} {packets}");
         }
-        Note::Ended { connection, ending, by_order } => {
+        ServerEvent::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
                 Ending::Reset => "reset".to_owned(),
@@ -92,12 +92,12 @@ pub(super) fn log<P: Play>(player: &Player<P>, note: Note) {
     }
 }
 
-pub(super) fn farewell(served: &Served) -> String {
+pub(super) fn farewell(served: &ServerStats) -> String {
     let mut text = format!(
         "served {}: {} ({} lost on purpose), {}",
         count(served.connections, "connection"),
         count(served.streams, "stream"),
-        count(served.lost, "packet"),
+        count(served.dropped, "packet"),
         count(served.resends, "resend"),
     );
     if served.refused > 0 {

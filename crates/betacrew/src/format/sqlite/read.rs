@@ -3,7 +3,7 @@
 use crate::format::bounded::VALUE_MAX;
 use crate::format::rows::{Batch, COLUMNS};
 use crate::format::wide::{Wide, in_row};
-use crate::format::{Each, Fault};
+use crate::format::{PacketConsumer, ReadError};
 use crate::text::location::shown;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -94,7 +94,7 @@ fn limit(database: &mut Connection, bytes: u64) -> rusqlite::Result<Arc<Effort>>
 }
 
 /// Reads in the order of sequences.
-pub(in crate::format) fn read(path: &Path, each: &mut Each<'_>) -> Result<(), Fault> {
+pub(in crate::format) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let source = Source::of(path)?;
     let mut database = source.open()?;
     let effort = limit(&mut database, source.len.saturating_add(source.log_len)).map_err(fault)?;
@@ -118,7 +118,7 @@ pub(in crate::format) fn read(path: &Path, each: &mut Each<'_>) -> Result<(), Fa
 ///
 /// Rows that have to be sorted wait in a temporary file. So that long values do not fill it, short
 /// ones stand for them, which [`wide`] refuses.
-fn select(database: &Connection, source: &Source) -> Result<String, Fault> {
+fn select(database: &Connection, source: &Source) -> Result<String, ReadError> {
     database.prepare("SELECT 1 FROM packets").map_err(|error| source.explain(error))?;
     let mut columns = Vec::new();
     for (at, name) in COLUMNS.into_iter().enumerate() {
@@ -130,7 +130,9 @@ fn select(database: &Connection, source: &Source) -> Result<String, Fault> {
             }
             (true, _) => format!("iif(typeof(p.{name}) IN ('integer', 'null'), p.{name}, '')"),
             (false, 5..) => "NULL".to_owned(),
-            (false, _) => return Err(Fault::Content(format!("`packets` has no column {name}"))),
+            (false, _) => {
+                return Err(ReadError::Content(format!("`packets` has no column {name}")));
+            }
         });
     }
     let columns = columns.join(", ");
@@ -150,7 +152,7 @@ struct Source {
 }
 
 impl Source {
-    fn of(path: &Path) -> Result<Self, Fault> {
+    fn of(path: &Path) -> Result<Self, ReadError> {
         let path = path.canonicalize()?;
         let mut head = Vec::new();
         let file = File::open(&path)?;
@@ -167,7 +169,7 @@ impl Source {
         // would make that file where there is none, and leave it there.
         match source.beside("-shm").exists() {
             true => Ok(Self { immutable: false, ..source }),
-            false => Err(Fault::Content(format!(
+            false => Err(ReadError::Content(format!(
                 "`{0}-wal` has changes that are not in it yet, and `{0}-shm` is missing: put them \
                  in with sqlite3 '{0}' 'PRAGMA wal_checkpoint(TRUNCATE)'",
                 shown(&source.path)
@@ -191,7 +193,7 @@ impl Source {
         }
     }
 
-    fn open(&self) -> Result<Connection, Fault> {
+    fn open(&self) -> Result<Connection, ReadError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // In rollback mode reading leaves no other files, and takes the locks that keep it right.
         let opened = match self.immutable {
@@ -205,28 +207,30 @@ impl Source {
     }
 
     /// Makes sure that nobody has changed what was read without locks.
-    fn unchanged(&self) -> Result<(), Fault> {
+    fn unchanged(&self) -> Result<(), ReadError> {
         let metadata = std::fs::metadata(&self.path)?;
         let same = metadata.len() == self.len && metadata.modified()? == self.changed;
         match !self.immutable || (same && self.len_of("-wal")? == 0) {
             true => Ok(()),
-            false => Err(Fault::Content("it was changed while it was read: try again".to_owned())),
+            false => {
+                Err(ReadError::Content("it was changed while it was read: try again".to_owned()))
+            }
         }
     }
 
-    fn explain(&self, error: rusqlite::Error) -> Fault {
+    fn explain(&self, error: rusqlite::Error) -> ReadError {
         match error.sqlite_error_code() {
-            Some(ErrorCode::OperationInterrupted) => Fault::Content(format!(
+            Some(ErrorCode::OperationInterrupted) => ReadError::Content(format!(
                 "`packets` takes too long for a database of {} bytes: if it is a view, copy its \
                  rows into a table",
                 self.len
             )),
-            Some(ErrorCode::OutOfMemory) => Fault::Content(format!(
+            Some(ErrorCode::OutOfMemory) => ReadError::Content(format!(
                 "reading it takes more than {} MiB of memory",
                 HEAP_MAX >> 20
             )),
             Some(ErrorCode::ReadOnly) if self.len_of("-journal").is_ok_and(|len| len > 0) => {
-                Fault::Content(format!(
+                ReadError::Content(format!(
                     "`{0}-journal` is of a change that was not finished: have it undone with \
                      sqlite3 '{0}' 'PRAGMA user_version'",
                     shown(&self.path)
@@ -288,7 +292,7 @@ fn wide<'a>(row: &'a Row<'_>) -> Result<Wide<'a>, String> {
     })
 }
 
-fn fault(error: rusqlite::Error) -> Fault {
+fn fault(error: rusqlite::Error) -> ReadError {
     match error.sqlite_error_code() {
         Some(
             ErrorCode::CannotOpen
@@ -297,9 +301,9 @@ fn fault(error: rusqlite::Error) -> Fault {
             | ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
             | ErrorCode::OutOfMemory,
-        ) => Fault::Io(io::Error::other(error)),
+        ) => ReadError::Io(io::Error::other(error)),
         // Also what is no database at all, and a table that is none of ours.
-        _ => Fault::Content(error.to_string()),
+        _ => ReadError::Content(error.to_string()),
     }
 }
 
@@ -524,6 +528,8 @@ mod tests {
             Ok(())
         };
         let error = read(&path, &mut take).unwrap_err();
-        assert!(matches!(error, Fault::Content(reason) if reason.contains("was changed while")));
+        assert!(
+            matches!(error, ReadError::Content(reason) if reason.contains("was changed while"))
+        );
     }
 }

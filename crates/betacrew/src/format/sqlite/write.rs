@@ -27,13 +27,13 @@ pub(super) const BEGIN: &str = "
 
 const INSERT: &str = "INSERT INTO packets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-pub(in crate::format) struct Writer {
+pub(in crate::format) struct SqliteWriter {
     database: Connection,
     path: PathBuf,
     symbol: String,
 }
 
-impl Writer {
+impl SqliteWriter {
     pub(in crate::format) fn new(path: &Path) -> io::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // A name such as `file:x` would be a URI if it were not absolute.
@@ -49,7 +49,7 @@ impl Writer {
     }
 }
 
-impl Encoder for Writer {
+impl Encoder for SqliteWriter {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         let origin = arrival.origin_text();
         let mut symbol = std::mem::take(&mut self.symbol);
@@ -83,7 +83,7 @@ impl Encoder for Writer {
     }
 }
 
-impl Writer {
+impl SqliteWriter {
     /// Returns the system's reason for an error where SQLite has only one word for several.
     fn failed(&self, error: rusqlite::Error) -> io::Error {
         let refused = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);

@@ -8,25 +8,25 @@ use super::requirement::{
     ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
     STREAM_AGAIN, WITHIN,
 };
-use super::{Case, Passes, Requirement, Scene, Severity};
-use crate::grade::judge::protocol_rules::Rule;
+use super::{Case, CaseSetup, Passes, Requirement, Severity};
+use crate::grade::judge::protocol_rules::ProtocolRule;
 
 /// A scenario as it is.
-const fn play(scenario: &'static str) -> Scene {
-    Scene { scenario, tape: None, pace: None }
+const fn play(scenario: &'static str) -> CaseSetup {
+    CaseSetup { scenario, tape: None, pace: None }
 }
 
 /// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
 /// for a packet shows what else it can do.
-const fn apart(scenario: &'static str) -> Scene {
-    Scene { scenario, tape: None, pace: Some("100/s") }
+const fn apart(scenario: &'static str) -> CaseSetup {
+    CaseSetup { scenario, tape: None, pace: Some("100/s") }
 }
 
 const fn case(
     id: &'static str,
     severity: Severity,
     requirement: Requirement,
-    scene: Scene,
+    scene: CaseSetup,
     passes: Passes,
 ) -> Case {
     Case { id, severity, requirement, scene: Some(scene), passes, patience: 1 }
@@ -110,39 +110,51 @@ pub(crate) const CASES: &[Case] = &[
         patience: 2,
     },
     //
-    case("conduct/original", Must, NOT_DEADLY, play("original"), Conduct(Rule::Kills)),
+    case("conduct/original", Must, NOT_DEADLY, play("original"), Conduct(ProtocolRule::Kills)),
     case(
         "conduct/after-stream",
         Must,
         NOTHING_AFTER_STREAM,
         apart("one-gap"),
-        Conduct(Rule::AfterStream),
+        Conduct(ProtocolRule::AfterStream),
     ),
     case(
         "conduct/beyond-end",
         Must,
         WITHIN,
         apart("every-second").on("sample:5"),
-        Conduct(Rule::BeyondEnd),
+        Conduct(ProtocolRule::BeyondEnd),
     ),
-    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), Conduct(Rule::Resets)),
-    case("conduct/made-up", Must, NOTHING_MADE_UP, apart("lost-for-good"), Conduct(Rule::MakesUp))
-        .patient(),
+    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), Conduct(ProtocolRule::Resets)),
+    case(
+        "conduct/made-up",
+        Must,
+        NOTHING_MADE_UP,
+        apart("lost-for-good"),
+        Conduct(ProtocolRule::MakesUp),
+    )
+    .patient(),
     case(
         "conduct/only-gaps",
         Should,
         ONCE,
         apart("every-second").on("sample:15"),
-        Conduct(Rule::NotMissing),
+        Conduct(ProtocolRule::NotMissing),
     ),
-    case("conduct/once", Should, ONCE, apart("quarter"), Conduct(Rule::Twice)),
+    case("conduct/once", Should, ONCE, apart("quarter"), Conduct(ProtocolRule::Twice)),
     case(
         "conduct/one-connection",
         Should,
         ONE_CONNECTION,
         apart("every-second").on("sample:15"),
-        Conduct(Rule::ConnectionEach),
+        Conduct(ProtocolRule::ConnectionEach),
     ),
-    case("conduct/storm", Should, NOT_OVER_AND_OVER, apart("lost-for-good"), Conduct(Rule::Storm))
-        .patient(),
+    case(
+        "conduct/storm",
+        Should,
+        NOT_OVER_AND_OVER,
+        apart("lost-for-good"),
+        Conduct(ProtocolRule::Storm),
+    )
+    .patient(),
 ];

@@ -1,8 +1,8 @@
 //! How gaps became resend calls, and answers packets.
 
 use crate::grade::observe::evidence::{Evidence, packets, packets_were};
-use crate::grade::observe::fields::Field;
-use crate::grade::observe::wire::{Moment, What, packet_of};
+use crate::grade::observe::fields::OutputField;
+use crate::grade::observe::wire::{Moment, WireEventKind, packet_of};
 use crate::grade::run::process::Ended;
 use feed::base::seq::Seq;
 use feed::wire::{Call, FRAME_LEN};
@@ -262,19 +262,23 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
     let mut answers = seen.wire.conns[conn].frames.iter().map(packet_of);
     for event in seen.deeds().filter(|event| event.conn == conn) {
         match event.what {
-            What::Called { call: Call::Resend(seq), late: false } => errand.asked.push(seq),
-            What::Sent { from, to } => {
+            WireEventKind::Called { call: Call::Resend(seq), late: false } => {
+                errand.asked.push(seq)
+            }
+            WireEventKind::Sent { from, to } => {
                 let whole = to / FRAME_LEN as u64 - from / FRAME_LEN as u64;
                 let came = (0..whole).filter_map(|_| answers.next().flatten());
                 if over { errand.after.extend(came) } else { errand.answered.extend(came) }
             }
-            What::ClientEnded | What::Reset if !over => {
+            WireEventKind::ClientEnded | WireEventKind::Reset if !over => {
                 errand.left_after = Some(event.at.saturating_sub(active));
-                errand.reset = event.what == What::Reset;
+                errand.reset = event.what == WireEventKind::Reset;
                 over = true;
             }
-            What::Reset => errand.reset = true,
-            What::Finished | What::Closed | What::ResetByExchange => over = true,
+            WireEventKind::Reset => errand.reset = true,
+            WireEventKind::Finished | WireEventKind::Closed | WireEventKind::ResetByExchange => {
+                over = true
+            }
             _ => {}
         }
         active = event.at;
@@ -316,7 +320,7 @@ pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
         .differences
         .wrong
         .iter()
-        .any(|wrong| wrong.seq == *invented && wrong.field != Field::Sequence);
+        .any(|wrong| wrong.seq == *invented && wrong.field != OutputField::Sequence);
     (asked && content).then(|| {
         format!(
             "packet {invented} was asked for and another one came; it was written as {invented}: \
@@ -347,7 +351,7 @@ pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
 }
 
 fn fate_of_asking(seen: &Evidence) -> &'static str {
-    let resets = seen.wire.events.iter().any(|event| event.what == What::ResetByExchange);
+    let resets = seen.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
     let other = seen.resent().iter().any(|seq| !seen.asked().contains(seq));
     match (resets, other) {
         (true, _) => ", the connection was reset",
@@ -361,7 +365,7 @@ pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let tail_missing = (highest + 1..=seen.last()).all(|seq| seen.misses(seq));
     let reset = seen.wire.events.iter().any(|event| {
-        event.what == What::ResetByExchange
+        event.what == WireEventKind::ResetByExchange
             && seen.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
     });
     let inside = seen
@@ -515,11 +519,11 @@ mod tests {
 
     #[test]
     fn the_request_trusted() {
-        use crate::grade::observe::fields::Field;
+        use crate::grade::observe::fields::OutputField;
         let one = story().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
         let wrong = one.write_as(1..=14, |packet, fields| {
             if packet.sequence == 5 {
-                fields[Field::Price as usize].1 = Some("1".to_owned());
+                fields[OutputField::Price as usize].1 = Some("1".to_owned());
             }
         });
         assert_eq!(wrong.id(), "trusts-the-request");

@@ -1,9 +1,9 @@
 //! How bytes became fields, and packets an output.
 
-use crate::grade::judge::compare::Wrong;
-use crate::grade::observe::evidence::{Evidence, Output, packets};
-use crate::grade::observe::fields::Field;
-use crate::grade::observe::wire::{Moment, What};
+use crate::grade::judge::compare::WrongPacket;
+use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
+use crate::grade::observe::fields::OutputField;
+use crate::grade::observe::wire::{Moment, WireEventKind};
 use feed::base::seq::Seq;
 use feed::wire::decode;
 use feed::wire::packet::Packet;
@@ -19,7 +19,7 @@ const ROOM_MIN: u32 = 50;
 /// The output is a file of JSON that no reader of JSON takes.
 pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
     match &seen.output {
-        Output::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
+        ClientOutput::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
             "{place} was written, but is no JSON ({}): let a library write it",
             why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
         )),
@@ -30,9 +30,9 @@ pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
 /// Whether all wrong values of some fields are what `mistake` makes of the right ones.
 fn all_wrong_are(
     seen: &Evidence,
-    mistake: impl Fn(&Packet, Field) -> Option<String>,
-) -> Option<Vec<&Wrong>> {
-    let wrong: Vec<&Wrong> = seen.differences.wrong.iter().collect();
+    mistake: impl Fn(&Packet, OutputField) -> Option<String>,
+) -> Option<Vec<&WrongPacket>> {
+    let wrong: Vec<&WrongPacket> = seen.differences.wrong.iter().collect();
     let explained = wrong.iter().all(|wrong| {
         let packet = seen.tape.get(wrong.seq as usize - 1);
         wrong.came.is_some() && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.came
@@ -40,12 +40,12 @@ fn all_wrong_are(
     (!wrong.is_empty() && explained).then_some(wrong)
 }
 
-fn number(packet: &Packet, field: Field) -> Option<i32> {
+fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     match field {
-        Field::Quantity => Some(packet.quantity),
-        Field::Price => Some(packet.price),
-        Field::Sequence => i32::try_from(packet.sequence).ok(),
-        Field::Symbol | Field::Side => None,
+        OutputField::Quantity => Some(packet.quantity),
+        OutputField::Price => Some(packet.price),
+        OutputField::Sequence => i32::try_from(packet.sequence).ok(),
+        OutputField::Symbol | OutputField::Side => None,
     }
 }
 
@@ -107,11 +107,12 @@ pub(crate) fn unsigned(seen: &Evidence) -> Option<String> {
 
 /// A field holds another one's value.
 pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
-    let fields: BTreeSet<Field> = seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
-    let taken = |field: Field| {
-        let wrong: Vec<&Wrong> =
+    let fields: BTreeSet<OutputField> =
+        seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
+    let taken = |field: OutputField| {
+        let wrong: Vec<&WrongPacket> =
             seen.differences.wrong.iter().filter(|wrong| wrong.field == field).collect();
-        Field::ALL.into_iter().filter(|other| *other != field).find(|other| {
+        OutputField::ALL.into_iter().filter(|other| *other != field).find(|other| {
             wrong.len() > 1
                 && wrong.iter().all(|wrong| {
                     let packet = seen.tape.get(wrong.seq as usize - 1);
@@ -119,7 +120,7 @@ pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
                 })
         })
     };
-    let pairs: BTreeMap<Field, Field> =
+    let pairs: BTreeMap<OutputField, OutputField> =
         fields.iter().filter_map(|field| Some((*field, taken(*field)?))).collect();
     let (field, other) = pairs.first_key_value()?;
     (pairs.len() == fields.len())
@@ -128,14 +129,14 @@ pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
 
 /// A field is not in the output.
 pub(crate) fn absent(seen: &Evidence) -> Option<String> {
-    let lacking = |field: Field| {
-        let lacks = |wrong: &&Wrong| wrong.field == field && wrong.came.is_none();
+    let lacking = |field: OutputField| {
+        let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.came.is_none();
         seen.differences.wrong.iter().filter(lacks).count()
     };
-    let fields: Vec<&str> = Field::ALL
+    let fields: Vec<&str> = OutputField::ALL
         .into_iter()
         .filter(|field| seen.differences.rows > 0 && lacking(*field) == seen.differences.rows)
-        .map(Field::name)
+        .map(OutputField::name)
         .collect();
     (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
 }
@@ -145,7 +146,7 @@ fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
     // What comes after the client has closed the connection is lost in another way.
     let mut closed: BTreeMap<usize, Duration> = BTreeMap::new();
     for event in seen.deeds() {
-        if matches!(event.what, What::ClientEnded | What::Reset) {
+        if matches!(event.what, WireEventKind::ClientEnded | WireEventKind::Reset) {
             closed.entry(event.conn).or_insert(event.at);
         }
     }
@@ -163,7 +164,9 @@ fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
 
 /// The output was written before what is missing in it had come.
 pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
-    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+    let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
+        return None;
+    };
     let late = came_and_lost(seen);
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + CLOCK).then(|| {
@@ -179,7 +182,9 @@ pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
 
 /// It looks as if it was.
 pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
-    let Output::Found { place, written: Some(written), .. } = &seen.output else { return None };
+    let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
+        return None;
+    };
     let late = came_and_lost(seen);
     let all = !late.is_empty() && late.values().all(|at| *at >= *written);
     all.then(|| {
@@ -234,7 +239,7 @@ pub(crate) fn broken(seen: &Evidence) -> Option<String> {
             .differences
             .wrong
             .iter()
-            .any(|wrong| wrong.field == Field::Side && wrong.seq.to_string() == seq);
+            .any(|wrong| wrong.field == OutputField::Side && wrong.seq.to_string() == seq);
         let as_odd = seen.differences.made_up.contains(&seq);
         (as_wrong || as_odd).then_some((side, seq, as_odd))
     });
@@ -272,13 +277,13 @@ pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{on, story};
-    use crate::grade::observe::fields::Field;
+    use crate::grade::observe::fields::OutputField;
     use feed::tape::in_memory::Tape;
     use feed::wire::packet::Packet;
 
-    type Fields = Vec<(Field, Option<String>)>;
+    type FieldErrors = Vec<(OutputField, Option<String>)>;
 
-    fn put(fields: &mut Fields, field: Field, value: &impl ToString) {
+    fn put(fields: &mut FieldErrors, field: OutputField, value: &impl ToString) {
         fields[field as usize].1 = Some(value.to_string());
     }
 
@@ -292,37 +297,38 @@ mod tests {
 
     #[test]
     fn numbers_read_in_the_wrong_way() {
-        let little = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Quantity, &packet.quantity.swap_bytes());
-            put(fields, Field::Price, &packet.price.swap_bytes());
+        let little = |packet: &Packet, fields: &mut FieldErrors| {
+            put(fields, OutputField::Quantity, &packet.quantity.swap_bytes());
+            put(fields, OutputField::Price, &packet.price.swap_bytes());
         };
         assert_eq!(story().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
-        let all = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Sequence, &packet.sequence.swap_bytes());
+        let all = |packet: &Packet, fields: &mut FieldErrors| {
+            put(fields, OutputField::Sequence, &packet.sequence.swap_bytes());
         };
         let (id, text) = story().stream(1..=14).write_as(1..=14, all).cause();
         assert_eq!(id, "little-endian");
         assert!(text.contains("sequence 16777216 is 1 with"), "{text}");
-        let unsigned = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, &packet.price.cast_unsigned());
+        let unsigned = |packet: &Packet, fields: &mut FieldErrors| {
+            put(fields, OutputField::Price, &packet.price.cast_unsigned());
         };
         let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
         assert_eq!(extremes.id(), "unsigned");
-        let off = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, &(packet.price + 1));
+        let off = |packet: &Packet, fields: &mut FieldErrors| {
+            put(fields, OutputField::Price, &(packet.price + 1));
         };
         assert_eq!(story().stream(1..=14).write_as(1..=14, off).id(), "none");
     }
 
     #[test]
     fn fields_in_each_others_places_or_absent() {
-        let swapped = |packet: &Packet, fields: &mut Fields| {
-            put(fields, Field::Price, &packet.quantity);
-            put(fields, Field::Quantity, &packet.price);
+        let swapped = |packet: &Packet, fields: &mut FieldErrors| {
+            put(fields, OutputField::Price, &packet.quantity);
+            put(fields, OutputField::Quantity, &packet.price);
         };
         let (id, text) = story().stream(1..=14).write_as(1..=14, swapped).cause();
         assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
-        let absent = |_: &Packet, fields: &mut Fields| fields[Field::Price as usize].1 = None;
+        let absent =
+            |_: &Packet, fields: &mut FieldErrors| fields[OutputField::Price as usize].1 = None;
         assert_eq!(story().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
     }
 
@@ -356,7 +362,7 @@ mod tests {
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {
-                put(fields, Field::Side, &'a');
+                put(fields, OutputField::Side, &'a');
             }
         });
         assert_eq!(kept.id(), "broken-kept");

@@ -2,7 +2,7 @@
 
 use crate::grade::observe::evidence::{Evidence, packets, packets_were};
 use crate::grade::observe::fields::plain;
-use crate::grade::observe::wire::What;
+use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::Ended;
 use feed::base::seq::Seq;
 use feed::wire::Call;
@@ -67,12 +67,15 @@ pub(crate) fn is_error(line: &str) -> bool {
 /// What the exchange did right before.
 fn occasion(seen: &Evidence) -> &'static str {
     let last = seen.wire.events.iter().rev().find(|event| {
-        matches!(event.what, What::ResetByExchange | What::Sent { .. } | What::Finished)
+        matches!(
+            event.what,
+            WireEventKind::ResetByExchange | WireEventKind::Sent { .. } | WireEventKind::Finished
+        )
     });
     match last.map(|event| &event.what) {
-        Some(What::ResetByExchange) => " after the exchange had reset its connection",
+        Some(WireEventKind::ResetByExchange) => " after the exchange had reset its connection",
         _ if seen.wire.conns.is_empty() => " before it connected",
-        Some(What::Sent { .. } | What::Finished) if is_large(seen) => {
+        Some(WireEventKind::Sent { .. } | WireEventKind::Finished) if is_large(seen) => {
             " in a stream that no usual read holds at once"
         }
         _ => "",
@@ -108,7 +111,7 @@ pub(crate) fn spins(seen: &Evidence) -> Option<String> {
 pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
     let streamed = seen.streamed();
     let whole = (1..=seen.last()).all(|seq| streamed.contains(&seq));
-    let finished = seen.wire.events.iter().any(|event| event.what == What::Finished);
+    let finished = seen.wire.events.iter().any(|event| event.what == WireEventKind::Finished);
     let idle =
         seen.asked().is_empty() && finished && whole && !seen.has_output() && !was_busy(seen);
     (idle && !matches!(seen.ran.ended, Ended::Signal(_))).then(|| {
@@ -124,10 +127,15 @@ pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
 fn left_open(seen: &Evidence) -> Option<usize> {
     (0..seen.wire.conns.len()).find(|conn| {
         let events = || seen.deeds().filter(|event| event.conn == *conn);
-        let asks = events()
-            .any(|event| matches!(event.what, What::Called { call: Call::Resend(_), late: false }));
-        let ends = events()
-            .any(|event| matches!(event.what, What::ClientEnded | What::Reset | What::Closed));
+        let asks = events().any(|event| {
+            matches!(event.what, WireEventKind::Called { call: Call::Resend(_), late: false })
+        });
+        let ends = events().any(|event| {
+            matches!(
+                event.what,
+                WireEventKind::ClientEnded | WireEventKind::Reset | WireEventKind::Closed
+            )
+        });
         asks && !ends
     })
 }
@@ -176,9 +184,9 @@ pub(crate) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let mut last = None;
     let left = seen.deeds().find_map(|event| {
         match event.what {
-            What::Sent { .. } => last = Some(event),
-            What::Finished => last = None,
-            What::ClientEnded | What::Reset => {
+            WireEventKind::Sent { .. } => last = Some(event),
+            WireEventKind::Finished => last = None,
+            WireEventKind::ClientEnded | WireEventKind::Reset => {
                 return last.filter(|last| last.conn == event.conn).map(|last| (last, event));
             }
             _ => {}
@@ -205,7 +213,12 @@ pub(crate) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let silent = seen.wire.conns.iter().enumerate().find(|(conn, state)| {
         let ended = seen.deeds().any(|event| {
             event.conn == *conn
-                && matches!(event.what, What::Finished | What::ResetByExchange | What::ClientEnded)
+                && matches!(
+                    event.what,
+                    WireEventKind::Finished
+                        | WireEventKind::ResetByExchange
+                        | WireEventKind::ClientEnded
+                )
         });
         state.stream_from.is_some() && !ended
     });
@@ -242,16 +255,26 @@ pub(crate) fn too_slow(seen: &Evidence) -> Option<String> {
     })
 }
 
-fn is_clients(what: &What) -> bool {
-    matches!(what, What::Opened | What::Called { .. } | What::ClientEnded | What::Reset)
+fn is_clients(what: &WireEventKind) -> bool {
+    matches!(
+        what,
+        WireEventKind::Opened
+            | WireEventKind::Called { .. }
+            | WireEventKind::ClientEnded
+            | WireEventKind::Reset
+    )
 }
 
 /// One failed connection is the end of it.
 pub(crate) fn gives_up(seen: &Evidence) -> Option<String> {
-    let reset = seen.wire.events.iter().rev().find(|event| event.what == What::ResetByExchange)?;
+    let reset =
+        seen.wire.events.iter().rev().find(|event| event.what == WireEventKind::ResetByExchange)?;
     let since = seen.ran.took.saturating_sub(reset.at);
-    let again =
-        seen.wire.events.iter().any(|event| event.what == What::Opened && event.at > reset.at);
+    let again = seen
+        .wire
+        .events
+        .iter()
+        .any(|event| event.what == WireEventKind::Opened && event.at > reset.at);
     let ended = matches!(seen.ran.ended, Ended::Exited(_));
     (ended && !again && since < SOON && !seen.differences.complete()).then(|| {
         format!(

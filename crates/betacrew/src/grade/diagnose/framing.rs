@@ -1,6 +1,6 @@
 //! How reads became packets.
 
-use crate::grade::observe::evidence::{Evidence, Output, packets};
+use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{Moment, Segment};
 use feed::base::seq::Seq;
 use feed::wire::FRAME_LEN;
@@ -156,7 +156,7 @@ fn framed_well(seen: &Evidence) -> bool {
 
 /// Packets that were cut between writes were lost, and with them what came after.
 pub(crate) fn split(seen: &Evidence) -> Option<String> {
-    let Cuts { whole, halves, before } = cuts(seen);
+    let FramingCuts { whole, halves, before } = cuts(seen);
     let pieces = halves.first()?;
     if let Some(seq) = shifted(seen, &halves) {
         return Some(format!(
@@ -171,8 +171,7 @@ pub(crate) fn split(seen: &Evidence) -> Option<String> {
     let enough = !lost.is_empty() && lost.len() * 2 >= halves.difference(&whole).count();
     let clean = seen.has_output() && before.iter().all(|seq| !seen.misses(*seq));
     // What is misread as a symbol makes no JSON.
-    let unclear =
-        matches!(&seen.output, Output::Unclear { why, .. } if why.contains("control character"));
+    let unclear = matches!(&seen.output, ClientOutput::Unclear { why, .. } if why.contains("control character"));
     (enough && clean || unclear).then(|| {
         let all = if unclear { halves.iter().copied().collect() } else { lost };
         let pieces = if all.len() == 1 { "came in pieces" } else { "came in pieces each" };
@@ -185,7 +184,7 @@ pub(crate) fn split(seen: &Evidence) -> Option<String> {
 }
 
 /// The packets of all writes.
-struct Cuts {
+struct FramingCuts {
     /// That some write holds whole.
     whole: BTreeSet<Seq>,
     /// That some write holds a part of.
@@ -194,7 +193,7 @@ struct Cuts {
     before: BTreeSet<Seq>,
 }
 
-fn cuts(seen: &Evidence) -> Cuts {
+fn cuts(seen: &Evidence) -> FramingCuts {
     let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (_, segment) in seen.wire.segments() {
         let (first, last) = segment.frames;
@@ -210,7 +209,7 @@ fn cuts(seen: &Evidence) -> Cuts {
             }
         }
     }
-    Cuts { whole, halves, before }
+    FramingCuts { whole, halves, before }
 }
 
 /// A sequence that is none, if all that are none stand in the bytes that were sent, but not where
@@ -269,7 +268,7 @@ pub(crate) fn read_size(seen: &Evidence) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{on, story};
-    use crate::grade::observe::fields::Field;
+    use crate::grade::observe::fields::OutputField;
     use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
@@ -338,7 +337,7 @@ mod tests {
         let strange = done().write_as((1..=6).chain([8]), |packet, fields| {
             if packet.sequence == 8 {
                 // The last two bytes of a price and the first two of a sequence.
-                fields[Field::Sequence as usize].1 = Some((150 << 16).to_string());
+                fields[OutputField::Sequence as usize].1 = Some((150 << 16).to_string());
             }
         });
         let (id, text) = strange.cause();

@@ -2,11 +2,11 @@
 
 use super::super::cases::Passes;
 use super::cause;
-use crate::grade::observe::evidence::{Evidence, Output};
-use crate::grade::observe::fields::Field;
-use crate::grade::observe::rows::{Row, Rows};
-use crate::grade::observe::wire::{What, WireLog};
-use crate::grade::run::process::{Ended, Ran};
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
+use crate::grade::observe::fields::OutputField;
+use crate::grade::observe::rows::{OutputRow, OutputRows};
+use crate::grade::observe::wire::{WireEventKind, WireLog};
+use crate::grade::run::process::{Ended, FinishedProcess};
 use feed::base::seq::Seq;
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
@@ -20,7 +20,7 @@ pub(crate) struct Story {
     wire: WireLog,
     now: Duration,
     conn: usize,
-    rows: Option<Vec<Row>>,
+    rows: Option<Vec<OutputRow>>,
     written: Option<Duration>,
     ended: Ended,
     stderr: String,
@@ -76,7 +76,7 @@ impl Story {
         self
     }
 
-    fn what(mut self, what: What) -> Self {
+    fn what(mut self, what: WireEventKind) -> Self {
         let now = self.tick();
         self.wire.note(now, self.conn, what);
         self
@@ -119,7 +119,7 @@ impl Story {
 
     /// A stream of these packets, to its end.
     pub(crate) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
-        self.connect().call(Call::Stream).send(seqs).what(What::Finished).closed()
+        self.connect().call(Call::Stream).send(seqs).what(WireEventKind::Finished).closed()
     }
 
     /// Asks for packets on a connection of their own.
@@ -133,15 +133,15 @@ impl Story {
     }
 
     pub(crate) fn closed(self) -> Self {
-        self.what(What::Closed)
+        self.what(WireEventKind::Closed)
     }
 
     pub(crate) fn finished(self) -> Self {
-        self.what(What::Finished)
+        self.what(WireEventKind::Finished)
     }
 
     pub(crate) fn ends(self) -> Self {
-        self.what(What::ClientEnded)
+        self.what(WireEventKind::ClientEnded)
     }
 
     pub(crate) fn hang_up(self) -> Self {
@@ -149,11 +149,11 @@ impl Story {
     }
 
     pub(crate) fn reset(self) -> Self {
-        self.what(What::Reset)
+        self.what(WireEventKind::Reset)
     }
 
     pub(crate) fn reset_by_exchange(self) -> Self {
-        self.what(What::ResetByExchange)
+        self.what(WireEventKind::ResetByExchange)
     }
 
     /// Writes these packets now.
@@ -165,15 +165,15 @@ impl Story {
     pub(crate) fn write_as(
         mut self,
         seqs: impl IntoIterator<Item = Seq>,
-        change: impl Fn(&Packet, &mut Vec<(Field, Option<String>)>),
+        change: impl Fn(&Packet, &mut Vec<(OutputField, Option<String>)>),
     ) -> Self {
         let packets = &self.packets;
         let row = |seq: Seq| {
             let packet = &packets[seq as usize - 1];
-            let fields = Field::ALL.map(|field| (field, Some(field.expected(packet))));
+            let fields = OutputField::ALL.map(|field| (field, Some(field.expected(packet))));
             let mut fields = fields.to_vec();
             change(packet, &mut fields);
-            let mut row = Row::default();
+            let mut row = OutputRow::default();
             fields.into_iter().for_each(|(field, value)| row.set(field, value));
             row
         };
@@ -211,7 +211,7 @@ impl Story {
     pub(crate) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
-        let ran = Ran {
+        let ran = FinishedProcess {
             ended: self.ended,
             took,
             forced: None,
@@ -221,11 +221,11 @@ impl Story {
         };
         let output = match (self.rows, self.unclear) {
             (Some(rows), _) => {
-                let rows = Rows { rows, ..Rows::default() };
-                Output::Found { place: "output.json".to_owned(), rows, written: self.written }
+                let rows = OutputRows { rows, ..OutputRows::default() };
+                ClientOutput::Found { place: "output.json".to_owned(), rows, written: self.written }
             }
-            (None, Some((place, why))) => Output::Unclear { place, why },
-            (None, None) => Output::None,
+            (None, Some((place, why))) => ClientOutput::Unclear { place, why },
+            (None, None) => ClientOutput::None,
         };
         Evidence::new(self.packets, self.wire, ran, output)
     }

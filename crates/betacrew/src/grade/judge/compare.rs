@@ -1,7 +1,7 @@
 //! What a client has written, against the tape.
 
-use crate::grade::observe::fields::Field;
-use crate::grade::observe::rows::Rows;
+use crate::grade::observe::fields::OutputField;
+use crate::grade::observe::rows::OutputRows;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::packet::Packet;
 use std::fmt::Write;
@@ -13,9 +13,9 @@ const RANGES: usize = 8;
 
 /// A field that is not what the tape has.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wrong {
+pub(crate) struct WrongPacket {
     pub(crate) seq: Seq,
-    pub(crate) field: Field,
+    pub(crate) field: OutputField,
     pub(crate) expected: String,
     /// `None`: the field is not there.
     pub(crate) came: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Differences {
     pub(crate) made_up: Vec<String>,
     /// In the output more than once.
     pub(crate) doubled: SeqSet,
-    pub(crate) wrong: Vec<Wrong>,
+    pub(crate) wrong: Vec<WrongPacket>,
     /// The first sequence that stands behind a higher one, and that one.
     pub(crate) out_of_order: Option<(Seq, Seq)>,
     /// Sequences on the tape, in the order of the output, each time they come.
@@ -41,7 +41,7 @@ pub(crate) struct Differences {
 
 impl Differences {
     /// Compares.
-    pub(crate) fn between(tape: &[Packet], output: &Rows) -> Self {
+    pub(crate) fn between(tape: &[Packet], output: &OutputRows) -> Self {
         let mut found = Self { rows: output.rows.len(), ..Self::default() };
         let mut times = vec![0u32; tape.len()];
         let mut highest = 0;
@@ -51,7 +51,7 @@ impl Differences {
                 .and_then(|seq| usize::try_from(seq).ok()?.checked_sub(1))
                 .filter(|place| *place < tape.len());
             let Some(place) = place else {
-                let seq = row.get(Field::Sequence).unwrap_or("none");
+                let seq = row.get(OutputField::Sequence).unwrap_or("none");
                 found.made_up.push(seq.chars().take(20).collect());
                 continue;
             };
@@ -62,11 +62,11 @@ impl Differences {
             }
             highest = highest.max(packet.sequence);
             found.order.push(packet.sequence);
-            for field in Field::ALL {
+            for field in OutputField::ALL {
                 let (expected, came) = (field.expected(packet), row.get(field));
                 if came != Some(expected.as_str()) {
                     let (seq, came) = (packet.sequence, came.map(str::to_owned));
-                    found.wrong.push(Wrong { seq, field, expected, came });
+                    found.wrong.push(WrongPacket { seq, field, expected, came });
                 }
             }
         }
@@ -111,8 +111,8 @@ impl Differences {
 
     fn wrong_fields(&self) -> String {
         let mut text = String::from("wrong");
-        for field in Field::ALL {
-            let wrong: Vec<&Wrong> =
+        for field in OutputField::ALL {
+            let wrong: Vec<&WrongPacket> =
                 self.wrong.iter().filter(|wrong| wrong.field == field).collect();
             let Some(first) = wrong.first() else { continue };
             let came = first.came.as_deref().unwrap_or("absent");

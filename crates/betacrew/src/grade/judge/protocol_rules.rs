@@ -1,7 +1,7 @@
 //! How a client behaves towards the exchange.
 
 use crate::grade::observe::evidence::{Evidence, packets};
-use crate::grade::observe::wire::{Moment, What};
+use crate::grade::observe::wire::{Moment, WireEventKind};
 use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ const ALONE_MIN: usize = 3;
 
 /// Something that a client should not do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rule {
+pub(crate) enum ProtocolRule {
     /// Sends calls after a stream call on its connection.
     AfterStream,
     /// Asks for sequences that the session does not have.
@@ -34,7 +34,7 @@ pub(crate) enum Rule {
     MakesUp,
 }
 
-impl Rule {
+impl ProtocolRule {
     /// Those that are looked for in every run, the worst first.
     pub(crate) const ALL: [Self; 7] = [
         Self::AfterStream,
@@ -121,12 +121,12 @@ fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
 }
 
 fn resets(seen: &Evidence) -> Option<String> {
-    let mut resets = seen.deeds().filter(|event| event.what == What::Reset);
+    let mut resets = seen.deeds().filter(|event| event.what == WireEventKind::Reset);
     let first = resets.next()?;
     let state = seen.wire.conns.get(first.conn)?;
     let asked = seen.wire.events.iter().filter(|event| {
         event.conn == first.conn
-            && matches!(event.what, What::Called { call: Call::Resend(_), late: false })
+            && matches!(event.what, WireEventKind::Called { call: Call::Resend(_), late: false })
     });
     let (asked, answered) = (asked.count(), state.frames.len());
     let how = match state.stream_from {
@@ -163,7 +163,7 @@ fn storm(seen: &Evidence) -> Option<String> {
 
 fn kills(seen: &Evidence) -> Option<String> {
     seen.wire.died.then(|| {
-        let how = [Rule::AfterStream, Rule::BeyondEnd, Rule::Resets];
+        let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
         let how = how.into_iter().find_map(|rule| rule.broken(seen));
         let how = how.unwrap_or_else(|| "it is not clear by what".to_owned());
         format!("the exchange died: {how}")

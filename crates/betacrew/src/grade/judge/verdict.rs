@@ -38,20 +38,20 @@ pub(crate) struct Attempt {
 
 /// One case with its runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct CaseOutcome {
     pub(crate) case: &'static Case,
     pub(crate) severity: Severity,
     pub(crate) verdict: Verdict,
     /// Its runs.
-    pub(crate) runs: Tally,
+    pub(crate) runs: CaseTally,
     /// The first run that did not pass, or else the first.
     pub(crate) shown: Option<Attempt>,
 }
 
-impl Outcome {
+impl CaseOutcome {
     /// A case that was not run.
     pub(crate) fn not_run(case: &'static Case, severity: Severity) -> Self {
-        let (verdict, runs) = (Verdict::NotRun, Tally::default());
+        let (verdict, runs) = (Verdict::NotRun, CaseTally::default());
         Self { case, severity, verdict, runs, shown: None }
     }
 
@@ -68,7 +68,7 @@ impl Outcome {
         let mut runs = runs;
         let place = runs.iter().position(|run| run.judged.fault.is_some()).unwrap_or(0);
         let shown = (!runs.is_empty()).then(|| runs.swap_remove(place));
-        Self { case, severity, verdict, runs: Tally { passed, of }, shown }
+        Self { case, severity, verdict, runs: CaseTally { passed, of }, shown }
     }
 
     /// The cause of its failure, if that is known.
@@ -110,28 +110,28 @@ impl std::fmt::Display for Letter {
 
 /// Passed, and all that were to be run.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct CaseTally {
     pub(crate) passed: u32,
     pub(crate) of: u32,
 }
 
 /// All outcomes in a few numbers.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Summary {
-    pub(crate) must: Tally,
-    pub(crate) should: Tally,
+pub(crate) struct GradeSummary {
+    pub(crate) must: CaseTally,
+    pub(crate) should: CaseTally,
     pub(crate) not_run: u32,
     pub(crate) letter: Option<Letter>,
 }
 
-impl Summary {
+impl GradeSummary {
     /// Counts.
-    pub(crate) fn of(outcomes: &[Outcome]) -> Self {
+    pub(crate) fn of(outcomes: &[CaseOutcome]) -> Self {
         let tally = |severity| {
             let all = || outcomes.iter().filter(move |outcome| outcome.severity == severity);
             let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             let passed = all().filter(|outcome| outcome.verdict == Verdict::Pass).count();
-            Tally { passed: count(passed), of: count(all().count()) }
+            CaseTally { passed: count(passed), of: count(all().count()) }
         };
         let (must, should) = (tally(Severity::Must), tally(Severity::Should));
         let missed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotRun).count();
@@ -140,7 +140,7 @@ impl Summary {
     }
 }
 
-fn letter(must: Tally, should: Tally) -> Letter {
+fn letter(must: CaseTally, should: CaseTally) -> Letter {
     let failed = must.of - must.passed;
     match failed {
         0 if should.passed == should.of => Letter::A,
@@ -153,14 +153,14 @@ fn letter(must: Tally, should: Tally) -> Letter {
 
 /// Failures with the same cause, in the order of their first case; those without a known cause
 /// are each by themselves.
-pub(crate) fn by_cause(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
+pub(crate) fn by_cause(outcomes: &[CaseOutcome]) -> Vec<Vec<&CaseOutcome>> {
     // Crashes are the same where their text is.
-    let key = |outcome: &Outcome| {
+    let key = |outcome: &CaseOutcome| {
         let cause = outcome.cause()?;
         Some(if cause.id == "crash" { cause.text.clone() } else { cause.id.to_owned() })
     };
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    let mut groups: Vec<Vec<&Outcome>> = Vec::new();
+    let mut groups: Vec<Vec<&CaseOutcome>> = Vec::new();
     for outcome in outcomes {
         if !matches!(outcome.verdict, Verdict::Fail | Verdict::Flaky { .. }) {
             continue;
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_grade_follows_its_rule() {
-        let tally = |passed, of| Tally { passed, of };
+        let tally = |passed, of| CaseTally { passed, of };
         for (must, should, grade) in [
             (tally(30, 30), tally(9, 9), Letter::A),
             (tally(30, 30), tally(0, 9), Letter::B),

@@ -3,7 +3,7 @@
 use crate::grade::cases::CASES;
 use crate::grade::diagnose;
 use crate::grade::judge::verdict::Letter;
-use crate::grade::observe::fields::Field;
+use crate::grade::observe::fields::OutputField;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ fn table<'a>(page: &'a str, name: &str) -> &'a str {
 
 fn aliases() -> String {
     let mut text = String::from("| field | names |\n|---|---|\n");
-    for field in Field::ALL {
+    for field in OutputField::ALL {
         let _ = writeln!(text, "| `{}` | {} |", field.name(), field.aliases().join(", "));
     }
     text

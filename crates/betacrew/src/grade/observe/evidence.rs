@@ -1,9 +1,9 @@
 //! All that one run of a client has shown.
 
 use crate::grade::judge::compare::Differences;
-use crate::grade::observe::rows::Rows;
-use crate::grade::observe::wire::{Event, WireLog};
-use crate::grade::run::process::Ran;
+use crate::grade::observe::rows::OutputRows;
+use crate::grade::observe::wire::{WireEvent, WireLog};
+use crate::grade::run::process::FinishedProcess;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::packet::Packet;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What a client has written, if it could be found.
 #[derive(Clone, Debug)]
-pub(crate) enum Output {
+pub(crate) enum ClientOutput {
     /// Nothing that could be an output.
     None,
     /// It was found but not understood: where, and why not.
@@ -20,7 +20,7 @@ pub(crate) enum Output {
     Found {
         /// A file's name, or `stdout`.
         place: String,
-        rows: Rows,
+        rows: OutputRows,
         /// When the file was written, since the exchange began.
         written: Option<Duration>,
     },
@@ -32,23 +32,23 @@ pub(crate) struct Evidence {
     /// What the exchange plays.
     pub(crate) tape: Vec<Packet>,
     pub(crate) wire: WireLog,
-    pub(crate) ran: Ran,
-    pub(crate) output: Output,
+    pub(crate) ran: FinishedProcess,
+    pub(crate) output: ClientOutput,
     /// Against the tape; everything is missing where there is no output.
     pub(crate) differences: Differences,
-    facts: Facts,
+    facts: CaseFacts,
 }
 
 /// What is asked of the wire again and again.
 #[derive(Clone, Debug)]
-struct Facts {
+struct CaseFacts {
     streamed: BTreeSet<Seq>,
     resent: BTreeSet<Seq>,
     asked: BTreeSet<Seq>,
     gaps: BTreeSet<Seq>,
 }
 
-impl Facts {
+impl CaseFacts {
     fn of(wire: &WireLog, last: Seq) -> Self {
         let streamed: BTreeSet<Seq> = wire.streamed().map(|(_, seq)| seq).collect();
         // A damaged sequence may be any number.
@@ -63,11 +63,16 @@ impl Facts {
 }
 
 impl Evidence {
-    pub(crate) fn new(tape: Vec<Packet>, wire: WireLog, ran: Ran, output: Output) -> Self {
-        let none = Rows::default();
-        let rows = if let Output::Found { rows, .. } = &output { rows } else { &none };
+    pub(crate) fn new(
+        tape: Vec<Packet>,
+        wire: WireLog,
+        ran: FinishedProcess,
+        output: ClientOutput,
+    ) -> Self {
+        let none = OutputRows::default();
+        let rows = if let ClientOutput::Found { rows, .. } = &output { rows } else { &none };
         let differences = Differences::between(&tape, rows);
-        let facts = Facts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
+        let facts = CaseFacts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
         Self { tape, wire, ran, output, differences, facts }
     }
 
@@ -78,11 +83,11 @@ impl Evidence {
 
     /// Whether packets were found in an output.
     pub(crate) fn has_output(&self) -> bool {
-        matches!(self.output, Output::Found { .. })
+        matches!(self.output, ClientOutput::Found { .. })
     }
 
     /// What happened on the wire before we ended the client, if we did: the rest is our doing.
-    pub(crate) fn deeds(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn deeds(&self) -> impl Iterator<Item = &WireEvent> {
         let forced = self.ran.forced.zip(self.wire.began);
         let ours =
             forced.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A field of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Field {
+pub(crate) enum OutputField {
     Symbol,
     Side,
     Quantity,
@@ -13,7 +13,7 @@ pub(crate) enum Field {
     Sequence,
 }
 
-impl Field {
+impl OutputField {
     /// All of them, in the order of the wire.
     pub(crate) const ALL: [Self; 5] =
         [Self::Symbol, Self::Side, Self::Quantity, Self::Price, Self::Sequence];
@@ -104,7 +104,7 @@ impl Field {
 }
 
 /// A value as a client has written it, as text: what is the same in different clothes is the same.
-pub(crate) fn value(field: Field, written: &Value) -> Option<String> {
+pub(crate) fn value(field: OutputField, written: &Value) -> Option<String> {
     match written {
         Value::String(text) => Some(text_value(field, text)),
         Value::Number(number) => Some(number_value(&number.to_string())),
@@ -119,17 +119,17 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// The same for a text.
-pub(crate) fn text_value(field: Field, text: &str) -> String {
+pub(crate) fn text_value(field: OutputField, text: &str) -> String {
     // Padding is no difference; some pad with NUL.
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     match field {
-        Field::Symbol => plain(text),
-        Field::Side => match text.to_ascii_lowercase().as_str() {
+        OutputField::Symbol => plain(text),
+        OutputField::Side => match text.to_ascii_lowercase().as_str() {
             "b" | "buy" | "bid" => "B".to_owned(),
             "s" | "sell" | "ask" => "S".to_owned(),
             _ => plain(text),
         },
-        Field::Quantity | Field::Price | Field::Sequence => number_value(text),
+        OutputField::Quantity | OutputField::Price | OutputField::Sequence => number_value(text),
     }
 }
 
@@ -152,38 +152,40 @@ mod tests {
     #[test]
     fn people_write_names_in_many_ways() {
         for (name, field) in [
-            ("buysellindicator", Field::Side),
-            ("Buy/Sell Indicator", Field::Side),
-            ("buy_sell", Field::Side),
-            ("PacketSequence", Field::Sequence),
-            ("packet_sequence", Field::Sequence),
-            ("seqNo.", Field::Sequence),
-            ("Ticker", Field::Symbol),
-            ("QTY", Field::Quantity),
-            ("price", Field::Price),
+            ("buysellindicator", OutputField::Side),
+            ("Buy/Sell Indicator", OutputField::Side),
+            ("buy_sell", OutputField::Side),
+            ("PacketSequence", OutputField::Sequence),
+            ("packet_sequence", OutputField::Sequence),
+            ("seqNo.", OutputField::Sequence),
+            ("Ticker", OutputField::Symbol),
+            ("QTY", OutputField::Quantity),
+            ("price", OutputField::Price),
         ] {
-            assert_eq!(Field::of(name).map(|(field, _)| field), Some(field), "{name}");
+            assert_eq!(OutputField::of(name).map(|(field, _)| field), Some(field), "{name}");
         }
-        assert_eq!((Field::of("timestamp"), Field::of("")), (None, None));
-        let mut all: Vec<_> = Field::ALL.iter().flat_map(|field| field.aliases()).collect();
+        assert_eq!((OutputField::of("timestamp"), OutputField::of("")), (None, None));
+        let mut all: Vec<_> = OutputField::ALL.iter().flat_map(|field| field.aliases()).collect();
         all.sort();
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "a name means one field");
-        assert!(Field::ALL.iter().all(|field| Field::of(field.name()) == Some((*field, 0))));
+        assert!(
+            OutputField::ALL.iter().all(|field| OutputField::of(field.name()) == Some((*field, 0)))
+        );
     }
 
     #[test]
     fn values_are_the_same_in_different_clothes() {
         let is = |field, written: Value| value(field, &written).unwrap();
-        assert_eq!(is(Field::Side, json!("Buy")), "B");
-        assert_eq!(is(Field::Side, json!("s")), "S");
-        assert_eq!(is(Field::Side, json!(66)), "66", "a code is no letter");
-        assert_eq!(is(Field::Symbol, json!("AB  ")), "AB");
-        assert_eq!(is(Field::Symbol, json!("AB\0\0")), "AB");
-        assert_eq!(is(Field::Symbol, json!("\u{1b}[2J")), "·[2J");
-        assert_eq!(is(Field::Price, json!("100")), "100");
-        assert_eq!(is(Field::Price, json!(100.0)), "100");
-        assert_eq!(is(Field::Price, json!(-7)), "-7");
-        assert_eq!(is(Field::Price, json!(1.5)), "1.5");
-        assert_eq!(value(Field::Price, &json!(null)), None);
+        assert_eq!(is(OutputField::Side, json!("Buy")), "B");
+        assert_eq!(is(OutputField::Side, json!("s")), "S");
+        assert_eq!(is(OutputField::Side, json!(66)), "66", "a code is no letter");
+        assert_eq!(is(OutputField::Symbol, json!("AB  ")), "AB");
+        assert_eq!(is(OutputField::Symbol, json!("AB\0\0")), "AB");
+        assert_eq!(is(OutputField::Symbol, json!("\u{1b}[2J")), "·[2J");
+        assert_eq!(is(OutputField::Price, json!("100")), "100");
+        assert_eq!(is(OutputField::Price, json!(100.0)), "100");
+        assert_eq!(is(OutputField::Price, json!(-7)), "-7");
+        assert_eq!(is(OutputField::Price, json!(1.5)), "1.5");
+        assert_eq!(value(OutputField::Price, &json!(null)), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Finds what a client has written.
 
-use crate::grade::observe::evidence::Output;
+use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::rows::{self, OUTPUT_MAX};
-use crate::grade::run::workdir::Workplace;
+use crate::grade::run::workdir::CaseWorkdir;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,11 +12,11 @@ use std::time::SystemTime;
 /// Looks for the output: in the file named, or else in files that appeared or were written, or
 /// else in what the client has printed.
 pub(crate) fn output(
-    place: &Workplace,
+    place: &CaseWorkdir,
     named: Option<&Path>,
     stdout: &[u8],
     began: SystemTime,
-) -> Output {
+) -> ClientOutput {
     if let Some(name) = named {
         if name == Path::new("-") {
             return printed(stdout);
@@ -26,38 +26,38 @@ pub(crate) fn output(
                 let written = path.metadata().and_then(|about| about.modified()).ok();
                 read(place, &path, written, began)
             }
-            None => Output::None,
+            None => ClientOutput::None,
         };
     }
     let files = place.changed();
     let read = files.into_iter().map(|(path, written)| read(place, &path, written, began));
     let best = read.max_by_key(rank);
     match best {
-        Some(Output::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
+        Some(ClientOutput::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
         _ => {
-            if let Output::Found { place, rows, written } = printed(stdout)
+            if let ClientOutput::Found { place, rows, written } = printed(stdout)
                 && !rows.rows.is_empty()
             {
-                return Output::Found { place, rows, written };
+                return ClientOutput::Found { place, rows, written };
             }
         }
     }
-    best.filter(|best| rank(best) > Rank::default()).unwrap_or(Output::None)
+    best.filter(|best| rank(best) > Rank::default()).unwrap_or(ClientOutput::None)
 }
 
 /// How much an output looks like one: packets in it, its name, how many packets.
 type Rank = (u8, bool, usize);
 
-fn rank(output: &Output) -> Rank {
+fn rank(output: &ClientOutput) -> Rank {
     match output {
-        Output::None => (0, false, 0),
-        Output::Unclear { place, .. } => match place.ends_with(".json") {
+        ClientOutput::None => (0, false, 0),
+        ClientOutput::Unclear { place, .. } => match place.ends_with(".json") {
             true => (1, is_output(place), 0),
             // Any log or note is none.
             false => (0, false, 0),
         },
-        Output::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
-        Output::Found { place, rows, .. } => (3, is_output(place), rows.rows.len()),
+        ClientOutput::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
+        ClientOutput::Found { place, rows, .. } => (3, is_output(place), rows.rows.len()),
     }
 }
 
@@ -65,23 +65,28 @@ fn is_output(place: &str) -> bool {
     place.to_ascii_lowercase().contains("output")
 }
 
-fn printed(stdout: &[u8]) -> Output {
+fn printed(stdout: &[u8]) -> ClientOutput {
     let place = "stdout".to_owned();
     match rows::read(stdout) {
-        Ok(rows) => Output::Found { place, rows, written: None },
-        Err(why) => Output::Unclear { place, why },
+        Ok(rows) => ClientOutput::Found { place, rows, written: None },
+        Err(why) => ClientOutput::Unclear { place, why },
     }
 }
 
-fn read(place: &Workplace, path: &Path, written: Option<SystemTime>, began: SystemTime) -> Output {
+fn read(
+    place: &CaseWorkdir,
+    path: &Path,
+    written: Option<SystemTime>,
+    began: SystemTime,
+) -> ClientOutput {
     let shown = plain(&path.strip_prefix(place.path()).unwrap_or(path).to_string_lossy());
     let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
     match read {
         Ok(rows) => {
             let written = written.and_then(|time| time.duration_since(began).ok());
-            Output::Found { place: shown, rows, written }
+            ClientOutput::Found { place: shown, rows, written }
         }
-        Err(why) => Output::Unclear { place: shown, why },
+        Err(why) => ClientOutput::Unclear { place: shown, why },
     }
 }
 
@@ -109,19 +114,19 @@ mod tests {
 
     const ROW: &str = r#"{"symbol":"A","side":"B","price":1,"seq":1}"#;
 
-    fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> Output {
+    fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> ClientOutput {
         let run = RunFolder::open().unwrap();
-        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         for (name, text) in files {
             fs::write(place.path().join(name), text).unwrap();
         }
         output(&place, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
     }
 
-    fn place_of(output: &Output) -> &str {
+    fn place_of(output: &ClientOutput) -> &str {
         match output {
-            Output::None => "nowhere",
-            Output::Unclear { place, .. } | Output::Found { place, .. } => place,
+            ClientOutput::None => "nowhere",
+            ClientOutput::Unclear { place, .. } | ClientOutput::Found { place, .. } => place,
         }
     }
 
@@ -143,7 +148,9 @@ mod tests {
         assert_eq!(place_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
         assert_eq!(place_of(&found(&[log], "done", None)), "nowhere");
         let unclear = found(&[("output.json", "[{")], "done", None);
-        assert!(matches!(unclear, Output::Unclear { .. }) && place_of(&unclear) == "output.json");
+        assert!(
+            matches!(unclear, ClientOutput::Unclear { .. }) && place_of(&unclear) == "output.json"
+        );
         assert_eq!(place_of(&found(&[], "", None)), "nowhere");
     }
 }

@@ -1,6 +1,6 @@
 //! Reads what a client has written, in whatever shape.
 
-use crate::grade::observe::fields::{Field, plain, text_value, value};
+use crate::grade::observe::fields::{OutputField, plain, text_value, value};
 use serde_json::Value;
 
 /// A larger output is not read.
@@ -14,30 +14,30 @@ const FIELDS_MIN: usize = 3;
 
 /// One packet as it was written: each field as text, absent where it is.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Row {
+pub(crate) struct OutputRow {
     fields: [Option<String>; 5],
     /// How good the names are that the values stand under; 0 is the best.
     ranks: [usize; 5],
 }
 
-impl Row {
+impl OutputRow {
     /// The value of a field.
-    pub(crate) fn get(&self, field: Field) -> Option<&str> {
+    pub(crate) fn get(&self, field: OutputField) -> Option<&str> {
         self.fields[field as usize].as_deref()
     }
 
     /// Its sequence, if it has one that is a number.
     pub(crate) fn sequence(&self) -> Option<i64> {
-        self.get(Field::Sequence)?.parse().ok()
+        self.get(OutputField::Sequence)?.parse().ok()
     }
 
-    pub(crate) fn set(&mut self, field: Field, value: Option<String>) {
+    pub(crate) fn set(&mut self, field: OutputField, value: Option<String>) {
         self.set_as(field, 0, value);
     }
 
     /// Sets a field that stands under a name of this rank, if that is the best so far. Whether it
     /// is.
-    fn set_as(&mut self, field: Field, rank: usize, value: Option<String>) -> bool {
+    fn set_as(&mut self, field: OutputField, rank: usize, value: Option<String>) -> bool {
         let place = &mut self.fields[field as usize];
         let better = place.is_none() || rank < self.ranks[field as usize];
         if better {
@@ -54,22 +54,22 @@ impl Row {
 
 /// A whole output.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Rows {
-    pub(crate) rows: Vec<Row>,
+pub(crate) struct OutputRows {
+    pub(crate) rows: Vec<OutputRow>,
     /// In which shape they were written.
     pub(crate) shape: &'static str,
     /// The names that stood for the fields.
     pub(crate) names: [Option<String>; 5],
 }
 
-impl Rows {
+impl OutputRows {
     fn of(shape: &'static str) -> Self {
         Self { shape, ..Self::default() }
     }
 
     /// Which shape was understood, and which names where they are not the documents'.
     pub(crate) fn understood(&self) -> String {
-        let other = Field::ALL.into_iter().filter_map(|field| {
+        let other = OutputField::ALL.into_iter().filter_map(|field| {
             let name = self.names[field as usize].as_deref()?;
             (name != field.name()).then(|| format!("{name} is {}", field.name()))
         });
@@ -80,7 +80,7 @@ impl Rows {
         }
     }
 
-    fn take_name(&mut self, field: Field, name: &str) {
+    fn take_name(&mut self, field: OutputField, name: &str) {
         let place = &mut self.names[field as usize];
         if place.is_none() {
             *place = Some(plain(name).chars().take(40).collect());
@@ -89,26 +89,26 @@ impl Rows {
 
     /// A row of an object's members, those of objects inside it included.
     fn add(&mut self, key: Option<&str>, object: &Value) -> bool {
-        let mut row = Row::default();
+        let mut row = OutputRow::default();
         self.members(object, &mut row, 1);
         let enough = row.count() >= FIELDS_MIN;
         if enough {
             let number = key.filter(|key| key.parse::<i64>().is_ok());
             // Only where the packet itself has none.
-            row.set_as(Field::Sequence, usize::MAX, number.map(str::to_owned));
+            row.set_as(OutputField::Sequence, usize::MAX, number.map(str::to_owned));
             self.rows.push(row);
         }
         enough
     }
 
-    fn members(&mut self, object: &Value, row: &mut Row, depth: u32) {
+    fn members(&mut self, object: &Value, row: &mut OutputRow, depth: u32) {
         let members = || object.as_object().into_iter().flatten();
         // An object that has none of the fields itself holds packets rather than being one.
-        if members().all(|(name, _)| Field::of(name).is_none()) {
+        if members().all(|(name, _)| OutputField::of(name).is_none()) {
             return;
         }
         for (name, member) in members() {
-            let known = Field::of(name);
+            let known = OutputField::of(name);
             if let Some((field, rank, text)) =
                 known.and_then(|(field, rank)| Some((field, rank, value(field, member)?)))
             {
@@ -127,7 +127,7 @@ impl Rows {
 ///
 /// # Errors
 /// What keeps it from being understood.
-pub(crate) fn read(bytes: &[u8]) -> Result<Rows, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
     if bytes.len() > OUTPUT_MAX {
         return Err(format!("it is larger than {} MiB", OUTPUT_MAX >> 20));
     }
@@ -139,7 +139,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Rows, String> {
     let whole = match serde_json::from_str::<Value>(text) {
         Ok(value) => {
             return json(&value, 0).ok_or_else(|| {
-                let fields = Field::ALL.map(Field::name).join(", ");
+                let fields = OutputField::ALL.map(OutputField::name).join(", ");
                 format!("it is JSON, but no packets are found in it (objects with {fields})")
             });
         }
@@ -165,22 +165,23 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Rows, String> {
 }
 
 /// The packets of a JSON value.
-fn json(value: &Value, depth: u32) -> Option<Rows> {
+fn json(value: &Value, depth: u32) -> Option<OutputRows> {
     match value {
         Value::Array(items) => array(items),
         Value::Object(members) if depth < DEPTH_MAX => {
-            let mut single = Rows::of("one object");
+            let mut single = OutputRows::of("one object");
             if single.add(None, value) {
                 return Some(single);
             }
-            let mut keyed = Rows::of("an object of packets by sequence");
+            let mut keyed = OutputRows::of("an object of packets by sequence");
             for (key, member) in members {
                 keyed.add(Some(key), member);
             }
             // Text order is not the order of numbers, and readers of objects need none.
-            keyed.rows.sort_by_key(Row::sequence);
+            keyed.rows.sort_by_key(OutputRow::sequence);
             let inner = members.values().filter(|member| member.is_array() || member.is_object());
-            let inner: Vec<Rows> = inner.filter_map(|member| json(member, depth + 1)).collect();
+            let inner: Vec<OutputRows> =
+                inner.filter_map(|member| json(member, depth + 1)).collect();
             let listed = wrapped(inner);
             match keyed.rows.is_empty() {
                 true => listed,
@@ -194,12 +195,12 @@ fn json(value: &Value, depth: u32) -> Option<Rows> {
 }
 
 /// Several lists, as of packets by symbol, are one.
-fn wrapped(inner: Vec<Rows>) -> Option<Rows> {
-    let mut all = Rows::of("an array inside an object");
+fn wrapped(inner: Vec<OutputRows>) -> Option<OutputRows> {
+    let mut all = OutputRows::of("an array inside an object");
     let mut found = false;
     for rows in inner {
         found = true;
-        for field in Field::ALL {
+        for field in OutputField::ALL {
             if let Some(name) = &rows.names[field as usize] {
                 all.take_name(field, name);
             }
@@ -209,22 +210,22 @@ fn wrapped(inner: Vec<Rows>) -> Option<Rows> {
     found.then_some(all)
 }
 
-fn array(items: &[Value]) -> Option<Rows> {
+fn array(items: &[Value]) -> Option<OutputRows> {
     if items.is_empty() {
-        return Some(Rows::of("an empty array"));
+        return Some(OutputRows::of("an empty array"));
     }
-    let mut objects = Rows::of("an array of objects");
+    let mut objects = OutputRows::of("an array of objects");
     for item in items {
         objects.add(None, item);
     }
     if !objects.rows.is_empty() {
         return Some(objects);
     }
-    let mut plain = Rows::of("an array of arrays, in the wire's order of fields");
+    let mut plain = OutputRows::of("an array of arrays, in the wire's order of fields");
     for item in items {
-        let cells = item.as_array().filter(|cells| cells.len() == Field::ALL.len());
-        let mut row = Row::default();
-        for (field, cell) in Field::ALL.into_iter().zip(cells.into_iter().flatten()) {
+        let cells = item.as_array().filter(|cells| cells.len() == OutputField::ALL.len());
+        let mut row = OutputRow::default();
+        for (field, cell) in OutputField::ALL.into_iter().zip(cells.into_iter().flatten()) {
             row.set(field, value(field, cell));
         }
         plain.rows.extend((row.sequence().is_some()).then_some(row));
@@ -233,8 +234,8 @@ fn array(items: &[Value]) -> Option<Rows> {
 }
 
 /// One object a line; lines that are something else are left out.
-fn lines(text: &str) -> Option<Rows> {
-    let mut found = Rows::of("lines of JSON");
+fn lines(text: &str) -> Option<OutputRows> {
+    let mut found = OutputRows::of("lines of JSON");
     for line in text.lines() {
         let line = line.trim().trim_end_matches(',');
         if line.starts_with('{')
@@ -246,7 +247,7 @@ fn lines(text: &str) -> Option<Rows> {
     Some(found)
 }
 
-fn csv(text: &str) -> Option<Rows> {
+fn csv(text: &str) -> Option<OutputRows> {
     let first = text.lines().next()?;
     let count = |c: &u8| first.bytes().filter(|byte| byte == c).count();
     let delimiter = *b",;\t|".iter().max_by_key(|c| count(c))?;
@@ -258,20 +259,20 @@ fn csv(text: &str) -> Option<Rows> {
         .from_reader(text.as_bytes());
     let mut records = reader.records().flatten();
     let head = records.next()?;
-    let columns: Vec<Option<(Field, usize)>> = head.iter().map(Field::of).collect();
+    let columns: Vec<Option<(OutputField, usize)>> = head.iter().map(OutputField::of).collect();
     let named = columns.iter().flatten().count() >= FIELDS_MIN;
     let (mut found, columns) = match named {
-        true => (Rows::of("CSV"), columns),
+        true => (OutputRows::of("CSV"), columns),
         false => {
-            let columns = Field::ALL.map(|field| Some((field, 0))).to_vec();
-            (Rows::of("CSV without a head, in the wire's order of fields"), columns)
+            let columns = OutputField::ALL.map(|field| Some((field, 0))).to_vec();
+            (OutputRows::of("CSV without a head, in the wire's order of fields"), columns)
         }
     };
     for (name, column) in head.iter().zip(&columns).filter(|_| named) {
         column.iter().for_each(|(field, _)| found.take_name(*field, name));
     }
     for record in (!named).then_some(head).into_iter().chain(records) {
-        let mut row = Row::default();
+        let mut row = OutputRow::default();
         for (cell, column) in record.iter().zip(&columns) {
             if let Some((field, rank)) = column {
                 row.set_as(*field, *rank, Some(text_value(*field, cell)));
@@ -285,9 +286,9 @@ fn csv(text: &str) -> Option<Rows> {
 }
 
 /// JSON that stands in a text, as in a log: the one with the most packets.
-fn embedded(text: &str) -> Option<Rows> {
+fn embedded(text: &str) -> Option<OutputRows> {
     let mut start = 0;
-    let mut best: Option<Rows> = None;
+    let mut best: Option<OutputRows> = None;
     for _ in 0..STARTS_MAX {
         let Some(next) = text.get(start..).and_then(|rest| rest.find(['[', '{'])) else { break };
         start += next;
@@ -314,11 +315,11 @@ mod tests {
     const ROW: &str =
         r#"{"symbol":"AAPL","buySellIndicator":"B","quantity":50,"price":100,"sequence":1}"#;
 
-    fn one(text: &str) -> Rows {
+    fn one(text: &str) -> OutputRows {
         let rows = read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
         let values = ["AAPL", "B", "50", "100", "1"];
         assert_eq!(rows.rows.len(), 1, "{text}");
-        for (field, value) in Field::ALL.into_iter().zip(values) {
+        for (field, value) in OutputField::ALL.into_iter().zip(values) {
             assert_eq!(rows.rows[0].get(field), Some(value), "{text}");
         }
         rows
@@ -363,7 +364,7 @@ mod tests {
         let row = |seq: u32| format!(r#""{seq}":{{"symbol":"A","side":"B","price":1}}"#);
         let text = format!("{{{}}}", [10, 9, 100].map(row).join(","));
         let rows = read(text.as_bytes()).unwrap();
-        let order: Vec<_> = rows.rows.iter().filter_map(Row::sequence).collect();
+        let order: Vec<_> = rows.rows.iter().filter_map(OutputRow::sequence).collect();
         assert_eq!(order, [9, 10, 100]);
     }
 

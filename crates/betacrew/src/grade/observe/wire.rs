@@ -18,16 +18,16 @@ pub(crate) const FRAMES_MAX: usize = 200_000;
 
 /// Something that happened on a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Event {
+pub(crate) struct WireEvent {
     /// Since the exchange began to listen.
     pub(crate) at: Duration,
     /// The connection, from 0 in the order in which they were made.
     pub(crate) conn: usize,
-    pub(crate) what: What,
+    pub(crate) what: WireEventKind,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum What {
+pub(crate) enum WireEventKind {
     /// The client has connected.
     Opened,
     /// The client has sent a call. `late`: after a stream call on this connection.
@@ -48,7 +48,7 @@ pub(crate) enum What {
 
 /// One connection, as far as it cannot be read from the events.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Conn {
+pub(crate) struct WireConnection {
     /// The whole frames sent on it.
     pub(crate) frames: Vec<RawFrame>,
     /// Its frames before this place are answers to resend calls that came before a stream call.
@@ -64,8 +64,8 @@ pub(crate) struct Conn {
 /// All that was noted.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct WireLog {
-    pub(crate) events: Vec<Event>,
-    pub(crate) conns: Vec<Conn>,
+    pub(crate) events: Vec<WireEvent>,
+    pub(crate) conns: Vec<WireConnection>,
     /// Events that found no room.
     pub(crate) forgotten: u64,
     /// The exchange died of what the client did.
@@ -128,7 +128,7 @@ impl WireLog {
     /// All calls: connection, call, whether it came after a stream call.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, Call, bool)> {
         self.events.iter().filter_map(|event| match event.what {
-            What::Called { call, late } => Some((event.conn, call, late)),
+            WireEventKind::Called { call, late } => Some((event.conn, call, late)),
             _ => None,
         })
     }
@@ -162,7 +162,7 @@ impl WireLog {
     /// The writes of packets, in order, with their times.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (Duration, Segment)> {
         self.events.iter().filter_map(|event| match event.what {
-            What::Sent { from, to } => Some((event.at, Segment::of(event.conn, from, to))),
+            WireEventKind::Sent { from, to } => Some((event.at, Segment::of(event.conn, from, to))),
             _ => None,
         })
     }
@@ -176,8 +176,10 @@ impl WireLog {
     pub(crate) fn history(&self) -> impl Iterator<Item = (Duration, usize, Moment)> {
         self.events.iter().flat_map(move |event| {
             let moments: Vec<Moment> = match event.what {
-                What::Called { call: Call::Resend(seq), late } => vec![Moment::Asked { seq, late }],
-                What::Sent { from, to } => self.brought(event.conn, from, to),
+                WireEventKind::Called { call: Call::Resend(seq), late } => {
+                    vec![Moment::Asked { seq, late }]
+                }
+                WireEventKind::Sent { from, to } => self.brought(event.conn, from, to),
                 _ => Vec::new(),
             };
             moments.into_iter().map(move |moment| (event.at, event.conn, moment))
@@ -197,9 +199,9 @@ impl WireLog {
             .collect()
     }
 
-    pub(crate) fn note(&mut self, at: Duration, conn: usize, what: What) {
+    pub(crate) fn note(&mut self, at: Duration, conn: usize, what: WireEventKind) {
         if self.events.len() < EVENTS_MAX && conn < CONNS_MAX {
-            self.events.push(Event { at, conn, what });
+            self.events.push(WireEvent { at, conn, what });
         } else {
             self.forgotten += 1;
         }
@@ -208,8 +210,8 @@ impl WireLog {
     pub(crate) fn open(&mut self, at: Duration) -> usize {
         let id = self.conns.len();
         if id < CONNS_MAX {
-            self.conns.push(Conn::default());
-            self.note(at, id, What::Opened);
+            self.conns.push(WireConnection::default());
+            self.note(at, id, WireEventKind::Opened);
         } else {
             self.forgotten += 1;
         }
@@ -224,7 +226,7 @@ impl WireLog {
             Call::Resend(_) if !late => state.resends += 1,
             _ => {}
         }
-        self.note(at, conn, What::Called { call, late });
+        self.note(at, conn, WireEventKind::Called { call, late });
     }
 
     pub(crate) fn send(&mut self, at: Duration, conn: usize, bytes: &[u8]) {
@@ -243,12 +245,12 @@ impl WireLog {
                 self.frames += 1;
             }
         }
-        self.note(at, conn, What::Sent { from, to });
+        self.note(at, conn, WireEventKind::Sent { from, to });
     }
 }
 
 /// An exchange that takes notes; what it does is what the one inside does.
-pub(crate) struct Watched<E> {
+pub(crate) struct WireRecorder<E> {
     inner: E,
     log: WireLog,
     /// The bytes that were peeked at last.
@@ -261,8 +263,8 @@ pub(crate) struct Watched<E> {
     unread: Option<Unread>,
 }
 
-/// A connection of a [`Watched`] exchange.
-pub(crate) struct WatchedConn<C> {
+/// A connection of a [`WireRecorder`] exchange.
+pub(crate) struct RecordedConnection<C> {
     inner: C,
     id: usize,
     calls: CallDecoder,
@@ -274,7 +276,7 @@ pub(crate) struct WatchedConn<C> {
     held: Option<Duration>,
 }
 
-impl<E: Exchange> Watched<E> {
+impl<E: Exchange> WireRecorder<E> {
     /// Watches `inner`, and keeps `active` (milliseconds since it began) and `open` (connections)
     /// up to date meanwhile.
     pub(crate) fn new(inner: E, active: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
@@ -288,7 +290,7 @@ impl<E: Exchange> Watched<E> {
     }
 
     /// Returns whether bytes are held back from a client that has not read what came before.
-    fn holds(&mut self, conn: &mut WatchedConn<E::Conn>, now: Duration) -> bool {
+    fn holds(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) -> bool {
         let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
             return false;
         };
@@ -306,7 +308,7 @@ impl<E: Exchange> Watched<E> {
 
     /// What was noted.
     pub(crate) fn into_log(self) -> WireLog {
-        WireLog { died: self.inner.dead(), ..self.log }
+        WireLog { died: self.inner.is_dead(), ..self.log }
     }
 
     fn touch(&self, now: Duration) {
@@ -314,11 +316,11 @@ impl<E: Exchange> Watched<E> {
     }
 }
 
-impl<E: Exchange> Exchange for Watched<E> {
-    type Conn = WatchedConn<E::Conn>;
-    type Note = E::Note;
+impl<E: Exchange> Exchange for WireRecorder<E> {
+    type Connection = RecordedConnection<E::Connection>;
+    type Event = E::Event;
 
-    fn open(&mut self, now: Duration) -> Self::Conn {
+    fn open(&mut self, now: Duration) -> Self::Connection {
         self.touch(now);
         self.open.fetch_add(1, Ordering::Relaxed);
         let before =
@@ -326,10 +328,10 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
         let (inner, calls) = (self.inner.open(now), CallDecoder::new());
-        WatchedConn { inner, id, calls, reset: false, addresses: None, held: None }
+        RecordedConnection { inner, id, calls, reset: false, addresses: None, held: None }
     }
 
-    fn connected(&mut self, conn: &mut Self::Conn, client: SocketAddr, own: SocketAddr) {
+    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
         conn.addresses = Some((client, own));
         if let Some(state) = self.log.conns.get_mut(conn.id) {
             state.apart = self.unread.is_some();
@@ -337,11 +339,11 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.inner.connected(&mut conn.inner, client, own);
     }
 
-    fn wants_input(&self, conn: &Self::Conn) -> bool {
+    fn wants_input(&self, conn: &Self::Connection) -> bool {
         self.inner.wants_input(&conn.inner)
     }
 
-    fn receive(&mut self, conn: &mut Self::Conn, bytes: &[u8], now: Duration) {
+    fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
         self.touch(now);
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
@@ -350,25 +352,25 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut Self::Conn, now: Duration) {
+    fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.touch(now);
-        self.log.note(now, conn.id, What::ClientEnded);
+        self.log.note(now, conn.id, WireEventKind::ClientEnded);
         self.inner.ended(&mut conn.inner, now);
     }
 
-    fn gone(&mut self, conn: Self::Conn, reset: bool, now: Duration) {
+    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration) {
         self.touch(now);
         self.open.fetch_sub(1, Ordering::Relaxed);
         let what = match (reset, conn.reset || self.inner.down_until().is_some()) {
-            (true, _) => What::Reset,
-            (false, true) => What::ResetByExchange,
-            (false, false) => What::Closed,
+            (true, _) => WireEventKind::Reset,
+            (false, true) => WireEventKind::ResetByExchange,
+            (false, false) => WireEventKind::Closed,
         };
         self.log.note(now, conn.id, what);
-        self.inner.gone(conn.inner, reset, now);
+        self.inner.disconnected(conn.inner, reset, now);
     }
 
-    fn peek(&mut self, conn: &mut Self::Conn, out: &mut [u8], now: Duration) -> usize {
+    fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
         if self.holds(conn, now) {
             return 0;
         }
@@ -378,7 +380,7 @@ impl<E: Exchange> Exchange for Watched<E> {
         count
     }
 
-    fn sent(&mut self, conn: &mut Self::Conn, count: usize, now: Duration) {
+    fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
         self.touch(now);
         if let Some(state) = self.log.conns.get_mut(conn.id) {
             // Known of this write only if the system has just said so.
@@ -388,38 +390,38 @@ impl<E: Exchange> Exchange for Watched<E> {
         self.inner.sent(&mut conn.inner, count, now);
     }
 
-    fn step(&mut self, conn: &mut Self::Conn, now: Duration) -> Step {
+    fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
         if conn.held.is_some() {
             return Step::Wait;
         }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
-            Step::Finish => self.log.note(now, conn.id, What::Finished),
+            Step::Finish => self.log.note(now, conn.id, WireEventKind::Finished),
             Step::Reset => conn.reset = true,
             Step::Wait | Step::Close => {}
         }
         step
     }
 
-    fn deadline(&mut self, conn: &Self::Conn) -> Option<Duration> {
+    fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
         // Nobody tells when the client has read: the driver looks again soon.
         if conn.held.is_some() { Some(Duration::ZERO) } else { due }
     }
 
-    fn is_idle(&self, conn: &Self::Conn) -> bool {
+    fn is_idle(&self, conn: &Self::Connection) -> bool {
         self.inner.is_idle(&conn.inner)
     }
 
-    fn note(&mut self) -> Option<Self::Note> {
-        self.inner.note()
+    fn poll_event(&mut self) -> Option<Self::Event> {
+        self.inner.poll_event()
     }
 
     fn down_until(&self) -> Option<Duration> {
         self.inner.down_until()
     }
 
-    fn dead(&self) -> bool {
-        self.inner.dead()
+    fn is_dead(&self) -> bool {
+        self.inner.is_dead()
     }
 }

@@ -1,13 +1,13 @@
 //! `--badge`: the grade as a picture for a README.
 
-use crate::grade::judge::verdict::{Letter, Summary};
+use crate::grade::judge::verdict::{GradeSummary, Letter};
 
 /// Pixels of a character of the label.
 const COLUMN: f64 = 6.6;
 const LABEL: &str = "betacrew grade";
 
 /// The badge.
-pub(crate) fn badge(summary: &Summary) -> String {
+pub(crate) fn badge(summary: &GradeSummary) -> String {
     let (value, colour) = match summary.letter {
         Some(letter) => (letter.to_string(), colour(letter)),
         None => ("not run".to_owned(), "#6e7681"),
@@ -44,12 +44,12 @@ pub(crate) const fn colour(letter: Letter) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::judge::verdict::Tally;
+    use crate::grade::judge::verdict::CaseTally;
 
     #[test]
     fn it_says_the_grade() {
-        let must = Tally { passed: 3, of: 4 };
-        let of = |letter| badge(&Summary { must, should: must, not_run: 0, letter });
+        let must = CaseTally { passed: 3, of: 4 };
+        let of = |letter| badge(&GradeSummary { must, should: must, not_run: 0, letter });
         let graded = of(Some(Letter::C));
         assert!(graded.contains(">C</text>") && graded.contains("(3 of 4 musts)"), "{graded}");
         assert!(of(None).contains(">not run</text>"));

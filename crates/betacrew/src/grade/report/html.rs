@@ -2,14 +2,14 @@
 
 use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
-use crate::grade::report::json::{CaseReport, Count, LineReport, Report, RunReport};
+use crate::grade::report::json::{CaseReport, CauseCount, GradeReport, LineReport, RunReport};
 use crate::text::escape::xml;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
 
 /// The page.
-pub(crate) fn html(report: &Report) -> String {
+pub(crate) fn html(report: &GradeReport) -> String {
     let client = xml(&report.client);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -48,7 +48,7 @@ fn group(case: &CaseReport) -> &str {
     case.id.split('/').next().unwrap_or(case.id)
 }
 
-fn head(page: &mut String, report: &Report, client: &str) {
+fn head(page: &mut String, report: &GradeReport, client: &str) {
     let letter = report.grade.as_deref().unwrap_or("–");
     let known = Letter::ALL.into_iter().find(|known| known.to_string() == letter);
     let colour = known.map_or("#6e7681", colour);
@@ -66,7 +66,7 @@ fn head(page: &mut String, report: &Report, client: &str) {
     );
 }
 
-fn bar(name: &str, count: Count) -> String {
+fn bar(name: &str, count: CauseCount) -> String {
     if count.of == 0 {
         return String::new();
     }
@@ -79,7 +79,7 @@ fn bar(name: &str, count: Count) -> String {
 }
 
 /// What is to be mended, each with its cases.
-fn causes(page: &mut String, report: &Report) {
+fn causes(page: &mut String, report: &GradeReport) {
     let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
     for case in &report.cases {
         let Some(cause) = case.run.as_ref().and_then(|run| run.cause.as_ref()) else { continue };
@@ -114,7 +114,7 @@ fn row(page: &mut String, case: &CaseReport) {
     let run = case.run.as_ref();
     let came = run.and_then(|run| run.came.as_deref()).unwrap_or_default();
     let runs = match (case.verdict, case.runs) {
-        ("flaky", Count { passed, of }) => format!("passed {passed} of {of}: "),
+        ("flaky", CauseCount { passed, of }) => format!("passed {passed} of {of}: "),
         _ => String::new(),
     };
     let time = run.map(|run| format!("{:.0} ms", run.took_ms)).unwrap_or_default();

@@ -2,11 +2,11 @@
 
 use crate::args::address::PORT;
 use crate::grade::judge::ended;
-use crate::grade::judge::verdict::{Outcome, Summary, Tally};
-use crate::grade::observe::evidence::Output;
+use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
+use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::report::terminal::said;
-use crate::grade::report::timeline::{From, Line, timeline};
-use crate::grade::run::attempt::Setup;
+use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
+use crate::grade::run::attempt::AttemptSetup;
 use serde::Serialize;
 
 /// So many lines of a timeline are reported.
@@ -15,7 +15,7 @@ const LINES: usize = 200;
 /// All cases and what they came to. Times are in milliseconds.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
+pub(crate) struct GradeReport {
     /// The client's command.
     pub(crate) client: String,
     /// The version of the program that graded it.
@@ -25,21 +25,21 @@ pub(crate) struct Report {
     pub(crate) grade: Option<String>,
     /// What that grade takes.
     pub(crate) rule: Option<&'static str>,
-    pub(crate) must: Count,
-    pub(crate) should: Count,
+    pub(crate) must: CauseCount,
+    pub(crate) should: CauseCount,
     pub(crate) not_run: u32,
     pub(crate) cases: Vec<CaseReport>,
 }
 
 /// How many of how many.
 #[derive(Serialize, Clone, Copy, Debug)]
-pub(crate) struct Count {
+pub(crate) struct CauseCount {
     pub(crate) passed: u32,
     pub(crate) of: u32,
 }
 
-impl std::convert::From<Tally> for Count {
-    fn from(tally: Tally) -> Self {
+impl From<CaseTally> for CauseCount {
+    fn from(tally: CaseTally) -> Self {
         Self { passed: tally.passed, of: tally.of }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) struct CaseReport {
     /// `pass`, `flaky`, `fail` or `not run`.
     pub(crate) verdict: &'static str,
     /// Of so many runs, so many passed.
-    pub(crate) runs: Count,
+    pub(crate) runs: CauseCount,
     pub(crate) requirement: &'static str,
     /// Where that stands in `docs/protocol.md`.
     pub(crate) section: &'static str,
@@ -112,10 +112,10 @@ fn ms(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-impl Report {
+impl GradeReport {
     /// The report of a session that has ended.
-    pub(crate) fn new(outcomes: &[Outcome], setup: &Setup) -> Self {
-        let summary = Summary::of(outcomes);
+    pub(crate) fn new(outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Self {
+        let summary = GradeSummary::of(outcomes);
         Self {
             client: setup.client.shown(),
             version: env!("CARGO_PKG_VERSION"),
@@ -130,7 +130,7 @@ impl Report {
     }
 }
 
-fn case_report(outcome: &Outcome, setup: &Setup) -> CaseReport {
+fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
     let case = outcome.case;
     let port = setup.port.unwrap_or(PORT);
     let serve = case.scene.map(|scene| scene.by_hand(setup.seed, port));
@@ -157,9 +157,11 @@ fn run_report(
         took_ms: ms(seen.ran.took),
         ended: ended(seen),
         output: match &seen.output {
-            Output::None => None,
-            Output::Unclear { place, why } => Some(format!("{place}: {why}")),
-            Output::Found { place, rows, .. } => Some(format!("{place}: {}", rows.understood())),
+            ClientOutput::None => None,
+            ClientOutput::Unclear { place, why } => Some(format!("{place}: {why}")),
+            ClientOutput::Found { place, rows, .. } => {
+                Some(format!("{place}: {}", rows.understood()))
+            }
         },
         expected: fault.map(|fault| fault.expected.clone()),
         came: fault.map(|fault| fault.came.clone()),
@@ -172,14 +174,14 @@ fn run_report(
     }
 }
 
-fn line_report(line: Line) -> LineReport {
+fn line_report(line: TimelineLine) -> LineReport {
     LineReport {
         at_ms: ms(line.at),
         until_ms: ms(line.until),
         connection: line.conn + 1,
         from: match line.from {
-            From::Client => "client",
-            From::Exchange => "exchange",
+            SentBy::Client => "client",
+            SentBy::Exchange => "exchange",
         },
         text: line.text,
     }

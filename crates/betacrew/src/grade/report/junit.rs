@@ -3,12 +3,12 @@
 //! A should that is not met is a skipped test with a message: it does not make the client fail, so
 //! it must not make a pipeline that counts failures fail either.
 
-use crate::grade::report::json::{CaseReport, Report};
+use crate::grade::report::json::{CaseReport, GradeReport};
 use crate::text::escape::xml;
 use std::fmt::Write;
 
 /// The report as JUnit's XML.
-pub(crate) fn junit(report: &Report) -> String {
+pub(crate) fn junit(report: &GradeReport) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let head = |cases: &[&CaseReport]| {
         let count = |status: Status| cases.iter().filter(|case| Status::of(case) == status).count();
@@ -123,14 +123,14 @@ fn details(case: &CaseReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::report::json::Count;
+    use crate::grade::report::json::CauseCount;
 
     fn case(id: &'static str, severity: &'static str, verdict: &'static str) -> CaseReport {
         CaseReport {
             id,
             severity,
             verdict,
-            runs: Count { passed: 0, of: 1 },
+            runs: CauseCount { passed: 0, of: 1 },
             requirement: "Be <good>.",
             section: "1",
             about: String::new(),
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn musts_fail_and_shoulds_are_skipped() {
-        let report = Report {
+        let report = GradeReport {
             client: "node \"x\" <y>\u{7}".to_owned(),
             version: "",
             seed: 1,
             grade: None,
             rule: None,
-            must: Count { passed: 0, of: 0 },
-            should: Count { passed: 0, of: 0 },
+            must: CauseCount { passed: 0, of: 0 },
+            should: CauseCount { passed: 0, of: 0 },
             not_run: 0,
             cases: vec![
                 case("a/1", "must", "pass"),

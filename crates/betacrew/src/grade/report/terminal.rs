@@ -3,11 +3,11 @@
 use crate::grade::cases::Severity;
 use crate::grade::diagnose;
 use crate::grade::judge::ended;
-use crate::grade::judge::verdict::{Outcome, Summary, Tally, Verdict, by_cause};
+use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
-use crate::grade::report::timeline::{From, Line, timeline};
-use crate::grade::run::attempt::Setup;
+use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
+use crate::grade::run::attempt::AttemptSetup;
 use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -51,7 +51,7 @@ impl Paint {
 }
 
 /// What stands above the table.
-pub(crate) fn head(setup: &Setup, cases: usize, paint: Paint) -> String {
+pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
     format!(
         "{}  {}\n",
@@ -65,7 +65,7 @@ pub(crate) fn head(setup: &Setup, cases: usize, paint: Paint) -> String {
 }
 
 /// One line of the table, with the group's name before its first.
-pub(crate) fn row(outcome: &Outcome, new_group: bool, paint: Paint) -> String {
+pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> String {
     let mut text = String::new();
     if new_group {
         let _ = writeln!(text, "\n{}", outcome.case.group());
@@ -98,7 +98,7 @@ pub(crate) fn row(outcome: &Outcome, new_group: bool, paint: Paint) -> String {
     text + "\n"
 }
 
-fn came(outcome: &Outcome) -> String {
+fn came(outcome: &CaseOutcome) -> String {
     let fault = outcome.shown.as_ref().and_then(|shown| shown.judged.fault.as_ref());
     fault.map(|fault| fault.came.clone()).unwrap_or_default()
 }
@@ -111,7 +111,7 @@ fn cut(text: &str, columns: usize) -> String {
 }
 
 /// What stands below the table.
-pub(crate) fn tail(outcomes: &[Outcome], setup: &Setup, paint: Paint) -> String {
+pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
     let mut text = String::new();
     let groups = by_cause(outcomes);
     for group in groups.iter().take(TOLD) {
@@ -126,12 +126,12 @@ pub(crate) fn tail(outcomes: &[Outcome], setup: &Setup, paint: Paint) -> String 
     }
     absent(&mut text, outcomes, setup, paint);
     behaviour(&mut text, outcomes, paint);
-    grade(&mut text, &Summary::of(outcomes), paint);
+    grade(&mut text, &GradeSummary::of(outcomes), paint);
     text
 }
 
 /// A failure and those with the same cause.
-fn failure(text: &mut String, group: &[&Outcome], setup: &Setup, paint: Paint) {
+fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some((first, others)) = group.split_first() else { return };
     let Some((shown, fault)) =
         first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.fault.as_ref()?)))
@@ -211,11 +211,11 @@ fn wire(text: &mut String, log: &WireLog, paint: Paint) {
     }
 }
 
-fn wire_line(text: &mut String, label: &str, line: &Line, paint: Paint) {
+fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) {
     let ms = line.at.as_secs_f64() * 1e3;
     let (from, colour) = match line.from {
-        From::Client => ("client", "36"),
-        From::Exchange => ("exchange", "0"),
+        SentBy::Client => ("client", "36"),
+        SentBy::Exchange => ("exchange", "0"),
     };
     let lasted = line.until.saturating_sub(line.at);
     let lasted = match lasted.as_millis() {
@@ -232,7 +232,7 @@ fn wire_line(text: &mut String, label: &str, line: &Line, paint: Paint) {
 }
 
 /// Where the client never reached the exchange: what it did instead.
-fn absent(text: &mut String, outcomes: &[Outcome], setup: &Setup, paint: Paint) {
+fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some(first) = outcomes.first().filter(|first| first.verdict == Verdict::NotRun) else {
         return;
     };
@@ -263,7 +263,7 @@ fn absent(text: &mut String, outcomes: &[Outcome], setup: &Setup, paint: Paint) 
 }
 
 /// What was seen besides, and in how many cases.
-fn behaviour(text: &mut String, outcomes: &[Outcome], paint: Paint) {
+fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
     let mut seen: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
     for outcome in outcomes {
         for remark in outcome.shown.iter().flat_map(|shown| &shown.judged.remarks) {
@@ -278,8 +278,8 @@ fn behaviour(text: &mut String, outcomes: &[Outcome], paint: Paint) {
     }
 }
 
-fn grade(text: &mut String, summary: &Summary, paint: Paint) {
-    let tally = |name: &str, tally: Tally| match tally.of {
+fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
+    let tally = |name: &str, tally: CaseTally| match tally.of {
         0 => String::new(),
         of => format!("   {name} {} of {of}", tally.passed),
     };

@@ -1,31 +1,31 @@
 //! What happened on the wire, in a few lines that a person can read.
 
 use crate::grade::observe::evidence::{packets, packets_in};
-use crate::grade::observe::wire::{Segment, What, WireLog};
+use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::Call;
 use std::time::Duration;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
+pub(crate) struct TimelineLine {
     pub(crate) at: Duration,
     /// When what it tells was over.
     pub(crate) until: Duration,
     pub(crate) conn: usize,
-    pub(crate) from: From,
+    pub(crate) from: SentBy,
     pub(crate) text: String,
 }
 
 /// Whose doing it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum From {
+pub(crate) enum SentBy {
     Client,
     Exchange,
 }
 
 /// What is being told: events of one kind that follow each other on a connection are one line.
-enum Open {
+enum OpenSpan {
     Calls {
         seqs: Vec<Seq>,
         late: bool,
@@ -43,12 +43,12 @@ enum Open {
 
 struct Telling<'a> {
     log: &'a WireLog,
-    lines: Vec<Line>,
-    open: Option<(Duration, Duration, usize, Open)>,
+    lines: Vec<TimelineLine>,
+    open: Option<(Duration, Duration, usize, OpenSpan)>,
 }
 
 /// The lines of a log.
-pub(crate) fn timeline(log: &WireLog) -> Vec<Line> {
+pub(crate) fn timeline(log: &WireLog) -> Vec<TimelineLine> {
     let mut telling = Telling { log, lines: Vec::new(), open: None };
     for event in &log.events {
         telling.event(event.at, event.conn, &event.what);
@@ -56,33 +56,39 @@ pub(crate) fn timeline(log: &WireLog) -> Vec<Line> {
     telling.close();
     if log.died {
         let (at, conn) = log.events.last().map_or_else(Default::default, |e| (e.at, e.conn));
-        telling.line(at, conn, From::Exchange, "the whole exchange dies".to_owned());
+        telling.line(at, conn, SentBy::Exchange, "the whole exchange dies".to_owned());
     }
     telling.lines
 }
 
 impl Telling<'_> {
-    fn event(&mut self, at: Duration, conn: usize, what: &What) {
+    fn event(&mut self, at: Duration, conn: usize, what: &WireEventKind) {
         match *what {
-            What::Opened => self.line(at, conn, From::Client, "connects".to_owned()),
-            What::Called { call: Call::Resend(seq), late } => self.asked(at, conn, seq, late),
-            What::Called { call, late } => self.called(at, conn, call, late),
-            What::Sent { from, to } => self.sent(at, conn, (from, to)),
-            What::ClientEnded => {
-                self.line(at, conn, From::Client, "ends its side".to_owned());
+            WireEventKind::Opened => self.line(at, conn, SentBy::Client, "connects".to_owned()),
+            WireEventKind::Called { call: Call::Resend(seq), late } => {
+                self.asked(at, conn, seq, late)
             }
-            What::Finished => self.line(at, conn, From::Exchange, "ends its side".to_owned()),
-            What::Closed => self.line(at, conn, From::Exchange, "closed".to_owned()),
-            What::Reset => self.line(at, conn, From::Client, "RESETS the connection".to_owned()),
-            What::ResetByExchange => {
-                self.line(at, conn, From::Exchange, "resets the connection".to_owned());
+            WireEventKind::Called { call, late } => self.called(at, conn, call, late),
+            WireEventKind::Sent { from, to } => self.sent(at, conn, (from, to)),
+            WireEventKind::ClientEnded => {
+                self.line(at, conn, SentBy::Client, "ends its side".to_owned());
+            }
+            WireEventKind::Finished => {
+                self.line(at, conn, SentBy::Exchange, "ends its side".to_owned())
+            }
+            WireEventKind::Closed => self.line(at, conn, SentBy::Exchange, "closed".to_owned()),
+            WireEventKind::Reset => {
+                self.line(at, conn, SentBy::Client, "RESETS the connection".to_owned())
+            }
+            WireEventKind::ResetByExchange => {
+                self.line(at, conn, SentBy::Exchange, "resets the connection".to_owned());
             }
         }
     }
 
-    fn line(&mut self, at: Duration, conn: usize, from: From, text: String) {
+    fn line(&mut self, at: Duration, conn: usize, from: SentBy, text: String) {
         self.close();
-        self.lines.push(Line { at, until: at, conn, from, text });
+        self.lines.push(TimelineLine { at, until: at, conn, from, text });
     }
 
     fn called(&mut self, at: Duration, conn: usize, call: Call, late: bool) {
@@ -102,11 +108,12 @@ impl Telling<'_> {
             Call::Unknown(kind) => format!("sends unknown call {kind}"),
             Call::Resend(seq) => format!("asks for packet {seq}"),
         };
-        self.line(at, conn, From::Client, what + too_late(late));
+        self.line(at, conn, SentBy::Client, what + too_late(late));
     }
 
     fn asked(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
-        if let Some((_, until, open_conn, Open::Calls { seqs, late: open_late })) = &mut self.open
+        if let Some((_, until, open_conn, OpenSpan::Calls { seqs, late: open_late })) =
+            &mut self.open
             && *open_conn == conn
             && *open_late == late
         {
@@ -115,7 +122,7 @@ impl Telling<'_> {
             return;
         }
         self.close();
-        self.open = Some((at, at, conn, Open::Calls { seqs: vec![seq], late }));
+        self.open = Some((at, at, conn, OpenSpan::Calls { seqs: vec![seq], late }));
     }
 
     fn sent(&mut self, at: Duration, conn: usize, (from, to): (u64, u64)) {
@@ -123,12 +130,12 @@ impl Telling<'_> {
         let cuts = segment.cut_before || segment.cut_after;
         let whole = !cuts && segment.frames.0 == segment.frames.1;
         match &mut self.open {
-            Some((_, until, open, Open::Plain { segments })) if *open == conn && whole => {
+            Some((_, until, open, OpenSpan::Plain { segments })) if *open == conn && whole => {
                 segments.push(segment);
                 *until = at;
                 return;
             }
-            Some((_, until, open, Open::Cut { segments, bytes })) if *open == conn && cuts => {
+            Some((_, until, open, OpenSpan::Cut { segments, bytes })) if *open == conn && cuts => {
                 segments.push(segment);
                 *bytes += to - from;
                 *until = at;
@@ -137,13 +144,13 @@ impl Telling<'_> {
             _ => self.close(),
         }
         self.open = match (whole, cuts) {
-            (true, _) => Some((at, at, conn, Open::Plain { segments: vec![segment] })),
+            (true, _) => Some((at, at, conn, OpenSpan::Plain { segments: vec![segment] })),
             (_, true) => {
-                Some((at, at, conn, Open::Cut { segments: vec![segment], bytes: to - from }))
+                Some((at, at, conn, OpenSpan::Cut { segments: vec![segment], bytes: to - from }))
             }
             _ => {
                 let text = format!("sends {} in one segment", self.frames(&segment));
-                return self.line(at, conn, From::Exchange, text);
+                return self.line(at, conn, SentBy::Exchange, text);
             }
         };
     }
@@ -151,16 +158,16 @@ impl Telling<'_> {
     fn close(&mut self) {
         let Some((at, until, conn, open)) = self.open.take() else { return };
         let (from, text) = match open {
-            Open::Calls { seqs, late } => {
-                (From::Client, format!("asks for {}{}", packets(seqs), too_late(late)))
+            OpenSpan::Calls { seqs, late } => {
+                (SentBy::Client, format!("asks for {}{}", packets(seqs), too_late(late)))
             }
-            Open::Plain { segments } => {
+            OpenSpan::Plain { segments } => {
                 let each = if segments.len() > 1 { ", a write each" } else { "" };
-                (From::Exchange, format!("sends {}{each}", self.all_frames(&segments)))
+                (SentBy::Exchange, format!("sends {}{each}", self.all_frames(&segments)))
             }
-            Open::Cut { segments, bytes } => (From::Exchange, self.cut(&segments, bytes)),
+            OpenSpan::Cut { segments, bytes } => (SentBy::Exchange, self.cut(&segments, bytes)),
         };
-        self.lines.push(Line { at, until, conn, from, text });
+        self.lines.push(TimelineLine { at, until, conn, from, text });
     }
 
     /// Writes that cut packets, one by one where they are few.
@@ -241,14 +248,14 @@ mod tests {
         log.send(at(3), one, frames[3..5].as_flattened());
         log.send(at(4), one, &frames[5][..9]);
         log.send(at(5), one, &frames[5][9..]);
-        log.note(at(6), one, What::Finished);
+        log.note(at(6), one, WireEventKind::Finished);
         log.call(at(6), one, Call::Resend(9));
         let two = log.open(at(7));
         for seq in [7, 8, 12] {
             log.call(at(8), two, Call::Resend(seq));
         }
         log.send(at(9), two, &frames[7][..4]);
-        log.note(at(9), two, What::Reset);
+        log.note(at(9), two, WireEventKind::Reset);
         assert_eq!(
             told(&log),
             [

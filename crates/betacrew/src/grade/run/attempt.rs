@@ -3,15 +3,15 @@
 use crate::error::Failure;
 use crate::grade::cases::{Case, Passes};
 use crate::grade::judge::compare::Differences;
-use crate::grade::observe::evidence::{Evidence, Output};
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::output_finder;
 use crate::grade::observe::wire;
-use crate::grade::run::client::Client;
-use crate::grade::run::exchange_host::{self, Stage};
-use crate::grade::run::process::{self, Next, Ran, Trouble};
+use crate::grade::run::client::GradedClient;
+use crate::grade::run::exchange_host::{self, ExchangeHost};
+use crate::grade::run::process::{self, FinishedProcess, NextChunk, ProcessFailure};
 use crate::grade::run::run_folder::RunFolder;
 use crate::grade::run::unread::Unread;
-use crate::grade::run::workdir::{Workdir, Workplace};
+use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use feed::wire::packet::Packet;
 use std::path::PathBuf;
@@ -25,8 +25,8 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How clients are run.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) client: Client,
+pub(crate) struct AttemptSetup {
+    pub(crate) client: GradedClient,
     pub(crate) workdir: Workdir,
     /// The output's name, where the user has told it.
     pub(crate) output: Option<PathBuf>,
@@ -41,19 +41,19 @@ pub(crate) struct Setup {
 /// # Errors
 /// Where the exchange cannot listen, or the client cannot be started.
 pub(crate) fn run(
-    setup: &Setup,
+    setup: &AttemptSetup,
     case: &Case,
     folder: &RunFolder,
     stop: &Stop,
 ) -> Result<Option<Evidence>, Failure> {
     let plot = case.scene.map(|scene| exchange_host::plot(&scene, setup.seed)).transpose()?;
     let tape = plot.as_ref().map(exchange_host::packets).transpose()?.unwrap_or_default();
-    let mut place = Workplace::prepare(setup.workdir, &setup.client.files(), folder)?;
+    let mut place = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), folder)?;
     if let Some(name) = &setup.output {
         place.expect(name);
     }
     let unread = case.is_apart().then(Unread::open).flatten();
-    let stage = Stage::open(plot.as_ref(), setup.port, unread)?;
+    let stage = ExchangeHost::open(plot.as_ref(), setup.port, unread)?;
     let opened = stage.began;
     let Some(ran) = attend(setup, case, &place, &stage, &tape, stop)? else { return Ok(None) };
     let wire = stage.close()?;
@@ -64,41 +64,41 @@ pub(crate) fn run(
 
 /// Runs the client to its end.
 fn attend(
-    setup: &Setup,
+    setup: &AttemptSetup,
     case: &Case,
-    place: &Workplace,
-    stage: &Stage,
+    place: &CaseWorkdir,
+    stage: &ExchangeHost,
     tape: &[Packet],
     stop: &Stop,
-) -> Result<Option<Ran>, Failure> {
+) -> Result<Option<FinishedProcess>, Failure> {
     let mut command = setup.client.command(place, stage.port);
     let mut looked = Instant::now();
     let mut complete: Option<Instant> = None;
     let glance = |_| {
         if stop.asked() {
-            return Next::Stop;
+            return NextChunk::Stop;
         }
         let to_its_end = matches!(
             case.passes,
             Passes::Ends | Passes::EndsWithZero | Passes::Admits | Passes::Empty
         );
         if to_its_end || looked.elapsed() < LOOK || stage.quiet() < LOOK {
-            return Next::Wait;
+            return NextChunk::Wait;
         }
         looked = Instant::now();
         if !is_complete(setup, place, stage, tape) {
             complete = None;
-            return Next::Wait;
+            return NextChunk::Wait;
         }
         match complete.get_or_insert(looked).elapsed() >= LINGER {
-            true => Next::Enough,
-            false => Next::Wait,
+            true => NextChunk::Enough,
+            false => NextChunk::Wait,
         }
     };
     process::run(&mut command, setup.timeout * case.patience, glance).map_err(|trouble| {
         match trouble {
-            Trouble::Unending { id, source } => Failure::Unending { process: id, source },
-            Trouble::Run(error) => {
+            ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
+            ProcessFailure::Run(error) => {
                 let program = setup.client.shown();
                 Failure::Usage(format!(
                     "the client cannot be started: {error}\nThe command was: {program}\nIt is \
@@ -109,11 +109,16 @@ fn attend(
     })
 }
 
-fn is_complete(setup: &Setup, place: &Workplace, stage: &Stage, tape: &[Packet]) -> bool {
+fn is_complete(
+    setup: &AttemptSetup,
+    place: &CaseWorkdir,
+    stage: &ExchangeHost,
+    tape: &[Packet],
+) -> bool {
     let output = output_finder::output(place, setup.output.as_deref(), &[], stage.began);
     match &output {
-        Output::Found { rows, .. } => Differences::between(tape, rows).complete(),
-        Output::None | Output::Unclear { .. } => false,
+        ClientOutput::Found { rows, .. } => Differences::between(tape, rows).complete(),
+        ClientOutput::None | ClientOutput::Unclear { .. } => false,
     }
 }
 

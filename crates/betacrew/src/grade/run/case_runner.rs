@@ -3,16 +3,16 @@
 use crate::error::Failure;
 use crate::grade::cases::{Case, Severity};
 use crate::grade::judge::judge;
-use crate::grade::judge::verdict::{Attempt, Outcome, Verdict};
-use crate::grade::run::attempt::{self, Setup};
+use crate::grade::judge::verdict::{Attempt, CaseOutcome, Verdict};
+use crate::grade::run::attempt::{self, AttemptSetup};
 use crate::grade::run::run_folder::RunFolder;
 use crate::net::Stop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 /// What is to be run, and how.
-pub(crate) struct Session<'a> {
-    pub(crate) setup: &'a Setup,
+pub(crate) struct CaseRunner<'a> {
+    pub(crate) setup: &'a AttemptSetup,
     /// Where copies are made.
     pub(crate) folder: &'a RunFolder,
     pub(crate) cases: &'a [&'static Case],
@@ -24,7 +24,7 @@ pub(crate) struct Session<'a> {
     pub(crate) jobs: usize,
 }
 
-impl Session<'_> {
+impl CaseRunner<'_> {
     /// Plays all cases; `tell` hears each outcome, in the order of the cases. What the user has
     /// stopped was not run; nor is anything where the client never reaches the first exchange.
     ///
@@ -33,16 +33,17 @@ impl Session<'_> {
     pub(crate) fn play(
         &self,
         stop: &Stop,
-        mut tell: impl FnMut(&Outcome),
-    ) -> Result<Vec<Outcome>, Failure> {
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.cases.len());
+        mut tell: impl FnMut(&CaseOutcome),
+    ) -> Result<Vec<CaseOutcome>, Failure> {
+        let mut outcomes: Vec<CaseOutcome> = Vec::with_capacity(self.cases.len());
         let Some((first, rest)) = self.cases.split_first() else { return Ok(outcomes) };
         let outcome = self.case(first, stop)?;
         tell(&outcome);
         let absent = first.scene.is_some() && outcome.verdict == Verdict::NotRun;
         outcomes.push(outcome);
         if absent || stop.asked() {
-            outcomes.extend(rest.iter().map(|case| Outcome::not_run(case, self.severity(case))));
+            outcomes
+                .extend(rest.iter().map(|case| CaseOutcome::not_run(case, self.severity(case))));
             return Ok(outcomes);
         }
         self.side_by_side(rest, stop, &mut outcomes, &mut tell)?;
@@ -53,8 +54,8 @@ impl Session<'_> {
         &self,
         cases: &[&'static Case],
         stop: &Stop,
-        outcomes: &mut Vec<Outcome>,
-        tell: &mut impl FnMut(&Outcome),
+        outcomes: &mut Vec<CaseOutcome>,
+        tell: &mut impl FnMut(&CaseOutcome),
     ) -> Result<(), Failure> {
         let (next, failed) = (AtomicUsize::new(0), Stop::new());
         let (sender, receiver) = channel();
@@ -64,7 +65,7 @@ impl Session<'_> {
                 scope.spawn(move || self.work(cases, next, (stop, failed), &sender));
             }
             drop(sender);
-            let mut waiting: Vec<Option<Outcome>> = vec![None; cases.len()];
+            let mut waiting: Vec<Option<CaseOutcome>> = vec![None; cases.len()];
             let mut told = 0;
             let mut failure = None;
             for (place, done) in receiver {
@@ -90,13 +91,13 @@ impl Session<'_> {
         cases: &[&'static Case],
         next: &AtomicUsize,
         (stop, failed): (&Stop, &Stop),
-        sender: &Sender<(usize, Result<Outcome, Failure>)>,
+        sender: &Sender<(usize, Result<CaseOutcome, Failure>)>,
     ) {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(case) = cases.get(place) else { return };
             let done = match failed.asked() {
-                true => Ok(Outcome::not_run(case, self.severity(case))),
+                true => Ok(CaseOutcome::not_run(case, self.severity(case))),
                 false => self.case(case, stop),
             };
             if sender.send((place, done)).is_err() {
@@ -109,23 +110,23 @@ impl Session<'_> {
         if self.strict { Severity::Must } else { case.severity }
     }
 
-    fn case(&self, case: &'static Case, stop: &Stop) -> Result<Outcome, Failure> {
+    fn case(&self, case: &'static Case, stop: &Stop) -> Result<CaseOutcome, Failure> {
         let severity = self.severity(case);
         let mut runs = Vec::new();
         let mut reached = case.scene.is_none();
         for _ in 0..self.repeat {
             if stop.asked() {
-                return Ok(Outcome::not_run(case, severity));
+                return Ok(CaseOutcome::not_run(case, severity));
             }
             let Some(seen) = attempt::run(self.setup, case, self.folder, stop)? else {
-                return Ok(Outcome::not_run(case, severity));
+                return Ok(CaseOutcome::not_run(case, severity));
             };
             reached |= attempt::connected(&seen.wire);
             let judged = judge(case, &seen);
             runs.push(Attempt { seen, judged });
         }
-        let outcome = Outcome::of(case, severity, runs);
+        let outcome = CaseOutcome::of(case, severity, runs);
         let verdict = if reached { outcome.verdict } else { Verdict::NotRun };
-        Ok(Outcome { verdict, ..outcome })
+        Ok(CaseOutcome { verdict, ..outcome })
     }
 }

@@ -1,7 +1,7 @@
 //! The command that is graded: what to start, and where it is told to connect.
 
 use crate::grade::run::run_folder::VARIABLE;
-use crate::grade::run::workdir::Workplace;
+use crate::grade::run::workdir::CaseWorkdir;
 use crate::text::location::redacted;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ pub(crate) const HOST: &str = "127.0.0.1";
 
 /// The command of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct GradedClient {
     program: OsString,
     args: Vec<OsString>,
 }
 
-impl Client {
+impl GradedClient {
     /// The command as it was typed; `None` where it is empty.
     pub(crate) fn new(typed: &[OsString]) -> Option<Self> {
         let (program, args) = typed.split_first()?;
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// The command for one case.
-    pub(crate) fn command(&self, place: &Workplace, port: u16) -> Command {
+    pub(crate) fn command(&self, place: &CaseWorkdir, port: u16) -> Command {
         let mut command = Command::new(self.program(place.path()));
         for arg in &self.args {
             command.arg(argument(arg, place.path(), port));
@@ -118,9 +118,9 @@ mod tests {
     use crate::grade::run::run_folder::RunFolder;
     use crate::grade::run::workdir::Workdir;
 
-    fn client(words: &[&str]) -> Client {
+    fn client(words: &[&str]) -> GradedClient {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Client::new(&words).unwrap()
+        GradedClient::new(&words).unwrap()
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         assert!(client.is_told());
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
         let run = RunFolder::open().unwrap();
-        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         let command = client.command(&place, 3210);
         let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
@@ -152,7 +152,7 @@ mod tests {
         // Tests run in the crate's folder.
         let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
         let run = RunFolder::open().unwrap();
-        let place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         let command = client.command(&place, 1);
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));

@@ -77,14 +77,14 @@ pub(crate) fn copy(from: &Path, to: &Path, run: &RunFolder) -> Result<(), Failur
 
 /// How a shared folder becomes part of a case's copy.
 #[derive(Clone, Debug)]
-pub(crate) enum Shared {
+pub(crate) enum CopyShared {
     /// It is linked to this copy of it.
     Copied(PathBuf),
     /// It is too large, and not needed.
     LeftOut,
 }
 
-impl Shared {
+impl CopyShared {
     /// Copies the folder `from` to `to`, for all cases.
     ///
     /// # Errors
@@ -146,16 +146,16 @@ impl<'a> Copying<'a> {
             self.check(from)?;
             match self.entry(&path, kind, &place, depth) {
                 // What we may not read, the client does not need.
-                Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(Trouble::Io(error)) => return Err(failed(&path, &error)),
-                Err(Trouble::Failure(failure)) => return Err(failure),
+                Err(CopyFailure::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(CopyFailure::Io(error)) => return Err(failed(&path, &error)),
+                Err(CopyFailure::Failure(failure)) => return Err(failure),
                 Ok(()) => {}
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, kind: FileType, place: &Path, depth: usize) -> Done {
+    fn entry(&mut self, path: &Path, kind: FileType, place: &Path, depth: usize) -> CopiedFiles {
         if run_folder::is_one(path) {
             // Copies that are made inside the folder (TMPDIR) are no part of it.
             return Ok(());
@@ -164,8 +164,8 @@ impl<'a> Copying<'a> {
             && path.is_dir()
         {
             return match run.shared(path)? {
-                Shared::Copied(copy) => Ok(link(&copy, place)?),
-                Shared::LeftOut => Ok(()),
+                CopyShared::Copied(copy) => Ok(link(&copy, place)?),
+                CopyShared::LeftOut => Ok(()),
             };
         }
         if kind.is_symlink() {
@@ -180,7 +180,7 @@ impl<'a> Copying<'a> {
         }
     }
 
-    fn file(&mut self, path: &Path, place: &Path) -> Done {
+    fn file(&mut self, path: &Path, place: &Path) -> CopiedFiles {
         self.bytes = self.bytes.saturating_add(fs::metadata(path)?.len());
         self.check(path.parent().unwrap_or(path))?;
         fs::copy(path, place)?;
@@ -188,7 +188,7 @@ impl<'a> Copying<'a> {
     }
 
     /// Makes of a link what it leads to, but never the original.
-    fn link(&mut self, path: &Path, place: &Path, depth: usize) -> Done {
+    fn link(&mut self, path: &Path, place: &Path, depth: usize) -> CopiedFiles {
         let Ok(real) = fs::canonicalize(path) else {
             // It leads nowhere yet; a client may write what it leads to.
             let target = fs::read_link(path)?;
@@ -241,20 +241,20 @@ impl<'a> Copying<'a> {
 }
 
 /// Why an entry was not copied.
-enum Trouble {
+enum CopyFailure {
     Io(io::Error),
     Failure(Failure),
 }
 
-type Done = Result<(), Trouble>;
+type CopiedFiles = Result<(), CopyFailure>;
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for CopyFailure {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for CopyFailure {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }

@@ -1,15 +1,15 @@
 //! The exchange that a case plays against a client.
 
 use crate::error::Failure;
-use crate::grade::cases::Scene;
-use crate::grade::observe::wire::{Watched, WireLog};
+use crate::grade::cases::CaseSetup;
+use crate::grade::observe::wire::{WireLog, WireRecorder};
 use crate::grade::run::unread::Unread;
 use crate::net::{self, Stop};
-use crate::scenario::{self, Engine, Plot};
+use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
 use feed::exchange::Exchange;
-use feed::exchange::original::Original;
-use feed::exchange::server::Player;
+use feed::exchange::original::OriginalExchange;
+use feed::exchange::server::MockExchange;
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
 use feed::wire::{Frame, decode};
@@ -27,7 +27,7 @@ const TRIES: u32 = 50;
 const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// An exchange in a thread.
-pub(crate) struct Stage {
+pub(crate) struct ExchangeHost {
     pub(crate) port: u16,
     pub(crate) began: SystemTime,
     active: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ pub(crate) struct Stage {
 ///
 /// # Errors
 /// Where the case names what there is not.
-pub(crate) fn plot(play: &Scene, seed: u64) -> Result<Plot, Failure> {
+pub(crate) fn plot(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
     let mut plot = scenario::open(play.scenario)?;
     let wrong = |what: &str| Failure::Usage(format!("a case has no such {what}"));
     if let Some(tape) = play.tape {
@@ -60,7 +60,7 @@ pub(crate) fn plot(play: &Scene, seed: u64) -> Result<Plot, Failure> {
 ///
 /// # Errors
 /// Where it cannot be had.
-pub(crate) fn packets(plot: &Plot) -> Result<Vec<Packet>, Failure> {
+pub(crate) fn packets(plot: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
@@ -68,7 +68,7 @@ pub(crate) fn packets(plot: &Plot) -> Result<Vec<Packet>, Failure> {
     Ok(memory(plot)?.frames().iter().filter_map(packet).collect())
 }
 
-fn memory(plot: &Plot) -> Result<Arc<Tape>, Failure> {
+fn memory(plot: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
     match plot.tape.open(plot.scenario.seed)? {
         AnyTape::Memory(tape) => Ok(tape),
         AnyTape::Market(_) | AnyTape::File(..) => {
@@ -77,14 +77,14 @@ fn memory(plot: &Plot) -> Result<Arc<Tape>, Failure> {
     }
 }
 
-impl Stage {
+impl ExchangeHost {
     /// Begins to play, or to play nothing. `port`: where, or anywhere. `unread`: holds each write
     /// back until the client has read the one before.
     ///
     /// # Errors
     /// Where the port cannot be had.
     pub(crate) fn open(
-        plot: Option<&Plot>,
+        plot: Option<&ResolvedScenario>,
         port: Option<u16>,
         unread: Option<Unread>,
     ) -> Result<Self, Failure> {
@@ -99,14 +99,14 @@ impl Stage {
         let (active, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
         let thread = match plot {
             None => None,
-            Some(plot) if plot.engine == Engine::Original => {
-                let original = Original::new((*memory(plot)?).clone(), plot.scenario.seed);
-                let watched = Watched::new(original, Arc::clone(&active), Arc::clone(&open));
+            Some(plot) if plot.engine == EngineSection::Original => {
+                let original = OriginalExchange::new((*memory(plot)?).clone(), plot.scenario.seed);
+                let watched = WireRecorder::new(original, Arc::clone(&active), Arc::clone(&open));
                 Some(play_on(listeners, watched.apart(unread), &stop))
             }
             Some(plot) => {
-                let player = Player::new(memory(plot)?, plot.scenario.clone());
-                let watched = Watched::new(player, Arc::clone(&active), Arc::clone(&open));
+                let player = MockExchange::new(memory(plot)?, plot.scenario.clone());
+                let watched = WireRecorder::new(player, Arc::clone(&active), Arc::clone(&open));
                 Some(play_on(listeners, watched.apart(unread), &stop))
             }
         };
@@ -136,7 +136,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for ExchangeHost {
     fn drop(&mut self) {
         self.stop.stop();
     }
@@ -144,7 +144,7 @@ impl Drop for Stage {
 
 fn play_on<E: Exchange + Send + 'static>(
     listeners: Vec<TcpListener>,
-    mut exchange: Watched<E>,
+    mut exchange: WireRecorder<E>,
     stop: &Stop,
 ) -> JoinHandle<io::Result<WireLog>> {
     let stop = stop.clone();
@@ -207,26 +207,27 @@ mod tests {
 
     #[test]
     fn a_port_without_an_exchange_refuses_and_is_nobody_else_s() {
-        let nobody = Stage::open(None, None, None).unwrap();
+        let nobody = ExchangeHost::open(None, None, None).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let others: Vec<Stage> = (0..50).map(|_| Stage::open(None, None, None).unwrap()).collect();
+        let others: Vec<ExchangeHost> =
+            (0..50).map(|_| ExchangeHost::open(None, None, None).unwrap()).collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
     }
 
     #[test]
     fn a_port_serves_one_exchange_after_the_other() {
         let plot = scenario::open("clean").unwrap();
-        let first = Stage::open(Some(&plot), None, None).unwrap();
+        let first = ExchangeHost::open(Some(&plot), None, None).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = Stage::open(Some(&plot), Some(port), None).err();
+        let taken = ExchangeHost::open(Some(&plot), Some(port), None).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = Stage::open(Some(&plot), Some(port), None).unwrap();
+        let again = ExchangeHost::open(Some(&plot), Some(port), None).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

@@ -35,7 +35,7 @@ pub(crate) enum Ended {
 
 /// What became of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct Ran {
+pub(crate) struct FinishedProcess {
     pub(crate) ended: Ended,
     pub(crate) took: Duration,
     /// When it was ended by force, if it was.
@@ -47,7 +47,7 @@ pub(crate) struct Ran {
 }
 
 /// What to do about a client that still runs.
-pub(crate) enum Next {
+pub(crate) enum NextChunk {
     /// Look again.
     Wait,
     /// End it: it has what it needs.
@@ -58,14 +58,14 @@ pub(crate) enum Next {
 
 /// Why a client was not run to its end.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ProcessFailure {
     /// It cannot be started, or looked at.
     Run(io::Error),
     /// This process cannot be ended: it may run as another user.
     Unending { id: u32, source: io::Error },
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ProcessFailure {
     fn from(error: io::Error) -> Self {
         Self::Run(error)
     }
@@ -79,15 +79,15 @@ impl From<io::Error> for Trouble {
 pub(crate) fn run(
     command: &mut Command,
     limit: Duration,
-    mut glance: impl FnMut(Duration) -> Next,
-) -> Result<Option<Ran>, Trouble> {
+    mut glance: impl FnMut(Duration) -> NextChunk,
+) -> Result<Option<FinishedProcess>, ProcessFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let began = Instant::now();
     let mut child = Running::start(command)?;
-    let stdout = Capture::of(child.child.stdout.take(), Keep::First(STDOUT_MAX));
-    let stderr = Capture::of(child.child.stderr.take(), Keep::Last(STDERR_MAX));
+    let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
+    let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
     let (forced, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
@@ -97,9 +97,9 @@ pub(crate) fn run(
             break (Some(Ended::Killed), false);
         }
         match glance(time) {
-            Next::Wait => std::thread::sleep(GLANCE),
-            Next::Enough => break (Some(Ended::Lingered), false),
-            Next::Stop => break (Some(Ended::Killed), true),
+            NextChunk::Wait => std::thread::sleep(GLANCE),
+            NextChunk::Enough => break (Some(Ended::Lingered), false),
+            NextChunk::Stop => break (Some(Ended::Killed), true),
         }
     };
     let took = began.elapsed();
@@ -110,7 +110,14 @@ pub(crate) fn run(
         return Ok(None);
     }
     let (stdout, stderr) = (stdout.collect(), stderr.collect());
-    Ok(Some(Ran { ended: forced.unwrap_or(code), took, forced: at, busy, stdout, stderr }))
+    Ok(Some(FinishedProcess {
+        ended: forced.unwrap_or(code),
+        took,
+        forced: at,
+        busy,
+        stdout,
+        stderr,
+    }))
 }
 
 /// The processes that were started here and not waited for yet.
@@ -173,7 +180,7 @@ impl Running {
     }
 
     /// Kills what still runs of it and its group, and tells how it ended.
-    fn end(&mut self) -> Result<Ended, Trouble> {
+    fn end(&mut self) -> Result<Ended, ProcessFailure> {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, Signal, kill_process_group};
@@ -191,7 +198,7 @@ impl Running {
         let Some(status) = status? else {
             // It stays among the live ones, so that nobody waits for it again.
             let source = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
-            return Err(Trouble::Unending { id, source });
+            return Err(ProcessFailure::Unending { id, source });
         };
         #[cfg(unix)]
         if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -222,19 +229,19 @@ impl Drop for Running {
 
 /// Which part of a long text is kept.
 #[derive(Clone, Copy)]
-enum Keep {
+enum KeptOutput {
     First(usize),
     Last(usize),
 }
 
 /// Takes in what a process writes, so that it never waits for us, and keeps a part.
-struct Capture {
+struct OutputCapture {
     kept: Arc<Mutex<Vec<u8>>>,
     done: Receiver<()>,
 }
 
-impl Capture {
-    fn of(pipe: Option<impl Read + Send + 'static>, keep: Keep) -> Self {
+impl OutputCapture {
+    fn of(pipe: Option<impl Read + Send + 'static>, keep: KeptOutput) -> Self {
         let (kept, (tell, done)) = (Arc::default(), channel());
         if let Some(pipe) = pipe {
             let kept = Arc::clone(&kept);
@@ -250,7 +257,7 @@ impl Capture {
     }
 }
 
-fn drain(mut pipe: impl Read, keep: Keep, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
+fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
     let mut buffer = [0; 16 * 1024];
     loop {
         match pipe.read(&mut buffer) {
@@ -258,11 +265,11 @@ fn drain(mut pipe: impl Read, keep: Keep, kept: &Mutex<Vec<u8>>, done: &Sender<(
             Ok(count) => {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 match keep {
-                    Keep::First(most) => {
+                    KeptOutput::First(most) => {
                         let room = most.saturating_sub(kept.len()).min(count);
                         kept.extend_from_slice(&buffer[..room]);
                     }
-                    Keep::Last(most) => {
+                    KeptOutput::Last(most) => {
                         kept.extend_from_slice(&buffer[..count]);
                         let over = kept.len().saturating_sub(most);
                         kept.drain(..over);
@@ -379,8 +386,8 @@ mod tests {
         command
     }
 
-    fn ran(script: &str, limit: Duration) -> Ran {
-        let ran = run(&mut shell(script), limit, |_| Next::Wait);
+    fn ran(script: &str, limit: Duration) -> FinishedProcess {
+        let ran = run(&mut shell(script), limit, |_| NextChunk::Wait);
         ran.expect("there is a shell").expect("nobody stops it")
     }
 
@@ -392,10 +399,10 @@ mod tests {
         assert_eq!(ran("exit 3", LONG).ended, Ended::Exited(3));
         assert_eq!(ran("kill -SEGV $$", LONG).ended, Ended::Signal(11));
         assert_eq!(ran("sleep 60", SHORT).ended, Ended::Killed);
-        let enough = run(&mut shell("sleep 60"), LONG, |_| Next::Enough).unwrap().unwrap();
+        let enough = run(&mut shell("sleep 60"), LONG, |_| NextChunk::Enough).unwrap().unwrap();
         assert_eq!(enough.ended, Ended::Lingered);
-        assert!(run(&mut shell("sleep 60"), LONG, |_| Next::Stop).unwrap().is_none());
-        assert!(run(&mut Command::new("no such program"), LONG, |_| Next::Wait).is_err());
+        assert!(run(&mut shell("sleep 60"), LONG, |_| NextChunk::Stop).unwrap().is_none());
+        assert!(run(&mut Command::new("no such program"), LONG, |_| NextChunk::Wait).is_err());
     }
 
     #[cfg(target_os = "linux")]

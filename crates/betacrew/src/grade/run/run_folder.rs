@@ -5,7 +5,7 @@
 //! up with the process; the client by a variable of its environment, which says whose it is.
 
 use crate::error::Failure;
-use crate::grade::run::copying::Shared;
+use crate::grade::run::copying::CopyShared;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ pub(crate) const VARIABLE: &str = "BETACREW_GRADE_FOLDER";
 pub(crate) struct RunFolder {
     /// Removed before the lock is given up.
     folder: Folder,
-    shared: Mutex<BTreeMap<PathBuf, Shared>>,
+    shared: Mutex<BTreeMap<PathBuf, CopyShared>>,
     /// Locked for as long as this process lives.
     _owner: File,
 }
@@ -83,14 +83,14 @@ impl RunFolder {
     ///
     /// # Errors
     /// Where it cannot be copied.
-    pub(crate) fn shared(&self, original: &Path) -> Result<Shared, Failure> {
+    pub(crate) fn shared(&self, original: &Path) -> Result<CopyShared, Failure> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = shared.get(original) {
             return Ok(known.clone());
         }
         let place = self.path().join("shared").join(shared.len().to_string());
         let name = original.file_name().unwrap_or_default();
-        let made = Shared::make(original, place, name)?;
+        let made = CopyShared::make(original, place, name)?;
         shared.insert(original.to_owned(), made.clone());
         Ok(made)
     }

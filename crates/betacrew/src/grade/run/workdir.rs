@@ -24,7 +24,7 @@ pub(crate) enum Workdir {
 }
 
 /// The place where one case runs.
-pub(crate) struct Workplace {
+pub(crate) struct CaseWorkdir {
     path: PathBuf,
     /// Folders elsewhere that the command names files of: some clients write beside themselves.
     beside: Vec<PathBuf>,
@@ -35,7 +35,7 @@ pub(crate) struct Workplace {
     folder: Option<TempDir>,
 }
 
-impl Drop for Workplace {
+impl Drop for CaseWorkdir {
     fn drop(&mut self) {
         // A client may have made parts of it read-only.
         if let Some(folder) = self.folder.take() {
@@ -66,7 +66,7 @@ impl Stamp {
     }
 }
 
-impl Workplace {
+impl CaseWorkdir {
     /// Prepares the place for one case. `named`: files that the command names.
     ///
     /// # Errors
@@ -190,7 +190,7 @@ fn could_be_output(name: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn names(place: &Workplace) -> Vec<String> {
+    fn names(place: &CaseWorkdir) -> Vec<String> {
         let name = |path: &Path| path.strip_prefix(&place.path).unwrap().display().to_string();
         let mut names: Vec<_> = place.changed().iter().map(|(path, _)| name(path)).collect();
         names.sort();
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn only_what_was_written_since_is_an_output() {
         let run = RunFolder::open().unwrap();
-        let mut place = Workplace::prepare(Workdir::Empty, &[], &run).unwrap();
+        let mut place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         let path = place.path.clone();
         let write = |name: &str| fs::write(path.join(name), "[]").unwrap();
         fs::create_dir(path.join("data")).unwrap();

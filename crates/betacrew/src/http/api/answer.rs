@@ -3,14 +3,14 @@
 use crate::args::secret::Secret;
 use crate::http::api::guard;
 use crate::http::api::openapi;
-use crate::http::api::routes::{Does, JSON, Role, Route, routes};
-use crate::http::api::server::{LISTENERS_MAX, Place};
-use crate::http::control::command::{Answer, Order, refused};
-use crate::http::control::loop_handle::Meeting;
+use crate::http::api::routes::{JSON, Role, Route, RouteAction, routes};
+use crate::http::api::server::{LISTENERS_MAX, ListenAddress};
+use crate::http::control::command::{ControlAnswer, ControlCommand, refused};
+use crate::http::control::loop_handle::LoopHandle;
 use crate::http::page;
 use crate::http::state::chart_history;
 use crate::http::state::metrics;
-use crate::http::state::{Entry, Gaps, History, Refused};
+use crate::http::state::{Gaps, History, Refused, TapeEntry};
 use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -32,7 +32,7 @@ const FRAME: Duration = Duration::from_millis(250);
 
 /// What every answer is made from.
 pub(crate) struct App {
-    pub(crate) meeting: Meeting,
+    pub(crate) meeting: LoopHandle,
     pub(crate) role: Role,
     pub(crate) token: Option<Secret>,
 }
@@ -138,26 +138,26 @@ fn busy() -> Response {
 
 async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Response {
     match route.does {
-        Does::Text(content) => text(route.kind, content),
-        Does::OpenApi => json(&openapi::document(app.role, app.token.is_some())),
-        Does::Ready => match app.meeting.look().await {
+        RouteAction::Text(content) => text(route.kind, content),
+        RouteAction::OpenApi => json(&openapi::document(app.role, app.token.is_some())),
+        RouteAction::Ready => match app.meeting.look().await {
             (_, true) => text(route.kind, "ready\n"),
             (_, false) => busy(),
         },
-        Does::Metrics => text(route.kind, metrics::text(&app.meeting.look().await.0)),
-        Does::Scenarios => json(&scenarios()),
-        Does::State => json(&app.meeting.look().await.0.state),
-        Does::Events => events(&app, route.kind, request.extensions().get().cloned()),
-        Does::History => json(&history(&app)),
-        Does::Gaps => match number(route, request.uri(), "after") {
+        RouteAction::Metrics => text(route.kind, metrics::text(&app.meeting.look().await.0)),
+        RouteAction::Scenarios => json(&scenarios()),
+        RouteAction::State => json(&app.meeting.look().await.0.state),
+        RouteAction::Events => events(&app, route.kind, request.extensions().get().cloned()),
+        RouteAction::History => json(&history(&app)),
+        RouteAction::Gaps => match number(route, request.uri(), "after") {
             Ok(after) => gaps(&app, after.unwrap_or(0)).await,
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
         },
-        Does::Strip => match strip(route, request.uri()) {
+        RouteAction::Strip => match strip(route, request.uri()) {
             Ok(order) => ask(&app, order).await,
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
         },
-        Does::Order(read) => {
+        RouteAction::Order(read) => {
             if let Err((status, wrong)) = guard::is_json(request.headers()) {
                 return refusal(status, &wrong);
             }
@@ -179,8 +179,8 @@ async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Respo
 }
 
 /// The catalogue.
-fn scenarios() -> Vec<Entry> {
-    let entry = |entry: &catalogue::Entry| Entry {
+fn scenarios() -> Vec<TapeEntry> {
+    let entry = |entry: &catalogue::CatalogueEntry| TapeEntry {
         name: entry.name.to_owned(),
         about: scenario::open(entry.name).map(|plot| plot.about).unwrap_or_default(),
         toml: entry.text.to_owned(),
@@ -198,12 +198,14 @@ fn history(app: &App) -> History {
     }
 }
 
-async fn ask(app: &App, order: Order) -> Response {
+async fn ask(app: &App, order: ControlCommand) -> Response {
     match app.meeting.ask(order).await {
-        Some(Answer::Done(done)) => json(&crate::http::state::Done { done }),
-        Some(Answer::Strip(strip)) => json(&strip),
-        Some(Answer::Refused(wrong)) if wrong.absent => refusal(StatusCode::NOT_FOUND, &wrong),
-        Some(Answer::Refused(wrong)) => refusal(StatusCode::BAD_REQUEST, &wrong),
+        Some(ControlAnswer::Done(done)) => json(&crate::http::state::Done { done }),
+        Some(ControlAnswer::Strip(strip)) => json(&strip),
+        Some(ControlAnswer::Refused(wrong)) if wrong.absent => {
+            refusal(StatusCode::NOT_FOUND, &wrong)
+        }
+        Some(ControlAnswer::Refused(wrong)) => refusal(StatusCode::BAD_REQUEST, &wrong),
         None => busy(),
     }
 }
@@ -236,17 +238,17 @@ fn number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refused> 
     }
 }
 
-fn strip(route: &Route, uri: &Uri) -> Result<Order, Refused> {
+fn strip(route: &Route, uri: &Uri) -> Result<ControlCommand, Refused> {
     let read = |name| {
         let found = number(route, uri, name)?;
         Ok::<_, Refused>(found.and_then(|number| u32::try_from(number).ok()))
     };
     let (from, to) = (read("from")?.unwrap_or(1), read("to")?);
-    Ok(Order::Strip { from, to, cells: read("cells")?.unwrap_or(1000) })
+    Ok(ControlCommand::Strip { from, to, cells: read("cells")?.unwrap_or(1000) })
 }
 
 /// The state again and again, made only when the client's socket takes it.
-fn events(app: &App, kind: &'static str, place: Option<Arc<Place>>) -> Response {
+fn events(app: &App, kind: &'static str, place: Option<Arc<ListenAddress>>) -> Response {
     if place.as_ref().is_some_and(|place| !place.listen()) {
         return no_room(format!("{LISTENERS_MAX} clients listen to events already"));
     }

@@ -89,22 +89,22 @@ fn event(kind: EventKind, at: u64, mut text: String) -> Event {
 
 /// Keeps what is logged, whatever of it is shown.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep;
+pub(crate) struct EventBuffer;
 
-impl<S: tracing::Subscriber> Layer<S> for Keep {
+impl<S: tracing::Subscriber> Layer<S> for EventBuffer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         if event.metadata().target() == CONTROL || !WANTED.load(Ordering::Relaxed) {
             return;
         }
-        let mut text = Text(String::new());
+        let mut text = EventText(String::new());
         event.record(&mut text);
         note(EventKind::Log, now(), text.0);
     }
 }
 
-struct Text(String);
+struct EventText(String);
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
             "message" => self.0.write_str(&crate::text::escape::line(&format!("{value:?}"))),

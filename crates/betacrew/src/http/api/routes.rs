@@ -1,8 +1,8 @@
 //! The table of what can be asked for. The router and the OpenAPI document are made of it, so they
 //! cannot differ.
 
-use crate::http::control::command::{self, Order};
-use crate::http::state::{Done, Entry, Gaps, History, Refused, State, Strip};
+use crate::http::control::command::{self, ControlCommand};
+use crate::http::state::{Done, Gaps, History, Refused, State, StripView, TapeEntry};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Makes a type's schema.
@@ -10,7 +10,7 @@ pub(crate) type Describe = fn(&mut SchemaGenerator) -> Schema;
 
 /// What answers a request.
 #[derive(Clone, Copy)]
-pub(crate) enum Does {
+pub(crate) enum RouteAction {
     /// This text.
     Text(&'static str),
     /// Whether the loop answers.
@@ -25,7 +25,7 @@ pub(crate) enum Does {
     /// The catalogue.
     Scenarios,
     /// The loop, asked for what the body says.
-    Order(fn(&[u8]) -> Result<Order, Refused>),
+    Order(fn(&[u8]) -> Result<ControlCommand, Refused>),
 }
 
 /// Who has it.
@@ -49,7 +49,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) about: &'static str,
     pub(crate) role: Role,
-    pub(crate) does: Does,
+    pub(crate) does: RouteAction,
     pub(crate) params: &'static [Param],
     /// The body of a POST; others are GET.
     pub(crate) body: Option<Describe>,
@@ -65,7 +65,12 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub(crate) const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-const fn get(path: &'static str, about: &'static str, kind: &'static str, does: Does) -> Route {
+const fn get(
+    path: &'static str,
+    about: &'static str,
+    kind: &'static str,
+    does: RouteAction,
+) -> Route {
     Route { path, about, role: Role::Both, does, params: &[], body: None, kind, answer: None }
 }
 
@@ -73,13 +78,13 @@ const fn post(
     path: &'static str,
     about: &'static str,
     body: Describe,
-    order: fn(&[u8]) -> Result<Order, Refused>,
+    order: fn(&[u8]) -> Result<ControlCommand, Refused>,
 ) -> Route {
     Route {
         role: Role::Exchange,
         body: Some(body),
         answer: Some(of::<Done>),
-        ..get(path, about, JSON, Does::Order(order))
+        ..get(path, about, JSON, RouteAction::Order(order))
     }
 }
 
@@ -91,33 +96,33 @@ pub(crate) const ROUTES: &[Route] = &[
         "/",
         "The dashboard",
         "text/html; charset=utf-8",
-        Does::Text(include_str!("../page/index.html")),
+        RouteAction::Text(include_str!("../page/index.html")),
     ),
-    get("/healthz", "Whether the program runs", PLAIN, Does::Text("ok\n")),
-    get("/readyz", "Whether its loop answers", PLAIN, Does::Ready),
+    get("/healthz", "Whether the program runs", PLAIN, RouteAction::Text("ok\n")),
+    get("/readyz", "Whether its loop answers", PLAIN, RouteAction::Ready),
     get(
         "/metrics",
         "Metrics for Prometheus",
         "text/plain; version=0.0.4; charset=utf-8",
-        Does::Metrics,
+        RouteAction::Metrics,
     ),
-    get("/openapi.json", "This document", JSON, Does::OpenApi),
+    get("/openapi.json", "This document", JSON, RouteAction::OpenApi),
     Route {
         answer: Some(of::<State>),
-        ..get("/api/state", "Everything at once", JSON, Does::State)
+        ..get("/api/state", "Everything at once", JSON, RouteAction::State)
     },
-    get("/api/events", "The state four times a second", "text/event-stream", Does::Events),
+    get("/api/events", "The state four times a second", "text/event-stream", RouteAction::Events),
     Route {
         answer: Some(of::<History>),
         ..get(
             "/api/history",
             "The last ten minutes, second by second, and what happened",
             JSON,
-            Does::History,
+            RouteAction::History,
         )
     },
     Route {
-        answer: Some(of::<Strip>),
+        answer: Some(of::<StripView>),
         params: &[
             Param { name: "from", about: "The first sequence [1]", least: 1, most: SEQUENCES },
             Param {
@@ -128,7 +133,7 @@ pub(crate) const ROUTES: &[Route] = &[
             },
             Param { name: "cells", about: "So many cells [1000]", least: 1, most: 4000 },
         ],
-        ..get("/api/strip", "What became of the sequences, cell by cell", JSON, Does::Strip)
+        ..get("/api/strip", "What became of the sequences, cell by cell", JSON, RouteAction::Strip)
     },
     Route {
         role: Role::Client,
@@ -139,22 +144,27 @@ pub(crate) const ROUTES: &[Route] = &[
             least: 0,
             most: 1 << 53,
         }],
-        ..get("/api/gaps", "The last few hundred gaps", JSON, Does::Gaps)
+        ..get("/api/gaps", "The last few hundred gaps", JSON, RouteAction::Gaps)
     },
     Route {
         role: Role::Exchange,
-        answer: Some(of::<Vec<Entry>>),
-        ..get("/api/scenarios", "The built-in scenarios", JSON, Does::Scenarios)
+        answer: Some(of::<Vec<TapeEntry>>),
+        ..get("/api/scenarios", "The built-in scenarios", JSON, RouteAction::Scenarios)
     },
-    post("/api/faults", "What goes wrong from now on", of::<command::Faults>, command::faults),
-    post("/api/lose", "Lose the next packets, once", of::<command::Lose>, command::lose),
-    post("/api/pause", "All sending stands still", of::<command::Nothing>, command::pause),
-    post("/api/resume", "All sending goes on", of::<command::Nothing>, command::resume),
-    post("/api/cut", "End connections", of::<command::Cut>, command::cut),
+    post(
+        "/api/faults",
+        "What goes wrong from now on",
+        of::<command::FaultsRequest>,
+        command::faults,
+    ),
+    post("/api/lose", "Lose the next packets, once", of::<command::DropRequest>, command::lose),
+    post("/api/pause", "All sending stands still", of::<command::EmptyRequest>, command::pause),
+    post("/api/resume", "All sending goes on", of::<command::EmptyRequest>, command::resume),
+    post("/api/cut", "End connections", of::<command::CutRequest>, command::cut),
     post(
         "/api/stall",
         "Send nothing on connections for a while",
-        of::<command::Stall>,
+        of::<command::StallRequest>,
         command::stall,
     ),
 ];

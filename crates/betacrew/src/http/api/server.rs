@@ -42,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connected client.
 #[derive(Debug)]
-struct Client {
+struct HttpClient {
     /// When it last asked for something or its socket took a frame.
     moved: Instant,
     /// Whether it listens to events.
@@ -53,15 +53,15 @@ struct Client {
 
 /// The clients there are.
 #[derive(Debug, Default)]
-struct Clients {
-    by_id: HashMap<u64, Client>,
+struct HttpClients {
+    by_id: HashMap<u64, HttpClient>,
     admitted: u64,
 }
 
-impl Clients {
+impl HttpClients {
     /// Disconnects the one of `which` that has made no progress for longest, if that is long
     /// enough; whether there was one.
-    fn evict(&mut self, which: impl Fn(&Client) -> bool) -> bool {
+    fn evict(&mut self, which: impl Fn(&HttpClient) -> bool) -> bool {
         let found = self.by_id.iter().filter(|(_, client)| which(client));
         let longest = found.min_by_key(|(_, client)| client.moved);
         let stuck = longest.filter(|(_, client)| client.moved.elapsed() >= STUCK_IF_FULL);
@@ -75,35 +75,35 @@ impl Clients {
 
 /// The room that there is for clients.
 #[derive(Clone, Debug, Default)]
-struct Room(Arc<Mutex<Clients>>);
+struct Room(Arc<Mutex<HttpClients>>);
 
 impl Room {
-    fn clients(&self) -> MutexGuard<'_, Clients> {
+    fn clients(&self) -> MutexGuard<'_, HttpClients> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a place for another client, if there is one or one can be made.
-    fn admit(&self) -> Option<Place> {
+    fn admit(&self) -> Option<ListenAddress> {
         let mut clients = self.clients();
         if clients.by_id.len() >= CLIENTS_MAX && !clients.evict(|_| true) {
             return None;
         }
         clients.admitted += 1;
         let id = clients.admitted;
-        clients.by_id.insert(id, Client { moved: Instant::now(), listens: false, task: None });
-        Some(Place { room: self.clone(), id })
+        clients.by_id.insert(id, HttpClient { moved: Instant::now(), listens: false, task: None });
+        Some(ListenAddress { room: self.clone(), id })
     }
 }
 
 /// A client's place, which is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ListenAddress {
     room: Room,
     id: u64,
 }
 
-impl Place {
-    fn change(&self, change: impl FnOnce(&mut Client)) {
+impl ListenAddress {
+    fn change(&self, change: impl FnOnce(&mut HttpClient)) {
         if let Some(client) = self.room.clients().by_id.get_mut(&self.id) {
             change(client);
         }
@@ -139,7 +139,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ListenAddress {
     fn drop(&mut self) {
         self.room.clients().by_id.remove(&self.id);
     }
@@ -196,7 +196,7 @@ async fn accept(listener: TcpListener, router: Router, room: &Room) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, place: Arc<Place>) {
+async fn connection(stream: TcpStream, router: Router, place: Arc<ListenAddress>) {
     let _ = stream.set_nodelay(true);
     crate::net::limit_unsent(&stream, UNSENT_MAX);
     let router = TowerToHyperService::new(router);
@@ -219,7 +219,7 @@ async fn connection(stream: TcpStream, router: Router, place: Arc<Place>) {
 mod tests {
     use super::*;
     use crate::http::api::routes::Role;
-    use crate::http::control::loop_handle::Meeting;
+    use crate::http::control::loop_handle::LoopHandle;
     use crate::http::state::metrics::Raw;
     use crate::http::state::{Event, State};
     use std::io::{Read, Write};
@@ -230,7 +230,7 @@ mod tests {
 
     /// An app whose loop tells a state of this many bytes whenever somebody wants it.
     fn app(bytes: usize) -> App {
-        let meeting = Meeting::new(&crate::net::Stop::new(), "client");
+        let meeting = LoopHandle::new(&crate::net::Stop::new(), "client");
         let told = meeting.clone();
         // It ends with the test's runtime.
         tokio::spawn(async move {
@@ -362,13 +362,13 @@ mod tests {
             let places: Vec<_> = (0..CLIENTS_MAX).map(|_| room.admit().unwrap()).collect();
             assert!(room.admit().is_none(), "all have just come");
             tokio::time::sleep(STUCK_IF_FULL).await;
-            places.iter().filter(|place| place.id != 40).for_each(Place::moved);
+            places.iter().filter(|place| place.id != 40).for_each(ListenAddress::moved);
             let another = room.admit().unwrap();
             assert!(!room.clients().by_id.contains_key(&40));
             assert!(room.admit().is_none(), "all the others have moved");
             drop(another);
             assert!(room.admit().is_some());
-            let listen = |place: &&Place| place.id != 40 && place.listen();
+            let listen = |place: &&ListenAddress| place.id != 40 && place.listen();
             assert_eq!(places.iter().filter(listen).count(), LISTENERS_MAX);
         });
     }

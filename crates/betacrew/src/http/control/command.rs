@@ -1,6 +1,6 @@
 //! What can be asked of a loop: the bodies of the control API, checked.
 
-use crate::http::state::{Refused, Strip};
+use crate::http::state::{Refused, StripView};
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 /// `POST /api/faults`: one of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub(crate) enum Faults {
+pub(crate) enum FaultsRequest {
     /// Each packet of a stream is lost with this probability (0 to 1), and nothing else goes wrong.
     Drop(#[schemars(range(min = 0.0, max = 1.0))] f64),
     /// A built-in scenario.
@@ -22,7 +22,7 @@ pub(crate) enum Faults {
 /// `POST /api/lose`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Lose {
+pub(crate) struct DropRequest {
     /// The next so many packets that streams would send are lost.
     #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
@@ -32,13 +32,13 @@ pub(crate) struct Lose {
 /// `POST /api/pause` and `/api/resume`: an empty object.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct EmptyRequest {}
 
 /// `POST /api/cut`: a connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = one_or_all)]
-pub(crate) struct Cut {
+pub(crate) struct CutRequest {
     /// Which connection.
     #[serde(default, deserialize_with = "maybe_whole")]
     #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
@@ -92,7 +92,7 @@ pub(crate) enum How {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = one_or_all)]
-pub(crate) struct Stall {
+pub(crate) struct StallRequest {
     /// Which connection.
     #[serde(default, deserialize_with = "maybe_whole")]
     #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
@@ -108,11 +108,11 @@ pub(crate) struct Stall {
 
 /// What a loop is asked to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum ControlCommand {
     /// Tell what became of these sequences.
     Strip { from: u32, to: Option<u32>, cells: u32 },
     /// Other faults.
-    Faults(Faults),
+    Faults(FaultsRequest),
     /// Lose packets.
     Lose(u32),
     /// Stand still, or go on.
@@ -125,11 +125,11 @@ pub(crate) enum Order {
 
 /// What a loop answers.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ControlAnswer {
     /// It is done.
     Done(String),
     /// What was asked for.
-    Strip(Strip),
+    Strip(StripView),
     /// It cannot be done.
     Refused(Refused),
 }
@@ -163,50 +163,50 @@ fn which(connection: Option<u64>, all: bool, allowed: &str) -> Result<Option<u64
 }
 
 /// `POST /api/faults`.
-pub(crate) fn faults(body: &[u8]) -> Result<Order, Refused> {
+pub(crate) fn faults(body: &[u8]) -> Result<ControlCommand, Refused> {
     let allowed =
         r#"one of {"drop":0.1} (0 to 1), {"scenario":"burst"}, {"toml":"…"}, {"clear":true}"#;
     match read(body, allowed)? {
-        Faults::Drop(chance) if !(0.0..=1.0).contains(&chance) => {
+        FaultsRequest::Drop(chance) if !(0.0..=1.0).contains(&chance) => {
             Err(refused(format!("{chance} is no probability"), allowed))
         }
-        Faults::Clear(false) => Err(refused("clear is true or absent", allowed)),
-        faults => Ok(Order::Faults(faults)),
+        FaultsRequest::Clear(false) => Err(refused("clear is true or absent", allowed)),
+        faults => Ok(ControlCommand::Faults(faults)),
     }
 }
 
 /// `POST /api/lose`.
-pub(crate) fn lose(body: &[u8]) -> Result<Order, Refused> {
+pub(crate) fn lose(body: &[u8]) -> Result<ControlCommand, Refused> {
     let allowed = r#"{"next":200}, from 1 to 4294967295"#;
     match read(body, allowed)? {
-        Lose { next: 0 } => Err(refused("0 packets are none", allowed)),
-        Lose { next } => Ok(Order::Lose(next)),
+        DropRequest { next: 0 } => Err(refused("0 packets are none", allowed)),
+        DropRequest { next } => Ok(ControlCommand::Lose(next)),
     }
 }
 
 /// `POST /api/pause`.
-pub(crate) fn pause(body: &[u8]) -> Result<Order, Refused> {
-    read(body, "{}").map(|Nothing {}| Order::Pause(true))
+pub(crate) fn pause(body: &[u8]) -> Result<ControlCommand, Refused> {
+    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Pause(true))
 }
 
 /// `POST /api/resume`.
-pub(crate) fn resume(body: &[u8]) -> Result<Order, Refused> {
-    read(body, "{}").map(|Nothing {}| Order::Pause(false))
+pub(crate) fn resume(body: &[u8]) -> Result<ControlCommand, Refused> {
+    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Pause(false))
 }
 
 /// `POST /api/cut`.
-pub(crate) fn cut(body: &[u8]) -> Result<Order, Refused> {
+pub(crate) fn cut(body: &[u8]) -> Result<ControlCommand, Refused> {
     let allowed = r#"{"connection":3} or {"all":true}, and "how":"close" or "reset""#;
-    let Cut { connection, all, how } = read(body, allowed)?;
-    Ok(Order::Cut(which(connection, all, allowed)?, how))
+    let CutRequest { connection, all, how } = read(body, allowed)?;
+    Ok(ControlCommand::Cut(which(connection, all, allowed)?, how))
 }
 
 /// `POST /api/stall`.
-pub(crate) fn stall(body: &[u8]) -> Result<Order, Refused> {
+pub(crate) fn stall(body: &[u8]) -> Result<ControlCommand, Refused> {
     let allowed = r#"{"connection":3,"for_ms":500} or {"all":true,"for_ms":500}; 1 to 3600000 ms"#;
-    let Stall { connection, all, for_ms } = read(body, allowed)?;
+    let StallRequest { connection, all, for_ms } = read(body, allowed)?;
     if !(1..=3_600_000).contains(&for_ms) {
         return Err(refused(format!("{for_ms} ms is out of bounds"), allowed));
     }
-    Ok(Order::Stall(which(connection, all, allowed)?, for_ms))
+    Ok(ControlCommand::Stall(which(connection, all, allowed)?, for_ms))
 }

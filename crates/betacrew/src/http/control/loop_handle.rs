@@ -1,7 +1,7 @@
 //! Where the HTTP thread and a loop meet. The loop looks at one flag a turn; only if it is up does
 //! it take orders and tell its state. So what is not looked at costs nothing.
 
-use crate::http::control::command::{Answer, Order};
+use crate::http::control::command::{ControlAnswer, ControlCommand};
 use crate::http::state::State;
 use crate::http::state::chart_history::ChartHistory;
 use crate::http::state::metrics::Raw;
@@ -30,13 +30,13 @@ pub(crate) struct Snapshot {
     pub(crate) at: Option<Instant>,
 }
 
-type Waiting = VecDeque<(Order, oneshot::Sender<Answer>)>;
+type PendingCommand = VecDeque<(ControlCommand, oneshot::Sender<ControlAnswer>)>;
 
 #[derive(Debug)]
-struct Shared {
+struct LoopShared {
     /// Somebody wants something.
     wanted: AtomicBool,
-    orders: Mutex<Waiting>,
+    orders: Mutex<PendingCommand>,
     told: watch::Sender<Arc<Snapshot>>,
     /// What was told last was told for the chart history: whoever asks next gets a newer one.
     sampled: AtomicBool,
@@ -46,11 +46,11 @@ struct Shared {
 
 /// One end of the meeting, for both sides.
 #[derive(Clone, Debug)]
-pub(crate) struct Meeting {
-    shared: Arc<Shared>,
+pub(crate) struct LoopHandle {
+    shared: Arc<LoopShared>,
 }
 
-impl Meeting {
+impl LoopHandle {
     pub(crate) fn new(stop: &Stop, role: &str) -> Self {
         let state = State {
             role: role.to_owned(),
@@ -60,7 +60,7 @@ impl Meeting {
             ..State::default()
         };
         let first = Snapshot { state, ..Snapshot::default() };
-        let shared = Shared {
+        let shared = LoopShared {
             wanted: AtomicBool::new(false),
             orders: Mutex::default(),
             told: watch::Sender::new(Arc::new(first)),
@@ -71,7 +71,7 @@ impl Meeting {
         Self { shared: Arc::new(shared) }
     }
 
-    fn orders(&self) -> MutexGuard<'_, Waiting> {
+    fn orders(&self) -> MutexGuard<'_, PendingCommand> {
         self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,7 +83,7 @@ impl Meeting {
     }
 
     /// What is to be done, and who waits for the answer. Tell the state after it.
-    pub(crate) fn take(&self) -> Waiting {
+    pub(crate) fn take(&self) -> PendingCommand {
         self.shared.wanted.store(false, Ordering::SeqCst);
         std::mem::take(&mut *self.orders())
     }
@@ -144,7 +144,7 @@ impl Meeting {
     }
 
     /// Asks the loop; `None` where it is too busy or over.
-    pub(crate) async fn ask(&self, order: Order) -> Option<Answer> {
+    pub(crate) async fn ask(&self, order: ControlCommand) -> Option<ControlAnswer> {
         let (sender, mut receiver) = oneshot::channel();
         {
             let mut orders = self.orders();

@@ -1,9 +1,9 @@
 //! The order books of a dashboard: made from packets in order, on a thread of their own.
 
 use crate::error::Failure;
-use crate::format::{Arrival, Mark};
+use crate::format::{Arrival, StreamMark};
 use crate::http::state;
-use crate::output::sink::Outlet;
+use crate::output::sink::PacketSink;
 use feed::analysis::book::{Book, Books};
 use feed::wire::packet::Side;
 use feed::wire::{Frame, RawFrame, decode};
@@ -23,10 +23,10 @@ const LEVELS: usize = 5;
 
 /// Where the books are seen.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Shelf(Arc<Mutex<Vec<state::Book>>>);
+pub(crate) struct BookSnapshot(Arc<Mutex<Vec<state::BookView>>>);
 
-impl Shelf {
-    pub(crate) fn look(&self) -> Vec<state::Book> {
+impl BookSnapshot {
+    pub(crate) fn look(&self) -> Vec<state::BookView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -39,29 +39,29 @@ impl Shelf {
     }
 }
 
-fn shown(symbol: String, book: &Book) -> state::Book {
+fn shown(symbol: String, book: &Book) -> state::BookView {
     let levels = |side| -> Vec<(i32, i64)> {
         book.depth(side).take(LEVELS).map(|level| (level.price, level.quantity)).collect()
     };
     let (bids, asks) = (levels(Side::Buy), levels(Side::Sell));
     let (bid, ask) = (bids.first().copied(), asks.first().copied());
-    state::Book { symbol, bid, ask, last: book.last(), bids, asks }
+    state::BookView { symbol, bid, ask, last: book.last(), bids, asks }
 }
 
 /// Takes packets in order, and has the books made from them.
 #[derive(Debug)]
-pub(crate) struct Bookkeeper {
+pub(crate) struct BookBuilder {
     frames: Sender<Vec<RawFrame>>,
     waiting: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
-impl Bookkeeper {
+impl BookBuilder {
     /// Books of a session that begins, on this shelf.
     ///
     /// # Errors
     /// [`Failure::System`] where there can be no more threads.
-    pub(crate) fn new(shelf: Shelf) -> Result<Self, Failure> {
+    pub(crate) fn new(shelf: BookSnapshot) -> Result<Self, Failure> {
         let (frames, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
@@ -74,7 +74,7 @@ impl Bookkeeper {
 }
 
 /// Keeps books until no more packets can come.
-fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &Shelf) {
+fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &BookSnapshot) {
     let (mut books, mut put) = (Books::default(), Instant::now());
     shelf.put(&books);
     while let Ok(frames) = taken.recv() {
@@ -93,7 +93,7 @@ fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &Shelf) {
     }
 }
 
-impl Outlet for Bookkeeper {
+impl PacketSink for BookBuilder {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
         // A thread that has ended, by a panic that was shown, keeps nobody else from working.
         if self.thread.is_finished() {
@@ -108,7 +108,7 @@ impl Outlet for Bookkeeper {
         Ok(taken.len())
     }
 
-    fn mark(&mut self, _: Mark) -> Result<(), Failure> {
+    fn mark(&mut self, _: StreamMark) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn books_are_made_from_what_comes() {
-        let shelf = Shelf::default();
-        let mut keeper = Box::new(Bookkeeper::new(shelf.clone()).unwrap());
+        let shelf = BookSnapshot::default();
+        let mut keeper = Box::new(BookBuilder::new(shelf.clone()).unwrap());
         let tape = Tape::classic();
         assert_eq!(keeper.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
         let books = loop {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_ended_keeps_nobody_waiting() {
-        let mut keeper = Bookkeeper::new(Shelf::default()).unwrap();
+        let mut keeper = BookBuilder::new(BookSnapshot::default()).unwrap();
         keeper.waiting.store(WAITING, Ordering::SeqCst);
         keeper.frames = channel().0;
         while !keeper.thread.is_finished() {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_behind_is_waited_for_by_nobody() {
-        let mut keeper = Bookkeeper::new(Shelf::default()).unwrap();
+        let mut keeper = BookBuilder::new(BookSnapshot::default()).unwrap();
         keeper.waiting.fetch_add(WAITING - 5, Ordering::SeqCst);
         let tape = Tape::classic();
         assert_eq!(

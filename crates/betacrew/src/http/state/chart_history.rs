@@ -1,7 +1,7 @@
 //! The last minutes as points of charts, so that a page that is loaded anew is not empty. The HTTP
 //! thread takes one a second; a loop that nobody looks at has one more turn a second for it.
 
-use crate::http::control::loop_handle::Meeting;
+use crate::http::control::loop_handle::LoopHandle;
 use crate::http::state::State;
 use crate::http::state::feed_state::FeedState;
 use schemars::JsonSchema;
@@ -96,7 +96,7 @@ impl ChartHistory {
 
 /// Takes a point every [`INTERVAL`], for as long as the program runs. A loop that does not answer
 /// leaves a hole.
-pub(crate) async fn keep(meeting: Meeting) {
+pub(crate) async fn keep(meeting: LoopHandle) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -143,7 +143,7 @@ mod tests {
     fn a_point_is_taken_every_second_while_the_loop_answers() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().start_paused(true).build().unwrap().block_on(async {
-            let meeting = Meeting::new(&Stop::new(), "client");
+            let meeting = LoopHandle::new(&Stop::new(), "client");
             let told = meeting.clone();
             let answering = tokio::spawn(async move {
                 loop {
@@ -169,7 +169,7 @@ mod tests {
     fn who_asks_after_a_point_was_taken_sees_a_state_of_its_own() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().start_paused(true).build().unwrap().block_on(async {
-            let meeting = Meeting::new(&Stop::new(), "client");
+            let meeting = LoopHandle::new(&Stop::new(), "client");
             let told = meeting.clone();
             tokio::spawn(async move {
                 for now in 1.. {

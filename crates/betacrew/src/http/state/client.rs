@@ -2,15 +2,15 @@
 
 use crate::http::Web;
 use crate::http::api::events;
-use crate::http::control::command::{Answer, Order, refused};
-use crate::http::control::loop_handle::Meeting;
-use crate::http::state::books::Shelf;
+use crate::http::control::command::{ControlAnswer, ControlCommand, refused};
+use crate::http::control::loop_handle::LoopHandle;
+use crate::http::state::books::BookSnapshot;
 use crate::http::state::client_watch::{ClientWatch, LineView};
 use crate::http::state::feed_state::{self, LineState};
-use crate::http::state::gap_history::Notes;
+use crate::http::state::gap_history::GapHistory;
 use crate::http::state::metrics::Raw;
-use crate::http::state::{Counters, Feed, Latency, Line, Session, State};
-use crate::output::counters::Places;
+use crate::http::state::{Counters, Feed, Latency, LineSnapshot, SessionView, State};
+use crate::output::counters::OutputCounters;
 use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::client::Recorder;
 use feed::ledger::Origin;
@@ -24,13 +24,13 @@ const NEWEST: usize = 50;
 
 /// What is told of a recording, if anybody may ask.
 #[derive(Debug)]
-pub(crate) struct History<'a> {
-    meeting: Option<Meeting>,
-    shelf: Shelf,
+pub(crate) struct ClientMonitor<'a> {
+    meeting: Option<LoopHandle>,
+    shelf: BookSnapshot,
     addresses: &'a [String],
     follow: bool,
-    places: Places,
-    notes: RefCell<Notes>,
+    places: OutputCounters,
+    notes: RefCell<GapHistory>,
     watch: RefCell<ClientWatch>,
     clock: Clock,
 }
@@ -73,12 +73,12 @@ impl Clock {
     }
 }
 
-impl<'a> History<'a> {
+impl<'a> ClientMonitor<'a> {
     pub(crate) fn new(
         web: Option<&Web>,
         addresses: &'a [String],
         follow: bool,
-        places: Places,
+        places: OutputCounters,
     ) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
         let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
@@ -102,10 +102,10 @@ impl<'a> History<'a> {
         let mut answers = Vec::new();
         for (order, sender) in meeting.take() {
             let answer = match order {
-                Order::Strip { from, to, cells } => {
-                    Answer::Strip(self.notes.borrow().strip(recorder, from, to, cells))
+                ControlCommand::Strip { from, to, cells } => {
+                    ControlAnswer::Strip(self.notes.borrow().strip(recorder, from, to, cells))
                 }
-                _ => Answer::Refused(refused("a client has no faults", "ask the exchange")),
+                _ => ControlAnswer::Refused(refused("a client has no faults", "ask the exchange")),
             };
             answers.push((sender, answer));
         }
@@ -117,7 +117,7 @@ impl<'a> History<'a> {
         }
     }
 
-    fn state(&self, recorder: &Recorder, meeting: &Meeting) -> (State, Raw) {
+    fn state(&self, recorder: &Recorder, meeting: &LoopHandle) -> (State, Raw) {
         let mut notes = self.notes.borrow_mut();
         let (ledger, stats) = (recorder.ledger(), recorder.stats());
         let recorded = ledger.recorded();
@@ -131,7 +131,7 @@ impl<'a> History<'a> {
             now: events::now(),
             recording_began: Some(self.clock.origin.get()),
             feed,
-            session: recorder.session().map(|id| Session {
+            session: recorder.session().map(|id| SessionView {
                 id: id.to_string(),
                 first: FIRST_SEQ,
                 last: ledger.end().unwrap_or(0).max(ledger.highest()),
@@ -199,12 +199,12 @@ impl<'a> History<'a> {
         Feed { state, since: self.clock.of_day(since) }
     }
 
-    fn shown(&self, recorder: &Recorder, lines: &[(LineState, Duration)]) -> Vec<Line> {
+    fn shown(&self, recorder: &Recorder, lines: &[(LineState, Duration)]) -> Vec<LineSnapshot> {
         let stats = (0..).map_while(|line| Some((line, recorder.line(line)?)));
         let mut shown = Vec::with_capacity(lines.len());
         for (((id, stats), &(state, since)), address) in stats.zip(lines).zip(self.addresses) {
             let since = self.clock.of_day(since);
-            shown.push(Line {
+            shown.push(LineSnapshot {
                 address: address.clone(),
                 state,
                 since: (!state.flows() && state != LineState::Connecting).then_some(since),
@@ -242,7 +242,7 @@ impl<'a> History<'a> {
         self.note(|notes| notes.lost(range, now));
     }
 
-    fn note(&self, what: impl FnOnce(&mut Notes)) {
+    fn note(&self, what: impl FnOnce(&mut GapHistory)) {
         if self.meeting.is_some() {
             what(&mut self.notes.borrow_mut());
         }

@@ -2,28 +2,32 @@
 
 use crate::format::Arrival;
 use crate::http::api::events;
-use crate::http::control::command::{Answer, Faults, How, Order, absent, refused};
-use crate::http::control::loop_handle::Meeting;
-use crate::http::state::books::{Bookkeeper, Shelf};
+use crate::http::control::command::{
+    ControlAnswer, ControlCommand, FaultsRequest, How, absent, refused,
+};
+use crate::http::control::loop_handle::LoopHandle;
+use crate::http::state::books::{BookBuilder, BookSnapshot};
 use crate::http::state::connection_watch::ConnectionWatch;
 use crate::http::state::feed_state::{self, ExchangeView, FeedState};
 use crate::http::state::metrics::{Histogram, Raw};
 use crate::http::state::strip;
 use crate::http::state::{
-    Connection, Counters, EventKind, FaultsInForce, Feed, Refused, Rule, Session, State,
+    ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refused, Rule, SessionView, State,
 };
 use crate::http::{Past, Web};
-use crate::net::{Desk, Place};
-use crate::output::counters::Written;
-use crate::output::sink::Outlet;
-use crate::scenario::{Engine, Plot, ScenarioFile, catalogue, fault_text, impossible_faults};
+use crate::net::{ConnectionRef, Controller};
+use crate::output::counters::WriteCounters;
+use crate::output::sink::PacketSink;
+use crate::scenario::{
+    EngineSection, ResolvedScenario, ScenarioFile, catalogue, fault_text, impossible_faults,
+};
 use crate::text::formatting::{count, grouped, took};
 use feed::base::chance::Chance;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::exchange::Exchange;
-use feed::exchange::server::{Cut, Player, Seat, SeatView};
-use feed::faults::scenario::{Action, Fault, Pick, Played, Scenario};
-use feed::tape::source::Play;
+use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
+use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
+use feed::tape::source::TapeSource;
 use feed::wire::SessionId;
 use std::time::Duration;
 
@@ -36,15 +40,15 @@ const NAMED: usize = 8;
 
 /// What is on: names for what is played and what goes wrong.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Bill {
+pub(crate) struct ScenarioInfo {
     tape: String,
     played: Played,
     scenario: String,
     about: String,
 }
 
-impl Bill {
-    pub(crate) fn new(plot: &Plot, played: Played) -> Self {
+impl ScenarioInfo {
+    pub(crate) fn new(plot: &ResolvedScenario, played: Played) -> Self {
         let (scenario, about) = (plot.name.clone(), plot.about.clone());
         Self { tape: plot.tape.to_string(), played, scenario, about }
     }
@@ -52,12 +56,12 @@ impl Bill {
 
 /// Who sits at the desk of an exchange that has an HTTP address.
 #[derive(Debug)]
-pub(crate) struct ExchangeDesk {
-    meeting: Option<Meeting>,
-    bill: Bill,
+pub(crate) struct ExchangeController {
+    meeting: Option<LoopHandle>,
+    bill: ScenarioInfo,
     /// What has been written to a record of a live session.
-    written: Option<Written>,
-    shelf: Shelf,
+    written: Option<WriteCounters>,
+    shelf: BookSnapshot,
     books: Option<Books>,
     past: Past,
     connections: ConnectionWatch,
@@ -69,13 +73,13 @@ pub(crate) struct ExchangeDesk {
 #[derive(Debug)]
 struct Books {
     session: SessionId,
-    keeper: Bookkeeper,
+    keeper: BookBuilder,
     next: Seq,
 }
 
 impl Books {
     /// Goes on with what the tape has; whether it still is that tape.
-    fn go_on(&mut self, tape: &mut impl Play) -> bool {
+    fn go_on(&mut self, tape: &mut impl TapeSource) -> bool {
         if tape.session() != self.session {
             return false;
         }
@@ -91,8 +95,12 @@ impl Books {
     }
 }
 
-impl ExchangeDesk {
-    pub(crate) fn new(web: Option<&Web>, bill: Bill, written: Option<Written>) -> Self {
+impl ExchangeController {
+    pub(crate) fn new(
+        web: Option<&Web>,
+        bill: ScenarioInfo,
+        written: Option<WriteCounters>,
+    ) -> Self {
         let meeting = web.map(|web| web.meeting.clone());
         let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
         Self {
@@ -109,32 +117,32 @@ impl ExchangeDesk {
     }
 
     /// The books go on with the tape, or begin with another one.
-    fn keep_books(&mut self, tape: &mut impl Play) {
+    fn keep_books(&mut self, tape: &mut impl TapeSource) {
         if self.books.as_mut().is_some_and(|books| books.go_on(tape)) {
             return;
         }
-        let keeper = Bookkeeper::new(self.shelf.clone()).ok();
+        let keeper = BookBuilder::new(self.shelf.clone()).ok();
         let session = tape.session();
         self.books = keeper.map(|keeper| Books { session, keeper, next: FIRST_SEQ });
     }
 }
 
-impl<P: Play> Desk<Player<P>> for ExchangeDesk {
+impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
     fn wants(&self) -> bool {
-        self.meeting.as_ref().is_some_and(Meeting::wanted)
+        self.meeting.as_ref().is_some_and(LoopHandle::wanted)
     }
 
     fn turn(
         &mut self,
-        player: &mut Player<P>,
-        floor: &mut [Place<'_, Seat>],
+        player: &mut MockExchange<P>,
+        floor: &mut [ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> bool {
         let Some(meeting) = self.meeting.clone() else { return false };
         let (mut changed, mut answers) = (false, Vec::new());
         for (order, sender) in meeting.take() {
             let answer = match order {
-                Order::Strip { from, to, cells } => Answer::Strip(strip::of(
+                ControlCommand::Strip { from, to, cells } => ControlAnswer::Strip(strip::of(
                     player.faults().tally(),
                     player.tape().last(),
                     (from, to, cells),
@@ -147,9 +155,9 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
                             let text = format!("control: {done}{}", positions(player, floor));
                             tracing::info!(target: events::CONTROL, "{text}");
                             events::note(kind, events::now(), text);
-                            Answer::Done(done)
+                            ControlAnswer::Done(done)
                         }
-                        Err(wrong) => Answer::Refused(wrong),
+                        Err(wrong) => ControlAnswer::Refused(wrong),
                     }
                 }
             };
@@ -167,73 +175,73 @@ impl<P: Play> Desk<Player<P>> for ExchangeDesk {
     }
 }
 
-impl ExchangeDesk {
-    fn carry_out<P: Play>(
+impl ExchangeController {
+    fn carry_out<P: TapeSource>(
         &mut self,
-        order: Order,
-        player: &mut Player<P>,
-        floor: &mut [Place<'_, Seat>],
+        order: ControlCommand,
+        player: &mut MockExchange<P>,
+        floor: &mut [ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> Result<String, Refused> {
         match order {
-            Order::Faults(faults) => self.change(faults, player),
-            Order::Lose(next) => {
-                player.lose(next);
+            ControlCommand::Faults(faults) => self.change(faults, player),
+            ControlCommand::Lose(next) => {
+                player.drop_next(next);
                 Ok(match next {
                     1 => "the next packet is lost".to_owned(),
                     next => format!("the next {} packets are lost", grouped(next.into())),
                 })
             }
-            Order::Pause(paused) => {
+            ControlCommand::Pause(paused) => {
                 player.pause(paused);
                 Ok(if paused { "all sending stands still" } else { "all sending goes on" }
                     .to_owned())
             }
-            Order::Cut(which, how) => {
+            ControlCommand::Cut(which, how) => {
                 let (cut, word) = match how {
-                    How::Close => (Cut::Close, "closed"),
-                    How::Reset => (Cut::Reset, "reset"),
+                    How::Close => (CutKind::Close, "closed"),
+                    How::Reset => (CutKind::Reset, "reset"),
                 };
                 let found = each(player, floor, which, |player, seat| player.cut(seat, cut))?;
                 Ok(format!("{found} {word}"))
             }
-            Order::Stall(which, millis) => {
+            ControlCommand::Stall(which, millis) => {
                 let time = Duration::from_millis(millis);
                 let found =
                     each(player, floor, which, |player, seat| player.stall(seat, time, now))?;
                 Ok(format!("{found} sent nothing for {}", took(time)))
             }
-            Order::Strip { .. } => Err(refused("that is no change", "GET /api/strip")),
+            ControlCommand::Strip { .. } => Err(refused("that is no change", "GET /api/strip")),
         }
     }
 
-    fn change<P: Play>(
+    fn change<P: TapeSource>(
         &mut self,
-        faults: Faults,
-        player: &mut Player<P>,
+        faults: FaultsRequest,
+        player: &mut MockExchange<P>,
     ) -> Result<String, Refused> {
         let before = player.scenario().clone();
-        let chosen = matches!(faults, Faults::Scenario(_) | Faults::Toml(_));
+        let chosen = matches!(faults, FaultsRequest::Scenario(_) | FaultsRequest::Toml(_));
         let (name, about, scenario) = match faults {
-            Faults::Clear(_) => {
+            FaultsRequest::Clear(_) => {
                 let scenario = Scenario { faults: Vec::new(), ..before };
                 ("clean".to_owned(), String::new(), scenario)
             }
-            Faults::Drop(chance) => {
+            FaultsRequest::Drop(chance) => {
                 let chance: Chance = chance.to_string().parse().map_err(|_| {
                     refused(format!("{chance} is no probability"), "a number from 0 to 1")
                 })?;
                 let faults = vec![Fault::loss(chance)];
                 (format!("drop {chance}"), String::new(), Scenario { faults, ..before })
             }
-            Faults::Scenario(name) => {
+            FaultsRequest::Scenario(name) => {
                 let entry = catalogue::entry(&name).ok_or_else(|| {
                     let names: Vec<&str> = catalogue::entries().map(|entry| entry.name).collect();
                     absent("there is no built-in scenario of that name", names.join(", "))
                 })?;
                 play(entry.text, &name, before.seed)?
             }
-            Faults::Toml(text) => play(&text, "by order", before.seed)?,
+            FaultsRequest::Toml(text) => play(&text, "by order", before.seed)?,
         };
         let mut rest = String::new();
         let impossible = impossible_faults(&scenario, self.bill.played);
@@ -244,13 +252,18 @@ impl ExchangeDesk {
             }
             rest = format!("; {text}");
         }
-        player.change(scenario);
+        player.set_scenario(scenario);
         (self.bill.scenario, self.bill.about) = (name, about);
         Ok(format!("scenario {} from here on{rest}", self.bill.scenario))
     }
 
     /// Looks at what the feed does, and notes what has happened to it.
-    fn look<P: Play>(&mut self, player: &Player<P>, floor: &[Place<'_, Seat>], now: Duration) {
+    fn look<P: TapeSource>(
+        &mut self,
+        player: &MockExchange<P>,
+        floor: &[ConnectionRef<'_, ServerConnection>],
+        now: Duration,
+    ) {
         let tape = player.tape();
         let view = ExchangeView {
             paused: player.is_paused(),
@@ -279,10 +292,10 @@ impl ExchangeDesk {
         }
     }
 
-    fn state<P: Play>(
+    fn state<P: TapeSource>(
         &mut self,
-        player: &Player<P>,
-        floor: &[Place<'_, Seat>],
+        player: &MockExchange<P>,
+        floor: &[ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> (State, Raw) {
         let (served, tape) = (player.served(), player.tape());
@@ -290,14 +303,14 @@ impl ExchangeDesk {
         let views = floor.iter().map(|place| player.view(place.conn));
         let tally = player.faults().tally();
         let total = tally.total();
-        let behind = |view: SeatView| Some((tape.last() + 1).saturating_sub(view.next?));
+        let behind = |view: ConnectionView| Some((tape.last() + 1).saturating_sub(view.next?));
         let packets = served.packets;
         let (rates, _) = self.past.look(now, (packets, served.bytes), &Histogram::default());
         let connections = floor.iter().take(SHOWN).zip(views.clone());
         let state = State {
             now: events::now(),
             feed: self.feed,
-            session: Some(Session {
+            session: Some(SessionView {
                 id: tape.session().to_string(),
                 first: FIRST_SEQ,
                 last: tape.last(),
@@ -330,17 +343,17 @@ impl ExchangeDesk {
         };
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
         faults.push(("order", tally.by_order()));
-        let tape = self.written.as_ref().map(Written::look);
+        let tape = self.written.as_ref().map(WriteCounters::look);
         (state, Raw { faults, streams: served.streams, tape, ..Raw::default() })
     }
 
-    fn in_force<P: Play>(&self, player: &Player<P>) -> FaultsInForce {
+    fn in_force<P: TapeSource>(&self, player: &MockExchange<P>) -> FaultsInForce {
         let scenario = player.scenario();
         let drop = match scenario.faults.as_slice() {
             [] => Some(0.0),
-            [fault] if fault.action() == Action::Drop && fault.sequences.is_none() => {
+            [fault] if fault.action() == FaultAction::Drop && fault.sequences.is_none() => {
                 match fault.pick {
-                    Pick::Random { chance, .. } => Some(chance.as_f64()),
+                    FaultSelector::Random { chance, .. } => Some(chance.as_f64()),
                     _ => None,
                 }
             }
@@ -357,21 +370,21 @@ impl ExchangeDesk {
             seed: scenario.seed,
             drop,
             paused: player.is_paused(),
-            losing: player.losing(),
+            losing: player.drops_pending(),
             rules: rules.collect(),
         }
     }
 }
 
 /// Kind of event that an order is.
-fn kind(order: &Order) -> EventKind {
+fn kind(order: &ControlCommand) -> EventKind {
     match order {
-        Order::Faults(_) => EventKind::Faults,
-        Order::Lose(_) => EventKind::Lose,
-        Order::Pause(_) => EventKind::Pause,
-        Order::Cut(..) => EventKind::Cut,
-        Order::Stall(..) => EventKind::Stall,
-        Order::Strip { .. } => EventKind::Log,
+        ControlCommand::Faults(_) => EventKind::Faults,
+        ControlCommand::Lose(_) => EventKind::Lose,
+        ControlCommand::Pause(_) => EventKind::Pause,
+        ControlCommand::Cut(..) => EventKind::Cut,
+        ControlCommand::Stall(..) => EventKind::Stall,
+        ControlCommand::Strip { .. } => EventKind::Log,
     }
 }
 
@@ -398,18 +411,18 @@ fn play(text: &str, name: &str, seed: u64) -> Result<(String, String, Scenario),
     let wrong = |error: String| refused(error, "a scenario as docs/scenarios.md describes it");
     let parsed = text.parse::<ScenarioFile>().and_then(|file| file.plot(name, text));
     let plot = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
-    if plot.engine == Engine::Original {
+    if plot.engine == EngineSection::Original {
         return Err(wrong("another exchange cannot take over: start it with serve".to_owned()));
     }
     Ok((plot.name, plot.about, Scenario { seed, ..plot.scenario }))
 }
 
 /// Does something to one connection, or to all.
-fn each<P: Play>(
-    player: &mut Player<P>,
-    floor: &mut [Place<'_, Seat>],
+fn each<P: TapeSource>(
+    player: &mut MockExchange<P>,
+    floor: &mut [ConnectionRef<'_, ServerConnection>],
     which: Option<u64>,
-    mut what: impl FnMut(&mut Player<P>, &mut Seat),
+    mut what: impl FnMut(&mut MockExchange<P>, &mut ServerConnection),
 ) -> Result<String, Refused> {
     let mut found = 0;
     for place in floor {
@@ -429,7 +442,10 @@ fn each<P: Play>(
 }
 
 /// Where streams are, for the log.
-fn positions<P: Play>(player: &Player<P>, floor: &[Place<'_, Seat>]) -> String {
+fn positions<P: TapeSource>(
+    player: &MockExchange<P>,
+    floor: &[ConnectionRef<'_, ServerConnection>],
+) -> String {
     let mut text = String::new();
     let at = floor.iter().map(|place| player.view(place.conn));
     let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
@@ -444,10 +460,15 @@ fn positions<P: Play>(player: &Player<P>, floor: &[Place<'_, Seat>]) -> String {
     }
 }
 
-fn shown(place: &Place<'_, Seat>, view: SeatView, last: u32, now: Duration) -> Connection {
+fn shown(
+    place: &ConnectionRef<'_, ServerConnection>,
+    view: ConnectionView,
+    last: u32,
+    now: Duration,
+) -> ConnectionState {
     let age = now.saturating_sub(view.opened);
     let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    Connection {
+    ConnectionState {
         id: view.connection,
         peer: place.peer().map_or_else(String::new, |peer| peer.to_string()),
         kind: view.kind.to_owned(),

@@ -2,7 +2,7 @@
 //! decide it; `client` and `exchange` give them what they see.
 
 use feed::client::LineStats;
-use feed::exchange::server::SeatView;
+use feed::exchange::server::ConnectionView;
 use feed::session::completeness::Completeness;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -185,7 +185,7 @@ pub(crate) struct ExchangeView {
 }
 
 /// Whether nothing is sent on a connection because of an order or a fault.
-pub(crate) fn is_stalled(seat: &SeatView, now: Duration) -> bool {
+pub(crate) fn is_stalled(seat: &ConnectionView, now: Duration) -> bool {
     seat.held_until.is_some_and(|until| until > now) && now >= seat.active + STALLED
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn is_stalled(seat: &SeatView, now: Duration) -> bool {
 /// stream was stalled.
 pub(crate) fn exchange(
     view: ExchangeView,
-    seats: impl Iterator<Item = SeatView>,
+    seats: impl Iterator<Item = ConnectionView>,
     now: Duration,
 ) -> (FeedState, Option<Duration>) {
     let (mut open, mut streaming, mut stalled) = (0_usize, 0_usize, 0_usize);
@@ -284,8 +284,8 @@ mod tests {
         }
     }
 
-    fn seat(next: Option<u32>, active: u64, held_until: Option<u64>) -> SeatView {
-        SeatView {
+    fn seat(next: Option<u32>, active: u64, held_until: Option<u64>) -> ConnectionView {
+        ConnectionView {
             connection: 1,
             kind: "subscriber",
             next,
@@ -301,8 +301,8 @@ mod tests {
     fn an_exchange_is_stalled_once_every_stream_is() {
         let view = ExchangeView { last: 10, ..ExchangeView::default() };
         let now = at(1000);
-        let look = |seats: &[SeatView]| exchange(view, seats.iter().copied(), now);
-        let is = |seats: &[SeatView]| look(seats).0;
+        let look = |seats: &[ConnectionView]| exchange(view, seats.iter().copied(), now);
+        let is = |seats: &[ConnectionView]| look(seats).0;
         assert_eq!(is(&[]), FeedState::NoClient);
         assert_eq!(is(&[seat(None, 0, None)]), FeedState::Idle);
         let flowing = seat(Some(5), 990, None);

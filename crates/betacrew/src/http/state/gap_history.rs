@@ -2,7 +2,7 @@
 
 use crate::http::Past;
 use crate::http::state::metrics::Histogram;
-use crate::http::state::{Gap, Strip};
+use crate::http::state::{GapView, StripView};
 use feed::base::seq::{Seq, SeqRange};
 use feed::client::Recorder;
 use feed::ledger::{Origin, Source};
@@ -24,7 +24,7 @@ const KNOWN: u32 = 1 << 27;
 
 /// A gap while it is remembered.
 #[derive(Clone, Copy, Debug)]
-struct Seam {
+struct GapRecord {
     id: u64,
     range: SeqRange,
     missing: u32,
@@ -71,8 +71,8 @@ impl Streams {
 
 /// What is noted of a recording.
 #[derive(Default, Debug)]
-pub(crate) struct Notes {
-    gaps: VecDeque<Seam>,
+pub(crate) struct GapHistory {
+    gaps: VecDeque<GapRecord>,
     streams: Streams,
     /// Gaps that were found, packets that were missing and came, and that were given up.
     pub(crate) found: u64,
@@ -84,13 +84,13 @@ pub(crate) struct Notes {
     pub(crate) past: Past,
 }
 
-impl Notes {
+impl GapHistory {
     pub(crate) fn opened(&mut self, range: SeqRange, now: Duration) {
         self.found += 1;
         if self.gaps.len() == GAPS {
             self.gaps.pop_front();
         }
-        self.gaps.push_back(Seam {
+        self.gaps.push_back(GapRecord {
             id: self.found,
             range,
             missing: range.len(),
@@ -106,7 +106,7 @@ impl Notes {
     }
 
     /// The remembered gaps that have something of a piece.
-    fn touched(&mut self, piece: SeqRange) -> impl Iterator<Item = &mut Seam> {
+    fn touched(&mut self, piece: SeqRange) -> impl Iterator<Item = &mut GapRecord> {
         // Most of what is asked for, where much is, lies before what is remembered.
         let before = self.gaps.front().is_none_or(|oldest| piece.last() < oldest.range.first());
         let from = match before {
@@ -197,12 +197,12 @@ impl Notes {
         from: u32,
         to: Option<u32>,
         cells: u32,
-    ) -> Strip {
+    ) -> StripView {
         let highest = recorder.ledger().highest();
         let known = highest.max(recorder.ledger().end().unwrap_or(0)).max(1);
         let to = to.unwrap_or(known).min(known);
         if from > to {
-            return Strip { from, to, width: 1, exact: 1, cells: Vec::new() };
+            return StripView { from, to, width: 1, exact: 1, cells: Vec::new() };
         }
         let width = (to - from + 1).div_ceil(cells);
         let most = LOOKS / cells.max(1);
@@ -220,18 +220,18 @@ impl Notes {
             strip.push([seen.saturating_sub(came + lost), came, missing.open, missing.asked]);
             first = last + 1;
         }
-        Strip { from, to, width, exact, cells: strip }
+        StripView { from, to, width, exact, cells: strip }
     }
 
     /// The gaps that are remembered, of a recording of so many lines, the oldest first.
-    pub(crate) fn gaps(&self, lines: usize) -> Vec<Gap> {
+    pub(crate) fn gaps(&self, lines: usize) -> Vec<GapView> {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let gap = |gap: &Seam| {
+        let gap = |gap: &GapRecord| {
             let passed = match gap.filled {
                 Some(_) => gap.passed,
                 None => gap.passed | self.streams.lines_past(gap.range.last()),
             };
-            Gap {
+            GapView {
                 id: gap.id,
                 first: gap.range.first(),
                 last: gap.range.last(),
@@ -295,7 +295,7 @@ fn bringer(by: Origin, lines: usize) -> String {
 }
 
 /// How a gap came about, as far as is known: whether it was lost, where, or only late.
-fn cause(gap: &Seam, passed: u64, lines: usize) -> String {
+fn cause(gap: &GapRecord, passed: u64, lines: usize) -> String {
     if let (true, Some((_, by))) = (gap.late, gap.filled) {
         return format!("late on line {}", by.line + 1);
     }
@@ -314,7 +314,7 @@ fn cause(gap: &Seam, passed: u64, lines: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::client::Options;
+    use feed::client::RecorderOptions;
     use feed::tape::in_memory::Tape;
 
     fn range(first: u32, last: u32) -> SeqRange {
@@ -326,14 +326,14 @@ mod tests {
     }
 
     /// Packets from `first` to `last` come.
-    fn brings(notes: &mut Notes, by: Origin, first: u32, last: u32) {
+    fn brings(notes: &mut GapHistory, by: Origin, first: u32, last: u32) {
         let tape = Tape::random(100, 1);
         notes.brought(by, tape.slice(range(first, last)));
     }
 
     #[test]
     fn a_gap_has_a_timeline() {
-        let mut notes = Notes::default();
+        let mut notes = GapHistory::default();
         let at = Duration::from_millis;
         notes.opened(range(11, 50), at(5));
         let gap = &notes.gaps(1)[0];
@@ -357,8 +357,8 @@ mod tests {
     #[test]
     fn what_went_past_a_gap_has_lost_it() {
         let at = Duration::from_millis;
-        let mut notes = Notes::default();
-        let cause = |notes: &Notes, lines| notes.gaps(lines)[0].cause.clone();
+        let mut notes = GapHistory::default();
+        let cause = |notes: &GapHistory, lines| notes.gaps(lines)[0].cause.clone();
         notes.opened(range(11, 20), at(1));
         assert_eq!(cause(&notes, 3), "at the end");
         brings(&mut notes, stream(0, 1), 10, 20);
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn what_comes_after_what_follows_it_is_late_and_of_another_pass_is_not() {
         let at = Duration::from_millis;
-        let mut notes = Notes::default();
+        let mut notes = GapHistory::default();
         notes.opened(range(11, 20), at(1));
         brings(&mut notes, stream(0, 1), 21, 21);
         notes.filled(range(11, 15), at(1), stream(0, 2), at(2));
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn so_many_streams_and_lines_are_told_apart() {
-        let mut notes = Notes::default();
+        let mut notes = GapHistory::default();
         notes.opened(range(1, 9), Duration::ZERO);
         for line in 0..1000 {
             brings(&mut notes, stream(line, line.into()), 10, 10);
@@ -412,14 +412,14 @@ mod tests {
     /// A recorder to which these are missing below `highest`.
     fn missing(highest: u32, missing: impl Iterator<Item = SeqRange>) -> Recorder {
         let missing = missing.collect();
-        Recorder::resume(Options::default(), 1, highest, &missing, None)
+        Recorder::resume(RecorderOptions::default(), 1, highest, &missing, None)
     }
 
     #[test]
     fn a_strip_of_ten_million_packets_is_exact_while_gaps_are_few() {
         let gaps = (1..=50).map(|n| range(n * 100_000, n * 100_000 + 99));
         let recorder = missing(10_000_000, gaps);
-        let mut notes = Notes::default();
+        let mut notes = GapHistory::default();
         notes.mark(range(1, 1000));
         let strip = notes.strip(&recorder, 1, None, 4000);
         assert_eq!((strip.cells.len(), strip.width, strip.exact), (4000, 2500, 1));
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn of_very_many_gaps_only_some_are_looked_at() {
         let recorder = missing(2_000_000, (1..=400_000).map(|n| SeqRange::one(n * 5)));
-        let notes = Notes::default();
+        let notes = GapHistory::default();
         for cells in [1, 7, 1000, 4000] {
             let strip = notes.strip(&recorder, 1, None, cells);
             assert!(strip.cells.len() <= cells as usize && strip.exact > strip.width);
@@ -456,7 +456,7 @@ mod tests {
 
     #[test]
     fn gaps_are_remembered_until_they_are_many() {
-        let mut notes = Notes::default();
+        let mut notes = GapHistory::default();
         let origin = Origin { line: 0, source: Source::Resend };
         let at = Duration::from_millis;
         for gap in 0..500 {

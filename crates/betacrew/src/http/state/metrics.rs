@@ -67,7 +67,7 @@ pub(crate) struct Raw {
     /// And to each output of a client.
     pub(crate) outputs: Vec<(String, (u64, u64))>,
     /// Of a client, the last few hundred gaps, the oldest first.
-    pub(crate) gaps: Vec<crate::http::state::Gap>,
+    pub(crate) gaps: Vec<crate::http::state::GapView>,
 }
 
 /// What a metric is.
@@ -77,11 +77,11 @@ enum Kind {
     Gauge,
 }
 
-struct Page {
+struct MetricsText {
     text: String,
 }
 
-impl Page {
+impl MetricsText {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -135,7 +135,7 @@ fn float(number: u64) -> f64 {
 /// The page, in Prometheus' text format 0.0.4.
 pub(crate) fn text(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
-    let mut page = Page { text: String::with_capacity(4096) };
+    let mut page = MetricsText { text: String::with_capacity(4096) };
     let version = labels([("version", &state.version), ("role", &state.role)]);
     page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
     let started = float(state.started) / 1e3;
@@ -150,7 +150,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
 }
 
 /// What the feed does: 1 for that state, 0 for the others.
-fn feed_state(page: &mut Page, Snapshot { state, .. }: &Snapshot) {
+fn feed_state(page: &mut MetricsText, Snapshot { state, .. }: &Snapshot) {
     let states = match &*state.role {
         "exchange" => &feed_state::EXCHANGE[..],
         _ => &feed_state::CLIENT,
@@ -164,7 +164,7 @@ fn feed_state(page: &mut Page, Snapshot { state, .. }: &Snapshot) {
 }
 
 /// What has been written to the tape file.
-fn tape(page: &mut Page, role: &str, raw: &Raw) {
+fn tape(page: &mut MetricsText, role: &str, raw: &Raw) {
     let Some((packets, bytes)) = raw.tape else { return };
     let help = "Packets written to the tape file.";
     let name = format!("betacrew_{role}_tape_written_packets_total");
@@ -178,7 +178,7 @@ fn tape(page: &mut Page, role: &str, raw: &Raw) {
     );
 }
 
-fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
+fn exchange(page: &mut MetricsText, Snapshot { state, raw, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let faults = state.faults.clone().unwrap_or_default();
@@ -248,7 +248,7 @@ fn exchange(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
     tape(page, "exchange", raw);
 }
 
-fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
+fn client(page: &mut MetricsText, Snapshot { state, raw, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let (frontier, highest) = (state.frontier.unwrap_or(0), state.highest.unwrap_or(0));
@@ -306,9 +306,9 @@ fn client(page: &mut Page, Snapshot { state, raw, .. }: &Snapshot) {
 }
 
 /// What each line has done.
-fn lines(page: &mut Page, lines: &[crate::http::state::Line]) {
+fn lines(page: &mut MetricsText, lines: &[crate::http::state::LineSnapshot]) {
     use Kind::Counter;
-    let by_line = |of: fn(&crate::http::state::Line) -> u64| {
+    let by_line = |of: fn(&crate::http::state::LineSnapshot) -> u64| {
         // Two of them may have one address.
         let samples = (1..).zip(lines).map(move |(number, line): (u32, _)| {
             let labels = labels([("line", &number.to_string()), ("address", &line.address)]);
@@ -328,7 +328,7 @@ fn lines(page: &mut Page, lines: &[crate::http::state::Line]) {
 }
 
 /// What has been written to each output.
-fn outputs(page: &mut Page, raw: &Raw) {
+fn outputs(page: &mut MetricsText, raw: &Raw) {
     use Kind::Counter;
     let by_output = |of: fn(&(u64, u64)) -> u64| {
         let outputs = raw.outputs.iter();

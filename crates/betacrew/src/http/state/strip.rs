@@ -1,20 +1,20 @@
 //! The sequence strip of an exchange: what its streams sent and dropped, cell by cell.
 
-use crate::http::state::Strip;
-use feed::faults::engine::Tally;
+use crate::http::state::StripView;
+use feed::faults::engine::FaultTally;
 
 /// Returns the sequences `from` to `to` (to the last one, if that is `None`) of a tape that ends
 /// with `last`, in up to `cells` cells.
 ///
 /// Where cells are asked for that are narrower than what is counted, each gets its share. Shares
 /// are rounded so that those of all cells add up to exactly what was counted.
-pub(crate) fn of(tally: &Tally, last: u32, asked: (u32, Option<u32>, u32)) -> Strip {
+pub(crate) fn of(tally: &FaultTally, last: u32, asked: (u32, Option<u32>, u32)) -> StripView {
     let (from, to, cells) = asked;
     let last = last.max(1);
     let to = to.unwrap_or(last).min(last);
     let exact = tally.width();
     if from > to {
-        return Strip { from, to, width: 1, exact, cells: Vec::new() };
+        return StripView { from, to, width: 1, exact, cells: Vec::new() };
     }
     let width = (to - from + 1).div_ceil(cells);
     let mut strip = Vec::with_capacity(cells as usize);
@@ -24,11 +24,11 @@ pub(crate) fn of(tally: &Tally, last: u32, asked: (u32, Option<u32>, u32)) -> St
         strip.push(sum(tally, last, first, end));
         first = end + 1;
     }
-    Strip { from, to, width, exact, cells: strip }
+    StripView { from, to, width, exact, cells: strip }
 }
 
 /// Returns what was sent, resent and dropped from `first` to `end`.
-fn sum(tally: &Tally, last: u32, first: u32, end: u32) -> [u64; 4] {
+fn sum(tally: &FaultTally, last: u32, first: u32, end: u32) -> [u64; 4] {
     let (exact, mut sum) = (tally.width(), [0_u64; 4]);
     for at in first / exact..=end / exact {
         let Some(cell) = tally.cells().get(at as usize) else { break };
@@ -66,7 +66,7 @@ fn part(counted: u64, some: u64, all: u64) -> u64 {
 mod tests {
     use super::*;
     use feed::exchange::Exchange;
-    use feed::exchange::server::{Player, Seat};
+    use feed::exchange::server::{MockExchange, ServerConnection};
     use feed::faults::scenario::{Fault, Scenario};
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
@@ -74,22 +74,22 @@ mod tests {
     use std::time::Duration;
 
     /// An exchange that loses a quarter of its packets, and has streamed its tape once.
-    fn quarter(packets: u32) -> Player {
+    fn quarter(packets: u32) -> MockExchange {
         let fault = Fault::loss("25%".parse().unwrap());
         let tape = Arc::new(Tape::random(packets, 1));
-        let mut player = Player::new(tape, Scenario::clean(7).with(fault));
+        let mut player = MockExchange::new(tape, Scenario::clean(7).with(fault));
         stream(&mut player);
         player
     }
 
-    fn call(player: &mut Player, calls: &[Call]) -> Seat {
+    fn call(player: &mut MockExchange, calls: &[Call]) -> ServerConnection {
         let (mut seat, mut bytes) = (player.open(Duration::ZERO), Vec::new());
         calls.iter().for_each(|call| call.encode(&mut bytes));
         player.receive(&mut seat, &bytes, Duration::ZERO);
         seat
     }
 
-    fn stream(player: &mut Player) {
+    fn stream(player: &mut MockExchange) {
         let (mut seat, mut out) = (call(player, &[Call::Stream]), vec![0; 1 << 16]);
         loop {
             let count = player.peek(&mut seat, &mut out, Duration::ZERO);
@@ -101,12 +101,12 @@ mod tests {
         player.step(&mut seat, Duration::ZERO);
     }
 
-    fn total(strip: &Strip) -> [u64; 4] {
+    fn total(strip: &StripView) -> [u64; 4] {
         let add = |sum: [u64; 4], cell: &[u64; 4]| std::array::from_fn(|at| sum[at] + cell[at]);
         strip.cells.iter().fold([0; 4], add)
     }
 
-    fn whole(player: &Player, cells: u32) -> Strip {
+    fn whole(player: &MockExchange, cells: u32) -> StripView {
         let last = player.tape().last();
         of(player.faults().tally(), last, (1, None, cells))
     }
@@ -142,7 +142,7 @@ mod tests {
         let mut player = quarter(14);
         let before = whole(&player, 14).cells;
         assert!(before.iter().any(|cell| cell[2] == 1));
-        player.change(Scenario::clean(7));
+        player.set_scenario(Scenario::clean(7));
         stream(&mut player);
         let after = whole(&player, 14).cells;
         let expected: Vec<[u64; 4]> =

@@ -13,7 +13,7 @@ pub const SYMBOLS_MAX: usize = 256;
 
 /// A symbol in part of a session.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Bin {
+pub struct ChartBin {
     /// How many packets; the prices mean nothing where there are none.
     pub packets: u32,
     /// The lowest price.
@@ -30,7 +30,7 @@ pub struct Bin {
     pub prices: i64,
 }
 
-impl Bin {
+impl ChartBin {
     fn with(self, other: Self) -> Self {
         if self.packets == 0 || other.packets == 0 {
             return if self.packets == 0 { other } else { self };
@@ -62,7 +62,7 @@ impl Bin {
 /// The charts of a session; all have the same parts, of a length that doubles as it must.
 #[derive(Clone, Default, Debug)]
 pub struct Charts {
-    symbols: BTreeMap<Symbol, Vec<Bin>>,
+    symbols: BTreeMap<Symbol, Vec<ChartBin>>,
     doublings: u32,
     left_out: u64,
 }
@@ -73,7 +73,9 @@ impl Charts {
         let place = packet.sequence - FIRST_SEQ;
         while (place >> self.doublings) as usize >= BINS {
             for bins in self.symbols.values_mut() {
-                let pair = |pair: &[Bin]| pair.iter().copied().fold(Bin::default(), Bin::with);
+                let pair = |pair: &[ChartBin]| {
+                    pair.iter().copied().fold(ChartBin::default(), ChartBin::with)
+                };
                 *bins = bins.chunks(2).map(pair).collect();
             }
             self.doublings += 1;
@@ -85,7 +87,7 @@ impl Charts {
         let bins = self.symbols.entry(packet.symbol).or_default();
         let bin = (place >> self.doublings) as usize;
         if bins.len() <= bin {
-            bins.resize(bin + 1, Bin::default());
+            bins.resize(bin + 1, ChartBin::default());
         }
         let (quantity, price) = (i64::from(packet.quantity), packet.price);
         let (bought, sold) = match packet.side {
@@ -94,12 +96,12 @@ impl Charts {
         };
         let turnover = i128::from(quantity) * i128::from(price);
         let prices = price.into();
-        let one = Bin { packets: 1, low: price, high: price, bought, sold, turnover, prices };
+        let one = ChartBin { packets: 1, low: price, high: price, bought, sold, turnover, prices };
         bins[bin] = bins[bin].with(one);
     }
 
     /// A symbol's parts that have packets, and which sequences they span.
-    pub fn of(&self, symbol: Symbol) -> impl Iterator<Item = (SeqRange, Bin)> + '_ {
+    pub fn of(&self, symbol: Symbol) -> impl Iterator<Item = (SeqRange, ChartBin)> + '_ {
         let bins = self.symbols.get(&symbol).map_or(&[][..], Vec::as_slice);
         let width: Seq = 1 << self.doublings;
         bins.iter().enumerate().filter(|(_, bin)| bin.packets > 0).filter_map(move |(at, bin)| {
@@ -133,7 +135,7 @@ mod tests {
         }
         charts.add(&packet(9, MAX_SEQ, -5));
         let parts: Vec<_> = charts.of(Symbol(1u32.to_be_bytes())).collect();
-        let sum = parts.iter().fold(Bin::default(), |sum, (_, bin)| sum.with(*bin));
+        let sum = parts.iter().fold(ChartBin::default(), |sum, (_, bin)| sum.with(*bin));
         assert_eq!((sum.packets, sum.low, sum.high), (2500, 2, 5000));
         assert_eq!((sum.bought, sum.sold, sum.average()), (5000, 0, Some(2501.0)));
         let (range, end) = charts.of(Symbol(9u32.to_be_bytes())).last().unwrap();
@@ -143,9 +145,10 @@ mod tests {
 
     #[test]
     fn prices_average_where_quantities_make_no_sense() {
-        let odd = Bin { packets: 2, low: 10, high: 20, bought: 5, sold: -5, ..Bin::default() };
-        assert_eq!(Bin { turnover: 99, prices: 30, ..odd }.average(), Some(15.0));
-        assert_eq!(Bin::default().average(), None);
+        let odd =
+            ChartBin { packets: 2, low: 10, high: 20, bought: 5, sold: -5, ..ChartBin::default() };
+        assert_eq!(ChartBin { turnover: 99, prices: 30, ..odd }.average(), Some(15.0));
+        assert_eq!(ChartBin::default().average(), None);
     }
 
     #[test]

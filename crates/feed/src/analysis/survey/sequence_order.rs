@@ -6,14 +6,14 @@ use core::fmt;
 
 /// What is missing: all of it counted, the first ranges of it listed.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Holes {
+pub struct MissingRanges {
     listed: SeqSet,
     limit: usize,
     gaps: u64,
     packets: u64,
 }
 
-impl Holes {
+impl MissingRanges {
     /// Lists up to `limit` gaps.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
@@ -82,23 +82,23 @@ impl core::error::Error for Disorder {}
 
 /// Sees that packets ascend from [`FIRST_SEQ`] on, and what is missing between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Order {
+pub struct SequenceOrder {
     next: Seq,
     packets: u64,
-    missing: Holes,
+    missing: MissingRanges,
 }
 
-impl Default for Order {
+impl Default for SequenceOrder {
     fn default() -> Self {
         Self::listing(0)
     }
 }
 
-impl Order {
+impl SequenceOrder {
     /// Lists up to `limit` gaps.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
-        Self { next: FIRST_SEQ, packets: 0, missing: Holes::listing(limit) }
+        Self { next: FIRST_SEQ, packets: 0, missing: MissingRanges::listing(limit) }
     }
 
     /// Takes packets, and tells `run` each contiguous piece of them.
@@ -152,7 +152,7 @@ impl Order {
 
     /// What is missing.
     #[must_use]
-    pub fn missing(&self) -> &Holes {
+    pub fn missing(&self) -> &MissingRanges {
         &self.missing
     }
 }

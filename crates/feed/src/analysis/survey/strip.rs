@@ -8,7 +8,7 @@ pub const BINS: usize = 4096;
 
 /// Part of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Column {
+pub struct StripColumn {
     /// Its sequences.
     pub range: SeqRange,
     /// How many of them came in their turn.
@@ -17,7 +17,7 @@ pub struct Column {
     pub recovered: u32,
 }
 
-impl Column {
+impl StripColumn {
     /// How many did not come.
     #[must_use]
     pub fn missing(&self) -> u32 {
@@ -76,7 +76,7 @@ impl Strip {
     }
 
     /// All of it in at most `most` columns (but one at least) of equal length, except for the last.
-    pub fn columns(&self, most: usize) -> impl Iterator<Item = Column> + '_ {
+    pub fn columns(&self, most: usize) -> impl Iterator<Item = StripColumn> + '_ {
         let each = self.bins.len().div_ceil(most.max(1)).max(1);
         let len = u32::try_from(each).unwrap_or(u32::MAX) << self.doublings;
         self.bins.chunks(each).scan(FIRST_SEQ, move |first, bins| {
@@ -84,7 +84,7 @@ impl Strip {
             *first = first.saturating_add(len);
             let (received, recovered) =
                 bins.iter().fold((0, 0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1));
-            Some(Column { range, received, recovered })
+            Some(StripColumn { range, received, recovered })
         })
     }
 }
@@ -100,7 +100,7 @@ mod tests {
         let mut strip = Strip::default();
         strip.add(SeqRange::one(1), false);
         strip.add(SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap(), true);
-        let columns: Vec<Column> = strip.columns(10).collect();
+        let columns: Vec<StripColumn> = strip.columns(10).collect();
         assert!(columns.len() <= 10 && strip.bins.len() <= BINS);
         assert_eq!((columns[0].received, columns[0].range.first()), (1, 1));
         let end = columns.last().unwrap();
@@ -127,7 +127,7 @@ mod tests {
                 model.extend((run.first()..=run.last()).map(|seq| (seq, late)));
                 next = run.last() + 1;
             }
-            let columns: Vec<Column> = strip.columns(most).collect();
+            let columns: Vec<StripColumn> = strip.columns(most).collect();
             prop_assert!(columns.len() <= most);
             prop_assert_eq!(columns[0].range.first(), 1);
             prop_assert_eq!(columns.last().unwrap().range.last(), next - 1);

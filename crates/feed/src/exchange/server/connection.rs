@@ -2,7 +2,7 @@
 //!
 //! Where nothing but loss can happen, nothing to be sent is stored: it is made when the socket
 //! takes it, and made again from where the socket stopped. So a client that does not read costs no
-//! buffer. A run that more can happen to is a [`Lane`], which makes a bounded number of items.
+//! buffer. A run that more can happen to is a [`FaultedRun`], which makes a bounded number of items.
 
 pub(crate) mod control;
 pub(crate) mod send_progress;
@@ -12,12 +12,12 @@ use super::subscription::Subscription;
 use crate::base::rng;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::base::span::TimeSpan;
-use crate::exchange::server::faulted_run::{Ending, Item, Lane};
-use crate::exchange::server::send_buffer::Frames;
-use crate::faults::engine::{Course, Faults};
-use crate::faults::scenario::{Place, Size};
+use crate::exchange::server::faulted_run::{Ending, FaultedRun, SendAction};
+use crate::exchange::server::send_buffer::SendBuffer;
+use crate::faults::engine::{FaultEngine, RunId};
+use crate::faults::scenario::{FaultPlace, WriteSize};
 use crate::tape::pace::Pace;
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use crate::wire::{CallDecoder, FRAME_LEN, Frame, RawFrame, encode};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -27,19 +27,19 @@ use core::time::Duration;
 pub(super) enum Reply {
     /// The rest of the tape from `next` to `last`, without what the run loses. Always the last
     /// reply; called for at `began`.
-    Stream { course: Course, next: Seq, last: Seq, began: Duration },
+    Stream { course: RunId, next: Seq, last: Seq, began: Duration },
     /// These packets.
     Range(SeqRange),
     /// A message of the extension.
     Message(RawFrame),
     /// A run that something goes wrong with; a stream began at this time.
-    Lane(Box<Lane>, Duration),
+    Lane(Box<FaultedRun>, Duration),
 }
 
 /// What a connection needs to know to send something.
-pub(super) struct Plan<'a, P> {
+pub(super) struct SendContext<'a, P> {
     pub(super) tape: &'a mut P,
-    pub(super) faults: &'a mut Faults,
+    pub(super) faults: &'a mut FaultEngine,
     pub(super) pace: Pace,
     pub(super) now: Duration,
     /// A packet a write.
@@ -48,7 +48,7 @@ pub(super) struct Plan<'a, P> {
 
 /// A write of a size that a fault decided.
 #[derive(Debug)]
-struct Writing {
+struct CurrentWrite {
     /// What is left of it.
     left: usize,
     pause: Duration,
@@ -56,17 +56,17 @@ struct Writing {
 
 /// How writes are sized that begin in the current packet.
 #[derive(Clone, Copy, Debug)]
-struct Sizing {
-    size: Size,
+struct WriteSizing {
+    size: WriteSize,
     pause: TimeSpan,
     key: u64,
     /// How many sizes were drawn.
     drawn: u64,
 }
 
-/// One connection of a [`Player`](super::Player).
+/// One connection of a [`Player`](super::MockExchange).
 #[derive(Debug)]
-pub struct Seat {
+pub struct ServerConnection {
     pub(super) index: u64,
     /// Streams and answers to resend calls begun on it.
     streams: u32,
@@ -77,8 +77,8 @@ pub struct Seat {
     offset: u8,
     /// Packets dropped by runs that are over, until that is asked for.
     lost: u64,
-    writing: Option<Writing>,
-    sizing: Option<Sizing>,
+    writing: Option<CurrentWrite>,
+    sizing: Option<WriteSizing>,
     /// Nothing is sent before.
     pub(super) resume_at: Option<Duration>,
     /// A fault has ended it, and that has been told.
@@ -106,7 +106,7 @@ pub struct Seat {
     pub(super) bytes: u64,
 }
 
-impl Seat {
+impl ServerConnection {
     pub(super) fn new(index: u64, now: Duration, extension: bool) -> Self {
         Self {
             index,
@@ -162,44 +162,50 @@ impl Seat {
     }
 
     /// What may strike the connection as it opens.
-    pub(super) fn opened(&mut self, faults: &mut Faults) {
-        let course = self.course(Place::Connect, 0, 0);
+    pub(super) fn opened(&mut self, faults: &mut FaultEngine) {
+        let course = self.course(FaultPlace::Connect, 0, 0);
         if !faults.untouched(course) {
-            let mut lane = Lane::new(course, None, false);
+            let mut lane = FaultedRun::new(course, None, false);
             lane.around(faults);
             self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
         }
     }
 
-    fn course(&self, place: Place, pass: u32, run: u32) -> Course {
-        Course { place, connection: self.index, pass, run }
+    fn course(&self, place: FaultPlace, pass: u32, run: u32) -> RunId {
+        RunId { place, connection: self.index, pass, run }
     }
 
     /// Owes the stream, the exchange's `pass`th (from 0) of a tape that ends with `last`.
-    pub(super) fn begin_stream(&mut self, pass: u32, last: Seq, faults: &Faults, now: Duration) {
-        let course = self.course(Place::Stream, pass, self.streams);
+    pub(super) fn begin_stream(
+        &mut self,
+        pass: u32,
+        last: Seq,
+        faults: &FaultEngine,
+        now: Duration,
+    ) {
+        let course = self.course(FaultPlace::Stream, pass, self.streams);
         self.streams += 1;
         self.streamed = true;
-        let end = Course { place: Place::End, ..course };
+        let end = RunId { place: FaultPlace::End, ..course };
         self.replies.push_back(if faults.plain(course) && faults.untouched(end) {
             Reply::Stream { course, next: FIRST_SEQ, last, began: now }
         } else {
-            let lane = Lane::new(course, SeqRange::new(FIRST_SEQ, last), false);
+            let lane = FaultedRun::new(course, SeqRange::new(FIRST_SEQ, last), false);
             Reply::Lane(Box::new(lane), now)
         });
     }
 
     /// Owes everything from `first` on, also what is not there yet.
-    pub(super) fn subscribe(&mut self, pass: u32, first: Seq, faults: &Faults, now: Duration) {
-        let course = self.course(Place::Stream, pass, self.streams);
+    pub(super) fn subscribe(&mut self, pass: u32, first: Seq, faults: &FaultEngine, now: Duration) {
+        let course = self.course(FaultPlace::Stream, pass, self.streams);
         self.streams += 1;
         self.streamed = true;
         self.subscription = Some(Subscription::new(now));
-        let end = Course { place: Place::End, ..course };
+        let end = RunId { place: FaultPlace::End, ..course };
         self.replies.push_back(if faults.plain(course) && faults.untouched(end) {
             Reply::Stream { course, next: first, last: Seq::MAX, began: now }
         } else {
-            let lane = Lane::new(course, SeqRange::new(first, Seq::MAX), false);
+            let lane = FaultedRun::new(course, SeqRange::new(first, Seq::MAX), false);
             Reply::Lane(Box::new(lane), now)
         });
     }
@@ -231,7 +237,7 @@ impl Seat {
     }
 
     /// Tells a subscriber what there is to tell when there is no packet for it; whether there was.
-    fn pulse<P: Play>(&mut self, plan: &Plan<'_, P>) -> bool {
+    fn pulse<P: TapeSource>(&mut self, plan: &SendContext<'_, P>) -> bool {
         let (over, end) = (plan.tape.over(), plan.tape.last());
         // What is not sent yet comes first: a wait, or packets that a slow socket does not take.
         let idle = self.resume_at.is_none() && self.ending.is_none() && self.offset == 0;
@@ -253,11 +259,11 @@ impl Seat {
 
     /// Owes packets that were asked for; a range that goes on where the last one ends makes that
     /// one longer.
-    pub(super) fn owe_range(&mut self, range: SeqRange, faults: &Faults) {
-        let course = self.course(Place::Resend, 0, self.answers);
+    pub(super) fn owe_range(&mut self, range: SeqRange, faults: &FaultEngine) {
+        let course = self.course(FaultPlace::Resend, 0, self.answers);
         self.answers = self.answers.saturating_add(1);
         if !faults.untouched(course) {
-            let lane = Lane::new(course, Some(range), self.calls.extended());
+            let lane = FaultedRun::new(course, Some(range), self.calls.extended());
             self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
         } else if let Some(Reply::Range(last)) = self.replies.back_mut()
             && last.last() + 1 == range.first()
@@ -276,7 +282,7 @@ impl Seat {
 
     /// Ends the connection once everything owed is sent.
     pub(super) fn owe_end(&mut self, ending: Ending) {
-        let mut lane = Lane::new(self.course(Place::Connect, 0, 0), None, false);
+        let mut lane = FaultedRun::new(self.course(FaultPlace::Connect, 0, 0), None, false);
         lane.end(ending);
         self.replies.push_back(Reply::Lane(Box::new(lane), Duration::ZERO));
         self.refused = true;
@@ -298,7 +304,11 @@ impl Seat {
     }
 
     /// Puts what is owed into `out` as one write, and returns how many bytes.
-    pub(super) fn peek<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+    pub(super) fn peek<P: TapeSource>(
+        &mut self,
+        plan: &mut SendContext<'_, P>,
+        out: &mut [u8],
+    ) -> usize {
         self.adapt(plan.faults);
         if self.subscription.is_some() && plan.tape.over() {
             self.close_subscription(plan.tape.last());
@@ -309,11 +319,12 @@ impl Seat {
         }
     }
 
-    fn peek_owed<P: Play>(&mut self, plan: &mut Plan<'_, P>, out: &mut [u8]) -> usize {
+    fn peek_owed<P: TapeSource>(&mut self, plan: &mut SendContext<'_, P>, out: &mut [u8]) -> usize {
         let Some(limit) = self.begin_write(plan) else { return 0 };
         let limit = limit.min(out.len());
         let whole = self.writing.is_some();
-        let mut out = Frames { out: &mut out[..limit], len: 0, skip: self.offset(), cut: whole };
+        let mut out =
+            SendBuffer { out: &mut out[..limit], len: 0, skip: self.offset(), cut: whole };
         for reply in &mut self.replies {
             let goes_on = match reply {
                 Reply::Message(frame) => out.put(frame),
@@ -324,7 +335,7 @@ impl Seat {
                 }
                 Reply::Stream { course, next, last, began } => {
                     let elapsed = plan.now.saturating_sub(*began);
-                    let Plan { tape, faults, pace, .. } = plan;
+                    let SendContext { tape, faults, pace, .. } = plan;
                     // A live session has a pace of its own.
                     let pace = if *last == Seq::MAX { Pace::Unlimited } else { *pace };
                     let to = tape.last().min(*last).min(pace.limit(elapsed));
@@ -347,7 +358,7 @@ impl Seat {
 
     /// Does what comes before the next bytes, and returns how many of them at the most are one
     /// write; `None` where none may be sent now.
-    fn begin_write<P: Play>(&mut self, plan: &mut Plan<'_, P>) -> Option<usize> {
+    fn begin_write<P: TapeSource>(&mut self, plan: &mut SendContext<'_, P>) -> Option<usize> {
         if self.resume_at.is_some_and(|time| plan.now < time) {
             return None;
         }
@@ -357,20 +368,20 @@ impl Seat {
             match lane.items.front().copied() {
                 // Time passes only between packets. What has passed stays until then, for it may
                 // be the last that is owed.
-                Some(Item::Wait(time)) => {
+                Some(SendAction::Wait(time)) => {
                     lane.items.pop_front();
                     self.writing = None;
                     if !time.is_zero() {
-                        lane.items.push_front(Item::Wait(Duration::ZERO));
+                        lane.items.push_front(SendAction::Wait(Duration::ZERO));
                         self.resume_at = Some(plan.now + time);
                         return None;
                     }
                 }
-                Some(Item::Write { size, pause, key }) => {
+                Some(SendAction::Write { size, pause, key }) => {
                     lane.items.pop_front();
-                    self.sizing = Some(Sizing { size, pause, key, drawn: 0 });
+                    self.sizing = Some(WriteSizing { size, pause, key, drawn: 0 });
                 }
-                Some(Item::End(ending)) => {
+                Some(SendAction::End(ending)) => {
                     self.lost += lane.dropped();
                     self.replies.clear();
                     self.offset = 0;
@@ -399,12 +410,13 @@ impl Seat {
         if let (None, Some(sizing)) = (&self.writing, &mut self.sizing) {
             let word = |index| rng::nth(sizing.key, sizing.drawn * 2 + index);
             let left = match sizing.size {
-                Size::Bytes(span) => span.draw(word(2)) as usize,
-                Size::Packets(span) => {
+                WriteSize::Bytes(span) => span.draw(word(2)) as usize,
+                WriteSize::Packets(span) => {
                     (span.draw(word(2)) as usize).saturating_mul(FRAME_LEN).saturating_sub(offset)
                 }
             };
-            self.writing = Some(Writing { left: left.max(1), pause: sizing.pause.draw(word(3)) });
+            self.writing =
+                Some(CurrentWrite { left: left.max(1), pause: sizing.pause.draw(word(3)) });
             sizing.drawn += 1;
         }
         match &self.writing {
@@ -421,7 +433,7 @@ impl Seat {
 }
 
 /// Makes a lane's next items, as far as its pace allows.
-fn refill<P: Play>(lane: &mut Lane, began: Duration, plan: &mut Plan<'_, P>) {
+fn refill<P: TapeSource>(lane: &mut FaultedRun, began: Duration, plan: &mut SendContext<'_, P>) {
     let end = plan.tape.last();
     let elapsed = plan.now.saturating_sub(began);
     let mut due = if lane.is_open() { end } else { Seq::MAX };

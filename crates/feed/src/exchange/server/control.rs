@@ -1,17 +1,17 @@
 //! Steering an exchange while it plays: other faults, losses by order, a pause, a cut, a stall.
 //! Pure operations, so that a person, a script and a simulator can give them alike.
 
-use super::{Player, Seat};
+use super::{MockExchange, ServerConnection};
 use crate::base::seq::Seq;
 use crate::exchange::server::faulted_run::Ending;
-use crate::faults::engine::Faults;
+use crate::faults::engine::FaultEngine;
 use crate::faults::scenario::Scenario;
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use core::time::Duration;
 
 /// How a connection is cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cut {
+pub enum CutKind {
     /// Nothing more is sent, and it is closed as after the last packet.
     Close,
     /// It is reset.
@@ -20,7 +20,7 @@ pub enum Cut {
 
 /// A connection, to be shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SeatView {
+pub struct ConnectionView {
     /// Its number, from 1 in the order in which connections were accepted.
     pub connection: u64,
     /// `stream`, `subscriber`, `resend` or `idle`.
@@ -39,34 +39,34 @@ pub struct SeatView {
     pub held_until: Option<Duration>,
 }
 
-impl<P: Play> Player<P> {
+impl<P: TapeSource> MockExchange<P> {
     /// From now on, something else goes wrong: also in streams that run, from the first packet on
     /// that is not begun. Resends that are owed already are not affected. What a fault has ended
     /// stays so. What is counted by rule begins anew.
-    pub fn change(&mut self, scenario: Scenario) {
+    pub fn set_scenario(&mut self, scenario: Scenario) {
         self.faults = self.faults.changed(&scenario, self.tape().end());
         self.scenario = scenario;
     }
 
     /// The faults in force, and what they have done.
     #[must_use]
-    pub fn faults(&self) -> &Faults {
+    pub fn faults(&self) -> &FaultEngine {
         &self.faults
     }
 
     /// The next `count` packets that streams and subscriptions would send are lost, on whichever
     /// connections they are; packets that are begun are not. Orders add up.
-    pub fn lose(&mut self, count: u32) {
+    pub fn drop_next(&mut self, count: u32) {
         self.losing = self.losing.saturating_add(count);
     }
 
     /// How many packets are still to be lost by order.
     #[must_use]
-    pub fn losing(&self) -> u32 {
+    pub fn drops_pending(&self) -> u32 {
         self.losing
     }
 
-    pub(super) fn lose_from(&mut self, seat: &mut Seat) {
+    pub(super) fn lose_from(&mut self, seat: &mut ServerConnection) {
         if self.losing > 0 {
             let (lost, promised) = seat.lose(&mut self.faults, self.tapes[0].last(), self.losing);
             let lost = u32::try_from(lost).unwrap_or(u32::MAX);
@@ -86,24 +86,24 @@ impl<P: Play> Player<P> {
     }
 
     /// Ends a connection, in the middle of a packet if need be.
-    pub fn cut(&mut self, seat: &mut Seat, how: Cut) {
+    pub fn cut(&mut self, seat: &mut ServerConnection, how: CutKind) {
         seat.cut(match how {
-            Cut::Close => Ending::Close,
-            Cut::Reset => Ending::Reset,
+            CutKind::Close => Ending::Close,
+            CutKind::Reset => Ending::Reset,
         });
     }
 
     /// Nothing is sent on a connection for so long.
-    pub fn stall(&mut self, seat: &mut Seat, time: Duration, now: Duration) {
+    pub fn stall(&mut self, seat: &mut ServerConnection, time: Duration, now: Duration) {
         seat.stall(now + time);
     }
 
     /// What can be shown of a connection.
     #[must_use]
-    pub fn view(&self, seat: &Seat) -> SeatView {
+    pub fn view(&self, seat: &ServerConnection) -> ConnectionView {
         let (kind, next) = seat.view();
         let (connection, packets, bytes) = (seat.index + 1, seat.packets, seat.bytes);
-        SeatView {
+        ConnectionView {
             connection,
             kind,
             next,
@@ -120,7 +120,7 @@ impl<P: Play> Player<P> {
 mod tests {
     use super::*;
     use crate::exchange::{Exchange, Step};
-    use crate::faults::scenario::{Action, Fault, Place};
+    use crate::faults::scenario::{Fault, FaultAction, FaultPlace};
     use crate::tape::in_memory::Tape;
     use crate::wire::{Call, FRAME_LEN, sequence_of};
     use alloc::sync::Arc;
@@ -131,13 +131,13 @@ mod tests {
 
     /// An exchange with a client that has called for the stream, and what that got.
     struct Run {
-        player: Player,
-        seat: Seat,
+        player: MockExchange,
+        seat: ServerConnection,
         got: Vec<u8>,
     }
 
     fn run(scenario: Scenario) -> Run {
-        let mut player = Player::new(Arc::new(Tape::sample(1000)), scenario);
+        let mut player = MockExchange::new(Arc::new(Tape::sample(1000)), scenario);
         let mut seat = player.open(NOW);
         let mut bytes = Vec::new();
         Call::Stream.encode(&mut bytes);
@@ -171,8 +171,8 @@ mod tests {
 
     fn copies() -> Scenario {
         let after = crate::base::span::Span::one(0);
-        let twice = Action::Duplicate { copies: 1, after, changed: None };
-        Scenario::clean(1).with(Fault::new(twice, Place::Stream).unwrap())
+        let twice = FaultAction::Duplicate { copies: 1, after, changed: None };
+        Scenario::clean(1).with(Fault::new(twice, FaultPlace::Stream).unwrap())
     }
 
     #[test]
@@ -180,10 +180,10 @@ mod tests {
         for begun in [0, 1, 16] {
             let mut run = run(Scenario::clean(1));
             run.take(10 * FRAME_LEN + begun);
-            run.player.lose(200);
+            run.player.drop_next(200);
             let low = if begun > 0 { 12 } else { 11 };
             assert_eq!(run.rest(), without(low, low + 199), "{begun} bytes begun");
-            assert_eq!((run.player.served().lost, run.player.losing()), (200, 0));
+            assert_eq!((run.player.served().dropped, run.player.drops_pending()), (200, 0));
             assert_eq!(run.player.faults().tally().by_order(), 200);
         }
     }
@@ -193,10 +193,10 @@ mod tests {
         let mut run = run(copies());
         // Both copies of the first ten, and some of the eleventh.
         run.take(20 * FRAME_LEN + 3);
-        run.player.lose(600);
+        run.player.drop_next(600);
         let mut got = run.rest();
         got.dedup();
-        assert!(run.player.served().lost == 600 && run.player.losing() == 0);
+        assert!(run.player.served().dropped == 600 && run.player.drops_pending() == 0);
         assert_eq!(got, without(12, 611), "with all their copies");
     }
 
@@ -204,12 +204,12 @@ mod tests {
     fn other_faults_strike_at_once_but_not_what_is_begun() {
         let mut run = run(Scenario::clean(1));
         run.take(5 * FRAME_LEN + 9);
-        run.player.change(Scenario::skipping("1-400".parse().unwrap()));
+        run.player.set_scenario(Scenario::skipping("1-400".parse().unwrap()));
         run.take(10 * FRAME_LEN + 9);
         assert_eq!(run.player.faults().struck(0), 394);
-        run.player.change(copies());
+        run.player.set_scenario(copies());
         run.take(7);
-        run.player.change(Scenario::clean(1));
+        run.player.set_scenario(Scenario::clean(1));
         let mut got = run.rest();
         got.dedup();
         assert_eq!(got, without(7, 400));
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(run.player.step(&mut run.seat, NOW), Step::Wait);
         let mut out = [0; 100];
         assert!(run.player.peek(&mut run.seat, &mut out, NOW * 2) > 0);
-        for (how, step) in [(Cut::Close, Step::Finish), (Cut::Reset, Step::Reset)] {
+        for (how, step) in [(CutKind::Close, Step::Finish), (CutKind::Reset, Step::Reset)] {
             let mut run = self::run(Scenario::clean(1));
             run.take(100);
             run.player.cut(&mut run.seat, how);
@@ -256,7 +256,7 @@ mod tests {
         run.rest();
         let faults = run.player.faults();
         assert_eq!((faults.struck(0), faults.struck(1)), (100, 150));
-        let sum = |of: fn(&crate::faults::engine::Cell) -> u64| -> u64 {
+        let sum = |of: fn(&crate::faults::engine::TallyCell) -> u64| -> u64 {
             faults.tally().cells().iter().map(of).sum()
         };
         assert_eq!((sum(|cell| cell.sent), sum(|cell| cell.dropped)), (800, 200));
@@ -282,7 +282,7 @@ mod tests {
         let total = run.player.faults().tally().total();
         assert_eq!((total.sent, total.dropped), (got.len() as u64, lost.len() as u64));
         assert_eq!((total.sent + total.dropped, total.resent), (1000, total.dropped));
-        assert_eq!(total.dropped, run.player.served().lost);
+        assert_eq!(total.dropped, run.player.served().dropped);
         // Sequence by sequence, on a tape this short.
         let cells = run.player.faults().tally().cells();
         assert!((1..=1000_u32).all(|seq| {
@@ -296,7 +296,7 @@ mod tests {
     fn a_later_stream_without_losses_leaves_the_earlier_ones_counted() {
         let mut run = run(Scenario::clean(7).with(Fault::skip("11-20".parse().unwrap())));
         run.rest();
-        run.player.change(Scenario::clean(7));
+        run.player.set_scenario(Scenario::clean(7));
         let (mut seat, mut bytes) = (run.player.open(NOW), Vec::new());
         Call::Stream.encode(&mut bytes);
         run.player.receive(&mut seat, &bytes, NOW);

@@ -1,14 +1,14 @@
 //! How connections end by themselves: by silence, by a fault.
 
-use super::{Note, Outage, Player, Seat, UNCALLED};
+use super::{Downtime, MockExchange, ServerConnection, ServerEvent, UNCALLED};
 use crate::exchange::Step;
 use crate::exchange::server::faulted_run::Ending;
-use crate::tape::source::Play;
+use crate::tape::source::TapeSource;
 use core::time::Duration;
 
-impl<P: Play> Player<P> {
+impl<P: TapeSource> MockExchange<P> {
     /// When silence ends a connection that owes nothing.
-    pub(super) fn idle(&self, seat: &Seat) -> Option<Duration> {
+    pub(super) fn idle(&self, seat: &ServerConnection) -> Option<Duration> {
         let idle = self.scenario.idle.filter(|_| seat.ending.is_none())?;
         match seat.idles() {
             true => Some(seat.active + idle),
@@ -19,10 +19,15 @@ impl<P: Play> Player<P> {
     }
 
     /// What a fault that has ended a connection means for it; `None`: it ends as others do.
-    pub(super) fn end(&mut self, seat: &mut Seat, ending: Ending, now: Duration) -> Option<Step> {
+    pub(super) fn end(
+        &mut self,
+        seat: &mut ServerConnection,
+        ending: Ending,
+        now: Duration,
+    ) -> Option<Step> {
         if !core::mem::replace(&mut seat.told, true) {
             self.served.cut += 1;
-            self.tell(Note::Ended {
+            self.tell(ServerEvent::Ended {
                 connection: seat.index + 1,
                 ending,
                 by_order: seat.cut_by_order,
@@ -34,7 +39,7 @@ impl<P: Play> Player<P> {
             Ending::Silence => return Some(Step::Wait),
             Ending::Reset => {}
             Ending::Restart { down, renew } => {
-                self.outage.get_or_insert(Outage { until: now + down, renew });
+                self.outage.get_or_insert(Downtime { until: now + down, renew });
             }
             Ending::Die => self.died = true,
         }
@@ -55,7 +60,7 @@ mod tests {
     /// When a connection on which this was sent is finished for silence, whether it is idle before,
     /// and what becomes of it then.
     fn silent(scenario: Scenario, sent: &[u8]) -> (Option<Duration>, bool, Step) {
-        let mut player = Player::new(Arc::new(Tape::sample(5)), scenario);
+        let mut player = MockExchange::new(Arc::new(Tape::sample(5)), scenario);
         let mut seat = player.open(Duration::ZERO);
         player.receive(&mut seat, sent, Duration::ZERO);
         let mut out = [0; 9 * FRAME_LEN];
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn who_gets_something_is_not_idle() {
-        let mut player = Player::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+        let mut player = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
         for sent in [&[1, 0][..], &[2, 3], &[3, 1, 5, 0, 0, 0, 0, 1]] {
             let mut seat = player.open(Duration::ZERO);
             assert!(player.is_idle(&seat));

@@ -7,8 +7,8 @@
 use crate::base::rng;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::base::span::TimeSpan;
-use crate::faults::engine::{BLOCK, Course, Faults, Tally};
-use crate::faults::scenario::{Action, Field, LATER_MAX, Place, Size};
+use crate::faults::engine::{BLOCK, FaultEngine, FaultTally, RunId};
+use crate::faults::scenario::{CorruptedField, FaultAction, FaultPlace, LATER_MAX, WriteSize};
 use crate::wire::{FRAME_LEN, NotAvailable, RawFrame, Reason};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -22,11 +22,11 @@ const SETTLE: Duration = Duration::from_millis(5);
 
 /// What a run sends, or does instead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Item {
+pub(super) enum SendAction {
     /// The first `len` bytes of the packet with this sequence.
     Packet { seq: Seq, len: u8 },
     /// That packet with a field changed as these random bits say.
-    Changed { seq: Seq, field: Field, bits: u64 },
+    Changed { seq: Seq, field: CorruptedField, bits: u64 },
     /// Random bytes.
     Garbage { key: u64, len: u8 },
     /// A range that is refused.
@@ -34,7 +34,7 @@ pub(super) enum Item {
     /// Nothing, for a while.
     Wait(Duration),
     /// The next write has this size, and then there is a pause.
-    Write { size: Size, pause: TimeSpan, key: u64 },
+    Write { size: WriteSize, pause: TimeSpan, key: u64 },
     /// Nothing more.
     End(Ending),
 }
@@ -59,7 +59,7 @@ pub enum Ending {
     Die,
 }
 
-impl Item {
+impl SendAction {
     /// How many bytes it sends.
     pub(super) fn len(self) -> usize {
         match self {
@@ -72,8 +72,8 @@ impl Item {
 
 /// A run with faults.
 #[derive(Debug)]
-pub(super) struct Lane {
-    course: Course,
+pub(super) struct FaultedRun {
+    course: RunId,
     /// The next slot, and the last.
     next: Seq,
     last: Seq,
@@ -84,10 +84,10 @@ pub(super) struct Lane {
     /// So many packets more are lost by order.
     losing: u32,
     /// Packets that are sent after the slot with this sequence, in this order.
-    late: BTreeMap<(Seq, u64), Item>,
+    late: BTreeMap<(Seq, u64), SendAction>,
     /// How many were late so far.
     held: u64,
-    pub(super) items: VecDeque<Item>,
+    pub(super) items: VecDeque<SendAction>,
     /// What comes after the last slot is in `items`.
     closed: bool,
     /// An end is in `items`.
@@ -98,9 +98,9 @@ pub(super) struct Lane {
     extended: bool,
 }
 
-impl Lane {
+impl FaultedRun {
     /// The run of these packets.
-    pub(super) fn new(course: Course, range: Option<SeqRange>, extended: bool) -> Self {
+    pub(super) fn new(course: RunId, range: Option<SeqRange>, extended: bool) -> Self {
         let (next, last) = range.map_or((FIRST_SEQ, 0), |range| (range.first(), range.last()));
         Self {
             course,
@@ -126,7 +126,7 @@ impl Lane {
 
     /// Whether it is a stream.
     pub(super) fn streams(&self) -> bool {
-        self.course.place == Place::Stream
+        self.course.place == FaultPlace::Stream
     }
 
     /// Whether it goes on for as long as its tape grows.
@@ -158,11 +158,12 @@ impl Lane {
     /// put before that end, because behind a part of a packet it would be read as the rest of it.
     pub(super) fn ends_next(&self) -> bool {
         let mut items = self.items.iter();
-        let next = items.find(|item| !matches!(item, Item::Wait(_) | Item::Write { .. }));
+        let next =
+            items.find(|item| !matches!(item, SendAction::Wait(_) | SendAction::Write { .. }));
         self.ended
             && match next {
-                Some(Item::Packet { len, .. }) => usize::from(*len) < FRAME_LEN,
-                Some(Item::End(_)) | None => true,
+                Some(SendAction::Packet { len, .. }) => usize::from(*len) < FRAME_LEN,
+                Some(SendAction::End(_)) | None => true,
                 Some(_) => false,
             }
     }
@@ -178,9 +179,9 @@ impl Lane {
     }
 
     /// Loses the next so many sequences, with copies of them, but not one that is begun.
-    pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut Tally) {
-        let seq = |item: &Item| match *item {
-            Item::Packet { seq, .. } | Item::Changed { seq, .. } => Some(seq),
+    pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut FaultTally) {
+        let seq = |item: &SendAction| match *item {
+            SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } => Some(seq),
             _ => None,
         };
         let spared = self.items.front().filter(|_| begun).and_then(seq);
@@ -206,7 +207,7 @@ impl Lane {
     }
 
     /// Makes items until there are enough, for slots up to `due` of a tape that ends with `end`.
-    pub(super) fn refill(&mut self, faults: &mut Faults, due: Seq, end: Seq) {
+    pub(super) fn refill(&mut self, faults: &mut FaultEngine, due: Seq, end: Seq) {
         while self.items.len() < AHEAD && !self.ended && self.next <= self.last.min(due) {
             self.slot(faults, end);
         }
@@ -214,8 +215,8 @@ impl Lane {
             self.closed = true;
             // What was to come after packets that never came.
             self.items.extend(core::mem::take(&mut self.late).into_values());
-            if self.course.place == Place::Stream {
-                self.course.place = Place::End;
+            if self.course.place == FaultPlace::Stream {
+                self.course.place = FaultPlace::End;
                 self.around(faults);
             }
         }
@@ -223,14 +224,14 @@ impl Lane {
     }
 
     /// What strikes a whole connection as it opens, or a stream after its last packet.
-    pub(super) fn around(&mut self, faults: &mut Faults) {
+    pub(super) fn around(&mut self, faults: &mut FaultEngine) {
         self.closed = true;
         self.recall(faults, 0);
         for index in 0..faults.len() {
             if self.picks(index, 0)
                 && let Some((action, key)) = faults.strike(index, self.course, 0)
             {
-                let mut fate = Fate::default();
+                let mut fate = SlotOutcome::default();
                 self.decide(action, key, 0, &mut fate);
                 if let Some((ending, _)) = fate.end {
                     return self.end(ending);
@@ -240,7 +241,7 @@ impl Lane {
     }
 
     /// Has the masks of the block that holds `seq`.
-    fn recall(&mut self, faults: &Faults, seq: Seq) {
+    fn recall(&mut self, faults: &FaultEngine, seq: Seq) {
         let block = seq / BLOCK;
         if self.masks.0 != block || self.edition != faults.edition() || seq == 0 {
             self.edition = faults.edition();
@@ -256,7 +257,7 @@ impl Lane {
     }
 
     /// Makes the items of the next slot.
-    fn slot(&mut self, faults: &mut Faults, end: Seq) {
+    fn slot(&mut self, faults: &mut FaultEngine, end: Seq) {
         let seq = self.next;
         self.next += 1;
         if self.losing > 0 {
@@ -266,7 +267,7 @@ impl Lane {
             return self.send_late(seq);
         }
         self.recall(faults, seq);
-        let mut fate = Fate { seq, ..Fate::default() };
+        let mut fate = SlotOutcome { seq, ..SlotOutcome::default() };
         for index in 0..faults.len() {
             if self.picks(index, seq)
                 && !faults.spares(index, seq)
@@ -277,7 +278,7 @@ impl Lane {
         }
         if let Some((ending, bytes)) = fate.end {
             if bytes > 0 {
-                self.items.push_back(Item::Packet { seq: fate.seq, len: bytes });
+                self.items.push_back(SendAction::Packet { seq: fate.seq, len: bytes });
             }
             return self.end(ending);
         }
@@ -298,7 +299,7 @@ impl Lane {
         }
     }
 
-    fn drop(&mut self, seq: Seq, faults: &mut Faults) {
+    fn drop(&mut self, seq: Seq, faults: &mut FaultEngine) {
         self.dropped += 1;
         if self.streams() {
             faults.tally_mut().streamed(seq, 0, 1);
@@ -308,46 +309,50 @@ impl Lane {
     }
 
     /// Does what can be done at once, and notes the rest.
-    fn decide(&mut self, action: Action, key: u64, end: Seq, fate: &mut Fate) {
+    fn decide(&mut self, action: FaultAction, key: u64, end: Seq, fate: &mut SlotOutcome) {
         let word = |index| rng::nth(key, index);
         match action {
-            Action::Drop => fate.dropped = true,
-            Action::Duplicate { copies, after, changed } => {
+            FaultAction::Drop => fate.dropped = true,
+            FaultAction::Duplicate { copies, after, changed } => {
                 for copy in 0..copies {
                     let bits = word(u64::from(copy) * 2);
                     let item = match changed {
-                        Some(field) => Item::Changed { seq: fate.seq, field, bits },
-                        None => Item::Packet { seq: fate.seq, len: 17 },
+                        Some(field) => SendAction::Changed { seq: fate.seq, field, bits },
+                        None => SendAction::Packet { seq: fate.seq, len: 17 },
                     };
                     self.hold(fate.seq, after.draw(word(u64::from(copy) * 2 + 1)), item);
                 }
             }
-            Action::Reorder { by } => fate.later = fate.later.max(by.draw(word(0))),
-            Action::Delay { time } => self.items.push_back(Item::Wait(time.draw(word(0)))),
-            Action::Silence => fate.end = fate.end.or(Some((Ending::Silence, 0))),
-            Action::Write { size, pause } => self.items.push_back(Item::Write { size, pause, key }),
-            Action::Close { bytes } => fate.end = fate.end.or(Some((Ending::Close, bytes))),
-            Action::Reset { bytes } => fate.end = fate.end.or(Some((Ending::Reset, bytes))),
-            Action::Corrupt { field } => fate.changed = Some((field, word(0))),
-            Action::Garbage { bytes } => {
-                let len = u8::try_from(bytes.draw(word(0))).unwrap_or(u8::MAX);
-                self.items.push_back(Item::Garbage { key: word(1), len });
+            FaultAction::Reorder { by } => fate.later = fate.later.max(by.draw(word(0))),
+            FaultAction::Delay { time } => {
+                self.items.push_back(SendAction::Wait(time.draw(word(0))))
             }
-            Action::Replace { by } => {
+            FaultAction::Silence => fate.end = fate.end.or(Some((Ending::Silence, 0))),
+            FaultAction::Write { size, pause } => {
+                self.items.push_back(SendAction::Write { size, pause, key })
+            }
+            FaultAction::Close { bytes } => fate.end = fate.end.or(Some((Ending::Close, bytes))),
+            FaultAction::Reset { bytes } => fate.end = fate.end.or(Some((Ending::Reset, bytes))),
+            FaultAction::Corrupt { field } => fate.changed = Some((field, word(0))),
+            FaultAction::Garbage { bytes } => {
+                let len = u8::try_from(bytes.draw(word(0))).unwrap_or(u8::MAX);
+                self.items.push_back(SendAction::Garbage { key: word(1), len });
+            }
+            FaultAction::Replace { by } => {
                 let up = fate.seq.checked_add(by).filter(|&up| up <= end);
                 let down = fate.seq.saturating_sub(by).max(FIRST_SEQ);
                 fate.seq = up.unwrap_or(down);
             }
-            Action::Refuse { reason } => fate.refused = Some(reason),
-            Action::Restart { down, renew } => {
+            FaultAction::Refuse { reason } => fate.refused = Some(reason),
+            FaultAction::Restart { down, renew } => {
                 fate.end = fate.end.or(Some((Ending::Restart { down, renew }, 0)));
             }
-            Action::Die => fate.end = fate.end.or(Some((Ending::Die, 0))),
+            FaultAction::Die => fate.end = fate.end.or(Some((Ending::Die, 0))),
         }
     }
 
     /// Sends an item so many slots later, or after the last one.
-    fn hold(&mut self, seq: Seq, later: u32, item: Item) {
+    fn hold(&mut self, seq: Seq, later: u32, item: SendAction) {
         let after = seq.saturating_add(later.min(LATER_MAX)).min(self.last.max(seq));
         self.held += 1;
         self.late.insert((after, self.held), item);
@@ -358,22 +363,26 @@ impl Lane {
         if !self.extended {
             return self.end(Ending::Close);
         }
-        if let Some(Item::Refusal(last)) = self.items.back_mut()
+        if let Some(SendAction::Refusal(last)) = self.items.back_mut()
             && last.reason == reason
             && last.first + last.count == seq
         {
             last.count += 1;
         } else {
-            self.items.push_back(Item::Refusal(NotAvailable { first: seq, count: 1, reason }));
+            self.items.push_back(SendAction::Refusal(NotAvailable {
+                first: seq,
+                count: 1,
+                reason,
+            }));
         }
     }
 
     /// Ends the connection after its items.
     pub(super) fn end(&mut self, ending: Ending) {
         if !matches!(ending, Ending::Close | Ending::Silence) {
-            self.items.push_back(Item::Wait(SETTLE));
+            self.items.push_back(SendAction::Wait(SETTLE));
         }
-        self.items.push_back(Item::End(ending));
+        self.items.push_back(SendAction::End(ending));
         self.ended = true;
         self.closed = true;
     }
@@ -381,26 +390,26 @@ impl Lane {
 
 /// What comes of one slot.
 #[derive(Default)]
-struct Fate {
+struct SlotOutcome {
     seq: Seq,
     dropped: bool,
     refused: Option<Reason>,
     later: u32,
-    changed: Option<(Field, u64)>,
+    changed: Option<(CorruptedField, u64)>,
     end: Option<(Ending, u8)>,
 }
 
-impl Fate {
-    fn item(&self) -> Item {
+impl SlotOutcome {
+    fn item(&self) -> SendAction {
         match self.changed {
-            Some((field, bits)) => Item::Changed { seq: self.seq, field, bits },
-            None => Item::Packet { seq: self.seq, len: 17 },
+            Some((field, bits)) => SendAction::Changed { seq: self.seq, field, bits },
+            None => SendAction::Packet { seq: self.seq, len: 17 },
         }
     }
 }
 
 /// A packet with one field changed, so that it always differs.
-pub(super) fn changed(frame: &RawFrame, field: Field, bits: u64) -> RawFrame {
+pub(super) fn changed(frame: &RawFrame, field: CorruptedField, bits: u64) -> RawFrame {
     let mut frame = *frame;
     let random = bits.to_be_bytes();
     let mut turn = |place: core::ops::Range<usize>| {
@@ -411,20 +420,20 @@ pub(super) fn changed(frame: &RawFrame, field: Field, bits: u64) -> RawFrame {
         frame[place.start] ^= u8::from(bits >> 32 == 0);
     };
     match field {
-        Field::Quantity => turn(5..9),
-        Field::Price => turn(9..13),
-        Field::Symbol => {
+        CorruptedField::Quantity => turn(5..9),
+        CorruptedField::Price => turn(9..13),
+        CorruptedField::Symbol => {
             for (byte, random) in frame[..4].iter_mut().zip(random) {
                 // Another letter.
                 let letter = b'A' + random % 26;
                 *byte = if letter == *byte { b'A' + (random % 26 + 1) % 26 } else { letter };
             }
         }
-        Field::Side => {
+        CorruptedField::Side => {
             let legal = |byte: u8| byte.is_ascii_alphabetic();
             frame[4] = random.into_iter().find(|byte| !legal(*byte)).unwrap_or(0);
         }
-        Field::Sequence => {
+        CorruptedField::Sequence => {
             let sequence: u32 = match random[0] % 4 {
                 0 => 0,
                 1 => MAX_SEQ,

@@ -1,14 +1,14 @@
 //! What a connection owes, put into a buffer.
 
 use crate::base::seq::{Seq, SeqRange};
-use crate::exchange::server::faulted_run::{self, Item};
-use crate::faults::engine::{BLOCK, Course, Faults};
-use crate::tape::source::Play;
+use crate::exchange::server::faulted_run::{self, SendAction};
+use crate::faults::engine::{BLOCK, FaultEngine, RunId};
+use crate::tape::source::TapeSource;
 use crate::wire::{FRAME_LEN, Frame, RawFrame, encode};
 use alloc::collections::VecDeque;
 
 /// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
-pub(super) struct Frames<'a> {
+pub(super) struct SendBuffer<'a> {
     pub(super) out: &'a mut [u8],
     pub(super) len: usize,
     /// Bytes of the first frame that are sent already.
@@ -17,9 +17,9 @@ pub(super) struct Frames<'a> {
     pub(super) cut: bool,
 }
 
-impl Frames<'_> {
+impl SendBuffer<'_> {
     /// Puts packets of the tape; whether all of them found room.
-    pub(super) fn put_range(&mut self, tape: &mut impl Play, range: SeqRange) -> bool {
+    pub(super) fn put_range(&mut self, tape: &mut impl TapeSource, range: SeqRange) -> bool {
         let mut range = range;
         loop {
             let frames = tape.frames(range);
@@ -38,9 +38,9 @@ impl Frames<'_> {
     /// returns from where on the rest is to be put.
     pub(super) fn put_kept(
         &mut self,
-        tape: &mut impl Play,
-        faults: &Faults,
-        course: Course,
+        tape: &mut impl TapeSource,
+        faults: &FaultEngine,
+        course: RunId,
         (from, to): (Seq, Seq),
     ) -> Seq {
         let mut from = from;
@@ -80,17 +80,23 @@ impl Frames<'_> {
     }
 
     /// Puts a lane's items up to where something else than bytes comes.
-    pub(super) fn put_items(&mut self, tape: &mut impl Play, items: &VecDeque<Item>) -> bool {
+    pub(super) fn put_items(
+        &mut self,
+        tape: &mut impl TapeSource,
+        items: &VecDeque<SendAction>,
+    ) -> bool {
         items.iter().all(|item| match *item {
-            Item::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
+            SendAction::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
                 Some(frame) => self.put(&frame[..usize::from(len)]),
                 None => false,
             },
-            Item::Changed { seq, field, bits } => match tape.frames(SeqRange::one(seq)).first() {
-                Some(frame) => self.put(&faulted_run::changed(frame, field, bits)),
-                None => false,
-            },
-            Item::Garbage { key, len } => {
+            SendAction::Changed { seq, field, bits } => {
+                match tape.frames(SeqRange::one(seq)).first() {
+                    Some(frame) => self.put(&faulted_run::changed(frame, field, bits)),
+                    None => false,
+                }
+            }
+            SendAction::Garbage { key, len } => {
                 let mut bytes = [0; u8::MAX as usize];
                 let bytes = &mut bytes[..usize::from(len)];
                 faulted_run::garbage(key, bytes);
@@ -100,9 +106,9 @@ impl Frames<'_> {
                 self.cut = cut;
                 whole
             }
-            Item::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
-            Item::Write { .. } => self.cut || self.len == 0,
-            Item::Wait(_) | Item::End(_) => false,
+            SendAction::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
+            SendAction::Write { .. } => self.cut || self.len == 0,
+            SendAction::Wait(_) | SendAction::End(_) => false,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Whether a fault can happen at all to what is played.
 
-use super::{Action, Fault, Pick, Place, Scenario};
+use super::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use crate::base::chance::Chance;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use core::fmt;
@@ -55,13 +55,13 @@ impl Scenario {
     /// Why a fault of this scenario can never happen to what is played; `None` where it can.
     #[must_use]
     pub fn impossible(&self, fault: &Fault, played: Played) -> Option<Impossible> {
-        if let Pick::Random { chance: Chance::NEVER, .. } = fault.pick {
+        if let FaultSelector::Random { chance: Chance::NEVER, .. } = fault.pick {
             return Some(Impossible::NoChance);
         }
         match fault.place {
-            Place::Connect | Place::End => None,
-            Place::Heartbeat => (!played.live).then_some(Impossible::NotLive),
-            Place::Stream | Place::Resend => self.no_packet(fault, played),
+            FaultPlace::Connect | FaultPlace::End => None,
+            FaultPlace::Heartbeat => (!played.live).then_some(Impossible::NotLive),
+            FaultPlace::Stream | FaultPlace::Resend => self.no_packet(fault, played),
         }
     }
 
@@ -78,7 +78,7 @@ impl Scenario {
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
         let sent = played.last.unwrap_or(MAX_SEQ);
         let asked_for = if self.extension { MAX_SEQ } else { ONE_BYTE };
-        let last = if fault.place == Place::Resend { sent.min(asked_for) } else { sent };
+        let last = if fault.place == FaultPlace::Resend { sent.min(asked_for) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
         let covered = match (&fault.sequences, fault.last) {
             (None, None) => core::iter::once(all).collect(),
@@ -96,15 +96,17 @@ impl Scenario {
         if covered.is_empty() {
             return Some(Impossible::Beyond(last));
         }
-        let spared = self.keep_last && fault.action == Action::Drop && fault.place == Place::Stream;
+        let spared = self.keep_last
+            && fault.action == FaultAction::Drop
+            && fault.place == FaultPlace::Stream;
         match fault.pick {
-            Pick::All => None,
-            Pick::Every(n) => {
+            FaultSelector::All => None,
+            FaultSelector::Every(n) => {
                 let multiple =
                     |range: &SeqRange| range.last() / n.max(1) > (range.first() - 1) / n.max(1);
                 (!covered.ranges().iter().any(multiple)).then_some(Impossible::NoMultiple(n))
             }
-            Pick::Random { .. } => {
+            FaultSelector::Random { .. } => {
                 let only_last = covered.count() == 1 && covered.contains(sent);
                 (spared && only_last && !played.live).then_some(Impossible::Kept)
             }

@@ -3,7 +3,7 @@
 use super::session::Told;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
-use crate::session::tail::End;
+use crate::session::tail::SessionEnd;
 use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, SessionId};
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ pub(super) const BLOCK_MAGIC: [u8; 4] = *b"\x8aBLK";
 
 /// What stands at the beginning of a tape file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Head {
+pub struct FileHead {
     /// The session, if it was known when the file was begun; else four NUL bytes.
     pub session: [u8; 4],
     /// When the file was begun, in nanoseconds since 1970.
@@ -51,7 +51,7 @@ pub(super) fn begins_head(bytes: &[u8]) -> bool {
 
 /// Why a file is not opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HeadError {
+pub enum FileHeadError {
     /// It has no bytes, or not even a head.
     Short,
     /// It is something else.
@@ -66,7 +66,7 @@ pub enum HeadError {
     Damaged,
 }
 
-impl core::fmt::Display for HeadError {
+impl core::fmt::Display for FileHeadError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Short => f.write_str("it is too short for a tape file"),
@@ -88,7 +88,7 @@ impl core::fmt::Display for HeadError {
     }
 }
 
-impl core::error::Error for HeadError {}
+impl core::error::Error for FileHeadError {}
 
 fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
@@ -103,12 +103,12 @@ fn be64(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Writes fields one after the other.
-struct Fields<'a> {
+struct FieldWriter<'a> {
     bytes: &'a mut [u8],
     at: usize,
 }
 
-impl Fields<'_> {
+impl FieldWriter<'_> {
     fn put<const N: usize>(&mut self, field: [u8; N]) -> &mut Self {
         self.bytes[self.at..self.at + N].copy_from_slice(&field);
         self.at += N;
@@ -116,11 +116,11 @@ impl Fields<'_> {
     }
 }
 
-impl Head {
+impl FileHead {
     pub(super) fn encode<S: Storage>(&self) -> [u8; HEAD_LEN] {
         let mut bytes = [0; HEAD_LEN];
         let packet_size = u16::try_from(FRAME_LEN).unwrap_or(0);
-        Fields { bytes: &mut bytes, at: 0 }
+        FieldWriter { bytes: &mut bytes, at: 0 }
             .put(MAGIC)
             .put(VERSION.to_be_bytes())
             .put(packet_size.to_be_bytes())
@@ -132,26 +132,26 @@ impl Head {
         bytes
     }
 
-    pub(super) fn decode<S: Storage>(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub(super) fn decode<S: Storage>(bytes: &[u8]) -> Result<Self, FileHeadError> {
         if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
-            return Err(HeadError::Foreign);
+            return Err(FileHeadError::Foreign);
         }
         if bytes.len() < HEAD_LEN {
-            return Err(HeadError::Short);
+            return Err(FileHeadError::Short);
         }
         // The version comes first: what follows may differ in a later one, its checksum too.
         match be16(bytes, 8) {
             VERSION => {}
-            0 => return Err(HeadError::Damaged),
-            version if version < VERSION => return Err(HeadError::Older(version)),
-            version => return Err(HeadError::Newer(version)),
+            0 => return Err(FileHeadError::Damaged),
+            version if version < VERSION => return Err(FileHeadError::Older(version)),
+            version => return Err(FileHeadError::Newer(version)),
         }
         if S::checksum(&bytes[..HEAD_LEN - 4]) != be32(bytes, HEAD_LEN - 4) {
-            return Err(HeadError::Damaged);
+            return Err(FileHeadError::Damaged);
         }
         match be16(bytes, 10) {
             size if usize::from(size) == FRAME_LEN => {}
-            size => return Err(HeadError::PacketSize(size)),
+            size => return Err(FileHeadError::PacketSize(size)),
         }
         Ok(Self {
             session: [bytes[12], bytes[13], bytes[14], bytes[15]],
@@ -173,12 +173,12 @@ pub(super) fn session_of(bytes: [u8; 4]) -> Option<SessionId> {
 
 /// What a block holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum BlockKind {
     /// Packets: ascending, each sequence at most once in the file.
     Packets(Origin),
     /// What is known of the session. The payload is its id and the places of earlier blocks whose
     /// packets are of it; `first` and `last` are its ends.
-    Session(End),
+    Session(SessionEnd),
     /// Where the blocks of packets are.
     Index,
 }
@@ -187,7 +187,7 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockHead {
     /// What the payload is.
-    pub kind: Kind,
+    pub kind: BlockKind,
     /// The lowest sequence in it.
     pub first: Seq,
     /// The highest sequence in it.
@@ -209,20 +209,22 @@ impl BlockHead {
     #[must_use]
     pub fn span(&self) -> Option<SeqRange> {
         match self.kind {
-            Kind::Packets(_) => SeqRange::new(self.first, self.last),
+            BlockKind::Packets(_) => SeqRange::new(self.first, self.last),
             _ => None,
         }
     }
 
     pub(super) fn encode<S: Storage>(&self, salt: u64) -> [u8; BLOCK_HEAD_LEN] {
         let (kind, source, line, pass) = match self.kind {
-            Kind::Packets(Origin { line, source: Source::Stream { pass } }) => (1, 1, line, pass),
-            Kind::Packets(Origin { line, source: Source::Resend }) => (1, 2, line, 0),
-            Kind::Session(end) => (2, end.code(), 0, 0),
-            Kind::Index => (3, 0, 0, 0),
+            BlockKind::Packets(Origin { line, source: Source::Stream { pass } }) => {
+                (1, 1, line, pass)
+            }
+            BlockKind::Packets(Origin { line, source: Source::Resend }) => (1, 2, line, 0),
+            BlockKind::Session(end) => (2, end.code(), 0, 0),
+            BlockKind::Index => (3, 0, 0, 0),
         };
         let mut bytes = [0; BLOCK_HEAD_LEN];
-        Fields { bytes: &mut bytes, at: 0 }
+        FieldWriter { bytes: &mut bytes, at: 0 }
             .put(BLOCK_MAGIC)
             .put([kind, source])
             .put(line.to_be_bytes())
@@ -250,11 +252,11 @@ impl BlockHead {
         let line = be16(bytes, 6);
         let kind = match (bytes[4], bytes[5]) {
             (1, 1) => {
-                Kind::Packets(Origin { line, source: Source::Stream { pass: be32(bytes, 8) } })
+                BlockKind::Packets(Origin { line, source: Source::Stream { pass: be32(bytes, 8) } })
             }
-            (1, 2) => Kind::Packets(Origin { line, source: Source::Resend }),
-            (2, code) => Kind::Session(End::of_code(code)),
-            (3, _) => Kind::Index,
+            (1, 2) => BlockKind::Packets(Origin { line, source: Source::Resend }),
+            (2, code) => BlockKind::Session(SessionEnd::of_code(code)),
+            (3, _) => BlockKind::Index,
             _ => return None,
         };
         let head = Self {
@@ -275,7 +277,7 @@ impl BlockHead {
     fn sensible(&self) -> bool {
         let packets = u64::from(self.count) * FRAME_LEN as u64;
         match self.kind {
-            Kind::Packets(_) => {
+            BlockKind::Packets(_) => {
                 self.first >= FIRST_SEQ
                     && self.last <= MAX_SEQ
                     && self.first <= self.last
@@ -284,8 +286,10 @@ impl BlockHead {
                     && packets == u64::from(self.len)
                     && self.len as usize <= PAYLOAD_MAX
             }
-            Kind::Session(_) => self.len >= 4 && self.len <= PAYLOAD_LIMIT && self.len % 8 == 4,
-            Kind::Index => self.len <= PAYLOAD_LIMIT,
+            BlockKind::Session(_) => {
+                self.len >= 4 && self.len <= PAYLOAD_LIMIT && self.len % 8 == 4
+            }
+            BlockKind::Index => self.len <= PAYLOAD_LIMIT,
         }
     }
 }
@@ -312,7 +316,7 @@ pub(super) const INDEX_HEAD_LEN: usize = 16;
 /// What an index says of the session.
 pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
     let mut bytes = [0; INDEX_HEAD_LEN];
-    Fields { bytes: &mut bytes, at: 0 }
+    FieldWriter { bytes: &mut bytes, at: 0 }
         .put(session_bytes(told.id))
         .put(told.first.to_be_bytes())
         .put(told.last.to_be_bytes())
@@ -323,9 +327,9 @@ pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
 /// The session that an index tells of: its id, its first and last sequence, and its end.
 pub(super) fn read_index_head(
     bytes: &[u8; INDEX_HEAD_LEN],
-) -> (Option<SessionId>, (Seq, Seq), End) {
+) -> (Option<SessionId>, (Seq, Seq), SessionEnd) {
     let id = session_of([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    (id, (be32(bytes, 4), be32(bytes, 8)), End::of_code(bytes[12]))
+    (id, (be32(bytes, 4), be32(bytes, 8)), SessionEnd::of_code(bytes[12]))
 }
 
 /// The checksum of a block's head: of its bytes with the salt in the place of the checksum.
@@ -339,7 +343,7 @@ fn salted<S: Storage>(bytes: &[u8; BLOCK_HEAD_LEN], salt: u64) -> u32 {
 /// The trailer of a finished file whose index block begins at `index`.
 pub(super) fn trailer<S: Storage>(index: u64, salt: u64) -> [u8; TRAILER_LEN] {
     let mut bytes = [0; TRAILER_LEN];
-    Fields { bytes: &mut bytes, at: 0 }.put(TRAILER_MAGIC).put(index.to_be_bytes());
+    FieldWriter { bytes: &mut bytes, at: 0 }.put(TRAILER_MAGIC).put(index.to_be_bytes());
     let sum = S::checksum(&[&bytes[..16], &salt.to_be_bytes()].concat());
     bytes[16..20].copy_from_slice(&sum.to_be_bytes());
     bytes
@@ -354,7 +358,7 @@ pub(super) fn read_trailer<S: Storage>(bytes: &[u8], salt: u64) -> Option<u64> {
 
 /// An entry of the index: where a block of packets is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     /// From its first packet to its last.
     pub(super) span: SeqRange,
     pub(super) count: u32,
@@ -365,7 +369,7 @@ pub(super) struct Entry {
 /// The length of an entry in the file, in bytes.
 pub(super) const ENTRY_LEN: usize = 20;
 
-impl Entry {
+impl IndexEntry {
     /// Where the block ends.
     pub(super) fn end(&self) -> u64 {
         let payload = u64::from(self.count) * FRAME_LEN as u64;
@@ -374,7 +378,7 @@ impl Entry {
 
     pub(super) fn encode(&self) -> [u8; ENTRY_LEN] {
         let mut bytes = [0; ENTRY_LEN];
-        Fields { bytes: &mut bytes, at: 0 }
+        FieldWriter { bytes: &mut bytes, at: 0 }
             .put(self.span.first().to_be_bytes())
             .put(self.span.last().to_be_bytes())
             .put(self.count.to_be_bytes())

@@ -1,6 +1,6 @@
 //! What can be wrong with a tape file.
 
-use super::block::HeadError;
+use super::block::FileHeadError;
 use crate::base::seq::SeqRange;
 use core::fmt;
 
@@ -10,7 +10,7 @@ pub enum TapeFileError<E> {
     /// The medium failed.
     Storage(E),
     /// It is no tape file that this program reads.
-    Head(HeadError),
+    Head(FileHeadError),
     /// A block does not match its checksum.
     Damaged {
         /// Where its head begins, in bytes.

@@ -1,6 +1,6 @@
 //! Where the packets of a tape file are, by sequence.
 
-use super::block::Entry;
+use super::block::IndexEntry;
 use crate::base::seq::{Seq, SeqRange};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -10,14 +10,14 @@ use alloc::vec::Vec;
 /// its gaps another; a new lane begins only where blocks overlap, so lanes are few.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Index {
-    lanes: Vec<Vec<Entry>>,
+    lanes: Vec<Vec<IndexEntry>>,
     /// Where each lane ends, and which it is: finds the one to go on with however many there are.
     tops: BTreeSet<(Seq, usize)>,
     packets: u64,
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, entry: Entry) {
+    pub(super) fn insert(&mut self, entry: IndexEntry) {
         self.packets += u64::from(entry.count);
         let below = self.tops.range(..(entry.span.first(), 0)).next_back().copied();
         let lane = match below {
@@ -47,7 +47,7 @@ impl Index {
     }
 
     /// Forgets the blocks that `keep` does not want.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&IndexEntry) -> bool) {
         let entries = core::mem::take(self).in_file_order();
         entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
     }
@@ -69,7 +69,7 @@ impl Index {
     /// blocks overlap it does not.
     pub(super) fn is_contiguous(&self) -> bool {
         let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
-        let full = |entry: &Entry| entry.count == entry.span.len();
+        let full = |entry: &IndexEntry| entry.count == entry.span.len();
         lane.iter().all(full)
             && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
     }
@@ -83,20 +83,20 @@ impl Index {
         self.lanes[lane].partition_point(|entry| entry.span.last() < seq)
     }
 
-    pub(super) fn entry(&self, lane: usize, place: usize) -> Option<Entry> {
+    pub(super) fn entry(&self, lane: usize, place: usize) -> Option<IndexEntry> {
         self.lanes.get(lane)?.get(place).copied()
     }
 
     /// The blocks that may hold `seq`.
-    pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = IndexEntry> + '_ {
         (0..self.lanes.len())
             .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
             .filter(move |entry| entry.span.first() <= seq)
     }
 
     /// All blocks in the order in which they lie in the file.
-    pub(super) fn in_file_order(&self) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = self.lanes.iter().flatten().copied().collect();
+    pub(super) fn in_file_order(&self) -> Vec<IndexEntry> {
+        let mut entries: Vec<IndexEntry> = self.lanes.iter().flatten().copied().collect();
         entries.sort_unstable_by_key(|entry| entry.offset);
         entries
     }

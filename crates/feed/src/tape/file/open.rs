@@ -1,7 +1,7 @@
 //! Finding the blocks of a tape file.
 
 use super::block::{
-    self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, Entry, HEAD_LEN, Kind, TRAILER_LEN,
+    self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, BlockKind, HEAD_LEN, IndexEntry, TRAILER_LEN,
 };
 use super::index::Index;
 use super::session::Told;
@@ -91,7 +91,9 @@ impl<S: Storage> TapeFile<S> {
             return Ok(false);
         };
         // The length is checked against the file's before memory is taken for it.
-        if head.kind != Kind::Index || offset + BLOCK_HEAD_LEN as u64 + u64::from(head.len) != at {
+        if head.kind != BlockKind::Index
+            || offset + BLOCK_HEAD_LEN as u64 + u64::from(head.len) != at
+        {
             return Ok(false);
         }
         let mut payload = alloc::vec![0; head.len as usize];
@@ -104,7 +106,7 @@ impl<S: Storage> TapeFile<S> {
         let mut free = HEAD_LEN as u64;
         for entry in entries.as_chunks().0 {
             // Each block lies behind the one before it: none is there twice.
-            let Some(entry) = Entry::decode(entry).filter(|entry| entry.offset >= free) else {
+            let Some(entry) = IndexEntry::decode(entry).filter(|entry| entry.offset >= free) else {
                 return Ok(false);
             };
             free = entry.end();
@@ -173,22 +175,22 @@ impl<S: Storage> TapeFile<S> {
         }
         let BlockHead { first, last, count, .. } = head;
         match head.kind {
-            Kind::Packets(_) => match head.span() {
+            BlockKind::Packets(_) => match head.span() {
                 Some(span) if in_place(payload.as_chunks().0, span) => {
-                    let entry = Entry { span, count, offset: at };
+                    let entry = IndexEntry { span, count, offset: at };
                     if self.told.takes(entry, head.session) {
                         self.index.insert(entry);
                     }
                 }
                 _ => return Ok(None),
             },
-            Kind::Session(end) => match block::read_session(&payload) {
+            BlockKind::Session(end) => match block::read_session(&payload) {
                 Some((session, vouched)) => {
                     self.told.hear(session, (first, last), end, vouched);
                 }
                 None => return Ok(None),
             },
-            Kind::Index => {}
+            BlockKind::Index => {}
         }
         Ok(Some(whole))
     }

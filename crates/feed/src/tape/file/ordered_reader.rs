@@ -14,9 +14,9 @@ use core::ops::Range;
 /// A tape file's packets in order, in slices. Holds the blocks that span the place where it is:
 /// one of the stream, one of the resends, and seldom more.
 #[derive(Debug)]
-pub struct InOrder<'a, S: Storage> {
+pub struct OrderedReader<'a, S: Storage> {
     file: &'a TapeFile<S>,
-    lanes: Vec<Lane>,
+    lanes: Vec<SortedRunReader>,
     /// The lane whose turn it is and the next sequence in it, if there is anything left. A lane
     /// whose block is not loaded yet stands at that block's first sequence.
     front: Option<(Seq, usize)>,
@@ -34,7 +34,7 @@ pub struct InOrder<'a, S: Storage> {
 }
 
 /// A lane, and what of it comes next.
-type Step = (usize, Range<usize>);
+type ReadStep = (usize, Range<usize>);
 
 /// So many packets are handed out at once, or a window more.
 const MERGED: usize = 4096;
@@ -45,7 +45,7 @@ const NARROW: Seq = 64;
 
 /// Packets as they are read: ascending, above all that came before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Piece<'a> {
+pub struct OrderedPiece<'a> {
     /// The block they are from: when and how they came.
     pub block: BlockHead,
     /// The packets.
@@ -53,7 +53,7 @@ pub struct Piece<'a> {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct SortedRunReader {
     /// The place in the lane of the block that is loaded next.
     place: usize,
     block: Option<BlockHead>,
@@ -61,14 +61,14 @@ struct Lane {
     at: usize,
 }
 
-impl<'a, S: Storage> InOrder<'a, S> {
+impl<'a, S: Storage> OrderedReader<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
         let mut lanes = Vec::new();
         let mut heads = BinaryHeap::new();
         for lane in 0..index.lanes() {
             let place = index.place(lane, from);
-            lanes.push(Lane { place, block: None, frames: Vec::new(), at: 0 });
+            lanes.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
             if let Some(entry) = index.entry(lane, place) {
                 heads.push(Reverse((entry.span.first(), lane)));
             }
@@ -83,10 +83,10 @@ impl<'a, S: Storage> InOrder<'a, S> {
     /// # Errors
     /// Where the medium fails or a block is damaged. The next call goes on without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
-    pub fn next(&mut self) -> Result<Option<Piece<'_>>, TapeFileError<S::Error>> {
+    pub fn next(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
         let Some((id, place)) = self.step()? else { return Ok(None) };
         let lane = &self.lanes[id];
-        Ok(lane.block.map(|block| Piece { block, frames: &lane.frames[place] }))
+        Ok(lane.block.map(|block| OrderedPiece { block, frames: &lane.frames[place] }))
     }
 
     /// The next packets, thousands at once, however they came: where a quarter of a stream came by
@@ -179,7 +179,7 @@ impl<'a, S: Storage> InOrder<'a, S> {
     }
 
     /// Goes on to the next packets: their lane, and their place in it.
-    fn step(&mut self) -> Result<Option<Step>, TapeFileError<S::Error>> {
+    fn step(&mut self) -> Result<Option<ReadStep>, TapeFileError<S::Error>> {
         while let Some((_, id)) = self.front {
             self.release();
             let loaded = self.load(id);

@@ -11,7 +11,7 @@ pub const GATHERED_MAX: usize = 8;
 
 /// What one origin has brought and is not written yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingBlock {
     /// The place of a block's head, and then its payload.
     pub(super) bytes: Vec<u8>,
     pub(super) origin: Origin,
@@ -20,7 +20,7 @@ pub(super) struct Pending {
     ascending: bool,
 }
 
-impl Pending {
+impl PendingBlock {
     fn new(origin: Origin, arrived: u64) -> Self {
         let mut bytes = Vec::with_capacity(BLOCK_MAX);
         bytes.resize(BLOCK_HEAD_LEN, 0);
@@ -59,11 +59,11 @@ impl Pending {
 /// What is not written yet, origin by origin. Resends come in small pieces between those of a
 /// stream; were each a block, the index would grow with the losses.
 #[derive(Default, Debug)]
-pub(super) struct Gathering {
-    pending: Vec<Pending>,
+pub(super) struct PendingBlocks {
+    pending: Vec<PendingBlock>,
 }
 
-impl Gathering {
+impl PendingBlocks {
     pub(super) fn packets(&self) -> u64 {
         self.pending.iter().map(|pending| pending.frames().len() as u64).sum()
     }
@@ -75,7 +75,7 @@ impl Gathering {
 
     /// Begins with an origin that nothing is pending of.
     pub(super) fn begin(&mut self, origin: Origin, arrived: u64) -> usize {
-        self.pending.push(Pending::new(origin, arrived));
+        self.pending.push(PendingBlock::new(origin, arrived));
         self.pending.len() - 1
     }
 
@@ -83,7 +83,7 @@ impl Gathering {
         self.pending.len() >= GATHERED_MAX
     }
 
-    pub(super) fn at(&mut self, place: usize) -> Option<&mut Pending> {
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut PendingBlock> {
         self.pending.get_mut(place)
     }
 

@@ -1,7 +1,7 @@
 //! Which session a tape file is of, how far that reaches, and which of its blocks count.
 
-use super::block::{Entry, session_payload};
-use super::{End, Kind, TapeFile, TapeFileError};
+use super::block::{IndexEntry, session_payload};
+use super::{BlockKind, SessionEnd, TapeFile, TapeFileError};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::Origin;
 use crate::storage::Storage;
@@ -16,10 +16,10 @@ pub(super) struct Told {
     /// Its first and last sequence as far as they were told; 0 where they were not.
     pub(super) first: Seq,
     pub(super) last: Seq,
-    pub(super) end: End,
+    pub(super) end: SessionEnd,
     /// Blocks that were written before the session was known, and what brought them. Those of an
     /// earlier run have no origin: nothing can tell any more which session they are of.
-    untold: Vec<(Entry, Option<Origin>)>,
+    untold: Vec<(IndexEntry, Option<Origin>)>,
     /// Places of such blocks that turned out to be of the session, ascending once it is settled.
     vouched: Vec<u64>,
     /// Number of packets in blocks that do not count.
@@ -33,7 +33,7 @@ impl Told {
     }
 
     /// Whether a block counts that says to be of `session`, as far as is known by now.
-    pub(super) fn takes(&mut self, entry: Entry, session: Option<SessionId>) -> bool {
+    pub(super) fn takes(&mut self, entry: IndexEntry, session: Option<SessionId>) -> bool {
         if session.is_none() {
             self.untold.push((entry, None));
             return true;
@@ -50,7 +50,7 @@ impl Told {
         &mut self,
         session: Option<SessionId>,
         (first, last): (Seq, Seq),
-        end: End,
+        end: SessionEnd,
         vouched: impl Iterator<Item = u64>,
     ) {
         if session.is_some() && self.id.is_some_and(|id| Some(id) != session) {
@@ -58,18 +58,18 @@ impl Told {
         }
         if self.id.is_none() && session.is_some() {
             // What was known until now is of a session that nothing tells.
-            (self.last, self.end) = (0, End::Open);
+            (self.last, self.end) = (0, SessionEnd::Open);
         }
         self.id = self.id.or(session);
         let known = self.last;
         self.first = if self.first == 0 { first } else { self.first };
         // A recorder that concludes knows better than what some line described meanwhile.
         self.last = match end {
-            End::Open => known.max(last.min(MAX_SEQ)),
-            End::Confirmed | End::Inferred => last.min(MAX_SEQ),
+            SessionEnd::Open => known.max(last.min(MAX_SEQ)),
+            SessionEnd::Confirmed | SessionEnd::Inferred => last.min(MAX_SEQ),
         };
         // That a session has ended is not so any more where more of it is told.
-        if end != End::Open || last > known {
+        if end != SessionEnd::Open || last > known {
             self.end = end;
         }
         self.vouched.extend(vouched);
@@ -82,7 +82,7 @@ impl Told {
             return Vec::new();
         }
         self.vouched.sort_unstable();
-        let known = |entry: &Entry| self.vouched.binary_search(&entry.offset).is_ok();
+        let known = |entry: &IndexEntry| self.vouched.binary_search(&entry.offset).is_ok();
         let mut out: Vec<u64> = Vec::new();
         for (entry, _) in self.untold.drain(..).filter(|(entry, _)| !known(entry)) {
             self.left_out += u64::from(entry.count);
@@ -94,7 +94,7 @@ impl Told {
     }
 
     /// A block was written.
-    pub(super) fn wrote(&mut self, entry: Entry, origin: Origin) {
+    pub(super) fn wrote(&mut self, entry: IndexEntry, origin: Origin) {
         if self.id.is_none() {
             self.untold.push((entry, Some(origin)));
         }
@@ -124,10 +124,10 @@ impl<S: Storage> TapeFile<S> {
 
     /// What is known of where the session ends.
     #[must_use]
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> SessionEnd {
         // Packets beyond it have come since.
         let beyond = self.span().is_some_and(|span| span.last() > self.told.last);
-        if beyond { End::Open } else { self.told.end }
+        if beyond { SessionEnd::Open } else { self.told.end }
     }
 
     /// The number of packets in it that are of another session, or of one that nothing tells.
@@ -153,7 +153,7 @@ impl<S: Storage> TapeFile<S> {
         }
         for entry in self.index.holders(seq).filter(|entry| entry.offset >= from) {
             let (head, frames) = self.load(entry)?;
-            if let Kind::Packets(origin) = head.kind
+            if let BlockKind::Packets(origin) = head.kind
                 && frames.binary_search_by_key(&seq, sequence_of).is_ok()
             {
                 return Ok(Some(origin));
@@ -213,10 +213,15 @@ impl<S: Storage> TapeFile<S> {
             ranges.extend(unvouched.into_iter().map(SeqRange::one));
         }
         let first = info.first.max(FIRST_SEQ);
-        self.told.hear(Some(info.session), (first, info.last), End::Open, places.iter().copied());
+        self.told.hear(
+            Some(info.session),
+            (first, info.last),
+            SessionEnd::Open,
+            places.iter().copied(),
+        );
         self.leave_out();
         let (last, payload) = (self.told.last, session_payload(Some(info.session), &places));
-        self.write(Kind::Session(self.told.end), (first, last, 0), now, &payload)?;
+        self.write(BlockKind::Session(self.told.end), (first, last, 0), now, &payload)?;
         ranges.sort_unstable_by_key(|range| range.first());
         Ok(ranges.into_iter().collect())
     }
@@ -229,18 +234,18 @@ impl<S: Storage> TapeFile<S> {
     pub fn note_end(
         &mut self,
         last: Seq,
-        end: End,
+        end: SessionEnd,
         now: u64,
     ) -> Result<(), TapeFileError<S::Error>> {
         self.flush()?;
-        if last <= self.told.last && (end == End::Open || self.told.end == end) {
+        if last <= self.told.last && (end == SessionEnd::Open || self.told.end == end) {
             return Ok(());
         }
         let first = self.told.first.max(FIRST_SEQ);
         let id = self.told.id;
         self.told.hear(id, (self.told.first, last), end, core::iter::empty());
         let payload = session_payload(id, &[]);
-        self.write(Kind::Session(end), (first, last, 0), now, &payload)
+        self.write(BlockKind::Session(end), (first, last, 0), now, &payload)
     }
 
     /// Forgets the blocks that do not count.

@@ -1,26 +1,26 @@
 //! What is done to a connection by order, whatever its faults.
 
-use super::{Reply, Seat};
+use super::{Reply, ServerConnection};
 use crate::base::seq::{Seq, SeqRange};
-use crate::exchange::server::faulted_run::{Ending, Lane};
-use crate::faults::engine::{Course, Faults};
-use crate::faults::scenario::Place;
+use crate::exchange::server::faulted_run::{Ending, FaultedRun};
+use crate::faults::engine::{FaultEngine, RunId};
+use crate::faults::scenario::FaultPlace;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-impl Seat {
+impl ServerConnection {
     /// Other faults are in force: what is not begun is subject to them. Resends that are owed
     /// already are sent as they were.
-    pub(super) fn adapt(&mut self, faults: &Faults) {
+    pub(super) fn adapt(&mut self, faults: &FaultEngine) {
         if core::mem::replace(&mut self.edition, faults.edition()) == faults.edition() {
             return;
         }
         self.set_begun_apart();
         let Some(Reply::Stream { course, next, last, began }) = self.replies.back() else { return };
         let (course, next, last, began) = (*course, *next, *last, *began);
-        let end = Course { place: Place::End, ..course };
+        let end = RunId { place: FaultPlace::End, ..course };
         if !(faults.plain(course) && faults.untouched(end)) {
-            let lane = Lane::new(course, SeqRange::new(next, last), false);
+            let lane = FaultedRun::new(course, SeqRange::new(next, last), false);
             self.replies.pop_back();
             self.replies.push_back(Reply::Lane(Box::new(lane), began));
         }
@@ -41,7 +41,7 @@ impl Seat {
     /// now. Returns how many, and how many more it will lose.
     pub(in crate::exchange::server) fn lose(
         &mut self,
-        faults: &mut Faults,
+        faults: &mut FaultEngine,
         end: Seq,
         count: u32,
     ) -> (u64, u32) {

@@ -1,19 +1,19 @@
 //! What is sent is taken off what is owed, and counted.
 
-use super::{Item, Reply, Seat, Sizing};
+use super::{Reply, SendAction, ServerConnection, WriteSizing};
 use crate::base::seq::Seq;
-use crate::exchange::server::faulted_run::Lane;
-use crate::faults::engine::{Course, Faults};
+use crate::exchange::server::faulted_run::FaultedRun;
+use crate::faults::engine::{FaultEngine, RunId};
 use crate::wire::FRAME_LEN;
 use core::time::Duration;
 
-impl Seat {
+impl ServerConnection {
     /// `count` bytes of what is owed are sent. Returns how many packets were lost between what was
     /// sent before and the next packet to be sent.
     pub(in crate::exchange::server) fn advance(
         &mut self,
         end: Seq,
-        faults: &mut Faults,
+        faults: &mut FaultEngine,
         count: usize,
         now: Duration,
     ) -> u64 {
@@ -79,11 +79,11 @@ impl Seat {
 /// Moves a plain stream on by what `bytes` have whole packets of, up to `there`. Returns how many
 /// packets that was, and how many were lost before the next one to be sent.
 fn pass_stream(
-    course: Course,
+    course: RunId,
     next: &mut Seq,
     there: Seq,
     bytes: usize,
-    faults: &mut Faults,
+    faults: &mut FaultEngine,
 ) -> (usize, u64) {
     let (mut taken, mut lost) = (0, 0);
     while *next <= there {
@@ -104,24 +104,24 @@ fn pass_stream(
 
 /// Takes sent bytes off a lane's items; returns how many belong to the one that is left first.
 fn pass(
-    lane: &mut Lane,
+    lane: &mut FaultedRun,
     bytes: usize,
-    faults: &mut Faults,
-    (sizing, packets): (&mut Option<Sizing>, &mut u64),
+    faults: &mut FaultEngine,
+    (sizing, packets): (&mut Option<WriteSizing>, &mut u64),
 ) -> usize {
     let mut bytes = bytes;
     while let Some(item) = lane.items.front().copied() {
         match item {
             // It lies within a write that began before it.
-            Item::Write { size, pause, key } if bytes > 0 => {
-                *sizing = Some(Sizing { size, pause, key, drawn: 0 });
+            SendAction::Write { size, pause, key } if bytes > 0 => {
+                *sizing = Some(WriteSizing { size, pause, key, drawn: 0 });
             }
-            Item::Wait(_) | Item::End(_) | Item::Write { .. } => break,
+            SendAction::Wait(_) | SendAction::End(_) | SendAction::Write { .. } => break,
             _ if bytes < item.len() => break,
             _ => {
                 bytes -= item.len();
                 *sizing = None;
-                if let Item::Packet { seq, .. } | Item::Changed { seq, .. } = item {
+                if let SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } = item {
                     *packets += 1;
                     if lane.streams() {
                         faults.tally_mut().streamed(seq, 1, 0);

@@ -1,14 +1,14 @@
 //! What becomes of a subscriber that is too slow.
 
-use super::{Reply, Seat};
+use super::{Reply, ServerConnection};
 use crate::base::seq::{Seq, SeqRange};
-use crate::faults::engine::Faults;
+use crate::faults::engine::FaultEngine;
 use crate::wire::Frame;
 use core::time::Duration;
 
-impl Seat {
+impl ServerConnection {
     /// The packet that a subscriber has been sent a part of, if it is not in a lane.
-    fn begun(&self, faults: &Faults, end: Seq) -> Option<Reply> {
+    fn begun(&self, faults: &FaultEngine, end: Seq) -> Option<Reply> {
         match self.replies.front() {
             Some(Reply::Stream { course, next, .. }) if self.offset > 0 => {
                 let kept = faults.kept(*course, *next, end).next()?;
@@ -19,7 +19,7 @@ impl Seat {
     }
 
     /// A subscriber misses everything up to `end` that is not begun. Returns how many packets.
-    pub(in crate::exchange::server) fn skip_to(&mut self, end: Seq, faults: &Faults) -> u64 {
+    pub(in crate::exchange::server) fn skip_to(&mut self, end: Seq, faults: &FaultEngine) -> u64 {
         let begun = self.begun(faults, end);
         let skipped = match self.replies.back_mut() {
             Some(Reply::Stream { next, .. }) => {
@@ -38,7 +38,7 @@ impl Seat {
         &mut self,
         frame: &Frame,
         end: Seq,
-        faults: &Faults,
+        faults: &FaultEngine,
         now: Duration,
     ) {
         let mut begun = self.begun(faults, end);
