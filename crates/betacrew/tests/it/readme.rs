@@ -7,9 +7,9 @@
 //! * `toml`: a scenario file that is read without an error;
 //! * `rust`: code that the documentation tests of the library compile.
 //!
-//! `not-run` behind it leaves a block out. `serve` runs in the background until the next one or
-//! the next section starts. Ports are replaced by free ones. Times and dates in the output may
-//! differ, and so may lines in the place of `...`.
+//! `not-run` behind it leaves a block out. `serve`, and a `fetch --follow` without a pipe, run in the
+//! background until the next `serve` or the next section starts. Ports are replaced by free ones.
+//! Times and dates in the output may differ, and so may lines in the place of `...`.
 //!
 //! `BETACREW_BLESS=1 cargo test -p betacrew --test it readme` writes what the program prints into
 //! README.md.
@@ -28,8 +28,11 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const PORTS: [&str; 4] = ["3000", "3001", "8080", "8081"];
 
 /// Programs of others that examples use, with the variable that makes them required.
-const TOOLS: [(&str, &str); 2] =
-    [("node", "BETACREW_REQUIRE_CLIENTS"), ("python3", "BETACREW_REQUIRE_CLIENTS")];
+const TOOLS: [(&str, &str); 3] = [
+    ("node", "BETACREW_REQUIRE_CLIENTS"),
+    ("python3", "BETACREW_REQUIRE_CLIENTS"),
+    ("curl", "BETACREW_REQUIRE_HTTP"),
+];
 
 /// A fenced block of the README.
 struct Block {
@@ -153,17 +156,20 @@ fn shortened(shown: &[String], printed: &[String]) -> Vec<String> {
     text
 }
 
-/// An exchange that runs in the background.
-struct Background {
-    child: Child,
-    log: PathBuf,
-    output: std::ops::Range<usize>,
+/// A process in the background, which ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill_and_reap();
+    }
 }
 
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.child.kill_and_reap();
-    }
+/// An exchange that runs in the background.
+struct Background {
+    process: Process,
+    log: PathBuf,
+    output: std::ops::Range<usize>,
 }
 
 /// README.md while its examples run.
@@ -172,6 +178,7 @@ struct Readme {
     folder: tempfile::TempDir,
     ports: Vec<ReservedPort>,
     exchange: Option<Background>,
+    followers: Vec<Process>,
     bless: bool,
     /// New text of outputs, by their lines.
     changes: Vec<(std::ops::Range<usize>, Vec<String>)>,
@@ -192,6 +199,7 @@ impl Readme {
             folder,
             ports: PORTS.iter().map(|_| ReservedPort::new()).collect(),
             exchange: None,
+            followers: Vec::new(),
             bless: std::env::var_os("BETACREW_BLESS").is_some(),
             changes: Vec::new(),
         }
@@ -261,16 +269,27 @@ impl Readme {
         // The shell is replaced by the program, so that a signal reaches the latter.
         let mut shell = self.shell(&format!("exec {command}"), folder);
         shell.stdout(file.try_clone().unwrap()).stderr(file);
-        let child = shell.spawn().unwrap();
-        let mut background = Background { child, log, output };
+        let process = Process(shell.spawn().unwrap());
+        let mut background = Background { process, log, output };
         let ready = |text: &str| text.contains("listening on") && text.contains("INFO");
         let text = until(&mut background, ready);
         assert!(ready(&text), "`{command}` does not listen:\n{text}");
         self.exchange = Some(background);
     }
 
-    /// Ends the exchange, once it has printed as many lines as the README shows.
+    /// Starts a client in the background.
+    fn follow(&mut self, command: &str, folder: &Path) {
+        let mut shell = self.shell(&format!("exec {command}"), folder);
+        let child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        self.followers.push(Process(child));
+    }
+
+    /// Ends the exchange, once it has printed as many lines as the README shows, and its followers.
     fn end_exchange(&mut self) {
+        for mut follower in self.followers.drain(..) {
+            let ended = follower.0.try_wait().unwrap();
+            assert_eq!(ended, None, "README.md: a client that follows has ended by itself");
+        }
         let Some(mut background) = self.exchange.take() else { return };
         let output = background.output.clone();
         let enough = |text: &str| text.lines().count() >= output.len();
@@ -291,7 +310,8 @@ impl Readme {
             println!("skipped: `{command}` needs {tool}");
             return;
         }
-        if command.contains("--http") && cfg!(not(feature = "web")) {
+        let is_http = command.contains("--http") || command.contains("http://");
+        if is_http && cfg!(not(feature = "web")) {
             println!("skipped: `{command}` needs the feature web");
             return;
         }
@@ -299,6 +319,10 @@ impl Readme {
         if here.starts_with("betacrew serve") {
             let nothing = 0..0;
             self.serve(&here, folder, output.unwrap_or(nothing));
+            return;
+        }
+        if here.starts_with("betacrew fetch") && here.contains("--follow") && !here.contains('|') {
+            self.follow(&here, folder);
             return;
         }
         let done = self.shell(&format!("{{ {here}\n}} 2>&1"), folder).output_in_time().unwrap();
@@ -344,7 +368,7 @@ impl Readme {
 fn until(background: &mut Background, wanted: impl Fn(&str) -> bool) -> String {
     let began = Instant::now();
     loop {
-        let ended = background.child.try_wait().unwrap().is_some();
+        let ended = background.process.0.try_wait().unwrap().is_some();
         let text = fs::read_to_string(&background.log).unwrap();
         if wanted(&text) || ended || began.elapsed() > LIMIT {
             return text;
