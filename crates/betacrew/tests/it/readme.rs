@@ -7,7 +7,7 @@
 //! * `toml`: a scenario file that is read without an error;
 //! * `rust`: code that the documentation tests of the library compile.
 //!
-//! `not-run` behind it leaves a block out. `serve`, and a `fetch --follow` without a pipe, run in the
+//! `not-run` behind it leaves a block out. `serve`, and `fetch --follow` without a pipe, run in the
 //! background until the next `serve` or the next section starts. Ports are replaced by free ones.
 //! Times and dates in the output may differ, and so may lines in the place of `...`.
 //!
