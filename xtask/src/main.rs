@@ -4,6 +4,8 @@ mod counts;
 mod coverage;
 mod fuzz;
 mod mutants;
+#[cfg(test)]
+mod pages;
 mod picture;
 #[cfg(test)]
 mod prose;

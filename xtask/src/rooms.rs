@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of each crate, each with the rooms that it may import.
-const ROOMS: [(&str, &[(&str, &str)]); 2] = [
+pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
     (
         "feed",
         &[

@@ -67,7 +67,7 @@ fn after_stream(exchange: SocketAddr) -> Result<Duration> {
     let now = Instant::now();
     let (mut sink, mut ended) = (Watch { filled: now, resends_only: true }, now);
     net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |event| {
-        if let LoopEvent::RecorderEvent(_, RecorderEvent::PassEnded { .. }) = event {
+        if let LoopEvent::Note(_, RecorderEvent::PassEnded { .. }) = event {
             ended = Instant::now();
         }
     })?;

@@ -20,7 +20,8 @@ pub(super) fn export(tape: &Tape, path: &Path, format: Format) -> Result<()> {
         let mut chunks = tape.frames().chunks(4096);
         chunks.try_for_each(|frames| put(frames, Arrival::UNKNOWN))?;
         let (session, last) = (Some(tape.session()), tape.last());
-        Ok(SessionFacts { session, last, end: SessionEnd::Confirmed })
+        let end = Some(SessionEnd::Confirmed);
+        Ok(SessionFacts { session, last, end, ..SessionFacts::default() })
     });
     done.map_err(|error| error.to_string().into())
 }

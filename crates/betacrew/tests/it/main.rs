@@ -20,6 +20,7 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
+//! * `readme`: the examples of README.md;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
@@ -62,6 +63,8 @@ mod original;
 mod places;
 mod played;
 mod readers;
+#[cfg(unix)]
+mod readme;
 mod resume;
 mod scenarios;
 mod secrets;

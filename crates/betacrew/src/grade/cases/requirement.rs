@@ -6,63 +6,69 @@ const fn at(section: &'static str, text: &'static str) -> Requirement {
     Requirement { section, text }
 }
 
-pub(crate) const PACKETS: Requirement =
-    at("1.5.1", "Put packets together across reads, and take apart reads that hold several.");
+pub(crate) const PACKETS: Requirement = at(
+    "1.5.1",
+    "Join packets that are cut between two reads, and split reads that hold several packets.",
+);
 pub(crate) const BIG_ENDIAN: Requirement =
     at("1.5.1", "Read all numbers as big-endian and signed.");
 pub(crate) const LENGTH: Requirement =
-    at("1.5.1", "Learn from the packets how many there are: not every session has 14.");
+    at("1.5.1", "Learn the number of packets from the stream: not every session has 14.");
 pub(crate) const GAPS: Requirement = at(
     "1.5.2",
-    "Take a sequence that is higher than expected for a gap, the first packet (sequence 1) \
-     included.",
+    "Treat a sequence that is higher than expected as a gap; the first expected sequence is 1.",
 );
-pub(crate) const WITHIN: Requirement =
-    at("1.5.2", "Ask for what is missing, and only for sequences below the highest one seen.");
+pub(crate) const WITHIN: Requirement = at(
+    "1.5.2",
+    "Request missing packets, and only those with a sequence below the highest one seen.",
+);
 pub(crate) const NOTHING_MISSING: Requirement =
-    at("1.5.2", "Not expect every session to lose something, nor to lose something but its end.");
+    at("1.5.2", "Accept a stream that has every packet, and one that misses only the tail.");
 pub(crate) const STREAM_AGAIN: Requirement = at(
     "1.5.2",
-    "Recover what one byte cannot express, and the tail, by streaming again: what one stream \
-     loses, another brings.",
+    "Recover packets that one byte cannot name, and the tail, by streaming again: each stream \
+     drops other packets.",
 );
 pub(crate) const COMPLETE: Requirement =
     at("1.5.3", "Write every packet of the session, each once, with all its fields.");
-pub(crate) const ORDER: Requirement = at("1.5.3", "Write them in the order of their sequences.");
+pub(crate) const ORDER: Requirement = at("1.5.3", "Write packets in the order of their sequences.");
 pub(crate) const NOTHING_MADE_UP: Requirement =
-    at("1.5.3", "Write nothing that the exchange has not sent.");
+    at("1.5.3", "Write only packets that the exchange has sent.");
 pub(crate) const SLOW: Requirement = at("1.5.4", "Wait for an exchange that is slow.");
 pub(crate) const AGAIN: Requirement =
-    at("1.5.4", "Ask again, on another connection, for what was not answered.");
+    at("1.5.4", "Repeat a request that was not answered, on another connection.");
 pub(crate) const SEQUENCE_SAYS: Requirement =
-    at("1.5.4", "Take a packet for what its sequence says, whatever was asked for.");
+    at("1.5.4", "Identify a packet by its own sequence, not by the request.");
 pub(crate) const FIRST_COPY: Requirement =
-    at("1.5.4", "Keep the first copy of a packet, and put one that comes late in its place.");
+    at("1.5.4", "Keep the first copy of a packet, and put a late packet in its place.");
 pub(crate) const SHORT_STREAM: Requirement = at(
     "1.5.4",
-    "Take a stream that ends early, inside a packet or by a reset for one that has lost the rest.",
+    "Treat a stream that ends early, inside a packet or by a reset as one whose other packets \
+     are missing.",
 );
-pub(crate) const SKIP: Requirement = at("1.5.4", "Skip what is no packet.");
+pub(crate) const SKIP: Requirement = at("1.5.4", "Skip bytes that are not a valid packet.");
 pub(crate) const REACH: Requirement =
-    at("1.5.4", "Try for a while to reach an exchange that cannot be reached.");
-pub(crate) const END: Requirement =
-    at("1.5.5", "End, whatever was lost and whatever the exchange does.");
+    at("1.5.4", "Try for a while to connect to an exchange that cannot be reached.");
+pub(crate) const END: Requirement = at(
+    "1.5.5",
+    "End in every case, however many packets are missing and however the exchange behaves.",
+);
 pub(crate) const CLOSE_RESENDS: Requirement = at(
     "1.5.5",
-    "Close a resend connection when all answers are there: the exchange may never end it.",
+    "Close a resend connection when all answers have arrived: the exchange may never end it.",
 );
 pub(crate) const EXIT_CODE: Requirement =
-    at("1.5.5", "Tell by the exit code whether every packet is there: 0 only then.");
+    at("1.5.5", "Report by the exit code whether every packet is recorded: 0 only then.");
 pub(crate) const NOT_DEADLY: Requirement =
-    at("1.5.6", "Do nothing that the original server dies of (section 1.4).");
+    at("1.5.6", "Never do anything that crashes the original server (section 1.4).");
 pub(crate) const NOTHING_AFTER_STREAM: Requirement = at(
     "1.5.6",
-    "Send nothing after a stream call on its connection; read until the exchange ends it.",
+    "Send no further call on a connection after a stream call; read until the exchange ends it.",
 );
 pub(crate) const CLEAN_CLOSE: Requirement =
-    at("1.5.6", "Close without resetting: read everything first.");
+    at("1.5.6", "Close connections without a reset: read all bytes first.");
 pub(crate) const ONCE: Requirement =
-    at("1.5.6", "Ask once for what is missing, and for nothing else.");
+    at("1.5.6", "Request each missing packet once, and no other packet.");
 pub(crate) const ONE_CONNECTION: Requirement =
-    at("1.5.6", "Ask for everything on one connection, not on one for each packet.");
-pub(crate) const NOT_OVER_AND_OVER: Requirement = at("1.5.6", "Not connect over and over.");
+    at("1.5.6", "Request all missing packets on one connection, not on one connection each.");
+pub(crate) const NOT_OVER_AND_OVER: Requirement = at("1.5.6", "Do not connect over and over.");
