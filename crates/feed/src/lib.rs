@@ -8,6 +8,7 @@
 //! * [`gaps`], [`ledger`], [`recording`]: what a client has and what it misses;
 //! * [`recovery`], [`recorder`]: how it gets the rest;
 //! * [`exchange`], [`player`], [`original`]: the exchange's side, ours and the original one;
+//! * [`payload`]: the fields of the messages of industry feeds;
 //! * [`sim`]: both sides, a network and a clock, from one seed.
 
 #![no_std]
@@ -32,6 +33,7 @@ pub mod market;
 pub mod original;
 pub mod pace;
 pub mod packet;
+pub mod payload;
 pub mod play;
 pub mod player;
 pub mod recorder;
