@@ -19,6 +19,7 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
+//! * `itch`: others decode ITCH messages as we do;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
@@ -49,6 +50,7 @@ mod grade;
 mod hostile;
 mod http;
 mod inspect;
+mod itch;
 mod lies;
 mod live;
 mod logs;

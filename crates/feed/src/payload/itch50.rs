@@ -134,4 +134,6 @@ impl fmt::Display for ParseError {
 impl core::error::Error for ParseError {}
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
