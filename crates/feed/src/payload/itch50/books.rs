@@ -1,11 +1,16 @@
 //! Order books by order: what rests in the displayed book after each message.
 
+mod order_table;
+
 use super::field::{Alpha, Price4};
 use super::messages::Message;
 use crate::packet::Side;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
+use alloc::vec::Vec;
 use core::fmt;
+use order_table::OrderTable;
 
 /// Maximum number of resting orders that [`Books::new`] allows. A busy day of the venue has fewer
 /// than three million at once. This many take about 400 MB.
@@ -176,8 +181,9 @@ impl core::error::Error for ApplyError {}
 /// that a hostile feed cannot exhaust it.
 #[derive(Clone, Debug)]
 pub struct Books {
-    orders: BTreeMap<u64, Order>,
-    books: BTreeMap<u16, Book>,
+    orders: OrderTable,
+    /// Books by the codes of their stocks.
+    books: Vec<Option<Box<Book>>>,
     max_orders: usize,
     refused: u64,
 }
@@ -198,7 +204,7 @@ impl Books {
     /// Returns empty books that hold up to this many orders.
     #[must_use]
     pub fn with_max_orders(max_orders: usize) -> Self {
-        Self { orders: BTreeMap::new(), books: BTreeMap::new(), max_orders, refused: 0 }
+        Self { orders: OrderTable::default(), books: Vec::new(), max_orders, refused: 0 }
     }
 
     /// Applies a message. Messages that do not change the displayed book are accepted and ignored.
@@ -218,18 +224,20 @@ impl Books {
     /// Returns the book of a stock, or `None` if no message concerned it.
     #[must_use]
     pub fn book(&self, stock_locate: u16) -> Option<&Book> {
-        self.books.get(&stock_locate)
+        self.books.get(usize::from(stock_locate))?.as_deref()
     }
 
     /// Returns the books with their stock codes, in ascending order of the codes.
     pub fn books(&self) -> impl Iterator<Item = (u16, &Book)> {
-        self.books.iter().map(|(&locate, book)| (locate, book))
+        (0..=u16::MAX)
+            .zip(&self.books)
+            .filter_map(|(locate, book)| Some((locate, &**book.as_ref()?)))
     }
 
     /// Returns a resting order, or `None` if the number is not that of one.
     #[must_use]
     pub fn order(&self, order_reference: u64) -> Option<&Order> {
-        self.orders.get(&order_reference)
+        self.orders.get(order_reference)
     }
 
     /// Returns the number of resting orders of all books.
@@ -247,7 +255,7 @@ impl Books {
     fn try_apply(&mut self, message: &Message<'_>) -> Result<(), ApplyError> {
         match message {
             Message::StockDirectory(view) => {
-                self.books.entry(view.stock_locate()).or_default().stock = Some(view.stock());
+                self.book_mut(view.stock_locate()).stock = Some(view.stock());
                 Ok(())
             }
             Message::AddOrder(view) => self.add(
@@ -289,7 +297,7 @@ impl Books {
     }
 
     fn known(&self, reference: u64) -> Result<Order, ApplyError> {
-        self.orders.get(&reference).copied().ok_or(ApplyError::UnknownOrder(reference))
+        self.orders.get(reference).copied().ok_or(ApplyError::UnknownOrder(reference))
     }
 
     fn add(
@@ -300,40 +308,43 @@ impl Books {
         (shares, price): (u32, Price4),
     ) -> Result<(), ApplyError> {
         let side = Side::from_letter(side).ok_or(ApplyError::InvalidSide(side))?;
-        let is_full = self.orders.len() >= self.max_orders;
-        match self.orders.entry(reference) {
-            Entry::Occupied(_) => return Err(ApplyError::DuplicateOrder(reference)),
-            Entry::Vacant(_) if is_full => return Err(ApplyError::TooManyOrders),
-            Entry::Vacant(vacant) => {
-                let order = Order { stock_locate, side, price, shares };
-                vacant.insert(order);
-                let book = self.books.entry(stock_locate).or_default();
-                book.stock.get_or_insert(stock);
-                book.add(&order);
-            }
+        if self.orders.get(reference).is_some() {
+            return Err(ApplyError::DuplicateOrder(reference));
         }
+        if self.orders.len() >= self.max_orders {
+            return Err(ApplyError::TooManyOrders);
+        }
+        let order = Order { stock_locate, side, price, shares };
+        self.orders.insert(reference, order);
+        let book = self.book_mut(stock_locate);
+        book.stock.get_or_insert(stock);
+        book.add(&order);
         Ok(())
+    }
+
+    /// Returns the book of a stock; a new one if there is none.
+    fn book_mut(&mut self, stock_locate: u16) -> &mut Book {
+        let place = usize::from(stock_locate);
+        if place >= self.books.len() {
+            self.books.resize(place + 1, None);
+        }
+        self.books[place].get_or_insert_default()
     }
 
     /// Removes shares of an order.
     fn reduce(&mut self, reference: u64, shares: u32) -> Result<(), ApplyError> {
-        let Entry::Occupied(mut entry) = self.orders.entry(reference) else {
-            return Err(ApplyError::UnknownOrder(reference));
-        };
-        let order = *entry.get();
+        let resting = self.orders.get_mut(reference).ok_or(ApplyError::UnknownOrder(reference))?;
+        let order = *resting;
         let Some(left) = order.shares.checked_sub(shares) else {
             let left = order.shares;
             return Err(ApplyError::TooManyShares { order_reference: reference, shares, left });
         };
         let remainder = if left == 0 { Remainder::Gone } else { Remainder::Resting };
+        resting.shares = left;
         if left == 0 {
-            entry.remove();
-        } else {
-            entry.get_mut().shares = left;
+            self.orders.remove(reference);
         }
-        if let Some(book) = self.books.get_mut(&order.stock_locate) {
-            book.reduce(&order, shares, remainder);
-        }
+        self.book_mut(order.stock_locate).reduce(&order, shares, remainder);
         Ok(())
     }
 
@@ -346,16 +357,15 @@ impl Books {
         price: Price4,
     ) -> Result<(), ApplyError> {
         let order = self.known(original)?;
-        if new != original && self.orders.contains_key(&new) {
+        if new != original && self.orders.get(new).is_some() {
             return Err(ApplyError::DuplicateOrder(new));
         }
-        self.orders.remove(&original);
+        self.orders.remove(original);
         let replacement = Order { shares, price, ..order };
         self.orders.insert(new, replacement);
-        if let Some(book) = self.books.get_mut(&order.stock_locate) {
-            book.reduce(&order, order.shares, Remainder::Gone);
-            book.add(&replacement);
-        }
+        let book = self.book_mut(order.stock_locate);
+        book.reduce(&order, order.shares, Remainder::Gone);
+        book.add(&replacement);
         Ok(())
     }
 }
@@ -367,7 +377,6 @@ mod tests {
     };
     use super::super::{EncodedMessage, Header, Layout, Letter};
     use super::*;
-    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     fn apply(books: &mut Books, message: &impl Layout) -> Result<(), ApplyError> {

@@ -73,12 +73,12 @@ const fn stock(symbol: [u8; 8], start: u32, category: u8, etp: u8) -> Stock {
 }
 
 /// Number of stocks.
-const STOCKS: u64 = 12;
+const STOCKS: u64 = STOCK_LIST.len() as u64;
 /// Number of stocks that trade from the start of the day: all but the last one, an offering.
 const LISTED: u64 = STOCKS - 1;
 
 /// All stocks. The last one is offered to the public during the day.
-const STOCK_LIST: [Stock; STOCKS as usize] = [
+const STOCK_LIST: [Stock; 12] = [
     stock(*b"AAPL    ", 19_000, b'Q', b'N'),
     stock(*b"MSFT    ", 41_500, b'Q', b'N'),
     stock(*b"QQQ     ", 44_000, b'G', b'Y'),

@@ -1,5 +1,6 @@
 use super::messages::{AddOrder, NetOrderImbalance, SystemEvent};
 use super::*;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use proptest::prelude::*;
@@ -93,8 +94,8 @@ const CAPTURED: [(&str, &str); 15] = [
 ];
 
 fn from_hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 #[test]
@@ -154,6 +155,16 @@ fn the_table_has_all_types_of_the_specification() {
     ];
     assert_eq!(lengths, expected);
     assert_eq!(MAX_LEN, 50);
+}
+
+/// One table with a column for each name can hold all messages only if this is true.
+#[test]
+fn fields_of_one_name_have_one_kind_and_unit() {
+    let mut known = BTreeMap::new();
+    for field in TYPES.iter().flat_map(|known| known.fields()) {
+        let meaning = (field.kind(), field.unit());
+        assert_eq!(*known.entry(field.name()).or_insert(meaning), meaning, "{}", field.name());
+    }
 }
 
 #[test]

@@ -71,22 +71,26 @@ impl Calendar {
 
     /// Returns the part of the day to which the message at `index` belongs.
     pub(super) fn part(&self, index: u64) -> Part {
-        let parts: [(u64, fn(u64, &Self) -> Part); 6] = [
-            (PROLOGUE, |place, _| Part::Prologue(place)),
-            (self.early, |place, _| Part::Flow(place)),
-            (AUCTION, |place, _| Part::Opening(place)),
-            (self.regular, |place, day| Part::Flow(day.early + place)),
-            (AUCTION, |place, _| Part::Closing(place)),
-            (self.late, |place, day| Part::Flow(day.early + day.regular + place)),
-        ];
-        let mut place = index;
-        for (len, part) in parts {
-            if place < len {
-                return part(place, self);
-            }
-            place -= len;
+        let opening = PROLOGUE + self.early;
+        let regular = opening + AUCTION;
+        let closing = regular + self.regular;
+        let late = closing + AUCTION;
+        let epilogue = late + self.late;
+        if index < PROLOGUE {
+            Part::Prologue(index)
+        } else if index < opening {
+            Part::Flow(index - PROLOGUE)
+        } else if index < regular {
+            Part::Opening(index - opening)
+        } else if index < closing {
+            Part::Flow(index - PROLOGUE - AUCTION)
+        } else if index < late {
+            Part::Closing(index - closing)
+        } else if index < epilogue {
+            Part::Flow(index - PROLOGUE - 2 * AUCTION)
+        } else {
+            Part::Epilogue(index - epilogue)
         }
-        Part::Epilogue(place)
     }
 
     /// Returns the index in the day of a message of the flow.

@@ -151,9 +151,9 @@ impl Day {
     fn step(&self, index: u64, number: u64, step: usize, round: u64) -> EncodedMessage {
         let trader = self.trader(number);
         let mut resting = None;
-        for earlier in 0..step {
+        for (earlier, lag) in LAGS.into_iter().enumerate().take(step) {
             // A step before the day's first round did not happen.
-            let Some(round) = (number + LAGS[earlier]).checked_sub(FIRST_TRADER) else { continue };
+            let Some(round) = (number + lag).checked_sub(FIRST_TRADER) else { continue };
             let index = self.index_of_job(round, earlier as u64);
             resting = self.action(&trader, earlier, round, index, resting).resting_after();
         }
