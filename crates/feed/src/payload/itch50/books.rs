@@ -1,16 +1,16 @@
 //! Order books by order: what rests in the displayed book after each message.
 
+mod levels;
 mod order_table;
 
 use super::field::{Alpha, Price4};
 use super::messages::Message;
 use crate::packet::Side;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::fmt;
-use order_table::OrderTable;
+use levels::Levels;
+use order_table::{OrderTable, Resting};
 
 /// Maximum number of resting orders that [`Books::new`] allows. A busy day of the venue has fewer
 /// than three million at once. This many take about 400 MB.
@@ -40,19 +40,12 @@ pub struct Level {
     pub orders: u32,
 }
 
-/// Shares and orders of one price level.
-#[derive(Clone, Copy, Default, Debug)]
-struct LevelTotals {
-    shares: u64,
-    orders: u32,
-}
-
 /// Book of one stock.
 #[derive(Clone, Default, Debug)]
 pub struct Book {
     stock: Option<Alpha<8>>,
-    bids: BTreeMap<Price4, LevelTotals>,
-    asks: BTreeMap<Price4, LevelTotals>,
+    bids: Levels,
+    asks: Levels,
     orders: usize,
 }
 
@@ -77,19 +70,14 @@ impl Book {
 
     /// Returns the levels of a side, the best first.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
-        let level = |(&price, totals): (&Price4, &LevelTotals)| Level {
-            price,
-            shares: totals.shares,
-            orders: totals.orders,
-        };
         let (bids, asks) = match side {
-            Side::Buy => (Some(self.bids.iter().rev().map(level)), None),
-            Side::Sell => (None, Some(self.asks.iter().map(level))),
+            Side::Buy => (Some(self.bids.iter().rev()), None),
+            Side::Sell => (None, Some(self.asks.iter())),
         };
         bids.into_iter().flatten().chain(asks.into_iter().flatten())
     }
 
-    fn side_mut(&mut self, side: Side) -> &mut BTreeMap<Price4, LevelTotals> {
+    fn side_mut(&mut self, side: Side) -> &mut Levels {
         match side {
             Side::Buy => &mut self.bids,
             Side::Sell => &mut self.asks,
@@ -97,27 +85,16 @@ impl Book {
     }
 
     /// Adds an order to its level.
-    fn add(&mut self, order: &Order) {
-        let totals = self.side_mut(order.side).entry(order.price).or_default();
-        // Both sums are bounded: by the number of orders, each of at most 2^32 shares.
-        totals.shares += u64::from(order.shares);
-        totals.orders += 1;
+    fn add(&mut self, order: Order) -> Resting {
         self.orders += 1;
+        let level = self.side_mut(order.side).add(order.price, order.shares);
+        Resting { order, level }
     }
 
-    /// Removes shares of an order from its level, and the order if it has none left.
-    fn reduce(&mut self, order: &Order, shares: u32, remainder: Remainder) {
-        if let Entry::Occupied(mut level) = self.side_mut(order.side).entry(order.price) {
-            let totals = level.get_mut();
-            totals.shares -= u64::from(shares);
-            if remainder == Remainder::Gone {
-                totals.orders -= 1;
-                if totals.orders == 0 {
-                    level.remove();
-                }
-            }
-        }
-        if remainder == Remainder::Gone {
+    /// Removes shares of an order from its level, and the order if it is gone.
+    fn reduce(&mut self, Resting { order, level }: &Resting, shares: u32, rest: Remainder) {
+        self.side_mut(order.side).reduce(*level, order.price, shares, rest);
+        if rest == Remainder::Gone {
             self.orders -= 1;
         }
     }
@@ -237,7 +214,7 @@ impl Books {
     /// Returns a resting order, or `None` if the number is not that of one.
     #[must_use]
     pub fn order(&self, order_reference: u64) -> Option<&Order> {
-        self.orders.get(order_reference)
+        self.orders.get(order_reference).map(|resting| &resting.order)
     }
 
     /// Returns the number of resting orders of all books.
@@ -281,8 +258,11 @@ impl Books {
             }
             Message::OrderDelete(view) => {
                 let reference = view.order_reference();
-                let order = self.known(reference)?;
-                self.reduce(reference, order.shares)
+                let resting = self.orders.remove(reference);
+                let resting = resting.ok_or(ApplyError::UnknownOrder(reference))?;
+                let Resting { order, .. } = resting;
+                self.book_mut(order.stock_locate).reduce(&resting, order.shares, Remainder::Gone);
+                Ok(())
             }
             Message::OrderReplace(view) => self.replace(
                 view.original_order_reference(),
@@ -294,10 +274,6 @@ impl Books {
             // or that an execution message has reported already, so the displayed book stays.
             _ => Ok(()),
         }
-    }
-
-    fn known(&self, reference: u64) -> Result<Order, ApplyError> {
-        self.orders.get(reference).copied().ok_or(ApplyError::UnknownOrder(reference))
     }
 
     fn add(
@@ -315,10 +291,10 @@ impl Books {
             return Err(ApplyError::TooManyOrders);
         }
         let order = Order { stock_locate, side, price, shares };
-        self.orders.insert(reference, order);
         let book = self.book_mut(stock_locate);
         book.stock.get_or_insert(stock);
-        book.add(&order);
+        let resting = book.add(order);
+        self.orders.insert(reference, resting);
         Ok(())
     }
 
@@ -334,17 +310,17 @@ impl Books {
     /// Removes shares of an order.
     fn reduce(&mut self, reference: u64, shares: u32) -> Result<(), ApplyError> {
         let resting = self.orders.get_mut(reference).ok_or(ApplyError::UnknownOrder(reference))?;
-        let order = *resting;
-        let Some(left) = order.shares.checked_sub(shares) else {
-            let left = order.shares;
+        let before = *resting;
+        let Some(left) = before.order.shares.checked_sub(shares) else {
+            let left = before.order.shares;
             return Err(ApplyError::TooManyShares { order_reference: reference, shares, left });
         };
-        let remainder = if left == 0 { Remainder::Gone } else { Remainder::Resting };
-        resting.shares = left;
-        if left == 0 {
+        resting.order.shares = left;
+        let rest = if left == 0 { Remainder::Gone } else { Remainder::Resting };
+        if rest == Remainder::Gone {
             self.orders.remove(reference);
         }
-        self.book_mut(order.stock_locate).reduce(&order, shares, remainder);
+        self.book_mut(before.order.stock_locate).reduce(&before, shares, rest);
         Ok(())
     }
 
@@ -356,16 +332,15 @@ impl Books {
         shares: u32,
         price: Price4,
     ) -> Result<(), ApplyError> {
-        let order = self.known(original)?;
         if new != original && self.orders.get(new).is_some() {
             return Err(ApplyError::DuplicateOrder(new));
         }
-        self.orders.remove(original);
-        let replacement = Order { shares, price, ..order };
-        self.orders.insert(new, replacement);
+        let before = self.orders.remove(original).ok_or(ApplyError::UnknownOrder(original))?;
+        let order = before.order;
         let book = self.book_mut(order.stock_locate);
-        book.reduce(&order, order.shares, Remainder::Gone);
-        book.add(&replacement);
+        book.reduce(&before, order.shares, Remainder::Gone);
+        let replacement = book.add(Order { shares, price, ..order });
+        self.orders.insert(new, replacement);
         Ok(())
     }
 }

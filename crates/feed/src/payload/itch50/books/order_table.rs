@@ -1,6 +1,7 @@
 //! Hash table of resting orders, by their numbers.
 
 use super::Order;
+use super::levels::LevelId;
 use crate::rng::mix;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,11 +14,19 @@ const LOAD_MAX: usize = 3;
 /// Number of buckets of the smallest table; a power of two.
 const BUCKETS_MIN: usize = 64;
 
+/// Order with its place in the book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Resting {
+    pub(super) order: Order,
+    /// Level of the order, on its side of its book.
+    pub(super) level: LevelId,
+}
+
 /// Orders whose numbers have the same hash.
 #[derive(Clone, Debug)]
 struct Bucket {
     references: [u64; WIDTH],
-    orders: [Option<Order>; WIDTH],
+    orders: [Option<Resting>; WIDTH],
 }
 
 impl Bucket {
@@ -26,9 +35,13 @@ impl Bucket {
     /// Returns the place of an order.
     #[inline]
     fn position(&self, reference: u64) -> Option<usize> {
-        // An empty place has the number 0, which an order may have as well.
-        (0..WIDTH)
-            .find(|&place| self.references[place] == reference && self.orders[place].is_some())
+        // All places are compared, because a loop that ends early is mispredicted: its length
+        // varies from order to order. An empty place has the number 0, as an order may have.
+        let places = self.references.iter().zip(&self.orders).enumerate();
+        let found = places.fold(0u32, |found, (place, (known, order))| {
+            found | u32::from(*known == reference && order.is_some()) << place
+        });
+        (found != 0).then_some(found.trailing_zeros() as usize)
     }
 }
 
@@ -39,7 +52,7 @@ impl Bucket {
 #[derive(Clone, Default, Debug)]
 pub(super) struct OrderTable {
     buckets: Vec<Bucket>,
-    overflow: BTreeMap<u64, Order>,
+    overflow: BTreeMap<u64, Resting>,
     len: usize,
 }
 
@@ -51,7 +64,7 @@ impl OrderTable {
 
     /// Returns an order.
     #[inline]
-    pub(super) fn get(&self, reference: u64) -> Option<&Order> {
+    pub(super) fn get(&self, reference: u64) -> Option<&Resting> {
         let bucket = self.buckets.get(self.bucket_of(reference))?;
         match bucket.position(reference) {
             Some(place) => bucket.orders[place].as_ref(),
@@ -61,7 +74,7 @@ impl OrderTable {
 
     /// Returns an order, to be changed.
     #[inline]
-    pub(super) fn get_mut(&mut self, reference: u64) -> Option<&mut Order> {
+    pub(super) fn get_mut(&mut self, reference: u64) -> Option<&mut Resting> {
         let number = self.bucket_of(reference);
         let bucket = self.buckets.get_mut(number)?;
         match bucket.position(reference) {
@@ -71,7 +84,7 @@ impl OrderTable {
     }
 
     /// Adds an order. Its number must be new.
-    pub(super) fn insert(&mut self, reference: u64, order: Order) {
+    pub(super) fn insert(&mut self, reference: u64, order: Resting) {
         if self.len >= self.buckets.len() * LOAD_MAX {
             self.grow();
         }
@@ -80,7 +93,7 @@ impl OrderTable {
     }
 
     /// Removes an order and returns it.
-    pub(super) fn remove(&mut self, reference: u64) -> Option<Order> {
+    pub(super) fn remove(&mut self, reference: u64) -> Option<Resting> {
         let number = self.bucket_of(reference);
         let bucket = self.buckets.get_mut(number)?;
         let removed = match bucket.position(reference) {
@@ -103,7 +116,7 @@ impl OrderTable {
     }
 
     /// Puts an order into its bucket, or into the tree if the bucket is full.
-    fn place(&mut self, reference: u64, order: Order) {
+    fn place(&mut self, reference: u64, order: Resting) {
         let number = self.bucket_of(reference);
         let bucket = &mut self.buckets[number];
         match bucket.orders.iter().position(Option::is_none) {
@@ -142,8 +155,9 @@ mod tests {
     use crate::payload::itch50::Price4;
     use proptest::prelude::*;
 
-    fn order(shares: u32) -> Order {
-        Order { stock_locate: 1, side: Side::Buy, price: Price4(1), shares }
+    fn order(shares: u32) -> Resting {
+        let order = Order { stock_locate: 1, side: Side::Buy, price: Price4(1), shares };
+        Resting { order, level: 0 }
     }
 
     /// Returns numbers of which most share one bucket, and some are 0 or neighbours.
@@ -183,7 +197,7 @@ mod tests {
                 match operation {
                     0 => prop_assert_eq!(table.remove(reference), tree.remove(&reference)),
                     _ if tree.contains_key(&reference) => {
-                        table.get_mut(reference).unwrap().shares = number;
+                        table.get_mut(reference).unwrap().order.shares = number;
                         tree.insert(reference, order(number));
                     }
                     _ => {
