@@ -2,6 +2,8 @@
 
 use super::Order;
 use super::levels::LevelId;
+use crate::packet::Side;
+use crate::payload::itch50::Price4;
 use crate::rng::mix;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -26,22 +28,53 @@ pub(super) struct Resting {
 #[derive(Clone, Debug)]
 struct Bucket {
     references: [u64; WIDTH],
-    orders: [Option<Resting>; WIDTH],
+    /// One bit for each place that has an order. An empty place has the number 0, as an order may
+    /// have.
+    used: u8,
+    orders: [Resting; WIDTH],
 }
 
+/// Content of an empty place.
+const NO_ORDER: Resting = Resting {
+    order: Order { stock_locate: 0, side: Side::Buy, price: Price4(0), shares: 0 },
+    level: 0,
+};
+
 impl Bucket {
-    const EMPTY: Self = Self { references: [0; WIDTH], orders: [None; WIDTH] };
+    const EMPTY: Self = Self { references: [0; WIDTH], used: 0, orders: [NO_ORDER; WIDTH] };
 
     /// Returns the place of an order.
     #[inline]
     fn position(&self, reference: u64) -> Option<usize> {
         // All places are compared, because a loop that ends early is mispredicted: its length
-        // varies from order to order. An empty place has the number 0, as an order may have.
-        let places = self.references.iter().zip(&self.orders).enumerate();
-        let found = places.fold(0u32, |found, (place, (known, order))| {
-            found | u32::from(*known == reference && order.is_some()) << place
-        });
+        // varies from order to order.
+        let found = self
+            .references
+            .iter()
+            .enumerate()
+            .fold(0, |found, (place, &known)| found | u8::from(known == reference) << place);
+        let found = found & self.used;
         (found != 0).then_some(found.trailing_zeros() as usize)
+    }
+
+    /// Puts an order into an empty place, if there is one.
+    #[inline]
+    fn insert(&mut self, reference: u64, order: Resting) -> bool {
+        let place = self.used.trailing_ones() as usize;
+        if place == WIDTH {
+            return false;
+        }
+        self.used |= 1 << place;
+        self.references[place] = reference;
+        self.orders[place] = order;
+        true
+    }
+
+    /// Empties a place and returns its order.
+    #[inline]
+    fn remove(&mut self, place: usize) -> Resting {
+        self.used &= !(1 << place);
+        self.orders[place]
     }
 }
 
@@ -67,7 +100,7 @@ impl OrderTable {
     pub(super) fn get(&self, reference: u64) -> Option<&Resting> {
         let bucket = self.buckets.get(self.bucket_of(reference))?;
         match bucket.position(reference) {
-            Some(place) => bucket.orders[place].as_ref(),
+            Some(place) => Some(&bucket.orders[place]),
             None => self.overflow.get(&reference),
         }
     }
@@ -78,7 +111,7 @@ impl OrderTable {
         let number = self.bucket_of(reference);
         let bucket = self.buckets.get_mut(number)?;
         match bucket.position(reference) {
-            Some(place) => bucket.orders[place].as_mut(),
+            Some(place) => Some(&mut bucket.orders[place]),
             None => self.overflow.get_mut(&reference),
         }
     }
@@ -97,10 +130,7 @@ impl OrderTable {
         let number = self.bucket_of(reference);
         let bucket = self.buckets.get_mut(number)?;
         let removed = match bucket.position(reference) {
-            Some(place) => {
-                bucket.references[place] = 0;
-                bucket.orders[place].take()
-            }
+            Some(place) => Some(bucket.remove(place)),
             None => self.overflow.remove(&reference),
         };
         self.len -= usize::from(removed.is_some());
@@ -118,15 +148,8 @@ impl OrderTable {
     /// Puts an order into its bucket, or into the tree if the bucket is full.
     fn place(&mut self, reference: u64, order: Resting) {
         let number = self.bucket_of(reference);
-        let bucket = &mut self.buckets[number];
-        match bucket.orders.iter().position(Option::is_none) {
-            Some(place) => {
-                bucket.references[place] = reference;
-                bucket.orders[place] = Some(order);
-            }
-            None => {
-                self.overflow.insert(reference, order);
-            }
+        if !self.buckets[number].insert(reference, order) {
+            self.overflow.insert(reference, order);
         }
     }
 
@@ -138,8 +161,9 @@ impl OrderTable {
         let before = core::mem::replace(&mut self.buckets, buckets);
         let overflow = core::mem::take(&mut self.overflow);
         for bucket in before {
-            for (reference, order) in bucket.references.into_iter().zip(bucket.orders) {
-                if let Some(order) = order {
+            let orders = bucket.references.into_iter().zip(bucket.orders);
+            for (place, (reference, order)) in orders.enumerate() {
+                if bucket.used >> place & 1 == 1 {
                     self.place(reference, order);
                 }
             }
@@ -151,8 +175,6 @@ impl OrderTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Side;
-    use crate::payload::itch50::Price4;
     use proptest::prelude::*;
 
     fn order(shares: u32) -> Resting {
