@@ -125,8 +125,9 @@ pub enum ApplyError {
     },
     /// Side that is neither `B` nor `S`.
     InvalidSide(u8),
-    /// New order beyond the maximum number of resting orders. The books are incomplete from here.
-    TooManyOrders,
+    /// New order beyond the maximum number of resting orders, which this is. The books are
+    /// incomplete from here.
+    TooManyOrders(usize),
 }
 
 impl fmt::Display for ApplyError {
@@ -145,7 +146,9 @@ impl fmt::Display for ApplyError {
             Self::InvalidSide(letter) => {
                 write!(f, "side {} of an order is neither B nor S", letter.escape_ascii())
             }
-            Self::TooManyOrders => f.write_str("too many resting orders: the book is incomplete"),
+            Self::TooManyOrders(max) => {
+                write!(f, "more than {max} orders rest at once: the books are incomplete from here")
+            }
         }
     }
 }
@@ -288,7 +291,7 @@ impl Books {
             return Err(ApplyError::DuplicateOrder(reference));
         }
         if self.orders.len() >= self.max_orders {
-            return Err(ApplyError::TooManyOrders);
+            return Err(ApplyError::TooManyOrders(self.max_orders));
         }
         let order = Order { stock_locate, side, price, shares };
         let book = self.book_mut(stock_locate);
@@ -420,7 +423,7 @@ mod tests {
         };
         let refused = [
             (apply(&mut books, &add(1, b'B', 1, 1)), ApplyError::DuplicateOrder(1)),
-            (apply(&mut books, &add(3, b'B', 1, 1)), ApplyError::TooManyOrders),
+            (apply(&mut books, &add(3, b'B', 1, 1)), ApplyError::TooManyOrders(2)),
             (apply(&mut books, &add(3, b'X', 1, 1)), ApplyError::InvalidSide(b'X')),
             (
                 apply(&mut books, &executed),

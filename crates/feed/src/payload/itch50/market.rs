@@ -96,6 +96,11 @@ const STOCK_LIST: [Stock; 12] = [
 /// Market participants that quote.
 const PARTICIPANTS: [[u8; 4]; 4] = [*b"MMKA", *b"MMKB", *b"MMKC", *b"MMKD"];
 
+/// Purpose of random bits: imbalances.
+const IMBALANCES: u64 = 2;
+/// Purpose of random bits: crosses.
+const CROSSES: u64 = 3;
+
 /// One day of the market.
 struct Day {
     key: u64,
@@ -223,7 +228,7 @@ impl Day {
 
     /// Returns the indication of a coming cross.
     fn imbalance(&self, index: u64, stock: u64, round: u64, cross: u8) -> NetOrderImbalance {
-        let bits = self.bits(2, index);
+        let bits = self.bits(IMBALANCES, index);
         let price = Price4(self.mid(stock, round) * 100);
         let (direction, shares) = match below(bits, 3) {
             0 => (b'N', 0),
@@ -248,7 +253,7 @@ impl Day {
     fn cross(&self, index: u64, stock: u64, round: u64, cross: u8) -> CrossTrade {
         CrossTrade {
             header: self.header(index, stock),
-            shares: u64::from(below(self.bits(3, index), 60_000)),
+            shares: u64::from(below(self.bits(CROSSES, index), 60_000)),
             stock: Self::symbol(stock),
             cross_price: Price4(self.mid(stock, round) * 100),
             match_number: reference(index),

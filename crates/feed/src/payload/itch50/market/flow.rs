@@ -28,6 +28,8 @@ const FIRST_TRADER: u64 = LAGS[STEPS - 1];
 /// cents above and below the middle.
 const WAVES: [(u32, i64); 3] = [(10, 4), (13, 32), (16, 256)];
 
+/// Purpose of random bits: trades of hidden orders.
+const HIDDEN_TRADES: u64 = 4;
 /// Purpose of random bits: waves of prices.
 const PRICES: u64 = 16;
 /// Purpose of random bits: order of the steps in a round.
@@ -326,7 +328,7 @@ impl Day {
             order_reference: 0,
             // The venue reports every such trade as one of a buyer.
             side: Letter(b'B'),
-            shares: 1 + below(self.bits(4, index), 500),
+            shares: 1 + below(self.bits(HIDDEN_TRADES, index), 500),
             stock: Self::symbol(stock),
             price: Price4(self.mid(stock, round) * 100),
             match_number: reference(index),
