@@ -1,5 +1,5 @@
-//! Writes a synthetic day of ITCH 5.0 messages to a file: each message behind its length as 16 bits,
-//! big-endian, as the venue's own day files have them.
+//! Writes a synthetic day of ITCH 5.0 messages to a file. Each message stands behind its length of
+//! 16 bits, big-endian, as in the venue's own day files.
 //!
 //! `cargo run --release --example itch_day -- 1000000 7 day.itch`
 

@@ -1,4 +1,5 @@
-//! Layouts of messages: the macro that turns one table into types, views, encoders and descriptions.
+//! Layouts of messages: the macro that turns one table into types, views, encoders and
+//! descriptions.
 
 use super::field::{Field, FieldType, TimeOfDay};
 use core::fmt;
@@ -309,8 +310,8 @@ macro_rules! messages {
             ///
             /// # Errors
             ///
-            /// Returns [`ParseError`] if there are no bytes, or if their number is not the length of
-            /// a known type. An unknown type is no error but [`Message::Opaque`].
+            /// Returns [`ParseError`] if there are no bytes, or if their number is not the length
+            /// of a known type. An unknown type is no error but [`Message::Opaque`].
             #[inline]
             pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
                 match bytes.first() {

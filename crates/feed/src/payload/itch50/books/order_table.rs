@@ -210,7 +210,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_table_equals_a_tree(operations in prop::collection::vec((0..3, 0..51usize), 0..400)) {
+        fn the_table_equals_a_tree(
+            operations in prop::collection::vec((0..3, 0..51usize), 0..400),
+        ) {
             let references = references();
             let (mut table, mut tree) = (OrderTable::default(), BTreeMap::new());
             for (number, (operation, which)) in (0u32..).zip(operations) {

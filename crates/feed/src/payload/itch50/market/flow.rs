@@ -253,34 +253,10 @@ impl Day {
     ) -> EncodedMessage {
         let header = self.header(index, trader.stock);
         let stock = Self::symbol(trader.stock);
-        let side = Letter(trader.side.letter());
         let match_number = reference(index);
         let bits = nth(trader.key, step as u64);
         match *action {
-            Action::Add(Resting { reference, shares, price }) => {
-                let price = Price4(price * 100);
-                if trader.number.is_multiple_of(5) {
-                    let attribution = Alpha(PARTICIPANTS[(bits & 3) as usize]);
-                    EncodedMessage::new(&AddOrderWithMpid {
-                        header,
-                        order_reference: reference,
-                        side,
-                        shares,
-                        stock,
-                        price,
-                        attribution,
-                    })
-                } else {
-                    EncodedMessage::new(&AddOrder {
-                        header,
-                        order_reference: reference,
-                        side,
-                        shares,
-                        stock,
-                        price,
-                    })
-                }
-            }
+            Action::Add(order) => self.new_order_message(trader, bits, index, &order),
             Action::Execute { order, shares } => EncodedMessage::new(&OrderExecuted {
                 header,
                 order_reference: order.reference,
@@ -318,6 +294,36 @@ impl Day {
             Action::Interest => {
                 EncodedMessage::new(&RetailInterest { header, stock, interest_flag: Letter(b'N') })
             }
+        }
+    }
+
+    /// Returns the message of a new order; every fifth trader is named.
+    fn new_order_message(
+        &self,
+        trader: &Trader,
+        bits: u64,
+        index: u64,
+        order: &Resting,
+    ) -> EncodedMessage {
+        let header = self.header(index, trader.stock);
+        let stock = Self::symbol(trader.stock);
+        let side = Letter(trader.side.letter());
+        let Resting { reference: order_reference, shares, price } = *order;
+        let price = Price4(price * 100);
+        if trader.number.is_multiple_of(5) {
+            let attribution = Alpha(PARTICIPANTS[(bits & 3) as usize]);
+            EncodedMessage::new(&AddOrderWithMpid {
+                header,
+                order_reference,
+                side,
+                shares,
+                stock,
+                price,
+                attribution,
+            })
+        } else {
+            let add = AddOrder { header, order_reference, side, shares, stock, price };
+            EncodedMessage::new(&add)
         }
     }
 
