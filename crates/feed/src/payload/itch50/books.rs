@@ -355,6 +355,7 @@ mod tests {
     };
     use super::super::{EncodedMessage, Header, Layout, Letter};
     use super::*;
+    use alloc::string::ToString;
     use proptest::prelude::*;
 
     fn apply(books: &mut Books, message: &impl Layout) -> Result<(), ApplyError> {
@@ -438,6 +439,24 @@ mod tests {
         ];
         for (result, error) in refused {
             assert_eq!(result, Err(error));
+        }
+        let shown = [
+            (
+                ApplyError::UnknownOrder(7),
+                "order 7 is not in the book: was its first message missed?",
+            ),
+            (ApplyError::InvalidSide(b'X'), "side X of an order is neither B nor S"),
+            (
+                ApplyError::TooManyShares { order_reference: 1, shares: 101, left: 100 },
+                "order 1 loses 101 shares, but it has only 100 left",
+            ),
+            (
+                ApplyError::TooManyOrders(2),
+                "more than 2 orders rest at once: the books are incomplete from here",
+            ),
+        ];
+        for (error, text) in shown {
+            assert_eq!(error.to_string(), text);
         }
         assert_eq!((books.refused(), books.order_count()), (7, 2));
         assert_eq!(books.book(1).unwrap().best(Side::Buy).unwrap().shares, 100);
