@@ -20,6 +20,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod itch;
+
 /// Packets in each case: enough that what is done once does not show.
 pub const PACKETS: u32 = 100_000;
 /// As much as is read from a socket at once.
@@ -37,7 +39,7 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 14] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
     Case { name: "refill", about: "the same, and then all that was lost", make: refill },
@@ -49,6 +51,9 @@ pub const CASES: [Case; 11] = [
     Case { name: "json", about: "packets as JSON text", make: json_text },
     Case { name: "stream", about: "the exchange makes a stream that loses 25 %", make: stream },
     Case { name: "resend", about: "the exchange answers 18,750 calls", make: resend },
+    Case { name: "itch-decode", about: "every field of ITCH messages", make: itch::decode },
+    Case { name: "itch-books", about: "order books from ITCH messages", make: itch::books },
+    Case { name: "itch-market", about: "ITCH messages of a synthetic day", make: itch::market },
 ];
 
 /// Runs the part of a case that is counted.

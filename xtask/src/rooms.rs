@@ -15,6 +15,7 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("base", ""),
             ("storage", ""),
             ("wire", "base"),
+            ("payload", "base wire"),
             ("session", "base wire"),
             ("ledger", "base wire"),
             ("tape", "base storage wire session ledger"),

@@ -132,6 +132,7 @@
 //! | [`base`] | sequences, spans, probabilities, seeded randomness |
 //! | [`storage`] | append-only storage of a tape file |
 //! | [`wire`] | bytes of the protocol: packets, calls, frames |
+//! | [`payload`] | meaning of messages: Nasdaq TotalView-ITCH 5.0 |
 //! | [`session`] | knowledge of a session's end, completeness of a recording |
 //! | [`ledger`] | received and missing sequences, [`Sink`](ledger::Sink) |
 //! | [`tape`] | tapes in memory, in files, growing; recorders into them |
@@ -154,6 +155,7 @@ pub mod client;
 pub mod exchange;
 pub mod faults;
 pub mod ledger;
+pub mod payload;
 pub mod session;
 pub mod sim;
 pub mod storage;

@@ -21,6 +21,7 @@
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
 //! * `readme`: the examples of README.md;
+//! * `itch`: others decode ITCH messages as we do;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
@@ -54,6 +55,7 @@ mod hostile;
 mod http;
 mod in_time;
 mod inspect;
+mod itch;
 mod lies;
 mod live;
 mod logs;
