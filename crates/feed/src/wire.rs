@@ -7,6 +7,7 @@
 mod align;
 mod call;
 mod frame;
+pub mod mold;
 pub mod soup;
 
 pub use call::{Call, CallDecoder};
