@@ -19,6 +19,7 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: others read our files, and we theirs;
+//! * `wires`: the protocols of real feeds beside other programs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
@@ -68,5 +69,6 @@ mod signals;
 mod sim;
 mod support;
 mod told;
+mod wires;
 #[cfg(unix)]
 mod workdirs;
