@@ -2,8 +2,8 @@
 //!
 //! A datagram is a session, the sequence of its first message, a count and that many messages,
 //! each behind its length. A datagram without messages is a heartbeat or the end of the session;
-//! both carry the next sequence, so that a lost tail shows. A [`Request`] asks a request server to
-//! send messages again; the answer is an ordinary datagram.
+//! both carry the next sequence, which shows a receiver that it missed the last messages. A
+//! [`Request`] asks a request server to send messages again; the answer is an ordinary datagram.
 //!
 //! [`Datagram::parse`] checks a datagram once, so that iterating over its messages cannot fail.
 //! [`Builder`] fills datagrams up to a payload limit.

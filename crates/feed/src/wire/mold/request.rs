@@ -1,4 +1,4 @@
-//! Requests for messages that a datagram lost.
+//! Requests for messages that a receiver missed.
 
 use super::{HEADER_BYTES, Header, Session};
 use core::fmt;

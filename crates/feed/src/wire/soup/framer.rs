@@ -181,7 +181,7 @@ impl Framer {
     }
 }
 
-/// Whether the held packet is whole.
+/// State of the held packet: whole or not.
 enum IsWhole {
     Yes,
     No,
