@@ -47,7 +47,9 @@ mod login;
 mod text;
 
 pub use framer::{FrameError, Framer, Messages, Received, SequencedRun};
-pub use login::{HeartbeatTimeout, LoginAccepted, LoginRequest, Password, RejectReason};
+pub use login::{
+    END_OF_STREAM, HeartbeatTimeout, LoginAccepted, LoginRequest, Password, RejectReason,
+};
 pub use text::{NumberError, Text, TextError};
 
 use alloc::vec::Vec;
@@ -116,6 +118,10 @@ pub const HEADER_BYTES: usize = 3;
 
 /// Maximum length field of a packet: type and payload.
 pub const LENGTH_MAX: u16 = u16::MAX;
+
+/// Maximum length field of a client's packets before its login: that of a login request of
+/// version 4.1.
+pub const LOGIN_LENGTH_MAX: u16 = 52;
 
 /// Maximum length of a message in bytes: a packet's length counts the type as well.
 pub const MESSAGE_MAX: usize = 65_534;
@@ -446,7 +452,7 @@ impl core::error::Error for DecodeError {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use alloc::string::ToString;
     use proptest::prelude::*;
@@ -503,13 +509,13 @@ pub(crate) mod tests {
             );
             assert_eq!(decoded(bytes), Ok(packet));
         }
-        assert_eq!((old.len(), new.len()), (field::REQUESTED_SEQUENCE.end, PACKET_OF_4_1));
+        assert_eq!(old.len(), field::REQUESTED_SEQUENCE.end);
+        assert_eq!(new.len(), field::HEARTBEAT_TIMEOUT.end);
+        assert_eq!(new.len(), LENGTH_BYTES + usize::from(LOGIN_LENGTH_MAX));
         let unknown = Packet::Unknown { kind: b'?', payload: b"new" };
         assert_eq!(decoded(b"\x00\x04?new"), Ok(unknown));
         assert_eq!(encoded(unknown), b"\x00\x04?new");
     }
-
-    const PACKET_OF_4_1: usize = field::HEARTBEAT_TIMEOUT.end;
 
     #[test]
     fn fields_are_read_with_either_padding() {
@@ -582,7 +588,7 @@ pub(crate) mod tests {
         let timeout = HeartbeatTimeout::from_millis(15_000);
         let current = LoginRequest {
             session: Text::BLANK,
-            sequence: 0,
+            sequence: END_OF_STREAM,
             heartbeat_timeout: timeout,
             ..request()
         };
@@ -594,7 +600,7 @@ pub(crate) mod tests {
             ),
             (
                 Packet::LoginRequest(current),
-                "login request, user \"ann\", current session, from the next message on, \
+                "login request, user \"ann\", current session, from the end of the stream, \
                  heartbeat timeout 15000 ms",
             ),
             (Packet::LoginAccepted(accepted), "login accepted, session \"DAY1\", next sequence 42"),
@@ -656,7 +662,7 @@ pub(crate) mod tests {
     }
 
     /// Bytes of any packet, most of them sequenced messages of one length.
-    pub(crate) fn any_packet() -> impl Strategy<Value = Vec<u8>> {
+    pub(super) fn any_packet() -> impl Strategy<Value = Vec<u8>> {
         let payload = prop_oneof![
             4 => prop::collection::vec(any::<u8>(), 30),
             1 => prop::collection::vec(any::<u8>(), 0..300),

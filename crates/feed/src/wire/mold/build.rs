@@ -18,7 +18,7 @@ impl PayloadLimit {
     /// Highest limit: what UDP over IPv4 carries.
     pub const MAX: Self = Self(PAYLOAD_MAX);
 
-    /// Returns a limit of so many bytes, or `None` outside [`MIN`](Self::MIN) and
+    /// Returns the limit of a number of bytes, or `None` outside [`MIN`](Self::MIN) and
     /// [`MAX`](Self::MAX).
     #[must_use]
     pub const fn new(bytes: usize) -> Option<Self> {
@@ -118,7 +118,6 @@ impl<'a> Builder<'a> {
     }
 
     /// Ends the datagram; returns the sequence of the message that comes behind it.
-    #[must_use]
     pub fn finish(self) -> u64 {
         self.sequence.saturating_add(self.count.into())
     }
@@ -219,7 +218,7 @@ mod tests {
         let mut builder = Builder::new(&mut out, SESSION, 1, PayloadLimit::MAX);
         let empty = core::iter::repeat(&b""[..]);
         assert_eq!(builder.push_all(empty), 32_743);
-        let _ = builder.finish();
+        builder.finish();
         assert_eq!(Datagram::parse(&out).unwrap().count(), 32_743);
     }
 

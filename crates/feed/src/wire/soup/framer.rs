@@ -42,8 +42,8 @@ impl Framer {
     /// Returns a framer for a new connection that takes packets whose length field is at most
     /// `limit`.
     ///
-    /// An exchange gives 52, the length of a login request, to a client that has not logged in,
-    /// because it owes such a client no memory.
+    /// An exchange gives [`LOGIN_LENGTH_MAX`](super::LOGIN_LENGTH_MAX) to a client that has not
+    /// logged in, so that strangers cost no more memory than a login request.
     #[must_use]
     pub const fn with_limit(limit: u16) -> Self {
         Self { held: Vec::new(), is_returned: false, offset: 0, limit, error: None }
@@ -337,7 +337,7 @@ impl fmt::Display for FrameError {
             ),
             Self::TooLong { offset, length, limit } => write!(
                 f,
-                "packet at byte {offset} of the stream has length {length}: expected {limit} at most"
+                "packet at byte {offset} of the stream has length {length}: the limit is {limit}"
             ),
         }
     }
@@ -419,10 +419,8 @@ mod tests {
                 let (mut framer, mut rest) = (Framer::new(), &bytes[..]);
                 let Ok(Some(Received::Sequenced(run))) = framer.next(&mut rest) else { panic!() };
                 assert_eq!(run.count(), count + in_run, "{count} before {behind:?}");
-                assert_eq!(
-                    run.messages().filter(|it| it == b"ab").count(),
-                    run.count() - in_run / 3
-                );
+                let alike = run.messages().filter(|it| it == b"ab");
+                assert_eq!(alike.count(), run.count() - in_run / 3);
             }
         }
     }
@@ -529,7 +527,7 @@ mod tests {
             prop_assert!(bytes.starts_with(&whole.concat()));
             prop_assert_eq!(whole.concat().len() as u64, framer.offset());
             if error.is_none() {
-                prop_assert_eq!(framer.offset() as usize + framer.held(), bytes.len());
+                prop_assert_eq!(framer.offset() + framer.held() as u64, bytes.len() as u64);
                 prop_assert_eq!(framer.held(), cut_framer.held());
             }
         }

@@ -34,6 +34,10 @@ fn number_of<const N: usize>(
     number.map_err(|error| DecodeError::Number { field: name, offset, error })
 }
 
+/// Requested sequence of a client that wants no history. The exchange starts with its most recent
+/// message or with the next one, and the acceptance names the sequence.
+pub const END_OF_STREAM: u64 = 0;
+
 /// First packet of a client: user and password, and from where on it wants messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LoginRequest {
@@ -43,7 +47,7 @@ pub struct LoginRequest {
     pub password: Password,
     /// Session wanted; blank stands for the current one.
     pub session: Text<10>,
-    /// Sequence of the first message wanted; 0 stands for the next message that is published.
+    /// Sequence of the first message wanted; [`END_OF_STREAM`] leaves the choice to the exchange.
     pub sequence: u64,
     /// Time without a packet of the client after which the exchange gives the connection up. Only
     /// clients of version 4.1 send it.
@@ -105,7 +109,7 @@ impl fmt::Display for LoginRequest {
             false => write!(f, "session \"{}\", ", self.session)?,
         }
         match self.sequence {
-            0 => f.write_str("from the next message on")?,
+            END_OF_STREAM => f.write_str("from the end of the stream")?,
             sequence => write!(f, "from sequence {sequence}")?,
         }
         match self.heartbeat_timeout {
@@ -152,7 +156,7 @@ impl HeartbeatTimeout {
     /// Highest timeout that the field's five digits hold, in milliseconds.
     pub const MAX_MILLIS: u32 = 99_999;
 
-    /// Returns a timeout of so many milliseconds, or `None` above [`Self::MAX_MILLIS`].
+    /// Returns the timeout of a number of milliseconds, or `None` above [`Self::MAX_MILLIS`].
     #[must_use]
     pub const fn from_millis(milliseconds: u32) -> Option<Self> {
         if milliseconds <= Self::MAX_MILLIS { Some(Self(milliseconds)) } else { None }

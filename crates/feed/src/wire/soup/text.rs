@@ -43,7 +43,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// Returns the text of a field that is padded on either side, or on both. Any bytes are read,
-    /// because a name with odd bytes is a name that nobody has, not a broken packet.
+    /// because odd bytes make a name unknown, not a packet broken.
     #[must_use]
     pub fn from_padded(field: &[u8; N]) -> Self {
         Self::of_trimmed(trim(field)).unwrap_or(Self::BLANK)
