@@ -7,6 +7,15 @@ use core::fmt;
 ///
 /// The answer is one ordinary datagram, with as many of the messages as fit into it. A request
 /// that a server does not answer gets no refusal.
+///
+/// ```
+/// use feed::wire::mold::{Request, Session};
+///
+/// let request = Request { session: Session::new("DAY1")?, sequence: 41, count: 2 };
+/// assert_eq!(Request::parse(&request.encode()), Ok(request));
+/// assert_eq!(request.to_string(), "request, session \"DAY1\", 2 messages 41 to 42");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
     /// Session of the messages.

@@ -39,6 +39,22 @@ fn number_of<const N: usize>(
 pub const END_OF_STREAM: u64 = 0;
 
 /// First packet of a client: user and password, and from where on it wants messages.
+///
+/// ```
+/// use feed::wire::soup::{LoginRequest, Packet, Password, Text};
+///
+/// let request = LoginRequest {
+///     user: Text::new("ann")?,
+///     password: Password::new(Text::new("secret")?),
+///     session: Text::BLANK,
+///     sequence: 1,
+///     heartbeat_timeout: None,
+/// };
+/// let mut bytes = Vec::new();
+/// Packet::LoginRequest(request).encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x00\x2fLann   secret                                 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LoginRequest {
     /// Name of the user. Exchanges compare it without regard to case.
