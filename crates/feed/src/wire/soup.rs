@@ -624,8 +624,11 @@ mod tests {
         let packet = Packet::LoginRequest(request());
         let bytes = encoded(packet);
         let (raw, _) = RawPacket::split_first(&bytes).unwrap().unwrap();
-        for text in [format!("{packet}"), format!("{packet:?}"), format!("{raw:?}")] {
-            assert!(!text.contains("secret"), "{text}");
+        let mut framer = Framer::new();
+        assert_eq!(framer.next(&mut &bytes[..40]), Ok(None));
+        let texts = [format!("{packet}"), format!("{packet:?}"), format!("{raw:?}")];
+        for text in texts.into_iter().chain([format!("{framer:?}")]) {
+            assert!(!text.contains("secret") && !text.contains("115"), "{text}");
         }
         let password = |text| Password::new(Text::new(text).unwrap());
         assert!(password("Secret").matches(&password("sECRET")));

@@ -13,7 +13,7 @@ use core::fmt;
 ///
 /// A framer belongs to one connection and is dropped with it: half a packet has no rest on the next
 /// connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Framer {
     /// Beginning of the packet that the input cut.
     held: Vec<u8>,
@@ -24,6 +24,14 @@ pub struct Framer {
     /// Maximum length field of a packet.
     limit: u16,
     error: Option<FrameError>,
+}
+
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bytes held may be a login request with a password.
+        let (held, offset) = (self.held(), self.offset);
+        write!(f, "Framer {{ {held} bytes held, offset {offset}, error {:?} }}", self.error)
+    }
 }
 
 impl Default for Framer {
@@ -283,7 +291,7 @@ impl<'a> IntoIterator for SequencedRun<'a> {
 }
 
 /// Iterator over the messages of a [`SequencedRun`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Messages<'a> {
     rest: &'a [u8],
     count: usize,
@@ -308,6 +316,12 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 impl ExactSizeIterator for Messages<'_> {}
+
+impl fmt::Debug for Messages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Messages {{ {} messages, {} bytes }}", self.count, self.rest.len())
+    }
+}
 
 /// Error of a byte stream that cannot be packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -445,6 +459,14 @@ mod tests {
     fn a_length_of_zero_is_seen_before_the_next_byte_arrives() {
         assert_eq!(frame(&[0, 0], []).1, Some(FrameError::Empty { offset: 0 }));
         assert_eq!(frame(&[0, 0], [1]).1, Some(FrameError::Empty { offset: 0 }));
+        let error = RawPacket::split_first(&[0, 0, b'S']);
+        assert_eq!(error, Err(FrameError::Empty { offset: 0 }));
+        for (bytes, length) in
+            [(&b""[..], None), (b"\0", None), (b"\0\x01", None), (b"\0\x01Hx", Some(3))]
+        {
+            let packet = RawPacket::split_first(bytes).unwrap();
+            assert_eq!(packet.map(|(packet, _)| packet.as_bytes().len()), length);
+        }
     }
 
     #[test]
@@ -471,7 +493,7 @@ mod tests {
     fn a_limit_refuses_the_packet_above_it() {
         let error = FrameError::TooLong { offset: 4, length: 3, limit: 2 };
         let bytes = b"\x00\x02Sa\x00\x03Sab";
-        for size in 1..bytes.len() {
+        for size in 1..=bytes.len() {
             let mut framer = Framer::with_limit(2);
             let mut seen = Vec::new();
             for mut piece in bytes.chunks(size) {
