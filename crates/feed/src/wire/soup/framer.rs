@@ -23,14 +23,13 @@ pub struct Framer {
     offset: u64,
     /// Maximum length field of a packet.
     limit: u16,
-    error: Option<FrameError>,
 }
 
 impl fmt::Debug for Framer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The bytes held may be a login request with a password.
         let (held, offset) = (self.held(), self.offset);
-        write!(f, "Framer {{ {held} bytes held, offset {offset}, error {:?} }}", self.error)
+        write!(f, "Framer {{ {held} bytes held, offset {offset}, limit {} }}", self.limit)
     }
 }
 
@@ -54,10 +53,10 @@ impl Framer {
     /// logged in, so that strangers cost no more memory than a login request.
     #[must_use]
     pub const fn with_limit(limit: u16) -> Self {
-        Self { held: Vec::new(), is_returned: false, offset: 0, limit, error: None }
+        Self { held: Vec::new(), is_returned: false, offset: 0, limit }
     }
 
-    /// Changes the maximum length field of the packets that follow.
+    /// Changes the maximum length field of the packets that follow, and of one that was refused.
     pub fn set_limit(&mut self, limit: u16) {
         self.limit = limit;
     }
@@ -80,59 +79,42 @@ impl Framer {
     ///
     /// # Errors
     /// Returns [`FrameError`] if a packet's length is 0 or above the limit. Nothing behind such a
-    /// length can be read as packets, so the framer returns the error for ever.
+    /// length can be read as packets, so the framer holds it and returns the error at each call.
     pub fn next<'s, 'i: 's>(
         &'s mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Received<'s>>, FrameError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
         if self.is_returned {
             self.held.clear();
             self.is_returned = false;
         }
-        let found = if self.held.is_empty() {
-            match self.next_in_place(input) {
-                Ok(None) => self.fill_held(input),
-                found => return found,
-            }
-        } else {
-            self.fill_held(input)
-        };
-        match found {
-            Err(error) => {
-                self.error = Some(error);
-                Err(error)
-            }
-            Ok(IsWhole::No) => Ok(None),
-            Ok(IsWhole::Yes) => Ok(self.held_packet()),
+        if self.held.is_empty()
+            && let Some(received) = self.next_in_place(input)
+        {
+            return Ok(Some(received));
+        }
+        match self.fill_held(input)? {
+            IsWhole::No => Ok(None),
+            IsWhole::Yes => Ok(self.held_packet()),
         }
     }
 
-    /// Returns a run or a packet that is whole in the input.
-    fn next_in_place<'i>(
-        &mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<Received<'i>>, FrameError> {
-        let run = SequencedRun::split_first(input, self.limit);
-        if let Some((run, rest)) = run {
+    /// Returns a run or a legal packet that is whole in the input.
+    fn next_in_place<'i>(&mut self, input: &mut &'i [u8]) -> Option<Received<'i>> {
+        if let Some((run, rest)) = SequencedRun::split_first(input, self.limit) {
             self.advance(run.bytes.len());
             *input = rest;
-            return Ok(Some(Received::Sequenced(run)));
+            return Some(Received::Sequenced(run));
         }
-        let Some(length) = input.first_chunk() else { return Ok(None) };
-        if let Err(error) = self.check(*length) {
-            self.error = Some(error);
-            return Err(error);
-        }
-        let Ok(Some((packet, rest))) = RawPacket::split_first(input) else { return Ok(None) };
+        self.check(*input.first_chunk()?).ok()?;
+        let (packet, rest) = RawPacket::split_first(input).ok().flatten()?;
         self.advance(packet.bytes.len());
         *input = rest;
-        Ok(Some(Received::Other(packet)))
+        Some(Received::Other(packet))
     }
 
-    /// Takes bytes of the packet that the input cuts until it is whole or the input has no more.
+    /// Takes bytes of the packet that the input cuts until it is whole or the input has no more. A
+    /// length that is not legal stays held, so that it is an error for ever.
     fn fill_held(&mut self, input: &mut &[u8]) -> Result<IsWhole, FrameError> {
         loop {
             let needed = match self.held.first_chunk() {
@@ -446,7 +428,9 @@ mod tests {
             let (packets, error, mut framer) = frame(bytes, core::iter::repeat_n(size, 20));
             assert_eq!(packets, [&b"\x00\x02Sa"[..], b"\x00\x01H"], "pieces of {size}");
             assert_eq!(error, Some(FrameError::Empty { offset: 7 }));
-            assert_eq!(framer.next(&mut &b"\x00\x01H"[..]), Err(FrameError::Empty { offset: 7 }));
+            let more = &mut &b"\x00\x01H"[..];
+            assert_eq!(framer.next(more), Err(FrameError::Empty { offset: 7 }));
+            assert_eq!(more.len(), 3, "nothing is taken behind an error");
         }
         let text = FrameError::Empty { offset: 7 }.to_string();
         assert_eq!(
