@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod itch;
+mod wires;
 
 /// Packets in each case: enough that what is done once does not show.
 pub const PACKETS: u32 = 100_000;
@@ -39,7 +40,7 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 19] = [
     Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
     Case { name: "refill", about: "the same, and then all that was lost", make: refill },
@@ -54,6 +55,15 @@ pub const CASES: [Case; 14] = [
     Case { name: "itch-decode", about: "every field of ITCH messages", make: itch::decode },
     Case { name: "itch-books", about: "order books from ITCH messages", make: itch::books },
     Case { name: "itch-market", about: "ITCH messages of a synthetic day", make: itch::market },
+    Case {
+        name: "soup-frame",
+        about: "Soup bytes become runs of messages",
+        make: wires::soup_frame,
+    },
+    Case { name: "soup-messages", about: "and single messages", make: wires::soup_messages },
+    Case { name: "soup-encode", about: "messages become Soup bytes", make: wires::soup_encode },
+    Case { name: "mold-parse", about: "Mold datagrams become messages", make: wires::mold_parse },
+    Case { name: "mold-build", about: "messages become Mold datagrams", make: wires::mold_build },
 ];
 
 /// Runs the part of a case that is counted.

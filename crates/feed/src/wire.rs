@@ -7,7 +7,9 @@
 mod align;
 mod call;
 mod frame;
+pub mod mold;
 pub mod packet;
+pub mod soup;
 
 pub use call::{Call, CallDecoder};
 pub use frame::{

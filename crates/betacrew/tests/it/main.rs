@@ -22,6 +22,7 @@
 //! * `readers`: others read our files, and we theirs;
 //! * `readme`: the examples of README.md;
 //! * `itch`: others decode ITCH messages as we do;
+//! * `wires`: the protocols of real feeds beside other programs;
 //! * `gateway`: recordings go into a log and come back, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which nothing shows;
 //! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
@@ -78,5 +79,6 @@ mod signals;
 mod sim;
 mod support;
 mod told;
+mod wires;
 #[cfg(unix)]
 mod workdirs;
