@@ -1,4 +1,4 @@
-//! Recording from our own exchange, whatever it loses.
+//! Recording from the mock exchange, whatever packets it drops.
 
 use crate::world::{network, outcome, record};
 use feed::client::{Recorder, RecorderOptions, Tail};
@@ -17,7 +17,7 @@ fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchange {
 }
 
 #[test]
-fn every_loss_is_recovered() {
+fn every_dropped_packet_is_recovered() {
     let mut further = 0;
     for seed in 0..600 {
         let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
@@ -35,7 +35,7 @@ fn every_loss_is_recovered() {
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);
     }
-    // A description that comes late on a slow network may find further passes begun.
+    // On a slow network the description may arrive after further passes have begun.
     assert!(further < 30, "{further} of 600 recordings began further passes");
 }
 
@@ -53,7 +53,7 @@ fn without_the_extension_passes_and_single_resends_do_it() {
 }
 
 #[test]
-fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
+fn packets_that_no_stream_has_and_no_call_can_request_are_listed_as_missing() {
     let tape = Tape::random(300, 1);
     let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let exchange = player(&tape, 1, "0", "5,200-210");
@@ -76,7 +76,7 @@ fn lines_fill_each_others_gaps() {
         slow += u32::from(stats.resent >= 100);
         assert_eq!(run.recorder.trouble().conflicts, 0);
     }
-    // What a line brings before it tells its session is of no use once that was waited for in vain.
+    // Packets that a line sends before its description are discarded if the description is late.
     assert!(slow <= 10, "{slow} of 200 recordings had one line only");
 }
 
@@ -105,9 +105,9 @@ fn lines_of_different_sessions_are_not_mixed() {
     assert!(found > 50, "{found}");
 }
 
-/// Answers that are lost while later ones come must not use the window up.
+/// Checks that dropped answers do not use up the window of requests.
 #[test]
-fn lost_answers_leave_the_window_open() {
+fn dropped_answers_leave_the_window_open() {
     let mut lost = Fault::skip("1-6000".parse().unwrap());
     let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     unanswered.pick = FaultSelector::Every(13);
