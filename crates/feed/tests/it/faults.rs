@@ -302,7 +302,7 @@ fn corrupt_changes_one_field_and_garbage_comes_before_a_packet() {
             match field {
                 CorruptedField::Side => assert!(!raw[4].is_ascii_alphabetic(), "{}", raw[4]),
                 CorruptedField::Sequence => {
-                    assert!(sequence < 1 || sequence == i32::MAX, "{sequence}")
+                    assert!(sequence < 1 || sequence == i32::MAX, "{sequence}");
                 }
                 CorruptedField::Symbol => assert!(raw[..4].iter().all(u8::is_ascii_uppercase)),
                 _ => {}

@@ -194,9 +194,9 @@ impl ExchangeController {
             }
             ControlCommand::Pause(paused) => {
                 if paused {
-                    player.pause()
+                    player.pause();
                 } else {
-                    player.resume()
+                    player.resume();
                 }
                 Ok(if paused { "all sending stands still" } else { "all sending goes on" }
                     .to_owned())

@@ -35,7 +35,7 @@ pub struct ConnectionView {
     pub opened: Duration,
     /// Time of the last byte sent or received.
     pub active: Duration,
-    /// Time before which nothing is sent, because of an order or a fault.
+    /// Time before which no bytes are sent, because of an order or a fault.
     pub held_until: Option<Duration>,
 }
 

@@ -349,18 +349,18 @@ impl FaultedRun {
             }
             FaultAction::Reorder { by } => outcome.later = outcome.later.max(by.draw(word(0))),
             FaultAction::Delay { time } => {
-                self.actions.push_back(SendAction::Wait(time.draw(word(0))))
+                self.actions.push_back(SendAction::Wait(time.draw(word(0))));
             }
             // Of two faults that end the connection at a packet, the first in the scenario decides.
             FaultAction::Silence => outcome.end = outcome.end.or(Some((Ending::Silence, 0))),
             FaultAction::Write { size, pause } => {
-                self.actions.push_back(SendAction::Write { size, pause, key })
+                self.actions.push_back(SendAction::Write { size, pause, key });
             }
             FaultAction::Close { bytes } => {
-                outcome.end = outcome.end.or(Some((Ending::Close, bytes)))
+                outcome.end = outcome.end.or(Some((Ending::Close, bytes)));
             }
             FaultAction::Reset { bytes } => {
-                outcome.end = outcome.end.or(Some((Ending::Reset, bytes)))
+                outcome.end = outcome.end.or(Some((Ending::Reset, bytes)));
             }
             FaultAction::Corrupt { field } => outcome.corrupted = Some((field, word(0))),
             FaultAction::Garbage { bytes } => {

@@ -7,9 +7,10 @@ use crate::exchange::server::subscription::Subscription;
 /// no further call is answered.
 #[derive(Debug)]
 pub(in crate::exchange::server) enum ConnectionRole {
-    /// No packets were called for with the original protocol's calls.
+    /// No packets were requested yet, or only by resend calls of the extension.
     Idle,
-    /// Resend calls of the original protocol are answered. Silence ends the connection.
+    /// Resend calls of the original protocol were answered. Silence then ends the connection,
+    /// unless its client speaks the extension.
     Resend,
     /// A stream was called for, or a subscription that is over.
     Stream,
