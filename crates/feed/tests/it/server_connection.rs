@@ -1,5 +1,5 @@
-//! Independence of the bytes that a connection of the mock exchange sends from the sizes in which its
-//! socket takes them.
+//! Independence of the bytes that a connection of the mock exchange sends from the sizes in which
+//! its socket takes them.
 
 use feed::base::rng::Rng;
 use feed::exchange::server::MockExchange;
