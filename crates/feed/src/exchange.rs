@@ -19,7 +19,16 @@ pub enum Step {
     Reset,
 }
 
-/// An exchange without I/O.
+/// Way in which a connection went away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disconnect {
+    /// Both sides closed the connection, or the driver or the exchange gave it up.
+    Closed,
+    /// The client reset the connection.
+    Reset,
+}
+
+/// Exchange without I/O.
 ///
 /// A driver calls [`open`](Self::open) for each connection that it accepts, and keeps the returned
 /// state. After each event on a connection, and at its [`deadline`](Self::deadline), it sends the
@@ -51,8 +60,8 @@ pub trait Exchange {
     /// Reports that the client will send no more.
     fn ended(&mut self, conn: &mut Self::Connection, now: Duration);
 
-    /// Reports that the connection is gone: closed by both sides, or `reset` by the client.
-    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration);
+    /// Reports that the connection is gone, and how that happened.
+    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration);
 
     /// Copies the bytes of the next write into `out` and returns their number: 0 if there is
     /// nothing to send, or nothing before the [`deadline`](Self::deadline). `out` must have room

@@ -7,7 +7,7 @@
 
 use crate::base::rng::Rng;
 use crate::base::seq::SeqRange;
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Disconnect, Exchange, Step};
 use crate::tape::in_memory::Tape;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -119,8 +119,8 @@ impl Exchange for OriginalExchange {
         conn.client_ended = true;
     }
 
-    fn disconnected(&mut self, _: OriginalConnection, reset: bool, _: Duration) {
-        if reset {
+    fn disconnected(&mut self, _: OriginalConnection, how: Disconnect, _: Duration) {
+        if how == Disconnect::Reset {
             self.die(Death::Reset);
         }
     }

@@ -24,7 +24,7 @@ pub use subscription::{FAREWELL, HEARTBEAT};
 
 use crate::base::seq::{FIRST_SEQ, SeqRange, SeqSet};
 use crate::exchange::server::connection::{Closing, SendContext};
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::faults::scenario::{FaultPlace, Scenario};
 use crate::tape::in_memory::Tape;
@@ -278,8 +278,8 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         conn.unsubscribe();
     }
 
-    fn disconnected(&mut self, _: ServerConnection, reset: bool, _: Duration) {
-        self.stats.resets += u64::from(reset);
+    fn disconnected(&mut self, _: ServerConnection, how: Disconnect, _: Duration) {
+        self.stats.resets += u64::from(how == Disconnect::Reset);
     }
 
     fn peek(&mut self, conn: &mut ServerConnection, out: &mut [u8], now: Duration) -> usize {

@@ -4,7 +4,7 @@ use crate::world::{network, outcome, record};
 use feed::client::{RecorderOptions, Tail};
 use feed::exchange::original::{OriginalConnection, OriginalExchange};
 use feed::exchange::server::{MockExchange, ServerConnection};
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, decode};
@@ -123,10 +123,10 @@ impl Exchange for Line {
         }
     }
 
-    fn disconnected(&mut self, conn: LineConn, reset: bool, now: Duration) {
+    fn disconnected(&mut self, conn: LineConn, how: Disconnect, now: Duration) {
         match (self, conn) {
-            (Self::Original(line), LineConn::Original(conn)) => line.disconnected(conn, reset, now),
-            (Self::Ours(line), LineConn::Ours(conn)) => line.disconnected(conn, reset, now),
+            (Self::Original(line), LineConn::Original(conn)) => line.disconnected(conn, how, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.disconnected(conn, how, now),
             _ => {}
         }
     }
@@ -193,7 +193,7 @@ mod the_double {
     //! Behaviour of the test double: it dies of what the original dies of, and of nothing else.
 
     use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
-    use feed::exchange::{Exchange, Step};
+    use feed::exchange::{Disconnect, Exchange, Step};
     use feed::tape::in_memory::Tape;
     use std::time::Duration;
 
@@ -247,7 +247,7 @@ mod the_double {
         assert_eq!(told(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
         let mut original = told(&[&[1, 0]]).0;
         let conn = original.open(NOW);
-        original.disconnected(conn, true, NOW);
+        original.disconnected(conn, Disconnect::Reset, NOW);
         assert_eq!(original.died_of(), Some(Death::Reset));
     }
 
