@@ -1,4 +1,4 @@
-//! The exchange's side of a session, as a driver sees it: a socket loop, the simulator or a test.
+//! The exchange's side of a session without I/O, for drivers: a socket loop, the simulator, a test.
 
 pub mod original;
 pub mod server;
@@ -6,90 +6,104 @@ pub mod server;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-/// What to do with a connection once [`Exchange::peek`] has nothing to send on it.
+/// Action that a driver takes on a connection once [`Exchange::peek`] has nothing to send on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Leave it open.
+    /// Leave the connection open.
     Wait,
-    /// Send no more (half-close) and go on reading. Asked for once.
+    /// Send no more (half-close) and go on reading. Returned once per connection.
     Finish,
-    /// Close it.
+    /// Close the connection.
     Close,
-    /// Reset it.
+    /// Reset the connection.
     Reset,
 }
 
-/// An exchange without I/O.
+/// Way in which a connection went away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disconnect {
+    /// Both sides closed the connection, or the driver or the exchange gave it up.
+    Closed,
+    /// The client reset the connection.
+    Reset,
+}
+
+/// Exchange without I/O.
 ///
-/// A driver calls [`open`](Self::open) for each connection it accepts and keeps what that returns.
-/// After anything that happened on a connection, and at its [`deadline`](Self::deadline), it sends
-/// what [`peek`](Self::peek) gives, telling [`sent`](Self::sent) how much of it the connection
-/// took, until that is nothing; then it does what [`step`](Self::step) says.
+/// A driver calls [`open`](Self::open) for each connection that it accepts, and keeps the returned
+/// state. After each event on a connection, and at its [`deadline`](Self::deadline), it sends the
+/// bytes of [`peek`](Self::peek) and reports to [`sent`](Self::sent) how many of them the
+/// connection took, until `peek` returns none. Then it takes the action that [`step`](Self::step)
+/// returns.
 pub trait Exchange {
-    /// One connection's state.
+    /// State of one connection.
     type Connection;
-    /// What it tells about itself.
+    /// Event that the exchange reports about itself.
     type Event;
 
-    /// A client has connected.
+    /// Accepts a client and returns the state of its connection.
     fn open(&mut self, now: Duration) -> Self::Connection;
 
-    /// Tells a new connection the client's address and the exchange's own, where the driver has
-    /// addresses.
+    /// Reports the client's address of a new connection and the exchange's own. Called only by
+    /// drivers that have addresses.
     fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
         let _ = (conn, client, own);
     }
 
-    /// Whether to read from the connection now; if not, again after something was sent on it.
+    /// Returns whether the driver may read from the connection now. If not, it asks again after
+    /// bytes were sent on the connection.
     fn wants_input(&self, conn: &Self::Connection) -> bool;
 
-    /// The client has sent bytes.
+    /// Takes bytes that the client has sent.
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration);
 
-    /// The client will send no more.
+    /// Reports that the client will send no more.
     fn ended(&mut self, conn: &mut Self::Connection, now: Duration);
 
-    /// The connection is gone: closed by both sides, or reset by the client.
-    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration);
+    /// Reports that the connection is gone, and how that happened.
+    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration);
 
-    /// Puts the next bytes to be sent into `out`, as one write, and returns how many: none where
-    /// nothing is owed, or nothing is due before the [`deadline`](Self::deadline). `out` must
-    /// have room for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)).
+    /// Copies the bytes of the next write into `out` and returns their number: 0 if there is
+    /// nothing to send, or nothing before the [`deadline`](Self::deadline). `out` must have room
+    /// for a frame ([`FRAME_LEN`](crate::wire::FRAME_LEN)). Bytes that the connection does not take
+    /// are offered again.
     fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize;
 
-    /// The connection took `count` of the bytes that `peek` gave last.
+    /// Reports that the connection took `count` of the bytes that `peek` returned last.
     fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration);
 
-    /// What to do with the connection when there is nothing to send.
+    /// Returns the action to take on the connection when there is nothing to send.
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step;
 
-    /// When to look at the connection again if nothing happens on it.
+    /// Returns the time of the next [`peek`](Self::peek) if no event happens on the connection
+    /// before.
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration>;
 
-    /// Whether the connection waits for its client: nothing is owed on it, now or later, unless the
-    /// client asks for something. A driver that has no room for another may close such a one.
+    /// Returns whether the connection waits for its client: there is nothing to send, now or later,
+    /// unless the client calls. A driver without room for another connection may close such a one.
     fn is_idle(&self, conn: &Self::Connection) -> bool {
         let _ = conn;
         false
     }
 
-    /// Something to tell.
+    /// Returns the next event that the exchange has to report.
     fn poll_event(&mut self) -> Option<Self::Event>;
 
-    /// Time passes, whatever happens on connections. Returns when to tell that next, if at all.
+    /// Reports the time, independent of any connection. Returns the time of the next call, if one
+    /// is needed.
     fn tick(&mut self, now: Duration) -> Option<Duration> {
         let _ = now;
         None
     }
 
-    /// While the exchange is down: until when. Then all connections are reset, and nobody can
-    /// connect before.
+    /// Returns the time until which the exchange is down, if it is. All connections are reset when
+    /// it goes down, and no client can connect before that time.
     fn down_until(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether the whole exchange has died. Ours only does where its tape can no longer be read;
-    /// the original does when mistreated.
+    /// Returns whether the whole exchange has died. The mock exchange dies only of a fault or of a
+    /// tape that can no longer be read; the original one also dies of illegal calls.
     fn is_dead(&self) -> bool {
         false
     }

@@ -1,6 +1,6 @@
 //! One connection of an exchange's loop.
 
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -29,8 +29,8 @@ pub(super) enum Turn {
     Done,
     /// It could go on.
     More,
-    /// It is over; `true`: the client has reset it.
-    Gone(bool),
+    /// The connection is over, ended in this way.
+    Gone(Disconnect),
     /// It is to be reset.
     Reset,
 }
@@ -57,7 +57,7 @@ impl<C> ServerSocket<C> {
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => return Turn::Gone(true),
+                    Err(_) => return Turn::Gone(Disconnect::Reset),
                 }
                 moved = true;
             }
@@ -71,18 +71,18 @@ impl<C> ServerSocket<C> {
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => return Turn::Gone(true),
+                    Err(_) => return Turn::Gone(Disconnect::Reset),
                 }
                 moved = true;
             }
             if count == 0 {
                 match exchange.step(&mut self.state, now) {
                     Step::Wait => {}
-                    Step::Close => return Turn::Gone(false),
+                    Step::Close => return Turn::Gone(Disconnect::Closed),
                     Step::Reset => return Turn::Reset,
                     Step::Finish => {
                         if self.stream.shutdown(Shutdown::Write).is_err() {
-                            return Turn::Gone(true);
+                            return Turn::Gone(Disconnect::Reset);
                         }
                         moved = true;
                     }

@@ -5,7 +5,7 @@ use super::admission::{
 };
 use super::connection::{ServerSocket, Turn};
 use super::{ConnectionRef, Controller, NoController, Stop};
-use feed::exchange::Exchange;
+use feed::exchange::{Disconnect, Exchange};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -217,7 +217,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             (self.accept_at, self.waiting) = (None, None);
             for conn in core::mem::take(&mut self.conns) {
                 reset(&conn.1.stream);
-                self.exchange.disconnected(conn.1.state, false, now);
+                self.exchange.disconnected(conn.1.state, Disconnect::Closed, now);
             }
         }
         Ok(())
@@ -371,7 +371,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         };
         let Some(key) = self.idle.next(now, still, search) else { return false };
         let conn = self.conns.remove(key);
-        self.exchange.disconnected(conn.state, false, now);
+        self.exchange.disconnected(conn.state, Disconnect::Closed, now);
         self.evicted += 1;
         if self.log.allows(now) {
             tracing::warn!(
@@ -389,14 +389,14 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.queued = false;
         match conn.turn(self.exchange, &mut self.buffer, now) {
-            Turn::Gone(by_client) => {
+            Turn::Gone(how) => {
                 let conn = self.conns.remove(key);
-                self.exchange.disconnected(conn.state, by_client, now);
+                self.exchange.disconnected(conn.state, how, now);
             }
             Turn::Reset => {
                 let conn = self.conns.remove(key);
                 reset(&conn.stream);
-                self.exchange.disconnected(conn.state, false, now);
+                self.exchange.disconnected(conn.state, Disconnect::Closed, now);
             }
             Turn::More => {
                 conn.queued = true;
@@ -446,7 +446,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         for key in keys {
             let conn = self.conns.remove(key);
             let _ = conn.stream.shutdown(Shutdown::Write);
-            self.exchange.disconnected(conn.state, false, now);
+            self.exchange.disconnected(conn.state, Disconnect::Closed, now);
         }
     }
 }

@@ -1,35 +1,35 @@
-//! The original exchange, as its behaviour was measured: a test double that dies where it dies.
+//! Test double of the original exchange, with its measured behaviour, deaths included.
 //!
-//! It is one Node.js process with one buffer for the bytes of all connections. It answers the calls
-//! of well-behaved clients; it loses one packet in four of a stream, the last one included; and it
-//! dies, with every connection, when a sequence does not exist, when anything follows a stream
-//! call on a connection, and when a client resets.
+//! The original is one Node.js process with one buffer for the bytes of all connections. It answers
+//! the calls of well-behaved clients. It drops one packet in four of a stream, the last one
+//! included. It dies, with every connection, if a requested sequence does not exist, if any byte
+//! follows a stream call on a connection, and if a client resets its connection.
 
 use crate::base::rng::Rng;
 use crate::base::seq::SeqRange;
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Disconnect, Exchange, Step};
 use crate::tape::in_memory::Tape;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The original exchange. See the [module](self).
+/// Test double of the original exchange. See the [module](self).
 #[derive(Debug)]
 pub struct OriginalExchange {
     tape: Tape,
     rng: Rng,
-    /// Of 4; 1 as measured.
-    lost_of_four: u32,
-    /// Bytes of all connections that are not a whole call yet.
+    /// Number of packets in four that a stream drops; 1 as measured.
+    dropped_of_four: u32,
+    /// Bytes of all connections that are no whole call yet.
     buffer: Vec<u8>,
     died_of: Option<Death>,
 }
 
-/// What killed it.
+/// Cause of the original exchange's death.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Death {
-    /// A resend call for a sequence (its byte read signed) that it does not have.
+    /// A resend call for a sequence (its byte read as signed) that the tape does not have.
     UnknownSequence(i8),
-    /// Something was sent on a connection after a stream call.
+    /// A client sent bytes on a connection after its stream call.
     WriteAfterEnd,
     /// A client reset its connection.
     Reset,
@@ -45,35 +45,35 @@ pub struct OriginalConnection {
 }
 
 impl OriginalExchange {
-    /// Plays `tape`; `seed` decides what is lost.
+    /// Creates an exchange that plays `tape`; `seed` decides which packets are dropped.
     #[must_use]
     pub fn new(tape: Tape, seed: u64) -> Self {
-        Self { tape, rng: Rng::new(seed), lost_of_four: 1, buffer: Vec::new(), died_of: None }
+        Self { tape, rng: Rng::new(seed), dropped_of_four: 1, buffer: Vec::new(), died_of: None }
     }
 
-    /// Loses `quarters` of four packets.
+    /// Sets how many packets in four are dropped.
     #[must_use]
     pub fn losing(mut self, quarters: u32) -> Self {
-        self.lost_of_four = quarters;
+        self.dropped_of_four = quarters;
         self
     }
 
-    /// What killed it, if something has.
+    /// Returns what killed the exchange, if it is dead.
     #[must_use]
     pub fn died_of(&self) -> Option<Death> {
         self.died_of
     }
 
-    fn die(&mut self, of: Death) {
-        self.died_of.get_or_insert(of);
+    fn die(&mut self, cause: Death) {
+        self.died_of.get_or_insert(cause);
     }
 
-    fn call(&mut self, conn: &mut OriginalConnection, kind: i8, seq: i8) {
+    fn answer(&mut self, conn: &mut OriginalConnection, kind: i8, seq: i8) {
         match kind {
             1 | 2 if conn.streamed => self.die(Death::WriteAfterEnd),
             1 => {
                 for frame in self.tape.frames() {
-                    if self.rng.below(4) >= self.lost_of_four {
+                    if self.rng.below(4) >= self.dropped_of_four {
                         conn.outbox.extend_from_slice(frame);
                     }
                 }
@@ -105,13 +105,13 @@ impl Exchange for OriginalExchange {
 
     fn receive(&mut self, conn: &mut OriginalConnection, bytes: &[u8], _: Duration) {
         if conn.streamed {
-            // Stricter than measured for calls that it would have ignored.
+            // Stricter than the original, which ignored calls of unknown kinds here.
             return self.die(Death::WriteAfterEnd);
         }
         self.buffer.extend_from_slice(bytes);
         while let [kind, seq, ..] = self.buffer[..] {
             self.buffer.drain(..2);
-            self.call(conn, kind.cast_signed(), seq.cast_signed());
+            self.answer(conn, kind.cast_signed(), seq.cast_signed());
         }
     }
 
@@ -119,8 +119,8 @@ impl Exchange for OriginalExchange {
         conn.client_ended = true;
     }
 
-    fn disconnected(&mut self, _: OriginalConnection, reset: bool, _: Duration) {
-        if reset {
+    fn disconnected(&mut self, _: OriginalConnection, how: Disconnect, _: Duration) {
+        if how == Disconnect::Reset {
             self.die(Death::Reset);
         }
     }

@@ -1,9 +1,10 @@
-//! Scenarios: what an exchange does wrong, and when. One noun for the exchange, the demo, the
+//! Scenarios: the errors of an exchange, as data. One type serves the exchange, the demo, the
 //! grader, the simulator and the tests.
 //!
-//! A scenario has a seed and faults. A fault is *what* happens ([`FaultAction`]), *where* ([`FaultPlace`],
-//! connections, passes, sequences) and *how often* ([`FaultSelector`], times). What it comes to is a pure
-//! function of seed, connection, pass and sequence (`faults`), so a scenario repeats byte for byte.
+//! A scenario has a seed and faults. A fault has an action ([`FaultAction`]), a place
+//! ([`FaultPlace`], connections, passes, sequences) and a frequency ([`FaultSelector`], times). Its
+//! effect is a pure function of seed, connection, pass and sequence (`faults`), so a scenario
+//! repeats byte for byte.
 
 mod possible;
 
@@ -19,53 +20,55 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-/// A packet is moved or repeated so many packets later at the most.
+/// Maximum number of packets by which a packet can be delayed, or its copy.
 pub const LATER_MAX: u32 = 1024;
-/// The most copies of one packet.
+/// Maximum number of copies of one packet.
 pub const COPIES_MAX: u32 = 64;
-/// The longest run that one random draw picks.
+/// Maximum number of packets that one random draw picks.
 pub const BURST_MAX: u32 = 4096;
-/// The longest piece of garbage, in bytes.
+/// Maximum number of bytes of one piece of garbage.
 pub const GARBAGE_MAX: u32 = 255;
-/// A fault remembers how often it has happened to so many sequences, and then happens no more.
+/// Maximum number of sequences for which a fault counts how often it was applied. Beyond that it is
+/// not applied to further sequences, so that its memory is bounded.
 pub const COUNTED_MAX: usize = 1 << 20;
 
-/// How long a resend connection of an original client may be silent before it is ended. Clients
-/// exist that wait for this end, and clients that are slow to ask again.
+/// Time for which a resend connection of an original client may be silent before the exchange ends
+/// it: short enough for clients that wait for this end, long enough for clients that are slow to
+/// send their next request.
 pub const IDLE: Duration = Duration::from_millis(400);
 
-/// What an exchange does wrong, and when.
+/// Errors and settings of an exchange.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
-    /// Decides everything random.
+    /// Seed of everything random.
     pub seed: u64,
-    /// What goes wrong, in the order in which it is decided.
+    /// Faults, in the order in which they are decided.
     pub faults: Vec<Fault>,
-    /// No fault that picks at random drops a stream's last packet.
+    /// True if random loss never drops the last packet of a stream.
     pub keep_last: bool,
-    /// How fast streams are played.
+    /// Speed at which streams are played.
     pub pace: Pace,
-    /// Whether the exchange speaks the extension.
+    /// True if the exchange speaks the extension.
     pub extension: bool,
-    /// What a resend call for a sequence that does not exist is answered by.
+    /// Answer to an original resend call for a sequence that does not exist.
     pub unknown: UnknownSequencePolicy,
-    /// How long a resend connection without the extension may be silent before it is ended; `None`:
-    /// for ever.
+    /// Time for which a resend connection without the extension may be silent before the exchange
+    /// ends it; `None` for no limit.
     pub idle: Option<Duration>,
-    /// What becomes of a subscriber that falls behind.
+    /// Treatment of a subscriber that falls behind.
     pub slow: SlowSubscriberPolicy,
 }
 
-/// What becomes of a subscriber that is more packets behind a live session than this. Nothing is
-/// stored for it in any case. It is written `wait`, `skip:1000` or `cut:1000`.
+/// Treatment of a subscriber that is more than a number of packets behind a live session. Nothing
+/// is stored for it in any case. Written `wait`, `skip:1000` or `cut:1000`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum SlowSubscriberPolicy {
-    /// It gets everything, as late as it is.
+    /// The subscriber receives everything, however late.
     #[default]
     Wait,
-    /// It misses what lies between, and can have that sent again.
+    /// The subscriber misses the packets between, and can request them again.
     Skip(u32),
-    /// It is told so, by a refusal of what it has not got, and its connection ends.
+    /// The missed packets are refused with the reason `too slow`, and the connection ends.
     Cut(u32),
 }
 
@@ -79,13 +82,13 @@ impl fmt::Display for SlowSubscriberPolicy {
     }
 }
 
-/// Why a text says nothing of slow subscribers.
+/// Error of a text that is not a [`SlowSubscriberPolicy`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SlowPolicyParseError;
 
 impl fmt::Display for SlowPolicyParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected wait, or so many packets behind: skip:1000 or cut:1000")
+        f.write_str("expected wait, or a number of packets behind: skip:1000 or cut:1000")
     }
 }
 
@@ -106,151 +109,153 @@ impl FromStr for SlowSubscriberPolicy {
     }
 }
 
-/// What a resend call of the original protocol for a sequence that does not exist meets.
+/// Answer to a resend call of the original protocol for a sequence that does not exist.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum UnknownSequencePolicy {
-    /// The end of its connection, after everything before it was answered.
+    /// The connection is closed after all earlier calls are answered.
     #[default]
     Close,
-    /// No answer; the connection goes on.
+    /// No answer is sent, and the connection stays open.
     Silence,
-    /// A reset of its connection.
+    /// The connection is reset.
     Reset,
-    /// The death of the exchange.
+    /// The exchange goes down for good.
     Die,
 }
 
-/// One thing that goes wrong.
+/// One error of an exchange: an action, a place and a frequency.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
     action: FaultAction,
     place: FaultPlace,
-    /// Only on these connections, counted from 1 in the order in which the exchange accepts them.
+    /// Connections that the fault applies to, numbered from 1 as the exchange accepts them; `None`
+    /// for all.
     pub connections: Option<SeqSet>,
-    /// Only in these streams, counted from 1 over all connections.
+    /// Streams that the fault applies to, numbered from 1 over all connections; `None` for all.
     pub passes: Option<SeqSet>,
-    /// Only at these sequences.
+    /// Sequences that the fault applies to; `None` for all.
     pub sequences: Option<SeqSet>,
-    /// Only at the last so many sequences of the tape (as well as at `sequences`).
+    /// Number of sequences at the end of the tape that the fault applies to, besides `sequences`.
     pub last: Option<u32>,
-    /// Which of those.
+    /// Choice among the sequences that the fault covers.
     pub pick: FaultSelector,
-    /// To each sequence at most so often, counted over all connections.
+    /// Maximum number of times that the fault is applied to one sequence, over all connections;
+    /// `None` for no limit.
     pub times: Option<u32>,
 }
 
-/// Where a fault happens.
+/// Place at which a fault is applied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FaultPlace {
-    /// As a client connects, before anything else.
+    /// The moment at which a client connects, before anything else.
     Connect,
-    /// At packets of streams.
+    /// Packets of streams.
     Stream,
-    /// After the last packet of a stream, before its end.
+    /// The moment after the last packet of a stream, before the connection ends.
     End,
-    /// At packets that are sent again.
+    /// Packets that are resent.
     Resend,
-    /// At the heartbeats of subscriptions.
+    /// Heartbeats of subscriptions.
     Heartbeat,
 }
 
-/// Which of the sequences that a fault covers it happens to.
+/// Choice among the sequences that a fault covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultSelector {
-    /// All of them.
+    /// All sequences.
     All,
-    /// Every nth: those that `n` divides.
+    /// Sequences that this number divides.
     Every(u32),
-    /// Each with this probability, and then the sequences after it until it is a run of this
-    /// length.
+    /// Random sequences: a burst begins at each sequence with this probability.
     Random {
-        /// How likely a run begins.
+        /// Probability that a burst begins at a sequence.
         chance: Chance,
-        /// How long it is; 1 for single packets.
+        /// Length of a burst in packets; 1 for single packets.
         burst: Span,
     },
 }
 
-/// What happens.
+/// Action of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultAction {
     /// The packet is not sent.
     Drop,
-    /// It is sent again.
+    /// Copies of the packet are sent.
     Duplicate {
-        /// So often.
+        /// Number of copies.
         copies: u32,
-        /// So many packets later; 0: at once.
+        /// Number of packets between the packet and its copy; 0 for none.
         after: Span,
-        /// With this field changed, so that the copy contradicts the packet.
+        /// Field that is changed in the copy, so that it contradicts the packet.
         changed: Option<CorruptedField>,
     },
-    /// It is sent so many packets later.
+    /// The packet is sent after later packets.
     Reorder {
-        /// How many.
+        /// Number of packets that are sent before it.
         by: Span,
     },
-    /// It, and what follows on the connection, waits.
+    /// The packet waits, and with it everything that follows on the connection.
     Delay {
-        /// So long.
+        /// Length of the wait.
         time: TimeSpan,
     },
-    /// Nothing more is sent on the connection, and it is not closed.
+    /// No more bytes are sent on the connection, and it is not closed.
     Silence,
-    /// The write that begins with it has this size; the next one waits for `pause`.
+    /// The write that begins with the packet has this size; the next write waits for `pause`.
     Write {
-        /// How much is written at once.
+        /// Size of the write.
         size: WriteSize,
-        /// How long until the next write.
+        /// Time until the next write.
         pause: TimeSpan,
     },
-    /// The exchange ends the connection before it.
+    /// The exchange closes the connection before the packet.
     Close {
-        /// So many bytes of it are still sent (0 to 17).
+        /// Number of bytes of the packet that are still sent (0 to 17).
         bytes: u8,
     },
-    /// The exchange resets the connection before it.
+    /// The exchange resets the connection before the packet.
     Reset {
-        /// So many bytes of it are still sent (0 to 17).
+        /// Number of bytes of the packet that are still sent (0 to 17).
         bytes: u8,
     },
-    /// A field of it is changed.
+    /// One field of the packet is changed.
     Corrupt {
-        /// Which.
+        /// Field that is changed.
         field: CorruptedField,
     },
-    /// So many random bytes are sent before it.
+    /// Random bytes are sent before the packet.
     Garbage {
-        /// How many.
+        /// Number of bytes.
         bytes: Span,
     },
-    /// Another packet is sent in its place.
+    /// Another packet is sent in place of the packet.
     Replace {
-        /// The one so many sequences higher (or lower, where there is none).
+        /// Distance to the other packet: that many sequences higher, or lower if there is none.
         by: u32,
     },
-    /// It is refused: with this reason by the extension, by the connection's end without.
+    /// The packet is refused: by a message of the extension, or by closing the connection of a
+    /// client that does not speak it.
     Refuse {
-        /// Why.
+        /// Reason that the message gives.
         reason: Reason,
     },
-    /// The exchange goes down: all connections are reset, and for a while nobody can connect.
+    /// The exchange goes down: all connections are reset, and for a while no client can connect.
     Restart {
-        /// How long.
+        /// Time for which the exchange is down.
         down: Duration,
-        /// With another session (another tape) after that.
+        /// True if the exchange plays another session (another tape) afterwards.
         renew: bool,
     },
     /// The exchange goes down for good.
     Die,
 }
 
-/// How much is written at once.
+/// Size of one write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteSize {
-    /// So many bytes, wherever that ends.
+    /// Number of bytes, which may end inside a packet.
     Bytes(Span),
-    /// So many whole packets, or what is there.
+    /// Number of whole packets, or fewer if fewer are due.
     Packets(Span),
 }
 
@@ -270,7 +275,8 @@ pub enum CorruptedField {
 }
 
 impl Fault {
-    /// This action at this place, always; `None` where it cannot happen there.
+    /// Creates a fault that is always applied at this place; `None` if the action cannot happen
+    /// there.
     #[must_use]
     pub fn new(action: FaultAction, place: FaultPlace) -> Option<Self> {
         action.fits(place).then_some(Self {
@@ -285,26 +291,26 @@ impl Fault {
         })
     }
 
-    /// What happens.
+    /// Returns the action.
     #[must_use]
     pub fn action(&self) -> FaultAction {
         self.action
     }
 
-    /// Where it happens.
+    /// Returns the place.
     #[must_use]
     pub fn place(&self) -> FaultPlace {
         self.place
     }
 
-    /// Each packet of a stream is lost with this probability.
+    /// Creates a fault that drops each packet of a stream with this probability.
     #[must_use]
     pub fn loss(chance: Chance) -> Self {
         let pick = FaultSelector::Random { chance, burst: Span::one(1) };
         Self { pick, ..Self::drop() }
     }
 
-    /// Every stream loses these sequences.
+    /// Creates a fault that drops these sequences from every stream.
     #[must_use]
     pub fn skip(sequences: SeqSet) -> Self {
         Self { sequences: Some(sequences), ..Self::drop() }
@@ -323,14 +329,14 @@ impl Fault {
         }
     }
 
-    /// Whether it can only ever keep a packet from being sent, whenever that is tried.
+    /// Returns whether the fault can only drop packets, and the same ones each time.
     pub(crate) fn only_drops(&self) -> bool {
         self.action == FaultAction::Drop && self.times.is_none()
     }
 }
 
 impl FaultAction {
-    /// The kinds of actions, as scenario files call them.
+    /// Names of the kinds of actions, as scenario files spell them.
     pub const KINDS: [&'static str; 14] = [
         "drop",
         "duplicate",
@@ -348,7 +354,7 @@ impl FaultAction {
         "die",
     ];
 
-    /// Its place in [`KINDS`](Self::KINDS).
+    /// Returns the index of the action's name in [`KINDS`](Self::KINDS).
     #[must_use]
     pub const fn kind(self) -> usize {
         match self {
@@ -369,7 +375,7 @@ impl FaultAction {
         }
     }
 
-    /// Whether it can happen at this place.
+    /// Returns whether the action can happen at this place.
     #[must_use]
     pub const fn fits(self, place: FaultPlace) -> bool {
         match self {
@@ -380,7 +386,8 @@ impl FaultAction {
             | Self::Corrupt { .. }
             | Self::Replace { .. } => matches!(place, FaultPlace::Stream | FaultPlace::Resend),
             Self::Refuse { .. } => matches!(place, FaultPlace::Resend),
-            // After its last packet a stream's connection is closed anyway.
+            // After the last packet of a stream the exchange closes the connection anyway, so
+            // `Close` would have no effect at `End`.
             Self::Close { bytes } => match place {
                 FaultPlace::Stream | FaultPlace::Resend => bytes <= 17,
                 FaultPlace::Connect => bytes == 0,
@@ -401,7 +408,7 @@ impl FaultAction {
 }
 
 impl Scenario {
-    /// Nothing goes wrong.
+    /// Creates a scenario without faults.
     #[must_use]
     pub const fn clean(seed: u64) -> Self {
         Self {
@@ -416,19 +423,20 @@ impl Scenario {
         }
     }
 
-    /// Each packet of a stream, the last one included, is lost with this probability.
+    /// Creates a scenario that drops each packet of a stream, the last one included, with this
+    /// probability.
     #[must_use]
     pub fn losing(seed: u64, chance: Chance) -> Self {
         Self { keep_last: false, ..Self::clean(seed).with(Fault::loss(chance)) }
     }
 
-    /// Every stream loses these sequences.
+    /// Creates a scenario that drops these sequences from every stream.
     #[must_use]
     pub fn skipping(sequences: SeqSet) -> Self {
         Self::clean(0).with(Fault::skip(sequences))
     }
 
-    /// This as well.
+    /// Adds a fault.
     #[must_use]
     pub fn with(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
@@ -436,7 +444,7 @@ impl Scenario {
     }
 }
 
-/// A set of the numbers from 1 on that holds this one alone, for connections and passes.
+/// Returns the set that contains only this number (from 1), for `connections` and `passes`.
 #[must_use]
 pub fn only(number: u32) -> SeqSet {
     core::iter::once(SeqRange::one(number)).collect()

@@ -1,27 +1,29 @@
-//! What an exchange has sent and what its faults have done, counted where it is carried out.
+//! Counts of the packets that an exchange has sent and of the faults that it has applied, made at
+//! the moment of sending.
 
 use crate::base::seq::{Seq, SeqRange};
 use crate::faults::scenario::FaultAction;
 use alloc::vec::Vec;
 
-/// So many cells a tape is divided into at the most.
+/// Maximum number of cells of a tape.
 const CELLS_MAX: u32 = 4096;
-/// A cell of a longer tape has so many sequences at least, as a power of two: what is one mask
-/// stays together. A tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence.
+/// Minimum number of sequences of a cell, as a power of two, so that a cell holds whole masks. A
+/// tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence instead.
 const SHIFT: u32 = 6;
-/// A tape that is so long is sent fast.
+/// Number of packets from which on a tape has larger cells, because it is sent fast and each cell
+/// costs time.
 const LONG: Seq = 1 << 16;
 
-/// Counts of a range of sequences, over all streams since the tape began. Every packet that came up
-/// in a stream is either sent or dropped, so `dropped / (sent + dropped)` is the share that was
-/// lost. Resends are answers to requests and no part of that sum.
+/// Counts of a range of sequences, over all streams since the tape began. A stream either sends or
+/// drops each packet, so `dropped / (sent + dropped)` is the share that was dropped. Resends answer
+/// requests and are no part of that sum.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct TallyCell {
-    /// Packets that streams sent.
+    /// Number of packets that streams sent.
     pub sent: u64,
-    /// Packets that streams dropped on purpose.
+    /// Number of packets that streams dropped on purpose.
     pub dropped: u64,
-    /// Packets owed to clients that requested them again.
+    /// Number of packets that clients requested again and that the tape has.
     pub resent: u64,
 }
 
@@ -33,31 +35,35 @@ impl TallyCell {
     }
 }
 
-/// Counts by cell, and by kind of fault. It takes a bounded room (96 KiB) however long a tape is.
+/// Counts by cell and by kind of fault, in at most 96 KiB however long the tape is.
 #[derive(Clone, Debug)]
 pub struct FaultTally {
-    /// A cell has two to the power of this many sequences.
+    /// Number of sequences of a cell, as a power of two.
     shift: u32,
     cells: Vec<TallyCell>,
     /// Sum of all cells, those of earlier tapes included.
     total: TallyCell,
-    /// Resends dropped on purpose.
+    /// Number of resends dropped on purpose.
     resends_dropped: u64,
-    /// By [`FaultAction::kind`].
+    /// Number of times that faults of each kind were applied, by [`FaultAction::kind`].
     kinds: [u64; FaultAction::KINDS.len()],
-    by_order: u64,
+    /// Number of packets that [`drop_next`](crate::exchange::server::MockExchange::drop_next) has
+    /// dropped.
+    dropped_by_order: u64,
 }
 
 impl FaultTally {
+    /// Creates an empty tally for a tape that ends with `last`.
     pub(crate) fn new(last: Seq) -> Self {
-        // Of a long tape, few things are counted for each.
+        // A long tape has larger cells, so that few of them are touched for each write.
         let least = match last {
             LONG.. => SHIFT + 2,
             CELLS_MAX.. => SHIFT,
             _ => 0,
         };
         let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
-        // A live tape is much shorter than where it ends.
+        // A live tape is much shorter than its nominal last sequence, so it begins with small
+        // cells.
         let shift = if last == crate::base::seq::MAX_SEQ { SHIFT } else { shift };
         Self {
             shift,
@@ -65,44 +71,47 @@ impl FaultTally {
             total: TallyCell::default(),
             resends_dropped: 0,
             kinds: [0; FaultAction::KINDS.len()],
-            by_order: 0,
+            dropped_by_order: 0,
         }
     }
 
-    /// Another tape begins.
+    /// Begins the cells of the next tape and keeps the sums.
     pub(crate) fn restart(&mut self, last: Seq) {
         let Self { shift, cells, .. } = Self::new(last);
         (self.shift, self.cells) = (shift, cells);
     }
 
-    pub(crate) fn struck(&mut self, action: FaultAction, count: u64) {
+    /// Counts `count` applications of a fault.
+    pub(crate) fn count_applied(&mut self, action: FaultAction, count: u64) {
         self.kinds[action.kind()] += count;
     }
 
-    pub(crate) fn lost_by_order(&mut self, count: u64) {
-        self.by_order += count;
+    /// Counts packets dropped by order.
+    pub(crate) fn count_dropped_by_order(&mut self, count: u64) {
+        self.dropped_by_order += count;
     }
 
-    /// Packets that [`lose`](crate::exchange::server::MockExchange::drop_next) has lost.
+    /// Returns how many packets [`drop_next`](crate::exchange::server::MockExchange::drop_next) has
+    /// dropped.
     #[must_use]
-    pub fn by_order(&self) -> u64 {
-        self.by_order
+    pub fn dropped_by_order(&self) -> u64 {
+        self.dropped_by_order
     }
 
-    /// How often faults of each kind have happened.
+    /// Returns how often faults of each kind were applied.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         FaultAction::KINDS.into_iter().zip(self.kinds)
     }
 
     /// Returns the last sequence up to which a run can be counted in one go: the end of the cell
     /// that has `seq`, or of the mask where cells are smaller than masks.
-    pub(crate) fn end(&self, seq: Seq) -> Seq {
+    pub(crate) fn last_countable_together(&self, seq: Seq) -> Seq {
         seq | ((1 << self.shift.max(SHIFT)) - 1)
     }
 
-    /// Counts what streams made of sequences that lie in the cell of `seq`.
-    pub(crate) fn streamed(&mut self, seq: Seq, sent: u64, dropped: u64) {
-        let cell = self.at(seq);
+    /// Counts packets that streams sent or dropped, all in the cell of `seq`.
+    pub(crate) fn count_streamed(&mut self, seq: Seq, sent: u64, dropped: u64) {
+        let cell = self.cell_mut(seq);
         cell.sent += sent;
         cell.dropped += dropped;
         self.total.sent += sent;
@@ -110,20 +119,20 @@ impl FaultTally {
     }
 
     /// Counts a packet that was requested again and dropped.
-    pub(crate) fn resend_dropped(&mut self) {
+    pub(crate) fn count_dropped_resend(&mut self) {
         self.resends_dropped += 1;
     }
 
-    /// Returns the cell of a sequence.
-    fn at(&mut self, seq: Seq) -> &mut TallyCell {
-        self.reach(seq);
+    /// Returns the cell of a sequence, which it creates if need be.
+    fn cell_mut(&mut self, seq: Seq) -> &mut TallyCell {
+        self.grow_to(seq);
         &mut self.cells[(seq >> self.shift) as usize]
     }
 
-    /// Has a cell for a sequence, and for all before it.
-    fn reach(&mut self, seq: Seq) {
+    /// Creates cells up to that of a sequence; halves their number while that is too far.
+    fn grow_to(&mut self, seq: Seq) {
         while seq >> self.shift >= CELLS_MAX {
-            // Two cells become one.
+            // Two neighbours become one cell.
             for at in 0..self.cells.len().div_ceil(2) {
                 let mut cell = self.cells[at * 2];
                 cell.add(self.cells.get(at * 2 + 1).copied().unwrap_or_default());
@@ -139,18 +148,18 @@ impl FaultTally {
     }
 
     /// Counts packets that were requested again.
-    pub(crate) fn resent(&mut self, range: SeqRange) {
-        self.each(range, |cell, count| cell.resent += count);
+    pub(crate) fn count_resent(&mut self, range: SeqRange) {
+        self.count_range(range, |cell, count| cell.resent += count);
     }
 
     /// Counts packets that a stream dropped, all of them.
-    pub(crate) fn dropped(&mut self, range: SeqRange) {
-        self.each(range, |cell, count| cell.dropped += count);
+    pub(crate) fn count_dropped(&mut self, range: SeqRange) {
+        self.count_range(range, |cell, count| cell.dropped += count);
     }
 
     /// Counts a range, cell by cell and in the sum.
-    fn each(&mut self, range: SeqRange, count: impl Fn(&mut TallyCell, u64)) {
-        self.reach(range.last());
+    fn count_range(&mut self, range: SeqRange, count: impl Fn(&mut TallyCell, u64)) {
+        self.grow_to(range.last());
         let mut next = range.first();
         while next <= range.last() {
             let stop = (next | (self.width() - 1)).min(range.last());
@@ -172,13 +181,13 @@ impl FaultTally {
         self.resends_dropped
     }
 
-    /// How many sequences a cell has.
+    /// Returns the number of sequences of a cell.
     #[must_use]
     pub fn width(&self) -> u32 {
         1 << self.shift
     }
 
-    /// The cells, the first one from sequence 0 on.
+    /// Returns the cells in order of sequence; the first one begins with sequence 0.
     #[must_use]
     pub fn cells(&self) -> &[TallyCell] {
         &self.cells
@@ -190,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_grow_and_nothing_is_lost() {
+    fn cells_grow_and_keep_their_counts() {
         let mut tally = FaultTally::new(crate::base::seq::MAX_SEQ);
         for seq in [1, 63, 64, 4096 * 64, 5_000_000, 1 << 30] {
-            tally.streamed(seq, 1, 0);
+            tally.count_streamed(seq, 1, 0);
         }
-        tally.resent(SeqRange::new(1, 1 << 20).unwrap());
-        tally.dropped(SeqRange::new(60, 130).unwrap());
+        tally.count_resent(SeqRange::new(1, 1 << 20).unwrap());
+        tally.count_dropped(SeqRange::new(60, 130).unwrap());
         assert!(tally.cells().len() <= CELLS_MAX as usize);
         let mut sum = TallyCell::default();
         tally.cells().iter().for_each(|cell| sum.add(*cell));
@@ -211,18 +220,18 @@ mod tests {
         assert_eq!(FaultTally::new(CELLS_MAX - 1).width(), 1);
         assert_eq!(FaultTally::new(CELLS_MAX).width(), 64);
         let mut tally = FaultTally::new(14);
-        tally.dropped(SeqRange::new(3, 4).unwrap());
-        assert_eq!([2, 3, 4, 5].map(|seq| tally.at(seq).dropped), [0, 1, 1, 0]);
+        tally.count_dropped(SeqRange::new(3, 4).unwrap());
+        assert_eq!([2, 3, 4, 5].map(|seq| tally.cell_mut(seq).dropped), [0, 1, 1, 0]);
         assert!(FaultTally::new(CELLS_MAX - 1).cells.len() <= CELLS_MAX as usize);
         let mut full = FaultTally::new(CELLS_MAX - 1);
-        full.streamed(CELLS_MAX - 1, 1, 0);
+        full.count_streamed(CELLS_MAX - 1, 1, 0);
         assert_eq!((full.cells().len(), full.width()), (CELLS_MAX as usize, 1));
     }
 
     #[test]
     fn another_tape_begins_with_empty_cells_and_keeps_the_sum() {
         let mut tally = FaultTally::new(14);
-        tally.streamed(7, 1, 0);
+        tally.count_streamed(7, 1, 0);
         tally.restart(14);
         assert_eq!((tally.cells().len(), tally.total().sent), (0, 1));
     }

@@ -4,7 +4,7 @@ use super::draw::pick;
 use crate::base::rng::Rng;
 use crate::base::seq::{MAX_SEQ, Seq};
 use crate::exchange::server::{MockExchange, ServerConnection, ServerEvent};
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
 use crate::tape::growing::GrowingTape;
@@ -127,8 +127,8 @@ impl Exchange for Venue {
         self.player.ended(&mut conn.seat, now);
     }
 
-    fn disconnected(&mut self, conn: VenueConn, reset: bool, now: Duration) {
-        self.player.disconnected(conn.seat, reset, now);
+    fn disconnected(&mut self, conn: VenueConn, how: Disconnect, now: Duration) {
+        self.player.disconnected(conn.seat, how, now);
     }
 
     fn peek(&mut self, conn: &mut VenueConn, out: &mut [u8], now: Duration) -> usize {

@@ -8,7 +8,7 @@ use super::network::Pipe;
 use super::watch::StormWatch;
 use crate::base::rng::Rng;
 use crate::client::{ConnId, Input, Output, Recorder};
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Disconnect, Exchange, Step};
 use crate::ledger::Sink;
 use crate::sim::event_queue::{EventQueue, PipeId, SimEvent};
 use crate::wire::FRAME_LEN;
@@ -321,7 +321,7 @@ impl<E: Exchange> SimWorld<E> {
         if self.pipes.get(&id).is_some_and(silent)
             && let Some(Pipe { line, server: Some(conn), .. }) = self.pipes.remove(&id)
         {
-            self.exchanges[line].disconnected(conn, false, now);
+            self.exchanges[line].disconnected(conn, Disconnect::Closed, now);
         }
     }
 
@@ -417,7 +417,7 @@ impl<E: Exchange> SimWorld<E> {
             (SimEvent::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
             (SimEvent::ToServerReset, server) => {
                 if let Some(conn) = server.take() {
-                    exchange.disconnected(conn, true, now);
+                    exchange.disconnected(conn, Disconnect::Reset, now);
                 }
             }
             (SimEvent::ServerWake, _) => pipe.wake = None,
@@ -449,11 +449,11 @@ impl<E: Exchange> SimWorld<E> {
         self.buffer = out;
         match self.exchanges[line].step(&mut conn, self.now) {
             Step::Close => {
-                self.exchanges[line].disconnected(conn, false, self.now);
+                self.exchanges[line].disconnected(conn, Disconnect::Closed, self.now);
                 return self.end_once(id);
             }
             Step::Reset => {
-                self.exchanges[line].disconnected(conn, false, self.now);
+                self.exchanges[line].disconnected(conn, Disconnect::Closed, self.now);
                 self.send(id, 0, SimEvent::ToClientReset);
                 return self.bury(line);
             }
@@ -494,7 +494,7 @@ impl<E: Exchange> SimWorld<E> {
         let gone: Vec<(PipeId, E::Connection)> =
             there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
         for (id, conn) in gone {
-            self.exchanges[line].disconnected(conn, false, self.now);
+            self.exchanges[line].disconnected(conn, Disconnect::Closed, self.now);
             self.send(id, 0, SimEvent::ToClientReset);
         }
     }

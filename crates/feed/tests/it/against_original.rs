@@ -1,18 +1,18 @@
-//! Recording from an exchange that behaves as the original, and dies as the original.
+//! Recording from the test double of the original exchange.
 
 use crate::world::{network, outcome, record};
 use feed::client::{RecorderOptions, Tail};
 use feed::exchange::original::{OriginalConnection, OriginalExchange};
 use feed::exchange::server::{MockExchange, ServerConnection};
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, decode};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The promise: all fourteen packets in at least 9,999 of 10,000 recordings, none of which kills
-/// the exchange. The seeds are fixed, so this either always passes or never.
+/// Checks the promise: at least 9,999 of 10,000 recordings have all fourteen packets, and none
+/// kills the exchange. The seeds are fixed, so the test passes always or never.
 #[test]
 fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
     let tape = Tape::classic();
@@ -41,13 +41,13 @@ fn a_known_last_packet_needs_no_further_pass() {
         let run = record(options, vec![original], network(seed), seed, &Tape::classic());
         assert!(outcome(&run).complete() && outcome(&run).tail == Tail::Confirmed);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
-        // All fourteen can be asked for by their numbers.
+        // All fourteen packets can be requested by their sequences.
         assert_eq!(run.recorder.passes().complete, 1, "seed {seed}");
     }
 }
 
 #[test]
-fn sequences_that_a_byte_cannot_express_come_with_passes() {
+fn sequences_above_one_byte_are_recorded_by_further_passes() {
     for seed in 0..60 {
         let tape = Tape::random(1000, seed);
         let original = OriginalExchange::new(tape.clone(), seed);
@@ -58,9 +58,9 @@ fn sequences_that_a_byte_cannot_express_come_with_passes() {
     }
 }
 
-/// A line of ours that has more packets must not make an original be asked for them.
+/// Checks that a line with more packets does not make the client request them from an original.
 #[test]
-fn an_original_is_never_asked_for_what_it_has_not_shown() {
+fn an_original_receives_no_request_for_packets_that_it_has_not_shown() {
     for seed in 0..300 {
         let longer = Tape::random(20, 1);
         let shorter = Tape::new(longer.frames()[..14].iter().map(|frame| match decode(frame) {
@@ -80,7 +80,7 @@ fn an_original_is_never_asked_for_what_it_has_not_shown() {
     }
 }
 
-/// Lines of two kinds.
+/// Exchange of a line, of one of two kinds.
 enum Line {
     Original(Box<OriginalExchange>),
     Ours(Box<MockExchange>),
@@ -123,10 +123,10 @@ impl Exchange for Line {
         }
     }
 
-    fn disconnected(&mut self, conn: LineConn, reset: bool, now: Duration) {
+    fn disconnected(&mut self, conn: LineConn, how: Disconnect, now: Duration) {
         match (self, conn) {
-            (Self::Original(line), LineConn::Original(conn)) => line.disconnected(conn, reset, now),
-            (Self::Ours(line), LineConn::Ours(conn)) => line.disconnected(conn, reset, now),
+            (Self::Original(line), LineConn::Original(conn)) => line.disconnected(conn, how, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.disconnected(conn, how, now),
             _ => {}
         }
     }
@@ -190,10 +190,10 @@ fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
 }
 
 mod the_double {
-    //! The double is honest: it dies where the original died, and nowhere else.
+    //! Behaviour of the test double: it dies of what the original dies of, and of nothing else.
 
     use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
-    use feed::exchange::{Exchange, Step};
+    use feed::exchange::{Disconnect, Exchange, Step};
     use feed::tape::in_memory::Tape;
     use std::time::Duration;
 
@@ -247,12 +247,12 @@ mod the_double {
         assert_eq!(told(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
         let mut original = told(&[&[1, 0]]).0;
         let conn = original.open(NOW);
-        original.disconnected(conn, true, NOW);
+        original.disconnected(conn, Disconnect::Reset, NOW);
         assert_eq!(original.died_of(), Some(Death::Reset));
     }
 
     #[test]
-    fn a_stray_byte_poisons_every_later_client() {
+    fn a_stray_byte_shifts_the_calls_of_every_later_client() {
         let mut original = told(&[&[1]]).0;
         let mut later = original.open(NOW);
         original.receive(&mut later, &[2, 5], NOW);
@@ -275,7 +275,7 @@ mod the_double {
     }
 
     #[test]
-    fn loses_a_quarter_the_last_packet_too() {
+    fn drops_a_quarter_of_the_packets_the_last_one_included() {
         let mut original = OriginalExchange::new(Tape::classic(), 9);
         let (mut packets, mut lasts) = (0, 0);
         for _ in 0..1000 {

@@ -1,4 +1,4 @@
-//! Recording from our own exchange, whatever it loses.
+//! Recording from the mock exchange, whatever packets it drops.
 
 use crate::world::{network, outcome, record};
 use feed::client::{Recorder, RecorderOptions, Tail};
@@ -10,21 +10,21 @@ use feed::wire::RawFrame;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchange {
+fn mock_exchange(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchange {
     let losing = Scenario::losing(seed, chance.parse().unwrap());
     let scenario = losing.with(Fault::skip(skip.parse().unwrap()));
     MockExchange::new(Arc::new(tape.clone()), scenario)
 }
 
 #[test]
-fn every_loss_is_recovered() {
+fn every_dropped_packet_is_recovered() {
     let mut further = 0;
     for seed in 0..600 {
         let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
         let chance = ["0", "0.01", "0.25", "0.9", "1"][seed as usize / 5 % 5];
         let mut network = network(seed);
         network.cut_calls = true;
-        let exchange = player(&tape, seed, chance, "");
+        let exchange = mock_exchange(&tape, seed, chance, "");
         let run = record(RecorderOptions::default(), vec![exchange], network, seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.complete(), "seed {seed}, {chance}: {outcome:?}");
@@ -35,7 +35,7 @@ fn every_loss_is_recovered() {
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);
     }
-    // A description that comes late on a slow network may find further passes begun.
+    // On a slow network the description may arrive after further passes have begun.
     assert!(further < 30, "{further} of 600 recordings began further passes");
 }
 
@@ -44,7 +44,7 @@ fn without_the_extension_passes_and_single_resends_do_it() {
     for seed in 0..300 {
         let tape = Tape::random([1, 14, 127, 128, 300][seed as usize % 5], seed);
         let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
-        let exchange = player(&tape, seed, "0.25", "");
+        let exchange = mock_exchange(&tape, seed, "0.25", "");
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
@@ -53,10 +53,10 @@ fn without_the_extension_passes_and_single_resends_do_it() {
 }
 
 #[test]
-fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
+fn packets_that_no_stream_has_and_no_call_can_request_are_listed_as_missing() {
     let tape = Tape::random(300, 1);
     let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
-    let exchange = player(&tape, 1, "0", "5,200-210");
+    let exchange = mock_exchange(&tape, 1, "0", "5,200-210");
     let run = record(options, vec![exchange], network(1), 1, &tape);
     let outcome = outcome(&run);
     assert!(!outcome.complete());
@@ -68,7 +68,10 @@ fn lines_fill_each_others_gaps() {
     let mut slow = 0;
     for seed in 0..200 {
         let tape = Tape::random(400, seed);
-        let lines = vec![player(&tape, seed, "0.3", ""), player(&tape, seed + 1000, "0.3", "")];
+        let lines = vec![
+            mock_exchange(&tape, seed, "0.3", ""),
+            mock_exchange(&tape, seed + 1000, "0.3", ""),
+        ];
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &tape);
         assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
         let stats = run.recorder.stats();
@@ -76,7 +79,7 @@ fn lines_fill_each_others_gaps() {
         slow += u32::from(stats.resent >= 100);
         assert_eq!(run.recorder.trouble().conflicts, 0);
     }
-    // What a line brings before it tells its session is of no use once that was waited for in vain.
+    // Packets that a line sends before its description are discarded if the description is late.
     assert!(slow <= 10, "{slow} of 200 recordings had one line only");
 }
 
@@ -85,7 +88,10 @@ fn lines_of_different_sessions_are_not_mixed() {
     let mut found = 0;
     for seed in 0..100 {
         let tapes = [Tape::random(400, 1), Tape::random(400, 2)];
-        let lines = vec![player(&tapes[0], seed, "0.3", ""), player(&tapes[1], seed, "0.3", "")];
+        let lines = vec![
+            mock_exchange(&tapes[0], seed, "0.3", ""),
+            mock_exchange(&tapes[1], seed, "0.3", ""),
+        ];
         let recorder = Recorder::new(RecorderOptions::default(), 2);
         let run = sim::run(recorder, lines, network(seed), seed)
             .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
@@ -105,9 +111,9 @@ fn lines_of_different_sessions_are_not_mixed() {
     assert!(found > 50, "{found}");
 }
 
-/// Answers that are lost while later ones come must not use the window up.
+/// Checks that dropped answers do not use up the window of requests.
 #[test]
-fn lost_answers_leave_the_window_open() {
+fn dropped_answers_leave_the_window_open() {
     let mut lost = Fault::skip("1-6000".parse().unwrap());
     let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     unanswered.pick = FaultSelector::Every(13);

@@ -1,5 +1,6 @@
-//! What each fault does to what a client sees: frames, order, sizes and times of writes, ends and
-//! counters, as worked out by hand from `docs/scenarios.md`. The packets are written here, too.
+//! Effects of each fault as a client sees them: frames, order, sizes and times of writes, ends and
+//! counters, worked out by hand from `docs/scenarios.md`. The packets are written here by hand,
+//! too.
 
 use crate::seen::{Seen, packet, see};
 use feed::base::chance::Chance;
@@ -17,21 +18,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const STREAM: &[u8] = &[1, 0];
-/// Describe, and then resend five from 1 on.
+/// Describe call, and a resend call for packets 1 to 5.
 const RANGE: &[u8] = &[3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 5];
-/// Resend 1, 2, 3.
+/// Original resend calls for packets 1, 2 and 3.
 const SINGLES: &[u8] = &[2, 1, 2, 2, 2, 3];
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// As [`see`], from the beginning of time.
-fn first(player: &mut MockExchange, calls: &[u8]) -> Seen {
-    see(player, calls, &mut ms(0))
+/// Calls [`see`] at time 0.
+fn first(exchange: &mut MockExchange, calls: &[u8]) -> Seen {
+    see(exchange, calls, &mut ms(0))
 }
 
-fn player(scenario: Scenario) -> MockExchange {
+fn exchange(scenario: Scenario) -> MockExchange {
     MockExchange::new(Arc::new(Tape::sample(5)), scenario)
 }
 
@@ -42,10 +43,10 @@ fn fault(action: FaultAction, place: FaultPlace, sequences: &str) -> Fault {
 }
 
 fn with(action: FaultAction, place: FaultPlace, sequences: &str) -> MockExchange {
-    player(Scenario::clean(7).with(fault(action, place, sequences)))
+    exchange(Scenario::clean(7).with(fault(action, place, sequences)))
 }
 
-/// The first connection with this one fault.
+/// Returns the writes of the first connection to an exchange with this one fault.
 fn writes(action: FaultAction, place: FaultPlace, sequences: &str, calls: &[u8]) -> String {
     first(&mut with(action, place, sequences), calls).writes
 }
@@ -72,19 +73,19 @@ fn write(size: WriteSize, pause: u64) -> FaultAction {
 
 #[test]
 fn a_clean_exchange_sends_everything_once() {
-    let mut player = player(Scenario::clean(7));
+    let mut exchange = exchange(Scenario::clean(7));
     let mut now = Duration::ZERO;
-    assert_eq!(see(&mut player, STREAM, &mut now).writes, "1 2 3 4 5 end");
-    assert_eq!(see(&mut player, RANGE, &mut now).writes, "I 1 2 3 4 5 open");
-    assert_eq!(see(&mut player, SINGLES, &mut now).writes, "1 2 3 +400 end");
-    let served = player.served();
+    assert_eq!(see(&mut exchange, STREAM, &mut now).writes, "1 2 3 4 5 end");
+    assert_eq!(see(&mut exchange, RANGE, &mut now).writes, "I 1 2 3 4 5 open");
+    assert_eq!(see(&mut exchange, SINGLES, &mut now).writes, "1 2 3 +400 end");
+    let served = exchange.served();
     assert_eq!((served.connections, served.streams, served.resends), (3, 1, 8));
     assert_eq!((served.dropped, served.refused, served.cut), (0, 0, 0));
     assert_eq!(served.bytes, 17 * (5 + 6 + 3));
 }
 
 #[test]
-fn drop_keeps_packets_back_and_counts_them() {
+fn drop_holds_packets_back_and_counts_them() {
     for (sequences, seen, lost) in [
         ("1", "2 3 4 5 end", 1),
         ("2,4", "1 3 5 end", 2),
@@ -92,40 +93,40 @@ fn drop_keeps_packets_back_and_counts_them() {
         ("1-5", "end", 5),
         ("6-9", "1 2 3 4 5 end", 0),
     ] {
-        let mut player = with(FaultAction::Drop, FaultPlace::Stream, sequences);
-        assert_eq!(first(&mut player, STREAM).writes, seen);
-        assert_eq!((player.served().dropped, player.served().cut), (lost, 0), "{sequences}");
-        assert_eq!(first(&mut player, RANGE).writes, "I 1 2 3 4 5 open");
+        let mut exchange = with(FaultAction::Drop, FaultPlace::Stream, sequences);
+        assert_eq!(first(&mut exchange, STREAM).writes, seen);
+        assert_eq!((exchange.served().dropped, exchange.served().cut), (lost, 0), "{sequences}");
+        assert_eq!(first(&mut exchange, RANGE).writes, "I 1 2 3 4 5 open");
     }
-    let mut player = with(FaultAction::Drop, FaultPlace::Resend, "2");
-    assert_eq!(first(&mut player, RANGE).writes, "I 1 3 4 5 open");
-    assert_eq!(first(&mut player, SINGLES).writes, "1 3 +400 end");
-    assert_eq!(player.served().dropped, 2);
-    assert_eq!(first(&mut player, STREAM).writes, "1 2 3 4 5 end");
+    let mut exchange = with(FaultAction::Drop, FaultPlace::Resend, "2");
+    assert_eq!(first(&mut exchange, RANGE).writes, "I 1 3 4 5 open");
+    assert_eq!(first(&mut exchange, SINGLES).writes, "1 3 +400 end");
+    assert_eq!(exchange.served().dropped, 2);
+    assert_eq!(first(&mut exchange, STREAM).writes, "1 2 3 4 5 end");
 }
 
 #[test]
 fn sequences_are_right_at_the_edges_of_masks() {
-    let mut player = MockExchange::new(
+    let mut exchange = MockExchange::new(
         Arc::new(Tape::sample(130)),
         Scenario::skipping("1,63-65,127-128,130".parse().unwrap()),
     );
-    let bytes = first(&mut player, STREAM).bytes;
+    let bytes = first(&mut exchange, STREAM).bytes;
     let seen: Vec<u8> = bytes.as_chunks::<17>().0.iter().map(|raw| raw[16]).collect();
     let kept = (2..=62).chain(66..=126).chain([129]);
     assert_eq!(seen, kept.collect::<Vec<u8>>());
-    assert_eq!(player.served().dropped, 7);
+    assert_eq!(exchange.served().dropped, 7);
 }
 
 #[test]
-fn where_and_how_often_is_kept_to() {
+fn a_fault_applies_at_its_place_and_as_often_as_it_says() {
     let four = |change: fn(&mut Fault)| {
         let mut fault = fault(FaultAction::Drop, FaultPlace::Stream, "");
         change(&mut fault);
-        let mut player = player(Scenario::clean(7).with(fault));
+        let mut exchange = exchange(Scenario::clean(7).with(fault));
         let mut now = Duration::ZERO;
         let seen: Vec<String> =
-            (0..4).map(|_| see(&mut player, STREAM, &mut now).frames()).collect();
+            (0..4).map(|_| see(&mut exchange, STREAM, &mut now).frames()).collect();
         seen.join(" | ")
     };
     assert_eq!(four(|f| f.pick = FaultSelector::Every(2)), "1 3 5 | 1 3 5 | 1 3 5 | 1 3 5");
@@ -156,7 +157,7 @@ fn where_and_how_often_is_kept_to() {
 }
 
 #[test]
-fn random_loss_spares_the_last_packet_and_only_random_loss_does() {
+fn only_random_loss_keeps_the_last_packet() {
     let always = FaultSelector::Random { chance: Chance::of(1, 1).unwrap(), burst: Span::one(1) };
     for (keep_last, pick, seen) in [
         (true, always, "5 end"),
@@ -167,9 +168,9 @@ fn random_loss_spares_the_last_packet_and_only_random_loss_does() {
         for times in [None, Some(9)] {
             let mut fault = fault(FaultAction::Drop, FaultPlace::Stream, "");
             (fault.pick, fault.times) = (pick, times);
-            let mut player = player(Scenario { keep_last, ..Scenario::clean(7).with(fault) });
-            assert_eq!(first(&mut player, STREAM).writes, seen);
-            assert_eq!(player.served().dropped as usize, 5 - (seen.len() - 3) / 2);
+            let mut exchange = exchange(Scenario { keep_last, ..Scenario::clean(7).with(fault) });
+            assert_eq!(first(&mut exchange, STREAM).writes, seen);
+            assert_eq!(exchange.served().dropped as usize, 5 - (seen.len() - 3) / 2);
         }
     }
 }
@@ -186,11 +187,11 @@ fn duplicate_sends_copies_at_once_or_later() {
         "1 2 2!price 3 4 5 end"
     );
     assert_eq!(streamed(duplicate(1, 3, Some(CorruptedField::Side)), "1"), "1 2 3 4 1!side 5 end");
-    // Beyond the last one they keep the order of their turns.
+    // Copies that are due after the last packet keep the order of their slots.
     let far = fault(duplicate(1, 9, None), FaultPlace::Stream, "1");
     let near = fault(duplicate(1, 4, None), FaultPlace::Stream, "2");
     let scenario = Scenario::clean(7).with(far).with(near);
-    assert_eq!(first(&mut player(scenario), STREAM).writes, "1 2 3 4 5 1 2 end");
+    assert_eq!(first(&mut exchange(scenario), STREAM).writes, "1 2 3 4 5 1 2 end");
     let resent = |calls| writes(duplicate(1, 0, None), FaultPlace::Resend, "2", calls);
     assert_eq!(resent(RANGE), "I 1 2 2 3 4 5 open");
     assert_eq!(resent(SINGLES), "1 2 2 3 +400 end");
@@ -208,7 +209,7 @@ fn reorder_sends_packets_after_later_ones() {
 }
 
 #[test]
-fn delay_stands_still_and_silence_for_ever() {
+fn delay_pauses_a_connection_and_silence_stops_it_for_ever() {
     assert_eq!(streamed(delay(20), "3"), "1 2 +20 3 4 5 end");
     assert_eq!(streamed(delay(20), "1,5"), "+20 1 2 3 4 +20 5 end");
     assert_eq!(writes(delay(20), FaultPlace::End, "", STREAM), "1 2 3 4 5 +20 end");
@@ -222,23 +223,23 @@ fn delay_stands_still_and_silence_for_ever() {
 
 #[test]
 fn a_silent_connection_is_closed_once_its_client_has_ended() {
-    let mut player = with(FaultAction::Silence, FaultPlace::Connect, "");
-    let mut seat = player.open(Duration::ZERO);
-    player.receive(&mut seat, STREAM, Duration::ZERO);
-    assert_eq!(player.peek(&mut seat, &mut [0; 64], Duration::ZERO), 0);
-    assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Wait);
-    player.ended(&mut seat, ms(1));
-    assert_eq!(player.step(&mut seat, ms(1)), Step::Close);
-    assert_eq!(player.served().cut, 1, "counted once");
+    let mut exchange = with(FaultAction::Silence, FaultPlace::Connect, "");
+    let mut conn = exchange.open(Duration::ZERO);
+    exchange.receive(&mut conn, STREAM, Duration::ZERO);
+    assert_eq!(exchange.peek(&mut conn, &mut [0; 64], Duration::ZERO), 0);
+    assert_eq!(exchange.step(&mut conn, Duration::ZERO), Step::Wait);
+    exchange.ended(&mut conn, ms(1));
+    assert_eq!(exchange.step(&mut conn, ms(1)), Step::Close);
+    assert_eq!(exchange.served().cut, 1, "counted once");
 }
 
 #[test]
-fn writes_have_the_size_that_is_asked_for() {
+fn writes_have_the_size_that_a_fault_sets() {
     let bytes = |count| WriteSize::Bytes(Span::one(count));
     let packets = |count| WriteSize::Packets(Span::one(count));
-    // Whatever write begins within packet 2 has five bytes; the last of them reaches into 3.
-    let mut player = with(write(bytes(5), 1), FaultPlace::Stream, "2");
-    let seen = first(&mut player, STREAM);
+    // Each write that begins in packet 2 has five bytes; the last of them reaches into packet 3.
+    let mut exchange = with(write(bytes(5), 1), FaultPlace::Stream, "2");
+    let seen = first(&mut exchange, STREAM);
     assert_eq!(seen.writes, "1 5B +1 5B +1 5B +1 5B +1 14B 4 5 end");
     assert_eq!(seen.frames(), "1 2 3 4 5");
     // 85 bytes by 40.
@@ -258,27 +259,27 @@ fn close_and_reset_end_it_before_or_inside_a_packet() {
     assert_eq!(streamed(close(17), "3"), "1 2 3 end");
     assert_eq!(writes(close(0), FaultPlace::Connect, "", STREAM), "end");
     assert_eq!(writes(close(3), FaultPlace::Resend, "2", RANGE), "I 1 3B end");
-    // What was sent before a reset arrives.
+    // Bytes before a reset arrive, because the reset follows 5 ms later.
     assert_eq!(streamed(reset(0), "3"), "1 2 +5 reset");
     assert_eq!(streamed(reset(5), "3"), "1 2 5B +5 reset");
     assert_eq!(writes(reset(0), FaultPlace::End, "", STREAM), "1 2 3 4 5 +5 reset");
     assert_eq!(writes(reset(0), FaultPlace::Connect, "", STREAM), "+5 reset");
     assert_eq!(writes(reset(0), FaultPlace::Resend, "2", SINGLES), "1 +5 reset");
-    let mut player = with(close(5), FaultPlace::Stream, "3");
-    let seen = first(&mut player, STREAM);
+    let mut exchange = with(close(5), FaultPlace::Stream, "3");
+    let seen = first(&mut exchange, STREAM);
     assert_eq!(seen.bytes[34..], packet(3)[..5]);
-    assert_eq!(player.served().cut, 1);
-    assert_eq!(player.served().bytes, 39);
+    assert_eq!(exchange.served().cut, 1);
+    assert_eq!(exchange.served().bytes, 39);
 }
 
 #[test]
-fn of_two_ends_the_first_in_the_file_wins() {
+fn the_first_of_two_ends_in_the_file_wins() {
     let close = fault(FaultAction::Close { bytes: 2 }, FaultPlace::Stream, "3");
     let reset = fault(FaultAction::Reset { bytes: 9 }, FaultPlace::Stream, "3");
     for (one, other, seen) in [(&close, &reset, "1 2 2B end"), (&reset, &close, "1 2 9B +5 reset")]
     {
         let scenario = Scenario::clean(7).with(one.clone()).with(other.clone());
-        assert_eq!(first(&mut player(scenario), STREAM).writes, seen);
+        assert_eq!(first(&mut exchange(scenario), STREAM).writes, seen);
     }
 }
 
@@ -293,15 +294,15 @@ fn corrupt_changes_one_field_and_garbage_comes_before_a_packet() {
     ] {
         for seed in 0..200 {
             let fault = fault(FaultAction::Corrupt { field }, FaultPlace::Stream, "3");
-            let mut player = player(Scenario::clean(seed).with(fault));
-            let seen = first(&mut player, STREAM);
+            let mut exchange = exchange(Scenario::clean(seed).with(fault));
+            let seen = first(&mut exchange, STREAM);
             assert_eq!(seen.writes, format!("1 2 3!{name} 4 5 end"));
             let raw = &seen.bytes[34..51];
             let sequence = i32::from_be_bytes(raw[13..].try_into().unwrap());
             match field {
                 CorruptedField::Side => assert!(!raw[4].is_ascii_alphabetic(), "{}", raw[4]),
                 CorruptedField::Sequence => {
-                    assert!(sequence < 1 || sequence == i32::MAX, "{sequence}")
+                    assert!(sequence < 1 || sequence == i32::MAX, "{sequence}");
                 }
                 CorruptedField::Symbol => assert!(raw[..4].iter().all(u8::is_ascii_uppercase)),
                 _ => {}
@@ -333,7 +334,7 @@ fn replace_sends_another_packet() {
 }
 
 #[test]
-fn refuse_is_a_message_to_who_knows_it_and_the_end_to_others() {
+fn refuse_sends_a_message_of_the_extension_or_closes_the_connection() {
     let quota = FaultAction::Refuse { reason: Reason::Quota };
     let aged = FaultAction::Refuse { reason: Reason::AgedOut };
     assert_eq!(writes(quota, FaultPlace::Resend, "2-3", RANGE), "I 1 N2+2:3 4 5 open");
@@ -344,31 +345,31 @@ fn refuse_is_a_message_to_who_knows_it_and_the_end_to_others() {
         FaultPlace::Resend,
         "3",
     ));
-    assert_eq!(first(&mut player(both), RANGE).writes, "I 1 N2+1:3 N3+1:4 4 5 open");
-    let mut player = with(quota, FaultPlace::Resend, "2");
-    assert_eq!(first(&mut player, SINGLES).writes, "1 end");
-    assert_eq!(player.served().cut, 1);
+    assert_eq!(first(&mut exchange(both), RANGE).writes, "I 1 N2+1:3 N3+1:4 4 5 open");
+    let mut exchange = with(quota, FaultPlace::Resend, "2");
+    assert_eq!(first(&mut exchange, SINGLES).writes, "1 end");
+    assert_eq!(exchange.served().cut, 1);
 }
 
 #[test]
-fn restart_takes_everybody_down_and_comes_back() {
+fn restart_resets_all_connections_and_the_exchange_comes_back() {
     for renew in [false, true] {
         let restart = FaultAction::Restart { down: ms(500), renew };
         let mut fault = fault(restart, FaultPlace::Stream, "3");
         fault.times = Some(1);
-        let mut player = player(Scenario::clean(7).with(fault)).then(Arc::new(Tape::sample(2)));
+        let mut exchange = exchange(Scenario::clean(7).with(fault)).then(Arc::new(Tape::sample(2)));
         let mut now = ms(10);
-        assert_eq!(see(&mut player, STREAM, &mut now).writes, "1 2 +5 reset");
-        assert_eq!((now, player.down_until()), (ms(15), Some(ms(515))));
-        assert!(!player.died() && !player.is_dead());
+        assert_eq!(see(&mut exchange, STREAM, &mut now).writes, "1 2 +5 reset");
+        assert_eq!((now, exchange.down_until()), (ms(15), Some(ms(515))));
+        assert!(!exchange.died() && !exchange.is_dead());
         now = ms(515);
         let seen = if renew { "1 2 end" } else { "1 2 3 4 5 end" };
-        assert_eq!(see(&mut player, STREAM, &mut now).writes, seen);
-        assert_eq!((player.down_until(), player.served().cut), (None, 1));
+        assert_eq!(see(&mut exchange, STREAM, &mut now).writes, seen);
+        assert_eq!((exchange.down_until(), exchange.served().cut), (None, 1));
     }
-    let mut player = with(FaultAction::Die, FaultPlace::Stream, "3");
-    assert_eq!(first(&mut player, STREAM).writes, "1 2 +5 reset");
-    assert!(player.died() && player.is_dead());
+    let mut exchange = with(FaultAction::Die, FaultPlace::Stream, "3");
+    assert_eq!(first(&mut exchange, STREAM).writes, "1 2 +5 reset");
+    assert!(exchange.died() && exchange.is_dead());
     let down = FaultAction::Restart { down: ms(500), renew: false };
     for place in [FaultPlace::Connect, FaultPlace::End, FaultPlace::Resend] {
         let seen = ["+5 reset", "1 2 3 4 5 +5 reset", "+5 reset"];
@@ -382,7 +383,7 @@ fn restart_takes_everybody_down_and_comes_back() {
 }
 
 #[test]
-fn an_unknown_sequence_meets_what_the_scenario_says() {
+fn an_unknown_sequence_is_answered_as_the_scenario_says() {
     // Resend 2, 9, 3: there is no 9.
     let calls = &[2, 2, 2, 9, 2, 3];
     for (unknown, seen, died) in [
@@ -391,72 +392,72 @@ fn an_unknown_sequence_meets_what_the_scenario_says() {
         (UnknownSequencePolicy::Reset, "2 +5 reset", false),
         (UnknownSequencePolicy::Die, "2 +5 reset", true),
     ] {
-        let mut player = player(Scenario { unknown, ..Scenario::clean(7) });
-        assert_eq!(first(&mut player, calls).writes, seen);
-        assert_eq!((player.died(), player.served().refused), (died, 1));
+        let mut exchange = exchange(Scenario { unknown, ..Scenario::clean(7) });
+        assert_eq!(first(&mut exchange, calls).writes, seen);
+        assert_eq!((exchange.died(), exchange.served().refused), (died, 1));
     }
     // Ranges are refused in part: 4 and 5 exist, three more do not.
     let beyond = &[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 5];
-    let mut player = player(Scenario::clean(7));
-    let seen = first(&mut player, beyond);
+    let mut exchange = exchange(Scenario::clean(7));
+    let seen = first(&mut exchange, beyond);
     assert_eq!(seen.writes, "I 4 5 N6+3:1 open");
     // None at all.
     let senseless = &[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-    assert_eq!(first(&mut player, senseless).writes, "I N4+0:5 open");
-    let notes: Vec<ServerEvent> = std::iter::from_fn(|| player.poll_event()).collect();
+    assert_eq!(first(&mut exchange, senseless).writes, "I N4+0:5 open");
+    let notes: Vec<ServerEvent> = std::iter::from_fn(|| exchange.poll_event()).collect();
     let refused = |connection, seq, reason| ServerEvent::Refused { connection, seq, reason };
     assert_eq!(notes, [refused(1, 6, Reason::OutOfRange), refused(2, 4, Reason::Malformed)]);
 }
 
 #[test]
-fn silence_ends_resend_connections_after_the_time_that_is_set() {
+fn silent_resend_connections_end_after_the_idle_time() {
     for (idle, seen) in [(Some(ms(400)), "1 2 3 +400 end"), (Some(ms(7)), "1 2 3 +7 end")] {
-        let mut player = player(Scenario { idle, ..Scenario::clean(7) });
-        assert_eq!(first(&mut player, SINGLES).writes, seen);
+        let mut exchange = exchange(Scenario { idle, ..Scenario::clean(7) });
+        assert_eq!(first(&mut exchange, SINGLES).writes, seen);
     }
-    let mut player = player(Scenario { idle: None, ..Scenario::clean(7) });
-    assert_eq!(first(&mut player, SINGLES).writes, "1 2 3 open");
+    let mut exchange = exchange(Scenario { idle: None, ..Scenario::clean(7) });
+    assert_eq!(first(&mut exchange, SINGLES).writes, "1 2 3 open");
 }
 
 #[test]
-fn a_call_that_crosses_the_end_is_not_answered() {
-    let mut player = player(Scenario::clean(7));
-    let mut seat = player.open(Duration::ZERO);
-    player.receive(&mut seat, &[2, 1], Duration::ZERO);
+fn a_call_that_arrives_after_the_end_is_not_answered() {
+    let mut exchange = exchange(Scenario::clean(7));
+    let mut conn = exchange.open(Duration::ZERO);
+    exchange.receive(&mut conn, &[2, 1], Duration::ZERO);
     let mut out = [0; 64];
-    let count = player.peek(&mut seat, &mut out, Duration::ZERO);
-    player.sent(&mut seat, count, Duration::ZERO);
-    assert_eq!(player.step(&mut seat, ms(400)), Step::Finish);
-    player.receive(&mut seat, &[2, 2], ms(401));
-    assert_eq!(player.peek(&mut seat, &mut out, ms(401)), 0, "it sends no more");
-    player.ended(&mut seat, ms(402));
-    assert_eq!(player.step(&mut seat, ms(402)), Step::Close);
+    let count = exchange.peek(&mut conn, &mut out, Duration::ZERO);
+    exchange.sent(&mut conn, count, Duration::ZERO);
+    assert_eq!(exchange.step(&mut conn, ms(400)), Step::Finish);
+    exchange.receive(&mut conn, &[2, 2], ms(401));
+    assert_eq!(exchange.peek(&mut conn, &mut out, ms(401)), 0, "it sends no more");
+    exchange.ended(&mut conn, ms(402));
+    assert_eq!(exchange.step(&mut conn, ms(402)), Step::Close);
 }
 
 #[test]
 fn without_the_extension_its_calls_are_unknown() {
-    let mut player = player(Scenario { extension: false, ..Scenario::clean(7) });
-    // Eaten by twos: 03 01, 04 00, 00 00, 00 01, 00 00, 00 05; then resend 2.
+    let mut exchange = exchange(Scenario { extension: false, ..Scenario::clean(7) });
+    // Read as calls of two bytes: 03 01, 04 00, 00 00, 00 01, 00 00, 00 05; then resend 2.
     let calls = [RANGE, &[2, 2]].concat();
-    assert_eq!(first(&mut player, &calls).writes, "2 +400 end");
+    assert_eq!(first(&mut exchange, &calls).writes, "2 +400 end");
 }
 
 #[test]
 fn a_paced_stream_with_faults_keeps_its_pace() {
     let at = |pace, fault| {
         let scenario = Scenario { pace, ..Scenario::clean(7).with(fault) };
-        first(&mut player(scenario), STREAM).writes
+        first(&mut exchange(scenario), STREAM).writes
     };
     let twice = || fault(duplicate(1, 1, None), FaultPlace::Stream, "2");
     assert_eq!(at(Pace::PerSecond(100), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
     // 17 bytes at 1,700 a second are ten milliseconds, too.
     assert_eq!(at(Pace::BytesPerSecond(1700), twice()), "1 +10 2 +10 3 2 +10 4 +10 5 end");
-    // Whoever is late catches up: at 35 ms the fourth packet is due.
+    // A late stream catches up: at 35 ms the fourth packet is due.
     let late = fault(delay(25), FaultPlace::Stream, "2");
     assert_eq!(at(Pace::PerSecond(100), late), "1 +35 2 3 4 +5 5 end");
     let dropped = fault(FaultAction::Drop, FaultPlace::Stream, "1-3");
     assert_eq!(at(Pace::PerSecond(100), dropped), "+30 4 +10 5 end");
     // Resends are never held back.
     let scenario = Scenario { pace: Pace::PerSecond(1), ..Scenario::clean(7).with(twice()) };
-    assert_eq!(first(&mut player(scenario), RANGE).writes, "I 1 2 3 4 5 open");
+    assert_eq!(first(&mut exchange(scenario), RANGE).writes, "I 1 2 3 4 5 open");
 }

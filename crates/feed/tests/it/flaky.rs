@@ -5,7 +5,7 @@ use feed::base::rng;
 use feed::client::{Recorder, RecorderOptions};
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::{self, Network};
 use feed::tape::in_memory::Tape;
@@ -72,8 +72,8 @@ impl<E: Exchange> Exchange for Flaky<E> {
         self.inner.ended(&mut conn.inner, now);
     }
 
-    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration) {
-        self.inner.disconnected(conn.inner, reset, now);
+    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
+        self.inner.disconnected(conn.inner, how, now);
     }
 
     fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {

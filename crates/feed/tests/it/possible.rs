@@ -1,4 +1,4 @@
-//! Faults that can never happen to what is played are found before it is played.
+//! Detection of faults that can never apply to a tape, before it is played.
 
 use feed::base::span::Span;
 use feed::faults::engine::{FaultEngine, RunId};
@@ -27,7 +27,7 @@ fn random(chance: &str) -> FaultSelector {
 }
 
 #[test]
-fn what_cannot_happen_is_said_with_its_reason() {
+fn a_fault_that_can_never_apply_is_reported_with_its_reason() {
     let clean = Scenario::clean(1);
     let why = |fault: &Fault, played| clean.impossible(fault, played);
     let last = |count| with(drop_on(FaultPlace::Stream), |fault| fault.last = Some(count));
@@ -59,15 +59,15 @@ fn what_cannot_happen_is_said_with_its_reason() {
 }
 
 #[test]
-fn all_that_cannot_happen_is_listed() {
+fn all_faults_that_can_never_apply_are_listed() {
     let scenario = Scenario::clean(1).with(skip("9")).with(skip("2")).with(skip("7-8"));
     let found: Vec<usize> = scenario.all_impossible(FIVE).map(|(index, ..)| index).collect();
     assert_eq!(found, [0, 2]);
 }
 
-/// What is said to be impossible picks nothing, over all small cases.
+/// Compares `impossible` with the packets that the engine picks, over all small cases.
 #[test]
-fn what_is_impossible_picks_no_packet() {
+fn a_fault_is_impossible_exactly_if_it_picks_no_packet() {
     for last in 0..8 {
         for sequences in ["", "1", "3-4", "6", "9-20"] {
             for pick in [
@@ -84,10 +84,10 @@ fn what_is_impossible_picks_no_packet() {
                     fault.sequences = Some(set).filter(|set| !set.is_empty());
                     let scenario = Scenario::clean(1).with(fault);
                     let faults = FaultEngine::new(&scenario, last);
-                    let course =
+                    let run_id =
                         RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
                     let within = (1..=last).fold(0_u64, |bits, seq| bits | 1 << seq);
-                    let picks = faults.lost(course, 0) & within != 0;
+                    let picks = faults.drop_mask(run_id, 0) & within != 0;
                     let played = Played { last: Some(last), live: false };
                     let why = scenario.impossible(&scenario.faults[0], played);
                     assert_eq!(picks, why.is_none(), "{last} {scenario:?}: {why:?}");

@@ -1,10 +1,10 @@
-//! What a client sees of a connection of the player, in words.
+//! Description of the bytes, times and end of a connection as a client sees them, in words.
 
 use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use std::time::Duration;
 
-/// A packet of the documents' tape, by its description.
+/// Returns a packet of the tape that the documents describe.
 pub(crate) fn packet(sequence: u8) -> [u8; 17] {
     let price = (1000 + 100 * (u16::from(sequence) - 1)).to_be_bytes();
     let mut raw = *b"SYMBB\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -15,7 +15,8 @@ pub(crate) fn packet(sequence: u8) -> [u8; 17] {
     raw
 }
 
-/// A frame in a word: a packet's sequence, `!` and the field in which it differs, or a message.
+/// Returns a frame in one word: the packet's sequence, with `!` and the name of a field that
+/// differs; or a message.
 fn word(raw: &[u8; 17]) -> String {
     let fields = [(0..4, "symbol"), (4..5, "side"), (5..9, "quantity"), (9..13, "price")];
     for sequence in 1..=5 {
@@ -36,16 +37,17 @@ fn word(raw: &[u8; 17]) -> String {
     }
 }
 
-/// What a client sees of one connection.
+/// View of one connection by its client.
 pub(crate) struct Seen {
-    /// Each write: its frames, or its length where it is not whole frames; `+` and milliseconds
-    /// where time has passed; how it ends.
+    /// Each write, by its frames or, if these are not whole, by its length; `+` and the
+    /// milliseconds that have passed; the end of the connection.
     pub(crate) writes: String,
+    /// All bytes.
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Seen {
-    /// All of its bytes as frames.
+    /// Returns all bytes as frames.
     pub(crate) fn frames(&self) -> String {
         let (frames, rest) = self.bytes.as_chunks();
         let words: Vec<String> = frames.iter().map(word).collect();
@@ -53,16 +55,16 @@ impl Seen {
     }
 }
 
-/// Opens a connection, calls, and takes whatever comes, waiting for a second at the most.
-pub(crate) fn see(player: &mut MockExchange, calls: &[u8], now: &mut Duration) -> Seen {
+/// Opens a connection, sends calls and takes all bytes, for one second at most.
+pub(crate) fn see(exchange: &mut MockExchange, calls: &[u8], now: &mut Duration) -> Seen {
     let (began, mut told, mut out) = (*now, *now, vec![0; 4096]);
-    let mut seat = player.open(*now);
-    player.receive(&mut seat, calls, *now);
+    let mut conn = exchange.open(*now);
+    exchange.receive(&mut conn, calls, *now);
     let (mut writes, mut bytes) = (Vec::new(), Vec::new());
     let end = loop {
-        let count = player.peek(&mut seat, &mut out, *now);
-        let step = if count > 0 { Step::Wait } else { player.step(&mut seat, *now) };
-        let later = player.deadline(&seat).filter(|time| *time < began + Duration::from_secs(1));
+        let count = exchange.peek(&mut conn, &mut out, *now);
+        let step = if count > 0 { Step::Wait } else { exchange.step(&mut conn, *now) };
+        let later = exchange.deadline(&conn).filter(|time| *time < began + Duration::from_secs(1));
         if let (0, Step::Wait, Some(later)) = (count, step, later) {
             *now = later;
             continue;
@@ -81,7 +83,7 @@ pub(crate) fn see(player: &mut MockExchange, calls: &[u8], now: &mut Duration) -
         let words: Vec<String> = frames.iter().map(word).collect();
         writes.push(if rest.is_empty() { words.join(",") } else { format!("{count}B") });
         bytes.extend_from_slice(&out[..count]);
-        player.sent(&mut seat, count, *now);
+        exchange.sent(&mut conn, count, *now);
     };
     writes.push(end.to_owned());
     Seen { writes: writes.join(" "), bytes }

@@ -27,13 +27,13 @@ const EVENTS: [Event; 7] = [
         player.set_scenario(Scenario { slow: SlowSubscriberPolicy::Cut(1), ..Scenario::clean(2) });
     }),
     ("lose", |player, _, _| player.drop_next(10)),
-    ("stall", |player, seat, now| player.stall(seat, Duration::from_millis(3), now)),
-    ("cut", |player, seat, _| player.cut(seat, CutKind::Close)),
-    ("the client calls", |player, seat, now| {
+    ("stall", |player, conn, now| player.stall(conn, Duration::from_millis(3), now)),
+    ("cut", |player, conn, _| player.cut(conn, CutKind::Close)),
+    ("the client calls", |player, conn, now| {
         let mut bytes = Vec::new();
         Call::ResendRange { first: 1, count: 3 }.encode(&mut bytes);
         Call::ResendRange { first: MAX_SEQ, count: 3 }.encode(&mut bytes);
-        player.receive(seat, &bytes, now);
+        player.receive(conn, &bytes, now);
     }),
 ];
 
@@ -50,34 +50,34 @@ fn subscribed(
     let scenario = Scenario { slow, ..Scenario::clean(1) }.with(fault);
     let live = GrowingTape::new(SyntheticMarket::seeded(1, last), "1000/s".parse().unwrap(), 3, 0);
     let mut player = MockExchange::new(live, scenario);
-    let mut seat = player.open(Duration::ZERO);
+    let mut conn = player.open(Duration::ZERO);
     let mut text = Vec::new();
     [Call::Describe { version: 1 }, Call::Subscribe { first: 1 }]
         .iter()
         .for_each(|call| call.encode(&mut text));
-    player.receive(&mut seat, &text, Duration::ZERO);
+    player.receive(&mut conn, &text, Duration::ZERO);
     let (mut bytes, mut out) = (Vec::new(), [0; 4096]);
-    let mut take = |player: &mut Exchanger, seat: &mut ServerConnection, now, most: usize| {
-        let count = player.peek(seat, &mut out, now).min(most);
+    let mut take = |player: &mut Exchanger, conn: &mut ServerConnection, now, most: usize| {
+        let count = player.peek(conn, &mut out, now).min(most);
         bytes.extend_from_slice(&out[..count]);
-        player.sent(seat, count, now);
+        player.sent(conn, count, now);
         count
     };
     // The description and 50 packets, and of the part of packet 51 one byte or all.
     for ms in 0..60 {
         let most = if before && ms == 51 { 1 } else { FRAME_LEN };
-        take(&mut player, &mut seat, Duration::from_millis(ms), most);
+        take(&mut player, &mut conn, Duration::from_millis(ms), most);
         if before && ms == 51 {
             break;
         }
     }
     let mut now = Duration::from_millis(60);
-    (event.1)(&mut player, &mut seat, now);
+    (event.1)(&mut player, &mut conn, now);
     for _ in 0..50 {
         now += Duration::from_millis(100);
         player.tick(now);
-        while take(&mut player, &mut seat, now, 4096) > 0 {}
-        let step = player.step(&mut seat, now);
+        while take(&mut player, &mut conn, now, 4096) > 0 {}
+        let step = player.step(&mut conn, now);
         if step != Step::Wait {
             return (bytes, step);
         }

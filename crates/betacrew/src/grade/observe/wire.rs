@@ -2,7 +2,7 @@
 
 use crate::grade::run::unread::{HELD_MAX, Unread};
 use feed::base::seq::Seq;
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -358,16 +358,16 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         self.inner.ended(&mut conn.inner, now);
     }
 
-    fn disconnected(&mut self, conn: Self::Connection, reset: bool, now: Duration) {
+    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
         self.touch(now);
         self.open.fetch_sub(1, Ordering::Relaxed);
-        let what = match (reset, conn.reset || self.inner.down_until().is_some()) {
-            (true, _) => WireEventKind::Reset,
-            (false, true) => WireEventKind::ResetByExchange,
-            (false, false) => WireEventKind::Closed,
+        let what = match (how, conn.reset || self.inner.down_until().is_some()) {
+            (Disconnect::Reset, _) => WireEventKind::Reset,
+            (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
+            (Disconnect::Closed, false) => WireEventKind::Closed,
         };
         self.log.note(now, conn.id, what);
-        self.inner.disconnected(conn.inner, reset, now);
+        self.inner.disconnected(conn.inner, how, now);
     }
 
     fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {

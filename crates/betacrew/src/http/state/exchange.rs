@@ -193,7 +193,11 @@ impl ExchangeController {
                 })
             }
             ControlCommand::Pause(paused) => {
-                player.pause(paused);
+                if paused {
+                    player.pause();
+                } else {
+                    player.resume();
+                }
                 Ok(if paused { "all sending stands still" } else { "all sending goes on" }
                     .to_owned())
             }
@@ -342,7 +346,7 @@ impl ExchangeController {
             ..told.unwrap_or_default()
         };
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
-        faults.push(("order", tally.by_order()));
+        faults.push(("order", tally.dropped_by_order()));
         let tape = self.written.as_ref().map(WriteCounters::look);
         (state, Raw { faults, streams: served.streams, tape, ..Raw::default() })
     }
@@ -362,7 +366,7 @@ impl ExchangeController {
         let rules = scenario.faults.iter().enumerate();
         let rules = rules.take(SHOWN).map(|(index, fault)| Rule {
             text: fault_text(fault),
-            struck: player.faults().struck(index),
+            struck: player.faults().times_applied(index),
         });
         FaultsInForce {
             scenario: self.bill.scenario.clone(),

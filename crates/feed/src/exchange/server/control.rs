@@ -1,5 +1,5 @@
-//! Steering an exchange while it plays: other faults, losses by order, a pause, a cut, a stall.
-//! Pure operations, so that a person, a script and a simulator can give them alike.
+//! Orders to an exchange while it plays: other faults, drops, a pause, a cut, a stall. They are
+//! plain method calls, so that a person, a script and a simulator can give them alike.
 
 use super::{MockExchange, ServerConnection};
 use crate::base::seq::Seq;
@@ -9,109 +9,115 @@ use crate::faults::scenario::Scenario;
 use crate::tape::source::TapeSource;
 use core::time::Duration;
 
-/// How a connection is cut.
+/// Way in which an order ends a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CutKind {
-    /// Nothing more is sent, and it is closed as after the last packet.
+    /// The connection is closed as after its last packet.
     Close,
-    /// It is reset.
+    /// The connection is reset.
     Reset,
 }
 
-/// A connection, to be shown.
+/// Snapshot of a connection, to be shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectionView {
-    /// Its number, from 1 in the order in which connections were accepted.
+    /// Number of the connection, from 1 in the order in which connections are accepted.
     pub connection: u64,
-    /// `stream`, `subscriber`, `resend` or `idle`.
+    /// Role of the connection: `stream`, `subscriber`, `resend` or `idle`.
     pub kind: &'static str,
-    /// The next sequence of its stream, if it has one that is not over.
+    /// Next sequence of the stream, if the connection has one that is not over.
     pub next: Option<Seq>,
-    /// Packets sent.
+    /// Number of packets sent.
     pub packets: u64,
-    /// Bytes sent.
+    /// Number of bytes sent.
     pub bytes: u64,
-    /// When it was accepted, in the driver's time.
+    /// Time at which the connection was accepted, in the driver's time.
     pub opened: Duration,
     /// Time of the last byte sent or received.
     pub active: Duration,
-    /// Time before which nothing is sent, because of an order or a fault.
+    /// Time before which no bytes are sent, because of an order or a fault.
     pub held_until: Option<Duration>,
 }
 
 impl<P: TapeSource> MockExchange<P> {
-    /// From now on, something else goes wrong: also in streams that run, from the first packet on
-    /// that is not begun. Resends that are owed already are not affected. What a fault has ended
-    /// stays so. What is counted by rule begins anew.
+    /// Replaces the scenario, also for running streams, from their first packet on that is not
+    /// partly sent. Replies to resend calls that are already made stay as they are, and connections
+    /// that a fault has ended stay ended. The counts of each fault begin at 0.
     pub fn set_scenario(&mut self, scenario: Scenario) {
-        self.faults = self.faults.changed(&scenario, self.tape().end());
+        self.faults = self.faults.with_scenario(&scenario, self.tape().end());
         self.scenario = scenario;
     }
 
-    /// The faults in force, and what they have done.
+    /// Returns the faults in force, with their counts.
     #[must_use]
     pub fn faults(&self) -> &FaultEngine {
         &self.faults
     }
 
-    /// The next `count` packets that streams and subscriptions would send are lost, on whichever
-    /// connections they are; packets that are begun are not. Orders add up.
+    /// Drops the next `count` packets of streams and subscriptions, on any connection, except
+    /// packets that are partly sent. Orders add up.
     pub fn drop_next(&mut self, count: u32) {
-        self.losing = self.losing.saturating_add(count);
+        self.drops_pending = self.drops_pending.saturating_add(count);
     }
 
-    /// How many packets are still to be lost by order.
+    /// Returns how many packets are still to be dropped by order.
     #[must_use]
     pub fn drops_pending(&self) -> u32 {
-        self.losing
+        self.drops_pending
     }
 
-    pub(super) fn lose_from(&mut self, seat: &mut ServerConnection) {
-        if self.losing > 0 {
-            let (lost, promised) = seat.lose(&mut self.faults, self.tapes[0].last(), self.losing);
-            let lost = u32::try_from(lost).unwrap_or(u32::MAX);
-            self.losing = self.losing.saturating_sub(lost.saturating_add(promised));
+    /// Carries out pending drops on a connection.
+    pub(super) fn apply_pending_drops(&mut self, conn: &mut ServerConnection) {
+        if self.drops_pending > 0 {
+            let end = self.tapes[0].last();
+            let (done, accepted) = conn.drop_next(&mut self.faults, end, self.drops_pending);
+            let done = u32::try_from(done).unwrap_or(u32::MAX);
+            self.drops_pending = self.drops_pending.saturating_sub(done.saturating_add(accepted));
         }
     }
 
-    /// All sending stands still, heartbeats too, or goes on. A live session goes on growing.
-    pub fn pause(&mut self, paused: bool) {
-        self.paused = paused;
+    /// Pauses all sending, heartbeats included. A live session goes on growing.
+    pub fn pause(&mut self) {
+        self.paused = true;
     }
 
-    /// Whether all sending stands still.
+    /// Resumes all sending.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Returns whether all sending is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Ends a connection, in the middle of a packet if need be.
-    pub fn cut(&mut self, seat: &mut ServerConnection, how: CutKind) {
-        seat.cut(match how {
+    /// Ends a connection at once, inside a packet if need be.
+    pub fn cut(&mut self, conn: &mut ServerConnection, how: CutKind) {
+        conn.cut(match how {
             CutKind::Close => Ending::Close,
             CutKind::Reset => Ending::Reset,
         });
     }
 
-    /// Nothing is sent on a connection for so long.
-    pub fn stall(&mut self, seat: &mut ServerConnection, time: Duration, now: Duration) {
-        seat.stall(now + time);
+    /// Sends no bytes on a connection for `time`.
+    pub fn stall(&mut self, conn: &mut ServerConnection, time: Duration, now: Duration) {
+        conn.stall(now + time);
     }
 
-    /// What can be shown of a connection.
+    /// Returns a snapshot of a connection.
     #[must_use]
-    pub fn view(&self, seat: &ServerConnection) -> ConnectionView {
-        let (kind, next) = seat.view();
-        let (connection, packets, bytes) = (seat.index + 1, seat.packets, seat.bytes);
+    pub fn view(&self, conn: &ServerConnection) -> ConnectionView {
+        let (kind, next) = conn.view();
         ConnectionView {
-            connection,
+            connection: conn.index + 1,
             kind,
             next,
-            packets,
-            bytes,
-            opened: seat.opened,
-            active: seat.active,
-            held_until: seat.resume_at,
+            packets: conn.traffic.packets,
+            bytes: conn.traffic.bytes,
+            opened: conn.traffic.opened,
+            active: conn.traffic.active,
+            held_until: conn.held_until,
         }
     }
 }
@@ -129,37 +135,38 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1);
 
-    /// An exchange with a client that has called for the stream, and what that got.
+    /// Exchange with a client that has called for the stream, and the bytes that the client
+    /// received.
     struct Run {
-        player: MockExchange,
-        seat: ServerConnection,
-        got: Vec<u8>,
+        exchange: MockExchange,
+        conn: ServerConnection,
+        received: Vec<u8>,
     }
 
     fn run(scenario: Scenario) -> Run {
-        let mut player = MockExchange::new(Arc::new(Tape::sample(1000)), scenario);
-        let mut seat = player.open(NOW);
+        let mut exchange = MockExchange::new(Arc::new(Tape::sample(1000)), scenario);
+        let mut conn = exchange.open(NOW);
         let mut bytes = Vec::new();
         Call::Stream.encode(&mut bytes);
-        player.receive(&mut seat, &bytes, NOW);
-        Run { player, seat, got: Vec::new() }
+        exchange.receive(&mut conn, &bytes, NOW);
+        Run { exchange, conn, received: Vec::new() }
     }
 
     impl Run {
-        /// The socket takes so many bytes at the most.
+        /// Sends at most `most` bytes, as many as the socket takes.
         fn take(&mut self, most: usize) -> usize {
             let mut out = vec![0; 1 << 16];
-            let count = self.player.peek(&mut self.seat, &mut out, NOW).min(most);
-            self.player.sent(&mut self.seat, count, NOW);
-            self.got.extend(&out[..count]);
+            let count = self.exchange.peek(&mut self.conn, &mut out, NOW).min(most);
+            self.exchange.sent(&mut self.conn, count, NOW);
+            self.received.extend(&out[..count]);
             count
         }
 
         fn rest(&mut self) -> Vec<u32> {
             while self.take(1 << 16) > 0 {}
-            let step = self.player.step(&mut self.seat, NOW);
+            let step = self.exchange.step(&mut self.conn, NOW);
             assert_eq!(step, Step::Finish);
-            let (frames, rest) = self.got.as_chunks::<FRAME_LEN>();
+            let (frames, rest) = self.received.as_chunks::<FRAME_LEN>();
             assert!(rest.is_empty(), "half a packet");
             frames.iter().map(sequence_of).collect()
         }
@@ -176,57 +183,57 @@ mod tests {
     }
 
     #[test]
-    fn the_next_packets_are_lost_but_not_what_is_begun() {
-        for begun in [0, 1, 16] {
+    fn the_next_packets_are_dropped_but_not_one_that_is_partly_sent() {
+        for partly_sent in [0, 1, 16] {
             let mut run = run(Scenario::clean(1));
-            run.take(10 * FRAME_LEN + begun);
-            run.player.drop_next(200);
-            let low = if begun > 0 { 12 } else { 11 };
-            assert_eq!(run.rest(), without(low, low + 199), "{begun} bytes begun");
-            assert_eq!((run.player.served().dropped, run.player.drops_pending()), (200, 0));
-            assert_eq!(run.player.faults().tally().by_order(), 200);
+            run.take(10 * FRAME_LEN + partly_sent);
+            run.exchange.drop_next(200);
+            let low = if partly_sent > 0 { 12 } else { 11 };
+            assert_eq!(run.rest(), without(low, low + 199), "{partly_sent} bytes partly_sent");
+            assert_eq!((run.exchange.served().dropped, run.exchange.drops_pending()), (200, 0));
+            assert_eq!(run.exchange.faults().tally().dropped_by_order(), 200);
         }
     }
 
     #[test]
-    fn where_more_can_happen_they_are_lost_too() {
+    fn packets_of_a_faulted_run_are_dropped_with_their_copies() {
         let mut run = run(copies());
         // Both copies of the first ten, and some of the eleventh.
         run.take(20 * FRAME_LEN + 3);
-        run.player.drop_next(600);
-        let mut got = run.rest();
-        got.dedup();
-        assert!(run.player.served().dropped == 600 && run.player.drops_pending() == 0);
-        assert_eq!(got, without(12, 611), "with all their copies");
+        run.exchange.drop_next(600);
+        let mut received = run.rest();
+        received.dedup();
+        assert!(run.exchange.served().dropped == 600 && run.exchange.drops_pending() == 0);
+        assert_eq!(received, without(12, 611), "with all their copies");
     }
 
     #[test]
-    fn other_faults_strike_at_once_but_not_what_is_begun() {
+    fn changed_faults_apply_at_once_but_not_to_a_packet_that_is_partly_sent() {
         let mut run = run(Scenario::clean(1));
         run.take(5 * FRAME_LEN + 9);
-        run.player.set_scenario(Scenario::skipping("1-400".parse().unwrap()));
+        run.exchange.set_scenario(Scenario::skipping("1-400".parse().unwrap()));
         run.take(10 * FRAME_LEN + 9);
-        assert_eq!(run.player.faults().struck(0), 394);
-        run.player.set_scenario(copies());
+        assert_eq!(run.exchange.faults().times_applied(0), 394);
+        run.exchange.set_scenario(copies());
         run.take(7);
-        run.player.set_scenario(Scenario::clean(1));
-        let mut got = run.rest();
-        got.dedup();
-        assert_eq!(got, without(7, 400));
-        let drops = run.player.faults().tally().kinds().next();
+        run.exchange.set_scenario(Scenario::clean(1));
+        let mut received = run.rest();
+        received.dedup();
+        assert_eq!(received, without(7, 400));
+        let drops = run.exchange.faults().tally().kinds().next();
         assert_eq!(drops, Some(("drop", 394)), "what was counted in all stays");
     }
 
     #[test]
-    fn a_pause_is_one() {
+    fn a_pause_holds_back_bytes_and_the_end() {
         let mut run = run(Scenario::clean(1));
         run.take(100);
-        run.player.pause(true);
+        run.exchange.pause();
         assert_eq!(run.take(100), 0);
         let far = NOW * 1000;
-        assert_eq!(run.player.step(&mut run.seat, far), Step::Wait);
-        assert_eq!(run.player.deadline(&run.seat), None);
-        run.player.pause(false);
+        assert_eq!(run.exchange.step(&mut run.conn, far), Step::Wait);
+        assert_eq!(run.exchange.deadline(&run.conn), None);
+        run.exchange.resume();
         assert_eq!(run.rest().len(), 1000);
     }
 
@@ -234,61 +241,61 @@ mod tests {
     fn a_stall_ends_and_a_cut_does_not() {
         let mut run = run(Scenario::clean(1));
         run.take(100);
-        run.player.stall(&mut run.seat, NOW, NOW);
-        assert_eq!((run.take(100), run.player.deadline(&run.seat)), (0, Some(NOW * 2)));
-        assert_eq!(run.player.step(&mut run.seat, NOW), Step::Wait);
+        run.exchange.stall(&mut run.conn, NOW, NOW);
+        assert_eq!((run.take(100), run.exchange.deadline(&run.conn)), (0, Some(NOW * 2)));
+        assert_eq!(run.exchange.step(&mut run.conn, NOW), Step::Wait);
         let mut out = [0; 100];
-        assert!(run.player.peek(&mut run.seat, &mut out, NOW * 2) > 0);
+        assert!(run.exchange.peek(&mut run.conn, &mut out, NOW * 2) > 0);
         for (how, step) in [(CutKind::Close, Step::Finish), (CutKind::Reset, Step::Reset)] {
             let mut run = self::run(Scenario::clean(1));
             run.take(100);
-            run.player.cut(&mut run.seat, how);
+            run.exchange.cut(&mut run.conn, how);
             assert_eq!(run.take(100), 0);
-            assert_eq!(run.player.step(&mut run.seat, NOW), step);
-            assert_eq!(run.player.served().cut, 1);
+            assert_eq!(run.exchange.step(&mut run.conn, NOW), step);
+            assert_eq!(run.exchange.served().cut, 1);
         }
     }
 
     #[test]
-    fn a_packet_that_two_rules_pick_counts_for_both_and_is_lost_once() {
+    fn a_packet_that_two_rules_pick_counts_for_both_and_is_dropped_once() {
         let rule = |text: &str| Fault::skip(text.parse().unwrap());
         let mut run = run(Scenario::clean(1).with(rule("1-100")).with(rule("51-200")));
         run.rest();
-        let faults = run.player.faults();
-        assert_eq!((faults.struck(0), faults.struck(1)), (100, 150));
+        let faults = run.exchange.faults();
+        assert_eq!((faults.times_applied(0), faults.times_applied(1)), (100, 150));
         let sum = |of: fn(&crate::faults::engine::TallyCell) -> u64| -> u64 {
             faults.tally().cells().iter().map(of).sum()
         };
         assert_eq!((sum(|cell| cell.sent), sum(|cell| cell.dropped)), (800, 200));
         let dropped = |seq: usize| faults.tally().cells()[seq].dropped;
         assert_eq!([1, 64, 100, 200, 201].map(dropped), [1, 1, 1, 1, 0]);
-        assert_eq!(run.player.served().packets, 800);
+        assert_eq!(run.exchange.served().packets, 800);
     }
 
     #[test]
-    fn a_loss_of_25_percent_is_counted_as_that_and_resends_beside_it() {
+    fn a_drop_rate_of_25_percent_and_the_resends_are_counted_apart() {
         let quarter = Fault::loss("25%".parse().unwrap());
         let mut run = run(Scenario::clean(7).with(quarter));
-        let got = run.rest();
-        let lost: Vec<u32> = (1..=1000).filter(|seq| !got.contains(seq)).collect();
-        assert!((200..300).contains(&lost.len()), "{} lost", lost.len());
+        let received = run.rest();
+        let dropped: Vec<u32> = (1..=1000).filter(|seq| !received.contains(seq)).collect();
+        assert!((200..300).contains(&dropped.len()), "{} dropped", dropped.len());
         // The client has each of them sent again.
-        for &seq in &lost {
-            let (mut seat, mut calls) = (run.player.open(NOW), Vec::new());
+        for &seq in &dropped {
+            let (mut conn, mut calls) = (run.exchange.open(NOW), Vec::new());
             Call::Describe { version: 1 }.encode(&mut calls);
             Call::ResendRange { first: seq, count: 1 }.encode(&mut calls);
-            run.player.receive(&mut seat, &calls, NOW);
+            run.exchange.receive(&mut conn, &calls, NOW);
         }
-        let total = run.player.faults().tally().total();
-        assert_eq!((total.sent, total.dropped), (got.len() as u64, lost.len() as u64));
+        let total = run.exchange.faults().tally().total();
+        assert_eq!((total.sent, total.dropped), (received.len() as u64, dropped.len() as u64));
         assert_eq!((total.sent + total.dropped, total.resent), (1000, total.dropped));
-        assert_eq!(total.dropped, run.player.served().dropped);
+        assert_eq!(total.dropped, run.exchange.served().dropped);
         // Sequence by sequence, on a tape this short.
-        let cells = run.player.faults().tally().cells();
+        let cells = run.exchange.faults().tally().cells();
         assert!((1..=1000_u32).all(|seq| {
             let cell = cells[seq as usize];
-            let dropped = u64::from(lost.contains(&seq));
-            (cell.sent, cell.dropped, cell.resent) == (1 - dropped, dropped, dropped)
+            let was_dropped = u64::from(dropped.contains(&seq));
+            (cell.sent, cell.dropped, cell.resent) == (1 - was_dropped, was_dropped, was_dropped)
         }));
     }
 
@@ -296,13 +303,13 @@ mod tests {
     fn a_later_stream_without_losses_leaves_the_earlier_ones_counted() {
         let mut run = run(Scenario::clean(7).with(Fault::skip("11-20".parse().unwrap())));
         run.rest();
-        run.player.set_scenario(Scenario::clean(7));
-        let (mut seat, mut bytes) = (run.player.open(NOW), Vec::new());
+        run.exchange.set_scenario(Scenario::clean(7));
+        let (mut conn, mut bytes) = (run.exchange.open(NOW), Vec::new());
         Call::Stream.encode(&mut bytes);
-        run.player.receive(&mut seat, &bytes, NOW);
-        run = Run { player: run.player, seat, got: Vec::new() };
+        run.exchange.receive(&mut conn, &bytes, NOW);
+        run = Run { exchange: run.exchange, conn, received: Vec::new() };
         assert_eq!(run.rest().len(), 1000);
-        let tally = run.player.faults().tally();
+        let tally = run.exchange.faults().tally();
         assert_eq!((tally.total().sent, tally.total().dropped), (1990, 10));
         let at = |seq: usize| (tally.cells()[seq].sent, tally.cells()[seq].dropped);
         assert_eq!([10, 11, 20, 21].map(at), [(2, 0), (1, 1), (1, 1), (2, 0)]);

@@ -1,41 +1,52 @@
-//! How connections end by themselves: by silence, by a fault.
+//! Ends of connections by silence, by a fault or by an order.
 
-use super::{Downtime, MockExchange, ServerConnection, ServerEvent, UNCALLED};
+use super::connection::{ConnectionRole, EndCause, ServerConnection};
+use super::{Downtime, MockExchange, ServerEvent, UNCALLED};
 use crate::exchange::Step;
 use crate::exchange::server::faulted_run::Ending;
 use crate::tape::source::TapeSource;
 use core::time::Duration;
 
 impl<P: TapeSource> MockExchange<P> {
-    /// When silence ends a connection that owes nothing.
-    pub(super) fn idle(&self, seat: &ServerConnection) -> Option<Duration> {
-        let idle = self.scenario.idle.filter(|_| seat.ending.is_none())?;
-        match seat.idles() {
-            true => Some(seat.active + idle),
-            // An original keeps it for ever; who is slow to call has time enough.
-            false if !seat.called() => Some(seat.active + idle.max(UNCALLED)),
-            false => None,
+    /// Returns when silence ends a connection that has no replies to send.
+    pub(super) fn idle_deadline(&self, conn: &ServerConnection) -> Option<Duration> {
+        let idle = self.scenario.idle.filter(|_| conn.closing.forced_end().is_none())?;
+        // Clients of the extension are not ended: they close their connections themselves.
+        if conn.calls.extended() {
+            return None;
+        }
+        let active = conn.traffic.active;
+        match conn.role {
+            // Clients of the original protocol exist that wait for the exchange to end a connection
+            // after their resend calls.
+            ConnectionRole::Resend => Some(active + idle),
+            _ if conn.calls.stuck() => Some(active + idle),
+            // The original keeps such a connection for ever. This time is enough for any client
+            // that is slow to call.
+            ConnectionRole::Idle => Some(active + idle.max(UNCALLED)),
+            _ => None,
         }
     }
 
-    /// What a fault that has ended a connection means for it; `None`: it ends as others do.
-    pub(super) fn end(
+    /// Reports and carries out the end of a connection by a fault or an order. Returns `None` if
+    /// there is none, or if the connection closes as after its last packet.
+    pub(super) fn carry_out_forced_end(
         &mut self,
-        seat: &mut ServerConnection,
-        ending: Ending,
+        conn: &mut ServerConnection,
         now: Duration,
     ) -> Option<Step> {
-        if !core::mem::replace(&mut seat.told, true) {
-            self.served.cut += 1;
-            self.tell(ServerEvent::Ended {
-                connection: seat.index + 1,
+        let ending = conn.closing.forced_end()?.ending;
+        if let Some(end) = conn.closing.take_report() {
+            self.stats.cut += 1;
+            self.report(ServerEvent::Ended {
+                connection: conn.index + 1,
                 ending,
-                by_order: seat.cut_by_order,
+                by_order: end.cause == EndCause::Order,
             });
         }
         match ending {
             Ending::Close => return None,
-            Ending::Silence if seat.client_ended => return Some(Step::Close),
+            Ending::Silence if conn.client_ended => return Some(Step::Close),
             Ending::Silence => return Some(Step::Wait),
             Ending::Reset => {}
             Ending::Restart { down, renew } => {
@@ -57,54 +68,54 @@ mod tests {
     use crate::wire::FRAME_LEN;
     use alloc::sync::Arc;
 
-    /// When a connection on which this was sent is finished for silence, whether it is idle before,
-    /// and what becomes of it then.
-    fn silent(scenario: Scenario, sent: &[u8]) -> (Option<Duration>, bool, Step) {
-        let mut player = MockExchange::new(Arc::new(Tape::sample(5)), scenario);
-        let mut seat = player.open(Duration::ZERO);
-        player.receive(&mut seat, sent, Duration::ZERO);
+    /// Returns when a connection is finished because its client is silent after `sent`, whether the
+    /// connection is idle before, and the step at that time.
+    fn idle_end(scenario: Scenario, sent: &[u8]) -> (Option<Duration>, bool, Step) {
+        let mut exchange = MockExchange::new(Arc::new(Tape::sample(5)), scenario);
+        let mut conn = exchange.open(Duration::ZERO);
+        exchange.receive(&mut conn, sent, Duration::ZERO);
         let mut out = [0; 9 * FRAME_LEN];
-        while let count @ 1.. = player.peek(&mut seat, &mut out, Duration::ZERO) {
-            player.sent(&mut seat, count, Duration::ZERO);
+        while let count @ 1.. = exchange.peek(&mut conn, &mut out, Duration::ZERO) {
+            exchange.sent(&mut conn, count, Duration::ZERO);
         }
-        let (idle, at) = (player.is_idle(&seat), player.deadline(&seat));
+        let (idle, at) = (exchange.is_idle(&conn), exchange.deadline(&conn));
         let now = at.unwrap_or(UNCALLED * 1000);
-        assert_eq!(player.peek(&mut seat, &mut out, now), 0);
-        let step = player.step(&mut seat, now);
+        assert_eq!(exchange.peek(&mut conn, &mut out, now), 0);
+        let step = exchange.step(&mut conn, now);
         if step == Step::Finish {
-            assert_eq!(player.step(&mut seat, now), Step::Wait);
-            assert_eq!(player.step(&mut seat, now + LINGER), Step::Close);
+            assert_eq!(exchange.step(&mut conn, now), Step::Wait);
+            assert_eq!(exchange.step(&mut conn, now + LINGER), Step::Close);
         }
         (at, idle, step)
     }
 
     #[test]
-    fn a_connection_that_never_called_does_not_stay_for_ever() {
+    fn a_connection_without_a_call_is_ended_after_a_while() {
         let scenario = || Scenario::clean(1);
-        let resent = scenario().idle.unwrap();
+        let idle = scenario().idle.unwrap();
         for (sent, at, step) in [
             (&[][..], Some(UNCALLED), Step::Finish),
             (&[0, 0, 9, 9], Some(UNCALLED), Step::Finish),
-            (&[2, 3], Some(resent), Step::Finish),
-            (&[2, 0], Some(resent), Step::Finish),
-            // Its client goes on when it has to.
+            (&[2, 3], Some(idle), Step::Finish),
+            (&[2, 0], Some(idle), Step::Finish),
+            // A client of the extension may be silent for any time.
             (&[3, 1], None, Step::Wait),
         ] {
-            assert_eq!(silent(scenario(), sent), (at, true, step), "{sent:?}");
+            assert_eq!(idle_end(scenario(), sent), (at, true, step), "{sent:?}");
         }
         let patient = Scenario { idle: Some(UNCALLED * 2), ..scenario() };
-        assert_eq!(silent(patient, &[]).0, Some(UNCALLED * 2));
-        assert_eq!(silent(Scenario { idle: None, ..scenario() }, &[]).0, None);
+        assert_eq!(idle_end(patient, &[]).0, Some(UNCALLED * 2));
+        assert_eq!(idle_end(Scenario { idle: None, ..scenario() }, &[]).0, None);
     }
 
     #[test]
-    fn who_gets_something_is_not_idle() {
-        let mut player = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+    fn a_connection_with_replies_is_not_idle() {
+        let mut exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
         for sent in [&[1, 0][..], &[2, 3], &[3, 1, 5, 0, 0, 0, 0, 1]] {
-            let mut seat = player.open(Duration::ZERO);
-            assert!(player.is_idle(&seat));
-            player.receive(&mut seat, sent, Duration::ZERO);
-            assert!(!player.is_idle(&seat), "{sent:?}");
+            let mut conn = exchange.open(Duration::ZERO);
+            assert!(exchange.is_idle(&conn));
+            exchange.receive(&mut conn, sent, Duration::ZERO);
+            assert!(!exchange.is_idle(&conn), "{sent:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A run of packets that something goes wrong with: what is sent in place of each packet.
+//! Faulted runs: streams and answers with faults that can do more than drop packets.
 //!
-//! A run goes through its sequences once, in order. Each has a slot, and the faults that strike
-//! there decide what comes of it: waits, garbage, the packet itself or something else, copies and
-//! packets that were held back until now, or the end of it all.
+//! A run goes through its sequences once, in order. Each sequence has a slot. The faults that apply
+//! to the slot decide which actions it produces: waits, garbage, the packet or another one in its
+//! place, copies, packets that were delayed to this slot, or the end of the connection.
 
 use crate::base::rng;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -14,53 +14,64 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// So many items are made at once; bounds what a connection that does not read costs.
-const AHEAD: usize = 256;
+/// Maximum number of actions made ahead of the socket, so that a client that does not read costs
+/// bounded memory.
+const ACTIONS_MAX: usize = 256;
 
-/// A reset destroys what has not reached the client, so it comes so long after the last bytes.
-const SETTLE: Duration = Duration::from_millis(5);
+/// Time between the last bytes and a reset, because a reset destroys bytes that have not reached
+/// the client.
+const RESET_DELAY: Duration = Duration::from_millis(5);
 
-/// What a run sends, or does instead.
+/// Step of a faulted run: bytes to send, or something else to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SendAction {
     /// The first `len` bytes of the packet with this sequence.
     Packet { seq: Seq, len: u8 },
-    /// That packet with a field changed as these random bits say.
+    /// The packet with one field changed by random bits.
     Changed { seq: Seq, field: CorruptedField, bits: u64 },
-    /// Random bytes.
+    /// `len` random bytes.
     Garbage { key: u64, len: u8 },
-    /// A range that is refused.
+    /// A refusal of a range.
     Refusal(NotAvailable),
-    /// Nothing, for a while.
+    /// A time during which no bytes are sent.
     Wait(Duration),
-    /// The next write has this size, and then there is a pause.
+    /// Size of the writes that begin in the next packet, and pause after each of them.
     Write { size: WriteSize, pause: TimeSpan, key: u64 },
-    /// Nothing more.
+    /// End of the connection.
     End(Ending),
 }
 
-/// How a fault ends a connection.
+/// Way in which a fault, or an order, ends a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// As if there were nothing more to send.
+    /// The connection is closed as after its last packet.
     Close,
-    /// With a reset.
+    /// The connection is reset.
     Reset,
-    /// Nothing more is sent on it.
+    /// No more bytes are sent, and the connection stays open.
     Silence,
-    /// With all others, by the exchange going down.
+    /// The exchange goes down for a while, and all connections are reset.
     Restart {
-        /// For how long.
+        /// Time for which the exchange is down.
         down: Duration,
-        /// Whether it plays another tape after that.
+        /// True if the exchange plays another tape afterwards.
         renew: bool,
     },
-    /// With all others, by the exchange going down for good.
+    /// The exchange goes down for good, and all connections are reset.
     Die,
 }
 
+/// State of the first packet or message of a run: some of its bytes may be sent already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PartlySent {
+    /// Some of its bytes are sent.
+    Yes,
+    /// None of its bytes is sent.
+    No,
+}
+
 impl SendAction {
-    /// How many bytes it sends.
+    /// Returns the number of bytes that the action sends.
     pub(super) fn len(self) -> usize {
         match self {
             Self::Packet { len, .. } | Self::Garbage { len, .. } => len.into(),
@@ -70,96 +81,98 @@ impl SendAction {
     }
 }
 
-/// A run with faults.
+/// Run of packets with faults. See the [module](self).
 #[derive(Debug)]
 pub(super) struct FaultedRun {
-    course: RunId,
-    /// The next slot, and the last.
+    run_id: RunId,
+    /// Next sequence without a slot.
     next: Seq,
+    /// Last sequence of the run; [`Seq::MAX`] if the run goes on as long as its tape grows.
     last: Seq,
-    /// Which sequences of a block each fault picks.
+    /// Number of a block, and the mask of the sequences in it that each fault picks.
     masks: (u32, Vec<u64>),
-    /// Of which faults the masks are.
-    edition: u32,
-    /// So many packets more are lost by order.
-    losing: u32,
-    /// Packets that are sent after the slot with this sequence, in this order.
-    late: BTreeMap<(Seq, u64), SendAction>,
-    /// How many were late so far.
-    held: u64,
-    pub(super) items: VecDeque<SendAction>,
-    /// What comes after the last slot is in `items`.
-    closed: bool,
-    /// An end is in `items`.
+    /// Version of the faults that the masks belong to.
+    fault_version: u32,
+    /// Number of packets still to be dropped by order.
+    drops_ordered: u32,
+    /// Delayed packets, by the sequence of the slot that they follow and by their number.
+    delayed: BTreeMap<(Seq, u64), SendAction>,
+    /// Number of packets delayed so far.
+    delayed_count: u64,
+    /// Actions that are not carried out yet.
+    pub(super) actions: VecDeque<SendAction>,
+    /// True if `actions` holds everything up to the end of the run.
+    complete: bool,
+    /// True if `actions` holds the end of the connection.
     ended: bool,
-    /// Packets that were not sent since this was asked for last.
+    /// Number of packets dropped since [`take_dropped`](Self::take_dropped) was called last.
     dropped: u64,
-    /// Whether refusals can be told.
+    /// True if the client speaks the extension, so that refusals can be sent.
     extended: bool,
 }
 
 impl FaultedRun {
-    /// The run of these packets.
-    pub(super) fn new(course: RunId, range: Option<SeqRange>, extended: bool) -> Self {
+    /// Creates the run of the packets of `range`; of none if that is `None`.
+    pub(super) fn new(run_id: RunId, range: Option<SeqRange>, extended: bool) -> Self {
         let (next, last) = range.map_or((FIRST_SEQ, 0), |range| (range.first(), range.last()));
         Self {
-            course,
+            run_id,
             next,
             last,
             masks: (u32::MAX, Vec::new()),
-            edition: 0,
-            losing: 0,
-            late: BTreeMap::new(),
-            held: 0,
-            items: VecDeque::new(),
-            closed: false,
+            fault_version: 0,
+            drops_ordered: 0,
+            delayed: BTreeMap::new(),
+            delayed_count: 0,
+            actions: VecDeque::new(),
+            complete: false,
             ended: false,
             dropped: 0,
             extended,
         }
     }
 
-    /// The next sequence that comes to its turn.
+    /// Returns the next sequence without a slot.
     pub(super) fn next(&self) -> Seq {
         self.next
     }
 
-    /// Whether it is a stream.
-    pub(super) fn streams(&self) -> bool {
-        self.course.place == FaultPlace::Stream
+    /// Returns whether the run is a stream and has packets to come.
+    pub(super) fn is_stream(&self) -> bool {
+        self.run_id.place == FaultPlace::Stream
     }
 
-    /// Whether it goes on for as long as its tape grows.
-    pub(super) fn is_open(&self) -> bool {
+    /// Returns whether the run goes on as long as its tape grows.
+    pub(super) fn is_endless(&self) -> bool {
         self.last == Seq::MAX
     }
 
-    /// It ends with this sequence.
-    pub(super) fn ends_with(&mut self, last: Seq) {
+    /// Sets the last sequence of the run.
+    pub(super) fn set_last(&mut self, last: Seq) {
         self.last = last;
     }
 
-    /// Leaves out what comes before `to`; what was made already is sent. Returns how many packets
-    /// that is.
+    /// Leaves out the packets before `to` that have no slot yet, and returns their number.
     pub(super) fn skip_to(&mut self, to: Seq) -> u64 {
         let skipped = to.saturating_sub(self.next);
         self.next += skipped;
         skipped.into()
     }
 
-    /// Ends it after its first item, if `begun`, or before that.
-    pub(super) fn cut_off(&mut self, begun: bool) {
-        self.items.truncate(begun.into());
-        self.late.clear();
-        (self.closed, self.ended) = (true, true);
+    /// Ends the run after its first action if that is partly sent, or at once.
+    pub(super) fn cut_off(&mut self, first: PartlySent) {
+        self.actions.truncate((first == PartlySent::Yes).into());
+        self.delayed.clear();
+        (self.complete, self.ended) = (true, true);
     }
 
     /// Returns whether a fault ends the connection before another whole packet. No message may be
-    /// put before that end, because behind a part of a packet it would be read as the rest of it.
+    /// sent before that end, because a client would read a message behind a part of a packet as the
+    /// rest of the packet.
     pub(super) fn ends_next(&self) -> bool {
-        let mut items = self.items.iter();
-        let next =
-            items.find(|item| !matches!(item, SendAction::Wait(_) | SendAction::Write { .. }));
+        let mut actions = self.actions.iter();
+        let next = actions
+            .find(|action| !matches!(action, SendAction::Wait(_) | SendAction::Write { .. }));
         self.ended
             && match next {
                 Some(SendAction::Packet { len, .. }) => usize::from(*len) < FRAME_LEN,
@@ -168,208 +181,225 @@ impl FaultedRun {
             }
     }
 
-    /// Whether there is nothing to come after its items.
-    pub(super) fn spent(&self) -> bool {
-        self.closed
+    /// Returns whether no action will be added to those that are there.
+    pub(super) fn has_all_actions(&self) -> bool {
+        self.complete
     }
 
-    /// Whether it will send no more.
-    pub(super) fn done(&self) -> bool {
-        self.closed && self.items.is_empty()
+    /// Returns whether all of the run is sent.
+    pub(super) fn is_done(&self) -> bool {
+        self.complete && self.actions.is_empty()
     }
 
-    /// Loses the next so many sequences, with copies of them, but not one that is begun.
-    pub(super) fn lose(&mut self, count: u32, begun: bool, tally: &mut FaultTally) {
-        let seq = |item: &SendAction| match *item {
+    /// Drops the next `count` packets with all their copies, except a first one that is partly
+    /// sent.
+    pub(super) fn drop_next(&mut self, count: u32, first: PartlySent, tally: &mut FaultTally) {
+        let seq = |action: &SendAction| match *action {
             SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } => Some(seq),
             _ => None,
         };
-        let spared = self.items.front().filter(|_| begun).and_then(seq);
-        let mut lost = Vec::new();
-        self.items.retain(|item| {
-            let Some(seq) = seq(item).filter(|&seq| Some(seq) != spared) else { return true };
-            if !lost.contains(&seq) && lost.len() < count as usize {
-                lost.push(seq);
+        let spared = self.actions.front().filter(|_| first == PartlySent::Yes).and_then(seq);
+        let mut dropped = Vec::new();
+        self.actions.retain(|action| {
+            let Some(seq) = seq(action).filter(|&seq| Some(seq) != spared) else { return true };
+            if !dropped.contains(&seq) && dropped.len() < count as usize {
+                dropped.push(seq);
             }
-            !lost.contains(&seq)
+            !dropped.contains(&seq)
         });
-        self.late.retain(|_, item| seq(item).is_none_or(|seq| !lost.contains(&seq)));
-        lost.iter().for_each(|&seq| tally.streamed(seq, 0, 1));
-        let done = lost.len() as u64;
+        self.delayed.retain(|_, action| seq(action).is_none_or(|seq| !dropped.contains(&seq)));
+        dropped.iter().for_each(|&seq| tally.count_streamed(seq, 0, 1));
+        let done = dropped.len() as u64;
         self.dropped += done;
-        tally.lost_by_order(done);
-        self.losing = self.losing.saturating_add(count - u32::try_from(done).unwrap_or(count));
+        tally.count_dropped_by_order(done);
+        self.drops_ordered =
+            self.drops_ordered.saturating_add(count - u32::try_from(done).unwrap_or(count));
     }
 
-    /// How many packets it has dropped since this was called last.
-    pub(super) fn dropped(&mut self) -> u64 {
+    /// Returns the number of packets dropped since the last call.
+    pub(super) fn take_dropped(&mut self) -> u64 {
         core::mem::take(&mut self.dropped)
     }
 
-    /// Makes items until there are enough, for slots up to `due` of a tape that ends with `end`.
+    /// Makes actions up to their maximum number, for slots up to `due` of a tape that ends with
+    /// `end`.
     pub(super) fn refill(&mut self, faults: &mut FaultEngine, due: Seq, end: Seq) {
-        while self.items.len() < AHEAD && !self.ended && self.next <= self.last.min(due) {
-            self.slot(faults, end);
+        while self.actions.len() < ACTIONS_MAX && !self.ended && self.next <= self.last.min(due) {
+            self.make_slot(faults, end);
         }
-        if self.items.len() < AHEAD && !self.ended && !self.closed && self.next > self.last {
-            self.closed = true;
-            // What was to come after packets that never came.
-            self.items.extend(core::mem::take(&mut self.late).into_values());
-            if self.course.place == FaultPlace::Stream {
-                self.course.place = FaultPlace::End;
-                self.around(faults);
+        if self.actions.len() < ACTIONS_MAX
+            && !self.ended
+            && !self.complete
+            && self.next > self.last
+        {
+            self.complete = true;
+            // Packets delayed beyond the last slot follow it.
+            self.actions.extend(core::mem::take(&mut self.delayed).into_values());
+            if self.run_id.place == FaultPlace::Stream {
+                self.run_id.place = FaultPlace::End;
+                self.apply_outside_packets(faults);
             }
         }
-        self.closed |= self.ended;
+        self.complete |= self.ended;
     }
 
-    /// What strikes a whole connection as it opens, or a stream after its last packet.
-    pub(super) fn around(&mut self, faults: &mut FaultEngine) {
-        self.closed = true;
-        self.recall(faults, 0);
+    /// Applies the faults that belong to no packet: as a connection opens, or after the last packet
+    /// of a stream.
+    pub(super) fn apply_outside_packets(&mut self, faults: &mut FaultEngine) {
+        self.complete = true;
+        self.load_masks(faults, 0);
         for index in 0..faults.len() {
             if self.picks(index, 0)
-                && let Some((action, key)) = faults.strike(index, self.course, 0)
+                && let Some((action, key)) = faults.apply(index, self.run_id, 0)
             {
-                let mut fate = SlotOutcome::default();
-                self.decide(action, key, 0, &mut fate);
-                if let Some((ending, _)) = fate.end {
+                let mut outcome = SlotOutcome::default();
+                self.apply_action(action, key, 0, &mut outcome);
+                if let Some((ending, _)) = outcome.end {
                     return self.end(ending);
                 }
             }
         }
     }
 
-    /// Has the masks of the block that holds `seq`.
-    fn recall(&mut self, faults: &FaultEngine, seq: Seq) {
+    /// Loads the masks of the block that holds `seq`, if they are not loaded.
+    fn load_masks(&mut self, faults: &FaultEngine, seq: Seq) {
         let block = seq / BLOCK;
-        if self.masks.0 != block || self.edition != faults.edition() || seq == 0 {
-            self.edition = faults.edition();
+        if self.masks.0 != block || self.fault_version != faults.version() || seq == 0 {
+            self.fault_version = faults.version();
             self.masks.0 = block;
             self.masks.1.clear();
-            let masks = (0..faults.len()).map(|index| faults.mask(index, self.course, block));
+            let masks = (0..faults.len()).map(|index| faults.mask(index, self.run_id, block));
             self.masks.1.extend(masks);
         }
     }
 
+    /// Returns whether a fault picks a sequence, by the loaded masks.
     fn picks(&self, index: usize, seq: Seq) -> bool {
         self.masks.1.get(index).is_some_and(|mask| mask >> (seq % BLOCK) & 1 == 1)
     }
 
-    /// Makes the items of the next slot.
-    fn slot(&mut self, faults: &mut FaultEngine, end: Seq) {
+    /// Makes the actions of the next slot.
+    fn make_slot(&mut self, faults: &mut FaultEngine, end: Seq) {
         let seq = self.next;
         self.next += 1;
-        if self.losing > 0 {
-            self.losing -= 1;
-            faults.tally_mut().lost_by_order(1);
-            self.drop(seq, faults);
-            return self.send_late(seq);
+        if self.drops_ordered > 0 {
+            self.drops_ordered -= 1;
+            faults.tally_mut().count_dropped_by_order(1);
+            self.drop_packet(seq, faults);
+            return self.release_delayed(seq);
         }
-        self.recall(faults, seq);
-        let mut fate = SlotOutcome { seq, ..SlotOutcome::default() };
+        self.load_masks(faults, seq);
+        let mut outcome = SlotOutcome { seq, ..SlotOutcome::default() };
         for index in 0..faults.len() {
             if self.picks(index, seq)
-                && !faults.spares(index, seq)
-                && let Some((action, key)) = faults.strike(index, self.course, seq)
+                && !faults.is_spared(index, seq)
+                && let Some((action, key)) = faults.apply(index, self.run_id, seq)
             {
-                self.decide(action, key, end, &mut fate);
+                self.apply_action(action, key, end, &mut outcome);
             }
         }
-        if let Some((ending, bytes)) = fate.end {
+        if let Some((ending, bytes)) = outcome.end {
             if bytes > 0 {
-                self.items.push_back(SendAction::Packet { seq: fate.seq, len: bytes });
+                self.actions.push_back(SendAction::Packet { seq: outcome.seq, len: bytes });
             }
             return self.end(ending);
         }
-        let item = fate.item();
-        match (fate.dropped, fate.refused) {
-            (true, _) => self.drop(seq, faults),
-            (false, Some(reason)) => self.refuse(seq, reason),
-            (false, None) if fate.later > 0 => self.hold(seq, fate.later, item),
-            (false, None) => self.items.push_back(item),
+        let action = outcome.action();
+        match (outcome.dropped, outcome.refused) {
+            (true, _) => self.drop_packet(seq, faults),
+            (false, Some(reason)) => self.refuse_sequence(seq, reason),
+            (false, None) if outcome.later > 0 => self.delay_packet(seq, outcome.later, action),
+            (false, None) => self.actions.push_back(action),
         }
-        self.send_late(seq);
+        self.release_delayed(seq);
     }
 
-    /// Sends what was to come after a slot.
-    fn send_late(&mut self, seq: Seq) {
-        while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= seq) {
-            self.items.push_back(first.remove());
+    /// Moves the packets that were delayed to a slot into the actions.
+    fn release_delayed(&mut self, seq: Seq) {
+        while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= seq) {
+            self.actions.push_back(first.remove());
         }
     }
 
-    fn drop(&mut self, seq: Seq, faults: &mut FaultEngine) {
+    /// Counts a packet that is not sent.
+    fn drop_packet(&mut self, seq: Seq, faults: &mut FaultEngine) {
         self.dropped += 1;
-        if self.streams() {
-            faults.tally_mut().streamed(seq, 0, 1);
+        if self.is_stream() {
+            faults.tally_mut().count_streamed(seq, 0, 1);
         } else {
-            faults.tally_mut().resend_dropped();
+            faults.tally_mut().count_dropped_resend();
         }
     }
 
-    /// Does what can be done at once, and notes the rest.
-    fn decide(&mut self, action: FaultAction, key: u64, end: Seq, fate: &mut SlotOutcome) {
+    /// Adds the actions that a fault puts before the packet, and notes its effect on the packet in
+    /// `outcome`.
+    fn apply_action(&mut self, action: FaultAction, key: u64, end: Seq, outcome: &mut SlotOutcome) {
         let word = |index| rng::nth(key, index);
         match action {
-            FaultAction::Drop => fate.dropped = true,
+            FaultAction::Drop => outcome.dropped = true,
             FaultAction::Duplicate { copies, after, changed } => {
                 for copy in 0..copies {
                     let bits = word(u64::from(copy) * 2);
-                    let item = match changed {
-                        Some(field) => SendAction::Changed { seq: fate.seq, field, bits },
-                        None => SendAction::Packet { seq: fate.seq, len: 17 },
+                    let sent = match changed {
+                        Some(field) => SendAction::Changed { seq: outcome.seq, field, bits },
+                        None => SendAction::Packet { seq: outcome.seq, len: 17 },
                     };
-                    self.hold(fate.seq, after.draw(word(u64::from(copy) * 2 + 1)), item);
+                    self.delay_packet(outcome.seq, after.draw(word(u64::from(copy) * 2 + 1)), sent);
                 }
             }
-            FaultAction::Reorder { by } => fate.later = fate.later.max(by.draw(word(0))),
+            FaultAction::Reorder { by } => outcome.later = outcome.later.max(by.draw(word(0))),
             FaultAction::Delay { time } => {
-                self.items.push_back(SendAction::Wait(time.draw(word(0))))
+                self.actions.push_back(SendAction::Wait(time.draw(word(0))));
             }
-            FaultAction::Silence => fate.end = fate.end.or(Some((Ending::Silence, 0))),
+            // Of two faults that end the connection at a packet, the first in the scenario decides.
+            FaultAction::Silence => outcome.end = outcome.end.or(Some((Ending::Silence, 0))),
             FaultAction::Write { size, pause } => {
-                self.items.push_back(SendAction::Write { size, pause, key })
+                self.actions.push_back(SendAction::Write { size, pause, key });
             }
-            FaultAction::Close { bytes } => fate.end = fate.end.or(Some((Ending::Close, bytes))),
-            FaultAction::Reset { bytes } => fate.end = fate.end.or(Some((Ending::Reset, bytes))),
-            FaultAction::Corrupt { field } => fate.changed = Some((field, word(0))),
+            FaultAction::Close { bytes } => {
+                outcome.end = outcome.end.or(Some((Ending::Close, bytes)));
+            }
+            FaultAction::Reset { bytes } => {
+                outcome.end = outcome.end.or(Some((Ending::Reset, bytes)));
+            }
+            FaultAction::Corrupt { field } => outcome.corrupted = Some((field, word(0))),
             FaultAction::Garbage { bytes } => {
                 let len = u8::try_from(bytes.draw(word(0))).unwrap_or(u8::MAX);
-                self.items.push_back(SendAction::Garbage { key: word(1), len });
+                self.actions.push_back(SendAction::Garbage { key: word(1), len });
             }
             FaultAction::Replace { by } => {
-                let up = fate.seq.checked_add(by).filter(|&up| up <= end);
-                let down = fate.seq.saturating_sub(by).max(FIRST_SEQ);
-                fate.seq = up.unwrap_or(down);
+                let up = outcome.seq.checked_add(by).filter(|&up| up <= end);
+                let down = outcome.seq.saturating_sub(by).max(FIRST_SEQ);
+                outcome.seq = up.unwrap_or(down);
             }
-            FaultAction::Refuse { reason } => fate.refused = Some(reason),
+            FaultAction::Refuse { reason } => outcome.refused = Some(reason),
             FaultAction::Restart { down, renew } => {
-                fate.end = fate.end.or(Some((Ending::Restart { down, renew }, 0)));
+                outcome.end = outcome.end.or(Some((Ending::Restart { down, renew }, 0)));
             }
-            FaultAction::Die => fate.end = fate.end.or(Some((Ending::Die, 0))),
+            FaultAction::Die => outcome.end = outcome.end.or(Some((Ending::Die, 0))),
         }
     }
 
-    /// Sends an item so many slots later, or after the last one.
-    fn hold(&mut self, seq: Seq, later: u32, item: SendAction) {
+    /// Delays an action by `later` slots, at most to the last one.
+    fn delay_packet(&mut self, seq: Seq, later: u32, action: SendAction) {
         let after = seq.saturating_add(later.min(LATER_MAX)).min(self.last.max(seq));
-        self.held += 1;
-        self.late.insert((after, self.held), item);
+        self.delayed_count += 1;
+        self.delayed.insert((after, self.delayed_count), action);
     }
 
-    /// Refuses a sequence; neighbours that are refused for the same reason are refused together.
-    fn refuse(&mut self, seq: Seq, reason: Reason) {
+    /// Refuses a sequence. Neighbours that are refused for the same reason share one refusal.
+    fn refuse_sequence(&mut self, seq: Seq, reason: Reason) {
         if !self.extended {
+            // A client without the extension understands no refusal.
             return self.end(Ending::Close);
         }
-        if let Some(SendAction::Refusal(last)) = self.items.back_mut()
+        if let Some(SendAction::Refusal(last)) = self.actions.back_mut()
             && last.reason == reason
             && last.first + last.count == seq
         {
             last.count += 1;
         } else {
-            self.items.push_back(SendAction::Refusal(NotAvailable {
+            self.actions.push_back(SendAction::Refusal(NotAvailable {
                 first: seq,
                 count: 1,
                 reason,
@@ -377,54 +407,61 @@ impl FaultedRun {
         }
     }
 
-    /// Ends the connection after its items.
+    /// Ends the connection after the actions that are there.
     pub(super) fn end(&mut self, ending: Ending) {
         if !matches!(ending, Ending::Close | Ending::Silence) {
-            self.items.push_back(SendAction::Wait(SETTLE));
+            self.actions.push_back(SendAction::Wait(RESET_DELAY));
         }
-        self.items.push_back(SendAction::End(ending));
+        self.actions.push_back(SendAction::End(ending));
         self.ended = true;
-        self.closed = true;
+        self.complete = true;
     }
 }
 
-/// What comes of one slot.
+/// Effect of all faults on the packet of one slot.
 #[derive(Default)]
 struct SlotOutcome {
+    /// Sequence of the packet that is sent, which a fault can replace.
     seq: Seq,
+    /// True if the packet is dropped.
     dropped: bool,
+    /// Reason for which the packet is refused.
     refused: Option<Reason>,
+    /// Number of slots by which the packet is delayed.
     later: u32,
-    changed: Option<(CorruptedField, u64)>,
+    /// Field that is changed, and the random bits that change it.
+    corrupted: Option<(CorruptedField, u64)>,
+    /// End of the connection, and the number of bytes of the packet that are sent before it.
     end: Option<(Ending, u8)>,
 }
 
 impl SlotOutcome {
-    fn item(&self) -> SendAction {
-        match self.changed {
+    /// Returns the action that sends the packet.
+    fn action(&self) -> SendAction {
+        match self.corrupted {
             Some((field, bits)) => SendAction::Changed { seq: self.seq, field, bits },
             None => SendAction::Packet { seq: self.seq, len: 17 },
         }
     }
 }
 
-/// A packet with one field changed, so that it always differs.
-pub(super) fn changed(frame: &RawFrame, field: CorruptedField, bits: u64) -> RawFrame {
+/// Returns the packet with one field changed. The result always differs from the packet.
+pub(super) fn corrupt(frame: &RawFrame, field: CorruptedField, bits: u64) -> RawFrame {
     let mut frame = *frame;
     let random = bits.to_be_bytes();
-    let mut turn = |place: core::ops::Range<usize>| {
+    let mut flip = |place: core::ops::Range<usize>| {
         for (byte, random) in frame[place.clone()].iter_mut().zip(random) {
             *byte ^= random;
         }
-        // Random bits may all be zero.
+        // Random bits may all be zero and would then change nothing.
         frame[place.start] ^= u8::from(bits >> 32 == 0);
     };
     match field {
-        CorruptedField::Quantity => turn(5..9),
-        CorruptedField::Price => turn(9..13),
+        CorruptedField::Quantity => flip(5..9),
+        CorruptedField::Price => flip(9..13),
         CorruptedField::Symbol => {
             for (byte, random) in frame[..4].iter_mut().zip(random) {
-                // Another letter.
+                // Always another letter than before.
                 let letter = b'A' + random % 26;
                 *byte = if letter == *byte { b'A' + (random % 26 + 1) % 26 } else { letter };
             }
@@ -445,8 +482,8 @@ pub(super) fn changed(frame: &RawFrame, field: CorruptedField, bits: u64) -> Raw
     frame
 }
 
-/// The random bytes of a piece of garbage.
-pub(super) fn garbage(key: u64, out: &mut [u8]) {
+/// Fills `out` with random bytes.
+pub(super) fn fill_garbage(key: u64, out: &mut [u8]) {
     for (at, byte) in (0u64..).zip(out) {
         *byte = rng::nth(key, at / 8).to_be_bytes()[(at % 8) as usize];
     }

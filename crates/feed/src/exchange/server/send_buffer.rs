@@ -1,4 +1,4 @@
-//! What a connection owes, put into a buffer.
+//! Buffer of one write, filled with the frames that a connection has to send.
 
 use crate::base::seq::{Seq, SeqRange};
 use crate::exchange::server::faulted_run::{self, SendAction};
@@ -7,18 +7,21 @@ use crate::tape::source::TapeSource;
 use crate::wire::{FRAME_LEN, Frame, RawFrame, encode};
 use alloc::collections::VecDeque;
 
-/// Frames in a buffer: the first perhaps without its beginning, the last one whole unless `cut`.
+/// Frames of one write. The first may lack bytes that are sent already; the last one is whole
+/// unless frames may be split.
 pub(super) struct SendBuffer<'a> {
+    /// Room of the buffer.
     pub(super) out: &'a mut [u8],
+    /// Number of bytes in the buffer.
     pub(super) len: usize,
-    /// Bytes of the first frame that are sent already.
+    /// Number of bytes of the first frame that are sent already.
     pub(super) skip: usize,
-    /// The write ends wherever the buffer does.
-    pub(super) cut: bool,
+    /// True if the write may end inside a frame.
+    pub(super) may_split: bool,
 }
 
 impl SendBuffer<'_> {
-    /// Puts packets of the tape; whether all of them found room.
+    /// Appends packets of the tape. Returns whether all of them fitted.
     pub(super) fn put_range(&mut self, tape: &mut impl TapeSource, range: SeqRange) -> bool {
         let mut range = range;
         loop {
@@ -34,19 +37,19 @@ impl SendBuffer<'_> {
         }
     }
 
-    /// Puts what a plain run keeps, a block at a time, as far as there is room for whole blocks;
-    /// returns from where on the rest is to be put.
+    /// Appends the packets of a run that only drops packets, a block of 64 sequences at a time,
+    /// while whole blocks fit. Returns the first sequence that is not appended.
     pub(super) fn put_kept(
         &mut self,
         tape: &mut impl TapeSource,
         faults: &FaultEngine,
-        course: RunId,
+        run_id: RunId,
         (from, to): (Seq, Seq),
     ) -> Seq {
         let mut from = from;
         if self.skip > 0 {
-            // The one that was sent in part.
-            let first = faults.kept(course, from, to).next();
+            // The packet that is partly sent.
+            let first = faults.kept(run_id, from, to).next();
             match first.map(|part| part.first()) {
                 Some(seq) if self.put_range(tape, SeqRange::one(seq)) => from = seq + 1,
                 _ => return from,
@@ -54,8 +57,8 @@ impl SendBuffer<'_> {
         }
         while let Some(range) = SeqRange::new(from, from | (BLOCK - 1)).filter(|r| r.last() <= to) {
             let frames = tape.frames(range);
-            let kept = !faults.lost(course, from / BLOCK) >> (from % BLOCK);
-            if frames.len() < range.len() as usize || !self.compact(frames, kept) {
+            let kept = !faults.drop_mask(run_id, from / BLOCK) >> (from % BLOCK);
+            if frames.len() < range.len() as usize || !self.put_masked(frames, kept) {
                 break;
             }
             from = range.last() + 1;
@@ -63,10 +66,12 @@ impl SendBuffer<'_> {
         from
     }
 
-    /// Puts those of a block's frames that have a bit; nothing, and `false`, where there is no room
-    /// for all. Each is copied and the next copied over it unless it is kept: which ones are cannot
-    /// be predicted, and a branch for each would cost more than the copy.
-    fn compact(&mut self, frames: &[RawFrame], kept: u64) -> bool {
+    /// Appends the frames of a block whose bit is set. Returns `false`, and appends no frame, if
+    /// there is no room for the whole block.
+    ///
+    /// Copies every frame, and copies the next one over it unless it is kept, because a processor
+    /// cannot predict which ones are kept: a branch for each would cost more than the copy.
+    fn put_masked(&mut self, frames: &[RawFrame], kept: u64) -> bool {
         const ALL: usize = BLOCK as usize;
         let room = self.out[self.len..].as_chunks_mut().0.first_chunk_mut::<ALL>();
         let Some(room) = room else { return false };
@@ -79,40 +84,41 @@ impl SendBuffer<'_> {
         true
     }
 
-    /// Puts a lane's items up to where something else than bytes comes.
-    pub(super) fn put_items(
+    /// Appends the actions of a faulted run up to the first that is no bytes. Returns whether all
+    /// were bytes and fitted.
+    pub(super) fn put_actions(
         &mut self,
         tape: &mut impl TapeSource,
-        items: &VecDeque<SendAction>,
+        actions: &VecDeque<SendAction>,
     ) -> bool {
-        items.iter().all(|item| match *item {
+        actions.iter().all(|action| match *action {
             SendAction::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
                 Some(frame) => self.put(&frame[..usize::from(len)]),
                 None => false,
             },
             SendAction::Changed { seq, field, bits } => {
                 match tape.frames(SeqRange::one(seq)).first() {
-                    Some(frame) => self.put(&faulted_run::changed(frame, field, bits)),
+                    Some(frame) => self.put(&faulted_run::corrupt(frame, field, bits)),
                     None => false,
                 }
             }
             SendAction::Garbage { key, len } => {
                 let mut bytes = [0; u8::MAX as usize];
                 let bytes = &mut bytes[..usize::from(len)];
-                faulted_run::garbage(key, bytes);
-                // It may be longer than any buffer need be.
-                let cut = core::mem::replace(&mut self.cut, true);
+                faulted_run::fill_garbage(key, bytes);
+                // Garbage may be longer than the buffer, so it may always be split.
+                let may_split = core::mem::replace(&mut self.may_split, true);
                 let whole = self.put(bytes);
-                self.cut = cut;
+                self.may_split = may_split;
                 whole
             }
             SendAction::Refusal(refusal) => self.put(&encode(&Frame::NotAvailable(refusal))),
-            SendAction::Write { .. } => self.cut || self.len == 0,
+            SendAction::Write { .. } => self.may_split || self.len == 0,
             SendAction::Wait(_) | SendAction::End(_) => false,
         })
     }
 
-    /// Puts frames; whether all of them found room.
+    /// Appends frames. Returns whether all of them fitted.
     fn put_all(&mut self, frames: &[RawFrame]) -> bool {
         let bytes = frames.as_flattened();
         match self.out.get_mut(self.len..self.len + bytes.len()) {
@@ -125,11 +131,11 @@ impl SendBuffer<'_> {
         }
     }
 
-    /// Puts a frame; whether it found room.
+    /// Appends a frame. Returns whether all of it fitted.
     pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
         let part = &bytes[core::mem::take(&mut self.skip)..];
         let room = self.out.len() - self.len;
-        if part.len() > room && !self.cut {
+        if part.len() > room && !self.may_split {
             return false;
         }
         let count = part.len().min(room);

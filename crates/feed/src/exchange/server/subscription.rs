@@ -1,55 +1,59 @@
-//! What a subscriber is told when there is no packet for it: heartbeats, and the session's end.
+//! Subscriptions: the heartbeats and the end of session that a subscriber receives while there is
+//! no packet for it.
 
 use crate::base::seq::Seq;
 use crate::wire::Frame;
 use core::time::Duration;
 
-/// A subscriber that has been sent nothing for so long is told the next expected sequence.
+/// Time without any bytes after which a subscriber receives a heartbeat with the next sequence.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// The end of a session is told so long, unless the client closes before.
+/// Time for which the end of a session is announced, unless the client closes before.
 pub const FAREWELL: Duration = Duration::from_secs(3);
 
-/// And so often.
-const FAREWELL_AGAIN: Duration = Duration::from_millis(500);
+/// Interval between two announcements of a session's end.
+const FAREWELL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A subscription to a live session.
+/// State of a subscription to a live session.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    /// When it is told something if there is no packet.
-    pub(super) beat: Duration,
-    /// When it was first told that the session is over.
-    over: Option<Duration>,
-    /// It had everything once: only since then can it have been too slow.
+    /// Time of the next heartbeat or announcement, if no packet is sent before.
+    pub(super) next_notice_at: Duration,
+    /// Time of the first announcement of the session's end.
+    end_announced: Option<Duration>,
+    /// True once the subscriber was up to date. Before that, a subscriber that catches up with
+    /// earlier packets is not too slow.
     pub(super) caught_up: bool,
 }
 
 impl Subscription {
+    /// Begins a subscription.
     pub(super) fn new(now: Duration) -> Self {
-        Self { beat: now + HEARTBEAT, over: None, caught_up: false }
+        Self { next_notice_at: now + HEARTBEAT, end_announced: None, caught_up: false }
     }
 
-    /// Something was sent.
+    /// Reports that bytes were sent.
     pub(super) fn sent(&mut self, now: Duration) {
-        let pause = if self.over.is_some() { FAREWELL_AGAIN } else { HEARTBEAT };
-        self.beat = now + pause;
+        let pause = if self.end_announced.is_some() { FAREWELL_INTERVAL } else { HEARTBEAT };
+        self.next_notice_at = now + pause;
     }
 
-    /// Whether everything was told.
-    pub(super) fn done(&self, now: Duration) -> bool {
-        self.over.is_some_and(|since| now >= since + FAREWELL)
+    /// Returns whether the session's end was announced for its whole time.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        self.end_announced.is_some_and(|since| now >= since + FAREWELL)
     }
 
-    /// What to tell now, with everything before `next` sent.
-    pub(super) fn pulse(&mut self, next: Seq, over: bool, now: Duration) -> Option<Frame> {
-        if over && self.over.is_none() {
-            self.over = Some(now);
+    /// Returns the heartbeat or the announcement that is due now, with every packet before `next`
+    /// sent. `over` says that the session has ended with these packets.
+    pub(super) fn next_notice(&mut self, next: Seq, over: bool, now: Duration) -> Option<Frame> {
+        if over && self.end_announced.is_none() {
+            self.end_announced = Some(now);
             return Some(Frame::End(next));
         }
-        if now < self.beat || self.done(now) {
+        if now < self.next_notice_at || self.is_over(now) {
             return None;
         }
         self.sent(now);
-        Some(if self.over.is_some() { Frame::End(next) } else { Frame::Heartbeat(next) })
+        Some(if self.end_announced.is_some() { Frame::End(next) } else { Frame::Heartbeat(next) })
     }
 }

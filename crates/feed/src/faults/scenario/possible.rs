@@ -1,34 +1,34 @@
-//! Whether a fault can happen at all to what is played.
+//! Detection of faults that can never apply to the tape that is played.
 
 use super::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use crate::base::chance::Chance;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use core::fmt;
 
-/// What is played, as far as it decides whether a fault can happen.
+/// Facts about the tape that decide whether a fault can apply.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Played {
-    /// Last sequence of the tape, the longest one if several follow each other; `None` where it is
-    /// not known or there is none.
+    /// Last sequence of the tape, or of the longest one if several follow each other; `None` if it
+    /// is unknown or the tape is endless.
     pub last: Option<Seq>,
-    /// Packets come into being while it is played.
+    /// True if the tape grows while it is played.
     pub live: bool,
 }
 
-/// Why a fault can never happen.
+/// Reason for which a fault can never apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Impossible {
     /// The tape has no packets.
     Empty,
-    /// All its sequences are above this one, the last that can be sent.
+    /// All sequences of the fault are above this one, the last that can be sent.
     Beyond(Seq),
-    /// No sequence that it covers is a multiple of this number.
+    /// No sequence of the fault is a multiple of this number.
     NoMultiple(u32),
-    /// Its chance is 0.
+    /// The chance of the fault is 0.
     NoChance,
-    /// Only the last packet is left to it, which is never lost at random.
+    /// Only the last packet is left to the fault, and random loss never drops that one.
     Kept,
-    /// It needs a live session.
+    /// The fault needs a live session.
     NotLive,
     /// A live session does not know its last packets.
     NoLast,
@@ -48,11 +48,11 @@ impl fmt::Display for Impossible {
     }
 }
 
-/// The highest sequence that a call of the original protocol can ask for.
-const ONE_BYTE: Seq = 255;
+/// Highest sequence that a call of the original protocol can request, in one byte.
+const ORIGINAL_MAX: Seq = 255;
 
 impl Scenario {
-    /// Why a fault of this scenario can never happen to what is played; `None` where it can.
+    /// Returns why a fault of this scenario can never apply to the tape; `None` if it can.
     #[must_use]
     pub fn impossible(&self, fault: &Fault, played: Played) -> Option<Impossible> {
         if let FaultSelector::Random { chance: Chance::NEVER, .. } = fault.pick {
@@ -65,7 +65,7 @@ impl Scenario {
         }
     }
 
-    /// The faults that can never happen to what is played, by their number, and why.
+    /// Returns the faults that can never apply to the tape, each with its index and the reason.
     pub fn all_impossible(
         &self,
         played: Played,
@@ -74,11 +74,11 @@ impl Scenario {
         faults.filter_map(move |(i, fault)| Some((i, fault, self.impossible(fault, played)?)))
     }
 
-    /// Why no packet can meet a fault of packets.
+    /// Returns why a fault of packets can meet no packet.
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
         let sent = played.last.unwrap_or(MAX_SEQ);
-        let asked_for = if self.extension { MAX_SEQ } else { ONE_BYTE };
-        let last = if fault.place == FaultPlace::Resend { sent.min(asked_for) } else { sent };
+        let requestable = if self.extension { MAX_SEQ } else { ORIGINAL_MAX };
+        let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
         let covered = match (&fault.sequences, fault.last) {
             (None, None) => core::iter::once(all).collect(),

@@ -1,111 +1,100 @@
-//! What is done to a connection by order, whatever its faults.
+//! Orders that change what a connection sends, whatever its faults.
 
-use super::{Reply, ServerConnection};
+use super::reply::Reply;
+use super::{EndCause, ServerConnection};
 use crate::base::seq::{Seq, SeqRange};
-use crate::exchange::server::faulted_run::{Ending, FaultedRun};
-use crate::faults::engine::{FaultEngine, RunId};
-use crate::faults::scenario::FaultPlace;
-use alloc::boxed::Box;
+use crate::exchange::server::faulted_run::{Ending, PartlySent};
+use crate::faults::engine::FaultEngine;
 use core::time::Duration;
 
 impl ServerConnection {
-    /// Other faults are in force: what is not begun is subject to them. Resends that are owed
-    /// already are sent as they were.
-    pub(super) fn adapt(&mut self, faults: &FaultEngine) {
-        if core::mem::replace(&mut self.edition, faults.edition()) == faults.edition() {
+    /// Applies changed faults to the packets of a stream that are not partly sent. Replies to
+    /// resend calls stay as they are.
+    pub(super) fn adopt_faults(&mut self, faults: &FaultEngine) {
+        let version = faults.version();
+        if core::mem::replace(&mut self.fault_version, version) == version {
             return;
         }
-        self.set_begun_apart();
-        let Some(Reply::Stream { course, next, last, began }) = self.replies.back() else { return };
-        let (course, next, last, began) = (*course, *next, *last, *began);
-        let end = RunId { place: FaultPlace::End, ..course };
-        if !(faults.plain(course) && faults.untouched(end)) {
-            let lane = FaultedRun::new(course, SeqRange::new(next, last), false);
-            self.replies.pop_back();
-            self.replies.push_back(Reply::Lane(Box::new(lane), began));
-        }
+        self.split_partly_sent_packet();
+        let Some(Reply::Stream { run_id, next, last, began }) = self.replies.back() else { return };
+        let stream = Reply::stream(*run_id, (*next, *last), faults, *began);
+        self.replies.pop_back();
+        self.replies.push_back(stream);
     }
 
-    /// What a stream has sent a part of is owed whatever becomes of the rest.
-    fn set_begun_apart(&mut self) {
+    /// Makes the partly sent packet of a stream a reply of its own, because the rest of it must be
+    /// sent whatever becomes of the stream.
+    fn split_partly_sent_packet(&mut self) {
         if let Some(Reply::Stream { next, .. }) = self.replies.front_mut()
-            && self.offset > 0
+            && self.write.partly_sent() == PartlySent::Yes
         {
-            let begun = Reply::Range(SeqRange::one(*next));
+            let packet = Reply::Range(SeqRange::one(*next));
             *next += 1;
-            self.replies.push_front(begun);
+            self.replies.push_front(packet);
         }
     }
 
-    /// Loses the next packets of its stream, `count` at the most, of a tape that ends with `end`
-    /// now. Returns how many, and how many more it will lose.
-    pub(in crate::exchange::server) fn lose(
+    /// Drops the next packets of the connection's stream, at most `count`, of a tape that ends with
+    /// `end` now. Returns how many were dropped, and how many more the connection will drop itself.
+    pub(in crate::exchange::server) fn drop_next(
         &mut self,
         faults: &mut FaultEngine,
         end: Seq,
         count: u32,
     ) -> (u64, u32) {
-        self.adapt(faults);
-        let begun = self.offset > 0;
-        self.set_begun_apart();
-        let alone = self.replies.len() == 1;
+        self.adopt_faults(faults);
+        let partly_sent = self.write.partly_sent();
+        self.split_partly_sent_packet();
+        // A packet that is partly sent belongs to the stream only if the stream is the first reply.
+        let first = if self.replies.len() == 1 { partly_sent } else { PartlySent::No };
         match self.replies.back_mut() {
-            Some(Reply::Stream { course, next, last, .. }) => {
-                let there = end.min(*last);
+            Some(Reply::Stream { run_id, next, last, .. }) => {
+                let to = end.min(*last);
                 let mut done = 0;
-                while *next <= there && done < count as usize {
-                    let stop = faults.tally().end(*next).min(there);
-                    let (after, taken) = faults.skip(*course, *next, stop, count as usize - done);
+                while *next <= to && done < count as usize {
+                    let stop = faults.tally().last_countable_together(*next).min(to);
+                    let (after, taken) =
+                        faults.after_sending(*run_id, *next, stop, count as usize - done);
                     let all = u64::from(after - *next);
-                    let run = SeqRange::new(*next, after.saturating_sub(1));
-                    run.into_iter().for_each(|run| faults.tally_mut().dropped(run));
-                    faults.count_lost(*course, *next, after, all - taken as u64);
-                    // Told by the next advance.
-                    self.lost += all;
+                    let range = SeqRange::new(*next, after.saturating_sub(1));
+                    range.into_iter().for_each(|range| faults.tally_mut().count_dropped(range));
+                    faults.count_dropped_by_faults(*run_id, *next, after, all - taken as u64);
+                    self.uncounted_drops += all;
                     (done, *next) = (done + taken, after);
                     if after <= stop {
                         break;
                     }
                 }
-                faults.tally_mut().lost_by_order(done as u64);
+                faults.tally_mut().count_dropped_by_order(done as u64);
                 (done as u64, 0)
             }
-            Some(Reply::Lane(lane, _)) if lane.streams() && !lane.done() => {
-                lane.lose(count, begun && alone, faults.tally_mut());
+            Some(Reply::Faulted { run, .. }) if run.is_stream() && !run.is_done() => {
+                run.drop_next(count, first, faults.tally_mut());
                 (0, count)
             }
             _ => (0, 0),
         }
     }
 
-    /// Ends it at once.
+    /// Ends the connection at once, inside a packet if need be.
     pub(in crate::exchange::server) fn cut(&mut self, ending: Ending) {
-        self.replies.clear();
-        (self.offset, self.writing, self.resume_at) = (0, None, None);
-        self.subscription = None;
-        // What a fault has ended already stays ended by that.
-        self.cut_by_order = !self.told;
-        self.ending = Some(ending);
+        self.drop_replies();
+        self.role.end_subscription();
+        self.closing.force(ending, EndCause::Order);
     }
 
-    /// Nothing is sent on it before `until`.
+    /// Sends no bytes before `until`.
     pub(in crate::exchange::server) fn stall(&mut self, until: Duration) {
-        self.resume_at = self.resume_at.max(Some(until));
+        self.held_until = self.held_until.max(Some(until));
     }
 
-    /// What it is for, in a word, and the next sequence of its stream.
+    /// Returns the role of the connection in one word, and the next sequence of its stream.
     pub(in crate::exchange::server) fn view(&self) -> (&'static str, Option<Seq>) {
         let next = match self.replies.back() {
             Some(Reply::Stream { next, .. }) => Some(*next),
-            Some(Reply::Lane(lane, _)) if lane.streams() => Some(lane.next()),
+            Some(Reply::Faulted { run, .. }) if run.is_stream() => Some(run.next()),
             _ => None,
         };
-        let kind = match () {
-            () if self.subscription.is_some() => "subscriber",
-            () if self.streamed => "stream",
-            () if self.answers > 0 => "resend",
-            () => "idle",
-        };
-        (kind, next)
+        (self.role_name(), next)
     }
 }

@@ -1,15 +1,17 @@
-//! What is sent is taken off what is owed, and counted.
+//! Removal of sent bytes from the replies of a connection, and their counts.
 
-use super::{Reply, SendAction, ServerConnection, WriteSizing};
+use super::ServerConnection;
+use super::reply::Reply;
+use super::write::WriteProgress;
 use crate::base::seq::Seq;
-use crate::exchange::server::faulted_run::FaultedRun;
+use crate::exchange::server::faulted_run::{FaultedRun, SendAction};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::wire::FRAME_LEN;
 use core::time::Duration;
 
 impl ServerConnection {
-    /// `count` bytes of what is owed are sent. Returns how many packets were lost between what was
-    /// sent before and the next packet to be sent.
+    /// Removes `count` sent bytes from the replies. Returns how many packets were dropped between
+    /// the last packet sent before and the next packet to be sent.
     pub(in crate::exchange::server) fn advance(
         &mut self,
         end: Seq,
@@ -17,37 +19,33 @@ impl ServerConnection {
         count: usize,
         now: Duration,
     ) -> u64 {
-        self.bytes += count as u64;
-        if let (Some(subscription), true) = (&mut self.subscription, count > 0) {
-            subscription.sent(now);
-        }
-        if let Some(writing) = &mut self.writing
-            && count > 0
-        {
-            writing.left = writing.left.saturating_sub(count);
-            if writing.left == 0 {
-                let pause = writing.pause;
-                self.writing = None;
-                self.resume_at = (!pause.is_zero()).then_some(now + pause);
+        self.traffic.bytes += count as u64;
+        if count > 0 {
+            if let Some(subscription) = self.role.subscription_mut() {
+                subscription.sent(now);
+            }
+            if let Some(pause) = self.write.take(count) {
+                self.held_until = (!pause.is_zero()).then_some(now + pause);
             }
         }
-        let mut bytes = self.offset() + count;
-        let mut lost = core::mem::take(&mut self.lost);
+        let mut bytes = self.write.offset() + count;
+        let mut dropped = core::mem::take(&mut self.uncounted_drops);
+        let packets = &mut self.traffic.packets;
         while let Some(reply) = self.replies.front_mut() {
-            let over = match reply {
-                Reply::Stream { course, next, last, .. } => {
-                    let there = end.min(*last);
-                    let (taken, dropped) = pass_stream(*course, next, there, bytes, faults);
+            let is_sent = match reply {
+                Reply::Stream { run_id, next, last, .. } => {
+                    let to = end.min(*last);
+                    let (taken, skipped) = advance_stream(*run_id, next, to, bytes, faults);
                     bytes -= taken * FRAME_LEN;
-                    (lost, self.packets) = (lost + dropped, self.packets + taken as u64);
+                    (dropped, *packets) = (dropped + skipped, *packets + taken as u64);
                     *next > *last
                 }
                 Reply::Range(range) => {
-                    let sent =
+                    let taken =
                         u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
-                    bytes -= sent as usize * FRAME_LEN;
-                    self.packets += u64::from(sent);
-                    match range.from(range.first() + sent) {
+                    bytes -= taken as usize * FRAME_LEN;
+                    *packets += u64::from(taken);
+                    match range.from(range.first() + taken) {
                         Some(rest) => {
                             *range = rest;
                             false
@@ -60,76 +58,77 @@ impl ServerConnection {
                     true
                 }
                 Reply::Message(_) => false,
-                Reply::Lane(lane, _) => {
-                    lost += lane.dropped();
-                    bytes = pass(lane, bytes, faults, (&mut self.sizing, &mut self.packets));
-                    lane.done()
+                Reply::Faulted { run, .. } => {
+                    dropped += run.take_dropped();
+                    bytes = advance_faulted(run, bytes, faults, (&mut self.write, packets));
+                    run.is_done()
                 }
             };
-            if !over {
+            if !is_sent {
                 break;
             }
             self.replies.pop_front();
         }
-        self.offset = u8::try_from(bytes).unwrap_or(0);
-        lost
+        self.write.set_offset(bytes);
+        dropped
     }
 }
 
-/// Moves a plain stream on by what `bytes` have whole packets of, up to `there`. Returns how many
-/// packets that was, and how many were lost before the next one to be sent.
-fn pass_stream(
-    course: RunId,
+/// Advances a stream that only drops packets by the whole packets in `bytes`, up to the sequence
+/// `to`. Returns their number, and the number of packets dropped before the next one to be sent.
+fn advance_stream(
+    run_id: RunId,
     next: &mut Seq,
-    there: Seq,
+    to: Seq,
     bytes: usize,
     faults: &mut FaultEngine,
 ) -> (usize, u64) {
-    let (mut taken, mut lost) = (0, 0);
-    while *next <= there {
-        // As far as what was sent is counted in one place.
-        let stop = faults.tally().end(*next).min(there);
-        let (after, sent) = faults.skip(course, *next, stop, bytes / FRAME_LEN - taken);
-        let dropped = u64::from(after - *next) - sent as u64;
+    let (mut taken, mut dropped) = (0, 0);
+    while *next <= to {
+        // No further than the packets that the tally can count in one go.
+        let stop = faults.tally().last_countable_together(*next).min(to);
+        let (after, sent) = faults.after_sending(run_id, *next, stop, bytes / FRAME_LEN - taken);
+        let skipped = u64::from(after - *next) - sent as u64;
         if after > *next {
-            faults.count_run(course, *next, after, sent as u64);
+            faults.count_run(run_id, *next, after, sent as u64);
         }
-        (taken, lost, *next) = (taken + sent, lost + dropped, after);
+        (taken, dropped, *next) = (taken + sent, dropped + skipped, after);
         if after <= stop {
             break;
         }
     }
-    (taken, lost)
+    (taken, dropped)
 }
 
-/// Takes sent bytes off a lane's items; returns how many belong to the one that is left first.
-fn pass(
-    lane: &mut FaultedRun,
+/// Removes sent bytes from the actions of a faulted run. Returns how many of them belong to the
+/// action that is now first.
+fn advance_faulted(
+    run: &mut FaultedRun,
     bytes: usize,
     faults: &mut FaultEngine,
-    (sizing, packets): (&mut Option<WriteSizing>, &mut u64),
+    (write, packets): (&mut WriteProgress, &mut u64),
 ) -> usize {
     let mut bytes = bytes;
-    while let Some(item) = lane.items.front().copied() {
-        match item {
-            // It lies within a write that began before it.
+    while let Some(action) = run.actions.front().copied() {
+        match action {
+            // Sizes that begin inside a write which is sent already.
             SendAction::Write { size, pause, key } if bytes > 0 => {
-                *sizing = Some(WriteSizing { size, pause, key, drawn: 0 });
+                write.set_sizes(size, pause, key);
             }
             SendAction::Wait(_) | SendAction::End(_) | SendAction::Write { .. } => break,
-            _ if bytes < item.len() => break,
+            _ if bytes < action.len() => break,
             _ => {
-                bytes -= item.len();
-                *sizing = None;
-                if let SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } = item {
+                bytes -= action.len();
+                write.clear_sizes();
+                if let SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } = action {
                     *packets += 1;
-                    if lane.streams() {
-                        faults.tally_mut().streamed(seq, 1, 0);
+                    if run.is_stream() {
+                        faults.tally_mut().count_streamed(seq, 1, 0);
                     }
                 }
             }
         }
-        lane.items.pop_front();
+        run.actions.pop_front();
     }
     bytes
 }

@@ -1,4 +1,5 @@
-//! What a connection of the player sends does not depend on how its socket takes it.
+//! Independence of the bytes that a connection of the mock exchange sends from the sizes in which
+//! its socket takes them.
 
 use feed::base::rng::Rng;
 use feed::exchange::server::MockExchange;
@@ -11,28 +12,28 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that the player sends for these calls when a socket takes `takes` bytes at a time of
-/// what it is offered in buffers of `buffer` bytes, and what it does with the connection then.
+/// Returns all bytes that the exchange sends for these calls to a socket that takes `takes` bytes
+/// at a time of writes of at most `buffer` bytes, and the last step.
 fn sent(
-    player: &mut MockExchange,
+    exchange: &mut MockExchange,
     calls: &[u8],
     buffer: usize,
     takes: &[usize],
 ) -> (Vec<u8>, Step) {
     let mut now = Duration::ZERO;
-    let mut seat = player.open(now);
-    player.receive(&mut seat, calls, now);
+    let mut conn = exchange.open(now);
+    exchange.receive(&mut conn, calls, now);
     let (mut out, mut all) = (vec![0; buffer], Vec::new());
     for take in takes.iter().cycle() {
-        let offered = player.peek(&mut seat, &mut out, now);
+        let offered = exchange.peek(&mut conn, &mut out, now);
         let count = offered.min(*take);
         all.extend_from_slice(&out[..count]);
-        player.sent(&mut seat, count, now);
+        exchange.sent(&mut conn, count, now);
         if offered > 0 {
             continue;
         }
-        let step = player.step(&mut seat, now);
-        match player.deadline(&seat) {
+        let step = exchange.step(&mut conn, now);
+        match exchange.deadline(&conn) {
             Some(later) if step == Step::Wait => now = now.max(later),
             _ => return (all, step),
         }
@@ -40,8 +41,8 @@ fn sent(
     unreachable!("takes are cycled for ever");
 }
 
-fn everything(player: &mut MockExchange, calls: &[u8]) -> Vec<u8> {
-    sent(player, calls, 1 << 20, &[usize::MAX]).0
+fn everything(exchange: &mut MockExchange, calls: &[u8]) -> Vec<u8> {
+    sent(exchange, calls, 1 << 20, &[usize::MAX]).0
 }
 
 fn calls(ranges: Vec<(u32, u32)>, stream: bool) -> Vec<u8> {
@@ -59,7 +60,7 @@ fn calls(ranges: Vec<(u32, u32)>, stream: bool) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_way_of_taking_it_gives_the_same_bytes(
+    fn a_connection_sends_the_same_bytes_however_the_socket_takes_them(
         takes in prop::collection::vec(1usize..3000, 1..20),
         buffer in 17usize..5000,
         chance in prop::sample::select(vec!["0", "0.25", "0.9", "1"]),
@@ -69,18 +70,18 @@ proptest! {
         let calls = calls(ranges, stream);
         let scenario = Scenario::losing(5, chance.parse().unwrap());
         let tape = Arc::new(Tape::random(1000, 1));
-        let mut player = MockExchange::new(Arc::clone(&tape), scenario.clone());
-        let whole = everything(&mut player, &calls);
-        prop_assert_eq!(whole.len() as u64, player.served().bytes);
+        let mut exchange = MockExchange::new(Arc::clone(&tape), scenario.clone());
+        let whole = everything(&mut exchange, &calls);
+        prop_assert_eq!(whole.len() as u64, exchange.served().bytes);
         let mut again = MockExchange::new(tape, scenario);
         prop_assert_eq!(&sent(&mut again, &calls, buffer, &takes).0, &whole);
-        prop_assert_eq!(again.served(), player.served());
+        prop_assert_eq!(again.served(), exchange.served());
     }
 }
 
-/// The same with any faults: what they do does not depend on time or sockets either.
+/// Checks that the effects of any faults do not depend on the sizes in which a socket takes bytes.
 #[test]
-fn faults_do_the_same_however_it_is_taken() {
+fn faults_have_the_same_effects_however_the_socket_takes_bytes() {
     let (mut ended, mut differed) = (0, 0);
     for seed in 0..3000 {
         let mut rng = Rng::new(seed);
@@ -91,48 +92,48 @@ fn faults_do_the_same_however_it_is_taken() {
         let calls = calls(ranges, rng.below(3) > 0);
         let takes: Vec<usize> = (0..9).map(|_| rng.between(1, 60) as usize).collect();
         let buffer = rng.between(17, 400) as usize;
-        let mut player = MockExchange::new(Arc::clone(&tape), scenario.clone());
+        let mut exchange = MockExchange::new(Arc::clone(&tape), scenario.clone());
         let mut again = MockExchange::new(Arc::clone(&tape), scenario.clone());
-        // Counted faults remember what earlier connections met.
+        // Limited faults count their applications over all connections.
         for _ in 0..3 {
-            let whole = sent(&mut player, &calls, 1 << 20, &[usize::MAX]);
+            let whole = sent(&mut exchange, &calls, 1 << 20, &[usize::MAX]);
             let cut = sent(&mut again, &calls, buffer, &takes);
             assert_eq!(cut, whole, "seed {seed}: {scenario:?}");
             ended += u32::from(whole.1 == Step::Reset);
         }
-        assert_eq!(again.served(), player.served(), "seed {seed}");
+        assert_eq!(again.served(), exchange.served(), "seed {seed}");
         let clean = everything(&mut MockExchange::new(tape, Scenario::clean(0)), &calls);
-        differed += u32::from(everything(&mut player, &calls) != clean);
+        differed += u32::from(everything(&mut exchange, &calls) != clean);
     }
     assert!(ended > 300 && differed > 1200, "{ended} {differed}");
 }
 
 #[test]
-fn a_client_that_never_closes_is_let_go_after_a_while() {
-    let mut player = MockExchange::new(Arc::new(Tape::classic()), Scenario::clean(0));
-    let mut seat = player.open(Duration::ZERO);
-    player.receive(&mut seat, &[2, 99], Duration::ZERO);
-    assert_eq!(player.step(&mut seat, Duration::ZERO), Step::Finish);
+fn a_client_that_never_closes_is_closed_after_a_while() {
+    let mut exchange = MockExchange::new(Arc::new(Tape::classic()), Scenario::clean(0));
+    let mut conn = exchange.open(Duration::ZERO);
+    exchange.receive(&mut conn, &[2, 99], Duration::ZERO);
+    assert_eq!(exchange.step(&mut conn, Duration::ZERO), Step::Finish);
     let later = Duration::from_secs(30);
-    assert_eq!(player.deadline(&seat), Some(later));
-    assert_eq!(player.step(&mut seat, later - Duration::from_millis(1)), Step::Wait);
-    assert_eq!(player.step(&mut seat, later), Step::Close);
+    assert_eq!(exchange.deadline(&conn), Some(later));
+    assert_eq!(exchange.step(&mut conn, later - Duration::from_millis(1)), Step::Wait);
+    assert_eq!(exchange.step(&mut conn, later), Step::Close);
 }
 
 #[test]
-fn what_a_stream_loses_can_be_told() {
+fn dropped_sequences_are_those_that_a_stream_drops() {
     let scenario = Scenario::losing(9, "0.3".parse().unwrap());
     for last in [0, 1, 63, 64, 65, 1000] {
-        let mut player = MockExchange::new(Arc::new(Tape::sample(last)), scenario.clone());
-        // On its second connection.
-        player.open(Duration::ZERO);
-        let told = player.dropped_sequences(2, 1);
-        let sent = everything(&mut player, &[1, 0]);
+        let mut exchange = MockExchange::new(Arc::new(Tape::sample(last)), scenario.clone());
+        // The stream is on the second connection.
+        exchange.open(Duration::ZERO);
+        let told = exchange.dropped_sequences(2, 1);
+        let sent = everything(&mut exchange, &[1, 0]);
         let sent: Vec<u32> = sent.as_chunks().0.iter().map(sequence_of).collect();
         let lost: Vec<u32> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
         let told: Vec<u32> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
         assert_eq!(told, lost, "{last}");
-        assert_eq!(player.served().dropped, lost.len() as u64);
+        assert_eq!(exchange.served().dropped, lost.len() as u64);
     }
 }
 
@@ -154,21 +155,22 @@ mod paced {
         Scenario { pace, ..Scenario::clean(0) }
     }
 
-    /// When each packet of a stream is sent by a driver that waits for deadlines.
-    fn times<P: TapeSource>(player: MockExchange<P>) -> Vec<u64> {
-        let mut player = player;
+    /// Returns the time in milliseconds at which a driver that waits for deadlines sends each
+    /// packet.
+    fn times<P: TapeSource>(exchange: MockExchange<P>) -> Vec<u64> {
+        let mut exchange = exchange;
         let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
-        let mut seat = player.open(now);
-        player.receive(&mut seat, &[1, 0], now);
+        let mut conn = exchange.open(now);
+        exchange.receive(&mut conn, &[1, 0], now);
         loop {
-            let count = player.peek(&mut seat, &mut out, now);
-            player.sent(&mut seat, count, now);
+            let count = exchange.peek(&mut conn, &mut out, now);
+            exchange.sent(&mut conn, count, now);
             times.extend(std::iter::repeat_n(now.as_millis() as u64, count / 17));
             if count == 0 {
-                if player.step(&mut seat, now) == feed::exchange::Step::Finish {
+                if exchange.step(&mut conn, now) == feed::exchange::Step::Finish {
                     return times;
                 }
-                let next = player.deadline(&seat).unwrap();
+                let next = exchange.deadline(&conn).unwrap();
                 assert!(next > now, "a deadline that has passed");
                 now = next;
             }
@@ -179,9 +181,9 @@ mod paced {
     fn a_rate_is_kept() {
         let times = times(MockExchange::new(Arc::new(Tape::sample(500)), at(Pace::PerSecond(100))));
         assert_eq!(times, (0..500).map(|i| i * 10).collect::<Vec<u64>>());
-        let player =
+        let exchange =
             MockExchange::new(Arc::new(Tape::random(100_000, 1)), at(Pace::PerSecond(1_000_000)));
-        let times = super::paced::times(player);
+        let times = super::paced::times(exchange);
         assert_eq!((times.len(), times[0]), (100_000, 0));
         assert!((99..=101).contains(times.last().unwrap()), "{:?}", times.last());
     }
@@ -198,7 +200,7 @@ mod paced {
         file.flush().unwrap();
         file.append(stream, millis(50), range(12, 5000)).unwrap();
         file.flush().unwrap();
-        // What was lost came much later and holds nothing back.
+        // A packet that was resent much later holds no other packet back.
         let resend = Origin { line: 0, source: Source::Resend };
         file.append(resend, millis(400), range(11, 11)).unwrap();
         file.append(stream, millis(120), range(5001, 9000)).unwrap();
@@ -224,7 +226,7 @@ mod paced {
         file.append(stream, 0, &rest).unwrap();
         file.append(stream, 0, &some).unwrap();
         file.flush().unwrap();
-        // Whether that was all of the session nobody has told: it is another one.
+        // The file has no end of session yet, so it plays as another session.
         let (open, _) = TapeFile::open(file.storage().clone(), false).unwrap();
         assert_ne!(FileTapeSource::new(open).unwrap().session(), tape.session());
         file.note_end(20_000, SessionEnd::Confirmed, 1).unwrap();
