@@ -1,4 +1,4 @@
-//! The table of cases.
+//! Table of all cases.
 
 use super::Passes::{Admits, Complete, Conduct, Empty, Ends, EndsWithZero, InOrder};
 use super::Severity::{Must, Should};
@@ -11,17 +11,18 @@ use super::requirement::{
 use super::{Case, CaseSetup, Passes, Requirement, Severity};
 use crate::grade::judge::protocol_rules::ProtocolRule;
 
-/// A scenario as it is.
+/// Returns a setup that plays a built-in scenario unchanged.
 const fn play(scenario: &'static str) -> CaseSetup {
     CaseSetup { scenario, tape: None, pace: None }
 }
 
-/// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
-/// for a packet shows what else it can do.
+/// Returns a setup that sends each packet of a stream by itself. A client that takes each read for
+/// one packet then still shows whether it can do the rest.
 const fn apart(scenario: &'static str) -> CaseSetup {
     CaseSetup { scenario, tape: None, pace: Some("100/s") }
 }
 
+/// Returns a case with the normal time limit.
 const fn case(
     id: &'static str,
     severity: Severity,
@@ -32,7 +33,7 @@ const fn case(
     Case { id, severity, requirement, scene: Some(scene), passes, patience: 1 }
 }
 
-/// All cases, in the order in which they are tried.
+/// All cases, in the order in which they run.
 pub(crate) const CASES: &[Case] = &[
     case("basics/complete-stream", Must, COMPLETE, apart("clean"), Complete),
     case("basics/as-it-comes", Must, COMPLETE, play("quarter"), Complete),

@@ -1,4 +1,4 @@
-//! How a client behaves towards the exchange.
+//! Rules about a client's behaviour towards the exchange.
 
 use crate::grade::observe::evidence::{Evidence, packets};
 use crate::grade::observe::wire::{Moment, WireEventKind};
@@ -6,36 +6,36 @@ use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More connections than this for one small session are a storm.
+/// Maximum number of connections for one small session; the original exchange has no other limit.
 const CONNECTIONS_MAX: usize = 100;
-/// So many resend connections, each for one packet, are one connection a gap.
+/// Minimum number of resend connections, each for one packet, that count as one connection a gap.
 const ALONE_MIN: usize = 3;
 
-/// Something that a client should not do.
+/// Rule that a client can break; each variant names the breach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ProtocolRule {
-    /// Sends calls after a stream call on its connection.
+    /// The client sends a call after a stream call on the same connection.
     AfterStream,
-    /// Asks for sequences that the session does not have.
+    /// The client requests sequences that the session does not have.
     BeyondEnd,
-    /// Asks again for what was answered.
+    /// The client requests a packet again after the answer.
     Twice,
-    /// Asks for what is not missing.
+    /// The client requests a packet that a stream has brought.
     NotMissing,
-    /// Resets connections.
+    /// The client resets connections.
     Resets,
-    /// Makes a connection for each packet that it asks for.
+    /// The client makes a connection for each packet that it requests.
     ConnectionEach,
-    /// Connects over and over.
+    /// The client makes more than [`CONNECTIONS_MAX`] connections.
     Storm,
-    /// Kills the original exchange.
+    /// The client makes the original exchange die.
     Kills,
-    /// Writes what the exchange has not sent.
+    /// The client writes packets that the exchange has not sent.
     MakesUp,
 }
 
 impl ProtocolRule {
-    /// Those that are looked for in every run, the worst first.
+    /// Rules that are checked in every run, the most harmful first.
     pub(crate) const ALL: [Self; 7] = [
         Self::AfterStream,
         Self::BeyondEnd,
@@ -46,22 +46,22 @@ impl ProtocolRule {
         Self::ConnectionEach,
     ];
 
-    /// What is expected instead.
+    /// Returns the behaviour that the rule expects.
     pub(crate) const fn expected(self) -> &'static str {
         match self {
             Self::AfterStream => "no call after a stream call on its connection",
             Self::BeyondEnd => "resend calls for sequences of the session only",
-            Self::Twice => "no resend call for what was already answered",
+            Self::Twice => "no resend call for a packet that was already resent",
             Self::NotMissing => "resend calls for missing packets only",
             Self::Resets => "connections closed without a reset",
             Self::ConnectionEach => "one connection for all resend calls",
             Self::Storm => "a few connections for a session",
             Self::Kills => "an exchange that is still alive",
-            Self::MakesUp => "nothing but packets as the exchange has sent them",
+            Self::MakesUp => "only packets that the exchange has sent",
         }
     }
 
-    /// What the client did, if it did it.
+    /// Describes the breach, if the client broke the rule.
     pub(crate) fn broken(self, seen: &Evidence) -> Option<String> {
         match self {
             Self::AfterStream => after_stream(seen),
@@ -81,11 +81,11 @@ fn after_stream(seen: &Evidence) -> Option<String> {
     let real = |call: &Call| !matches!(call, Call::Unknown(_));
     let (conn, call, _) = seen.wire.calls().find(|(_, call, late)| *late && real(call))?;
     let what = match call {
-        Call::Resend(seq) => format!("asked for packet {seq}"),
+        Call::Resend(seq) => format!("requested packet {seq}"),
         Call::Stream => "called for a second stream".to_owned(),
         _ => "sent a call".to_owned(),
     };
-    Some(format!("it {what} on connection {}, where the stream was", conn + 1))
+    Some(format!("it {what} on connection {}, after the stream call", conn + 1))
 }
 
 fn beyond_end(seen: &Evidence) -> Option<String> {
@@ -93,10 +93,11 @@ fn beyond_end(seen: &Evidence) -> Option<String> {
     let beyond: BTreeSet<Seq> =
         seen.asked().iter().copied().filter(|s| !known.contains(s)).collect();
     (!beyond.is_empty())
-        .then(|| format!("it asked for {}; the session has 1 to {}", packets(beyond), seen.last()))
+        .then(|| format!("it requested {}; the session has 1 to {}", packets(beyond), seen.last()))
 }
 
-/// What was asked for again after an answer, and what was asked for after a stream had brought it.
+/// Describes the packets requested again after an answer, and those requested after a stream had
+/// brought them.
 fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
     let (mut answered, mut streamed) = (BTreeSet::new(), BTreeSet::new());
     let (mut twice, mut needless) = (BTreeSet::new(), BTreeSet::new());
@@ -115,9 +116,9 @@ fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
         }
     }
     let told = |seqs: BTreeSet<Seq>, what: &str| {
-        (!seqs.is_empty()).then(|| format!("it asked for {}{what}", packets(seqs)))
+        (!seqs.is_empty()).then(|| format!("it requested {}{what}", packets(seqs)))
     };
-    (told(twice, " again after the answer"), told(needless, ", which a stream had brought"))
+    (told(twice, " again after the answer"), told(needless, ", already received in a stream"))
 }
 
 fn resets(seen: &Evidence) -> Option<String> {
@@ -150,7 +151,7 @@ fn connection_each(seen: &Evidence) -> Option<String> {
     }
     let distinct = seen.asked().len();
     (distinct >= ALONE_MIN && calls.values().all(|seqs| seqs.len() == 1))
-        .then(|| format!("it made {} connections to ask for {distinct} packets", calls.len()))
+        .then(|| format!("it made {} connections to request {distinct} packets", calls.len()))
 }
 
 fn storm(seen: &Evidence) -> Option<String> {
@@ -165,7 +166,7 @@ fn kills(seen: &Evidence) -> Option<String> {
     seen.wire.died.then(|| {
         let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
         let how = how.into_iter().find_map(|rule| rule.broken(seen));
-        let how = how.unwrap_or_else(|| "it is not clear by what".to_owned());
+        let how = how.unwrap_or_else(|| "no rule explains it".to_owned());
         format!("the exchange died: {how}")
     })
 }

@@ -1,4 +1,4 @@
-//! Finds what a client has written.
+//! Search for the output of a client.
 
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Looks for the output: in the file named, or else in files that appeared or were written, or
-/// else in what the client has printed.
+/// Finds and reads the output: the named file, or else the best of the new and changed files, or
+/// else the standard output. `began` is the time of day at which the exchange started.
 pub(crate) fn output(
     place: &CaseWorkdir,
     named: Option<&Path>,
@@ -45,15 +45,16 @@ pub(crate) fn output(
     best.filter(|best| rank(best) > Rank::default()).unwrap_or(ClientOutput::None)
 }
 
-/// How much an output looks like one: packets in it, its name, how many packets.
+/// Measure of how much a file looks like an output: kind of content, name, number of packets.
 type Rank = (u8, bool, usize);
 
+/// Returns the rank of a possible output; the highest wins.
 fn rank(output: &ClientOutput) -> Rank {
     match output {
         ClientOutput::None => (0, false, 0),
         ClientOutput::Unclear { place, .. } => match place.ends_with(".json") {
             true => (1, is_output(place), 0),
-            // Any log or note is none.
+            // Other unreadable files are logs or notes, not outputs.
             false => (0, false, 0),
         },
         ClientOutput::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
@@ -61,10 +62,12 @@ fn rank(output: &ClientOutput) -> Rank {
     }
 }
 
+/// Returns whether a file's name says that it is an output.
 fn is_output(place: &str) -> bool {
     place.to_ascii_lowercase().contains("output")
 }
 
+/// Reads the standard output.
 fn printed(stdout: &[u8]) -> ClientOutput {
     let place = "stdout".to_owned();
     match rows::read(stdout) {
@@ -73,6 +76,7 @@ fn printed(stdout: &[u8]) -> ClientOutput {
     }
 }
 
+/// Reads a file.
 fn read(
     place: &CaseWorkdir,
     path: &Path,
@@ -90,11 +94,13 @@ fn read(
     }
 }
 
-/// A file's bytes, one more than are read at the most.
+/// Returns the bytes of a file, at most one more than [`OUTPUT_MAX`] so that a larger file is
+/// noticed.
 fn file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut options = File::options();
-    // What was a file when it was found may be a pipe now, and nobody may write into it.
+    // The file may have become a pipe since it was found. Without NONBLOCK, opening a pipe that has
+    // no writer would block for ever.
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -131,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_output_is_what_looks_most_like_packets() {
+    fn the_output_is_the_file_that_looks_most_like_packets() {
         let one = format!("[{ROW}]");
         let two = format!("[{ROW},{ROW}]");
         let config = ("config.json", r#"{"port":3000}"#);

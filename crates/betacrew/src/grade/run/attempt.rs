@@ -1,4 +1,4 @@
-//! One run of a client in one case.
+//! One run of the client in one case: folder, exchange and process together.
 
 use crate::error::Failure;
 use crate::grade::cases::{Case, Passes};
@@ -17,29 +17,34 @@ use feed::wire::packet::Packet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A client that has all packets and does nothing more is ended after this, except where its end is
-/// what matters; that it did not end by itself is noted.
+/// Time after which a client that has all packets and does nothing more is killed, unless the case
+/// is about its end. The report says that it did not end by itself.
 const LINGER: Duration = Duration::from_secs(2);
-/// How often a running client's output is looked at.
+/// Interval at which the output of a running client is checked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How clients are run.
+/// Settings that all runs of the client share.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptSetup {
+    /// Client to run.
     pub(crate) client: GradedClient,
+    /// Folder in which the client runs.
     pub(crate) workdir: Workdir,
-    /// The output's name, where the user has told it.
+    /// Name of the output, if the user gave one.
     pub(crate) output: Option<PathBuf>,
+    /// Time limit of a case, before its factor.
     pub(crate) timeout: Duration,
+    /// Seed of the random faults.
     pub(crate) seed: u64,
-    /// The port of every case; none: any free one.
+    /// Port of every exchange; `None` means any free one.
     pub(crate) port: Option<u16>,
 }
 
-/// Runs the client in a case. `None`: the user has ended it.
+/// Runs the client in a case, and returns the evidence of the run. Returns `None` if the user
+/// stopped the grader.
 ///
 /// # Errors
-/// Where the exchange cannot listen, or the client cannot be started.
+/// Returns an error if the exchange cannot listen, or the client cannot be started.
 pub(crate) fn run(
     setup: &AttemptSetup,
     case: &Case,
@@ -62,7 +67,7 @@ pub(crate) fn run(
     Ok(Some(Evidence::new(tape, wire, ran, output)))
 }
 
-/// Runs the client to its end.
+/// Runs the client's process until it ends or is killed.
 fn attend(
     setup: &AttemptSetup,
     case: &Case,
@@ -78,6 +83,7 @@ fn attend(
         if stop.asked() {
             return NextChunk::Stop;
         }
+        // In cases about the end, a client that lingers must be left alone until the time limit.
         let to_its_end = matches!(
             case.passes,
             Passes::Ends | Passes::EndsWithZero | Passes::Admits | Passes::Empty
@@ -101,14 +107,16 @@ fn attend(
             ProcessFailure::Run(error) => {
                 let program = setup.client.shown();
                 Failure::Usage(format!(
-                    "the client cannot be started: {error}\nThe command was: {program}\nIt is \
-                     what you would type in this folder, after --: betacrew grade -- node client.js"
+                    "cannot start the client: {error}\nThe command is: {program}\nGive the \
+                                         command after --, as you would type it in this folder: betacrew grade -- node \
+                                         client.js"
                 ))
             }
         }
     })
 }
 
+/// Returns whether the client's output has all packets now, while the client still runs.
 fn is_complete(
     setup: &AttemptSetup,
     place: &CaseWorkdir,
@@ -122,7 +130,7 @@ fn is_complete(
     }
 }
 
-/// Whether the client has reached the exchange at all.
+/// Returns whether the client has connected to the exchange at least once.
 pub(crate) fn connected(wire: &wire::WireLog) -> bool {
     !wire.conns.is_empty()
 }

@@ -1,4 +1,4 @@
-//! All cases, one after the other or side by side.
+//! Runs of all cases, one after another or several at a time.
 
 use crate::error::Failure;
 use crate::grade::cases::{Case, Severity};
@@ -10,26 +10,30 @@ use crate::net::Stop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-/// What is to be run, and how.
+/// Selection of cases, with the settings of their runs.
 pub(crate) struct CaseRunner<'a> {
+    /// Settings that all runs share.
     pub(crate) setup: &'a AttemptSetup,
-    /// Where copies are made.
+    /// Folder that receives the copies of the client's folder.
     pub(crate) folder: &'a RunFolder,
+    /// Cases to run, in the order of the report.
     pub(crate) cases: &'a [&'static Case],
-    /// Every case is a must.
+    /// Whether every case counts as a must.
     pub(crate) strict: bool,
-    /// Runs of each case, at least 1.
+    /// Number of runs of each case, at least 1.
     pub(crate) repeat: u32,
-    /// Cases at a time, at least 1.
+    /// Number of cases run at a time, at least 1.
     pub(crate) jobs: usize,
 }
 
 impl CaseRunner<'_> {
-    /// Plays all cases; `tell` hears each outcome, in the order of the cases. What the user has
-    /// stopped was not run; nor is anything where the client never reaches the first exchange.
+    /// Runs all cases and calls `tell` with each outcome, in the order of the cases.
+    ///
+    /// Cases after a stop by the user count as not run. If the client never connects in the first
+    /// case, all cases count as not run, because the client probably connects to another address.
     ///
     /// # Errors
-    /// Where the client cannot be started or an exchange cannot listen.
+    /// Returns an error if the client cannot be started or an exchange cannot listen.
     pub(crate) fn play(
         &self,
         stop: &Stop,
@@ -50,6 +54,7 @@ impl CaseRunner<'_> {
         Ok(outcomes)
     }
 
+    /// Runs cases on `jobs` threads, and calls `tell` in the order of the cases.
     fn side_by_side(
         &self,
         cases: &[&'static Case],
@@ -86,6 +91,7 @@ impl CaseRunner<'_> {
         })
     }
 
+    /// Runs cases from the common queue until it is empty; runs none after a failure elsewhere.
     fn work(
         &self,
         cases: &[&'static Case],
@@ -106,10 +112,12 @@ impl CaseRunner<'_> {
         }
     }
 
+    /// Returns the severity of a case, which is always must in strict mode.
     fn severity(&self, case: &Case) -> Severity {
         if self.strict { Severity::Must } else { case.severity }
     }
 
+    /// Runs one case `repeat` times and judges each run.
     fn case(&self, case: &'static Case, stop: &Stop) -> Result<CaseOutcome, Failure> {
         let severity = self.severity(case);
         let mut runs = Vec::new();

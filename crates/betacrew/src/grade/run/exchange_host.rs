@@ -1,4 +1,4 @@
-//! The exchange that a case plays against a client.
+//! Exchange of one case, which runs in a thread of this process.
 
 use crate::error::Failure;
 use crate::grade::cases::CaseSetup;
@@ -21,31 +21,36 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Free ports are tried so often until one is free in both families.
+/// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
 const TRIES: u32 = 50;
-/// How long the connections of a client that has ended may take to be seen ending.
+/// Maximum time to wait for the end of connections whose client has ended.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// An exchange in a thread.
+/// Running exchange of one case.
 pub(crate) struct ExchangeHost {
+    /// Port on which the exchange listens, or which refuses connections if there is no exchange.
     pub(crate) port: u16,
+    /// Time of day at which the exchange started.
     pub(crate) began: SystemTime,
+    /// Time of the last event on the wire, in milliseconds since the start.
     active: Arc<AtomicU64>,
+    /// Number of open connections.
     open: Arc<AtomicUsize>,
+    /// Instant at which the exchange started.
     since: Instant,
     stop: Stop,
     thread: Option<JoinHandle<io::Result<WireLog>>>,
-    /// Nobody else gets the port meanwhile, though the exchange may be down, or there is none.
+    /// Sockets that keep the port reserved, even while the exchange is down or if there is none.
     _reserved: Vec<Socket>,
 }
 
-/// The exchange of a case, ready to be played.
+/// Opens the scenario of a case and replaces its tape, pace and seed as the case says.
 ///
 /// # Errors
-/// Where the case names what there is not.
+/// Returns an error if the case names an unknown scenario, tape or pace.
 pub(crate) fn plot(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
     let mut plot = scenario::open(play.scenario)?;
-    let wrong = |what: &str| Failure::Usage(format!("a case has no such {what}"));
+    let wrong = |what: &str| Failure::Usage(format!("case with an unknown tape or pace: {what}"));
     if let Some(tape) = play.tape {
         plot.tape = tape.parse().map_err(|error: String| wrong(&error))?;
     }
@@ -56,10 +61,10 @@ pub(crate) fn plot(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Fail
     Ok(plot)
 }
 
-/// The packets of a tape.
+/// Returns the packets of a scenario's tape.
 ///
 /// # Errors
-/// Where it cannot be had.
+/// Returns an error if the tape cannot be opened or is not in memory.
 pub(crate) fn packets(plot: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
@@ -72,17 +77,19 @@ fn memory(plot: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
     match plot.tape.open(plot.scenario.seed)? {
         AnyTape::Memory(tape) => Ok(tape),
         AnyTape::Market(_) | AnyTape::File(..) => {
-            Err(Failure::Usage("cases play tapes in memory".to_owned()))
+            Err(Failure::Usage("case with a tape that is not in memory".to_owned()))
         }
     }
 }
 
 impl ExchangeHost {
-    /// Begins to play, or to play nothing. `port`: where, or anywhere. `unread`: holds each write
-    /// back until the client has read the one before.
+    /// Starts the exchange of a case, or only reserves a port if `plot` is `None`.
+    ///
+    /// `port` is the port to use; `None` means any free one. If `unread` is given, each write waits
+    /// until the client has read the one before.
     ///
     /// # Errors
-    /// Where the port cannot be had.
+    /// Returns an error if the port cannot be used.
     pub(crate) fn open(
         plot: Option<&ResolvedScenario>,
         port: Option<u16>,
@@ -113,16 +120,17 @@ impl ExchangeHost {
         Ok(Self { port, began, active, open, since, stop, thread, _reserved: reserved })
     }
 
-    /// How long nothing has happened on the wire.
+    /// Returns the time since the last event on the wire.
     pub(crate) fn quiet(&self) -> Duration {
         let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
         self.since.elapsed().saturating_sub(active)
     }
 
-    /// Ends it, once the connections of the client, which has ended, are seen to have ended too.
+    /// Stops the exchange and returns its log. The client must have ended; its connections get a
+    /// short time to end too, so that the log has their ends.
     ///
     /// # Errors
-    /// What the system reports about polling.
+    /// Returns an error if the exchange failed while it ran.
     pub(crate) fn close(mut self) -> Result<WireLog, Failure> {
         let until = Instant::now() + AFTERMATH;
         std::thread::sleep(Duration::from_millis(2));
@@ -130,8 +138,9 @@ impl ExchangeHost {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.stop.stop();
+        // No thread runs if the case has no exchange.
         let Some(thread) = self.thread.take() else { return Ok(WireLog::default()) };
-        let done = thread.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+        let done = thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
         done.map_err(|source| Failure::System { action: "the exchange cannot go on", source })
     }
 }
@@ -142,6 +151,7 @@ impl Drop for ExchangeHost {
     }
 }
 
+/// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
 fn play_on<E: Exchange + Send + 'static>(
     listeners: Vec<TcpListener>,
     mut exchange: WireRecorder<E>,
@@ -153,8 +163,8 @@ fn play_on<E: Exchange + Send + 'static>(
     })
 }
 
-/// Binds a port of both loopback addresses, since clients that connect to `localhost` use either.
-/// As nothing listens there, connections are refused.
+/// Binds a port on both loopback addresses, because clients that connect to `localhost` use either.
+/// The sockets do not listen, so connections are refused until the exchange listens.
 fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure> {
     let failed = |port: u16| {
         move |source: io::Error| match source.kind() {
@@ -174,7 +184,7 @@ fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure>
                     return Err(failed(four.port())(error));
                 }
             }
-            // A machine without IPv6.
+            // The machine has no IPv6.
             Err(_) => return Ok((vec![first], vec![four])),
         }
     }
@@ -182,7 +192,7 @@ fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure>
 
 fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // So that the exchange can listen there beside it.
+    // Allows the exchange to listen on the same port beside this socket.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -206,7 +216,7 @@ mod tests {
     use std::net::TcpStream;
 
     #[test]
-    fn a_port_without_an_exchange_refuses_and_is_nobody_else_s() {
+    fn a_port_without_an_exchange_refuses_connections_and_stays_reserved() {
         let nobody = ExchangeHost::open(None, None, None).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
@@ -217,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_serves_one_exchange_after_the_other() {
+    fn a_port_serves_one_exchange_after_another() {
         let plot = scenario::open("clean").unwrap();
         let first = ExchangeHost::open(Some(&plot), None, None).unwrap();
         let port = first.port;

@@ -1,4 +1,4 @@
-//! Where a client runs, and which files it has written there.
+//! Folder in which a client runs, and detection of the files that it writes there.
 
 use crate::error::Failure;
 use crate::grade::run::copying::{self, is_personal, is_shared};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-/// Output is looked for in so many files, the files of the first folders first.
+/// Maximum number of directory entries searched for an output, folders near the top first.
 const LOOK_MAX: usize = 20_000;
 
-/// Where each case runs.
+/// Folder in which each case runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Workdir {
     /// In a copy of the current folder, a fresh one for each case
@@ -23,33 +23,39 @@ pub(crate) enum Workdir {
     Here,
 }
 
-/// The place where one case runs.
+/// Prepared folder of one case, with a record of the files that existed before.
 pub(crate) struct CaseWorkdir {
+    /// Folder in which the client runs.
     path: PathBuf,
-    /// Folders elsewhere that the command names files of: some clients write beside themselves.
+    /// Folders elsewhere that hold files which the command names. They are searched too, because
+    /// some clients write beside their own source file.
     beside: Vec<PathBuf>,
+    /// Possible output files that existed before the client started.
     before: BTreeMap<PathBuf, Stamp>,
-    /// The folder of the run.
+    /// Folder of the grader's run, which contains the copies of all cases.
     run: PathBuf,
-    /// Removed with this.
+    /// Temporary folder, removed when this value is dropped; `None` if the client runs in the
+    /// user's folder.
     folder: Option<TempDir>,
 }
 
 impl Drop for CaseWorkdir {
     fn drop(&mut self) {
-        // A client may have made parts of it read-only.
+        // `TempDir` alone fails here, because a client may have made parts of the folder read-only.
         if let Some(folder) = self.folder.take() {
             run_folder::remove(&folder.keep());
         }
     }
 }
 
-/// What shows that a file was written to.
+/// Metadata by which a write to a file is detected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Stamp {
+    /// Size in bytes.
     len: u64,
+    /// Time of the last write.
     modified: Option<SystemTime>,
-    /// Inode and time of change.
+    /// Inode, and time of the last status change in seconds and nanoseconds.
     place: (u64, i64, i64),
 }
 
@@ -67,10 +73,10 @@ impl Stamp {
 }
 
 impl CaseWorkdir {
-    /// Prepares the place for one case. `named`: files that the command names.
+    /// Prepares the folder for one case. `named` lists the files that the command names.
     ///
     /// # Errors
-    /// Where the folder is too large to be copied, or nothing can be written.
+    /// Returns an error if the current folder is too large to copy, or the copy cannot be written.
     pub(crate) fn prepare(
         workdir: Workdir,
         named: &[PathBuf],
@@ -107,24 +113,24 @@ impl CaseWorkdir {
         Ok(place)
     }
 
-    /// The folder in which the client runs.
+    /// Returns the folder in which the client runs.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder of the run that it belongs to.
+    /// Returns the folder of the grader's run.
     pub(crate) fn run(&self) -> &Path {
         &self.run
     }
 
-    /// A file that the user says the output is in, if it was written since.
+    /// Returns the path of the output that the user named, if the client has written it.
     pub(crate) fn written(&self, name: &Path) -> Option<PathBuf> {
         let path = self.path.join(name);
         let stamp = Stamp::of(&fs::metadata(&path).ok().filter(Metadata::is_file)?);
         (self.before.get(&path) != Some(&stamp)).then_some(path)
     }
 
-    /// Takes note of a file that may be outside of what is looked at.
+    /// Records the state of a file that the normal search may not cover, before the client runs.
     pub(crate) fn expect(&mut self, name: &Path) {
         let path = self.path.join(name);
         if let Ok(found) = fs::metadata(&path) {
@@ -132,14 +138,14 @@ impl CaseWorkdir {
         }
     }
 
-    /// The files that appeared or were written since, with the time of that.
+    /// Returns the possible output files that are new or changed, with the time of the last write.
     pub(crate) fn changed(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let new = |(path, stamp): &(PathBuf, Stamp)| self.before.get(path) != Some(stamp);
         let found = self.look().into_iter().filter(new);
         found.map(|(path, stamp)| (path, stamp.modified)).collect()
     }
 
-    /// The files that could be an output.
+    /// Returns all files that could be an output.
     fn look(&self) -> Vec<(PathBuf, Stamp)> {
         let mut found = Vec::new();
         let mut left = LOOK_MAX;
@@ -154,6 +160,7 @@ impl CaseWorkdir {
     }
 }
 
+/// Adds the possible output files of one folder to `found`, and its subfolders to `folders`.
 fn look_into(
     folder: &Path,
     left: &mut usize,
@@ -179,7 +186,7 @@ fn look_into(
     }
 }
 
-/// Whether a file's name is one of an output.
+/// Returns whether a file's extension is one that clients use for their output.
 fn could_be_output(name: &Path) -> bool {
     const ENDS: [&str; 6] = ["json", "ndjson", "jsonl", "csv", "txt", "out"];
     let end = name.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_since_is_an_output() {
+    fn only_files_written_since_the_start_count_as_output() {
         let run = RunFolder::open().unwrap();
         let mut place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         let path = place.path.clone();
@@ -213,7 +220,7 @@ mod tests {
             .for_each(|name| write(name));
         assert_eq!(names(&place), ["again.json", "data/X.JSON", "data/new.csv"]);
         let named = |name: &str| place.written(Path::new(name)).is_some();
-        assert!(named("again.json") && named("client.js"), "any name may be named");
+        assert!(named("again.json") && named("client.js"), "the user may name any file");
         assert!(!named("old.json") && !named("none.json") && !named("data"));
         let folder = place.path.clone();
         drop(place);
