@@ -1,4 +1,4 @@
-//! How bytes became fields, and packets an output.
+//! Causes in the decoding of fields and in the writing of the output.
 
 use crate::grade::judge::compare::WrongPacket;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
@@ -10,24 +10,25 @@ use feed::wire::packet::Packet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// File systems tell times in steps of a few milliseconds.
+/// Tolerance between a file's time and the time of an event, because file systems round times to a
+/// few milliseconds.
 const CLOCK: Duration = Duration::from_millis(15);
 
-/// Few clients have room for so few packets.
+/// Minimum number of packets that is taken for a fixed capacity. No client has room for fewer.
 const ROOM_MIN: u32 = 50;
 
-/// The output is a file of JSON that no reader of JSON takes.
+/// The client wrote a JSON file that is not valid.
 pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
     match &seen.output {
-        ClientOutput::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
-            "{place} was written, but is no JSON ({}): let a library write it",
-            why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
-        )),
+        ClientOutput::Unclear { place, why } if why.contains("incomplete JSON") => Some(format!(
+                    "{place} is not valid JSON ({}); write it with a JSON library",
+                    why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
+                )),
         _ => None,
     }
 }
 
-/// Whether all wrong values of some fields are what `mistake` makes of the right ones.
+/// Returns the wrong fields if `mistake` turns each right value into the wrong one.
 fn all_wrong_are(
     seen: &Evidence,
     mistake: impl Fn(&Packet, OutputField) -> Option<String>,
@@ -40,6 +41,7 @@ fn all_wrong_are(
     (!wrong.is_empty() && explained).then_some(wrong)
 }
 
+/// Returns the value of a numeric field.
 fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     match field {
         OutputField::Quantity => Some(packet.quantity),
@@ -49,7 +51,7 @@ fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     }
 }
 
-/// Numbers were read with their bytes in the wrong order.
+/// The client read numbers as little-endian.
 pub(crate) fn little_endian(seen: &Evidence) -> Option<String> {
     let swapped = |packet: &Packet, field| {
         let number = number(packet, field)?.swap_bytes();
@@ -68,13 +70,13 @@ pub(crate) fn little_endian(seen: &Evidence) -> Option<String> {
     }) {
         let first = wrong.first()?;
         return Some(format!(
-            "{} of packet {} is {} with its bytes the other way round: numbers are big-endian",
+            "{} of packet {} is {} with its bytes reversed: numbers are big-endian",
             first.field.name(),
             first.seq,
             first.expected
         ));
     }
-    // Where the sequence is read like that, no packet is found at all.
+    // If the sequence is reversed, no row matches a packet of the tape.
     let made_up = &seen.differences.made_up;
     let turned = |seq: &String| {
         let seq: u32 = seq.parse().ok()?;
@@ -83,14 +85,14 @@ pub(crate) fn little_endian(seen: &Evidence) -> Option<String> {
     let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
     all.then(|| {
         format!(
-            "sequence {} is {} with its bytes the other way round: numbers are big-endian",
+            "sequence {} is {} with its bytes reversed: numbers are big-endian",
             made_up[0],
             made_up[0].parse().map_or(0, u32::swap_bytes)
         )
     })
 }
 
-/// Negative numbers were read as large ones.
+/// The client read negative numbers as unsigned ones.
 pub(crate) fn unsigned(seen: &Evidence) -> Option<String> {
     let wrong = all_wrong_are(seen, |packet, field| {
         let number = number(packet, field).filter(|number| *number < 0)?;
@@ -98,14 +100,14 @@ pub(crate) fn unsigned(seen: &Evidence) -> Option<String> {
     })?;
     let first = wrong.first()?;
     Some(format!(
-        "{} of packet {} is {}, which was read as an unsigned number: numbers are signed",
+        "{} of packet {} is {} read as an unsigned number: numbers are signed",
         first.field.name(),
         first.seq,
         first.expected
     ))
 }
 
-/// A field holds another one's value.
+/// The client wrote the value of one field under the name of another.
 pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
     let fields: BTreeSet<OutputField> =
         seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
@@ -127,7 +129,7 @@ pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
         .then(|| format!("{} has the value of {}", field.name(), other.name()))
 }
 
-/// A field is not in the output.
+/// The client's output lacks a field in every packet.
 pub(crate) fn absent(seen: &Evidence) -> Option<String> {
     let lacking = |field: OutputField| {
         let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.came.is_none();
@@ -141,9 +143,9 @@ pub(crate) fn absent(seen: &Evidence) -> Option<String> {
     (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
 }
 
-/// What came and is missing in the output: when each packet came first.
+/// Returns the resent packets that the output misses, with the time at which each was first sent.
 fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
-    // What comes after the client has closed the connection is lost in another way.
+    // Packets sent after the client closed the connection are missing for another reason.
     let mut closed: BTreeMap<usize, Duration> = BTreeMap::new();
     for event in seen.deeds() {
         if matches!(event.what, WireEventKind::ClientEnded | WireEventKind::Reset) {
@@ -162,7 +164,7 @@ fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
     late
 }
 
-/// The output was written before what is missing in it had come.
+/// The client wrote its output before the answers arrived.
 pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
     let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
         return None;
@@ -171,16 +173,18 @@ pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + CLOCK).then(|| {
         format!(
-            "{place} was written at {} ms, before {} came at {} ms: it does not wait for what it \
-             asked for",
-            written.as_millis(),
-            packets(late.keys().copied()),
-            first.as_millis()
+                    "{place} was written at {} ms, before {} arrived at {} ms: the client does not wait \
+                     for the answers to its requests",
+                    written.as_millis(),
+                    packets(late.keys().copied()),
+                    first.as_millis()
+                )
         )
     })
 }
 
-/// It looks as if it was.
+/// The client seems to have written its output before the answers arrived, within the accuracy of
+/// file times.
 pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
     let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
         return None;
@@ -189,14 +193,14 @@ pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
     let all = !late.is_empty() && late.values().all(|at| *at >= *written);
     all.then(|| {
         format!(
-            "{place} seems to have been written before {} came: it does not wait for what it asked \
-             for",
-            packets(late.keys().copied())
-        )
+                    "{place} seems to be written before {} arrived: the client does not wait for the \
+                     answers to its requests",
+                    packets(late.keys().copied())
+                )
     })
 }
 
-/// Everything is there up to a packet, and nothing after it.
+/// The output has the first packets up to a bound, and none after it.
 pub(crate) fn no_room(seen: &Evidence) -> Option<String> {
     let [range] = seen.differences.missing.ranges() else { return None };
     let streamed = seen.streamed();
@@ -205,10 +209,10 @@ pub(crate) fn no_room(seen: &Evidence) -> Option<String> {
         && (range.first()..=range.last()).all(|s| streamed.contains(&s));
     let full = usize::try_from(kept) == Ok(seen.differences.rows) && kept >= ROOM_MIN;
     (all && full && seen.wire.streams() == 1)
-        .then(|| format!("it keeps the first {kept} packets: that is all that it has room for"))
+        .then(|| format!("the client keeps only the first {kept} packets: its buffer is too small"))
 }
 
-/// What came twice was written twice.
+/// The client wrote every copy of a packet that was sent more than once.
 pub(crate) fn duplicates(seen: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
     for (_, _, moment) in seen.wire.history() {
@@ -220,10 +224,10 @@ pub(crate) fn duplicates(seen: &Evidence) -> Option<String> {
         seen.differences.doubled.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
     let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
     (!doubled.is_empty() && came_twice)
-        .then(|| format!("{} came more than once, and each copy was kept", packets(doubled)))
+        .then(|| format!("{} arrived more than once, and each copy was written", packets(doubled)))
 }
 
-/// Something that is no packet was taken for one.
+/// The client wrote a frame that is not a valid packet.
 pub(crate) fn broken(seen: &Evidence) -> Option<String> {
     let frames = seen.wire.conns.iter().flat_map(|conn| &conn.frames);
     let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
@@ -245,15 +249,14 @@ pub(crate) fn broken(seen: &Evidence) -> Option<String> {
     });
     hit.map(|(side, seq, as_odd)| match as_odd {
         true => {
-            format!("a frame with the sequence {seq} came, which is no packet, and it was kept")
-        }
-        false => format!(
-            "a frame came as packet {seq} whose side is {side:?}, neither B nor S, and it was kept"
-        ),
-    })
+                    format!("a frame with the sequence {seq}, which is not a packet, was written as one")
+                }
+                false => format!(
+                    "a frame with the side {side:?}, which is neither B nor S, was written as packet {seq}"
+                ),
 }
 
-/// The output has the order in which packets came.
+/// The output has the order in which the packets arrived.
 pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
     let (seq, before) = seen.differences.out_of_order?;
     let mut arrived: Vec<Seq> = Vec::new();
@@ -267,11 +270,11 @@ pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
     let known: BTreeSet<Seq> = seen.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
     (seen.differences.complete() && arrived == seen.differences.order).then(|| {
-        format!(
-            "packets were written in the order in which they came ({seq} after {before}); sort \
-             them by sequence"
-        )
-    })
+            format!(
+                "packets are written in the order of arrival ({seq} after {before}); sort them by \
+                 sequence"
+            )
+        })
 }
 
 #[cfg(test)]
@@ -288,15 +291,15 @@ mod tests {
     }
 
     #[test]
-    fn broken_json() {
-        let why = "it is not whole JSON: trailing comma at line 16 column 1";
+    fn invalid_json_is_recognised() {
+        let why = "invalid or incomplete JSON: trailing comma at line 16 column 1";
         let (id, text) = story().stream(1..=14).unclear("output.json", why).cause();
         assert_eq!(id, "not-json");
         assert!(text.contains("(trailing comma at line 16 column 1)"), "{text}");
     }
 
     #[test]
-    fn numbers_read_in_the_wrong_way() {
+    fn numbers_of_the_wrong_kind_are_recognised() {
         let little = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Quantity, &packet.quantity.swap_bytes());
             put(fields, OutputField::Price, &packet.price.swap_bytes());
@@ -320,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_in_each_others_places_or_absent() {
+    fn swapped_and_absent_fields_are_recognised() {
         let swapped = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Price, &packet.quantity);
             put(fields, OutputField::Quantity, &packet.price);
@@ -333,25 +336,25 @@ mod tests {
     }
 
     #[test]
-    fn room_for_a_number_of_packets() {
+    fn a_fixed_capacity_is_recognised() {
         let one = |kept| on(Tape::sample(300)).stream(1..=300).write(1..=kept);
         let (id, text) = one(100).cause();
-        assert_eq!((id, &text[..30]), ("no-room", "it keeps the first 100 packets"));
+        assert_eq!((id, &text[..39]), ("no-room", "the client keeps only the first 100 pac"));
         assert_ne!(one(10).id(), "no-room");
     }
 
     #[test]
-    fn written_before_the_answers() {
+    fn an_output_written_before_the_answers_is_recognised() {
         let rest = || (1..=4).chain(6..=14);
         let early = story().stream(rest()).ask([5]).write(rest()).send([5]).hang_up();
         let (id, text) = early.cause();
         assert_eq!(id, "written-early");
-        assert!(text.contains("before packet 5 came"), "{text}");
+        assert!(text.contains("before packet 5 arrived"), "{text}");
         assert_ne!(story().stream(rest()).fill([5]).write(rest()).id(), "written-early");
     }
 
     #[test]
-    fn copies_order_and_broken_frames() {
+    fn duplicates_arrival_order_and_broken_frames_are_recognised() {
         let twice = || [1, 2, 3, 3].into_iter().chain(4..=14);
         assert_eq!(story().stream(twice()).write(twice()).id(), "duplicates-kept");
         assert_eq!(story().stream(1..=14).write(twice()).id(), "none", "it came once");

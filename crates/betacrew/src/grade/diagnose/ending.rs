@@ -1,4 +1,4 @@
-//! How the client ended, or did not.
+//! Causes in the end of a client: crashes, endless waits, wrong exit codes.
 
 use crate::grade::observe::evidence::{Evidence, packets, packets_were};
 use crate::grade::observe::fields::plain;
@@ -8,13 +8,13 @@ use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::time::Duration;
 
-/// Packets of a write that a usual read does not hold.
+/// Number of packets in one write above which a read with a usual buffer does not hold it.
 const LARGE: usize = 60;
 
-/// The client ended so soon after what it saw that this is why.
+/// Maximum time between an event and the end of the client for which the event explains the end.
 const SOON: Duration = Duration::from_millis(1500);
 
-/// It crashed where a read had ended inside a packet.
+/// The client crashed because a read ended inside a packet.
 pub(crate) fn crash_in_packet(seen: &Evidence) -> Option<String> {
     let cuts = seen.wire.segments().any(|(_, segment)| segment.cut_before || segment.cut_after);
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
@@ -22,18 +22,19 @@ pub(crate) fn crash_in_packet(seen: &Evidence) -> Option<String> {
     (cuts && short)
         .then(|| crashed(seen, " when a read ended inside a packet"))
         .flatten()
-        .map(|text| text + "; bytes must be put together across reads")
+        .map(|text| text + "; join bytes across reads")
 }
 
-/// It crashed.
+/// The client crashed.
 pub(crate) fn crash(seen: &Evidence) -> Option<String> {
     crashed(seen, occasion(seen))
 }
 
+/// Describes a crash, with the circumstance `when` and the error that the runtime printed.
 fn crashed(seen: &Evidence, when: &str) -> Option<String> {
     let how = match seen.ran.ended {
-        Ended::Signal(signal) => format!("it crashed (signal {signal})"),
-        Ended::Exited(code) if code != 0 => format!("it crashed (exit code {code})"),
+        Ended::Signal(signal) => format!("the client crashed (signal {signal})"),
+                Ended::Exited(code) if code != 0 => format!("the client crashed (exit code {code})"),
         _ => return None,
     };
     let said = String::from_utf8_lossy(&seen.ran.stderr);
@@ -41,12 +42,12 @@ fn crashed(seen: &Evidence, when: &str) -> Option<String> {
     match (error, seen.ran.ended) {
         (Some(error), _) => Some(format!("{how}{when}: {error:.120}")),
         (None, Ended::Signal(_)) => Some(format!("{how}{when}")),
-        // An exit code alone may be an honest report.
+        // An exit code without an error message may be a correct report of an incomplete recording.
         (None, _) => None,
     }
 }
 
-/// How runtimes say that there are fewer bytes than were read.
+/// Words with which runtimes report that a buffer has fewer bytes than were read.
 const OUT_OF_BOUNDS: [&str; 6] = [
     "out of range",
     "outside buffer bounds",
@@ -56,7 +57,7 @@ const OUT_OF_BOUNDS: [&str; 6] = [
     "slice",
 ];
 
-/// Whether a line of what a runtime says of a crash is the one that says what happened.
+/// Returns whether a line of a runtime's crash report is the one that names the error.
 pub(crate) fn is_error(line: &str) -> bool {
     let words = ["Error", "error:", "Exception", "panicked at", "Traceback", "fault", "Abort"];
     let noise = ["Traceback (most recent", "node:internal", "at ", "throw er"];
@@ -64,7 +65,7 @@ pub(crate) fn is_error(line: &str) -> bool {
         && !noise.iter().any(|start| line.starts_with(start))
 }
 
-/// What the exchange did right before.
+/// Describes what the exchange did just before the crash.
 fn occasion(seen: &Evidence) -> &'static str {
     let last = seen.wire.events.iter().rev().find(|event| {
         matches!(
@@ -76,38 +77,39 @@ fn occasion(seen: &Evidence) -> &'static str {
         Some(WireEventKind::ResetByExchange) => " after the exchange had reset its connection",
         _ if seen.wire.conns.is_empty() => " before it connected",
         Some(WireEventKind::Sent { .. } | WireEventKind::Finished) if is_large(seen) => {
-            " in a stream that no usual read holds at once"
+            " in a stream that is larger than a usual read"
         }
         _ => "",
     }
 }
 
-/// Whether some write is so large that a client needs several reads for it.
+/// Returns whether a write is so large that a client needs several reads for it.
 fn is_large(seen: &Evidence) -> bool {
     seen.wire.segments().any(|(_, segment)| segment.frames.1 - segment.frames.0 > LARGE)
 }
 
+/// Returns whether the client was killed at the time limit.
 fn was_killed(seen: &Evidence) -> bool {
     seen.ran.ended == Ended::Killed
 }
 
-/// It used processors, or waited for one that others used, for most of the time.
+/// Returns whether the client used a processor, or waited for a busy one, for most of the time.
 fn was_busy(seen: &Evidence) -> bool {
     seen.ran.busy.is_some_and(|busy| busy * 2 > seen.ran.took)
 }
 
-/// It was busy until it was ended.
+/// The client computed until it was killed.
 pub(crate) fn spins(seen: &Evidence) -> Option<String> {
     let busy = seen.ran.busy.filter(|_| was_killed(seen) && was_busy(seen))?;
     Some(format!(
-        "it was not waiting but computing, for {:.1} of {:.1} s: a loop that does not end, perhaps \
-         up to a sequence that was misread",
-        busy.as_secs_f64(),
-        seen.ran.took.as_secs_f64()
-    ))
+            "the client was computing, not waiting, for {:.1} of {:.1} s: an endless loop, perhaps up \
+             to a sequence that was misread",
+            busy.as_secs_f64(),
+            seen.ran.took.as_secs_f64()
+        ))
 }
 
-/// Nothing was missing, and it waits all the same.
+/// The client received a complete stream and waits for resends that it does not need.
 pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
     let streamed = seen.streamed();
     let whole = (1..=seen.last()).all(|seq| streamed.contains(&seq));
@@ -115,15 +117,15 @@ pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
     let idle =
         seen.asked().is_empty() && finished && whole && !seen.has_output() && !was_busy(seen);
     (idle && !matches!(seen.ran.ended, Ended::Signal(_))).then(|| {
-        let how = if was_killed(seen) { "it waits for ever" } else { "it wrote nothing" };
+        let how = if was_killed(seen) { "waits for ever" } else { "wrote no output" };
         format!(
-            "the stream was complete and ended; nothing was missing to ask for, and {how}: it \
-             writes its output only after resends"
-        )
+                    "the stream was complete and ended, no packet was missing, and the client {how}: it \
+                     writes its output only after resends"
+                )
     })
 }
 
-/// Resend calls that were answered and whose connection the client left open.
+/// Returns the connection with resend calls that the client left open, if there is one.
 fn left_open(seen: &Evidence) -> Option<usize> {
     (0..seen.wire.conns.len()).find(|conn| {
         let events = || seen.deeds().filter(|event| event.conn == *conn);
@@ -140,7 +142,7 @@ fn left_open(seen: &Evidence) -> Option<usize> {
     })
 }
 
-/// An answer never came, and it waits for it.
+/// The client waits for an answer that is never sent, or ends without its output because of one.
 pub(crate) fn waits_for_answer(seen: &Evidence) -> Option<String> {
     let resent = seen.resent();
     let open: Vec<Seq> = seen
@@ -152,35 +154,39 @@ pub(crate) fn waits_for_answer(seen: &Evidence) -> Option<String> {
     let waits = was_killed(seen) && left_open(seen).is_some();
     let gone = matches!(seen.ran.ended, Ended::Exited(_));
     let text = match (waits, gone) {
-        (true, _) => format!("it waits for ever for {}, which never came", packets(open.clone())),
-        (_, true) => format!(
-            "{} never sent when it asked, and it wrote nothing of what it had",
-            packets_were(open.clone())
-        ),
+        (true, _) => format!(
+                    "the client waits for ever for {}, which the exchange does not send",
+                    packets(open.clone())
+                ),
+                (_, true) => format!(
+                    "{} requested and not sent, and the client wrote none of the packets that it had",
+                    packets_were(open.clone())
+                ),
         (false, false) => return None,
     };
     (!open.is_empty() && !seen.has_output()).then_some(text)
 }
 
-/// All answers came, and it waits for the exchange to end the connection.
+/// The client received all answers and waits for the exchange to end the connection.
 pub(crate) fn waits_for_end(seen: &Evidence) -> Option<String> {
     let (asked, resent) = (seen.asked(), seen.resent());
     let all = !asked.is_empty() && asked.iter().all(|seq| resent.contains(seq));
     let conn = left_open(seen)?;
     (all && matches!(seen.ran.ended, Ended::Killed | Ended::Lingered)).then(|| {
         format!(
-            "all answers had come on connection {}, and it left that open and waits for the \
-             exchange to end it, which an exchange may never do",
-            conn + 1
-        )
+                    "all answers arrived on connection {}, and the client left it open and waits for the \
+                     exchange to end it, which an exchange may never do",
+                    conn + 1
+                )
     })
 }
 
-/// All answers came, and it lost its patience waiting for the exchange to end the connection.
+/// The client received all answers, waited for the exchange to end the connection, and gave up
+/// without an output.
 pub(crate) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let (asked, resent) = (seen.asked(), seen.resent());
     let all = !asked.is_empty() && asked.iter().all(|seq| resent.contains(seq));
-    // The last thing that was sent, unless the exchange has ended the connection since.
+    // Last write, unless the exchange has ended the connection since.
     let mut last = None;
     let left = seen.deeds().find_map(|event| {
         match event.what {
@@ -197,18 +203,18 @@ pub(crate) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let waited = left.at.checked_sub(last.at).filter(|waited| *waited > PATIENT)?;
     (all && !seen.has_output() && seen.ran.ended != Ended::Exited(0)).then(|| {
         format!(
-            "all answers had come on connection {}, and it went on waiting for {} ms for the \
-             exchange to end that, which an exchange may never do",
-            left.conn + 1,
-            waited.as_millis()
-        )
+                    "all answers arrived on connection {}, and the client then waited {} ms for the \
+                     exchange to end it, which an exchange may never do",
+                    left.conn + 1,
+                    waited.as_millis()
+                )
     })
 }
 
-/// A client that waits for longer than this waits for something.
+/// Minimum time without an event after which a client counts as waiting.
 const PATIENT: Duration = Duration::from_millis(800);
 
-/// The exchange fell silent, and it waits for ever.
+/// The exchange stopped sending, and the client waits for ever.
 pub(crate) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let silent = seen.wire.conns.iter().enumerate().find(|(conn, state)| {
         let ended = seen.deeds().any(|event| {
@@ -225,36 +231,37 @@ pub(crate) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(seen))?;
     let brought = state.frames.len();
     Some(format!(
-        "the exchange fell silent after {brought} packets on connection {}, and it waits for ever: \
-         it has no timeout",
-        conn + 1
-    ))
+            "the exchange stopped sending after {brought} packets on connection {}, and the client \
+             waits for ever: it has no timeout",
+            conn + 1
+        ))
 }
 
-/// It has all and does not end.
+/// The client has all packets and does not end.
 pub(crate) fn lingers(seen: &Evidence) -> Option<String> {
     let complete = was_killed(seen) && seen.has_output() && seen.differences.complete();
     (complete || seen.ran.ended == Ended::Lingered).then(|| {
-        "its output was complete, and something keeps it running: a timer, a listener or a socket \
-         that is not closed"
-            .to_owned()
+        "the output is complete, and something keeps the client running: a timer, a listener or a \
+                 socket that is not closed"
+                    .to_owned()
     })
 }
 
-/// It was not idle when its time was over.
+/// The client was still active at the time limit.
 pub(crate) fn too_slow(seen: &Evidence) -> Option<String> {
     let last = seen.deeds().filter(|event| is_clients(&event.what)).last()?;
     let since = seen.ran.took.saturating_sub(last.at);
     let calls = seen.wire.calls().count();
     (was_killed(seen) && since < SOON).then(|| {
         format!(
-            "it was still at work when its time was over: {calls} calls on {} connections, one \
-             after the other",
-            seen.wire.conns.len()
-        )
+                    "the client was still active at the time limit: {calls} calls on {} connections, one \
+                     after another",
+                    seen.wire.conns.len()
+                )
     })
 }
 
+/// Returns whether an event was caused by the client.
 fn is_clients(what: &WireEventKind) -> bool {
     matches!(
         what,
@@ -265,7 +272,7 @@ fn is_clients(what: &WireEventKind) -> bool {
     )
 }
 
-/// One failed connection is the end of it.
+/// The client ended after one connection was reset.
 pub(crate) fn gives_up(seen: &Evidence) -> Option<String> {
     let reset =
         seen.wire.events.iter().rev().find(|event| event.what == WireEventKind::ResetByExchange)?;
@@ -278,17 +285,17 @@ pub(crate) fn gives_up(seen: &Evidence) -> Option<String> {
     let ended = matches!(seen.ran.ended, Ended::Exited(_));
     (ended && !again && since < SOON && !seen.differences.complete()).then(|| {
         format!(
-            "the exchange reset connection {}, and it gave up instead of trying again",
+            "the exchange reset connection {}, and the client gave up instead of connecting again",
             reset.conn + 1
         )
     })
 }
 
-/// It says that all is well when it is not.
+/// The client ended with exit code 0 although its recording is incomplete.
 pub(crate) fn always_zero(seen: &Evidence) -> Option<String> {
     let incomplete = !seen.differences.missing.is_empty() || seen.tape.is_empty();
     (seen.ran.ended == Ended::Exited(0) && incomplete).then(|| {
-        "what it could not get, or an error that it met, does not become its exit code".to_owned()
+        "an incomplete recording, or an error, does not change the client's exit code".to_owned()
     })
 }
 
@@ -300,7 +307,7 @@ mod tests {
     use feed::wire::Call;
 
     #[test]
-    fn crashes_say_what_the_runtime_said() {
+    fn a_crash_is_explained_with_the_runtime_s_error() {
         let stderr = "node:internal/x:1\n  throw err;\n\nRangeError [ERR_OUT_OF_RANGE]: The value \
                       of \"offset\" is out of range.\n    at Buffer.readInt32BE (x)\n\nNode.js v20";
         let cut = story().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
@@ -309,7 +316,7 @@ mod tests {
         assert_eq!(id, "crash-in-packet");
         assert!(text.contains("when a read ended inside a packet: RangeError"), "{text}");
         let signal = story().stream(1..=14).ended(Ended::Signal(11)).cause();
-        assert_eq!(signal, ("crash", "it crashed (signal 11)".to_owned()));
+        assert_eq!(signal, ("crash", "the client crashed (signal 11)".to_owned()));
         let reset = story().stream(1..=6).connect().reset_by_exchange().ended(Ended::Exited(1));
         let (id, text) = reset.says("ConnectionResetError: [Errno 104]").cause();
         assert_eq!(id, "crash");
@@ -319,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_what_never_comes() {
+    fn endless_waits_are_recognised() {
         let killed = Ended::Killed;
         assert_eq!(story().stream(1..=14).ended(killed).id(), "hangs-complete");
         let rest = || (1..=4).chain(6..=14);
@@ -338,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn still_at_work() {
+    fn a_slow_client_is_recognised() {
         let rest = || (1..=4).chain(6..=14);
         let busy = story().stream(rest()).fill([5]).connect().ended(Ended::Killed);
         let (id, text) = busy.cause();
@@ -347,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_is_always_zero() {
+    fn an_exit_code_that_is_always_zero_is_recognised() {
         let rest = || (1..=4).chain(6..=14);
         let lost = || story().stream(rest()).ask([5]).finished().closed().write(rest());
         assert_eq!(lost().cause_for(Passes::Admits).0, "always-zero");
@@ -355,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reset_is_enough_for_some() {
+    fn giving_up_after_one_reset_is_recognised() {
         let reset = story().connect().reset_by_exchange().ended(Ended::Exited(1));
         assert_eq!(reset.id(), "gives-up");
     }

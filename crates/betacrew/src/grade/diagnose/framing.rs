@@ -1,4 +1,4 @@
-//! How reads became packets.
+//! Causes in the splitting of reads into packets.
 
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{Moment, Segment};
@@ -7,22 +7,24 @@ use feed::wire::FRAME_LEN;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Writes that follow each other faster than this are often one read.
+/// Maximum time between two writes that a client often receives in one read.
 const CLOSE: Duration = Duration::from_millis(2);
 
-/// So many resend calls for what there is not are no mistake about the session's length.
+/// Minimum number of requests beyond the session that cannot come from a wrong session length
+/// alone.
 const STRANGE_MIN: usize = 20;
 
-/// What a client would read at once, as far as the exchange can tell: the packets of one write, or
-/// of writes close to each other.
+/// Packets that a client probably received in one read: those of one write, or of writes close to
+/// each other.
 struct Read {
-    /// In their order.
+    /// Sequences in the order of the bytes.
     seqs: Vec<Seq>,
-    /// One write, so that it is no guess.
+    /// Whether the packets were one write, so that the read is no guess.
     sure: bool,
 }
 
-/// The reads of streams, or of answers, that hold only whole packets.
+/// Returns the reads of streams, or of answers if `streamed` is false, that hold only complete
+/// packets.
 fn reads(seen: &Evidence, streamed: bool) -> Vec<Read> {
     let mut found: Vec<Read> = Vec::new();
     let mut before: Option<(usize, Duration)> = None;
@@ -53,40 +55,40 @@ fn reads(seen: &Evidence, streamed: bool) -> Vec<Read> {
     found
 }
 
-/// Packets that came in one read behind another, each of them missing, while the first of some
-/// such read is there.
+/// Returns packets that followed another one in a read and are missing, the first packet of that
+/// read, and whether the read is sure. Returns `None` unless this explains all that is missing.
 fn behind_the_first(seen: &Evidence, streamed: bool) -> Option<(Vec<Seq>, Seq, bool)> {
     let reads = reads(seen, streamed);
     let many: Vec<&Read> = reads.iter().filter(|read| read.seqs.len() > 1).collect();
     let behind = |read: &Read| read.seqs[1..].to_vec();
-    // Those that came again by themselves are no evidence.
+    // Packets that also arrived first in some read prove nothing.
     let alone: BTreeSet<Seq> = reads_alone(seen);
     let lost: BTreeSet<Seq> =
         many.iter().flat_map(|read| behind(read)).filter(|seq| !alone.contains(seq)).collect();
     let kept = many.iter().find(|read| !seen.misses(read.seqs[0]))?;
     let sure = many.iter().all(|read| read.sure);
     let missing = lost.iter().filter(|seq| seen.misses(**seq)).count();
-    // Where reads are guessed, some packets may have come by themselves.
+    // In guessed reads, some packets may have arrived in a read of their own.
     let enough = if sure { missing == lost.len() } else { missing * 2 >= lost.len() };
-    // And nothing else that streams or answers brought is missing.
+    // No packet that was first in its read may be missing.
     let first_lost = reads.iter().filter(|read| seen.misses(read.seqs[0])).count();
     let shown: Vec<Seq> = behind(kept).into_iter().filter(|seq| seen.misses(*seq)).collect();
     (seen.has_output() && !shown.is_empty() && enough && (first_lost == 0 || !sure))
         .then(|| (shown, kept.seqs[0], sure))
 }
 
-/// Packets that came in some read as the first.
+/// Returns the packets that were the first of some read.
 fn reads_alone(seen: &Evidence) -> BTreeSet<Seq> {
     let reads = [true, false].into_iter().flat_map(|streamed| reads(seen, streamed));
     reads.filter_map(|read| read.seqs.first().copied()).collect()
 }
 
-/// Only the first packet of each read was kept.
+/// The client kept only the first packet of each read of the stream.
 pub(crate) fn first_of_read(seen: &Evidence) -> Option<String> {
     if let Some((lost, kept, sure)) = behind_the_first(seen, true) {
         return Some(told(&lost, kept, sure));
     }
-    // Packets that the stream had brought and that were asked for again are telling too.
+    // Requests for packets that the stream brought show the same mistake.
     let reads = reads(seen, true);
     let (mut streamed, mut needless) = (BTreeSet::new(), BTreeSet::new());
     for (_, _, moment) in seen.wire.history() {
@@ -102,30 +104,34 @@ pub(crate) fn first_of_read(seen: &Evidence) -> Option<String> {
     (most && needless.is_subset(&behind)).then(|| {
         let lost: Vec<Seq> =
             read.seqs[1..].iter().copied().filter(|seq| needless.contains(seq)).collect();
-        format!("{} (and it asked for what it had been sent)", told(&lost, read.seqs[0], read.sure))
+        format!(
+                    "{} (and the client requested packets that it had received)",
+                    told(&lost, read.seqs[0], read.sure)
+                )
     })
 }
 
+/// Explains that only the first packet of a read was kept.
 fn told(lost: &[Seq], kept: Seq, sure: bool) -> String {
     let lost = packets(lost.iter().copied());
     match sure {
         true => format!(
-            "{lost} came in one TCP segment with packet {kept}, and only the first was kept: a \
-             read is not a packet"
+            "{lost} arrived in one TCP segment with packet {kept}, and only the first was kept: a \
+                         read is not a packet"
         ),
         false => format!(
-            "{lost} came right behind packet {kept}, likely in the same read, and only the first \
-             was kept: a read is not a packet"
+            "{lost} arrived directly after packet {kept}, probably in the same read, and only the \
+                         first was kept: a read is not a packet"
         ),
     }
 }
 
-/// Only the first answer of each read was kept, or counted.
+/// The client kept or counted only the first answer of each read.
 pub(crate) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
     if let Some((lost, kept, sure)) = behind_the_first(seen, false) {
         return Some(format!("of the answers, {}", told(&lost, kept, sure)));
     }
-    // A client that waits for the rest writes nothing.
+    // A client that waits for the other answers writes no output.
     let reads = reads(seen, false);
     let together = reads.iter().find(|read| read.seqs.len() > 1)?;
     let asked = seen.asked();
@@ -134,15 +140,16 @@ pub(crate) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
     let streamed_well = framed_well(seen);
     (!seen.has_output() && all_came && streamed_well).then(|| {
         format!(
-            "the answers with {} came {}, and it waits for one read each: a read is not a packet",
-            packets(together.seqs.iter().copied()),
-            if together.sure { "in one TCP segment" } else { "right behind each other" }
+            "the answers with {} arrived {}, and the client waits for one read each: a read is not \
+                         a packet",
+                        packets(together.seqs.iter().copied()),
+                        if together.sure { "in one TCP segment" } else { "directly after each other" }
         )
     })
 }
 
-/// Whether every packet of the streams came by itself, so that whatever is wrong is not how the
-/// stream was read.
+/// Returns whether every packet of the streams arrived in a read of its own, so that the splitting
+/// of the stream cannot be wrong.
 fn framed_well(seen: &Evidence) -> bool {
     let streams = seen.wire.segments().filter(|(_, segment)| {
         let state = &seen.wire.conns[segment.conn];
@@ -154,45 +161,48 @@ fn framed_well(seen: &Evidence) -> bool {
         && reads(seen, true).iter().all(|read| read.seqs.len() == 1)
 }
 
-/// Packets that were cut between writes were lost, and with them what came after.
+/// The client lost packets that were cut between two reads.
 pub(crate) fn split(seen: &Evidence) -> Option<String> {
     let FramingCuts { whole, halves, before } = cuts(seen);
     let pieces = halves.first()?;
     if let Some(seq) = shifted(seen, &halves) {
         return Some(format!(
-            "packet {pieces} came in pieces, and the bytes at the end of a read were not put \
-             together with the next read's: what followed was read from the wrong byte on, \
-             {seq} is no sequence"
-        ));
+                    "packet {pieces} arrived in pieces, and the client did not join the end of one read \
+                     with the beginning of the next: what followed was read from the wrong byte on, and \
+                     {seq} is not a sequence"
+                ));
     }
     let lost: Vec<Seq> =
         halves.difference(&whole).copied().filter(|seq| seen.misses(*seq)).collect();
-    // Half of them may have come well by chance; those before the first cut must have.
+    // Half of the cut packets may have arrived in one read by chance; those before the first cut
+    // must be there.
     let enough = !lost.is_empty() && lost.len() * 2 >= halves.difference(&whole).count();
     let clean = seen.has_output() && before.iter().all(|seq| !seen.misses(*seq));
-    // What is misread as a symbol makes no JSON.
+    // A misread symbol with a control character makes the client's JSON invalid.
     let unclear = matches!(&seen.output, ClientOutput::Unclear { why, .. } if why.contains("control character"));
     (enough && clean || unclear).then(|| {
         let all = if unclear { halves.iter().copied().collect() } else { lost };
-        let pieces = if all.len() == 1 { "came in pieces" } else { "came in pieces each" };
-        format!(
-            "{} {pieces}, and the bytes at the end of a read were not put together with the next \
-             read's",
-            packets(all)
-        )
+        let pieces =
+                    if all.len() == 1 { "arrived in pieces" } else { "arrived in pieces each" };
+                format!(
+                    "{} {pieces}, and the client did not join the end of one read with the beginning of \
+                     the next",
+                    packets(all)
+                )
     })
 }
 
-/// The packets of all writes.
+/// Packets of all writes, by whether a write cut them.
 struct FramingCuts {
-    /// That some write holds whole.
+    /// Packets that are complete in some write.
     whole: BTreeSet<Seq>,
-    /// That some write holds a part of.
+    /// Packets of which some write has only a part.
     halves: BTreeSet<Seq>,
-    /// That came whole before any was cut.
+    /// Packets that were complete in a write before the first cut.
     before: BTreeSet<Seq>,
 }
 
+/// Sorts the packets of all writes.
 fn cuts(seen: &Evidence) -> FramingCuts {
     let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (_, segment) in seen.wire.segments() {
@@ -212,8 +222,8 @@ fn cuts(seen: &Evidence) -> FramingCuts {
     FramingCuts { whole, halves, before }
 }
 
-/// A sequence that is none, if all that are none stand in the bytes that were sent, but not where
-/// sequences stand.
+/// Returns a made-up sequence that the client has read at a wrong position: all made-up sequences
+/// occur somewhere in the bytes sent.
 fn shifted(seen: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
     if halves.is_empty() {
         return None;
@@ -242,10 +252,10 @@ fn shifted(seen: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
     (strange.len() >= STRANGE_MIN).then(|| strange[strange.len() - 1].to_string())
 }
 
-/// Sizes that people give to reads.
+/// Usual sizes of read buffers, in bytes.
 const SIZES: [usize; 9] = [256, 512, 1000, 1024, 2048, 4096, 8192, 16_384, 65_536];
 
-/// The first packet that is missing is one that a read of a usual size ends inside of.
+/// The first missing packet is the one inside which a read of a usual size ends.
 pub(crate) fn read_size(seen: &Evidence) -> Option<String> {
     let ranges = seen.differences.missing.ranges();
     let first = ranges.first().map(|range| range.first())?;
@@ -256,11 +266,11 @@ pub(crate) fn read_size(seen: &Evidence) -> Option<String> {
         (to > from).then_some(place - from)
     })?;
     let size = SIZES.iter().find(|size| large > 0 && **size / FRAME_LEN == large)?;
-    // A client that lost only what it lost later would have lost nothing here.
+    // A packet that no stream brought cannot have been cut by a read.
     (seen.has_output() && seen.streamed().contains(&first)).then(|| {
         format!(
-            "packet {first} is the one that a read of {size} bytes ends inside of, and the bytes \
-             at the end of a read were not put together with the next read's"
+            "a read of {size} bytes ends inside packet {first}, and the client did not join the \
+                         end of one read with the beginning of the next"
         )
     })
 }
@@ -274,7 +284,7 @@ mod tests {
     use feed::wire::Call;
 
     #[test]
-    fn only_the_first_packet_of_a_read() {
+    fn keeping_only_the_first_packet_of_a_read_is_recognised() {
         let one = story().connect().call(Call::Stream).send(1..=3).together([4, 5]);
         let (id, text) = one
             .send(6..=14)
@@ -283,11 +293,11 @@ mod tests {
             .write([1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14])
             .cause();
         assert_eq!(id, "first-of-read");
-        assert!(text.starts_with("packet 5 came in one TCP segment with packet 4"), "{text}");
+        assert!(text.starts_with("packet 5 arrived in one TCP segment with packet 4"), "{text}");
     }
 
     #[test]
-    fn a_packet_in_one_read_with_another_that_is_there_is_no_such_thing() {
+    fn a_read_whose_second_packet_is_kept_rules_the_cause_out() {
         let one = story().connect().call(Call::Stream).together([1, 2]).together([3, 4]);
         let id =
             one.send(5..=14).finished().closed().write([1, 2, 3].into_iter().chain(5..=14)).id();
@@ -295,17 +305,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_brought_and_asked_for() {
+    fn requests_for_received_packets_are_recognised() {
         let pairs = story().connect().call(Call::Stream).together([1, 2]).together([3, 4]);
         let (id, text) = pairs.finished().closed().ask([2]).cause();
         assert_eq!(id, "first-of-read");
         let one = || story().connect().call(Call::Stream).together([1, 2, 3, 4, 5, 6, 7]);
         assert_ne!(one().finished().closed().ask([2]).id(), "first-of-read", "one of six");
-        assert!(text.contains("packet 2 came in one TCP segment with packet 1"), "{text}");
+        assert!(text.contains("packet 2 arrived in one TCP segment with packet 1"), "{text}");
     }
 
     #[test]
-    fn a_read_of_a_usual_size() {
+    fn a_read_of_a_usual_size_is_recognised() {
         let all: [Seq; 200] = std::array::from_fn(|place| Seq::try_from(place).unwrap() + 1);
         let one = || on(Tape::sample(200)).connect().call(Call::Stream).together(all);
         let lost = one().finished().closed().write((1..=60).chain(62..=200));
@@ -317,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_come_together() {
+    fn keeping_only_the_first_answer_of_a_read_is_recognised() {
         let ask = || story().stream([1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]).ask([2, 3]);
         let kept = ask().together([2, 3]).hang_up().write([1, 2].into_iter().chain(4..=14));
         assert_eq!(kept.id(), "first-answer-of-read");
@@ -326,23 +336,23 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_in_two_pieces() {
+    fn losing_a_packet_in_two_pieces_is_recognised() {
         let one = || story().connect().call(Call::Stream).send(1..=6).pieces([7], 9).send(8..=14);
         let done = || one().finished().closed();
         let (id, text) = done().write((1..=6).chain(8..=14)).cause();
         assert_eq!(id, "split-packet");
-        assert!(text.contains("packet 7 came in pieces"), "{text}");
-        assert!(text.contains("packet 7 came in pieces, and the bytes"), "{text}");
+        assert!(text.contains("packet 7 arrived in pieces, and the client"), "{text}");
         assert_ne!(done().write((1..=7).chain(9..=14)).id(), "split-packet");
         let strange = done().write_as((1..=6).chain([8]), |packet, fields| {
             if packet.sequence == 8 {
-                // The last two bytes of a price and the first two of a sequence.
+                // The last two bytes of a price and the first two of a sequence, read as a
+                // sequence.
                 fields[OutputField::Sequence as usize].1 = Some((150 << 16).to_string());
             }
         });
         let (id, text) = strange.cause();
         assert_eq!(id, "split-packet");
-        assert!(text.contains("9830400 is no sequence"), "{text}");
+        assert!(text.contains("9830400 is not a sequence"), "{text}");
         let tiny = story().connect().call(Call::Stream).pieces(1..=14, 1).finished().closed();
         assert_eq!(tiny.write([]).id(), "split-packet");
     }

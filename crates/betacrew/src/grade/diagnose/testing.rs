@@ -1,4 +1,4 @@
-//! Evidence that tests make up.
+//! Builder of evidence for the tests of causes.
 
 use super::super::cases::Passes;
 use super::cause;
@@ -13,7 +13,7 @@ use feed::wire::packet::Packet;
 use feed::wire::{Call, FRAME_LEN, Frame, decode};
 use std::time::Duration;
 
-/// What happens in a run, one after the other, a millisecond each.
+/// Run under construction: events that follow each other at intervals of 20 ms.
 pub(crate) struct Story {
     tape: Tape,
     packets: Vec<Packet>,
@@ -28,10 +28,12 @@ pub(crate) struct Story {
     unclear: Option<(String, String)>,
 }
 
+/// Begins a run on the tape of the original exercise.
 pub(crate) fn story() -> Story {
     on(Tape::classic())
 }
 
+/// Begins a run on another tape.
 pub(crate) fn on(tape: Tape) -> Story {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
@@ -82,7 +84,7 @@ impl Story {
         self
     }
 
-    /// Sends packets, a write each.
+    /// Sends packets, each in a write of its own.
     pub(crate) fn send(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         for seq in seqs {
             self = self.together([seq]);
@@ -108,7 +110,7 @@ impl Story {
         self
     }
 
-    /// Sends a packet with other bytes in some places.
+    /// Sends a packet with another byte at `place`.
     pub(crate) fn damaged(mut self, seq: Seq, place: usize, byte: u8) -> Self {
         let (mut bytes, now) = (self.bytes(&[seq]), self.tick());
         assert!(place < FRAME_LEN);
@@ -117,17 +119,17 @@ impl Story {
         self
     }
 
-    /// A stream of these packets, to its end.
+    /// Sends a stream of these packets, and ends it.
     pub(crate) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.connect().call(Call::Stream).send(seqs).what(WireEventKind::Finished).closed()
     }
 
-    /// Asks for packets on a connection of their own.
+    /// Requests packets on a new connection.
     pub(crate) fn ask(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         seqs.into_iter().fold(self.connect(), |story, seq| story.call(Call::Resend(seq)))
     }
 
-    /// Asks for packets, which come, and closes.
+    /// Requests packets, sends them, and closes the connection.
     pub(crate) fn fill(self, seqs: impl IntoIterator<Item = Seq> + Clone) -> Self {
         self.ask(seqs.clone()).send(seqs).hang_up()
     }
@@ -156,12 +158,12 @@ impl Story {
         self.what(WireEventKind::ResetByExchange)
     }
 
-    /// Writes these packets now.
+    /// Writes an output with these packets now.
     pub(crate) fn write(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.write_as(seqs, |_, _| {})
     }
 
-    /// Writes these packets, with a change.
+    /// Writes an output with these packets, each changed by `change`.
     pub(crate) fn write_as(
         mut self,
         seqs: impl IntoIterator<Item = Seq>,
@@ -192,7 +194,7 @@ impl Story {
         self
     }
 
-    /// Nothing happens for a second.
+    /// Lets a second pass without events.
     pub(crate) fn idle(mut self) -> Self {
         self.now += Duration::from_secs(1);
         self
@@ -230,18 +232,18 @@ impl Story {
         Evidence::new(self.packets, self.wire, ran, output)
     }
 
-    /// The cause that is found, and its sentence.
+    /// Returns the cause of the run for a case that expects a complete output in order.
     pub(crate) fn cause(self) -> (&'static str, String) {
         self.cause_for(Passes::InOrder)
     }
 
-    /// The same, for another way to pass.
+    /// Returns the cause of the run for another condition.
     pub(crate) fn cause_for(self, passes: Passes) -> (&'static str, String) {
         let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
         found.unwrap_or(("none", String::new()))
     }
 
-    /// The name of the cause that is found.
+    /// Returns the name of the cause, or "none".
     pub(crate) fn id(self) -> &'static str {
         self.cause().0
     }

@@ -1,4 +1,4 @@
-//! How gaps became resend calls, and answers packets.
+//! Causes in the detection of gaps, in resend calls and in the reading of answers.
 
 use crate::grade::observe::evidence::{Evidence, packets, packets_were};
 use crate::grade::observe::fields::OutputField;
@@ -9,20 +9,22 @@ use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The exercise's sessions have this many packets.
+/// Number of packets in a session of the original exercise.
 const USUAL: Seq = 14;
 
-/// A client that closes a connection sooner than this does not wait for answers.
+/// Time within which a client that closes a connection cannot have waited for answers. The slowest
+/// answers of the cases take longer.
 const IMPATIENT: Duration = Duration::from_millis(350);
 
-/// Gaps that were not asked for and are missing.
+/// Returns the gaps that the client did not request and that its output misses.
 fn unasked(seen: &Evidence) -> BTreeSet<Seq> {
     let asked = seen.asked();
     seen.gaps().iter().copied().filter(|seq| !asked.contains(seq) && seen.misses(*seq)).collect()
 }
 
-/// Streams brought what they could, and it is in the output, if there is one: gaps could be seen. A
-/// client that was ended by force may still have been at it.
+/// Returns whether the client could see its gaps: its output has every packet that a stream
+/// brought. Without an output, a client that was killed may still have been reading, so it does not
+/// count.
 fn saw_the_rest(seen: &Evidence) -> bool {
     let streamed = seen.streamed();
     let kept = match seen.has_output() {
@@ -32,7 +34,7 @@ fn saw_the_rest(seen: &Evidence) -> bool {
     !streamed.is_empty() && kept
 }
 
-/// What is missing was asked for where nothing answers.
+/// The client requested missing packets after the stream call, where nothing is answered.
 pub(crate) fn after_stream(seen: &Evidence) -> Option<String> {
     let late: BTreeSet<Seq> = seen
         .wire
@@ -46,30 +48,34 @@ pub(crate) fn after_stream(seen: &Evidence) -> Option<String> {
     let lost = late.iter().any(|seq| seen.misses(*seq) && !resent.contains(seq));
     lost.then(|| {
         format!(
-            "it asked for {} on the connection of the stream, where the exchange sends nothing \
-             more: resend calls need a connection of their own",
-            packets(late)
-        )
+                    "the client requested {} on the connection of the stream, where the exchange sends \
+                     nothing more; resend calls need a connection of their own",
+                    packets(late)
+                )
     })
 }
 
-/// Nothing was asked for.
+/// The client requested no packet although its stream had gaps.
 pub(crate) fn never_asks(seen: &Evidence) -> Option<String> {
     let gaps = seen.gaps();
-    // One stream that lost the first packets only says less.
+    // A gap at the beginning alone is the cause `first-gap-unseen`.
     let inner = gaps.iter().any(|seq| *seq > first_streamed(seen));
     let none = seen.asked().is_empty() && seen.wire.streams() == 1;
     let missing = seen.has_output() && gaps.iter().any(|seq| seen.misses(*seq));
     (none && inner && missing && saw_the_rest(seen)).then(|| {
-        format!("{} lost, and it never asked for any packet", packets_were(gaps.iter().copied()))
+        format!(
+                    "{} dropped, and the client requests no packet",
+                    packets_were(gaps.iter().copied())
+                )
     })
 }
 
+/// Returns the lowest sequence that a stream brought; 0 if there is none.
 fn first_streamed(seen: &Evidence) -> Seq {
     seen.streamed().first().copied().unwrap_or(0)
 }
 
-/// The packets before the first one that came were not missed.
+/// The client did not notice that packets before the first received one are missing.
 pub(crate) fn first_gap(seen: &Evidence) -> Option<String> {
     let first = first_streamed(seen);
     let asked = seen.asked();
@@ -80,55 +86,55 @@ pub(crate) fn first_gap(seen: &Evidence) -> Option<String> {
     let lost = unasked.iter().all(|seq| seen.misses(*seq));
     (!unasked.is_empty() && all && others_asked && lost && saw_the_rest(seen)).then(|| {
         format!(
-            "{} never came, and it did not ask: it takes the first packet that comes ({first}) for \
-             the first of the session",
-            packets(unasked)
-        )
+                    "{} dropped and not requested: the client takes the first packet that it receives \
+                     ({first}) for the first of the session",
+                    packets_were(unasked)
+                )
     })
 }
 
-/// The last gap was not asked for, and the others were.
+/// The client requested every gap but the last, which is directly before the last packet.
 pub(crate) fn last_gap(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
     let only = unasked.iter().next().filter(|_| unasked.len() == 1)?;
     let last = gaps.last() == Some(only) && *only + 1 == seen.highest();
     let rest = gaps.iter().filter(|seq| *seq != only).all(|seq| asked.contains(seq));
-    // One that counts packets would not have asked for this.
+    // A client with the cause `counts-packets` would not have requested this one.
     let beyond = gaps.iter().any(|seq| asked.contains(seq) && *seq > came(seen));
     (last && rest && beyond && saw_the_rest(seen)).then(|| {
         format!(
-            "packet {only}, right before the last one, was lost and not asked for: its search for \
-             gaps ends one too early"
-        )
+                    "packet {only}, directly before the last one, was dropped and not requested: the \
+                     client's search for gaps ends one too early"
+                )
     })
 }
 
-/// How many packets streams brought.
+/// Returns the number of packets that streams brought.
 fn came(seen: &Evidence) -> Seq {
     Seq::try_from(seen.streamed().len()).unwrap_or(Seq::MAX)
 }
 
-/// Gaps were looked for up to the number of packets instead of the highest sequence.
+/// The client searched for gaps up to the number of packets instead of the highest sequence.
 pub(crate) fn counts_packets(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked, came) = (seen.gaps(), unasked(seen), seen.asked(), came(seen));
     let low = |seq: &&Seq| **seq < came;
     let right = gaps.iter().filter(low).all(|seq| asked.contains(seq))
         && unasked.iter().all(|seq| *seq >= came)
         && gaps.iter().filter(|seq| **seq > came).all(|seq| unasked.contains(seq));
-    // One whose search ends one too early would have asked for this.
+    // A client with the cause `last-gap-unseen` would have requested this one.
     let more = unasked.iter().any(|seq| *seq + 1 < seen.highest());
     let some = gaps.iter().any(|seq| *seq < came) || seen.asked().contains(&0);
     (right && more && some && saw_the_rest(seen)).then(|| {
         format!(
-            "{} lost and not asked for: it looks for gaps up to {came}, the number of packets that \
-             came, instead of up to {}, the highest sequence",
-            packets_were(unasked),
-            seen.highest()
-        )
+                    "{} dropped and not requested: the client searches for gaps up to {came}, the number \
+                     of packets received, instead of up to {}, the highest sequence",
+                    packets_were(unasked),
+                    seen.highest()
+                )
     })
 }
 
-/// Gaps were looked for up to the packet that came last, which is not the highest one.
+/// The client searched for gaps up to the packet received last, which is not the highest one.
 pub(crate) fn last_for_highest(seen: &Evidence) -> Option<String> {
     let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
     let (_, last) = seen.wire.streamed().last()?;
@@ -138,29 +144,30 @@ pub(crate) fn last_for_highest(seen: &Evidence) -> Option<String> {
         && gaps.iter().filter(|seq| **seq < last).all(|seq| asked.contains(seq));
     (right && saw_the_rest(seen)).then(|| {
         format!(
-            "{} lost and not asked for: it looks for gaps up to {last}, the packet that came last, \
-             instead of up to {}, the highest",
-            packets_were(unasked),
-            seen.highest()
-        )
+                    "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
+                     received last, instead of up to {}, the highest sequence",
+                    packets_were(unasked),
+                    seen.highest()
+                )
     })
 }
 
-/// A sequence that does not fit into a byte ended it.
+/// The client crashed on a sequence that does not fit into one byte.
 pub(crate) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
     let first = seen.gaps().range(256..).next()?;
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
-    let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
+    // Words that runtimes use when a number does not fit into a byte.
+        let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
     let crashed = !matches!(seen.ran.ended, Ended::Exited(0) | Ended::Killed | Ended::Lingered);
     (crashed && words.iter().any(|word| said.contains(word))).then(|| {
         format!(
-            "it crashed asking for packet {first}: a resend call has one byte for the sequence. \
-             What one byte cannot express comes with another stream"
-        )
+                    "the client crashed on the request for packet {first}: a resend call has one byte for \
+                     the sequence. Higher packets must be received in another stream"
+                )
     })
 }
 
-/// The wrong neighbours were asked for.
+/// The client requested the neighbours of the missing packets.
 pub(crate) fn off_by_one(seen: &Evidence) -> Option<String> {
     let (gaps, asked) = (seen.gaps(), seen.asked());
     let shifted = |by: i64| -> BTreeSet<Seq> {
@@ -170,30 +177,30 @@ pub(crate) fn off_by_one(seen: &Evidence) -> Option<String> {
     let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *asked == shifted(*by));
     let (_, side) = off.filter(|_| wrong)?;
     Some(format!(
-        "{} lost, and it asked for {}: one {side}",
-        packets_were(gaps.iter().copied()),
-        packets(asked.iter().copied())
-    ))
+            "{} dropped, and the client requested {}: one {side}",
+            packets_were(gaps.iter().copied()),
+            packets(asked.iter().copied())
+        ))
 }
 
-/// The session was taken to have fourteen packets.
+/// The client assumes that every session has 14 packets.
 pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
     let (asked, last) = (seen.asked(), seen.last());
     let beyond: BTreeSet<Seq> = asked.iter().copied().filter(|seq| *seq > last).collect();
     if last < USUAL && (last + 1..=USUAL).all(|seq| beyond.contains(&seq)) {
         return Some(format!(
-            "it asked for {}, which the session does not have: it takes every session for one of \
-             {USUAL} packets",
-            packets(beyond)
-        ));
+                    "the client requested {}, which the session does not have: it assumes that every \
+                     session has {USUAL} packets",
+                    packets(beyond)
+                ));
     }
-    // One that gets no answer there may come no further.
+    // A client that waits for the answer to this request makes no further ones.
     if last < USUAL && beyond.contains(&(last + 1)) && !seen.has_output() {
         return Some(format!(
-            "it asked for packet {}, which the session does not have: it knows the session's \
-             length from somewhere else than from its packets",
-            last + 1
-        ));
+                    "the client requested packet {}, which the session does not have: it does not learn \
+                     the session's length from the packets",
+                    last + 1
+                ));
     }
     let (low, high): (Vec<Seq>, Vec<Seq>) =
         seen.gaps().iter().copied().partition(|seq| *seq <= USUAL);
@@ -204,14 +211,14 @@ pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
         && high.iter().all(|seq| unasked.contains(seq));
     (stops && saw_the_rest(seen)).then(|| {
         format!(
-            "{} not asked for, those up to {USUAL} were: it takes every session for one of {USUAL} \
-             packets",
-            packets_were(high)
-        )
+                    "{} not requested, those up to {USUAL} were: the client assumes that every session has \
+                     {USUAL} packets",
+                    packets_were(high)
+                )
     })
 }
 
-/// A sequence above 255 was asked for by its lowest byte.
+/// The client requested the lowest byte of a sequence above 255.
 pub(crate) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
     let (gaps, asked, streamed) = (seen.gaps(), seen.asked(), seen.streamed());
     let cut = |seq: Seq| seq % 256;
@@ -225,30 +232,32 @@ pub(crate) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
     let first = wrong.first()?;
     (wrong.len() * 2 >= high.len()).then(|| {
         format!(
-            "it asked for packet {} when packet {first} was lost: a resend call has one byte for \
-             the sequence, and the rest was cut off. What one byte cannot express comes with \
-             another stream",
-            cut(*first)
-        )
+                    "the client requested packet {} when packet {first} was missing: a resend call has one \
+                     byte for the sequence, and the other bytes were cut off. Higher packets must be \
+                     received in another stream",
+                    cut(*first)
+                )
     })
 }
 
-/// So many connections are looked at for what was asked for on them.
+/// Maximum number of connections that are examined for unread answers.
 const ERRANDS_MAX: usize = 200;
 
-/// What was asked for on one connection, and how that ended.
+/// Resend calls of one connection, and what happened to their answers.
 struct Errand {
+    /// Sequences that the client requested.
     asked: Vec<Seq>,
-    /// What came before it ended.
+    /// Sequences sent before the connection ended.
     answered: BTreeSet<Seq>,
-    /// What came after the client had ended it.
+    /// Sequences sent after the client had ended the connection.
     after: BTreeSet<Seq>,
-    /// The client ended it before the exchange did, so long after something had happened on it.
+    /// Time from the last event on the connection to its end, if the client ended it first.
     left_after: Option<Duration>,
-    /// The client reset it.
+    /// Whether the client reset the connection.
     reset: bool,
 }
 
+/// Returns the resend calls of a connection.
 fn errand(seen: &Evidence, conn: usize) -> Errand {
     let mut errand = Errand {
         asked: Vec::new(),
@@ -286,24 +295,24 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
     errand
 }
 
-/// Answers came after the client had closed the connection, or it was reset by closing it.
+/// The client closed a connection too early and did not read the answers.
 pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
     (0..seen.wire.conns.len().min(ERRANDS_MAX)).find_map(|conn| {
         let Errand { asked, answered, after, left_after, reset } = errand(seen, conn);
         let waited = left_after.filter(|waited| *waited < IMPATIENT)?;
-        // What had been sent can be unread as well, and then the connection is reset.
+        // Answers that were sent can be unread too; closing the connection then resets it.
         let unread = |seq: &Seq| after.contains(seq) || reset;
         let open = asked.into_iter().filter(|seq| unread(seq) && seen.misses(*seq));
         let lost: Vec<Seq> = open.collect();
-        // Other packets may have come for what was asked for.
+        // The exchange may have answered with other packets.
         (!lost.is_empty() && (reset || !answered.contains(&lost[0]))).then(|| {
             let waited = match waited.as_millis() {
                 ..10 => "without waiting for".to_owned(),
-                waited => format!("after {waited} ms, before it had read"),
+                                waited => format!("after {waited} ms, before it had read"),
             };
             let s = if lost.len() == 1 { "" } else { "s" };
             format!(
-                "it closed connection {} {waited} the answer{s} with {}",
+                            "the client closed connection {} {waited} the answer{s} with {}",
                 conn + 1,
                 packets(lost)
             )
@@ -311,7 +320,8 @@ pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
     })
 }
 
-/// A packet was filed under the sequence that was asked for.
+/// The client stored an answer under the sequence that it had requested, not under the packet's
+/// own.
 pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
     let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
     let invented = seen.differences.order.iter().find(|seq| !sent.contains(seq))?;
@@ -323,13 +333,13 @@ pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
         .any(|wrong| wrong.seq == *invented && wrong.field != OutputField::Sequence);
     (asked && content).then(|| {
         format!(
-            "packet {invented} was asked for and another one came; it was written as {invented}: \
-             what a packet is stands in it"
-        )
+                    "packet {invented} was requested and another packet received; the client wrote it as \
+                     {invented}. A packet's own sequence says which one it is"
+                )
     })
 }
 
-/// What was asked for once and not answered was given up.
+/// The client gave up a packet after one request without an answer.
 pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
     let resent = seen.resent();
     let mut times = std::collections::BTreeMap::new();
@@ -343,24 +353,25 @@ pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
     let streams = seen.wire.streams();
     (!lost.is_empty() && streams == 1).then(|| {
         format!(
-            "it asked for {} once{}, and neither asked again nor streamed again",
+                    "the client requested {} once{}, and neither requested it again nor streamed again",
             packets(lost),
             fate_of_asking(seen)
         )
     })
 }
 
+/// Describes what happened to requests that were not answered.
 fn fate_of_asking(seen: &Evidence) -> &'static str {
     let resets = seen.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
     let other = seen.resent().iter().any(|seq| !seen.asked().contains(seq));
     match (resets, other) {
         (true, _) => ", the connection was reset",
-        (_, true) => ", got another packet instead",
-        _ => ", got no answer",
+        (_, true) => ", received another packet instead",
+        _ => ", received no answer",
     }
 }
 
-/// A stream that ended early was taken for a whole one.
+/// The client took a stream that ended early for a complete one.
 pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let tail_missing = (highest + 1..=seen.last()).all(|seq| seen.misses(seq));
@@ -373,31 +384,32 @@ pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
         .conns
         .iter()
         .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
-    // One that was ended by force may have been about to.
+    // A client that was killed may have been about to stream again.
     let done = seen.has_output() || seen.ran.ended != Ended::Killed;
     let early =
         done && (1..seen.last()).contains(&highest) && tail_missing && seen.wire.streams() == 1;
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(
-            "the stream ended {how} after packet {highest}, and it did not stream again: what came \
-             after was never sent to it"
-        )
+                    "the stream ended {how} after packet {highest}, and the client did not stream again; \
+                     the packets after it were never sent"
+                )
     })
 }
 
-/// The tail was lost, and one stream was all.
+/// The tail was dropped, and the client streamed only once.
 pub(crate) fn tail(seen: &Evidence) -> Option<String> {
     let highest = seen.highest();
     let lost: Vec<Seq> = (highest + 1..=seen.last()).collect();
     let all = seen.has_output() && !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
     let rest = seen.differences.missing.count() == lost.len() as u64;
     (all && rest && seen.wire.streams() == 1).then(|| match highest {
-        0 => "no packet came in the stream, and it streamed only once".to_owned(),
-        _ => format!(
-            "{} lost at the end, which nothing that came shows, and it streamed only once",
-            packets_were(lost)
-        ),
+        0 => "the stream brought no packet, and the client streamed only once".to_owned(),
+                _ => format!(
+                    "{} dropped at the end, which no later packet reveals, and the client streamed only \
+                     once",
+                    packets_were(lost)
+                ),
     })
 }
 
@@ -409,52 +421,53 @@ mod tests {
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
+    /// Returns the sequences from 1 to `last` except those in `lost`.
     fn without(last: Seq, lost: &[Seq]) -> Vec<Seq> {
         (1..=last).filter(|seq| !lost.contains(seq)).collect()
     }
 
     #[test]
-    fn the_stream_s_connection_answers_nothing() {
+    fn requests_after_the_stream_call_are_a_cause() {
         let late = story().connect().call(Call::Stream).send(without(14, &[5])).finished();
         let (id, text) = late.call(Call::Resend(5)).hang_up().write(without(14, &[5])).cause();
         assert_eq!(id, "after-stream");
-        assert!(text.contains("asked for packet 5 on the connection of the stream"), "{text}");
+        assert!(text.contains("requested packet 5 on the connection of the stream"), "{text}");
     }
 
     #[test]
-    fn nothing_asked_for() {
+    fn a_client_that_requests_nothing_is_recognised() {
         let (id, text) = story().stream(without(14, &[5, 6])).write(without(14, &[5, 6])).cause();
-        assert_eq!((id, &text[..23]), ("never-asks", "packets 5-6 were lost, "));
+        assert_eq!((id, &text[..26]), ("never-asks", "packets 5-6 were dropped, "));
         assert_eq!(story().stream(1..=14).write(1..=14).id(), "none");
     }
 
     #[test]
-    fn the_first_gap_unseen() {
+    fn an_unseen_first_gap_is_recognised() {
         let (id, text) = story().stream(2..=14).write(2..=14).cause();
         assert_eq!(id, "first-gap-unseen");
-        assert!(text.starts_with("packet 1 never came"), "{text}");
+        assert!(text.starts_with("packet 1 was dropped and not requested"), "{text}");
         let both = without(14, &[1, 2, 7]);
         let asked = story().stream(both.clone()).fill([7]).write(3..=14);
         assert_eq!(asked.id(), "first-gap-unseen");
-        // One that asks for the first packet knows that there is one.
+        // A client that requests the first packet knows that there is one.
         let asked = story().stream(both).ask([1, 2, 7]).finished().closed();
         let asked = asked.write(without(14, &[1, 2, 7]));
         assert_ne!(asked.id(), "first-gap-unseen");
     }
 
     #[test]
-    fn the_last_gap_unseen() {
+    fn an_unseen_last_gap_is_recognised() {
         let lost = [10, 12, 13];
         let one = story().stream(without(14, &lost)).fill([10, 12]).write(without(14, &[13]));
         assert_eq!(one.id(), "last-gap-unseen");
-        // Both that and counting explain this, so nothing is claimed.
+        // Two causes explain this run, so none is named.
         let either = story().stream(without(14, &[3, 13])).fill([3]).write(without(14, &[13]));
         assert_eq!(either.id(), "none");
     }
 
     #[test]
-    fn packets_counted_instead_of_sequences() {
-        // Nine came, the highest is 14: 10 to 13 are not looked at.
+    fn counting_packets_instead_of_sequences_is_recognised() {
+        // Nine packets are received and the highest is 14, so 10 to 13 are not searched.
         let lost = [2, 3, 10, 11, 12];
         let one = story().stream(without(14, &lost)).fill([2, 3]);
         let (id, text) = one.write(without(14, &[10, 11, 12])).cause();
@@ -463,31 +476,31 @@ mod tests {
     }
 
     #[test]
-    fn the_last_to_come_taken_for_the_highest() {
+    fn taking_the_last_packet_for_the_highest_is_recognised() {
         let came = [1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 14, 11];
         let one = story().stream(came).fill([3]).write(without(14, &[13]));
         assert_eq!(one.id(), "last-for-highest");
     }
 
     #[test]
-    fn sequences_too_large_for_a_byte() {
+    fn a_crash_on_a_large_sequence_is_recognised() {
         let one = on(Tape::sample(300)).stream(without(300, &[290])).connect().hang_up();
         let crash = one.ended(Ended::Exited(1)).says("RangeError: It must be >= 0 and <= 255.");
         assert_eq!(crash.id(), "too-large-to-ask");
     }
 
     #[test]
-    fn neighbours_asked_for() {
+    fn requests_off_by_one_are_recognised() {
         let lost = [5, 9];
         let one = story().stream(without(14, &lost)).fill([4, 8]).write(without(14, &lost));
         assert_eq!(one.id(), "off-by-one");
     }
 
     #[test]
-    fn every_session_taken_for_fourteen() {
+    fn an_assumed_session_of_fourteen_is_recognised() {
         let (id, text) = on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().cause();
         assert_eq!(id, "fixed-length");
-        assert!(text.contains("asked for packets 6-14"), "{text}");
+        assert!(text.contains("requested packets 6-14"), "{text}");
         let long = on(Tape::sample(20)).stream(without(20, &[4, 17])).fill([4]);
         assert_eq!(long.write(without(20, &[17])).id(), "fixed-length");
         let unanswered = on(Tape::sample(5)).stream(1..=5).ask([6]).finished();
@@ -495,30 +508,30 @@ mod tests {
     }
 
     #[test]
-    fn sequences_cut_to_a_byte() {
+    fn sequences_cut_to_a_byte_are_recognised() {
         let one = on(Tape::sample(300)).stream(without(300, &[290])).fill([34]);
         let (id, text) = one.write(without(300, &[290])).cause();
         assert_eq!(id, "sequence-cut");
-        assert!(text.contains("asked for packet 34 when packet 290"), "{text}");
+        assert!(text.contains("requested packet 34 when packet 290"), "{text}");
     }
 
     #[test]
-    fn answers_left_on_the_wire() {
+    fn unread_answers_are_recognised() {
         let ask = || story().stream(without(14, &[5, 9])).ask([5, 9]);
         assert_eq!(ask().send([5]).reset().write(without(14, &[9])).id(), "answers-unread");
         let (id, text) = ask().send([5]).ends().send([9]).closed().write(without(14, &[9])).cause();
         assert_eq!(id, "answers-unread");
         assert!(text.contains("closed connection 2 after 20 ms, before it had read"), "{text}");
-        // What came before and is missing was lost in another way.
+        // Packet 9 was sent before the end, so it is missing for another reason.
         let read = ask().send([5, 9]).hang_up().write(without(14, &[9]));
         assert_ne!(read.id(), "answers-unread");
-        // An early end of one side harms nobody; what the exchange does not send is not unread.
+        // The client ends only its own side, and the exchange sends nothing that could be unread.
         let half = ask().ends().finished().closed().write(without(14, &[5, 9]));
         assert_eq!(half.id(), "not-asked-again");
     }
 
     #[test]
-    fn the_request_trusted() {
+    fn an_answer_stored_under_the_requested_sequence_is_recognised() {
         use crate::grade::observe::fields::OutputField;
         let one = story().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
         let wrong = one.write_as(1..=14, |packet, fields| {
@@ -530,19 +543,19 @@ mod tests {
     }
 
     #[test]
-    fn not_asked_again() {
+    fn a_single_request_without_an_answer_is_recognised() {
         let one = story().stream(without(14, &[5])).ask([5]).finished().closed();
         let (id, text) = one.write(without(14, &[5])).cause();
         assert_eq!(id, "not-asked-again");
-        assert!(text.contains("asked for packet 5 once, got no answer"), "{text}");
+        assert!(text.contains("requested packet 5 once, received no answer"), "{text}");
     }
 
     #[test]
-    fn tails_and_short_streams() {
+    fn dropped_tails_and_short_streams_are_recognised() {
         assert_eq!(story().stream(1..=12).write(1..=12).id(), "tail-unseen");
         let cut = story().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
         let whole = cut.finished().closed().write(1..=6);
-        assert_ne!(whole.id(), "short-stream", "a packet that came whole");
+        assert_ne!(whole.id(), "short-stream", "the packet arrived complete");
         let reset = story().connect().call(Call::Stream).send(1..=6).reset_by_exchange();
         assert_eq!(reset.write(1..=6).id(), "short-stream");
         let again = story().stream(1..=12).stream(1..=13).write(1..=13);
