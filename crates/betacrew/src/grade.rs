@@ -24,7 +24,7 @@ use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
-use crate::grade::report::terminal::Paint;
+use crate::grade::report::terminal::{Paint, RowPosition};
 use crate::grade::run::attempt::AttemptSetup;
 use crate::grade::run::case_runner::CaseRunner;
 use crate::grade::run::client::GradedClient;
@@ -174,8 +174,11 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     // behind.
     let orderly = signals::orderly();
     let outcomes = session.play(stop, |outcome| {
-        let before = std::mem::replace(&mut group, outcome.case.group());
-        let row = report::terminal::row(outcome, before != outcome.case.group(), paint);
+        let position = match std::mem::replace(&mut group, outcome.case.group()) {
+            before if before == outcome.case.group() => RowPosition::WithinGroup,
+            _ => RowPosition::FirstOfGroup,
+        };
+        let row = report::terminal::row(outcome, position, paint);
         if heard.is_ok() {
             heard = print(&row);
         }

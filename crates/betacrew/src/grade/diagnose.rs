@@ -6,10 +6,10 @@
 //! * `content`: mistakes in how it decodes fields and writes its output;
 //! * `ending`: crashes, endless waits and wrong exit codes.
 
-mod resends;
 mod content;
 mod ending;
 mod framing;
+mod resends;
 #[cfg(test)]
 mod testing;
 

@@ -21,9 +21,9 @@ const ROOM_MIN: u32 = 50;
 pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
     match &seen.output {
         ClientOutput::Unclear { place, why } if why.contains("incomplete JSON") => Some(format!(
-                    "{place} is not valid JSON ({}); write it with a JSON library",
-                    why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
-                )),
+            "{place} is not valid JSON ({}); write it with a JSON library",
+            why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
+        )),
         _ => None,
     }
 }
@@ -173,12 +173,11 @@ pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + CLOCK).then(|| {
         format!(
-                    "{place} was written at {} ms, before {} arrived at {} ms: the client does not wait \
-                     for the answers to its requests",
-                    written.as_millis(),
-                    packets(late.keys().copied()),
-                    first.as_millis()
-                )
+            "{place} was written at {} ms, before {} arrived at {} ms: the client does not wait \
+             for the answers to its requests",
+            written.as_millis(),
+            packets(late.keys().copied()),
+            first.as_millis()
         )
     })
 }
@@ -193,10 +192,10 @@ pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
     let all = !late.is_empty() && late.values().all(|at| *at >= *written);
     all.then(|| {
         format!(
-                    "{place} seems to be written before {} arrived: the client does not wait for the \
+            "{place} seems to be written before {} arrived: the client does not wait for the \
                      answers to its requests",
-                    packets(late.keys().copied())
-                )
+            packets(late.keys().copied())
+        )
     })
 }
 
@@ -249,11 +248,12 @@ pub(crate) fn broken(seen: &Evidence) -> Option<String> {
     });
     hit.map(|(side, seq, as_odd)| match as_odd {
         true => {
-                    format!("a frame with the sequence {seq}, which is not a packet, was written as one")
-                }
-                false => format!(
-                    "a frame with the side {side:?}, which is neither B nor S, was written as packet {seq}"
-                ),
+            format!("a frame with the sequence {seq}, which is not a packet, was written as one")
+        }
+        false => format!(
+            "a frame with the side {side:?}, which is neither B nor S, was written as packet {seq}"
+        ),
+    })
 }
 
 /// The output has the order in which the packets arrived.
@@ -270,11 +270,11 @@ pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
     let known: BTreeSet<Seq> = seen.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
     (seen.differences.complete() && arrived == seen.differences.order).then(|| {
-            format!(
-                "packets are written in the order of arrival ({seq} after {before}); sort them by \
+        format!(
+            "packets are written in the order of arrival ({seq} after {before}); sort them by \
                  sequence"
-            )
-        })
+        )
+    })
 }
 
 #[cfg(test)]

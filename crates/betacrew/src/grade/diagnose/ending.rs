@@ -34,7 +34,7 @@ pub(crate) fn crash(seen: &Evidence) -> Option<String> {
 fn crashed(seen: &Evidence, when: &str) -> Option<String> {
     let how = match seen.ran.ended {
         Ended::Signal(signal) => format!("the client crashed (signal {signal})"),
-                Ended::Exited(code) if code != 0 => format!("the client crashed (exit code {code})"),
+        Ended::Exited(code) if code != 0 => format!("the client crashed (exit code {code})"),
         _ => return None,
     };
     let said = String::from_utf8_lossy(&seen.ran.stderr);
@@ -102,11 +102,11 @@ fn was_busy(seen: &Evidence) -> bool {
 pub(crate) fn spins(seen: &Evidence) -> Option<String> {
     let busy = seen.ran.busy.filter(|_| was_killed(seen) && was_busy(seen))?;
     Some(format!(
-            "the client was computing, not waiting, for {:.1} of {:.1} s: an endless loop, perhaps up \
+        "the client was computing, not waiting, for {:.1} of {:.1} s: an endless loop, perhaps up \
              to a sequence that was misread",
-            busy.as_secs_f64(),
-            seen.ran.took.as_secs_f64()
-        ))
+        busy.as_secs_f64(),
+        seen.ran.took.as_secs_f64()
+    ))
 }
 
 /// The client received a complete stream and waits for resends that it does not need.
@@ -119,9 +119,9 @@ pub(crate) fn hangs_complete(seen: &Evidence) -> Option<String> {
     (idle && !matches!(seen.ran.ended, Ended::Signal(_))).then(|| {
         let how = if was_killed(seen) { "waits for ever" } else { "wrote no output" };
         format!(
-                    "the stream was complete and ended, no packet was missing, and the client {how}: it \
+            "the stream was complete and ended, no packet was missing, and the client {how}: it \
                      writes its output only after resends"
-                )
+        )
     })
 }
 
@@ -155,13 +155,13 @@ pub(crate) fn waits_for_answer(seen: &Evidence) -> Option<String> {
     let gone = matches!(seen.ran.ended, Ended::Exited(_));
     let text = match (waits, gone) {
         (true, _) => format!(
-                    "the client waits for ever for {}, which the exchange does not send",
-                    packets(open.clone())
-                ),
-                (_, true) => format!(
-                    "{} requested and not sent, and the client wrote none of the packets that it had",
-                    packets_were(open.clone())
-                ),
+            "the client waits for ever for {}, which the exchange does not send",
+            packets(open.clone())
+        ),
+        (_, true) => format!(
+            "{} requested and not sent, and the client wrote none of the packets that it had",
+            packets_were(open.clone())
+        ),
         (false, false) => return None,
     };
     (!open.is_empty() && !seen.has_output()).then_some(text)
@@ -174,10 +174,10 @@ pub(crate) fn waits_for_end(seen: &Evidence) -> Option<String> {
     let conn = left_open(seen)?;
     (all && matches!(seen.ran.ended, Ended::Killed | Ended::Lingered)).then(|| {
         format!(
-                    "all answers arrived on connection {}, and the client left it open and waits for the \
+            "all answers arrived on connection {}, and the client left it open and waits for the \
                      exchange to end it, which an exchange may never do",
-                    conn + 1
-                )
+            conn + 1
+        )
     })
 }
 
@@ -203,11 +203,11 @@ pub(crate) fn waited_for_end(seen: &Evidence) -> Option<String> {
     let waited = left.at.checked_sub(last.at).filter(|waited| *waited > PATIENT)?;
     (all && !seen.has_output() && seen.ran.ended != Ended::Exited(0)).then(|| {
         format!(
-                    "all answers arrived on connection {}, and the client then waited {} ms for the \
+            "all answers arrived on connection {}, and the client then waited {} ms for the \
                      exchange to end it, which an exchange may never do",
-                    left.conn + 1,
-                    waited.as_millis()
-                )
+            left.conn + 1,
+            waited.as_millis()
+        )
     })
 }
 
@@ -231,10 +231,10 @@ pub(crate) fn waits_for_stream(seen: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(seen))?;
     let brought = state.frames.len();
     Some(format!(
-            "the exchange stopped sending after {brought} packets on connection {}, and the client \
+        "the exchange stopped sending after {brought} packets on connection {}, and the client \
              waits for ever: it has no timeout",
-            conn + 1
-        ))
+        conn + 1
+    ))
 }
 
 /// The client has all packets and does not end.
@@ -243,7 +243,7 @@ pub(crate) fn lingers(seen: &Evidence) -> Option<String> {
     (complete || seen.ran.ended == Ended::Lingered).then(|| {
         "the output is complete, and something keeps the client running: a timer, a listener or a \
                  socket that is not closed"
-                    .to_owned()
+            .to_owned()
     })
 }
 
@@ -254,10 +254,10 @@ pub(crate) fn too_slow(seen: &Evidence) -> Option<String> {
     let calls = seen.wire.calls().count();
     (was_killed(seen) && since < SOON).then(|| {
         format!(
-                    "the client was still active at the time limit: {calls} calls on {} connections, one \
+            "the client was still active at the time limit: {calls} calls on {} connections, one \
                      after another",
-                    seen.wire.conns.len()
-                )
+            seen.wire.conns.len()
+        )
     })
 }
 

@@ -105,9 +105,9 @@ pub(crate) fn first_of_read(seen: &Evidence) -> Option<String> {
         let lost: Vec<Seq> =
             read.seqs[1..].iter().copied().filter(|seq| needless.contains(seq)).collect();
         format!(
-                    "{} (and the client requested packets that it had received)",
-                    told(&lost, read.seqs[0], read.sure)
-                )
+            "{} (and the client requested packets that it had received)",
+            told(&lost, read.seqs[0], read.sure)
+        )
     })
 }
 
@@ -142,8 +142,8 @@ pub(crate) fn first_answer_of_read(seen: &Evidence) -> Option<String> {
         format!(
             "the answers with {} arrived {}, and the client waits for one read each: a read is not \
                          a packet",
-                        packets(together.seqs.iter().copied()),
-                        if together.sure { "in one TCP segment" } else { "directly after each other" }
+            packets(together.seqs.iter().copied()),
+            if together.sure { "in one TCP segment" } else { "directly after each other" }
         )
     })
 }
@@ -167,10 +167,10 @@ pub(crate) fn split(seen: &Evidence) -> Option<String> {
     let pieces = halves.first()?;
     if let Some(seq) = shifted(seen, &halves) {
         return Some(format!(
-                    "packet {pieces} arrived in pieces, and the client did not join the end of one read \
+            "packet {pieces} arrived in pieces, and the client did not join the end of one read \
                      with the beginning of the next: what followed was read from the wrong byte on, and \
                      {seq} is not a sequence"
-                ));
+        ));
     }
     let lost: Vec<Seq> =
         halves.difference(&whole).copied().filter(|seq| seen.misses(*seq)).collect();
@@ -182,13 +182,12 @@ pub(crate) fn split(seen: &Evidence) -> Option<String> {
     let unclear = matches!(&seen.output, ClientOutput::Unclear { why, .. } if why.contains("control character"));
     (enough && clean || unclear).then(|| {
         let all = if unclear { halves.iter().copied().collect() } else { lost };
-        let pieces =
-                    if all.len() == 1 { "arrived in pieces" } else { "arrived in pieces each" };
-                format!(
-                    "{} {pieces}, and the client did not join the end of one read with the beginning of \
+        let pieces = if all.len() == 1 { "arrived in pieces" } else { "arrived in pieces each" };
+        format!(
+            "{} {pieces}, and the client did not join the end of one read with the beginning of \
                      the next",
-                    packets(all)
-                )
+            packets(all)
+        )
     })
 }
 

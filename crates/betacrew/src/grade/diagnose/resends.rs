@@ -48,10 +48,10 @@ pub(crate) fn after_stream(seen: &Evidence) -> Option<String> {
     let lost = late.iter().any(|seq| seen.misses(*seq) && !resent.contains(seq));
     lost.then(|| {
         format!(
-                    "the client requested {} on the connection of the stream, where the exchange sends \
+            "the client requested {} on the connection of the stream, where the exchange sends \
                      nothing more; resend calls need a connection of their own",
-                    packets(late)
-                )
+            packets(late)
+        )
     })
 }
 
@@ -63,10 +63,7 @@ pub(crate) fn never_asks(seen: &Evidence) -> Option<String> {
     let none = seen.asked().is_empty() && seen.wire.streams() == 1;
     let missing = seen.has_output() && gaps.iter().any(|seq| seen.misses(*seq));
     (none && inner && missing && saw_the_rest(seen)).then(|| {
-        format!(
-                    "{} dropped, and the client requests no packet",
-                    packets_were(gaps.iter().copied())
-                )
+        format!("{} dropped, and the client requests no packet", packets_were(gaps.iter().copied()))
     })
 }
 
@@ -86,10 +83,10 @@ pub(crate) fn first_gap(seen: &Evidence) -> Option<String> {
     let lost = unasked.iter().all(|seq| seen.misses(*seq));
     (!unasked.is_empty() && all && others_asked && lost && saw_the_rest(seen)).then(|| {
         format!(
-                    "{} dropped and not requested: the client takes the first packet that it receives \
+            "{} dropped and not requested: the client takes the first packet that it receives \
                      ({first}) for the first of the session",
-                    packets_were(unasked)
-                )
+            packets_were(unasked)
+        )
     })
 }
 
@@ -103,9 +100,9 @@ pub(crate) fn last_gap(seen: &Evidence) -> Option<String> {
     let beyond = gaps.iter().any(|seq| asked.contains(seq) && *seq > came(seen));
     (last && rest && beyond && saw_the_rest(seen)).then(|| {
         format!(
-                    "packet {only}, directly before the last one, was dropped and not requested: the \
+            "packet {only}, directly before the last one, was dropped and not requested: the \
                      client's search for gaps ends one too early"
-                )
+        )
     })
 }
 
@@ -126,11 +123,11 @@ pub(crate) fn counts_packets(seen: &Evidence) -> Option<String> {
     let some = gaps.iter().any(|seq| *seq < came) || seen.asked().contains(&0);
     (right && more && some && saw_the_rest(seen)).then(|| {
         format!(
-                    "{} dropped and not requested: the client searches for gaps up to {came}, the number \
+            "{} dropped and not requested: the client searches for gaps up to {came}, the number \
                      of packets received, instead of up to {}, the highest sequence",
-                    packets_were(unasked),
-                    seen.highest()
-                )
+            packets_were(unasked),
+            seen.highest()
+        )
     })
 }
 
@@ -144,11 +141,11 @@ pub(crate) fn last_for_highest(seen: &Evidence) -> Option<String> {
         && gaps.iter().filter(|seq| **seq < last).all(|seq| asked.contains(seq));
     (right && saw_the_rest(seen)).then(|| {
         format!(
-                    "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
+            "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
                      received last, instead of up to {}, the highest sequence",
-                    packets_were(unasked),
-                    seen.highest()
-                )
+            packets_were(unasked),
+            seen.highest()
+        )
     })
 }
 
@@ -157,13 +154,13 @@ pub(crate) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
     let first = seen.gaps().range(256..).next()?;
     let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
     // Words that runtimes use when a number does not fit into a byte.
-        let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
+    let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
     let crashed = !matches!(seen.ran.ended, Ended::Exited(0) | Ended::Killed | Ended::Lingered);
     (crashed && words.iter().any(|word| said.contains(word))).then(|| {
         format!(
-                    "the client crashed on the request for packet {first}: a resend call has one byte for \
+            "the client crashed on the request for packet {first}: a resend call has one byte for \
                      the sequence. Higher packets must be received in another stream"
-                )
+        )
     })
 }
 
@@ -177,10 +174,10 @@ pub(crate) fn off_by_one(seen: &Evidence) -> Option<String> {
     let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *asked == shifted(*by));
     let (_, side) = off.filter(|_| wrong)?;
     Some(format!(
-            "{} dropped, and the client requested {}: one {side}",
-            packets_were(gaps.iter().copied()),
-            packets(asked.iter().copied())
-        ))
+        "{} dropped, and the client requested {}: one {side}",
+        packets_were(gaps.iter().copied()),
+        packets(asked.iter().copied())
+    ))
 }
 
 /// The client assumes that every session has 14 packets.
@@ -189,18 +186,18 @@ pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
     let beyond: BTreeSet<Seq> = asked.iter().copied().filter(|seq| *seq > last).collect();
     if last < USUAL && (last + 1..=USUAL).all(|seq| beyond.contains(&seq)) {
         return Some(format!(
-                    "the client requested {}, which the session does not have: it assumes that every \
+            "the client requested {}, which the session does not have: it assumes that every \
                      session has {USUAL} packets",
-                    packets(beyond)
-                ));
+            packets(beyond)
+        ));
     }
     // A client that waits for the answer to this request makes no further ones.
     if last < USUAL && beyond.contains(&(last + 1)) && !seen.has_output() {
         return Some(format!(
-                    "the client requested packet {}, which the session does not have: it does not learn \
+            "the client requested packet {}, which the session does not have: it does not learn \
                      the session's length from the packets",
-                    last + 1
-                ));
+            last + 1
+        ));
     }
     let (low, high): (Vec<Seq>, Vec<Seq>) =
         seen.gaps().iter().copied().partition(|seq| *seq <= USUAL);
@@ -211,10 +208,10 @@ pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
         && high.iter().all(|seq| unasked.contains(seq));
     (stops && saw_the_rest(seen)).then(|| {
         format!(
-                    "{} not requested, those up to {USUAL} were: the client assumes that every session has \
+            "{} not requested, those up to {USUAL} were: the client assumes that every session has \
                      {USUAL} packets",
-                    packets_were(high)
-                )
+            packets_were(high)
+        )
     })
 }
 
@@ -308,11 +305,11 @@ pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
         (!lost.is_empty() && (reset || !answered.contains(&lost[0]))).then(|| {
             let waited = match waited.as_millis() {
                 ..10 => "without waiting for".to_owned(),
-                                waited => format!("after {waited} ms, before it had read"),
+                waited => format!("after {waited} ms, before it had read"),
             };
             let s = if lost.len() == 1 { "" } else { "s" };
             format!(
-                            "the client closed connection {} {waited} the answer{s} with {}",
+                "the client closed connection {} {waited} the answer{s} with {}",
                 conn + 1,
                 packets(lost)
             )
@@ -333,9 +330,9 @@ pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
         .any(|wrong| wrong.seq == *invented && wrong.field != OutputField::Sequence);
     (asked && content).then(|| {
         format!(
-                    "packet {invented} was requested and another packet received; the client wrote it as \
+            "packet {invented} was requested and another packet received; the client wrote it as \
                      {invented}. A packet's own sequence says which one it is"
-                )
+        )
     })
 }
 
@@ -353,7 +350,7 @@ pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
     let streams = seen.wire.streams();
     (!lost.is_empty() && streams == 1).then(|| {
         format!(
-                    "the client requested {} once{}, and neither requested it again nor streamed again",
+            "the client requested {} once{}, and neither requested it again nor streamed again",
             packets(lost),
             fate_of_asking(seen)
         )
@@ -391,9 +388,9 @@ pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(
-                    "the stream ended {how} after packet {highest}, and the client did not stream again; \
+            "the stream ended {how} after packet {highest}, and the client did not stream again; \
                      the packets after it were never sent"
-                )
+        )
     })
 }
 
@@ -405,11 +402,11 @@ pub(crate) fn tail(seen: &Evidence) -> Option<String> {
     let rest = seen.differences.missing.count() == lost.len() as u64;
     (all && rest && seen.wire.streams() == 1).then(|| match highest {
         0 => "the stream brought no packet, and the client streamed only once".to_owned(),
-                _ => format!(
-                    "{} dropped at the end, which no later packet reveals, and the client streamed only \
+        _ => format!(
+            "{} dropped at the end, which no later packet reveals, and the client streamed only \
                      once",
-                    packets_were(lost)
-                ),
+            packets_were(lost)
+        ),
     })
 }
 

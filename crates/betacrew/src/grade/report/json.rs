@@ -1,4 +1,4 @@
-//! The whole of it as data, for `--json` and for whatever draws it.
+//! Report as data, for `--json`; the JUnit and HTML reports are made from it.
 
 use crate::args::address::PORT;
 use crate::grade::judge::ended;
@@ -9,32 +9,39 @@ use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
 use serde::Serialize;
 
-/// So many lines of a timeline are reported.
+/// Maximum number of lines of a timeline.
 const LINES: usize = 200;
 
-/// All cases and what they came to. Times are in milliseconds.
+/// Report of all cases. Times are in milliseconds.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GradeReport {
-    /// The client's command.
+    /// Command of the client.
     pub(crate) client: String,
-    /// The version of the program that graded it.
+    /// Version of betacrew that graded it.
     pub(crate) version: &'static str,
+    /// Seed of the random faults.
     pub(crate) seed: u64,
-    /// `A`, `B`, `C`, `D` or `F`; absent where nothing was run.
+    /// Grade: `A`, `B`, `C`, `D` or `F`; null if no case was run.
     pub(crate) grade: Option<String>,
-    /// What that grade takes.
+    /// Condition of that grade.
     pub(crate) rule: Option<&'static str>,
+    /// Passes among the cases that are a must.
     pub(crate) must: CauseCount,
+    /// Passes among the cases that are a should.
     pub(crate) should: CauseCount,
+    /// Number of cases that were not run.
     pub(crate) not_run: u32,
+    /// Cases in the order of the table.
     pub(crate) cases: Vec<CaseReport>,
 }
 
-/// How many of how many.
+/// Number of passes out of a total.
 #[derive(Serialize, Clone, Copy, Debug)]
 pub(crate) struct CauseCount {
+    /// Number of passes.
     pub(crate) passed: u32,
+    /// Total number.
     pub(crate) of: u32,
 }
 
@@ -44,76 +51,90 @@ impl From<CaseTally> for CauseCount {
     }
 }
 
-/// One case.
+/// Report of one case.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CaseReport {
+    /// Id of the case.
     pub(crate) id: &'static str,
-    /// `must` or `should`.
+    /// Severity: `must` or `should`.
     pub(crate) severity: &'static str,
-    /// `pass`, `flaky`, `fail` or `not run`.
+    /// Verdict: `pass`, `flaky`, `fail` or `not run`.
     pub(crate) verdict: &'static str,
-    /// Of so many runs, so many passed.
+    /// Number of runs that passed, and of all runs.
     pub(crate) runs: CauseCount,
+    /// Sentence of the protocol that the case checks.
     pub(crate) requirement: &'static str,
-    /// Where that stands in `docs/protocol.md`.
+    /// Section of `docs/protocol.md` with that sentence.
     pub(crate) section: &'static str,
-    /// What the exchange does.
+    /// Description of the scenario.
     pub(crate) about: String,
-    /// What passes.
+    /// Condition under which a client passes.
     pub(crate) passes: &'static str,
-    /// Absent where it was not run.
+    /// Run that is shown: the first that did not pass, or else the first. Absent if the case was
+    /// not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunReport>,
-    /// Commands that do the same by hand.
+    /// Commands that repeat the case by hand.
     pub(crate) by_hand: Vec<String>,
 }
 
-/// One run: the first that did not pass, or else the first.
+/// Report of one run.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunReport {
+    /// Duration of the run.
     pub(crate) took_ms: f64,
-    /// How the client ended.
+    /// End of the client, such as "it ended with exit code 0".
     pub(crate) ended: String,
-    /// Where its output was found, and as what it was read.
+    /// Name of the output and the shape in which it was read.
     pub(crate) output: Option<String>,
+    /// Expected result, if the run did not pass.
     pub(crate) expected: Option<String>,
+    /// Actual result, if the run did not pass.
     pub(crate) came: Option<String>,
+    /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
+    /// Observations that do not decide the case.
     pub(crate) remarks: Vec<String>,
-    /// The last lines of what it said.
+    /// Most useful lines of the standard error output.
     pub(crate) stderr: Vec<String>,
+    /// Timeline of the wire, from its beginning.
     pub(crate) timeline: Vec<LineReport>,
 }
 
-/// A likely cause.
+/// Likely cause of a failure.
 #[derive(Serialize, Debug)]
 pub(crate) struct CauseReport {
+    /// Name of the cause, which never changes its meaning.
     pub(crate) id: &'static str,
+    /// Explanation.
     pub(crate) text: String,
 }
 
-/// One line of a timeline.
+/// Line of a timeline.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineReport {
+    /// Time of its first event.
     pub(crate) at_ms: f64,
+    /// Time of its last event.
     pub(crate) until_ms: f64,
-    /// Counted from 1.
+    /// Number of the connection, from 1.
     pub(crate) connection: usize,
-    /// `client` or `exchange`.
+    /// Side that caused the events: `client` or `exchange`.
     pub(crate) from: &'static str,
+    /// Description, a sentence without its subject.
     pub(crate) text: String,
 }
 
+/// Returns a time in milliseconds, rounded to microseconds.
 fn ms(time: std::time::Duration) -> f64 {
-    // To the microsecond.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl GradeReport {
-    /// The report of a session that has ended.
+    /// Returns the report of a finished grading run.
     pub(crate) fn new(outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Self {
         let summary = GradeSummary::of(outcomes);
         Self {

@@ -1,13 +1,13 @@
-//! `--junit`: cases as tests, for whatever shows those.
+//! Report for `--junit`: each case as a test, for programs that show JUnit XML.
 //!
-//! A should that is not met is a skipped test with a message: it does not make the client fail, so
-//! it must not make a pipeline that counts failures fail either.
+//! A should that is not met is a skipped test with a message. It does not make the client fail, so
+//! it must not fail a pipeline that counts failures.
 
 use crate::grade::report::json::{CaseReport, GradeReport};
 use crate::text::escape::xml;
 use std::fmt::Write;
 
-/// The report as JUnit's XML.
+/// Returns the report as JUnit XML.
 pub(crate) fn junit(report: &GradeReport) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let head = |cases: &[&CaseReport]| {
@@ -36,6 +36,7 @@ pub(crate) fn junit(report: &GradeReport) -> String {
     text + "</testsuites>\n"
 }
 
+/// Status of a test.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Passed,
@@ -61,6 +62,7 @@ fn seconds(case: &CaseReport) -> f64 {
     case.run.as_ref().map_or(0.0, |run| run.took_ms / 1e3)
 }
 
+/// Writes the test of one case.
 fn test(text: &mut String, case: &CaseReport) {
     let (group, time) = (group(case), seconds(case));
     let _ =
@@ -91,12 +93,13 @@ fn test(text: &mut String, case: &CaseReport) {
     }
 }
 
+/// Returns the details of a failure, as the text of its element.
 fn details(case: &CaseReport) -> String {
-    let mut text = format!("required: {}\nhappens: {}\n", case.requirement, case.about);
+    let mut text = format!("required: {}\nscenario: {}\n", case.requirement, case.about);
     let Some(run) = &case.run else { return text };
     let lines = [
         ("expected", run.expected.as_ref()),
-        ("came", run.came.as_ref()),
+        ("actual", run.came.as_ref()),
         ("cause", run.cause.as_ref().map(|cause| &cause.text)),
     ];
     for (label, line) in lines {
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn musts_fail_and_shoulds_are_skipped() {
+    fn failed_musts_are_failures_and_failed_shoulds_are_skipped() {
         let report = GradeReport {
             client: "node \"x\" <y>\u{7}".to_owned(),
             version: "",

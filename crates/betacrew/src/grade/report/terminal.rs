@@ -1,4 +1,5 @@
-//! The report for a terminal: a table to be read at a glance, then what is to be learned.
+//! Report for a terminal: one line a case while the run goes on, then details of the failures and
+//! the grade.
 
 use crate::grade::cases::Severity;
 use crate::grade::diagnose;
@@ -12,22 +13,23 @@ use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// So many lines of a timeline are shown.
+/// Maximum number of lines of a timeline.
 const LINES: usize = 14;
-/// So many failures are told in full.
+/// Maximum number of failures with details.
 const TOLD: usize = 10;
-/// So many lines of what a client has said on stderr are shown.
+/// Maximum number of lines of a client's standard error output.
 const SAID: usize = 3;
-/// Columns for a case's name.
+/// Width of the column for a case's name.
 const NAME: usize = 20;
-/// Columns for what came.
+/// Maximum width of the column for the actual result.
 const CAME: usize = 72;
 
-/// How things are coloured.
+/// Whether the report is coloured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
+    /// Wraps a text in an escape code, if colours are wanted.
     fn put(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -50,7 +52,7 @@ impl Paint {
     }
 }
 
-/// What stands above the table.
+/// Returns the heading above the table.
 pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
     format!(
@@ -64,10 +66,19 @@ pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     )
 }
 
-/// One line of the table, with the group's name before its first.
-pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> String {
+/// Position of a row in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RowPosition {
+    /// First row of its group, which gets the group's name as a heading.
+    FirstOfGroup,
+    /// Any other row.
+    WithinGroup,
+}
+
+/// Returns the row of one case.
+pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) -> String {
     let mut text = String::new();
-    if new_group {
+    if position == RowPosition::FirstOfGroup {
         let _ = writeln!(text, "\n{}", outcome.case.group());
     }
     let mark = match outcome.verdict {
@@ -89,7 +100,7 @@ pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> Strin
     let what = match outcome.verdict {
         Verdict::Pass | Verdict::NotRun => String::new(),
         Verdict::Fail => came(outcome),
-        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}: {}", came(outcome)),
+        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", came(outcome)),
     };
     if !what.is_empty() {
         let _ = write!(text, "  {}", cut(&what, CAME));
@@ -98,11 +109,13 @@ pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> Strin
     text + "\n"
 }
 
+/// Returns the actual result of the run that is shown.
 fn came(outcome: &CaseOutcome) -> String {
     let fault = outcome.shown.as_ref().and_then(|shown| shown.judged.fault.as_ref());
     fault.map(|fault| fault.came.clone()).unwrap_or_default()
 }
 
+/// Shortens a text to a number of columns.
 fn cut(text: &str, columns: usize) -> String {
     match text.chars().count() > columns {
         true => text.chars().take(columns - 1).chain(['…']).collect(),
@@ -110,7 +123,7 @@ fn cut(text: &str, columns: usize) -> String {
     }
 }
 
-/// What stands below the table.
+/// Returns the details below the table: failures, observations and the grade.
 pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
     let mut text = String::new();
     let groups = by_cause(outcomes);
@@ -120,7 +133,7 @@ pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint)
     if groups.len() > TOLD {
         let _ = writeln!(
             text,
-            "\n{} more; name one of them to see it alone, or take --html FILE",
+            "\n{} more; run one of these cases alone, or use --html FILE, to see the details",
             count((groups.len() - TOLD) as u64, "failure")
         );
     }
@@ -130,7 +143,7 @@ pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint)
     text
 }
 
-/// A failure and those with the same cause.
+/// Writes the details of a failure, and the ids of other cases with the same cause.
 fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some((first, others)) = group.split_first() else { return };
     let Some((shown, fault)) =
@@ -152,7 +165,7 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
         requirement.text, requirement.section
     );
     let _ = writeln!(text, "    expected  {}", fault.expected);
-    let _ = writeln!(text, "    came      {}", fault.came);
+    let _ = writeln!(text, "    actual    {}", fault.came);
     if let Some(cause) = &fault.cause {
         let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
     }
@@ -172,11 +185,11 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
     }
 }
 
-/// What a client has said that tells the most: around its last error, or else the last of it.
-/// Without what could steer a terminal.
+/// Returns the most useful lines of a client's standard error output: those around its last error,
+/// or else the last ones. Control characters are replaced.
 pub(crate) fn said(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
-    // Marks below a line say nothing without their place.
+    // Lines of ^ and ~ only mark a place in the line before.
     let tells = |line: &&str| {
         !line.trim_matches(|c: char| c.is_whitespace() || "^~".contains(c)).is_empty()
     };
@@ -186,14 +199,16 @@ pub(crate) fn said(stderr: &[u8]) -> Vec<String> {
     lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
 }
 
+/// Returns a line without control characters, shortened.
 fn harmless(line: &str) -> String {
     cut(&plain(line.trim_end()), 100)
 }
 
+/// Writes the timeline of a run.
 fn wire(text: &mut String, log: &WireLog, paint: Paint) {
     let lines = timeline(log);
     let shown = match lines.len() > LINES {
-        // The end says more than the middle.
+        // The beginning and the end usually explain a failure, so the middle is left out.
         true => (&lines[..LINES / 2], &lines[lines.len() - LINES / 2..]),
         false => (&lines[..], &lines[..0]),
     };
@@ -211,6 +226,7 @@ fn wire(text: &mut String, log: &WireLog, paint: Paint) {
     }
 }
 
+/// Writes one line of a timeline.
 fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) {
     let ms = line.at.as_secs_f64() * 1e3;
     let (from, colour) = match line.from {
@@ -231,7 +247,7 @@ fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) 
     );
 }
 
-/// Where the client never reached the exchange: what it did instead.
+/// Explains that the client never connected, and how a client learns the address.
 fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some(first) = outcomes.first().filter(|first| first.verdict == Verdict::NotRun) else {
         return;
@@ -239,7 +255,7 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
     let Some(shown) = &first.shown else { return };
     let _ = writeln!(
         text,
-        "\n{} no connection came; {}",
+        "\n{} it made no connection; {}",
         paint.bold("the client could not be graded:"),
         ended(&shown.seen)
     );
@@ -249,20 +265,20 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
     let _ = match setup.port {
         Some(port) => writeln!(
             text,
-            "It is expected to connect to 127.0.0.1 or localhost, port {port}. If it can be told \
-             where to\nconnect: {{host}} and {{port}} in its command, or --port any and \
-             BETACREW_HOST and BETACREW_PORT"
+            "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told where \
+                         to connect,\nput {{host}} and {{port}} in its command, or use --port any and read \
+                         BETACREW_HOST and BETACREW_PORT"
         ),
         None => writeln!(
             text,
-            "It was told where to connect by {{host}} and {{port}} in its command, and by the \
-             environment's\nBETACREW_HOST and BETACREW_PORT. One that cannot be told is expected \
-             at port 3000: --port 3000"
+            "The client must take its address from {{host}} and {{port}} in its command, or from \
+                         BETACREW_HOST and\nBETACREW_PORT in its environment. If its port is fixed, use --port \
+                         3000"
         ),
     };
 }
 
-/// What was seen besides, and in how many cases.
+/// Writes the observations that decide no case, with the number of cases in which they were made.
 fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
     let mut seen: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
     for outcome in outcomes {
@@ -272,12 +288,13 @@ fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
     }
     for (place, (times, remark)) in seen.values().enumerate() {
         if place == 0 {
-            let _ = writeln!(text, "\n{}", paint.bold("besides"));
+            let _ = writeln!(text, "\n{}", paint.bold("also observed"));
         }
         let _ = writeln!(text, "  {remark} {}", paint.dim(&format!("({})", count(*times, "case"))));
     }
 }
 
+/// Writes the grade.
 fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
     let tally = |name: &str, tally: CaseTally| match tally.of {
         0 => String::new(),
@@ -289,7 +306,7 @@ fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
     };
     let (letter, rule) = match summary.letter {
         Some(letter) => (letter.to_string(), letter.rule()),
-        None => ("none".to_owned(), "nothing was run"),
+        None => ("none".to_owned(), "no case was run"),
     };
     let _ = writeln!(
         text,
