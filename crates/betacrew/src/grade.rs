@@ -156,7 +156,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let setup = args.setup()?;
     run::run_folder::clean_up();
     let folder = RunFolder::open()?;
-    let session = CaseRunner {
+    let runner = CaseRunner {
         setup: &setup,
         folder: &folder,
         cases: &cases,
@@ -169,22 +169,22 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let paint = Paint(style::of(Stream::Stdout).colour);
     print(&report::terminal::head(&setup, cases.len(), paint))?;
     let mut group = "";
-    let mut heard = Ok(Exit::Complete);
+    let mut printed = Ok(Exit::Complete);
     // Ctrl+C must not end this process at once, because clients and their folders would be left
     // behind.
     let orderly = signals::orderly();
-    let outcomes = session.play(stop, |outcome| {
+    let outcomes = runner.run_all(stop, |outcome| {
         let position = match std::mem::replace(&mut group, outcome.case.group()) {
             before if before == outcome.case.group() => RowPosition::WithinGroup,
             _ => RowPosition::FirstOfGroup,
         };
         let row = report::terminal::row(outcome, position, paint);
-        if heard.is_ok() {
-            heard = print(&row);
+        if printed.is_ok() {
+            printed = print(&row);
         }
     })?;
     drop(orderly);
-    heard?;
+    printed?;
     print(&report::terminal::tail(&outcomes, &setup, paint))?;
     reports.put(&outcomes, &setup)?;
     Ok(exit(&outcomes, stop))
@@ -258,16 +258,16 @@ impl GradeArgs {
     fn setup(&self) -> Result<AttemptSetup, Failure> {
         let client = GradedClient::new(&self.command).ok_or_else(|| {
             Failure::Usage(
-                "no client to grade. Put its command after --, for example:\n\n  betacrew grade -- node \
-                                 client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list lists the \
-                                 cases, --help the options"
+                "no client to grade. Put its command after --, for example:\n\n  betacrew grade -- \
+                 node client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list \
+                 lists the cases, --help the options"
                     .to_owned(),
             )
         })?;
         let port = match self.port {
             Some(Port::Any) => None,
             Some(Port::One(port)) => Some(port),
-            None => (!client.is_told()).then_some(PORT),
+            None => (!client.takes_port()).then_some(PORT),
         };
         Ok(AttemptSetup {
             client,
@@ -296,21 +296,23 @@ fn list(cases: &[&Case]) -> String {
         if std::mem::replace(&mut group, case.group()) != case.group() && !text.is_empty() {
             text.push('\n');
         }
-        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.word(), case.about());
+        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.as_str(), case.about());
     }
     text
 }
 
 fn explain(case: &Case, seed: u64) -> String {
-    let by_hand = match case.scene {
-        Some(scene) => format!("{}, then the client", scene.by_hand(seed, PORT)),
+    let by_hand = match case.exchange_setup {
+        Some(exchange_setup) => {
+            format!("{}, then the client", exchange_setup.serve_command(seed, PORT))
+        }
         None => "the client, while no exchange runs".to_owned(),
     };
     format!(
         "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  \
          by hand   {by_hand}\n",
         case.id,
-        case.severity.word(),
+        case.severity.as_str(),
         case.requirement.text,
         case.requirement.section,
         case.about(),

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 if every file could be read, 6 if one could not.\nWith --verify: 3 \
-                      if packets are missing, 6 if a file is damaged.\nWith --against: 3 if one \
-                      recording lacks packets of the other, 4 if they differ in a packet."
+                  if packets are missing, 6 if a file is damaged.\nWith --against: 3 if one \
+                  recording lacks packets of the other, 4 if they differ in a packet."
 )]
 pub struct InspectArgs {
     /// Recordings, in any format; - is stdin, for json, ndjson and csv
@@ -64,7 +64,7 @@ pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     if let [path] = args.files.as_slice() {
         return match &args.against {
             Some(other) => args.compare(path, other, stop),
-            None => args.look(path, plot, stop),
+            None => args.inspect_file(path, plot, stop),
         };
     }
     let several = args.against.as_ref().map(|_| "--against").or(plot.as_ref().map(|_| "--plot"));
@@ -74,7 +74,7 @@ pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     let mut worst = Exit::Complete;
     for path in &args.files {
         // A file that cannot be read must not hide what the others contain.
-        let exit = match args.look(path, None, stop) {
+        let exit = match args.inspect_file(path, None, stop) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             done => done.unwrap_or_else(|failure| {
                 crate::terminal::message::show_failure(&failure);
@@ -116,7 +116,12 @@ impl InspectArgs {
     }
 
     /// Inspects one file.
-    fn look(&self, path: &Path, plot: Option<Output>, stop: &Stop) -> Result<Exit, Failure> {
+    fn inspect_file(
+        &self,
+        path: &Path,
+        plot: Option<Output>,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
         let format = self.format(path)?;
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let (charts, books) = (plot.is_some(), self.book);

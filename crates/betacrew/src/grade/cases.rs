@@ -19,7 +19,7 @@ pub(crate) enum Severity {
 
 impl Severity {
     /// Returns the severity as the reports write it.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Must => "must",
             Self::Should => "should",
@@ -54,7 +54,7 @@ impl CaseSetup {
     }
 
     /// Returns the `betacrew serve` command that plays this setup on `port`.
-    pub(crate) fn by_hand(&self, seed: u64, port: u16) -> String {
+    pub(crate) fn serve_command(&self, seed: u64, port: u16) -> String {
         let mut command = format!("betacrew serve --scenario {}", self.scenario);
         for (flag, value) in [("tape", self.tape), ("pace", self.pace)] {
             if let Some(value) = value {
@@ -71,7 +71,7 @@ impl CaseSetup {
 
 /// Condition under which a client passes a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Passes {
+pub(crate) enum PassCondition {
     /// The output has every packet of the tape once, and nothing else.
     Complete,
     /// The client ends by itself and writes no packet, because the tape has none.
@@ -84,12 +84,12 @@ pub(crate) enum Passes {
     EndsWithZero,
     /// The client ends by itself with another exit code than 0, and writes no packet that is not on
     /// the tape.
-    Admits,
+    ReportsFailure,
     /// The client does not break this rule of the protocol.
-    Conduct(crate::grade::judge::protocol_rules::ProtocolRule),
+    FollowsRule(crate::grade::judge::protocol_rules::ProtocolRule),
 }
 
-impl Passes {
+impl PassCondition {
     /// Returns the condition as a sentence for `--explain`.
     pub(crate) const fn sentence(self) -> &'static str {
         match self {
@@ -98,11 +98,11 @@ impl Passes {
             Self::InOrder => "the output has every packet of the tape once, in order",
             Self::Ends => "the output is complete, and the client ends by itself",
             Self::EndsWithZero => "the output is complete, and the client ends with exit code 0",
-            Self::Admits => {
+            Self::ReportsFailure => {
                 "the client ends by itself with another exit code than 0, and its output has no \
-                             made-up packets"
+                 made-up packets"
             }
-            Self::Conduct(rule) => rule.expected(),
+            Self::FollowsRule(rule) => rule.expected(),
         }
     }
 }
@@ -118,18 +118,18 @@ pub(crate) struct Case {
     /// Sentence of the protocol that the case checks.
     pub(crate) requirement: Requirement,
     /// Scenario that the exchange plays; `None` if no exchange runs.
-    pub(crate) scene: Option<CaseSetup>,
+    pub(crate) exchange_setup: Option<CaseSetup>,
     /// Condition under which the client passes.
-    pub(crate) passes: Passes,
+    pub(crate) passes: PassCondition,
     /// Factor by which `--timeout` is multiplied. Cases with a slow or silent exchange have 2,
     /// because a client is right to wait for it.
-    pub(crate) patience: u32,
+    pub(crate) timeout_factor: u32,
 }
 
 impl Case {
     /// Doubles the time limit, for cases in which a client is right to wait.
-    const fn patient(self) -> Self {
-        Self { patience: 2, ..self }
+    const fn with_double_timeout(self) -> Self {
+        Self { timeout_factor: 2, ..self }
     }
 
     /// Returns the part of the id before the slash.
@@ -144,16 +144,18 @@ impl Case {
 
     /// Returns whether each packet must arrive in a read of its own. Cases with a pace of their own
     /// send packets one by one.
-    pub(crate) fn is_apart(&self) -> bool {
-        self.scene.is_some_and(|scene| scene.pace.is_some())
+    pub(crate) fn sends_one_by_one(&self) -> bool {
+        self.exchange_setup.is_some_and(|exchange_setup| exchange_setup.pace.is_some())
     }
 
     /// Returns the description of the scenario, in one line.
     pub(crate) fn about(&self) -> String {
-        let Some(scene) = self.scene else { return "No exchange runs".to_owned() };
-        let about = crate::scenario::open(scene.scenario).map(|plot| plot.about);
+        let Some(exchange_setup) = self.exchange_setup else {
+            return "No exchange runs".to_owned();
+        };
+        let about = crate::scenario::open(exchange_setup.scenario).map(|resolved| resolved.about);
         let about = about.unwrap_or_default();
-        match scene.tape {
+        match exchange_setup.tape {
             Some(tape) => format!("{about} (tape {tape})"),
             None => about,
         }

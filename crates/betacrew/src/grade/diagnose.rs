@@ -15,7 +15,7 @@ mod testing;
 
 pub(crate) use ending::is_error;
 
-use super::cases::Passes;
+use super::cases::PassCondition;
 use crate::grade::observe::evidence::Evidence;
 
 /// Likely cause of a failure.
@@ -32,7 +32,7 @@ type CauseFinder = fn(&Evidence) -> Option<String>;
 
 /// Causes of missing, repeated or wrong packets and of missing outputs. The first that matches is
 /// named, so causes that explain more come first.
-const OF_PACKETS: &[(&str, CauseFinder)] = &[
+const PACKET_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash-in-packet", ending::crash_in_packet),
     ("split-packet", framing::split),
     ("read-size", framing::read_size),
@@ -75,7 +75,7 @@ const OF_PACKETS: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the output has every packet: wrong order, or no proper end.
-const OF_THE_REST: &[(&str, CauseFinder)] = &[
+const END_CAUSES: &[(&str, CauseFinder)] = &[
     ("arrival-order", content::arrival_order),
     ("crash", ending::crash),
     ("waits-for-end", ending::waits_for_end),
@@ -83,7 +83,7 @@ const OF_THE_REST: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
-const OF_SILENCE: &[(&str, CauseFinder)] = &[
+const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] = &[
     ("waits-for-answer", ending::waits_for_answer),
     ("waits-for-end", ending::waits_for_end),
     ("waits-for-stream", ending::waits_for_stream),
@@ -93,20 +93,20 @@ const OF_SILENCE: &[(&str, CauseFinder)] = &[
 
 /// Returns the likely cause of a run's failure. A broken protocol rule has none, because the rule
 /// itself is the explanation.
-pub(crate) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
+pub(crate) fn cause(evidence: &Evidence, passes: PassCondition) -> Option<Cause> {
     let known = match passes {
-        Passes::Conduct(_) => return None,
-        Passes::Admits => OF_SILENCE,
-        _ if seen.has_output() && seen.differences.complete() => OF_THE_REST,
-        _ => OF_PACKETS,
+        PassCondition::FollowsRule(_) => return None,
+        PassCondition::ReportsFailure => EXIT_CODE_CAUSES,
+        _ if evidence.has_output() && evidence.differences.is_complete() => END_CAUSES,
+        _ => PACKET_CAUSES,
     };
-    known.iter().find_map(|(id, finder)| finder(seen).map(|text| Cause { id, text }))
+    known.iter().find_map(|(id, finder)| finder(evidence).map(|text| Cause { id, text }))
 }
 
 /// Returns the names of all causes.
 #[cfg(test)]
 pub(crate) fn ids() -> std::collections::BTreeSet<&'static str> {
-    [OF_PACKETS, OF_THE_REST, OF_SILENCE].concat().iter().map(|(id, _)| *id).collect()
+    [PACKET_CAUSES, END_CAUSES, EXIT_CODE_CAUSES].concat().iter().map(|(id, _)| *id).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn no_list_has_a_cause_twice() {
-        for known in [OF_PACKETS, OF_THE_REST, OF_SILENCE] {
+        for known in [PACKET_CAUSES, END_CAUSES, EXIT_CODE_CAUSES] {
             let mut ids: Vec<&str> = known.iter().map(|(id, _)| *id).collect();
             ids.sort_unstable();
             // Two finders share this name, because clients wait for an end in two ways.

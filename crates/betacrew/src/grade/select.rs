@@ -17,7 +17,7 @@ pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> 
     {
         return Err(format!(
             "no case matches `{wrong}`. Give an id, a group or a pattern such as 'gaps/*' (--list \
-                         lists them); the client's command goes after --"
+             lists them); the client's command goes after --"
         ));
     }
     let chosen =

@@ -78,7 +78,7 @@ struct TapeFileJson {
     left_out_packets: u64,
     /// Time at which the recording started.
     started: u64,
-    /// Whether the recording was finished.
+    /// True if the recording was finished.
     finished: bool,
     /// Number of damaged places.
     damages: u64,
@@ -86,7 +86,7 @@ struct TapeFileJson {
     damage: Vec<DamageJson>,
     /// Number of places torn by a crash, whose packets are recorded again later.
     torn_and_repaired: u32,
-    /// Whether the index does not match the blocks.
+    /// True if the index does not match the blocks.
     index_is_wrong: bool,
     /// Number of packets recorded more than once.
     repeated_packets: u64,
@@ -216,8 +216,8 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
     TapeFileJson {
         version: feed::tape::file::VERSION,
         session: tape.id(),
-        session_last: tape.told.session.map(|_| tape.told.last),
-        session_end: match tape.told.end {
+        session_last: tape.session_facts.session.map(|_| tape.session_facts.last),
+        session_end: match tape.session_facts.end {
             None | Some(SessionEnd::Open) => "unknown",
             Some(SessionEnd::Confirmed) => "confirmed",
             Some(SessionEnd::Inferred) => "inferred",
@@ -235,8 +235,8 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
                 packets: place.span.map(ReportRange::from),
             })
             .collect(),
-        torn_and_repaired: tape.scars,
-        index_is_wrong: tape.misleading,
+        torn_and_repaired: tape.torn_places,
+        index_is_wrong: tape.has_wrong_index,
         repeated_packets: tape.repeated,
     }
 }
@@ -247,7 +247,7 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
 struct ComparisonJson {
     /// Paths of the two files.
     files: [String; 2],
-    /// Whether both have the same packets.
+    /// True if both have the same packets.
     same: bool,
     /// Lowest sequence at which they differ.
     first_difference: Option<u32>,

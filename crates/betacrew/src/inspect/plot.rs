@@ -130,7 +130,9 @@ fn head(svg: &mut String, found: &Inspection) {
     let survey = &found.survey;
     text(svg, LEFT, 38.0, "h", "start", &name(found));
     let missing = match survey.missing() {
-        none if none.is_empty() && found.tells_nothing() => "no packets recorded".to_owned(),
+        none if none.is_empty() && found.is_empty_without_session() => {
+            "no packets recorded".to_owned()
+        }
         none if none.is_empty() && found.removed > 0 => {
             format!("{} removed at the end", count(found.removed, "message"))
         }

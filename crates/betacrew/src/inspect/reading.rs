@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 pub(super) struct InspectOptions {
     /// Maximum number of gaps, and of damaged places, that are listed.
     pub(super) listed: usize,
-    /// Whether every byte of a tape file is read, instead of relying on its index.
+    /// True if every byte of a tape file is read, instead of relying on its index.
     pub(super) verify: bool,
-    /// Whether prices and volumes over the session are collected.
+    /// True if prices and volumes over the session are collected.
     pub(super) charts: bool,
-    /// Whether order books are built.
+    /// True if order books are built.
     pub(super) books: bool,
 }
 
@@ -48,15 +48,15 @@ pub(super) struct InspectedTape {
     /// Head of the file.
     pub(super) head: FileHead,
     /// Session facts that the file records.
-    pub(super) told: SessionFacts,
+    pub(super) session_facts: SessionFacts,
     /// Number of packets that belong to another or an unknown session.
     pub(super) left_out: u64,
-    /// Whether the file ends with an index, because its recording was finished.
+    /// True if the file ends with an index, because its recording was finished.
     pub(super) indexed: bool,
-    /// Whether the index does not match the blocks.
-    pub(super) misleading: bool,
+    /// True if the index does not match the blocks.
+    pub(super) has_wrong_index: bool,
     /// Number of places torn by a crash, whose packets are recorded again later.
-    pub(super) scars: u32,
+    pub(super) torn_places: u32,
     /// First damaged places.
     pub(super) damage: Vec<Damage>,
     /// Number of damaged places.
@@ -72,7 +72,7 @@ impl Inspection {
         let missing = self.survey.missing().packets() + self.removed;
         let packets = self.survey.packets();
         let end = match &self.tape {
-            Some(tape) => tape.told.end,
+            Some(tape) => tape.session_facts.end,
             // A log can grow while it is read, so its end is open.
             None => (self.format == Format::Nats).then_some(SessionEnd::Open),
         };
@@ -81,7 +81,7 @@ impl Inspection {
     }
 
     /// Returns whether the recording has no packets, and does not show that its session has none.
-    pub(super) fn tells_nothing(&self) -> bool {
+    pub(super) fn is_empty_without_session(&self) -> bool {
         let undamaged = Facts { damaged: false, ..self.facts() };
         undamaged.missing == 0 && undamaged.completeness() == Completeness::Incomplete
     }
@@ -90,12 +90,12 @@ impl Inspection {
 impl InspectedTape {
     /// Returns whether the file is damaged.
     pub(super) fn is_damaged(&self) -> bool {
-        self.damages > 0 || self.misleading || self.repeated > 0
+        self.damages > 0 || self.has_wrong_index || self.repeated > 0
     }
 
     /// Returns the session's id, if it is known.
     pub(super) fn id(&self) -> Option<String> {
-        self.told.session.map(|session| session.to_string())
+        self.session_facts.session.map(|session| session.to_string())
     }
 
     /// Adds a damaged place, and keeps its details if fewer than `listed` are kept.
@@ -136,7 +136,7 @@ pub(super) fn read(
         _ => (None, source::read(path, format, Policy::Refuse, &mut take)?.removed),
     };
     if let Some(tape) = &tape {
-        survey.reaches(tape.told.last);
+        survey.reaches(tape.session_facts.last);
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
@@ -160,34 +160,34 @@ fn read_tape(
     let open = || FileStorage::read(path).map_err(failed);
     let mut places = Vec::new();
     let mut damages = 0_u64;
-    let mut tell = |place| {
+    let mut note_damage = |place| {
         damages += 1;
         if places.len() < wanted.listed {
             places.push(place);
         }
     };
     let (mut file, mut opened) = match wanted.verify {
-        true => TapeFile::check(open()?, &mut tell),
+        true => TapeFile::check(open()?, &mut note_damage),
         false => TapeFile::open(open()?, true),
     }
     .map_err(wrong)?;
     if opened.damages > 0 && !wanted.verify {
         // The index shows that blocks are damaged, but only reading every byte shows where.
-        (file, opened) = TapeFile::check(open()?, &mut tell).map_err(wrong)?;
+        (file, opened) = TapeFile::check(open()?, &mut note_damage).map_err(wrong)?;
     }
     let mut tape = InspectedTape {
         head: file.head(),
-        told: SessionFacts::of(&file),
+        session_facts: SessionFacts::of(&file),
         left_out: file.left_out(),
         indexed: opened.indexed,
-        misleading: opened.misleading,
-        scars: opened.scars,
+        has_wrong_index: opened.misleading,
+        torn_places: opened.scars,
         damage: places,
         damages,
         repeated: 0,
     };
     let (mut read, held) = (0, file.packets());
-    let mut lost = 0;
+    let mut damaged_packets = 0;
     let mut reading = file.in_order(FIRST_SEQ);
     loop {
         match reading.next() {
@@ -197,12 +197,12 @@ fn read_tape(
             }
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {
-                lost += u64::from(packets);
+                damaged_packets += u64::from(packets);
                 tape.add(Damage { offset, bytes, span: Some(span) }, wanted.listed);
             }
             Err(error) => return Err(wrong(error)),
         }
     }
-    tape.repeated = held.saturating_sub(read).saturating_sub(lost);
+    tape.repeated = held.saturating_sub(read).saturating_sub(damaged_packets);
     Ok(tape)
 }

@@ -34,7 +34,7 @@ pub(super) fn found(found: &Inspection) -> String {
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
-    lateness(&mut text, survey);
+    missed_at_first(&mut text, survey);
     arrivals(&mut text, survey);
     strip(&mut text, survey);
     market(&mut text, survey);
@@ -89,7 +89,7 @@ fn packets(text: &mut String, found: &Inspection) {
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
-        none if none.is_empty() && found.tells_nothing() => Some(NO_PACKETS.to_owned()),
+        none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
         missing => Some(holes(missing)),
     };
@@ -100,7 +100,7 @@ fn packets(text: &mut String, found: &Inspection) {
     let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
     let _ = writeln!(text, "  missing  {missing}");
     let Some(tape) = &found.tape else { return };
-    match tape.told.end {
+    match tape.session_facts.end {
         Some(SessionEnd::Confirmed) | None => {}
         Some(SessionEnd::Inferred) => {
             text.push_str("  end      inferred: no exchange has reported the last packet\n");
@@ -131,21 +131,21 @@ fn damage(text: &mut String, tape: &InspectedTape) {
     if more > 0 {
         let _ = writeln!(text, "           and {}", count(more, "more place"));
     }
-    if tape.misleading {
+    if tape.has_wrong_index {
         text.push_str("  damaged  its index does not match its blocks\n");
     }
     if tape.repeated > 0 {
         let _ = writeln!(text, "  damaged  {} recorded twice", count(tape.repeated, "packet"));
     }
-    if tape.scars > 0 {
-        let places = count(tape.scars.into(), "place");
+    if tape.torn_places > 0 {
+        let places = count(tape.torn_places.into(), "place");
         let _ =
             writeln!(text, "  repaired {places} torn by a crash: their packets are recorded again");
     }
 }
 
 /// Writes how many packets the streams missed and later recovered.
-fn lateness(text: &mut String, survey: &Survey) {
+fn missed_at_first(text: &mut String, survey: &Survey) {
     if survey.brought.iter().all(|brought| brought.origin.is_none()) {
         return;
     }

@@ -1,263 +1,287 @@
 //! Causes in the detection of gaps, in resend calls and in the reading of answers.
 
-use crate::grade::observe::evidence::{Evidence, packets, packets_were};
+use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::OutputField;
-use crate::grade::observe::wire::{Moment, WireEventKind, packet_of};
-use crate::grade::run::process::Ended;
+use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
+use crate::grade::run::process::ProcessEnd;
 use feed::base::seq::Seq;
 use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Number of packets in a session of the original exercise.
-const USUAL: Seq = 14;
+const EXERCISE_LEN: Seq = 14;
 
 /// Time within which a client that closes a connection cannot have waited for answers. The slowest
 /// answers of the cases take longer.
-const IMPATIENT: Duration = Duration::from_millis(350);
+const ANSWER_WAIT_MIN: Duration = Duration::from_millis(350);
 
 /// Returns the gaps that the client did not request and that its output misses.
-fn unasked(seen: &Evidence) -> BTreeSet<Seq> {
-    let asked = seen.asked();
-    seen.gaps().iter().copied().filter(|seq| !asked.contains(seq) && seen.misses(*seq)).collect()
+fn unrequested_gaps(evidence: &Evidence) -> BTreeSet<Seq> {
+    let requested = evidence.requested();
+    evidence
+        .gaps()
+        .iter()
+        .copied()
+        .filter(|seq| !requested.contains(seq) && evidence.output_lacks(*seq))
+        .collect()
 }
 
 /// Returns whether the client could see its gaps: its output has every packet that a stream
 /// brought. Without an output, a client that was killed may still have been reading, so it does not
 /// count.
-fn saw_the_rest(seen: &Evidence) -> bool {
-    let streamed = seen.streamed();
-    let kept = match seen.has_output() {
-        true => streamed.iter().all(|seq| !seen.misses(*seq)),
-        false => seen.ran.ended != Ended::Killed,
+fn could_see_gaps(evidence: &Evidence) -> bool {
+    let streamed = evidence.streamed();
+    let kept = match evidence.has_output() {
+        true => streamed.iter().all(|seq| !evidence.output_lacks(*seq)),
+        false => evidence.process.ended != ProcessEnd::Killed,
     };
     !streamed.is_empty() && kept
 }
 
 /// The client requested missing packets after the stream call, where nothing is answered.
-pub(crate) fn after_stream(seen: &Evidence) -> Option<String> {
-    let late: BTreeSet<Seq> = seen
+pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
+    let late: BTreeSet<Seq> = evidence
         .wire
-        .history()
-        .filter_map(|(_, _, moment)| match moment {
-            Moment::Asked { seq, late: true } => Some(seq),
+        .packet_events()
+        .filter_map(|(_, _, packet_event)| match packet_event {
+            PacketEvent::Requested { seq, late: true } => Some(seq),
             _ => None,
         })
         .collect();
-    let resent = seen.resent();
-    let lost = late.iter().any(|seq| seen.misses(*seq) && !resent.contains(seq));
-    lost.then(|| {
+    let resent = evidence.resent();
+    let missing = late.iter().any(|seq| evidence.output_lacks(*seq) && !resent.contains(seq));
+    missing.then(|| {
         format!(
             "the client requested {} on the connection of the stream, where the exchange sends \
-                     nothing more; resend calls need a connection of their own",
+             nothing more; resend calls need a connection of their own",
             packets(late)
         )
     })
 }
 
 /// The client requested no packet although its stream had gaps.
-pub(crate) fn never_asks(seen: &Evidence) -> Option<String> {
-    let gaps = seen.gaps();
+pub(crate) fn never_asks(evidence: &Evidence) -> Option<String> {
+    let gaps = evidence.gaps();
     // A gap at the beginning alone is the cause `first-gap-unseen`.
-    let inner = gaps.iter().any(|seq| *seq > first_streamed(seen));
-    let none = seen.asked().is_empty() && seen.wire.streams() == 1;
-    let missing = seen.has_output() && gaps.iter().any(|seq| seen.misses(*seq));
-    (none && inner && missing && saw_the_rest(seen)).then(|| {
-        format!("{} dropped, and the client requests no packet", packets_were(gaps.iter().copied()))
-    })
-}
-
-/// Returns the lowest sequence that a stream brought; 0 if there is none.
-fn first_streamed(seen: &Evidence) -> Seq {
-    seen.streamed().first().copied().unwrap_or(0)
-}
-
-/// The client did not notice that packets before the first received one are missing.
-pub(crate) fn first_gap(seen: &Evidence) -> Option<String> {
-    let first = first_streamed(seen);
-    let asked = seen.asked();
-    let unasked: Vec<Seq> = (1..first).filter(|seq| !asked.contains(seq)).collect();
-    let all = unasked.len() == usize::try_from(first.saturating_sub(1)).unwrap_or(0);
-    let others_asked = seen.gaps().iter().all(|seq| *seq < first || asked.contains(seq))
-        && asked.range(..first).next().is_none();
-    let lost = unasked.iter().all(|seq| seen.misses(*seq));
-    (!unasked.is_empty() && all && others_asked && lost && saw_the_rest(seen)).then(|| {
+    let inner = gaps.iter().any(|seq| *seq > first_streamed(evidence));
+    let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
+    let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
+    (none && inner && missing && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped and not requested: the client takes the first packet that it receives \
-                     ({first}) for the first of the session",
-            packets_were(unasked)
+            "{} dropped, and the client requests no packet",
+            packets_with_verb(gaps.iter().copied())
         )
     })
 }
 
+/// Returns the lowest sequence that a stream brought; 0 if there is none.
+fn first_streamed(evidence: &Evidence) -> Seq {
+    evidence.streamed().first().copied().unwrap_or(0)
+}
+
+/// The client did not notice that packets before the first received one are missing.
+pub(crate) fn first_gap(evidence: &Evidence) -> Option<String> {
+    let first = first_streamed(evidence);
+    let requested = evidence.requested();
+    let unrequested_gaps: Vec<Seq> = (1..first).filter(|seq| !requested.contains(seq)).collect();
+    let all = unrequested_gaps.len() == usize::try_from(first.saturating_sub(1)).unwrap_or(0);
+    let others_requested =
+        evidence.gaps().iter().all(|seq| *seq < first || requested.contains(seq))
+            && requested.range(..first).next().is_none();
+    let missing = unrequested_gaps.iter().all(|seq| evidence.output_lacks(*seq));
+    (!unrequested_gaps.is_empty() && all && others_requested && missing && could_see_gaps(evidence))
+        .then(|| {
+            format!(
+                "{} dropped and not requested: the client takes the first packet that it receives \
+                 ({first}) for the first of the session",
+                packets_with_verb(unrequested_gaps)
+            )
+        })
+}
+
 /// The client requested every gap but the last, which is directly before the last packet.
-pub(crate) fn last_gap(seen: &Evidence) -> Option<String> {
-    let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
-    let only = unasked.iter().next().filter(|_| unasked.len() == 1)?;
-    let last = gaps.last() == Some(only) && *only + 1 == seen.highest();
-    let rest = gaps.iter().filter(|seq| *seq != only).all(|seq| asked.contains(seq));
+pub(crate) fn last_gap(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested) =
+        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
+    let only = unrequested_gaps.iter().next().filter(|_| unrequested_gaps.len() == 1)?;
+    let last = gaps.last() == Some(only) && *only + 1 == evidence.highest();
+    let rest = gaps.iter().filter(|seq| *seq != only).all(|seq| requested.contains(seq));
     // A client with the cause `counts-packets` would not have requested this one.
-    let beyond = gaps.iter().any(|seq| asked.contains(seq) && *seq > came(seen));
-    (last && rest && beyond && saw_the_rest(seen)).then(|| {
+    let beyond = gaps.iter().any(|seq| requested.contains(seq) && *seq > streamed_count(evidence));
+    (last && rest && beyond && could_see_gaps(evidence)).then(|| {
         format!(
             "packet {only}, directly before the last one, was dropped and not requested: the \
-                     client's search for gaps ends one too early"
+             client's search for gaps ends one too early"
         )
     })
 }
 
 /// Returns the number of packets that streams brought.
-fn came(seen: &Evidence) -> Seq {
-    Seq::try_from(seen.streamed().len()).unwrap_or(Seq::MAX)
+fn streamed_count(evidence: &Evidence) -> Seq {
+    Seq::try_from(evidence.streamed().len()).unwrap_or(Seq::MAX)
 }
 
 /// The client searched for gaps up to the number of packets instead of the highest sequence.
-pub(crate) fn counts_packets(seen: &Evidence) -> Option<String> {
-    let (gaps, unasked, asked, came) = (seen.gaps(), unasked(seen), seen.asked(), came(seen));
-    let low = |seq: &&Seq| **seq < came;
-    let right = gaps.iter().filter(low).all(|seq| asked.contains(seq))
-        && unasked.iter().all(|seq| *seq >= came)
-        && gaps.iter().filter(|seq| **seq > came).all(|seq| unasked.contains(seq));
+pub(crate) fn counts_packets(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested, streamed_count) = (
+        evidence.gaps(),
+        unrequested_gaps(evidence),
+        evidence.requested(),
+        streamed_count(evidence),
+    );
+    let low = |seq: &&Seq| **seq < streamed_count;
+    let right = gaps.iter().filter(low).all(|seq| requested.contains(seq))
+        && unrequested_gaps.iter().all(|seq| *seq >= streamed_count)
+        && gaps
+            .iter()
+            .filter(|seq| **seq > streamed_count)
+            .all(|seq| unrequested_gaps.contains(seq));
     // A client with the cause `last-gap-unseen` would have requested this one.
-    let more = unasked.iter().any(|seq| *seq + 1 < seen.highest());
-    let some = gaps.iter().any(|seq| *seq < came) || seen.asked().contains(&0);
-    (right && more && some && saw_the_rest(seen)).then(|| {
+    let more = unrequested_gaps.iter().any(|seq| *seq + 1 < evidence.highest());
+    let some = gaps.iter().any(|seq| *seq < streamed_count) || evidence.requested().contains(&0);
+    (right && more && some && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped and not requested: the client searches for gaps up to {came}, the number \
-                     of packets received, instead of up to {}, the highest sequence",
-            packets_were(unasked),
-            seen.highest()
+            "{} dropped and not requested: the client searches for gaps up to {streamed_count}, \
+             the number of packets received, instead of up to {}, the highest sequence",
+            packets_with_verb(unrequested_gaps),
+            evidence.highest()
         )
     })
 }
 
 /// The client searched for gaps up to the packet received last, which is not the highest one.
-pub(crate) fn last_for_highest(seen: &Evidence) -> Option<String> {
-    let (gaps, unasked, asked) = (seen.gaps(), unasked(seen), seen.asked());
-    let (_, last) = seen.wire.streamed().last()?;
-    let right = last < seen.highest()
-        && !unasked.is_empty()
-        && unasked.iter().all(|seq| *seq > last)
-        && gaps.iter().filter(|seq| **seq < last).all(|seq| asked.contains(seq));
-    (right && saw_the_rest(seen)).then(|| {
+pub(crate) fn last_for_highest(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested) =
+        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
+    let (_, last) = evidence.wire.streamed().last()?;
+    let right = last < evidence.highest()
+        && !unrequested_gaps.is_empty()
+        && unrequested_gaps.iter().all(|seq| *seq > last)
+        && gaps.iter().filter(|seq| **seq < last).all(|seq| requested.contains(seq));
+    (right && could_see_gaps(evidence)).then(|| {
         format!(
             "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
-                     received last, instead of up to {}, the highest sequence",
-            packets_were(unasked),
-            seen.highest()
+             received last, instead of up to {}, the highest sequence",
+            packets_with_verb(unrequested_gaps),
+            evidence.highest()
         )
     })
 }
 
 /// The client crashed on a sequence that does not fit into one byte.
-pub(crate) fn too_large_to_ask(seen: &Evidence) -> Option<String> {
-    let first = seen.gaps().range(256..).next()?;
-    let said = String::from_utf8_lossy(&seen.ran.stderr).to_lowercase();
+pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
+    let first = evidence.gaps().range(256..).next()?;
+    let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
     // Words that runtimes use when a number does not fit into a byte.
     let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
-    let crashed = !matches!(seen.ran.ended, Ended::Exited(0) | Ended::Killed | Ended::Lingered);
-    (crashed && words.iter().any(|word| said.contains(word))).then(|| {
+    let crashed = !matches!(
+        evidence.process.ended,
+        ProcessEnd::Exited(0) | ProcessEnd::Killed | ProcessEnd::Lingered
+    );
+    (crashed && words.iter().any(|word| stderr_text.contains(word))).then(|| {
         format!(
             "the client crashed on the request for packet {first}: a resend call has one byte for \
-                     the sequence. Higher packets must be received in another stream"
+             the sequence. Higher packets must be received in another stream"
         )
     })
 }
 
 /// The client requested the neighbours of the missing packets.
-pub(crate) fn off_by_one(seen: &Evidence) -> Option<String> {
-    let (gaps, asked) = (seen.gaps(), seen.asked());
+pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
+    let (gaps, requested) = (evidence.gaps(), evidence.requested());
     let shifted = |by: i64| -> BTreeSet<Seq> {
         gaps.iter().filter_map(|seq| Seq::try_from(i64::from(*seq) + by).ok()).collect()
     };
-    let wrong = !gaps.is_empty() && gaps.iter().all(|seq| seen.misses(*seq)) && asked != gaps;
-    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *asked == shifted(*by));
+    let wrong =
+        !gaps.is_empty() && gaps.iter().all(|seq| evidence.output_lacks(*seq)) && requested != gaps;
+    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *requested == shifted(*by));
     let (_, side) = off.filter(|_| wrong)?;
     Some(format!(
         "{} dropped, and the client requested {}: one {side}",
-        packets_were(gaps.iter().copied()),
-        packets(asked.iter().copied())
+        packets_with_verb(gaps.iter().copied()),
+        packets(requested.iter().copied())
     ))
 }
 
 /// The client assumes that every session has 14 packets.
-pub(crate) fn fixed_length(seen: &Evidence) -> Option<String> {
-    let (asked, last) = (seen.asked(), seen.last());
-    let beyond: BTreeSet<Seq> = asked.iter().copied().filter(|seq| *seq > last).collect();
-    if last < USUAL && (last + 1..=USUAL).all(|seq| beyond.contains(&seq)) {
+pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
+    let (requested, last) = (evidence.requested(), evidence.last());
+    let beyond: BTreeSet<Seq> = requested.iter().copied().filter(|seq| *seq > last).collect();
+    if last < EXERCISE_LEN && (last + 1..=EXERCISE_LEN).all(|seq| beyond.contains(&seq)) {
         return Some(format!(
             "the client requested {}, which the session does not have: it assumes that every \
-                     session has {USUAL} packets",
+             session has {EXERCISE_LEN} packets",
             packets(beyond)
         ));
     }
     // A client that waits for the answer to this request makes no further ones.
-    if last < USUAL && beyond.contains(&(last + 1)) && !seen.has_output() {
+    if last < EXERCISE_LEN && beyond.contains(&(last + 1)) && !evidence.has_output() {
         return Some(format!(
             "the client requested packet {}, which the session does not have: it does not learn \
-                     the session's length from the packets",
+             the session's length from the packets",
             last + 1
         ));
     }
     let (low, high): (Vec<Seq>, Vec<Seq>) =
-        seen.gaps().iter().copied().partition(|seq| *seq <= USUAL);
-    let unasked = unasked(seen);
+        evidence.gaps().iter().copied().partition(|seq| *seq <= EXERCISE_LEN);
+    let unrequested_gaps = unrequested_gaps(evidence);
     let stops = !low.is_empty()
         && !high.is_empty()
-        && low.iter().all(|seq| asked.contains(seq))
-        && high.iter().all(|seq| unasked.contains(seq));
-    (stops && saw_the_rest(seen)).then(|| {
+        && low.iter().all(|seq| requested.contains(seq))
+        && high.iter().all(|seq| unrequested_gaps.contains(seq));
+    (stops && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} not requested, those up to {USUAL} were: the client assumes that every session has \
-                     {USUAL} packets",
-            packets_were(high)
+            "{} not requested, those up to {EXERCISE_LEN} were: the client assumes that every \
+             session has {EXERCISE_LEN} packets",
+            packets_with_verb(high)
         )
     })
 }
 
 /// The client requested the lowest byte of a sequence above 255.
-pub(crate) fn cut_to_a_byte(seen: &Evidence) -> Option<String> {
-    let (gaps, asked, streamed) = (seen.gaps(), seen.asked(), seen.streamed());
+pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
+    let (gaps, requested, streamed) = (evidence.gaps(), evidence.requested(), evidence.streamed());
     let cut = |seq: Seq| seq % 256;
     let high: Vec<Seq> =
-        gaps.iter().copied().filter(|seq| *seq > 255 && seen.misses(*seq)).collect();
+        gaps.iter().copied().filter(|seq| *seq > 255 && evidence.output_lacks(*seq)).collect();
     let wrong = high.iter().copied().filter(|seq| {
         let low = cut(*seq);
-        asked.contains(&low) && (streamed.contains(&low) || low == 0)
+        requested.contains(&low) && (streamed.contains(&low) || low == 0)
     });
     let wrong: Vec<Seq> = wrong.collect();
     let first = wrong.first()?;
     (wrong.len() * 2 >= high.len()).then(|| {
         format!(
-                    "the client requested packet {} when packet {first} was missing: a resend call has one \
-                     byte for the sequence, and the other bytes were cut off. Higher packets must be \
-                     received in another stream",
-                    cut(*first)
-                )
+            "the client requested packet {} when packet {first} was missing: a resend call has one \
+             byte for the sequence, and the other bytes were cut off. Higher packets must be \
+             received in another stream",
+            cut(*first)
+        )
     })
 }
 
 /// Maximum number of connections that are examined for unread answers.
-const ERRANDS_MAX: usize = 200;
+const EXAMINED_MAX: usize = 200;
 
 /// Resend calls of one connection, and what happened to their answers.
-struct Errand {
+struct ResendConnection {
     /// Sequences that the client requested.
-    asked: Vec<Seq>,
+    requested: Vec<Seq>,
     /// Sequences sent before the connection ended.
     answered: BTreeSet<Seq>,
     /// Sequences sent after the client had ended the connection.
     after: BTreeSet<Seq>,
     /// Time from the last event on the connection to its end, if the client ended it first.
     left_after: Option<Duration>,
-    /// Whether the client reset the connection.
+    /// True if the client reset the connection.
     reset: bool,
 }
 
 /// Returns the resend calls of a connection.
-fn errand(seen: &Evidence, conn: usize) -> Errand {
-    let mut errand = Errand {
-        asked: Vec::new(),
+fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
+    let mut resend_connection = ResendConnection {
+        requested: Vec::new(),
         answered: BTreeSet::new(),
         after: BTreeSet::new(),
         left_after: None,
@@ -265,23 +289,27 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
     };
     let mut active = Duration::ZERO;
     let mut over = false;
-    let mut answers = seen.wire.conns[conn].frames.iter().map(packet_of);
-    for event in seen.deeds().filter(|event| event.conn == conn) {
+    let mut answers = evidence.wire.conns[conn].frames.iter().map(packet_of);
+    for event in evidence.events_before_kill().filter(|event| event.conn == conn) {
         match event.what {
             WireEventKind::Called { call: Call::Resend(seq), late: false } => {
-                errand.asked.push(seq)
+                resend_connection.requested.push(seq)
             }
             WireEventKind::Sent { from, to } => {
                 let whole = to / FRAME_LEN as u64 - from / FRAME_LEN as u64;
-                let came = (0..whole).filter_map(|_| answers.next().flatten());
-                if over { errand.after.extend(came) } else { errand.answered.extend(came) }
+                let streamed_count = (0..whole).filter_map(|_| answers.next().flatten());
+                if over {
+                    resend_connection.after.extend(streamed_count)
+                } else {
+                    resend_connection.answered.extend(streamed_count)
+                }
             }
             WireEventKind::ClientEnded | WireEventKind::Reset if !over => {
-                errand.left_after = Some(event.at.saturating_sub(active));
-                errand.reset = event.what == WireEventKind::Reset;
+                resend_connection.left_after = Some(event.at.saturating_sub(active));
+                resend_connection.reset = event.what == WireEventKind::Reset;
                 over = true;
             }
-            WireEventKind::Reset => errand.reset = true,
+            WireEventKind::Reset => resend_connection.reset = true,
             WireEventKind::Finished | WireEventKind::Closed | WireEventKind::ResetByExchange => {
                 over = true
             }
@@ -289,29 +317,30 @@ fn errand(seen: &Evidence, conn: usize) -> Errand {
         }
         active = event.at;
     }
-    errand
+    resend_connection
 }
 
 /// The client closed a connection too early and did not read the answers.
-pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
-    (0..seen.wire.conns.len().min(ERRANDS_MAX)).find_map(|conn| {
-        let Errand { asked, answered, after, left_after, reset } = errand(seen, conn);
-        let waited = left_after.filter(|waited| *waited < IMPATIENT)?;
+pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
+    (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
+        let ResendConnection { requested, answered, after, left_after, reset } =
+            resend_connection(evidence, conn);
+        let waited = left_after.filter(|waited| *waited < ANSWER_WAIT_MIN)?;
         // Answers that were sent can be unread too; closing the connection then resets it.
         let unread = |seq: &Seq| after.contains(seq) || reset;
-        let open = asked.into_iter().filter(|seq| unread(seq) && seen.misses(*seq));
-        let lost: Vec<Seq> = open.collect();
+        let open = requested.into_iter().filter(|seq| unread(seq) && evidence.output_lacks(*seq));
+        let missing: Vec<Seq> = open.collect();
         // The exchange may have answered with other packets.
-        (!lost.is_empty() && (reset || !answered.contains(&lost[0]))).then(|| {
+        (!missing.is_empty() && (reset || !answered.contains(&missing[0]))).then(|| {
             let waited = match waited.as_millis() {
                 ..10 => "without waiting for".to_owned(),
                 waited => format!("after {waited} ms, before it had read"),
             };
-            let s = if lost.len() == 1 { "" } else { "s" };
+            let s = if missing.len() == 1 { "" } else { "s" };
             format!(
                 "the client closed connection {} {waited} the answer{s} with {}",
                 conn + 1,
-                packets(lost)
+                packets(missing)
             )
         })
     })
@@ -319,48 +348,51 @@ pub(crate) fn answers_unread(seen: &Evidence) -> Option<String> {
 
 /// The client stored an answer under the sequence that it had requested, not under the packet's
 /// own.
-pub(crate) fn trusts_the_request(seen: &Evidence) -> Option<String> {
-    let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
-    let invented = seen.differences.order.iter().find(|seq| !sent.contains(seq))?;
-    let asked = seen.asked().contains(invented);
-    let content = seen
+pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
+    let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
+    let invented = evidence.differences.order.iter().find(|seq| !sent.contains(seq))?;
+    let requested = evidence.requested().contains(invented);
+    let content = evidence
         .differences
         .wrong
         .iter()
         .any(|wrong| wrong.seq == *invented && wrong.field != OutputField::Sequence);
-    (asked && content).then(|| {
+    (requested && content).then(|| {
         format!(
             "packet {invented} was requested and another packet received; the client wrote it as \
-                     {invented}. A packet's own sequence says which one it is"
+             {invented}. A packet's own sequence says which one it is"
         )
     })
 }
 
 /// The client gave up a packet after one request without an answer.
-pub(crate) fn not_asked_again(seen: &Evidence) -> Option<String> {
-    let resent = seen.resent();
+pub(crate) fn not_asked_again(evidence: &Evidence) -> Option<String> {
+    let resent = evidence.resent();
     let mut times = std::collections::BTreeMap::new();
-    seen.wire.asked().for_each(|seq| *times.entry(seq).or_insert(0u32) += 1);
-    let lost: Vec<Seq> = times
+    evidence.wire.requested().for_each(|seq| *times.entry(seq).or_insert(0u32) += 1);
+    let missing: Vec<Seq> = times
         .iter()
-        .filter(|(seq, times)| **times == 1 && !resent.contains(seq) && seen.misses(**seq))
+        .filter(|(seq, times)| {
+            **times == 1 && !resent.contains(seq) && evidence.output_lacks(**seq)
+        })
         .map(|(seq, _)| *seq)
-        .filter(|seq| (1..=seen.last()).contains(seq))
+        .filter(|seq| (1..=evidence.last()).contains(seq))
         .collect();
-    let streams = seen.wire.streams();
-    (!lost.is_empty() && streams == 1).then(|| {
+    let streams = evidence.wire.streams();
+    (!missing.is_empty() && streams == 1).then(|| {
         format!(
             "the client requested {} once{}, and neither requested it again nor streamed again",
-            packets(lost),
-            fate_of_asking(seen)
+            packets(missing),
+            request_result(evidence)
         )
     })
 }
 
 /// Describes what happened to requests that were not answered.
-fn fate_of_asking(seen: &Evidence) -> &'static str {
-    let resets = seen.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
-    let other = seen.resent().iter().any(|seq| !seen.asked().contains(seq));
+fn request_result(evidence: &Evidence) -> &'static str {
+    let resets =
+        evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
+    let other = evidence.resent().iter().any(|seq| !evidence.requested().contains(seq));
     match (resets, other) {
         (true, _) => ", the connection was reset",
         (_, true) => ", received another packet instead",
@@ -369,63 +401,67 @@ fn fate_of_asking(seen: &Evidence) -> &'static str {
 }
 
 /// The client took a stream that ended early for a complete one.
-pub(crate) fn short_stream(seen: &Evidence) -> Option<String> {
-    let highest = seen.highest();
-    let tail_missing = (highest + 1..=seen.last()).all(|seq| seen.misses(seq));
-    let reset = seen.wire.events.iter().any(|event| {
+pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
+    let highest = evidence.highest();
+    let tail_missing = (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
+    let reset = evidence.wire.events.iter().any(|event| {
         event.what == WireEventKind::ResetByExchange
-            && seen.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
+            && evidence.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
     });
-    let inside = seen
+    let inside = evidence
         .wire
         .conns
         .iter()
         .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
     // A client that was killed may have been about to stream again.
-    let done = seen.has_output() || seen.ran.ended != Ended::Killed;
-    let early =
-        done && (1..seen.last()).contains(&highest) && tail_missing && seen.wire.streams() == 1;
+    let done = evidence.has_output() || evidence.process.ended != ProcessEnd::Killed;
+    let early = done
+        && (1..evidence.last()).contains(&highest)
+        && tail_missing
+        && evidence.wire.streams() == 1;
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(
             "the stream ended {how} after packet {highest}, and the client did not stream again; \
-                     the packets after it were never sent"
+             the packets after it were never sent"
         )
     })
 }
 
 /// The tail was dropped, and the client streamed only once.
-pub(crate) fn tail(seen: &Evidence) -> Option<String> {
-    let highest = seen.highest();
-    let lost: Vec<Seq> = (highest + 1..=seen.last()).collect();
-    let all = seen.has_output() && !lost.is_empty() && lost.iter().all(|seq| seen.misses(*seq));
-    let rest = seen.differences.missing.count() == lost.len() as u64;
-    (all && rest && seen.wire.streams() == 1).then(|| match highest {
+pub(crate) fn tail(evidence: &Evidence) -> Option<String> {
+    let highest = evidence.highest();
+    let missing: Vec<Seq> = (highest + 1..=evidence.last()).collect();
+    let all = evidence.has_output()
+        && !missing.is_empty()
+        && missing.iter().all(|seq| evidence.output_lacks(*seq));
+    let rest = evidence.differences.missing.count() == missing.len() as u64;
+    (all && rest && evidence.wire.streams() == 1).then(|| match highest {
         0 => "the stream brought no packet, and the client streamed only once".to_owned(),
         _ => format!(
             "{} dropped at the end, which no later packet reveals, and the client streamed only \
-                     once",
-            packets_were(lost)
+             once",
+            packets_with_verb(missing)
         ),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{on, story};
-    use crate::grade::run::process::Ended;
+    use super::super::testing::{classic_run, run_on};
+    use crate::grade::run::process::ProcessEnd;
     use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
-    /// Returns the sequences from 1 to `last` except those in `lost`.
-    fn without(last: Seq, lost: &[Seq]) -> Vec<Seq> {
-        (1..=last).filter(|seq| !lost.contains(seq)).collect()
+    /// Returns the sequences from 1 to `last` except those in `missing`.
+    fn without(last: Seq, missing: &[Seq]) -> Vec<Seq> {
+        (1..=last).filter(|seq| !missing.contains(seq)).collect()
     }
 
     #[test]
     fn requests_after_the_stream_call_are_a_cause() {
-        let late = story().connect().call(Call::Stream).send(without(14, &[5])).finished();
+        let late = classic_run().connect().call(Call::Stream).send(without(14, &[5])).finished();
         let (id, text) = late.call(Call::Resend(5)).hang_up().write(without(14, &[5])).cause();
         assert_eq!(id, "after-stream");
         assert!(text.contains("requested packet 5 on the connection of the stream"), "{text}");
@@ -433,40 +469,43 @@ mod tests {
 
     #[test]
     fn a_client_that_requests_nothing_is_recognised() {
-        let (id, text) = story().stream(without(14, &[5, 6])).write(without(14, &[5, 6])).cause();
+        let (id, text) =
+            classic_run().stream(without(14, &[5, 6])).write(without(14, &[5, 6])).cause();
         assert_eq!((id, &text[..26]), ("never-asks", "packets 5-6 were dropped, "));
-        assert_eq!(story().stream(1..=14).write(1..=14).id(), "none");
+        assert_eq!(classic_run().stream(1..=14).write(1..=14).id(), "none");
     }
 
     #[test]
     fn an_unseen_first_gap_is_recognised() {
-        let (id, text) = story().stream(2..=14).write(2..=14).cause();
+        let (id, text) = classic_run().stream(2..=14).write(2..=14).cause();
         assert_eq!(id, "first-gap-unseen");
         assert!(text.starts_with("packet 1 was dropped and not requested"), "{text}");
         let both = without(14, &[1, 2, 7]);
-        let asked = story().stream(both.clone()).fill([7]).write(3..=14);
-        assert_eq!(asked.id(), "first-gap-unseen");
+        let requested = classic_run().stream(both.clone()).fill([7]).write(3..=14);
+        assert_eq!(requested.id(), "first-gap-unseen");
         // A client that requests the first packet knows that there is one.
-        let asked = story().stream(both).ask([1, 2, 7]).finished().closed();
-        let asked = asked.write(without(14, &[1, 2, 7]));
-        assert_ne!(asked.id(), "first-gap-unseen");
+        let requested = classic_run().stream(both).ask([1, 2, 7]).finished().closed();
+        let requested = requested.write(without(14, &[1, 2, 7]));
+        assert_ne!(requested.id(), "first-gap-unseen");
     }
 
     #[test]
     fn an_unseen_last_gap_is_recognised() {
-        let lost = [10, 12, 13];
-        let one = story().stream(without(14, &lost)).fill([10, 12]).write(without(14, &[13]));
+        let missing = [10, 12, 13];
+        let one =
+            classic_run().stream(without(14, &missing)).fill([10, 12]).write(without(14, &[13]));
         assert_eq!(one.id(), "last-gap-unseen");
         // Two causes explain this run, so none is named.
-        let either = story().stream(without(14, &[3, 13])).fill([3]).write(without(14, &[13]));
+        let either =
+            classic_run().stream(without(14, &[3, 13])).fill([3]).write(without(14, &[13]));
         assert_eq!(either.id(), "none");
     }
 
     #[test]
     fn counting_packets_instead_of_sequences_is_recognised() {
         // Nine packets are received and the highest is 14, so 10 to 13 are not searched.
-        let lost = [2, 3, 10, 11, 12];
-        let one = story().stream(without(14, &lost)).fill([2, 3]);
+        let missing = [2, 3, 10, 11, 12];
+        let one = classic_run().stream(without(14, &missing)).fill([2, 3]);
         let (id, text) = one.write(without(14, &[10, 11, 12])).cause();
         assert_eq!(id, "counts-packets");
         assert!(text.contains("up to 9, the number of packets"), "{text}");
@@ -474,39 +513,41 @@ mod tests {
 
     #[test]
     fn taking_the_last_packet_for_the_highest_is_recognised() {
-        let came = [1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 14, 11];
-        let one = story().stream(came).fill([3]).write(without(14, &[13]));
+        let streamed_count = [1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 14, 11];
+        let one = classic_run().stream(streamed_count).fill([3]).write(without(14, &[13]));
         assert_eq!(one.id(), "last-for-highest");
     }
 
     #[test]
     fn a_crash_on_a_large_sequence_is_recognised() {
-        let one = on(Tape::sample(300)).stream(without(300, &[290])).connect().hang_up();
-        let crash = one.ended(Ended::Exited(1)).says("RangeError: It must be >= 0 and <= 255.");
+        let one = run_on(Tape::sample(300)).stream(without(300, &[290])).connect().hang_up();
+        let crash =
+            one.ended(ProcessEnd::Exited(1)).says("RangeError: It must be >= 0 and <= 255.");
         assert_eq!(crash.id(), "too-large-to-ask");
     }
 
     #[test]
     fn requests_off_by_one_are_recognised() {
-        let lost = [5, 9];
-        let one = story().stream(without(14, &lost)).fill([4, 8]).write(without(14, &lost));
+        let missing = [5, 9];
+        let one =
+            classic_run().stream(without(14, &missing)).fill([4, 8]).write(without(14, &missing));
         assert_eq!(one.id(), "off-by-one");
     }
 
     #[test]
     fn an_assumed_session_of_fourteen_is_recognised() {
-        let (id, text) = on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().cause();
+        let (id, text) = run_on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().cause();
         assert_eq!(id, "fixed-length");
         assert!(text.contains("requested packets 6-14"), "{text}");
-        let long = on(Tape::sample(20)).stream(without(20, &[4, 17])).fill([4]);
+        let long = run_on(Tape::sample(20)).stream(without(20, &[4, 17])).fill([4]);
         assert_eq!(long.write(without(20, &[17])).id(), "fixed-length");
-        let unanswered = on(Tape::sample(5)).stream(1..=5).ask([6]).finished();
+        let unanswered = run_on(Tape::sample(5)).stream(1..=5).ask([6]).finished();
         assert_eq!(unanswered.id(), "fixed-length");
     }
 
     #[test]
     fn sequences_cut_to_a_byte_are_recognised() {
-        let one = on(Tape::sample(300)).stream(without(300, &[290])).fill([34]);
+        let one = run_on(Tape::sample(300)).stream(without(300, &[290])).fill([34]);
         let (id, text) = one.write(without(300, &[290])).cause();
         assert_eq!(id, "sequence-cut");
         assert!(text.contains("requested packet 34 when packet 290"), "{text}");
@@ -514,7 +555,7 @@ mod tests {
 
     #[test]
     fn unread_answers_are_recognised() {
-        let ask = || story().stream(without(14, &[5, 9])).ask([5, 9]);
+        let ask = || classic_run().stream(without(14, &[5, 9])).ask([5, 9]);
         assert_eq!(ask().send([5]).reset().write(without(14, &[9])).id(), "answers-unread");
         let (id, text) = ask().send([5]).ends().send([9]).closed().write(without(14, &[9])).cause();
         assert_eq!(id, "answers-unread");
@@ -530,7 +571,7 @@ mod tests {
     #[test]
     fn an_answer_stored_under_the_requested_sequence_is_recognised() {
         use crate::grade::observe::fields::OutputField;
-        let one = story().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
+        let one = classic_run().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
         let wrong = one.write_as(1..=14, |packet, fields| {
             if packet.sequence == 5 {
                 fields[OutputField::Price as usize].1 = Some("1".to_owned());
@@ -541,7 +582,7 @@ mod tests {
 
     #[test]
     fn a_single_request_without_an_answer_is_recognised() {
-        let one = story().stream(without(14, &[5])).ask([5]).finished().closed();
+        let one = classic_run().stream(without(14, &[5])).ask([5]).finished().closed();
         let (id, text) = one.write(without(14, &[5])).cause();
         assert_eq!(id, "not-asked-again");
         assert!(text.contains("requested packet 5 once, received no answer"), "{text}");
@@ -549,13 +590,13 @@ mod tests {
 
     #[test]
     fn dropped_tails_and_short_streams_are_recognised() {
-        assert_eq!(story().stream(1..=12).write(1..=12).id(), "tail-unseen");
-        let cut = story().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
+        assert_eq!(classic_run().stream(1..=12).write(1..=12).id(), "tail-unseen");
+        let cut = classic_run().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
         let whole = cut.finished().closed().write(1..=6);
         assert_ne!(whole.id(), "short-stream", "the packet arrived complete");
-        let reset = story().connect().call(Call::Stream).send(1..=6).reset_by_exchange();
+        let reset = classic_run().connect().call(Call::Stream).send(1..=6).reset_by_exchange();
         assert_eq!(reset.write(1..=6).id(), "short-stream");
-        let again = story().stream(1..=12).stream(1..=13).write(1..=13);
+        let again = classic_run().stream(1..=12).stream(1..=13).write(1..=13);
         assert_eq!(again.id(), "none");
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct WrongPacket {
     /// Value on the tape.
     pub(crate) expected: String,
     /// Value in the output; `None` if the field is absent.
-    pub(crate) came: Option<String>,
+    pub(crate) actual: Option<String>,
 }
 
 /// Differences between an output and the tape.
@@ -67,10 +67,10 @@ impl Differences {
             highest = highest.max(packet.sequence);
             found.order.push(packet.sequence);
             for field in OutputField::ALL {
-                let (expected, came) = (field.expected(packet), row.get(field));
-                if came != Some(expected.as_str()) {
-                    let (seq, came) = (packet.sequence, came.map(str::to_owned));
-                    found.wrong.push(WrongPacket { seq, field, expected, came });
+                let (expected, actual) = (field.expected(packet), row.get(field));
+                if actual != Some(expected.as_str()) {
+                    let (seq, actual) = (packet.sequence, actual.map(str::to_owned));
+                    found.wrong.push(WrongPacket { seq, field, expected, actual });
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Differences {
     }
 
     /// Returns whether the output has exactly the packets of the tape, in any order.
-    pub(crate) fn complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.made_up.is_empty()
             && self.doubled.is_empty()
@@ -119,11 +119,11 @@ impl Differences {
             let wrong: Vec<&WrongPacket> =
                 self.wrong.iter().filter(|wrong| wrong.field == field).collect();
             let Some(first) = wrong.first() else { continue };
-            let came = first.came.as_deref().unwrap_or("absent");
-            let came: String = came.chars().take(24).collect();
+            let actual = first.actual.as_deref().unwrap_or("absent");
+            let actual: String = actual.chars().take(24).collect();
             let _ = write!(
                 text,
-                "{} {} of packet {} is {came} instead of {}",
+                "{} {} of packet {} is {actual} instead of {}",
                 if text.len() > 5 { "," } else { ":" },
                 field.name(),
                 first.seq,
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn equal_packets_have_no_differences() {
         let same = differences(&[1, 2, 3, 4].map(|seq| (seq, GOOD)));
-        assert!(same.complete() && same.out_of_order.is_none());
+        assert!(same.is_complete() && same.out_of_order.is_none());
         assert_eq!(same.summary(), "");
     }
 
@@ -190,13 +190,13 @@ mod tests {
             "missing 3; more than once 4; not on the tape: sequence 9, 0; wrong: price of packet 2 \
              is 4294967291 instead of -5; out of order: 1 after 4"
         );
-        assert!(!found.complete());
+        assert!(!found.is_complete());
         let absent = differences(&[1, 2, 3, 4].map(|seq| (seq, r#""quantity":10,"#)));
         assert_eq!(
             absent.summary(),
             "wrong: price of packet 1 is absent instead of -5 (and 3 more)"
         );
         let unsorted = differences(&[1, 3, 2, 4].map(|seq| (seq, GOOD)));
-        assert!(unsorted.complete() && unsorted.out_of_order == Some((2, 3)));
+        assert!(unsorted.is_complete() && unsorted.out_of_order == Some((2, 3)));
     }
 }

@@ -1,7 +1,7 @@
 //! Rules about a client's behaviour towards the exchange.
 
 use crate::grade::observe::evidence::{Evidence, packets};
-use crate::grade::observe::wire::{Moment, WireEventKind};
+use crate::grade::observe::wire::{PacketEvent, WireEventKind};
 use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,24 +62,24 @@ impl ProtocolRule {
     }
 
     /// Describes the breach, if the client broke the rule.
-    pub(crate) fn broken(self, seen: &Evidence) -> Option<String> {
+    pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         match self {
-            Self::AfterStream => after_stream(seen),
-            Self::BeyondEnd => beyond_end(seen),
-            Self::Twice => again(seen).0,
-            Self::NotMissing => again(seen).1,
-            Self::Resets => resets(seen),
-            Self::ConnectionEach => connection_each(seen),
-            Self::Storm => storm(seen),
-            Self::Kills => kills(seen),
-            Self::MakesUp => makes_up(seen),
+            Self::AfterStream => after_stream(evidence),
+            Self::BeyondEnd => beyond_end(evidence),
+            Self::Twice => again(evidence).0,
+            Self::NotMissing => again(evidence).1,
+            Self::Resets => resets(evidence),
+            Self::ConnectionEach => connection_each(evidence),
+            Self::Storm => storm(evidence),
+            Self::Kills => kills(evidence),
+            Self::MakesUp => makes_up(evidence),
         }
     }
 }
 
-fn after_stream(seen: &Evidence) -> Option<String> {
+fn after_stream(evidence: &Evidence) -> Option<String> {
     let real = |call: &Call| !matches!(call, Call::Unknown(_));
-    let (conn, call, _) = seen.wire.calls().find(|(_, call, late)| *late && real(call))?;
+    let (conn, call, _) = evidence.wire.calls().find(|(_, call, late)| *late && real(call))?;
     let what = match call {
         Call::Resend(seq) => format!("requested packet {seq}"),
         Call::Stream => "called for a second stream".to_owned(),
@@ -88,31 +88,32 @@ fn after_stream(seen: &Evidence) -> Option<String> {
     Some(format!("it {what} on connection {}, after the stream call", conn + 1))
 }
 
-fn beyond_end(seen: &Evidence) -> Option<String> {
-    let known = 1..=seen.last();
+fn beyond_end(evidence: &Evidence) -> Option<String> {
+    let known = 1..=evidence.last();
     let beyond: BTreeSet<Seq> =
-        seen.asked().iter().copied().filter(|s| !known.contains(s)).collect();
-    (!beyond.is_empty())
-        .then(|| format!("it requested {}; the session has 1 to {}", packets(beyond), seen.last()))
+        evidence.requested().iter().copied().filter(|s| !known.contains(s)).collect();
+    (!beyond.is_empty()).then(|| {
+        format!("it requested {}; the session has 1 to {}", packets(beyond), evidence.last())
+    })
 }
 
 /// Describes the packets requested again after an answer, and those requested after a stream had
 /// brought them.
-fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
+fn again(evidence: &Evidence) -> (Option<String>, Option<String>) {
     let (mut answered, mut streamed) = (BTreeSet::new(), BTreeSet::new());
     let (mut twice, mut needless) = (BTreeSet::new(), BTreeSet::new());
-    for (_, _, moment) in seen.wire.history() {
-        match moment {
-            Moment::Brought { seq, streamed: true } => drop(streamed.insert(seq)),
-            Moment::Brought { seq, streamed: false } => drop(answered.insert(seq)),
-            Moment::Asked { seq, late: false } => {
+    for (_, _, packet_event) in evidence.wire.packet_events() {
+        match packet_event {
+            PacketEvent::Sent { seq, streamed: true } => drop(streamed.insert(seq)),
+            PacketEvent::Sent { seq, streamed: false } => drop(answered.insert(seq)),
+            PacketEvent::Requested { seq, late: false } => {
                 if answered.contains(&seq) {
                     twice.insert(seq);
                 } else if streamed.contains(&seq) {
                     needless.insert(seq);
                 }
             }
-            Moment::Asked { late: true, .. } => {}
+            PacketEvent::Requested { late: true, .. } => {}
         }
     }
     let told = |seqs: BTreeSet<Seq>, what: &str| {
@@ -121,18 +122,19 @@ fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
     (told(twice, " again after the answer"), told(needless, ", already received in a stream"))
 }
 
-fn resets(seen: &Evidence) -> Option<String> {
-    let mut resets = seen.deeds().filter(|event| event.what == WireEventKind::Reset);
+fn resets(evidence: &Evidence) -> Option<String> {
+    let mut resets =
+        evidence.events_before_kill().filter(|event| event.what == WireEventKind::Reset);
     let first = resets.next()?;
-    let state = seen.wire.conns.get(first.conn)?;
-    let asked = seen.wire.events.iter().filter(|event| {
+    let state = evidence.wire.conns.get(first.conn)?;
+    let requested = evidence.wire.events.iter().filter(|event| {
         event.conn == first.conn
             && matches!(event.what, WireEventKind::Called { call: Call::Resend(_), late: false })
     });
-    let (asked, answered) = (asked.count(), state.frames.len());
+    let (requested, answered) = (requested.count(), state.frames.len());
     let how = match state.stream_from {
         Some(_) => "in the stream".to_owned(),
-        None if answered < asked => format!("with {answered} of {asked} answers sent"),
+        None if answered < requested => format!("with {answered} of {requested} answers sent"),
         None => "with answers unread".to_owned(),
     };
     let more = match resets.count() {
@@ -142,38 +144,38 @@ fn resets(seen: &Evidence) -> Option<String> {
     Some(format!("it reset connection {} {how}{more}", first.conn + 1))
 }
 
-fn connection_each(seen: &Evidence) -> Option<String> {
+fn connection_each(evidence: &Evidence) -> Option<String> {
     let mut calls: BTreeMap<usize, BTreeSet<Seq>> = BTreeMap::new();
-    for (conn, call, late) in seen.wire.calls() {
+    for (conn, call, late) in evidence.wire.calls() {
         if let (Call::Resend(seq), false) = (call, late) {
             calls.entry(conn).or_default().insert(seq);
         }
     }
-    let distinct = seen.asked().len();
+    let distinct = evidence.requested().len();
     (distinct >= ALONE_MIN && calls.values().all(|seqs| seqs.len() == 1))
         .then(|| format!("it made {} connections to request {distinct} packets", calls.len()))
 }
 
-fn storm(seen: &Evidence) -> Option<String> {
-    let conns = seen.wire.conns.len();
-    (conns > CONNECTIONS_MAX).then(|| match seen.wire.forgotten {
+fn storm(evidence: &Evidence) -> Option<String> {
+    let conns = evidence.wire.conns.len();
+    (conns > CONNECTIONS_MAX).then(|| match evidence.wire.not_kept {
         0 => format!("it made {conns} connections"),
         _ => format!("it made more than {conns} connections"),
     })
 }
 
-fn kills(seen: &Evidence) -> Option<String> {
-    seen.wire.died.then(|| {
+fn kills(evidence: &Evidence) -> Option<String> {
+    evidence.wire.exchange_died.then(|| {
         let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
-        let how = how.into_iter().find_map(|rule| rule.broken(seen));
+        let how = how.into_iter().find_map(|rule| rule.broken(evidence));
         let how = how.unwrap_or_else(|| "no rule explains it".to_owned());
         format!("the exchange died: {how}")
     })
 }
 
-fn makes_up(seen: &Evidence) -> Option<String> {
-    let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
-    let differences = &seen.differences;
+fn makes_up(evidence: &Evidence) -> Option<String> {
+    let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
+    let differences = &evidence.differences;
     let invented = differences.order.iter().any(|seq| !sent.contains(seq));
     let odd = invented || !differences.made_up.is_empty() || !differences.wrong.is_empty();
     odd.then(|| match differences.summary() {

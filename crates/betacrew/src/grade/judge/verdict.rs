@@ -20,7 +20,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// Returns the verdict as the reports write it.
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Flaky { .. } => "flaky",
@@ -34,7 +34,7 @@ impl Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     /// Evidence of the run.
-    pub(crate) seen: Evidence,
+    pub(crate) evidence: Evidence,
     /// Judgement of the run.
     pub(crate) judged: Judged,
 }

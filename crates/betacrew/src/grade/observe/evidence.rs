@@ -17,14 +17,14 @@ pub(crate) enum ClientOutput {
     /// An output that cannot be read.
     Unclear {
         /// Name of the file, or `stdout`.
-        place: String,
+        name: String,
         /// Reason, such as "empty".
         why: String,
     },
     /// An output with packets, perhaps none.
     Found {
         /// Name of the file, or `stdout`.
-        place: String,
+        name: String,
         /// Packets of the output.
         rows: OutputRows,
         /// Time of the last write to the file, since the exchange began.
@@ -40,7 +40,7 @@ pub(crate) struct Evidence {
     /// Record of the wire.
     pub(crate) wire: WireLog,
     /// End of the client's process.
-    pub(crate) ran: FinishedProcess,
+    pub(crate) process: FinishedProcess,
     /// Output of the client.
     pub(crate) output: ClientOutput,
     /// Differences between output and tape; without an output, every packet is missing.
@@ -57,7 +57,7 @@ struct CaseFacts {
     /// Sequences that an answer brought.
     resent: BTreeSet<Seq>,
     /// Sequences that the client requested where the exchange answers.
-    asked: BTreeSet<Seq>,
+    requested: BTreeSet<Seq>,
     /// Sequences below the highest streamed one that no stream brought.
     gaps: BTreeSet<Seq>,
 }
@@ -70,7 +70,7 @@ impl CaseFacts {
         Self {
             gaps: (1..highest).filter(|seq| !streamed.contains(seq)).collect(),
             resent: wire.resent().map(|(_, seq)| seq).collect(),
-            asked: wire.asked().collect(),
+            requested: wire.requested().collect(),
             streamed,
         }
     }
@@ -81,14 +81,14 @@ impl Evidence {
     pub(crate) fn new(
         tape: Vec<Packet>,
         wire: WireLog,
-        ran: FinishedProcess,
+        process: FinishedProcess,
         output: ClientOutput,
     ) -> Self {
         let none = OutputRows::default();
         let rows = if let ClientOutput::Found { rows, .. } = &output { rows } else { &none };
         let differences = Differences::between(&tape, rows);
         let facts = CaseFacts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
-        Self { tape, wire, ran, output, differences, facts }
+        Self { tape, wire, process, output, differences, facts }
     }
 
     /// Returns the last sequence of the tape; 0 if the tape is empty.
@@ -103,10 +103,10 @@ impl Evidence {
 
     /// Returns the events on the wire before the grader killed the client. Later events, such as a
     /// reset, are caused by the kill and not by the client.
-    pub(crate) fn deeds(&self) -> impl Iterator<Item = &WireEvent> {
-        let forced = self.ran.forced.zip(self.wire.began);
+    pub(crate) fn events_before_kill(&self) -> impl Iterator<Item = &WireEvent> {
+        let killed_at = self.process.killed_at.zip(self.wire.began);
         let ours =
-            forced.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));
+            killed_at.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));
         self.wire.events.iter().filter(move |event| event.at < ours)
     }
 
@@ -121,8 +121,8 @@ impl Evidence {
     }
 
     /// Returns the sequences that the client requested where the exchange answers.
-    pub(crate) fn asked(&self) -> &BTreeSet<Seq> {
-        &self.facts.asked
+    pub(crate) fn requested(&self) -> &BTreeSet<Seq> {
+        &self.facts.requested
     }
 
     /// Returns the highest sequence that a stream brought; 0 if there is none.
@@ -136,13 +136,13 @@ impl Evidence {
     }
 
     /// Returns whether a sequence is missing in the output.
-    pub(crate) fn misses(&self, seq: Seq) -> bool {
+    pub(crate) fn output_lacks(&self, seq: Seq) -> bool {
         self.differences.missing.contains(seq)
     }
 }
 
 /// Returns sequences with a verb: `packet 5 was`, `packets 2, 5-7 were`.
-pub(crate) fn packets_were(seqs: impl IntoIterator<Item = Seq>) -> String {
+pub(crate) fn packets_with_verb(seqs: impl IntoIterator<Item = Seq>) -> String {
     let text = packets(seqs);
     let verb = if text.starts_with("packet ") { "was" } else { "were" };
     format!("{text} {verb}")
@@ -150,12 +150,12 @@ pub(crate) fn packets_were(seqs: impl IntoIterator<Item = Seq>) -> String {
 
 /// Returns sequences as a phrase: `packet 5`, `packets 2, 5-7`.
 pub(crate) fn packets(seqs: impl IntoIterator<Item = Seq>) -> String {
-    packets_in(&seqs.into_iter().map(SeqRange::one).collect())
+    packets_of_set(&seqs.into_iter().map(SeqRange::one).collect())
 }
 
 /// Returns a set of sequences as a phrase, shortened to 6 ranges because a client may request any
 /// number of sequences.
-pub(crate) fn packets_in(set: &SeqSet) -> String {
+pub(crate) fn packets_of_set(set: &SeqSet) -> String {
     let s = if set.count() == 1 { "" } else { "s" };
     format!("packet{s} {set:.6}")
 }

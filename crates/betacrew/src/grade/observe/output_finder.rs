@@ -12,33 +12,33 @@ use std::time::SystemTime;
 /// Finds and reads the output: the named file, or else the best of the new and changed files, or
 /// else the standard output. `began` is the time of day at which the exchange started.
 pub(crate) fn output(
-    place: &CaseWorkdir,
+    workdir: &CaseWorkdir,
     named: Option<&Path>,
     stdout: &[u8],
     began: SystemTime,
 ) -> ClientOutput {
-    if let Some(name) = named {
-        if name == Path::new("-") {
+    if let Some(file) = named {
+        if file == Path::new("-") {
             return printed(stdout);
         }
-        return match place.written(name) {
+        return match workdir.written_file(file) {
             Some(path) => {
                 let written = path.metadata().and_then(|about| about.modified()).ok();
-                read(place, &path, written, began)
+                read(workdir, &path, written, began)
             }
             None => ClientOutput::None,
         };
     }
-    let files = place.changed();
-    let read = files.into_iter().map(|(path, written)| read(place, &path, written, began));
+    let files = workdir.changed_files();
+    let read = files.into_iter().map(|(path, written)| read(workdir, &path, written, began));
     let best = read.max_by_key(rank);
     match best {
         Some(ClientOutput::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
         _ => {
-            if let ClientOutput::Found { place, rows, written } = printed(stdout)
+            if let ClientOutput::Found { name, rows, written } = printed(stdout)
                 && !rows.rows.is_empty()
             {
-                return ClientOutput::Found { place, rows, written };
+                return ClientOutput::Found { name, rows, written };
             }
         }
     }
@@ -52,45 +52,45 @@ type Rank = (u8, bool, usize);
 fn rank(output: &ClientOutput) -> Rank {
     match output {
         ClientOutput::None => (0, false, 0),
-        ClientOutput::Unclear { place, .. } => match place.ends_with(".json") {
-            true => (1, is_output(place), 0),
+        ClientOutput::Unclear { name, .. } => match name.ends_with(".json") {
+            true => (1, is_output(name), 0),
             // Other unreadable files are logs or notes, not outputs.
             false => (0, false, 0),
         },
-        ClientOutput::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
-        ClientOutput::Found { place, rows, .. } => (3, is_output(place), rows.rows.len()),
+        ClientOutput::Found { name, rows, .. } if rows.rows.is_empty() => (2, is_output(name), 0),
+        ClientOutput::Found { name, rows, .. } => (3, is_output(name), rows.rows.len()),
     }
 }
 
 /// Returns whether a file's name says that it is an output.
-fn is_output(place: &str) -> bool {
-    place.to_ascii_lowercase().contains("output")
+fn is_output(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("output")
 }
 
 /// Reads the standard output.
 fn printed(stdout: &[u8]) -> ClientOutput {
-    let place = "stdout".to_owned();
+    let name = "stdout".to_owned();
     match rows::read(stdout) {
-        Ok(rows) => ClientOutput::Found { place, rows, written: None },
-        Err(why) => ClientOutput::Unclear { place, why },
+        Ok(rows) => ClientOutput::Found { name, rows, written: None },
+        Err(why) => ClientOutput::Unclear { name, why },
     }
 }
 
 /// Reads a file.
 fn read(
-    place: &CaseWorkdir,
+    workdir: &CaseWorkdir,
     path: &Path,
     written: Option<SystemTime>,
     began: SystemTime,
 ) -> ClientOutput {
-    let shown = plain(&path.strip_prefix(place.path()).unwrap_or(path).to_string_lossy());
+    let shown = plain(&path.strip_prefix(workdir.path()).unwrap_or(path).to_string_lossy());
     let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
     match read {
         Ok(rows) => {
             let written = written.and_then(|time| time.duration_since(began).ok());
-            ClientOutput::Found { place: shown, rows, written }
+            ClientOutput::Found { name: shown, rows, written }
         }
-        Err(why) => ClientOutput::Unclear { place: shown, why },
+        Err(why) => ClientOutput::Unclear { name: shown, why },
     }
 }
 
@@ -122,17 +122,17 @@ mod tests {
 
     fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> ClientOutput {
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         for (name, text) in files {
-            fs::write(place.path().join(name), text).unwrap();
+            fs::write(workdir.path().join(name), text).unwrap();
         }
-        output(&place, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
+        output(&workdir, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
     }
 
-    fn place_of(output: &ClientOutput) -> &str {
+    fn name_of(output: &ClientOutput) -> &str {
         match output {
             ClientOutput::None => "nowhere",
-            ClientOutput::Unclear { place, .. } | ClientOutput::Found { place, .. } => place,
+            ClientOutput::Unclear { name, .. } | ClientOutput::Found { name, .. } => name,
         }
     }
 
@@ -143,20 +143,20 @@ mod tests {
         let config = ("config.json", r#"{"port":3000}"#);
         let log = ("log.txt", "connected");
         let all = [config, log, ("missing.json", "[]"), ("x.json", &one), ("y.json", &two)];
-        assert_eq!(place_of(&found(&all, &one, None)), "y.json");
+        assert_eq!(name_of(&found(&all, &one, None)), "y.json");
         let output = [("x.json", two.as_str()), ("output.json", one.as_str())];
-        assert_eq!(place_of(&found(&output, "", None)), "output.json");
-        assert_eq!(place_of(&found(&output, "", Some("x.json"))), "x.json");
-        assert_eq!(place_of(&found(&output, "", Some("data/x.json"))), "nowhere");
-        assert_eq!(place_of(&found(&output, &one, Some("-"))), "stdout");
-        assert_eq!(place_of(&found(&[config, log], &one, None)), "stdout");
-        assert_eq!(place_of(&found(&[("missing.json", "[]")], &one, None)), "stdout");
-        assert_eq!(place_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
-        assert_eq!(place_of(&found(&[log], "done", None)), "nowhere");
+        assert_eq!(name_of(&found(&output, "", None)), "output.json");
+        assert_eq!(name_of(&found(&output, "", Some("x.json"))), "x.json");
+        assert_eq!(name_of(&found(&output, "", Some("data/x.json"))), "nowhere");
+        assert_eq!(name_of(&found(&output, &one, Some("-"))), "stdout");
+        assert_eq!(name_of(&found(&[config, log], &one, None)), "stdout");
+        assert_eq!(name_of(&found(&[("missing.json", "[]")], &one, None)), "stdout");
+        assert_eq!(name_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
+        assert_eq!(name_of(&found(&[log], "done", None)), "nowhere");
         let unclear = found(&[("output.json", "[{")], "done", None);
         assert!(
-            matches!(unclear, ClientOutput::Unclear { .. }) && place_of(&unclear) == "output.json"
+            matches!(unclear, ClientOutput::Unclear { .. }) && name_of(&unclear) == "output.json"
         );
-        assert_eq!(place_of(&found(&[], "", None)), "nowhere");
+        assert_eq!(name_of(&found(&[], "", None)), "nowhere");
     }
 }

@@ -1,6 +1,6 @@
 //! Recording of the wire: every connection, call and write of one run, with its time.
 
-use crate::grade::run::unread::{HELD_MAX, Unread};
+use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::{Exchange, Step};
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
@@ -58,7 +58,7 @@ pub(crate) struct WireConnection {
     pub(crate) stream_from: Option<usize>,
     /// Number of bytes sent on the connection.
     pub(crate) sent: u64,
-    /// Whether the client had read everything before each write.
+    /// True if the client had read everything before each write.
     pub(crate) apart: bool,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
@@ -74,9 +74,9 @@ pub(crate) struct WireLog {
     /// Connections in the order of connecting.
     pub(crate) conns: Vec<WireConnection>,
     /// Number of events that were not kept.
-    pub(crate) forgotten: u64,
-    /// Whether the exchange died of a call or a reset of the client.
-    pub(crate) died: bool,
+    pub(crate) not_kept: u64,
+    /// True if the exchange died of a call or a reset of the client.
+    pub(crate) exchange_died: bool,
     /// Instant and time of day at which the times of the events begin.
     pub(crate) began: Option<(Instant, SystemTime)>,
     /// Number of frames kept of all connections.
@@ -85,12 +85,12 @@ pub(crate) struct WireLog {
 
 /// Event that concerns one packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Moment {
+pub(crate) enum PacketEvent {
     /// The client requested the packet. `late` is true after a stream call on the same connection,
     /// where the exchange does not answer.
-    Asked { seq: Seq, late: bool },
+    Requested { seq: Seq, late: bool },
     /// The exchange sent the packet, in a stream if `streamed` is true and else as an answer.
-    Brought { seq: Seq, streamed: bool },
+    Sent { seq: Seq, streamed: bool },
 }
 
 /// Returns the sequence of a frame, if it is a packet.
@@ -108,9 +108,9 @@ pub(crate) struct Segment {
     pub(crate) conn: usize,
     /// Indexes of the first and the last frame of which the write has a byte.
     pub(crate) frames: (usize, usize),
-    /// Whether the write begins inside a frame.
+    /// True if the write begins inside a frame.
     pub(crate) cut_before: bool,
-    /// Whether the write ends inside a frame.
+    /// True if the write ends inside a frame.
     pub(crate) cut_after: bool,
 }
 
@@ -143,7 +143,7 @@ impl WireLog {
     }
 
     /// Returns the sequences of all resend calls that the exchange could answer.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = Seq> {
+    pub(crate) fn requested(&self) -> impl Iterator<Item = Seq> {
         self.calls().filter_map(|(_, call, late)| match call {
             Call::Resend(seq) if !late => Some(seq),
             _ => None,
@@ -182,38 +182,38 @@ impl WireLog {
     }
 
     /// Returns the resend calls and the packets sent, in the order of time.
-    pub(crate) fn history(&self) -> impl Iterator<Item = (Duration, usize, Moment)> {
+    pub(crate) fn packet_events(&self) -> impl Iterator<Item = (Duration, usize, PacketEvent)> {
         self.events.iter().flat_map(move |event| {
-            let moments: Vec<Moment> = match event.what {
+            let packet_events: Vec<PacketEvent> = match event.what {
                 WireEventKind::Called { call: Call::Resend(seq), late } => {
-                    vec![Moment::Asked { seq, late }]
+                    vec![PacketEvent::Requested { seq, late }]
                 }
                 WireEventKind::Sent { from, to } => self.brought(event.conn, from, to),
                 _ => Vec::new(),
             };
-            moments.into_iter().map(move |moment| (event.at, event.conn, moment))
+            packet_events.into_iter().map(move |packet_event| (event.at, event.conn, packet_event))
         })
     }
 
     /// Returns the packets whose last byte is among the bytes `from..to` of a connection.
-    fn brought(&self, conn: usize, from: u64, to: u64) -> Vec<Moment> {
+    fn brought(&self, conn: usize, from: u64, to: u64) -> Vec<PacketEvent> {
         let place = |byte: u64| usize::try_from(byte / FRAME_LEN as u64).unwrap_or(usize::MAX);
         let Some(state) = self.conns.get(conn) else { return Vec::new() };
         let frames = state.frames.iter().enumerate().take(place(to)).skip(place(from));
         let streamed = |at| state.stream_from.is_some_and(|start| at >= start);
         frames
             .filter_map(|(at, frame)| {
-                Some(Moment::Brought { seq: packet_of(frame)?, streamed: streamed(at) })
+                Some(PacketEvent::Sent { seq: packet_of(frame)?, streamed: streamed(at) })
             })
             .collect()
     }
 
     /// Adds an event, or counts it if there are too many.
-    pub(crate) fn note(&mut self, at: Duration, conn: usize, what: WireEventKind) {
+    pub(crate) fn add_event(&mut self, at: Duration, conn: usize, what: WireEventKind) {
         if self.events.len() < EVENTS_MAX && conn < CONNS_MAX {
             self.events.push(WireEvent { at, conn, what });
         } else {
-            self.forgotten += 1;
+            self.not_kept += 1;
         }
     }
 
@@ -222,9 +222,9 @@ impl WireLog {
         let id = self.conns.len();
         if id < CONNS_MAX {
             self.conns.push(WireConnection::default());
-            self.note(at, id, WireEventKind::Opened);
+            self.add_event(at, id, WireEventKind::Opened);
         } else {
-            self.forgotten += 1;
+            self.not_kept += 1;
         }
         id
     }
@@ -238,7 +238,7 @@ impl WireLog {
             Call::Resend(_) if !late => state.resends += 1,
             _ => {}
         }
-        self.note(at, conn, WireEventKind::Called { call, late });
+        self.add_event(at, conn, WireEventKind::Called { call, late });
     }
 
     /// Adds bytes that the exchange sent in one write.
@@ -258,7 +258,7 @@ impl WireLog {
                 self.frames += 1;
             }
         }
-        self.note(at, conn, WireEventKind::Sent { from, to });
+        self.add_event(at, conn, WireEventKind::Sent { from, to });
     }
 }
 
@@ -276,7 +276,7 @@ pub(crate) struct WireRecorder<E> {
     open: Arc<AtomicUsize>,
     /// Socket that reports unread bytes, if each write waits until the client has read the one
     /// before.
-    unread: Option<Unread>,
+    unread: Option<UnreadProbe>,
 }
 
 /// Connection of a [`WireRecorder`].
@@ -287,7 +287,7 @@ pub(crate) struct RecordedConnection<C> {
     id: usize,
     /// Decoder of the client's calls.
     calls: CallDecoder,
-    /// Whether the exchange resets the connection.
+    /// True if the exchange resets the connection.
     reset: bool,
     /// Addresses of the client and of the exchange, while unread bytes can be counted.
     addresses: Option<(SocketAddr, SocketAddr)>,
@@ -303,7 +303,7 @@ impl<E: Exchange> WireRecorder<E> {
     }
 
     /// Holds back each write, and the end, until the client has read everything before it.
-    pub(crate) fn apart(self, unread: Option<Unread>) -> Self {
+    pub(crate) fn hold_until_read(self, unread: Option<UnreadProbe>) -> Self {
         Self { unread, ..self }
     }
 
@@ -326,7 +326,7 @@ impl<E: Exchange> WireRecorder<E> {
 
     /// Returns the log, at the end of the run.
     pub(crate) fn into_log(self) -> WireLog {
-        WireLog { died: self.inner.is_dead(), ..self.log }
+        WireLog { exchange_died: self.inner.is_dead(), ..self.log }
     }
 
     /// Records the time of an event for the thread that waits for silence.
@@ -373,7 +373,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.touch(now);
-        self.log.note(now, conn.id, WireEventKind::ClientEnded);
+        self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
         self.inner.ended(&mut conn.inner, now);
     }
 
@@ -385,7 +385,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             (false, true) => WireEventKind::ResetByExchange,
             (false, false) => WireEventKind::Closed,
         };
-        self.log.note(now, conn.id, what);
+        self.log.add_event(now, conn.id, what);
         self.inner.disconnected(conn.inner, reset, now);
     }
 
@@ -415,7 +415,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
-            Step::Finish => self.log.note(now, conn.id, WireEventKind::Finished),
+            Step::Finish => self.log.add_event(now, conn.id, WireEventKind::Finished),
             Step::Reset => conn.reset = true,
             Step::Wait | Step::Close => {}
         }

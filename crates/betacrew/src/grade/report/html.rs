@@ -2,7 +2,7 @@
 
 use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
-use crate::grade::report::json::{CaseReport, CauseCount, GradeReport, LineReport, RunReport};
+use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
 use std::fmt::Write;
 
@@ -68,7 +68,7 @@ fn head(page: &mut String, report: &GradeReport, client: &str) {
 }
 
 /// Returns a bar that shows how many cases passed.
-fn bar(name: &str, count: CauseCount) -> String {
+fn bar(name: &str, count: PassCount) -> String {
     if count.of == 0 {
         return String::new();
     }
@@ -115,9 +115,9 @@ fn row(page: &mut String, case: &CaseReport) {
     };
     let name = case.id.split_once('/').map_or(case.id, |(_, name)| name);
     let run = case.run.as_ref();
-    let came = run.and_then(|run| run.came.as_deref()).unwrap_or_default();
+    let actual = run.and_then(|run| run.actual.as_deref()).unwrap_or_default();
     let runs = match (case.verdict, case.runs) {
-        ("flaky", CauseCount { passed, of }) => format!("passed {passed} of {of}; "),
+        ("flaky", PassCount { passed, of }) => format!("passed {passed} of {of}; "),
         _ => String::new(),
     };
     let time = run.map(|run| format!("{:.0} ms", run.took_ms)).unwrap_or_default();
@@ -130,7 +130,7 @@ fn row(page: &mut String, case: &CaseReport) {
         case.id,
         case.verdict.replace(' ', "-"),
         if case.severity == "should" { "should" } else { "" },
-        if came.is_empty() { xml(&case.about) } else { xml(came) }
+        if actual.is_empty() { xml(&case.about) } else { xml(actual) }
     );
     item(
         page,
@@ -154,7 +154,7 @@ fn row(page: &mut String, case: &CaseReport) {
 
 /// Writes the details of a run.
 fn run(page: &mut String, run: &RunReport) {
-    for (label, text) in [("expected", &run.expected), ("actual", &run.came)] {
+    for (label, text) in [("expected", &run.expected), ("actual", &run.actual)] {
         if let Some(text) = text {
             item(page, label, &xml(text));
         }
@@ -167,14 +167,15 @@ fn run(page: &mut String, run: &RunReport) {
         item(page, "output", &xml(output));
     }
     if !run.stderr.is_empty() {
-        let said: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
-        item(page, "stderr", &format!("<code>{}</code>", said.join("<br>")));
+        let stderr_lines: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
+        item(page, "stderr", &format!("<code>{}</code>", stderr_lines.join("<br>")));
     }
     // The output is shown as an item of its own.
-    let remarks = run.remarks.iter().filter(|remark| !remark.contains("is read as"));
-    let remarks: Vec<String> = remarks.map(|remark| xml(remark)).collect();
-    if !remarks.is_empty() {
-        item(page, "also observed", &remarks.join("<br>"));
+    let observations =
+        run.observations.iter().filter(|observation| !observation.contains("is read as"));
+    let observations: Vec<String> = observations.map(|observation| xml(observation)).collect();
+    if !observations.is_empty() {
+        item(page, "also observed", &observations.join("<br>"));
     }
 }
 

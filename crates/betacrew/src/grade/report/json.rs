@@ -1,10 +1,10 @@
 //! Report as data, for `--json`; the JUnit and HTML reports are made from it.
 
 use crate::args::address::PORT;
-use crate::grade::judge::ended;
+use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
 use crate::grade::observe::evidence::ClientOutput;
-use crate::grade::report::terminal::said;
+use crate::grade::report::terminal::stderr_lines;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
 use serde::Serialize;
@@ -27,9 +27,9 @@ pub(crate) struct GradeReport {
     /// Condition of that grade.
     pub(crate) rule: Option<&'static str>,
     /// Passes among the cases that are a must.
-    pub(crate) must: CauseCount,
+    pub(crate) must: PassCount,
     /// Passes among the cases that are a should.
-    pub(crate) should: CauseCount,
+    pub(crate) should: PassCount,
     /// Number of cases that were not run.
     pub(crate) not_run: u32,
     /// Cases in the order of the table.
@@ -38,14 +38,14 @@ pub(crate) struct GradeReport {
 
 /// Number of passes out of a total.
 #[derive(Serialize, Clone, Copy, Debug)]
-pub(crate) struct CauseCount {
+pub(crate) struct PassCount {
     /// Number of passes.
     pub(crate) passed: u32,
     /// Total number.
     pub(crate) of: u32,
 }
 
-impl From<CaseTally> for CauseCount {
+impl From<CaseTally> for PassCount {
     fn from(tally: CaseTally) -> Self {
         Self { passed: tally.passed, of: tally.of }
     }
@@ -62,7 +62,7 @@ pub(crate) struct CaseReport {
     /// Verdict: `pass`, `flaky`, `fail` or `not run`.
     pub(crate) verdict: &'static str,
     /// Number of runs that passed, and of all runs.
-    pub(crate) runs: CauseCount,
+    pub(crate) runs: PassCount,
     /// Sentence of the protocol that the case checks.
     pub(crate) requirement: &'static str,
     /// Section of `docs/protocol.md` with that sentence.
@@ -92,11 +92,11 @@ pub(crate) struct RunReport {
     /// Expected result, if the run did not pass.
     pub(crate) expected: Option<String>,
     /// Actual result, if the run did not pass.
-    pub(crate) came: Option<String>,
+    pub(crate) actual: Option<String>,
     /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
     /// Observations that do not decide the case.
-    pub(crate) remarks: Vec<String>,
+    pub(crate) observations: Vec<String>,
     /// Most useful lines of the standard error output.
     pub(crate) stderr: Vec<String>,
     /// Timeline of the wire, from its beginning.
@@ -154,44 +154,49 @@ impl GradeReport {
 fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
     let case = outcome.case;
     let port = setup.port.unwrap_or(PORT);
-    let serve = case.scene.map(|scene| scene.by_hand(setup.seed, port));
+    let serve =
+        case.exchange_setup.map(|exchange_setup| exchange_setup.serve_command(setup.seed, port));
     CaseReport {
         id: case.id,
-        severity: outcome.severity.word(),
-        verdict: outcome.verdict.word(),
+        severity: outcome.severity.as_str(),
+        verdict: outcome.verdict.as_str(),
         runs: outcome.runs.into(),
         requirement: case.requirement.text,
         section: case.requirement.section,
         about: case.about(),
         passes: case.passes.sentence(),
-        run: outcome.shown.as_ref().map(|shown| run_report(&shown.seen, &shown.judged)),
-        by_hand: serve.into_iter().chain([setup.client.shown_for(port)]).collect(),
+        run: outcome.shown.as_ref().map(|shown| run_report(&shown.evidence, &shown.judged)),
+        by_hand: serve.into_iter().chain([setup.client.shown_with_port(port)]).collect(),
     }
 }
 
 fn run_report(
-    seen: &crate::grade::observe::evidence::Evidence,
+    evidence: &crate::grade::observe::evidence::Evidence,
     judged: &crate::grade::judge::Judged,
 ) -> RunReport {
     let fault = judged.fault.as_ref();
     RunReport {
-        took_ms: ms(seen.ran.took),
-        ended: ended(seen),
-        output: match &seen.output {
+        took_ms: ms(evidence.process.took),
+        ended: end_description(evidence),
+        output: match &evidence.output {
             ClientOutput::None => None,
-            ClientOutput::Unclear { place, why } => Some(format!("{place}: {why}")),
-            ClientOutput::Found { place, rows, .. } => {
-                Some(format!("{place}: {}", rows.understood()))
+            ClientOutput::Unclear { name, why } => Some(format!("{name}: {why}")),
+            ClientOutput::Found { name, rows, .. } => {
+                Some(format!("{name}: {}", rows.understood()))
             }
         },
         expected: fault.map(|fault| fault.expected.clone()),
-        came: fault.map(|fault| fault.came.clone()),
+        actual: fault.map(|fault| fault.actual.clone()),
         cause: fault
             .and_then(|fault| fault.cause.as_ref())
             .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
-        remarks: judged.remarks.iter().map(|remark| remark.text.clone()).collect(),
-        stderr: said(&seen.ran.stderr),
-        timeline: timeline(&seen.wire).into_iter().take(LINES).map(line_report).collect(),
+        observations: judged
+            .observations
+            .iter()
+            .map(|observation| observation.text.clone())
+            .collect(),
+        stderr: stderr_lines(&evidence.process.stderr),
+        timeline: timeline(&evidence.wire).into_iter().take(LINES).map(line_report).collect(),
     }
 }
 

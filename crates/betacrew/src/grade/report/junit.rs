@@ -67,7 +67,7 @@ fn test(text: &mut String, case: &CaseReport) {
     let (group, time) = (group(case), seconds(case));
     let _ =
         write!(text, "    <testcase classname=\"{group}\" name=\"{}\" time=\"{time:.3}\"", case.id);
-    let came = case.run.as_ref().and_then(|run| run.came.clone()).unwrap_or_default();
+    let actual = case.run.as_ref().and_then(|run| run.actual.clone()).unwrap_or_default();
     match Status::of(case) {
         Status::Passed => text.push_str("/>\n"),
         Status::Failed => {
@@ -75,14 +75,14 @@ fn test(text: &mut String, case: &CaseReport) {
                 text,
                 ">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>",
                 case.verdict,
-                xml(&came),
+                xml(&actual),
                 xml(&details(case))
             );
         }
         Status::Skipped => {
             let message = match case.verdict {
                 "not run" => "not run".to_owned(),
-                _ => format!("should: {came}"),
+                _ => format!("should: {actual}"),
             };
             let _ = writeln!(
                 text,
@@ -99,7 +99,7 @@ fn details(case: &CaseReport) -> String {
     let Some(run) = &case.run else { return text };
     let lines = [
         ("expected", run.expected.as_ref()),
-        ("actual", run.came.as_ref()),
+        ("actual", run.actual.as_ref()),
         ("cause", run.cause.as_ref().map(|cause| &cause.text)),
     ];
     for (label, line) in lines {
@@ -126,14 +126,14 @@ fn details(case: &CaseReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::report::json::CauseCount;
+    use crate::grade::report::json::PassCount;
 
     fn case(id: &'static str, severity: &'static str, verdict: &'static str) -> CaseReport {
         CaseReport {
             id,
             severity,
             verdict,
-            runs: CauseCount { passed: 0, of: 1 },
+            runs: PassCount { passed: 0, of: 1 },
             requirement: "Be <good>.",
             section: "1",
             about: String::new(),
@@ -151,8 +151,8 @@ mod tests {
             seed: 1,
             grade: None,
             rule: None,
-            must: CauseCount { passed: 0, of: 0 },
-            should: CauseCount { passed: 0, of: 0 },
+            must: PassCount { passed: 0, of: 0 },
+            should: PassCount { passed: 0, of: 0 },
             not_run: 0,
             cases: vec![
                 case("a/1", "must", "pass"),

@@ -3,7 +3,7 @@
 
 use crate::grade::cases::Severity;
 use crate::grade::diagnose;
-use crate::grade::judge::ended;
+use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
@@ -16,15 +16,15 @@ use std::fmt::Write;
 /// Maximum number of lines of a timeline.
 const LINES: usize = 14;
 /// Maximum number of failures with details.
-const TOLD: usize = 10;
+const FAILURES_MAX: usize = 10;
 /// Maximum number of lines of a client's standard error output.
-const SAID: usize = 3;
+const STDERR_LINES: usize = 3;
 /// Width of the column for a case's name.
 const NAME: usize = 20;
 /// Maximum width of the column for the actual result.
-const CAME: usize = 72;
+const RESULT_WIDTH: usize = 72;
 
-/// Whether the report is coloured.
+/// Switch for colours in the report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint(pub(crate) bool);
 
@@ -95,24 +95,24 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
         outcome.case.name(),
         paint.dim(&format!("{should:6}")),
     );
-    let time = outcome.shown.as_ref().map(|shown| took(shown.seen.ran.took));
+    let time = outcome.shown.as_ref().map(|shown| took(shown.evidence.process.took));
     let _ = write!(text, " {}", paint.dim(&format!("{:>7}", time.unwrap_or_default())));
     let what = match outcome.verdict {
         Verdict::Pass | Verdict::NotRun => String::new(),
-        Verdict::Fail => came(outcome),
-        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", came(outcome)),
+        Verdict::Fail => actual(outcome),
+        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", actual(outcome)),
     };
     if !what.is_empty() {
-        let _ = write!(text, "  {}", cut(&what, CAME));
+        let _ = write!(text, "  {}", cut(&what, RESULT_WIDTH));
     }
     text.truncate(text.trim_end().len());
     text + "\n"
 }
 
 /// Returns the actual result of the run that is shown.
-fn came(outcome: &CaseOutcome) -> String {
+fn actual(outcome: &CaseOutcome) -> String {
     let fault = outcome.shown.as_ref().and_then(|shown| shown.judged.fault.as_ref());
-    fault.map(|fault| fault.came.clone()).unwrap_or_default()
+    fault.map(|fault| fault.actual.clone()).unwrap_or_default()
 }
 
 /// Shortens a text to a number of columns.
@@ -127,14 +127,14 @@ fn cut(text: &str, columns: usize) -> String {
 pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
     let mut text = String::new();
     let groups = by_cause(outcomes);
-    for group in groups.iter().take(TOLD) {
+    for group in groups.iter().take(FAILURES_MAX) {
         failure(&mut text, group, setup, paint);
     }
-    if groups.len() > TOLD {
+    if groups.len() > FAILURES_MAX {
         let _ = writeln!(
             text,
             "\n{} more; run one of these cases alone, or use --html FILE, to see the details",
-            count((groups.len() - TOLD) as u64, "failure")
+            count((groups.len() - FAILURES_MAX) as u64, "failure")
         );
     }
     absent(&mut text, outcomes, setup, paint);
@@ -165,19 +165,19 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
         requirement.text, requirement.section
     );
     let _ = writeln!(text, "    expected  {}", fault.expected);
-    let _ = writeln!(text, "    actual    {}", fault.came);
+    let _ = writeln!(text, "    actual    {}", fault.actual);
     if let Some(cause) = &fault.cause {
         let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
     }
-    for line in said(&shown.seen.ran.stderr) {
+    for line in stderr_lines(&shown.evidence.process.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
-    wire(text, &shown.seen.wire, paint);
-    if let Some(scene) = first.case.scene {
+    wire(text, &shown.evidence.wire, paint);
+    if let Some(exchange_setup) = first.case.exchange_setup {
         let port = setup.port.unwrap_or(crate::args::address::PORT);
-        let serve = scene.by_hand(setup.seed, port);
+        let serve = exchange_setup.serve_command(setup.seed, port);
         let _ = writeln!(text, "    by hand   {serve}");
-        let _ = writeln!(text, "              {}", setup.client.shown_for(port));
+        let _ = writeln!(text, "              {}", setup.client.shown_with_port(port));
     }
     if !others.is_empty() {
         let ids: Vec<&str> = others.iter().map(|outcome| outcome.case.id).collect();
@@ -187,7 +187,7 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
 
 /// Returns the most useful lines of a client's standard error output: those around its last error,
 /// or else the last ones. Control characters are replaced.
-pub(crate) fn said(stderr: &[u8]) -> Vec<String> {
+pub(crate) fn stderr_lines(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     // Lines of ^ and ~ only mark a place in the line before.
     let tells = |line: &&str| {
@@ -195,12 +195,13 @@ pub(crate) fn said(stderr: &[u8]) -> Vec<String> {
     };
     let lines: Vec<&str> = text.lines().filter(tells).collect();
     let error = lines.iter().rposition(|line| diagnose::is_error(line.trim()));
-    let from = error.map_or(lines.len().saturating_sub(SAID), |place| place.saturating_sub(1));
-    lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
+    let from =
+        error.map_or(lines.len().saturating_sub(STDERR_LINES), |place| place.saturating_sub(1));
+    lines[from..].iter().take(STDERR_LINES).map(|line| printable(line)).collect()
 }
 
 /// Returns a line without control characters, shortened.
-fn harmless(line: &str) -> String {
+fn printable(line: &str) -> String {
     cut(&plain(line.trim_end()), 100)
 }
 
@@ -257,40 +258,44 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
         text,
         "\n{} it made no connection; {}",
         paint.bold("the client could not be graded:"),
-        ended(&shown.seen)
+        end_description(&shown.evidence)
     );
-    for line in said(&shown.seen.ran.stderr) {
+    for line in stderr_lines(&shown.evidence.process.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
     let _ = match setup.port {
         Some(port) => writeln!(
             text,
-            "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told where \
-                         to connect,\nput {{host}} and {{port}} in its command, or use --port any and read \
-                         BETACREW_HOST and BETACREW_PORT"
+            "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told \
+             where to connect,\nput {{host}} and {{port}} in its command, or use --port any and \
+             read BETACREW_HOST and BETACREW_PORT"
         ),
         None => writeln!(
             text,
             "The client must take its address from {{host}} and {{port}} in its command, or from \
-                         BETACREW_HOST and\nBETACREW_PORT in its environment. If its port is fixed, use --port \
-                         3000"
+             BETACREW_HOST and\nBETACREW_PORT in its environment. If its port is fixed, use --port \
+             3000"
         ),
     };
 }
 
 /// Writes the observations that decide no case, with the number of cases in which they were made.
 fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
-    let mut seen: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    let mut evidence: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
     for outcome in outcomes {
-        for remark in outcome.shown.iter().flat_map(|shown| &shown.judged.remarks) {
-            seen.entry(remark.kind).or_insert((0, remark.text.as_str())).0 += 1;
+        for observation in outcome.shown.iter().flat_map(|shown| &shown.judged.observations) {
+            evidence.entry(observation.kind).or_insert((0, observation.text.as_str())).0 += 1;
         }
     }
-    for (place, (times, remark)) in seen.values().enumerate() {
+    for (place, (times, observation)) in evidence.values().enumerate() {
         if place == 0 {
             let _ = writeln!(text, "\n{}", paint.bold("also observed"));
         }
-        let _ = writeln!(text, "  {remark} {}", paint.dim(&format!("({})", count(*times, "case"))));
+        let _ = writeln!(
+            text,
+            "  {observation} {}",
+            paint.dim(&format!("({})", count(*times, "case")))
+        );
     }
 }
 

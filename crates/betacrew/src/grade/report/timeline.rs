@@ -1,6 +1,6 @@
 //! Timeline of a run: the events on the wire, joined into a few readable lines.
 
-use crate::grade::observe::evidence::{packets, packets_in};
+use crate::grade::observe::evidence::{packets, packets_of_set};
 use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::Call;
@@ -39,7 +39,7 @@ enum OpenSpan {
 }
 
 /// Builder of a timeline.
-struct Telling<'a> {
+struct TimelineBuilder<'a> {
     log: &'a WireLog,
     lines: Vec<TimelineLine>,
     open: Option<(Duration, Duration, usize, OpenSpan)>,
@@ -47,19 +47,19 @@ struct Telling<'a> {
 
 /// Returns the timeline of a log.
 pub(crate) fn timeline(log: &WireLog) -> Vec<TimelineLine> {
-    let mut telling = Telling { log, lines: Vec::new(), open: None };
+    let mut builder = TimelineBuilder { log, lines: Vec::new(), open: None };
     for event in &log.events {
-        telling.event(event.at, event.conn, &event.what);
+        builder.event(event.at, event.conn, &event.what);
     }
-    telling.close();
-    if log.died {
+    builder.close();
+    if log.exchange_died {
         let (at, conn) = log.events.last().map_or_else(Default::default, |e| (e.at, e.conn));
-        telling.line(at, conn, SentBy::Exchange, "the whole exchange dies".to_owned());
+        builder.line(at, conn, SentBy::Exchange, "the whole exchange dies".to_owned());
     }
-    telling.lines
+    builder.lines
 }
 
-impl Telling<'_> {
+impl TimelineBuilder<'_> {
     fn event(&mut self, at: Duration, conn: usize, what: &WireEventKind) {
         match *what {
             WireEventKind::Opened => self.line(at, conn, SentBy::Client, "connects".to_owned()),
@@ -97,7 +97,7 @@ impl Telling<'_> {
                 let more = count.checked_sub(1);
                 match more.and_then(|more| SeqRange::new(first, first.saturating_add(more))) {
                     Some(range) => {
-                        format!("requests {}", packets_in(&[range].into_iter().collect()))
+                        format!("requests {}", packets_of_set(&[range].into_iter().collect()))
                     }
                     None => "requests no packets".to_owned(),
                 }
@@ -249,14 +249,14 @@ mod tests {
         log.send(at(3), one, frames[3..5].as_flattened());
         log.send(at(4), one, &frames[5][..9]);
         log.send(at(5), one, &frames[5][9..]);
-        log.note(at(6), one, WireEventKind::Finished);
+        log.add_event(at(6), one, WireEventKind::Finished);
         log.call(at(6), one, Call::Resend(9));
         let two = log.open(at(7));
         for seq in [7, 8, 12] {
             log.call(at(8), two, Call::Resend(seq));
         }
         log.send(at(9), two, &frames[7][..4]);
-        log.note(at(9), two, WireEventKind::Reset);
+        log.add_event(at(9), two, WireEventKind::Reset);
         assert_eq!(
             told(&log),
             [

@@ -26,7 +26,7 @@ impl GradedClient {
     }
 
     /// Returns whether the command has a {port} placeholder.
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn takes_port(&self) -> bool {
         self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
     }
 
@@ -38,7 +38,7 @@ impl GradedClient {
     }
 
     /// Returns the command as a person would type it, with the placeholders replaced.
-    pub(crate) fn shown_for(&self, port: u16) -> String {
+    pub(crate) fn shown_with_port(&self, port: u16) -> String {
         self.shown().replace("{host}", HOST).replace("{port}", &port.to_string())
     }
 
@@ -66,14 +66,14 @@ impl GradedClient {
     }
 
     /// Returns the command for one case, ready to start in the case's folder.
-    pub(crate) fn command(&self, place: &CaseWorkdir, port: u16) -> Command {
-        let mut command = Command::new(self.program(place.path()));
+    pub(crate) fn command(&self, workdir: &CaseWorkdir, port: u16) -> Command {
+        let mut command = Command::new(self.program(workdir.path()));
         for arg in &self.args {
-            command.arg(argument(arg, place.path(), port));
+            command.arg(argument(arg, workdir.path(), port));
         }
         command
-            .current_dir(place.path())
-            .env(VARIABLE, place.run())
+            .current_dir(workdir.path())
+            .env(VARIABLE, workdir.run())
             .env("BETACREW_HOST", HOST)
             .env("BETACREW_PORT", port.to_string());
         command
@@ -86,9 +86,9 @@ impl GradedClient {
         if path.components().count() < 2 || path.is_absolute() {
             return self.program.clone();
         }
-        let there = folder.join(path);
-        let place = if there.exists() { Ok(there) } else { std::path::absolute(path) };
-        place.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
+        let copied = folder.join(path);
+        let found = if copied.exists() { Ok(copied) } else { std::path::absolute(path) };
+        found.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
     }
 }
 
@@ -129,11 +129,11 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         let client = client(&["node", "x y.js", "--to={host}:{port}"]);
-        assert!(client.is_told());
+        assert!(client.takes_port());
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&place, 3210);
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&workdir, 3210);
         let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
         assert_eq!(command.get_program(), "node");
@@ -155,8 +155,8 @@ mod tests {
         // Tests run in the folder of the crate.
         let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&place, 1);
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&workdir, 1);
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
         let args: Vec<_> = command.get_args().collect();

@@ -27,7 +27,7 @@ const DEPTH_MAX: usize = 64;
 /// output there.
 const SHARED: [&str; 6] = ["node_modules", ".git", "target", ".venv", "venv", "vendor"];
 /// Shared folders that are left out if they are too large, because a client runs without them.
-const SPARE: [&str; 2] = [".git", "target"];
+const OPTIONAL: [&str; 2] = [".git", "target"];
 
 /// Returns whether a folder is one that all cases share.
 pub(crate) fn is_shared(name: &OsStr) -> bool {
@@ -73,7 +73,7 @@ fn is_writable(path: &Path) -> bool {
 /// # Errors
 /// Returns an error if the folder is too large, or a part of it cannot be read.
 pub(crate) fn copy(from: &Path, to: &Path, run: &RunFolder) -> Result<(), Failure> {
-    Copying::new(from, to, Some(run), (COPY_FILES_MAX, COPY_BYTES_MAX))?.all()
+    FolderCopier::new(from, to, Some(run), (COPY_FILES_MAX, COPY_BYTES_MAX))?.all()
 }
 
 /// Result of copying a folder that all cases share.
@@ -93,9 +93,9 @@ impl CopyShared {
     pub(crate) fn make(from: &Path, to: PathBuf, name: &OsStr) -> Result<Self, Failure> {
         fs::create_dir(&to).map_err(|source| failed(from, &source))?;
         let bounds = (SHARED_FILES_MAX, SHARED_BYTES_MAX);
-        match Copying::new(from, &to, None, bounds)?.all() {
+        match FolderCopier::new(from, &to, None, bounds)?.all() {
             Ok(()) => Ok(Self::Copied(to)),
-            Err(_) if SPARE.iter().any(|spare| name == *spare) => {
+            Err(_) if OPTIONAL.iter().any(|spare| name == *spare) => {
                 run_folder::remove(&to);
                 Ok(Self::LeftOut)
             }
@@ -105,7 +105,7 @@ impl CopyShared {
 }
 
 /// Copy in progress.
-struct Copying<'a> {
+struct FolderCopier<'a> {
     /// Original folder, without links in its path.
     from: PathBuf,
     /// Folder that receives the copy.
@@ -123,7 +123,7 @@ struct Copying<'a> {
     elsewhere: Vec<PathBuf>,
 }
 
-impl<'a> Copying<'a> {
+impl<'a> FolderCopier<'a> {
     fn new(
         from: &Path,
         to: &'a Path,
@@ -162,7 +162,7 @@ impl<'a> Copying<'a> {
     }
 
     fn entry(&mut self, path: &Path, kind: FileType, place: &Path, depth: usize) -> CopiedFiles {
-        if run_folder::is_one(path) {
+        if run_folder::is_run_folder(path) {
             // The run folder itself is inside the original if TMPDIR is; copying it would never
             // end.
             return Ok(());
@@ -170,7 +170,7 @@ impl<'a> Copying<'a> {
         if let Some(run) = self.run.filter(|_| path.file_name().is_some_and(is_shared))
             && path.is_dir()
         {
-            return match run.shared(path)? {
+            return match run.shared_copy(path)? {
                 CopyShared::Copied(copy) => Ok(link(&copy, place)?),
                 CopyShared::LeftOut => Ok(()),
             };
@@ -241,7 +241,7 @@ impl<'a> Copying<'a> {
         }
         Err(refusal(&format!(
             "more than {files} files or {} MiB, including the targets of its links (counted up to \
-                     {})",
+             {})",
             bytes >> 20,
             shown(folder)
         )))
@@ -290,8 +290,8 @@ fn failed(path: &Path, source: &io::Error) -> Failure {
 
 fn refusal(why: &str) -> Failure {
     Failure::Usage(format!(
-        "cannot copy the current folder for each case: {why}\nRun this in the client's \
-                 folder, or choose --workdir here or --workdir empty"
+        "cannot copy the current folder for each case: {why}\nRun this in the client's folder, or \
+         choose --workdir here or --workdir empty"
     ))
 }
 
@@ -332,7 +332,7 @@ mod tests {
         }
 
         fn copy(&self) -> Result<tempfile::TempDir, Failure> {
-            let to = self.run.case()?;
+            let to = self.run.case_folder()?;
             copy(self.from.path(), to.path(), &self.run)?;
             Ok(to)
         }
@@ -439,10 +439,10 @@ mod tests {
     #[test]
     fn a_folder_over_the_bound_is_refused() {
         let world = World::new();
-        let to = world.run.case().unwrap();
+        let to = world.run.case_folder().unwrap();
         let copying = |files, bytes| {
             let place = tempfile::tempdir_in(to.path()).unwrap();
-            Copying::new(world.from.path(), place.path(), None, (files, bytes)).unwrap().all()
+            FolderCopier::new(world.from.path(), place.path(), None, (files, bytes)).unwrap().all()
         };
         // A folder, and a file of four bytes in it.
         assert!(copying(2, 4).is_ok());

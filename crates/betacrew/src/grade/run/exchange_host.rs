@@ -3,7 +3,7 @@
 use crate::error::Failure;
 use crate::grade::cases::CaseSetup;
 use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::grade::run::unread::Unread;
+use crate::grade::run::unread::UnreadProbe;
 use crate::net::{self, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
@@ -22,9 +22,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
-const TRIES: u32 = 50;
+const PORT_TRIES: u32 = 50;
 /// Maximum time to wait for the end of connections whose client has ended.
-const AFTERMATH: Duration = Duration::from_millis(500);
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Running exchange of one case.
 pub(crate) struct ExchangeHost {
@@ -33,7 +33,7 @@ pub(crate) struct ExchangeHost {
     /// Time of day at which the exchange started.
     pub(crate) began: SystemTime,
     /// Time of the last event on the wire, in milliseconds since the start.
-    active: Arc<AtomicU64>,
+    last_event: Arc<AtomicU64>,
     /// Number of open connections.
     open: Arc<AtomicUsize>,
     /// Instant at which the exchange started.
@@ -48,33 +48,33 @@ pub(crate) struct ExchangeHost {
 ///
 /// # Errors
 /// Returns an error if the case names an unknown scenario, tape or pace.
-pub(crate) fn plot(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
-    let mut plot = scenario::open(play.scenario)?;
+pub(crate) fn resolve(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
+    let mut resolved = scenario::open(play.scenario)?;
     let wrong = |what: &str| Failure::Usage(format!("case with an unknown tape or pace: {what}"));
     if let Some(tape) = play.tape {
-        plot.tape = tape.parse().map_err(|error: String| wrong(&error))?;
+        resolved.tape = tape.parse().map_err(|error: String| wrong(&error))?;
     }
     if let Some(pace) = play.pace {
-        plot.scenario.pace = pace.parse().map_err(|_| wrong(pace))?;
+        resolved.scenario.pace = pace.parse().map_err(|_| wrong(pace))?;
     }
-    plot.scenario.seed = seed;
-    Ok(plot)
+    resolved.scenario.seed = seed;
+    Ok(resolved)
 }
 
 /// Returns the packets of a scenario's tape.
 ///
 /// # Errors
 /// Returns an error if the tape cannot be opened or is not in memory.
-pub(crate) fn packets(plot: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
+pub(crate) fn tape_packets(resolved: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
     };
-    Ok(memory(plot)?.frames().iter().filter_map(packet).collect())
+    Ok(tape_in_memory(resolved)?.frames().iter().filter_map(packet).collect())
 }
 
-fn memory(plot: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
-    match plot.tape.open(plot.scenario.seed)? {
+fn tape_in_memory(resolved: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
+    match resolved.tape.open(resolved.scenario.seed)? {
         AnyTape::Memory(tape) => Ok(tape),
         AnyTape::Market(_) | AnyTape::File(..) => {
             Err(Failure::Usage("case with a tape that is not in memory".to_owned()))
@@ -83,7 +83,7 @@ fn memory(plot: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
 }
 
 impl ExchangeHost {
-    /// Starts the exchange of a case, or only reserves a port if `plot` is `None`.
+    /// Starts the exchange of a case, or only reserves a port if `resolved` is `None`.
     ///
     /// `port` is the port to use; `None` means any free one. If `unread` is given, each write waits
     /// until the client has read the one before.
@@ -91,39 +91,44 @@ impl ExchangeHost {
     /// # Errors
     /// Returns an error if the port cannot be used.
     pub(crate) fn open(
-        plot: Option<&ResolvedScenario>,
+        resolved: Option<&ResolvedScenario>,
         port: Option<u16>,
-        unread: Option<Unread>,
+        unread: Option<UnreadProbe>,
     ) -> Result<Self, Failure> {
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let listeners = match plot {
+        let listeners = match resolved {
             None => Vec::new(),
             Some(_) => listen(&addresses)?,
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
-        let (active, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
-        let thread = match plot {
+        let (last_event, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let thread = match resolved {
             None => None,
-            Some(plot) if plot.engine == EngineSection::Original => {
-                let original = OriginalExchange::new((*memory(plot)?).clone(), plot.scenario.seed);
-                let watched = WireRecorder::new(original, Arc::clone(&active), Arc::clone(&open));
-                Some(play_on(listeners, watched.apart(unread), &stop))
+            Some(resolved) if resolved.engine == EngineSection::Original => {
+                let original = OriginalExchange::new(
+                    (*tape_in_memory(resolved)?).clone(),
+                    resolved.scenario.seed,
+                );
+                let watched =
+                    WireRecorder::new(original, Arc::clone(&last_event), Arc::clone(&open));
+                Some(serve_in_thread(listeners, watched.hold_until_read(unread), &stop))
             }
-            Some(plot) => {
-                let player = MockExchange::new(memory(plot)?, plot.scenario.clone());
-                let watched = WireRecorder::new(player, Arc::clone(&active), Arc::clone(&open));
-                Some(play_on(listeners, watched.apart(unread), &stop))
+            Some(resolved) => {
+                let player =
+                    MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
+                let watched = WireRecorder::new(player, Arc::clone(&last_event), Arc::clone(&open));
+                Some(serve_in_thread(listeners, watched.hold_until_read(unread), &stop))
             }
         };
-        Ok(Self { port, began, active, open, since, stop, thread, _reserved: reserved })
+        Ok(Self { port, began, last_event, open, since, stop, thread, _reserved: reserved })
     }
 
     /// Returns the time since the last event on the wire.
-    pub(crate) fn quiet(&self) -> Duration {
-        let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
-        self.since.elapsed().saturating_sub(active)
+    pub(crate) fn idle_time(&self) -> Duration {
+        let last_event = Duration::from_millis(self.last_event.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(last_event)
     }
 
     /// Stops the exchange and returns its log. The client must have ended; its connections get a
@@ -132,7 +137,7 @@ impl ExchangeHost {
     /// # Errors
     /// Returns an error if the exchange failed while it ran.
     pub(crate) fn close(mut self) -> Result<WireLog, Failure> {
-        let until = Instant::now() + AFTERMATH;
+        let until = Instant::now() + CLOSE_WAIT;
         std::thread::sleep(Duration::from_millis(2));
         while self.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
@@ -152,7 +157,7 @@ impl Drop for ExchangeHost {
 }
 
 /// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
-fn play_on<E: Exchange + Send + 'static>(
+fn serve_in_thread<E: Exchange + Send + 'static>(
     listeners: Vec<TcpListener>,
     mut exchange: WireRecorder<E>,
     stop: &Stop,
@@ -180,7 +185,7 @@ fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure>
             Ok((second, six)) => return Ok((vec![first, second], vec![four, six])),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 tries += 1;
-                if port.is_some() || tries == TRIES {
+                if port.is_some() || tries == PORT_TRIES {
                     return Err(failed(four.port())(error));
                 }
             }
@@ -228,16 +233,16 @@ mod tests {
 
     #[test]
     fn a_port_serves_one_exchange_after_another() {
-        let plot = scenario::open("clean").unwrap();
-        let first = ExchangeHost::open(Some(&plot), None, None).unwrap();
+        let resolved = scenario::open("clean").unwrap();
+        let first = ExchangeHost::open(Some(&resolved), None, None).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = ExchangeHost::open(Some(&plot), Some(port), None).err();
+        let taken = ExchangeHost::open(Some(&resolved), Some(port), None).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = ExchangeHost::open(Some(&plot), Some(port), None).unwrap();
+        let again = ExchangeHost::open(Some(&resolved), Some(port), None).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

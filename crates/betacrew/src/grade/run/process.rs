@@ -12,17 +12,17 @@ pub(crate) const STDOUT_MAX: usize = 4 << 20;
 /// Maximum number of bytes kept from the end of the client's stderr.
 const STDERR_MAX: usize = 16 << 10;
 /// Interval at which a running client is checked.
-const GLANCE: Duration = Duration::from_millis(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
 /// Maximum time that a killed process may take to end.
 const REAP_MAX: Duration = Duration::from_secs(2);
 /// Interval at which a killed process is checked.
-const REAP_GLANCE: Duration = Duration::from_millis(1);
+const REAP_INTERVAL: Duration = Duration::from_millis(1);
 /// Maximum time to wait for the rest of the output of a process that has ended.
-const AFTERMATH: Duration = Duration::from_millis(500);
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// End of a client's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ProcessEnd {
     /// The client exited with this code.
     Exited(i32),
     /// The client was ended by this signal, which the grader did not send.
@@ -37,11 +37,11 @@ pub(crate) enum Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedProcess {
     /// Reason for the end.
-    pub(crate) ended: Ended,
+    pub(crate) ended: ProcessEnd,
     /// Time from the start to the end.
     pub(crate) took: Duration,
     /// Instant at which the grader killed the client, if it did.
-    pub(crate) forced: Option<Instant>,
+    pub(crate) killed_at: Option<Instant>,
     /// Processor time that the client had used when it was killed, including time spent waiting for
     /// a processor; `None` if unknown.
     pub(crate) busy: Option<Duration>,
@@ -52,11 +52,11 @@ pub(crate) struct FinishedProcess {
 }
 
 /// Decision about a client that still runs.
-pub(crate) enum NextChunk {
+pub(crate) enum PollDecision {
     /// Let the client run, and decide again later.
     Wait,
     /// Kill the client: it has written all packets.
-    Enough,
+    EndLingering,
     /// Kill the client: the user has stopped the grader.
     Stop,
 }
@@ -76,8 +76,8 @@ impl From<io::Error> for ProcessFailure {
     }
 }
 
-/// Runs a client until it ends, until `limit`, or until `glance` ends it. `glance` is called with
-/// the time since the start. No process of the client runs afterwards. Returns `None` if `glance`
+/// Runs a client until it ends, until `limit`, or until `poll` ends it. `poll` is called with
+/// the time since the start. No process of the client runs afterwards. Returns `None` if `poll`
 /// returned `Stop`.
 ///
 /// # Errors
@@ -85,7 +85,7 @@ impl From<io::Error> for ProcessFailure {
 pub(crate) fn run(
     command: &mut Command,
     limit: Duration,
-    mut glance: impl FnMut(Duration) -> NextChunk,
+    mut poll: impl FnMut(Duration) -> PollDecision,
 ) -> Result<Option<FinishedProcess>, ProcessFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
@@ -94,22 +94,22 @@ pub(crate) fn run(
     let mut child = Running::start(command)?;
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
-    let (forced, stopped) = loop {
+    let (killed_at, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
         }
         let time = began.elapsed();
         if time >= limit {
-            break (Some(Ended::Killed), false);
+            break (Some(ProcessEnd::Killed), false);
         }
-        match glance(time) {
-            NextChunk::Wait => std::thread::sleep(GLANCE),
-            NextChunk::Enough => break (Some(Ended::Lingered), false),
-            NextChunk::Stop => break (Some(Ended::Killed), true),
+        match poll(time) {
+            PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
+            PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
+            PollDecision::Stop => break (Some(ProcessEnd::Killed), true),
         }
     };
     let took = began.elapsed();
-    let at = forced.map(|_| Instant::now());
+    let at = killed_at.map(|_| Instant::now());
     let busy = at.and_then(|_| child.busy());
     let code = child.end()?;
     if stopped {
@@ -117,9 +117,9 @@ pub(crate) fn run(
     }
     let (stdout, stderr) = (stdout.collect(), stderr.collect());
     Ok(Some(FinishedProcess {
-        ended: forced.unwrap_or(code),
+        ended: killed_at.unwrap_or(code),
         took,
-        forced: at,
+        killed_at: at,
         busy,
         stdout,
         stderr,
@@ -136,7 +136,7 @@ fn live() -> MutexGuard<'static, BTreeSet<u32>> {
 /// Process that is killed on drop, so that none is left behind.
 struct Running {
     child: Child,
-    over: bool,
+    is_over: bool,
 }
 
 impl Running {
@@ -146,7 +146,7 @@ impl Running {
         let mut live = live();
         let child = command.spawn()?;
         live.insert(child.id());
-        Ok(Self { child, over: false })
+        Ok(Self { child, is_over: false })
     }
 
     /// Returns whether the process has ended. It is not waited for, so that its number cannot be
@@ -189,7 +189,7 @@ impl Running {
     }
 
     /// Kills the process and its group, and returns how the process ended.
-    fn end(&mut self) -> Result<Ended, ProcessFailure> {
+    fn end(&mut self) -> Result<ProcessEnd, ProcessFailure> {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, Signal, kill_process_group};
@@ -197,7 +197,7 @@ impl Running {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
         let killed = self.child.kill();
-        self.over = true;
+        self.is_over = true;
         let status = reap(|| self.child.try_wait());
         let id = self.child.id();
         if !matches!(status, Ok(None)) {
@@ -211,9 +211,9 @@ impl Running {
         };
         #[cfg(unix)]
         if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-            return Ok(Ended::Signal(signal));
+            return Ok(ProcessEnd::Signal(signal));
         }
-        Ok(Ended::Exited(status.code().unwrap_or(-1)))
+        Ok(ProcessEnd::Exited(status.code().unwrap_or(-1)))
     }
 }
 
@@ -222,7 +222,7 @@ fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Optio
     let began = Instant::now();
     loop {
         match ended()? {
-            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_GLANCE),
+            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_INTERVAL),
             ended => return Ok(ended),
         }
     }
@@ -230,7 +230,7 @@ fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Optio
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_over {
             let _ = self.end();
         }
     }
@@ -265,7 +265,7 @@ impl OutputCapture {
     fn collect(self) -> Vec<u8> {
         // A process that has left the group may hold the pipe open for ever, so the wait is
         // limited.
-        let _ = self.done.recv_timeout(AFTERMATH);
+        let _ = self.done.recv_timeout(CLOSE_WAIT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -285,8 +285,8 @@ fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Se
                     }
                     KeptOutput::Last(most) => {
                         kept.extend_from_slice(&buffer[..count]);
-                        let over = kept.len().saturating_sub(most);
-                        kept.drain(..over);
+                        let is_over = kept.len().saturating_sub(most);
+                        kept.drain(..is_over);
                     }
                 }
             }
@@ -343,7 +343,7 @@ mod strays {
                     let why = killed.err().map_or(String::new(), |error| format!(": {error}"));
                     tracing::warn!(
                         "process {id}, which the client started, cannot be killed and still \
-                                             runs{why}"
+                         runs{why}"
                     );
                 }
             }
@@ -406,7 +406,7 @@ mod tests {
     }
 
     fn ran(script: &str, limit: Duration) -> FinishedProcess {
-        let ran = run(&mut shell(script), limit, |_| NextChunk::Wait);
+        let ran = run(&mut shell(script), limit, |_| PollDecision::Wait);
         ran.expect("there is a shell").expect("nobody stops it")
     }
 
@@ -415,13 +415,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_end_is_reported() {
-        assert_eq!(ran("exit 3", LONG).ended, Ended::Exited(3));
-        assert_eq!(ran("kill -SEGV $$", LONG).ended, Ended::Signal(11));
-        assert_eq!(ran("sleep 60", SHORT).ended, Ended::Killed);
-        let enough = run(&mut shell("sleep 60"), LONG, |_| NextChunk::Enough).unwrap().unwrap();
-        assert_eq!(enough.ended, Ended::Lingered);
-        assert!(run(&mut shell("sleep 60"), LONG, |_| NextChunk::Stop).unwrap().is_none());
-        assert!(run(&mut Command::new("no such program"), LONG, |_| NextChunk::Wait).is_err());
+        assert_eq!(ran("exit 3", LONG).ended, ProcessEnd::Exited(3));
+        assert_eq!(ran("kill -SEGV $$", LONG).ended, ProcessEnd::Signal(11));
+        assert_eq!(ran("sleep 60", SHORT).ended, ProcessEnd::Killed);
+        let enough =
+            run(&mut shell("sleep 60"), LONG, |_| PollDecision::EndLingering).unwrap().unwrap();
+        assert_eq!(enough.ended, ProcessEnd::Lingered);
+        assert!(run(&mut shell("sleep 60"), LONG, |_| PollDecision::Stop).unwrap().is_none());
+        assert!(run(&mut Command::new("no such program"), LONG, |_| PollDecision::Wait).is_err());
     }
 
     #[cfg(target_os = "linux")]
@@ -441,7 +442,7 @@ mod tests {
     #[test]
     fn output_is_kept_up_to_a_bound_and_never_blocks_the_client() {
         let loud = ran("echo out; echo err >&2; head -c 40000000 /dev/zero; echo last >&2", LONG);
-        assert_eq!((loud.ended, loud.stdout.len()), (Ended::Exited(0), STDOUT_MAX));
+        assert_eq!((loud.ended, loud.stdout.len()), (ProcessEnd::Exited(0), STDOUT_MAX));
         assert_eq!((&loud.stdout[..4], &loud.stderr[..]), (&b"out\n"[..], &b"err\nlast\n"[..]));
         let err = ran("head -c 1000000 /dev/zero >&2; echo end >&2", LONG).stderr;
         assert!(err.len() == STDERR_MAX && err.ends_with(b"end\n"));
@@ -459,7 +460,7 @@ mod tests {
              while [ $(wc -l < {0}) -lt 2 ]; do :; done; exit 0",
             path.display()
         );
-        assert_eq!(ran(&script, LONG).ended, Ended::Exited(0));
+        assert_eq!(ran(&script, LONG).ended, ProcessEnd::Exited(0));
         let ids = std::fs::read_to_string(&path).unwrap();
         assert_eq!(ids.lines().count(), 2);
         for id in ids.lines() {

@@ -78,7 +78,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// Returns an error if the run folder cannot be written.
-    pub(crate) fn case(&self) -> Result<TempDir, Failure> {
+    pub(crate) fn case_folder(&self) -> Result<TempDir, Failure> {
         let case = private("case-").tempdir_in(self.path());
         case.map_err(|source| unusable(self.path(), source))
     }
@@ -87,7 +87,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// Returns an error if the folder cannot be copied.
-    pub(crate) fn shared(&self, original: &Path) -> Result<CopyShared, Failure> {
+    pub(crate) fn shared_copy(&self, original: &Path) -> Result<CopyShared, Failure> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = shared.get(original) {
             return Ok(known.clone());
@@ -114,11 +114,11 @@ fn unusable(place: &Path, source: io::Error) -> Failure {
 }
 
 /// Returns whether a path is the folder of a run.
-pub(crate) fn is_one(path: &Path) -> bool {
-    is_named_so(path) && path.join(OWNER).is_file()
+pub(crate) fn is_run_folder(path: &Path) -> bool {
+    has_run_folder_name(path) && path.join(OWNER).is_file()
 }
 
-fn is_named_so(path: &Path) -> bool {
+fn has_run_folder_name(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     name.is_some_and(|name| name.starts_with(PREFIX))
 }
@@ -159,14 +159,14 @@ fn clean_up_in(place: &Path) {
     let Ok(place) = fs::canonicalize(place) else { return };
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let folder = entry.path();
-        if is_named_so(&folder) && is_own(&folder) {
+        if has_run_folder_name(&folder) && belongs_to_user(&folder) {
             remove_if_dead(&folder);
         }
     }
 }
 
 /// Returns whether a path is a folder of this user, and not a link to one.
-fn is_own(folder: &Path) -> bool {
+fn belongs_to_user(folder: &Path) -> bool {
     let Ok(about) = fs::symlink_metadata(folder) else { return false };
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::uid(&about) != rustix::process::geteuid().as_raw() {
@@ -234,7 +234,7 @@ mod tests {
     fn a_run_folder_is_private_and_is_removed_with_its_run() {
         let place = tempfile::tempdir().unwrap();
         let run = RunFolder::open_in(place.path()).unwrap();
-        let case = run.case().unwrap();
+        let case = run.case_folder().unwrap();
         for folder in [run.path(), case.path()] {
             assert_eq!(fs::metadata(folder).unwrap().mode() & 0o777, 0o700);
         }

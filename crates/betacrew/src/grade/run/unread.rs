@@ -14,10 +14,10 @@ pub(crate) const HELD_MAX: Duration = Duration::from_secs(1);
 /// Socket that asks the system about other sockets (`man 7 sock_diag`). Requests and answers have
 /// the machine's byte order; only little-endian machines are supported.
 #[cfg(all(target_os = "linux", target_endian = "little"))]
-pub(crate) struct Unread(socket2::Socket);
+pub(crate) struct UnreadProbe(socket2::Socket);
 
 #[cfg(all(target_os = "linux", target_endian = "little"))]
-impl Unread {
+impl UnreadProbe {
     /// Opens the socket; returns `None` if the system does not support it.
     pub(crate) fn open() -> Option<Self> {
         use socket2::{Domain, Socket, Type};
@@ -108,10 +108,10 @@ mod message {
 
 /// Placeholder for systems that do not tell how much a client has read.
 #[cfg(not(all(target_os = "linux", target_endian = "little")))]
-pub(crate) enum Unread {}
+pub(crate) enum UnreadProbe {}
 
 #[cfg(not(all(target_os = "linux", target_endian = "little")))]
-impl Unread {
+impl UnreadProbe {
     pub(crate) fn open() -> Option<Self> {
         None
     }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn bytes_that_a_client_has_not_read_are_counted() {
-        let mut asked = Unread::open().unwrap();
+        let mut asked = UnreadProbe::open().unwrap();
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(host) else { continue };
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

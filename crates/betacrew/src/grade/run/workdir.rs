@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// Maximum number of directory entries searched for an output, folders near the top first.
-const LOOK_MAX: usize = 20_000;
+const ENTRIES_MAX: usize = 20_000;
 
 /// Folder in which each case runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -56,19 +56,19 @@ struct Stamp {
     /// Time of the last write.
     modified: Option<SystemTime>,
     /// Inode, and time of the last status change in seconds and nanoseconds.
-    place: (u64, i64, i64),
+    identity: (u64, i64, i64),
 }
 
 impl Stamp {
     fn of(found: &Metadata) -> Self {
         #[cfg(unix)]
-        let place = {
+        let identity = {
             use std::os::unix::fs::MetadataExt;
             (found.ino(), found.ctime(), found.ctime_nsec())
         };
         #[cfg(not(unix))]
-        let place = (0, 0, 0);
-        Self { len: found.len(), modified: found.modified().ok(), place }
+        let identity = (0, 0, 0);
+        Self { len: found.len(), modified: found.modified().ok(), identity }
     }
 }
 
@@ -89,11 +89,11 @@ impl CaseWorkdir {
         let (path, folder) = match workdir {
             Workdir::Here => (here.clone(), None),
             Workdir::Empty => {
-                let folder = run.case()?;
+                let folder = run.case_folder()?;
                 (folder.path().to_owned(), Some(folder))
             }
             Workdir::Copy => {
-                let folder = run.case()?;
+                let folder = run.case_folder()?;
                 copying::copy(&here, folder.path(), run)?;
                 (folder.path().to_owned(), Some(folder))
             }
@@ -108,9 +108,9 @@ impl CaseWorkdir {
         beside.dedup();
         let before = BTreeMap::new();
         let run = run.path().to_owned();
-        let mut place = Self { path, run, beside, before, folder };
-        place.before = place.look().into_iter().collect();
-        Ok(place)
+        let mut workdir = Self { path, run, beside, before, folder };
+        workdir.before = workdir.possible_outputs().into_iter().collect();
+        Ok(workdir)
     }
 
     /// Returns the folder in which the client runs.
@@ -124,14 +124,14 @@ impl CaseWorkdir {
     }
 
     /// Returns the path of the output that the user named, if the client has written it.
-    pub(crate) fn written(&self, name: &Path) -> Option<PathBuf> {
+    pub(crate) fn written_file(&self, name: &Path) -> Option<PathBuf> {
         let path = self.path.join(name);
         let stamp = Stamp::of(&fs::metadata(&path).ok().filter(Metadata::is_file)?);
         (self.before.get(&path) != Some(&stamp)).then_some(path)
     }
 
     /// Records the state of a file that the normal search may not cover, before the client runs.
-    pub(crate) fn expect(&mut self, name: &Path) {
+    pub(crate) fn track(&mut self, name: &Path) {
         let path = self.path.join(name);
         if let Ok(found) = fs::metadata(&path) {
             self.before.insert(path, Stamp::of(&found));
@@ -139,29 +139,29 @@ impl CaseWorkdir {
     }
 
     /// Returns the possible output files that are new or changed, with the time of the last write.
-    pub(crate) fn changed(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+    pub(crate) fn changed_files(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let new = |(path, stamp): &(PathBuf, Stamp)| self.before.get(path) != Some(stamp);
-        let found = self.look().into_iter().filter(new);
+        let found = self.possible_outputs().into_iter().filter(new);
         found.map(|(path, stamp)| (path, stamp.modified)).collect()
     }
 
     /// Returns all files that could be an output.
-    fn look(&self) -> Vec<(PathBuf, Stamp)> {
+    fn possible_outputs(&self) -> Vec<(PathBuf, Stamp)> {
         let mut found = Vec::new();
-        let mut left = LOOK_MAX;
+        let mut left = ENTRIES_MAX;
         let mut folders = vec![self.path.clone()];
         while let Some(folder) = folders.pop() {
-            look_into(&folder, &mut left, &mut found, Some(&mut folders));
+            search_folder(&folder, &mut left, &mut found, Some(&mut folders));
         }
         for folder in &self.beside {
-            look_into(folder, &mut left, &mut found, None);
+            search_folder(folder, &mut left, &mut found, None);
         }
         found
     }
 }
 
 /// Adds the possible output files of one folder to `found`, and its subfolders to `folders`.
-fn look_into(
+fn search_folder(
     folder: &Path,
     left: &mut usize,
     found: &mut Vec<(PathBuf, Stamp)>,
@@ -197,9 +197,10 @@ fn could_be_output(name: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn names(place: &CaseWorkdir) -> Vec<String> {
-        let name = |path: &Path| path.strip_prefix(&place.path).unwrap().display().to_string();
-        let mut names: Vec<_> = place.changed().iter().map(|(path, _)| name(path)).collect();
+    fn names(workdir: &CaseWorkdir) -> Vec<String> {
+        let name = |path: &Path| path.strip_prefix(&workdir.path).unwrap().display().to_string();
+        let mut names: Vec<_> =
+            workdir.changed_files().iter().map(|(path, _)| name(path)).collect();
         names.sort();
         names
     }
@@ -207,23 +208,23 @@ mod tests {
     #[test]
     fn only_files_written_since_the_start_count_as_output() {
         let run = RunFolder::open().unwrap();
-        let mut place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let path = place.path.clone();
+        let mut workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let path = workdir.path.clone();
         let write = |name: &str| fs::write(path.join(name), "[]").unwrap();
         fs::create_dir(path.join("data")).unwrap();
         fs::create_dir(path.join("node_modules")).unwrap();
         ["old.json", "again.json", "package.json"].iter().for_each(|name| write(name));
-        place.before = place.look().into_iter().collect();
-        place.expect(Path::new("old.json"));
+        workdir.before = workdir.possible_outputs().into_iter().collect();
+        workdir.track(Path::new("old.json"));
         ["again.json", "data/new.csv", "node_modules/x.json", "client.js", "data/X.JSON"]
             .iter()
             .for_each(|name| write(name));
-        assert_eq!(names(&place), ["again.json", "data/X.JSON", "data/new.csv"]);
-        let named = |name: &str| place.written(Path::new(name)).is_some();
+        assert_eq!(names(&workdir), ["again.json", "data/X.JSON", "data/new.csv"]);
+        let named = |name: &str| workdir.written_file(Path::new(name)).is_some();
         assert!(named("again.json") && named("client.js"), "the user may name any file");
         assert!(!named("old.json") && !named("none.json") && !named("data"));
-        let folder = place.path.clone();
-        drop(place);
+        let folder = workdir.path.clone();
+        drop(workdir);
         assert!(!folder.exists());
     }
 }
