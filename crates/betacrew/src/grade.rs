@@ -4,11 +4,11 @@
 //!
 //! 1. `cases`: the case says which scenario the exchange plays and what the client must do;
 //! 2. `run`: `workdir` prepares a folder, `exchange_host` plays the scenario, `process` starts the
-//! client, `attempt` does all three once, and `case_runner` repeats it for each case;
+//!    client, `attempt` does all three once, and `case_runner` repeats it for each case;
 //! 3. `observe`: `wire` records the calls and the bytes sent, `output_finder` finds the client's
-//! output and `rows` reads it; `evidence` holds all of that;
+//!    output and `rows` reads it; `evidence` holds all of that;
 //! 4. `judge`: `protocol_rules` checks the calls, `compare` checks the output against the tape, and
-//! `verdict` counts;
+//!    `verdict` counts;
 //! 5. `diagnose`: names the likely cause of a failure;
 //! 6. `report`: shows the outcomes as text, JSON, JUnit XML, HTML and SVG, and computes nothing.
 
@@ -164,10 +164,10 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         repeat: args.repeat,
         jobs: args.jobs(&setup),
     };
-    let reports = Reports::begin(args, &setup.client)?;
+    let reports = Reports::open(args, &setup.client)?;
     run::process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
-    print(&report::terminal::head(&setup, cases.len(), paint))?;
+    print(&report::terminal::heading(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut printed = Ok(Exit::Complete);
     // Ctrl+C must not end this process at once, because clients and their folders would be left
@@ -185,9 +185,9 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     })?;
     drop(orderly);
     printed?;
-    print(&report::terminal::tail(&outcomes, &setup, paint))?;
-    reports.put(&outcomes, &setup)?;
-    Ok(exit(&outcomes, stop))
+    print(&report::terminal::details(&outcomes, &setup, paint))?;
+    reports.write(&outcomes, &setup)?;
+    Ok(exit_code(&outcomes, stop))
 }
 
 /// Report files that the user requested. They are opened before the first case runs, so that a path
@@ -200,7 +200,8 @@ struct Reports {
 }
 
 impl Reports {
-    fn begin(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
+    /// Opens the report files, and refuses paths that the client or another report uses.
+    fn open(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
         let reports = [
             ("--junit", &args.junit),
             ("--json", &args.json),
@@ -227,7 +228,8 @@ impl Reports {
         })
     }
 
-    fn put(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
+    /// Writes the reports.
+    fn write(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
         let report = report::json::GradeReport::new(outcomes, setup);
         let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
             Some(output) => output.put(|out| out.write_all(text().as_bytes())),
@@ -243,7 +245,8 @@ impl Reports {
     }
 }
 
-fn exit(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
+/// Returns the exit code: a stop by the user, a failed must, or success.
+fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
     let failed = |outcome: &CaseOutcome| {
         outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass
     };
@@ -255,6 +258,7 @@ fn exit(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
 }
 
 impl GradeArgs {
+    /// Returns the settings that all runs share.
     fn setup(&self) -> Result<AttemptSetup, Failure> {
         let client = GradedClient::new(&self.command).ok_or_else(|| {
             Failure::Usage(
@@ -279,16 +283,18 @@ impl GradeArgs {
         })
     }
 
+    /// Returns the number of cases that run at a time: one if they share a port or a folder.
     fn jobs(&self, setup: &AttemptSetup) -> usize {
-        let one = setup.port.is_some() || setup.workdir == Workdir::Here;
+        let one_at_a_time = setup.port.is_some() || setup.workdir == Workdir::Here;
         // Half of the processors is left for the exchanges, because a client that has to wait for
         // its exchange shows faults that it does not have.
         let processors = || std::thread::available_parallelism().map_or(1, usize::from) / 2;
         let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
-        if one { 1 } else { wanted.unwrap_or_else(processors).max(1) }
+        if one_at_a_time { 1 } else { wanted.unwrap_or_else(processors).max(1) }
     }
 }
 
+/// Returns the text of `--list`.
 fn list(cases: &[&Case]) -> String {
     let mut text = String::new();
     let mut group = "";
@@ -301,6 +307,7 @@ fn list(cases: &[&Case]) -> String {
     text
 }
 
+/// Returns the text of `--explain`.
 fn explain(case: &Case, seed: u64) -> String {
     let by_hand = match case.exchange_setup {
         Some(exchange_setup) => {
@@ -309,7 +316,7 @@ fn explain(case: &Case, seed: u64) -> String {
         None => "the client, while no exchange runs".to_owned(),
     };
     format!(
-        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  \
+        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  scenario  {}\n  passes if {}\n  \
          by hand   {by_hand}\n",
         case.id,
         case.severity.as_str(),

@@ -41,8 +41,9 @@ fn reads(evidence: &Evidence, streamed: bool) -> Vec<Read> {
         if seqs.is_empty() {
             continue;
         }
-        let joins = before
-            .is_some_and(|(conn, time)| conn == segment.conn && at < time + CLOSE && !state.apart);
+        let joins = before.is_some_and(|(conn, time)| {
+            conn == segment.conn && at < time + CLOSE && !state.read_one_by_one
+        });
         match found.last_mut().filter(|_| joins) {
             Some(read) => {
                 read.seqs.extend(seqs);
@@ -56,7 +57,7 @@ fn reads(evidence: &Evidence, streamed: bool) -> Vec<Read> {
 }
 
 /// Returns packets that followed another one in a read and are missing, the first packet of that
-/// read, and whether the read is sure. Returns `None` unless this explains all that is missing.
+/// read, and whether the read is certain. Returns `None` unless this explains all that is missing.
 fn behind_the_first(evidence: &Evidence, streamed: bool) -> Option<(Vec<Seq>, Seq, bool)> {
     let reads = reads(evidence, streamed);
     let many: Vec<&Read> = reads.iter().filter(|read| read.seqs.len() > 1).collect();
@@ -89,7 +90,7 @@ pub(crate) fn first_of_read(evidence: &Evidence) -> Option<String> {
     if let Some((lacked, kept, is_certain)) = behind_the_first(evidence, true) {
         return Some(first_only_text(&lacked, kept, is_certain));
     }
-    // Requests for packets that the stream brought show the same mistake.
+    // Requests for packets sent in the stream show the same mistake.
     let reads = reads(evidence, true);
     let (mut streamed, mut needless) = (BTreeSet::new(), BTreeSet::new());
     for (_, _, packet_event) in evidence.wire.packet_events() {
@@ -164,7 +165,7 @@ fn framed_well(evidence: &Evidence) -> bool {
         && reads(evidence, true).iter().all(|read| read.seqs.len() == 1)
 }
 
-/// The client lost packets that were cut between two reads.
+/// The client does not join the parts of packets that were cut between two reads.
 pub(crate) fn split(evidence: &Evidence) -> Option<String> {
     let FramingCuts { whole, halves, before } = cuts(evidence);
     let pieces = halves.first()?;
@@ -271,7 +272,7 @@ pub(crate) fn read_size(evidence: &Evidence) -> Option<String> {
         (to > from).then_some(place - from)
     })?;
     let size = SIZES.iter().find(|size| large > 0 && **size / FRAME_LEN == large)?;
-    // A packet that no stream brought cannot have been cut by a read.
+    // A packet not sent in any stream cannot have been cut by a read.
     (evidence.has_output() && evidence.streamed().contains(&first)).then(|| {
         format!(
             "a read of {size} bytes ends inside packet {first}, and the client did not join the \

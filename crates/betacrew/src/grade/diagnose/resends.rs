@@ -27,8 +27,8 @@ fn unrequested_gaps(evidence: &Evidence) -> BTreeSet<Seq> {
         .collect()
 }
 
-/// Returns whether the client could see its gaps: its output has every packet that a stream
-/// brought. Without an output, a client that was killed may still have been reading, so it does not
+/// Returns whether the client could see its gaps: its output has every packet sent in a
+/// stream. Without an output, a client that was killed may still have been reading, so it does not
 /// count.
 fn could_see_gaps(evidence: &Evidence) -> bool {
     let streamed = evidence.streamed();
@@ -75,7 +75,7 @@ pub(crate) fn never_asks(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Returns the lowest sequence that a stream brought; 0 if there is none.
+/// Returns the lowest sequence sent in a stream; 0 if there is none.
 fn first_streamed(evidence: &Evidence) -> Seq {
     evidence.streamed().first().copied().unwrap_or(0)
 }
@@ -117,7 +117,7 @@ pub(crate) fn last_gap(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Returns the number of packets that streams brought.
+/// Returns the number of packets sent in streams.
 fn streamed_count(evidence: &Evidence) -> Seq {
     Seq::try_from(evidence.streamed().len()).unwrap_or(Seq::MAX)
 }
@@ -287,35 +287,35 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
         left_after: None,
         reset: false,
     };
-    let mut active = Duration::ZERO;
+    let mut last_event_at = Duration::ZERO;
     let mut over = false;
     let mut answers = evidence.wire.conns[conn].frames.iter().map(packet_of);
     for event in evidence.events_before_kill().filter(|event| event.conn == conn) {
         match event.what {
             WireEventKind::Called { call: Call::Resend(seq), late: false } => {
-                resend_connection.requested.push(seq)
+                resend_connection.requested.push(seq);
             }
             WireEventKind::Sent { from, to } => {
                 let whole = to / FRAME_LEN as u64 - from / FRAME_LEN as u64;
-                let streamed_count = (0..whole).filter_map(|_| answers.next().flatten());
+                let seqs = (0..whole).filter_map(|_| answers.next().flatten());
                 if over {
-                    resend_connection.after.extend(streamed_count)
+                    resend_connection.after.extend(seqs);
                 } else {
-                    resend_connection.answered.extend(streamed_count)
+                    resend_connection.answered.extend(seqs);
                 }
             }
             WireEventKind::ClientEnded | WireEventKind::Reset if !over => {
-                resend_connection.left_after = Some(event.at.saturating_sub(active));
+                resend_connection.left_after = Some(event.at.saturating_sub(last_event_at));
                 resend_connection.reset = event.what == WireEventKind::Reset;
                 over = true;
             }
             WireEventKind::Reset => resend_connection.reset = true,
             WireEventKind::Finished | WireEventKind::Closed | WireEventKind::ResetByExchange => {
-                over = true
+                over = true;
             }
             _ => {}
         }
-        active = event.at;
+        last_event_at = event.at;
     }
     resend_connection
 }
@@ -437,7 +437,7 @@ pub(crate) fn tail(evidence: &Evidence) -> Option<String> {
         && missing.iter().all(|seq| evidence.output_lacks(*seq));
     let rest = evidence.differences.missing.count() == missing.len() as u64;
     (all && rest && evidence.wire.streams() == 1).then(|| match highest {
-        0 => "the stream brought no packet, and the client streamed only once".to_owned(),
+        0 => "the stream had no packet, and the client streamed only once".to_owned(),
         _ => format!(
             "{} dropped at the end, which no later packet reveals, and the client streamed only \
              once",

@@ -20,7 +20,7 @@ pub(crate) enum ProtocolRule {
     BeyondEnd,
     /// The client requests a packet again after the answer.
     Twice,
-    /// The client requests a packet that a stream has brought.
+    /// The client requests a packet that was sent in a stream.
     NotMissing,
     /// The client resets connections.
     Resets,
@@ -66,13 +66,13 @@ impl ProtocolRule {
         match self {
             Self::AfterStream => after_stream(evidence),
             Self::BeyondEnd => beyond_end(evidence),
-            Self::Twice => again(evidence).0,
-            Self::NotMissing => again(evidence).1,
+            Self::Twice => repeated_requests(evidence).0,
+            Self::NotMissing => repeated_requests(evidence).1,
             Self::Resets => resets(evidence),
             Self::ConnectionEach => connection_each(evidence),
             Self::Storm => storm(evidence),
-            Self::Kills => kills(evidence),
-            Self::MakesUp => makes_up(evidence),
+            Self::Kills => kills_exchange(evidence),
+            Self::MakesUp => made_up_packets(evidence),
         }
     }
 }
@@ -98,8 +98,8 @@ fn beyond_end(evidence: &Evidence) -> Option<String> {
 }
 
 /// Describes the packets requested again after an answer, and those requested after a stream had
-/// brought them.
-fn again(evidence: &Evidence) -> (Option<String>, Option<String>) {
+/// had sent them.
+fn repeated_requests(evidence: &Evidence) -> (Option<String>, Option<String>) {
     let (mut answered, mut streamed) = (BTreeSet::new(), BTreeSet::new());
     let (mut twice, mut needless) = (BTreeSet::new(), BTreeSet::new());
     for (_, _, packet_event) in evidence.wire.packet_events() {
@@ -116,10 +116,13 @@ fn again(evidence: &Evidence) -> (Option<String>, Option<String>) {
             PacketEvent::Requested { late: true, .. } => {}
         }
     }
-    let told = |seqs: BTreeSet<Seq>, what: &str| {
+    let describe = |seqs: BTreeSet<Seq>, what: &str| {
         (!seqs.is_empty()).then(|| format!("it requested {}{what}", packets(seqs)))
     };
-    (told(twice, " again after the answer"), told(needless, ", already received in a stream"))
+    (
+        describe(twice, " again after the answer"),
+        describe(needless, ", already received in a stream"),
+    )
 }
 
 fn resets(evidence: &Evidence) -> Option<String> {
@@ -164,7 +167,7 @@ fn storm(evidence: &Evidence) -> Option<String> {
     })
 }
 
-fn kills(evidence: &Evidence) -> Option<String> {
+fn kills_exchange(evidence: &Evidence) -> Option<String> {
     evidence.wire.exchange_died.then(|| {
         let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
         let how = how.into_iter().find_map(|rule| rule.broken(evidence));
@@ -173,13 +176,13 @@ fn kills(evidence: &Evidence) -> Option<String> {
     })
 }
 
-fn makes_up(evidence: &Evidence) -> Option<String> {
+fn made_up_packets(evidence: &Evidence) -> Option<String> {
     let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
     let differences = &evidence.differences;
-    let invented = differences.order.iter().any(|seq| !sent.contains(seq));
-    let odd = invented || !differences.made_up.is_empty() || !differences.wrong.is_empty();
-    odd.then(|| match differences.summary() {
-        summary if invented => format!("a packet that was never sent; {summary}"),
+    let never_sent = differences.order.iter().any(|seq| !sent.contains(seq));
+    let is_broken = never_sent || !differences.made_up.is_empty() || !differences.wrong.is_empty();
+    is_broken.then(|| match differences.summary() {
+        summary if never_sent => format!("a packet that was never sent; {summary}"),
         summary => summary,
     })
 }

@@ -63,11 +63,11 @@ fn the_tables_of_the_page_match_the_code() {
 #[test]
 fn the_page_explains_exactly_the_causes_of_the_code() {
     let page = page();
-    let told: BTreeSet<&str> = table(&page, "causes")
+    let documented: BTreeSet<&str> = table(&page, "causes")
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
         .flat_map(|ids| ids.split(", "))
         .map(|id| id.trim_matches('`'))
         .collect();
-    assert_eq!(told, diagnose::ids());
+    assert_eq!(documented, diagnose::ids());
 }

@@ -52,13 +52,13 @@ pub(crate) struct Evidence {
 /// Sets of sequences that follow from the wire.
 #[derive(Clone, Debug)]
 struct CaseFacts {
-    /// Sequences that a stream brought.
+    /// Sequences sent in a stream.
     streamed: BTreeSet<Seq>,
-    /// Sequences that an answer brought.
+    /// Sequences sent as an answer.
     resent: BTreeSet<Seq>,
     /// Sequences that the client requested where the exchange answers.
     requested: BTreeSet<Seq>,
-    /// Sequences below the highest streamed one that no stream brought.
+    /// Sequences below the highest streamed one not sent in any stream.
     gaps: BTreeSet<Seq>,
 }
 
@@ -110,12 +110,12 @@ impl Evidence {
         self.wire.events.iter().filter(move |event| event.at < ours)
     }
 
-    /// Returns the sequences that a stream brought.
+    /// Returns the sequences sent in a stream.
     pub(crate) fn streamed(&self) -> &BTreeSet<Seq> {
         &self.facts.streamed
     }
 
-    /// Returns the sequences that an answer brought.
+    /// Returns the sequences sent as an answer.
     pub(crate) fn resent(&self) -> &BTreeSet<Seq> {
         &self.facts.resent
     }
@@ -125,12 +125,12 @@ impl Evidence {
         &self.facts.requested
     }
 
-    /// Returns the highest sequence that a stream brought; 0 if there is none.
+    /// Returns the highest sequence sent in a stream; 0 if there is none.
     pub(crate) fn highest(&self) -> Seq {
         self.streamed().range(..=self.last()).next_back().copied().unwrap_or(0)
     }
 
-    /// Returns the sequences below the highest streamed one that no stream brought.
+    /// Returns the sequences below the highest streamed one not sent in any stream.
     pub(crate) fn gaps(&self) -> &BTreeSet<Seq> {
         &self.facts.gaps
     }

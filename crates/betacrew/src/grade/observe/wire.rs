@@ -59,7 +59,7 @@ pub(crate) struct WireConnection {
     /// Number of bytes sent on the connection.
     pub(crate) sent: u64,
     /// True if the client had read everything before each write.
-    pub(crate) apart: bool,
+    pub(crate) read_one_by_one: bool,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
@@ -134,7 +134,7 @@ impl WireLog {
         self.calls().filter(|(_, call, late)| *call == Call::Stream && !late).count()
     }
 
-    /// Returns all calls: connection, call, and whether a stream call came before it.
+    /// Returns all calls: connection, call, and whether a stream call precedes it.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, Call, bool)> {
         self.events.iter().filter_map(|event| match event.what {
             WireEventKind::Called { call, late } => Some((event.conn, call, late)),
@@ -150,7 +150,7 @@ impl WireLog {
         })
     }
 
-    /// Returns the connection and sequence of each packet that a stream brought.
+    /// Returns the connection and sequence of each packet sent in a stream.
     pub(crate) fn streamed(&self) -> impl Iterator<Item = (usize, Seq)> {
         self.packets(true)
     }
@@ -188,7 +188,7 @@ impl WireLog {
                 WireEventKind::Called { call: Call::Resend(seq), late } => {
                     vec![PacketEvent::Requested { seq, late }]
                 }
-                WireEventKind::Sent { from, to } => self.brought(event.conn, from, to),
+                WireEventKind::Sent { from, to } => self.packets_sent_in(event.conn, from, to),
                 _ => Vec::new(),
             };
             packet_events.into_iter().map(move |packet_event| (event.at, event.conn, packet_event))
@@ -196,7 +196,7 @@ impl WireLog {
     }
 
     /// Returns the packets whose last byte is among the bytes `from..to` of a connection.
-    fn brought(&self, conn: usize, from: u64, to: u64) -> Vec<PacketEvent> {
+    fn packets_sent_in(&self, conn: usize, from: u64, to: u64) -> Vec<PacketEvent> {
         let place = |byte: u64| usize::try_from(byte / FRAME_LEN as u64).unwrap_or(usize::MAX);
         let Some(state) = self.conns.get(conn) else { return Vec::new() };
         let frames = state.frames.iter().enumerate().take(place(to)).skip(place(from));
@@ -271,7 +271,7 @@ pub(crate) struct WireRecorder<E> {
     /// Bytes returned by the last call of `peek`, of which `sent` reports how many were written.
     peeked: Vec<u8>,
     /// Time of the last event, in milliseconds. Another thread reads it to detect silence.
-    active: Arc<AtomicU64>,
+    last_event: Arc<AtomicU64>,
     /// Number of open connections.
     open: Arc<AtomicUsize>,
     /// Socket that reports unread bytes, if each write waits until the client has read the one
@@ -296,10 +296,10 @@ pub(crate) struct RecordedConnection<C> {
 }
 
 impl<E: Exchange> WireRecorder<E> {
-    /// Records the connections of `inner`. Keeps `active` (time of the last event in milliseconds)
+    /// Records the connections of `inner`. Keeps `last_event` (time of the last event in milliseconds)
     /// and `open` (number of connections) up to date for other threads.
-    pub(crate) fn new(inner: E, active: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
-        Self { inner, log: WireLog::default(), peeked: Vec::new(), active, open, unread: None }
+    pub(crate) fn new(inner: E, last_event: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
+        Self { inner, log: WireLog::default(), peeked: Vec::new(), last_event, open, unread: None }
     }
 
     /// Holds back each write, and the end, until the client has read everything before it.
@@ -308,19 +308,23 @@ impl<E: Exchange> WireRecorder<E> {
     }
 
     /// Returns whether bytes are held back now, because the client has not read those before.
-    fn holds(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) -> bool {
+    fn is_held_back(
+        &mut self,
+        conn: &mut RecordedConnection<E::Connection>,
+        now: Duration,
+    ) -> bool {
         let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
             return false;
         };
         let count = unread.count(client, own);
-        let apart = match count {
+        let can_hold = match count {
             Some(0) => true,
             // A client that has not read for HELD_MAX gets everything at once from now on.
             Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
             None => false,
         };
-        conn.addresses = conn.addresses.filter(|_| apart);
-        conn.held = conn.held.filter(|_| apart && count != Some(0));
+        conn.addresses = conn.addresses.filter(|_| can_hold);
+        conn.held = conn.held.filter(|_| can_hold && count != Some(0));
         conn.held.is_some()
     }
 
@@ -331,7 +335,8 @@ impl<E: Exchange> WireRecorder<E> {
 
     /// Records the time of an event for the thread that waits for silence.
     fn touch(&self, now: Duration) {
-        self.active.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_event
+            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -353,7 +358,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
         conn.addresses = Some((client, own));
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.apart = self.unread.is_some();
+            state.read_one_by_one = self.unread.is_some();
         }
         self.inner.connected(&mut conn.inner, client, own);
     }
@@ -390,7 +395,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
-        if self.holds(conn, now) {
+        if self.is_held_back(conn, now) {
             return 0;
         }
         let count = self.inner.peek(&mut conn.inner, out, now);
@@ -403,7 +408,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         self.touch(now);
         if let Some(state) = self.log.conns.get_mut(conn.id) {
             // The claim holds for this write only if the system could still count unread bytes.
-            state.apart &= conn.addresses.is_some();
+            state.read_one_by_one &= conn.addresses.is_some();
         }
         self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
         self.inner.sent(&mut conn.inner, count, now);

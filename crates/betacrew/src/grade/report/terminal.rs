@@ -53,7 +53,7 @@ impl Paint {
 }
 
 /// Returns the heading above the table.
-pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
+pub(crate) fn heading(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
     format!(
         "{}  {}\n",
@@ -124,7 +124,7 @@ fn cut(text: &str, columns: usize) -> String {
 }
 
 /// Returns the details below the table: failures, observations and the grade.
-pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
+pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
     let mut text = String::new();
     let groups = by_cause(outcomes);
     for group in groups.iter().take(FAILURES_MAX) {

@@ -64,7 +64,7 @@ impl TimelineBuilder<'_> {
         match *what {
             WireEventKind::Opened => self.line(at, conn, SentBy::Client, "connects".to_owned()),
             WireEventKind::Called { call: Call::Resend(seq), late } => {
-                self.asked(at, conn, seq, late)
+                self.requested(at, conn, seq, late);
             }
             WireEventKind::Called { call, late } => self.called(at, conn, call, late),
             WireEventKind::Sent { from, to } => self.sent(at, conn, (from, to)),
@@ -72,11 +72,11 @@ impl TimelineBuilder<'_> {
                 self.line(at, conn, SentBy::Client, "ends its side".to_owned());
             }
             WireEventKind::Finished => {
-                self.line(at, conn, SentBy::Exchange, "ends its side".to_owned())
+                self.line(at, conn, SentBy::Exchange, "ends its side".to_owned());
             }
             WireEventKind::Closed => self.line(at, conn, SentBy::Exchange, "closed".to_owned()),
             WireEventKind::Reset => {
-                self.line(at, conn, SentBy::Client, "RESETS the connection".to_owned())
+                self.line(at, conn, SentBy::Client, "RESETS the connection".to_owned());
             }
             WireEventKind::ResetByExchange => {
                 self.line(at, conn, SentBy::Exchange, "resets the connection".to_owned());
@@ -109,7 +109,7 @@ impl TimelineBuilder<'_> {
         self.line(at, conn, SentBy::Client, what + too_late(late));
     }
 
-    fn asked(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
+    fn requested(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
         if let Some((_, until, open_conn, OpenSpan::Calls { seqs, late: open_late })) =
             &mut self.open
             && *open_conn == conn
@@ -206,7 +206,7 @@ impl TimelineBuilder<'_> {
         let others = places.len() - seqs.len();
         let distinct: SeqSet = seqs.iter().copied().map(SeqRange::one).collect();
         let ascending = seqs.windows(2).all(|pair| pair[0] < pair[1]);
-        let told = match seqs.len() {
+        let described = match seqs.len() {
             0 => None,
             _ if ascending || distinct.count() > 12 => Some(packets(seqs)),
             _ => {
@@ -214,9 +214,9 @@ impl TimelineBuilder<'_> {
                 Some(format!("packets {}", list.join(", ")))
             }
         };
-        match (told, others) {
-            (Some(told), 0) => told,
-            (Some(told), _) => format!("{told} and {others} other frames"),
+        match (described, others) {
+            (Some(described), 0) => described,
+            (Some(described), _) => format!("{described} and {others} other frames"),
             (None, 1) => "a frame that is not a packet".to_owned(),
             (None, _) => format!("{others} frames that are not packets"),
         }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use feed::tape::in_memory::Tape;
 
-    fn told(log: &WireLog) -> Vec<String> {
+    fn described(log: &WireLog) -> Vec<String> {
         timeline(log).into_iter().map(|line| format!("#{} {}", line.conn + 1, line.text)).collect()
     }
 
@@ -258,7 +258,7 @@ mod tests {
         log.send(at(9), two, &frames[7][..4]);
         log.add_event(at(9), two, WireEventKind::Reset);
         assert_eq!(
-            told(&log),
+            described(&log),
             [
                 "#1 connects",
                 "#1 calls for the stream",
@@ -282,7 +282,7 @@ mod tests {
         for (first, count) in [(1, u32::MAX), (u32::MAX, 2), (5, 0)] {
             log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
         }
-        let lines = told(&log);
+        let lines = described(&log);
         assert_eq!(lines[1], "#1 requests packets 1-4294967295");
         assert_eq!(lines[3], "#1 requests no packets");
     }

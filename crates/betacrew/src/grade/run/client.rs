@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Host that replaces {host} and stands in BETACREW_HOST. Exchanges listen on both loopback
+/// Host that replaces {host} and is given as BETACREW_HOST. Exchanges listen on both loopback
 /// addresses, so `localhost` works too.
 pub(crate) const HOST: &str = "127.0.0.1";
 

@@ -111,15 +111,14 @@ impl ExchangeHost {
                     (*tape_in_memory(resolved)?).clone(),
                     resolved.scenario.seed,
                 );
-                let watched =
+                let recorder =
                     WireRecorder::new(original, Arc::clone(&last_event), Arc::clone(&open));
-                Some(serve_in_thread(listeners, watched.hold_until_read(unread), &stop))
+                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
             }
             Some(resolved) => {
-                let player =
-                    MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
-                let watched = WireRecorder::new(player, Arc::clone(&last_event), Arc::clone(&open));
-                Some(serve_in_thread(listeners, watched.hold_until_read(unread), &stop))
+                let mock = MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
+                let recorder = WireRecorder::new(mock, Arc::clone(&last_event), Arc::clone(&open));
+                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
             }
         };
         Ok(Self { port, began, last_event, open, since, stop, thread, _reserved: reserved })

@@ -1,6 +1,6 @@
 //! Number of bytes that a client has received and not read yet.
 //!
-//! A client that takes each read for one packet fails in another way when one read brings two
+//! A client that takes each read for one packet fails in another way when one read has two
 //! packets. How often that happens would depend on how busy the machine is. In cases whose packets
 //! arrive one by one, the exchange therefore sends the next packet only when the client has read
 //! the last.
