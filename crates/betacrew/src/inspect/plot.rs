@@ -4,6 +4,7 @@
 mod scale;
 
 use super::reading::Inspection;
+use super::text::average_price;
 use crate::text::escape::xml;
 use crate::text::formatting::{count, grouped, signed};
 use feed::analysis::figures::SymbolStats;
@@ -228,7 +229,7 @@ fn shares(column: &StripColumn) -> [u32; 3] {
 /// Draws the title of a symbol's panel.
 fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &SymbolStats) {
     let name = symbol.trimmed().escape_ascii().to_string();
-    let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
+    let average = average_price(figures);
     let (bought, sold) = (signed(figures.bought), signed(figures.sold));
     let stats = format!(
         "{}  \u{b7}  VWAP {average}  \u{b7}  low {}, high {}, last {}",

@@ -280,7 +280,6 @@ fn market(text: &mut String, survey: &Survey) {
             .to_vec(),
     ];
     for (symbol, figures) in symbols {
-        let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
         rows.push(vec![
             String::new(),
             // An exchange may send any bytes as a symbol; they must not control the terminal.
@@ -288,7 +287,7 @@ fn market(text: &mut String, survey: &Survey) {
             grouped(figures.packets),
             signed(figures.bought),
             signed(figures.sold),
-            average,
+            average_price(figures),
             figures.low.to_string(),
             figures.high.to_string(),
             figures.last.to_string(),
@@ -304,6 +303,11 @@ fn market(text: &mut String, survey: &Survey) {
         let _ =
             writeln!(text, "  and {} of other symbols", count(survey.market.others(), "packet"));
     }
+}
+
+/// Returns the average price of a symbol, weighted by quantity; `-` if there is none.
+pub(super) fn average_price(figures: &SymbolStats) -> String {
+    figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"))
 }
 
 /// Writes rows as aligned columns, the first `left` of them aligned to the left.

@@ -107,7 +107,8 @@ fn wrongs() -> Vec<[String; 4]> {
     .collect()
 }
 
-/// Grades a naive client in the cases of these rows, and returns the rows whose cause was not named.
+/// Grades a naive client in the cases of these rows, and returns the rows whose cause was not
+/// named.
 fn unnamed(client: &[&str], rows: Vec<[String; 4]>, round: u32) -> Vec<[String; 4]> {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");

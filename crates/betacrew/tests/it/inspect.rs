@@ -59,7 +59,8 @@ x.tape: tape, 579 bytes, session K7QD, finished, started 2023-11-14 22:13:20.000
   packets  11: 1 to 13
   missing  3 packets in 2 gaps: 9-10, 14
   end      unknown: the recording stopped before the session's end
-  missed   2 packets in 2 gaps, recovered later: half of them within 40 ms, the slowest after about 40 ms
+  missed   2 packets in 2 gaps, recovered later: \
+            half of them within 40 ms, the slowest after about 40 ms
   arrived  2023-11-14 22:13:20.005 to 22:13:20.045 UTC, within 40 ms, 275 packets a second
 
   origin          packets   share     first     last  packets/s

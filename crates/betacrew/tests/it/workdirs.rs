@@ -120,8 +120,8 @@ fn writes_through_links_reach_only_the_copy() {
     assert_eq!([names(elsewhere.path()), names(&path("tmp")), names(&path("out"))], [1, 1, 1]);
 }
 
-/// The client is a setuid program that runs as another user, so the grader may not kill it. Only root
-/// can make such a program, and only on some file systems.
+/// The client is a setuid program that runs as another user, so the grader may not kill it. Only
+/// root can make such a program, and only on some file systems.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_cannot_be_killed_is_reported_and_not_waited_for() {

@@ -4,6 +4,7 @@ use crate::grade::judge::compare::WrongPacket;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::decode;
 use feed::wire::packet::Packet;
@@ -176,11 +177,11 @@ pub(crate) fn written_early(evidence: &Evidence) -> Option<String> {
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + FILE_TIME_TOLERANCE).then(|| {
         format!(
-            "{name} was written at {} ms, before {} arrived at {} ms: the client does not wait \
+            "{name} was written at {}, before {} arrived at {}: the client does not wait \
              for the answers to its requests",
-            written.as_millis(),
+            took(*written),
             packets(late.keys().copied()),
-            first.as_millis()
+            took(*first)
         )
     })
 }

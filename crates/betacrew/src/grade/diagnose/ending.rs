@@ -4,6 +4,7 @@ use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
+use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::time::Duration;
@@ -102,10 +103,10 @@ fn was_busy(evidence: &Evidence) -> bool {
 pub(crate) fn spins(evidence: &Evidence) -> Option<String> {
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     Some(format!(
-        "the client was computing, not waiting, for {:.1} of {:.1} s: an endless loop, perhaps up \
+        "the client was computing, not waiting, for {} of {}: an endless loop, perhaps up \
          to a sequence that was misread",
-        busy.as_secs_f64(),
-        evidence.process.took.as_secs_f64()
+        took(busy),
+        took(evidence.process.took)
     ))
 }
 
@@ -206,10 +207,10 @@ pub(crate) fn waited_for_end(evidence: &Evidence) -> Option<String> {
     let waited = left.at.checked_sub(last.at).filter(|waited| *waited > PATIENT)?;
     (all && !evidence.has_output() && evidence.process.ended != ProcessEnd::Exited(0)).then(|| {
         format!(
-            "all answers arrived on connection {}, and the client then waited {} ms for the \
+            "all answers arrived on connection {}, and the client then waited {} for the \
              exchange to end it, which an exchange may never do",
             left.conn + 1,
-            waited.as_millis()
+            took(waited)
         )
     })
 }

@@ -4,6 +4,7 @@ use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
 use crate::grade::run::process::ProcessEnd;
+use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
@@ -334,7 +335,7 @@ pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
         (!missing.is_empty() && (reset || !answered.contains(&missing[0]))).then(|| {
             let waited = match waited.as_millis() {
                 ..10 => "without waiting for".to_owned(),
-                waited => format!("after {waited} ms, before it had read"),
+                _ => format!("after {}, before it had read", took(waited)),
             };
             let s = if missing.len() == 1 { "" } else { "s" };
             format!(

@@ -296,8 +296,8 @@ pub(crate) struct RecordedConnection<C> {
 }
 
 impl<E: Exchange> WireRecorder<E> {
-    /// Records the connections of `inner`. Keeps `last_event` (time of the last event in milliseconds)
-    /// and `open` (number of connections) up to date for other threads.
+    /// Records the connections of `inner`. Keeps `last_event` (time of the last event in
+    /// milliseconds) and `open` (number of connections) up to date for other threads.
     pub(crate) fn new(inner: E, last_event: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
         Self { inner, log: WireLog::default(), peeked: Vec::new(), last_event, open, unread: None }
     }

@@ -4,7 +4,9 @@ use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
 use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
+use crate::text::formatting::took;
 use std::fmt::Write;
+use std::time::Duration;
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -120,7 +122,7 @@ fn row(page: &mut String, case: &CaseReport) {
         ("flaky", PassCount { passed, of }) => format!("passed {passed} of {of}; "),
         _ => String::new(),
     };
-    let time = run.map(|run| format!("{:.0} ms", run.took_ms)).unwrap_or_default();
+    let time = run.map(|run| time(run.took_ms)).unwrap_or_default();
     let _ = writeln!(
         page,
         "<details id=\"{}\" class=\"{}\">\n<summary><span class=\"mark\">{mark}</span>\
@@ -179,6 +181,12 @@ fn run(page: &mut String, run: &RunReport) {
     }
 }
 
+/// Returns a time in milliseconds as text.
+fn time(ms: f64) -> String {
+    took(Duration::from_secs_f64(ms.max(0.0) / 1e3))
+}
+
+/// Writes one label with its content, which is HTML already.
 fn item(page: &mut String, label: &str, html: &str) {
     let _ = writeln!(page, "<dt>{label}</dt><dd>{html}</dd>");
 }
@@ -197,11 +205,11 @@ fn timeline(page: &mut String, lines: &[LineReport]) {
         // A long pause between events gets a row of its own.
         let pause = line.at_ms - before;
         if pause > PAUSE_MS {
-            let _ = writeln!(page, "<div class=\"pause\">{pause:.0} ms pass</div>");
+            let _ = writeln!(page, "<div class=\"pause\">{} pass</div>", time(pause));
         }
         before = line.until_ms;
         let lasted = match line.until_ms - line.at_ms {
-            lasted if lasted >= 1.0 => format!(", over {lasted:.0} ms"),
+            lasted if lasted >= 1.0 => format!(", over {}", time(lasted)),
             _ => String::new(),
         };
         let _ = writeln!(
