@@ -16,7 +16,7 @@ use crate::text::formatting::took;
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     /// Failure of the case; `None` if the run passed.
-    pub(crate) fault: Option<RequirementFault>,
+    pub(crate) failure: Option<CaseFailure>,
     /// Observations that do not decide this case.
     pub(crate) observations: Vec<Observation>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Observation {
 
 /// Reason why a run did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct RequirementFault {
+pub(crate) struct CaseFailure {
     /// Result that the case expects.
     pub(crate) expected: String,
     /// Result of the run.
@@ -43,15 +43,15 @@ pub(crate) struct RequirementFault {
 
 /// Judges a run of a case.
 pub(crate) fn judge(case: &Case, evidence: &Evidence) -> Judged {
-    let fault = fault(case, evidence).map(|(expected, actual)| {
+    let failure = failure(case, evidence).map(|(expected, actual)| {
         let cause = diagnose::cause(evidence, case.passes);
-        RequirementFault { expected, actual, cause }
+        CaseFailure { expected, actual, cause }
     });
-    Judged { observations: observations(case, evidence), fault }
+    Judged { observations: observations(case, evidence), failure }
 }
 
 /// Returns the expected and the actual result, if they differ.
-fn fault(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
+fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
     let all = format!("all {} packets, each once", evidence.tape.len());
     let differences = &evidence.differences;
     match case.passes {

@@ -18,7 +18,7 @@ const FILE_TIME_TOLERANCE: Duration = Duration::from_millis(15);
 /// Minimum number of packets that is taken for a fixed capacity. No client has room for fewer.
 const CAPACITY_MIN: u32 = 50;
 
-/// The client wrote a JSON file that is not valid.
+/// Detects that the client wrote a JSON file that is not valid.
 pub(crate) fn not_json(evidence: &Evidence) -> Option<String> {
     match &evidence.output {
         ClientOutput::Unclear { name, why } if why.contains("incomplete JSON") => Some(format!(
@@ -53,7 +53,7 @@ fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     }
 }
 
-/// The client read numbers as little-endian.
+/// Detects that the client read numbers as little-endian.
 pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
     let swapped = |packet: &Packet, field| {
         let number = number(packet, field)?.swap_bytes();
@@ -94,7 +94,7 @@ pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client read negative numbers as unsigned ones.
+/// Detects that the client read negative numbers as unsigned ones.
 pub(crate) fn unsigned(evidence: &Evidence) -> Option<String> {
     let wrong = all_wrong_are(evidence, |packet, field| {
         let number = number(packet, field).filter(|number| *number < 0)?;
@@ -109,7 +109,7 @@ pub(crate) fn unsigned(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// The client wrote the value of one field under the name of another.
+/// Detects that the client wrote the value of one field under the name of another.
 pub(crate) fn swapped(evidence: &Evidence) -> Option<String> {
     let fields: BTreeSet<OutputField> =
         evidence.differences.wrong.iter().map(|wrong| wrong.field).collect();
@@ -131,7 +131,7 @@ pub(crate) fn swapped(evidence: &Evidence) -> Option<String> {
         .then(|| format!("{} has the value of {}", field.name(), other.name()))
 }
 
-/// The client's output lacks a field in every packet.
+/// Detects that the client's output lacks a field in every packet.
 pub(crate) fn absent(evidence: &Evidence) -> Option<String> {
     let lacking = |field: OutputField| {
         let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.actual.is_none();
@@ -168,7 +168,7 @@ fn resent_but_missing(evidence: &Evidence) -> BTreeMap<Seq, Duration> {
     late
 }
 
-/// The client wrote its output before the answers arrived.
+/// Detects that the client wrote its output before the answers arrived.
 pub(crate) fn written_early(evidence: &Evidence) -> Option<String> {
     let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
@@ -186,8 +186,8 @@ pub(crate) fn written_early(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client seems to have written its output before the answers arrived, within the accuracy of
-/// file times.
+/// Detects that the client seems to have written its output before the answers arrived, within the
+/// accuracy of file times.
 pub(crate) fn seems_early(evidence: &Evidence) -> Option<String> {
     let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
@@ -203,7 +203,7 @@ pub(crate) fn seems_early(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The output has the first packets up to a bound, and none after it.
+/// Detects that the output has the first packets up to a bound, and none after it.
 pub(crate) fn no_room(evidence: &Evidence) -> Option<String> {
     let [range] = evidence.differences.missing.ranges() else { return None };
     let streamed = evidence.streamed();
@@ -215,7 +215,7 @@ pub(crate) fn no_room(evidence: &Evidence) -> Option<String> {
         .then(|| format!("the client keeps only the first {kept} packets: its buffer is too small"))
 }
 
-/// The client wrote every copy of a packet that was sent more than once.
+/// Detects that the client wrote every copy of a packet that was sent more than once.
 pub(crate) fn duplicates(evidence: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
     for (_, _, packet_event) in evidence.wire.packet_events() {
@@ -230,7 +230,7 @@ pub(crate) fn duplicates(evidence: &Evidence) -> Option<String> {
         .then(|| format!("{} arrived more than once, and each copy was written", packets(doubled)))
 }
 
-/// The client wrote a frame that is not a valid packet.
+/// Detects that the client wrote a frame that is not a valid packet.
 pub(crate) fn broken(evidence: &Evidence) -> Option<String> {
     let frames = evidence.wire.conns.iter().flat_map(|conn| &conn.frames);
     let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
@@ -260,7 +260,7 @@ pub(crate) fn broken(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The output has the order in which the packets arrived.
+/// Detects that the output has the order in which the packets arrived.
 pub(crate) fn arrival_order(evidence: &Evidence) -> Option<String> {
     let (seq, before) = evidence.differences.out_of_order?;
     let mut arrived: Vec<Seq> = Vec::new();

@@ -15,7 +15,7 @@ const LARGE: usize = 60;
 /// Maximum time between an event and the end of the client for which the event explains the end.
 const SOON: Duration = Duration::from_millis(1500);
 
-/// The client crashed because a read ended inside a packet.
+/// Detects that the client crashed because a read ended inside a packet.
 pub(crate) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
     let cuts = evidence.wire.segments().any(|(_, segment)| segment.cut_before || segment.cut_after);
     let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
@@ -26,7 +26,7 @@ pub(crate) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
         .map(|text| text + "; join bytes across reads")
 }
 
-/// The client crashed.
+/// Detects that the client crashed.
 pub(crate) fn crash(evidence: &Evidence) -> Option<String> {
     crashed(evidence, occasion(evidence))
 }
@@ -99,7 +99,7 @@ fn was_busy(evidence: &Evidence) -> bool {
     evidence.process.busy.is_some_and(|busy| busy * 2 > evidence.process.took)
 }
 
-/// The client computed until it was killed.
+/// Detects that the client computed until it was killed.
 pub(crate) fn spins(evidence: &Evidence) -> Option<String> {
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     Some(format!(
@@ -110,7 +110,7 @@ pub(crate) fn spins(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// The client received a complete stream and waits for resends that it does not need.
+/// Detects that the client received a complete stream and waits for resends that it does not need.
 pub(crate) fn hangs_complete(evidence: &Evidence) -> Option<String> {
     let streamed = evidence.streamed();
     let whole = (1..=evidence.last()).all(|seq| streamed.contains(&seq));
@@ -146,7 +146,8 @@ fn left_open(evidence: &Evidence) -> Option<usize> {
     })
 }
 
-/// The client waits for an answer that is never sent, or ends without its output because of one.
+/// Detects that the client waits for an answer that is never sent, or ends without its output
+/// because of one.
 pub(crate) fn waits_for_answer(evidence: &Evidence) -> Option<String> {
     let resent = evidence.resent();
     let open: Vec<Seq> = evidence
@@ -171,7 +172,7 @@ pub(crate) fn waits_for_answer(evidence: &Evidence) -> Option<String> {
     (!open.is_empty() && !evidence.has_output()).then_some(text)
 }
 
-/// The client received all answers and waits for the exchange to end the connection.
+/// Detects that the client received all answers and waits for the exchange to end the connection.
 pub(crate) fn waits_for_end(evidence: &Evidence) -> Option<String> {
     let (requested, resent) = (evidence.requested(), evidence.resent());
     let all = !requested.is_empty() && requested.iter().all(|seq| resent.contains(seq));
@@ -185,8 +186,8 @@ pub(crate) fn waits_for_end(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client received all answers, waited for the exchange to end the connection, and gave up
-/// without an output.
+/// Detects that the client received all answers, waited for the exchange to end the connection, and
+/// gave up without an output.
 pub(crate) fn waited_for_end(evidence: &Evidence) -> Option<String> {
     let (requested, resent) = (evidence.requested(), evidence.resent());
     let all = !requested.is_empty() && requested.iter().all(|seq| resent.contains(seq));
@@ -218,7 +219,7 @@ pub(crate) fn waited_for_end(evidence: &Evidence) -> Option<String> {
 /// Minimum time without an event after which a client counts as waiting.
 const PATIENT: Duration = Duration::from_millis(800);
 
-/// The exchange stopped sending, and the client waits for ever.
+/// Detects that the exchange stopped sending, and the client waits for ever.
 pub(crate) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     let silent = evidence.wire.conns.iter().enumerate().find(|(conn, state)| {
         let ended = evidence.events_before_kill().any(|event| {
@@ -241,7 +242,7 @@ pub(crate) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// The client has all packets and does not end.
+/// Detects that the client has all packets and does not end.
 pub(crate) fn lingers(evidence: &Evidence) -> Option<String> {
     let complete =
         was_killed(evidence) && evidence.has_output() && evidence.differences.is_complete();
@@ -252,7 +253,7 @@ pub(crate) fn lingers(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client was still active at the time limit.
+/// Detects that the client was still active at the time limit.
 pub(crate) fn too_slow(evidence: &Evidence) -> Option<String> {
     let last = evidence.events_before_kill().filter(|event| is_clients(&event.what)).last()?;
     let since = evidence.process.took.saturating_sub(last.at);
@@ -277,7 +278,7 @@ fn is_clients(what: &WireEventKind) -> bool {
     )
 }
 
-/// The client ended after one connection was reset.
+/// Detects that the client ended after one connection was reset.
 pub(crate) fn gives_up(evidence: &Evidence) -> Option<String> {
     let reset = evidence
         .wire
@@ -300,7 +301,7 @@ pub(crate) fn gives_up(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client ended with exit code 0 although its recording is incomplete.
+/// Detects that the client ended with exit code 0 although its recording is incomplete.
 pub(crate) fn always_zero(evidence: &Evidence) -> Option<String> {
     let incomplete = !evidence.differences.missing.is_empty() || evidence.tape.is_empty();
     (evidence.process.ended == ProcessEnd::Exited(0) && incomplete).then(|| {

@@ -85,7 +85,7 @@ fn reads_alone(evidence: &Evidence) -> BTreeSet<Seq> {
     reads.filter_map(|read| read.seqs.first().copied()).collect()
 }
 
-/// The client kept only the first packet of each read of the stream.
+/// Detects that the client kept only the first packet of each read of the stream.
 pub(crate) fn first_of_read(evidence: &Evidence) -> Option<String> {
     if let Some((lacked, kept, is_certain)) = behind_the_first(evidence, true) {
         return Some(first_only_text(&lacked, kept, is_certain));
@@ -130,7 +130,7 @@ fn first_only_text(lacked: &[Seq], kept: Seq, is_certain: bool) -> String {
     }
 }
 
-/// The client kept or counted only the first answer of each read.
+/// Detects that the client kept or counted only the first answer of each read.
 pub(crate) fn first_answer_of_read(evidence: &Evidence) -> Option<String> {
     if let Some((lacked, kept, is_certain)) = behind_the_first(evidence, false) {
         return Some(format!("of the answers, {}", first_only_text(&lacked, kept, is_certain)));
@@ -165,7 +165,7 @@ fn framed_well(evidence: &Evidence) -> bool {
         && reads(evidence, true).iter().all(|read| read.seqs.len() == 1)
 }
 
-/// The client does not join the parts of packets that were cut between two reads.
+/// Detects that the client does not join the parts of packets that were cut between two reads.
 pub(crate) fn split(evidence: &Evidence) -> Option<String> {
     let FramingCuts { whole, halves, before } = cuts(evidence);
     let pieces = halves.first()?;
@@ -261,7 +261,7 @@ fn shifted(evidence: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
 /// Usual sizes of read buffers, in bytes.
 const SIZES: [usize; 9] = [256, 512, 1000, 1024, 2048, 4096, 8192, 16_384, 65_536];
 
-/// The first missing packet is the one inside which a read of a usual size ends.
+/// Detects that the first missing packet is the one inside which a read of a usual size ends.
 pub(crate) fn read_size(evidence: &Evidence) -> Option<String> {
     let ranges = evidence.differences.missing.ranges();
     let first = ranges.first().map(|range| range.first())?;

@@ -40,7 +40,8 @@ fn could_see_gaps(evidence: &Evidence) -> bool {
     !streamed.is_empty() && kept
 }
 
-/// The client requested missing packets after the stream call, where nothing is answered.
+/// Detects that the client requested missing packets after the stream call, where nothing is
+/// answered.
 pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
     let late: BTreeSet<Seq> = evidence
         .wire
@@ -61,7 +62,7 @@ pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client requested no packet although its stream had gaps.
+/// Detects that the client requested no packet although its stream had gaps.
 pub(crate) fn never_asks(evidence: &Evidence) -> Option<String> {
     let gaps = evidence.gaps();
     // A gap at the beginning alone is the cause `first-gap-unseen`.
@@ -81,7 +82,7 @@ fn first_streamed(evidence: &Evidence) -> Seq {
     evidence.streamed().first().copied().unwrap_or(0)
 }
 
-/// The client did not notice that packets before the first received one are missing.
+/// Detects that the client did not notice that packets before the first received one are missing.
 pub(crate) fn first_gap(evidence: &Evidence) -> Option<String> {
     let first = first_streamed(evidence);
     let requested = evidence.requested();
@@ -101,7 +102,8 @@ pub(crate) fn first_gap(evidence: &Evidence) -> Option<String> {
         })
 }
 
-/// The client requested every gap but the last, which is directly before the last packet.
+/// Detects that the client requested every gap but the last, which is directly before the last
+/// packet.
 pub(crate) fn last_gap(evidence: &Evidence) -> Option<String> {
     let (gaps, unrequested_gaps, requested) =
         (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
@@ -123,7 +125,8 @@ fn streamed_count(evidence: &Evidence) -> Seq {
     Seq::try_from(evidence.streamed().len()).unwrap_or(Seq::MAX)
 }
 
-/// The client searched for gaps up to the number of packets instead of the highest sequence.
+/// Detects that the client searched for gaps up to the number of packets instead of the highest
+/// sequence.
 pub(crate) fn counts_packets(evidence: &Evidence) -> Option<String> {
     let (gaps, unrequested_gaps, requested, streamed_count) = (
         evidence.gaps(),
@@ -151,7 +154,8 @@ pub(crate) fn counts_packets(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client searched for gaps up to the packet received last, which is not the highest one.
+/// Detects that the client searched for gaps up to the packet received last, which is not the
+/// highest one.
 pub(crate) fn last_for_highest(evidence: &Evidence) -> Option<String> {
     let (gaps, unrequested_gaps, requested) =
         (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
@@ -170,7 +174,7 @@ pub(crate) fn last_for_highest(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client crashed on a sequence that does not fit into one byte.
+/// Detects that the client crashed on a sequence that does not fit into one byte.
 pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     let first = evidence.gaps().range(256..).next()?;
     let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
@@ -188,7 +192,7 @@ pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client requested the neighbours of the missing packets.
+/// Detects that the client requested the neighbours of the missing packets.
 pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
     let (gaps, requested) = (evidence.gaps(), evidence.requested());
     let shifted = |by: i64| -> BTreeSet<Seq> {
@@ -205,7 +209,7 @@ pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// The client assumes that every session has 14 packets.
+/// Detects that the client assumes that every session has 14 packets.
 pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
     let (requested, last) = (evidence.requested(), evidence.last());
     let beyond: BTreeSet<Seq> = requested.iter().copied().filter(|seq| *seq > last).collect();
@@ -240,7 +244,7 @@ pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client requested the lowest byte of a sequence above 255.
+/// Detects that the client requested the lowest byte of a sequence above 255.
 pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
     let (gaps, requested, streamed) = (evidence.gaps(), evidence.requested(), evidence.streamed());
     let cut = |seq: Seq| seq % 256;
@@ -321,7 +325,7 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
     resend_connection
 }
 
-/// The client closed a connection too early and did not read the answers.
+/// Detects that the client closed a connection too early and did not read the answers.
 pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
     (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
         let ResendConnection { requested, answered, after, left_after, reset } =
@@ -347,8 +351,8 @@ pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client stored an answer under the sequence that it had requested, not under the packet's
-/// own.
+/// Detects that the client stored an answer under the sequence that it had requested, not under the
+/// packet's own.
 pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
     let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
     let invented = evidence.differences.order.iter().find(|seq| !sent.contains(seq))?;
@@ -366,7 +370,7 @@ pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The client gave up a packet after one request without an answer.
+/// Detects that the client gave up a packet after one request without an answer.
 pub(crate) fn not_asked_again(evidence: &Evidence) -> Option<String> {
     let resent = evidence.resent();
     let mut times = std::collections::BTreeMap::new();
@@ -401,7 +405,7 @@ fn request_result(evidence: &Evidence) -> &'static str {
     }
 }
 
-/// The client took a stream that ended early for a complete one.
+/// Detects that the client took a stream that ended early for a complete one.
 pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
     let highest = evidence.highest();
     let tail_missing = (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
@@ -429,7 +433,7 @@ pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The tail was dropped, and the client streamed only once.
+/// Detects that the tail was dropped, and the client streamed only once.
 pub(crate) fn tail(evidence: &Evidence) -> Option<String> {
     let highest = evidence.highest();
     let missing: Vec<Seq> = (highest + 1..=evidence.last()).collect();

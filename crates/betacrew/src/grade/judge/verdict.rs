@@ -64,7 +64,7 @@ impl CaseOutcome {
     /// Returns the outcome of a case that was run at least once.
     pub(crate) fn of(case: &'static Case, severity: Severity, runs: Vec<Attempt>) -> Self {
         let of = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        let passes = runs.iter().filter(|run| run.judged.fault.is_none()).count();
+        let passes = runs.iter().filter(|run| run.judged.failure.is_none()).count();
         let passed = u32::try_from(passes).unwrap_or(u32::MAX);
         let verdict = match passed {
             0 => Verdict::Fail,
@@ -72,14 +72,14 @@ impl CaseOutcome {
             passed => Verdict::Flaky { passed, of },
         };
         let mut runs = runs;
-        let place = runs.iter().position(|run| run.judged.fault.is_some()).unwrap_or(0);
+        let place = runs.iter().position(|run| run.judged.failure.is_some()).unwrap_or(0);
         let shown = (!runs.is_empty()).then(|| runs.swap_remove(place));
         Self { case, severity, verdict, runs: CaseTally { passed, of }, shown }
     }
 
     /// Returns the likely cause of the failure, if it is known.
     pub(crate) fn cause(&self) -> Option<&crate::grade::diagnose::Cause> {
-        self.shown.as_ref()?.judged.fault.as_ref()?.cause.as_ref()
+        self.shown.as_ref()?.judged.failure.as_ref()?.cause.as_ref()
     }
 }
 

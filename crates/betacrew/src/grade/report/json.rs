@@ -174,7 +174,7 @@ fn run_report(
     evidence: &crate::grade::observe::evidence::Evidence,
     judged: &crate::grade::judge::Judged,
 ) -> RunReport {
-    let fault = judged.fault.as_ref();
+    let failure = judged.failure.as_ref();
     RunReport {
         took_ms: ms(evidence.process.took),
         ended: end_description(evidence),
@@ -185,10 +185,10 @@ fn run_report(
                 Some(format!("{name}: {}", rows.understood()))
             }
         },
-        expected: fault.map(|fault| fault.expected.clone()),
-        actual: fault.map(|fault| fault.actual.clone()),
-        cause: fault
-            .and_then(|fault| fault.cause.as_ref())
+        expected: failure.map(|failure| failure.expected.clone()),
+        actual: failure.map(|failure| failure.actual.clone()),
+        cause: failure
+            .and_then(|failure| failure.cause.as_ref())
             .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
         observations: judged
             .observations

@@ -111,8 +111,8 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
 
 /// Returns the actual result of the run that is shown.
 fn actual(outcome: &CaseOutcome) -> String {
-    let fault = outcome.shown.as_ref().and_then(|shown| shown.judged.fault.as_ref());
-    fault.map(|fault| fault.actual.clone()).unwrap_or_default()
+    let failure = outcome.shown.as_ref().and_then(|shown| shown.judged.failure.as_ref());
+    failure.map(|failure| failure.actual.clone()).unwrap_or_default()
 }
 
 /// Shortens a text to a number of columns.
@@ -146,8 +146,8 @@ pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Pai
 /// Writes the details of a failure, and the ids of other cases with the same cause.
 fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some((first, others)) = group.split_first() else { return };
-    let Some((shown, fault)) =
-        first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.fault.as_ref()?)))
+    let Some((shown, failure)) =
+        first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.failure.as_ref()?)))
     else {
         return;
     };
@@ -164,9 +164,9 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
         "    required  {} (docs/protocol.md, {})",
         requirement.text, requirement.section
     );
-    let _ = writeln!(text, "    expected  {}", fault.expected);
-    let _ = writeln!(text, "    actual    {}", fault.actual);
-    if let Some(cause) = &fault.cause {
+    let _ = writeln!(text, "    expected  {}", failure.expected);
+    let _ = writeln!(text, "    actual    {}", failure.actual);
+    if let Some(cause) = &failure.cause {
         let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
     }
     for line in stderr_lines(&shown.evidence.process.stderr) {

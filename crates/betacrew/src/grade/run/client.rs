@@ -73,7 +73,7 @@ impl GradedClient {
         }
         command
             .current_dir(workdir.path())
-            .env(VARIABLE, workdir.run())
+            .env(VARIABLE, workdir.run_folder())
             .env("BETACREW_HOST", HOST)
             .env("BETACREW_PORT", port.to_string());
         command

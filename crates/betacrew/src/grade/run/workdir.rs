@@ -19,7 +19,7 @@ pub(crate) enum Workdir {
     Copy,
     /// In an empty folder, a fresh one for each case
     Empty,
-    /// In the current folder, one case after the other
+    /// In the current folder, one case after another
     Here,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct CaseWorkdir {
     /// Possible output files that existed before the client started.
     before: BTreeMap<PathBuf, Stamp>,
     /// Folder of the grader's run, which contains the copies of all cases.
-    run: PathBuf,
+    run_folder: PathBuf,
     /// Temporary folder, removed when this value is dropped; `None` if the client runs in the
     /// user's folder.
     folder: Option<TempDir>,
@@ -83,7 +83,7 @@ impl CaseWorkdir {
         run: &RunFolder,
     ) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(|source| Failure::System {
-            action: "cannot tell the current folder",
+            action: "cannot determine the current folder",
             source,
         })?;
         let (path, folder) = match workdir {
@@ -107,8 +107,8 @@ impl CaseWorkdir {
         beside.sort();
         beside.dedup();
         let before = BTreeMap::new();
-        let run = run.path().to_owned();
-        let mut workdir = Self { path, run, beside, before, folder };
+        let run_folder = run.path().to_owned();
+        let mut workdir = Self { path, run_folder, beside, before, folder };
         workdir.before = workdir.possible_outputs().into_iter().collect();
         Ok(workdir)
     }
@@ -119,8 +119,8 @@ impl CaseWorkdir {
     }
 
     /// Returns the folder of the grader's run.
-    pub(crate) fn run(&self) -> &Path {
-        &self.run
+    pub(crate) fn run_folder(&self) -> &Path {
+        &self.run_folder
     }
 
     /// Returns the path of the output that the user named, if the client has written it.
