@@ -24,12 +24,6 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns a signed number with grouped digits: `1,234`, `-1,234`.
-pub(crate) fn signed(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
-}
-
 /// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
 pub(crate) fn holes(holes: &MissingRanges) -> String {
     let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
@@ -77,6 +71,12 @@ pub(crate) fn took(time: std::time::Duration) -> String {
         ..10.0 => format!("{value:.1} {unit}"),
         _ => format!("{value:.0} {unit}"),
     }
+}
+
+/// Returns a signed number with grouped digits: `1,234`, `-1,234`.
+pub(crate) fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
 }
 
 #[cfg(test)]
