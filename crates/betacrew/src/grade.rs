@@ -1,12 +1,16 @@
-//! `betacrew grade`: plays cases against anybody's client and says what it did with them.
+//! `betacrew grade`: runs a client against the cases and reports which of them it passes.
 //!
-//! * `cases` is what is asked of a client; `stage` plays a case's scenario to it;
-//! * `client`, `process`, `workplace` run it, in copies that `copying` makes in a `run_folder`;
-//!   `find`, `fields`, `rows` read what it has written, `wire` what it has done;
-//! * `evidence` is all of that together: `compare`, `conduct`, `judge` and `diagnose` say
-//!   what it means, `verdict` counts;
-//! * `unread` lets packets come apart, whatever else the machine has to do;
-//! * `timeline`, `terminal` and the other reports only show.
+//! One case goes through these modules, in this order:
+//!
+//! 1. `cases`: the case says which scenario the exchange plays and what the client must do;
+//! 2. `run`: `workdir` prepares a folder, `exchange_host` plays the scenario, `process` starts the
+//!    client, `attempt` does all three once, and `case_runner` repeats it for each case;
+//! 3. `observe`: `wire` records the calls and the bytes sent, `output_finder` finds the client's
+//!    output and `rows` reads it; `evidence` holds all of that;
+//! 4. `judge`: `protocol_rules` checks the calls, `compare` checks the output against the tape, and
+//!    `verdict` counts;
+//! 5. `diagnose`: names the likely cause of a failure;
+//! 6. `report`: shows the outcomes as text, JSON, JUnit XML, HTML and SVG, and computes nothing.
 
 mod cases;
 mod diagnose;
@@ -20,7 +24,7 @@ use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
-use crate::grade::report::terminal::Paint;
+use crate::grade::report::terminal::{Paint, RowPosition};
 use crate::grade::run::attempt::AttemptSetup;
 use crate::grade::run::case_runner::CaseRunner;
 use crate::grade::run::client::GradedClient;
@@ -41,82 +45,85 @@ use std::time::Duration;
 
 const REPORTS: &str = "Reports";
 
-/// What `grade` takes.
+/// Arguments of `betacrew grade`.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "betacrew grade [OPTIONS] [CASES]... -- COMMAND...")]
 pub struct GradeArgs {
-    /// The cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
+    /// Cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
     #[arg(value_name = "CASES")]
     cases: Vec<String>,
 
-    /// The client's command, as you would type it in this folder. {host} and {port} in it become
-    /// where the exchange is; without them the client is expected to connect to port 3000
+    /// Command of the client, as you would type it in this folder. {host} and {port} in it are
+    /// replaced by the exchange's address; without them the client is expected to connect to port
+    /// 3000
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 
-    /// The file that the client writes, `-` for stdout [default: any that appears or changes, or
-    /// else stdout]
+    /// File that the client writes, `-` for stdout [default: any file that appears or changes, else
+    /// stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How long a case may take; twice that where the exchange is slow, silent or away
+    /// Time limit of a case; twice that where the exchange is slow, silent or down
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 
-    /// Where the exchange listens: a port, or `any` for a client that reads BETACREW_PORT
-    /// [default: 3000, or any where {port} is in the command]
+    /// Port of the exchange: a number, or `any` for a client that reads BETACREW_PORT [default:
+    /// 3000, or any if {port} is in the command]
     #[arg(long, value_name = "PORT")]
     port: Option<Port>,
 
-    /// Where the client runs
+    /// Folder in which the client runs
     #[arg(long, value_enum, value_name = "WHERE", default_value = "copy")]
     workdir: Workdir,
 
-    /// So many cases at a time, if the port is any [default: one for every other processor]
+    /// Number of cases run at a time if the port is any [default: half the processors]
     #[arg(long, value_name = "N", value_parser = number(1..=64))]
     jobs: Option<u32>,
 
-    /// Run each case so often: a client that passes only sometimes is flaky
+    /// Number of runs of each case: a client that passes only some of them is flaky
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1..=1000))]
     repeat: u32,
 
-    /// Decides what is lost where that is random
+    /// Seed of the random faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Every case is a must
+    /// Treat every case as a must
     #[arg(long)]
     strict: bool,
 
-    /// Write what came of each case as JUnit's XML
+    /// Write the result of each case as JUnit XML
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     junit: Option<PathBuf>,
 
-    /// Write everything as JSON
+    /// Write all results as JSON
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     json: Option<PathBuf>,
 
-    /// Write everything as a page, with what went over the wire
+    /// Write all results as an HTML page, with a timeline of each connection
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     html: Option<PathBuf>,
 
-    /// Write the grade as a picture (SVG)
+    /// Write the grade as a badge (SVG)
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     badge: Option<PathBuf>,
 
-    /// List the cases
+    /// List the cases and exit
     #[arg(long)]
     list: bool,
 
-    /// Say what a case is about
+    /// Describe a case and exit
     #[arg(long, value_name = "CASE")]
     explain: Option<String>,
 }
 
-/// Where exchanges listen.
+/// Port on which the exchange of a case listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Port {
+    /// Any free port.
     Any,
+    /// One given port.
     One(u16),
 }
 
@@ -132,10 +139,11 @@ impl FromStr for Port {
     }
 }
 
-/// Runs the command.
+/// Runs the command `betacrew grade`.
 ///
 /// # Errors
-/// Where the client cannot be started, or an exchange cannot listen.
+/// Returns an error if the client cannot be started, an exchange cannot listen, or a report cannot
+/// be written.
 pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let cases = select::select(&args.cases).map_err(Failure::Usage)?;
     if args.list {
@@ -148,7 +156,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let setup = args.setup()?;
     run::run_folder::clean_up();
     let folder = RunFolder::open()?;
-    let session = CaseRunner {
+    let runner = CaseRunner {
         setup: &setup,
         folder: &folder,
         cases: &cases,
@@ -156,30 +164,34 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         repeat: args.repeat,
         jobs: args.jobs(&setup),
     };
-    let reports = Reports::begin(args, &setup.client)?;
+    let reports = Reports::open(args, &setup.client)?;
     run::process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colour);
-    print(&report::terminal::head(&setup, cases.len(), paint))?;
+    print(&report::terminal::heading(&setup, cases.len(), paint))?;
     let mut group = "";
-    let mut heard = Ok(Exit::Complete);
-    // Clients must not outlive the grader, nor their folders.
+    let mut printed = Ok(Exit::Complete);
+    // Ctrl+C must not end this process at once, because clients and their folders would be left
+    // behind.
     let orderly = signals::orderly();
-    let outcomes = session.play(stop, |outcome| {
-        let before = std::mem::replace(&mut group, outcome.case.group());
-        let row = report::terminal::row(outcome, before != outcome.case.group(), paint);
-        if heard.is_ok() {
-            heard = print(&row);
+    let outcomes = runner.run_all(stop, |outcome| {
+        let position = match std::mem::replace(&mut group, outcome.case.group()) {
+            before if before == outcome.case.group() => RowPosition::WithinGroup,
+            _ => RowPosition::FirstOfGroup,
+        };
+        let row = report::terminal::row(outcome, position, paint);
+        if printed.is_ok() {
+            printed = print(&row);
         }
     })?;
     drop(orderly);
-    heard?;
-    print(&report::terminal::tail(&outcomes, &setup, paint))?;
-    reports.put(&outcomes, &setup)?;
-    Ok(exit(&outcomes, stop))
+    printed?;
+    print(&report::terminal::details(&outcomes, &setup, paint))?;
+    reports.write(&outcomes, &setup)?;
+    Ok(exit_code(&outcomes, stop))
 }
 
-/// The files that are to be written: begun before the work, so that one that cannot be is known at
-/// once.
+/// Report files that the user requested. They are opened before the first case runs, so that a path
+/// that cannot be written fails at once.
 struct Reports {
     junit: Option<Output>,
     json: Option<Output>,
@@ -188,7 +200,8 @@ struct Reports {
 }
 
 impl Reports {
-    fn begin(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
+    /// Opens the report files, and refuses paths that the client or another report uses.
+    fn open(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
         let reports = [
             ("--junit", &args.junit),
             ("--json", &args.json),
@@ -197,7 +210,7 @@ impl Reports {
         ];
         let mut places = CommandPlaces::printing();
         if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
-            // The client writes it, in this very folder.
+            // The client writes this file in the current folder, so a report must not overwrite it.
             places.writes("-o", output)?;
         }
         for path in client.inputs() {
@@ -215,7 +228,8 @@ impl Reports {
         })
     }
 
-    fn put(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
+    /// Writes the reports.
+    fn write(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
         let report = report::json::GradeReport::new(outcomes, setup);
         let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
             Some(output) => output.put(|out| out.write_all(text().as_bytes())),
@@ -231,7 +245,8 @@ impl Reports {
     }
 }
 
-fn exit(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
+/// Returns the exit code: a stop by the user, a failed must, or success.
+fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
     let failed = |outcome: &CaseOutcome| {
         outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass
     };
@@ -243,19 +258,20 @@ fn exit(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
 }
 
 impl GradeArgs {
+    /// Returns the settings that all runs share.
     fn setup(&self) -> Result<AttemptSetup, Failure> {
         let client = GradedClient::new(&self.command).ok_or_else(|| {
             Failure::Usage(
-                "no client to grade: its command goes after --, as in\n\n  betacrew grade -- node \
-                 client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list has the \
-                 cases, --help the options"
+                "no client to grade. Put its command after --, for example:\n\n  betacrew grade -- \
+                 node client.js\n  betacrew grade -- python3 client.py {host} {port}\n\n--list \
+                 lists the cases, --help the options"
                     .to_owned(),
             )
         })?;
         let port = match self.port {
             Some(Port::Any) => None,
             Some(Port::One(port)) => Some(port),
-            None => (!client.is_told()).then_some(PORT),
+            None => (!client.takes_port()).then_some(PORT),
         };
         Ok(AttemptSetup {
             client,
@@ -267,15 +283,18 @@ impl GradeArgs {
         })
     }
 
+    /// Returns the number of cases that run at a time: one if they share a port or a folder.
     fn jobs(&self, setup: &AttemptSetup) -> usize {
-        let one = setup.port.is_some() || setup.workdir == Workdir::Here;
-        // The other half is for the exchanges: a client that is kept waiting shows other faults.
+        let one_at_a_time = setup.port.is_some() || setup.workdir == Workdir::Here;
+        // Half of the processors is left for the exchanges, because a client that has to wait for
+        // its exchange shows faults that it does not have.
         let processors = || std::thread::available_parallelism().map_or(1, usize::from) / 2;
         let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
-        if one { 1 } else { wanted.unwrap_or_else(processors).max(1) }
+        if one_at_a_time { 1 } else { wanted.unwrap_or_else(processors).max(1) }
     }
 }
 
+/// Returns the text of `--list`.
 fn list(cases: &[&Case]) -> String {
     let mut text = String::new();
     let mut group = "";
@@ -283,21 +302,24 @@ fn list(cases: &[&Case]) -> String {
         if std::mem::replace(&mut group, case.group()) != case.group() && !text.is_empty() {
             text.push('\n');
         }
-        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.word(), case.about());
+        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.as_str(), case.about());
     }
     text
 }
 
+/// Returns the text of `--explain`.
 fn explain(case: &Case, seed: u64) -> String {
-    let by_hand = match case.scene {
-        Some(scene) => format!("{}, then the client", scene.by_hand(seed, PORT)),
+    let by_hand = match case.exchange_setup {
+        Some(exchange_setup) => {
+            format!("{}, then the client", exchange_setup.serve_command(seed, PORT))
+        }
         None => "the client, while no exchange runs".to_owned(),
     };
     format!(
-        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  happens   {}\n  passes    {}\n  \
+        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  scenario  {}\n  passes if {}\n  \
          by hand   {by_hand}\n",
         case.id,
-        case.severity.word(),
+        case.severity.as_str(),
         case.requirement.text,
         case.requirement.section,
         case.about(),

@@ -1,4 +1,4 @@
-//! `betacrew inspect`: what is in a recording.
+//! `betacrew inspect`: shows what a recording contains, verifies it, or compares it with another.
 
 mod against;
 mod book;
@@ -17,54 +17,54 @@ use crate::text::location::{Location, shown};
 use reading::Inspection;
 use std::path::{Path, PathBuf};
 
-/// What `inspect` takes.
+/// Arguments of `betacrew inspect`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 where files could be read, whatever is in them, and 6 where \
-                        one could not.\nWith --verify 3 where packets are missing and 6 where a \
-                        file is damaged.\nWith --against 3 where one of the two lacks packets and \
-                        4 where they disagree on a packet."
+    after_help = "Exit codes: 0 if every file could be read, 6 if one could not.\nWith --verify: 3 \
+                  if packets are missing, 6 if a file is damaged.\nWith --against: 3 if one \
+                  recording lacks packets of the other, 4 if they differ in a packet."
 )]
 pub struct InspectArgs {
-    /// The recordings, in any format; - is stdin, for json, ndjson and csv
+    /// Recordings, in any format; - is stdin, for json, ndjson and csv
     #[arg(value_name = "FILE", required = true)]
     files: Vec<Location>,
 
-    /// What the files are [default: what their names end in]
+    /// Format of the files [default: by their names]
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
 
-    /// Check every byte and say only what is damaged or missing, and where
+    /// Check every byte and show only what is damaged or missing
     #[arg(long)]
     verify: bool,
 
-    /// Compare with this recording: what is only in one of them, what differs
+    /// Compare with this recording: show the packets that differ or are in one of the two only
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["verify", "plot"])]
     against: Option<Location>,
 
-    /// Draw prices, volumes and what came how, as an SVG picture
+    /// Draw prices, volumes and missing packets as an SVG picture
     #[arg(long, value_name = "OUT.svg", conflicts_with = "verify")]
     plot: Option<PathBuf>,
 
-    /// Show the order books as they are in the end: what rests of each symbol, and at which prices
+    /// Show the order books at the end: the quantity that rests at each price, by symbol
     #[arg(long, conflicts_with_all = ["verify", "against"])]
     book: bool,
 
-    /// Say it as JSON, one line a file
+    /// Print JSON, one line a file
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the command.
+/// Runs the command `betacrew inspect`.
 ///
 /// # Errors
-/// Where flags contradict each other, and for a single file where it cannot be read.
+/// Returns an error if flags contradict each other, or a single file cannot be read. With several
+/// files, an unreadable one is reported and the others are still shown.
 pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
     if let [path] = args.files.as_slice() {
         return match &args.against {
             Some(other) => args.compare(path, other, stop),
-            None => args.look(path, plot, stop),
+            None => args.inspect_file(path, plot, stop),
         };
     }
     let several = args.against.as_ref().map(|_| "--against").or(plot.as_ref().map(|_| "--plot"));
@@ -73,8 +73,8 @@ pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
     let mut worst = Exit::Complete;
     for path in &args.files {
-        // One file that cannot be read says nothing of the others.
-        let exit = match args.look(path, None, stop) {
+        // A file that cannot be read must not hide what the others contain.
+        let exit = match args.inspect_file(path, None, stop) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             done => done.unwrap_or_else(|failure| {
                 crate::terminal::message::show_failure(&failure);
@@ -91,19 +91,19 @@ impl InspectArgs {
         let format = self.from.map_or_else(|| Format::expect(path, "--from"), Ok)?;
         if path == Path::new("-") && !format.is_text() {
             return Err(Failure::Usage(format!(
-                "{} cannot be read from stdin: name a file",
+                "{} cannot be read from stdin; give a file name",
                 format.name()
             )));
         }
         Ok(format)
     }
 
-    /// Begins the picture. Its name must say that it is one: what stands there is replaced.
+    /// Opens the picture. Its name must end in .svg, because an existing file is replaced.
     fn plot(&self) -> Result<Option<Output>, Failure> {
         let Some(path) = &self.plot else { return Ok(None) };
         if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg")) {
             return Err(Failure::Usage(format!(
-                "the picture is an SVG: end the name `{}` in .svg",
+                "--plot writes SVG: end the name `{}` in .svg",
                 shown(path)
             )));
         }
@@ -115,8 +115,13 @@ impl InspectArgs {
         Output::begin(path).map(Some)
     }
 
-    /// Looks at one file.
-    fn look(&self, path: &Path, plot: Option<Output>, stop: &Stop) -> Result<Exit, Failure> {
+    /// Inspects one file.
+    fn inspect_file(
+        &self,
+        path: &Path,
+        plot: Option<Output>,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
         let format = self.format(path)?;
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let (charts, books) = (plot.is_some(), self.book);
@@ -139,7 +144,7 @@ impl InspectArgs {
         if other == Path::new("-") {
             return Err(Failure::Usage("--against needs a file, not stdin".to_owned()));
         }
-        // One flag for both, where the names do not say.
+        // --from applies to the other file only if its name does not give the format.
         let other_format = Format::of(other).map_or_else(|| self.format(other), Ok)?;
         let sides = [(path, self.format(path)?), (other, other_format)];
         let listed = if self.json { json::LISTED } else { text::LISTED };
@@ -158,6 +163,7 @@ impl InspectArgs {
     }
 }
 
+/// Returns the exit code of `--verify`.
 fn verdict(found: &Inspection) -> Exit {
     Exit::of(&found.facts())
 }

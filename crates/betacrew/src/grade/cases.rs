@@ -1,4 +1,5 @@
-//! The cases: what is asked of a client, where that is written, and how it is tried.
+//! Cases of the grader: what a client must do, where `docs/protocol.md` says so, and which scenario
+//! checks it.
 
 mod requirement;
 mod table;
@@ -7,17 +8,18 @@ use crate::args::address::PORT;
 
 pub(crate) use table::CASES;
 
-/// How much a case matters.
+/// Importance of a case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Severity {
-    /// A client that fails it loses packets, does not end or harms the exchange.
+    /// Required: a client that fails the case misses packets, does not end or harms the exchange.
     Must,
-    /// A client that fails it is not as good as it could be.
+    /// Recommended: a client that fails the case is less robust or less polite than it could be.
     Should,
 }
 
 impl Severity {
-    pub(crate) const fn word(self) -> &'static str {
+    /// Returns the severity as the reports write it.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Must => "must",
             Self::Should => "should",
@@ -25,34 +27,34 @@ impl Severity {
     }
 }
 
-/// What a client is required to do, as it stands in `docs/protocol.md`.
+/// Sentence of `docs/protocol.md` that a client must fulfil.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Requirement {
-    /// Where it stands.
+    /// Number of the section that holds the sentence, such as "1.5.2".
     pub(crate) section: &'static str,
-    /// As it stands there.
+    /// Sentence, word for word.
     pub(crate) text: &'static str,
 }
 
-/// What the exchange plays.
+/// Scenario, tape and pace that the exchange of a case plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaseSetup {
-    /// A built-in scenario.
+    /// Name of a built-in scenario.
     pub(crate) scenario: &'static str,
-    /// Its tape, where it is not the scenario's.
+    /// Name of a tape that replaces the scenario's, if any.
     pub(crate) tape: Option<&'static str>,
-    /// Its pace, where it is not the scenario's.
+    /// Pace that replaces the scenario's, if any.
     pub(crate) pace: Option<&'static str>,
 }
 
 impl CaseSetup {
-    /// On another tape than the scenario's.
+    /// Replaces the scenario's tape.
     const fn on(self, tape: &'static str) -> Self {
         Self { tape: Some(tape), ..self }
     }
 
-    /// The command that plays it.
-    pub(crate) fn by_hand(&self, seed: u64, port: u16) -> String {
+    /// Returns the `betacrew serve` command that plays this setup on `port`.
+    pub(crate) fn serve_command(&self, seed: u64, port: u16) -> String {
         let mut command = format!("betacrew serve --scenario {}", self.scenario);
         for (flag, value) in [("tape", self.tape), ("pace", self.pace)] {
             if let Some(value) = value {
@@ -67,27 +69,28 @@ impl CaseSetup {
     }
 }
 
-/// What a client must have done to pass.
+/// Condition under which a client passes a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Passes {
-    /// Written all packets, each once, nothing else.
+pub(crate) enum PassCondition {
+    /// The output has every packet of the tape once, and nothing else.
     Complete,
-    /// Ended by itself, and written no packet: there are none.
+    /// The client ends by itself and writes no packet, because the tape has none.
     Empty,
-    /// The same, in the order of their sequences.
+    /// `Complete`, and the packets are in the order of their sequences.
     InOrder,
-    /// The same as `Complete`, and ended by itself.
+    /// `Complete`, and the client ends by itself.
     Ends,
-    /// The same, with exit code 0.
+    /// `Complete`, and the client ends by itself with exit code 0.
     EndsWithZero,
-    /// Ended by itself with another exit code than 0, and written nothing that is not on the tape.
-    Admits,
-    /// Done nothing on the wire that this finds.
-    Conduct(crate::grade::judge::protocol_rules::ProtocolRule),
+    /// The client ends by itself with another exit code than 0, and writes no packet that is not on
+    /// the tape.
+    ReportsFailure,
+    /// The client does not break this rule of the protocol.
+    FollowsRule(crate::grade::judge::protocol_rules::ProtocolRule),
 }
 
-impl Passes {
-    /// What passes, in words.
+impl PassCondition {
+    /// Returns the condition as a sentence for `--explain`.
     pub(crate) const fn sentence(self) -> &'static str {
         match self {
             Self::Complete => "the output has every packet of the tape once, and nothing else",
@@ -95,57 +98,64 @@ impl Passes {
             Self::InOrder => "the output has every packet of the tape once, in order",
             Self::Ends => "the output is complete, and the client ends by itself",
             Self::EndsWithZero => "the output is complete, and the client ends with exit code 0",
-            Self::Admits => {
-                "the client ends by itself with another exit code than 0, and has made nothing up"
+            Self::ReportsFailure => {
+                "the client ends by itself with another exit code than 0, and its output has no \
+                 made-up packets"
             }
-            Self::Conduct(rule) => rule.expected(),
+            Self::FollowsRule(rule) => rule.expected(),
         }
     }
 }
 
-/// One case.
+/// Case of the grader: one scenario and one condition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
-    /// Group and name. It never changes its meaning.
+    /// Group and name, separated by a slash. An id never changes its meaning, because reports of
+    /// different versions are compared by it.
     pub(crate) id: &'static str,
+    /// Importance of the case, which `--strict` overrides.
     pub(crate) severity: Severity,
-    /// What it checks.
+    /// Sentence of the protocol that the case checks.
     pub(crate) requirement: Requirement,
-    /// `None`: nothing listens.
-    pub(crate) scene: Option<CaseSetup>,
-    pub(crate) passes: Passes,
-    /// It may take so many times as long as others: clients that wait for an exchange that is slow
-    /// or says nothing are right to wait a while.
-    pub(crate) patience: u32,
+    /// Scenario that the exchange plays; `None` if no exchange runs.
+    pub(crate) exchange_setup: Option<CaseSetup>,
+    /// Condition under which the client passes.
+    pub(crate) passes: PassCondition,
+    /// Factor by which `--timeout` is multiplied. Cases with a slow or silent exchange have 2,
+    /// because a client is right to wait for it.
+    pub(crate) timeout_factor: u32,
 }
 
 impl Case {
-    /// With time for a client to lose its patience.
-    const fn patient(self) -> Self {
-        Self { patience: 2, ..self }
+    /// Doubles the time limit, for cases in which a client is right to wait.
+    const fn with_double_timeout(self) -> Self {
+        Self { timeout_factor: 2, ..self }
     }
 
-    /// The part of the id before the slash.
+    /// Returns the part of the id before the slash.
     pub(crate) fn group(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(group, _)| group)
     }
 
-    /// The part of the id behind the slash.
+    /// Returns the part of the id after the slash.
     pub(crate) fn name(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
     }
 
-    /// Returns whether each write has to be a read of its own, because packets come one by one.
-    pub(crate) fn is_apart(&self) -> bool {
-        self.scene.is_some_and(|scene| scene.pace.is_some())
+    /// Returns whether each packet must arrive in a read of its own. Cases with a pace of their own
+    /// send packets one by one.
+    pub(crate) fn sends_one_by_one(&self) -> bool {
+        self.exchange_setup.is_some_and(|exchange_setup| exchange_setup.pace.is_some())
     }
 
-    /// What the exchange does, in a line.
+    /// Returns the description of the scenario, in one line.
     pub(crate) fn about(&self) -> String {
-        let Some(scene) = self.scene else { return "Nothing listens".to_owned() };
-        let about = crate::scenario::open(scene.scenario).map(|plot| plot.about);
+        let Some(exchange_setup) = self.exchange_setup else {
+            return "No exchange runs".to_owned();
+        };
+        let about = crate::scenario::open(exchange_setup.scenario).map(|resolved| resolved.about);
         let about = about.unwrap_or_default();
-        match scene.tape {
+        match exchange_setup.tape {
             Some(tape) => format!("{about} (tape {tape})"),
             None => about,
         }
@@ -160,7 +170,7 @@ mod tests {
     const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
 
     #[test]
-    fn every_requirement_stands_in_the_protocol_s_description() {
+    fn every_requirement_is_a_sentence_of_the_protocol_s_description() {
         let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for case in CASES {
             let Requirement { section, text } = case.requirement;
@@ -184,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_in_groups_and_have_names_of_their_own() {
+    fn ids_are_unique_and_groups_are_contiguous() {
         let ids: BTreeSet<&str> = CASES.iter().map(|case| case.id).collect();
         assert_eq!(ids.len(), CASES.len());
         assert!(ids.iter().all(|id| id.split('/').count() == 2));
         let mut groups: Vec<&str> = CASES.iter().map(Case::group).collect();
         groups.dedup();
         let all = ["basics", "gaps", "framing", "recovery", "tail", "robustness", "termination"];
-        assert_eq!(groups, [&all[..], &["conduct"]].concat(), "each in one piece");
+        assert_eq!(groups, [&all[..], &["conduct"]].concat(), "each group in one piece");
         assert!(CASES.iter().all(|case| !case.about().is_empty()));
     }
 }

@@ -1,44 +1,46 @@
-//! Likely causes: each a pattern in what was seen, claimed only where it is all there.
+//! Likely causes of a failure. Each is a pattern in the evidence, and is named only if the whole
+//! pattern is there.
 //!
-//! * `framing`: how reads became packets;
-//! * `asking`: how gaps became resend calls, and answers packets;
-//! * `content`: how bytes became fields, and packets an output;
-//! * `ending`: how the client ended, or did not.
+//! * `framing`: mistakes in how a client splits its reads into packets;
+//! * `resends`: mistakes in how it detects gaps, requests packets and reads the answers;
+//! * `content`: mistakes in how it decodes fields and writes its output;
+//! * `ending`: crashes, endless waits and wrong exit codes.
 
-mod asking;
 mod content;
 mod ending;
 mod framing;
+mod resends;
 #[cfg(test)]
 mod testing;
 
 pub(crate) use ending::is_error;
 
-use super::cases::Passes;
+use super::cases::PassCondition;
 use crate::grade::observe::evidence::Evidence;
 
-/// A likely cause.
+/// Likely cause of a failure.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cause {
-    /// A name that stays.
+    /// Name of the cause, which never changes its meaning.
     pub(crate) id: &'static str,
+    /// Explanation as a sentence without its full stop.
     pub(crate) text: String,
 }
 
-/// Looks for one cause.
+/// Function that returns the explanation of one cause, if the evidence has its pattern.
 type CauseFinder = fn(&Evidence) -> Option<String>;
 
-/// Why packets are missing, doubled, wrong or in no output, in the order in which it is looked for:
-/// what explains more comes first.
-const OF_PACKETS: &[(&str, CauseFinder)] = &[
+/// Causes of missing, repeated or wrong packets and of missing outputs. The first that matches is
+/// named, so causes that explain more come first.
+const PACKET_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash-in-packet", ending::crash_in_packet),
     ("split-packet", framing::split),
     ("read-size", framing::read_size),
     ("not-json", content::not_json),
-    ("after-stream", asking::after_stream),
+    ("after-stream", resends::after_stream),
     ("written-early", content::written_early),
-    ("too-large-to-ask", asking::too_large_to_ask),
-    ("fixed-length", asking::fixed_length),
+    ("too-large-to-ask", resends::too_large_to_ask),
+    ("fixed-length", resends::fixed_length),
     ("waits-for-end", ending::waited_for_end),
     ("crash", ending::crash),
     ("little-endian", content::little_endian),
@@ -46,22 +48,22 @@ const OF_PACKETS: &[(&str, CauseFinder)] = &[
     ("swapped-fields", content::swapped),
     ("absent-field", content::absent),
     ("first-of-read", framing::first_of_read),
-    ("answers-unread", asking::answers_unread),
+    ("answers-unread", resends::answers_unread),
     ("first-answer-of-read", framing::first_answer_of_read),
-    ("sequence-cut", asking::cut_to_a_byte),
+    ("sequence-cut", resends::cut_to_a_byte),
     ("no-room", content::no_room),
-    ("short-stream", asking::short_stream),
-    ("never-asks", asking::never_asks),
-    ("first-gap-unseen", asking::first_gap),
-    ("last-for-highest", asking::last_for_highest),
-    ("last-gap-unseen", asking::last_gap),
-    ("counts-packets", asking::counts_packets),
-    ("off-by-one", asking::off_by_one),
+    ("short-stream", resends::short_stream),
+    ("never-asks", resends::never_asks),
+    ("first-gap-unseen", resends::first_gap),
+    ("last-for-highest", resends::last_for_highest),
+    ("last-gap-unseen", resends::last_gap),
+    ("counts-packets", resends::counts_packets),
+    ("off-by-one", resends::off_by_one),
     ("broken-kept", content::broken),
-    ("trusts-the-request", asking::trusts_the_request),
-    ("not-asked-again", asking::not_asked_again),
+    ("trusts-the-request", resends::trusts_the_request),
+    ("not-asked-again", resends::not_asked_again),
     ("duplicates-kept", content::duplicates),
-    ("tail-unseen", asking::tail),
+    ("tail-unseen", resends::tail),
     ("spins", ending::spins),
     ("hangs-complete", ending::hangs_complete),
     ("waits-for-answer", ending::waits_for_answer),
@@ -72,39 +74,39 @@ const OF_PACKETS: &[(&str, CauseFinder)] = &[
     ("too-slow", ending::too_slow),
 ];
 
-/// Why a client whose packets are all there did not end as it should, or wrote them in no order.
-const OF_THE_REST: &[(&str, CauseFinder)] = &[
+/// Causes of failures in which the output has every packet: wrong order, or no proper end.
+const END_CAUSES: &[(&str, CauseFinder)] = &[
     ("arrival-order", content::arrival_order),
     ("crash", ending::crash),
     ("waits-for-end", ending::waits_for_end),
     ("lingers", ending::lingers),
 ];
 
-/// Why a client did not say that it could not get everything.
-const OF_SILENCE: &[(&str, CauseFinder)] = &[
+/// Causes of failures in which the client should have reported an incomplete recording.
+const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] = &[
     ("waits-for-answer", ending::waits_for_answer),
     ("waits-for-end", ending::waits_for_end),
     ("waits-for-stream", ending::waits_for_stream),
-    ("trusts-the-request", asking::trusts_the_request),
+    ("trusts-the-request", resends::trusts_the_request),
     ("always-zero", ending::always_zero),
 ];
 
-/// The cause of what is not as it should be in a run, if it is a known one. Conduct is its own
-/// cause.
-pub(crate) fn cause(seen: &Evidence, passes: Passes) -> Option<Cause> {
+/// Returns the likely cause of a run's failure. A broken protocol rule has none, because the rule
+/// itself is the explanation.
+pub(crate) fn cause(evidence: &Evidence, passes: PassCondition) -> Option<Cause> {
     let known = match passes {
-        Passes::Conduct(_) => return None,
-        Passes::Admits => OF_SILENCE,
-        _ if seen.has_output() && seen.differences.complete() => OF_THE_REST,
-        _ => OF_PACKETS,
+        PassCondition::FollowsRule(_) => return None,
+        PassCondition::ReportsFailure => EXIT_CODE_CAUSES,
+        _ if evidence.has_output() && evidence.differences.is_complete() => END_CAUSES,
+        _ => PACKET_CAUSES,
     };
-    known.iter().find_map(|(id, finder)| finder(seen).map(|text| Cause { id, text }))
+    known.iter().find_map(|(id, finder)| finder(evidence).map(|text| Cause { id, text }))
 }
 
-/// The names of all causes.
+/// Returns the names of all causes.
 #[cfg(test)]
 pub(crate) fn ids() -> std::collections::BTreeSet<&'static str> {
-    [OF_PACKETS, OF_THE_REST, OF_SILENCE].concat().iter().map(|(id, _)| *id).collect()
+    [PACKET_CAUSES, END_CAUSES, EXIT_CODE_CAUSES].concat().iter().map(|(id, _)| *id).collect()
 }
 
 #[cfg(test)]
@@ -112,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_has_a_name_of_its_own() {
-        for known in [OF_PACKETS, OF_THE_REST, OF_SILENCE] {
+    fn no_list_has_a_cause_twice() {
+        for known in [PACKET_CAUSES, END_CAUSES, EXIT_CODE_CAUSES] {
             let mut ids: Vec<&str> = known.iter().map(|(id, _)| *id).collect();
             ids.sort_unstable();
-            // Clients wait in two ways.
+            // Two finders share this name, because clients wait for an end in two ways.
             ids.dedup_by(|one, other| one == other && *one == "waits-for-end");
             assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
         }

@@ -1,176 +1,189 @@
-//! Whether a run passes its case.
+//! Judgement of one run: whether it passes its case, and why not.
 
 pub(crate) mod compare;
 pub(crate) mod protocol_rules;
 pub(crate) mod verdict;
 
-use super::cases::{Case, Passes};
+use super::cases::{Case, PassCondition};
 use super::diagnose;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
-use crate::grade::run::attempt::connected;
-use crate::grade::run::process::Ended;
+use crate::grade::run::attempt::has_connected;
+use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 
-/// What one run came to.
+/// Result of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    /// `None`: it passed.
-    pub(crate) fault: Option<RequirementFault>,
-    /// What is worth knowing beside that.
-    pub(crate) remarks: Vec<Remark>,
+    /// Failure of the case; `None` if the run passed.
+    pub(crate) failure: Option<CaseFailure>,
+    /// Observations that do not decide this case.
+    pub(crate) observations: Vec<Observation>,
 }
 
-/// Something that is no fault in this case.
+/// Observation that does not decide the case.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Remark {
-    /// Remarks of one kind are one, told once.
+pub(crate) struct Observation {
+    /// Key by which equal observations of several cases are merged; it begins with their order.
     pub(crate) kind: &'static str,
+    /// Observation as a sentence.
     pub(crate) text: String,
 }
 
-/// Why a run did not pass.
+/// Reason why a run did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct RequirementFault {
+pub(crate) struct CaseFailure {
+    /// Result that the case expects.
     pub(crate) expected: String,
-    pub(crate) came: String,
-    /// The likely cause, where what was seen shows it.
+    /// Result of the run.
+    pub(crate) actual: String,
+    /// Likely cause, if the evidence shows one.
     pub(crate) cause: Option<diagnose::Cause>,
 }
 
-/// Judges a run.
-pub(crate) fn judge(case: &Case, seen: &Evidence) -> Judged {
-    let fault = fault(case, seen).map(|(expected, came)| {
-        let cause = diagnose::cause(seen, case.passes);
-        RequirementFault { expected, came, cause }
+/// Judges a run of a case.
+pub(crate) fn judge(case: &Case, evidence: &Evidence) -> Judged {
+    let failure = failure(case, evidence).map(|(expected, actual)| {
+        let cause = diagnose::cause(evidence, case.passes);
+        CaseFailure { expected, actual, cause }
     });
-    Judged { remarks: remarks(case, seen), fault }
+    Judged { observations: observations(case, evidence), failure }
 }
 
-fn fault(case: &Case, seen: &Evidence) -> Option<(String, String)> {
-    let all = format!("all {} packets, each once", seen.tape.len());
-    let differences = &seen.differences;
+/// Returns the expected and the actual result, if they differ.
+fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
+    let all = format!("all {} packets, each once", evidence.tape.len());
+    let differences = &evidence.differences;
     match case.passes {
-        Passes::Complete => incomplete(seen).map(|came| (all, came)),
-        Passes::Empty => {
-            let came = unended(seen).or_else(|| unclear_or_made_up(seen));
-            came.map(|came| ("an end by itself, and no packets".to_owned(), came))
+        PassCondition::Complete => incomplete(evidence).map(|actual| (all, actual)),
+        PassCondition::Empty => {
+            let actual = did_not_end(evidence).or_else(|| unclear_or_made_up(evidence));
+            actual.map(|actual| ("an end by itself, and no packets".to_owned(), actual))
         }
-        Passes::InOrder => {
+        PassCondition::InOrder => {
             let disorder = || differences.out_of_order.map(|_| differences.summary());
-            let came = incomplete(seen).or_else(disorder);
-            came.map(|came| (format!("{all}, in the order of their sequences"), came))
+            let actual = incomplete(evidence).or_else(disorder);
+            actual.map(|actual| (format!("{all}, in the order of their sequences"), actual))
         }
-        Passes::Ends => {
-            let came = unended(seen).or_else(|| incomplete(seen));
-            came.map(|came| (format!("{all}, and an end by itself"), came))
+        PassCondition::Ends => {
+            let actual = did_not_end(evidence).or_else(|| incomplete(evidence));
+            actual.map(|actual| (format!("{all}, and an end by itself"), actual))
         }
-        Passes::EndsWithZero => {
-            let code = || (seen.ran.ended != Ended::Exited(0)).then(|| ended(seen));
-            let came = unended(seen).or_else(|| incomplete(seen)).or_else(code);
-            came.map(|came| (format!("{all}, and exit code 0"), came))
+        PassCondition::EndsWithZero => {
+            let code = || {
+                (evidence.process.ended != ProcessEnd::Exited(0)).then(|| end_description(evidence))
+            };
+            let actual = did_not_end(evidence).or_else(|| incomplete(evidence)).or_else(code);
+            actual.map(|actual| (format!("{all}, and exit code 0"), actual))
         }
-        Passes::Admits => {
-            let expected = "an end by itself with an exit code other than 0, and nothing made up";
-            unadmitted(seen).map(|came| (expected.to_owned(), came))
+        PassCondition::ReportsFailure => {
+            let expected =
+                "an end by itself with an exit code other than 0, and no made-up packets";
+            unreported_failure(evidence).map(|actual| (expected.to_owned(), actual))
         }
-        Passes::Conduct(rule) => {
-            let absent = (!connected(&seen.wire)).then(|| no_output(seen));
-            let came = absent.or_else(|| rule.broken(seen));
-            came.map(|came| (rule.expected().to_owned(), came))
+        PassCondition::FollowsRule(rule) => {
+            let absent = (!has_connected(&evidence.wire)).then(|| no_output(evidence));
+            let actual = absent.or_else(|| rule.broken(evidence));
+            actual.map(|actual| (rule.expected().to_owned(), actual))
         }
     }
 }
 
-/// What is not as it should be about the packets.
-fn incomplete(seen: &Evidence) -> Option<String> {
-    match &seen.output {
-        ClientOutput::None | ClientOutput::Unclear { .. } => Some(no_output(seen)),
-        ClientOutput::Found { .. } if seen.differences.complete() => None,
+/// Describes what is wrong with the packets of the output, if anything is. Their order is ignored.
+fn incomplete(evidence: &Evidence) -> Option<String> {
+    match &evidence.output {
+        ClientOutput::None | ClientOutput::Unclear { .. } => Some(no_output(evidence)),
+        ClientOutput::Found { .. } if evidence.differences.is_complete() => None,
         ClientOutput::Found { .. } => {
-            let mut summary = seen.differences.clone();
-            // Order is judged by cases of its own.
+            let mut summary = evidence.differences.clone();
+            // Cases with `InOrder` judge the order.
             summary.out_of_order = None;
             Some(summary.summary())
         }
     }
 }
 
-fn no_output(seen: &Evidence) -> String {
-    let what = match &seen.output {
-        ClientOutput::Unclear { place, why } => format!("{place} cannot be read as packets: {why}"),
+/// Describes a missing or unreadable output.
+fn no_output(evidence: &Evidence) -> String {
+    let what = match &evidence.output {
+        ClientOutput::Unclear { name, why } => format!("{name} has no readable packets: {why}"),
         _ => "no output".to_owned(),
     };
-    match seen.ran.ended {
-        Ended::Exited(0) => what,
-        _ => format!("{what}; {}", ended(seen)),
+    match evidence.process.ended {
+        ProcessEnd::Exited(0) => what,
+        _ => format!("{what}; {}", end_description(evidence)),
     }
 }
 
-fn unended(seen: &Evidence) -> Option<String> {
-    match seen.ran.ended {
-        Ended::Killed | Ended::Lingered => Some(ended(seen)),
-        Ended::Exited(_) | Ended::Signal(_) => None,
+/// Describes the end of a client that the grader had to kill.
+fn did_not_end(evidence: &Evidence) -> Option<String> {
+    match evidence.process.ended {
+        ProcessEnd::Killed | ProcessEnd::Lingered => Some(end_description(evidence)),
+        ProcessEnd::Exited(_) | ProcessEnd::Signal(_) => None,
     }
 }
 
-fn unclear_or_made_up(seen: &Evidence) -> Option<String> {
-    match &seen.output {
-        ClientOutput::Unclear { place, .. } if place != "stdout" => Some(no_output(seen)),
-        _ if seen.differences.rows > 0 => Some(seen.differences.summary()),
+/// Describes an output that has packets, or is unreadable, although the tape is empty.
+fn unclear_or_made_up(evidence: &Evidence) -> Option<String> {
+    // An unreadable standard output is only a log.
+    match &evidence.output {
+        ClientOutput::Unclear { name, .. } if name != "stdout" => Some(no_output(evidence)),
+        _ if evidence.differences.rows > 0 => Some(evidence.differences.summary()),
         _ => None,
     }
 }
 
-fn unadmitted(seen: &Evidence) -> Option<String> {
-    let made_up = &seen.differences.made_up;
-    if let Some(came) = unended(seen) {
-        return Some(came);
+/// Describes a run that should have ended with an error code and did not, or made packets up.
+fn unreported_failure(evidence: &Evidence) -> Option<String> {
+    let made_up = &evidence.differences.made_up;
+    if let Some(actual) = did_not_end(evidence) {
+        return Some(actual);
     }
-    if !made_up.is_empty() || !seen.differences.wrong.is_empty() {
-        return Some(seen.differences.summary());
+    if !made_up.is_empty() || !evidence.differences.wrong.is_empty() {
+        return Some(evidence.differences.summary());
     }
-    (seen.ran.ended == Ended::Exited(0)).then(|| format!("{}, as if all were well", ended(seen)))
+    (evidence.process.ended == ProcessEnd::Exited(0))
+        .then(|| format!("{}, which reports success", end_description(evidence)))
 }
 
-/// How the client ended, as a sentence without its end.
-pub(crate) fn ended(seen: &Evidence) -> String {
-    match seen.ran.ended {
-        Ended::Exited(code) => format!("it ended with exit code {code}"),
-        Ended::Signal(signal) => format!("it was ended by signal {signal}"),
-        Ended::Killed => format!("it did not end within {}", took(seen.ran.took)),
-        Ended::Lingered => "it had all packets and did not end".to_owned(),
+/// Describes how the client ended, as a clause.
+pub(crate) fn end_description(evidence: &Evidence) -> String {
+    match evidence.process.ended {
+        ProcessEnd::Exited(code) => format!("it ended with exit code {code}"),
+        ProcessEnd::Signal(signal) => format!("it was ended by signal {signal}"),
+        ProcessEnd::Killed => format!("it did not end within {}", took(evidence.process.took)),
+        ProcessEnd::Lingered => "it had all packets and did not end".to_owned(),
     }
 }
 
-fn remarks(case: &Case, seen: &Evidence) -> Vec<Remark> {
-    let mut remarks = Vec::new();
+/// Returns the observations that do not decide the case.
+fn observations(case: &Case, evidence: &Evidence) -> Vec<Observation> {
+    let mut observations = Vec::new();
     let mut add = |kind, text: Option<String>| {
-        remarks.extend(text.map(|text| Remark { kind, text }));
+        observations.extend(text.map(|text| Observation { kind, text }));
     };
-    if let ClientOutput::Found { place, rows, .. } = &seen.output {
-        add("0 output", Some(format!("{place} was read as {}", rows.understood())));
+    if let ClientOutput::Found { name, rows, .. } = &evidence.output {
+        add("0 output", Some(format!("{name} is read as {}", rows.understood())));
     }
-    let lingers = seen.ran.ended == Ended::Lingered && unended_is_no_fault(case);
-    add(
-        "1 lingers",
-        lingers.then(|| "it did not end by itself after it had all packets".to_owned()),
-    );
-    let order = seen.differences.out_of_order.filter(|_| case.passes != Passes::InOrder);
+    let lingers = evidence.process.ended == ProcessEnd::Lingered && may_linger(case);
+    add("1 lingers", lingers.then(|| "it has all packets, and does not end by itself".to_owned()));
+    let order = evidence.differences.out_of_order.filter(|_| case.passes != PassCondition::InOrder);
     add(
         "2 order",
-        order.map(|(seq, before)| {
-            format!("its output is not in order: {seq} stands behind {before}")
-        }),
+        order.map(|(seq, before)| format!("its output is not in order: {seq} is after {before}")),
     );
     for rule in ProtocolRule::ALL {
-        if case.passes != Passes::Conduct(rule) {
-            add(rule.expected(), rule.broken(seen));
+        if case.passes != PassCondition::FollowsRule(rule) {
+            add(rule.expected(), rule.broken(evidence));
         }
     }
-    remarks
+    observations
 }
 
-fn unended_is_no_fault(case: &Case) -> bool {
-    matches!(case.passes, Passes::Complete | Passes::InOrder | Passes::Conduct(_))
+/// Returns whether a client passes the case even if it does not end by itself.
+fn may_linger(case: &Case) -> bool {
+    matches!(
+        case.passes,
+        PassCondition::Complete | PassCondition::InOrder | PassCondition::FollowsRule(_)
+    )
 }

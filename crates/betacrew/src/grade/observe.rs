@@ -1,4 +1,4 @@
-//! Observing a graded client: the wire, its files, its output.
+//! Observations of one run: calls and bytes on the wire, files, output.
 
 #[cfg(test)]
 pub(crate) mod documented;

@@ -1,4 +1,4 @@
-//! Reports of a grading run: terminal, JSON, JUnit, HTML, badge.
+//! Reports of a grading run: terminal, JSON, JUnit XML, HTML, badge.
 
 pub(crate) mod badge;
 pub(crate) mod html;

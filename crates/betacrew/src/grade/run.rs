@@ -1,4 +1,4 @@
-//! Running a graded client against one case.
+//! Runs of a graded client: its folder, its exchange, its process.
 
 pub(crate) mod attempt;
 pub(crate) mod case_runner;

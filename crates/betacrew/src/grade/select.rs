@@ -1,12 +1,12 @@
-//! Cases chosen by what was typed.
+//! Selection of cases by the patterns on the command line.
 
 use super::cases::{CASES, Case};
 
-/// The cases that any of the patterns means: an id, a group, or either with `*` and `?`. All of
-/// them where there are no patterns.
+/// Returns the cases that match any of the patterns: an id, a group, or either with `*` and `?`.
+/// Without patterns, returns all cases.
 ///
 /// # Errors
-/// A pattern that means none.
+/// Returns a message if a pattern matches no case.
 pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> {
     let means = |pattern: &str, case: &Case| {
         matches(pattern.as_bytes(), case.id.as_bytes())
@@ -16,8 +16,8 @@ pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> 
         patterns.iter().find(|pattern| !CASES.iter().any(|case| means(pattern, case)))
     {
         return Err(format!(
-            "no case is called `{wrong}`; a case is named by its id, its group or a pattern such \
-             as 'gaps/*'. --list has them all, and the client's command comes after --"
+            "no case matches `{wrong}`. Give an id, a group or a pattern such as 'gaps/*' (--list \
+             lists them); the client's command goes after --"
         ));
     }
     let chosen =
@@ -25,10 +25,10 @@ pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> 
     Ok(CASES.iter().filter(chosen).collect())
 }
 
-/// Whether a pattern with `*` (anything) and `?` (any one character) is the text.
+/// Returns whether `pattern` matches all of `text`; `*` matches anything and `?` any one character.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut place) = (0, 0);
-    // Where the last star stood, and what it has swallowed up to.
+    // Position of the last star in the pattern, and the end of the text that it matches so far.
     let mut star: Option<(usize, usize)> = None;
     while place < text.len() {
         match pattern.get(at) {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_mean_what_they_say() {
+    fn stars_match_anything_and_question_marks_one_character() {
         for (pattern, text, same) in [
             ("gaps/one", "gaps/one", true),
             ("gaps/*", "gaps/one", true),

@@ -1,4 +1,4 @@
-//! Two recordings, read side by side.
+//! Comparison of two recordings, read at the same time.
 
 use crate::error::Failure;
 use crate::format::{DamagePolicy, Format};
@@ -10,12 +10,15 @@ use feed::wire::RawFrame;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// So many pieces are read ahead.
+/// Maximum number of chunks that are read ahead.
 const AHEAD: usize = 4;
-/// At most so many packets make a piece, but for longer ones that a format hands on.
+/// Minimum number of packets in a chunk, except in the last.
 const PIECE: usize = 4096;
 
-/// Compares two files in constant memory, listing up to `listed` ranges of each kind.
+/// Compares two files in constant memory, and lists up to `listed` ranges of each kind.
+///
+/// # Errors
+/// Returns an error if one of the files cannot be read or is not in order.
 pub(super) fn compare(
     sides: [(&Path, Format); 2],
     listed: usize,
@@ -53,16 +56,18 @@ pub(super) fn compare(
     })
 }
 
-/// What has been read of a file and not been compared.
+/// One of two recordings, as far as it has been read and not compared.
 struct ComparedSide {
+    /// Receiver of the next chunks.
     pieces: Receiver<Vec<RawFrame>>,
-    /// `None` where the file has ended.
+    /// Current chunk; `None` at the end of the recording.
     piece: Option<Vec<RawFrame>>,
+    /// Number of packets of the chunk that have been compared.
     at: usize,
 }
 
 impl ComparedSide {
-    /// What comes next, if anything does.
+    /// Returns the packets that have been read and not compared; `None` at the end.
     fn rest(&mut self) -> Option<&[RawFrame]> {
         while self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
             self.piece = self.pieces.recv().ok();
@@ -72,6 +77,7 @@ impl ComparedSide {
     }
 }
 
+/// Reads a recording, and sends it in chunks.
 fn send(
     path: &Path,
     format: Format,
@@ -80,7 +86,8 @@ fn send(
 ) -> Result<(), Failure> {
     let mut order = SequenceOrder::default();
     let mut piece = Vec::with_capacity(PIECE);
-    // Where nobody takes them, the other side has failed, and that will be told.
+    // An error means that the comparison has ended because the other file failed, which is
+    // reported.
     let hand_on = |piece: &mut Vec<RawFrame>| {
         let full = std::mem::replace(piece, Vec::with_capacity(PIECE));
         sender.send(full).map_err(|_| Failure::Stopped)

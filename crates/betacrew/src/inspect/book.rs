@@ -1,18 +1,19 @@
-//! Order books, for people and for machines.
+//! Order books, as text and as JSON.
 
-use super::text::{signed, table};
-use crate::text::formatting::{count, grouped};
+use super::text::table;
+use crate::text::formatting::{count, grouped, signed};
 use feed::analysis::book::{Books, Level};
 use feed::wire::packet::{Side, Symbol};
 use serde::Serialize;
 use std::fmt::Write;
 
-/// So many symbols, for people.
+/// Maximum number of symbols in the text.
 const ROWS: usize = 24;
 
-/// So many price levels a side, for machines.
+/// Maximum number of price levels a side in the JSON.
 const LEVELS: usize = 10;
 
+/// Writes the table of order books.
 pub(super) fn text(text: &mut String, books: &Books) {
     let mut rows = vec![
         ["", "symbol", "levels", "bid qty", "bid", "ask", "ask qty", "levels", "last", "traded"]
@@ -45,36 +46,49 @@ pub(super) fn text(text: &mut String, books: &Books) {
     }
 }
 
-/// What a peer has sent must not steer the terminal.
+/// Returns a symbol without characters that could control a terminal, because an exchange may send
+/// any bytes.
 fn name(symbol: Symbol) -> String {
     symbol.trimmed().escape_ascii().to_string()
 }
 
-/// A symbol's book; levels are the best ones, the best first.
+/// Order book of one symbol.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BookReport {
+    /// Symbol, with its padding.
     symbol: String,
+    /// Buy orders, the highest price first.
     bids: Levels,
+    /// Sell orders, the lowest price first.
     asks: Levels,
+    /// Price of the last trade.
     last: Option<i32>,
+    /// Quantity traded.
     traded: i64,
+    /// Number of trades.
     trades: u64,
 }
 
+/// Price levels of one side.
 #[derive(Serialize)]
 struct Levels {
-    /// How many there are.
+    /// Number of price levels.
     levels: usize,
+    /// Best price levels, the best first.
     best: Vec<RestingOrders>,
 }
 
+/// Price level.
 #[derive(Serialize)]
 struct RestingOrders {
+    /// Price of the level.
     price: i32,
+    /// Quantity that rests at the price.
     quantity: i64,
 }
 
+/// Returns the order books for the JSON.
 pub(super) fn json(books: &Books) -> Vec<BookReport> {
     let levels = |book: &feed::analysis::book::Book, side| Levels {
         levels: book.depth(side).count(),

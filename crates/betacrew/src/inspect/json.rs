@@ -1,4 +1,4 @@
-//! What was found, for machines.
+//! JSON that `betacrew inspect --json` prints.
 
 use super::book;
 use super::reading::{InspectedTape, Inspection};
@@ -12,101 +12,148 @@ use feed::tape::file::SessionEnd;
 use serde::Serialize;
 use std::path::Path;
 
-/// So many ranges are listed.
+/// Maximum number of ranges that are listed.
 pub(super) const LISTED: usize = 10_000;
 
-/// A file. Times are in nanoseconds since 1970, durations in milliseconds.
+/// Description of a recording. Times are in nanoseconds since 1970, durations in milliseconds.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RecordingJson {
+    /// Path of the file, or URL of the log.
     file: String,
+    /// Name of the format.
     format: &'static str,
+    /// Size in bytes; null for a pipe or a log.
     bytes: Option<u64>,
+    /// Number of packets.
     packets: u64,
-    /// The lowest and the highest sequence in it.
+    /// Lowest sequence.
     first: Option<u32>,
+    /// Highest sequence.
     last: Option<u32>,
+    /// Missing packets.
     missing: RangesJson,
-    /// Number of messages removed from the end of a log, of whose packets nothing is known.
+    /// Number of messages removed from the end of a log. The number of packets in them is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     removed_messages: Option<u64>,
+    /// Details of a tape file.
     tape: Option<TapeFileJson>,
-    /// What came by a resend or a later pass.
+    /// Packets that a resend or a later pass recovered.
     recovered: RecoveredJson,
+    /// Origins of the packets.
     origins: Vec<OriginJson>,
+    /// Figures of each symbol.
     symbols: Vec<SymbolJson>,
-    /// Packets of symbols that are not told apart.
+    /// Number of packets of symbols beyond the maximum number that is counted.
     other_symbols: u64,
+    /// Order books, with `--book`.
     #[serde(skip_serializing_if = "Option::is_none")]
     books: Option<Vec<book::BookReport>>,
 }
 
-/// Ranges: all of them counted, the first 10,000 listed.
+/// Ranges of packets. All are counted, the first 10,000 are listed.
 #[derive(Serialize)]
 struct RangesJson {
+    /// Number of packets.
     packets: u64,
+    /// Number of ranges.
     ranges: u64,
+    /// First ranges.
     listed: Vec<ReportRange>,
 }
 
+/// Details of a tape file.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TapeFileJson {
+    /// Version of the file format.
     version: u16,
+    /// Id of the session, if it is known.
     session: Option<String>,
-    /// The last packet that an exchange has told of.
+    /// Last packet that an exchange has reported.
     session_last: Option<u32>,
-    /// What is known of where the session ends: `confirmed`, `inferred` or `unknown`.
+    /// Knowledge of the session's end: `confirmed`, `inferred` or `unknown`.
     session_end: &'static str,
-    /// Packets in it that are of another session, or of none that is known.
+    /// Number of packets of another or an unknown session.
     left_out_packets: u64,
-    begun: u64,
+    /// Time at which the recording started.
+    started: u64,
+    /// True if the recording was finished.
     finished: bool,
+    /// Number of damaged places.
     damages: u64,
+    /// First damaged places.
     damage: Vec<DamageJson>,
-    torn_and_mended: u32,
+    /// Number of places torn by a crash, whose packets are recorded again later.
+    torn_and_repaired: u32,
+    /// True if the index does not match the blocks.
     index_is_wrong: bool,
+    /// Number of packets recorded more than once.
     repeated_packets: u64,
 }
 
+/// Damaged place of a tape file.
 #[derive(Serialize)]
 struct DamageJson {
+    /// Position in bytes from the beginning of the file.
     offset: u64,
+    /// Length in bytes.
     bytes: u64,
+    /// Range of the packets in the place, if it is known.
     packets: Option<ReportRange>,
 }
 
+/// Packets that a resend or a later pass recovered.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RecoveredJson {
+    /// Number of packets.
     packets: u64,
+    /// Number of gaps that they filled.
     gaps: u64,
+    /// Time within which half of them were recovered.
     half_within_ms: Option<f64>,
+    /// Time after which the last was recovered.
     slowest_ms: Option<f64>,
 }
 
+/// Packets of one origin.
 #[derive(Serialize)]
 struct OriginJson {
+    /// Origin, such as "pass 1"; null if it is unknown.
     origin: Option<String>,
+    /// Number of packets.
     packets: u64,
+    /// Time of the first packet.
     first: Option<u64>,
+    /// Time of the last packet.
     last: Option<u64>,
 }
 
+/// Figures of one symbol.
 #[derive(Serialize)]
 struct SymbolJson {
+    /// Symbol.
     symbol: String,
+    /// Number of packets.
     packets: u64,
+    /// Quantity bought.
     bought: i64,
+    /// Quantity sold.
     sold: i64,
+    /// Average price, weighted by quantity.
     vwap: Option<f64>,
+    /// Lowest price.
     low: i32,
+    /// Highest price.
     high: i32,
+    /// Last price.
     last: i32,
 }
 
+/// Returns a value as one line of JSON.
 fn line(value: &impl Serialize) -> String {
-    // Texts, numbers and lists always have a JSON form.
+    // Strings, numbers and lists always have a JSON form, so the default is never used.
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
@@ -115,6 +162,7 @@ fn ranges(found: &MissingRanges) -> RangesJson {
     RangesJson { packets: found.packets(), ranges: found.gaps(), listed }
 }
 
+/// Returns the description of a recording.
 pub(super) fn found(found: &Inspection) -> String {
     let survey = &found.survey;
     let recovery = &survey.recovery;
@@ -168,14 +216,14 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
     TapeFileJson {
         version: feed::tape::file::VERSION,
         session: tape.id(),
-        session_last: tape.told.session.map(|_| tape.told.last),
-        session_end: match tape.told.end {
+        session_last: tape.session_facts.session.map(|_| tape.session_facts.last),
+        session_end: match tape.session_facts.end {
             None | Some(SessionEnd::Open) => "unknown",
             Some(SessionEnd::Confirmed) => "confirmed",
             Some(SessionEnd::Inferred) => "inferred",
         },
         left_out_packets: tape.left_out,
-        begun: tape.head.created,
+        started: tape.head.created,
         finished: tape.indexed,
         damages: tape.damages,
         damage: tape
@@ -187,25 +235,33 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
                 packets: place.span.map(ReportRange::from),
             })
             .collect(),
-        torn_and_mended: tape.scars,
-        index_is_wrong: tape.misleading,
+        torn_and_repaired: tape.torn_places,
+        index_is_wrong: tape.has_wrong_index,
         repeated_packets: tape.repeated,
     }
 }
 
+/// Differences between two recordings.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ComparisonJson {
+    /// Paths of the two files.
     files: [String; 2],
+    /// True if both have the same packets.
     same: bool,
+    /// Lowest sequence at which they differ.
     first_difference: Option<u32>,
+    /// Number of packets that are equal in both.
     equal: u64,
+    /// Packets that are only in the first file, and only in the second.
     only_in: [RangesJson; 2],
+    /// Packets that are in both and differ.
     different: RangesJson,
-    /// The first packets that differ, as they are in the one file and in the other.
+    /// First packets that differ, each as it is in the first and in the second file.
     shown: Vec<[String; 2]>,
 }
 
+/// Returns the description of how two recordings differ.
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let first_difference = comparison.first_difference();
     line(&ComparisonJson {

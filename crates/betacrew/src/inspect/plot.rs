@@ -1,10 +1,12 @@
-//! A recording as a picture: what came how over the session, prices and volumes of its symbols.
+//! Recording as a picture: how packets arrived over the session, and prices and volumes of its
+//! symbols.
 
 mod scale;
 
 use super::reading::Inspection;
+use super::text::average_price;
 use crate::text::escape::xml;
-use crate::text::formatting::{count, grouped};
+use crate::text::formatting::{count, grouped, signed};
 use feed::analysis::figures::SymbolStats;
 use feed::analysis::survey::{ChartBin, StripColumn};
 use feed::base::seq::SeqRange;
@@ -12,24 +14,32 @@ use feed::wire::packet::Symbol;
 use scale::{Scale, short};
 use std::fmt::Write;
 
-/// So many symbols are drawn: those with the most packets.
+/// Maximum number of symbols that are drawn, those with the most packets.
 const SYMBOLS: usize = 8;
 
+/// Width of the picture, in pixels.
 const WIDTH: f64 = 1040.0;
+/// Left end of the charts, in pixels.
 const LEFT: f64 = 78.0;
+/// Right end of the charts, in pixels.
 const RIGHT: f64 = WIDTH - 28.0;
-/// A symbol that is in fewer parts of the session is drawn point by point.
+/// Number of parts of the session below which a symbol is drawn point by point.
 const FEW: usize = 90;
-/// So many parts of the session are told apart in the strip.
+/// Maximum number of parts of the session in the strip.
 const COLUMNS: usize = 480;
-/// Where the strip is.
+/// Top and bottom of the strip, in pixels.
 const STRIP: (f64, f64) = (100.0, 136.0);
-/// Where the first symbol's panel begins, and how high each is: its title, prices, volumes, a gap.
+/// Top of the first symbol's panel, in pixels.
 const PANELS: f64 = 172.0;
+/// Height of a panel's title, in pixels.
 const TITLE: f64 = 22.0;
+/// Height of a panel's prices, in pixels.
 const PRICES: f64 = 84.0;
+/// Height of the space between prices and volumes, in pixels.
 const GAP: f64 = 14.0;
+/// Height of a panel's volumes, in pixels.
 const VOLUMES: f64 = 44.0;
+/// Height of a whole panel with the space below it, in pixels.
 const PANEL: f64 = TITLE + PRICES + GAP + VOLUMES + 34.0;
 
 const STYLE: &str = "\
@@ -46,7 +56,7 @@ text{fill:#e6edf3}.m{fill:#8d96a0}.bg{fill:#0d1117}.grid{stroke:#20262d}.base{st
 .band{fill:#58a6ff;fill-opacity:.25}.line{stroke:#7ab8ff}.dot{fill:#7ab8ff}\
 .buy{fill:#4c9be8}.sell{fill:#e3b341}}";
 
-/// Draws it.
+/// Returns the picture of a recording, as SVG.
 pub(super) fn svg(found: &Inspection) -> String {
     let survey = &found.survey;
     let mut symbols: Vec<(&Symbol, &SymbolStats)> = survey.market.symbols().collect();
@@ -54,7 +64,7 @@ pub(super) fn svg(found: &Inspection) -> String {
     symbols.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.packets));
     symbols.truncate(SYMBOLS);
     let last = f64::from(survey.last().max(1));
-    // From the left end of packet 1 to the right end of the last.
+    // The axis goes from the left end of packet 1 to the right end of the last packet.
     let x = Scale { low: 0.5, high: last + 0.5, from: LEFT, to: RIGHT };
     let holes = holes(found);
     let bottom = (0..symbols.len()).fold(PANELS, |y, _| y + PANEL);
@@ -88,6 +98,7 @@ pub(super) fn svg(found: &Inspection) -> String {
     svg + "</svg>\n"
 }
 
+/// Returns the file's name without its folder.
 fn name(found: &Inspection) -> String {
     found.path.file_name().unwrap_or(found.path.as_os_str()).to_string_lossy().into_owned()
 }
@@ -115,11 +126,14 @@ fn line(svg: &mut String, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64
     );
 }
 
+/// Draws the heading: file, packets, gaps, session.
 fn head(svg: &mut String, found: &Inspection) {
     let survey = &found.survey;
     text(svg, LEFT, 38.0, "h", "start", &name(found));
     let missing = match survey.missing() {
-        none if none.is_empty() && found.tells_nothing() => "not known to have none".to_owned(),
+        none if none.is_empty() && found.is_empty_without_session() => {
+            "no packets recorded".to_owned()
+        }
         none if none.is_empty() && found.removed > 0 => {
             format!("{} removed at the end", count(found.removed, "message"))
         }
@@ -139,7 +153,7 @@ fn head(svg: &mut String, found: &Inspection) {
     text(svg, LEFT, 60.0, "m", "start", &parts.join("  \u{b7}  "));
 }
 
-/// The sequences, which all parts of the picture share.
+/// Draws the axis of sequences, which all parts of the picture share.
 fn axis(svg: &mut String, x: &Scale, bottom: f64) {
     for tick in x.ticks(8) {
         text(svg, x.place(tick), bottom, "m", "middle", &short(tick));
@@ -147,21 +161,22 @@ fn axis(svg: &mut String, x: &Scale, bottom: f64) {
     text(svg, RIGHT, bottom + 18.0, "m", "end", "sequence");
 }
 
+/// Draws the strip that shows which packets were received, recovered or are missing.
 fn strip(svg: &mut String, found: &Inspection, x: &Scale) {
     let columns: Vec<StripColumn> = found.survey.strip.columns(COLUMNS).collect();
-    text(svg, LEFT, STRIP.0 - 10.0, "s", "start", "How packets came");
+    text(svg, LEFT, STRIP.0 - 10.0, "s", "start", "How packets arrived");
     let mut at = RIGHT;
     for (class, width) in [("missing", 60.0), ("recovered", 90.0), ("received", 82.0)] {
         at -= width;
         rect(svg, class, (at, STRIP.0 - 19.0), (10.0, 10.0));
         text(svg, at + 15.0, STRIP.0 - 10.0, "m", "start", class);
     }
-    // Where there are few, each stands apart.
+    // A few wide columns are drawn with space between them.
     let gap = if columns.len() < 100 { 2.0 } else { 0.0 };
     let height = STRIP.1 - STRIP.0;
     let classes = ["received", "recovered", "missing"];
     let mut bars = [const { String::new() }; 3];
-    // Neighbours that look the same are one.
+    // Neighbouring columns that look the same are drawn as one, to keep the file small.
     let same = |a: &StripColumn, b: &StripColumn| gap == 0.0 && shares(a) == shares(b);
     for group in columns.chunk_by(same) {
         let (Some(first), Some(end)) = (group.first(), group.last()) else { continue };
@@ -179,21 +194,22 @@ fn strip(svg: &mut String, found: &Inspection, x: &Scale) {
     }
 }
 
-/// Adds a bar to a path, if there is anything of it.
+/// Adds a bar to a path, unless its height is 0.
 fn bar(path: &mut String, (x, y): (f64, f64), (width, height): (f64, f64)) {
     if height > 0.0 {
         let _ = write!(path, "M{x:.2} {y:.2}h{width:.2}v{height:.2}h-{width:.2}z");
     }
 }
 
+/// Draws a path, unless it is empty.
 fn path(svg: &mut String, class: &str, path: &str) {
     if !path.is_empty() {
         let _ = writeln!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
     }
 }
 
-/// What part of a column was received, recovered and is missing, in percent; what there is at all
-/// can be seen.
+/// Returns the shares of a column that were received, recovered and are missing, in percent. A
+/// share that is not 0 is at least `SEEN`, so that it can be seen.
 fn shares(column: &StripColumn) -> [u32; 3] {
     const SEEN: u32 = 8;
     let all = u64::from(column.range.len());
@@ -210,14 +226,11 @@ fn shares(column: &StripColumn) -> [u32; 3] {
     [100 - recovered - missing, recovered, missing]
 }
 
+/// Draws the title of a symbol's panel.
 fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &SymbolStats) {
     let name = symbol.trimmed().escape_ascii().to_string();
-    let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
-    let traded = |quantity: i64| {
-        let sign = if quantity < 0 { "-" } else { "" };
-        format!("{sign}{}", grouped(quantity.unsigned_abs()))
-    };
-    let (bought, sold) = (traded(figures.bought), traded(figures.sold));
+    let average = average_price(figures);
+    let (bought, sold) = (signed(figures.bought), signed(figures.sold));
     let stats = format!(
         "{}  \u{b7}  VWAP {average}  \u{b7}  low {}, high {}, last {}",
         count(figures.packets, "packet"),
@@ -236,7 +249,7 @@ fn panel_title(svg: &mut String, top: f64, symbol: &Symbol, figures: &SymbolStat
     );
 }
 
-/// Where nothing at all is, in the strip's parts.
+/// Returns the ranges in which every packet is missing, in the resolution of the strip.
 fn holes(found: &Inspection) -> Vec<SeqRange> {
     let columns: Vec<StripColumn> = found.survey.strip.columns(COLUMNS).collect();
     let empty = |column: &StripColumn| column.missing() == column.range.len();
@@ -245,18 +258,19 @@ fn holes(found: &Inspection) -> Vec<SeqRange> {
     groups.filter(|group| group.first().is_some_and(empty)).filter_map(hole).collect()
 }
 
-/// Where a part begins and ends.
+/// Returns the left and right end of a range, in pixels.
 fn ends(x: &Scale, range: SeqRange) -> (f64, f64) {
     let end = (f64::from(range.last()) + 0.5).min(x.high);
     (x.place(f64::from(range.first()) - 0.5), x.place(end))
 }
 
-/// Where the middle of a part is.
+/// Returns the middle of a range, in pixels.
 fn middle(x: &Scale, range: SeqRange) -> f64 {
     let end = f64::from(range.last()).min(x.high - 0.5);
     x.place(f64::midpoint(f64::from(range.first()), end))
 }
 
+/// Draws the prices of a symbol: a line of averages over a band from the lowest to the highest.
 fn prices(
     svg: &mut String,
     x: &Scale,
@@ -278,7 +292,8 @@ fn prices(
     }
     let point =
         |range: &SeqRange, price: f64| format!("{:.1},{:.1}", middle(x, *range), y.place(price));
-    // No line is drawn over what is not there.
+    // Lines and bands are interrupted where packets are missing, because the prices are unknown
+    // there.
     let joined = |a: &(SeqRange, ChartBin), b: &(SeqRange, ChartBin)| {
         let between = |hole: &&SeqRange| a.0.first() < hole.first() && hole.last() < b.0.last();
         holes.iter().find(between).is_none()
@@ -295,7 +310,7 @@ fn prices(
         }
         let _ = writeln!(svg, "<polyline class=\"line\" points=\"{}\"/>", averages.join(" "));
     }
-    // A few prices are no band, and hardly a line.
+    // A few prices do not form a visible band, so each is drawn as a dot.
     for (range, bin) in bins.iter().filter(|_| few) {
         let (x, high, low) = (middle(x, *range), y.place(bin.high.into()), y.place(bin.low.into()));
         rect(svg, "band", (x - 2.0, high), (4.0, low - high));
@@ -306,7 +321,7 @@ fn prices(
     }
 }
 
-/// What was bought upwards, what was sold downwards.
+/// Draws the volumes of a symbol: bought upwards, sold downwards.
 #[expect(clippy::cast_precision_loss, reason = "the height of a bar")]
 fn volumes(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, ChartBin)]) {
     let middle = top + VOLUMES / 2.0;
@@ -315,7 +330,7 @@ fn volumes(svg: &mut String, x: &Scale, top: f64, bins: &[(SeqRange, ChartBin)])
     let (mut bought, mut sold) = (String::new(), String::new());
     for (range, bin) in bins {
         let (left, right) = ends(x, *range);
-        // A little room between bars; and wider ones do not look well.
+        // Bars have a little space between them, and a maximum width.
         let width = ((right - left) * 0.85).clamp(0.6, 18.0);
         let left = f64::midpoint(left, right) - width / 2.0;
         let (up, down) = (size(bin.bought), size(bin.sold));

@@ -1,4 +1,4 @@
-//! Reading a recording of any format into a survey.
+//! Reader of a recording in any format, which collects everything that the command shows.
 
 use crate::error::Failure;
 use crate::format::{Arrival, DamagePolicy as Policy, Format, PacketConsumer, SessionFacts};
@@ -14,83 +14,91 @@ use feed::wire::RawFrame;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is to be found out.
+/// Parts of an inspection that the user requested.
 #[derive(Clone, Copy)]
 pub(super) struct InspectOptions {
-    /// So many gaps, and places of damage, are listed.
+    /// Maximum number of gaps, and of damaged places, that are listed.
     pub(super) listed: usize,
-    /// A tape's index is not believed: every byte of it is read.
+    /// True if every byte of a tape file is read, instead of relying on its index.
     pub(super) verify: bool,
-    /// Prices and volumes over the session.
+    /// True if prices and volumes over the session are collected.
     pub(super) charts: bool,
-    /// What rests in the end, in price levels.
+    /// True if order books are built.
     pub(super) books: bool,
 }
 
-/// What was found.
+/// Contents of a recording.
 pub(super) struct Inspection {
+    /// Path of the file, or URL of the log.
     pub(super) path: PathBuf,
+    /// Format of the recording.
     pub(super) format: Format,
-    /// How long the file is; `None` for a pipe.
+    /// Size of the file in bytes; `None` for a pipe or a log.
     pub(super) bytes: Option<u64>,
+    /// Packets, gaps and figures.
     pub(super) survey: Survey,
-    /// What only a tape file tells.
+    /// Details that only a tape file has.
     pub(super) tape: Option<InspectedTape>,
-    /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
+    /// Number of messages removed from the end of a log. The number of packets in them is unknown.
     pub(super) removed: u64,
 }
 
-/// What only a tape file tells.
+/// Details that only a tape file has.
 pub(super) struct InspectedTape {
+    /// Head of the file.
     pub(super) head: FileHead,
-    /// What it tells of its session.
-    pub(super) told: SessionFacts,
-    /// Number of packets in it that are of another session, or of one that nothing tells.
+    /// Session facts that the file records.
+    pub(super) session_facts: SessionFacts,
+    /// Number of packets that belong to another or an unknown session.
     pub(super) left_out: u64,
-    /// It ends with an index: its recording was finished.
+    /// True if the file ends with an index, because its recording was finished.
     pub(super) indexed: bool,
-    pub(super) misleading: bool,
-    /// Places where a crash has torn what came again later.
-    pub(super) scars: u32,
-    /// The first places of damage, and how many there are.
+    /// True if the index does not match the blocks.
+    pub(super) has_wrong_index: bool,
+    /// Number of places torn by a crash, whose packets are recorded again later.
+    pub(super) torn_places: u32,
+    /// First damaged places.
     pub(super) damage: Vec<Damage>,
+    /// Number of damaged places.
     pub(super) damages: u64,
-    /// How many packets are in it more than once.
+    /// Number of packets that are in the file more than once.
     pub(super) repeated: u64,
 }
 
 impl Inspection {
-    /// Facts about the file.
+    /// Returns the facts that decide whether the recording is complete.
     pub(super) fn facts(&self) -> Facts {
-        // Each message that was removed from a log had one packet at least.
+        // Each message that was removed from a log had at least one packet.
         let missing = self.survey.missing().packets() + self.removed;
         let packets = self.survey.packets();
         let end = match &self.tape {
-            Some(tape) => tape.told.end,
-            // A log may be published into while it is read.
+            Some(tape) => tape.session_facts.end,
+            // A log can grow while it is read, so its end is open.
             None => (self.format == Format::Nats).then_some(SessionEnd::Open),
         };
         let damaged = self.tape.as_ref().is_some_and(InspectedTape::is_damaged);
         Facts::of_file(packets, missing, end, damaged)
     }
 
-    /// Whether it has no packets, and nothing is known of its session either.
-    pub(super) fn tells_nothing(&self) -> bool {
+    /// Returns whether the recording has no packets, and does not show that its session has none.
+    pub(super) fn is_empty_without_session(&self) -> bool {
         let undamaged = Facts { damaged: false, ..self.facts() };
         undamaged.missing == 0 && undamaged.completeness() == Completeness::Incomplete
     }
 }
 
 impl InspectedTape {
+    /// Returns whether the file is damaged.
     pub(super) fn is_damaged(&self) -> bool {
-        self.damages > 0 || self.misleading || self.repeated > 0
+        self.damages > 0 || self.has_wrong_index || self.repeated > 0
     }
 
-    /// The session's id, if it is known.
+    /// Returns the session's id, if it is known.
     pub(super) fn id(&self) -> Option<String> {
-        self.told.session.map(|session| session.to_string())
+        self.session_facts.session.map(|session| session.to_string())
     }
 
+    /// Adds a damaged place, and keeps its details if fewer than `listed` are kept.
     fn add(&mut self, place: Damage, listed: usize) {
         self.damages += 1;
         if self.damage.len() < listed {
@@ -99,6 +107,11 @@ impl InspectedTape {
     }
 }
 
+/// Reads a recording.
+///
+/// # Errors
+/// Returns an error if the recording cannot be read, its packets are not in order, or the user
+/// stops the command.
 pub(super) fn read(
     path: &Path,
     format: Format,
@@ -123,13 +136,14 @@ pub(super) fn read(
         _ => (None, source::read(path, format, Policy::Refuse, &mut take)?.removed),
     };
     if let Some(tape) = &tape {
-        survey.reaches(tape.told.last);
+        survey.reaches(tape.session_facts.last);
     }
     let file = std::fs::metadata(path).ok().filter(|found| found.is_file());
     let bytes = file.map(|found| found.len());
     Ok(Inspection { path: path.to_owned(), format, bytes, survey, tape, removed })
 }
 
+/// Reads a tape file in the order of sequences, including its damage.
 fn read_tape(
     path: &Path,
     wanted: InspectOptions,
@@ -146,34 +160,34 @@ fn read_tape(
     let open = || FileStorage::read(path).map_err(failed);
     let mut places = Vec::new();
     let mut damages = 0_u64;
-    let mut tell = |place| {
+    let mut note_damage = |place| {
         damages += 1;
         if places.len() < wanted.listed {
             places.push(place);
         }
     };
     let (mut file, mut opened) = match wanted.verify {
-        true => TapeFile::check(open()?, &mut tell),
+        true => TapeFile::check(open()?, &mut note_damage),
         false => TapeFile::open(open()?, true),
     }
     .map_err(wrong)?;
     if opened.damages > 0 && !wanted.verify {
-        // That it is damaged is known; now where.
-        (file, opened) = TapeFile::check(open()?, &mut tell).map_err(wrong)?;
+        // The index shows that blocks are damaged, but only reading every byte shows where.
+        (file, opened) = TapeFile::check(open()?, &mut note_damage).map_err(wrong)?;
     }
     let mut tape = InspectedTape {
         head: file.head(),
-        told: SessionFacts::of(&file),
+        session_facts: SessionFacts::of(&file),
         left_out: file.left_out(),
         indexed: opened.indexed,
-        misleading: opened.misleading,
-        scars: opened.scars,
+        has_wrong_index: opened.misleading,
+        torn_places: opened.scars,
         damage: places,
         damages,
         repeated: 0,
     };
     let (mut read, held) = (0, file.packets());
-    let mut lost = 0;
+    let mut damaged_packets = 0;
     let mut reading = file.in_order(FIRST_SEQ);
     loop {
         match reading.next() {
@@ -183,12 +197,12 @@ fn read_tape(
             }
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {
-                lost += u64::from(packets);
+                damaged_packets += u64::from(packets);
                 tape.add(Damage { offset, bytes, span: Some(span) }, wanted.listed);
             }
             Err(error) => return Err(wrong(error)),
         }
     }
-    tape.repeated = held.saturating_sub(read).saturating_sub(lost);
+    tape.repeated = held.saturating_sub(read).saturating_sub(damaged_packets);
     Ok(tape)
 }

@@ -1,11 +1,12 @@
-//! What was found, for people.
+//! Text that `betacrew inspect` prints.
 
 use super::book;
 use super::reading::{InspectedTape, Inspection};
+use crate::error::Exit;
 use crate::format::Arrival;
 use crate::terminal::sequence_strip::{self, CellMark};
 use crate::terminal::style::{self, Stream};
-use crate::text::formatting::{NO_PACKETS, count, grouped, holes, packet, took};
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes, packet, signed, took};
 use crate::text::location::shown;
 use feed::analysis::compare::Comparison;
 use feed::analysis::figures::SymbolStats;
@@ -17,22 +18,23 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// So many gaps, and places of damage, are listed.
+/// Maximum number of gaps, and of damaged places, that are listed.
 pub(super) const LISTED: usize = 8;
-/// So many symbols, and origins.
+/// Maximum number of symbols, and of origins, in a table.
 const ROWS: usize = 20;
-/// Marks a row, and rows at most.
+/// Number of marks in a row of the strip.
 const WIDTH: usize = 60;
+/// Maximum number of rows of the strip.
 const HEIGHT: usize = 5;
 
-/// Everything about a file.
+/// Returns the description of a recording.
 pub(super) fn found(found: &Inspection) -> String {
     let survey = &found.survey;
     let mut text = headline(found);
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
-    lateness(&mut text, survey);
+    missed_at_first(&mut text, survey);
     arrivals(&mut text, survey);
     strip(&mut text, survey);
     market(&mut text, survey);
@@ -40,13 +42,15 @@ pub(super) fn found(found: &Inspection) -> String {
     text
 }
 
-/// Only whether it is whole.
+/// Returns the result of `--verify`.
 pub(super) fn verdict(found: &Inspection) -> String {
-    let whole = super::verdict(found) == crate::error::Exit::Complete;
-    let said = match (whole, &found.tape) {
-        (true, Some(_)) => "whole, and every checksum is right".to_owned(),
-        (true, None) => format!("whole; {} has no checksums", found.format.name()),
-        (false, _) => "NOT whole".to_owned(),
+    let said = match (super::verdict(found), &found.tape) {
+        (Exit::Complete, Some(_)) => "complete, and every checksum is right".to_owned(),
+        (Exit::Complete, None) => {
+            format!("complete; {} has no checksums", found.format.name())
+        }
+        (Exit::Incomplete, _) => "INCOMPLETE".to_owned(),
+        _ => "DAMAGED".to_owned(),
     };
     let mut text = format!("{}: {said}\n", shown(&found.path));
     packets(&mut text, found);
@@ -56,6 +60,7 @@ pub(super) fn verdict(found: &Inspection) -> String {
     text
 }
 
+/// Returns the first lines: file, format, session, packets.
 fn headline(found: &Inspection) -> String {
     let mut text = format!("{}: {}", shown(&found.path), found.format.name());
     if let Some(bytes) = found.bytes {
@@ -66,7 +71,7 @@ fn headline(found: &Inspection) -> String {
             let _ = write!(text, ", session {id}");
         }
         let state = if tape.indexed { "finished" } else { "not finished" };
-        let begun = time(tape.head.created).map(|at| format!(", begun {at} UTC"));
+        let begun = time(tape.head.created).map(|at| format!(", started {at} UTC"));
         let _ = write!(text, ", {state}{}", begun.unwrap_or_default());
     }
     text.push('\n');
@@ -74,6 +79,7 @@ fn headline(found: &Inspection) -> String {
     text
 }
 
+/// Writes how many packets are there, which are missing, and how the session's end is known.
 fn packets(text: &mut String, found: &Inspection) {
     let survey = &found.survey;
     let range = survey.span().map(|span| {
@@ -83,35 +89,36 @@ fn packets(text: &mut String, found: &Inspection) {
     let packets = grouped(survey.packets());
     let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
-        none if none.is_empty() && found.tells_nothing() => Some(NO_PACKETS.to_owned()),
+        none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
         missing => Some(holes(missing)),
     };
     let end = (found.removed > 0).then(|| {
-        format!("what its last {} had, removed from the log", count(found.removed, "message"))
+        format!("the packets of its last {}, removed from the log", count(found.removed, "message"))
     });
     let missing: Vec<String> = missing.into_iter().chain(end).collect();
     let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
     let _ = writeln!(text, "  missing  {missing}");
     let Some(tape) = &found.tape else { return };
-    match tape.told.end {
+    match tape.session_facts.end {
         Some(SessionEnd::Confirmed) | None => {}
         Some(SessionEnd::Inferred) => {
-            text.push_str("  end      inferred: nobody has told the last packet\n");
+            text.push_str("  end      inferred: no exchange has reported the last packet\n");
         }
         Some(SessionEnd::Open) => {
-            text.push_str("  end      not known: its recording has not come to a session's end\n");
+            text.push_str("  end      unknown: the recording stopped before the session's end\n");
         }
     }
     if tape.left_out > 0 {
         let packets = count(tape.left_out, "packet");
-        let _ = writeln!(text, "  left out {packets} of another session, or of none that is known");
+        let _ = writeln!(text, "  left out {packets} of another or an unknown session");
     }
 }
 
+/// Writes the damaged places of a tape file.
 fn damage(text: &mut String, tape: &InspectedTape) {
     let place = |Damage { offset, bytes, span }: &Damage| {
-        let held = span.map(|span| format!(", of packets {span} or some of them"));
+        let held = span.map(|span| format!(", with some or all of packets {span}"));
         let (at, bytes) = (grouped(*offset), count(*bytes, "byte"));
         format!("at byte {at}, {bytes}{}", held.unwrap_or_default())
     };
@@ -124,27 +131,28 @@ fn damage(text: &mut String, tape: &InspectedTape) {
     if more > 0 {
         let _ = writeln!(text, "           and {}", count(more, "more place"));
     }
-    if tape.misleading {
-        text.push_str("  damaged  its index is not that of the blocks in it\n");
+    if tape.has_wrong_index {
+        text.push_str("  damaged  its index does not match its blocks\n");
     }
     if tape.repeated > 0 {
-        let _ = writeln!(text, "  damaged  {} in it twice", count(tape.repeated, "packet"));
+        let _ = writeln!(text, "  damaged  {} recorded twice", count(tape.repeated, "packet"));
     }
-    if tape.scars > 0 {
-        let places = count(tape.scars.into(), "place");
-        let _ = writeln!(text, "  mended   {places}, torn by a crash; what was there came again");
+    if tape.torn_places > 0 {
+        let places = count(tape.torn_places.into(), "place");
+        let _ =
+            writeln!(text, "  repaired {places} torn by a crash: their packets are recorded again");
     }
 }
 
-/// What was lost at first.
-fn lateness(text: &mut String, survey: &Survey) {
+/// Writes how many packets the streams missed and later recovered.
+fn missed_at_first(text: &mut String, survey: &Survey) {
     if survey.brought.iter().all(|brought| brought.origin.is_none()) {
         return;
     }
     let recovery = &survey.recovery;
     if recovery.packets == 0 {
         if survey.missing().is_empty() {
-            text.push_str("  lost     nothing\n");
+            text.push_str("  missed   no packet\n");
         }
         return;
     }
@@ -155,15 +163,15 @@ fn lateness(text: &mut String, survey: &Survey) {
         format!(": half of them within {}, the slowest after about {slowest}", took(half))
     });
     let times = times.unwrap_or_default();
-    let _ = writeln!(text, "  lost     {packets} in {gaps} came later{times}");
+    let _ = writeln!(text, "  missed   {packets} in {gaps}, recovered later{times}");
 }
 
-/// When what came, and by whom.
+/// Writes when packets arrived, and a table of their origins.
 fn arrivals(text: &mut String, survey: &Survey) {
     let Some((first, last)) = survey.all.arrived else { return };
     let span = Duration::from_nanos(last - first);
     if let (Some(from), Some(to)) = (time(first), time(last)) {
-        // The same day need not be said twice, nor the same time.
+        // The date is not repeated if it is the same, nor the time.
         let to = match from == to {
             true => String::new(),
             false if from[..10] == to[..10] => format!(" to {}", &to[11..]),
@@ -174,7 +182,7 @@ fn arrivals(text: &mut String, survey: &Survey) {
         let _ = writeln!(text, "  arrived  {from}{to} UTC, within {}{rate}", took(span));
     }
     let mut rows = vec![
-        ["", "brought by", "packets", "share", "first", "last", "packets/s"]
+        ["", "origin", "packets", "share", "first", "last", "packets/s"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -200,19 +208,20 @@ fn arrivals(text: &mut String, survey: &Survey) {
     let hidden = brought.iter().skip(ROWS);
     let more = survey.others + hidden.map(|brought| brought.packets).sum::<u64>();
     if more > 0 {
-        let _ = writeln!(text, "  and {} by others", count(more, "packet"));
+        let _ = writeln!(text, "  and {} of other origins", count(more, "packet"));
     }
 }
 
+/// Returns a share as a percentage.
 #[expect(clippy::cast_precision_loss, reason = "a share to be shown")]
 fn share(part: u64, all: u64) -> String {
     let percent = part as f64 * 100.0 / all.max(1) as f64;
-    // What is not all is not shown as all.
+    // A part is never rounded up to 100.0 %, because that would read as all.
     let percent = if part < all { percent.min(99.9) } else { percent };
     format!("{percent:.1} %")
 }
 
-/// How many came a second, where there was time enough to tell.
+/// Returns the number of packets a second; `None` for a time too short to measure.
 fn rate(brought: &OriginStats) -> Option<String> {
     let (first, last) = brought.arrived?;
     let nanos = u128::from(last - first);
@@ -223,6 +232,7 @@ fn rate(brought: &OriginStats) -> Option<String> {
     u64::try_from(rate).ok().map(grouped)
 }
 
+/// Writes the strip: one mark for each packet or group of packets, with a legend.
 fn strip(text: &mut String, survey: &Survey) {
     let columns = survey.strip.columns(WIDTH * HEIGHT);
     let marks: Vec<(Seq, CellMark)> =
@@ -238,7 +248,7 @@ fn strip(text: &mut String, survey: &Survey) {
     let most = part.max().unwrap_or(CellMark::SomeRecovered(1));
     let words = [
         (CellMark::Received, "received"),
-        (most, "so much lost, all recovered"),
+        (most, "some missed, all recovered"),
         (CellMark::Recovered, "recovered"),
         (CellMark::SomeMissing, "some missing"),
         (CellMark::Missing, if each > 1 { "all missing" } else { "missing" }),
@@ -253,6 +263,7 @@ fn strip(text: &mut String, survey: &Survey) {
     let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colour));
 }
 
+/// Writes the table of symbols.
 fn market(text: &mut String, survey: &Survey) {
     let mut symbols: Vec<(&Symbol, &SymbolStats)> = survey.market.symbols().collect();
     if symbols.is_empty() {
@@ -269,15 +280,14 @@ fn market(text: &mut String, survey: &Survey) {
             .to_vec(),
     ];
     for (symbol, figures) in symbols {
-        let average = figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"));
         rows.push(vec![
             String::new(),
-            // What a peer has sent must not steer the terminal.
+            // An exchange may send any bytes as a symbol; they must not control the terminal.
             symbol.trimmed().escape_ascii().to_string(),
             grouped(figures.packets),
             signed(figures.bought),
             signed(figures.sold),
-            average,
+            average_price(figures),
             figures.low.to_string(),
             figures.high.to_string(),
             figures.last.to_string(),
@@ -290,17 +300,17 @@ fn market(text: &mut String, survey: &Survey) {
         let _ = writeln!(text, "  and {more} (--json has all)");
     }
     if survey.market.others() > 0 {
-        let _ = writeln!(text, "  and {} of others", count(survey.market.others(), "packet"));
+        let _ =
+            writeln!(text, "  and {} of other symbols", count(survey.market.others(), "packet"));
     }
 }
 
-/// `1,234`, `-1,234`.
-pub(super) fn signed(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
+/// Returns the average price of a symbol, weighted by quantity; `-` if there is none.
+pub(super) fn average_price(figures: &SymbolStats) -> String {
+    figures.average().map_or("-".to_owned(), |average| format!("{average:.2}"))
 }
 
-/// Writes rows in columns, the first `left` of them aligned to the left.
+/// Writes rows as aligned columns, the first `left` of them aligned to the left.
 pub(super) fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
@@ -319,20 +329,20 @@ pub(super) fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
     }
 }
 
-/// `2026-11-25 02:23:31.123`, UTC, if there is such a time.
+/// Returns a time such as `2026-11-25 02:23:31.123`, in UTC; `None` if the time is unknown.
 fn time(nanos: u64) -> Option<String> {
     let at = jiff::Timestamp::from_nanosecond(nanos.into()).ok().filter(|_| nanos > 0)?;
     Some(at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
-/// How two recordings differ.
+/// Returns the description of how two recordings differ.
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let [one, other] = places.map(|path| shown(path).to_string());
     let first = comparison.first_difference();
     let mut text = match first {
         None => format!("{one} and {other} have the same packets\n"),
         Some(seq) => {
-            format!("{one} and {other} are not the same; the first difference is at packet {seq}\n")
+            format!("{one} and {other} differ; the first difference is at packet {seq}\n")
         }
     };
     let _ = writeln!(text, "  same     {}", count(comparison.equal(), "packet"));
@@ -352,7 +362,7 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     text
 }
 
+/// Returns ranges of packets, which are not called gaps here.
 fn ranges(found: &feed::analysis::survey::MissingRanges) -> String {
-    // These are not gaps.
     holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
 }

@@ -73,6 +73,12 @@ pub(crate) fn took(time: std::time::Duration) -> String {
     }
 }
 
+/// Returns a signed number with grouped digits: `1,234`, `-1,234`.
+pub(crate) fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

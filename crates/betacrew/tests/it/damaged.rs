@@ -86,12 +86,12 @@ fn a_flipped_bit_costs_the_packets_around_it() {
     let damaged = [
         (CONVERT, 6, "--allow-gaps reads the rest"),
         (INSPECT, 0, "\n  damaged  at byte "),
-        (VERIFY, 6, "x.tape: NOT whole\n"),
+        (VERIFY, 6, "x.tape: DAMAGED\n"),
         (VERIFY, 6, "of packets "),
         (FETCH, 5, "it is damaged in 1 place; what was there is asked for again"),
     ];
     expect(folder.path(), &bad, &damaged);
-    expect(folder.path(), &good, &[(VERIFY, 0, "x.tape: whole, and every checksum is right\n")]);
+    expect(folder.path(), &good, &[(VERIFY, 0, "x.tape: complete, and every checksum is right\n")]);
 }
 
 /// A scenario that plays a tape after another one.
@@ -225,7 +225,7 @@ fn a_cut_costs_what_is_behind_it() {
         (CONVERT, 6, "--allow-gaps reads the rest"),
         (INSPECT, 0, ", not finished, "),
         (INSPECT, 0, "\n  damaged  at byte "),
-        (VERIFY, 6, "NOT whole"),
+        (VERIFY, 6, "DAMAGED"),
         (FETCH, 5, "it is damaged in 1 place"),
     ];
     expect(folder.path(), cut, &expected);
@@ -234,7 +234,7 @@ fn a_cut_costs_what_is_behind_it() {
     expect(
         folder.path(),
         unfinished,
-        &[(VERIFY, 0, "whole, and every"), (INSPECT, 0, "not finished")],
+        &[(VERIFY, 0, "complete, and every"), (INSPECT, 0, "not finished")],
     );
 }
 

@@ -277,7 +277,7 @@ fn what_was_removed_from_a_log_is_named_as_missing() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--tape", &log];
     let check = |missing: &str| {
         let (code, said, _) = here(&["inspect", "--verify", &log]);
-        assert!(code == 3 && said.contains("NOT whole") && said.contains(missing), "{said}");
+        assert!(code == 3 && said.contains("INCOMPLETE") && said.contains(missing), "{said}");
         let (code, _, said) = here(&["convert", &log, "no.json"]);
         assert!(code == 3 && said.contains(missing), "{said}");
         assert!(!folder.path().join("no.json").exists());

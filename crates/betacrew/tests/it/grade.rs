@@ -1,4 +1,5 @@
-//! Clients graded: ours, the examples and their naive twins, and some that are not to be trusted.
+//! `betacrew grade` on our client, on the examples and their naive versions, and on clients that
+//! misbehave.
 
 use crate::in_time::CommandInTime;
 use crate::support::{betacrew, run};
@@ -9,12 +10,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-/// Where the example clients are.
+/// Returns the folder of the example clients.
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/clients").canonicalize().unwrap()
 }
 
-/// The command of an example client, if this machine can run it. Some machines must.
+/// Returns the command of an example client, or `None` if this machine cannot run it. With
+/// BETACREW_REQUIRE_CLIENTS=1 that is a failure.
 fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
     let path = examples().join(name);
     let text = |path: &Path| path.to_str().unwrap().to_owned();
@@ -27,8 +29,8 @@ fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
         Command::new(program).arg("--version").output_in_time().is_ok_and(|o| o.status.success());
     if !there {
         let required = std::env::var_os("BETACREW_REQUIRE_CLIENTS").is_some_and(|v| v == "1");
-        assert!(!required, "{program} is not here, and BETACREW_REQUIRE_CLIENTS=1");
-        println!("skipped: {program} is not here, so {name} cannot be graded");
+        assert!(!required, "{program} is not installed, and BETACREW_REQUIRE_CLIENTS=1");
+        println!("skipped: {program} is not installed, so {name} cannot be graded");
         return None;
     }
     if program == "cc" {
@@ -58,28 +60,28 @@ fn grade_in(folder: &Path, args: &[&str], client: &[&str]) -> (i32, String, Stri
 
 pub(crate) const BETACREW: &str = env!("CARGO_BIN_EXE_betacrew");
 
-/// Whoever has this to write runs alone.
+/// Lock that tests hold for reading, and for writing if nothing else may run.
 static ALONE: RwLock<()> = RwLock::new(());
 
-fn full_marks(client: &[&str]) {
-    // Most of the time is spent waiting for what is slow on purpose.
+fn expect_an_a(client: &[&str]) {
+    // Most of the time is spent waiting for exchanges that are slow on purpose.
     let (code, stdout, stderr) = grade(&["--jobs", "8"], client);
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stdout.contains("\ngrade A "), "{stdout}");
 }
 
 #[test]
-fn our_own_client_gets_full_marks() {
+fn our_own_client_gets_an_a() {
     let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
-    full_marks(&[BETACREW, "fetch", "{host}:{port}"]);
+    expect_an_a(&[BETACREW, "fetch", "{host}:{port}"]);
 }
 
 #[test]
-fn the_examples_get_full_marks() {
+fn the_examples_get_an_a() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["client.js", "client.py", "client.c"] {
         let lines = fs::read_to_string(examples().join(name)).unwrap().lines().count();
-        assert!(lines < 150, "{name} is to be read: {lines} lines");
+        assert!(lines < 150, "{name} is too long to be read as an example: {lines} lines");
     }
     let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
@@ -87,13 +89,13 @@ fn the_examples_get_full_marks() {
             let Some(words) = example(name, folder.path()) else { continue };
             scope.spawn(move || {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                full_marks(&[&words[..], &["{host}", "{port}"]].concat());
+                expect_an_a(&[&words[..], &["{host}", "{port}"]].concat());
             });
         }
     });
 }
 
-/// The rows of the table of what is wrong with the naive clients.
+/// Returns the rows of the table of faults in the naive clients.
 fn wrongs() -> Vec<[String; 4]> {
     let text = fs::read_to_string(examples().join("README.md")).unwrap();
     let rows = text.lines().filter(|line| line.starts_with("| `naive"));
@@ -105,7 +107,8 @@ fn wrongs() -> Vec<[String; 4]> {
     .collect()
 }
 
-/// Grades a naive client in the cases of these rows; the rows that were not named as they say.
+/// Grades a naive client in the cases of these rows, and returns the rows whose cause was not
+/// named.
 fn unnamed(client: &[&str], rows: Vec<[String; 4]>, round: u32) -> Vec<[String; 4]> {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
@@ -127,12 +130,12 @@ fn unnamed(client: &[&str], rows: Vec<[String; 4]>, round: u32) -> Vec<[String; 
     rows.into_iter().filter(wrong).collect()
 }
 
-/// What a client reads at once depends on who has time, and so does what shows of a fault: where it
-/// does not show, it has to when nothing else runs.
+/// Maximum number of rounds. A read can bring one packet or several, depending on how busy the
+/// machine is, so a fault that does not show is tried again while nothing else runs.
 const ROUNDS: u32 = 4;
 
 #[test]
-fn what_is_wrong_with_the_naive_clients_is_named() {
+fn faults_of_the_naive_clients_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let wrongs = wrongs();
     assert!(wrongs.len() > 15);
@@ -163,9 +166,9 @@ fn outputs_of_any_shape_and_place_are_found() {
         grade(&["gaps/burst", "basics/extremes"], &client)
     };
     for (rest, read) in [
-        (&["-o", "data.csv"][..], "data.csv was read as CSV"),
-        (&["-o", "x.ndjson"], "x.ndjson was read as lines of JSON"),
-        (&["-o", "-"], "stdout was read as an array of objects"),
+        (&["-o", "data.csv"][..], "data.csv is read as CSV"),
+        (&["-o", "x.ndjson"], "x.ndjson is read as lines of JSON"),
+        (&["-o", "-"], "stdout is read as an array of objects"),
     ] {
         let (code, stdout, stderr) = fetch(rest);
         assert_eq!(code, 0, "{stdout}{stderr}");
@@ -180,11 +183,11 @@ fn outputs_of_any_shape_and_place_are_found() {
     assert!(code == 10 && stdout.contains("no output"), "{stdout}");
 }
 
-/// A client that connects and does nothing more.
+/// Command of a client that connects and does nothing more.
 const IDLE: [&str; 3] = ["bash", "-c", "exec 3<>/dev/tcp/$BETACREW_HOST/$BETACREW_PORT"];
 
 #[test]
-fn an_output_from_before_is_none() {
+fn an_output_of_an_earlier_run_does_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let client = [BETACREW, "fetch", "{host}:{port}", "-o", "output.json"];
     let here = |client: &[&str], port: &[&str]| {
@@ -195,7 +198,7 @@ fn an_output_from_before_is_none() {
     assert!(folder.path().join("output.json").exists());
     let (code, stdout, _) = here(&IDLE, &["--port", "any"]);
     assert!(code == 10 && stdout.contains("no output"), "{stdout}");
-    // In a copy, the folder stays as it was.
+    // If the client runs in a copy, the folder does not change.
     let before = fs::read(folder.path().join("output.json")).unwrap();
     fs::write(folder.path().join("output.json"), "[]").unwrap();
     let (code, stdout, _) = grade_in(folder.path(), &["gaps/one"], &client);
@@ -220,7 +223,7 @@ fn a_client_that_passes_sometimes_is_flaky() {
     assert!(stdout.contains("passed 2 of 4"), "{stdout}");
     let (code, stdout, _) = grade(&["tail/last-lost", "--strict"], &IDLE_AT);
     assert_eq!(code, 10, "a should is a must: {stdout}");
-    assert_eq!(grade(&["tail/last-lost"], &IDLE_AT).0, 0, "a should is none");
+    assert_eq!(grade(&["tail/last-lost"], &IDLE_AT).0, 0, "a should does not fail the client");
 }
 
 const IDLE_AT: [&str; 6] = ["bash", "-c", "exec 3<>/dev/tcp/$1/$2", "x", "{host}", "{port}"];
@@ -229,21 +232,22 @@ const IDLE_AT: [&str; 6] = ["bash", "-c", "exec 3<>/dev/tcp/$1/$2", "x", "{host}
 fn a_client_that_cannot_be_run_is_not_graded() {
     let (code, stdout, stderr) = grade(&["gaps"], &["no-such-program", "{port}"]);
     assert_eq!(code, 2, "{stdout}");
-    assert!(stderr.contains("the client cannot be started") && stderr.contains("no-such-program"));
+    assert!(stderr.contains("cannot start the client") && stderr.contains("no-such-program"));
     let (code, stdout, _) = grade(&["gaps"], &["sh", "-c", "echo oh no >&2; exit 7", "{port}"]);
     assert_eq!(code, 10);
-    for part in ["no connection came; it ended with exit code 7", "oh no", "grade none", "not run"]
+    for part in
+        ["it made no connection; it ended with exit code 7", "oh no", "grade none", "not run"]
     {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
     let (code, _, stderr) = grade(&["gap"], &["true"]);
-    assert!(code == 2 && stderr.contains("no case is called `gap`"), "{stderr}");
+    assert!(code == 2 && stderr.contains("no case matches `gap`"), "{stderr}");
     let (code, _, stderr) = run(&mut betacrew(&["grade"]));
     assert!(code == 2 && stderr.contains("no client to grade"), "{stderr}");
 }
 
 #[test]
-fn one_port_serves_one_case_after_the_other_and_may_be_taken() {
+fn a_fixed_port_serves_one_case_after_another() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let client = [BETACREW, "fetch", "{host}:{port}"];
@@ -256,7 +260,7 @@ fn one_port_serves_one_case_after_the_other_and_may_be_taken() {
 }
 
 #[test]
-fn reports_hold_everything_and_need_nothing() {
+fn reports_are_complete_and_load_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let [junit, json, html, badge] = ["r.xml", "r.json", "r.html", "r.svg"].map(file);
@@ -285,11 +289,11 @@ fn reports_hold_everything_and_need_nothing() {
     }
     assert!(read(&badge).contains(">F</text>"));
     let (code, _, stderr) = grade(&["--html", "none/x.html"], &["true"]);
-    assert!(code == 6 && stderr.contains("none/x.html"), "known before the work: {stderr}");
+    assert!(code == 6 && stderr.contains("none/x.html"), "known before the first case: {stderr}");
 }
 
-/// One fault each: what stands in the plain client, what stands there instead, the case that shows
-/// it, and what it is called (nothing: conduct is its own name).
+/// Planted faults: the text of the correct client that is replaced, the replacement, the case that
+/// shows the fault, and the id of its cause (empty if the broken protocol rule explains it).
 #[rustfmt::skip]
 const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("while len(held) >= 17:", "if len(held) >= 17:", "framing/one-segment", "first-of-read"),
@@ -332,7 +336,7 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("", "", "robustness/reset", "crash"),
 ];
 
-/// What is wrong with how a planted fault is named, if something is.
+/// Grades a client with a planted fault, and returns a message if the cause is not named.
 fn plant(folder: &Path, python: &str, number: usize) -> Option<String> {
     let (right, planted, case, named) = PLANTED[number];
     let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py");

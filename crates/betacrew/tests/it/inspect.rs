@@ -1,4 +1,4 @@
-//! What is said of recordings.
+//! `betacrew inspect` on recordings of every format.
 
 use crate::in_time::ChildInTime;
 use crate::support::{betacrew, run};
@@ -13,8 +13,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-/// 2023-11-14 22:13:20.
-const BEGUN: u64 = 1_700_000_000_000_000_000;
+/// Time of the first packet: 2023-11-14 22:13:20, in nanoseconds.
+const STARTED: u64 = 1_700_000_000_000_000_000;
 const MS: u64 = 1_000_000;
 const STREAM: Origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
 const RESEND: Origin = Origin { line: 1, source: Source::Resend };
@@ -25,43 +25,45 @@ fn inspect(folder: &Path, args: &[&str]) -> (i32, String, String) {
 
 fn new(path: &Path) -> TapeFile<betacrew::storage::FileStorage> {
     let storage = betacrew::storage::FileStorage::write(path).unwrap();
-    TapeFile::create(storage, FileHead { session: *b"K7QD", created: BEGUN, salt: 2 }).unwrap()
+    TapeFile::create(storage, FileHead { session: *b"K7QD", created: STARTED, salt: 2 }).unwrap()
 }
 
-/// Records the original's packets but `missing`: those in `lost` came 40 ms later.
-fn record(path: &Path, lost: &[usize], missing: &[usize]) {
+/// Records the packets of the original exchange except `missing`. Those in `late` are recovered
+/// 40 ms later.
+fn record(path: &Path, late: &[usize], missing: &[usize]) {
     let mut file = new(path);
     let info = Info { session: SessionId(*b"K7QD"), version: 1, first: 1, last: 14 };
-    file.note_session(info, BEGUN).unwrap();
+    file.note_session(info, STARTED).unwrap();
     let tape = Tape::classic();
     let of = |wanted: &dyn Fn(&usize) -> bool| -> Vec<RawFrame> {
         let places = (0..14).filter(|place| !missing.contains(&(place + 1)) && wanted(place));
         places.map(|place| tape.frames()[place]).collect()
     };
-    let streamed = of(&|place| !lost.contains(&(place + 1)));
-    for (at, half) in [BEGUN + 5 * MS, BEGUN + 8 * MS].into_iter().zip(streamed.chunks(7)) {
+    let streamed = of(&|place| !late.contains(&(place + 1)));
+    for (at, half) in [STARTED + 5 * MS, STARTED + 8 * MS].into_iter().zip(streamed.chunks(7)) {
         file.append(STREAM, at, half).unwrap();
         file.flush().unwrap();
     }
-    file.append(RESEND, BEGUN + 45 * MS, &of(&|place| lost.contains(&(place + 1)))).unwrap();
-    file.finish(BEGUN + 50 * MS).unwrap();
+    file.append(RESEND, STARTED + 45 * MS, &of(&|place| late.contains(&(place + 1)))).unwrap();
+    file.finish(STARTED + 50 * MS).unwrap();
 }
 
 #[test]
-fn it_is_told_at_a_glance() {
+fn a_recording_is_described() {
     let folder = tempfile::tempdir().unwrap();
     record(&folder.path().join("x.tape"), &[2, 13], &[9, 10, 14]);
     let (code, stdout, stderr) = inspect(folder.path(), &["x.tape"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let expected = "\
-x.tape: tape, 579 bytes, session K7QD, finished, begun 2023-11-14 22:13:20.000 UTC
+x.tape: tape, 579 bytes, session K7QD, finished, started 2023-11-14 22:13:20.000 UTC
   packets  11: 1 to 13
   missing  3 packets in 2 gaps: 9-10, 14
-  end      not known: its recording has not come to a session's end
-  lost     2 packets in 2 gaps came later: half of them within 40 ms, the slowest after about 40 ms
+  end      unknown: the recording stopped before the session's end
+  missed   2 packets in 2 gaps, recovered later: \
+            half of them within 40 ms, the slowest after about 40 ms
   arrived  2023-11-14 22:13:20.005 to 22:13:20.045 UTC, within 40 ms, 275 packets a second
 
-  brought by      packets   share     first     last  packets/s
+  origin          packets   share     first     last  packets/s
   pass 1                9  81.8 %  +0.0 µs  +3.0 ms      3,000
   resend, line 2        2  18.2 %   +40 ms   +40 ms
 
@@ -74,13 +76,13 @@ x.tape: tape, 579 bytes, session K7QD, finished, begun 2023-11-14 22:13:20.000 U
   META          3      40    50    53.22    50    57    57
   MSFT          1      25     0   150.00   150   150   150
 ";
-    // Of spaces only one counts here, so that what is aligned with what can change.
+    // Words are compared without their spaces, so that the alignment of columns can change.
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(&stdout), words(expected), "{stdout}");
 }
 
 #[test]
-fn machines_are_told_more() {
+fn json_has_all_details() {
     let folder = tempfile::tempdir().unwrap();
     record(&folder.path().join("x.tape"), &[2, 13], &[9, 10, 14]);
     let (code, stdout, _) = inspect(folder.path(), &["x.tape", "x.tape", "--json"]);
@@ -88,27 +90,27 @@ fn machines_are_told_more() {
     let lines: Vec<Value> =
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]), (2, &lines[1]));
-    let told = &lines[0];
+    let report = &lines[0];
     let missing: Value = serde_json::json!({
         "packets": 3, "ranges": 2,
         "listed": [{"first": 9, "last": 10}, {"first": 14, "last": 14}],
     });
-    assert_eq!(told["missing"], missing);
+    assert_eq!(report["missing"], missing);
     assert_eq!(
-        (&told["packets"], &told["first"], &told["last"]),
+        (&report["packets"], &report["first"], &report["last"]),
         (&11.into(), &1.into(), &13.into())
     );
-    assert_eq!(told["tape"]["session"], "K7QD");
-    assert_eq!(told["tape"]["sessionLast"], 14);
-    assert_eq!(told["recovered"]["slowestMs"], 40.0);
-    assert_eq!(told["origins"][1]["origin"], "resend, line 2");
-    assert_eq!(told["origins"][1]["first"], BEGUN + 45 * MS);
-    assert_eq!(told["symbols"][3]["symbol"], "MSFT");
-    assert_eq!(told["symbols"][3]["vwap"], 150.0);
+    assert_eq!(report["tape"]["session"], "K7QD");
+    assert_eq!(report["tape"]["sessionLast"], 14);
+    assert_eq!(report["recovered"]["slowestMs"], 40.0);
+    assert_eq!(report["origins"][1]["origin"], "resend, line 2");
+    assert_eq!(report["origins"][1]["first"], STARTED + 45 * MS);
+    assert_eq!(report["symbols"][3]["symbol"], "MSFT");
+    assert_eq!(report["symbols"][3]["vwap"], 150.0);
 }
 
 #[test]
-fn other_formats_and_pipes_are_looked_into_as_well() {
+fn other_formats_and_pipes_are_inspected_too() {
     let folder = tempfile::tempdir().unwrap();
     record(&folder.path().join("x.tape"), &[2], &[9]);
     let formats: &[&str] = match cfg!(all(feature = "columnar", feature = "sqlite")) {
@@ -121,7 +123,7 @@ fn other_formats_and_pipes_are_looked_into_as_well() {
         assert_eq!(run(betacrew(&args).current_dir(folder.path())).0, 0);
         let (code, stdout, stderr) = inspect(folder.path(), &[&name]);
         assert_eq!((code, stderr.as_str()), (0, ""), "{format}");
-        // But for what JSON and a file that nobody told the end cannot know.
+        // JSON has no times of arrival, and these formats do not record the session's end.
         assert!(stdout.contains("\n  missing  1 packet in 1 gap: 9\n"), "{format}: {stdout}");
         assert!(stdout.contains("3011.12"), "{format}: {stdout}");
         let arrival = *format == "json" || stdout.contains("pass 1") && stdout.contains("40 ms");
@@ -150,13 +152,13 @@ fn other_formats_and_pipes_are_looked_into_as_well() {
 }
 
 #[test]
-fn of_several_files_each_is_told() {
+fn several_files_are_described_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     record(&folder.path().join("x.tape"), &[], &[]);
     let (code, stdout, stderr) = inspect(folder.path(), &["none.csv", "x.tape"]);
     assert_eq!(code, 6, "{stderr}");
     assert!(stderr.contains("none.csv"), "{stderr}");
-    assert!(stdout.starts_with("x.tape: tape") && stdout.contains("  lost     nothing\n"));
+    assert!(stdout.starts_with("x.tape: tape") && stdout.contains("  missed   no packet\n"));
 }
 
 #[test]
@@ -168,8 +170,8 @@ fn two_recordings_are_compared() {
     let mut altered: Vec<RawFrame> = Tape::classic().frames().to_vec();
     altered[4][12] = 9;
     let mut file = new(&path("altered.tape"));
-    file.append(STREAM, BEGUN, &altered[..13]).unwrap();
-    file.finish(BEGUN).unwrap();
+    file.append(STREAM, STARTED, &altered[..13]).unwrap();
+    file.finish(STARTED).unwrap();
     let csv = ["convert", "one.tape", "one.csv"];
     assert_eq!(run(betacrew(&csv).current_dir(folder.path())).0, 0);
 
@@ -180,7 +182,7 @@ fn two_recordings_are_compared() {
     for (one, other) in [("one.csv", "other.tape"), ("other.tape", "one.csv")] {
         let (code, stdout, _) = compare(one, other);
         assert_eq!(code, 3, "{stdout}");
-        assert!(stdout.contains("are not the same; the first difference is at packet 3\n"));
+        assert!(stdout.contains("differ; the first difference is at packet 3\n"));
         assert!(
             stdout.contains("  only in  one.csv: 3 packets in 2 ranges: 3-4, 12\n"),
             "{stdout}"
@@ -198,9 +200,9 @@ fn two_recordings_are_compared() {
     assert!(stdout.contains("  only in  one.tape: 1 packet in 1 range: 14\n"), "{stdout}");
     let (code, stdout, _) =
         inspect(folder.path(), &["one.tape", "--against", "altered.tape", "--json"]);
-    let told: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &told["same"], &told["firstDifference"]), (4, &false.into(), &5.into()));
-    assert_eq!(told["onlyIn"][0]["listed"][0]["first"], 14);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["same"], &report["firstDifference"]), (4, &false.into(), &5.into()));
+    assert_eq!(report["onlyIn"][0]["listed"][0]["first"], 14);
 
     let (code, _, stderr) = compare("one.tape", "none.tape");
     assert!(code == 6 && stderr.contains("none.tape"), "{stderr}");
@@ -210,7 +212,7 @@ fn two_recordings_are_compared() {
 }
 
 #[test]
-fn what_a_peer_sent_harms_neither_terminal_nor_picture() {
+fn control_characters_reach_neither_terminal_nor_picture() {
     let folder = tempfile::tempdir().unwrap();
     let mut file = new(&folder.path().join("<&>\".tape"));
     let symbols = [*b"\x1b[2J", *b"</t>", *b"\0\x07\xff&", *b"\"'> "];
@@ -230,7 +232,7 @@ fn what_a_peer_sent_harms_neither_terminal_nor_picture() {
     let svg = fs::read_to_string(folder.path().join("p.svg")).unwrap();
     assert!(!svg.contains(['\x1b', '\0', '\x07']) && !svg.contains("NaN") && !svg.contains("inf"));
     assert!(svg.contains("<title>&lt;&amp;&gt;&quot;.tape</title>"), "{svg}");
-    // Every tag is one of ours.
+    // The picture has only tags that the program writes itself.
     let tags = svg.split('<').skip(1).map(|rest| rest.trim_start_matches('/'));
     let ours = "svg title style rect text tspan path line polygon polyline circle";
     for tag in tags {
@@ -239,12 +241,14 @@ fn what_a_peer_sent_harms_neither_terminal_nor_picture() {
     }
     let (code, stdout, _) = inspect(folder.path(), &["<&>\".tape", "--json"]);
     assert_eq!(code, 0);
-    let told: Value = serde_json::from_str(&stdout).unwrap();
-    assert!(told["symbols"].as_array().unwrap().iter().any(|symbol| symbol["symbol"] == "\x1b[2J"));
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert!(
+        report["symbols"].as_array().unwrap().iter().any(|symbol| symbol["symbol"] == "\x1b[2J")
+    );
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let folder = tempfile::tempdir().unwrap();
     record(&folder.path().join("x.tape"), &[], &[]);
     let (reader, writer) = std::io::pipe().unwrap();
@@ -259,7 +263,7 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn nothing_is_a_recording_too() {
+fn an_empty_recording_is_described() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("x.json"), "[]").unwrap();
     let (code, stdout, _) = inspect(folder.path(), &["x.json", "--plot", "p.svg"]);
@@ -272,7 +276,7 @@ fn nothing_is_a_recording_too() {
 }
 
 #[test]
-fn order_books_show_what_rests_and_what_was_traded() {
+fn order_books_show_resting_and_traded_quantities() {
     let folder = tempfile::tempdir().unwrap();
     let row = |side, quantity, price, sequence| {
         format!(
@@ -285,7 +289,7 @@ fn order_books_show_what_rests_and_what_was_traded() {
     let (code, said, _) = inspect(folder.path(), &["x.ndjson", "--book"]);
     let line = said.lines().last().unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
-    // The sale at 99 met the bid at 100, and traded there.
+    // The sell order at 99 is matched with the bid at 100, and trades at that price.
     assert_eq!((code, cells), (0, vec!["AAPL", "2", "6", "100", "103", "7", "1", "100", "4"]));
     let (_, said, _) = inspect(folder.path(), &["x.ndjson", "--book", "--json"]);
     let found: Value = serde_json::from_str(&said).unwrap();

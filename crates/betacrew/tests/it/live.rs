@@ -61,7 +61,7 @@ fn an_exchange_that_is_killed_goes_on_with_the_same_session() {
     assert_eq!(exchange.ends().0, 0);
     let tape = folder.path().join("exchange.tape");
     let (code, said, _) = run(betacrew(&["inspect", "--verify"]).arg(&tape));
-    assert!(code == 0 && said.contains("whole"), "{said}");
+    assert!(code == 0 && said.contains("complete"), "{said}");
     let other = serve(folder.path(), &[&args[..], &["--new-session"]].concat());
     let (_, info) = described(&other.addresses[0]);
     assert_ne!(info.session, before.session);

@@ -50,7 +50,7 @@ fn a_tape_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
         }
         drop(file);
         let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
-        assert!(code == 3 && text.contains("x.tape: NOT whole"), "{code}: {text}");
+        assert!(code == 3 && text.contains("x.tape: INCOMPLETE"), "{code}: {text}");
         assert!(text.contains("missing  every packet: it has none"), "{text}");
         let (code, _, said) = here(folder.path(), &convert);
         assert!(code == 3 && said.contains("every packet: it has none"), "{code}: {said}");

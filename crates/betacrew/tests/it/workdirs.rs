@@ -1,4 +1,4 @@
-//! What a graded client may reach, and what is left of it: nothing.
+//! Isolation of graded clients: their folders, their processes, and the removal of both.
 
 use crate::grade::BETACREW;
 use crate::in_time::{ChildInTime, CommandInTime};
@@ -10,20 +10,20 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Waits until a file has a whole line, and returns that.
+/// Waits until a file has a complete line, and returns it.
 fn line_of(path: &Path) -> String {
     let began = Instant::now();
     loop {
         match fs::read_to_string(path) {
             Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-            _ => assert!(began.elapsed() < PATIENCE, "{} was never written", path.display()),
+            _ => assert!(began.elapsed() < PATIENCE, "{} is not written", path.display()),
         }
         std::thread::yield_now();
     }
 }
 
 fn runs(pid: &str) -> bool {
-    // A process that has ended and that nobody has waited for is gone for our purposes.
+    // A zombie, which has ended and has not been waited for, counts as ended.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !matches!(
         stat.rsplit(')').next().map(str::trim_start).and_then(|s| s.chars().next()),
@@ -33,10 +33,10 @@ fn runs(pid: &str) -> bool {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_left_behind_by_an_interruption() {
+fn an_interrupted_grader_ends_all_processes_of_its_client() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-    // A client with a child in a session of its own.
+    // The client has a child in a session of its own, outside the client's process group.
     let script = format!(
         "setsid sh -c 'echo $$ > {1}; exec sleep 100' & exec 3<>/dev/tcp/127.0.0.1/$BETACREW_PORT; \
          echo $$ > {0}; sleep 100",
@@ -56,7 +56,7 @@ fn nothing_is_left_behind_by_an_interruption() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
+fn the_next_grader_cleans_up_after_a_killed_one() {
     let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let grade = |client: &[&str]| {
         let mut command = betacrew(&["grade", "--port", "any", "--timeout", "90s", "gaps/one"]);
@@ -67,7 +67,7 @@ fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
     let left = || fs::read_dir(temporary.path()).unwrap().count();
     let outside = tempfile::tempdir().unwrap();
     let (one, two) = (outside.path().join("one"), outside.path().join("two"));
-    // A client with a child in a session of its own.
+    // The client has a child in a session of its own, outside the client's process group.
     let script = format!(
         "setsid sh -c 'echo $$ > {1}; exec sleep 100' & echo $$ > {0}; exec sleep 100",
         one.display(),
@@ -75,11 +75,11 @@ fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
     );
     let mut killed = grade(&["bash", "-c", &script]).spawn().unwrap();
     let pids = [line_of(&one), line_of(&two)];
-    // Another grader of this user leaves alone what a living one has.
+    // A grader must not touch the folder and the client of another that still runs.
     run(&mut grade(&["true"]));
     assert!(pids.iter().all(|pid| runs(pid)) && left() == 1);
     killed.kill_and_reap();
-    assert!(pids.iter().all(|pid| runs(pid)) && left() == 1, "nobody has cleaned up yet");
+    assert!(pids.iter().all(|pid| runs(pid)) && left() == 1, "no grader has cleaned up yet");
     run(&mut grade(&["true"]));
     let began = Instant::now();
     while pids.iter().any(|pid| runs(pid)) {
@@ -91,7 +91,7 @@ fn what_a_killed_grader_leaves_is_ended_and_removed_by_the_next() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_writes_through_links_into_its_copy_alone() {
+fn writes_through_links_reach_only_the_copy() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = |name: &str| folder.path().join(name);
     fs::create_dir_all(path("out")).unwrap();
@@ -100,7 +100,7 @@ fn a_client_writes_through_links_into_its_copy_alone() {
     std::os::unix::fs::symlink("out/real.json", path("output.json")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("real.json"), path("log.json")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), path("data")).unwrap();
-    // The folder for temporary files is inside the folder that is copied into it.
+    // TMPDIR is inside the folder that is copied, so the copy must leave itself out.
     fs::create_dir(path("tmp")).unwrap();
     fs::write(path("tmp/mine"), "mine").unwrap();
     let script = format!(
@@ -120,11 +120,11 @@ fn a_client_writes_through_links_into_its_copy_alone() {
     assert_eq!([names(elsewhere.path()), names(&path("tmp")), names(&path("out"))], [1, 1, 1]);
 }
 
-/// A client that may not be killed: a program that its owner has made to run as another user. Only
-/// root can make one, and only on some file systems.
+/// The client is a setuid program that runs as another user, so the grader may not kill it. Only
+/// root can make such a program, and only on some file systems.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_that_cannot_be_ended_is_said_and_not_waited_for() {
+fn a_client_that_cannot_be_killed_is_reported_and_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let setpriv = folder.path().join("setpriv");
@@ -144,7 +144,7 @@ fn a_client_that_cannot_be_ended_is_said_and_not_waited_for() {
     let program = folder.path().join("betacrew");
     let able = able && fs::copy(BETACREW, &program).is_ok();
     if !able {
-        println!("skipped: this user cannot make a program that it may not kill");
+        println!("skipped: this user cannot make a setuid program");
         return;
     }
     let script = "echo $$ > pid; exec sleep 100";

@@ -1,4 +1,4 @@
-//! What is required of a client: sentences of `docs/protocol.md`, section 1.5.
+//! Sentences of `docs/protocol.md`, section 1.5, that the cases check.
 
 use super::Requirement;
 

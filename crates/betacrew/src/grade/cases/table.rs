@@ -1,6 +1,8 @@
-//! The table of cases.
+//! Table of all cases.
 
-use super::Passes::{Admits, Complete, Conduct, Empty, Ends, EndsWithZero, InOrder};
+use super::PassCondition::{
+    Complete, Empty, Ends, EndsWithZero, FollowsRule, InOrder, ReportsFailure,
+};
 use super::Severity::{Must, Should};
 use super::requirement::{
     AGAIN, BIG_ENDIAN, CLEAN_CLOSE, CLOSE_RESENDS, COMPLETE, END, EXIT_CODE, FIRST_COPY, GAPS,
@@ -8,31 +10,39 @@ use super::requirement::{
     ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
     STREAM_AGAIN, WITHIN,
 };
-use super::{Case, CaseSetup, Passes, Requirement, Severity};
+use super::{Case, CaseSetup, PassCondition, Requirement, Severity};
 use crate::grade::judge::protocol_rules::ProtocolRule;
 
-/// A scenario as it is.
+/// Returns a setup that plays a built-in scenario unchanged.
 const fn play(scenario: &'static str) -> CaseSetup {
     CaseSetup { scenario, tape: None, pace: None }
 }
 
-/// A scenario in which each packet of a stream comes by itself, so that a client that takes a read
-/// for a packet shows what else it can do.
+/// Returns a setup that sends each packet of a stream by itself. A client that takes each read for
+/// one packet then still shows whether it can do the rest.
 const fn apart(scenario: &'static str) -> CaseSetup {
     CaseSetup { scenario, tape: None, pace: Some("100/s") }
 }
 
+/// Returns a case with the normal time limit.
 const fn case(
     id: &'static str,
     severity: Severity,
     requirement: Requirement,
-    scene: CaseSetup,
-    passes: Passes,
+    exchange_setup: CaseSetup,
+    passes: PassCondition,
 ) -> Case {
-    Case { id, severity, requirement, scene: Some(scene), passes, patience: 1 }
+    Case {
+        id,
+        severity,
+        requirement,
+        exchange_setup: Some(exchange_setup),
+        passes,
+        timeout_factor: 1,
+    }
 }
 
-/// All cases, in the order in which they are tried.
+/// All cases, in the order in which they run.
 pub(crate) const CASES: &[Case] = &[
     case("basics/complete-stream", Must, COMPLETE, apart("clean"), Complete),
     case("basics/as-it-comes", Must, COMPLETE, play("quarter"), Complete),
@@ -76,85 +86,90 @@ pub(crate) const CASES: &[Case] = &[
     case("tail/closed-early", Should, SHORT_STREAM, apart("closed-early"), Complete),
     case("tail/as-the-original", Should, STREAM_AGAIN, apart("quarter-and-last"), Complete),
     //
-    case("robustness/stall", Must, SLOW, apart("stall"), Complete).patient(),
-    case("robustness/slow", Must, SLOW, play("slow"), Complete).patient(),
-    case("robustness/slow-start", Must, SLOW, apart("slow-start"), Complete).patient(),
-    case("robustness/late-end", Must, SLOW, apart("late-end"), Complete).patient(),
+    case("robustness/stall", Must, SLOW, apart("stall"), Complete).with_double_timeout(),
+    case("robustness/slow", Must, SLOW, play("slow"), Complete).with_double_timeout(),
+    case("robustness/slow-start", Must, SLOW, apart("slow-start"), Complete).with_double_timeout(),
+    case("robustness/late-end", Must, SLOW, apart("late-end"), Complete).with_double_timeout(),
     case("robustness/duplicates", Should, FIRST_COPY, apart("duplicates"), Complete),
     case("robustness/late-duplicates", Should, FIRST_COPY, apart("late-duplicates"), Complete),
     case("robustness/contradiction", Should, FIRST_COPY, apart("contradiction"), Complete),
     case("robustness/reorder", Should, FIRST_COPY, apart("reorder"), InOrder),
     case("robustness/closed-inside", Should, SHORT_STREAM, apart("closed-inside"), Complete),
     case("robustness/reset", Should, SHORT_STREAM, apart("reset-in-stream"), Complete),
-    case("robustness/silent", Should, SHORT_STREAM, apart("silent"), Complete).patient(),
+    case("robustness/silent", Should, SHORT_STREAM, apart("silent"), Complete)
+        .with_double_timeout(),
     case("robustness/broken-frame", Should, SKIP, apart("broken-frame"), Complete),
     case("robustness/odd-sequence", Should, SKIP, apart("odd-sequence"), Complete),
-    case("robustness/deaf", Should, REACH, apart("deaf"), Complete).patient(),
+    case("robustness/deaf", Should, REACH, apart("deaf"), Complete).with_double_timeout(),
     case("robustness/refused", Should, REACH, apart("refused-at-first"), Complete),
     case("robustness/restart", Should, REACH, apart("restart"), Complete),
     //
-    case("termination/nothing-missing", Must, NOTHING_MISSING, apart("clean"), Ends).patient(),
+    case("termination/nothing-missing", Must, NOTHING_MISSING, apart("clean"), Ends)
+        .with_double_timeout(),
     case("termination/after-recovery", Must, END, apart("every-second").on("sample:15"), Ends)
-        .patient(),
+        .with_double_timeout(),
     case("termination/open-connection", Must, CLOSE_RESENDS, apart("unknown-silent"), Ends)
-        .patient(),
-    case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero).patient(),
-    case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), Admits).patient(),
-    case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), Admits).patient(),
+        .with_double_timeout(),
+    case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero)
+        .with_double_timeout(),
+    case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), ReportsFailure)
+        .with_double_timeout(),
+    case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), ReportsFailure)
+        .with_double_timeout(),
     Case {
         id: "termination/no-exchange",
         severity: Should,
         requirement: EXIT_CODE,
-        scene: None,
-        passes: Admits,
-        patience: 2,
+        exchange_setup: None,
+        passes: ReportsFailure,
+        timeout_factor: 2,
     },
     //
-    case("conduct/original", Must, NOT_DEADLY, play("original"), Conduct(ProtocolRule::Kills)),
+    case("conduct/original", Must, NOT_DEADLY, play("original"), FollowsRule(ProtocolRule::Kills)),
     case(
         "conduct/after-stream",
         Must,
         NOTHING_AFTER_STREAM,
         apart("one-gap"),
-        Conduct(ProtocolRule::AfterStream),
+        FollowsRule(ProtocolRule::AfterStream),
     ),
     case(
         "conduct/beyond-end",
         Must,
         WITHIN,
         apart("every-second").on("sample:5"),
-        Conduct(ProtocolRule::BeyondEnd),
+        FollowsRule(ProtocolRule::BeyondEnd),
     ),
-    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), Conduct(ProtocolRule::Resets)),
+    case("conduct/resets", Must, CLEAN_CLOSE, apart("burst"), FollowsRule(ProtocolRule::Resets)),
     case(
         "conduct/made-up",
         Must,
         NOTHING_MADE_UP,
         apart("lost-for-good"),
-        Conduct(ProtocolRule::MakesUp),
+        FollowsRule(ProtocolRule::MakesUp),
     )
-    .patient(),
+    .with_double_timeout(),
     case(
         "conduct/only-gaps",
         Should,
         ONCE,
         apart("every-second").on("sample:15"),
-        Conduct(ProtocolRule::NotMissing),
+        FollowsRule(ProtocolRule::NotMissing),
     ),
-    case("conduct/once", Should, ONCE, apart("quarter"), Conduct(ProtocolRule::Twice)),
+    case("conduct/once", Should, ONCE, apart("quarter"), FollowsRule(ProtocolRule::Twice)),
     case(
         "conduct/one-connection",
         Should,
         ONE_CONNECTION,
         apart("every-second").on("sample:15"),
-        Conduct(ProtocolRule::ConnectionEach),
+        FollowsRule(ProtocolRule::ConnectionEach),
     ),
     case(
         "conduct/storm",
         Should,
         NOT_OVER_AND_OVER,
         apart("lost-for-good"),
-        Conduct(ProtocolRule::Storm),
+        FollowsRule(ProtocolRule::Storm),
     )
-    .patient(),
+    .with_double_timeout(),
 ];

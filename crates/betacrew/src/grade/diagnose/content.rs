@@ -1,45 +1,49 @@
-//! How bytes became fields, and packets an output.
+//! Causes in the decoding of fields and in the writing of the output.
 
 use crate::grade::judge::compare::WrongPacket;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
-use crate::grade::observe::wire::{Moment, WireEventKind};
+use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::decode;
 use feed::wire::packet::Packet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// File systems tell times in steps of a few milliseconds.
-const CLOCK: Duration = Duration::from_millis(15);
+/// Tolerance between a file's time and the time of an event, because file systems round times to a
+/// few milliseconds.
+const FILE_TIME_TOLERANCE: Duration = Duration::from_millis(15);
 
-/// Few clients have room for so few packets.
-const ROOM_MIN: u32 = 50;
+/// Minimum number of packets that is taken for a fixed capacity. No client has room for fewer.
+const CAPACITY_MIN: u32 = 50;
 
-/// The output is a file of JSON that no reader of JSON takes.
-pub(crate) fn not_json(seen: &Evidence) -> Option<String> {
-    match &seen.output {
-        ClientOutput::Unclear { place, why } if why.contains("not whole JSON") => Some(format!(
-            "{place} was written, but is no JSON ({}): let a library write it",
+/// Detects that the client wrote a JSON file that is not valid.
+pub(crate) fn not_json(evidence: &Evidence) -> Option<String> {
+    match &evidence.output {
+        ClientOutput::Unclear { name, why } if why.contains("incomplete JSON") => Some(format!(
+            "{name} is not valid JSON ({}); write it with a JSON library",
             why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
         )),
         _ => None,
     }
 }
 
-/// Whether all wrong values of some fields are what `mistake` makes of the right ones.
+/// Returns the wrong fields if `mistake` turns each right value into the wrong one.
 fn all_wrong_are(
-    seen: &Evidence,
+    evidence: &Evidence,
     mistake: impl Fn(&Packet, OutputField) -> Option<String>,
 ) -> Option<Vec<&WrongPacket>> {
-    let wrong: Vec<&WrongPacket> = seen.differences.wrong.iter().collect();
+    let wrong: Vec<&WrongPacket> = evidence.differences.wrong.iter().collect();
     let explained = wrong.iter().all(|wrong| {
-        let packet = seen.tape.get(wrong.seq as usize - 1);
-        wrong.came.is_some() && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.came
+        let packet = evidence.tape.get(wrong.seq as usize - 1);
+        wrong.actual.is_some()
+            && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.actual
     });
     (!wrong.is_empty() && explained).then_some(wrong)
 }
 
+/// Returns the value of a numeric field.
 fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     match field {
         OutputField::Quantity => Some(packet.quantity),
@@ -49,74 +53,74 @@ fn number(packet: &Packet, field: OutputField) -> Option<i32> {
     }
 }
 
-/// Numbers were read with their bytes in the wrong order.
-pub(crate) fn little_endian(seen: &Evidence) -> Option<String> {
+/// Detects that the client read numbers as little-endian.
+pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
     let swapped = |packet: &Packet, field| {
         let number = number(packet, field)?.swap_bytes();
         Some(number.to_string())
     };
-    if let Some(wrong) = all_wrong_are(seen, |packet, field| {
+    if let Some(wrong) = all_wrong_are(evidence, |packet, field| {
         let plain = swapped(packet, field)?;
         let unsigned = number(packet, field)?.swap_bytes().cast_unsigned().to_string();
-        let came = seen
+        let actual = evidence
             .differences
             .wrong
             .iter()
             .find(|wrong| wrong.seq == packet.sequence && wrong.field == field);
-        let came = came.and_then(|wrong| wrong.came.clone());
-        came.filter(|came| *came == plain || *came == unsigned)
+        let actual = actual.and_then(|wrong| wrong.actual.clone());
+        actual.filter(|actual| *actual == plain || *actual == unsigned)
     }) {
         let first = wrong.first()?;
         return Some(format!(
-            "{} of packet {} is {} with its bytes the other way round: numbers are big-endian",
+            "{} of packet {} is {} with its bytes reversed: numbers are big-endian",
             first.field.name(),
             first.seq,
             first.expected
         ));
     }
-    // Where the sequence is read like that, no packet is found at all.
-    let made_up = &seen.differences.made_up;
+    // If the sequence is reversed, no row matches a packet of the tape.
+    let made_up = &evidence.differences.made_up;
     let turned = |seq: &String| {
         let seq: u32 = seq.parse().ok()?;
-        Some((1..=seen.last()).contains(&seq.swap_bytes()))
+        Some((1..=evidence.last()).contains(&seq.swap_bytes()))
     };
     let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
     all.then(|| {
         format!(
-            "sequence {} is {} with its bytes the other way round: numbers are big-endian",
+            "sequence {} is {} with its bytes reversed: numbers are big-endian",
             made_up[0],
             made_up[0].parse().map_or(0, u32::swap_bytes)
         )
     })
 }
 
-/// Negative numbers were read as large ones.
-pub(crate) fn unsigned(seen: &Evidence) -> Option<String> {
-    let wrong = all_wrong_are(seen, |packet, field| {
+/// Detects that the client read negative numbers as unsigned ones.
+pub(crate) fn unsigned(evidence: &Evidence) -> Option<String> {
+    let wrong = all_wrong_are(evidence, |packet, field| {
         let number = number(packet, field).filter(|number| *number < 0)?;
         Some(number.cast_unsigned().to_string())
     })?;
     let first = wrong.first()?;
     Some(format!(
-        "{} of packet {} is {}, which was read as an unsigned number: numbers are signed",
+        "{} of packet {} is {} read as an unsigned number: numbers are signed",
         first.field.name(),
         first.seq,
         first.expected
     ))
 }
 
-/// A field holds another one's value.
-pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
+/// Detects that the client wrote the value of one field under the name of another.
+pub(crate) fn swapped(evidence: &Evidence) -> Option<String> {
     let fields: BTreeSet<OutputField> =
-        seen.differences.wrong.iter().map(|wrong| wrong.field).collect();
+        evidence.differences.wrong.iter().map(|wrong| wrong.field).collect();
     let taken = |field: OutputField| {
         let wrong: Vec<&WrongPacket> =
-            seen.differences.wrong.iter().filter(|wrong| wrong.field == field).collect();
+            evidence.differences.wrong.iter().filter(|wrong| wrong.field == field).collect();
         OutputField::ALL.into_iter().filter(|other| *other != field).find(|other| {
             wrong.len() > 1
                 && wrong.iter().all(|wrong| {
-                    let packet = seen.tape.get(wrong.seq as usize - 1);
-                    packet.map(|packet| other.expected(packet)) == wrong.came
+                    let packet = evidence.tape.get(wrong.seq as usize - 1);
+                    packet.map(|packet| other.expected(packet)) == wrong.actual
                 })
         })
     };
@@ -127,33 +131,35 @@ pub(crate) fn swapped(seen: &Evidence) -> Option<String> {
         .then(|| format!("{} has the value of {}", field.name(), other.name()))
 }
 
-/// A field is not in the output.
-pub(crate) fn absent(seen: &Evidence) -> Option<String> {
+/// Detects that the client's output lacks a field in every packet.
+pub(crate) fn absent(evidence: &Evidence) -> Option<String> {
     let lacking = |field: OutputField| {
-        let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.came.is_none();
-        seen.differences.wrong.iter().filter(lacks).count()
+        let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.actual.is_none();
+        evidence.differences.wrong.iter().filter(lacks).count()
     };
     let fields: Vec<&str> = OutputField::ALL
         .into_iter()
-        .filter(|field| seen.differences.rows > 0 && lacking(*field) == seen.differences.rows)
+        .filter(|field| {
+            evidence.differences.rows > 0 && lacking(*field) == evidence.differences.rows
+        })
         .map(OutputField::name)
         .collect();
     (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
 }
 
-/// What came and is missing in the output: when each packet came first.
-fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
-    // What comes after the client has closed the connection is lost in another way.
+/// Returns the resent packets that the output misses, with the time at which each was first sent.
+fn resent_but_missing(evidence: &Evidence) -> BTreeMap<Seq, Duration> {
+    // Packets sent after the client closed the connection are missing for another reason.
     let mut closed: BTreeMap<usize, Duration> = BTreeMap::new();
-    for event in seen.deeds() {
+    for event in evidence.events_before_kill() {
         if matches!(event.what, WireEventKind::ClientEnded | WireEventKind::Reset) {
             closed.entry(event.conn).or_insert(event.at);
         }
     }
     let mut late: BTreeMap<Seq, Duration> = BTreeMap::new();
-    for (at, conn, moment) in seen.wire.history() {
-        if let Moment::Brought { seq, streamed: false } = moment
-            && seen.misses(seq)
+    for (at, conn, packet_event) in evidence.wire.packet_events() {
+        if let PacketEvent::Sent { seq, streamed: false } = packet_event
+            && evidence.output_lacks(seq)
             && closed.get(&conn).is_none_or(|closed| at <= *closed)
         {
             late.entry(seq).or_insert(at);
@@ -162,70 +168,71 @@ fn came_and_lost(seen: &Evidence) -> BTreeMap<Seq, Duration> {
     late
 }
 
-/// The output was written before what is missing in it had come.
-pub(crate) fn written_early(seen: &Evidence) -> Option<String> {
-    let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
+/// Detects that the client wrote its output before the answers arrived.
+pub(crate) fn written_early(evidence: &Evidence) -> Option<String> {
+    let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
     };
-    let late = came_and_lost(seen);
+    let late = resent_but_missing(evidence);
     let first = late.values().min()?;
-    late.values().all(|at| *at > *written + CLOCK).then(|| {
+    late.values().all(|at| *at > *written + FILE_TIME_TOLERANCE).then(|| {
         format!(
-            "{place} was written at {} ms, before {} came at {} ms: it does not wait for what it \
-             asked for",
-            written.as_millis(),
+            "{name} was written at {}, before {} arrived at {}: the client does not wait \
+             for the answers to its requests",
+            took(*written),
             packets(late.keys().copied()),
-            first.as_millis()
+            took(*first)
         )
     })
 }
 
-/// It looks as if it was.
-pub(crate) fn seems_early(seen: &Evidence) -> Option<String> {
-    let ClientOutput::Found { place, written: Some(written), .. } = &seen.output else {
+/// Detects that the client seems to have written its output before the answers arrived, within the
+/// accuracy of file times.
+pub(crate) fn seems_early(evidence: &Evidence) -> Option<String> {
+    let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
     };
-    let late = came_and_lost(seen);
+    let late = resent_but_missing(evidence);
     let all = !late.is_empty() && late.values().all(|at| *at >= *written);
     all.then(|| {
         format!(
-            "{place} seems to have been written before {} came: it does not wait for what it asked \
-             for",
+            "{name} seems to be written before {} arrived: the client does not wait for the \
+             answers to its requests",
             packets(late.keys().copied())
         )
     })
 }
 
-/// Everything is there up to a packet, and nothing after it.
-pub(crate) fn no_room(seen: &Evidence) -> Option<String> {
-    let [range] = seen.differences.missing.ranges() else { return None };
-    let streamed = seen.streamed();
+/// Detects that the output has the first packets up to a bound, and none after it.
+pub(crate) fn no_room(evidence: &Evidence) -> Option<String> {
+    let [range] = evidence.differences.missing.ranges() else { return None };
+    let streamed = evidence.streamed();
     let kept = range.first() - 1;
-    let all = range.last() == seen.last()
+    let all = range.last() == evidence.last()
         && (range.first()..=range.last()).all(|s| streamed.contains(&s));
-    let full = usize::try_from(kept) == Ok(seen.differences.rows) && kept >= ROOM_MIN;
-    (all && full && seen.wire.streams() == 1)
-        .then(|| format!("it keeps the first {kept} packets: that is all that it has room for"))
+    let full = usize::try_from(kept) == Ok(evidence.differences.rows) && kept >= CAPACITY_MIN;
+    (all && full && evidence.wire.streams() == 1)
+        .then(|| format!("the client keeps only the first {kept} packets: its buffer is too small"))
 }
 
-/// What came twice was written twice.
-pub(crate) fn duplicates(seen: &Evidence) -> Option<String> {
+/// Detects that the client wrote every copy of a packet that was sent more than once.
+pub(crate) fn duplicates(evidence: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
-    for (_, _, moment) in seen.wire.history() {
-        if let Moment::Brought { seq, .. } = moment {
+    for (_, _, packet_event) in evidence.wire.packet_events() {
+        if let PacketEvent::Sent { seq, .. } = packet_event {
             *times.entry(seq).or_default() += 1;
         }
     }
     let doubled: Vec<Seq> =
-        seen.differences.doubled.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
+        evidence.differences.doubled.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
     let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
     (!doubled.is_empty() && came_twice)
-        .then(|| format!("{} came more than once, and each copy was kept", packets(doubled)))
+        .then(|| format!("{} arrived more than once, and each copy was written", packets(doubled)))
 }
 
-/// Something that is no packet was taken for one.
-pub(crate) fn broken(seen: &Evidence) -> Option<String> {
-    let frames = seen.wire.conns.iter().flat_map(|conn| &conn.frames);
+/// Detects that the client wrote a frame that is not a valid packet.
+pub(crate) fn broken(evidence: &Evidence) -> Option<String> {
+    let frames = evidence.wire.conns.iter().flat_map(|conn| &conn.frames);
     let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
     let texts = |frame: &[u8; 17]| {
         let number = |at: usize| {
@@ -235,48 +242,48 @@ pub(crate) fn broken(seen: &Evidence) -> Option<String> {
     };
     let hit = broken.iter().find_map(|frame| {
         let (side, seq) = texts(frame);
-        let as_wrong = seen
+        let as_wrong = evidence
             .differences
             .wrong
             .iter()
             .any(|wrong| wrong.field == OutputField::Side && wrong.seq.to_string() == seq);
-        let as_odd = seen.differences.made_up.contains(&seq);
+        let as_odd = evidence.differences.made_up.contains(&seq);
         (as_wrong || as_odd).then_some((side, seq, as_odd))
     });
     hit.map(|(side, seq, as_odd)| match as_odd {
         true => {
-            format!("a frame with the sequence {seq} came, which is no packet, and it was kept")
+            format!("a frame with the sequence {seq}, which is not a packet, was written as one")
         }
         false => format!(
-            "a frame came as packet {seq} whose side is {side:?}, neither B nor S, and it was kept"
+            "a frame with the side {side:?}, which is neither B nor S, was written as packet {seq}"
         ),
     })
 }
 
-/// The output has the order in which packets came.
-pub(crate) fn arrival_order(seen: &Evidence) -> Option<String> {
-    let (seq, before) = seen.differences.out_of_order?;
+/// Detects that the output has the order in which the packets arrived.
+pub(crate) fn arrival_order(evidence: &Evidence) -> Option<String> {
+    let (seq, before) = evidence.differences.out_of_order?;
     let mut arrived: Vec<Seq> = Vec::new();
-    for (_, _, moment) in seen.wire.history() {
-        if let Moment::Brought { seq, .. } = moment
+    for (_, _, packet_event) in evidence.wire.packet_events() {
+        if let PacketEvent::Sent { seq, .. } = packet_event
             && !arrived.contains(&seq)
         {
             arrived.push(seq);
         }
     }
-    let known: BTreeSet<Seq> = seen.differences.order.iter().copied().collect();
+    let known: BTreeSet<Seq> = evidence.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
-    (seen.differences.complete() && arrived == seen.differences.order).then(|| {
+    (evidence.differences.is_complete() && arrived == evidence.differences.order).then(|| {
         format!(
-            "packets were written in the order in which they came ({seq} after {before}); sort \
-             them by sequence"
+            "packets are written in the order of arrival ({seq} after {before}); sort them by \
+             sequence"
         )
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{on, story};
+    use super::super::testing::{classic_run, run_on};
     use crate::grade::observe::fields::OutputField;
     use feed::tape::in_memory::Tape;
     use feed::wire::packet::Packet;
@@ -288,77 +295,77 @@ mod tests {
     }
 
     #[test]
-    fn broken_json() {
-        let why = "it is not whole JSON: trailing comma at line 16 column 1";
-        let (id, text) = story().stream(1..=14).unclear("output.json", why).cause();
+    fn invalid_json_is_recognised() {
+        let why = "invalid or incomplete JSON: trailing comma at line 16 column 1";
+        let (id, text) = classic_run().stream(1..=14).unclear("output.json", why).cause();
         assert_eq!(id, "not-json");
         assert!(text.contains("(trailing comma at line 16 column 1)"), "{text}");
     }
 
     #[test]
-    fn numbers_read_in_the_wrong_way() {
+    fn numbers_of_the_wrong_kind_are_recognised() {
         let little = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Quantity, &packet.quantity.swap_bytes());
             put(fields, OutputField::Price, &packet.price.swap_bytes());
         };
-        assert_eq!(story().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
+        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
         let all = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Sequence, &packet.sequence.swap_bytes());
         };
-        let (id, text) = story().stream(1..=14).write_as(1..=14, all).cause();
+        let (id, text) = classic_run().stream(1..=14).write_as(1..=14, all).cause();
         assert_eq!(id, "little-endian");
         assert!(text.contains("sequence 16777216 is 1 with"), "{text}");
         let unsigned = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Price, &packet.price.cast_unsigned());
         };
-        let extremes = on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
+        let extremes = run_on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
         assert_eq!(extremes.id(), "unsigned");
         let off = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Price, &(packet.price + 1));
         };
-        assert_eq!(story().stream(1..=14).write_as(1..=14, off).id(), "none");
+        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, off).id(), "none");
     }
 
     #[test]
-    fn fields_in_each_others_places_or_absent() {
+    fn swapped_and_absent_fields_are_recognised() {
         let swapped = |packet: &Packet, fields: &mut FieldErrors| {
             put(fields, OutputField::Price, &packet.quantity);
             put(fields, OutputField::Quantity, &packet.price);
         };
-        let (id, text) = story().stream(1..=14).write_as(1..=14, swapped).cause();
+        let (id, text) = classic_run().stream(1..=14).write_as(1..=14, swapped).cause();
         assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
         let absent =
             |_: &Packet, fields: &mut FieldErrors| fields[OutputField::Price as usize].1 = None;
-        assert_eq!(story().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
+        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
     }
 
     #[test]
-    fn room_for_a_number_of_packets() {
-        let one = |kept| on(Tape::sample(300)).stream(1..=300).write(1..=kept);
+    fn a_fixed_capacity_is_recognised() {
+        let one = |kept| run_on(Tape::sample(300)).stream(1..=300).write(1..=kept);
         let (id, text) = one(100).cause();
-        assert_eq!((id, &text[..30]), ("no-room", "it keeps the first 100 packets"));
+        assert_eq!((id, &text[..39]), ("no-room", "the client keeps only the first 100 pac"));
         assert_ne!(one(10).id(), "no-room");
     }
 
     #[test]
-    fn written_before_the_answers() {
+    fn an_output_written_before_the_answers_is_recognised() {
         let rest = || (1..=4).chain(6..=14);
-        let early = story().stream(rest()).ask([5]).write(rest()).send([5]).hang_up();
+        let early = classic_run().stream(rest()).ask([5]).write(rest()).send([5]).hang_up();
         let (id, text) = early.cause();
         assert_eq!(id, "written-early");
-        assert!(text.contains("before packet 5 came"), "{text}");
-        assert_ne!(story().stream(rest()).fill([5]).write(rest()).id(), "written-early");
+        assert!(text.contains("before packet 5 arrived"), "{text}");
+        assert_ne!(classic_run().stream(rest()).fill([5]).write(rest()).id(), "written-early");
     }
 
     #[test]
-    fn copies_order_and_broken_frames() {
+    fn duplicates_arrival_order_and_broken_frames_are_recognised() {
         let twice = || [1, 2, 3, 3].into_iter().chain(4..=14);
-        assert_eq!(story().stream(twice()).write(twice()).id(), "duplicates-kept");
-        assert_eq!(story().stream(1..=14).write(twice()).id(), "none", "it came once");
+        assert_eq!(classic_run().stream(twice()).write(twice()).id(), "duplicates-kept");
+        assert_eq!(classic_run().stream(1..=14).write(twice()).id(), "none", "it came once");
         let unsorted = || (1..=4).chain(6..=14).chain([5]);
-        let late = story().stream((1..=4).chain(6..=14)).fill([5]).write(unsorted());
+        let late = classic_run().stream((1..=4).chain(6..=14)).fill([5]).write(unsorted());
         assert_eq!(late.id(), "arrival-order");
-        let broken = story().connect().call(feed::wire::Call::Stream).send(1..=5);
+        let broken = classic_run().connect().call(feed::wire::Call::Stream).send(1..=5);
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {

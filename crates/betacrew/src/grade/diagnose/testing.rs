@@ -1,20 +1,20 @@
-//! Evidence that tests make up.
+//! Builder of evidence for the tests of causes.
 
-use super::super::cases::Passes;
+use super::super::cases::PassCondition;
 use super::cause;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::rows::{OutputRow, OutputRows};
 use crate::grade::observe::wire::{WireEventKind, WireLog};
-use crate::grade::run::process::{Ended, FinishedProcess};
+use crate::grade::run::process::{FinishedProcess, ProcessEnd};
 use feed::base::seq::Seq;
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
 use feed::wire::{Call, FRAME_LEN, Frame, decode};
 use std::time::Duration;
 
-/// What happens in a run, one after the other, a millisecond each.
-pub(crate) struct Story {
+/// Run under construction: events that follow each other at intervals of 20 ms.
+pub(crate) struct RunBuilder {
     tape: Tape,
     packets: Vec<Packet>,
     wire: WireLog,
@@ -22,23 +22,25 @@ pub(crate) struct Story {
     conn: usize,
     rows: Option<Vec<OutputRow>>,
     written: Option<Duration>,
-    ended: Ended,
+    ended: ProcessEnd,
     stderr: String,
     busy: Option<Duration>,
     unclear: Option<(String, String)>,
 }
 
-pub(crate) fn story() -> Story {
-    on(Tape::classic())
+/// Begins a run on the tape of the original exercise.
+pub(crate) fn classic_run() -> RunBuilder {
+    run_on(Tape::classic())
 }
 
-pub(crate) fn on(tape: Tape) -> Story {
+/// Begins a run on another tape.
+pub(crate) fn run_on(tape: Tape) -> RunBuilder {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
     };
     let packets = tape.frames().iter().filter_map(packet).collect();
-    Story {
+    RunBuilder {
         tape,
         packets,
         wire: WireLog::default(),
@@ -46,14 +48,14 @@ pub(crate) fn on(tape: Tape) -> Story {
         conn: 0,
         rows: None,
         written: None,
-        ended: Ended::Exited(0),
+        ended: ProcessEnd::Exited(0),
         stderr: String::new(),
         busy: None,
         unclear: None,
     }
 }
 
-impl Story {
+impl RunBuilder {
     fn tick(&mut self) -> Duration {
         self.now += Duration::from_millis(20);
         self.now
@@ -78,11 +80,11 @@ impl Story {
 
     fn what(mut self, what: WireEventKind) -> Self {
         let now = self.tick();
-        self.wire.note(now, self.conn, what);
+        self.wire.add_event(now, self.conn, what);
         self
     }
 
-    /// Sends packets, a write each.
+    /// Sends packets, each in a write of its own.
     pub(crate) fn send(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         for seq in seqs {
             self = self.together([seq]);
@@ -108,7 +110,7 @@ impl Story {
         self
     }
 
-    /// Sends a packet with other bytes in some places.
+    /// Sends a packet with another byte at `place`.
     pub(crate) fn damaged(mut self, seq: Seq, place: usize, byte: u8) -> Self {
         let (mut bytes, now) = (self.bytes(&[seq]), self.tick());
         assert!(place < FRAME_LEN);
@@ -117,17 +119,18 @@ impl Story {
         self
     }
 
-    /// A stream of these packets, to its end.
+    /// Sends a stream of these packets, and ends it.
     pub(crate) fn stream(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.connect().call(Call::Stream).send(seqs).what(WireEventKind::Finished).closed()
     }
 
-    /// Asks for packets on a connection of their own.
+    /// Requests packets on a new connection.
     pub(crate) fn ask(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
-        seqs.into_iter().fold(self.connect(), |story, seq| story.call(Call::Resend(seq)))
+        seqs.into_iter()
+            .fold(self.connect(), |classic_run, seq| classic_run.call(Call::Resend(seq)))
     }
 
-    /// Asks for packets, which come, and closes.
+    /// Requests packets, sends them, and closes the connection.
     pub(crate) fn fill(self, seqs: impl IntoIterator<Item = Seq> + Clone) -> Self {
         self.ask(seqs.clone()).send(seqs).hang_up()
     }
@@ -156,12 +159,12 @@ impl Story {
         self.what(WireEventKind::ResetByExchange)
     }
 
-    /// Writes these packets now.
+    /// Writes an output with these packets now.
     pub(crate) fn write(self, seqs: impl IntoIterator<Item = Seq>) -> Self {
         self.write_as(seqs, |_, _| {})
     }
 
-    /// Writes these packets, with a change.
+    /// Writes an output with these packets, each changed by `change`.
     pub(crate) fn write_as(
         mut self,
         seqs: impl IntoIterator<Item = Seq>,
@@ -182,17 +185,17 @@ impl Story {
         self
     }
 
-    pub(crate) fn unclear(mut self, place: &str, why: &str) -> Self {
-        self.unclear = Some((place.to_owned(), why.to_owned()));
+    pub(crate) fn unclear(mut self, name: &str, why: &str) -> Self {
+        self.unclear = Some((name.to_owned(), why.to_owned()));
         self
     }
 
-    pub(crate) fn ended(mut self, ended: Ended) -> Self {
+    pub(crate) fn ended(mut self, ended: ProcessEnd) -> Self {
         self.ended = ended;
         self
     }
 
-    /// Nothing happens for a second.
+    /// Lets a second pass without events.
     pub(crate) fn idle(mut self) -> Self {
         self.now += Duration::from_secs(1);
         self
@@ -211,10 +214,10 @@ impl Story {
     pub(crate) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
-        let ran = FinishedProcess {
+        let process = FinishedProcess {
             ended: self.ended,
             took,
-            forced: None,
+            killed_at: None,
             busy: self.busy,
             stdout: Vec::new(),
             stderr,
@@ -222,26 +225,26 @@ impl Story {
         let output = match (self.rows, self.unclear) {
             (Some(rows), _) => {
                 let rows = OutputRows { rows, ..OutputRows::default() };
-                ClientOutput::Found { place: "output.json".to_owned(), rows, written: self.written }
+                ClientOutput::Found { name: "output.json".to_owned(), rows, written: self.written }
             }
-            (None, Some((place, why))) => ClientOutput::Unclear { place, why },
+            (None, Some((name, why))) => ClientOutput::Unclear { name, why },
             (None, None) => ClientOutput::None,
         };
-        Evidence::new(self.packets, self.wire, ran, output)
+        Evidence::new(self.packets, self.wire, process, output)
     }
 
-    /// The cause that is found, and its sentence.
+    /// Returns the cause of the run for a case that expects a complete output in order.
     pub(crate) fn cause(self) -> (&'static str, String) {
-        self.cause_for(Passes::InOrder)
+        self.cause_for(PassCondition::InOrder)
     }
 
-    /// The same, for another way to pass.
-    pub(crate) fn cause_for(self, passes: Passes) -> (&'static str, String) {
+    /// Returns the cause of the run for another condition.
+    pub(crate) fn cause_for(self, passes: PassCondition) -> (&'static str, String) {
         let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
         found.unwrap_or(("none", String::new()))
     }
 
-    /// The name of the cause that is found.
+    /// Returns the name of the cause, or "none".
     pub(crate) fn id(self) -> &'static str {
         self.cause().0
     }

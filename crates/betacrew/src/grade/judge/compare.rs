@@ -1,4 +1,4 @@
-//! What a client has written, against the tape.
+//! Comparison of an output with the tape.
 
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::rows::OutputRows;
@@ -6,41 +6,45 @@ use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::packet::Packet;
 use std::fmt::Write;
 
-/// So many differences of a kind are listed.
+/// Maximum number of made-up packets that are listed.
 const LISTED: usize = 3;
-/// So many ranges of sequences are listed.
+/// Maximum number of ranges of sequences that are listed.
 const RANGES: usize = 8;
 
-/// A field that is not what the tape has.
+/// Field of the output that differs from the tape.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct WrongPacket {
+    /// Sequence of the packet.
     pub(crate) seq: Seq,
+    /// Field that differs.
     pub(crate) field: OutputField,
+    /// Value on the tape.
     pub(crate) expected: String,
-    /// `None`: the field is not there.
-    pub(crate) came: Option<String>,
+    /// Value in the output; `None` if the field is absent.
+    pub(crate) actual: Option<String>,
 }
 
-/// How an output differs from the tape.
+/// Differences between an output and the tape.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Differences {
-    /// On the tape and not in the output.
+    /// Sequences on the tape that are not in the output.
     pub(crate) missing: SeqSet,
-    /// In the output and not on the tape: their sequences, as written.
+    /// Sequences in the output that are not on the tape, as written.
     pub(crate) made_up: Vec<String>,
-    /// In the output more than once.
+    /// Sequences that are in the output more than once.
     pub(crate) doubled: SeqSet,
+    /// Fields that differ from the tape.
     pub(crate) wrong: Vec<WrongPacket>,
-    /// The first sequence that stands behind a higher one, and that one.
+    /// First sequence that is after a higher one in the output, with that higher one.
     pub(crate) out_of_order: Option<(Seq, Seq)>,
-    /// Sequences on the tape, in the order of the output, each time they come.
+    /// Sequences of the output that are on the tape, in the order of the output, with repeats.
     pub(crate) order: Vec<Seq>,
-    /// Rows in the output.
+    /// Number of rows in the output.
     pub(crate) rows: usize,
 }
 
 impl Differences {
-    /// Compares.
+    /// Compares an output with the tape, whose packets have the sequences 1, 2, 3 and so on.
     pub(crate) fn between(tape: &[Packet], output: &OutputRows) -> Self {
         let mut found = Self { rows: output.rows.len(), ..Self::default() };
         let mut times = vec![0u32; tape.len()];
@@ -63,10 +67,10 @@ impl Differences {
             highest = highest.max(packet.sequence);
             found.order.push(packet.sequence);
             for field in OutputField::ALL {
-                let (expected, came) = (field.expected(packet), row.get(field));
-                if came != Some(expected.as_str()) {
-                    let (seq, came) = (packet.sequence, came.map(str::to_owned));
-                    found.wrong.push(WrongPacket { seq, field, expected, came });
+                let (expected, actual) = (field.expected(packet), row.get(field));
+                if actual != Some(expected.as_str()) {
+                    let (seq, actual) = (packet.sequence, actual.map(str::to_owned));
+                    found.wrong.push(WrongPacket { seq, field, expected, actual });
                 }
             }
         }
@@ -80,15 +84,15 @@ impl Differences {
         found
     }
 
-    /// Whether the output is the tape but for its order.
-    pub(crate) fn complete(&self) -> bool {
+    /// Returns whether the output has exactly the packets of the tape, in any order.
+    pub(crate) fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.made_up.is_empty()
             && self.doubled.is_empty()
             && self.wrong.is_empty()
     }
 
-    /// All of it in a line.
+    /// Describes all differences in one line.
     pub(crate) fn summary(&self) -> String {
         let mut parts = Vec::new();
         if !self.missing.is_empty() {
@@ -104,7 +108,7 @@ impl Differences {
             parts.push(self.wrong_fields());
         }
         if let Some((seq, before)) = self.out_of_order {
-            parts.push(format!("out of order: {seq} behind {before}"));
+            parts.push(format!("out of order: {seq} after {before}"));
         }
         parts.join("; ")
     }
@@ -115,11 +119,11 @@ impl Differences {
             let wrong: Vec<&WrongPacket> =
                 self.wrong.iter().filter(|wrong| wrong.field == field).collect();
             let Some(first) = wrong.first() else { continue };
-            let came = first.came.as_deref().unwrap_or("absent");
-            let came: String = came.chars().take(24).collect();
+            let actual = first.actual.as_deref().unwrap_or("absent");
+            let actual: String = actual.chars().take(24).collect();
             let _ = write!(
                 text,
-                "{} {} of packet {} is {came} instead of {}",
+                "{} {} of packet {} is {actual} instead of {}",
                 if text.len() > 5 { "," } else { ":" },
                 field.name(),
                 first.seq,
@@ -170,29 +174,29 @@ mod tests {
     const GOOD: &str = r#""quantity":10,"price":-5,"#;
 
     #[test]
-    fn what_is_the_same_has_no_differences() {
+    fn equal_packets_have_no_differences() {
         let same = differences(&[1, 2, 3, 4].map(|seq| (seq, GOOD)));
-        assert!(same.complete() && same.out_of_order.is_none());
+        assert!(same.is_complete() && same.out_of_order.is_none());
         assert_eq!(same.summary(), "");
     }
 
     #[test]
-    fn every_kind_of_difference_is_told() {
+    fn every_kind_of_difference_is_reported() {
         let wrong = r#""quantity":10,"price":4294967291,"#;
         let found =
             differences(&[(4, GOOD), (1, GOOD), (4, GOOD), (9, GOOD), (0, GOOD), (2, wrong)]);
         assert_eq!(
             found.summary(),
             "missing 3; more than once 4; not on the tape: sequence 9, 0; wrong: price of packet 2 \
-             is 4294967291 instead of -5; out of order: 1 behind 4"
+             is 4294967291 instead of -5; out of order: 1 after 4"
         );
-        assert!(!found.complete());
+        assert!(!found.is_complete());
         let absent = differences(&[1, 2, 3, 4].map(|seq| (seq, r#""quantity":10,"#)));
         assert_eq!(
             absent.summary(),
             "wrong: price of packet 1 is absent instead of -5 (and 3 more)"
         );
         let unsorted = differences(&[1, 3, 2, 4].map(|seq| (seq, GOOD)));
-        assert!(unsorted.complete() && unsorted.out_of_order == Some((2, 3)));
+        assert!(unsorted.is_complete() && unsorted.out_of_order == Some((2, 3)));
     }
 }

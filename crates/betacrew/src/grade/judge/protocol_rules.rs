@@ -1,41 +1,41 @@
-//! How a client behaves towards the exchange.
+//! Rules about a client's behaviour towards the exchange.
 
 use crate::grade::observe::evidence::{Evidence, packets};
-use crate::grade::observe::wire::{Moment, WireEventKind};
+use crate::grade::observe::wire::{PacketEvent, WireEventKind};
 use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More connections than this for one small session are a storm.
+/// Maximum number of connections for one small session; the original exchange has no other limit.
 const CONNECTIONS_MAX: usize = 100;
-/// So many resend connections, each for one packet, are one connection a gap.
+/// Minimum number of resend connections, each for one packet, that count as one connection a gap.
 const ALONE_MIN: usize = 3;
 
-/// Something that a client should not do.
+/// Rule that a client can break; each variant names the breach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ProtocolRule {
-    /// Sends calls after a stream call on its connection.
+    /// The client sends a call after a stream call on the same connection.
     AfterStream,
-    /// Asks for sequences that the session does not have.
+    /// The client requests sequences that the session does not have.
     BeyondEnd,
-    /// Asks again for what was answered.
+    /// The client requests a packet again after the answer.
     Twice,
-    /// Asks for what is not missing.
+    /// The client requests a packet that was sent in a stream.
     NotMissing,
-    /// Resets connections.
+    /// The client resets connections.
     Resets,
-    /// Makes a connection for each packet that it asks for.
+    /// The client makes a connection for each packet that it requests.
     ConnectionEach,
-    /// Connects over and over.
+    /// The client makes more than [`CONNECTIONS_MAX`] connections.
     Storm,
-    /// Kills the original exchange.
+    /// The client makes the original exchange die.
     Kills,
-    /// Writes what the exchange has not sent.
+    /// The client writes packets that the exchange has not sent.
     MakesUp,
 }
 
 impl ProtocolRule {
-    /// Those that are looked for in every run, the worst first.
+    /// Rules that are checked in every run, the most harmful first.
     pub(crate) const ALL: [Self; 7] = [
         Self::AfterStream,
         Self::BeyondEnd,
@@ -46,92 +46,98 @@ impl ProtocolRule {
         Self::ConnectionEach,
     ];
 
-    /// What is expected instead.
+    /// Returns the behaviour that the rule expects.
     pub(crate) const fn expected(self) -> &'static str {
         match self {
             Self::AfterStream => "no call after a stream call on its connection",
             Self::BeyondEnd => "resend calls for sequences of the session only",
-            Self::Twice => "no resend call for what was already answered",
+            Self::Twice => "no resend call for a packet that was already resent",
             Self::NotMissing => "resend calls for missing packets only",
             Self::Resets => "connections closed without a reset",
             Self::ConnectionEach => "one connection for all resend calls",
             Self::Storm => "a few connections for a session",
             Self::Kills => "an exchange that is still alive",
-            Self::MakesUp => "nothing but packets as the exchange has sent them",
+            Self::MakesUp => "only packets that the exchange has sent",
         }
     }
 
-    /// What the client did, if it did it.
-    pub(crate) fn broken(self, seen: &Evidence) -> Option<String> {
+    /// Describes the breach, if the client broke the rule.
+    pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         match self {
-            Self::AfterStream => after_stream(seen),
-            Self::BeyondEnd => beyond_end(seen),
-            Self::Twice => again(seen).0,
-            Self::NotMissing => again(seen).1,
-            Self::Resets => resets(seen),
-            Self::ConnectionEach => connection_each(seen),
-            Self::Storm => storm(seen),
-            Self::Kills => kills(seen),
-            Self::MakesUp => makes_up(seen),
+            Self::AfterStream => after_stream(evidence),
+            Self::BeyondEnd => beyond_end(evidence),
+            Self::Twice => repeated_requests(evidence).0,
+            Self::NotMissing => repeated_requests(evidence).1,
+            Self::Resets => resets(evidence),
+            Self::ConnectionEach => connection_each(evidence),
+            Self::Storm => storm(evidence),
+            Self::Kills => kills_exchange(evidence),
+            Self::MakesUp => made_up_packets(evidence),
         }
     }
 }
 
-fn after_stream(seen: &Evidence) -> Option<String> {
+fn after_stream(evidence: &Evidence) -> Option<String> {
     let real = |call: &Call| !matches!(call, Call::Unknown(_));
-    let (conn, call, _) = seen.wire.calls().find(|(_, call, late)| *late && real(call))?;
+    let (conn, call, _) = evidence.wire.calls().find(|(_, call, late)| *late && real(call))?;
     let what = match call {
-        Call::Resend(seq) => format!("asked for packet {seq}"),
+        Call::Resend(seq) => format!("requested packet {seq}"),
         Call::Stream => "called for a second stream".to_owned(),
         _ => "sent a call".to_owned(),
     };
-    Some(format!("it {what} on connection {}, where the stream was", conn + 1))
+    Some(format!("it {what} on connection {}, after the stream call", conn + 1))
 }
 
-fn beyond_end(seen: &Evidence) -> Option<String> {
-    let known = 1..=seen.last();
+fn beyond_end(evidence: &Evidence) -> Option<String> {
+    let known = 1..=evidence.last();
     let beyond: BTreeSet<Seq> =
-        seen.asked().iter().copied().filter(|s| !known.contains(s)).collect();
-    (!beyond.is_empty())
-        .then(|| format!("it asked for {}; the session has 1 to {}", packets(beyond), seen.last()))
+        evidence.requested().iter().copied().filter(|s| !known.contains(s)).collect();
+    (!beyond.is_empty()).then(|| {
+        format!("it requested {}; the session has 1 to {}", packets(beyond), evidence.last())
+    })
 }
 
-/// What was asked for again after an answer, and what was asked for after a stream had brought it.
-fn again(seen: &Evidence) -> (Option<String>, Option<String>) {
+/// Describes the packets requested again after an answer, and those requested after a stream had
+/// had sent them.
+fn repeated_requests(evidence: &Evidence) -> (Option<String>, Option<String>) {
     let (mut answered, mut streamed) = (BTreeSet::new(), BTreeSet::new());
     let (mut twice, mut needless) = (BTreeSet::new(), BTreeSet::new());
-    for (_, _, moment) in seen.wire.history() {
-        match moment {
-            Moment::Brought { seq, streamed: true } => drop(streamed.insert(seq)),
-            Moment::Brought { seq, streamed: false } => drop(answered.insert(seq)),
-            Moment::Asked { seq, late: false } => {
+    for (_, _, packet_event) in evidence.wire.packet_events() {
+        match packet_event {
+            PacketEvent::Sent { seq, streamed: true } => drop(streamed.insert(seq)),
+            PacketEvent::Sent { seq, streamed: false } => drop(answered.insert(seq)),
+            PacketEvent::Requested { seq, late: false } => {
                 if answered.contains(&seq) {
                     twice.insert(seq);
                 } else if streamed.contains(&seq) {
                     needless.insert(seq);
                 }
             }
-            Moment::Asked { late: true, .. } => {}
+            PacketEvent::Requested { late: true, .. } => {}
         }
     }
-    let told = |seqs: BTreeSet<Seq>, what: &str| {
-        (!seqs.is_empty()).then(|| format!("it asked for {}{what}", packets(seqs)))
+    let describe = |seqs: BTreeSet<Seq>, what: &str| {
+        (!seqs.is_empty()).then(|| format!("it requested {}{what}", packets(seqs)))
     };
-    (told(twice, " again after the answer"), told(needless, ", which a stream had brought"))
+    (
+        describe(twice, " again after the answer"),
+        describe(needless, ", already received in a stream"),
+    )
 }
 
-fn resets(seen: &Evidence) -> Option<String> {
-    let mut resets = seen.deeds().filter(|event| event.what == WireEventKind::Reset);
+fn resets(evidence: &Evidence) -> Option<String> {
+    let mut resets =
+        evidence.events_before_kill().filter(|event| event.what == WireEventKind::Reset);
     let first = resets.next()?;
-    let state = seen.wire.conns.get(first.conn)?;
-    let asked = seen.wire.events.iter().filter(|event| {
+    let state = evidence.wire.conns.get(first.conn)?;
+    let requested = evidence.wire.events.iter().filter(|event| {
         event.conn == first.conn
             && matches!(event.what, WireEventKind::Called { call: Call::Resend(_), late: false })
     });
-    let (asked, answered) = (asked.count(), state.frames.len());
+    let (requested, answered) = (requested.count(), state.frames.len());
     let how = match state.stream_from {
         Some(_) => "in the stream".to_owned(),
-        None if answered < asked => format!("with {answered} of {asked} answers sent"),
+        None if answered < requested => format!("with {answered} of {requested} answers sent"),
         None => "with answers unread".to_owned(),
     };
     let more = match resets.count() {
@@ -141,42 +147,42 @@ fn resets(seen: &Evidence) -> Option<String> {
     Some(format!("it reset connection {} {how}{more}", first.conn + 1))
 }
 
-fn connection_each(seen: &Evidence) -> Option<String> {
+fn connection_each(evidence: &Evidence) -> Option<String> {
     let mut calls: BTreeMap<usize, BTreeSet<Seq>> = BTreeMap::new();
-    for (conn, call, late) in seen.wire.calls() {
+    for (conn, call, late) in evidence.wire.calls() {
         if let (Call::Resend(seq), false) = (call, late) {
             calls.entry(conn).or_default().insert(seq);
         }
     }
-    let distinct = seen.asked().len();
+    let distinct = evidence.requested().len();
     (distinct >= ALONE_MIN && calls.values().all(|seqs| seqs.len() == 1))
-        .then(|| format!("it made {} connections to ask for {distinct} packets", calls.len()))
+        .then(|| format!("it made {} connections to request {distinct} packets", calls.len()))
 }
 
-fn storm(seen: &Evidence) -> Option<String> {
-    let conns = seen.wire.conns.len();
-    (conns > CONNECTIONS_MAX).then(|| match seen.wire.forgotten {
+fn storm(evidence: &Evidence) -> Option<String> {
+    let conns = evidence.wire.conns.len();
+    (conns > CONNECTIONS_MAX).then(|| match evidence.wire.not_kept {
         0 => format!("it made {conns} connections"),
         _ => format!("it made more than {conns} connections"),
     })
 }
 
-fn kills(seen: &Evidence) -> Option<String> {
-    seen.wire.died.then(|| {
+fn kills_exchange(evidence: &Evidence) -> Option<String> {
+    evidence.wire.exchange_died.then(|| {
         let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
-        let how = how.into_iter().find_map(|rule| rule.broken(seen));
-        let how = how.unwrap_or_else(|| "it is not clear by what".to_owned());
+        let how = how.into_iter().find_map(|rule| rule.broken(evidence));
+        let how = how.unwrap_or_else(|| "no rule explains it".to_owned());
         format!("the exchange died: {how}")
     })
 }
 
-fn makes_up(seen: &Evidence) -> Option<String> {
-    let sent: BTreeSet<Seq> = seen.streamed().union(seen.resent()).copied().collect();
-    let differences = &seen.differences;
-    let invented = differences.order.iter().any(|seq| !sent.contains(seq));
-    let odd = invented || !differences.made_up.is_empty() || !differences.wrong.is_empty();
-    odd.then(|| match differences.summary() {
-        summary if invented => format!("a packet that was never sent; {summary}"),
+fn made_up_packets(evidence: &Evidence) -> Option<String> {
+    let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
+    let differences = &evidence.differences;
+    let never_sent = differences.order.iter().any(|seq| !sent.contains(seq));
+    let is_broken = never_sent || !differences.made_up.is_empty() || !differences.wrong.is_empty();
+    is_broken.then(|| match differences.summary() {
+        summary if never_sent => format!("a packet that was never sent; {summary}"),
         summary => summary,
     })
 }

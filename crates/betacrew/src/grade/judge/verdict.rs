@@ -1,11 +1,11 @@
-//! What all cases came to.
+//! Verdict on each case over all its runs, and the grade.
 
 use crate::grade::cases::{Case, Severity};
 use crate::grade::judge::Judged;
 use crate::grade::observe::evidence::Evidence;
 use std::collections::BTreeMap;
 
-/// What a case came to.
+/// Verdict on a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// Every run passed.
@@ -14,12 +14,13 @@ pub(crate) enum Verdict {
     Flaky { passed: u32, of: u32 },
     /// No run passed.
     Fail,
-    /// It was not run, or the client never reached the exchange.
+    /// The case was not run, or the client never connected.
     NotRun,
 }
 
 impl Verdict {
-    pub(crate) const fn word(self) -> &'static str {
+    /// Returns the verdict as the reports write it.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Flaky { .. } => "flaky",
@@ -29,36 +30,41 @@ impl Verdict {
     }
 }
 
-/// One run, judged.
+/// One run of a case, with its judgement.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    pub(crate) seen: Evidence,
+    /// Evidence of the run.
+    pub(crate) evidence: Evidence,
+    /// Judgement of the run.
     pub(crate) judged: Judged,
 }
 
-/// One case with its runs.
+/// Outcome of one case over all its runs.
 #[derive(Clone, Debug)]
 pub(crate) struct CaseOutcome {
+    /// Case that was run.
     pub(crate) case: &'static Case,
+    /// Severity, which strict mode raises.
     pub(crate) severity: Severity,
+    /// Verdict over all runs.
     pub(crate) verdict: Verdict,
-    /// Its runs.
+    /// Number of runs that passed, and of all runs.
     pub(crate) runs: CaseTally,
-    /// The first run that did not pass, or else the first.
+    /// Run that the reports show: the first that did not pass, or else the first.
     pub(crate) shown: Option<Attempt>,
 }
 
 impl CaseOutcome {
-    /// A case that was not run.
+    /// Returns the outcome of a case that was not run.
     pub(crate) fn not_run(case: &'static Case, severity: Severity) -> Self {
         let (verdict, runs) = (Verdict::NotRun, CaseTally::default());
         Self { case, severity, verdict, runs, shown: None }
     }
 
-    /// A case that was run at least once.
+    /// Returns the outcome of a case that was run at least once.
     pub(crate) fn of(case: &'static Case, severity: Severity, runs: Vec<Attempt>) -> Self {
         let of = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        let passes = runs.iter().filter(|run| run.judged.fault.is_none()).count();
+        let passes = runs.iter().filter(|run| run.judged.failure.is_none()).count();
         let passed = u32::try_from(passes).unwrap_or(u32::MAX);
         let verdict = match passed {
             0 => Verdict::Fail,
@@ -66,18 +72,18 @@ impl CaseOutcome {
             passed => Verdict::Flaky { passed, of },
         };
         let mut runs = runs;
-        let place = runs.iter().position(|run| run.judged.fault.is_some()).unwrap_or(0);
+        let place = runs.iter().position(|run| run.judged.failure.is_some()).unwrap_or(0);
         let shown = (!runs.is_empty()).then(|| runs.swap_remove(place));
         Self { case, severity, verdict, runs: CaseTally { passed, of }, shown }
     }
 
-    /// The cause of its failure, if that is known.
+    /// Returns the likely cause of the failure, if it is known.
     pub(crate) fn cause(&self) -> Option<&crate::grade::diagnose::Cause> {
-        self.shown.as_ref()?.judged.fault.as_ref()?.cause.as_ref()
+        self.shown.as_ref()?.judged.failure.as_ref()?.cause.as_ref()
     }
 }
 
-/// The grade: `A` to `D`, or `F`; none where nothing was run.
+/// Grade of a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Letter {
     A,
@@ -88,9 +94,10 @@ pub(crate) enum Letter {
 }
 
 impl Letter {
+    /// All grades, the best first.
     pub(crate) const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::F];
 
-    /// What it takes.
+    /// Returns what a client must do for the grade.
     pub(crate) const fn rule(self) -> &'static str {
         match self {
             Self::A => "passes every case",
@@ -108,24 +115,30 @@ impl std::fmt::Display for Letter {
     }
 }
 
-/// Passed, and all that were to be run.
+/// Number of passes out of a total.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct CaseTally {
+    /// Number of passes.
     pub(crate) passed: u32,
+    /// Total number.
     pub(crate) of: u32,
 }
 
-/// All outcomes in a few numbers.
+/// Summary of all outcomes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct GradeSummary {
+    /// Cases that are a must.
     pub(crate) must: CaseTally,
+    /// Cases that are a should.
     pub(crate) should: CaseTally,
+    /// Number of cases that were not run.
     pub(crate) not_run: u32,
+    /// Grade; `None` if no case was run.
     pub(crate) letter: Option<Letter>,
 }
 
 impl GradeSummary {
-    /// Counts.
+    /// Counts the verdicts and determines the grade.
     pub(crate) fn of(outcomes: &[CaseOutcome]) -> Self {
         let tally = |severity| {
             let all = || outcomes.iter().filter(move |outcome| outcome.severity == severity);
@@ -140,6 +153,7 @@ impl GradeSummary {
     }
 }
 
+/// Returns the grade for these numbers of passes; the limits are those of [`Letter::rule`].
 fn letter(must: CaseTally, should: CaseTally) -> Letter {
     let failed = must.of - must.passed;
     match failed {
@@ -151,10 +165,10 @@ fn letter(must: CaseTally, should: CaseTally) -> Letter {
     }
 }
 
-/// Failures with the same cause, in the order of their first case; those without a known cause
-/// are each by themselves.
+/// Groups failures with the same cause, in the order of their first case. A failure without a known
+/// cause is a group by itself.
 pub(crate) fn by_cause(outcomes: &[CaseOutcome]) -> Vec<Vec<&CaseOutcome>> {
-    // Crashes are the same where their text is.
+    // All crashes have one id, but only crashes with the same message have the same cause.
     let key = |outcome: &CaseOutcome| {
         let cause = outcome.cause()?;
         Some(if cause.id == "crash" { cause.text.clone() } else { cause.id.to_owned() })

@@ -1,4 +1,4 @@
-//! The tables of `docs/grade.md` are the ones of the code. With `BETACREW_BLESS=1` they become so.
+//! Tests that the tables of `docs/grade.md` match the code. `BETACREW_BLESS=1` updates the tables.
 
 use crate::grade::cases::CASES;
 use crate::grade::diagnose;
@@ -13,7 +13,7 @@ fn page() -> String {
     std::fs::read_to_string(PLACE).unwrap()
 }
 
-/// What stands between a table's marks.
+/// Returns the text between the marks of a table.
 fn table<'a>(page: &'a str, name: &str) -> &'a str {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     page.split_once(&start).unwrap().1.split_once(&end).unwrap().0
@@ -38,7 +38,7 @@ fn grades() -> String {
 fn cases() -> String {
     let mut text = String::from("| case | | what happens | passes if |\n|---|---|---|---|\n");
     for case in CASES {
-        let (severity, passes) = (case.severity.word(), case.passes.sentence());
+        let (severity, passes) = (case.severity.as_str(), case.passes.sentence());
         let about = case.about().replace('|', "\\|");
         let _ = writeln!(text, "| `{}` | {severity} | {about} | {passes} |", case.id);
     }
@@ -46,7 +46,7 @@ fn cases() -> String {
 }
 
 #[test]
-fn the_tables_are_the_ones_of_the_code() {
+fn the_tables_of_the_page_match_the_code() {
     let made = [("aliases", aliases()), ("grades", grades()), ("cases", cases())];
     if std::env::var_os("BETACREW_BLESS").is_some_and(|value| value == "1") {
         let mut page = page();
@@ -56,18 +56,18 @@ fn the_tables_are_the_ones_of_the_code() {
         std::fs::write(PLACE, page).unwrap();
     }
     for (name, text) in made {
-        assert_eq!(table(&page(), name), text, "BETACREW_BLESS=1 mends the table `{name}`");
+        assert_eq!(table(&page(), name), text, "BETACREW_BLESS=1 updates the table `{name}`");
     }
 }
 
 #[test]
-fn every_cause_is_told_and_no_other() {
+fn the_page_explains_exactly_the_causes_of_the_code() {
     let page = page();
-    let told: BTreeSet<&str> = table(&page, "causes")
+    let documented: BTreeSet<&str> = table(&page, "causes")
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
         .flat_map(|ids| ids.split(", "))
         .map(|id| id.trim_matches('`'))
         .collect();
-    assert_eq!(told, diagnose::ids());
+    assert_eq!(documented, diagnose::ids());
 }

@@ -1,4 +1,4 @@
-//! All that one run of a client has shown.
+//! Evidence of one run: the tape, the wire, the process and the output.
 
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::rows::OutputRows;
@@ -9,136 +9,153 @@ use feed::wire::packet::Packet;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What a client has written, if it could be found.
+/// Output of a client, as far as it was found.
 #[derive(Clone, Debug)]
 pub(crate) enum ClientOutput {
-    /// Nothing that could be an output.
+    /// No file or text that could be an output.
     None,
-    /// It was found but not understood: where, and why not.
-    Unclear { place: String, why: String },
-    /// Packets, perhaps none.
+    /// An output that cannot be read.
+    Unclear {
+        /// Name of the file, or `stdout`.
+        name: String,
+        /// Reason, such as "empty".
+        why: String,
+    },
+    /// An output with packets, perhaps none.
     Found {
-        /// A file's name, or `stdout`.
-        place: String,
+        /// Name of the file, or `stdout`.
+        name: String,
+        /// Packets of the output.
         rows: OutputRows,
-        /// When the file was written, since the exchange began.
+        /// Time of the last write to the file, since the exchange began.
         written: Option<Duration>,
     },
 }
 
-/// One run.
+/// Evidence of one run of the client in one case.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
-    /// What the exchange plays.
+    /// Packets of the tape that the exchange plays.
     pub(crate) tape: Vec<Packet>,
+    /// Record of the wire.
     pub(crate) wire: WireLog,
-    pub(crate) ran: FinishedProcess,
+    /// End of the client's process.
+    pub(crate) process: FinishedProcess,
+    /// Output of the client.
     pub(crate) output: ClientOutput,
-    /// Against the tape; everything is missing where there is no output.
+    /// Differences between output and tape; without an output, every packet is missing.
     pub(crate) differences: Differences,
+    /// Sets of sequences computed once, because many rules need them.
     facts: CaseFacts,
 }
 
-/// What is asked of the wire again and again.
+/// Sets of sequences that follow from the wire.
 #[derive(Clone, Debug)]
 struct CaseFacts {
+    /// Sequences sent in a stream.
     streamed: BTreeSet<Seq>,
+    /// Sequences sent as an answer.
     resent: BTreeSet<Seq>,
-    asked: BTreeSet<Seq>,
+    /// Sequences that the client requested where the exchange answers.
+    requested: BTreeSet<Seq>,
+    /// Sequences below the highest streamed one not sent in any stream.
     gaps: BTreeSet<Seq>,
 }
 
 impl CaseFacts {
     fn of(wire: &WireLog, last: Seq) -> Self {
         let streamed: BTreeSet<Seq> = wire.streamed().map(|(_, seq)| seq).collect();
-        // A damaged sequence may be any number.
+        // A damaged packet may have any number as its sequence, so only those of the tape count.
         let highest = streamed.range(..=last).next_back().copied().unwrap_or(0);
         Self {
             gaps: (1..highest).filter(|seq| !streamed.contains(seq)).collect(),
             resent: wire.resent().map(|(_, seq)| seq).collect(),
-            asked: wire.asked().collect(),
+            requested: wire.requested().collect(),
             streamed,
         }
     }
 }
 
 impl Evidence {
+    /// Compares the output with the tape, and collects the evidence of a run.
     pub(crate) fn new(
         tape: Vec<Packet>,
         wire: WireLog,
-        ran: FinishedProcess,
+        process: FinishedProcess,
         output: ClientOutput,
     ) -> Self {
         let none = OutputRows::default();
         let rows = if let ClientOutput::Found { rows, .. } = &output { rows } else { &none };
         let differences = Differences::between(&tape, rows);
         let facts = CaseFacts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
-        Self { tape, wire, ran, output, differences, facts }
+        Self { tape, wire, process, output, differences, facts }
     }
 
-    /// The tape's last sequence.
+    /// Returns the last sequence of the tape; 0 if the tape is empty.
     pub(crate) fn last(&self) -> Seq {
         self.tape.last().map_or(0, |packet| packet.sequence)
     }
 
-    /// Whether packets were found in an output.
+    /// Returns whether a readable output was found.
     pub(crate) fn has_output(&self) -> bool {
         matches!(self.output, ClientOutput::Found { .. })
     }
 
-    /// What happened on the wire before we ended the client, if we did: the rest is our doing.
-    pub(crate) fn deeds(&self) -> impl Iterator<Item = &WireEvent> {
-        let forced = self.ran.forced.zip(self.wire.began);
+    /// Returns the events on the wire before the grader killed the client. Later events, such as a
+    /// reset, are caused by the kill and not by the client.
+    pub(crate) fn events_before_kill(&self) -> impl Iterator<Item = &WireEvent> {
+        let killed_at = self.process.killed_at.zip(self.wire.began);
         let ours =
-            forced.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));
+            killed_at.map_or(Duration::MAX, |(at, (began, _))| at.saturating_duration_since(began));
         self.wire.events.iter().filter(move |event| event.at < ours)
     }
 
-    /// Sequences that some stream brought.
+    /// Returns the sequences sent in a stream.
     pub(crate) fn streamed(&self) -> &BTreeSet<Seq> {
         &self.facts.streamed
     }
 
-    /// Sequences that answers brought.
+    /// Returns the sequences sent as an answer.
     pub(crate) fn resent(&self) -> &BTreeSet<Seq> {
         &self.facts.resent
     }
 
-    /// Sequences that were asked for where they can be answered.
-    pub(crate) fn asked(&self) -> &BTreeSet<Seq> {
-        &self.facts.asked
+    /// Returns the sequences that the client requested where the exchange answers.
+    pub(crate) fn requested(&self) -> &BTreeSet<Seq> {
+        &self.facts.requested
     }
 
-    /// The highest sequence that streams brought; 0 where they brought none.
+    /// Returns the highest sequence sent in a stream; 0 if there is none.
     pub(crate) fn highest(&self) -> Seq {
         self.streamed().range(..=self.last()).next_back().copied().unwrap_or(0)
     }
 
-    /// Sequences that no stream brought though they brought a higher one.
+    /// Returns the sequences below the highest streamed one not sent in any stream.
     pub(crate) fn gaps(&self) -> &BTreeSet<Seq> {
         &self.facts.gaps
     }
 
-    /// Whether a sequence is missing in the output.
-    pub(crate) fn misses(&self, seq: Seq) -> bool {
+    /// Returns whether a sequence is missing in the output.
+    pub(crate) fn output_lacks(&self, seq: Seq) -> bool {
         self.differences.missing.contains(seq)
     }
 }
 
-/// The same with the verb: `packet 5 was`, `packets 2, 5-7 were`.
-pub(crate) fn packets_were(seqs: impl IntoIterator<Item = Seq>) -> String {
+/// Returns sequences with a verb: `packet 5 was`, `packets 2, 5-7 were`.
+pub(crate) fn packets_with_verb(seqs: impl IntoIterator<Item = Seq>) -> String {
     let text = packets(seqs);
     let verb = if text.starts_with("packet ") { "was" } else { "were" };
     format!("{text} {verb}")
 }
 
-/// Sequences as they are said: `packet 5`, `packets 2, 5-7`.
+/// Returns sequences as a phrase: `packet 5`, `packets 2, 5-7`.
 pub(crate) fn packets(seqs: impl IntoIterator<Item = Seq>) -> String {
-    packets_in(&seqs.into_iter().map(SeqRange::one).collect())
+    packets_of_set(&seqs.into_iter().map(SeqRange::one).collect())
 }
 
-/// The same for a set that may be as large as a client has asked for.
-pub(crate) fn packets_in(set: &SeqSet) -> String {
+/// Returns a set of sequences as a phrase, shortened to 6 ranges because a client may request any
+/// number of sequences.
+pub(crate) fn packets_of_set(set: &SeqSet) -> String {
     let s = if set.count() == 1 { "" } else { "s" };
     format!("packet{s} {set:.6}")
 }

@@ -1,9 +1,9 @@
-//! The names that people give to a packet's fields, and the values that they write.
+//! Field names that clients use in their output, and normalisation of the values.
 
 use feed::wire::packet::Packet;
 use serde_json::Value;
 
-/// A field of a packet.
+/// Field of a packet in a client's output.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum OutputField {
     Symbol,
@@ -14,11 +14,11 @@ pub(crate) enum OutputField {
 }
 
 impl OutputField {
-    /// All of them, in the order of the wire.
+    /// All fields, in the order of the wire.
     pub(crate) const ALL: [Self; 5] =
         [Self::Symbol, Self::Side, Self::Quantity, Self::Price, Self::Sequence];
 
-    /// Its name in the exercise's documents.
+    /// Returns the field's name in the text of the exercise.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Symbol => "symbol",
@@ -29,7 +29,8 @@ impl OutputField {
         }
     }
 
-    /// The names that are understood, without case, spaces and punctuation.
+    /// Returns the names that are accepted for the field, in lower case and without punctuation.
+    /// Earlier names are better.
     pub(crate) const fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Symbol => &[
@@ -76,8 +77,8 @@ impl OutputField {
         }
     }
 
-    /// The field that a name means, and how far down among its names that stands: where several
-    /// names mean one field, the first of them is it.
+    /// Returns the field that a name means, with the position of the name among the field's
+    /// aliases. If several names of a row mean one field, the lowest position wins.
     pub(crate) fn of(name: &str) -> Option<(Self, usize)> {
         let plain: String = name
             .chars()
@@ -91,7 +92,7 @@ impl OutputField {
         })
     }
 
-    /// Its value in a packet, as text.
+    /// Returns the field's value in a packet, as normalised text.
     pub(crate) fn expected(self, packet: &Packet) -> String {
         match self {
             Self::Symbol => packet.symbol.to_string(),
@@ -103,7 +104,8 @@ impl OutputField {
     }
 }
 
-/// A value as a client has written it, as text: what is the same in different clothes is the same.
+/// Returns a JSON value as normalised text, so that equal values in different notations compare as
+/// equal. Returns `None` for null, arrays and objects.
 pub(crate) fn value(field: OutputField, written: &Value) -> Option<String> {
     match written {
         Value::String(text) => Some(text_value(field, text)),
@@ -113,14 +115,14 @@ pub(crate) fn value(field: OutputField, written: &Value) -> Option<String> {
     }
 }
 
-/// A text without what could steer a terminal.
+/// Replaces characters that could control a terminal.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if crate::text::escape::steers(c) { '·' } else { c }).collect()
 }
 
-/// The same for a text.
+/// Returns a text value in normalised form.
 pub(crate) fn text_value(field: OutputField, text: &str) -> String {
-    // Padding is no difference; some pad with NUL.
+    // Symbols have 4 bytes on the wire and are padded with spaces; some clients pad with NUL.
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     match field {
         OutputField::Symbol => plain(text),
@@ -133,7 +135,7 @@ pub(crate) fn text_value(field: OutputField, text: &str) -> String {
     }
 }
 
-/// `100`, `100.0`, `1e2` and `+100` are one number.
+/// Returns a number in normalised form: `100`, `100.0`, `1e2` and `+100` are equal.
 fn number_value(text: &str) -> String {
     if let Ok(whole) = text.parse::<i64>() {
         return whole.to_string();
@@ -150,7 +152,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn people_write_names_in_many_ways() {
+    fn field_names_are_recognised_in_many_spellings() {
         for (name, field) in [
             ("buysellindicator", OutputField::Side),
             ("Buy/Sell Indicator", OutputField::Side),
@@ -167,18 +169,18 @@ mod tests {
         assert_eq!((OutputField::of("timestamp"), OutputField::of("")), (None, None));
         let mut all: Vec<_> = OutputField::ALL.iter().flat_map(|field| field.aliases()).collect();
         all.sort();
-        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "a name means one field");
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "no name means two fields");
         assert!(
             OutputField::ALL.iter().all(|field| OutputField::of(field.name()) == Some((*field, 0)))
         );
     }
 
     #[test]
-    fn values_are_the_same_in_different_clothes() {
+    fn equal_values_in_different_notations_compare_as_equal() {
         let is = |field, written: Value| value(field, &written).unwrap();
         assert_eq!(is(OutputField::Side, json!("Buy")), "B");
         assert_eq!(is(OutputField::Side, json!("s")), "S");
-        assert_eq!(is(OutputField::Side, json!(66)), "66", "a code is no letter");
+        assert_eq!(is(OutputField::Side, json!(66)), "66", "a character code is not a letter");
         assert_eq!(is(OutputField::Symbol, json!("AB  ")), "AB");
         assert_eq!(is(OutputField::Symbol, json!("AB\0\0")), "AB");
         assert_eq!(is(OutputField::Symbol, json!("\u{1b}[2J")), "·[2J");

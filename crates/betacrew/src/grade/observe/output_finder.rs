@@ -1,4 +1,4 @@
-//! Finds what a client has written.
+//! Search for the output of a client.
 
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
@@ -9,92 +9,98 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Looks for the output: in the file named, or else in files that appeared or were written, or
-/// else in what the client has printed.
+/// Finds and reads the output: the named file, or else the best of the new and changed files, or
+/// else the standard output. `began` is the time of day at which the exchange started.
 pub(crate) fn output(
-    place: &CaseWorkdir,
+    workdir: &CaseWorkdir,
     named: Option<&Path>,
     stdout: &[u8],
     began: SystemTime,
 ) -> ClientOutput {
-    if let Some(name) = named {
-        if name == Path::new("-") {
+    if let Some(file) = named {
+        if file == Path::new("-") {
             return printed(stdout);
         }
-        return match place.written(name) {
+        return match workdir.written_file(file) {
             Some(path) => {
                 let written = path.metadata().and_then(|about| about.modified()).ok();
-                read(place, &path, written, began)
+                read(workdir, &path, written, began)
             }
             None => ClientOutput::None,
         };
     }
-    let files = place.changed();
-    let read = files.into_iter().map(|(path, written)| read(place, &path, written, began));
+    let files = workdir.changed_files();
+    let read = files.into_iter().map(|(path, written)| read(workdir, &path, written, began));
     let best = read.max_by_key(rank);
     match best {
         Some(ClientOutput::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
         _ => {
-            if let ClientOutput::Found { place, rows, written } = printed(stdout)
+            if let ClientOutput::Found { name, rows, written } = printed(stdout)
                 && !rows.rows.is_empty()
             {
-                return ClientOutput::Found { place, rows, written };
+                return ClientOutput::Found { name, rows, written };
             }
         }
     }
     best.filter(|best| rank(best) > Rank::default()).unwrap_or(ClientOutput::None)
 }
 
-/// How much an output looks like one: packets in it, its name, how many packets.
+/// Measure of how much a file looks like an output: kind of content, name, number of packets.
 type Rank = (u8, bool, usize);
 
+/// Returns the rank of a possible output; the highest wins.
 fn rank(output: &ClientOutput) -> Rank {
     match output {
         ClientOutput::None => (0, false, 0),
-        ClientOutput::Unclear { place, .. } => match place.ends_with(".json") {
-            true => (1, is_output(place), 0),
-            // Any log or note is none.
+        ClientOutput::Unclear { name, .. } => match name.ends_with(".json") {
+            true => (1, is_output(name), 0),
+            // Other unreadable files are logs or notes, not outputs.
             false => (0, false, 0),
         },
-        ClientOutput::Found { place, rows, .. } if rows.rows.is_empty() => (2, is_output(place), 0),
-        ClientOutput::Found { place, rows, .. } => (3, is_output(place), rows.rows.len()),
+        ClientOutput::Found { name, rows, .. } if rows.rows.is_empty() => (2, is_output(name), 0),
+        ClientOutput::Found { name, rows, .. } => (3, is_output(name), rows.rows.len()),
     }
 }
 
-fn is_output(place: &str) -> bool {
-    place.to_ascii_lowercase().contains("output")
+/// Returns whether a file's name says that it is an output.
+fn is_output(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("output")
 }
 
+/// Reads the standard output.
 fn printed(stdout: &[u8]) -> ClientOutput {
-    let place = "stdout".to_owned();
+    let name = "stdout".to_owned();
     match rows::read(stdout) {
-        Ok(rows) => ClientOutput::Found { place, rows, written: None },
-        Err(why) => ClientOutput::Unclear { place, why },
+        Ok(rows) => ClientOutput::Found { name, rows, written: None },
+        Err(why) => ClientOutput::Unclear { name, why },
     }
 }
 
+/// Reads a file.
 fn read(
-    place: &CaseWorkdir,
+    workdir: &CaseWorkdir,
     path: &Path,
     written: Option<SystemTime>,
     began: SystemTime,
 ) -> ClientOutput {
-    let shown = plain(&path.strip_prefix(place.path()).unwrap_or(path).to_string_lossy());
+    let shown = plain(&path.strip_prefix(workdir.path()).unwrap_or(path).to_string_lossy());
     let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
     match read {
         Ok(rows) => {
             let written = written.and_then(|time| time.duration_since(began).ok());
-            ClientOutput::Found { place: shown, rows, written }
+            ClientOutput::Found { name: shown, rows, written }
         }
-        Err(why) => ClientOutput::Unclear { place: shown, why },
+        Err(why) => ClientOutput::Unclear { name: shown, why },
     }
 }
 
-/// A file's bytes, one more than are read at the most.
+/// Returns the bytes of a file, at most one more than [`OUTPUT_MAX`] so that a larger file is
+/// noticed.
 fn file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut options = File::options();
-    // What was a file when it was found may be a pipe now, and nobody may write into it.
+    // The file may have become a pipe since it was found. Without NONBLOCK, opening a pipe that has
+    // no writer would block for ever.
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -116,41 +122,41 @@ mod tests {
 
     fn found(files: &[(&str, &str)], stdout: &str, named: Option<&str>) -> ClientOutput {
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
         for (name, text) in files {
-            fs::write(place.path().join(name), text).unwrap();
+            fs::write(workdir.path().join(name), text).unwrap();
         }
-        output(&place, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
+        output(&workdir, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
     }
 
-    fn place_of(output: &ClientOutput) -> &str {
+    fn name_of(output: &ClientOutput) -> &str {
         match output {
             ClientOutput::None => "nowhere",
-            ClientOutput::Unclear { place, .. } | ClientOutput::Found { place, .. } => place,
+            ClientOutput::Unclear { name, .. } | ClientOutput::Found { name, .. } => name,
         }
     }
 
     #[test]
-    fn the_output_is_what_looks_most_like_packets() {
+    fn the_output_is_the_file_that_looks_most_like_packets() {
         let one = format!("[{ROW}]");
         let two = format!("[{ROW},{ROW}]");
         let config = ("config.json", r#"{"port":3000}"#);
         let log = ("log.txt", "connected");
         let all = [config, log, ("missing.json", "[]"), ("x.json", &one), ("y.json", &two)];
-        assert_eq!(place_of(&found(&all, &one, None)), "y.json");
+        assert_eq!(name_of(&found(&all, &one, None)), "y.json");
         let output = [("x.json", two.as_str()), ("output.json", one.as_str())];
-        assert_eq!(place_of(&found(&output, "", None)), "output.json");
-        assert_eq!(place_of(&found(&output, "", Some("x.json"))), "x.json");
-        assert_eq!(place_of(&found(&output, "", Some("data/x.json"))), "nowhere");
-        assert_eq!(place_of(&found(&output, &one, Some("-"))), "stdout");
-        assert_eq!(place_of(&found(&[config, log], &one, None)), "stdout");
-        assert_eq!(place_of(&found(&[("missing.json", "[]")], &one, None)), "stdout");
-        assert_eq!(place_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
-        assert_eq!(place_of(&found(&[log], "done", None)), "nowhere");
+        assert_eq!(name_of(&found(&output, "", None)), "output.json");
+        assert_eq!(name_of(&found(&output, "", Some("x.json"))), "x.json");
+        assert_eq!(name_of(&found(&output, "", Some("data/x.json"))), "nowhere");
+        assert_eq!(name_of(&found(&output, &one, Some("-"))), "stdout");
+        assert_eq!(name_of(&found(&[config, log], &one, None)), "stdout");
+        assert_eq!(name_of(&found(&[("missing.json", "[]")], &one, None)), "stdout");
+        assert_eq!(name_of(&found(&[("output.json", "[]")], "done", None)), "output.json");
+        assert_eq!(name_of(&found(&[log], "done", None)), "nowhere");
         let unclear = found(&[("output.json", "[{")], "done", None);
         assert!(
-            matches!(unclear, ClientOutput::Unclear { .. }) && place_of(&unclear) == "output.json"
+            matches!(unclear, ClientOutput::Unclear { .. }) && name_of(&unclear) == "output.json"
         );
-        assert_eq!(place_of(&found(&[], "", None)), "nowhere");
+        assert_eq!(name_of(&found(&[], "", None)), "nowhere");
     }
 }

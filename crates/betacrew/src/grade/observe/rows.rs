@@ -1,42 +1,44 @@
-//! Reads what a client has written, in whatever shape.
+//! Reader of a client's output, in any of the shapes that clients write.
 
 use crate::grade::observe::fields::{OutputField, plain, text_value, value};
 use serde_json::Value;
 
-/// A larger output is not read.
+/// Maximum size in bytes of an output that is read.
 pub(crate) const OUTPUT_MAX: usize = 4 << 20;
-/// Places at which JSON is looked for in a text that is more than JSON.
+/// Maximum number of positions at which JSON is tried in a text that is not JSON as a whole.
 const STARTS_MAX: usize = 200;
-/// How deep packets may be wrapped.
+/// Maximum number of objects around the packets.
 const DEPTH_MAX: u32 = 3;
-/// So many fields make a row a packet.
+/// Minimum number of known fields that make a row a packet.
 const FIELDS_MIN: usize = 3;
 
-/// One packet as it was written: each field as text, absent where it is.
+/// One packet of an output, with each field as normalised text or absent.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct OutputRow {
+    /// Values in the order of [`OutputField::ALL`].
     fields: [Option<String>; 5],
-    /// How good the names are that the values stand under; 0 is the best.
+    /// Positions of the fields' names among their aliases; 0 is the best name.
     ranks: [usize; 5],
 }
 
 impl OutputRow {
-    /// The value of a field.
+    /// Returns the value of a field.
     pub(crate) fn get(&self, field: OutputField) -> Option<&str> {
         self.fields[field as usize].as_deref()
     }
 
-    /// Its sequence, if it has one that is a number.
+    /// Returns the sequence, if the row has one that is a number.
     pub(crate) fn sequence(&self) -> Option<i64> {
         self.get(OutputField::Sequence)?.parse().ok()
     }
 
+    /// Sets a field under its best name.
     pub(crate) fn set(&mut self, field: OutputField, value: Option<String>) {
         self.set_as(field, 0, value);
     }
 
-    /// Sets a field that stands under a name of this rank, if that is the best so far. Whether it
-    /// is.
+    /// Sets a field under a name of this rank, unless a better name has set it already. Returns
+    /// whether it was set.
     fn set_as(&mut self, field: OutputField, rank: usize, value: Option<String>) -> bool {
         let place = &mut self.fields[field as usize];
         let better = place.is_none() || rank < self.ranks[field as usize];
@@ -52,13 +54,14 @@ impl OutputRow {
     }
 }
 
-/// A whole output.
+/// Rows of an output, and how they were read.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct OutputRows {
+    /// Packets in the order of the output.
     pub(crate) rows: Vec<OutputRow>,
-    /// In which shape they were written.
+    /// Shape of the output, such as "an array of objects".
     pub(crate) shape: &'static str,
-    /// The names that stood for the fields.
+    /// Names that the output uses for the fields.
     pub(crate) names: [Option<String>; 5],
 }
 
@@ -67,7 +70,7 @@ impl OutputRows {
         Self { shape, ..Self::default() }
     }
 
-    /// Which shape was understood, and which names where they are not the documents'.
+    /// Returns the shape that was recognised, with the field names that differ from the exercise's.
     pub(crate) fn understood(&self) -> String {
         let other = OutputField::ALL.into_iter().filter_map(|field| {
             let name = self.names[field as usize].as_deref()?;
@@ -87,14 +90,15 @@ impl OutputRows {
         }
     }
 
-    /// A row of an object's members, those of objects inside it included.
+    /// Adds a row made of an object's members, including those of objects inside it. Returns
+    /// whether the object is a packet.
     fn add(&mut self, key: Option<&str>, object: &Value) -> bool {
         let mut row = OutputRow::default();
         self.members(object, &mut row, 1);
         let enough = row.count() >= FIELDS_MIN;
         if enough {
             let number = key.filter(|key| key.parse::<i64>().is_ok());
-            // Only where the packet itself has none.
+            // The key counts only if the packet itself has no sequence.
             row.set_as(OutputField::Sequence, usize::MAX, number.map(str::to_owned));
             self.rows.push(row);
         }
@@ -103,7 +107,7 @@ impl OutputRows {
 
     fn members(&mut self, object: &Value, row: &mut OutputRow, depth: u32) {
         let members = || object.as_object().into_iter().flatten();
-        // An object that has none of the fields itself holds packets rather than being one.
+        // An object without any known field contains packets rather than being one.
         if members().all(|(name, _)| OutputField::of(name).is_none()) {
             return;
         }
@@ -126,21 +130,21 @@ impl OutputRows {
 /// Reads an output.
 ///
 /// # Errors
-/// What keeps it from being understood.
+/// Returns a message if no packets can be recognised; it is a predicate without a subject.
 pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
     if bytes.len() > OUTPUT_MAX {
-        return Err(format!("it is larger than {} MiB", OUTPUT_MAX >> 20));
+        return Err(format!("larger than {} MiB", OUTPUT_MAX >> 20));
     }
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        return Err("it is empty".to_owned());
+        return Err("empty".to_owned());
     }
     let whole = match serde_json::from_str::<Value>(text) {
         Ok(value) => {
             return json(&value, 0).ok_or_else(|| {
                 let fields = OutputField::ALL.map(OutputField::name).join(", ");
-                format!("it is JSON, but no packets are found in it (objects with {fields})")
+                format!("JSON without packets (expected objects with {fields})")
             });
         }
         Err(error) => error,
@@ -149,7 +153,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
     let is_json =
         text.starts_with(['[', '{']) && text.trim_start_matches(bare).starts_with(['"', ']', '}']);
     let shapes = match is_json {
-        // What is meant to be JSON is that, or lines of it, or broken.
+        // A text that begins like JSON is either lines of JSON or broken JSON, never CSV.
         true => [None, None, text.starts_with('{').then(|| lines(text)).flatten()],
         false => [embedded(text), csv(text), lines(text)],
     };
@@ -159,12 +163,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
         .max_by_key(|rows| rows.rows.len())
         .filter(|rows| !rows.rows.is_empty());
     best.ok_or_else(|| match is_json {
-        true => format!("it is not whole JSON: {whole}"),
-        false => "it is neither JSON, lines of JSON nor CSV with packets".to_owned(),
+        true => format!("invalid or incomplete JSON: {whole}"),
+        false => "neither JSON, lines of JSON nor CSV with packets".to_owned(),
     })
 }
 
-/// The packets of a JSON value.
+/// Returns the packets of a JSON value; `None` if the value has a different shape.
 fn json(value: &Value, depth: u32) -> Option<OutputRows> {
     match value {
         Value::Array(items) => array(items),
@@ -177,7 +181,8 @@ fn json(value: &Value, depth: u32) -> Option<OutputRows> {
             for (key, member) in members {
                 keyed.add(Some(key), member);
             }
-            // Text order is not the order of numbers, and readers of objects need none.
+            // Keys may be in the order of text, and programs that read an object do not rely on
+            // order.
             keyed.rows.sort_by_key(OutputRow::sequence);
             let inner = members.values().filter(|member| member.is_array() || member.is_object());
             let inner: Vec<OutputRows> =
@@ -194,7 +199,7 @@ fn json(value: &Value, depth: u32) -> Option<OutputRows> {
     }
 }
 
-/// Several lists, as of packets by symbol, are one.
+/// Joins several lists, such as packets grouped by symbol, into one.
 fn wrapped(inner: Vec<OutputRows>) -> Option<OutputRows> {
     let mut all = OutputRows::of("an array inside an object");
     let mut found = false;
@@ -210,6 +215,7 @@ fn wrapped(inner: Vec<OutputRows>) -> Option<OutputRows> {
     found.then_some(all)
 }
 
+/// Returns the packets of an array of objects or of arrays.
 fn array(items: &[Value]) -> Option<OutputRows> {
     if items.is_empty() {
         return Some(OutputRows::of("an empty array"));
@@ -233,7 +239,7 @@ fn array(items: &[Value]) -> Option<OutputRows> {
     (!plain.rows.is_empty()).then_some(plain)
 }
 
-/// One object a line; lines that are something else are left out.
+/// Reads one JSON object a line, and skips other lines.
 fn lines(text: &str) -> Option<OutputRows> {
     let mut found = OutputRows::of("lines of JSON");
     for line in text.lines() {
@@ -247,6 +253,7 @@ fn lines(text: &str) -> Option<OutputRows> {
     Some(found)
 }
 
+/// Reads CSV with any usual delimiter, with or without a header.
 fn csv(text: &str) -> Option<OutputRows> {
     let first = text.lines().next()?;
     let count = |c: &u8| first.bytes().filter(|byte| byte == c).count();
@@ -265,7 +272,7 @@ fn csv(text: &str) -> Option<OutputRows> {
         true => (OutputRows::of("CSV"), columns),
         false => {
             let columns = OutputField::ALL.map(|field| Some((field, 0))).to_vec();
-            (OutputRows::of("CSV without a head, in the wire's order of fields"), columns)
+            (OutputRows::of("CSV without a header, in the wire's order of fields"), columns)
         }
     };
     for (name, column) in head.iter().zip(&columns).filter(|_| named) {
@@ -285,7 +292,7 @@ fn csv(text: &str) -> Option<OutputRows> {
     Some(found)
 }
 
-/// JSON that stands in a text, as in a log: the one with the most packets.
+/// Finds JSON inside another text, such as a log, and returns the value with the most packets.
 fn embedded(text: &str) -> Option<OutputRows> {
     let mut start = 0;
     let mut best: Option<OutputRows> = None;
@@ -326,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shapes_that_people_write_are_understood() {
+    fn the_usual_shapes_of_outputs_are_read() {
         for (text, shape) in [
             (format!("[{ROW}]"), "an array of objects"),
             (format!("\u{feff}[\n{ROW}\n]\n"), "an array of objects"),
@@ -340,7 +347,7 @@ mod tests {
                 "an array of arrays, in the wire's order of fields",
             ),
             ("Ticker;Side;Qty;Price;Seq\nAAPL;Buy;50;100;1\n".to_owned(), "CSV"),
-            ("AAPL,B,50,100,1\n".to_owned(), "CSV without a head, in the wire's order of fields"),
+            ("AAPL,B,50,100,1\n".to_owned(), "CSV without a header, in the wire's order of fields"),
             (
                 format!("got [1/2] packets:\n[\n {}\n]\nbye", ROW.replace(',', ",\n")),
                 "an array of objects",
@@ -351,7 +358,7 @@ mod tests {
         let inner = r#"{"symbol":"AAPL","side":"buy","qty":"50","price":100.0}"#;
         one(&format!(r#"{{"1":{inner}}}"#));
         one(&format!(r#"[{{"packetSequence":1,"packet":{inner}}}]"#));
-        // An index of their own does not make it another packet.
+        // A row number of the client's own must not replace the sequence.
         one(&format!("[{}]", ROW.replace('{', r#"{"id":7,"type":"order","#)));
         one("id,symbol,side,quantity,price,sequence\n7,AAPL,B,50,100,1\n");
         let rows = one(&format!("[{}]", ROW.replace("sequence", "packetSequence")));
@@ -360,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyed_object_is_in_the_order_of_its_numbers() {
+    fn packets_of_a_keyed_object_are_sorted_by_number() {
         let row = |seq: u32| format!(r#""{seq}":{{"symbol":"A","side":"B","price":1}}"#);
         let text = format!("{{{}}}", [10, 9, 100].map(row).join(","));
         let rows = read(text.as_bytes()).unwrap();
@@ -369,11 +376,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_output_says_why() {
+    fn an_unreadable_output_is_refused_with_its_reason() {
         let why = |text: &str| read(text.as_bytes()).unwrap_err();
-        assert_eq!(why(" \n"), "it is empty");
-        assert!(why(r#"{"name":"client","version":"1"}"#).contains("no packets are found"));
-        assert!(why(&format!("[{ROW},")).contains("not whole JSON"));
+        assert_eq!(why(" \n"), "empty");
+        assert!(why(r#"{"name":"client","version":"1"}"#).contains("JSON without packets"));
+        assert!(why(&format!("[{ROW},")).contains("incomplete JSON"));
         assert!(why("connected\nsaved 14 packets\n").contains("neither JSON"));
         assert!(why(&"[".repeat(100_000)).contains("neither JSON"));
         assert!(why(&"1".repeat(OUTPUT_MAX + 1)).contains("larger than 4 MiB"));
@@ -381,7 +388,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..400),
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400),
             pick in prop::collection::vec(0usize..12, 0..60)) {
             let _ = read(&bytes);
             let parts = ["[", "]", "{", "}", "\"sequence\":", "1", ",", "\n", ROW, "\"", ";", "-"];

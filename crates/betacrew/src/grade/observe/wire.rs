@@ -1,6 +1,6 @@
-//! What happened on the wire while a client was graded: an exchange that takes notes.
+//! Recording of the wire: every connection, call and write of one run, with its time.
 
-use crate::grade::run::unread::{HELD_MAX, Unread};
+use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
@@ -9,82 +9,91 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// So many events are kept; more are counted.
+/// Maximum number of events kept; further events are only counted.
 pub(crate) const EVENTS_MAX: usize = 20_000;
-/// So many connections are kept; of more, nothing is.
+/// Maximum number of connections kept.
 pub(crate) const CONNS_MAX: usize = 10_000;
-/// So many frames are kept of all connections together; more are not looked at.
+/// Maximum number of frames kept of all connections together; further frames are not decoded.
 pub(crate) const FRAMES_MAX: usize = 200_000;
 
-/// Something that happened on a connection.
+/// Event on a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct WireEvent {
-    /// Since the exchange began to listen.
+    /// Time since the exchange began to listen.
     pub(crate) at: Duration,
-    /// The connection, from 0 in the order in which they were made.
+    /// Index of the connection, from 0 in the order of connecting.
     pub(crate) conn: usize,
+    /// Kind of the event.
     pub(crate) what: WireEventKind,
 }
 
+/// Kind of an event on a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum WireEventKind {
-    /// The client has connected.
+    /// The client connected.
     Opened,
-    /// The client has sent a call. `late`: after a stream call on this connection.
+    /// The client sent a call. `late` is true after a stream call on the same connection.
     Called { call: Call, late: bool },
-    /// The exchange has sent, in one write, these bytes of what it sends on the connection.
+    /// The exchange sent, in one write, the bytes `from..to` of its output on the connection.
     Sent { from: u64, to: u64 },
-    /// The client will send no more.
+    /// The client ended its side of the connection.
     ClientEnded,
-    /// The exchange will send no more.
+    /// The exchange ended its side of the connection.
     Finished,
-    /// Both sides have closed it, or the exchange has.
+    /// The connection was closed by both sides, or by the exchange.
     Closed,
-    /// The client has reset it, and what was on its way to it may be lost.
+    /// The client reset the connection. Bytes on their way to it may not have arrived.
     Reset,
-    /// The exchange has reset it.
+    /// The exchange reset the connection.
     ResetByExchange,
 }
 
-/// One connection, as far as it cannot be read from the events.
+/// State of one connection that its events do not show.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct WireConnection {
-    /// The whole frames sent on it.
+    /// Complete frames sent on the connection.
     pub(crate) frames: Vec<RawFrame>,
-    /// Its frames before this place are answers to resend calls that came before a stream call.
+    /// Number of frames that answer resend calls, all sent before the stream; `None` without a
+    /// stream call.
     pub(crate) stream_from: Option<usize>,
-    /// Bytes sent on it.
+    /// Number of bytes sent on the connection.
     pub(crate) sent: u64,
-    /// True where the client had read everything before each write.
-    pub(crate) apart: bool,
+    /// True if the client had read everything before each write.
+    pub(crate) read_one_by_one: bool,
+    /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
+    /// Number of resend calls before the stream call.
     resends: usize,
 }
 
-/// All that was noted.
+/// Log of all connections of one run.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct WireLog {
+    /// Events in the order of time.
     pub(crate) events: Vec<WireEvent>,
+    /// Connections in the order of connecting.
     pub(crate) conns: Vec<WireConnection>,
-    /// Events that found no room.
-    pub(crate) forgotten: u64,
-    /// The exchange died of what the client did.
-    pub(crate) died: bool,
-    /// When the time of events began, by the clock and by the calendar.
+    /// Number of events that were not kept.
+    pub(crate) not_kept: u64,
+    /// True if the exchange died of a call or a reset of the client.
+    pub(crate) exchange_died: bool,
+    /// Instant and time of day at which the times of the events begin.
     pub(crate) began: Option<(Instant, SystemTime)>,
+    /// Number of frames kept of all connections.
     frames: usize,
 }
 
-/// Something about one packet.
+/// Event that concerns one packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Moment {
-    /// A resend call. `late`: after a stream call on its connection, where nothing answers it.
-    Asked { seq: Seq, late: bool },
-    /// The packet was sent, by a stream or as an answer.
-    Brought { seq: Seq, streamed: bool },
+pub(crate) enum PacketEvent {
+    /// The client requested the packet. `late` is true after a stream call on the same connection,
+    /// where the exchange does not answer.
+    Requested { seq: Seq, late: bool },
+    /// The exchange sent the packet, in a stream if `streamed` is true and else as an answer.
+    Sent { seq: Seq, streamed: bool },
 }
 
-/// The sequence of a frame, if it is a packet.
+/// Returns the sequence of a frame, if it is a packet.
 pub(crate) fn packet_of(frame: &RawFrame) -> Option<Seq> {
     match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet.sequence),
@@ -92,21 +101,21 @@ pub(crate) fn packet_of(frame: &RawFrame) -> Option<Seq> {
     }
 }
 
-/// A write that brought more or less than one packet, seen as packets.
+/// Write of the exchange, described by the frames that it touches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Segment {
-    /// The connection.
+    /// Index of the connection.
     pub(crate) conn: usize,
-    /// The places of the frames that it has a byte of: first and last.
+    /// Indexes of the first and the last frame of which the write has a byte.
     pub(crate) frames: (usize, usize),
-    /// It begins inside a frame.
+    /// True if the write begins inside a frame.
     pub(crate) cut_before: bool,
-    /// It ends inside a frame.
+    /// True if the write ends inside a frame.
     pub(crate) cut_after: bool,
 }
 
 impl Segment {
-    /// The write of these bytes (at least one) of what is sent on a connection.
+    /// Returns the segment of the bytes `from..to` of a connection, at least one byte.
     pub(crate) fn of(conn: usize, from: u64, to: u64) -> Self {
         const LEN: u64 = FRAME_LEN as u64;
         let place = |byte: u64| usize::try_from(byte / LEN).unwrap_or(usize::MAX);
@@ -120,12 +129,12 @@ impl Segment {
 }
 
 impl WireLog {
-    /// Streams that were called for.
+    /// Returns the number of streams that the client called for.
     pub(crate) fn streams(&self) -> usize {
         self.calls().filter(|(_, call, late)| *call == Call::Stream && !late).count()
     }
 
-    /// All calls: connection, call, whether it came after a stream call.
+    /// Returns all calls: connection, call, and whether a stream call precedes it.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, Call, bool)> {
         self.events.iter().filter_map(|event| match event.what {
             WireEventKind::Called { call, late } => Some((event.conn, call, late)),
@@ -133,20 +142,20 @@ impl WireLog {
         })
     }
 
-    /// The sequences of all resend calls of the original protocol that could be answered.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = Seq> {
+    /// Returns the sequences of all resend calls that the exchange could answer.
+    pub(crate) fn requested(&self) -> impl Iterator<Item = Seq> {
         self.calls().filter_map(|(_, call, late)| match call {
             Call::Resend(seq) if !late => Some(seq),
             _ => None,
         })
     }
 
-    /// The packets that streams brought, connection by connection.
+    /// Returns the connection and sequence of each packet sent in a stream.
     pub(crate) fn streamed(&self) -> impl Iterator<Item = (usize, Seq)> {
         self.packets(true)
     }
 
-    /// The packets that answered resend calls.
+    /// Returns the connection and sequence of each packet that answered a resend call.
     pub(crate) fn resent(&self) -> impl Iterator<Item = (usize, Seq)> {
         self.packets(false)
     }
@@ -159,7 +168,7 @@ impl WireLog {
         })
     }
 
-    /// The writes of packets, in order, with their times.
+    /// Returns the writes of the exchange in order, with their times.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (Duration, Segment)> {
         self.events.iter().filter_map(|event| match event.what {
             WireEventKind::Sent { from, to } => Some((event.at, Segment::of(event.conn, from, to))),
@@ -167,57 +176,60 @@ impl WireLog {
         })
     }
 
-    /// The sequence of the frame at a place of a connection.
+    /// Returns the sequence of the frame with index `place` of a connection.
     pub(crate) fn seq_at(&self, conn: usize, place: usize) -> Option<Seq> {
         self.conns.get(conn)?.frames.get(place).and_then(packet_of)
     }
 
-    /// What was asked for and what came, in the order of time.
-    pub(crate) fn history(&self) -> impl Iterator<Item = (Duration, usize, Moment)> {
+    /// Returns the resend calls and the packets sent, in the order of time.
+    pub(crate) fn packet_events(&self) -> impl Iterator<Item = (Duration, usize, PacketEvent)> {
         self.events.iter().flat_map(move |event| {
-            let moments: Vec<Moment> = match event.what {
+            let packet_events: Vec<PacketEvent> = match event.what {
                 WireEventKind::Called { call: Call::Resend(seq), late } => {
-                    vec![Moment::Asked { seq, late }]
+                    vec![PacketEvent::Requested { seq, late }]
                 }
-                WireEventKind::Sent { from, to } => self.brought(event.conn, from, to),
+                WireEventKind::Sent { from, to } => self.packets_sent_in(event.conn, from, to),
                 _ => Vec::new(),
             };
-            moments.into_iter().map(move |moment| (event.at, event.conn, moment))
+            packet_events.into_iter().map(move |packet_event| (event.at, event.conn, packet_event))
         })
     }
 
-    /// The packets whose last byte is among these bytes.
-    fn brought(&self, conn: usize, from: u64, to: u64) -> Vec<Moment> {
+    /// Returns the packets whose last byte is among the bytes `from..to` of a connection.
+    fn packets_sent_in(&self, conn: usize, from: u64, to: u64) -> Vec<PacketEvent> {
         let place = |byte: u64| usize::try_from(byte / FRAME_LEN as u64).unwrap_or(usize::MAX);
         let Some(state) = self.conns.get(conn) else { return Vec::new() };
         let frames = state.frames.iter().enumerate().take(place(to)).skip(place(from));
         let streamed = |at| state.stream_from.is_some_and(|start| at >= start);
         frames
             .filter_map(|(at, frame)| {
-                Some(Moment::Brought { seq: packet_of(frame)?, streamed: streamed(at) })
+                Some(PacketEvent::Sent { seq: packet_of(frame)?, streamed: streamed(at) })
             })
             .collect()
     }
 
-    pub(crate) fn note(&mut self, at: Duration, conn: usize, what: WireEventKind) {
+    /// Adds an event, or counts it if there are too many.
+    pub(crate) fn add_event(&mut self, at: Duration, conn: usize, what: WireEventKind) {
         if self.events.len() < EVENTS_MAX && conn < CONNS_MAX {
             self.events.push(WireEvent { at, conn, what });
         } else {
-            self.forgotten += 1;
+            self.not_kept += 1;
         }
     }
 
+    /// Adds a connection and returns its index.
     pub(crate) fn open(&mut self, at: Duration) -> usize {
         let id = self.conns.len();
         if id < CONNS_MAX {
             self.conns.push(WireConnection::default());
-            self.note(at, id, WireEventKind::Opened);
+            self.add_event(at, id, WireEventKind::Opened);
         } else {
-            self.forgotten += 1;
+            self.not_kept += 1;
         }
         id
     }
 
+    /// Adds a call of the client.
     pub(crate) fn call(&mut self, at: Duration, conn: usize, call: Call) {
         let Some(state) = self.conns.get_mut(conn) else { return };
         let late = state.stream_from.is_some();
@@ -226,9 +238,10 @@ impl WireLog {
             Call::Resend(_) if !late => state.resends += 1,
             _ => {}
         }
-        self.note(at, conn, WireEventKind::Called { call, late });
+        self.add_event(at, conn, WireEventKind::Called { call, late });
     }
 
+    /// Adds bytes that the exchange sent in one write.
     pub(crate) fn send(&mut self, at: Duration, conn: usize, bytes: &[u8]) {
         let Some(state) = self.conns.get_mut(conn).filter(|_| !bytes.is_empty()) else { return };
         let from = state.sent;
@@ -245,74 +258,85 @@ impl WireLog {
                 self.frames += 1;
             }
         }
-        self.note(at, conn, WireEventKind::Sent { from, to });
+        self.add_event(at, conn, WireEventKind::Sent { from, to });
     }
 }
 
-/// An exchange that takes notes; what it does is what the one inside does.
+/// Exchange that behaves like the one inside it and records what happens on its connections.
 pub(crate) struct WireRecorder<E> {
+    /// Exchange that plays.
     inner: E,
+    /// Record so far.
     log: WireLog,
-    /// The bytes that were peeked at last.
+    /// Bytes returned by the last call of `peek`, of which `sent` reports how many were written.
     peeked: Vec<u8>,
-    /// When something happened last, in milliseconds: for whoever waits for silence.
-    active: Arc<AtomicU64>,
-    /// Connections that are not gone.
+    /// Time of the last event, in milliseconds. Another thread reads it to detect silence.
+    last_event: Arc<AtomicU64>,
+    /// Number of open connections.
     open: Arc<AtomicUsize>,
-    /// Present where bytes are held back until the client has read those before.
-    unread: Option<Unread>,
+    /// Socket that reports unread bytes, if each write waits until the client has read the one
+    /// before.
+    unread: Option<UnreadProbe>,
 }
 
-/// A connection of a [`WireRecorder`] exchange.
+/// Connection of a [`WireRecorder`].
 pub(crate) struct RecordedConnection<C> {
+    /// Connection of the exchange inside.
     inner: C,
+    /// Index of the connection in the log.
     id: usize,
+    /// Decoder of the client's calls.
     calls: CallDecoder,
-    /// The exchange resets it.
+    /// True if the exchange resets the connection.
     reset: bool,
-    /// Addresses of the client and of the exchange.
+    /// Addresses of the client and of the exchange, while unread bytes can be counted.
     addresses: Option<(SocketAddr, SocketAddr)>,
-    /// Time since which bytes are held back.
+    /// Time since which bytes are held back, if they are.
     held: Option<Duration>,
 }
 
 impl<E: Exchange> WireRecorder<E> {
-    /// Watches `inner`, and keeps `active` (milliseconds since it began) and `open` (connections)
-    /// up to date meanwhile.
-    pub(crate) fn new(inner: E, active: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
-        Self { inner, log: WireLog::default(), peeked: Vec::new(), active, open, unread: None }
+    /// Records the connections of `inner`. Keeps `last_event` (time of the last event in
+    /// milliseconds) and `open` (number of connections) up to date for other threads.
+    pub(crate) fn new(inner: E, last_event: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
+        Self { inner, log: WireLog::default(), peeked: Vec::new(), last_event, open, unread: None }
     }
 
-    /// Lets each write, and the end, come to the client by itself: nothing is sent before the
-    /// client has read what came before.
-    pub(crate) fn apart(self, unread: Option<Unread>) -> Self {
+    /// Holds back each write, and the end, until the client has read everything before it.
+    pub(crate) fn hold_until_read(self, unread: Option<UnreadProbe>) -> Self {
         Self { unread, ..self }
     }
 
-    /// Returns whether bytes are held back from a client that has not read what came before.
-    fn holds(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) -> bool {
+    /// Returns whether bytes are held back now, because the client has not read those before.
+    fn is_held_back(
+        &mut self,
+        conn: &mut RecordedConnection<E::Connection>,
+        now: Duration,
+    ) -> bool {
         let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
             return false;
         };
         let count = unread.count(client, own);
-        let apart = match count {
+        let can_hold = match count {
             Some(0) => true,
-            // One that does not read gets everything as soon as that is due.
+            // A client that has not read for HELD_MAX gets everything at once from now on.
             Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
             None => false,
         };
-        conn.addresses = conn.addresses.filter(|_| apart);
-        conn.held = conn.held.filter(|_| apart && count != Some(0));
+        conn.addresses = conn.addresses.filter(|_| can_hold);
+        conn.held = conn.held.filter(|_| can_hold && count != Some(0));
         conn.held.is_some()
     }
 
-    /// What was noted.
+    /// Returns the log, at the end of the run.
     pub(crate) fn into_log(self) -> WireLog {
-        WireLog { died: self.inner.is_dead(), ..self.log }
+        WireLog { exchange_died: self.inner.is_dead(), ..self.log }
     }
 
+    /// Records the time of an event for the thread that waits for silence.
     fn touch(&self, now: Duration) {
-        self.active.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_event
+            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -334,7 +358,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
         conn.addresses = Some((client, own));
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.apart = self.unread.is_some();
+            state.read_one_by_one = self.unread.is_some();
         }
         self.inner.connected(&mut conn.inner, client, own);
     }
@@ -354,7 +378,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.touch(now);
-        self.log.note(now, conn.id, WireEventKind::ClientEnded);
+        self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
         self.inner.ended(&mut conn.inner, now);
     }
 
@@ -366,12 +390,12 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
             (Disconnect::Closed, false) => WireEventKind::Closed,
         };
-        self.log.note(now, conn.id, what);
+        self.log.add_event(now, conn.id, what);
         self.inner.disconnected(conn.inner, how, now);
     }
 
     fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
-        if self.holds(conn, now) {
+        if self.is_held_back(conn, now) {
             return 0;
         }
         let count = self.inner.peek(&mut conn.inner, out, now);
@@ -383,8 +407,8 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
         self.touch(now);
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            // Known of this write only if the system has just said so.
-            state.apart &= conn.addresses.is_some();
+            // The claim holds for this write only if the system could still count unread bytes.
+            state.read_one_by_one &= conn.addresses.is_some();
         }
         self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
         self.inner.sent(&mut conn.inner, count, now);
@@ -396,7 +420,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
-            Step::Finish => self.log.note(now, conn.id, WireEventKind::Finished),
+            Step::Finish => self.log.add_event(now, conn.id, WireEventKind::Finished),
             Step::Reset => conn.reset = true,
             Step::Wait | Step::Close => {}
         }
@@ -405,7 +429,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
-        // Nobody tells when the client has read: the driver looks again soon.
+        // No event reports that the client has read, so the driver must check again at once.
         if conn.held.is_some() { Some(Duration::ZERO) } else { due }
     }
 

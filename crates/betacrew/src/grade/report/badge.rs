@@ -1,12 +1,12 @@
-//! `--badge`: the grade as a picture for a README.
+//! Report for `--badge`: the grade as an SVG picture for a README.
 
 use crate::grade::judge::verdict::{GradeSummary, Letter};
 
-/// Pixels of a character of the label.
+/// Average width of a character, in pixels.
 const COLUMN: f64 = 6.6;
 const LABEL: &str = "betacrew grade";
 
-/// The badge.
+/// Returns the badge.
 pub(crate) fn badge(summary: &GradeSummary) -> String {
     let (value, colour) = match summary.letter {
         Some(letter) => (letter.to_string(), colour(letter)),
@@ -30,7 +30,7 @@ pub(crate) fn badge(summary: &GradeSummary) -> String {
     )
 }
 
-/// A grade's colour.
+/// Returns the colour of a grade.
 pub(crate) const fn colour(letter: Letter) -> &'static str {
     match letter {
         Letter::A => "#1a7f37",
@@ -47,7 +47,7 @@ mod tests {
     use crate::grade::judge::verdict::CaseTally;
 
     #[test]
-    fn it_says_the_grade() {
+    fn a_badge_shows_the_grade() {
         let must = CaseTally { passed: 3, of: 4 };
         let of = |letter| badge(&GradeSummary { must, should: must, not_run: 0, letter });
         let graded = of(Some(Letter::C));

@@ -1,14 +1,16 @@
-//! `--html`: one page that needs nothing else.
+//! Report for `--html`: a single page that loads nothing else.
 
 use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
-use crate::grade::report::json::{CaseReport, CauseCount, GradeReport, LineReport, RunReport};
+use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
+use crate::text::formatting::took;
 use std::fmt::Write;
+use std::time::Duration;
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// The page.
+/// Returns the page.
 pub(crate) fn html(report: &GradeReport) -> String {
     let client = xml(&report.client);
     let mut page = format!(
@@ -48,6 +50,7 @@ fn group(case: &CaseReport) -> &str {
     case.id.split('/').next().unwrap_or(case.id)
 }
 
+/// Writes the heading with the grade.
 fn head(page: &mut String, report: &GradeReport, client: &str) {
     let letter = report.grade.as_deref().unwrap_or("–");
     let known = Letter::ALL.into_iter().find(|known| known.to_string() == letter);
@@ -56,7 +59,7 @@ fn head(page: &mut String, report: &GradeReport, client: &str) {
         page,
         "<header>\n<div class=\"letter\" style=\"background:{colour}\">{letter}</div>\n<div>\n\
          <h1><code>{client}</code></h1>\n<p>{}</p>\n{}{}{}</div>\n</header>",
-        report.rule.unwrap_or("nothing was run"),
+        report.rule.unwrap_or("no case was run"),
         bar("must", report.must),
         bar("should", report.should),
         match report.not_run {
@@ -66,7 +69,8 @@ fn head(page: &mut String, report: &GradeReport, client: &str) {
     );
 }
 
-fn bar(name: &str, count: CauseCount) -> String {
+/// Returns a bar that shows how many cases passed.
+fn bar(name: &str, count: PassCount) -> String {
     if count.of == 0 {
         return String::new();
     }
@@ -78,7 +82,7 @@ fn bar(name: &str, count: CauseCount) -> String {
     )
 }
 
-/// What is to be mended, each with its cases.
+/// Writes the list of likely causes, each with links to its cases.
 fn causes(page: &mut String, report: &GradeReport) {
     let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
     for case in &report.cases {
@@ -103,6 +107,7 @@ fn causes(page: &mut String, report: &GradeReport) {
     page.push_str("</ol>\n</section>\n");
 }
 
+/// Writes one case as a row that opens to its details.
 fn row(page: &mut String, case: &CaseReport) {
     let mark = match case.verdict {
         "pass" => "✓",
@@ -112,12 +117,12 @@ fn row(page: &mut String, case: &CaseReport) {
     };
     let name = case.id.split_once('/').map_or(case.id, |(_, name)| name);
     let run = case.run.as_ref();
-    let came = run.and_then(|run| run.came.as_deref()).unwrap_or_default();
+    let actual = run.and_then(|run| run.actual.as_deref()).unwrap_or_default();
     let runs = match (case.verdict, case.runs) {
-        ("flaky", CauseCount { passed, of }) => format!("passed {passed} of {of}: "),
+        ("flaky", PassCount { passed, of }) => format!("passed {passed} of {of}; "),
         _ => String::new(),
     };
-    let time = run.map(|run| format!("{:.0} ms", run.took_ms)).unwrap_or_default();
+    let time = run.map(|run| time(run.took_ms)).unwrap_or_default();
     let _ = writeln!(
         page,
         "<details id=\"{}\" class=\"{}\">\n<summary><span class=\"mark\">{mark}</span>\
@@ -127,15 +132,15 @@ fn row(page: &mut String, case: &CaseReport) {
         case.id,
         case.verdict.replace(' ', "-"),
         if case.severity == "should" { "should" } else { "" },
-        if came.is_empty() { xml(&case.about) } else { xml(came) }
+        if actual.is_empty() { xml(&case.about) } else { xml(actual) }
     );
     item(
         page,
         "required",
         &format!("{} <small>docs/protocol.md, {}</small>", xml(case.requirement), case.section),
     );
-    item(page, "happens", &xml(&case.about));
-    item(page, "passes", &xml(case.passes));
+    item(page, "scenario", &xml(&case.about));
+    item(page, "passes if", &xml(case.passes));
     if let Some(run) = run {
         self::run(page, run);
     }
@@ -149,8 +154,9 @@ fn row(page: &mut String, case: &CaseReport) {
     page.push_str("</div>\n</details>\n");
 }
 
+/// Writes the details of a run.
 fn run(page: &mut String, run: &RunReport) {
-    for (label, text) in [("expected", &run.expected), ("came", &run.came)] {
+    for (label, text) in [("expected", &run.expected), ("actual", &run.actual)] {
         if let Some(text) = text {
             item(page, label, &xml(text));
         }
@@ -163,21 +169,29 @@ fn run(page: &mut String, run: &RunReport) {
         item(page, "output", &xml(output));
     }
     if !run.stderr.is_empty() {
-        let said: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
-        item(page, "stderr", &format!("<code>{}</code>", said.join("<br>")));
+        let stderr_lines: Vec<String> = run.stderr.iter().map(|line| xml(line)).collect();
+        item(page, "stderr", &format!("<code>{}</code>", stderr_lines.join("<br>")));
     }
-    let remarks = run.remarks.iter().filter(|remark| !remark.contains("was read as"));
-    let remarks: Vec<String> = remarks.map(|remark| xml(remark)).collect();
-    if !remarks.is_empty() {
-        item(page, "besides", &remarks.join("<br>"));
+    // The output is shown as an item of its own.
+    let observations =
+        run.observations.iter().filter(|observation| !observation.contains("is read as"));
+    let observations: Vec<String> = observations.map(|observation| xml(observation)).collect();
+    if !observations.is_empty() {
+        item(page, "also observed", &observations.join("<br>"));
     }
 }
 
+/// Returns a time in milliseconds as text.
+fn time(ms: f64) -> String {
+    took(Duration::from_secs_f64(ms.max(0.0) / 1e3))
+}
+
+/// Writes one label with its content, which is HTML already.
 fn item(page: &mut String, label: &str, html: &str) {
     let _ = writeln!(page, "<dt>{label}</dt><dd>{html}</dd>");
 }
 
-/// What happened between client and exchange, a row each, time going down.
+/// Writes the timeline: one row an event, from top to bottom.
 fn timeline(page: &mut String, lines: &[LineReport]) {
     if lines.is_empty() {
         return;
@@ -188,14 +202,14 @@ fn timeline(page: &mut String, lines: &[LineReport]) {
     );
     let mut before = lines[0].at_ms;
     for line in lines {
-        // A pause is seen as one.
+        // A long pause between events gets a row of its own.
         let pause = line.at_ms - before;
         if pause > PAUSE_MS {
-            let _ = writeln!(page, "<div class=\"pause\">{pause:.0} ms pass</div>");
+            let _ = writeln!(page, "<div class=\"pause\">{} pass</div>", time(pause));
         }
         before = line.until_ms;
         let lasted = match line.until_ms - line.at_ms {
-            lasted if lasted >= 1.0 => format!(", over {lasted:.0} ms"),
+            lasted if lasted >= 1.0 => format!(", over {}", time(lasted)),
             _ => String::new(),
         };
         let _ = writeln!(
@@ -212,5 +226,5 @@ fn timeline(page: &mut String, lines: &[LineReport]) {
     page.push_str("</div>\n");
 }
 
-/// A pause longer than this is told.
+/// Minimum length in milliseconds of a pause that gets a row of its own.
 const PAUSE_MS: f64 = 100.0;

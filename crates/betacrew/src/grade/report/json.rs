@@ -1,119 +1,140 @@
-//! The whole of it as data, for `--json` and for whatever draws it.
+//! Report as data, for `--json`; the JUnit and HTML reports are made from it.
 
 use crate::args::address::PORT;
-use crate::grade::judge::ended;
+use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
 use crate::grade::observe::evidence::ClientOutput;
-use crate::grade::report::terminal::said;
+use crate::grade::report::terminal::stderr_lines;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
 use serde::Serialize;
 
-/// So many lines of a timeline are reported.
+/// Maximum number of lines of a timeline.
 const LINES: usize = 200;
 
-/// All cases and what they came to. Times are in milliseconds.
+/// Report of all cases. Times are in milliseconds.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GradeReport {
-    /// The client's command.
+    /// Command of the client.
     pub(crate) client: String,
-    /// The version of the program that graded it.
+    /// Version of betacrew that graded it.
     pub(crate) version: &'static str,
+    /// Seed of the random faults.
     pub(crate) seed: u64,
-    /// `A`, `B`, `C`, `D` or `F`; absent where nothing was run.
+    /// Grade: `A`, `B`, `C`, `D` or `F`; null if no case was run.
     pub(crate) grade: Option<String>,
-    /// What that grade takes.
+    /// Condition of that grade.
     pub(crate) rule: Option<&'static str>,
-    pub(crate) must: CauseCount,
-    pub(crate) should: CauseCount,
+    /// Passes among the cases that are a must.
+    pub(crate) must: PassCount,
+    /// Passes among the cases that are a should.
+    pub(crate) should: PassCount,
+    /// Number of cases that were not run.
     pub(crate) not_run: u32,
+    /// Cases in the order of the table.
     pub(crate) cases: Vec<CaseReport>,
 }
 
-/// How many of how many.
+/// Number of passes out of a total.
 #[derive(Serialize, Clone, Copy, Debug)]
-pub(crate) struct CauseCount {
+pub(crate) struct PassCount {
+    /// Number of passes.
     pub(crate) passed: u32,
+    /// Total number.
     pub(crate) of: u32,
 }
 
-impl From<CaseTally> for CauseCount {
+impl From<CaseTally> for PassCount {
     fn from(tally: CaseTally) -> Self {
         Self { passed: tally.passed, of: tally.of }
     }
 }
 
-/// One case.
+/// Report of one case.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CaseReport {
+    /// Id of the case.
     pub(crate) id: &'static str,
-    /// `must` or `should`.
+    /// Severity: `must` or `should`.
     pub(crate) severity: &'static str,
-    /// `pass`, `flaky`, `fail` or `not run`.
+    /// Verdict: `pass`, `flaky`, `fail` or `not run`.
     pub(crate) verdict: &'static str,
-    /// Of so many runs, so many passed.
-    pub(crate) runs: CauseCount,
+    /// Number of runs that passed, and of all runs.
+    pub(crate) runs: PassCount,
+    /// Sentence of the protocol that the case checks.
     pub(crate) requirement: &'static str,
-    /// Where that stands in `docs/protocol.md`.
+    /// Section of `docs/protocol.md` with that sentence.
     pub(crate) section: &'static str,
-    /// What the exchange does.
+    /// Description of the scenario.
     pub(crate) about: String,
-    /// What passes.
+    /// Condition under which a client passes.
     pub(crate) passes: &'static str,
-    /// Absent where it was not run.
+    /// Run that is shown: the first that did not pass, or else the first. Absent if the case was
+    /// not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunReport>,
-    /// Commands that do the same by hand.
+    /// Commands that repeat the case by hand.
     pub(crate) by_hand: Vec<String>,
 }
 
-/// One run: the first that did not pass, or else the first.
+/// Report of one run.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunReport {
+    /// Duration of the run.
     pub(crate) took_ms: f64,
-    /// How the client ended.
+    /// End of the client, such as "it ended with exit code 0".
     pub(crate) ended: String,
-    /// Where its output was found, and as what it was read.
+    /// Name of the output and the shape in which it was read.
     pub(crate) output: Option<String>,
+    /// Expected result, if the run did not pass.
     pub(crate) expected: Option<String>,
-    pub(crate) came: Option<String>,
+    /// Actual result, if the run did not pass.
+    pub(crate) actual: Option<String>,
+    /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
-    pub(crate) remarks: Vec<String>,
-    /// The last lines of what it said.
+    /// Observations that do not decide the case.
+    pub(crate) observations: Vec<String>,
+    /// Most useful lines of the standard error output.
     pub(crate) stderr: Vec<String>,
+    /// Timeline of the wire, from its beginning.
     pub(crate) timeline: Vec<LineReport>,
 }
 
-/// A likely cause.
+/// Likely cause of a failure.
 #[derive(Serialize, Debug)]
 pub(crate) struct CauseReport {
+    /// Name of the cause, which never changes its meaning.
     pub(crate) id: &'static str,
+    /// Explanation.
     pub(crate) text: String,
 }
 
-/// One line of a timeline.
+/// Line of a timeline.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineReport {
+    /// Time of its first event.
     pub(crate) at_ms: f64,
+    /// Time of its last event.
     pub(crate) until_ms: f64,
-    /// Counted from 1.
+    /// Number of the connection, from 1.
     pub(crate) connection: usize,
-    /// `client` or `exchange`.
+    /// Side that caused the events: `client` or `exchange`.
     pub(crate) from: &'static str,
+    /// Description, a sentence without its subject.
     pub(crate) text: String,
 }
 
+/// Returns a time in milliseconds, rounded to microseconds.
 fn ms(time: std::time::Duration) -> f64 {
-    // To the microsecond.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl GradeReport {
-    /// The report of a session that has ended.
+    /// Returns the report of a finished grading run.
     pub(crate) fn new(outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Self {
         let summary = GradeSummary::of(outcomes);
         Self {
@@ -133,44 +154,49 @@ impl GradeReport {
 fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
     let case = outcome.case;
     let port = setup.port.unwrap_or(PORT);
-    let serve = case.scene.map(|scene| scene.by_hand(setup.seed, port));
+    let serve =
+        case.exchange_setup.map(|exchange_setup| exchange_setup.serve_command(setup.seed, port));
     CaseReport {
         id: case.id,
-        severity: outcome.severity.word(),
-        verdict: outcome.verdict.word(),
+        severity: outcome.severity.as_str(),
+        verdict: outcome.verdict.as_str(),
         runs: outcome.runs.into(),
         requirement: case.requirement.text,
         section: case.requirement.section,
         about: case.about(),
         passes: case.passes.sentence(),
-        run: outcome.shown.as_ref().map(|shown| run_report(&shown.seen, &shown.judged)),
-        by_hand: serve.into_iter().chain([setup.client.shown_for(port)]).collect(),
+        run: outcome.shown.as_ref().map(|shown| run_report(&shown.evidence, &shown.judged)),
+        by_hand: serve.into_iter().chain([setup.client.shown_with_port(port)]).collect(),
     }
 }
 
 fn run_report(
-    seen: &crate::grade::observe::evidence::Evidence,
+    evidence: &crate::grade::observe::evidence::Evidence,
     judged: &crate::grade::judge::Judged,
 ) -> RunReport {
-    let fault = judged.fault.as_ref();
+    let failure = judged.failure.as_ref();
     RunReport {
-        took_ms: ms(seen.ran.took),
-        ended: ended(seen),
-        output: match &seen.output {
+        took_ms: ms(evidence.process.took),
+        ended: end_description(evidence),
+        output: match &evidence.output {
             ClientOutput::None => None,
-            ClientOutput::Unclear { place, why } => Some(format!("{place}: {why}")),
-            ClientOutput::Found { place, rows, .. } => {
-                Some(format!("{place}: {}", rows.understood()))
+            ClientOutput::Unclear { name, why } => Some(format!("{name}: {why}")),
+            ClientOutput::Found { name, rows, .. } => {
+                Some(format!("{name}: {}", rows.understood()))
             }
         },
-        expected: fault.map(|fault| fault.expected.clone()),
-        came: fault.map(|fault| fault.came.clone()),
-        cause: fault
-            .and_then(|fault| fault.cause.as_ref())
+        expected: failure.map(|failure| failure.expected.clone()),
+        actual: failure.map(|failure| failure.actual.clone()),
+        cause: failure
+            .and_then(|failure| failure.cause.as_ref())
             .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
-        remarks: judged.remarks.iter().map(|remark| remark.text.clone()).collect(),
-        stderr: said(&seen.ran.stderr),
-        timeline: timeline(&seen.wire).into_iter().take(LINES).map(line_report).collect(),
+        observations: judged
+            .observations
+            .iter()
+            .map(|observation| observation.text.clone())
+            .collect(),
+        stderr: stderr_lines(&evidence.process.stderr),
+        timeline: timeline(&evidence.wire).into_iter().take(LINES).map(line_report).collect(),
     }
 }
 

@@ -1,13 +1,13 @@
-//! `--junit`: cases as tests, for whatever shows those.
+//! Report for `--junit`: each case as a test, for programs that show JUnit XML.
 //!
-//! A should that is not met is a skipped test with a message: it does not make the client fail, so
-//! it must not make a pipeline that counts failures fail either.
+//! A should that is not met is a skipped test with a message. It does not make the client fail, so
+//! it must not fail a pipeline that counts failures.
 
 use crate::grade::report::json::{CaseReport, GradeReport};
 use crate::text::escape::xml;
 use std::fmt::Write;
 
-/// The report as JUnit's XML.
+/// Returns the report as JUnit XML.
 pub(crate) fn junit(report: &GradeReport) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let head = |cases: &[&CaseReport]| {
@@ -36,6 +36,7 @@ pub(crate) fn junit(report: &GradeReport) -> String {
     text + "</testsuites>\n"
 }
 
+/// Status of a test.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Passed,
@@ -61,11 +62,12 @@ fn seconds(case: &CaseReport) -> f64 {
     case.run.as_ref().map_or(0.0, |run| run.took_ms / 1e3)
 }
 
+/// Writes the test of one case.
 fn test(text: &mut String, case: &CaseReport) {
     let (group, time) = (group(case), seconds(case));
     let _ =
         write!(text, "    <testcase classname=\"{group}\" name=\"{}\" time=\"{time:.3}\"", case.id);
-    let came = case.run.as_ref().and_then(|run| run.came.clone()).unwrap_or_default();
+    let actual = case.run.as_ref().and_then(|run| run.actual.clone()).unwrap_or_default();
     match Status::of(case) {
         Status::Passed => text.push_str("/>\n"),
         Status::Failed => {
@@ -73,14 +75,14 @@ fn test(text: &mut String, case: &CaseReport) {
                 text,
                 ">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>",
                 case.verdict,
-                xml(&came),
+                xml(&actual),
                 xml(&details(case))
             );
         }
         Status::Skipped => {
             let message = match case.verdict {
                 "not run" => "not run".to_owned(),
-                _ => format!("should: {came}"),
+                _ => format!("should: {actual}"),
             };
             let _ = writeln!(
                 text,
@@ -91,12 +93,13 @@ fn test(text: &mut String, case: &CaseReport) {
     }
 }
 
+/// Returns the details of a failure, as the text of its element.
 fn details(case: &CaseReport) -> String {
-    let mut text = format!("required: {}\nhappens: {}\n", case.requirement, case.about);
+    let mut text = format!("required: {}\nscenario: {}\n", case.requirement, case.about);
     let Some(run) = &case.run else { return text };
     let lines = [
         ("expected", run.expected.as_ref()),
-        ("came", run.came.as_ref()),
+        ("actual", run.actual.as_ref()),
         ("cause", run.cause.as_ref().map(|cause| &cause.text)),
     ];
     for (label, line) in lines {
@@ -123,14 +126,14 @@ fn details(case: &CaseReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::report::json::CauseCount;
+    use crate::grade::report::json::PassCount;
 
     fn case(id: &'static str, severity: &'static str, verdict: &'static str) -> CaseReport {
         CaseReport {
             id,
             severity,
             verdict,
-            runs: CauseCount { passed: 0, of: 1 },
+            runs: PassCount { passed: 0, of: 1 },
             requirement: "Be <good>.",
             section: "1",
             about: String::new(),
@@ -141,15 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn musts_fail_and_shoulds_are_skipped() {
+    fn failed_musts_are_failures_and_failed_shoulds_are_skipped() {
         let report = GradeReport {
             client: "node \"x\" <y>\u{7}".to_owned(),
             version: "",
             seed: 1,
             grade: None,
             rule: None,
-            must: CauseCount { passed: 0, of: 0 },
-            should: CauseCount { passed: 0, of: 0 },
+            must: PassCount { passed: 0, of: 0 },
+            should: PassCount { passed: 0, of: 0 },
             not_run: 0,
             cases: vec![
                 case("a/1", "must", "pass"),

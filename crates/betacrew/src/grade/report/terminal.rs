@@ -1,8 +1,9 @@
-//! The report for a terminal: a table to be read at a glance, then what is to be learned.
+//! Report for a terminal: one line a case while the run goes on, then details of the failures and
+//! the grade.
 
 use crate::grade::cases::Severity;
 use crate::grade::diagnose;
-use crate::grade::judge::ended;
+use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
@@ -12,22 +13,23 @@ use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// So many lines of a timeline are shown.
+/// Maximum number of lines of a timeline.
 const LINES: usize = 14;
-/// So many failures are told in full.
-const TOLD: usize = 10;
-/// So many lines of what a client has said on stderr are shown.
-const SAID: usize = 3;
-/// Columns for a case's name.
+/// Maximum number of failures with details.
+const FAILURES_MAX: usize = 10;
+/// Maximum number of lines of a client's standard error output.
+const STDERR_LINES: usize = 3;
+/// Width of the column for a case's name.
 const NAME: usize = 20;
-/// Columns for what came.
-const CAME: usize = 72;
+/// Maximum width of the column for the actual result.
+const RESULT_WIDTH: usize = 72;
 
-/// How things are coloured.
+/// Switch for colours in the report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
+    /// Wraps a text in an escape code, if colours are wanted.
     fn put(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -50,8 +52,8 @@ impl Paint {
     }
 }
 
-/// What stands above the table.
-pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
+/// Returns the heading above the table.
+pub(crate) fn heading(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
     format!(
         "{}  {}\n",
@@ -64,10 +66,19 @@ pub(crate) fn head(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
     )
 }
 
-/// One line of the table, with the group's name before its first.
-pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> String {
+/// Position of a row in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RowPosition {
+    /// First row of its group, which gets the group's name as a heading.
+    FirstOfGroup,
+    /// Any other row.
+    WithinGroup,
+}
+
+/// Returns the row of one case.
+pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) -> String {
     let mut text = String::new();
-    if new_group {
+    if position == RowPosition::FirstOfGroup {
         let _ = writeln!(text, "\n{}", outcome.case.group());
     }
     let mark = match outcome.verdict {
@@ -84,25 +95,27 @@ pub(crate) fn row(outcome: &CaseOutcome, new_group: bool, paint: Paint) -> Strin
         outcome.case.name(),
         paint.dim(&format!("{should:6}")),
     );
-    let time = outcome.shown.as_ref().map(|shown| took(shown.seen.ran.took));
+    let time = outcome.shown.as_ref().map(|shown| took(shown.evidence.process.took));
     let _ = write!(text, " {}", paint.dim(&format!("{:>7}", time.unwrap_or_default())));
     let what = match outcome.verdict {
         Verdict::Pass | Verdict::NotRun => String::new(),
-        Verdict::Fail => came(outcome),
-        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}: {}", came(outcome)),
+        Verdict::Fail => actual(outcome),
+        Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", actual(outcome)),
     };
     if !what.is_empty() {
-        let _ = write!(text, "  {}", cut(&what, CAME));
+        let _ = write!(text, "  {}", cut(&what, RESULT_WIDTH));
     }
     text.truncate(text.trim_end().len());
     text + "\n"
 }
 
-fn came(outcome: &CaseOutcome) -> String {
-    let fault = outcome.shown.as_ref().and_then(|shown| shown.judged.fault.as_ref());
-    fault.map(|fault| fault.came.clone()).unwrap_or_default()
+/// Returns the actual result of the run that is shown.
+fn actual(outcome: &CaseOutcome) -> String {
+    let failure = outcome.shown.as_ref().and_then(|shown| shown.judged.failure.as_ref());
+    failure.map(|failure| failure.actual.clone()).unwrap_or_default()
 }
 
+/// Shortens a text to a number of columns.
 fn cut(text: &str, columns: usize) -> String {
     match text.chars().count() > columns {
         true => text.chars().take(columns - 1).chain(['…']).collect(),
@@ -110,18 +123,18 @@ fn cut(text: &str, columns: usize) -> String {
     }
 }
 
-/// What stands below the table.
-pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
+/// Returns the details below the table: failures, observations and the grade.
+pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
     let mut text = String::new();
     let groups = by_cause(outcomes);
-    for group in groups.iter().take(TOLD) {
+    for group in groups.iter().take(FAILURES_MAX) {
         failure(&mut text, group, setup, paint);
     }
-    if groups.len() > TOLD {
+    if groups.len() > FAILURES_MAX {
         let _ = writeln!(
             text,
-            "\n{} more; name one of them to see it alone, or take --html FILE",
-            count((groups.len() - TOLD) as u64, "failure")
+            "\n{} more; run one of these cases alone, or use --html FILE, to see the details",
+            count((groups.len() - FAILURES_MAX) as u64, "failure")
         );
     }
     absent(&mut text, outcomes, setup, paint);
@@ -130,11 +143,11 @@ pub(crate) fn tail(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint)
     text
 }
 
-/// A failure and those with the same cause.
+/// Writes the details of a failure, and the ids of other cases with the same cause.
 fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some((first, others)) = group.split_first() else { return };
-    let Some((shown, fault)) =
-        first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.fault.as_ref()?)))
+    let Some((shown, failure)) =
+        first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.failure.as_ref()?)))
     else {
         return;
     };
@@ -151,20 +164,20 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
         "    required  {} (docs/protocol.md, {})",
         requirement.text, requirement.section
     );
-    let _ = writeln!(text, "    expected  {}", fault.expected);
-    let _ = writeln!(text, "    came      {}", fault.came);
-    if let Some(cause) = &fault.cause {
+    let _ = writeln!(text, "    expected  {}", failure.expected);
+    let _ = writeln!(text, "    actual    {}", failure.actual);
+    if let Some(cause) = &failure.cause {
         let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
     }
-    for line in said(&shown.seen.ran.stderr) {
+    for line in stderr_lines(&shown.evidence.process.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
-    wire(text, &shown.seen.wire, paint);
-    if let Some(scene) = first.case.scene {
+    wire(text, &shown.evidence.wire, paint);
+    if let Some(exchange_setup) = first.case.exchange_setup {
         let port = setup.port.unwrap_or(crate::args::address::PORT);
-        let serve = scene.by_hand(setup.seed, port);
+        let serve = exchange_setup.serve_command(setup.seed, port);
         let _ = writeln!(text, "    by hand   {serve}");
-        let _ = writeln!(text, "              {}", setup.client.shown_for(port));
+        let _ = writeln!(text, "              {}", setup.client.shown_with_port(port));
     }
     if !others.is_empty() {
         let ids: Vec<&str> = others.iter().map(|outcome| outcome.case.id).collect();
@@ -172,28 +185,31 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
     }
 }
 
-/// What a client has said that tells the most: around its last error, or else the last of it.
-/// Without what could steer a terminal.
-pub(crate) fn said(stderr: &[u8]) -> Vec<String> {
+/// Returns the most useful lines of a client's standard error output: those around its last error,
+/// or else the last ones. Control characters are replaced.
+pub(crate) fn stderr_lines(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
-    // Marks below a line say nothing without their place.
+    // Lines of ^ and ~ only mark a place in the line before.
     let tells = |line: &&str| {
         !line.trim_matches(|c: char| c.is_whitespace() || "^~".contains(c)).is_empty()
     };
     let lines: Vec<&str> = text.lines().filter(tells).collect();
     let error = lines.iter().rposition(|line| diagnose::is_error(line.trim()));
-    let from = error.map_or(lines.len().saturating_sub(SAID), |place| place.saturating_sub(1));
-    lines[from..].iter().take(SAID).map(|line| harmless(line)).collect()
+    let from =
+        error.map_or(lines.len().saturating_sub(STDERR_LINES), |place| place.saturating_sub(1));
+    lines[from..].iter().take(STDERR_LINES).map(|line| printable(line)).collect()
 }
 
-fn harmless(line: &str) -> String {
+/// Returns a line without control characters, shortened.
+fn printable(line: &str) -> String {
     cut(&plain(line.trim_end()), 100)
 }
 
+/// Writes the timeline of a run.
 fn wire(text: &mut String, log: &WireLog, paint: Paint) {
     let lines = timeline(log);
     let shown = match lines.len() > LINES {
-        // The end says more than the middle.
+        // The beginning and the end usually explain a failure, so the middle is left out.
         true => (&lines[..LINES / 2], &lines[lines.len() - LINES / 2..]),
         false => (&lines[..], &lines[..0]),
     };
@@ -211,6 +227,7 @@ fn wire(text: &mut String, log: &WireLog, paint: Paint) {
     }
 }
 
+/// Writes one line of a timeline.
 fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) {
     let ms = line.at.as_secs_f64() * 1e3;
     let (from, colour) = match line.from {
@@ -231,7 +248,7 @@ fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) 
     );
 }
 
-/// Where the client never reached the exchange: what it did instead.
+/// Explains that the client never connected, and how a client learns the address.
 fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) {
     let Some(first) = outcomes.first().filter(|first| first.verdict == Verdict::NotRun) else {
         return;
@@ -239,45 +256,50 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
     let Some(shown) = &first.shown else { return };
     let _ = writeln!(
         text,
-        "\n{} no connection came; {}",
+        "\n{} it made no connection; {}",
         paint.bold("the client could not be graded:"),
-        ended(&shown.seen)
+        end_description(&shown.evidence)
     );
-    for line in said(&shown.seen.ran.stderr) {
+    for line in stderr_lines(&shown.evidence.process.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
     let _ = match setup.port {
         Some(port) => writeln!(
             text,
-            "It is expected to connect to 127.0.0.1 or localhost, port {port}. If it can be told \
-             where to\nconnect: {{host}} and {{port}} in its command, or --port any and \
-             BETACREW_HOST and BETACREW_PORT"
+            "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told \
+             where to connect,\nput {{host}} and {{port}} in its command, or use --port any and \
+             read BETACREW_HOST and BETACREW_PORT"
         ),
         None => writeln!(
             text,
-            "It was told where to connect by {{host}} and {{port}} in its command, and by the \
-             environment's\nBETACREW_HOST and BETACREW_PORT. One that cannot be told is expected \
-             at port 3000: --port 3000"
+            "The client must take its address from {{host}} and {{port}} in its command, or from \
+             BETACREW_HOST and\nBETACREW_PORT in its environment. If its port is fixed, use --port \
+             3000"
         ),
     };
 }
 
-/// What was seen besides, and in how many cases.
+/// Writes the observations that decide no case, with the number of cases in which they were made.
 fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
-    let mut seen: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    let mut evidence: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
     for outcome in outcomes {
-        for remark in outcome.shown.iter().flat_map(|shown| &shown.judged.remarks) {
-            seen.entry(remark.kind).or_insert((0, remark.text.as_str())).0 += 1;
+        for observation in outcome.shown.iter().flat_map(|shown| &shown.judged.observations) {
+            evidence.entry(observation.kind).or_insert((0, observation.text.as_str())).0 += 1;
         }
     }
-    for (place, (times, remark)) in seen.values().enumerate() {
+    for (place, (times, observation)) in evidence.values().enumerate() {
         if place == 0 {
-            let _ = writeln!(text, "\n{}", paint.bold("besides"));
+            let _ = writeln!(text, "\n{}", paint.bold("also observed"));
         }
-        let _ = writeln!(text, "  {remark} {}", paint.dim(&format!("({})", count(*times, "case"))));
+        let _ = writeln!(
+            text,
+            "  {observation} {}",
+            paint.dim(&format!("({})", count(*times, "case")))
+        );
     }
 }
 
+/// Writes the grade.
 fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
     let tally = |name: &str, tally: CaseTally| match tally.of {
         0 => String::new(),
@@ -289,7 +311,7 @@ fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
     };
     let (letter, rule) = match summary.letter {
         Some(letter) => (letter.to_string(), letter.rule()),
-        None => ("none".to_owned(), "nothing was run"),
+        None => ("none".to_owned(), "no case was run"),
     };
     let _ = writeln!(
         text,

@@ -1,72 +1,70 @@
-//! What happened on the wire, in a few lines that a person can read.
+//! Timeline of a run: the events on the wire, joined into a few readable lines.
 
-use crate::grade::observe::evidence::{packets, packets_in};
+use crate::grade::observe::evidence::{packets, packets_of_set};
 use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::Call;
 use std::time::Duration;
 
-/// One line.
+/// Line of a timeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TimelineLine {
+    /// Time of its first event, since the exchange began to listen.
     pub(crate) at: Duration,
-    /// When what it tells was over.
+    /// Time of its last event.
     pub(crate) until: Duration,
+    /// Index of the connection.
     pub(crate) conn: usize,
+    /// Side that caused the events.
     pub(crate) from: SentBy,
+    /// Description, a sentence without its subject.
     pub(crate) text: String,
 }
 
-/// Whose doing it was.
+/// Side of a connection that causes an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SentBy {
     Client,
     Exchange,
 }
 
-/// What is being told: events of one kind that follow each other on a connection are one line.
+/// Line under construction: events of one kind that follow each other on a connection.
 enum OpenSpan {
-    Calls {
-        seqs: Vec<Seq>,
-        late: bool,
-    },
-    /// Writes of one whole packet each.
-    Plain {
-        segments: Vec<Segment>,
-    },
+    /// Resend calls.
+    Calls { seqs: Vec<Seq>, late: bool },
+    /// Writes of one complete packet each.
+    Plain { segments: Vec<Segment> },
     /// Writes that cut packets.
-    Cut {
-        segments: Vec<Segment>,
-        bytes: u64,
-    },
+    Cut { segments: Vec<Segment>, bytes: u64 },
 }
 
-struct Telling<'a> {
+/// Builder of a timeline.
+struct TimelineBuilder<'a> {
     log: &'a WireLog,
     lines: Vec<TimelineLine>,
     open: Option<(Duration, Duration, usize, OpenSpan)>,
 }
 
-/// The lines of a log.
+/// Returns the timeline of a log.
 pub(crate) fn timeline(log: &WireLog) -> Vec<TimelineLine> {
-    let mut telling = Telling { log, lines: Vec::new(), open: None };
+    let mut builder = TimelineBuilder { log, lines: Vec::new(), open: None };
     for event in &log.events {
-        telling.event(event.at, event.conn, &event.what);
+        builder.event(event.at, event.conn, &event.what);
     }
-    telling.close();
-    if log.died {
+    builder.close();
+    if log.exchange_died {
         let (at, conn) = log.events.last().map_or_else(Default::default, |e| (e.at, e.conn));
-        telling.line(at, conn, SentBy::Exchange, "the whole exchange dies".to_owned());
+        builder.line(at, conn, SentBy::Exchange, "the whole exchange dies".to_owned());
     }
-    telling.lines
+    builder.lines
 }
 
-impl Telling<'_> {
+impl TimelineBuilder<'_> {
     fn event(&mut self, at: Duration, conn: usize, what: &WireEventKind) {
         match *what {
             WireEventKind::Opened => self.line(at, conn, SentBy::Client, "connects".to_owned()),
             WireEventKind::Called { call: Call::Resend(seq), late } => {
-                self.asked(at, conn, seq, late)
+                self.requested(at, conn, seq, late);
             }
             WireEventKind::Called { call, late } => self.called(at, conn, call, late),
             WireEventKind::Sent { from, to } => self.sent(at, conn, (from, to)),
@@ -74,11 +72,11 @@ impl Telling<'_> {
                 self.line(at, conn, SentBy::Client, "ends its side".to_owned());
             }
             WireEventKind::Finished => {
-                self.line(at, conn, SentBy::Exchange, "ends its side".to_owned())
+                self.line(at, conn, SentBy::Exchange, "ends its side".to_owned());
             }
             WireEventKind::Closed => self.line(at, conn, SentBy::Exchange, "closed".to_owned()),
             WireEventKind::Reset => {
-                self.line(at, conn, SentBy::Client, "RESETS the connection".to_owned())
+                self.line(at, conn, SentBy::Client, "RESETS the connection".to_owned());
             }
             WireEventKind::ResetByExchange => {
                 self.line(at, conn, SentBy::Exchange, "resets the connection".to_owned());
@@ -94,24 +92,24 @@ impl Telling<'_> {
     fn called(&mut self, at: Duration, conn: usize, call: Call, late: bool) {
         let what = match call {
             Call::Stream => "calls for the stream".to_owned(),
-            Call::Describe { .. } => "asks what the session is".to_owned(),
+            Call::Describe { .. } => "requests the session's description".to_owned(),
             Call::ResendRange { first, count } => {
                 let more = count.checked_sub(1);
                 match more.and_then(|more| SeqRange::new(first, first.saturating_add(more))) {
                     Some(range) => {
-                        format!("asks for {}", packets_in(&[range].into_iter().collect()))
+                        format!("requests {}", packets_of_set(&[range].into_iter().collect()))
                     }
-                    None => "asks for no packets".to_owned(),
+                    None => "requests no packets".to_owned(),
                 }
             }
             Call::Subscribe { first } => format!("subscribes from packet {first}"),
             Call::Unknown(kind) => format!("sends unknown call {kind}"),
-            Call::Resend(seq) => format!("asks for packet {seq}"),
+            Call::Resend(seq) => format!("requests packet {seq}"),
         };
         self.line(at, conn, SentBy::Client, what + too_late(late));
     }
 
-    fn asked(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
+    fn requested(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
         if let Some((_, until, open_conn, OpenSpan::Calls { seqs, late: open_late })) =
             &mut self.open
             && *open_conn == conn
@@ -159,10 +157,10 @@ impl Telling<'_> {
         let Some((at, until, conn, open)) = self.open.take() else { return };
         let (from, text) = match open {
             OpenSpan::Calls { seqs, late } => {
-                (SentBy::Client, format!("asks for {}{}", packets(seqs), too_late(late)))
+                (SentBy::Client, format!("requests {}{}", packets(seqs), too_late(late)))
             }
             OpenSpan::Plain { segments } => {
-                let each = if segments.len() > 1 { ", a write each" } else { "" };
+                let each = if segments.len() > 1 { ", one write each" } else { "" };
                 (SentBy::Exchange, format!("sends {}{each}", self.all_frames(&segments)))
             }
             OpenSpan::Cut { segments, bytes } => (SentBy::Exchange, self.cut(&segments, bytes)),
@@ -170,7 +168,7 @@ impl Telling<'_> {
         self.lines.push(TimelineLine { at, until, conn, from, text });
     }
 
-    /// Writes that cut packets, one by one where they are few.
+    /// Describes writes that cut packets: a single write in detail, several by their number.
     fn cut(&self, segments: &[Segment], bytes: u64) -> String {
         if let [segment] = segments {
             let (first, last) = segment.frames;
@@ -193,10 +191,12 @@ impl Telling<'_> {
         format!("sends {bytes} bytes in {} writes that cut packets", segments.len())
     }
 
+    /// Describes the packets of one write.
     fn frames(&self, segment: &Segment) -> String {
         self.all_frames(std::slice::from_ref(segment))
     }
 
+    /// Describes the packets of several writes.
     fn all_frames(&self, segments: &[Segment]) -> String {
         let places = segments.iter().flat_map(|s| {
             (s.frames.0..=s.frames.1).map(move |place| self.log.seq_at(s.conn, place))
@@ -206,7 +206,7 @@ impl Telling<'_> {
         let others = places.len() - seqs.len();
         let distinct: SeqSet = seqs.iter().copied().map(SeqRange::one).collect();
         let ascending = seqs.windows(2).all(|pair| pair[0] < pair[1]);
-        let told = match seqs.len() {
+        let described = match seqs.len() {
             0 => None,
             _ if ascending || distinct.count() > 12 => Some(packets(seqs)),
             _ => {
@@ -214,17 +214,18 @@ impl Telling<'_> {
                 Some(format!("packets {}", list.join(", ")))
             }
         };
-        match (told, others) {
-            (Some(told), 0) => told,
-            (Some(told), _) => format!("{told} and {others} other frames"),
-            (None, 1) => "a frame that is no packet".to_owned(),
-            (None, _) => format!("{others} frames that are no packets"),
+        match (described, others) {
+            (Some(described), 0) => described,
+            (Some(described), _) => format!("{described} and {others} other frames"),
+            (None, 1) => "a frame that is not a packet".to_owned(),
+            (None, _) => format!("{others} frames that are not packets"),
         }
     }
 }
 
+/// Returns the addition for calls after a stream call, which the exchange does not answer.
 const fn too_late(late: bool) -> &'static str {
-    if late { ", on the stream's connection" } else { "" }
+    if late { ", after the stream call" } else { "" }
 }
 
 #[cfg(test)]
@@ -232,12 +233,12 @@ mod tests {
     use super::*;
     use feed::tape::in_memory::Tape;
 
-    fn told(log: &WireLog) -> Vec<String> {
+    fn described(log: &WireLog) -> Vec<String> {
         timeline(log).into_iter().map(|line| format!("#{} {}", line.conn + 1, line.text)).collect()
     }
 
     #[test]
-    fn events_of_a_kind_are_one_line() {
+    fn events_of_one_kind_are_joined() {
         let mut log = WireLog::default();
         let tape = Tape::classic();
         let frames = tape.frames();
@@ -248,26 +249,26 @@ mod tests {
         log.send(at(3), one, frames[3..5].as_flattened());
         log.send(at(4), one, &frames[5][..9]);
         log.send(at(5), one, &frames[5][9..]);
-        log.note(at(6), one, WireEventKind::Finished);
+        log.add_event(at(6), one, WireEventKind::Finished);
         log.call(at(6), one, Call::Resend(9));
         let two = log.open(at(7));
         for seq in [7, 8, 12] {
             log.call(at(8), two, Call::Resend(seq));
         }
         log.send(at(9), two, &frames[7][..4]);
-        log.note(at(9), two, WireEventKind::Reset);
+        log.add_event(at(9), two, WireEventKind::Reset);
         assert_eq!(
-            told(&log),
+            described(&log),
             [
                 "#1 connects",
                 "#1 calls for the stream",
-                "#1 sends packets 1-3, a write each",
+                "#1 sends packets 1-3, one write each",
                 "#1 sends packets 4-5 in one segment",
                 "#1 sends 17 bytes in 2 writes that cut packets",
                 "#1 ends its side",
-                "#1 asks for packet 9, on the stream's connection",
+                "#1 requests packet 9, after the stream call",
                 "#2 connects",
-                "#2 asks for packets 7-8, 12",
+                "#2 requests packets 7-8, 12",
                 "#2 sends 4 bytes: the beginning of a packet",
                 "#2 RESETS the connection",
             ]
@@ -275,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_for_billions_costs_no_more_than_another() {
+    fn a_request_for_billions_of_packets_is_one_line() {
         let mut log = WireLog::default();
         let conn = log.open(Duration::ZERO);
         for (first, count) in [(1, u32::MAX), (u32::MAX, 2), (5, 0)] {
             log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
         }
-        let lines = told(&log);
-        assert_eq!(lines[1], "#1 asks for packets 1-4294967295");
-        assert_eq!(lines[3], "#1 asks for no packets");
+        let lines = described(&log);
+        assert_eq!(lines[1], "#1 requests packets 1-4294967295");
+        assert_eq!(lines[3], "#1 requests no packets");
     }
 }

@@ -1,4 +1,4 @@
-//! The command that is graded: what to start, and where it is told to connect.
+//! Command of the graded client, and how it learns the address of its exchange.
 
 use crate::grade::run::run_folder::VARIABLE;
 use crate::grade::run::workdir::CaseWorkdir;
@@ -7,10 +7,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The host that clients are told: clients that are not told use it or `localhost`.
+/// Host that replaces {host} and is given as BETACREW_HOST. Exchanges listen on both loopback
+/// addresses, so `localhost` works too.
 pub(crate) const HOST: &str = "127.0.0.1";
 
-/// The command of a client.
+/// Command of the graded client.
 #[derive(Clone, Debug)]
 pub(crate) struct GradedClient {
     program: OsString,
@@ -18,38 +19,39 @@ pub(crate) struct GradedClient {
 }
 
 impl GradedClient {
-    /// The command as it was typed; `None` where it is empty.
+    /// Returns the command as it was typed; `None` if it is empty.
     pub(crate) fn new(typed: &[OsString]) -> Option<Self> {
         let (program, args) = typed.split_first()?;
         Some(Self { program: program.clone(), args: args.to_vec() })
     }
 
-    /// Whether the command is told the port.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Returns whether the command has a {port} placeholder.
+    pub(crate) fn takes_port(&self) -> bool {
         self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
     }
 
-    /// The command as a person would type it, with its placeholders.
+    /// Returns the command as a person would type it, with its placeholders and without secrets.
     pub(crate) fn shown(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
         let words = words.map(|word| quoted(&redacted(&word.to_string_lossy())));
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// The same, told where to connect.
-    pub(crate) fn shown_for(&self, port: u16) -> String {
+    /// Returns the command as a person would type it, with the placeholders replaced.
+    pub(crate) fn shown_with_port(&self, port: u16) -> String {
         self.shown().replace("{host}", HOST).replace("{port}", &port.to_string())
     }
 
-    /// The files of the current folder or elsewhere that the command names.
+    /// Returns the existing files that the command names, relative to the current folder.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let Ok(here) = std::env::current_dir() else { return Vec::new() };
         let words = std::iter::once(&self.program).chain(&self.args);
         words.map(|word| here.join(word)).filter(|path| path.is_file()).collect()
     }
 
-    /// Returns the existing files that the command names: the program, which is looked for in the
-    /// folders of PATH as a shell does, and arguments, also behind the `=` of a flag.
+    /// Returns the existing files that the command reads: the program, which is searched in the
+    /// folders of PATH as a shell does, and its arguments, including values after the `=` of a
+    /// flag.
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let program = match self.program.to_string_lossy().contains(std::path::is_separator) {
@@ -63,34 +65,35 @@ impl GradedClient {
         program.into_iter().chain(args).filter(|path| path.is_file()).collect()
     }
 
-    /// The command for one case.
-    pub(crate) fn command(&self, place: &CaseWorkdir, port: u16) -> Command {
-        let mut command = Command::new(self.program(place.path()));
+    /// Returns the command for one case, ready to start in the case's folder.
+    pub(crate) fn command(&self, workdir: &CaseWorkdir, port: u16) -> Command {
+        let mut command = Command::new(self.program(workdir.path()));
         for arg in &self.args {
-            command.arg(argument(arg, place.path(), port));
+            command.arg(argument(arg, workdir.path(), port));
         }
         command
-            .current_dir(place.path())
-            .env(VARIABLE, place.run())
+            .current_dir(workdir.path())
+            .env(VARIABLE, workdir.run_folder())
             .env("BETACREW_HOST", HOST)
             .env("BETACREW_PORT", port.to_string());
         command
     }
 
-    /// A program that is named by a path is one of the folder in which it runs, if it is there.
+    /// Returns the program to start. A relative path means a file of `folder` if it exists there,
+    /// and one of the current folder otherwise.
     fn program(&self, folder: &Path) -> OsString {
         let path = Path::new(&self.program);
         if path.components().count() < 2 || path.is_absolute() {
             return self.program.clone();
         }
-        let there = folder.join(path);
-        let place = if there.exists() { Ok(there) } else { std::path::absolute(path) };
-        place.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
+        let copied = folder.join(path);
+        let found = if copied.exists() { Ok(copied) } else { std::path::absolute(path) };
+        found.map_or_else(|_| self.program.clone(), PathBuf::into_os_string)
     }
 }
 
-/// An argument with its placeholders filled in; one that names a file of the current folder names
-/// it from another folder too.
+/// Returns an argument with its placeholders replaced. A relative path to a file of the current
+/// folder becomes absolute if `folder` does not have that file.
 fn argument(arg: &OsStr, folder: &Path, port: u16) -> OsString {
     if let Some(text) = arg.to_str().filter(|text| text.contains('{')) {
         return text.replace("{host}", HOST).replace("{port}", &port.to_string()).into();
@@ -102,7 +105,7 @@ fn argument(arg: &OsStr, folder: &Path, port: u16) -> OsString {
     std::path::absolute(path).map_or_else(|_| arg.to_owned(), PathBuf::into_os_string)
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell, if it needs quotes.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%{}".contains(c);
     match word {
@@ -126,11 +129,11 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         let client = client(&["node", "x y.js", "--to={host}:{port}"]);
-        assert!(client.is_told());
+        assert!(client.takes_port());
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&place, 3210);
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&workdir, 3210);
         let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
         assert_eq!(command.get_program(), "node");
@@ -140,7 +143,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn programs_are_found_in_path_and_files_behind_flags() {
+    fn inputs_include_programs_in_path_and_files_after_flags() {
         let client = client(&["sh", "-c", "true", "--config=Cargo.toml", "--x=none", "src"]);
         let [shell, config] = client.inputs().try_into().unwrap();
         assert!(shell.is_absolute() && shell.ends_with("sh"), "{shell:?}");
@@ -149,11 +152,11 @@ mod tests {
 
     #[test]
     fn files_of_the_current_folder_are_found_from_an_empty_one() {
-        // Tests run in the crate's folder.
+        // Tests run in the folder of the crate.
         let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
         let run = RunFolder::open().unwrap();
-        let place = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&place, 1);
+        let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
+        let command = client.command(&workdir, 1);
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
         let args: Vec<_> = command.get_args().collect();

@@ -1,8 +1,8 @@
-//! Copies a folder so that nothing that is written into the copy reaches the original.
+//! Copies a folder in such a way that no write into the copy reaches the original.
 //!
-//! Symbolic links are what could: one to something inside the folder leads into the copy, one to
-//! something elsewhere becomes a copy of it. Only links to what is the system's stay as they are,
-//! where this user may not write it.
+//! Symbolic links are the danger. A link to a target inside the folder becomes a link into the
+//! copy; a link to a target elsewhere becomes a copy of the target. Links to files of the system
+//! stay links, but only where this user may not write the target.
 
 use crate::error::Failure;
 use crate::grade::run::run_folder::{self, RunFolder};
@@ -23,24 +23,25 @@ const SHARED_FILES_MAX: usize = 50_000;
 /// Maximum number of folders, one inside another.
 const DEPTH_MAX: usize = 64;
 
-/// Folders that are copied once for all cases: nobody writes output there, and they are large.
+/// Folders that are copied once for all cases, because they are large and no client writes its
+/// output there.
 const SHARED: [&str; 6] = ["node_modules", ".git", "target", ".venv", "venv", "vendor"];
-/// Those of them that a client runs without: they are left out where they are too large.
-const SPARE: [&str; 2] = [".git", "target"];
+/// Shared folders that are left out if they are too large, because a client runs without them.
+const OPTIONAL: [&str; 2] = [".git", "target"];
 
-/// Whether a folder is one that all cases share.
+/// Returns whether a folder is one that all cases share.
 pub(crate) fn is_shared(name: &OsStr) -> bool {
     SHARED.iter().any(|shared| name == *shared)
 }
 
-/// Whether a folder is a person's own, not one of the system's.
+/// Returns whether a folder belongs to a person and not to the system.
 pub(crate) fn is_personal(folder: &Path) -> bool {
     !["/bin", "/sbin", "/usr", "/lib", "/etc", "/opt"]
         .iter()
         .any(|system| folder.starts_with(system))
 }
 
-/// Folders of the system, and whether what is in them can be copied.
+/// Folders of the system, and whether their contents can be copied.
 const SYSTEM: [(&str, bool); 9] = [
     ("/bin", true),
     ("/sbin", true),
@@ -53,7 +54,7 @@ const SYSTEM: [(&str, bool); 9] = [
     ("/sys", false),
 ];
 
-/// Whether this user may write to a file or a folder.
+/// Returns whether this user may write to a file or a folder.
 fn is_writable(path: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -70,17 +71,17 @@ fn is_writable(path: &Path) -> bool {
 /// Copies the folder `from` into the folder `to`, for one case.
 ///
 /// # Errors
-/// Where it is too large, or something in it cannot be read.
+/// Returns an error if the folder is too large, or a part of it cannot be read.
 pub(crate) fn copy(from: &Path, to: &Path, run: &RunFolder) -> Result<(), Failure> {
-    Copying::new(from, to, Some(run), (COPY_FILES_MAX, COPY_BYTES_MAX))?.all()
+    FolderCopier::new(from, to, Some(run), (COPY_FILES_MAX, COPY_BYTES_MAX))?.all()
 }
 
-/// How a shared folder becomes part of a case's copy.
+/// Result of copying a folder that all cases share.
 #[derive(Clone, Debug)]
 pub(crate) enum CopyShared {
-    /// It is linked to this copy of it.
+    /// Path of the copy, to which each case gets a link.
     Copied(PathBuf),
-    /// It is too large, and not needed.
+    /// No copy: the folder is too large, and clients run without it.
     LeftOut,
 }
 
@@ -88,13 +89,13 @@ impl CopyShared {
     /// Copies the folder `from` to `to`, for all cases.
     ///
     /// # Errors
-    /// Where it is too large and cannot be left out.
+    /// Returns an error if the folder is too large and clients need it.
     pub(crate) fn make(from: &Path, to: PathBuf, name: &OsStr) -> Result<Self, Failure> {
         fs::create_dir(&to).map_err(|source| failed(from, &source))?;
         let bounds = (SHARED_FILES_MAX, SHARED_BYTES_MAX);
-        match Copying::new(from, &to, None, bounds)?.all() {
+        match FolderCopier::new(from, &to, None, bounds)?.all() {
             Ok(()) => Ok(Self::Copied(to)),
-            Err(_) if SPARE.iter().any(|spare| name == *spare) => {
+            Err(_) if OPTIONAL.iter().any(|spare| name == *spare) => {
                 run_folder::remove(&to);
                 Ok(Self::LeftOut)
             }
@@ -103,22 +104,26 @@ impl CopyShared {
     }
 }
 
-struct Copying<'a> {
-    /// The original, without links in its path.
+/// Copy in progress.
+struct FolderCopier<'a> {
+    /// Original folder, without links in its path.
     from: PathBuf,
+    /// Folder that receives the copy.
     to: &'a Path,
-    /// Where shared folders are copied; none while one of them is.
+    /// Run folder that receives the shared copies; `None` while a shared folder itself is copied.
     run: Option<&'a RunFolder>,
-    /// Numbers of entries and bytes that may be copied, and that are.
+    /// Maximum numbers of entries and bytes.
     bounds: (usize, u64),
+    /// Number of entries copied so far.
     files: usize,
+    /// Number of bytes copied so far.
     bytes: u64,
-    /// Folders elsewhere, without links in their paths, that are being copied: each is inside the
-    /// one before.
+    /// Folders elsewhere that are being copied, without links in their paths; each contains the
+    /// next. They are recorded so that links in a circle end.
     elsewhere: Vec<PathBuf>,
 }
 
-impl<'a> Copying<'a> {
+impl<'a> FolderCopier<'a> {
     fn new(
         from: &Path,
         to: &'a Path,
@@ -136,7 +141,7 @@ impl<'a> Copying<'a> {
 
     fn folder(&mut self, from: &Path, to: &Path, depth: usize) -> Result<(), Failure> {
         if depth > DEPTH_MAX {
-            return Err(refusal(&format!("{} is too deep", shown(from))));
+            return Err(refusal(&format!("{} has too many levels", shown(from))));
         }
         for entry in fs::read_dir(from).map_err(|error| failed(from, &error))?.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
@@ -145,7 +150,8 @@ impl<'a> Copying<'a> {
             self.files += 1;
             self.check(from)?;
             match self.entry(&path, kind, &place, depth) {
-                // What we may not read, the client does not need.
+                // A file that the grader may not read is skipped: the client could not read it
+                // either.
                 Err(CopyFailure::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(CopyFailure::Io(error)) => return Err(failed(&path, &error)),
                 Err(CopyFailure::Failure(failure)) => return Err(failure),
@@ -156,14 +162,15 @@ impl<'a> Copying<'a> {
     }
 
     fn entry(&mut self, path: &Path, kind: FileType, place: &Path, depth: usize) -> CopiedFiles {
-        if run_folder::is_one(path) {
-            // Copies that are made inside the folder (TMPDIR) are no part of it.
+        if run_folder::is_run_folder(path) {
+            // The run folder itself is inside the original if TMPDIR is; copying it would never
+            // end.
             return Ok(());
         }
         if let Some(run) = self.run.filter(|_| path.file_name().is_some_and(is_shared))
             && path.is_dir()
         {
-            return match run.shared(path)? {
+            return match run.shared_copy(path)? {
                 CopyShared::Copied(copy) => Ok(link(&copy, place)?),
                 CopyShared::LeftOut => Ok(()),
             };
@@ -187,10 +194,11 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Makes of a link what it leads to, but never the original.
+    /// Copies a link so that writes through it never reach the original.
     fn link(&mut self, path: &Path, place: &Path, depth: usize) -> CopiedFiles {
         let Ok(real) = fs::canonicalize(path) else {
-            // It leads nowhere yet; a client may write what it leads to.
+            // The target does not exist yet; a client may create it, so the link must lead into the
+            // copy.
             let target = fs::read_link(path)?;
             let target = plain(&path.parent().unwrap_or(path).join(target));
             return match target.strip_prefix(&self.from) {
@@ -204,7 +212,7 @@ impl<'a> Copying<'a> {
             return Ok(link(&self.to.join(inside), place)?);
         }
         if let Some((_, can_be_copied)) = SYSTEM.iter().find(|(at, _)| real.starts_with(at)) {
-            // What is written to the null device reaches nobody.
+            // Writes to the null device change nothing, so a link to it may stay.
             if !is_writable(&real) || real == Path::new("/dev/null") {
                 return Ok(link(&real, place)?);
             }
@@ -215,7 +223,7 @@ impl<'a> Copying<'a> {
         if real.is_file() {
             return self.file(&real, place);
         }
-        // A folder that has this one in it is not copied, nor one inside itself.
+        // A target that contains the folder being copied would make the copy endless.
         if real.is_dir() && !self.from.starts_with(&real) && !self.elsewhere.contains(&real) {
             fs::create_dir(place)?;
             self.elsewhere.push(real.clone());
@@ -232,7 +240,7 @@ impl<'a> Copying<'a> {
             return Ok(());
         }
         Err(refusal(&format!(
-            "it has more than {files} files or {} MiB, with what its links lead to (counted up to \
+            "more than {files} files or {} MiB, including the targets of its links (counted up to \
              {})",
             bytes >> 20,
             shown(folder)
@@ -240,12 +248,15 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Why an entry was not copied.
+/// Reason why an entry is not copied.
 enum CopyFailure {
+    /// The entry cannot be read or written.
     Io(io::Error),
+    /// The whole copy must be refused.
     Failure(Failure),
 }
 
+/// Result of copying one entry.
 type CopiedFiles = Result<(), CopyFailure>;
 
 impl From<io::Error> for CopyFailure {
@@ -260,7 +271,7 @@ impl From<Failure> for CopyFailure {
     }
 }
 
-/// Returns a path without `.` and `..`, whatever exists.
+/// Returns a path without `.` and `..`, without looking at the file system.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -274,13 +285,13 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 fn failed(path: &Path, source: &io::Error) -> Failure {
-    refusal(&format!("{} cannot be: {source}", shown(path)))
+    refusal(&format!("cannot copy {}: {source}", shown(path)))
 }
 
 fn refusal(why: &str) -> Failure {
     Failure::Usage(format!(
-        "the current folder cannot be copied for each case: {why}\nRun this in the client's \
-         folder, or choose --workdir here or --workdir empty"
+        "cannot copy the current folder for each case: {why}\nRun this in the client's folder, or \
+         choose --workdir here or --workdir empty"
     ))
 }
 
@@ -300,7 +311,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A folder to be copied and one elsewhere, each with a file.
+    /// Folder to be copied and a folder elsewhere, each with a file.
     struct World {
         from: tempfile::TempDir,
         elsewhere: tempfile::TempDir,
@@ -321,12 +332,12 @@ mod tests {
         }
 
         fn copy(&self) -> Result<tempfile::TempDir, Failure> {
-            let to = self.run.case()?;
+            let to = self.run.case_folder()?;
             copy(self.from.path(), to.path(), &self.run)?;
             Ok(to)
         }
 
-        /// Nothing of the user's was written to.
+        /// Asserts that no file of the user was written.
         fn untouched(&self) {
             for path in [self.path("out/real.json"), self.elsewhere.path().join("real.json")] {
                 assert_eq!(fs::read(path).unwrap(), b"mine");
@@ -335,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_through_a_link_stays_in_the_copy() {
+    fn writes_through_a_link_stay_in_the_copy() {
         let world = World::new();
         let elsewhere = world.elsewhere.path();
         let links = [
@@ -367,11 +378,11 @@ mod tests {
         assert_eq!(fs::read(to.path().join("out/real.json")).unwrap(), b"theirs");
         assert_eq!(fs::read(to.path().join("out/new.json")).unwrap(), b"theirs");
         let count = |path: &Path| fs::read_dir(path).unwrap().count();
-        assert_eq!((count(elsewhere), count(&world.path("out"))), (1, 1), "nothing new");
+        assert_eq!((count(elsewhere), count(&world.path("out"))), (1, 1), "no new file");
     }
 
     #[test]
-    fn what_is_the_systems_is_linked_only_where_it_cannot_be_written() {
+    fn a_system_file_is_linked_only_if_it_cannot_be_written() {
         let world = World::new();
         for (name, target) in
             [("sh", "/bin/sh"), ("null", "/dev/null"), ("memory", "/proc/self/mem")]
@@ -382,7 +393,7 @@ mod tests {
         let kind = |name: &str| fs::symlink_metadata(to.path().join(name)).unwrap().file_type();
         let root = is_writable(Path::new("/bin/sh"));
         assert_eq!(kind("sh").is_symlink(), !root);
-        assert!(to.path().join("sh").is_file(), "it is there in any case");
+        assert!(to.path().join("sh").is_file(), "linked or copied, the file exists");
         assert!(kind("null").is_symlink());
         assert!(!to.path().join("memory").exists());
     }
@@ -426,12 +437,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_at_the_bound() {
+    fn a_folder_over_the_bound_is_refused() {
         let world = World::new();
-        let to = world.run.case().unwrap();
+        let to = world.run.case_folder().unwrap();
         let copying = |files, bytes| {
             let place = tempfile::tempdir_in(to.path()).unwrap();
-            Copying::new(world.from.path(), place.path(), None, (files, bytes)).unwrap().all()
+            FolderCopier::new(world.from.path(), place.path(), None, (files, bytes)).unwrap().all()
         };
         // A folder, and a file of four bytes in it.
         assert!(copying(2, 4).is_ok());

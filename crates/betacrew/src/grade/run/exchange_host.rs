@@ -1,9 +1,9 @@
-//! The exchange that a case plays against a client.
+//! Exchange of one case, which runs in a thread of this process.
 
 use crate::error::Failure;
 use crate::grade::cases::CaseSetup;
 use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::grade::run::unread::Unread;
+use crate::grade::run::unread::UnreadProbe;
 use crate::net::{self, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
@@ -21,117 +21,130 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Free ports are tried so often until one is free in both families.
-const TRIES: u32 = 50;
-/// How long the connections of a client that has ended may take to be seen ending.
-const AFTERMATH: Duration = Duration::from_millis(500);
+/// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
+const PORT_TRIES: u32 = 50;
+/// Maximum time to wait for the end of connections whose client has ended.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// An exchange in a thread.
+/// Running exchange of one case.
 pub(crate) struct ExchangeHost {
+    /// Port on which the exchange listens, or which refuses connections if there is no exchange.
     pub(crate) port: u16,
+    /// Time of day at which the exchange started.
     pub(crate) began: SystemTime,
-    active: Arc<AtomicU64>,
+    /// Time of the last event on the wire, in milliseconds since the start.
+    last_event: Arc<AtomicU64>,
+    /// Number of open connections.
     open: Arc<AtomicUsize>,
+    /// Instant at which the exchange started.
     since: Instant,
     stop: Stop,
     thread: Option<JoinHandle<io::Result<WireLog>>>,
-    /// Nobody else gets the port meanwhile, though the exchange may be down, or there is none.
+    /// Sockets that keep the port reserved, even while the exchange is down or if there is none.
     _reserved: Vec<Socket>,
 }
 
-/// The exchange of a case, ready to be played.
+/// Opens the scenario of a case and replaces its tape, pace and seed as the case says.
 ///
 /// # Errors
-/// Where the case names what there is not.
-pub(crate) fn plot(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
-    let mut plot = scenario::open(play.scenario)?;
-    let wrong = |what: &str| Failure::Usage(format!("a case has no such {what}"));
+/// Returns an error if the case names an unknown scenario, tape or pace.
+pub(crate) fn resolve(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, Failure> {
+    let mut resolved = scenario::open(play.scenario)?;
+    let wrong = |what: &str| Failure::Usage(format!("case with an unknown tape or pace: {what}"));
     if let Some(tape) = play.tape {
-        plot.tape = tape.parse().map_err(|error: String| wrong(&error))?;
+        resolved.tape = tape.parse().map_err(|error: String| wrong(&error))?;
     }
     if let Some(pace) = play.pace {
-        plot.scenario.pace = pace.parse().map_err(|_| wrong(pace))?;
+        resolved.scenario.pace = pace.parse().map_err(|_| wrong(pace))?;
     }
-    plot.scenario.seed = seed;
-    Ok(plot)
+    resolved.scenario.seed = seed;
+    Ok(resolved)
 }
 
-/// The packets of a tape.
+/// Returns the packets of a scenario's tape.
 ///
 /// # Errors
-/// Where it cannot be had.
-pub(crate) fn packets(plot: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
+/// Returns an error if the tape cannot be opened or is not in memory.
+pub(crate) fn tape_packets(resolved: &ResolvedScenario) -> Result<Vec<Packet>, Failure> {
     let packet = |frame| match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet),
         _ => None,
     };
-    Ok(memory(plot)?.frames().iter().filter_map(packet).collect())
+    Ok(tape_in_memory(resolved)?.frames().iter().filter_map(packet).collect())
 }
 
-fn memory(plot: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
-    match plot.tape.open(plot.scenario.seed)? {
+fn tape_in_memory(resolved: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
+    match resolved.tape.open(resolved.scenario.seed)? {
         AnyTape::Memory(tape) => Ok(tape),
         AnyTape::Market(_) | AnyTape::File(..) => {
-            Err(Failure::Usage("cases play tapes in memory".to_owned()))
+            Err(Failure::Usage("case with a tape that is not in memory".to_owned()))
         }
     }
 }
 
 impl ExchangeHost {
-    /// Begins to play, or to play nothing. `port`: where, or anywhere. `unread`: holds each write
-    /// back until the client has read the one before.
+    /// Starts the exchange of a case, or only reserves a port if `resolved` is `None`.
+    ///
+    /// `port` is the port to use; `None` means any free one. If `unread` is given, each write waits
+    /// until the client has read the one before.
     ///
     /// # Errors
-    /// Where the port cannot be had.
+    /// Returns an error if the port cannot be used.
     pub(crate) fn open(
-        plot: Option<&ResolvedScenario>,
+        resolved: Option<&ResolvedScenario>,
         port: Option<u16>,
-        unread: Option<Unread>,
+        unread: Option<UnreadProbe>,
     ) -> Result<Self, Failure> {
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let listeners = match plot {
+        let listeners = match resolved {
             None => Vec::new(),
             Some(_) => listen(&addresses)?,
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
-        let (active, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
-        let thread = match plot {
+        let (last_event, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let thread = match resolved {
             None => None,
-            Some(plot) if plot.engine == EngineSection::Original => {
-                let original = OriginalExchange::new((*memory(plot)?).clone(), plot.scenario.seed);
-                let watched = WireRecorder::new(original, Arc::clone(&active), Arc::clone(&open));
-                Some(play_on(listeners, watched.apart(unread), &stop))
+            Some(resolved) if resolved.engine == EngineSection::Original => {
+                let original = OriginalExchange::new(
+                    (*tape_in_memory(resolved)?).clone(),
+                    resolved.scenario.seed,
+                );
+                let recorder =
+                    WireRecorder::new(original, Arc::clone(&last_event), Arc::clone(&open));
+                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
             }
-            Some(plot) => {
-                let player = MockExchange::new(memory(plot)?, plot.scenario.clone());
-                let watched = WireRecorder::new(player, Arc::clone(&active), Arc::clone(&open));
-                Some(play_on(listeners, watched.apart(unread), &stop))
+            Some(resolved) => {
+                let mock = MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
+                let recorder = WireRecorder::new(mock, Arc::clone(&last_event), Arc::clone(&open));
+                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
             }
         };
-        Ok(Self { port, began, active, open, since, stop, thread, _reserved: reserved })
+        Ok(Self { port, began, last_event, open, since, stop, thread, _reserved: reserved })
     }
 
-    /// How long nothing has happened on the wire.
-    pub(crate) fn quiet(&self) -> Duration {
-        let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
-        self.since.elapsed().saturating_sub(active)
+    /// Returns the time since the last event on the wire.
+    pub(crate) fn idle_time(&self) -> Duration {
+        let last_event = Duration::from_millis(self.last_event.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(last_event)
     }
 
-    /// Ends it, once the connections of the client, which has ended, are seen to have ended too.
+    /// Stops the exchange and returns its log. The client must have ended; its connections get a
+    /// short time to end too, so that the log has their ends.
     ///
     /// # Errors
-    /// What the system reports about polling.
+    /// Returns an error if the exchange failed while it ran.
     pub(crate) fn close(mut self) -> Result<WireLog, Failure> {
-        let until = Instant::now() + AFTERMATH;
+        let until = Instant::now() + CLOSE_WAIT;
         std::thread::sleep(Duration::from_millis(2));
         while self.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.stop.stop();
+        // No thread runs if the case has no exchange.
         let Some(thread) = self.thread.take() else { return Ok(WireLog::default()) };
-        let done = thread.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+        let done = thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
         done.map_err(|source| Failure::System { action: "the exchange cannot go on", source })
     }
 }
@@ -142,7 +155,8 @@ impl Drop for ExchangeHost {
     }
 }
 
-fn play_on<E: Exchange + Send + 'static>(
+/// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
+fn serve_in_thread<E: Exchange + Send + 'static>(
     listeners: Vec<TcpListener>,
     mut exchange: WireRecorder<E>,
     stop: &Stop,
@@ -153,8 +167,8 @@ fn play_on<E: Exchange + Send + 'static>(
     })
 }
 
-/// Binds a port of both loopback addresses, since clients that connect to `localhost` use either.
-/// As nothing listens there, connections are refused.
+/// Binds a port on both loopback addresses, because clients that connect to `localhost` use either.
+/// The sockets do not listen, so connections are refused until the exchange listens.
 fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure> {
     let failed = |port: u16| {
         move |source: io::Error| match source.kind() {
@@ -170,11 +184,11 @@ fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure>
             Ok((second, six)) => return Ok((vec![first, second], vec![four, six])),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 tries += 1;
-                if port.is_some() || tries == TRIES {
+                if port.is_some() || tries == PORT_TRIES {
                     return Err(failed(four.port())(error));
                 }
             }
-            // A machine without IPv6.
+            // The machine has no IPv6.
             Err(_) => return Ok((vec![first], vec![four])),
         }
     }
@@ -182,7 +196,7 @@ fn reserve(port: Option<u16>) -> Result<(Vec<Socket>, Vec<SocketAddr>), Failure>
 
 fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // So that the exchange can listen there beside it.
+    // Allows the exchange to listen on the same port beside this socket.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -206,7 +220,7 @@ mod tests {
     use std::net::TcpStream;
 
     #[test]
-    fn a_port_without_an_exchange_refuses_and_is_nobody_else_s() {
+    fn a_port_without_an_exchange_refuses_connections_and_stays_reserved() {
         let nobody = ExchangeHost::open(None, None, None).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
@@ -217,17 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn a_port_serves_one_exchange_after_the_other() {
-        let plot = scenario::open("clean").unwrap();
-        let first = ExchangeHost::open(Some(&plot), None, None).unwrap();
+    fn a_port_serves_one_exchange_after_another() {
+        let resolved = scenario::open("clean").unwrap();
+        let first = ExchangeHost::open(Some(&resolved), None, None).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = ExchangeHost::open(Some(&plot), Some(port), None).err();
+        let taken = ExchangeHost::open(Some(&resolved), Some(port), None).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = ExchangeHost::open(Some(&plot), Some(port), None).unwrap();
+        let again = ExchangeHost::open(Some(&resolved), Some(port), None).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

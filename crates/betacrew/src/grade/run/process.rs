@@ -1,4 +1,4 @@
-//! A client as a process: it and everything it has started ends, in time or by force.
+//! Process of a client. It ends in time or is killed, together with all processes that it started.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -7,61 +7,66 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So much of what a client writes to stdout is kept: its beginning.
+/// Maximum number of bytes kept from the beginning of the client's stdout.
 pub(crate) const STDOUT_MAX: usize = 4 << 20;
-/// So much of what it writes to stderr: its end.
+/// Maximum number of bytes kept from the end of the client's stderr.
 const STDERR_MAX: usize = 16 << 10;
-/// How often a running client is looked at.
-const GLANCE: Duration = Duration::from_millis(3);
-/// How long a process that was killed may take to end.
+/// Interval at which a running client is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
+/// Maximum time that a killed process may take to end.
 const REAP_MAX: Duration = Duration::from_secs(2);
-/// How often it is looked at.
-const REAP_GLANCE: Duration = Duration::from_millis(1);
-/// How long what a killed client has written may take to arrive.
-const AFTERMATH: Duration = Duration::from_millis(500);
+/// Interval at which a killed process is checked.
+const REAP_INTERVAL: Duration = Duration::from_millis(1);
+/// Maximum time to wait for the rest of the output of a process that has ended.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// How a client ended.
+/// End of a client's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ended {
-    /// By itself, with this code.
+pub(crate) enum ProcessEnd {
+    /// The client exited with this code.
     Exited(i32),
-    /// By a signal that was not ours.
+    /// The client was ended by this signal, which the grader did not send.
     Signal(i32),
-    /// By force, when its time was over.
+    /// The grader killed the client at the time limit.
     Killed,
-    /// By force, because it had all packets and did not end.
+    /// The grader killed the client because it had all packets and did not end.
     Lingered,
 }
 
-/// What became of a client.
+/// Process of a client after its end.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedProcess {
-    pub(crate) ended: Ended,
+    /// Reason for the end.
+    pub(crate) ended: ProcessEnd,
+    /// Time from the start to the end.
     pub(crate) took: Duration,
-    /// When it was ended by force, if it was.
-    pub(crate) forced: Option<Instant>,
-    /// How long it had used processors until then, where that is known.
+    /// Instant at which the grader killed the client, if it did.
+    pub(crate) killed_at: Option<Instant>,
+    /// Processor time that the client had used when it was killed, including time spent waiting for
+    /// a processor; `None` if unknown.
     pub(crate) busy: Option<Duration>,
+    /// Beginning of the standard output.
     pub(crate) stdout: Vec<u8>,
+    /// End of the standard error output.
     pub(crate) stderr: Vec<u8>,
 }
 
-/// What to do about a client that still runs.
-pub(crate) enum NextChunk {
-    /// Look again.
+/// Decision about a client that still runs.
+pub(crate) enum PollDecision {
+    /// Let the client run, and decide again later.
     Wait,
-    /// End it: it has what it needs.
-    Enough,
-    /// End it: the user has ended us.
+    /// Kill the client: it has written all packets.
+    EndLingering,
+    /// Kill the client: the user has stopped the grader.
     Stop,
 }
 
-/// Why a client was not run to its end.
+/// Reason why a client was not run to its end.
 #[derive(Debug)]
 pub(crate) enum ProcessFailure {
-    /// It cannot be started, or looked at.
+    /// The client cannot be started or checked.
     Run(io::Error),
-    /// This process cannot be ended: it may run as another user.
+    /// Process `id` of the client cannot be killed; it may run as another user.
     Unending { id: u32, source: io::Error },
 }
 
@@ -71,15 +76,16 @@ impl From<io::Error> for ProcessFailure {
     }
 }
 
-/// Runs a client until it ends, `limit` is over or `glance`, which is given how long it has run,
-/// says so. Nothing of it runs afterwards. `None` where `glance` said stop.
+/// Runs a client until it ends, until `limit`, or until `poll` ends it. `poll` is called with
+/// the time since the start. No process of the client runs afterwards. Returns `None` if `poll`
+/// returned `Stop`.
 ///
 /// # Errors
-/// Where it cannot be started, or cannot be ended.
+/// Returns an error if the client cannot be started or cannot be killed.
 pub(crate) fn run(
     command: &mut Command,
     limit: Duration,
-    mut glance: impl FnMut(Duration) -> NextChunk,
+    mut poll: impl FnMut(Duration) -> PollDecision,
 ) -> Result<Option<FinishedProcess>, ProcessFailure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
@@ -88,22 +94,22 @@ pub(crate) fn run(
     let mut child = Running::start(command)?;
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
-    let (forced, stopped) = loop {
+    let (killed_at, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
         }
         let time = began.elapsed();
         if time >= limit {
-            break (Some(Ended::Killed), false);
+            break (Some(ProcessEnd::Killed), false);
         }
-        match glance(time) {
-            NextChunk::Wait => std::thread::sleep(GLANCE),
-            NextChunk::Enough => break (Some(Ended::Lingered), false),
-            NextChunk::Stop => break (Some(Ended::Killed), true),
+        match poll(time) {
+            PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
+            PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
+            PollDecision::Stop => break (Some(ProcessEnd::Killed), true),
         }
     };
     let took = began.elapsed();
-    let at = forced.map(|_| Instant::now());
+    let at = killed_at.map(|_| Instant::now());
     let busy = at.and_then(|_| child.busy());
     let code = child.end()?;
     if stopped {
@@ -111,38 +117,40 @@ pub(crate) fn run(
     }
     let (stdout, stderr) = (stdout.collect(), stderr.collect());
     Ok(Some(FinishedProcess {
-        ended: forced.unwrap_or(code),
+        ended: killed_at.unwrap_or(code),
         took,
-        forced: at,
+        killed_at: at,
         busy,
         stdout,
         stderr,
     }))
 }
 
-/// The processes that were started here and not waited for yet.
+/// Processes that were started here and have not been waited for yet.
 static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn live() -> MutexGuard<'static, BTreeSet<u32>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A process that is not left behind, whatever happens.
+/// Process that is killed on drop, so that none is left behind.
 struct Running {
     child: Child,
-    over: bool,
+    is_over: bool,
 }
 
 impl Running {
     fn start(command: &mut Command) -> io::Result<Self> {
-        // Whoever looks for strays meanwhile must not take this one for one.
+        // The lock is held during the start, because the search for strays would otherwise take the
+        // new process for one.
         let mut live = live();
         let child = command.spawn()?;
         live.insert(child.id());
-        Ok(Self { child, over: false })
+        Ok(Self { child, is_over: false })
     }
 
-    /// Whether it has ended. It is not waited for yet, so that its number stays its own.
+    /// Returns whether the process has ended. It is not waited for, so that its number cannot be
+    /// given to another process yet.
     #[cfg(target_os = "linux")]
     fn has_ended(&mut self) -> io::Result<bool> {
         use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -156,8 +164,9 @@ impl Running {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// How long it and its group have used processors or waited for one: on a machine with more
-    /// work than processors, a client that computes gets only a part of one.
+    /// Returns the time for which the process and its group have used a processor or waited for
+    /// one. Waiting counts, because a busy machine gives a client that computes only part of a
+    /// processor.
     #[cfg(target_os = "linux")]
     fn busy(&self) -> Option<Duration> {
         let group = self.child.id().to_string();
@@ -179,16 +188,16 @@ impl Running {
         None
     }
 
-    /// Kills what still runs of it and its group, and tells how it ended.
-    fn end(&mut self) -> Result<Ended, ProcessFailure> {
+    /// Kills the process and its group, and returns how the process ended.
+    fn end(&mut self) -> Result<ProcessEnd, ProcessFailure> {
         #[cfg(unix)]
         {
             use rustix::process::{Pid, Signal, kill_process_group};
-            // Where that fails nothing is left of it.
+            // An error means that no process of the group is left.
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
         let killed = self.child.kill();
-        self.over = true;
+        self.is_over = true;
         let status = reap(|| self.child.try_wait());
         let id = self.child.id();
         if !matches!(status, Ok(None)) {
@@ -196,24 +205,24 @@ impl Running {
         }
         strays::end();
         let Some(status) = status? else {
-            // It stays among the live ones, so that nobody waits for it again.
+            // The process stays in the list of live ones, so that it is not waited for again.
             let source = killed.err().unwrap_or_else(|| io::ErrorKind::TimedOut.into());
             return Err(ProcessFailure::Unending { id, source });
         };
         #[cfg(unix)]
         if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-            return Ok(Ended::Signal(signal));
+            return Ok(ProcessEnd::Signal(signal));
         }
-        Ok(Ended::Exited(status.code().unwrap_or(-1)))
+        Ok(ProcessEnd::Exited(status.code().unwrap_or(-1)))
     }
 }
 
-/// Waits until a process that was killed has ended, for [`REAP_MAX`] at the most.
+/// Waits until a killed process has ended, for at most [`REAP_MAX`].
 fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
     let began = Instant::now();
     loop {
         match ended()? {
-            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_GLANCE),
+            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_INTERVAL),
             ended => return Ok(ended),
         }
     }
@@ -221,20 +230,23 @@ fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Optio
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_over {
             let _ = self.end();
         }
     }
 }
 
-/// Which part of a long text is kept.
+/// Part of an output that is kept, with its maximum number of bytes.
 #[derive(Clone, Copy)]
 enum KeptOutput {
+    /// Beginning of the output.
     First(usize),
+    /// End of the output.
     Last(usize),
 }
 
-/// Takes in what a process writes, so that it never waits for us, and keeps a part.
+/// Reader of a process's output. It reads all of it, so that the process never waits, and keeps a
+/// part.
 struct OutputCapture {
     kept: Arc<Mutex<Vec<u8>>>,
     done: Receiver<()>,
@@ -251,12 +263,14 @@ impl OutputCapture {
     }
 
     fn collect(self) -> Vec<u8> {
-        // A process that has fled may hold the pipe open for ever.
-        let _ = self.done.recv_timeout(AFTERMATH);
+        // A process that has left the group may hold the pipe open for ever, so the wait is
+        // limited.
+        let _ = self.done.recv_timeout(CLOSE_WAIT);
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
+/// Reads `pipe` to its end, keeps the part that `keep` says, and sends on `done`.
 fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -271,8 +285,8 @@ fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Se
                     }
                     KeptOutput::Last(most) => {
                         kept.extend_from_slice(&buffer[..count]);
-                        let over = kept.len().saturating_sub(most);
-                        kept.drain(..over);
+                        let is_over = kept.len().saturating_sub(most);
+                        kept.drain(..is_over);
                     }
                 }
             }
@@ -280,7 +294,7 @@ fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Se
             Err(_) => break,
         }
     }
-    // Nobody may be waiting any more.
+    // An error means that the receiver is gone, because its wait has timed out.
     let _ = done.send(());
 }
 
@@ -288,27 +302,30 @@ pub(crate) use strays::adopt;
 #[cfg(target_os = "linux")]
 pub(crate) use strays::ids as all_ids;
 
-/// Processes of clients that have left their group: they become our children when their parents
-/// end, and are ended too.
+/// Processes of clients that have left their group. Linux makes them children of the grader when
+/// their parents end, and the grader kills them too.
 #[cfg(target_os = "linux")]
 mod strays {
     use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
     use std::sync::OnceLock;
     use std::time::Duration;
 
-    /// The children that this process had before, which are not ours to end.
+    /// Children that this process had before the first client, which must not be killed.
     static BEFORE: OnceLock<Vec<u32>> = OnceLock::new();
 
-    /// From now on strays come to us.
+    /// Makes this process the parent of all strays from now on.
     pub(crate) fn adopt() {
         BEFORE.get_or_init(children);
-        // Where that fails they go to the system, as they do elsewhere.
+        // On an error strays go to the system's first process, as they do on other systems.
         let _ = rustix::process::set_child_subreaper(Some(getpid()));
     }
 
+    /// Kills all strays.
     pub(crate) fn end() {
         let Some(before) = BEFORE.get() else { return };
-        // A stray's children come to us when it ends: until there are no more.
+        // The children of a stray become children of this process when it ends, so the search
+        // repeats until none is left. The bound keeps a client that forks without end from blocking
+        // the grader.
         for _ in 0..64 {
             let mut live = super::live();
             let mut strays = children();
@@ -321,33 +338,33 @@ mod strays {
                 let killed = kill_process(pid, Signal::KILL);
                 let ended = || Ok(waitpid(Some(pid), WaitOptions::NOHANG)?);
                 if let Ok(None) = super::reap(ended) {
-                    // It is not waited for again.
+                    // The process is added to the live ones, so that it is not waited for again.
                     live.insert(id);
                     let why = killed.err().map_or(String::new(), |error| format!(": {error}"));
                     tracing::warn!(
-                        "process {id}, which the client has started, cannot be ended and runs \
-                         on{why}"
+                        "process {id}, which the client started, cannot be killed and still \
+                         runs{why}"
                     );
                 }
             }
         }
     }
 
-    /// This process's children.
+    /// Returns the children of this process.
     fn children() -> Vec<u32> {
         let own = u32::try_from(getpid().as_raw_nonzero().get()).unwrap_or(0);
         let parent = |id| stat(id)?.get(1)?.parse::<u32>().ok();
         ids().filter(|id| parent(*id) == Some(own)).collect()
     }
 
-    /// All processes.
+    /// Returns all processes of the machine.
     pub(crate) fn ids() -> impl Iterator<Item = u32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    /// What stands behind the name in `PID (NAME) STATE PARENT GROUP ...`, for the name may
-    /// hold anything.
+    /// Returns the fields after the name in `PID (NAME) STATE PARENT GROUP ...`. The text is split
+    /// at the last parenthesis, because the name may contain any characters.
     pub(crate) fn stat(id: u32) -> Option<Vec<String>> {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let (_, rest) = stat.rsplit_once(')')?;
@@ -355,18 +372,20 @@ mod strays {
         (fields.len() > FIELDS_MIN).then_some(fields)
     }
 
-    /// How long the threads of a process have been ready to run and waited for a processor.
+    /// Returns the time for which the threads of a process were ready to run but waited for a
+    /// processor.
     pub(crate) fn queued(id: u32) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
         let waited = threads.flatten().filter_map(|thread| {
-            // Nanoseconds on a processor, nanoseconds waiting for one, and how often.
+            // The file has three numbers: nanoseconds on a processor, nanoseconds waiting for one,
+            // and the number of time slices.
             let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
             text.split_whitespace().nth(1)?.parse::<u64>().ok()
         });
         Duration::from_nanos(waited.sum())
     }
 
-    /// Up to the times of use.
+    /// Minimum number of fields, up to the times of processor use.
     const FIELDS_MIN: usize = 13;
 }
 
@@ -387,7 +406,7 @@ mod tests {
     }
 
     fn ran(script: &str, limit: Duration) -> FinishedProcess {
-        let ran = run(&mut shell(script), limit, |_| NextChunk::Wait);
+        let ran = run(&mut shell(script), limit, |_| PollDecision::Wait);
         ran.expect("there is a shell").expect("nobody stops it")
     }
 
@@ -395,23 +414,24 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
 
     #[test]
-    fn ends_are_told_apart() {
-        assert_eq!(ran("exit 3", LONG).ended, Ended::Exited(3));
-        assert_eq!(ran("kill -SEGV $$", LONG).ended, Ended::Signal(11));
-        assert_eq!(ran("sleep 60", SHORT).ended, Ended::Killed);
-        let enough = run(&mut shell("sleep 60"), LONG, |_| NextChunk::Enough).unwrap().unwrap();
-        assert_eq!(enough.ended, Ended::Lingered);
-        assert!(run(&mut shell("sleep 60"), LONG, |_| NextChunk::Stop).unwrap().is_none());
-        assert!(run(&mut Command::new("no such program"), LONG, |_| NextChunk::Wait).is_err());
+    fn each_kind_of_end_is_reported() {
+        assert_eq!(ran("exit 3", LONG).ended, ProcessEnd::Exited(3));
+        assert_eq!(ran("kill -SEGV $$", LONG).ended, ProcessEnd::Signal(11));
+        assert_eq!(ran("sleep 60", SHORT).ended, ProcessEnd::Killed);
+        let enough =
+            run(&mut shell("sleep 60"), LONG, |_| PollDecision::EndLingering).unwrap().unwrap();
+        assert_eq!(enough.ended, ProcessEnd::Lingered);
+        assert!(run(&mut shell("sleep 60"), LONG, |_| PollDecision::Stop).unwrap().is_none());
+        assert!(run(&mut Command::new("no such program"), LONG, |_| PollDecision::Wait).is_err());
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn busy_is_not_idle() {
+    fn processor_time_distinguishes_a_busy_client_from_an_idle_one() {
         let busy = ran("while :; do :; done", SHORT * 3).busy.unwrap();
         let idle = ran("sleep 60", SHORT).busy.unwrap();
         assert!(busy > idle, "{busy:?} {idle:?}");
-        // Also where others take the processors.
+        // The measurement must also hold while other processes take the processors.
         let processors = std::thread::available_parallelism().unwrap().get();
         let crowd = "for i in $(seq {}); do while :; do :; done & done; while :; do :; done";
         let crowded = ran(&crowd.replace("{}", &(processors * 2).to_string()), SHORT * 3);
@@ -420,9 +440,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_kept_up_to_a_bound_and_never_blocks_who_says_it() {
+    fn output_is_kept_up_to_a_bound_and_never_blocks_the_client() {
         let loud = ran("echo out; echo err >&2; head -c 40000000 /dev/zero; echo last >&2", LONG);
-        assert_eq!((loud.ended, loud.stdout.len()), (Ended::Exited(0), STDOUT_MAX));
+        assert_eq!((loud.ended, loud.stdout.len()), (ProcessEnd::Exited(0), STDOUT_MAX));
         assert_eq!((&loud.stdout[..4], &loud.stderr[..]), (&b"out\n"[..], &b"err\nlast\n"[..]));
         let err = ran("head -c 1000000 /dev/zero >&2; echo end >&2", LONG).stderr;
         assert!(err.len() == STDERR_MAX && err.ends_with(b"end\n"));
@@ -430,17 +450,17 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn nothing_is_left_behind() {
+    fn all_processes_of_a_client_are_ended() {
         adopt();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ids");
-        // A child in the group, and one that has fled into a session of its own.
+        // One child stays in the group, the other has left it for a session of its own.
         let script = format!(
             "sleep 61 & echo $! >> {0}; setsid sh -c 'echo $$ >> {0}; sleep 62; :' & \
              while [ $(wc -l < {0}) -lt 2 ]; do :; done; exit 0",
             path.display()
         );
-        assert_eq!(ran(&script, LONG).ended, Ended::Exited(0));
+        assert_eq!(ran(&script, LONG).ended, ProcessEnd::Exited(0));
         let ids = std::fs::read_to_string(&path).unwrap();
         assert_eq!(ids.lines().count(), 2);
         for id in ids.lines() {

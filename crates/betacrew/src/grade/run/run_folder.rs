@@ -1,8 +1,9 @@
-//! The folder of one run of the grader, which only its user may enter: copies for its cases.
+//! Folder of one run of the grader, which holds the copies for its cases. Only its user may enter.
 //!
-//! A grader that is killed leaves its folder, and perhaps a client that still runs. The next one
-//! finds both: the folder by its name, and that its grader is dead by a lock which the system gives
-//! up with the process; the client by a variable of its environment, which says whose it is.
+//! A grader that is killed leaves its folder behind, and perhaps a client that still runs. The next
+//! grader finds both. The folder is found by its name; a lock, which the system releases when a
+//! process ends, shows that its grader is dead. The client is found by an environment variable that
+//! holds the path of the folder.
 
 use crate::error::Failure;
 use crate::grade::run::copying::CopyShared;
@@ -14,24 +15,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
-/// How the names of these folders begin.
+/// Prefix of the names of these folders.
 const PREFIX: &str = "betacrew-grade-";
-/// The file in it that its grader holds a lock of.
+/// Name of the file in the folder that the grader keeps locked while it lives.
 const OWNER: &str = "owner";
-/// The variable that each client finds the folder in.
+/// Name of the environment variable that gives each client the path of the folder.
 pub(crate) const VARIABLE: &str = "BETACREW_GRADE_FOLDER";
 
-/// The folder of one run.
+/// Folder of one run of the grader.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
-    /// Removed before the lock is given up.
+    /// Folder, removed before the lock is released because fields are dropped in order.
     folder: Folder,
+    /// Shared copies that exist already, by the path of the original.
     shared: Mutex<BTreeMap<PathBuf, CopyShared>>,
-    /// Locked for as long as this process lives.
+    /// Owner file, locked while this process lives.
     _owner: File,
 }
 
-/// A folder that is removed with this, also if a client has made parts of it read-only.
+/// Folder that is removed on drop, even if a client has made parts of it read-only.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
@@ -42,20 +44,21 @@ impl Drop for Folder {
 }
 
 impl RunFolder {
-    /// Makes one in the folder for temporary files.
+    /// Creates a run folder in the system's folder for temporary files.
     ///
     /// # Errors
-    /// Where that cannot be written.
+    /// Returns an error if that folder cannot be written.
     pub(crate) fn open() -> Result<Self, Failure> {
         Self::open_in(&std::env::temp_dir())
     }
 
     fn open_in(place: &Path) -> Result<Self, Failure> {
         let make = || {
-            // However TMPDIR is spelt: the next run compares.
+            // TMPDIR may be spelt in several ways; the next grader compares canonical paths.
             let place = fs::canonicalize(place)?;
             let folder = Folder(private(PREFIX).tempdir_in(place)?.keep());
-            // It gets its name once it is locked: who finds it unlocked knows that we are dead.
+            // The owner file gets its final name only when it is locked, because the next grader
+            // takes an unlocked owner file as a sign that this grader is dead.
             let new = folder.0.join("owner.new");
             let owner = File::create(&new)?;
             owner.try_lock().map_err(io::Error::from)?;
@@ -66,24 +69,25 @@ impl RunFolder {
         make().map_err(|source| unusable(place, source))
     }
 
+    /// Returns the path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.folder.0
     }
 
-    /// Makes a folder for one case, which is removed with what this returns.
+    /// Creates a folder for one case, which is removed when the returned value is dropped.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub(crate) fn case(&self) -> Result<TempDir, Failure> {
+    /// Returns an error if the run folder cannot be written.
+    pub(crate) fn case_folder(&self) -> Result<TempDir, Failure> {
         let case = private("case-").tempdir_in(self.path());
         case.map_err(|source| unusable(self.path(), source))
     }
 
-    /// Returns the copy of a folder that all cases share, and makes it when first asked for.
+    /// Returns the copy of a folder that all cases share, and makes it at the first call.
     ///
     /// # Errors
-    /// Where it cannot be copied.
-    pub(crate) fn shared(&self, original: &Path) -> Result<CopyShared, Failure> {
+    /// Returns an error if the folder cannot be copied.
+    pub(crate) fn shared_copy(&self, original: &Path) -> Result<CopyShared, Failure> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = shared.get(original) {
             return Ok(known.clone());
@@ -96,7 +100,7 @@ impl RunFolder {
     }
 }
 
-/// Makes folders that nobody else may enter.
+/// Returns a builder of temporary folders that no other user may enter.
 fn private(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix);
@@ -109,28 +113,28 @@ fn unusable(place: &Path, source: io::Error) -> Failure {
     Failure::Storage { action: "make a folder in", path: place.to_owned(), source }
 }
 
-/// Whether a path is that of a run's folder.
-pub(crate) fn is_one(path: &Path) -> bool {
-    is_named_so(path) && path.join(OWNER).is_file()
+/// Returns whether a path is the folder of a run.
+pub(crate) fn is_run_folder(path: &Path) -> bool {
+    has_run_folder_name(path) && path.join(OWNER).is_file()
 }
 
-fn is_named_so(path: &Path) -> bool {
+fn has_run_folder_name(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     name.is_some_and(|name| name.starts_with(PREFIX))
 }
 
-/// Removes a folder with all that is in it, as far as that can be done.
+/// Removes a folder and everything in it, as far as permissions allow.
 pub(crate) fn remove(folder: &Path) {
     if fs::remove_dir_all(folder).is_ok() {
         return;
     }
     #[cfg(unix)]
     make_writable(folder, 0);
-    // What is still there cannot be removed by us; the next run tries again.
+    // Entries that this user cannot remove are left for the next grader, which tries again.
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Lets us write into a folder of ours and those in it.
+/// Gives this user write access to a folder and its subfolders.
 #[cfg(unix)]
 fn make_writable(folder: &Path, depth: usize) {
     use std::os::unix::fs::PermissionsExt;
@@ -139,7 +143,7 @@ fn make_writable(folder: &Path, depth: usize) {
     }
     let _ = fs::set_permissions(folder, PermissionsExt::from_mode(0o700));
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // Of a link this is not the kind of what it leads to.
+        // `file_type` does not follow links, so a link to one of the user's folders is left alone.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             make_writable(&entry.path(), depth + 1);
         }
@@ -155,14 +159,14 @@ fn clean_up_in(place: &Path) {
     let Ok(place) = fs::canonicalize(place) else { return };
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let folder = entry.path();
-        if is_named_so(&folder) && is_own(&folder) {
+        if has_run_folder_name(&folder) && belongs_to_user(&folder) {
             remove_if_dead(&folder);
         }
     }
 }
 
-/// Whether it is a folder, not a link to one, that belongs to this user.
-fn is_own(folder: &Path) -> bool {
+/// Returns whether a path is a folder of this user, and not a link to one.
+fn belongs_to_user(folder: &Path) -> bool {
     let Ok(about) = fs::symlink_metadata(folder) else { return false };
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::uid(&about) != rustix::process::geteuid().as_raw() {
@@ -172,33 +176,34 @@ fn is_own(folder: &Path) -> bool {
 }
 
 fn remove_if_dead(folder: &Path) {
-    // One that is not there yet, or not any more, is being made or removed.
+    // A folder without an owner file is just being made or removed by its grader.
     let Ok(owner) = File::open(folder.join(OWNER)) else { return };
     if owner.try_lock().is_err() {
         return;
     }
     let ended = end_clients_of(folder);
     remove(folder);
-    let clients = if ended > 0 { ", and ended what still ran of its client" } else { "" };
+    let clients = if ended > 0 { ", and ended the client that still ran in it" } else { "" };
     tracing::info!(
-        "removed {}, which a grader that was killed has left{clients}",
+        "removed {}, left by a grader that was killed{clients}",
         crate::text::location::shown(folder)
     );
 }
 
-/// Kills the processes that were started as clients with this folder; returns how many.
+/// Kills the processes whose environment names this folder, and returns their number.
 #[cfg(target_os = "linux")]
 fn end_clients_of(folder: &Path) -> usize {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     use std::os::unix::ffi::OsStrExt;
     let mark = [VARIABLE.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
     let mut ended = 0;
-    // One that is just being started by another is found in the next round.
+    // A process that is just being started by another one is found in the next round.
     for _ in 0..8 {
         let before = ended;
         for id in crate::grade::run::process::all_ids() {
             let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { continue };
-            // Held before it is looked at, so that its number cannot become another's.
+            // A file descriptor of the process is opened before its environment is read, because
+            // the number alone could meanwhile belong to another process.
             let Ok(held) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
             let Ok(variables) = fs::read(format!("/proc/{id}/environ")) else { continue };
             let is_client = variables.split(|byte| *byte == 0).any(|variable| variable == mark);
@@ -226,14 +231,14 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
-    fn it_is_its_user_s_alone_and_goes_with_its_run() {
+    fn a_run_folder_is_private_and_is_removed_with_its_run() {
         let place = tempfile::tempdir().unwrap();
         let run = RunFolder::open_in(place.path()).unwrap();
-        let case = run.case().unwrap();
+        let case = run.case_folder().unwrap();
         for folder in [run.path(), case.path()] {
             assert_eq!(fs::metadata(folder).unwrap().mode() & 0o777, 0o700);
         }
-        // A client may have made it hard to remove.
+        // A client may leave folders that cannot be entered.
         fs::create_dir(case.path().join("closed")).unwrap();
         fs::write(case.path().join("closed/file"), "x").unwrap();
         fs::set_permissions(case.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_dead_graders_have_left_is_removed() {
+    fn only_the_folders_of_dead_graders_are_removed() {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| place.path().join(name);
         let alive = RunFolder::open_in(place.path()).unwrap();
@@ -256,7 +261,7 @@ mod tests {
         fs::write(path("betacrew-grade-file"), "").unwrap();
         std::os::unix::fs::symlink(other.path(), path("betacrew-grade-link")).unwrap();
         clean_up_in(place.path());
-        assert!(!dead.exists(), "its owner is locked by nobody");
+        assert!(!dead.exists(), "no process locks its owner file");
         assert!(alive.path().join(OWNER).exists());
         for name in ["another-folder", "betacrew-grade-new", "betacrew-grade-file"] {
             assert!(path(name).exists(), "{name}");

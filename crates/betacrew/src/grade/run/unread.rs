@@ -1,8 +1,9 @@
-//! Bytes that a client has received and not read yet.
+//! Number of bytes that a client has received and not read yet.
 //!
-//! A client that takes a read for a packet fails in another way when two packets come in one read.
-//! How many do would depend on how busy the machine is, so the exchange of a case whose packets
-//! come apart sends the next one once the client has read the last.
+//! A client that takes each read for one packet fails in another way when one read has two
+//! packets. How often that happens would depend on how busy the machine is. In cases whose packets
+//! arrive one by one, the exchange therefore sends the next packet only when the client has read
+//! the last.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,18 +11,19 @@ use std::time::Duration;
 /// Maximum time for which bytes are held back from a client that does not read.
 pub(crate) const HELD_MAX: Duration = Duration::from_secs(1);
 
-/// A socket that asks the system about the sockets of others (`man 7 sock_diag`). Requests and
-/// answers have the machine's byte order; only machines that begin with the lowest are supported.
+/// Socket that asks the system about other sockets (`man 7 sock_diag`). Requests and answers have
+/// the machine's byte order; only little-endian machines are supported.
 #[cfg(all(target_os = "linux", target_endian = "little"))]
-pub(crate) struct Unread(socket2::Socket);
+pub(crate) struct UnreadProbe(socket2::Socket);
 
 #[cfg(all(target_os = "linux", target_endian = "little"))]
-impl Unread {
-    /// Opens it; `None` where the system has none.
+impl UnreadProbe {
+    /// Opens the socket; returns `None` if the system does not support it.
     pub(crate) fn open() -> Option<Self> {
         use socket2::{Domain, Socket, Type};
-        /// `AF_NETLINK` and `NETLINK_SOCK_DIAG` of Linux.
+        /// Address family `AF_NETLINK` of Linux.
         const NETLINK: i32 = 16;
+        /// Protocol `NETLINK_SOCK_DIAG` of Linux.
         const SOCK_DIAG: i32 = 4;
         let protocol = Some(SOCK_DIAG.into());
         let socket = Socket::new(Domain::from(NETLINK), Type::DGRAM, protocol).ok()?;
@@ -29,8 +31,8 @@ impl Unread {
         Some(Self(socket))
     }
 
-    /// Returns the number of bytes that wait in the socket at `client` for its owner; `None` where
-    /// the system does not tell, as for clients elsewhere.
+    /// Returns the number of bytes that wait unread in the socket at `client`. Returns `None` if
+    /// the system does not know it, for example if the client runs on another machine.
     pub(crate) fn count(&mut self, client: SocketAddr, exchange: SocketAddr) -> Option<u32> {
         use std::io::{Read, Write};
         self.0.write_all(&message::request(client, exchange)).ok()?;
@@ -40,23 +42,28 @@ impl Unread {
     }
 }
 
-/// Messages between the system and who asks it.
+/// Layout of the netlink messages.
 #[cfg(all(target_os = "linux", target_endian = "little"))]
 mod message {
     use std::net::SocketAddr;
 
-    /// Length of a netlink message's head.
+    /// Length in bytes of the header of a netlink message.
     pub(crate) const HEAD: usize = 16;
 
-    /// Type of a request for a socket, and of the answer to it.
+    /// Type of a request for a socket, and of its answer.
     pub(crate) const BY_FAMILY: u16 = 20;
 
     /// Returns a request for the TCP socket at `client` that is connected with `exchange`.
     pub(crate) fn request(client: SocketAddr, exchange: SocketAddr) -> Vec<u8> {
+        /// Length in bytes of the whole request.
         const LEN: u32 = 72;
+        /// Flag `NLM_F_REQUEST`.
         const REQUEST: u16 = 1;
+        /// Protocol `IPPROTO_TCP`.
         const TCP: u8 = 6;
+        /// Value of a field that matches anything.
         const ANY: [u8; 4] = [255; 4];
+        // `AF_INET` and `AF_INET6` of Linux.
         let family = if client.is_ipv4() { 2 } else { 10 };
         let address = |address: SocketAddr| match address.ip() {
             std::net::IpAddr::V4(ip) => {
@@ -70,25 +77,25 @@ mod message {
         bytes.extend(LEN.to_le_bytes());
         bytes.extend(BY_FAMILY.to_le_bytes());
         bytes.extend(REQUEST.to_le_bytes());
-        // Its number and the sender are of no use here.
+        // Sequence number and sender of the message: not used.
         bytes.extend([0; 8]);
         bytes.extend([family, TCP, 0, 0]);
-        // In any state.
+        // States of the socket: any.
         bytes.extend(ANY);
         bytes.extend(client.port().to_be_bytes());
         bytes.extend(exchange.port().to_be_bytes());
         bytes.extend(address(client));
         bytes.extend(address(exchange));
-        // On any interface, with any cookie.
+        // Interface and cookie: any.
         bytes.extend([0; 4]);
         bytes.extend(ANY);
         bytes.extend(ANY);
         bytes
     }
 
-    /// Returns the bytes that an answer says are unread; `None` where it is an error.
+    /// Returns the number of unread bytes that an answer reports; `None` if the answer is an error.
     pub(crate) fn unread(answer: &[u8]) -> Option<u32> {
-        /// Place of the count behind the head.
+        /// Position of the count after the header.
         const COUNT: usize = 56;
         let kind = answer.get(4..6)?.try_into().ok()?;
         if u16::from_le_bytes(kind) != BY_FAMILY {
@@ -99,12 +106,12 @@ mod message {
     }
 }
 
-/// Nothing tells here how much a client has read.
+/// Placeholder for systems that do not tell how much a client has read.
 #[cfg(not(all(target_os = "linux", target_endian = "little")))]
-pub(crate) enum Unread {}
+pub(crate) enum UnreadProbe {}
 
 #[cfg(not(all(target_os = "linux", target_endian = "little")))]
-impl Unread {
+impl UnreadProbe {
     pub(crate) fn open() -> Option<Self> {
         None
     }
@@ -122,8 +129,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     #[test]
-    fn what_a_client_has_not_read_is_counted() {
-        let mut asked = Unread::open().unwrap();
+    fn bytes_that_a_client_has_not_read_are_counted() {
+        let mut asked = UnreadProbe::open().unwrap();
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(host) else { continue };
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -141,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_none_tell_nothing() {
+    fn malformed_answers_report_no_count() {
         let mut answer = vec![0; HEAD + 60];
         answer[4..6].copy_from_slice(&BY_FAMILY.to_le_bytes());
         answer[72] = 1;

@@ -1,24 +1,28 @@
-//! Axes: where values lie, and which of them are worth a tick.
+//! Axes of a picture: positions of values, and round values for ticks.
 
-/// A scale from values to places.
+/// Linear scale from values to positions in pixels.
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
+    /// Lowest value.
     pub(super) low: f64,
+    /// Highest value.
     pub(super) high: f64,
-    /// Where `low` lies, and where `high`.
+    /// Position of the lowest value.
     pub(super) from: f64,
+    /// Position of the highest value.
     pub(super) to: f64,
 }
 
 impl Scale {
+    /// Returns the position of a value.
     pub(super) fn place(&self, value: f64) -> f64 {
         let span = self.high - self.low;
-        // A single value lies in the middle.
+        // If all values are equal, they lie in the middle.
         let share = if span > 0.0 { (value - self.low) / span } else { 0.5 };
         share.mul_add(self.to - self.from, self.from)
     }
 
-    /// Round values within, not more than `most` of them.
+    /// Returns round values within the scale, at most `most` of them.
     pub(super) fn ticks(&self, most: u32) -> Vec<f64> {
         let span = self.high - self.low;
         if span <= 0.0 {
@@ -27,7 +31,7 @@ impl Scale {
         let rough = span / f64::from(most.max(1));
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|nice| nice * power);
-        // Prices and sequences are whole.
+        // Prices and sequences are integers, so a step is at least 1.
         let step = step.into_iter().find(|step| *step >= rough).unwrap_or(rough).max(1.0);
         let first = (self.low / step).ceil() * step;
         (0..=most)
@@ -37,7 +41,7 @@ impl Scale {
     }
 }
 
-/// `950`, `12.5 k`, `3 M`: short enough for an axis.
+/// Returns a number in a form that is short enough for an axis: `950`, `12.5 k`, `3 M`.
 pub(super) fn short(value: f64) -> String {
     let size = value.abs();
     let (divisor, unit) = match size {
@@ -69,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn places_lie_between_the_ends() {
+    fn positions_lie_between_the_ends() {
         let scale = Scale { low: 10.0, high: 20.0, from: 100.0, to: 0.0 };
         assert_eq!([10.0, 15.0, 20.0].map(|value| scale.place(value)), [100.0, 50.0, 0.0]);
         let flat = Scale { low: 7.0, high: 7.0, ..scale };

@@ -1,0 +1,607 @@
+//! Causes in the detection of gaps, in resend calls and in the reading of answers.
+
+use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
+use crate::grade::observe::fields::OutputField;
+use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
+use crate::grade::run::process::ProcessEnd;
+use crate::text::formatting::took;
+use feed::base::seq::Seq;
+use feed::wire::{Call, FRAME_LEN};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Number of packets in a session of the original exercise.
+const EXERCISE_LEN: Seq = 14;
+
+/// Time within which a client that closes a connection cannot have waited for answers. The slowest
+/// answers of the cases take longer.
+const ANSWER_WAIT_MIN: Duration = Duration::from_millis(350);
+
+/// Returns the gaps that the client did not request and that its output misses.
+fn unrequested_gaps(evidence: &Evidence) -> BTreeSet<Seq> {
+    let requested = evidence.requested();
+    evidence
+        .gaps()
+        .iter()
+        .copied()
+        .filter(|seq| !requested.contains(seq) && evidence.output_lacks(*seq))
+        .collect()
+}
+
+/// Returns whether the client could see its gaps: its output has every packet sent in a
+/// stream. Without an output, a client that was killed may still have been reading, so it does not
+/// count.
+fn could_see_gaps(evidence: &Evidence) -> bool {
+    let streamed = evidence.streamed();
+    let kept = match evidence.has_output() {
+        true => streamed.iter().all(|seq| !evidence.output_lacks(*seq)),
+        false => evidence.process.ended != ProcessEnd::Killed,
+    };
+    !streamed.is_empty() && kept
+}
+
+/// Detects that the client requested missing packets after the stream call, where nothing is
+/// answered.
+pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
+    let late: BTreeSet<Seq> = evidence
+        .wire
+        .packet_events()
+        .filter_map(|(_, _, packet_event)| match packet_event {
+            PacketEvent::Requested { seq, late: true } => Some(seq),
+            _ => None,
+        })
+        .collect();
+    let resent = evidence.resent();
+    let missing = late.iter().any(|seq| evidence.output_lacks(*seq) && !resent.contains(seq));
+    missing.then(|| {
+        format!(
+            "the client requested {} on the connection of the stream, where the exchange sends \
+             nothing more; resend calls need a connection of their own",
+            packets(late)
+        )
+    })
+}
+
+/// Detects that the client requested no packet although its stream had gaps.
+pub(crate) fn never_asks(evidence: &Evidence) -> Option<String> {
+    let gaps = evidence.gaps();
+    // A gap at the beginning alone is the cause `first-gap-unseen`.
+    let inner = gaps.iter().any(|seq| *seq > first_streamed(evidence));
+    let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
+    let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
+    (none && inner && missing && could_see_gaps(evidence)).then(|| {
+        format!(
+            "{} dropped, and the client requests no packet",
+            packets_with_verb(gaps.iter().copied())
+        )
+    })
+}
+
+/// Returns the lowest sequence sent in a stream; 0 if there is none.
+fn first_streamed(evidence: &Evidence) -> Seq {
+    evidence.streamed().first().copied().unwrap_or(0)
+}
+
+/// Detects that the client did not notice that packets before the first received one are missing.
+pub(crate) fn first_gap(evidence: &Evidence) -> Option<String> {
+    let first = first_streamed(evidence);
+    let requested = evidence.requested();
+    let unrequested_gaps: Vec<Seq> = (1..first).filter(|seq| !requested.contains(seq)).collect();
+    let all = unrequested_gaps.len() == usize::try_from(first.saturating_sub(1)).unwrap_or(0);
+    let others_requested =
+        evidence.gaps().iter().all(|seq| *seq < first || requested.contains(seq))
+            && requested.range(..first).next().is_none();
+    let missing = unrequested_gaps.iter().all(|seq| evidence.output_lacks(*seq));
+    (!unrequested_gaps.is_empty() && all && others_requested && missing && could_see_gaps(evidence))
+        .then(|| {
+            format!(
+                "{} dropped and not requested: the client takes the first packet that it receives \
+                 ({first}) for the first of the session",
+                packets_with_verb(unrequested_gaps)
+            )
+        })
+}
+
+/// Detects that the client requested every gap but the last, which is directly before the last
+/// packet.
+pub(crate) fn last_gap(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested) =
+        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
+    let only = unrequested_gaps.iter().next().filter(|_| unrequested_gaps.len() == 1)?;
+    let last = gaps.last() == Some(only) && *only + 1 == evidence.highest();
+    let rest = gaps.iter().filter(|seq| *seq != only).all(|seq| requested.contains(seq));
+    // A client with the cause `counts-packets` would not have requested this one.
+    let beyond = gaps.iter().any(|seq| requested.contains(seq) && *seq > streamed_count(evidence));
+    (last && rest && beyond && could_see_gaps(evidence)).then(|| {
+        format!(
+            "packet {only}, directly before the last one, was dropped and not requested: the \
+             client's search for gaps ends one too early"
+        )
+    })
+}
+
+/// Returns the number of packets sent in streams.
+fn streamed_count(evidence: &Evidence) -> Seq {
+    Seq::try_from(evidence.streamed().len()).unwrap_or(Seq::MAX)
+}
+
+/// Detects that the client searched for gaps up to the number of packets instead of the highest
+/// sequence.
+pub(crate) fn counts_packets(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested, streamed_count) = (
+        evidence.gaps(),
+        unrequested_gaps(evidence),
+        evidence.requested(),
+        streamed_count(evidence),
+    );
+    let low = |seq: &&Seq| **seq < streamed_count;
+    let right = gaps.iter().filter(low).all(|seq| requested.contains(seq))
+        && unrequested_gaps.iter().all(|seq| *seq >= streamed_count)
+        && gaps
+            .iter()
+            .filter(|seq| **seq > streamed_count)
+            .all(|seq| unrequested_gaps.contains(seq));
+    // A client with the cause `last-gap-unseen` would have requested this one.
+    let more = unrequested_gaps.iter().any(|seq| *seq + 1 < evidence.highest());
+    let some = gaps.iter().any(|seq| *seq < streamed_count) || evidence.requested().contains(&0);
+    (right && more && some && could_see_gaps(evidence)).then(|| {
+        format!(
+            "{} dropped and not requested: the client searches for gaps up to {streamed_count}, \
+             the number of packets received, instead of up to {}, the highest sequence",
+            packets_with_verb(unrequested_gaps),
+            evidence.highest()
+        )
+    })
+}
+
+/// Detects that the client searched for gaps up to the packet received last, which is not the
+/// highest one.
+pub(crate) fn last_for_highest(evidence: &Evidence) -> Option<String> {
+    let (gaps, unrequested_gaps, requested) =
+        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
+    let (_, last) = evidence.wire.streamed().last()?;
+    let right = last < evidence.highest()
+        && !unrequested_gaps.is_empty()
+        && unrequested_gaps.iter().all(|seq| *seq > last)
+        && gaps.iter().filter(|seq| **seq < last).all(|seq| requested.contains(seq));
+    (right && could_see_gaps(evidence)).then(|| {
+        format!(
+            "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
+             received last, instead of up to {}, the highest sequence",
+            packets_with_verb(unrequested_gaps),
+            evidence.highest()
+        )
+    })
+}
+
+/// Detects that the client crashed on a sequence that does not fit into one byte.
+pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
+    let first = evidence.gaps().range(256..).next()?;
+    let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
+    // Words that runtimes use when a number does not fit into a byte.
+    let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
+    let crashed = !matches!(
+        evidence.process.ended,
+        ProcessEnd::Exited(0) | ProcessEnd::Killed | ProcessEnd::Lingered
+    );
+    (crashed && words.iter().any(|word| stderr_text.contains(word))).then(|| {
+        format!(
+            "the client crashed on the request for packet {first}: a resend call has one byte for \
+             the sequence. Higher packets must be received in another stream"
+        )
+    })
+}
+
+/// Detects that the client requested the neighbours of the missing packets.
+pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
+    let (gaps, requested) = (evidence.gaps(), evidence.requested());
+    let shifted = |by: i64| -> BTreeSet<Seq> {
+        gaps.iter().filter_map(|seq| Seq::try_from(i64::from(*seq) + by).ok()).collect()
+    };
+    let wrong =
+        !gaps.is_empty() && gaps.iter().all(|seq| evidence.output_lacks(*seq)) && requested != gaps;
+    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *requested == shifted(*by));
+    let (_, side) = off.filter(|_| wrong)?;
+    Some(format!(
+        "{} dropped, and the client requested {}: one {side}",
+        packets_with_verb(gaps.iter().copied()),
+        packets(requested.iter().copied())
+    ))
+}
+
+/// Detects that the client assumes that every session has 14 packets.
+pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
+    let (requested, last) = (evidence.requested(), evidence.last());
+    let beyond: BTreeSet<Seq> = requested.iter().copied().filter(|seq| *seq > last).collect();
+    if last < EXERCISE_LEN && (last + 1..=EXERCISE_LEN).all(|seq| beyond.contains(&seq)) {
+        return Some(format!(
+            "the client requested {}, which the session does not have: it assumes that every \
+             session has {EXERCISE_LEN} packets",
+            packets(beyond)
+        ));
+    }
+    // A client that waits for the answer to this request makes no further ones.
+    if last < EXERCISE_LEN && beyond.contains(&(last + 1)) && !evidence.has_output() {
+        return Some(format!(
+            "the client requested packet {}, which the session does not have: it does not learn \
+             the session's length from the packets",
+            last + 1
+        ));
+    }
+    let (low, high): (Vec<Seq>, Vec<Seq>) =
+        evidence.gaps().iter().copied().partition(|seq| *seq <= EXERCISE_LEN);
+    let unrequested_gaps = unrequested_gaps(evidence);
+    let stops = !low.is_empty()
+        && !high.is_empty()
+        && low.iter().all(|seq| requested.contains(seq))
+        && high.iter().all(|seq| unrequested_gaps.contains(seq));
+    (stops && could_see_gaps(evidence)).then(|| {
+        format!(
+            "{} not requested, those up to {EXERCISE_LEN} were: the client assumes that every \
+             session has {EXERCISE_LEN} packets",
+            packets_with_verb(high)
+        )
+    })
+}
+
+/// Detects that the client requested the lowest byte of a sequence above 255.
+pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
+    let (gaps, requested, streamed) = (evidence.gaps(), evidence.requested(), evidence.streamed());
+    let cut = |seq: Seq| seq % 256;
+    let high: Vec<Seq> =
+        gaps.iter().copied().filter(|seq| *seq > 255 && evidence.output_lacks(*seq)).collect();
+    let wrong = high.iter().copied().filter(|seq| {
+        let low = cut(*seq);
+        requested.contains(&low) && (streamed.contains(&low) || low == 0)
+    });
+    let wrong: Vec<Seq> = wrong.collect();
+    let first = wrong.first()?;
+    (wrong.len() * 2 >= high.len()).then(|| {
+        format!(
+            "the client requested packet {} when packet {first} was missing: a resend call has one \
+             byte for the sequence, and the other bytes were cut off. Higher packets must be \
+             received in another stream",
+            cut(*first)
+        )
+    })
+}
+
+/// Maximum number of connections that are examined for unread answers.
+const EXAMINED_MAX: usize = 200;
+
+/// Resend calls of one connection, and what happened to their answers.
+struct ResendConnection {
+    /// Sequences that the client requested.
+    requested: Vec<Seq>,
+    /// Sequences sent before the connection ended.
+    answered: BTreeSet<Seq>,
+    /// Sequences sent after the client had ended the connection.
+    after: BTreeSet<Seq>,
+    /// Time from the last event on the connection to its end, if the client ended it first.
+    left_after: Option<Duration>,
+    /// True if the client reset the connection.
+    reset: bool,
+}
+
+/// Returns the resend calls of a connection.
+fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
+    let mut resend_connection = ResendConnection {
+        requested: Vec::new(),
+        answered: BTreeSet::new(),
+        after: BTreeSet::new(),
+        left_after: None,
+        reset: false,
+    };
+    let mut last_event_at = Duration::ZERO;
+    let mut over = false;
+    let mut answers = evidence.wire.conns[conn].frames.iter().map(packet_of);
+    for event in evidence.events_before_kill().filter(|event| event.conn == conn) {
+        match event.what {
+            WireEventKind::Called { call: Call::Resend(seq), late: false } => {
+                resend_connection.requested.push(seq);
+            }
+            WireEventKind::Sent { from, to } => {
+                let whole = to / FRAME_LEN as u64 - from / FRAME_LEN as u64;
+                let seqs = (0..whole).filter_map(|_| answers.next().flatten());
+                if over {
+                    resend_connection.after.extend(seqs);
+                } else {
+                    resend_connection.answered.extend(seqs);
+                }
+            }
+            WireEventKind::ClientEnded | WireEventKind::Reset if !over => {
+                resend_connection.left_after = Some(event.at.saturating_sub(last_event_at));
+                resend_connection.reset = event.what == WireEventKind::Reset;
+                over = true;
+            }
+            WireEventKind::Reset => resend_connection.reset = true,
+            WireEventKind::Finished | WireEventKind::Closed | WireEventKind::ResetByExchange => {
+                over = true;
+            }
+            _ => {}
+        }
+        last_event_at = event.at;
+    }
+    resend_connection
+}
+
+/// Detects that the client closed a connection too early and did not read the answers.
+pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
+    (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
+        let ResendConnection { requested, answered, after, left_after, reset } =
+            resend_connection(evidence, conn);
+        let waited = left_after.filter(|waited| *waited < ANSWER_WAIT_MIN)?;
+        // Answers that were sent can be unread too; closing the connection then resets it.
+        let unread = |seq: &Seq| after.contains(seq) || reset;
+        let open = requested.into_iter().filter(|seq| unread(seq) && evidence.output_lacks(*seq));
+        let missing: Vec<Seq> = open.collect();
+        // The exchange may have answered with other packets.
+        (!missing.is_empty() && (reset || !answered.contains(&missing[0]))).then(|| {
+            let waited = match waited.as_millis() {
+                ..10 => "without waiting for".to_owned(),
+                _ => format!("after {}, before it had read", took(waited)),
+            };
+            let s = if missing.len() == 1 { "" } else { "s" };
+            format!(
+                "the client closed connection {} {waited} the answer{s} with {}",
+                conn + 1,
+                packets(missing)
+            )
+        })
+    })
+}
+
+/// Detects that the client stored an answer under the sequence that it had requested, not under the
+/// packet's own.
+pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
+    let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
+    let invented = evidence.differences.order.iter().find(|seq| !sent.contains(seq))?;
+    let requested = evidence.requested().contains(invented);
+    let content = evidence
+        .differences
+        .wrong
+        .iter()
+        .any(|wrong| wrong.seq == *invented && wrong.field != OutputField::Sequence);
+    (requested && content).then(|| {
+        format!(
+            "packet {invented} was requested and another packet received; the client wrote it as \
+             {invented}. A packet's own sequence says which one it is"
+        )
+    })
+}
+
+/// Detects that the client gave up a packet after one request without an answer.
+pub(crate) fn not_asked_again(evidence: &Evidence) -> Option<String> {
+    let resent = evidence.resent();
+    let mut times = std::collections::BTreeMap::new();
+    evidence.wire.requested().for_each(|seq| *times.entry(seq).or_insert(0u32) += 1);
+    let missing: Vec<Seq> = times
+        .iter()
+        .filter(|(seq, times)| {
+            **times == 1 && !resent.contains(seq) && evidence.output_lacks(**seq)
+        })
+        .map(|(seq, _)| *seq)
+        .filter(|seq| (1..=evidence.last()).contains(seq))
+        .collect();
+    let streams = evidence.wire.streams();
+    (!missing.is_empty() && streams == 1).then(|| {
+        format!(
+            "the client requested {} once{}, and neither requested it again nor streamed again",
+            packets(missing),
+            request_result(evidence)
+        )
+    })
+}
+
+/// Describes what happened to requests that were not answered.
+fn request_result(evidence: &Evidence) -> &'static str {
+    let resets =
+        evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
+    let other = evidence.resent().iter().any(|seq| !evidence.requested().contains(seq));
+    match (resets, other) {
+        (true, _) => ", the connection was reset",
+        (_, true) => ", received another packet instead",
+        _ => ", received no answer",
+    }
+}
+
+/// Detects that the client took a stream that ended early for a complete one.
+pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
+    let highest = evidence.highest();
+    let tail_missing = (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
+    let reset = evidence.wire.events.iter().any(|event| {
+        event.what == WireEventKind::ResetByExchange
+            && evidence.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
+    });
+    let inside = evidence
+        .wire
+        .conns
+        .iter()
+        .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
+    // A client that was killed may have been about to stream again.
+    let done = evidence.has_output() || evidence.process.ended != ProcessEnd::Killed;
+    let early = done
+        && (1..evidence.last()).contains(&highest)
+        && tail_missing
+        && evidence.wire.streams() == 1;
+    (early && (reset || inside)).then(|| {
+        let how = if inside { "inside a packet" } else { "by a reset" };
+        format!(
+            "the stream ended {how} after packet {highest}, and the client did not stream again; \
+             the packets after it were never sent"
+        )
+    })
+}
+
+/// Detects that the tail was dropped, and the client streamed only once.
+pub(crate) fn tail(evidence: &Evidence) -> Option<String> {
+    let highest = evidence.highest();
+    let missing: Vec<Seq> = (highest + 1..=evidence.last()).collect();
+    let all = evidence.has_output()
+        && !missing.is_empty()
+        && missing.iter().all(|seq| evidence.output_lacks(*seq));
+    let rest = evidence.differences.missing.count() == missing.len() as u64;
+    (all && rest && evidence.wire.streams() == 1).then(|| match highest {
+        0 => "the stream had no packet, and the client streamed only once".to_owned(),
+        _ => format!(
+            "{} dropped at the end, which no later packet reveals, and the client streamed only \
+             once",
+            packets_with_verb(missing)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{classic_run, run_on};
+    use crate::grade::run::process::ProcessEnd;
+    use feed::base::seq::Seq;
+    use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
+
+    /// Returns the sequences from 1 to `last` except those in `missing`.
+    fn without(last: Seq, missing: &[Seq]) -> Vec<Seq> {
+        (1..=last).filter(|seq| !missing.contains(seq)).collect()
+    }
+
+    #[test]
+    fn requests_after_the_stream_call_are_a_cause() {
+        let late = classic_run().connect().call(Call::Stream).send(without(14, &[5])).finished();
+        let (id, text) = late.call(Call::Resend(5)).hang_up().write(without(14, &[5])).cause();
+        assert_eq!(id, "after-stream");
+        assert!(text.contains("requested packet 5 on the connection of the stream"), "{text}");
+    }
+
+    #[test]
+    fn a_client_that_requests_nothing_is_recognised() {
+        let (id, text) =
+            classic_run().stream(without(14, &[5, 6])).write(without(14, &[5, 6])).cause();
+        assert_eq!((id, &text[..26]), ("never-asks", "packets 5-6 were dropped, "));
+        assert_eq!(classic_run().stream(1..=14).write(1..=14).id(), "none");
+    }
+
+    #[test]
+    fn an_unseen_first_gap_is_recognised() {
+        let (id, text) = classic_run().stream(2..=14).write(2..=14).cause();
+        assert_eq!(id, "first-gap-unseen");
+        assert!(text.starts_with("packet 1 was dropped and not requested"), "{text}");
+        let both = without(14, &[1, 2, 7]);
+        let requested = classic_run().stream(both.clone()).fill([7]).write(3..=14);
+        assert_eq!(requested.id(), "first-gap-unseen");
+        // A client that requests the first packet knows that there is one.
+        let requested = classic_run().stream(both).ask([1, 2, 7]).finished().closed();
+        let requested = requested.write(without(14, &[1, 2, 7]));
+        assert_ne!(requested.id(), "first-gap-unseen");
+    }
+
+    #[test]
+    fn an_unseen_last_gap_is_recognised() {
+        let missing = [10, 12, 13];
+        let one =
+            classic_run().stream(without(14, &missing)).fill([10, 12]).write(without(14, &[13]));
+        assert_eq!(one.id(), "last-gap-unseen");
+        // Two causes explain this run, so none is named.
+        let either =
+            classic_run().stream(without(14, &[3, 13])).fill([3]).write(without(14, &[13]));
+        assert_eq!(either.id(), "none");
+    }
+
+    #[test]
+    fn counting_packets_instead_of_sequences_is_recognised() {
+        // Nine packets are received and the highest is 14, so 10 to 13 are not searched.
+        let missing = [2, 3, 10, 11, 12];
+        let one = classic_run().stream(without(14, &missing)).fill([2, 3]);
+        let (id, text) = one.write(without(14, &[10, 11, 12])).cause();
+        assert_eq!(id, "counts-packets");
+        assert!(text.contains("up to 9, the number of packets"), "{text}");
+    }
+
+    #[test]
+    fn taking_the_last_packet_for_the_highest_is_recognised() {
+        let streamed_count = [1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 14, 11];
+        let one = classic_run().stream(streamed_count).fill([3]).write(without(14, &[13]));
+        assert_eq!(one.id(), "last-for-highest");
+    }
+
+    #[test]
+    fn a_crash_on_a_large_sequence_is_recognised() {
+        let one = run_on(Tape::sample(300)).stream(without(300, &[290])).connect().hang_up();
+        let crash =
+            one.ended(ProcessEnd::Exited(1)).says("RangeError: It must be >= 0 and <= 255.");
+        assert_eq!(crash.id(), "too-large-to-ask");
+    }
+
+    #[test]
+    fn requests_off_by_one_are_recognised() {
+        let missing = [5, 9];
+        let one =
+            classic_run().stream(without(14, &missing)).fill([4, 8]).write(without(14, &missing));
+        assert_eq!(one.id(), "off-by-one");
+    }
+
+    #[test]
+    fn an_assumed_session_of_fourteen_is_recognised() {
+        let (id, text) = run_on(Tape::sample(5)).stream(1..=5).ask(6..=14).hang_up().cause();
+        assert_eq!(id, "fixed-length");
+        assert!(text.contains("requested packets 6-14"), "{text}");
+        let long = run_on(Tape::sample(20)).stream(without(20, &[4, 17])).fill([4]);
+        assert_eq!(long.write(without(20, &[17])).id(), "fixed-length");
+        let unanswered = run_on(Tape::sample(5)).stream(1..=5).ask([6]).finished();
+        assert_eq!(unanswered.id(), "fixed-length");
+    }
+
+    #[test]
+    fn sequences_cut_to_a_byte_are_recognised() {
+        let one = run_on(Tape::sample(300)).stream(without(300, &[290])).fill([34]);
+        let (id, text) = one.write(without(300, &[290])).cause();
+        assert_eq!(id, "sequence-cut");
+        assert!(text.contains("requested packet 34 when packet 290"), "{text}");
+    }
+
+    #[test]
+    fn unread_answers_are_recognised() {
+        let ask = || classic_run().stream(without(14, &[5, 9])).ask([5, 9]);
+        assert_eq!(ask().send([5]).reset().write(without(14, &[9])).id(), "answers-unread");
+        let (id, text) = ask().send([5]).ends().send([9]).closed().write(without(14, &[9])).cause();
+        assert_eq!(id, "answers-unread");
+        assert!(text.contains("closed connection 2 after 20 ms, before it had read"), "{text}");
+        // Packet 9 was sent before the end, so it is missing for another reason.
+        let read = ask().send([5, 9]).hang_up().write(without(14, &[9]));
+        assert_ne!(read.id(), "answers-unread");
+        // The client ends only its own side, and the exchange sends nothing that could be unread.
+        let half = ask().ends().finished().closed().write(without(14, &[5, 9]));
+        assert_eq!(half.id(), "not-asked-again");
+    }
+
+    #[test]
+    fn an_answer_stored_under_the_requested_sequence_is_recognised() {
+        use crate::grade::observe::fields::OutputField;
+        let one = classic_run().stream(without(14, &[5])).ask([5]).send([6]).hang_up();
+        let wrong = one.write_as(1..=14, |packet, fields| {
+            if packet.sequence == 5 {
+                fields[OutputField::Price as usize].1 = Some("1".to_owned());
+            }
+        });
+        assert_eq!(wrong.id(), "trusts-the-request");
+    }
+
+    #[test]
+    fn a_single_request_without_an_answer_is_recognised() {
+        let one = classic_run().stream(without(14, &[5])).ask([5]).finished().closed();
+        let (id, text) = one.write(without(14, &[5])).cause();
+        assert_eq!(id, "not-asked-again");
+        assert!(text.contains("requested packet 5 once, received no answer"), "{text}");
+    }
+
+    #[test]
+    fn dropped_tails_and_short_streams_are_recognised() {
+        assert_eq!(classic_run().stream(1..=12).write(1..=12).id(), "tail-unseen");
+        let cut = classic_run().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
+        let whole = cut.finished().closed().write(1..=6);
+        assert_ne!(whole.id(), "short-stream", "the packet arrived complete");
+        let reset = classic_run().connect().call(Call::Stream).send(1..=6).reset_by_exchange();
+        assert_eq!(reset.write(1..=6).id(), "short-stream");
+        let again = classic_run().stream(1..=12).stream(1..=13).write(1..=13);
+        assert_eq!(again.id(), "none");
+    }
+}
