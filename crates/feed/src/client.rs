@@ -3,7 +3,7 @@
 //! A driver gives it inputs and carries out its outputs. There is one rule: **give it one input,
 //! carry out what [`poll`](Recorder::poll) hands out until that is `None`, send what
 //! [`transmit`](Recorder::transmit) has for the connections that can take bytes, then wait for
-//! input or [`deadline`](Recorder::deadline)**. It is over when [`done`](Recorder::done) says so.
+//! input or [`deadline`](Recorder::deadline)**. It is over when [`is_done`](Recorder::is_done) says so.
 //!
 //! What it does, a line at a time: it asks for the stream on one connection and, beside it, opens
 //! another on which it asks what the exchange speaks and has lost packets sent again while the
@@ -32,7 +32,7 @@ pub use event::{Input, Output, PassEnd, RecorderEvent};
 pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
-use crate::client::recovery::{MUTE, PassStats};
+use crate::client::recovery::{PassStats, STREAM_SILENCE};
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
@@ -41,7 +41,7 @@ use connection::{ClientConnection, ConnectionRole, ConnectionState};
 use core::time::Duration;
 pub use line::LineStats;
 use line::{Dialect, LineState};
-use stop::Leaving;
+use stop::Stopping;
 
 /// A connection of a recorder; numbers are never used twice.
 pub type ConnId = u32;
@@ -114,9 +114,9 @@ pub struct RecorderStats {
     /// Packets that had been recorded before.
     pub repeated: u64,
     /// Passes that ended by silence.
-    pub silent: u32,
+    pub silent_passes: u32,
     /// Resend calls sent.
-    pub calls: u64,
+    pub resend_calls: u64,
     /// Connections opened.
     pub connections: u32,
     /// Connections that broke, were cut off or could not be opened.
@@ -131,37 +131,37 @@ pub struct Recorder {
     lines: Vec<LineState>,
     conns: Vec<ClientConnection>,
     next_conn: ConnId,
-    passes_begun: u32,
+    passes_started: u32,
     passes: PassStats,
     /// Complete passes in a row that brought nothing new.
-    dry: u32,
+    fruitless_passes: u32,
     session: Option<SessionId>,
     /// The first session that was told, until nothing keeps it from being the one recorded.
     proposed: Option<Info>,
     /// Last sequence that the recording which is gone on with says its session to have.
-    known_before: Seq,
+    resumed_end: Seq,
     /// Last sequence of the session as the sink was told.
-    noted: Seq,
+    reported_end: Seq,
     /// Time at which a line first said that the session is over.
-    over_since: Option<Duration>,
+    end_reported_at: Option<Duration>,
     /// Highest sequence that an earlier recording had.
     resumed_at: Seq,
     /// What was given up; some of it may have come since.
-    lost: SeqSet,
+    abandoned: SeqSet,
     /// When to look next for what is to be given up.
     give_up_at: Duration,
     /// It began with packets that another recorder has recorded.
     resumed: bool,
     /// It ends before it is done.
-    leaving: Option<Leaving>,
+    stopping: Option<Stopping>,
     /// There was an input.
-    begun: bool,
+    has_started: bool,
     stats: RecorderStats,
-    trouble: PeerViolations,
+    violations: PeerViolations,
     outputs: VecDeque<Output>,
     outcome: Option<Outcome>,
     /// When that was known.
-    ended: Option<Duration>,
+    ended_at: Option<Duration>,
     /// The time of the latest input.
     now: Duration,
 }
@@ -180,25 +180,25 @@ impl Recorder {
             options,
             conns: Vec::new(),
             next_conn: 0,
-            passes_begun: 0,
+            passes_started: 0,
             passes: PassStats::default(),
-            dry: 0,
+            fruitless_passes: 0,
             session: None,
             proposed: None,
-            known_before: 0,
-            noted: 0,
-            over_since: None,
+            resumed_end: 0,
+            reported_end: 0,
+            end_reported_at: None,
             resumed_at: 0,
-            lost: SeqSet::new(),
+            abandoned: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
-            leaving: None,
-            begun: false,
+            stopping: None,
+            has_started: false,
             stats: RecorderStats::default(),
-            trouble: PeerViolations::default(),
+            violations: PeerViolations::default(),
             outputs: VecDeque::new(),
             outcome: None,
-            ended: None,
+            ended_at: None,
             now: Duration::ZERO,
         }
     }
@@ -223,13 +223,13 @@ impl Recorder {
         recorder.ledger = Ledger::resume(recorder.options.limits, highest, missing);
         told.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session.map(|info| info.session);
-        recorder.known_before = session.map_or(0, |info| info.last);
-        recorder.noted = recorder.known_before;
+        recorder.resumed_end = session.map_or(0, |info| info.last);
+        recorder.reported_end = recorder.resumed_end;
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
         let streams = recorder.options.classic && session.is_none();
         if recorder.resumed && !streams && !recorder.options.follow {
-            recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
+            recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }
         recorder
     }
@@ -237,24 +237,24 @@ impl Recorder {
     /// Takes one input at time `now` (any clock that only goes forward).
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;
-        if !core::mem::replace(&mut self.begun, true) {
+        if !core::mem::replace(&mut self.has_started, true) {
             self.ledger.begins(now);
         }
         self.input(input, now, sink);
         if sink.has_failed() {
             self.finish(Some(IncompleteReason::Storage), now);
         } else if sink.is_closed() && self.options.follow && sink.wants_missing() {
-            self.leave(IncompleteReason::Enough, now);
+            self.begin_stop(IncompleteReason::Enough, now);
         } else if sink.is_closed() {
-            self.settle_session(now, sink);
+            self.adopt_session(now, sink);
             self.finish(Some(IncompleteReason::Enough), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.backpressure_gaps {
             // What is not read cannot bring anything. (What was silent before is not held back.)
             for at in 0..self.conns.len() {
                 let conn = &self.conns[at];
-                if now < conn.active + MUTE && self.held_back(conn) {
-                    self.conns[at].active = now;
+                if now < conn.last_useful + STREAM_SILENCE && self.held_back(conn) {
+                    self.conns[at].last_useful = now;
                 }
             }
         }
@@ -281,7 +281,7 @@ impl Recorder {
         }
         out.append(&mut self.conns[at].outbox);
         if self.conns[at].role == ConnectionRole::Resend && self.outcome.is_none() {
-            self.ask(at, now, sink, out);
+            self.write_requests(at, now, sink, out);
         }
     }
 
@@ -312,14 +312,14 @@ impl Recorder {
     /// When to give it [`Input::Wake`] should nothing else happen before.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
-        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_deadline(id, line));
+        let conns = self.conns.iter().filter_map(|conn| self.conn_timer(conn));
+        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_timer(id, line));
         conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 
     /// Whether the recording is over and every connection closed.
     #[must_use]
-    pub fn done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.outcome.is_some() && self.conns.is_empty()
     }
 
@@ -331,8 +331,8 @@ impl Recorder {
 
     /// When that was known; closing connections takes longer.
     #[must_use]
-    pub fn ended(&self) -> Option<Duration> {
-        self.ended
+    pub fn ended_at(&self) -> Option<Duration> {
+        self.ended_at
     }
 
     /// The time of the latest input.
@@ -343,9 +343,9 @@ impl Recorder {
 
     /// What is missing below this sequence has been asked for, on one line at least.
     #[must_use]
-    pub fn asked_below(&self) -> Seq {
+    pub fn requested_below(&self) -> Seq {
         let asking = self.lines.iter().filter(|line| line.resend.is_some());
-        asking.map(|line| line.asker.cursor).max().unwrap_or(0)
+        asking.map(|line| line.resender.cursor).max().unwrap_or(0)
     }
 
     /// What has been seen and what is missing.
@@ -362,13 +362,13 @@ impl Recorder {
 
     /// Whether it follows a live session.
     #[must_use]
-    pub fn follows(&self) -> bool {
+    pub fn is_following(&self) -> bool {
         self.options.follow
     }
 
     /// How many lines it has.
     #[must_use]
-    pub fn lines(&self) -> usize {
+    pub fn line_count(&self) -> usize {
         self.lines.len()
     }
 
@@ -392,8 +392,8 @@ impl Recorder {
 
     /// What peers did wrong.
     #[must_use]
-    pub fn trouble(&self) -> &PeerViolations {
-        &self.trouble
+    pub fn violations(&self) -> &PeerViolations {
+        &self.violations
     }
 
     fn find(&self, id: ConnId) -> Option<usize> {

@@ -4,11 +4,11 @@
 //! of two messages, put the connection in doubt, for everything behind them may be shifted. A frame
 //! then ends the doubt if it could hardly look as it does by chance: a message of the extension, or
 //! a packet with a symbol whose sequence is one that the connection may bring now. Until then
-//! nothing is believed, and after [`GARBAGE_MAX`] frames the connection is cut.
+//! nothing is believed, and after [`GARBAGE_FRAMES_MAX`] frames the connection is cut.
 
 use super::Recorder;
 use crate::base::seq::Seq;
-use crate::client::recovery::GARBAGE_MAX;
+use crate::client::recovery::GARBAGE_FRAMES_MAX;
 use crate::wire::{DecodeError, RawFrame, decode, is_near, packet_seq, sequence_of, symbol_fits};
 use core::time::Duration;
 
@@ -16,7 +16,7 @@ impl Recorder {
     /// Returns whether a frame may be believed. One that shows alignment ends the doubt.
     pub(super) fn believes(&mut self, at: usize, raw: &RawFrame) -> bool {
         let conn = &self.conns[at];
-        let Some(before) = conn.doubt else { return true };
+        let Some(before) = conn.misaligned else { return true };
         let packet = packet_seq(raw);
         let aligned = match packet {
             Some(seq) => {
@@ -25,7 +25,7 @@ impl Recorder {
             }
             None => decode(raw).is_ok(),
         };
-        self.conns[at].doubt = (!aligned).then(|| packet.unwrap_or(Seq::MAX));
+        self.conns[at].misaligned = (!aligned).then(|| packet.unwrap_or(Seq::MAX));
         aligned
     }
 
@@ -43,15 +43,15 @@ impl Recorder {
             Ok(_) if !symbol_fits(raw) => DecodeError::Symbol([raw[0], raw[1], raw[2], raw[3]]),
             Ok(_) => DecodeError::Sequence(sequence_of(raw).cast_signed()),
         };
-        self.trouble.undecodable += 1;
-        self.trouble.first_undecodable.get_or_insert((offset, error));
+        self.violations.undecodable += 1;
+        self.violations.first_undecodable.get_or_insert((offset, error));
         let torn = self.ledger.is_torn(raw, self.conns[at].track.position);
         let conn = &mut self.conns[at];
         if torn {
-            conn.doubt.get_or_insert(Seq::MAX);
+            conn.misaligned.get_or_insert(Seq::MAX);
         }
         conn.garbage_run += 1;
-        if conn.garbage_run > GARBAGE_MAX {
+        if conn.garbage_run > GARBAGE_FRAMES_MAX {
             self.cut(at, now);
         }
     }

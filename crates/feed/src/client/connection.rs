@@ -35,31 +35,31 @@ pub(super) struct ClientConnection {
     pub(super) framer: Framer,
     pub(super) outbox: Vec<u8>,
     /// When it began to connect, and how long that took.
-    pub(super) begun: Duration,
+    pub(super) connecting_since: Duration,
     pub(super) rtt: Duration,
     /// When it last brought something useful or was asked for something.
-    pub(super) active: Duration,
+    pub(super) last_useful: Duration,
     pub(super) track: StreamPosition,
     /// A subscription begins behind this sequence.
-    pub(super) from: Seq,
+    pub(super) subscribed_after: Seq,
     /// Packets asked for, and answers (or refusals) received.
-    pub(super) asked: u64,
+    pub(super) requested: u64,
     pub(super) answered: u64,
     /// Everything asked for in this sweep up to here is answered, or its answer is lost.
-    pub(super) settled: Seq,
-    pub(super) fresh: u64,
+    pub(super) answered_up_to: Seq,
+    pub(super) new_packets: u64,
     pub(super) garbage_run: u32,
     /// Sequence of the latest packet that was not believed since torn bytes came, `Seq::MAX` before
     /// the first; `None` while the connection is known to be aligned.
-    pub(super) doubt: Option<Seq>,
+    pub(super) misaligned: Option<Seq>,
     /// A describe call was sent.
     pub(super) described: bool,
     /// The session that its exchange plays, once that is known.
     pub(super) session: Option<SessionId>,
     /// Time of its last input.
-    pub(super) heard: Duration,
+    pub(super) last_input: Duration,
     /// Ranges were asked for before it was answered.
-    pub(super) ahead: bool,
+    pub(super) requested_early: bool,
 }
 
 impl ClientConnection {
@@ -71,21 +71,21 @@ impl ClientConnection {
             state: ConnectionState::Connecting,
             framer: Framer::default(),
             outbox: Vec::new(),
-            begun: now,
+            connecting_since: now,
             rtt: Duration::ZERO,
-            active: now,
+            last_useful: now,
             track: StreamPosition::default(),
-            from: 0,
-            asked: 0,
+            subscribed_after: 0,
+            requested: 0,
             answered: 0,
-            settled: 0,
-            fresh: 0,
+            answered_up_to: 0,
+            new_packets: 0,
             garbage_run: 0,
-            doubt: None,
+            misaligned: None,
             described: false,
             session: None,
-            heard: now,
-            ahead: false,
+            last_input: now,
+            requested_early: false,
         }
     }
 
@@ -100,21 +100,21 @@ impl ClientConnection {
 
     /// Packets asked for that have not been answered.
     pub(super) fn in_flight(&self) -> u64 {
-        self.asked.saturating_sub(self.answered)
+        self.requested.saturating_sub(self.answered)
     }
 
     /// What counts once it is over.
-    pub(super) fn tally(&self) -> ConnectionSummary {
+    pub(super) fn summary(&self) -> ConnectionSummary {
         ConnectionSummary {
             line: self.line,
             role: self.role,
             described: self.described,
-            asked: self.asked > 0,
+            requested: self.requested > 0,
             answered: self.answered,
             unanswered: self.in_flight() > 0,
-            fresh: self.fresh,
+            new_packets: self.new_packets,
             delivered: self.track.delivered,
-            span: u64::from(self.track.position.saturating_sub(self.from)),
+            span: u64::from(self.track.position.saturating_sub(self.subscribed_after)),
         }
     }
 
@@ -125,7 +125,7 @@ impl ClientConnection {
 
     /// Time when it was open.
     pub(super) fn opened(&self) -> Duration {
-        self.begun + self.rtt
+        self.connecting_since + self.rtt
     }
 
     pub(super) fn streams(&self) -> bool {
@@ -140,10 +140,10 @@ pub(super) struct ConnectionSummary {
     pub(super) line: u16,
     pub(super) role: ConnectionRole,
     pub(super) described: bool,
-    pub(super) asked: bool,
+    pub(super) requested: bool,
     pub(super) answered: u64,
     pub(super) unanswered: bool,
-    pub(super) fresh: u64,
+    pub(super) new_packets: u64,
     pub(super) delivered: u64,
     /// How many sequences it went through.
     pub(super) span: u64,

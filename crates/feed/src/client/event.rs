@@ -9,13 +9,13 @@ use core::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PassEnd {
     /// The exchange ended it after a whole packet.
-    Whole,
+    Complete,
     /// The pass brought packets, then nothing for
     /// [`Options::timeout`](super::RecorderOptions::timeout). That counts as an end, because there are
     /// exchanges that never end a stream.
     Silent,
     /// It broke, ended in the middle of a packet, or made no sense.
-    Cut,
+    CutOff,
 }
 
 /// Something that happened.
@@ -26,7 +26,7 @@ pub enum Input<'a> {
     /// A connection is open.
     Connected(ConnId),
     /// A connection could not be opened.
-    Failed(ConnId),
+    ConnectFailed(ConnId),
     /// Bytes arrived.
     Received(ConnId, &'a [u8]),
     /// The peer will send no more.
@@ -66,7 +66,7 @@ pub enum RecorderEvent {
         pause: Duration,
     },
     /// A line was given up.
-    Dead {
+    LineGivenUp {
         /// The line.
         line: u16,
     },
@@ -96,13 +96,13 @@ pub enum RecorderEvent {
         end: PassEnd,
     },
     /// What is missing here was given up.
-    Lost {
+    GapAbandoned {
         /// What.
         range: SeqRange,
     },
     /// What was recorded before an exchange told its session is not known to be of that session,
     /// and is asked for again.
-    Distrusted {
+    PacketsForgotten {
         /// Number of packets.
         packets: u64,
     },

@@ -5,7 +5,8 @@ use super::line::Dialect;
 use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{MAX_SEQ, Seq};
 use crate::client::recovery::{
-    DESCRIBE_WAIT, GARBAGE_MAX, LINGER, PAUSE, PROBES_MAX, TOLD_WAIT, backoff,
+    BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, FAILED_DESCRIBES_MAX, GARBAGE_FRAMES_MAX, SESSION_WAIT,
+    backoff,
 };
 use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
@@ -22,7 +23,7 @@ impl Recorder {
                     self.connected(at, now);
                 }
             }
-            Input::Failed(id) => {
+            Input::ConnectFailed(id) => {
                 if let Some(at) = of(self, id) {
                     self.connect_failed(at, now);
                 }
@@ -31,11 +32,11 @@ impl Recorder {
                 self.stats.bytes += bytes.len() as u64;
                 if let Some(at) = of(self, id) {
                     let line = self.conns[at].line;
-                    if self.lines[usize::from(line)].stats.heard.replace(now).is_none() {
-                        self.first_heard(at, now);
+                    if self.lines[usize::from(line)].stats.last_heard.replace(now).is_none() {
+                        self.on_first_bytes(at, now);
                     }
                     if let ConnectionState::Draining { until, hard } = &mut self.conns[at].state {
-                        *until = (now + LINGER).min(*hard);
+                        *until = (now + DRAIN_WAIT).min(*hard);
                     }
                     if self.outcome.is_none() {
                         self.received(at, bytes, now, sink);
@@ -57,18 +58,18 @@ impl Recorder {
 
     fn connected(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
-        conn.heard = now;
+        conn.last_input = now;
         let line = &mut self.lines[usize::from(conn.line)];
         conn.state = ConnectionState::Open;
-        conn.rtt = now.saturating_sub(conn.begun);
-        conn.active = now;
-        line.failing = None;
-        line.stats.unreachable = None;
+        conn.rtt = now.saturating_sub(conn.connecting_since);
+        conn.last_useful = now;
+        line.connect_failures = None;
+        line.stats.unreachable_since = None;
         line.stats.reached = true;
         self.stats.connections += 1;
         if let ConnectionRole::Stream { pass } = &mut conn.role {
-            self.passes_begun += 1;
-            *pass = self.passes_begun;
+            self.passes_started += 1;
+            *pass = self.passes_started;
             if self.options.follow {
                 Call::Describe { version: VERSION }.encode(&mut conn.outbox);
                 conn.described = true;
@@ -85,24 +86,24 @@ impl Recorder {
             return;
         }
         // The sweep goes on where the last connection left it.
-        conn.settled = line.asker.cursor - 1;
+        conn.answered_up_to = line.resender.cursor - 1;
         // Whoever is known to speak it, or must, answers nothing of it on a connection that has not
         // asked for it, however often it ended before it could say so.
         let speaks =
             self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
         if !self.options.classic
-            && (speaks || line.probes_failed < PROBES_MAX)
+            && (speaks || line.failed_describes < FAILED_DESCRIBES_MAX)
             && line.dialect != Dialect::Classic
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
             conn.described = true;
-            let wait = match (self.session.is_some(), line.stats.heard.is_some()) {
+            let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
                 (false, _) => DESCRIBE_WAIT,
-                (true, true) => TOLD_WAIT,
+                (true, true) => SESSION_WAIT,
                 // An exchange that is slow to begin may be ours: it gets the time of any other.
-                (true, false) => self.options.timeout.max(TOLD_WAIT),
+                (true, false) => self.options.timeout.max(SESSION_WAIT),
             };
-            line.describe_by.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
+            line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
 
@@ -111,25 +112,26 @@ impl Recorder {
         self.stats.failures += 1;
         let line = &mut self.lines[usize::from(conn.line)];
         match conn.role {
-            ConnectionRole::Stream { .. } => line.to_stream += 1,
+            ConnectionRole::Stream { .. } => line.streams_to_open += 1,
             ConnectionRole::Resend => line.resend = None,
         }
-        if line.stats.dead {
+        if line.stats.given_up {
             // Nobody opens it again.
-            line.to_stream = 0;
+            line.streams_to_open = 0;
             return;
         }
         if line.retry_at > now {
             return; // Its other connection failed just now, too.
         }
-        let (since, tries) =
-            line.failing.map_or((conn.begun, 1), |(since, tries)| (since, tries + 1));
-        line.failing = Some((since, tries));
-        line.stats.unreachable = Some(since);
+        let (since, tries) = line
+            .connect_failures
+            .map_or((conn.connecting_since, 1), |(since, tries)| (since, tries + 1));
+        line.connect_failures = Some((since, tries));
+        line.stats.unreachable_since = Some(since);
         let note = if now.saturating_sub(since) >= self.options.timeout {
-            line.stats.dead = true;
-            line.to_stream = 0;
-            RecorderEvent::Dead { line: conn.line }
+            line.stats.given_up = true;
+            line.streams_to_open = 0;
+            RecorderEvent::LineGivenUp { line: conn.line }
         } else {
             let pause = backoff(tries);
             line.retry_at = now + pause;
@@ -139,7 +141,7 @@ impl Recorder {
     }
 
     fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
-        self.heard(at, now);
+        self.on_heard(at, now);
         let id = self.conns[at].id;
         let mut framer = core::mem::take(&mut self.conns[at].framer);
         let (head, body) = framer.split(bytes);
@@ -172,17 +174,20 @@ impl Recorder {
         // A connection that was cut for sending garbage is read on, but not believed.
         while !rest.is_empty()
             && self.outcome.is_none()
-            && self.conns[at].garbage_run <= GARBAGE_MAX
+            && self.conns[at].garbage_run <= GARBAGE_FRAMES_MAX
         {
             let conn = &mut self.conns[at];
             let line = &mut self.lines[usize::from(conn.line)];
-            if conn.ahead && line.dialect == Dialect::Unknown && packet_seq(&rest[0]).is_some() {
+            if conn.requested_early
+                && line.dialect == Dialect::Unknown
+                && packet_seq(&rest[0]).is_some()
+            {
                 // It has ignored the describe call: nobody knows which session this is of.
                 line.dialect = Dialect::Classic;
-                conn.garbage_run = GARBAGE_MAX + 1;
+                conn.garbage_run = GARBAGE_FRAMES_MAX + 1;
                 return self.cut(at, now);
             }
-            if !self.is_ours(at) {
+            if !self.is_of_session(&self.conns[at]) {
                 let packets = rest.iter().take_while(|raw| packet_seq(raw).is_some()).count();
                 rest = &rest[packets..];
                 let Some((odd, after)) = rest.split_first() else { return };
@@ -195,7 +200,7 @@ impl Recorder {
                 rest = &rest[1..];
                 continue;
             }
-            let plausible = self.plausible(&self.lines[usize::from(self.conns[at].line)]);
+            let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
             let conn = &mut self.conns[at];
             let origin = conn.origin();
             let position = conn.track.position;
@@ -203,7 +208,7 @@ impl Recorder {
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
             // What repeats is no sign of life: it could go on for ever.
             if taken.fresh > 0 || conn.track.position > position {
-                conn.active = now;
+                conn.last_useful = now;
             }
             if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
                 self.answered_first(at, now);
@@ -212,7 +217,7 @@ impl Recorder {
             if taken.fresh > 0
                 && let Some(last) = rest[..taken.frames].last()
             {
-                self.settle(at, sequence_of(last));
+                self.mark_answered(at, sequence_of(last));
             }
             rest = &rest[taken.frames..];
             if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
@@ -226,10 +231,10 @@ impl Recorder {
     /// may be as slow.
     fn answered_first(&mut self, at: usize, now: Duration) {
         let conn = &self.conns[at];
-        let took = now.saturating_sub(conn.begun + conn.rtt);
+        let took = now.saturating_sub(conn.connecting_since + conn.rtt);
         let line = &mut self.lines[usize::from(conn.line)];
         if conn.role != ConnectionRole::Resend {
-            line.describe_by = line.describe_by.map(|by| by.max(now + took / 16));
+            line.describe_deadline = line.describe_deadline.map(|by| by.max(now + took / 16));
         }
     }
 
@@ -242,21 +247,21 @@ impl Recorder {
         let frames = taken.frames as u64;
         conn.garbage_run = 0;
         line.highest = line.highest.max(conn.track.highest);
-        conn.fresh += taken.fresh;
+        conn.new_packets += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
         self.stats.repeated += frames - taken.fresh;
-        self.trouble.conflicts += u64::from(taken.conflicts);
+        self.violations.conflicts += u64::from(taken.conflicts);
         if conn.role != ConnectionRole::Resend {
             self.stats.streamed += taken.fresh;
             return;
         }
         self.stats.resent += taken.fresh;
-        line.untold_answers |= conn.session.is_none() && taken.fresh > 0;
+        line.unattributed_answers |= conn.session.is_none() && taken.fresh > 0;
         // What comes twice is no answer to what is asked for later.
         conn.answered += frames.min(conn.in_flight());
         if taken.fresh > 0 {
-            line.asker.progress();
+            line.resender.note_progress();
         }
         if conn.described && line.dialect == Dialect::Unknown {
             // It answered a later request first, so it has ignored the describe call.
@@ -266,14 +271,14 @@ impl Recorder {
 
     /// A resend connection has answered for `seq`: what was asked for before it and is still
     /// missing will not come any more.
-    fn settle(&mut self, at: usize, seq: Seq) {
+    fn mark_answered(&mut self, at: usize, seq: Seq) {
         let seq = seq.min(MAX_SEQ);
         let conn = &mut self.conns[at];
-        if conn.role == ConnectionRole::Resend && seq > conn.settled {
-            let asker = &self.lines[usize::from(conn.line)].asker;
-            let lost = asker.overdue(self.ledger.gaps(), conn.settled + 1, seq);
+        if conn.role == ConnectionRole::Resend && seq > conn.answered_up_to {
+            let resender = &self.lines[usize::from(conn.line)].resender;
+            let lost = resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
             conn.answered += lost.min(conn.in_flight());
-            conn.settled = seq;
+            conn.answered_up_to = seq;
         }
     }
 
@@ -290,13 +295,13 @@ impl Recorder {
         let line = &mut self.lines[usize::from(conn.line)];
         match (stop, decode(raw)) {
             (StopReason::Jump(seq), _) => {
-                self.trouble.implausible += 1;
-                self.trouble.first_implausible.get_or_insert(seq);
+                self.violations.implausible += 1;
+                self.violations.first_implausible.get_or_insert(seq);
                 return;
             }
             (StopReason::Crowded, _) => return,
             (StopReason::Torn, _) => {
-                self.trouble.doubtful += 1;
+                self.violations.doubtful += 1;
                 return;
             }
             (StopReason::NotAPacket, Err(_)) => return self.garbled(at, raw, offset, now),
@@ -309,10 +314,11 @@ impl Recorder {
                 Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
                     let last = refusal.first.saturating_add(refusal.count - 1);
                     conn.answered += u64::from(refusal.count).min(conn.in_flight());
-                    conn.active = now;
-                    self.refused(at, refusal);
-                    self.settle(at, refusal.first.saturating_sub(1));
-                    self.conns[at].settled = self.conns[at].settled.max(last.min(MAX_SEQ));
+                    conn.last_useful = now;
+                    self.on_refusal(at, refusal);
+                    self.mark_answered(at, refusal.first.saturating_sub(1));
+                    self.conns[at].answered_up_to =
+                        self.conns[at].answered_up_to.max(last.min(MAX_SEQ));
                     return;
                 }
                 // Too slow, or behind: it begins anew where it is, unless it has already.
@@ -322,23 +328,23 @@ impl Recorder {
                     if !conn.streams() {
                         return;
                     }
-                    let tally = conn.tally();
+                    let summary = conn.summary();
                     self.drain(at, now);
-                    return self.feed_lost(tally, now);
+                    return self.on_subscription_ended(summary, now);
                 }
                 Frame::Heartbeat(next) | Frame::End(next)
                     if self.options.follow && conn.role != ConnectionRole::Resend =>
                 {
-                    if self.claims(at, next - 1) {
+                    if self.accept_claimed_end(at, next - 1) {
                         if matches!(frame, Frame::End(_)) {
-                            self.says_over(at, next - 1, now);
+                            self.on_session_over(at, next - 1, now);
                         }
-                        self.beat(at, next, now, sink);
+                        self.on_heartbeat(at, next, now, sink);
                     }
                     return;
                 }
                 Frame::Heartbeat(next) | Frame::End(next) => {
-                    self.claims(at, next - 1);
+                    self.accept_claimed_end(at, next - 1);
                     return;
                 }
                 _ => {}
@@ -356,18 +362,18 @@ impl Recorder {
         if line.stats.info.replace(info).is_none() {
             self.note(RecorderEvent::Described { line: id, info });
         }
-        let other = self.told_session().is_some_and(|known| known != info.session);
+        let other = self.expected_session().is_some_and(|known| known != info.session);
         if other && self.options.follow {
-            self.put_aside(at, info.session, now);
+            self.set_line_aside(at, info.session, now);
         } else if other {
-            self.trouble.other_session = Some(info.session);
-            self.lines[usize::from(id)].stats.other = Some(info.session);
-            self.settle_session(now, sink);
+            self.violations.other_session = Some(info.session);
+            self.lines[usize::from(id)].stats.other_session = Some(info.session);
+            self.adopt_session(now, sink);
             self.finish(Some(IncompleteReason::OtherSession), now);
         } else {
-            self.lines[usize::from(id)].stats.other = None;
-            self.describes(at, info.last, now, sink);
-            self.session_told(at, info, now, sink);
+            self.lines[usize::from(id)].stats.other_session = None;
+            self.on_described_end(at, info.last, now, sink);
+            self.on_session_reported(at, info, now, sink);
             if self.options.follow && self.conns[at].streams() {
                 self.subscribe(at, info);
             }
@@ -376,99 +382,101 @@ impl Recorder {
 
     /// The peer closed a connection, or it broke.
     fn closed(&mut self, at: usize, broken: bool, now: Duration) {
-        self.conns[at].heard = now;
+        self.conns[at].last_input = now;
         let conn = self.remove(at);
         self.stats.failures += u32::from(broken);
         if self.outcome.is_some() || matches!(conn.state, ConnectionState::Draining { .. }) {
             return;
         }
-        let tally = conn.tally();
-        match tally.role {
-            ConnectionRole::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
-            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
-                self.pass_cut(tally, now)
+        let summary = conn.summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now)
             }
-            ConnectionRole::Stream { .. } => self.pass_complete(tally, PassEnd::Whole),
-            ConnectionRole::Resend => self.resend_closed(tally, now),
+            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
+                self.on_pass_cut_off(summary, now)
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
+            ConnectionRole::Resend => self.on_resend_closed(summary, now),
         }
     }
 
-    fn resend_closed(&mut self, tally: ConnectionSummary, now: Duration) {
-        let line = &mut self.lines[usize::from(tally.line)];
+    fn on_resend_closed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let line = &mut self.lines[usize::from(summary.line)];
         line.resend = None;
-        if self.probe_failed(tally) {
+        if self.on_describe_failed(summary) {
             return;
         }
-        let line = &mut self.lines[usize::from(tally.line)];
-        if tally.unanswered && line.dialect != Dialect::Extended {
-            line.asker.closed_early(tally.answered);
+        let line = &mut self.lines[usize::from(summary.line)];
+        if summary.unanswered && line.dialect != Dialect::Extended {
+            line.resender.on_early_close(summary.answered);
         }
-        if tally.unanswered || !tally.asked {
-            self.resend_failed(tally, now);
+        if summary.unanswered || !summary.requested {
+            self.on_resend_failed(summary, now);
         }
     }
 
     /// Whether a connection came to nothing that began with a describe call, which may be why:
     /// there are servers that close, or wait, on what they do not know.
-    pub(super) fn probe_failed(&mut self, tally: ConnectionSummary) -> bool {
-        let line = &mut self.lines[usize::from(tally.line)];
+    pub(super) fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
+        let line = &mut self.lines[usize::from(summary.line)];
         // Whoever follows needs the extension anyway.
-        let told = tally.answered > 0 || self.options.follow;
-        if !tally.described || line.dialect != Dialect::Unknown || told {
+        let told = summary.answered > 0 || self.options.follow;
+        if !summary.described || line.dialect != Dialect::Unknown || told {
             return false;
         }
-        line.probes_failed += 1;
-        line.asker.rewind();
+        line.failed_describes += 1;
+        line.resender.restart_sweep();
         if self.session.is_some() {
             // Nothing goes on without its answer: it is asked again, but not at once.
-            line.asker.retry_at = self.now + backoff(line.probes_failed);
+            line.resender.retry_at = self.now + backoff(line.failed_describes);
         }
         true
     }
 
     /// A resend connection ended with something unanswered.
-    pub(super) fn resend_failed(&mut self, tally: ConnectionSummary, now: Duration) {
-        let reach = self.reach(tally.line, now);
-        let line = &mut self.lines[usize::from(tally.line)];
-        let asker = &mut line.asker;
-        if tally.fresh == 0 {
-            asker.tries += 1;
-            asker.retry_at = now + backoff(asker.tries);
-            let note = RecorderEvent::ResendFailed { line: tally.line, tries: asker.tries };
+    pub(super) fn on_resend_failed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let scope = self.request_scope(summary.line, now);
+        let line = &mut self.lines[usize::from(summary.line)];
+        let resender = &mut line.resender;
+        if summary.new_packets == 0 {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            let note = RecorderEvent::ResendFailed { line: summary.line, tries: resender.failures };
             // Who follows all day waits for an exchange that does not answer now.
-            if asker.tries > self.options.retries && !self.options.follow {
-                asker.strike(self.ledger.gaps(), reach);
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(self.ledger.gaps(), scope);
             }
             self.note(note);
         }
-        self.lines[usize::from(tally.line)].asker.rewind();
+        self.lines[usize::from(summary.line)].resender.restart_sweep();
     }
 
     /// A sweep has asked for everything and some of it was not answered.
-    pub(super) fn sweep_again(&mut self, at: usize, now: Duration) {
+    pub(super) fn restart_stalled_sweep(&mut self, at: usize, now: Duration) {
         let conn = &self.conns[at];
-        let reach = self.reach(conn.line, now);
+        let scope = self.request_scope(conn.line, now);
         let gaps = self.ledger.gaps();
         let line = &mut self.lines[usize::from(conn.line)];
-        let asker = &mut line.asker;
+        let resender = &mut line.resender;
         if self.options.follow {
-            asker.hold(gaps, conn.settled, now);
+            resender.pause_if_answer_missed(gaps, conn.answered_up_to, now);
         }
         if conn.in_flight() > 0
-            || !asker.held && asker.askable(gaps, asker.cursor, reach).is_some()
-            || asker.askable(gaps, crate::base::seq::FIRST_SEQ, reach).is_none()
+            || !resender.paused && resender.next_requestable(gaps, resender.cursor, scope).is_some()
+            || resender.next_requestable(gaps, crate::base::seq::FIRST_SEQ, scope).is_none()
         {
             return;
         }
-        if !asker.fruitful {
-            asker.tries += 1;
-            asker.retry_at = now + backoff(asker.tries);
-            if asker.tries > self.options.retries && !self.options.follow {
-                asker.strike(gaps, reach);
+        if !resender.progressed {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(gaps, scope);
             }
         }
-        asker.rewind();
-        self.conns[at].settled = 0;
+        resender.restart_sweep();
+        self.conns[at].answered_up_to = 0;
     }
 
     /// Stops believing a connection that sends garbage.
@@ -476,21 +484,24 @@ impl Recorder {
         self.stats.failures += 1;
         self.outputs.push_back(Output::Finish(self.conns[at].id));
         // Nothing that it still sends keeps it open for long.
-        self.conns[at].state = ConnectionState::Draining { until: now + PAUSE, hard: now + PAUSE };
-        let tally = self.conns[at].tally();
-        match tally.role {
-            ConnectionRole::Stream { .. } if self.options.follow => self.feed_lost(tally, now),
-            ConnectionRole::Stream { .. } => self.pass_cut(tally, now),
+        self.conns[at].state =
+            ConnectionState::Draining { until: now + BACKOFF_MIN, hard: now + BACKOFF_MIN };
+        let summary = self.conns[at].summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now)
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_cut_off(summary, now),
             ConnectionRole::Resend => {
-                self.lines[usize::from(tally.line)].resend = None;
-                self.resend_failed(tally, now);
+                self.lines[usize::from(summary.line)].resend = None;
+                self.on_resend_failed(summary, now);
             }
         }
     }
 
     pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
         let conn = self.conns.remove(at);
-        self.leaves_untold(&conn);
+        self.keep_ended_stream(&conn);
         self.outputs.push_back(Output::Drop(conn.id));
         conn
     }

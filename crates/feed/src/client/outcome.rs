@@ -46,7 +46,7 @@ pub struct PeerViolations {
 impl PeerViolations {
     /// Whether there was any.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn has_any(&self) -> bool {
         *self != Self::default()
     }
 }
@@ -57,7 +57,7 @@ impl Facts {
     #[must_use]
     pub fn of(recorder: &Recorder, packets: u64) -> Self {
         let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-        let facts = Self { packets, follow: recorder.follows(), reached, ..Self::default() };
+        let facts = Self { packets, follow: recorder.is_following(), reached, ..Self::default() };
         let Some(outcome) = recorder.outcome() else {
             return Self { why: Some(IncompleteReason::Stopped), ..facts };
         };
@@ -65,7 +65,7 @@ impl Facts {
             missing: outcome.missing.count(),
             tail: outcome.tail,
             why: reason(recorder, outcome),
-            misbehaved: misbehaved(recorder.trouble(), outcome.tail, outcome.why),
+            misbehaved: misbehaved(recorder.violations(), outcome.tail, outcome.why),
             ..facts
         }
     }
@@ -82,7 +82,7 @@ impl Outcome {
 
     /// Whether everything was recorded, up to an end that is confirmed or inferred.
     #[must_use]
-    pub fn complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.completeness() == Completeness::Complete
     }
 }
@@ -91,7 +91,7 @@ impl Outcome {
 fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
     // Packets do not tell which session they are of. Where no exchange has told it either, packets
     // that conflict may be of two sessions, and none is known to be of the same one as another.
-    let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
+    let mixed = recorder.violations().conflicts > 0 && recorder.session().is_none();
     match outcome.why {
         Some(IncompleteReason::Storage) => outcome.why,
         _ if mixed => Some(IncompleteReason::OtherSession),
@@ -99,11 +99,11 @@ fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
     }
 }
 
-fn misbehaved(trouble: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
-    let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
-    let garbage = trouble.undecodable > 0 && why == Some(IncompleteReason::CutOff);
-    let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
-    trouble.conflicts > 0 || disputed || implausible || garbage
+fn misbehaved(violations: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
+    let implausible = violations.implausible > 0 && tail != Tail::Confirmed;
+    let garbage = violations.undecodable > 0 && why == Some(IncompleteReason::CutOff);
+    let disputed = violations.other_session.is_some() || violations.contradicted.is_some();
+    violations.conflicts > 0 || disputed || implausible || garbage
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
         let outcome = |tail, missing: &str, why| {
             let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
             let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
-            (outcome.complete(), facts.end())
+            (outcome.is_complete(), facts.end())
         };
         assert_eq!(outcome(Tail::Confirmed, "", None), (true, SessionEnd::Confirmed));
         assert_eq!(outcome(inferred, "", None), (true, SessionEnd::Inferred));

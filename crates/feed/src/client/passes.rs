@@ -6,32 +6,33 @@ use crate::client::recovery::backoff;
 use core::time::Duration;
 
 impl Recorder {
-    pub(super) fn pass_complete(&mut self, tally: ConnectionSummary, end: PassEnd) {
-        let delivered = tally.delivered.min(self.ledger.highest().into());
-        self.lines[usize::from(tally.line)].cuts = 0;
-        self.stats.silent += u32::from(end == PassEnd::Silent);
+    pub(super) fn on_pass_complete(&mut self, summary: ConnectionSummary, end: PassEnd) {
+        let delivered = summary.delivered.min(self.ledger.highest().into());
+        self.lines[usize::from(summary.line)].cut_streams = 0;
+        self.stats.silent_passes += u32::from(end == PassEnd::Silent);
         self.passes.complete += 1;
         self.passes.delivered += delivered;
-        self.dry = if tally.fresh == 0 { self.dry + 1 } else { 0 };
-        self.note_pass(tally, end);
+        self.fruitless_passes =
+            if summary.new_packets == 0 { self.fruitless_passes + 1 } else { 0 };
+        self.report_pass(summary, end);
     }
 
-    pub(super) fn pass_cut(&mut self, tally: ConnectionSummary, now: Duration) {
-        let line = &mut self.lines[usize::from(tally.line)];
+    pub(super) fn on_pass_cut_off(&mut self, summary: ConnectionSummary, now: Duration) {
+        let line = &mut self.lines[usize::from(summary.line)];
         // Passes that are cut off together count once; one that brought something new not at all.
-        if tally.fresh > 0 {
-            line.cuts = 1;
+        if summary.new_packets > 0 {
+            line.cut_streams = 1;
         } else if line.retry_at <= now {
-            line.cuts = line.cuts.saturating_add(1);
+            line.cut_streams = line.cut_streams.saturating_add(1);
         }
-        line.retry_at = now + backoff(line.cuts);
-        self.note_pass(tally, PassEnd::Cut);
+        line.retry_at = now + backoff(line.cut_streams);
+        self.report_pass(summary, PassEnd::CutOff);
     }
 
-    pub(super) fn note_pass(&mut self, tally: ConnectionSummary, end: PassEnd) {
-        if let ConnectionRole::Stream { pass } = tally.role {
-            let delivered = tally.delivered;
-            self.note(RecorderEvent::PassEnded { line: tally.line, pass, delivered, end });
+    pub(super) fn report_pass(&mut self, summary: ConnectionSummary, end: PassEnd) {
+        if let ConnectionRole::Stream { pass } = summary.role {
+            let delivered = summary.delivered;
+            self.note(RecorderEvent::PassEnded { line: summary.line, pass, delivered, end });
         }
     }
 }

@@ -9,74 +9,74 @@ pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 /// first bytes that the line brings. A line that brings none has [`Options::timeout`].
 ///
 /// [`Options::timeout`]: crate::client::RecorderOptions::timeout
-pub const TOLD_WAIT: Duration = Duration::from_secs(2);
+pub const SESSION_WAIT: Duration = Duration::from_secs(2);
 
 /// The least time that resend calls get for their answers; doubled with each failure.
 pub const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
-/// The first pause between two tries, doubled each time, and the longest.
-pub const PAUSE: Duration = Duration::from_millis(50);
-/// See [`PAUSE`].
-pub const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The first pause between two tries, doubled each time, and the max_range.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// See [`BACKOFF_MIN`].
+pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// A stream that brings nothing for so long does not keep the others waiting.
-pub const LAG: Duration = Duration::from_millis(250);
+pub const STREAM_LAG: Duration = Duration::from_millis(250);
 
 /// After so long without anything from any stream, the rest of a session whose end is known is
 /// asked for instead.
-pub const MUTE: Duration = Duration::from_secs(2);
+pub const STREAM_SILENCE: Duration = Duration::from_secs(2);
 
 /// After so many failures in a row to have packets sent again, streams are tried beside it.
-pub const DOUBTFUL: u32 = 2;
+pub const RESEND_FAILURES_MAX: u32 = 2;
 
 /// Time for which a line that is out of reach keeps a session from being taken for over, once
 /// another line plays another one or tells the end.
-pub const ABSENCE: Duration = Duration::from_secs(10);
+pub const LINE_ABSENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Time that lines get to agree on the end of a session, from when the first of them tells it. A
 /// line that has said nothing of an end by then is not waited for, and packets beyond another
 /// line's end that have not come by then do not exist.
-pub const DISPUTE: Duration = Duration::from_secs(10);
+pub const END_DISPUTE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection that we have finished may stay silent before it is closed. An exchange
 /// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
 /// could reset a connection that bytes are still on their way on, which an original dies of.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
 
 /// Maximum time that a follower which is stopped waits for packets that are missing and can be had
 /// by resends. It covers an answer that takes a few round trips, and no user takes it for a hang.
 pub const STOP_WAIT: Duration = Duration::from_secs(1);
 
-/// So many passes run side by side while a pass is no larger than [`SMALL_PASS`].
-pub const PARALLEL: u32 = 12;
+/// So many passes run side by side while a pass is no larger than [`SMALL_PASS_BYTES`].
+pub const PARALLEL_PASSES: u32 = 12;
 /// In bytes.
-pub const SMALL_PASS: usize = 256 * 1024;
+pub const SMALL_PASS_BYTES: usize = 256 * 1024;
 
 /// So many passes that show nothing at all are enough.
-pub const EMPTY_PASSES: u32 = 20;
+pub const EMPTY_PASSES_MAX: u32 = 20;
 
 /// So many passes in a row that bring nothing new bring nothing at all.
-pub const DRY_PASSES: u32 = 64;
+pub const FRUITLESS_PASSES_MAX: u32 = 64;
 
 /// The most passes that the policy runs by itself.
 pub const PASSES_MAX: u32 = 200;
 
 /// So many frames in a row that make no sense end a connection.
-pub const GARBAGE_MAX: u32 = 64;
+pub const GARBAGE_FRAMES_MAX: u32 = 64;
 
 /// So many connections that begin with a describe call may come to nothing before none does so any
 /// more.
-pub const PROBES_MAX: u32 = 2;
+pub const FAILED_DESCRIBES_MAX: u32 = 2;
 
 /// So many streams that bring nothing until their time is up make a line that is given up.
-pub const SILENCES_MAX: u32 = 2;
+pub const SILENT_STREAMS_MAX: u32 = 2;
 
 /// An end that nobody confirms is not believed before so many passes.
-pub const TAIL_PASSES: u32 = 2;
+pub const TAIL_PASSES_MIN: u32 = 2;
 
 /// So many sequences in a row answered by a closed connection, each tried often enough, mean that
 /// the peer answers none.
-pub const STRIKES_MAX: u32 = 3;
+pub const SKIPPED_SEQS_MAX: u32 = 3;
 
 /// What complete passes have shown about loss.
 ///
@@ -139,7 +139,7 @@ fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
 /// The pause before try number `tries` (from 1).
 #[must_use]
 pub fn backoff(tries: u32) -> Duration {
-    PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(PAUSE_MAX)
+    BACKOFF_MIN.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(BACKOFF_MAX)
 }
 
 #[cfg(test)]

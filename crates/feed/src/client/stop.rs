@@ -9,7 +9,7 @@ use core::time::Duration;
 
 /// End of a recording that is not done, from when it is wanted until the last connection is closed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leaving {
+pub(super) struct Stopping {
     /// Reason for the end.
     why: IncompleteReason,
     /// Time up to which a follower waits for what is missing.
@@ -21,19 +21,19 @@ impl Recorder {
     /// exchange that may be an original, and for what a follower has asked for, and records what
     /// they still bring; the second closes them.
     pub(super) fn stop(&mut self, now: Duration) {
-        if self.leaving.is_some() {
+        if self.stopping.is_some() {
             (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
             return;
         }
-        self.leave(IncompleteReason::Stopped, now);
+        self.begin_stop(IncompleteReason::Stopped, now);
     }
 
     /// Begins to end the recording; does nothing if that has begun.
-    pub(super) fn leave(&mut self, why: IncompleteReason, now: Duration) {
-        if self.leaving.is_some() {
+    pub(super) fn begin_stop(&mut self, why: IncompleteReason, now: Duration) {
+        if self.stopping.is_some() {
             return;
         }
-        self.leaving = Some(Leaving { why, until: now + STOP_WAIT });
+        self.stopping = Some(Stopping { why, until: now + STOP_WAIT });
         self.close_or_drain(true, now);
         if self.conns.iter().any(|conn| self.awaits_resends(conn, now)) {
             let packets = self.ledger.gaps().missing();
@@ -49,19 +49,25 @@ impl Recorder {
     }
 
     /// Ends a stopped recording once its last connection is closed.
-    pub(super) fn finish_stopped(&mut self, leaving: Leaving, now: Duration, sink: &mut impl Sink) {
+    pub(super) fn finish_stopped(
+        &mut self,
+        stopping: Stopping,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
         for at in 0..self.conns.len() {
             if self.awaits_resends(&self.conns[at], now) {
-                self.sweep_again(at, now);
+                self.restart_stalled_sweep(at, now);
             }
         }
         // An exchange may have described itself meanwhile.
         self.close_or_drain(true, now);
         if self.conns.is_empty() {
-            self.settle_session(now, sink);
-            let whole = self.whole() && !self.options.follow && !self.strangers(now);
-            self.drop_denied(now, sink);
-            self.finish((!whole).then_some(leaving.why), now);
+            self.adopt_session(now, sink);
+            let whole =
+                self.is_complete() && !self.options.follow && !self.awaits_other_description(now);
+            self.retract_on_stop(now, sink);
+            self.finish((!whole).then_some(stopping.why), now);
         }
     }
 
@@ -72,11 +78,11 @@ impl Recorder {
     fn awaits_resends(&self, conn: &ClientConnection, now: Duration) -> bool {
         let waits = self.options.follow
             && self.outcome.is_none()
-            && self.leaving.is_some_and(|leaving| now < leaving.until);
+            && self.stopping.is_some_and(|stopping| now < stopping.until);
         waits
             && (conn.role, conn.state) == (ConnectionRole::Resend, ConnectionState::Open)
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
-            && self.can_ask(conn.line, now)
+            && self.can_request(conn.line, now)
     }
 
     /// Closes every connection that may be closed without notice, and half-closes the others.
@@ -87,13 +93,13 @@ impl Recorder {
             let ours = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
             let open = conn.state == ConnectionState::Open;
             if open {
-                self.tally_feed(at);
+                self.count_missed(at);
             }
             let conn = &self.conns[at];
             // A reset kills an original, and nothing else; and nothing can be reset that is not yet
             // open.
             let harmless = conn.state == ConnectionState::Connecting
-                || ours && (early || open && self.owes_nothing(conn));
+                || ours && (early || open && self.has_no_answer_pending(conn));
             if self.awaits_resends(conn, now) {
                 continue;
             }

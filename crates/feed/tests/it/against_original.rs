@@ -24,7 +24,7 @@ fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
         let run = record(options, vec![original], network, seed, &tape);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
         let outcome = outcome(&run);
-        assert!(outcome.complete(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete(), "seed {seed}: {outcome:?}");
         assert!(matches!(outcome.tail, Tail::Inferred { doubt } if doubt < 1e-6), "{outcome:?}");
         short += u32::from(outcome.last != 14);
         passes += run.recorder.passes().complete;
@@ -39,7 +39,7 @@ fn a_known_last_packet_needs_no_further_pass() {
         let original = OriginalExchange::new(Tape::classic(), seed);
         let options = RecorderOptions { last: Some(14), ..RecorderOptions::default() };
         let run = record(options, vec![original], network(seed), seed, &Tape::classic());
-        assert!(outcome(&run).complete() && outcome(&run).tail == Tail::Confirmed);
+        assert!(outcome(&run).is_complete() && outcome(&run).tail == Tail::Confirmed);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
         // All fourteen can be asked for by their numbers.
         assert_eq!(run.recorder.passes().complete, 1, "seed {seed}");
@@ -53,7 +53,7 @@ fn sequences_that_a_byte_cannot_express_come_with_passes() {
         let original = OriginalExchange::new(tape.clone(), seed);
         let run = record(RecorderOptions::default(), vec![original], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
     }
 }
@@ -74,7 +74,7 @@ fn an_original_is_never_asked_for_what_it_has_not_shown() {
         );
         let lines = vec![original, Line::Ours(Box::new(ours))];
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &longer);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
         let Line::Original(original) = &run.exchanges[0] else { unreachable!("the first") };
         assert_eq!(original.died_of(), None, "seed {seed}");
     }
@@ -184,7 +184,7 @@ fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
         1,
         &Tape::classic(),
     );
-    assert!(!outcome(&run).complete());
+    assert!(!outcome(&run).is_complete());
     assert_eq!(outcome(&run).tail, Tail::Unknown);
     assert_eq!(run.exchanges[0].died_of(), None);
 }

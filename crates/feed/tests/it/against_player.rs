@@ -27,7 +27,7 @@ fn every_loss_is_recovered() {
         let exchange = player(&tape, seed, chance, "");
         let run = record(RecorderOptions::default(), vec![exchange], network, seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete(), "seed {seed}, {chance}: {outcome:?}");
+        assert!(outcome.is_complete(), "seed {seed}, {chance}: {outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
         let stats = run.recorder.stats();
         assert_eq!(stats.streamed + stats.resent, u64::from(tape.last()));
@@ -47,7 +47,7 @@ fn without_the_extension_passes_and_single_resends_do_it() {
         let exchange = player(&tape, seed, "0.25", "");
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
     }
 }
@@ -59,7 +59,7 @@ fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
     let exchange = player(&tape, 1, "0", "5,200-210");
     let run = record(options, vec![exchange], network(1), 1, &tape);
     let outcome = outcome(&run);
-    assert!(!outcome.complete());
+    assert!(!outcome.is_complete());
     assert_eq!(outcome.missing, "200-210".parse().unwrap());
 }
 
@@ -70,11 +70,11 @@ fn lines_fill_each_others_gaps() {
         let tape = Tape::random(400, seed);
         let lines = vec![player(&tape, seed, "0.3", ""), player(&tape, seed + 1000, "0.3", "")];
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &tape);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
         let stats = run.recorder.stats();
         // Both lines lost about 9 % of the packets; only those need a resend.
         slow += u32::from(stats.resent >= 100);
-        assert_eq!(run.recorder.trouble().conflicts, 0);
+        assert_eq!(run.recorder.violations().conflicts, 0);
     }
     // What a line brings before it tells its session is of no use once that was waited for in vain.
     assert!(slow <= 10, "{slow} of 200 recordings had one line only");
@@ -91,11 +91,11 @@ fn lines_of_different_sessions_are_not_mixed() {
             .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
         let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
         // Complete before the other line brought anything, or refused.
-        if outcome(&run).complete() {
+        if outcome(&run).is_complete() {
             assert!(tapes.iter().any(|tape| tape.frames() == recorded), "seed {seed}: mixed");
         } else {
             assert!(
-                run.recorder.trouble().other_session.is_some(),
+                run.recorder.violations().other_session.is_some(),
                 "seed {seed}: {:?}",
                 outcome(&run)
             );
@@ -124,7 +124,7 @@ fn lost_answers_leave_the_window_open() {
     let options = RecorderOptions { window: 30, ..RecorderOptions::default() };
     let exchange = MockExchange::new(Arc::new(tape.clone()), scenario);
     let run = record(options, vec![exchange], network, 1, &tape);
-    assert!(outcome(&run).complete());
+    assert!(outcome(&run).is_complete());
     // 3,000 packets, 30 in a round trip of 80 ms, and again what was not answered.
     assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
     assert!(run.recorder.stats().repeated < 30, "{:?}", run.recorder.stats());

@@ -1,7 +1,7 @@
 //! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
 
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::client::recovery::{ABSENCE, DISPUTE};
+use feed::client::recovery::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
@@ -126,7 +126,7 @@ impl Lines {
 
     pub(crate) fn is_complete(&self, last: Seq) {
         let outcome = self.recorder.outcome().unwrap();
-        assert!(outcome.complete(), "{outcome:?}");
+        assert!(outcome.is_complete(), "{outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
         assert_eq!(self.recording.len(), last as usize);
     }
@@ -161,11 +161,11 @@ fn a_heartbeat_or_an_end_beyond_belief_is_not_believed() {
             }
             let took = lines.end(refuses);
             lines.is_complete(10);
-            assert!(took <= DISPUTE, "{took:?}");
-            let trouble = lines.recorder.trouble();
+            assert!(took <= END_DISPUTE_MAX, "{took:?}");
+            let trouble = lines.recorder.violations();
             assert_eq!((trouble.implausible, trouble.contradicted), (1, None));
             assert_eq!(trouble.first_implausible, Some(MAX_SEQ - 1));
-            assert_eq!(lines.recorder.line(1).unwrap().lost, 0, "nothing is lost by its word");
+            assert_eq!(lines.recorder.line(1).unwrap().missed, 0, "nothing is lost by its word");
         }
     }
 }
@@ -177,7 +177,7 @@ fn heartbeats_are_believed_up_to_their_bound() {
             let mut lines = ten();
             lines.frame(B, frame);
             assert_eq!(lines.recorder.ledger().highest(), if believed { next - 1 } else { 10 });
-            assert_eq!(lines.recorder.trouble().implausible, u64::from(!believed));
+            assert_eq!(lines.recorder.violations().implausible, u64::from(!believed));
         }
     }
 }
@@ -189,12 +189,12 @@ fn a_bound_does_not_move_with_what_it_lets_through() {
         lines.frame(B, Frame::Heartbeat(11 + step * 1000));
     }
     assert_eq!(lines.recorder.ledger().highest(), 1010);
-    assert_eq!(lines.recorder.trouble().implausible, 48);
+    assert_eq!(lines.recorder.violations().implausible, 48);
     // Nor does a packet behind it that shows less.
     lines.packets(B, 11, 11);
     lines.frame(B, Frame::Heartbeat(13 + 1000));
     assert_eq!(
-        (lines.recorder.ledger().highest(), lines.recorder.trouble().implausible),
+        (lines.recorder.ledger().highest(), lines.recorder.violations().implausible),
         (1010, 49)
     );
     // What packets show moves it.
@@ -215,8 +215,8 @@ fn what_one_line_claims_beyond_the_others_end_does_not_keep_it_from_ending() {
             lines.frame(A, Frame::End(11));
             let took = lines.end(refuses);
             lines.is_complete(10);
-            assert!(took <= DISPUTE, "{took:?}");
-            let contradicted = lines.recorder.trouble().contradicted;
+            assert!(took <= END_DISPUTE_MAX, "{took:?}");
+            let contradicted = lines.recorder.violations().contradicted;
             assert_eq!(contradicted, SeqRange::new(11, 500), "{frame:?} {refuses:?}");
         }
     }
@@ -244,7 +244,7 @@ fn what_one_line_claims_and_brings_exists() {
     assert_eq!(lines.recorder.outcome(), None);
     lines.packets(3, 11, 12);
     lines.is_complete(12);
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_end_that_one_line_tells_early_does_not_end_the_other() {
     }
     lines.frame(A, Frame::End(21));
     lines.is_complete(20);
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
 /// A has brought ten packets, and B fails to connect from now on.
@@ -277,7 +277,7 @@ fn unreachable() -> Lines {
         while let Some(output) = lines.recorder.poll() {
             if let Output::Connect { conn, .. } = output {
                 failed = true;
-                lines.recorder.handle(Input::Failed(conn), lines.now, &mut lines.recording);
+                lines.recorder.handle(Input::ConnectFailed(conn), lines.now, &mut lines.recording);
             }
         }
     }
@@ -287,7 +287,9 @@ fn unreachable() -> Lines {
 #[test]
 fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
     // It may be back soon, and deny the end.
-    for (away, over) in [(ABSENCE - Duration::from_millis(200), false), (ABSENCE, true)] {
+    for (away, over) in
+        [(LINE_ABSENCE_MAX - Duration::from_millis(200), false), (LINE_ABSENCE_MAX, true)]
+    {
         let mut lines = unreachable();
         lines.now += away;
         lines.frame(A, Frame::End(11));
@@ -295,7 +297,7 @@ fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
     }
     let mut lines = unreachable();
     lines.frame(A, Frame::End(11));
-    assert!(lines.end(None) <= DISPUTE);
+    assert!(lines.end(None) <= END_DISPUTE_MAX);
     lines.is_complete(10);
 }
 
@@ -311,7 +313,7 @@ fn what_a_line_says_of_itself_alone_is_missing() {
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!(outcome.missing, "11-500".parse().unwrap());
     assert_eq!(outcome.why, Some(IncompleteReason::Refused(Reason::OutOfRange)));
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
 #[test]
@@ -326,7 +328,7 @@ fn a_description_that_the_other_line_contradicts_does_not_keep_a_session_from_be
         }
         lines.end(refuses);
         lines.is_complete(10);
-        let contradicted = lines.recorder.trouble().contradicted;
+        let contradicted = lines.recorder.violations().contradicted;
         assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "{refuses:?}");
     }
 }
@@ -342,5 +344,5 @@ fn what_the_user_says_is_no_lines_word() {
         lines.give(Input::Ended(conn));
     }
     lines.end(Some([10, 30]));
-    assert!(!lines.recorder.outcome().unwrap().complete());
+    assert!(!lines.recorder.outcome().unwrap().is_complete());
 }

@@ -134,7 +134,7 @@ fn trouble_on_the_way_costs_time_and_nothing_else() {
         let options = RecorderOptions { retries: 8, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
     }
 }
 
@@ -149,7 +149,7 @@ fn without_the_extension_too() {
         let outcome = outcome(&run);
         // A stream cut between two packets looks whole: then the end may come out too low only
         // if every later pass lost it, too.
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
     }
 }
 
@@ -162,7 +162,7 @@ fn a_batch_that_is_cut_off_is_tried_again() {
         fates.extend([Some(Fate::Cut(0)); 12].map(|_| Some(Fate::Cut(9))));
         let exchange = Flaky::new(OriginalExchange::new(tape.clone(), seed), fates);
         let run = record(RecorderOptions::default(), vec![exchange], network(seed), seed, &tape);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
     }
 }
 
@@ -178,7 +178,7 @@ fn a_resend_connection_that_breaks_once_does_not_slow_the_rest() {
     };
     let exchange = Flaky::new(player(&tape, 1), vec![None, Some(Fate::Cut(40 * 17))]);
     let run = record(RecorderOptions::default(), vec![exchange], network, 1, &tape);
-    assert!(outcome(&run).complete());
+    assert!(outcome(&run).is_complete());
     assert!(run.elapsed < Duration::from_millis(500), "{:?}", run.elapsed);
 }
 

@@ -61,7 +61,7 @@ fn follow_as(
 
 fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u32) {
     let outcome = recorder.outcome().unwrap();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
     let market = SyntheticMarket::seeded(1, last);
     let frames: Vec<_> = recording.in_order().flatten().copied().collect();
@@ -99,7 +99,7 @@ fn what_is_lost_is_there_a_round_trip_later() {
         assert!(lag < 60, "{lag} packets behind");
         assert!(recorder.ledger().highest() >= second as u32 * 1000 - 150);
         // What the line has lost is known while it runs.
-        let lost = recorder.lost_by(0);
+        let lost = recorder.missed_by(0);
         assert!((150..250).contains(&(lost / second)), "{lost} after {second} s");
     }
 }
@@ -203,7 +203,7 @@ fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
     );
     assert!((499..520).contains(&recording.len()), "{}", recording.len());
     let (line, other) = (recorder.line(0).unwrap(), SyntheticMarket::seeded(2, MAX_SEQ));
-    assert_eq!((line.other, line.cuts > 0), (Some(other.session()), true));
+    assert_eq!((line.other_session, line.cuts > 0), (Some(other.session()), true));
     let market = SyntheticMarket::seeded(1, 2000);
     for frame in recording.in_order().flatten() {
         let packet = market.packet(sequence_of(frame));
@@ -220,8 +220,8 @@ fn a_line_that_plays_another_session_does_not_end_the_one_that_others_play() {
     ];
     let (recorder, recording, _) = follow(lines, 1);
     complete(&recorder, &recording, 2000);
-    assert!(recorder.line(0).unwrap().other.is_some());
-    let lost = [0, 1].map(|line| recorder.line(line).unwrap().lost);
+    assert!(recorder.line(0).unwrap().other_session.is_some());
+    let lost = [0, 1].map(|line| recorder.line(line).unwrap().missed);
     assert!((20..90).contains(&lost[0]) && (300..500).contains(&lost[1]), "{lost:?}");
 }
 
@@ -237,12 +237,12 @@ fn what_cannot_be_had_is_given_up_in_time_and_the_rest_is_whole() {
     let (mut recorder, mut recording) = (Recorder::new(options, 1), MemoryRecording::new());
     let until = |ms| Some(Duration::from_millis(ms));
     world.drive(&mut recorder, &mut recording, until(780)).unwrap();
-    let calls = recorder.stats().calls;
+    let calls = recorder.stats().resend_calls;
     assert!(calls > 2 && recorder.ledger().gaps().missing() == 6, "{calls}");
     world.drive(&mut recorder, &mut recording, until(900)).unwrap();
-    let calls = recorder.stats().calls;
+    let calls = recorder.stats().resend_calls;
     world.drive(&mut recorder, &mut recording, None).unwrap();
-    assert_eq!(recorder.stats().calls, calls, "it is not asked for any more");
+    assert_eq!(recorder.stats().resend_calls, calls, "it is not asked for any more");
     let outcome = recorder.outcome().unwrap();
     assert_eq!(
         (outcome.why, outcome.missing.to_string()),
@@ -277,7 +277,7 @@ fn whoever_is_cut_off_or_skipped_for_being_slow_has_everything_in_the_end() {
             recorder.line(0).unwrap().cuts > 0,
             matches!(slow, SlowSubscriberPolicy::Cut(_))
         );
-        assert!(!recorder.trouble().any() && took < Duration::from_secs(8), "{took:?}");
+        assert!(!recorder.violations().has_any() && took < Duration::from_secs(8), "{took:?}");
     }
 }
 

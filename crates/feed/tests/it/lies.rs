@@ -56,7 +56,7 @@ fn a_lying_line_does_not_keep_an_honest_one_from_its_end() {
         lines.frame(A, Frame::End(11));
         lines.frame(B, Frame::End(11));
         lines.is_complete(10);
-        let contradicted = lines.recorder.trouble().contradicted;
+        let contradicted = lines.recorder.violations().contradicted;
         assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "it is told who was not believed");
     }
 }
@@ -70,7 +70,7 @@ fn a_description_widens_the_bound_on_packets_for_its_own_line_only() {
             lines.describe(conn, last);
         }
         lines.packet(conn, far);
-        let implausible = lines.recorder.trouble().first_implausible;
+        let implausible = lines.recorder.violations().first_implausible;
         assert_eq!(implausible, lines.recording.is_empty().then_some(far));
         !lines.recording.is_empty()
     };
@@ -87,7 +87,7 @@ fn heartbeats_are_no_more_believed_for_a_description_that_is_denied() {
     let mut lines = ten();
     lines.describe(BESIDE_B, MAX_SEQ);
     lines.frame(B, Frame::Heartbeat(12 + JUMP));
-    assert_eq!(lines.recorder.trouble().first_implausible, Some(11 + JUMP));
+    assert_eq!(lines.recorder.violations().first_implausible, Some(11 + JUMP));
     assert_eq!(lines.recorder.ledger().highest(), 10);
     lines.frame(B, Frame::Heartbeat(11 + JUMP));
     assert_eq!(lines.recorder.ledger().highest(), 10 + JUMP);
@@ -113,7 +113,7 @@ fn given_up(lines: &mut Lines) -> Vec<SeqRange> {
         lines.now += Duration::from_millis(100);
         lines.recorder.handle(Input::Wake, lines.now, &mut lines.recording);
         while let Some(output) = lines.recorder.poll() {
-            if let Output::Note(RecorderEvent::Lost { range }) = output {
+            if let Output::Note(RecorderEvent::GapAbandoned { range }) = output {
                 lost.push(range);
             }
         }
@@ -134,7 +134,7 @@ fn stopped(mut lines: Lines) -> (String, Option<SeqRange>) {
     lines.give(Input::Stop);
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!(outcome.why, Some(IncompleteReason::Stopped), "a stop is no success by itself");
-    (outcome.missing.to_string(), lines.recorder.trouble().contradicted)
+    (outcome.missing.to_string(), lines.recorder.violations().contradicted)
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn range(first: Seq, last: Seq) -> SeqRange {
 
 /// The packets of a recording that is complete, all of one tape.
 fn is(run: &Run<MemoryRecording>, tape: &Tape) {
-    assert!(run.recorder.outcome().unwrap().complete(), "{:?}", run.recorder.outcome());
+    assert!(run.recorder.outcome().unwrap().is_complete(), "{:?}", run.recorder.outcome());
     let recorded: Vec<RawFrame> = run.sink.in_order().flatten().copied().collect();
     assert_eq!(recorded, tape.frames());
 }
@@ -82,7 +82,7 @@ fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
     run.at(4, Input::Ended(0));
     run.frames(5, 1, &[info(OURS, 10)]);
     is(&run, &tape);
-    assert_eq!(run.recorder.stats().calls, 0, "nothing is asked for again");
+    assert_eq!(run.recorder.stats().resend_calls, 0, "nothing is asked for again");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
     assert_eq!((run.sink.packets(), run.missing().as_str()), (0, "1-20"));
     run.frames(3, 0, new.slice(range(1, 20)));
     let outcome = run.recorder.outcome().unwrap().clone();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     run.sink.end().unwrap();
     let facts = Facts::of(&run.recorder, run.sink.packets());
     run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
@@ -259,7 +259,7 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     run.frames(3, 0, new.slice(range(1, 5)));
     run.frames(4, 0, &[encode(&Frame::End(6))]);
     let outcome = run.recorder.outcome().unwrap();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
     run.sink.end().unwrap();
     let (keeper, was) =
@@ -291,7 +291,7 @@ fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
     run.frames(2, 0, &[info(OURS, 100)]);
     run.frames(3, 0, tape.slice(range(1, 100)));
     let outcome = run.recorder.outcome().unwrap().clone();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (100, Tail::Confirmed));
     let facts = Facts::of(&run.recorder, run.sink.packets());
     run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
@@ -309,7 +309,7 @@ fn what_one_of_two_lines_describes_is_not_noted_before_the_other_says_so() {
     run.frames(4, second, &[info(OURS, 100)]);
     assert_eq!(run.sink.file().last_known(), 100);
     let run = honest(run, 100);
-    assert_eq!(run.recorder.trouble().contradicted, None);
+    assert_eq!(run.recorder.violations().contradicted, None);
 }
 
 #[test]
@@ -317,10 +317,10 @@ fn what_a_line_described_that_was_alone_is_denied_by_the_next() {
     let mut run = lied_to();
     // The other one is out of reach.
     let second = run.opened.iter().find(|it| it.1 == 1).unwrap().0;
-    run.at(3, Input::Failed(second));
+    run.at(3, Input::ConnectFailed(second));
     assert_eq!(run.sink.file().last_known(), MAX_SEQ);
     let run = honest(run, MAX_SEQ);
-    assert_eq!(run.recorder.trouble().contradicted, SeqRange::new(101, MAX_SEQ));
+    assert_eq!(run.recorder.violations().contradicted, SeqRange::new(101, MAX_SEQ));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn refusals_that_nobody_asked_for_are_garbage() {
     for seq in 1..1000 {
         steps.refuse(seq, 1, Reason::AgedOut);
     }
-    assert_eq!(steps.recorder.trouble().undecodable, 65, "then it is cut off");
+    assert_eq!(steps.recorder.violations().undecodable, 65, "then it is cut off");
     steps.packets(STREAM, 100, 100);
     assert_eq!(steps.recorder.ledger().gaps().missing(), 98);
 }
@@ -132,7 +132,7 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
     assert!(outputs.iter().any(|output| matches!(
         output,
         Output::Note(feed::client::RecorderEvent::PassEnded {
-            end: PassEnd::Cut,
+            end: PassEnd::CutOff,
             delivered: 2,
             ..
         })
@@ -183,7 +183,7 @@ fn a_recording_of_a_known_session_asks_at_once() {
     steps.packets(0, 3, 3);
     steps.packets(0, 5, 6);
     steps.packets(0, 11, 12);
-    assert!(steps.recorder.outcome().unwrap().complete());
+    assert!(steps.recorder.outcome().unwrap().is_complete());
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn an_exchange_that_does_not_tell_its_session_is_not_gone_on_with() {
     let mut steps = resumed(Some(TEST));
     assert_eq!(steps.calls(0).len(), 3);
     let mut conns = vec![];
-    while !steps.recorder.done() {
+    while !steps.recorder.is_done() {
         steps.now = steps.recorder.deadline().unwrap();
         for output in steps.give(Input::Wake) {
             if let Output::Connect { conn, .. } = output {
@@ -274,7 +274,7 @@ fn an_exchange_that_has_described_itself_is_not_waited_for_in_the_end() {
     steps.describe(3);
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
-    assert!(outputs.contains(&Output::Drop(RESEND)) && steps.recorder.done());
+    assert!(outputs.contains(&Output::Drop(RESEND)) && steps.recorder.is_done());
 }
 
 #[test]
@@ -282,9 +282,9 @@ fn an_exchange_that_may_be_an_original_is_waited_for_in_the_end() {
     let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
-    assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.done());
+    assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.is_done());
     steps.give(Input::Ended(RESEND));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
 }
 
 /// What a stream does not bring, it is asked for beside the passes that its end calls for.
@@ -333,7 +333,7 @@ fn the_extension_is_not_believed_from_who_did_not_describe_itself() {
         let mut steps = Steps::new(RecorderOptions::default());
         steps.frames(RESEND, &[encode(&frame)]);
         assert_eq!(steps.recorder.ledger().end(), None);
-        assert_eq!(steps.recorder.trouble().undecodable, 1);
+        assert_eq!(steps.recorder.violations().undecodable, 1);
     }
 }
 
@@ -401,12 +401,12 @@ fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
     steps.now = steps.recorder.deadline()?;
     give(&mut steps, Input::Wake, &mut conns);
     for _ in 0..10_000 {
-        if steps.recorder.done() {
+        if steps.recorder.is_done() {
             return steps.recorder.outcome()?.why;
         }
         match conns.first() {
             Some(&(conn, true)) => give(&mut steps, Input::Broken(conn), &mut conns),
-            Some(&(conn, false)) => give(&mut steps, Input::Failed(conn), &mut conns),
+            Some(&(conn, false)) => give(&mut steps, Input::ConnectFailed(conn), &mut conns),
             None => {
                 steps.now = steps.recorder.deadline().expect("it waits for nothing");
                 give(&mut steps, Input::Wake, &mut conns);
@@ -461,7 +461,7 @@ fn a_peer_that_never_says_a_word_is_no_empty_session() {
             }
         }
         let outcome = steps.recorder.outcome().unwrap();
-        assert_eq!((outcome.why, outcome.complete()), (Some(IncompleteReason::NoAnswer), false));
+        assert_eq!((outcome.why, outcome.is_complete()), (Some(IncompleteReason::NoAnswer), false));
     }
     // One that describes an empty session, or ends a stream without a packet, has one.
     for describes in [false, true] {
@@ -470,6 +470,6 @@ fn a_peer_that_never_says_a_word_is_no_empty_session() {
             steps.describe(0);
         }
         steps.give(Input::Ended(STREAM));
-        assert!(steps.recorder.outcome().unwrap().complete());
+        assert!(steps.recorder.outcome().unwrap().is_complete());
     }
 }

@@ -27,7 +27,7 @@ fn an_exchange_of_ours_is_not_waited_for() {
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
     assert_eq!(wait(&outputs), None);
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::Stopped));
 }
 
@@ -42,9 +42,9 @@ fn what_may_be_an_original_is_waited_for_and_its_packets_are_kept() {
     steps.packets(STREAM, 43, 60);
     assert_eq!(steps.calls(RESEND), [], "nothing more is asked for");
     steps.give(Input::Ended(RESEND));
-    assert!(!steps.recorder.done());
+    assert!(!steps.recorder.is_done());
     steps.give(Input::Ended(STREAM));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.last, outcome.missing.to_string().as_str()), (60, "41-42"));
     assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
@@ -56,7 +56,7 @@ fn a_wait_is_over_when_the_exchange_turns_out_to_be_ours() {
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     steps.describe(100);
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().missing.to_string(), "41-100");
 }
 
@@ -68,7 +68,7 @@ fn a_wait_has_an_end_whatever_comes() {
     for seq in 2.. {
         steps.now = steps.recorder.deadline().unwrap().min(steps.now + Duration::from_secs(1));
         steps.packets(STREAM, seq, seq);
-        if steps.recorder.done() {
+        if steps.recorder.is_done() {
             break;
         }
     }
@@ -83,7 +83,7 @@ fn a_second_stop_waits_for_nothing() {
     steps.give(Input::Stop);
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().last, 40);
 }
 
@@ -96,7 +96,7 @@ fn what_is_whole_at_the_end_of_a_wait_is_complete() {
     steps.give(Input::Ended(RESEND));
     steps.give(Input::Ended(STREAM));
     let outcome = steps.recorder.outcome().unwrap();
-    assert_eq!((outcome.complete(), outcome.tail), (true, Tail::Confirmed));
+    assert_eq!((outcome.is_complete(), outcome.tail), (true, Tail::Confirmed));
 }
 
 #[test]
@@ -104,10 +104,10 @@ fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
     let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     steps.give(Input::Ended(STREAM));
-    assert!(steps.recorder.outcome().unwrap().complete() && !steps.recorder.done());
+    assert!(steps.recorder.outcome().unwrap().is_complete() && !steps.recorder.is_done());
     assert_eq!(wait(&steps.give(Input::Stop)), Some(Duration::from_secs(10)));
     steps.give(Input::Stop);
-    assert!(steps.recorder.done() && steps.recorder.outcome().unwrap().complete());
+    assert!(steps.recorder.is_done() && steps.recorder.outcome().unwrap().is_complete());
 }
 
 /// Two lines of which only A has described the session; B brings 11 to 20 of the packets.
@@ -136,7 +136,7 @@ fn a_stop_leaves_out_what_a_line_brought_that_did_not_tell_its_session() {
 fn a_line_that_tells_its_session_while_a_stop_waits_keeps_its_packets() {
     let mut lines = unsettled();
     lines.describe(B + 1, 20);
-    assert!(lines.recorder.done());
+    assert!(lines.recorder.is_done());
     lines.is_complete(20);
 }
 
@@ -158,7 +158,7 @@ fn awaits(outputs: &[Output]) -> Option<(u64, Duration)> {
 
 /// What a follower's recording came to: how complete it is, why it ended, what is missing.
 fn ended(steps: &Steps) -> (Completeness, Option<IncompleteReason>, String) {
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     let facts = Facts::of(&steps.recorder, steps.recorder.ledger().recorded());
     (facts.completeness(), outcome.why, outcome.missing.to_string())
@@ -176,7 +176,7 @@ fn what_a_follower_has_asked_for_is_waited_for() {
     assert!(outputs.contains(&Output::Drop(STREAM)) && !outputs.contains(&Output::Drop(RESEND)));
     steps.now += Duration::from_millis(400);
     steps.packets(RESEND, 11, 14);
-    assert!(!steps.recorder.done(), "one is still on its way");
+    assert!(!steps.recorder.is_done(), "one is still on its way");
     steps.now += Duration::from_millis(400);
     assert!(steps.packets(RESEND, 15, 15).contains(&Output::Drop(RESEND)));
     assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
@@ -189,7 +189,7 @@ fn a_follower_waits_for_resends_as_long_as_the_bound_says() {
     assert_eq!(steps.recorder.deadline(), Some(STOP_WAIT));
     steps.now = STOP_WAIT - Duration::from_nanos(1);
     steps.packets(RESEND, 11, 12);
-    assert!(!steps.recorder.done());
+    assert!(!steps.recorder.is_done());
     steps.now = STOP_WAIT;
     steps.give(Input::Wake);
     let missing = (Completeness::Incomplete, Some(IncompleteReason::Stopped), "13-15".to_owned());

@@ -198,7 +198,7 @@ fn what_comes_behind_a_part_of_a_packet_is_not_believed() {
                 let recorder = &follower.recorder;
                 assert!(follower.is_true(), "{at} bytes and {what}");
                 assert_eq!(recorder.ledger().highest(), 4, "{at} bytes and {what}");
-                let trouble = recorder.trouble();
+                let trouble = recorder.violations();
                 assert!(trouble.conflicts == 0 && trouble.undecodable > 0, "{at} bytes and {what}");
                 if frames.len() > 64 {
                     assert!(follower.finished, "{at} bytes and {what}: it is cut off");
@@ -228,7 +228,7 @@ fn a_packet_far_from_where_the_stream_was_does_not_end_the_doubt_alone() {
     let mut follower = Follower { tape, ..Follower::new() };
     follower.bytes(&[0; FRAME_LEN]);
     follower.packets(4000, 4000);
-    assert_eq!((follower.recording.len(), follower.recorder.trouble().undecodable), (4, 2));
+    assert_eq!((follower.recording.len(), follower.recorder.violations().undecodable), (4, 2));
     // The one behind it says the same.
     follower.packets(4001, 4001);
     follower.packets(4002, 4002);
@@ -254,8 +254,8 @@ fn what_one_damaged_field_makes_of_a_packet_harms_no_other() {
         let sent = [frames[0], damaged, frames[2], frames[3]];
         follower.bytes(sent.as_flattened());
         assert_eq!(follower.recorder.ledger().gaps().missing(), 2, "5 and 7");
-        assert_eq!((follower.recording.len(), follower.recorder.trouble().undecodable), (7, 1));
-        assert_eq!(follower.recorder.trouble().doubtful, 0);
+        assert_eq!((follower.recording.len(), follower.recorder.violations().undecodable), (7, 1));
+        assert_eq!(follower.recorder.violations().doubtful, 0);
     }
 }
 

@@ -38,7 +38,7 @@ fn a_resumed_recording_waits_for_a_line_that_is_silent_as_long_as_for_any() {
     let untold = Some(IncompleteReason::SessionUntold);
     // It is silent for good: `Options::timeout`.
     assert_eq!(resumed_until(never, None), (seconds(10), untold));
-    // From its first bytes on `TOLD_WAIT`.
+    // From its first bytes on `SESSION_WAIT`.
     assert_eq!(resumed_until(5_000, None), (seconds(7), untold));
     assert_eq!(resumed_until(8_990, None), (Duration::from_millis(10_990), untold));
 }

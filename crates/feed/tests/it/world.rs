@@ -37,7 +37,7 @@ pub(crate) fn record<E: Exchange>(
         .map(|seq| tape.frames()[seq as usize - 1])
         .collect();
     assert_eq!(recorded, expected, "seed {seed}: {outcome:?}");
-    assert!(!outcome.complete() || outcome.tail != Tail::Unknown, "seed {seed}: {outcome:?}");
+    assert!(!outcome.is_complete() || outcome.tail != Tail::Unknown, "seed {seed}: {outcome:?}");
     run
 }
 
