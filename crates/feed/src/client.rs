@@ -1,15 +1,16 @@
 //! The recorder: the client's side of a session, as a state machine without I/O.
 //!
-//! A driver gives it inputs and carries out its outputs. There is one rule: **give it one input,
-//! carry out what [`poll`](Recorder::poll) hands out until that is `None`, send what
-//! [`transmit`](Recorder::transmit) has for the connections that can take bytes, then wait for
-//! input or [`deadline`](Recorder::deadline)**. It is over when [`is_done`](Recorder::is_done) says so.
+//! A driver gives the recorder inputs and carries out its outputs. There is one rule: **give it one
+//! input, carry out what [`poll`](Recorder::poll) returns until that is `None`, send what
+//! [`transmit`](Recorder::transmit) appends for the connections that can take bytes, then wait for
+//! input or for [`deadline`](Recorder::deadline)**. The recording is over when
+//! [`is_done`](Recorder::is_done) returns true.
 //!
-//! What it does, a line at a time: it asks for the stream on one connection and, beside it, opens
-//! another on which it asks what the exchange speaks and has lost packets sent again while the
-//! stream still runs. What cannot be asked for comes with further passes. It never does what an
-//! exchange of the original protocol dies of: it sends nothing after a stream call, asks for no
-//! sequence above the highest one seen, and closes without resetting.
+//! For each line, the recorder requests the stream on one connection. Beside it, it opens a second
+//! connection, which describes the session and requests resends while the stream still runs.
+//! Packets that cannot be requested are recorded in further passes. The recorder never does what
+//! kills an exchange of the original protocol: it sends nothing after a stream call, requests no
+//! sequence above the highest one seen, and closes without a reset.
 
 mod alignment;
 mod claims;
@@ -17,11 +18,15 @@ mod connection;
 mod decide;
 mod event;
 mod inputs;
+/// Returns the counters of one line.
 mod line;
+/// Returns the outcome of the recording, once it is known.
 mod outcome;
+/// Returns the statistics of the passes so far.
 mod passes;
 pub mod recovery;
 pub(crate) mod resend;
+/// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
 mod stop;
 pub(crate) mod subscription;
@@ -43,42 +48,44 @@ pub use line::LineStats;
 use line::{Dialect, LineState};
 use stop::Stopping;
 
-/// A connection of a recorder; numbers are never used twice.
+/// Number of a connection, unique during the life of a recorder.
 pub type ConnId = u32;
 
-/// What a recorder is told to do.
+/// Settings of a recorder.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecorderOptions {
-    /// Never use the extension.
+    /// Use of the original protocol alone: the recorder never sends a call of the extension.
     pub classic: bool,
-    /// Follow a live session to its end. Needs the extension.
+    /// Follow mode: the recorder subscribes to a live session until its end. This needs the
+    /// extension.
     pub follow: bool,
-    /// A subscription that is silent for so long is broken; heartbeats come every second.
+    /// Maximum time without a message on a subscription before the recorder reconnects. Exchanges
+    /// send a heartbeat every second.
     pub silence: Duration,
-    /// What is missing is asked for once it has been missing for so long: it may yet come late, or
-    /// by another line.
+    /// Minimum age of a gap before the recorder requests a resend. Until then the packets may still
+    /// arrive late, or on another line.
     pub reorder_wait: Duration,
-    /// When following: what has been missing for so long (or a sixteenth longer) is given up. It is
-    /// not asked for any more, and recorded if it comes all the same.
+    /// Follow mode: age at which a gap is abandoned (up to a sixteenth later). Its packets are
+    /// requested no more, and are recorded if they arrive all the same.
     pub give_up: Option<Duration>,
-    /// The session's last sequence, where it is known; 0 for an empty session.
+    /// Last sequence of the session, if the user knows it; 0 for an empty session.
     pub last: Option<Seq>,
-    /// At most so many passes; `None` leaves it to the policy (and to
-    /// [`PASSES_MAX`](recovery::PASSES_MAX)). A recording
-    /// whose passes are used up counts as complete however doubtful its end is.
+    /// Maximum number of passes; with `None` the policy decides, up to
+    /// [`PASSES_MAX`](recovery::PASSES_MAX). After that many passes a recording counts as complete,
+    /// however doubtful its end is.
     pub passes: Option<u32>,
-    /// At most so many packets asked for and not yet answered, a line.
+    /// Maximum number of packets in flight for each line: requested and not yet answered.
     pub window: u32,
-    /// How often something that fails is tried again before it is given up.
+    /// Maximum number of retries of a failed operation before it is given up.
     pub retries: u32,
-    /// How long a peer may be out of reach, or silent, before it is given up.
+    /// Maximum time for which a peer may be unreachable, or silent, before it is given up.
     pub timeout: Duration,
-    /// A session's end that nobody confirms is believed once the chance that a packet lies
-    /// beyond it is lower than this.
+    /// Maximum accepted probability that a packet exists beyond an end that no exchange has
+    /// confirmed. Passes go on until the estimate is lower.
     pub tail_miss_probability: f64,
-    /// The highest sequence that is asked for from an exchange of the original protocol.
+    /// Highest sequence that is requested from an exchange of the original protocol.
     pub resend_max: Seq,
-    /// Bounds on what a peer can make the recorder believe.
+    /// Bounds on what a peer can make the recorder believe and store.
     pub limits: Limits,
 }
 
@@ -102,7 +109,7 @@ impl Default for RecorderOptions {
     }
 }
 
-/// What was counted, over all lines.
+/// Counters of a recorder, over all lines.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct RecorderStats {
     /// Bytes received.
@@ -111,7 +118,7 @@ pub struct RecorderStats {
     pub streamed: u64,
     /// Packets recorded from resends.
     pub resent: u64,
-    /// Packets that had been recorded before.
+    /// Packets received that had been recorded before.
     pub repeated: u64,
     /// Passes that ended by silence.
     pub silent_passes: u32,
@@ -123,7 +130,7 @@ pub struct RecorderStats {
     pub failures: u32,
 }
 
-/// The client's side of a session. See the [module](self).
+/// The client's side of a session; see the [module](self).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
@@ -133,41 +140,42 @@ pub struct Recorder {
     next_conn: ConnId,
     passes_started: u32,
     passes: PassStats,
-    /// Complete passes in a row that brought nothing new.
+    /// Number of consecutive complete passes without a new packet.
     fruitless_passes: u32,
+    /// Session that is recorded, once one is adopted.
     session: Option<SessionId>,
-    /// The first session that was told, until nothing keeps it from being the one recorded.
+    /// Description by the first exchange that reported a session, until that session is adopted.
     proposed: Option<Info>,
-    /// Last sequence that the recording which is gone on with says its session to have.
+    /// Last sequence of the session according to the recording that is resumed.
     resumed_end: Seq,
-    /// Last sequence of the session as the sink was told.
+    /// Last sequence of the session as last reported to the sink.
     reported_end: Seq,
-    /// Time at which a line first said that the session is over.
+    /// Time at which a line first reported the end of the session.
     end_reported_at: Option<Duration>,
-    /// Highest sequence that an earlier recording had.
+    /// Highest sequence of the recording that is resumed.
     resumed_at: Seq,
-    /// What was given up; some of it may have come since.
+    /// Sequences that were abandoned; some of them may have arrived since.
     abandoned: SeqSet,
-    /// When to look next for what is to be given up.
+    /// Time of the next search for gaps to abandon.
     give_up_at: Duration,
-    /// It began with packets that another recorder has recorded.
+    /// True if the recording began with packets of an earlier recorder.
     resumed: bool,
-    /// It ends before it is done.
+    /// Reason and time limit of an early stop, once it has begun.
     stopping: Option<Stopping>,
-    /// There was an input.
+    /// True after the first input.
     has_started: bool,
     stats: RecorderStats,
     violations: PeerViolations,
     outputs: VecDeque<Output>,
     outcome: Option<Outcome>,
-    /// When that was known.
+    /// Time at which the outcome was known.
     ended_at: Option<Duration>,
-    /// The time of the latest input.
+    /// Time of the latest input.
     now: Duration,
 }
 
 impl Recorder {
-    /// A recorder of a session that `lines` redundant sources bring.
+    /// Returns a recorder of a session that arrives on `lines` redundant lines.
     #[must_use]
     pub fn new(options: RecorderOptions, lines: u16) -> Self {
         let mut ledger = Ledger::new(options.limits);
@@ -203,13 +211,15 @@ impl Recorder {
         }
     }
 
-    /// A recorder that goes on where another has ended: everything up to `highest` is recorded but
-    /// what is `missing`, of this `session` if that is known, which has its last packet at least.
+    /// Returns a recorder that resumes an earlier recording: everything up to `highest` is recorded
+    /// except `missing`. `session` is the session of those packets, if it is known, with the lowest
+    /// value that its last sequence can have.
     ///
-    /// An exchange that speaks the extension is asked only for the rest: of a known session at
-    /// once, and nothing is recorded before it has shown to play that. One that does not tell its
-    /// session is not gone on with then. What is of no known session is asked for again
-    /// ([`Sink::on_session`]).
+    /// An exchange that speaks the extension is asked only for the missing packets. If the session
+    /// is known, the recorder requests them at once, and records an answer only after the exchange
+    /// has shown that it plays that session. It does not resume from an exchange that reports no
+    /// session then. Recorded packets of an unknown session are requested again (see
+    /// [`Sink::on_session`]).
     #[must_use]
     pub fn resume(
         options: RecorderOptions,
@@ -234,7 +244,7 @@ impl Recorder {
         recorder
     }
 
-    /// Takes one input at time `now` (any clock that only goes forward).
+    /// Handles one input at time `now`, which may be of any clock that never goes back.
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;
         if !core::mem::replace(&mut self.has_started, true) {
@@ -250,7 +260,8 @@ impl Recorder {
             self.finish(Some(IncompleteReason::Enough), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.backpressure_gaps {
-            // What is not read cannot bring anything. (What was silent before is not held back.)
+            // A stream that is not read cannot deliver anything, so its silence must not count
+            // against it. A stream that was silent before is not held back.
             for at in 0..self.conns.len() {
                 let conn = &self.conns[at];
                 if now < conn.last_useful + STREAM_SILENCE && self.held_back(conn) {
@@ -262,12 +273,13 @@ impl Recorder {
         self.advance(now, sink);
     }
 
-    /// The next thing to do.
+    /// Returns the next output, or `None` if the driver has carried out all of them.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Appends what is to be sent on a connection now; about 16 KiB at most, so ask again.
+    /// Appends the bytes to send on a connection now. One call appends about 16 KiB at most; call
+    /// it again for more.
     pub fn transmit(
         &mut self,
         conn: ConnId,
@@ -285,18 +297,18 @@ impl Recorder {
         }
     }
 
-    /// Whether to read from a connection now; if not, again after another one brought something or
-    /// the [`deadline`](Self::deadline) has passed.
+    /// Returns whether to read from a connection now. If not, ask again after another connection
+    /// has delivered something or the [`deadline`](Self::deadline) has passed.
     ///
-    /// A stream that loses faster than its line sends again is held back, by not reading it, so
-    /// that few gaps are open however long the session is.
+    /// The recorder holds back a stream that loses packets faster than its line resends them, by
+    /// not reading it. So the number of open gaps stays small, however long the session is.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.ledger.gaps().len() < self.options.limits.backpressure_gaps
             || self.find(conn).is_none_or(|at| !self.held_back(&self.conns[at]))
     }
 
-    /// Whether a connection is a stream whose line is busy with sending again.
+    /// Returns whether a connection is a stream whose line is busy with resends.
     fn held_back(&self, conn: &ClientConnection) -> bool {
         let filling = |other: &ClientConnection| {
             other.line == conn.line
@@ -309,7 +321,7 @@ impl Recorder {
             && self.conns.iter().any(filling)
     }
 
-    /// When to give it [`Input::Wake`] should nothing else happen before.
+    /// Returns the time at which to give [`Input::Wake`] if there is no other input before.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let conns = self.conns.iter().filter_map(|conn| self.conn_timer(conn));
@@ -317,89 +329,92 @@ impl Recorder {
         conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 
-    /// Whether the recording is over and every connection closed.
+    /// Returns whether the recording is over and every connection closed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.outcome.is_some() && self.conns.is_empty()
     }
 
-    /// What the recording came to, once that is known.
+    /// Returns the outcome of the recording, once it is known.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// When that was known; closing connections takes longer.
+    /// Returns the time at which the outcome was known. Closing the connections takes longer.
     #[must_use]
     pub fn ended_at(&self) -> Option<Duration> {
         self.ended_at
     }
 
-    /// The time of the latest input.
+    /// Returns the time of the latest input.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// What is missing below this sequence has been asked for, on one line at least.
+    /// Returns the sequence below which every missing packet has been requested, on one line at
+    /// least.
     #[must_use]
     pub fn requested_below(&self) -> Seq {
         let asking = self.lines.iter().filter(|line| line.resend.is_some());
         asking.map(|line| line.resender.cursor).max().unwrap_or(0)
     }
 
-    /// What has been seen and what is missing.
+    /// Returns the ledger: which sequences are recorded and which are missing.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// What was counted.
+    /// Returns the counters over all lines.
     #[must_use]
     pub fn stats(&self) -> RecorderStats {
         self.stats
     }
 
-    /// Whether it follows a live session.
+    /// Returns whether the recorder follows a live session.
     #[must_use]
     pub fn is_following(&self) -> bool {
         self.options.follow
     }
 
-    /// How many lines it has.
+    /// Returns the number of lines.
     #[must_use]
     pub fn line_count(&self) -> usize {
         self.lines.len()
     }
 
-    /// What was counted of a line.
+    /// Returns the counters of one line.
     #[must_use]
     pub fn line(&self, line: u16) -> Option<&LineStats> {
         self.lines.get(usize::from(line)).map(|line| &line.stats)
     }
 
-    /// The passes so far.
+    /// Returns the statistics of the passes so far.
     #[must_use]
     pub fn passes(&self) -> PassStats {
         self.passes
     }
 
-    /// The session's id, if an exchange has told it.
+    /// Returns the id of the recorded session, once an exchange has reported it.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.session
     }
 
-    /// What peers did wrong.
+    /// Returns the peers' violations of the protocol so far.
     #[must_use]
     pub fn violations(&self) -> &PeerViolations {
         &self.violations
     }
 
+    /// Returns the index of the connection with this number.
     fn find(&self, id: ConnId) -> Option<usize> {
         self.conns.iter().position(|conn| conn.id == id)
     }
 
+    /// Queues an event for the driver to show.
     fn note(&mut self, note: RecorderEvent) {
         self.outputs.push_back(Output::Note(note));
     }

@@ -1,10 +1,10 @@
-//! What is believed of a connection that has brought bytes that are no message.
+//! Trust in a connection that has sent undecodable bytes.
 //!
-//! A message with one damaged field is left out, and what follows it is believed. Torn bytes, parts
-//! of two messages, put the connection in doubt, for everything behind them may be shifted. A frame
-//! then ends the doubt if it could hardly look as it does by chance: a message of the extension, or
-//! a packet with a symbol whose sequence is one that the connection may bring now. Until then
-//! nothing is believed, and after [`GARBAGE_FRAMES_MAX`] frames the connection is cut.
+//! A frame with one damaged field is ignored, and the frames behind it are believed. Torn bytes,
+//! parts of two messages, make the connection *misaligned*, because everything behind them may be
+//! shifted. A frame proves alignment if it could hardly look like that by chance: a message of the
+//! extension, or a packet with a symbol whose sequence the connection may deliver now. Until then
+//! no frame is believed, and after [`GARBAGE_FRAMES_MAX`] undecodable frames the connection is cut.
 
 use super::Recorder;
 use crate::base::seq::Seq;
@@ -13,7 +13,7 @@ use crate::wire::{DecodeError, RawFrame, decode, is_near, packet_seq, sequence_o
 use core::time::Duration;
 
 impl Recorder {
-    /// Returns whether a frame may be believed. One that shows alignment ends the doubt.
+    /// Returns whether a frame may be believed. A frame that proves alignment ends the mistrust.
     pub(super) fn believes(&mut self, at: usize, raw: &RawFrame) -> bool {
         let conn = &self.conns[at];
         let Some(before) = conn.misaligned else { return true };
@@ -29,13 +29,14 @@ impl Recorder {
         aligned
     }
 
-    /// Returns whether what comes behind the last of some frames is torn.
+    /// Returns whether the bytes behind the last of some frames are torn.
     pub(super) fn torn_behind(&self, frames: &[RawFrame], behind: &RawFrame) -> bool {
         let before = frames.last().and_then(packet_seq);
         before.is_some_and(|seq| self.ledger.torn_behind(seq, Some(behind), false))
     }
 
-    /// Leaves out a frame that is no message, or none to be believed.
+    /// Ignores a frame that is not a message, or that must not be believed, and cuts the connection
+    /// after too many of them.
     pub(super) fn garbled(&mut self, at: usize, raw: &RawFrame, offset: u64, now: Duration) {
         let error = match decode(raw) {
             Err(error) => error,

@@ -1,4 +1,5 @@
-//! One connection of a recorder. Framing lives here, so that half a packet dies with it.
+//! One connection of a recorder. The framer is part of the connection, so that half a packet is
+//! discarded with it and never joined to bytes of the next connection.
 
 use super::ConnId;
 use crate::base::seq::Seq;
@@ -7,25 +8,32 @@ use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ConnectionRole {
-    /// Asks for the stream and reads it.
+    /// Requests the stream (or a subscription) and reads it.
     Stream { pass: u32 },
-    /// Describes and resends.
+    /// Requests the description and resends.
     Resend,
 }
 
+/// State of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ConnectionState {
+    /// Not open yet.
     Connecting,
+    /// Open in both directions.
     Open,
-    /// We send no more; what still comes is read until the peer ends or time is up.
+    /// Half-closed by us: remaining bytes are read until the peer ends its side or time is up.
     Draining {
+        /// Time at which the connection is closed if it stays silent.
         until: Duration,
+        /// Time at which the connection is closed in any case.
         hard: Duration,
     },
 }
 
+/// Connection of a recorder to the exchange of one line.
 #[derive(Debug)]
 pub(super) struct ClientConnection {
     pub(super) id: ConnId,
@@ -34,31 +42,36 @@ pub(super) struct ClientConnection {
     pub(super) state: ConnectionState,
     pub(super) framer: Framer,
     pub(super) outbox: Vec<u8>,
-    /// When it began to connect, and how long that took.
+    /// Time at which connecting began.
     pub(super) connecting_since: Duration,
+    /// Time that connecting took.
     pub(super) rtt: Duration,
-    /// When it last brought something useful or was asked for something.
+    /// Time at which the connection last delivered something useful, or was asked for something
+    /// while idle.
     pub(super) last_useful: Duration,
     pub(super) track: StreamPosition,
-    /// A subscription begins behind this sequence.
+    /// Sequence before the first one of the subscription.
     pub(super) subscribed_after: Seq,
-    /// Packets asked for, and answers (or refusals) received.
+    /// Number of packets requested.
     pub(super) requested: u64,
+    /// Number of requested packets that were answered or refused.
     pub(super) answered: u64,
-    /// Everything asked for in this sweep up to here is answered, or its answer is lost.
+    /// Sequence up to which every request of this sweep is answered, or its answer was missed.
     pub(super) answered_up_to: Seq,
+    /// Number of packets that were recorded from this connection.
     pub(super) new_packets: u64,
+    /// Number of consecutive undecodable frames.
     pub(super) garbage_run: u32,
-    /// Sequence of the latest packet that was not believed since torn bytes came, `Seq::MAX` before
-    /// the first; `None` while the connection is known to be aligned.
+    /// Sequence of the latest packet that was not believed since torn bytes arrived, `Seq::MAX`
+    /// before the first; `None` while the connection is known to be aligned.
     pub(super) misaligned: Option<Seq>,
-    /// A describe call was sent.
+    /// True once a describe call was sent.
     pub(super) described: bool,
-    /// The session that its exchange plays, once that is known.
+    /// Session that the exchange plays, once it is known.
     pub(super) session: Option<SessionId>,
-    /// Time of its last input.
+    /// Time of the last input.
     pub(super) last_input: Duration,
-    /// Ranges were asked for before it was answered.
+    /// True if ranges were requested before the describe call was answered.
     pub(super) requested_early: bool,
 }
 
@@ -89,7 +102,7 @@ impl ClientConnection {
         }
     }
 
-    /// Origin of the packets that it brings.
+    /// Returns the origin of the packets that the connection delivers.
     pub(super) fn origin(&self) -> Origin {
         let source = match self.role {
             ConnectionRole::Stream { pass } => Source::Stream { pass },
@@ -98,12 +111,12 @@ impl ClientConnection {
         Origin { line: self.line, source }
     }
 
-    /// Packets asked for that have not been answered.
+    /// Returns the number of requested packets that are not answered yet.
     pub(super) fn in_flight(&self) -> u64 {
         self.requested.saturating_sub(self.answered)
     }
 
-    /// What counts once it is over.
+    /// Returns the figures that count once the connection is over.
     pub(super) fn summary(&self) -> ConnectionSummary {
         ConnectionSummary {
             line: self.line,
@@ -118,23 +131,24 @@ impl ClientConnection {
         }
     }
 
-    /// Whether it is, or was, open.
+    /// Returns whether the connection is open, or was.
     pub(super) fn is_open(&self) -> bool {
         self.state != ConnectionState::Connecting
     }
 
-    /// Time when it was open.
+    /// Returns the time at which the connection was opened.
     pub(super) fn opened(&self) -> Duration {
         self.connecting_since + self.rtt
     }
 
+    /// Returns whether the connection is a stream that is connecting or open.
     pub(super) fn streams(&self) -> bool {
         matches!(self.role, ConnectionRole::Stream { .. })
             && !matches!(self.state, ConnectionState::Draining { .. })
     }
 }
 
-/// What a connection came to.
+/// Figures of a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionSummary {
     pub(super) line: u16,
@@ -145,7 +159,7 @@ pub(super) struct ConnectionSummary {
     pub(super) unanswered: bool,
     pub(super) new_packets: u64,
     pub(super) delivered: u64,
-    /// How many sequences it went through.
+    /// Number of sequences that the stream passed through.
     pub(super) span: u64,
 }
 
@@ -154,13 +168,13 @@ pub(super) struct ConnectionSummary {
 pub(super) struct Framer {
     carry: [u8; FRAME_LEN],
     held: usize,
-    /// Bytes of whole frames handed out before the current call.
+    /// Number of bytes in whole frames returned before the current call.
     pub(super) offset: u64,
 }
 
 impl Framer {
-    /// The frame that `bytes` completes, if one was begun, and the whole frames after it. What
-    /// remains is kept for the next call.
+    /// Returns the frame that `bytes` completes, if one was begun, and the whole frames after it.
+    /// The framer keeps the remaining bytes for the next call.
     pub(super) fn split<'a>(&mut self, bytes: &'a [u8]) -> (Option<RawFrame>, &'a [RawFrame]) {
         let mut bytes = bytes;
         let mut head = None;
@@ -181,12 +195,12 @@ impl Framer {
         (head, frames)
     }
 
-    /// Returns whether no message begins with the bytes that remain.
+    /// Returns whether no message begins with the bytes that are kept.
     pub(super) fn torn(&self) -> bool {
         is_torn_beginning(&self.carry[..self.held])
     }
 
-    /// Whether a packet was begun and not ended.
+    /// Returns whether a packet was begun and not finished.
     pub(super) fn partial(&self) -> bool {
         self.held > 0
     }

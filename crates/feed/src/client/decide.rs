@@ -1,4 +1,4 @@
-//! What a recorder does next: connections, resend calls, further passes, the end.
+//! Next steps of a recorder: connections, resend requests, further passes, the end.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::{Dialect, LineState};
@@ -15,11 +15,11 @@ use crate::wire::{Call, FRAME_LEN};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Resend calls are written in pieces of about this many bytes.
+/// Approximate number of bytes of resend calls that one call of [`Recorder::transmit`] writes.
 const REQUEST_BYTES: usize = 16 * 1024;
 
 impl Recorder {
-    /// Ends what has run out of time.
+    /// Handles connections whose deadline has passed.
     pub(super) fn expire(&mut self, now: Duration) {
         for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
             let Some(at) = self.find(id) else { continue };
@@ -38,7 +38,7 @@ impl Recorder {
                     }
                 }
                 (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
-                    // One that brought packets and fell silent has probably ended.
+                    // A stream that delivered packets and fell silent has probably ended.
                     if self.outcome.is_none() && now >= conn.last_useful + self.options.timeout {
                         self.drain(at, now);
                         match summary.delivered {
@@ -61,7 +61,7 @@ impl Recorder {
         }
     }
 
-    /// A stream brought nothing in all its time. That may happen once.
+    /// Counts a stream that delivered nothing until it timed out. One such stream is tolerated.
     fn count_silent_stream(&mut self, line: u16) {
         let line = &mut self.lines[usize::from(line)];
         line.silent_streams += 1;
@@ -70,7 +70,7 @@ impl Recorder {
         }
     }
 
-    /// When something is to be done about a connection if nothing happens on it.
+    /// Returns the time at which a connection needs attention if nothing happens on it.
     pub(super) fn conn_timer(&self, conn: &ClientConnection) -> Option<Duration> {
         match (conn.state, conn.role) {
             (ConnectionState::Connecting, _) => Some(conn.connecting_since + self.options.timeout),
@@ -79,8 +79,8 @@ impl Recorder {
                 Some(self.subscription_timer(conn))
             }
             (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
-                // First it may no longer keep the others waiting, then it is done without, and
-                // later it is given up.
+                // A silent stream first stops keeping the others waiting, then its rest is
+                // requested, and later it is given up.
                 let (lag, mute) =
                     (conn.last_useful + STREAM_LAG, conn.last_useful + STREAM_SILENCE);
                 let given_up = conn.last_useful + self.options.timeout;
@@ -97,7 +97,8 @@ impl Recorder {
                     return Some(stopping.until);
                 }
                 let tries = self.lines[usize::from(conn.line)].resender.failures;
-                // Whoever follows has no end of tries, and wants it soon once it is answered.
+                // Follow mode retries for ever, so the exponent is capped at 3: an answer must not
+                // wait for minutes after the exchange is back.
                 let most = if self.options.follow { 3 } else { 8 };
                 let wait = ANSWER_WAIT.max(conn.rtt * 4) * (1 << tries.min(most));
                 (conn.in_flight() > 0).then(|| conn.last_useful + wait)
@@ -105,7 +106,7 @@ impl Recorder {
         }
     }
 
-    /// When a line may do something that it may not do yet.
+    /// Returns the time at which a line may do something that it may not do yet.
     pub(super) fn line_timer(&self, id: u16, line: &LineState) -> Option<Duration> {
         let stopping = self.stopping.is_some() && !self.options.follow;
         if self.outcome.is_some() || stopping || line.stats.given_up {
@@ -124,7 +125,7 @@ impl Recorder {
             .min()
     }
 
-    /// Does whatever the state of things calls for.
+    /// Does what the state calls for after an input.
     pub(super) fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.outcome.is_some() {
             return;
@@ -155,7 +156,7 @@ impl Recorder {
         }
         self.open_connections(now);
         let streams = self.conns.iter().filter(|conn| conn.streams());
-        // A stream that still brings packets may go beyond the end that was told.
+        // A stream that still delivers packets may go beyond the end that was reported.
         let alone = self.lines.len() == 1;
         let mut live = streams.clone().filter(|conn| {
             let position = conn.track.position;
@@ -169,7 +170,7 @@ impl Recorder {
         }
     }
 
-    /// Whether every stream has been silent for long, and the rest can be asked for.
+    /// Returns whether every stream has been silent for long, and the rest can be requested.
     fn is_every_stream_silent(&self, now: Duration) -> bool {
         let mut streams = self.conns.iter().filter(|conn| conn.streams()).peekable();
         streams.peek().is_some()
@@ -182,17 +183,18 @@ impl Recorder {
                 .any(|line| line.dialect == Dialect::Extended && !line.resender.given_up)
     }
 
-    /// Whether everything up to a confirmed end has been recorded.
+    /// Returns whether everything up to a confirmed end has been recorded.
     pub(super) fn is_complete(&self) -> bool {
         let ledger = &self.ledger;
         if self.has_no_sign_of_exchange() {
             return false;
         }
-        // An earlier recording may know of more than the user says.
+        // An earlier recording may know a higher end than the user.
         let last = ledger.end().map(|end| end.max(self.believed_resumed_end()));
         ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
     }
 
+    /// Opens the streams that are due and the resend connections that are wanted.
     pub(super) fn open_connections(&mut self, now: Duration) {
         for id in 0..self.lines.len() {
             let line = &self.lines[id];
@@ -204,7 +206,7 @@ impl Recorder {
             for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
                 self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
             }
-            // One that plays another session has nothing to send again.
+            // A line that plays another session has no packets of this one.
             if self.lines[id].stats.other_session.is_none()
                 && self.wants_resend_connection(id16, now)
             {
@@ -213,6 +215,7 @@ impl Recorder {
         }
     }
 
+    /// Begins to connect to a line.
     fn connect(&mut self, line: u16, role: ConnectionRole, now: Duration) -> ConnId {
         let conn = self.next_conn;
         self.next_conn += 1;
@@ -221,6 +224,7 @@ impl Recorder {
         conn
     }
 
+    /// Returns whether a line needs a new connection for a description or for resends.
     fn wants_resend_connection(&self, id: u16, now: Duration) -> bool {
         let line = &self.lines[usize::from(id)];
         let probe = self.may_describe(line, now)
@@ -231,7 +235,7 @@ impl Recorder {
             && (probe || self.can_request(id, now))
     }
 
-    /// Whether it may still turn out that a line speaks the extension.
+    /// Returns whether a line may still turn out to speak the extension.
     pub(super) fn may_describe(&self, line: &LineState, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
             && !(self.options.classic || line.resender.given_up)
@@ -239,6 +243,7 @@ impl Recorder {
             && line.describe_deadline.is_none_or(|by| now < by)
     }
 
+    /// Returns whether a line has anything to request now.
     pub(super) fn can_request(&self, id: u16, now: Duration) -> bool {
         let resender = &self.lines[usize::from(id)].resender;
         let scope = self.request_scope(id, now);
@@ -246,9 +251,9 @@ impl Recorder {
             && resender.next_requestable(self.ledger.gaps(), FIRST_SEQ, scope).is_some()
     }
 
-    /// What a line may ask for now.
+    /// Returns the sequences that a line may request now.
     pub(super) fn request_scope(&self, id: u16, now: Duration) -> RequestScope {
-        // What another stream may yet bring is not lost.
+        // Packets that another stream may still deliver are not missed yet.
         let streams = self
             .conns
             .iter()
@@ -262,7 +267,7 @@ impl Recorder {
         let line = &self.lines[usize::from(id)];
         let early = self.can_request_early(line, now);
         if (self.resumed && self.may_describe(line, now) || self.lacks_session(line)) && !early {
-            // It may yet turn out to play another session.
+            // The line may still turn out to play another session.
             ceiling = 0;
         }
         if let Some((young, _)) = self.ledger.gaps().younger(self.reorder_cutoff(now)) {
@@ -272,7 +277,7 @@ impl Recorder {
         match line.dialect {
             Dialect::Extended => RequestScope { ceiling: ceiling.min(has), ranges: true },
             _ if early => RequestScope { ceiling, ranges: true },
-            // An original dies when asked for what it does not have.
+            // An original dies when a sequence is requested that it does not have.
             _ => RequestScope {
                 ceiling: ceiling.min(self.options.resend_max).min(has),
                 ranges: false,
@@ -280,8 +285,9 @@ impl Recorder {
         }
     }
 
-    /// Whether ranges are asked for right behind the describe call: the exchange described itself
-    /// when this session was recorded before. What it answers is of no use before it does again.
+    /// Returns whether ranges are requested right behind the describe call. The exchange described
+    /// itself when this session was recorded before; its answers are recorded only after it does so
+    /// again.
     fn can_request_early(&self, line: &LineState, now: Duration) -> bool {
         self.resumed
             && self.session.is_some()
@@ -291,9 +297,9 @@ impl Recorder {
             && !self.options.follow
     }
 
-    /// Gaps that opened after this time are not asked for yet.
+    /// Returns the time after which gaps have opened too late to be requested yet.
     fn reorder_cutoff(&self, now: Duration) -> Duration {
-        // Once its streams are closed nothing comes late.
+        // After the streams are closed no packet arrives late.
         match self.options.reorder_wait.is_zero() || self.stopping.is_some() {
             true => Duration::MAX,
             false => now.saturating_sub(self.options.reorder_wait),
@@ -337,13 +343,13 @@ impl Recorder {
         }
     }
 
-    /// No stream runs and none is to come: what now?
+    /// Decides how to go on when no stream runs and none is due.
     fn between_passes(&mut self, now: Duration, sink: &mut impl Sink) {
         self.ledger.close_tail(now, sink);
         if self.is_complete() && !self.awaits_other_description(now) {
             return self.adopt_session_and_finish(None, now, sink);
         }
-        // An end that nobody confirms calls for passes anyway.
+        // An end that no exchange confirms calls for passes in any case.
         let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
         let mut alive = self.lines.iter().filter(|line| !line.stats.given_up);
         if alive.any(|line| self.may_describe(line, now))
@@ -359,7 +365,7 @@ impl Recorder {
             .collect();
         let passes = self.wanted_passes(now);
         if passes == 0 || streamable.is_empty() {
-            // Streams bring no more; what is asked for may still come.
+            // Streams deliver nothing new, but resends still may.
             let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.given_up);
             if alive.any(|(id, _)| self.can_request(id, now)) {
                 return self.open_connections(now);
@@ -375,7 +381,7 @@ impl Recorder {
         self.open_connections(now);
     }
 
-    /// Whether what is missing can be asked for, and is likely to be answered.
+    /// Returns whether missing packets can be requested, and are likely to be resent.
     fn can_fill_by_resend(&self, now: Duration) -> bool {
         (0u16..).zip(&self.lines).any(|(id, line)| {
             !line.stats.given_up
@@ -384,8 +390,8 @@ impl Recorder {
         })
     }
 
-    /// Ends resend connections that serve no purpose, or whose line has failed so often in a row:
-    /// an exchange may take one connection at a time.
+    /// Half-closes resend connections that serve no purpose, or whose line has failed `tries` times
+    /// in a row. This makes room, because an exchange may take one connection at a time.
     fn close_useless_resends(&mut self, tries: u32, now: Duration) {
         for at in 0..self.conns.len() {
             let conn = &self.conns[at];
@@ -404,7 +410,7 @@ impl Recorder {
         }
     }
 
-    /// How many passes to run next.
+    /// Returns the number of passes to run next.
     fn wanted_passes(&self, now: Duration) -> u32 {
         let known = self.ledger.highest();
         let bound = self.options.tail_miss_probability;
@@ -428,7 +434,7 @@ impl Recorder {
         }
     }
 
-    /// Whether something is missing that another pass may bring.
+    /// Returns whether something is missing that another pass may deliver.
     fn may_fill_by_pass(&self, known: u32) -> bool {
         let dry = self.fruitless_passes < FRUITLESS_PASSES_MAX
             && self.passes.doubt(known, self.fruitless_passes)
@@ -436,6 +442,8 @@ impl Recorder {
         dry && !self.ledger.gaps().is_empty()
     }
 
+    /// Returns the probability that a packet exists beyond the highest one, 0 if the end is
+    /// confirmed.
     fn tail_doubt(&self) -> f64 {
         if self.ledger.end().is_some() {
             return 0.0;
@@ -446,8 +454,8 @@ impl Recorder {
         self.passes.doubt(self.ledger.highest(), self.passes.complete)
     }
 
-    /// Why the recording cannot get better, if it is not good enough. `cut_off`: more passes were
-    /// wanted but no line can stream.
+    /// Returns the reason why the recording cannot become complete, if it is not. `cut_off`: more
+    /// passes were wanted but no line can stream.
     fn incomplete_reason(&self, cut_off: bool) -> Option<IncompleteReason> {
         if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
             return Some(IncompleteReason::Unreachable);
@@ -478,12 +486,13 @@ impl Recorder {
         })
     }
 
+    /// Ends the recording with its outcome.
     pub(super) fn finish(&mut self, why: Option<IncompleteReason>, now: Duration) {
         if self.outcome.is_some() {
             return;
         }
         let ledger = &self.ledger;
-        // What is told of a live session that goes on is how far it reaches so far.
+        // The reported end of a live session that goes on is only its end so far.
         let told = if self.options.follow { self.agreed_session_end(now) } else { ledger.end() };
         let tail = match told {
             Some(_) => Tail::Confirmed,
@@ -500,12 +509,12 @@ impl Recorder {
             self.violations.contradicted.or(self.disbelieved_range(last));
         self.outcome = Some(Outcome { last, missing, tail, why });
         self.ended_at = Some(now);
-        // What ends before it is complete does not wait for an exchange that survives it.
+        // A recording that ends incomplete does not wait for an exchange that survives a reset.
         self.close_or_drain(why.is_some(), now);
     }
 
-    /// Whether nothing more can come on a connection, of an exchange that is no original: it may be
-    /// closed without waiting for its end.
+    /// Returns whether nothing more can arrive on a resend connection to an exchange that is no
+    /// original. It may be closed without waiting for the end of the peer.
     pub(super) fn has_no_answer_pending(&self, conn: &ClientConnection) -> bool {
         let line = &self.lines[usize::from(conn.line)];
         conn.role == ConnectionRole::Resend
@@ -513,9 +522,10 @@ impl Recorder {
             && conn.in_flight() == 0
     }
 
+    /// Half-closes a connection and goes on reading.
     pub(super) fn drain(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
-        // A peer that goes on sending is not listened to for ever.
+        // A peer that goes on sending is not read for ever.
         let hard = now + self.options.timeout.min(DRAIN_WAIT * 5);
         conn.state = ConnectionState::Draining { until: now + DRAIN_WAIT, hard };
         let id = conn.id;

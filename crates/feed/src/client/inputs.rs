@@ -1,4 +1,4 @@
-//! What a recorder makes of each input.
+//! Handling of each input of a recorder.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::Dialect;
@@ -13,6 +13,7 @@ use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequ
 use core::time::Duration;
 
 impl Recorder {
+    /// Dispatches one input.
     pub(super) fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         let of = |recorder: &Self, id: ConnId| recorder.find(id);
         match input {
@@ -56,6 +57,7 @@ impl Recorder {
         }
     }
 
+    /// Handles an opened connection: sends its first calls.
     fn connected(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         conn.last_input = now;
@@ -74,7 +76,8 @@ impl Recorder {
                 Call::Describe { version: VERSION }.encode(&mut conn.outbox);
                 conn.described = true;
             } else {
-                // One that is no original tells first which session it streams.
+                // An exchange of the extension describes the session first, so that the packets can
+                // be attributed to it.
                 if line.dialect == Dialect::Extended {
                     Call::Describe { version: VERSION }.encode(&mut conn.outbox);
                     conn.described = true;
@@ -87,8 +90,9 @@ impl Recorder {
         }
         // The sweep goes on where the last connection left it.
         conn.answered_up_to = line.resender.cursor - 1;
-        // Whoever is known to speak it, or must, answers nothing of it on a connection that has not
-        // asked for it, however often it ended before it could say so.
+        // An exchange of the extension answers extended calls only on connections that have sent a
+        // describe call, so the call is needed on each of them, however many ended before it was
+        // answered.
         let speaks =
             self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
         if !self.options.classic
@@ -100,13 +104,15 @@ impl Recorder {
             let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
                 (false, _) => DESCRIBE_WAIT,
                 (true, true) => SESSION_WAIT,
-                // An exchange that is slow to begin may be ours: it gets the time of any other.
+                // An exchange that is slow to begin may play our session: it gets as much time as
+                // any other.
                 (true, false) => self.options.timeout.max(SESSION_WAIT),
             };
             line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
 
+    /// Handles a connection that could not be opened.
     pub(super) fn connect_failed(&mut self, at: usize, now: Duration) {
         let conn = self.remove(at);
         self.stats.failures += 1;
@@ -116,7 +122,7 @@ impl Recorder {
             ConnectionRole::Resend => line.resend = None,
         }
         if line.stats.given_up {
-            // Nobody opens it again.
+            // A line that is given up is not opened again.
             line.streams_to_open = 0;
             return;
         }
@@ -140,6 +146,7 @@ impl Recorder {
         self.note(note);
     }
 
+    /// Handles received bytes.
     fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
         self.on_heard(at, now);
         let id = self.conns[at].id;
@@ -154,12 +161,13 @@ impl Recorder {
             self.frames(at, frames, framer.offset, now, sink);
             framer.offset += size_of_val(frames) as u64;
         }
-        // What came may have ended the recording, and connections before this one with it.
+        // These bytes may have ended the recording, and removed connections before this one.
         if let Some(at) = self.find(id) {
             self.conns[at].framer = framer;
         }
     }
 
+    /// Handles whole frames of a connection; `offset` is where they begin in its bytes.
     fn frames(
         &mut self,
         at: usize,
@@ -182,7 +190,8 @@ impl Recorder {
                 && line.dialect == Dialect::Unknown
                 && packet_seq(&rest[0]).is_some()
             {
-                // It has ignored the describe call: nobody knows which session this is of.
+                // The exchange has ignored the describe call, so the session of its packets is
+                // unknown.
                 line.dialect = Dialect::Classic;
                 conn.garbage_run = GARBAGE_FRAMES_MAX + 1;
                 return self.cut(at, now);
@@ -206,7 +215,7 @@ impl Recorder {
             let position = conn.track.position;
             conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
-            // What repeats is no sign of life: it could go on for ever.
+            // A duplicate does not count as activity, because a peer could repeat packets for ever.
             if taken.fresh > 0 || conn.track.position > position {
                 conn.last_useful = now;
             }
@@ -227,8 +236,8 @@ impl Recorder {
         }
     }
 
-    /// The first stream brings its first packets. What answers a describe call is as far away, and
-    /// may be as slow.
+    /// Extends the wait for a description by the time that the first stream took to deliver its
+    /// first packets, because the answer to a describe call travels as far and may be as slow.
     fn answered_first(&mut self, at: usize, now: Duration) {
         let conn = &self.conns[at];
         let took = now.saturating_sub(conn.connecting_since + conn.rtt);
@@ -238,6 +247,7 @@ impl Recorder {
         }
     }
 
+    /// Counts frames that the ledger has taken.
     fn count(&mut self, at: usize, taken: TakeResult) {
         if taken.frames == 0 {
             return;
@@ -258,19 +268,19 @@ impl Recorder {
         }
         self.stats.resent += taken.fresh;
         line.unattributed_answers |= conn.session.is_none() && taken.fresh > 0;
-        // What comes twice is no answer to what is asked for later.
+        // A duplicate must not count as the answer to a later request.
         conn.answered += frames.min(conn.in_flight());
         if taken.fresh > 0 {
             line.resender.note_progress();
         }
         if conn.described && line.dialect == Dialect::Unknown {
-            // It answered a later request first, so it has ignored the describe call.
+            // The exchange answered a later request first, so it has ignored the describe call.
             line.dialect = Dialect::Classic;
         }
     }
 
-    /// A resend connection has answered for `seq`: what was asked for before it and is still
-    /// missing will not come any more.
+    /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,
+    /// so packets requested before it that are still missing will not arrive any more.
     fn mark_answered(&mut self, at: usize, seq: Seq) {
         let seq = seq.min(MAX_SEQ);
         let conn = &mut self.conns[at];
@@ -282,7 +292,7 @@ impl Recorder {
         }
     }
 
-    /// A frame that is no packet, or none to be believed.
+    /// Handles a frame that is no packet, or a packet that is not believed.
     fn odd_frame(
         &mut self,
         at: usize,
@@ -308,7 +318,7 @@ impl Recorder {
             (StopReason::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
                 return self.described(at, info, now, sink);
             }
-            // The rest is for those that have been described, and answers what they asked.
+            // The other messages are valid only after a description, and in answer to a request.
             (StopReason::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame
             {
                 Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
@@ -321,7 +331,8 @@ impl Recorder {
                         self.conns[at].answered_up_to.max(last.min(MAX_SEQ));
                     return;
                 }
-                // Too slow, or behind: it begins anew where it is, unless it has already.
+                // The subscriber was too slow, or has requested packets that are gone: it
+                // subscribes again, unless it already does.
                 Frame::NotAvailable(_)
                     if self.options.follow && conn.role != ConnectionRole::Resend =>
                 {
@@ -349,12 +360,13 @@ impl Recorder {
                 }
                 _ => {}
             },
-            // A message of the extension that nobody asked for, or a packet without a symbol.
+            // A message of the extension without a request for it, or a packet without a symbol.
             (StopReason::NotAPacket, Ok(_)) => {}
         }
         self.garbled(at, raw, offset, now);
     }
 
+    /// Handles the description of a session.
     fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
@@ -380,7 +392,7 @@ impl Recorder {
         }
     }
 
-    /// The peer closed a connection, or it broke.
+    /// Handles the end of a connection: the peer closed it, or it broke.
     fn closed(&mut self, at: usize, broken: bool, now: Duration) {
         self.conns[at].last_input = now;
         let conn = self.remove(at);
@@ -401,6 +413,7 @@ impl Recorder {
         }
     }
 
+    /// Handles the end of a resend connection.
     fn on_resend_closed(&mut self, summary: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(summary.line)];
         line.resend = None;
@@ -416,11 +429,12 @@ impl Recorder {
         }
     }
 
-    /// Whether a connection came to nothing that began with a describe call, which may be why:
-    /// there are servers that close, or wait, on what they do not know.
+    /// Returns whether a connection that began with a describe call ended without an answer, and
+    /// counts it then. The call may be the cause: there are servers that close, or wait, on a call
+    /// that they do not know.
     pub(super) fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
         let line = &mut self.lines[usize::from(summary.line)];
-        // Whoever follows needs the extension anyway.
+        // Follow mode needs the extension, so it goes on asking.
         let told = summary.answered > 0 || self.options.follow;
         if !summary.described || line.dialect != Dialect::Unknown || told {
             return false;
@@ -428,13 +442,14 @@ impl Recorder {
         line.failed_describes += 1;
         line.resender.restart_sweep();
         if self.session.is_some() {
-            // Nothing goes on without its answer: it is asked again, but not at once.
+            // The recording cannot go on without the answer, so the call is sent again, but not at
+            // once.
             line.resender.retry_at = self.now + backoff(line.failed_describes);
         }
         true
     }
 
-    /// A resend connection ended with something unanswered.
+    /// Handles the end of a resend connection with requests unanswered.
     pub(super) fn on_resend_failed(&mut self, summary: ConnectionSummary, now: Duration) {
         let scope = self.request_scope(summary.line, now);
         let line = &mut self.lines[usize::from(summary.line)];
@@ -443,7 +458,7 @@ impl Recorder {
             resender.failures += 1;
             resender.retry_at = now + backoff(resender.failures);
             let note = RecorderEvent::ResendFailed { line: summary.line, tries: resender.failures };
-            // Who follows all day waits for an exchange that does not answer now.
+            // Follow mode waits for an exchange that does not answer now.
             if resender.failures > self.options.retries && !self.options.follow {
                 resender.skip_lowest(self.ledger.gaps(), scope);
             }
@@ -452,7 +467,7 @@ impl Recorder {
         self.lines[usize::from(summary.line)].resender.restart_sweep();
     }
 
-    /// A sweep has asked for everything and some of it was not answered.
+    /// Restarts a sweep that has requested everything and was not answered completely.
     pub(super) fn restart_stalled_sweep(&mut self, at: usize, now: Duration) {
         let conn = &self.conns[at];
         let scope = self.request_scope(conn.line, now);
@@ -479,11 +494,11 @@ impl Recorder {
         self.conns[at].answered_up_to = 0;
     }
 
-    /// Stops believing a connection that sends garbage.
+    /// Stops believing a connection that sends garbage, and half-closes it.
     pub(super) fn cut(&mut self, at: usize, now: Duration) {
         self.stats.failures += 1;
         self.outputs.push_back(Output::Finish(self.conns[at].id));
-        // Nothing that it still sends keeps it open for long.
+        // Bytes that it still sends must not keep the connection open for long.
         self.conns[at].state =
             ConnectionState::Draining { until: now + BACKOFF_MIN, hard: now + BACKOFF_MIN };
         let summary = self.conns[at].summary();
@@ -499,6 +514,7 @@ impl Recorder {
         }
     }
 
+    /// Forgets a connection and has the driver close it.
     pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
         let conn = self.conns.remove(at);
         self.keep_ended_stream(&conn);

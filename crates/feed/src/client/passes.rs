@@ -1,4 +1,4 @@
-//! How passes end: complete, or cut off.
+//! Ends of passes: complete, or cut off.
 
 use super::connection::{ConnectionRole, ConnectionSummary};
 use super::{PassEnd, Recorder, RecorderEvent};
@@ -6,6 +6,7 @@ use crate::client::recovery::backoff;
 use core::time::Duration;
 
 impl Recorder {
+    /// Counts a pass that ran to its end.
     pub(super) fn on_pass_complete(&mut self, summary: ConnectionSummary, end: PassEnd) {
         let delivered = summary.delivered.min(self.ledger.highest().into());
         self.lines[usize::from(summary.line)].cut_streams = 0;
@@ -17,9 +18,11 @@ impl Recorder {
         self.report_pass(summary, end);
     }
 
+    /// Counts a pass that was cut off, and delays the next one.
     pub(super) fn on_pass_cut_off(&mut self, summary: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(summary.line)];
-        // Passes that are cut off together count once; one that brought something new not at all.
+        // Passes that are cut off together count once. A pass that delivered something new does not
+        // count as a failure.
         if summary.new_packets > 0 {
             line.cut_streams = 1;
         } else if line.retry_at <= now {
@@ -29,6 +32,7 @@ impl Recorder {
         self.report_pass(summary, PassEnd::CutOff);
     }
 
+    /// Reports the end of a pass to the driver.
     pub(super) fn report_pass(&mut self, summary: ConnectionSummary, end: PassEnd) {
         if let ConnectionRole::Stream { pass } = summary.role {
             let delivered = summary.delivered;

@@ -1,101 +1,105 @@
-//! The policy of recovery: how sure the end is, how many passes to run, how long to wait.
+//! Recovery policy in numbers: how doubtful the end is, how many passes to run, how long to wait.
 
 use core::time::Duration;
 
-/// The least time that a describe call gets for its answer before passes begin without it.
+/// Minimum wait for the answer to a describe call before passes begin without it.
 pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
 
-/// The least time that it gets where a recording of a known session cannot go on without: from the
-/// first bytes that the line brings. A line that brings none has [`Options::timeout`].
+/// Minimum wait for the answer to a describe call if a recording of a known session cannot go on
+/// without it, from the first bytes that the line sends. A line that sends nothing has
+/// [`RecorderOptions::timeout`].
 ///
-/// [`Options::timeout`]: crate::client::RecorderOptions::timeout
+/// [`RecorderOptions::timeout`]: crate::client::RecorderOptions::timeout
 pub const SESSION_WAIT: Duration = Duration::from_secs(2);
 
-/// The least time that resend calls get for their answers; doubled with each failure.
+/// Minimum wait for the answer to a resend request; doubled with each failure.
 pub const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
-/// The first pause between two tries, doubled each time, and the max_range.
+/// First pause between two attempts; doubled with each failure.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// See [`BACKOFF_MIN`].
+/// Longest pause between two attempts.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// A stream that brings nothing for so long does not keep the others waiting.
+/// Silence after which a stream does not keep the other lines waiting.
 pub const STREAM_LAG: Duration = Duration::from_millis(250);
 
-/// After so long without anything from any stream, the rest of a session whose end is known is
-/// asked for instead.
+/// Silence of all streams after which the rest of a session whose end is known is requested
+/// instead.
 pub const STREAM_SILENCE: Duration = Duration::from_secs(2);
 
-/// After so many failures in a row to have packets sent again, streams are tried beside it.
+/// Number of consecutive failed resends after which passes begin beside the resends.
 pub const RESEND_FAILURES_MAX: u32 = 2;
 
-/// Time for which a line that is out of reach keeps a session from being taken for over, once
-/// another line plays another one or tells the end.
+/// Time for which an unreachable line keeps a session from counting as over, once another line
+/// plays another session or reports the end.
 pub const LINE_ABSENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Time that lines get to agree on the end of a session, from when the first of them tells it. A
-/// line that has said nothing of an end by then is not waited for, and packets beyond another
-/// line's end that have not come by then do not exist.
+/// Time that lines have to agree on the end of a session, from the first report of an end. A line
+/// that has reported no end by then is not waited for. Packets beyond another line's end that have
+/// not arrived by then count as nonexistent.
 pub const END_DISPUTE_MAX: Duration = Duration::from_secs(10);
 
-/// How long a connection that we have finished may stay silent before it is closed. An exchange
-/// ends its side at once, so this is only ever waited for where a peer does not; closing earlier
-/// could reset a connection that bytes are still on their way on, which an original dies of.
+/// Maximum silence on a half-closed connection before it is closed. An exchange ends its side at
+/// once, so this wait only happens with a peer that does not. Closing earlier could reset a
+/// connection with bytes still on their way, and a reset kills an original.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
 
-/// Maximum time that a follower which is stopped waits for packets that are missing and can be had
-/// by resends. It covers an answer that takes a few round trips, and no user takes it for a hang.
+/// Maximum time that a stopped follower waits for missing packets that can be resent. It covers an
+/// answer that takes a few round trips, and is too short to look like a hang.
 pub const STOP_WAIT: Duration = Duration::from_secs(1);
 
-/// So many passes run side by side while a pass is no larger than [`SMALL_PASS_BYTES`].
+/// Maximum number of passes that run side by side while a pass is no larger than
+/// [`SMALL_PASS_BYTES`].
 pub const PARALLEL_PASSES: u32 = 12;
-/// In bytes.
+/// Maximum size of a pass that runs beside others, in bytes.
 pub const SMALL_PASS_BYTES: usize = 256 * 1024;
 
-/// So many passes that show nothing at all are enough.
+/// Maximum number of passes without any packet before the recorder stops.
 pub const EMPTY_PASSES_MAX: u32 = 20;
 
-/// So many passes in a row that bring nothing new bring nothing at all.
+/// Maximum number of consecutive passes without a new packet before the recorder stops.
 pub const FRUITLESS_PASSES_MAX: u32 = 64;
 
-/// The most passes that the policy runs by itself.
+/// Maximum number of passes that the policy runs by itself.
 pub const PASSES_MAX: u32 = 200;
 
-/// So many frames in a row that make no sense end a connection.
+/// Maximum number of consecutive undecodable frames on a connection before it is cut.
 pub const GARBAGE_FRAMES_MAX: u32 = 64;
 
-/// So many connections that begin with a describe call may come to nothing before none does so any
-/// more.
+/// Maximum number of connections that begin with a describe call and deliver nothing before the
+/// recorder stops sending it.
 pub const FAILED_DESCRIBES_MAX: u32 = 2;
 
-/// So many streams that bring nothing until their time is up make a line that is given up.
+/// Number of streams that deliver nothing until they time out after which the line is given up.
 pub const SILENT_STREAMS_MAX: u32 = 2;
 
-/// An end that nobody confirms is not believed before so many passes.
+/// Minimum number of passes before an end that no exchange confirms is believed.
 pub const TAIL_PASSES_MIN: u32 = 2;
 
-/// So many sequences in a row answered by a closed connection, each tried often enough, mean that
-/// the peer answers none.
+/// Number of consecutive sequences that the peer answers by closing the connection, each after all
+/// retries, which shows that it answers none.
 pub const SKIPPED_SEQS_MAX: u32 = 3;
 
-/// What complete passes have shown about loss.
+/// Losses that complete passes have shown.
 ///
-/// A pass loses each packet with the same unknown probability, independently of the others: so
-/// the original exchange behaves. A packet that no pass has shown may then still exist, above the
-/// highest one seen, and how likely that is follows from how many of the known packets the passes
-/// have lost.
+/// A pass loses each packet with the same unknown probability, independently of the others, because
+/// the original exchange behaves like that. A packet that no pass has shown may then still exist
+/// above the highest one seen. The probability of that follows from how many of the known packets
+/// the passes have missed.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct PassStats {
-    /// How many passes ran to their end.
+    /// Number of passes that ran to their end.
     pub complete: u32,
-    /// How many packets they brought, added up.
+    /// Number of packets that those passes delivered, added up.
     pub delivered: u64,
 }
 
 impl PassStats {
-    /// How likely it is, given `known` packets, that one more exists and each of `passes` passes
-    /// lost it: the mean of p^passes over what is now known of the loss p, with every p equally
-    /// likely at first. With m of n packets lost that is the product over i < passes of
+    /// Returns the doubt that `passes` passes leave: the probability, given `known` packets, that
+    /// one more packet exists and every pass missed it.
+    ///
+    /// That is the mean of p^passes over the distribution of the loss p, where every p is equally
+    /// likely at first. With m of n packets missed, the mean is the product over i < passes of
     /// (m + 1 + i) / (n + 2 + i).
     #[must_use]
     pub fn doubt(&self, known: u32, passes: u32) -> f64 {
@@ -103,8 +107,8 @@ impl PassStats {
         doubt(lost, of, passes)
     }
 
-    /// How many more passes bring the doubt of `runs` passes below `bound`, should they lose as
-    /// much as the ones before; no more than `most`.
+    /// Returns the number of further passes that bring the doubt of `runs` passes below `bound`, if
+    /// they miss as many packets as the passes before; `most` at the most.
     #[must_use]
     pub fn more(&self, known: u32, runs: u32, bound: f64, most: u32) -> u32 {
         let (lost, of) = self.losses(known);
@@ -116,7 +120,7 @@ impl PassStats {
             .unwrap_or(most)
     }
 
-    /// How many packets were lost of how many.
+    /// Returns how many packets the passes missed, and how many they should have delivered.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     fn losses(&self, known: u32) -> (f64, f64) {
         let of = u64::from(known) * u64::from(self.complete);
@@ -128,7 +132,7 @@ fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
     let mut product = 1.0;
     for i in (0..passes).map(f64::from) {
         product *= (lost + 1.0 + i) / (of + 2.0 + i);
-        // Small enough for any bound; and a bound on the work.
+        // A product this small is below any bound, and stopping here limits the work.
         if product < 1e-30 {
             break;
         }
@@ -136,7 +140,7 @@ fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
     product
 }
 
-/// The pause before try number `tries` (from 1).
+/// Returns the pause before attempt number `tries` (from 1).
 #[must_use]
 pub fn backoff(tries: u32) -> Duration {
     BACKOFF_MIN.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(BACKOFF_MAX)

@@ -1,8 +1,8 @@
-//! What a line asks to have sent again.
+//! Resend requests of a line.
 //!
-//! A line goes through the gaps in sweeps, from the lowest sequence to the highest, and new gaps
-//! open above the sweep's cursor while the stream runs. So what is in flight need not be stored:
-//! it is what is still missing below the cursor.
+//! A line goes through the gaps in sweeps, from the lowest sequence to the highest. New gaps open
+//! above the cursor of the sweep while the stream runs. So requests in flight need not be stored:
+//! they are the packets below the cursor that are still missing.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::client::recovery::{ANSWER_WAIT, SKIPPED_SEQS_MAX, backoff};
@@ -10,45 +10,50 @@ use crate::ledger::gap_set::GapSet;
 use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
 
-/// What a line may ask for.
+/// Sequences that a line may request now, and by which call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct RequestScope {
-    /// Nothing above this sequence.
+    /// Highest sequence that may be requested.
     pub(super) ceiling: Seq,
-    /// In ranges, not one by one.
+    /// True if ranges may be requested; otherwise one sequence with each call.
     pub(super) ranges: bool,
 }
 
+/// Sweeps of a line through the gaps.
 #[derive(Debug)]
 pub(super) struct Resender {
-    /// Everything missing below has been asked for in this sweep.
+    /// Sequence below which every missing packet has been requested in this sweep.
     pub(super) cursor: Seq,
-    /// Packets in flight at most. Falls to what the peer answers a connection, if it closes
-    /// connections with requests unanswered.
+    /// Maximum number of packets in flight. It falls to the number of answers on a connection if
+    /// the peer closes connections with requests unanswered.
     in_flight_limit: u64,
-    /// And never more than this.
+    /// Upper bound of `in_flight_limit`, from the options.
     window: u64,
-    /// The max_range range that the peer gives at once.
+    /// Longest range that the peer resends at once.
     max_range: u32,
-    /// Whether this sweep brought anything.
+    /// True if this sweep has filled anything.
     pub(super) progressed: bool,
-    /// Failures in a row, and when to try again.
+    /// Number of consecutive failures.
     pub(super) failures: u32,
+    /// Time before which nothing is requested.
     pub(super) retry_at: Duration,
-    /// Nothing new is asked for until what is in flight is answered: some answers were lost, and
-    /// the sweep begins anew then. Never before `pause_check_at`; the lowest gap at the last time, and
-    /// how often in a row it was that.
+    /// True while nothing new is requested until requests in flight are answered: some answers were
+    /// missed, and a new sweep begins then.
     pub(super) paused: bool,
+    /// Time before which the sweep is not paused again.
     pause_check_at: Duration,
+    /// First sequence of the lowest gap at the last pause, and the number of consecutive pauses
+    /// with the same one.
     lowest_gap: (Seq, u32),
-    /// What the peer will not send again, and the reason it gave last.
+    /// Sequences that the peer will not resend.
     refused: SeqSet,
+    /// Reason of the latest refusal.
     pub(super) refusal_reason: Option<Reason>,
-    /// Whatever is missing below was refused.
+    /// Sequence below which every missing packet was refused.
     refused_below: Seq,
-    /// Sequences refused in a row by closing the connection.
+    /// Number of consecutive sequences that the peer answered by closing the connection.
     skipped_in_a_row: u32,
-    /// Given up altogether.
+    /// True once requests on this line are given up altogether.
     pub(super) given_up: bool,
 }
 
@@ -73,7 +78,7 @@ impl Resender {
         }
     }
 
-    /// The first missing piece at or above `from` that may be asked for.
+    /// Returns the first missing range at or above `from` that may be requested.
     pub(super) fn next_requestable(
         &self,
         gaps: &GapSet,
@@ -94,8 +99,9 @@ impl Resender {
         }
     }
 
-    /// How many sequences from `from` to `to` this sweep has asked for and are still missing. Where
-    /// what was asked for after them is answered, their answers are lost: answers come in order.
+    /// Counts the sequences from `from` to `to` that this sweep has requested and that are still
+    /// missing. Answers arrive in order, so if a later request is answered, the answers to these
+    /// were missed.
     pub(super) fn count_unanswered(&self, gaps: &GapSet, from: Seq, to: Seq) -> u64 {
         let scope = RequestScope { ceiling: to.min(self.cursor - 1), ranges: true };
         let (mut from, mut count) = (from, 0);
@@ -106,7 +112,8 @@ impl Resender {
         count
     }
 
-    /// The next piece to ask for with so much in flight; the cursor moves behind it.
+    /// Returns the next range to request with `in_flight` packets in flight, and moves the cursor
+    /// behind it.
     pub(super) fn next_request(
         &mut self,
         gaps: &GapSet,
@@ -122,8 +129,8 @@ impl Resender {
         Some(piece)
     }
 
-    /// Notes up to where everything that is missing was refused, so that it need not be looked at
-    /// again and again.
+    /// Moves `refused_below` up to the first missing packet that was not refused, so that later
+    /// searches skip the refused ones.
     pub(super) fn skip_refused(&mut self, gaps: &GapSet) {
         while let Some(gap) = gaps.at_or_after(self.refused_below)
             && let Some(refused) = self.refused.at_or_after(gap.first())
@@ -133,33 +140,33 @@ impl Resender {
         }
     }
 
-    /// Asks again for what was refused, but not for what is `lost`.
+    /// Allows requests for refused sequences again, except for `abandoned` ones.
     pub(super) fn retry_refused(&mut self, abandoned: &SeqSet) {
         self.refused.clone_from(abandoned);
         (self.refused_below, self.refusal_reason, self.given_up) = (FIRST_SEQ, None, false);
     }
 
-    /// Does not ask for these any more.
+    /// Excludes a range from further requests.
     pub(super) fn exclude(&mut self, range: SeqRange) {
         self.refused.insert(range);
     }
 
-    /// Something that was missing came.
+    /// Resets the failure counters after a missing packet has arrived.
     pub(super) fn note_progress(&mut self) {
         self.progressed = true;
         self.failures = 0;
         self.skipped_in_a_row = 0;
     }
 
-    /// Goes back to the lowest gap.
+    /// Restarts the sweep at the lowest gap.
     pub(super) fn restart_sweep(&mut self) {
         self.cursor = FIRST_SEQ;
         self.progressed = false;
         self.paused = false;
     }
 
-    /// A sweep that never ends, for new gaps keep opening: where an answer at or below `settled` is
-    /// lost, it is ended, so that the next one can begin.
+    /// Pauses the sweep if an answer at or below `settled` was missed, so that the next sweep can
+    /// begin. Without the pause a sweep would never end while new gaps keep opening.
     pub(super) fn pause_if_answer_missed(&mut self, gaps: &GapSet, settled: Seq, now: Duration) {
         let scope = RequestScope { ceiling: settled.min(self.cursor - 1), ranges: true };
         if self.paused || now < self.pause_check_at {
@@ -173,20 +180,21 @@ impl Resender {
         }
     }
 
-    /// When [`hold`](Self::hold) may find something that it may not yet.
+    /// Returns the time before which [`pause_if_answer_missed`](Self::pause_if_answer_missed) does
+    /// nothing.
     pub(super) fn pause_check_at(&self) -> Duration {
         self.pause_check_at
     }
 
-    /// The peer refuses a range.
+    /// Handles the refusal of a range by the peer.
     ///
-    /// Of a refusal that goes beyond `highest`, the highest sequence known, the rest is ignored.
+    /// Of a refusal beyond `highest`, the highest sequence known, the rest is ignored.
     pub(super) fn on_refusal(&mut self, refusal: NotAvailable, highest: Seq) {
         let NotAvailable { first, count, reason } = refusal;
         self.refusal_reason = Some(reason);
         match reason {
             Reason::Quota => {}
-            // Asking for less each time comes to an end.
+            // Halving the range each time comes to an end.
             Reason::TooMany if count > 1 && count / 2 < self.max_range => {
                 self.max_range = count / 2;
                 self.progressed = true;
@@ -201,20 +209,20 @@ impl Resender {
         }
     }
 
-    /// The peer closed with requests unanswered, after answering `answered`.
+    /// Lowers the in-flight limit after the peer has closed the connection with requests
+    /// unanswered, after answering `answered`.
     pub(super) fn on_early_close(&mut self, answered: u64) {
         self.in_flight_limit = answered.clamp(1, self.in_flight_limit);
     }
 
-    /// A connection that has answered many times as much as is asked for at once can be asked for
-    /// more at once.
+    /// Raises the in-flight limit for a connection that has answered many times as many packets.
     pub(super) fn raise_in_flight_limit(&mut self, answered: u64, in_flight: u64) {
         if in_flight == 0 && answered >= self.in_flight_limit * 8 {
             self.in_flight_limit = (self.in_flight_limit * 2).min(self.window);
         }
     }
 
-    /// After too many failures with the lowest gap: leaves that sequence out, or gives up.
+    /// Skips the lowest missing sequence after too many failures with it, or gives up all requests.
     pub(super) fn skip_lowest(&mut self, gaps: &GapSet, scope: RequestScope) {
         self.failures = 0;
         self.skipped_in_a_row += 1;

@@ -1,6 +1,7 @@
-//! Which session packets are of. A packet does not tell; its exchange does, when it describes
-//! itself, and what is known of one connection holds for others of the same line while both were
-//! open: an exchange that restarts with another session loses all its connections.
+//! Session that packets are of. A packet does not carry its session; the exchange reports it in its
+//! description. What is known of one connection holds for the other connections of the same line
+//! that were open at the same time, because an exchange that restarts with another session loses
+//! all its connections.
 
 use super::Recorder;
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
@@ -13,7 +14,7 @@ use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Time in which a line's exchange is known to have played one session without interruption.
+/// Period in which a line's exchange is known to have played one session without interruption.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContactPeriod {
     session: SessionId,
@@ -22,7 +23,8 @@ pub(super) struct ContactPeriod {
 }
 
 impl ContactPeriod {
-    /// Takes in a time in which some connection was open, if it was during the contact.
+    /// Extends the period by a time in which some connection was open, if the two overlap. Returns
+    /// whether they do.
     fn joins(&mut self, from: Duration, to: Duration) -> bool {
         let joins = from <= self.to && self.from <= to;
         if joins {
@@ -32,18 +34,18 @@ impl ContactPeriod {
     }
 }
 
-/// A stream that has ended before the session was settled.
+/// Stream that ended before the session was adopted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndedConnection {
     pass: u32,
     from: Duration,
     to: Duration,
-    /// The session that it was of, once that is known.
+    /// Session of the stream, once it is known.
     told: Option<SessionId>,
 }
 
 impl Recorder {
-    /// Something came on a connection: its exchange is alive.
+    /// Handles bytes of a connection, which show that its exchange is alive.
     pub(super) fn on_heard(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         conn.last_input = now;
@@ -55,8 +57,8 @@ impl Recorder {
         }
     }
 
-    /// Whether packets of a connection are of the session that is recorded, as far as anybody can
-    /// know: an exchange of the original protocol tells nothing.
+    /// Returns whether packets of a connection are of the recorded session, as far as that can be
+    /// known: an exchange of the original protocol reports no session.
     pub(super) fn is_of_session(&self, conn: &ClientConnection) -> bool {
         match conn.session {
             None => self.session.is_none() && !self.options.follow,
@@ -64,26 +66,27 @@ impl Recorder {
         }
     }
 
-    /// The session that is recorded, or will be.
+    /// Returns the session that is recorded, or will be once it is adopted.
     pub(super) fn expected_session(&self) -> Option<SessionId> {
         self.session.or(self.proposed.map(|info| info.session))
     }
 
-    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
-    /// describing itself, nor by ending a stream in order. A user who knows that the session is
-    /// empty may have given the address of a peer that accepts connections and never says a word.
+    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by a
+    /// description, nor by the orderly end of a stream. A user who expects an empty session may
+    /// have given the address of a peer that accepts connections and never sends anything.
     pub(super) fn has_no_sign_of_exchange(&self) -> bool {
         let described = self.lines.iter().any(|line| line.stats.info.is_some());
         self.ledger.highest() == 0 && self.passes.complete == 0 && !described
     }
 
-    /// Whether the recording is of a known session, and a line has not told which one it plays.
+    /// Returns whether the recording is of a known session and the line has not reported which one
+    /// it plays.
     pub(super) fn lacks_session(&self, line: &LineState) -> bool {
         self.session.is_some() && line.stats.info.is_none()
     }
 
-    /// A line has brought its first bytes. If the recording is of a known session, those of an
-    /// exchange that speaks the extension describe it, or others soon will.
+    /// Restarts the wait for a description when a line sends its first bytes. If the session is
+    /// known, an exchange of the extension describes it with these bytes or soon after.
     pub(super) fn on_first_bytes(&mut self, at: usize, now: Duration) {
         if self.session.is_some() {
             let conn = &self.conns[at];
@@ -93,8 +96,9 @@ impl Recorder {
         }
     }
 
-    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
-    /// describe more of this one. One that brings nothing does not keep the others waiting.
+    /// Returns whether a line may still turn out to play another session whose packets it has
+    /// delivered, or describe more of this one. A line that delivers nothing does not keep the
+    /// others waiting.
     pub(super) fn awaits_other_description(&self, now: Duration) -> bool {
         let strange = |(id, line): (u16, &LineState)| {
             let comes = line.stats.packets > 0 || self.silent_from(id).is_some_and(|by| now < by);
@@ -103,14 +107,14 @@ impl Recorder {
         self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
     }
 
-    /// Returns when a line that brings nothing is no longer waited for.
+    /// Returns the time from which a line that delivers nothing is not waited for.
     pub(super) fn silent_from(&self, id: u16) -> Option<Duration> {
         let conns = self.conns.iter().filter(|conn| conn.line == id);
         let open = conns.filter(|conn| !matches!(conn.state, ConnectionState::Draining { .. }));
         open.map(|conn| conn.last_useful + STREAM_LAG).max()
     }
 
-    /// A connection has ended.
+    /// Remembers a stream that has ended, so that its packets can be attributed to a session later.
     pub(super) fn keep_ended_stream(&mut self, conn: &ClientConnection) {
         let ConnectionRole::Stream { pass } = conn.role else { return };
         if self.session.is_none() && conn.track.delivered > 0 {
@@ -124,8 +128,8 @@ impl Recorder {
         }
     }
 
-    /// An exchange has told that it plays the session that is recorded, or the first session of
-    /// all.
+    /// Handles the report of an exchange that it plays the recorded session, or the first session
+    /// of all.
     pub(super) fn on_session_reported(
         &mut self,
         at: usize,
@@ -142,8 +146,8 @@ impl Recorder {
         self.adopt_session_if_settled(now, sink);
     }
 
-    /// Settles the session, unless another line brings packets, or will at once, and may yet tell
-    /// that they are of the same one.
+    /// Adopts the proposed session, unless another line delivers packets, or will soon, and may
+    /// still report that they are of the same session.
     pub(super) fn adopt_session_if_settled(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.proposed.is_none() {
             return;
@@ -158,7 +162,8 @@ impl Recorder {
         }
     }
 
-    /// Ends the recording, unless it turns out that some of it is to be asked for again.
+    /// Ends the recording, unless adopting the session means that some packets must be requested
+    /// again.
     pub(super) fn adopt_session_and_finish(
         &mut self,
         why: Option<IncompleteReason>,
@@ -173,8 +178,8 @@ impl Recorder {
         }
     }
 
-    /// Makes the session that was told the one that is recorded. What is not known to be of it is
-    /// asked for again.
+    /// Makes the proposed session the recorded one. Packets that are not known to be of it are
+    /// requested again.
     pub(super) fn adopt_session(&mut self, now: Duration, sink: &mut impl Sink) {
         let Some(info) = self.proposed.take() else { return };
         self.session = Some(info.session);
@@ -182,7 +187,7 @@ impl Recorder {
         self.report_session(info, &vouched, now, sink);
     }
 
-    /// Tells the sink of the session, as far as all lines agree that it reaches: one line's word
+    /// Reports the session to the sink, with an end that all lines agree on. A lying line's claim
     /// must not outlive the recording in its file.
     fn report_session(
         &mut self,
@@ -196,7 +201,7 @@ impl Recorder {
         self.forget_unattributed(&distrusted, now, sink);
     }
 
-    /// Tells the sink how far the session reaches once lines agree on more than they did.
+    /// Reports the end of the session to the sink again once lines agree on a higher one.
     pub(super) fn report_new_end(&mut self, now: Duration, sink: &mut impl Sink) {
         let Some(session) = self.session.filter(|_| self.described_by_all(now) > self.reported_end)
         else {
@@ -208,12 +213,13 @@ impl Recorder {
         }
     }
 
+    /// Forgets packets that are not known to be of the session, so that they are requested again.
     fn forget_unattributed(&mut self, distrusted: &SeqSet, now: Duration, sink: &mut impl Sink) {
         if distrusted.is_empty() {
             return;
         }
         self.ledger.forget(distrusted, now, sink);
-        // What was seen only there is no longer known to exist.
+        // A sequence that only those packets have shown is no longer known to exist.
         let highest = self.ledger.highest();
         self.resumed_at = self.resumed_at.min(highest);
         for line in &mut self.lines {
@@ -225,7 +231,7 @@ impl Recorder {
         self.outputs.push_back(Output::Note(RecorderEvent::PacketsForgotten { packets }));
     }
 
-    /// Finds what else of a line is of the session that was told on one of its connections.
+    /// Attributes the other connections of a line to the session that was reported on one of them.
     fn attribute_to_session(&mut self, at: usize, session: SessionId, now: Duration) {
         let (id, opened) = (self.conns[at].line, self.conns[at].opened());
         let line = &mut self.lines[usize::from(id)];
@@ -234,7 +240,7 @@ impl Recorder {
             *contact = ContactPeriod { session, from: opened, to: now };
         }
         self.conns[at].session = Some(session);
-        // What joins the contact makes it longer, and others may join it then.
+        // Each connection that overlaps the period extends it, and others may overlap it then.
         let mut found = true;
         while core::mem::take(&mut found) {
             for conn in self.conns.iter_mut().filter(|conn| conn.line == id && conn.is_open()) {
@@ -252,7 +258,7 @@ impl Recorder {
         }
     }
 
-    /// The origins in this run whose packets are known to be of a session.
+    /// Returns the origins of this run whose packets are known to be of a session.
     fn origins_of(&mut self, session: SessionId) -> Vec<Origin> {
         let told = Some(session);
         let streams = self.conns.iter().filter(|conn| conn.role != ConnectionRole::Resend);
@@ -262,7 +268,8 @@ impl Recorder {
             let origin = |source| Origin { line: id, source };
             let ended = line.ended_streams.drain(..).filter(|stream| stream.told == told);
             vouched.extend(ended.map(|stream| origin(Source::Stream { pass: stream.pass })));
-            // Answers to resend calls do not tell which connection brought them.
+            // An origin does not say which connection delivered a resend, so one unattributed
+            // answer spoils all.
             if line.contact.is_some_and(|contact| contact.session == session)
                 && !line.unattributed_answers
             {

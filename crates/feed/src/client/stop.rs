@@ -1,4 +1,4 @@
-//! Stopping early: which connections may be closed at once, and which must be waited for.
+//! Early stops: which connections are closed at once, and which are waited for.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
@@ -7,19 +7,19 @@ use crate::client::recovery::STOP_WAIT;
 use crate::ledger::Sink;
 use core::time::Duration;
 
-/// End of a recording that is not done, from when it is wanted until the last connection is closed.
+/// Early stop of a recording, from the request until the last connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopping {
-    /// Reason for the end.
+    /// Reason for the stop.
     why: IncompleteReason,
-    /// Time up to which a follower waits for what is missing.
+    /// Time until which a follower waits for missing packets.
     pub(super) until: Duration,
 }
 
 impl Recorder {
-    /// Stops the recording because the user wants that. The first call waits for connections to an
-    /// exchange that may be an original, and for what a follower has asked for, and records what
-    /// they still bring; the second closes them.
+    /// Stops the recording on request of the user. The first call waits for connections to an
+    /// exchange that may be an original, and for the resends of a follower, and records what still
+    /// arrives. The second call closes all connections.
     pub(super) fn stop(&mut self, now: Duration) {
         if self.stopping.is_some() {
             (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
@@ -28,7 +28,7 @@ impl Recorder {
         self.begin_stop(IncompleteReason::Stopped, now);
     }
 
-    /// Begins to end the recording; does nothing if that has begun.
+    /// Begins to stop the recording; does nothing if a stop has begun.
     pub(super) fn begin_stop(&mut self, why: IncompleteReason, now: Duration) {
         if self.stopping.is_some() {
             return;
@@ -60,7 +60,7 @@ impl Recorder {
                 self.restart_stalled_sweep(at, now);
             }
         }
-        // An exchange may have described itself meanwhile.
+        // An exchange may have described itself meanwhile, and may be closed at once then.
         self.close_or_drain(true, now);
         if self.conns.is_empty() {
             self.adopt_session(now, sink);
@@ -71,10 +71,10 @@ impl Recorder {
         }
     }
 
-    /// Returns whether a connection of a follower that is stopped may still bring something that is
-    /// missing. At any moment of a session that loses packets some resends are on their way, and
-    /// without them what was recorded would have gaps. A recording that is not followed has no need
-    /// of that, because it is incomplete anyway.
+    /// Returns whether a stopped follower's connection may still deliver missing packets. At any
+    /// moment of a session that loses packets some resends are on their way, and without them the
+    /// recording would have gaps. A recording that is not followed does not need to wait, because
+    /// it is incomplete anyway.
     fn awaits_resends(&self, conn: &ClientConnection, now: Duration) -> bool {
         let waits = self.options.follow
             && self.outcome.is_none()
@@ -86,7 +86,8 @@ impl Recorder {
     }
 
     /// Closes every connection that may be closed without notice, and half-closes the others.
-    /// `early`: the exchange may still be sending, which only an original must be allowed to end.
+    /// `early`: the exchange may still be sending, which is only allowed to go on if it may be an
+    /// original.
     pub(super) fn close_or_drain(&mut self, early: bool, now: Duration) {
         for at in (0..self.conns.len()).rev() {
             let conn = &self.conns[at];
@@ -96,8 +97,8 @@ impl Recorder {
                 self.count_missed(at);
             }
             let conn = &self.conns[at];
-            // A reset kills an original, and nothing else; and nothing can be reset that is not yet
-            // open.
+            // A reset kills an original and no other exchange. A connection that is not open yet
+            // cannot be reset.
             let harmless = conn.state == ConnectionState::Connecting
                 || ours && (early || open && self.has_no_answer_pending(conn));
             if self.awaits_resends(conn, now) {

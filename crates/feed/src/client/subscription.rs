@@ -1,5 +1,5 @@
-//! Following a live session: a line's stream is a subscription, and goes on when its connection or
-//! its exchange does not.
+//! Subscriptions to a live session. A line's stream is a subscription, which the recorder renews
+//! when its connection breaks or its exchange restarts.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::LineState;
@@ -11,20 +11,21 @@ use crate::wire::{Call, Info, SessionId};
 use core::time::Duration;
 
 impl Recorder {
-    /// An exchange has described itself on a connection that is to be a subscription.
+    /// Subscribes on a connection whose exchange has described the session.
     pub(super) fn subscribe(&mut self, at: usize, info: Info) {
-        // One that is behind, after a restart perhaps, is asked for what it has next.
+        // An exchange that lags behind, perhaps after a restart, is asked for its next packet.
         let behind = self.ledger.highest().min(info.last);
         let first = (behind + 1).max(info.first).max(FIRST_SEQ);
         let conn = &mut self.conns[at];
         (conn.track.position, conn.subscribed_after) = (first - 1, first - 1);
-        // What it did not have, or not then, it may have now.
+        // The exchange may have now what it refused before.
         let line = &mut self.lines[usize::from(conn.line)];
         line.resender.retry_refused(&self.abandoned);
         Call::Subscribe { first }.encode(&mut conn.outbox);
     }
 
-    /// A subscription is told that everything before `next` was sent.
+    /// Handles a heartbeat or an end: the exchange has sent everything before `next` on this
+    /// subscription.
     pub(super) fn on_heartbeat(
         &mut self,
         at: usize,
@@ -35,7 +36,8 @@ impl Recorder {
         let conn = &mut self.conns[at];
         conn.last_useful = now;
         if next - 1 > conn.track.position {
-            // What did not come was lost. Where too many gaps are open, a later beat says it again.
+            // Packets before `next` that have not arrived were missed. If too many gaps are open, a
+            // later heartbeat reports them again.
             self.ledger.close_tail(now, sink);
             if self.ledger.highest() >= next - 1 {
                 conn.track.position = next - 1;
@@ -43,7 +45,7 @@ impl Recorder {
         }
     }
 
-    /// How many packets a line's subscriptions should have brought and did not, so far.
+    /// Returns the number of packets that a line's subscriptions have missed so far.
     #[must_use]
     pub fn missed_by(&self, line: u16) -> u64 {
         let before = self.line(line).map_or(0, |stats| stats.missed);
@@ -52,7 +54,7 @@ impl Recorder {
         before + open.map(|summary| summary.span.saturating_sub(summary.delivered)).sum::<u64>()
     }
 
-    /// Counts what a subscription lost that ends with the recording.
+    /// Counts the packets missed by a subscription that ends with the recording.
     pub(super) fn count_missed(&mut self, at: usize) {
         let summary = self.conns[at].summary();
         if self.options.follow && matches!(summary.role, ConnectionRole::Stream { .. }) {
@@ -61,7 +63,7 @@ impl Recorder {
         }
     }
 
-    /// A subscription has ended before the session.
+    /// Handles the end of a subscription before the end of the session.
     pub(super) fn on_subscription_ended(&mut self, summary: ConnectionSummary, now: Duration) {
         let line = &mut self.lines[usize::from(summary.line)];
         line.stats.cuts += 1;
@@ -70,7 +72,8 @@ impl Recorder {
             if summary.delivered > 0 { 1 } else { line.cut_streams.saturating_add(1) };
         line.retry_at = line.retry_at.max(now + backoff(line.cut_streams));
         line.streams_to_open = 1;
-        // An exchange that is known to play live sessions is waited for.
+        // An exchange that is known to play live sessions is waited for. Another one may not speak
+        // the extension at all.
         if summary.described && line.stats.info.is_none() && self.session.is_none() {
             line.failed_describes += 1;
             if line.failed_describes > self.options.retries {
@@ -81,14 +84,14 @@ impl Recorder {
         self.report_pass(summary, PassEnd::CutOff);
     }
 
-    /// When something is to be done about a subscription if nothing happens on it.
+    /// Returns the time at which a silent subscription needs attention.
     pub(super) fn subscription_timer(&self, conn: &ClientConnection) -> Duration {
         let lag = conn.last_useful + crate::client::recovery::STREAM_LAG;
         let silent = conn.last_useful + self.options.silence;
         if self.now < lag && !self.ledger.gaps().is_empty() { lag.min(silent) } else { silent }
     }
 
-    /// A line plays another session: it is left alone until it is asked again.
+    /// Sets a line aside that plays another session, until it is checked again.
     pub(super) fn set_line_aside(&mut self, at: usize, session: SessionId, now: Duration) {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
@@ -100,7 +103,7 @@ impl Recorder {
             if conn.line != id {
                 continue;
             }
-            // What it still brings is not this session's.
+            // Packets that still arrive are not of the recorded session.
             conn.garbage_run = GARBAGE_FRAMES_MAX + 1;
             if conn.state != ConnectionState::Open {
                 continue;
@@ -114,8 +117,8 @@ impl Recorder {
         }
     }
 
-    /// Whether another session has taken this one's place: some line plays one, and no other line
-    /// plays this one or may come back to it.
+    /// Returns whether another session has replaced the recorded one: some line plays another
+    /// session, and no other line plays this one or may return to it.
     fn is_superseded(&self, now: Duration) -> bool {
         let gone = |line: &LineState| {
             let away =
@@ -126,14 +129,16 @@ impl Recorder {
             && self.lines.iter().all(gone)
     }
 
-    /// Gives up what has been missing for too long.
+    /// Abandons gaps that are older than
+    /// [`RecorderOptions::give_up`](super::RecorderOptions::give_up).
     fn abandon_old_gaps(&mut self, now: Duration, sink: &mut impl Sink) {
         let Some(patience) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
             return;
         };
         let (mut oldest, agreed) = (now, self.undisputed_end());
         for (range, opened) in self.ledger.gaps().dated() {
-            // What only one line claims may not exist yet, and another line may still bring it.
+            // A sequence that only one line claims may not exist yet, and another line may still
+            // deliver it.
             let Some(range) = SeqRange::new(range.first(), range.last().min(agreed)) else { break };
             if self.abandoned.covers(range) {
                 continue;
@@ -147,18 +152,19 @@ impl Recorder {
             self.outputs.push_back(Output::Note(RecorderEvent::GapAbandoned { range }));
             sink.on_gap_abandoned(range, now);
         }
-        // Looking costs as much as there are gaps: not too often.
+        // A search costs time in proportion to the number of gaps, so it must not run too often.
         self.give_up_at = (oldest + patience).max(now + patience / 16);
     }
 
-    /// When to look for what is to be given up, if anything is missing.
+    /// Returns the time of the next search for gaps to abandon, if packets are missing.
     pub(super) fn give_up_deadline(&self) -> Option<Duration> {
         let over = self.outcome.is_some() || self.stopping.is_some();
         let waits = self.options.give_up.is_some() && !over;
         (waits && !self.ledger.gaps().is_empty()).then_some(self.give_up_at)
     }
 
-    /// Does whatever the state of things calls for when following.
+    /// Does what the state calls for in follow mode: opens connections, abandons gaps, ends the
+    /// recording.
     pub(super) fn advance_following(&mut self, now: Duration, sink: &mut impl Sink) {
         self.abandon_old_gaps(now, sink);
         self.open_connections(now);
