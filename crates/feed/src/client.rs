@@ -25,7 +25,7 @@ mod outcome;
 /// Returns the statistics of the passes so far.
 mod passes;
 pub mod recovery;
-pub(crate) mod resend;
+mod resend;
 /// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
 mod stop;
@@ -351,14 +351,6 @@ impl Recorder {
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
-    }
-
-    /// Returns the sequence below which every missing packet has been requested, on one line at
-    /// least.
-    #[must_use]
-    pub fn requested_below(&self) -> Seq {
-        let asking = self.lines.iter().filter(|line| line.resend.is_some());
-        asking.map(|line| line.resender.cursor).max().unwrap_or(0)
     }
 
     /// Returns the ledger: which sequences are recorded and which are missing.

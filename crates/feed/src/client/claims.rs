@@ -13,12 +13,11 @@ use super::line::LineState;
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::client::recovery::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use crate::ledger::Sink;
-use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
 
 impl Recorder {
     /// Returns the highest sequence of a received packet.
-    fn highest_shown(&self) -> Seq {
+    pub(super) fn highest_shown(&self) -> Seq {
         self.lines.iter().map(|line| line.highest).max().unwrap_or(0).max(self.resumed_at)
     }
 
@@ -134,19 +133,6 @@ impl Recorder {
             true => 0,
             false => self.describing_lines().map(|line| line.described_end).min().unwrap_or(0),
         }
-    }
-
-    /// Handles the refusal of a resend request.
-    pub(super) fn on_refusal(&mut self, at: usize, refusal: NotAvailable) {
-        let mut refusal = refusal;
-        if refusal.reason == Reason::OutOfRange && refusal.first > self.highest_shown() {
-            // The line claims more than it has. Requesting all of it could take for ever, because
-            // each request is refused in turn.
-            refusal.count = MAX_SEQ.saturating_sub(refusal.first).saturating_add(1);
-        }
-        let resender = &mut self.lines[usize::from(self.conns[at].line)].resender;
-        resender.on_refusal(refusal, self.ledger.highest());
-        resender.skip_refused(self.ledger.gaps());
     }
 
     /// Handles a heartbeat or an end that claims that the session reaches to `last`, and returns

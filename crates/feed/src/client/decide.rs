@@ -3,20 +3,16 @@
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::{Dialect, LineState};
 use super::{ConnId, IncompleteReason, Outcome, Output, PassEnd, Recorder, Tail};
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, SeqRange, SeqSet};
+use crate::base::seq::{SeqRange, SeqSet};
 use crate::client::recovery::{
-    ANSWER_WAIT, DRAIN_WAIT, EMPTY_PASSES_MAX, FAILED_DESCRIBES_MAX, FRUITLESS_PASSES_MAX,
-    PARALLEL_PASSES, PASSES_MAX, RESEND_FAILURES_MAX, SILENT_STREAMS_MAX, SMALL_PASS_BYTES,
-    STREAM_LAG, STREAM_SILENCE, TAIL_PASSES_MIN,
+    ANSWER_WAIT, DRAIN_WAIT, EMPTY_PASSES_MAX, FRUITLESS_PASSES_MAX, PARALLEL_PASSES, PASSES_MAX,
+    SILENT_STREAMS_MAX, SMALL_PASS_BYTES, STREAM_LAG, STREAM_SILENCE, TAIL_PASSES_MIN,
 };
-use crate::client::resend::RequestScope;
+use crate::client::resend::RESEND_FAILURES_MAX;
 use crate::ledger::Sink;
-use crate::wire::{Call, FRAME_LEN};
+use crate::wire::FRAME_LEN;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// Approximate number of bytes of resend calls that one call of [`Recorder::transmit`] writes.
-const REQUEST_BYTES: usize = 16 * 1024;
 
 impl Recorder {
     /// Handles connections whose deadline has passed.
@@ -224,125 +220,6 @@ impl Recorder {
         conn
     }
 
-    /// Returns whether a line needs a new connection for a description or for resends.
-    fn wants_resend_connection(&self, id: u16, now: Duration) -> bool {
-        let line = &self.lines[usize::from(id)];
-        let probe = self.may_describe(line, now)
-            && (line.describe_deadline.is_none() || self.lacks_session(line));
-        line.resend.is_none()
-            && !line.resender.given_up
-            && now >= line.resender.retry_at
-            && (probe || self.can_request(id, now))
-    }
-
-    /// Returns whether a line may still turn out to speak the extension.
-    pub(super) fn may_describe(&self, line: &LineState, now: Duration) -> bool {
-        line.dialect == Dialect::Unknown
-            && !(self.options.classic || line.resender.given_up)
-            && (line.failed_describes < FAILED_DESCRIBES_MAX || self.lacks_session(line))
-            && line.describe_deadline.is_none_or(|by| now < by)
-    }
-
-    /// Returns whether a line has anything to request now.
-    pub(super) fn can_request(&self, id: u16, now: Duration) -> bool {
-        let resender = &self.lines[usize::from(id)].resender;
-        let scope = self.request_scope(id, now);
-        !resender.given_up
-            && resender.next_requestable(self.ledger.gaps(), FIRST_SEQ, scope).is_some()
-    }
-
-    /// Returns the sequences that a line may request now.
-    pub(super) fn request_scope(&self, id: u16, now: Duration) -> RequestScope {
-        // Packets that another stream may still deliver are not missed yet.
-        let streams = self
-            .conns
-            .iter()
-            .filter(|conn| {
-                conn.streams()
-                    && conn.state == ConnectionState::Open
-                    && now < conn.last_useful + STREAM_LAG
-            })
-            .filter(|conn| !self.lacks_session(&self.lines[usize::from(conn.line)]));
-        let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
-        let line = &self.lines[usize::from(id)];
-        let early = self.can_request_early(line, now);
-        if (self.resumed && self.may_describe(line, now) || self.lacks_session(line)) && !early {
-            // The line may still turn out to play another session.
-            ceiling = 0;
-        }
-        if let Some((young, _)) = self.ledger.gaps().younger(self.reorder_cutoff(now)) {
-            ceiling = ceiling.min(young - 1);
-        }
-        let has = self.highest_requestable(line);
-        match line.dialect {
-            Dialect::Extended => RequestScope { ceiling: ceiling.min(has), ranges: true },
-            _ if early => RequestScope { ceiling, ranges: true },
-            // An original dies when a sequence is requested that it does not have.
-            _ => RequestScope {
-                ceiling: ceiling.min(self.options.resend_max).min(has),
-                ranges: false,
-            },
-        }
-    }
-
-    /// Returns whether ranges are requested right behind the describe call. The exchange described
-    /// itself when this session was recorded before; its answers are recorded only after it does so
-    /// again.
-    fn can_request_early(&self, line: &LineState, now: Duration) -> bool {
-        self.resumed
-            && self.session.is_some()
-            && self.may_describe(line, now)
-            && line.failed_describes == 0
-            && self.lines.len() == 1
-            && !self.options.follow
-    }
-
-    /// Returns the time after which gaps have opened too late to be requested yet.
-    fn reorder_cutoff(&self, now: Duration) -> Duration {
-        // After the streams are closed no packet arrives late.
-        match self.options.reorder_wait.is_zero() || self.stopping.is_some() {
-            true => Duration::MAX,
-            false => now.saturating_sub(self.options.reorder_wait),
-        }
-    }
-
-    /// Appends resend calls.
-    pub(super) fn write_requests(
-        &mut self,
-        at: usize,
-        now: Duration,
-        sink: &mut impl Sink,
-        out: &mut Vec<u8>,
-    ) {
-        let scope = self.request_scope(self.conns[at].line, now);
-        let conn = &mut self.conns[at];
-        let line = &mut self.lines[usize::from(conn.line)];
-        let early = scope.ranges && line.dialect == Dialect::Unknown;
-        let resender = &mut line.resender;
-        if now < resender.retry_at || resender.given_up || resender.paused {
-            return;
-        }
-        resender.raise_in_flight_limit(conn.answered, conn.in_flight());
-        let full = out.len() + REQUEST_BYTES;
-        while out.len() < full
-            && let Some(piece) = resender.next_request(self.ledger.gaps(), conn.in_flight(), scope)
-        {
-            let call = if scope.ranges {
-                Call::ResendRange { first: piece.first(), count: piece.len() }
-            } else {
-                Call::Resend(piece.first())
-            };
-            call.encode(out);
-            sink.on_request(piece, now);
-            conn.requested_early |= early;
-            if conn.in_flight() == 0 {
-                conn.last_useful = now;
-            }
-            conn.requested += u64::from(piece.len());
-            self.stats.resend_calls += 1;
-        }
-    }
-
     /// Decides how to go on when no stream runs and none is due.
     fn between_passes(&mut self, now: Duration, sink: &mut impl Sink) {
         self.ledger.close_tail(now, sink);
@@ -379,35 +256,6 @@ impl Recorder {
             self.lines[line].streams_to_open += 1;
         }
         self.open_connections(now);
-    }
-
-    /// Returns whether missing packets can be requested, and are likely to be resent.
-    fn can_fill_by_resend(&self, now: Duration) -> bool {
-        (0u16..).zip(&self.lines).any(|(id, line)| {
-            !line.stats.given_up
-                && line.resender.failures < RESEND_FAILURES_MAX
-                && self.can_request(id, now)
-        })
-    }
-
-    /// Half-closes resend connections that serve no purpose, or whose line has failed `tries` times
-    /// in a row. This makes room, because an exchange may take one connection at a time.
-    fn close_useless_resends(&mut self, tries: u32, now: Duration) {
-        for at in 0..self.conns.len() {
-            let conn = &self.conns[at];
-            let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
-            if conn.role != ConnectionRole::Resend
-                || conn.state != ConnectionState::Open
-                || line.dialect == Dialect::Extended
-            {
-                continue;
-            }
-            let asks = conn.in_flight() > 0 || self.can_request(id, now);
-            if !(asks && line.resender.failures < tries || self.may_describe(line, now)) {
-                self.drain(at, now);
-                self.lines[usize::from(id)].resend = None;
-            }
-        }
     }
 
     /// Returns the number of passes to run next.
@@ -511,15 +359,6 @@ impl Recorder {
         self.ended_at = Some(now);
         // A recording that ends incomplete does not wait for an exchange that survives a reset.
         self.close_or_drain(why.is_some(), now);
-    }
-
-    /// Returns whether nothing more can arrive on a resend connection to an exchange that is no
-    /// original. It may be closed without waiting for the end of the peer.
-    pub(super) fn has_no_answer_pending(&self, conn: &ClientConnection) -> bool {
-        let line = &self.lines[usize::from(conn.line)];
-        conn.role == ConnectionRole::Resend
-            && line.dialect == Dialect::Extended
-            && conn.in_flight() == 0
     }
 
     /// Half-closes a connection and goes on reading.

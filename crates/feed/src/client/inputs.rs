@@ -1,13 +1,13 @@
 //! Handling of each input of a recorder.
 
-use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
 use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
-use crate::base::seq::{MAX_SEQ, Seq};
+use crate::base::seq::MAX_SEQ;
 use crate::client::recovery::{
-    BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, FAILED_DESCRIBES_MAX, GARBAGE_FRAMES_MAX, SESSION_WAIT,
-    backoff,
+    BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, GARBAGE_FRAMES_MAX, SESSION_WAIT, backoff,
 };
+use crate::client::resend::FAILED_DESCRIBES_MAX;
 use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
 use core::time::Duration;
@@ -279,19 +279,6 @@ impl Recorder {
         }
     }
 
-    /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,
-    /// so packets requested before it that are still missing will not arrive any more.
-    fn mark_answered(&mut self, at: usize, seq: Seq) {
-        let seq = seq.min(MAX_SEQ);
-        let conn = &mut self.conns[at];
-        if conn.role == ConnectionRole::Resend && seq > conn.answered_up_to {
-            let resender = &self.lines[usize::from(conn.line)].resender;
-            let lost = resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
-            conn.answered += lost.min(conn.in_flight());
-            conn.answered_up_to = seq;
-        }
-    }
-
     /// Handles a frame that is no packet, or a packet that is not believed.
     fn odd_frame(
         &mut self,
@@ -367,7 +354,7 @@ impl Recorder {
     }
 
     /// Handles the description of a session.
-    fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
+    pub(super) fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
         line.dialect = Dialect::Extended;
@@ -411,87 +398,6 @@ impl Recorder {
             ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
             ConnectionRole::Resend => self.on_resend_closed(summary, now),
         }
-    }
-
-    /// Handles the end of a resend connection.
-    fn on_resend_closed(&mut self, summary: ConnectionSummary, now: Duration) {
-        let line = &mut self.lines[usize::from(summary.line)];
-        line.resend = None;
-        if self.on_describe_failed(summary) {
-            return;
-        }
-        let line = &mut self.lines[usize::from(summary.line)];
-        if summary.unanswered && line.dialect != Dialect::Extended {
-            line.resender.on_early_close(summary.answered);
-        }
-        if summary.unanswered || !summary.requested {
-            self.on_resend_failed(summary, now);
-        }
-    }
-
-    /// Returns whether a connection that began with a describe call ended without an answer, and
-    /// counts it then. The call may be the cause: there are servers that close, or wait, on a call
-    /// that they do not know.
-    pub(super) fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
-        let line = &mut self.lines[usize::from(summary.line)];
-        // Follow mode needs the extension, so it goes on asking.
-        let told = summary.answered > 0 || self.options.follow;
-        if !summary.described || line.dialect != Dialect::Unknown || told {
-            return false;
-        }
-        line.failed_describes += 1;
-        line.resender.restart_sweep();
-        if self.session.is_some() {
-            // The recording cannot go on without the answer, so the call is sent again, but not at
-            // once.
-            line.resender.retry_at = self.now + backoff(line.failed_describes);
-        }
-        true
-    }
-
-    /// Handles the end of a resend connection with requests unanswered.
-    pub(super) fn on_resend_failed(&mut self, summary: ConnectionSummary, now: Duration) {
-        let scope = self.request_scope(summary.line, now);
-        let line = &mut self.lines[usize::from(summary.line)];
-        let resender = &mut line.resender;
-        if summary.new_packets == 0 {
-            resender.failures += 1;
-            resender.retry_at = now + backoff(resender.failures);
-            let note = RecorderEvent::ResendFailed { line: summary.line, tries: resender.failures };
-            // Follow mode waits for an exchange that does not answer now.
-            if resender.failures > self.options.retries && !self.options.follow {
-                resender.skip_lowest(self.ledger.gaps(), scope);
-            }
-            self.note(note);
-        }
-        self.lines[usize::from(summary.line)].resender.restart_sweep();
-    }
-
-    /// Restarts a sweep that has requested everything and was not answered completely.
-    pub(super) fn restart_stalled_sweep(&mut self, at: usize, now: Duration) {
-        let conn = &self.conns[at];
-        let scope = self.request_scope(conn.line, now);
-        let gaps = self.ledger.gaps();
-        let line = &mut self.lines[usize::from(conn.line)];
-        let resender = &mut line.resender;
-        if self.options.follow {
-            resender.pause_if_answer_missed(gaps, conn.answered_up_to, now);
-        }
-        if conn.in_flight() > 0
-            || !resender.paused && resender.next_requestable(gaps, resender.cursor, scope).is_some()
-            || resender.next_requestable(gaps, crate::base::seq::FIRST_SEQ, scope).is_none()
-        {
-            return;
-        }
-        if !resender.progressed {
-            resender.failures += 1;
-            resender.retry_at = now + backoff(resender.failures);
-            if resender.failures > self.options.retries && !self.options.follow {
-                resender.skip_lowest(gaps, scope);
-            }
-        }
-        resender.restart_sweep();
-        self.conns[at].answered_up_to = 0;
     }
 
     /// Stops believing a connection that sends garbage, and half-closes it.

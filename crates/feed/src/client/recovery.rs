@@ -27,9 +27,6 @@ pub const STREAM_LAG: Duration = Duration::from_millis(250);
 /// instead.
 pub const STREAM_SILENCE: Duration = Duration::from_secs(2);
 
-/// Number of consecutive failed resends after which passes begin beside the resends.
-pub const RESEND_FAILURES_MAX: u32 = 2;
-
 /// Time for which an unreachable line keeps a session from counting as over, once another line
 /// plays another session or reports the end.
 pub const LINE_ABSENCE_MAX: Duration = Duration::from_secs(10);
@@ -66,19 +63,11 @@ pub const PASSES_MAX: u32 = 200;
 /// Maximum number of consecutive undecodable frames on a connection before it is cut.
 pub const GARBAGE_FRAMES_MAX: u32 = 64;
 
-/// Maximum number of connections that begin with a describe call and deliver nothing before the
-/// recorder stops sending it.
-pub const FAILED_DESCRIBES_MAX: u32 = 2;
-
 /// Number of streams that deliver nothing until they time out after which the line is given up.
 pub const SILENT_STREAMS_MAX: u32 = 2;
 
 /// Minimum number of passes before an end that no exchange confirms is believed.
 pub const TAIL_PASSES_MIN: u32 = 2;
-
-/// Number of consecutive sequences that the peer answers by closing the connection, each after all
-/// retries, which shows that it answers none.
-pub const SKIPPED_SEQS_MAX: u32 = 3;
 
 /// Losses that complete passes have shown.
 ///

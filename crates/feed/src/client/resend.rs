@@ -1,236 +1,302 @@
-//! Resend requests of a line.
+//! Resends: what a line requests, when, and how it handles answers, refusals and failures.
 //!
-//! A line goes through the gaps in sweeps, from the lowest sequence to the highest. New gaps open
-//! above the cursor of the sweep while the stream runs. So requests in flight need not be stored:
-//! they are the packets below the cursor that are still missing.
+//! A line requests resends on a connection beside its stream, which it opens when it is needed.
+//! [`Resender`] decides which range comes next; this module decides whether the line may request it
+//! now ([`RequestScope`]), writes the calls, and judges a connection that ends.
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::recovery::{ANSWER_WAIT, SKIPPED_SEQS_MAX, backoff};
-use crate::ledger::gap_set::GapSet;
-use crate::wire::{NotAvailable, Reason};
+mod sweep;
+
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
+use super::line::{Dialect, LineState};
+use super::{Recorder, RecorderEvent};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::client::recovery::{STREAM_LAG, backoff};
+use crate::ledger::Sink;
+use crate::wire::{Call, NotAvailable, Reason};
+use alloc::vec::Vec;
 use core::time::Duration;
+pub(super) use sweep::{RequestScope, Resender};
 
-/// Sequences that a line may request now, and by which call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct RequestScope {
-    /// Highest sequence that may be requested.
-    pub(super) ceiling: Seq,
-    /// True if ranges may be requested; otherwise one sequence with each call.
-    pub(super) ranges: bool,
-}
+/// Approximate number of bytes of resend calls that one call of [`Recorder::transmit`] writes.
+const REQUEST_BYTES: usize = 16 * 1024;
 
-/// Sweeps of a line through the gaps.
-#[derive(Debug)]
-pub(super) struct Resender {
-    /// Sequence below which every missing packet has been requested in this sweep.
-    pub(super) cursor: Seq,
-    /// Maximum number of packets in flight. It falls to the number of answers on a connection if
-    /// the peer closes connections with requests unanswered.
-    in_flight_limit: u64,
-    /// Upper bound of `in_flight_limit`, from the options.
-    window: u64,
-    /// Longest range that the peer resends at once.
-    max_range: u32,
-    /// True if this sweep has filled anything.
-    pub(super) progressed: bool,
-    /// Number of consecutive failures.
-    pub(super) failures: u32,
-    /// Time before which nothing is requested.
-    pub(super) retry_at: Duration,
-    /// True while nothing new is requested until requests in flight are answered: some answers were
-    /// missed, and a new sweep begins then.
-    pub(super) paused: bool,
-    /// Time before which the sweep is not paused again.
-    pause_check_at: Duration,
-    /// First sequence of the lowest gap at the last pause, and the number of consecutive pauses
-    /// with the same one.
-    lowest_gap: (Seq, u32),
-    /// Sequences that the peer will not resend.
-    refused: SeqSet,
-    /// Reason of the latest refusal.
-    pub(super) refusal_reason: Option<Reason>,
-    /// Sequence below which every missing packet was refused.
-    refused_below: Seq,
-    /// Number of consecutive sequences that the peer answered by closing the connection.
-    skipped_in_a_row: u32,
-    /// True once requests on this line are given up altogether.
-    pub(super) given_up: bool,
-}
+/// Number of consecutive failed resends after which passes begin beside the resends.
+pub(super) const RESEND_FAILURES_MAX: u32 = 2;
 
-impl Resender {
-    pub(super) fn new(window: u32) -> Self {
-        Self {
-            cursor: FIRST_SEQ,
-            in_flight_limit: u64::from(window.max(1)),
-            window: u64::from(window.max(1)),
-            max_range: u32::MAX,
-            progressed: false,
-            failures: 0,
-            retry_at: Duration::ZERO,
-            paused: false,
-            pause_check_at: Duration::ZERO,
-            lowest_gap: (0, 0),
-            refused: SeqSet::new(),
-            refusal_reason: None,
-            refused_below: FIRST_SEQ,
-            skipped_in_a_row: 0,
-            given_up: false,
+/// Maximum number of connections that begin with a describe call and deliver nothing before the
+/// recorder stops sending it.
+pub(super) const FAILED_DESCRIBES_MAX: u32 = 2;
+
+impl Recorder {
+    /// Returns whether a line needs a new connection for a description or for resends.
+    pub(super) fn wants_resend_connection(&self, id: u16, now: Duration) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let probe = self.may_describe(line, now)
+            && (line.describe_deadline.is_none() || self.lacks_session(line));
+        line.resend.is_none()
+            && !line.resender.given_up
+            && now >= line.resender.retry_at
+            && (probe || self.can_request(id, now))
+    }
+
+    /// Returns whether a line may still turn out to speak the extension.
+    pub(super) fn may_describe(&self, line: &LineState, now: Duration) -> bool {
+        line.dialect == Dialect::Unknown
+            && !(self.options.classic || line.resender.given_up)
+            && (line.failed_describes < FAILED_DESCRIBES_MAX || self.lacks_session(line))
+            && line.describe_deadline.is_none_or(|by| now < by)
+    }
+
+    /// Returns whether a line has anything to request now.
+    pub(super) fn can_request(&self, id: u16, now: Duration) -> bool {
+        let resender = &self.lines[usize::from(id)].resender;
+        let scope = self.request_scope(id, now);
+        !resender.given_up
+            && resender.next_requestable(self.ledger.gaps(), FIRST_SEQ, scope).is_some()
+    }
+
+    /// Returns the sequences that a line may request now.
+    fn request_scope(&self, id: u16, now: Duration) -> RequestScope {
+        // Packets that another stream may still deliver are not missed yet.
+        let streams = self
+            .conns
+            .iter()
+            .filter(|conn| {
+                conn.streams()
+                    && conn.state == ConnectionState::Open
+                    && now < conn.last_useful + STREAM_LAG
+            })
+            .filter(|conn| !self.lacks_session(&self.lines[usize::from(conn.line)]));
+        let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        let line = &self.lines[usize::from(id)];
+        let early = self.can_request_early(line, now);
+        if (self.resumed && self.may_describe(line, now) || self.lacks_session(line)) && !early {
+            // The line may still turn out to play another session.
+            ceiling = 0;
+        }
+        if let Some((young, _)) = self.ledger.gaps().younger(self.reorder_cutoff(now)) {
+            ceiling = ceiling.min(young - 1);
+        }
+        let has = self.highest_requestable(line);
+        match line.dialect {
+            Dialect::Extended => RequestScope { ceiling: ceiling.min(has), ranges: true },
+            _ if early => RequestScope { ceiling, ranges: true },
+            // An original dies when a sequence is requested that it does not have.
+            _ => RequestScope {
+                ceiling: ceiling.min(self.options.resend_max).min(has),
+                ranges: false,
+            },
         }
     }
 
-    /// Returns the first missing range at or above `from` that may be requested.
-    pub(super) fn next_requestable(
-        &self,
-        gaps: &GapSet,
-        from: Seq,
-        scope: RequestScope,
-    ) -> Option<SeqRange> {
-        let all = SeqRange::new(FIRST_SEQ, scope.ceiling.min(MAX_SEQ))?;
-        let mut from = from.max(self.refused_below);
-        loop {
-            let gap = gaps.at_or_after(from)?.intersect(all)?;
-            match self.refused.at_or_after(gap.first()) {
-                Some(refused) if refused.contains(gap.first()) => from = refused.last() + 1,
-                Some(refused) if refused.first() <= gap.last() => {
-                    return SeqRange::new(gap.first(), refused.first() - 1);
-                }
-                _ => return Some(gap),
-            }
+    /// Returns whether ranges are requested right behind the describe call. The exchange described
+    /// itself when this session was recorded before; its answers are recorded only after it does so
+    /// again.
+    fn can_request_early(&self, line: &LineState, now: Duration) -> bool {
+        self.resumed
+            && self.session.is_some()
+            && self.may_describe(line, now)
+            && line.failed_describes == 0
+            && self.lines.len() == 1
+            && !self.options.follow
+    }
+
+    /// Returns the time after which gaps have opened too late to be requested yet.
+    pub(super) fn reorder_cutoff(&self, now: Duration) -> Duration {
+        // After the streams are closed no packet arrives late.
+        match self.options.reorder_wait.is_zero() || self.stopping.is_some() {
+            true => Duration::MAX,
+            false => now.saturating_sub(self.options.reorder_wait),
         }
     }
 
-    /// Counts the sequences from `from` to `to` that this sweep has requested and that are still
-    /// missing. Answers arrive in order, so if a later request is answered, the answers to these
-    /// were missed.
-    pub(super) fn count_unanswered(&self, gaps: &GapSet, from: Seq, to: Seq) -> u64 {
-        let scope = RequestScope { ceiling: to.min(self.cursor - 1), ranges: true };
-        let (mut from, mut count) = (from, 0);
-        while let Some(piece) = self.next_requestable(gaps, from, scope) {
-            count += u64::from(piece.len());
-            from = piece.last() + 1;
-        }
-        count
-    }
-
-    /// Returns the next range to request with `in_flight` packets in flight, and moves the cursor
-    /// behind it.
-    pub(super) fn next_request(
+    /// Appends resend calls.
+    pub(super) fn write_requests(
         &mut self,
-        gaps: &GapSet,
-        in_flight: u64,
-        scope: RequestScope,
-    ) -> Option<SeqRange> {
-        let room =
-            u32::try_from(self.in_flight_limit.saturating_sub(in_flight)).unwrap_or(u32::MAX);
-        let most = if scope.ranges { room.min(self.max_range) } else { room.min(1) };
-        let gap = self.next_requestable(gaps, self.cursor, scope)?;
-        let piece = SeqRange::counted(gap.first(), most)?.intersect(gap)?;
-        self.cursor = piece.last() + 1;
-        Some(piece)
-    }
-
-    /// Moves `refused_below` up to the first missing packet that was not refused, so that later
-    /// searches skip the refused ones.
-    pub(super) fn skip_refused(&mut self, gaps: &GapSet) {
-        while let Some(gap) = gaps.at_or_after(self.refused_below)
-            && let Some(refused) = self.refused.at_or_after(gap.first())
-            && refused.contains(gap.first())
-        {
-            self.refused_below = refused.last().min(gap.last()) + 1;
-        }
-    }
-
-    /// Allows requests for refused sequences again, except for `abandoned` ones.
-    pub(super) fn retry_refused(&mut self, abandoned: &SeqSet) {
-        self.refused.clone_from(abandoned);
-        (self.refused_below, self.refusal_reason, self.given_up) = (FIRST_SEQ, None, false);
-    }
-
-    /// Excludes a range from further requests.
-    pub(super) fn exclude(&mut self, range: SeqRange) {
-        self.refused.insert(range);
-    }
-
-    /// Resets the failure counters after a missing packet has arrived.
-    pub(super) fn note_progress(&mut self) {
-        self.progressed = true;
-        self.failures = 0;
-        self.skipped_in_a_row = 0;
-    }
-
-    /// Restarts the sweep at the lowest gap.
-    pub(super) fn restart_sweep(&mut self) {
-        self.cursor = FIRST_SEQ;
-        self.progressed = false;
-        self.paused = false;
-    }
-
-    /// Pauses the sweep if an answer at or below `settled` was missed, so that the next sweep can
-    /// begin. Without the pause a sweep would never end while new gaps keep opening.
-    pub(super) fn pause_if_answer_missed(&mut self, gaps: &GapSet, settled: Seq, now: Duration) {
-        let scope = RequestScope { ceiling: settled.min(self.cursor - 1), ranges: true };
-        if self.paused || now < self.pause_check_at {
+        at: usize,
+        now: Duration,
+        sink: &mut impl Sink,
+        out: &mut Vec<u8>,
+    ) {
+        let scope = self.request_scope(self.conns[at].line, now);
+        let conn = &mut self.conns[at];
+        let line = &mut self.lines[usize::from(conn.line)];
+        let early = scope.ranges && line.dialect == Dialect::Unknown;
+        let resender = &mut line.resender;
+        if now < resender.retry_at || resender.given_up || resender.paused {
             return;
         }
-        if let Some(gap) = self.next_requestable(gaps, FIRST_SEQ, scope) {
-            self.paused = true;
-            let times = if gap.first() == self.lowest_gap.0 { self.lowest_gap.1 + 1 } else { 0 };
-            self.lowest_gap = (gap.first(), times);
-            self.pause_check_at = now + backoff(times).min(ANSWER_WAIT);
-        }
-    }
-
-    /// Returns the time before which [`pause_if_answer_missed`](Self::pause_if_answer_missed) does
-    /// nothing.
-    pub(super) fn pause_check_at(&self) -> Duration {
-        self.pause_check_at
-    }
-
-    /// Handles the refusal of a range by the peer.
-    ///
-    /// Of a refusal beyond `highest`, the highest sequence known, the rest is ignored.
-    pub(super) fn on_refusal(&mut self, refusal: NotAvailable, highest: Seq) {
-        let NotAvailable { first, count, reason } = refusal;
-        self.refusal_reason = Some(reason);
-        match reason {
-            Reason::Quota => {}
-            // Halving the range each time comes to an end.
-            Reason::TooMany if count > 1 && count / 2 < self.max_range => {
-                self.max_range = count / 2;
-                self.progressed = true;
+        resender.raise_in_flight_limit(conn.answered, conn.in_flight());
+        let full = out.len() + REQUEST_BYTES;
+        while out.len() < full
+            && let Some(piece) = resender.next_request(self.ledger.gaps(), conn.in_flight(), scope)
+        {
+            let call = if scope.ranges {
+                Call::ResendRange { first: piece.first(), count: piece.len() }
+            } else {
+                Call::Resend(piece.first())
+            };
+            call.encode(out);
+            sink.on_request(piece, now);
+            conn.requested_early |= early;
+            if conn.in_flight() == 0 {
+                conn.last_useful = now;
             }
-            _ => {
-                let known = SeqRange::new(FIRST_SEQ, highest);
-                let refused = SeqRange::counted(first, count);
-                if let Some(range) = refused.zip(known).and_then(|(r, known)| r.intersect(known)) {
-                    self.refused.insert(range);
-                }
+            conn.requested += u64::from(piece.len());
+            self.stats.resend_calls += 1;
+        }
+    }
+
+    /// Returns the sequence below which every missing packet has been requested, on one line at
+    /// least.
+    #[must_use]
+    pub fn requested_below(&self) -> Seq {
+        let asking = self.lines.iter().filter(|line| line.resend.is_some());
+        asking.map(|line| line.resender.cursor).max().unwrap_or(0)
+    }
+
+    /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,
+    /// so packets requested before it that are still missing will not arrive any more.
+    pub(super) fn mark_answered(&mut self, at: usize, seq: Seq) {
+        let seq = seq.min(MAX_SEQ);
+        let conn = &mut self.conns[at];
+        if conn.role == ConnectionRole::Resend && seq > conn.answered_up_to {
+            let resender = &self.lines[usize::from(conn.line)].resender;
+            let lost = resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
+            conn.answered += lost.min(conn.in_flight());
+            conn.answered_up_to = seq;
+        }
+    }
+
+    /// Handles the refusal of a resend request.
+    pub(super) fn on_refusal(&mut self, at: usize, refusal: NotAvailable) {
+        let mut refusal = refusal;
+        if refusal.reason == Reason::OutOfRange && refusal.first > self.highest_shown() {
+            // The line claims more than it has. Requesting all of it could take for ever, because
+            // each request is refused in turn.
+            refusal.count = MAX_SEQ.saturating_sub(refusal.first).saturating_add(1);
+        }
+        let resender = &mut self.lines[usize::from(self.conns[at].line)].resender;
+        resender.on_refusal(refusal, self.ledger.highest());
+        resender.skip_refused(self.ledger.gaps());
+    }
+
+    /// Restarts a sweep that has requested everything and was not answered completely.
+    pub(super) fn restart_stalled_sweep(&mut self, at: usize, now: Duration) {
+        let conn = &self.conns[at];
+        let scope = self.request_scope(conn.line, now);
+        let gaps = self.ledger.gaps();
+        let line = &mut self.lines[usize::from(conn.line)];
+        let resender = &mut line.resender;
+        if self.options.follow {
+            resender.pause_if_answer_missed(gaps, conn.answered_up_to, now);
+        }
+        if conn.in_flight() > 0
+            || !resender.paused && resender.next_requestable(gaps, resender.cursor, scope).is_some()
+            || resender.next_requestable(gaps, FIRST_SEQ, scope).is_none()
+        {
+            return;
+        }
+        if !resender.progressed {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(gaps, scope);
+            }
+        }
+        resender.restart_sweep();
+        self.conns[at].answered_up_to = 0;
+    }
+
+    /// Handles the end of a resend connection.
+    pub(super) fn on_resend_closed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let line = &mut self.lines[usize::from(summary.line)];
+        line.resend = None;
+        if self.on_describe_failed(summary) {
+            return;
+        }
+        let line = &mut self.lines[usize::from(summary.line)];
+        if summary.unanswered && line.dialect != Dialect::Extended {
+            line.resender.on_early_close(summary.answered);
+        }
+        if summary.unanswered || !summary.requested {
+            self.on_resend_failed(summary, now);
+        }
+    }
+
+    /// Returns whether a connection that began with a describe call ended without an answer, and
+    /// counts it then. The call may be the cause: there are servers that close, or wait, on a call
+    /// that they do not know.
+    pub(super) fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
+        let line = &mut self.lines[usize::from(summary.line)];
+        // Follow mode needs the extension, so it goes on asking.
+        let told = summary.answered > 0 || self.options.follow;
+        if !summary.described || line.dialect != Dialect::Unknown || told {
+            return false;
+        }
+        line.failed_describes += 1;
+        line.resender.restart_sweep();
+        if self.session.is_some() {
+            // The recording cannot go on without the answer, so the call is sent again, but not at
+            // once.
+            line.resender.retry_at = self.now + backoff(line.failed_describes);
+        }
+        true
+    }
+
+    /// Handles the end of a resend connection with requests unanswered.
+    pub(super) fn on_resend_failed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let scope = self.request_scope(summary.line, now);
+        let line = &mut self.lines[usize::from(summary.line)];
+        let resender = &mut line.resender;
+        if summary.new_packets == 0 {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            let note = RecorderEvent::ResendFailed { line: summary.line, tries: resender.failures };
+            // Follow mode waits for an exchange that does not answer now.
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(self.ledger.gaps(), scope);
+            }
+            self.note(note);
+        }
+        self.lines[usize::from(summary.line)].resender.restart_sweep();
+    }
+
+    /// Returns whether missing packets can be requested, and are likely to be resent.
+    pub(super) fn can_fill_by_resend(&self, now: Duration) -> bool {
+        (0u16..).zip(&self.lines).any(|(id, line)| {
+            !line.stats.given_up
+                && line.resender.failures < RESEND_FAILURES_MAX
+                && self.can_request(id, now)
+        })
+    }
+
+    /// Half-closes resend connections that serve no purpose, or whose line has failed `tries` times
+    /// in a row. This makes room, because an exchange may take one connection at a time.
+    pub(super) fn close_useless_resends(&mut self, tries: u32, now: Duration) {
+        for at in 0..self.conns.len() {
+            let conn = &self.conns[at];
+            let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
+            if conn.role != ConnectionRole::Resend
+                || conn.state != ConnectionState::Open
+                || line.dialect == Dialect::Extended
+            {
+                continue;
+            }
+            let asks = conn.in_flight() > 0 || self.can_request(id, now);
+            if !(asks && line.resender.failures < tries || self.may_describe(line, now)) {
+                self.drain(at, now);
+                self.lines[usize::from(id)].resend = None;
             }
         }
     }
 
-    /// Lowers the in-flight limit after the peer has closed the connection with requests
-    /// unanswered, after answering `answered`.
-    pub(super) fn on_early_close(&mut self, answered: u64) {
-        self.in_flight_limit = answered.clamp(1, self.in_flight_limit);
-    }
-
-    /// Raises the in-flight limit for a connection that has answered many times as many packets.
-    pub(super) fn raise_in_flight_limit(&mut self, answered: u64, in_flight: u64) {
-        if in_flight == 0 && answered >= self.in_flight_limit * 8 {
-            self.in_flight_limit = (self.in_flight_limit * 2).min(self.window);
-        }
-    }
-
-    /// Skips the lowest missing sequence after too many failures with it, or gives up all requests.
-    pub(super) fn skip_lowest(&mut self, gaps: &GapSet, scope: RequestScope) {
-        self.failures = 0;
-        self.skipped_in_a_row += 1;
-        match self.next_requestable(gaps, FIRST_SEQ, scope) {
-            Some(gap) if self.skipped_in_a_row < SKIPPED_SEQS_MAX => {
-                self.refused.insert(SeqRange::one(gap.first()));
-            }
-            _ => self.given_up = true,
-        }
+    /// Returns whether nothing more can arrive on a resend connection to an exchange that is no
+    /// original. It may be closed without waiting for the end of the peer.
+    pub(super) fn has_no_answer_pending(&self, conn: &ClientConnection) -> bool {
+        let line = &self.lines[usize::from(conn.line)];
+        conn.role == ConnectionRole::Resend
+            && line.dialect == Dialect::Extended
+            && conn.in_flight() == 0
     }
 }
