@@ -29,7 +29,8 @@ mod resend;
 /// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
 mod stop;
-pub(crate) mod subscription;
+mod subscription;
+pub mod timers;
 
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
@@ -37,7 +38,8 @@ pub use event::{Input, Output, PassEnd, RecorderEvent};
 pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
-use crate::client::recovery::{PassStats, STREAM_SILENCE};
+use crate::client::recovery::PassStats;
+use crate::client::timers::STREAM_SILENCE;
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::wire::{Info, RESEND_MAX, SessionId};
 use alloc::collections::VecDeque;
@@ -319,14 +321,6 @@ impl Recorder {
         conn.streams()
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
             && self.conns.iter().any(filling)
-    }
-
-    /// Returns the time at which to give [`Input::Wake`] if there is no other input before.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
-        let conns = self.conns.iter().filter_map(|conn| self.conn_timer(conn));
-        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_timer(id, line));
-        conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
     }
 
     /// Returns whether the recording is over and every connection closed.

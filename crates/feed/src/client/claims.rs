@@ -11,7 +11,7 @@
 use super::Recorder;
 use super::line::LineState;
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
-use crate::client::recovery::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
+use crate::client::timers::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use crate::ledger::Sink;
 use core::time::Duration;
 
@@ -195,12 +195,6 @@ impl Recorder {
     /// Returns whether lines still have time to agree on the end.
     fn is_end_disputed(&self, now: Duration) -> bool {
         self.end_reported_at.is_some_and(|since| now < since + END_DISPUTE_MAX)
-    }
-
-    /// Returns the time until which lines may agree on the end.
-    pub(super) fn dispute_deadline(&self) -> Option<Duration> {
-        let until = self.end_reported_at? + END_DISPUTE_MAX;
-        (self.outcome.is_none() && self.now < until).then_some(until)
     }
 
     /// Retracts what lines claim beyond the end that another line reports, once it has not arrived

@@ -1,126 +1,21 @@
 //! Next steps of a recorder: connections, resend requests, further passes, the end.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
-use super::line::{Dialect, LineState};
-use super::{ConnId, IncompleteReason, Outcome, Output, PassEnd, Recorder, Tail};
+use super::line::Dialect;
+use super::{ConnId, IncompleteReason, Outcome, Output, Recorder, Tail};
 use crate::base::seq::{SeqRange, SeqSet};
 use crate::client::recovery::{
-    ANSWER_WAIT, DRAIN_WAIT, EMPTY_PASSES_MAX, FRUITLESS_PASSES_MAX, PARALLEL_PASSES, PASSES_MAX,
-    SILENT_STREAMS_MAX, SMALL_PASS_BYTES, STREAM_LAG, STREAM_SILENCE, TAIL_PASSES_MIN,
+    EMPTY_PASSES_MAX, FRUITLESS_PASSES_MAX, PARALLEL_PASSES, PASSES_MAX, SMALL_PASS_BYTES,
+    TAIL_PASSES_MIN,
 };
 use crate::client::resend::RESEND_FAILURES_MAX;
+use crate::client::timers::{DRAIN_WAIT, STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::Sink;
 use crate::wire::FRAME_LEN;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Recorder {
-    /// Handles connections whose deadline has passed.
-    pub(super) fn expire(&mut self, now: Duration) {
-        for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
-            let Some(at) = self.find(id) else { continue };
-            let conn = &self.conns[at];
-            if self.conn_timer(conn).is_none_or(|deadline| now < deadline) {
-                continue;
-            }
-            let summary = conn.summary();
-            match (conn.state, conn.role) {
-                (ConnectionState::Draining { .. }, _) => drop(self.remove(at)),
-                (ConnectionState::Connecting, _) => self.connect_failed(at, now),
-                (ConnectionState::Open, ConnectionRole::Stream { .. }) if self.options.follow => {
-                    if now >= conn.last_useful + self.options.silence && self.outcome.is_none() {
-                        self.drain(at, now);
-                        self.on_subscription_ended(summary, now);
-                    }
-                }
-                (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
-                    // A stream that delivered packets and fell silent has probably ended.
-                    if self.outcome.is_none() && now >= conn.last_useful + self.options.timeout {
-                        self.drain(at, now);
-                        match summary.delivered {
-                            0 => {
-                                self.on_pass_cut_off(summary, now);
-                                self.count_silent_stream(summary.line);
-                            }
-                            _ => self.on_pass_complete(summary, PassEnd::Silent),
-                        }
-                    }
-                }
-                (ConnectionState::Open, ConnectionRole::Resend) => {
-                    self.drain(at, now);
-                    self.lines[usize::from(summary.line)].resend = None;
-                    if !self.on_describe_failed(summary) {
-                        self.on_resend_failed(summary, now);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Counts a stream that delivered nothing until it timed out. One such stream is tolerated.
-    fn count_silent_stream(&mut self, line: u16) {
-        let line = &mut self.lines[usize::from(line)];
-        line.silent_streams += 1;
-        if line.silent_streams >= SILENT_STREAMS_MAX {
-            line.cut_streams = u32::MAX;
-        }
-    }
-
-    /// Returns the time at which a connection needs attention if nothing happens on it.
-    pub(super) fn conn_timer(&self, conn: &ClientConnection) -> Option<Duration> {
-        match (conn.state, conn.role) {
-            (ConnectionState::Connecting, _) => Some(conn.connecting_since + self.options.timeout),
-            (ConnectionState::Draining { until, .. }, _) => Some(until),
-            (ConnectionState::Open, ConnectionRole::Stream { .. }) if self.options.follow => {
-                Some(self.subscription_timer(conn))
-            }
-            (ConnectionState::Open, ConnectionRole::Stream { .. }) => {
-                // A silent stream first stops keeping the others waiting, then its rest is
-                // requested, and later it is given up.
-                let (lag, mute) =
-                    (conn.last_useful + STREAM_LAG, conn.last_useful + STREAM_SILENCE);
-                let given_up = conn.last_useful + self.options.timeout;
-                Some(if self.now < lag && (self.lines.len() > 1 || self.is_complete()) {
-                    lag
-                } else if self.now < mute && self.ledger.end().is_some() {
-                    mute.min(given_up)
-                } else {
-                    given_up
-                })
-            }
-            (ConnectionState::Open, ConnectionRole::Resend) => {
-                if let Some(stopping) = self.stopping.filter(|_| self.outcome.is_none()) {
-                    return Some(stopping.until);
-                }
-                let tries = self.lines[usize::from(conn.line)].resender.failures;
-                // Follow mode retries for ever, so the exponent is capped at 3: an answer must not
-                // wait for minutes after the exchange is back.
-                let most = if self.options.follow { 3 } else { 8 };
-                let wait = ANSWER_WAIT.max(conn.rtt * 4) * (1 << tries.min(most));
-                (conn.in_flight() > 0).then(|| conn.last_useful + wait)
-            }
-        }
-    }
-
-    /// Returns the time at which a line may do something that it may not do yet.
-    pub(super) fn line_timer(&self, id: u16, line: &LineState) -> Option<Duration> {
-        let stopping = self.stopping.is_some() && !self.options.follow;
-        if self.outcome.is_some() || stopping || line.stats.given_up {
-            return None;
-        }
-        let unknown = line.dialect == Dialect::Unknown;
-        let grace = line.describe_deadline.filter(|_| unknown);
-        let young = self.ledger.gaps().younger(self.reorder_cutoff(self.now));
-        let reordered_by = young.map(|(_, opened)| opened + self.options.reorder_wait);
-        let held = self.options.follow.then(|| line.resender.pause_check_at());
-        let tells = self.silent_from(id).filter(|_| unknown && self.lines.len() > 1);
-        [Some(line.retry_at), Some(line.resender.retry_at), held, grace, reordered_by, tells]
-            .into_iter()
-            .flatten()
-            .filter(|&time| time > self.now)
-            .min()
-    }
-
     /// Does what the state calls for after an input.
     pub(super) fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.outcome.is_some() {

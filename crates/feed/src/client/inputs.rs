@@ -4,10 +4,9 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
 use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::MAX_SEQ;
-use crate::client::recovery::{
-    BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, GARBAGE_FRAMES_MAX, SESSION_WAIT, backoff,
-};
+use crate::client::recovery::GARBAGE_FRAMES_MAX;
 use crate::client::resend::FAILED_DESCRIBES_MAX;
+use crate::client::timers::{BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, SESSION_WAIT, backoff};
 use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
 use core::time::Duration;

@@ -2,7 +2,8 @@
 
 use super::connection::{ConnectionRole, ConnectionSummary};
 use super::{PassEnd, Recorder, RecorderEvent};
-use crate::client::recovery::backoff;
+use crate::client::recovery::SILENT_STREAMS_MAX;
+use crate::client::timers::backoff;
 use core::time::Duration;
 
 impl Recorder {
@@ -30,6 +31,31 @@ impl Recorder {
         }
         line.retry_at = now + backoff(line.cut_streams);
         self.report_pass(summary, PassEnd::CutOff);
+    }
+
+    /// Handles a stream that was silent for [`RecorderOptions::timeout`](super::RecorderOptions).
+    pub(super) fn on_stream_timeout(&mut self, at: usize, now: Duration) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let summary = self.conns[at].summary();
+        self.drain(at, now);
+        if summary.delivered > 0 {
+            // A stream that delivered packets and fell silent has probably ended.
+            self.on_pass_complete(summary, PassEnd::Silent);
+        } else {
+            self.on_pass_cut_off(summary, now);
+            self.count_silent_stream(summary.line);
+        }
+    }
+
+    /// Counts a stream that delivered nothing until it timed out. One such stream is tolerated.
+    fn count_silent_stream(&mut self, line: u16) {
+        let line = &mut self.lines[usize::from(line)];
+        line.silent_streams += 1;
+        if line.silent_streams >= SILENT_STREAMS_MAX {
+            line.cut_streams = u32::MAX;
+        }
     }
 
     /// Reports the end of a pass to the driver.

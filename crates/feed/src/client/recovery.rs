@@ -1,50 +1,5 @@
 //! Recovery policy in numbers: how doubtful the end is, how many passes to run, how long to wait.
 
-use core::time::Duration;
-
-/// Minimum wait for the answer to a describe call before passes begin without it.
-pub const DESCRIBE_WAIT: Duration = Duration::from_millis(25);
-
-/// Minimum wait for the answer to a describe call if a recording of a known session cannot go on
-/// without it, from the first bytes that the line sends. A line that sends nothing has
-/// [`RecorderOptions::timeout`].
-///
-/// [`RecorderOptions::timeout`]: crate::client::RecorderOptions::timeout
-pub const SESSION_WAIT: Duration = Duration::from_secs(2);
-
-/// Minimum wait for the answer to a resend request; doubled with each failure.
-pub const ANSWER_WAIT: Duration = Duration::from_millis(250);
-
-/// First pause between two attempts; doubled with each failure.
-pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// Longest pause between two attempts.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
-
-/// Silence after which a stream does not keep the other lines waiting.
-pub const STREAM_LAG: Duration = Duration::from_millis(250);
-
-/// Silence of all streams after which the rest of a session whose end is known is requested
-/// instead.
-pub const STREAM_SILENCE: Duration = Duration::from_secs(2);
-
-/// Time for which an unreachable line keeps a session from counting as over, once another line
-/// plays another session or reports the end.
-pub const LINE_ABSENCE_MAX: Duration = Duration::from_secs(10);
-
-/// Time that lines have to agree on the end of a session, from the first report of an end. A line
-/// that has reported no end by then is not waited for. Packets beyond another line's end that have
-/// not arrived by then count as nonexistent.
-pub const END_DISPUTE_MAX: Duration = Duration::from_secs(10);
-
-/// Maximum silence on a half-closed connection before it is closed. An exchange ends its side at
-/// once, so this wait only happens with a peer that does not. Closing earlier could reset a
-/// connection with bytes still on their way, and a reset kills an original.
-pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
-
-/// Maximum time that a stopped follower waits for missing packets that can be resent. It covers an
-/// answer that takes a few round trips, and is too short to look like a hang.
-pub const STOP_WAIT: Duration = Duration::from_secs(1);
-
 /// Maximum number of passes that run side by side while a pass is no larger than
 /// [`SMALL_PASS_BYTES`].
 pub const PARALLEL_PASSES: u32 = 12;
@@ -129,12 +84,6 @@ fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
     product
 }
 
-/// Returns the pause before attempt number `tries` (from 1).
-#[must_use]
-pub fn backoff(tries: u32) -> Duration {
-    BACKOFF_MIN.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(BACKOFF_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,12 +109,5 @@ mod tests {
     fn a_clean_feed_of_a_million_needs_no_second_pass_to_speak_of() {
         let clean = PassStats { complete: 1, delivered: 1_000_000 };
         assert!(clean.doubt(1_000_000, 1) < 1e-6);
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_bound() {
-        let ms = Duration::from_millis;
-        let pauses = [1, 2, 3, 4, 5, 6, 60].map(backoff);
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000].map(ms));
     }
 }

@@ -10,7 +10,7 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState, Conne
 use super::line::{Dialect, LineState};
 use super::{Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
-use crate::client::recovery::{STREAM_LAG, backoff};
+use crate::client::timers::{STREAM_LAG, backoff};
 use crate::ledger::Sink;
 use crate::wire::{Call, NotAvailable, Reason};
 use alloc::vec::Vec;
@@ -227,7 +227,7 @@ impl Recorder {
     /// Returns whether a connection that began with a describe call ended without an answer, and
     /// counts it then. The call may be the cause: there are servers that close, or wait, on a call
     /// that they do not know.
-    pub(super) fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
+    fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
         let line = &mut self.lines[usize::from(summary.line)];
         // Follow mode needs the extension, so it goes on asking.
         let told = summary.answered > 0 || self.options.follow;
@@ -260,6 +260,16 @@ impl Recorder {
             self.note(note);
         }
         self.lines[usize::from(summary.line)].resender.restart_sweep();
+    }
+
+    /// Handles a resend connection whose answers did not arrive in time.
+    pub(super) fn on_answer_timeout(&mut self, at: usize, now: Duration) {
+        let summary = self.conns[at].summary();
+        self.drain(at, now);
+        self.lines[usize::from(summary.line)].resend = None;
+        if !self.on_describe_failed(summary) {
+            self.on_resend_failed(summary, now);
+        }
     }
 
     /// Returns whether missing packets can be requested, and are likely to be resent.

@@ -8,7 +8,7 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::LineState;
 use super::{IncompleteReason, Output, RecorderEvent};
 use crate::base::seq::SeqSet;
-use crate::client::recovery::{SESSION_WAIT, STREAM_LAG};
+use crate::client::timers::{SESSION_WAIT, STREAM_LAG};
 use crate::ledger::{Origin, Sink, Source};
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;

@@ -3,7 +3,7 @@
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
 use super::{IncompleteReason, Recorder, RecorderEvent};
-use crate::client::recovery::STOP_WAIT;
+use crate::client::timers::STOP_WAIT;
 use crate::ledger::Sink;
 use core::time::Duration;
 

@@ -5,7 +5,8 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState, Conne
 use super::line::LineState;
 use super::{IncompleteReason, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::client::recovery::{GARBAGE_FRAMES_MAX, LINE_ABSENCE_MAX, backoff};
+use crate::client::recovery::GARBAGE_FRAMES_MAX;
+use crate::client::timers::{LINE_ABSENCE_MAX, backoff};
 use crate::ledger::Sink;
 use crate::wire::{Call, Info, SessionId};
 use core::time::Duration;
@@ -84,11 +85,13 @@ impl Recorder {
         self.report_pass(summary, PassEnd::CutOff);
     }
 
-    /// Returns the time at which a silent subscription needs attention.
-    pub(super) fn subscription_timer(&self, conn: &ClientConnection) -> Duration {
-        let lag = conn.last_useful + crate::client::recovery::STREAM_LAG;
-        let silent = conn.last_useful + self.options.silence;
-        if self.now < lag && !self.ledger.gaps().is_empty() { lag.min(silent) } else { silent }
+    /// Handles a subscription that was silent for longer than heartbeats allow.
+    pub(super) fn on_subscription_silence(&mut self, at: usize, now: Duration) {
+        if self.outcome.is_none() {
+            let summary = self.conns[at].summary();
+            self.drain(at, now);
+            self.on_subscription_ended(summary, now);
+        }
     }
 
     /// Sets a line aside that plays another session, until it is checked again.
@@ -154,13 +157,6 @@ impl Recorder {
         }
         // A search costs time in proportion to the number of gaps, so it must not run too often.
         self.give_up_at = (oldest + patience).max(now + patience / 16);
-    }
-
-    /// Returns the time of the next search for gaps to abandon, if packets are missing.
-    pub(super) fn give_up_deadline(&self) -> Option<Duration> {
-        let over = self.outcome.is_some() || self.stopping.is_some();
-        let waits = self.options.give_up.is_some() && !over;
-        (waits && !self.ledger.gaps().is_empty()).then_some(self.give_up_at)
     }
 
     /// Does what the state calls for in follow mode: opens connections, abandons gaps, ends the

@@ -1,7 +1,7 @@
 //! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
 
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::client::recovery::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
+use feed::client::timers::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;

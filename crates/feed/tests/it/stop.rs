@@ -3,7 +3,7 @@
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use crate::claims::{A, B, Lines};
-use feed::client::recovery::STOP_WAIT;
+use feed::client::timers::STOP_WAIT;
 use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions, Tail};
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::{Completeness, Facts};

@@ -5,7 +5,7 @@
 //! they are the packets below the cursor that are still missing.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::recovery::{ANSWER_WAIT, backoff};
+use crate::client::timers::{ANSWER_WAIT, backoff};
 use crate::ledger::gap_set::GapSet;
 use crate::wire::{NotAvailable, Reason};
 use core::time::Duration;
