@@ -23,8 +23,7 @@ mod line;
 /// Returns the outcome of the recording, once it is known.
 mod outcome;
 /// Returns the statistics of the passes so far.
-mod passes;
-pub mod recovery;
+pub mod passes;
 mod resend;
 /// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
@@ -38,7 +37,7 @@ pub use event::{Input, Output, PassEnd, RecorderEvent};
 pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
-use crate::client::recovery::PassStats;
+use crate::client::passes::PassStats;
 use crate::client::timers::STREAM_SILENCE;
 use crate::ledger::{Ledger, Limits, Sink};
 use crate::wire::{Info, RESEND_MAX, SessionId};
@@ -73,7 +72,7 @@ pub struct RecorderOptions {
     /// Last sequence of the session, if the user knows it; 0 for an empty session.
     pub last: Option<Seq>,
     /// Maximum number of passes; with `None` the policy decides, up to
-    /// [`PASSES_MAX`](recovery::PASSES_MAX). After that many passes a recording counts as complete,
+    /// [`PASSES_MAX`](passes::PASSES_MAX). After that many passes a recording counts as complete,
     /// however doubtful its end is.
     pub passes: Option<u32>,
     /// Maximum number of packets in flight for each line: requested and not yet answered.

@@ -8,9 +8,11 @@
 
 use super::Recorder;
 use crate::base::seq::Seq;
-use crate::client::recovery::GARBAGE_FRAMES_MAX;
 use crate::wire::{DecodeError, RawFrame, decode, is_near, packet_seq, sequence_of, symbol_fits};
 use core::time::Duration;
+
+/// Maximum number of consecutive undecodable frames on a connection before it is cut.
+pub(super) const GARBAGE_FRAMES_MAX: u32 = 64;
 
 impl Recorder {
     /// Returns whether a frame may be believed. A frame that proves alignment ends the mistrust.

@@ -1,18 +1,10 @@
 //! Next steps of a recorder: connections, resend requests, further passes, the end.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
-use super::line::Dialect;
 use super::{ConnId, IncompleteReason, Outcome, Output, Recorder, Tail};
 use crate::base::seq::{SeqRange, SeqSet};
-use crate::client::recovery::{
-    EMPTY_PASSES_MAX, FRUITLESS_PASSES_MAX, PARALLEL_PASSES, PASSES_MAX, SMALL_PASS_BYTES,
-    TAIL_PASSES_MIN,
-};
-use crate::client::resend::RESEND_FAILURES_MAX;
 use crate::client::timers::{DRAIN_WAIT, STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::Sink;
-use crate::wire::FRAME_LEN;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Recorder {
@@ -61,19 +53,6 @@ impl Recorder {
         }
     }
 
-    /// Returns whether every stream has been silent for long, and the rest can be requested.
-    fn is_every_stream_silent(&self, now: Duration) -> bool {
-        let mut streams = self.conns.iter().filter(|conn| conn.streams()).peekable();
-        streams.peek().is_some()
-            && streams.all(|conn| {
-                conn.state == ConnectionState::Open && now >= conn.last_useful + STREAM_SILENCE
-            })
-            && self
-                .lines
-                .iter()
-                .any(|line| line.dialect == Dialect::Extended && !line.resender.given_up)
-    }
-
     /// Returns whether everything up to a confirmed end has been recorded.
     pub(super) fn is_complete(&self) -> bool {
         let ledger = &self.ledger;
@@ -115,91 +94,9 @@ impl Recorder {
         conn
     }
 
-    /// Decides how to go on when no stream runs and none is due.
-    fn between_passes(&mut self, now: Duration, sink: &mut impl Sink) {
-        self.ledger.close_tail(now, sink);
-        if self.is_complete() && !self.awaits_other_description(now) {
-            return self.adopt_session_and_finish(None, now, sink);
-        }
-        // An end that no exchange confirms calls for passes in any case.
-        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
-        let mut alive = self.lines.iter().filter(|line| !line.stats.given_up);
-        if alive.any(|line| self.may_describe(line, now))
-            || !doubtful && self.can_fill_by_resend(now)
-        {
-            return self.open_connections(now);
-        }
-        let streamable: Vec<usize> = (0..self.lines.len())
-            .filter(|&id| {
-                !self.lines[id].stats.given_up && self.lines[id].cut_streams <= self.options.retries
-            })
-            .filter(|&id| !self.lacks_session(&self.lines[id]))
-            .collect();
-        let passes = self.wanted_passes(now);
-        if passes == 0 || streamable.is_empty() {
-            // Streams deliver nothing new, but resends still may.
-            let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.given_up);
-            if alive.any(|(id, _)| self.can_request(id, now)) {
-                return self.open_connections(now);
-            }
-            let whole = self.retract_unconfirmed_tail(now, sink);
-            let why = if whole { None } else { self.incomplete_reason(passes > 0) };
-            return self.adopt_session_and_finish(why, now, sink);
-        }
-        self.close_useless_resends(RESEND_FAILURES_MAX, now);
-        for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
-            self.lines[line].streams_to_open += 1;
-        }
-        self.open_connections(now);
-    }
-
-    /// Returns the number of passes to run next.
-    fn wanted_passes(&self, now: Duration) -> u32 {
-        let known = self.ledger.highest();
-        let bound = self.options.tail_miss_probability;
-        let small = known as usize * FRAME_LEN <= SMALL_PASS_BYTES;
-        let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_started);
-        let most = left.min(if small { PARALLEL_PASSES } else { 1 });
-        let runs = if self.may_fill_by_pass(known) && !self.can_fill_by_resend(now) {
-            self.fruitless_passes
-        } else if (self.tail_doubt() >= bound || self.has_no_sign_of_exchange())
-            && (known > 0 || self.passes.complete < EMPTY_PASSES_MAX)
-        {
-            self.passes.complete
-        } else {
-            return 0;
-        };
-        // Before the first complete pass nothing is known about loss.
-        if self.passes.complete == 0 {
-            most.min(1)
-        } else {
-            self.passes.more(known, runs, bound, most)
-        }
-    }
-
-    /// Returns whether something is missing that another pass may deliver.
-    fn may_fill_by_pass(&self, known: u32) -> bool {
-        let dry = self.fruitless_passes < FRUITLESS_PASSES_MAX
-            && self.passes.doubt(known, self.fruitless_passes)
-                >= self.options.tail_miss_probability;
-        dry && !self.ledger.gaps().is_empty()
-    }
-
-    /// Returns the probability that a packet exists beyond the highest one, 0 if the end is
-    /// confirmed.
-    fn tail_doubt(&self) -> f64 {
-        if self.ledger.end().is_some() {
-            return 0.0;
-        }
-        if self.passes.complete < TAIL_PASSES_MIN {
-            return 1.0;
-        }
-        self.passes.doubt(self.ledger.highest(), self.passes.complete)
-    }
-
     /// Returns the reason why the recording cannot become complete, if it is not. `cut_off`: more
     /// passes were wanted but no line can stream.
-    fn incomplete_reason(&self, cut_off: bool) -> Option<IncompleteReason> {
+    pub(super) fn incomplete_reason(&self, cut_off: bool) -> Option<IncompleteReason> {
         if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
             return Some(IncompleteReason::Unreachable);
         }

@@ -4,7 +4,7 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;
 use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::MAX_SEQ;
-use crate::client::recovery::GARBAGE_FRAMES_MAX;
+use crate::client::alignment::GARBAGE_FRAMES_MAX;
 use crate::client::resend::FAILED_DESCRIBES_MAX;
 use crate::client::timers::{BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, SESSION_WAIT, backoff};
 use crate::ledger::{Sink, StopReason, TakeResult};

@@ -5,7 +5,7 @@ use super::connection::{ClientConnection, ConnectionRole, ConnectionState, Conne
 use super::line::LineState;
 use super::{IncompleteReason, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::client::recovery::GARBAGE_FRAMES_MAX;
+use crate::client::alignment::GARBAGE_FRAMES_MAX;
 use crate::client::timers::{LINE_ABSENCE_MAX, backoff};
 use crate::ledger::Sink;
 use crate::wire::{Call, Info, SessionId};

@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::recovery::PASSES_MAX;
+use crate::client::passes::PASSES_MAX;
 use crate::client::{IncompleteReason, Outcome, Recorder, Tail};
 use crate::session::completeness::{Completeness, Facts};
 use crate::sim::run::SimRun;

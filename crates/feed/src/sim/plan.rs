@@ -7,7 +7,7 @@ use super::{Network, draw};
 use crate::base::rng::{Rng, nth};
 use crate::base::seq::{Seq, SeqRange};
 use crate::client::RecorderOptions;
-use crate::client::recovery::FRUITLESS_PASSES_MAX;
+use crate::client::passes::FRUITLESS_PASSES_MAX;
 use crate::exchange::server::MockExchange;
 use crate::faults::scenario::{CorruptedField, Fault, FaultAction, Scenario};
 use crate::tape::growing::{ArrivalRate, GrowingTape};
