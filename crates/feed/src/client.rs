@@ -17,6 +17,7 @@ mod claims;
 mod connection;
 mod decide;
 mod event;
+mod finish;
 mod inputs;
 /// Returns the counters of one line.
 mod line;
@@ -27,7 +28,6 @@ pub mod passes;
 mod resend;
 /// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
-mod stop;
 mod subscription;
 pub mod timers;
 
@@ -45,9 +45,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
 use core::time::Duration;
+use finish::Stopping;
 pub use line::LineStats;
 use line::{Dialect, LineState};
-use stop::Stopping;
 
 /// Number of a connection, unique during the life of a recorder.
 pub type ConnId = u32;

@@ -1,9 +1,8 @@
 //! Next steps of a recorder: connections, resend requests, further passes, the end.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
-use super::{ConnId, IncompleteReason, Outcome, Output, Recorder, Tail};
-use crate::base::seq::{SeqRange, SeqSet};
-use crate::client::timers::{DRAIN_WAIT, STREAM_LAG, STREAM_SILENCE};
+use super::{ConnId, Output, Recorder};
+use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::Sink;
 use core::time::Duration;
 
@@ -53,17 +52,6 @@ impl Recorder {
         }
     }
 
-    /// Returns whether everything up to a confirmed end has been recorded.
-    pub(super) fn is_complete(&self) -> bool {
-        let ledger = &self.ledger;
-        if self.has_no_sign_of_exchange() {
-            return false;
-        }
-        // An earlier recording may know a higher end than the user.
-        let last = ledger.end().map(|end| end.max(self.believed_resumed_end()));
-        ledger.gaps().is_empty() && last.is_some_and(|last| ledger.highest() >= last)
-    }
-
     /// Opens the streams that are due and the resend connections that are wanted.
     pub(super) fn open_connections(&mut self, now: Duration) {
         for id in 0..self.lines.len() {
@@ -92,74 +80,5 @@ impl Recorder {
         self.conns.push(ClientConnection::new(conn, line, role, now));
         self.outputs.push_back(Output::Connect { conn, line });
         conn
-    }
-
-    /// Returns the reason why the recording cannot become complete, if it is not. `cut_off`: more
-    /// passes were wanted but no line can stream.
-    pub(super) fn incomplete_reason(&self, cut_off: bool) -> Option<IncompleteReason> {
-        if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
-            return Some(IncompleteReason::Unreachable);
-        }
-        let lost = !self.ledger.gaps().is_empty();
-        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
-        let settled = self.options.passes.is_some() && self.passes.complete > 0;
-        let mute = self.has_no_sign_of_exchange();
-        if !lost && !mute && (!doubtful || settled && self.ledger.highest() > 0) {
-            return None;
-        }
-        let reason =
-            self.lines.iter().find_map(|line| line.resender.refusal_reason).filter(|_| lost);
-        Some(if self.lines.iter().all(|line| line.stats.given_up) {
-            IncompleteReason::Unreachable
-        } else if self.lines.iter().all(|line| line.stats.given_up || self.lacks_session(line)) {
-            IncompleteReason::SessionUntold
-        } else if mute && self.violations.undecodable == 0 {
-            IncompleteReason::NoAnswer
-        } else if let Some(reason) = reason {
-            IncompleteReason::Refused(reason)
-        } else if cut_off {
-            IncompleteReason::CutOff
-        } else if lost {
-            IncompleteReason::NotServed
-        } else {
-            IncompleteReason::EndUnknown
-        })
-    }
-
-    /// Ends the recording with its outcome.
-    pub(super) fn finish(&mut self, why: Option<IncompleteReason>, now: Duration) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let ledger = &self.ledger;
-        // The reported end of a live session that goes on is only its end so far.
-        let told = if self.options.follow { self.agreed_session_end(now) } else { ledger.end() };
-        let tail = match told {
-            Some(_) => Tail::Confirmed,
-            None if self.passes.complete > 0 && ledger.highest() > 0 => {
-                Tail::Inferred { doubt: self.passes.doubt(ledger.highest(), self.passes.complete) }
-            }
-            None => Tail::Unknown,
-        };
-        let mut missing: SeqSet = ledger.gaps().ranges().collect();
-        let last = ledger.end().unwrap_or(0).max(ledger.highest()).max(self.believed_resumed_end());
-        let tail_gap = SeqRange::new(ledger.highest() + 1, last);
-        tail_gap.into_iter().for_each(|range| missing.insert(range));
-        self.violations.contradicted =
-            self.violations.contradicted.or(self.disbelieved_range(last));
-        self.outcome = Some(Outcome { last, missing, tail, why });
-        self.ended_at = Some(now);
-        // A recording that ends incomplete does not wait for an exchange that survives a reset.
-        self.close_or_drain(why.is_some(), now);
-    }
-
-    /// Half-closes a connection and goes on reading.
-    pub(super) fn drain(&mut self, at: usize, now: Duration) {
-        let conn = &mut self.conns[at];
-        // A peer that goes on sending is not read for ever.
-        let hard = now + self.options.timeout.min(DRAIN_WAIT * 5);
-        conn.state = ConnectionState::Draining { until: now + DRAIN_WAIT, hard };
-        let id = conn.id;
-        self.outputs.push_back(Output::Finish(id));
     }
 }

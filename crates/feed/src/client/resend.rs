@@ -6,7 +6,7 @@
 
 mod sweep;
 
-use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
+use super::connection::{ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::{Dialect, LineState};
 use super::{Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
@@ -299,14 +299,5 @@ impl Recorder {
                 self.lines[usize::from(id)].resend = None;
             }
         }
-    }
-
-    /// Returns whether nothing more can arrive on a resend connection to an exchange that is no
-    /// original. It may be closed without waiting for the end of the peer.
-    pub(super) fn has_no_answer_pending(&self, conn: &ClientConnection) -> bool {
-        let line = &self.lines[usize::from(conn.line)];
-        conn.role == ConnectionRole::Resend
-            && line.dialect == Dialect::Extended
-            && conn.in_flight() == 0
     }
 }

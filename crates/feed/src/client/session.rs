@@ -6,7 +6,7 @@
 use super::Recorder;
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::LineState;
-use super::{IncompleteReason, Output, RecorderEvent};
+use super::{Output, RecorderEvent};
 use crate::base::seq::SeqSet;
 use crate::client::timers::{SESSION_WAIT, STREAM_LAG};
 use crate::ledger::{Origin, Sink, Source};
@@ -159,22 +159,6 @@ impl Recorder {
         let waits = self.lines.len() > 1 && !self.options.follow;
         if !(waits && (0u16..).zip(&self.lines).any(tells)) {
             self.adopt_session(now, sink);
-        }
-    }
-
-    /// Ends the recording, unless adopting the session means that some packets must be requested
-    /// again.
-    pub(super) fn adopt_session_and_finish(
-        &mut self,
-        why: Option<IncompleteReason>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let recorded = self.ledger.recorded();
-        self.adopt_session(now, sink);
-        match self.ledger.recorded() == recorded {
-            true => self.finish(why, now),
-            false => self.advance(now, sink),
         }
     }
 
