@@ -15,16 +15,16 @@
 mod alignment;
 mod claims;
 mod connection;
-mod decide;
 mod event;
 mod finish;
-mod inputs;
 /// Returns the counters of one line.
 mod line;
 /// Returns the outcome of the recording, once it is known.
+mod options;
 mod outcome;
 /// Returns the statistics of the passes so far.
 pub mod passes;
+mod receive;
 mod resend;
 /// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
@@ -34,13 +34,14 @@ pub mod timers;
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
 pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;
-use crate::client::timers::STREAM_SILENCE;
-use crate::ledger::{Ledger, Limits, Sink};
-use crate::wire::{Info, RESEND_MAX, SessionId};
+use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
+use crate::ledger::{Ledger, Sink};
+use crate::wire::{Info, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
@@ -51,85 +52,6 @@ use line::{Dialect, LineState};
 
 /// Number of a connection, unique during the life of a recorder.
 pub type ConnId = u32;
-
-/// Settings of a recorder.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RecorderOptions {
-    /// Use of the original protocol alone: the recorder never sends a call of the extension.
-    pub classic: bool,
-    /// Follow mode: the recorder subscribes to a live session until its end. This needs the
-    /// extension.
-    pub follow: bool,
-    /// Maximum time without a message on a subscription before the recorder reconnects. Exchanges
-    /// send a heartbeat every second.
-    pub silence: Duration,
-    /// Minimum age of a gap before the recorder requests a resend. Until then the packets may still
-    /// arrive late, or on another line.
-    pub reorder_wait: Duration,
-    /// Follow mode: age at which a gap is abandoned (up to a sixteenth later). Its packets are
-    /// requested no more, and are recorded if they arrive all the same.
-    pub give_up: Option<Duration>,
-    /// Last sequence of the session, if the user knows it; 0 for an empty session.
-    pub last: Option<Seq>,
-    /// Maximum number of passes; with `None` the policy decides, up to
-    /// [`PASSES_MAX`](passes::PASSES_MAX). After that many passes a recording counts as complete,
-    /// however doubtful its end is.
-    pub passes: Option<u32>,
-    /// Maximum number of packets in flight for each line: requested and not yet answered.
-    pub window: u32,
-    /// Maximum number of retries of a failed operation before it is given up.
-    pub retries: u32,
-    /// Maximum time for which a peer may be unreachable, or silent, before it is given up.
-    pub timeout: Duration,
-    /// Maximum accepted probability that a packet exists beyond an end that no exchange has
-    /// confirmed. Passes go on until the estimate is lower.
-    pub tail_miss_probability: f64,
-    /// Highest sequence that is requested from an exchange of the original protocol.
-    pub resend_max: Seq,
-    /// Bounds on what a peer can make the recorder believe and store.
-    pub limits: Limits,
-}
-
-impl Default for RecorderOptions {
-    fn default() -> Self {
-        Self {
-            classic: false,
-            follow: false,
-            silence: Duration::from_secs(3),
-            reorder_wait: Duration::ZERO,
-            give_up: None,
-            last: None,
-            passes: None,
-            window: 1 << 20,
-            retries: 4,
-            timeout: Duration::from_secs(10),
-            tail_miss_probability: 1e-6,
-            resend_max: RESEND_MAX,
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// Counters of a recorder, over all lines.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct RecorderStats {
-    /// Bytes received.
-    pub bytes: u64,
-    /// Packets recorded from streams.
-    pub streamed: u64,
-    /// Packets recorded from resends.
-    pub resent: u64,
-    /// Packets received that had been recorded before.
-    pub repeated: u64,
-    /// Passes that ended by silence.
-    pub silent_passes: u32,
-    /// Resend calls sent.
-    pub resend_calls: u64,
-    /// Connections opened.
-    pub connections: u32,
-    /// Connections that broke, were cut off or could not be opened.
-    pub failures: u32,
-}
 
 /// The client's side of a session; see the [module](self).
 #[derive(Debug)]
@@ -272,6 +194,85 @@ impl Recorder {
         }
         self.expire(now);
         self.advance(now, sink);
+    }
+
+    /// Dispatches one input.
+    fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
+        match input {
+            Input::Wake => {}
+            Input::Stop => self.stop(now),
+            Input::Connected(id) => {
+                if let Some(at) = self.find(id) {
+                    self.connected(at, now);
+                }
+            }
+            Input::ConnectFailed(id) => {
+                if let Some(at) = self.find(id) {
+                    self.connect_failed(at, now);
+                }
+            }
+            Input::Received(id, bytes) => {
+                self.stats.bytes += bytes.len() as u64;
+                if let Some(at) = self.find(id) {
+                    self.received(at, bytes, now, sink);
+                }
+            }
+            Input::Ended(id) => {
+                if let Some(at) = self.find(id) {
+                    self.closed(at, false, now);
+                }
+            }
+            Input::Broken(id) => {
+                if let Some(at) = self.find(id) {
+                    self.closed(at, true, now);
+                }
+            }
+        }
+    }
+
+    /// Does what the state calls for after an input.
+    fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
+        if self.outcome.is_some() {
+            return;
+        }
+        if let Some(stopping) = self.stopping {
+            return self.finish_stopped(stopping, now, sink);
+        }
+        if self.lines.len() > 1 {
+            self.update_believed_end(now, sink);
+        }
+        self.adopt_session_if_settled(now, sink);
+        self.report_new_end(now, sink);
+        for at in 0..self.conns.len() {
+            if self.conns[at].role == ConnectionRole::Resend
+                && self.conns[at].state == ConnectionState::Open
+            {
+                self.restart_stalled_sweep(at, now);
+            }
+        }
+        if self.options.follow {
+            return self.advance_following(now, sink);
+        }
+        if self.is_every_stream_silent(now) {
+            self.ledger.close_tail(now, sink);
+        }
+        if self.passes.complete > 0 {
+            self.close_useless_resends(u32::MAX, now);
+        }
+        self.open_connections(now);
+        let streams = self.conns.iter().filter(|conn| conn.streams());
+        // A stream that still delivers packets may go beyond the end that was reported.
+        let alone = self.lines.len() == 1;
+        let mut live = streams.clone().filter(|conn| {
+            let position = conn.track.position;
+            let goes_on = position >= self.ledger.highest() && now < conn.last_useful + STREAM_LAG;
+            goes_on || alone && position == 0 && now < conn.last_useful + STREAM_SILENCE
+        });
+        if self.is_complete() && live.next().is_none() && !self.awaits_other_description(now) {
+            self.adopt_session_and_finish(None, now, sink);
+        } else if streams.count() == 0 && self.lines.iter().all(|line| line.streams_to_open == 0) {
+            self.between_passes(now, sink);
+        }
     }
 
     /// Returns the next output, or `None` if the driver has carried out all of them.

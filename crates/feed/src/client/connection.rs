@@ -1,10 +1,15 @@
-//! One connection of a recorder. The framer is part of the connection, so that half a packet is
-//! discarded with it and never joined to bytes of the next connection.
+//! Connections of a recorder, from the attempt to connect to their end.
+//!
+//! The framer is part of the connection, so that half a packet is discarded with it and never joined
+//! to bytes of the next connection.
 
-use super::ConnId;
+use super::line::Dialect;
+use super::resend::FAILED_DESCRIBES_MAX;
+use super::timers::{BACKOFF_MIN, DESCRIBE_WAIT, SESSION_WAIT, backoff};
+use super::{ConnId, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::Seq;
 use crate::ledger::{Origin, Source, StreamPosition};
-use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
+use crate::wire::{Call, FRAME_LEN, RawFrame, SessionId, VERSION, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -161,6 +166,176 @@ pub(super) struct ConnectionSummary {
     pub(super) delivered: u64,
     /// Number of sequences that the stream passed through.
     pub(super) span: u64,
+}
+
+impl Recorder {
+    /// Opens the streams that are due and the resend connections that are wanted.
+    pub(super) fn open_connections(&mut self, now: Duration) {
+        for id in 0..self.lines.len() {
+            let line = &self.lines[id];
+            if line.stats.given_up || now < line.retry_at {
+                continue;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
+            let id16 = id as u16;
+            for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
+                self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
+            }
+            // A line that plays another session has no packets of this one.
+            if self.lines[id].stats.other_session.is_none()
+                && self.wants_resend_connection(id16, now)
+            {
+                self.lines[id].resend = Some(self.connect(id16, ConnectionRole::Resend, now));
+            }
+        }
+    }
+
+    /// Begins to connect to a line.
+    fn connect(&mut self, line: u16, role: ConnectionRole, now: Duration) -> ConnId {
+        let conn = self.next_conn;
+        self.next_conn += 1;
+        self.conns.push(ClientConnection::new(conn, line, role, now));
+        self.outputs.push_back(Output::Connect { conn, line });
+        conn
+    }
+
+    /// Handles an opened connection: sends its first calls.
+    pub(super) fn connected(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        conn.last_input = now;
+        let line = &mut self.lines[usize::from(conn.line)];
+        conn.state = ConnectionState::Open;
+        conn.rtt = now.saturating_sub(conn.connecting_since);
+        conn.last_useful = now;
+        line.connect_failures = None;
+        line.stats.unreachable_since = None;
+        line.stats.reached = true;
+        self.stats.connections += 1;
+        if let ConnectionRole::Stream { pass } = &mut conn.role {
+            self.passes_started += 1;
+            *pass = self.passes_started;
+            if self.options.follow {
+                Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                conn.described = true;
+            } else {
+                // An exchange of the extension describes the session first, so that the packets can
+                // be attributed to it.
+                if line.dialect == Dialect::Extended {
+                    Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                    conn.described = true;
+                }
+                Call::Stream.encode(&mut conn.outbox);
+            }
+            let (line, pass) = (conn.line, *pass);
+            self.note(RecorderEvent::PassBegan { line, pass });
+            return;
+        }
+        // The sweep goes on where the last connection left it.
+        conn.answered_up_to = line.resender.cursor - 1;
+        // An exchange of the extension answers extended calls only on connections that have sent a
+        // describe call, so the call is needed on each of them, however many ended before it was
+        // answered.
+        let speaks =
+            self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
+        if !self.options.classic
+            && (speaks || line.failed_describes < FAILED_DESCRIBES_MAX)
+            && line.dialect != Dialect::Classic
+        {
+            Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+            conn.described = true;
+            let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
+                (false, _) => DESCRIBE_WAIT,
+                (true, true) => SESSION_WAIT,
+                // An exchange that is slow to begin may play our session: it gets as much time as
+                // any other.
+                (true, false) => self.options.timeout.max(SESSION_WAIT),
+            };
+            line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
+        }
+    }
+
+    /// Handles a connection that could not be opened.
+    pub(super) fn connect_failed(&mut self, at: usize, now: Duration) {
+        let conn = self.remove(at);
+        self.stats.failures += 1;
+        let line = &mut self.lines[usize::from(conn.line)];
+        match conn.role {
+            ConnectionRole::Stream { .. } => line.streams_to_open += 1,
+            ConnectionRole::Resend => line.resend = None,
+        }
+        if line.stats.given_up {
+            // A line that is given up is not opened again.
+            line.streams_to_open = 0;
+            return;
+        }
+        if line.retry_at > now {
+            return; // Its other connection failed just now, too.
+        }
+        let (since, tries) = line
+            .connect_failures
+            .map_or((conn.connecting_since, 1), |(since, tries)| (since, tries + 1));
+        line.connect_failures = Some((since, tries));
+        line.stats.unreachable_since = Some(since);
+        let note = if now.saturating_sub(since) >= self.options.timeout {
+            line.stats.given_up = true;
+            line.streams_to_open = 0;
+            RecorderEvent::LineGivenUp { line: conn.line }
+        } else {
+            let pause = backoff(tries);
+            line.retry_at = now + pause;
+            RecorderEvent::Unreachable { line: conn.line, pause }
+        };
+        self.note(note);
+    }
+
+    /// Handles the end of a connection: the peer closed it, or it broke.
+    pub(super) fn closed(&mut self, at: usize, broken: bool, now: Duration) {
+        self.conns[at].last_input = now;
+        let conn = self.remove(at);
+        self.stats.failures += u32::from(broken);
+        if self.outcome.is_some() || matches!(conn.state, ConnectionState::Draining { .. }) {
+            return;
+        }
+        let summary = conn.summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now)
+            }
+            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
+                self.on_pass_cut_off(summary, now)
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
+            ConnectionRole::Resend => self.on_resend_closed(summary, now),
+        }
+    }
+
+    /// Stops believing a connection that sends garbage, and half-closes it.
+    pub(super) fn cut(&mut self, at: usize, now: Duration) {
+        self.stats.failures += 1;
+        self.outputs.push_back(Output::Finish(self.conns[at].id));
+        // Bytes that it still sends must not keep the connection open for long.
+        self.conns[at].state =
+            ConnectionState::Draining { until: now + BACKOFF_MIN, hard: now + BACKOFF_MIN };
+        let summary = self.conns[at].summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now)
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_cut_off(summary, now),
+            ConnectionRole::Resend => {
+                self.lines[usize::from(summary.line)].resend = None;
+                self.on_resend_failed(summary, now);
+            }
+        }
+    }
+
+    /// Forgets a connection and has the driver close it.
+    pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
+        let conn = self.conns.remove(at);
+        self.keep_ended_stream(&conn);
+        self.outputs.push_back(Output::Drop(conn.id));
+        conn
+    }
 }
 
 /// Cuts a byte stream into frames.

@@ -1,152 +1,37 @@
-//! Handling of each input of a recorder.
+//! Received bytes: cut into frames, recorded, and judged.
+//!
+//! Packets go to the ledger in runs. Every other frame is handled here, one at a time: messages of
+//! the extension, and frames that are not believed.
 
-use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
+use super::alignment::GARBAGE_FRAMES_MAX;
+use super::connection::{ConnectionRole, ConnectionState};
 use super::line::Dialect;
-use super::{ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderEvent};
+use super::timers::DRAIN_WAIT;
+use super::{IncompleteReason, Recorder, RecorderEvent};
 use crate::base::seq::MAX_SEQ;
-use crate::client::alignment::GARBAGE_FRAMES_MAX;
-use crate::client::resend::FAILED_DESCRIBES_MAX;
-use crate::client::timers::{BACKOFF_MIN, DESCRIBE_WAIT, DRAIN_WAIT, SESSION_WAIT, backoff};
 use crate::ledger::{Sink, StopReason, TakeResult};
-use crate::wire::{Call, Frame, Info, RawFrame, VERSION, decode, packet_seq, sequence_of};
+use crate::wire::{Frame, Info, RawFrame, decode, packet_seq, sequence_of};
 use core::time::Duration;
 
 impl Recorder {
-    /// Dispatches one input.
-    pub(super) fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
-        let of = |recorder: &Self, id: ConnId| recorder.find(id);
-        match input {
-            Input::Wake => {}
-            Input::Stop => self.stop(now),
-            Input::Connected(id) => {
-                if let Some(at) = of(self, id) {
-                    self.connected(at, now);
-                }
-            }
-            Input::ConnectFailed(id) => {
-                if let Some(at) = of(self, id) {
-                    self.connect_failed(at, now);
-                }
-            }
-            Input::Received(id, bytes) => {
-                self.stats.bytes += bytes.len() as u64;
-                if let Some(at) = of(self, id) {
-                    let line = self.conns[at].line;
-                    if self.lines[usize::from(line)].stats.last_heard.replace(now).is_none() {
-                        self.on_first_bytes(at, now);
-                    }
-                    if let ConnectionState::Draining { until, hard } = &mut self.conns[at].state {
-                        *until = (now + DRAIN_WAIT).min(*hard);
-                    }
-                    if self.outcome.is_none() {
-                        self.received(at, bytes, now, sink);
-                    }
-                }
-            }
-            Input::Ended(id) => {
-                if let Some(at) = of(self, id) {
-                    self.closed(at, false, now);
-                }
-            }
-            Input::Broken(id) => {
-                if let Some(at) = of(self, id) {
-                    self.closed(at, true, now);
-                }
-            }
-        }
-    }
-
-    /// Handles an opened connection: sends its first calls.
-    fn connected(&mut self, at: usize, now: Duration) {
-        let conn = &mut self.conns[at];
-        conn.last_input = now;
-        let line = &mut self.lines[usize::from(conn.line)];
-        conn.state = ConnectionState::Open;
-        conn.rtt = now.saturating_sub(conn.connecting_since);
-        conn.last_useful = now;
-        line.connect_failures = None;
-        line.stats.unreachable_since = None;
-        line.stats.reached = true;
-        self.stats.connections += 1;
-        if let ConnectionRole::Stream { pass } = &mut conn.role {
-            self.passes_started += 1;
-            *pass = self.passes_started;
-            if self.options.follow {
-                Call::Describe { version: VERSION }.encode(&mut conn.outbox);
-                conn.described = true;
-            } else {
-                // An exchange of the extension describes the session first, so that the packets can
-                // be attributed to it.
-                if line.dialect == Dialect::Extended {
-                    Call::Describe { version: VERSION }.encode(&mut conn.outbox);
-                    conn.described = true;
-                }
-                Call::Stream.encode(&mut conn.outbox);
-            }
-            let (line, pass) = (conn.line, *pass);
-            self.note(RecorderEvent::PassBegan { line, pass });
-            return;
-        }
-        // The sweep goes on where the last connection left it.
-        conn.answered_up_to = line.resender.cursor - 1;
-        // An exchange of the extension answers extended calls only on connections that have sent a
-        // describe call, so the call is needed on each of them, however many ended before it was
-        // answered.
-        let speaks =
-            self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
-        if !self.options.classic
-            && (speaks || line.failed_describes < FAILED_DESCRIBES_MAX)
-            && line.dialect != Dialect::Classic
-        {
-            Call::Describe { version: VERSION }.encode(&mut conn.outbox);
-            conn.described = true;
-            let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
-                (false, _) => DESCRIBE_WAIT,
-                (true, true) => SESSION_WAIT,
-                // An exchange that is slow to begin may play our session: it gets as much time as
-                // any other.
-                (true, false) => self.options.timeout.max(SESSION_WAIT),
-            };
-            line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
-        }
-    }
-
-    /// Handles a connection that could not be opened.
-    pub(super) fn connect_failed(&mut self, at: usize, now: Duration) {
-        let conn = self.remove(at);
-        self.stats.failures += 1;
-        let line = &mut self.lines[usize::from(conn.line)];
-        match conn.role {
-            ConnectionRole::Stream { .. } => line.streams_to_open += 1,
-            ConnectionRole::Resend => line.resend = None,
-        }
-        if line.stats.given_up {
-            // A line that is given up is not opened again.
-            line.streams_to_open = 0;
-            return;
-        }
-        if line.retry_at > now {
-            return; // Its other connection failed just now, too.
-        }
-        let (since, tries) = line
-            .connect_failures
-            .map_or((conn.connecting_since, 1), |(since, tries)| (since, tries + 1));
-        line.connect_failures = Some((since, tries));
-        line.stats.unreachable_since = Some(since);
-        let note = if now.saturating_sub(since) >= self.options.timeout {
-            line.stats.given_up = true;
-            line.streams_to_open = 0;
-            RecorderEvent::LineGivenUp { line: conn.line }
-        } else {
-            let pause = backoff(tries);
-            line.retry_at = now + pause;
-            RecorderEvent::Unreachable { line: conn.line, pause }
-        };
-        self.note(note);
-    }
-
     /// Handles received bytes.
-    fn received(&mut self, at: usize, bytes: &[u8], now: Duration, sink: &mut impl Sink) {
+    pub(super) fn received(
+        &mut self,
+        at: usize,
+        bytes: &[u8],
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
+        let line = self.conns[at].line;
+        if self.lines[usize::from(line)].stats.last_heard.replace(now).is_none() {
+            self.on_first_bytes(at, now);
+        }
+        if let ConnectionState::Draining { until, hard } = &mut self.conns[at].state {
+            *until = (now + DRAIN_WAIT).min(*hard);
+        }
+        if self.outcome.is_some() {
+            return;
+        }
         self.on_heard(at, now);
         let id = self.conns[at].id;
         let mut framer = core::mem::take(&mut self.conns[at].framer);
@@ -376,54 +261,5 @@ impl Recorder {
                 self.subscribe(at, info);
             }
         }
-    }
-
-    /// Handles the end of a connection: the peer closed it, or it broke.
-    fn closed(&mut self, at: usize, broken: bool, now: Duration) {
-        self.conns[at].last_input = now;
-        let conn = self.remove(at);
-        self.stats.failures += u32::from(broken);
-        if self.outcome.is_some() || matches!(conn.state, ConnectionState::Draining { .. }) {
-            return;
-        }
-        let summary = conn.summary();
-        match summary.role {
-            ConnectionRole::Stream { .. } if self.options.follow => {
-                self.on_subscription_ended(summary, now)
-            }
-            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
-                self.on_pass_cut_off(summary, now)
-            }
-            ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
-            ConnectionRole::Resend => self.on_resend_closed(summary, now),
-        }
-    }
-
-    /// Stops believing a connection that sends garbage, and half-closes it.
-    pub(super) fn cut(&mut self, at: usize, now: Duration) {
-        self.stats.failures += 1;
-        self.outputs.push_back(Output::Finish(self.conns[at].id));
-        // Bytes that it still sends must not keep the connection open for long.
-        self.conns[at].state =
-            ConnectionState::Draining { until: now + BACKOFF_MIN, hard: now + BACKOFF_MIN };
-        let summary = self.conns[at].summary();
-        match summary.role {
-            ConnectionRole::Stream { .. } if self.options.follow => {
-                self.on_subscription_ended(summary, now)
-            }
-            ConnectionRole::Stream { .. } => self.on_pass_cut_off(summary, now),
-            ConnectionRole::Resend => {
-                self.lines[usize::from(summary.line)].resend = None;
-                self.on_resend_failed(summary, now);
-            }
-        }
-    }
-
-    /// Forgets a connection and has the driver close it.
-    pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
-        let conn = self.conns.remove(at);
-        self.keep_ended_stream(&conn);
-        self.outputs.push_back(Output::Drop(conn.id));
-        conn
     }
 }
