@@ -152,16 +152,18 @@ impl Recorder {
         session: Option<Info>,
     ) -> Self {
         let mut recorder = Self::new(options, lines);
-        let told = recorder.ledger.end();
+        let given_end = recorder.ledger.end();
         recorder.ledger = Ledger::resume(recorder.options.limits, highest, missing);
-        told.into_iter().for_each(|last| recorder.ledger.reaches(last));
+        given_end.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session.map(|info| info.session);
         recorder.resumed_end = session.map_or(0, |info| info.last);
         recorder.reported_end = recorder.resumed_end;
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
-        let streams = recorder.options.classic && session.is_none();
-        if recorder.resumed && !streams && !recorder.options.follow {
+        let classic = recorder.options.classic && session.is_none();
+        // Resends fill a resumed recording, so it needs no stream, except where the original protocol
+        // is all there is.
+        if recorder.resumed && !classic && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }
         recorder
@@ -187,7 +189,7 @@ impl Recorder {
             // against it. A stream that was silent before is not held back.
             for at in 0..self.conns.len() {
                 let conn = &self.conns[at];
-                if now < conn.last_useful + STREAM_SILENCE && self.held_back(conn) {
+                if now < conn.last_useful + STREAM_SILENCE && self.is_held_back(conn) {
                     self.conns[at].last_useful = now;
                 }
             }
@@ -260,13 +262,13 @@ impl Recorder {
             self.close_useless_resends(u32::MAX, now);
         }
         self.open_connections(now);
-        let streams = self.conns.iter().filter(|conn| conn.streams());
+        let streams = self.conns.iter().filter(|conn| conn.is_stream());
         // A stream that still delivers packets may go beyond the end that was reported.
-        let alone = self.lines.len() == 1;
+        let single_line = self.lines.len() == 1;
         let mut live = streams.clone().filter(|conn| {
             let position = conn.track.position;
-            let goes_on = position >= self.ledger.highest() && now < conn.last_useful + STREAM_LAG;
-            goes_on || alone && position == 0 && now < conn.last_useful + STREAM_SILENCE
+            let is_ahead = position >= self.ledger.highest() && now < conn.last_useful + STREAM_LAG;
+            is_ahead || single_line && position == 0 && now < conn.last_useful + STREAM_SILENCE
         });
         if self.is_complete() && live.next().is_none() && !self.awaits_other_description(now) {
             self.adopt_session_and_finish(None, now, sink);
@@ -307,20 +309,20 @@ impl Recorder {
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.ledger.gaps().len() < self.options.limits.backpressure_gaps
-            || self.find(conn).is_none_or(|at| !self.held_back(&self.conns[at]))
+            || self.find(conn).is_none_or(|at| !self.is_held_back(&self.conns[at]))
     }
 
     /// Returns whether a connection is a stream whose line is busy with resends.
-    fn held_back(&self, conn: &ClientConnection) -> bool {
-        let filling = |other: &ClientConnection| {
+    fn is_held_back(&self, conn: &ClientConnection) -> bool {
+        let is_busy = |other: &ClientConnection| {
             other.line == conn.line
                 && other.role == ConnectionRole::Resend
                 && other.state == ConnectionState::Open
                 && other.in_flight() > 0
         };
-        conn.streams()
+        conn.is_stream()
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
-            && self.conns.iter().any(filling)
+            && self.conns.iter().any(is_busy)
     }
 
     /// Returns whether the recording is over and every connection closed.

@@ -39,7 +39,7 @@ impl Recorder {
 
     /// Ignores a frame that is not a message, or that must not be believed, and cuts the connection
     /// after too many of them.
-    pub(super) fn garbled(&mut self, at: usize, raw: &RawFrame, offset: u64, now: Duration) {
+    pub(super) fn ignore_frame(&mut self, at: usize, raw: &RawFrame, offset: u64, now: Duration) {
         let error = match decode(raw) {
             Err(error) => error,
             Ok(_) if packet_seq(raw).is_none() => DecodeError::Kind(raw[4]),

@@ -56,8 +56,8 @@ impl Recorder {
 
     /// Returns the lines that have described the session that is recorded.
     fn describing_lines(&self) -> impl Iterator<Item = &LineState> {
-        let told = self.expected_session();
-        let ours = move |session| told.is_none_or(|told| told == session);
+        let expected = self.expected_session();
+        let ours = move |session| expected.is_none_or(|expected| expected == session);
         let described =
             move |line: &&LineState| line.stats.info.is_some_and(|info| ours(info.session));
         self.lines.iter().filter(described)
@@ -99,16 +99,16 @@ impl Recorder {
     ///
     /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn believed_resumed_end(&self) -> Seq {
-        let Some(told) = self.describing_lines().map(|line| self.highest_believed(line)).max()
+        let Some(believed) = self.describing_lines().map(|line| self.highest_believed(line)).max()
         else {
             return self.resumed_end;
         };
-        let shown = told.max(self.highest_shown());
-        let bound = match self.options.last {
+        let shown = believed.max(self.highest_shown());
+        let credible = match self.options.last {
             Some(last) if shown <= last => last,
             _ => shown.saturating_add(self.options.limits.max_jump),
         };
-        if self.resumed_end > bound { 0 } else { self.resumed_end }
+        if self.resumed_end > credible { 0 } else { self.resumed_end }
     }
 
     /// Returns the sequences above `last` that were claimed and are not believed.
@@ -124,10 +124,10 @@ impl Recorder {
     /// take back what it has written.
     pub(super) fn described_by_all(&self, now: Duration) -> Seq {
         let awaited = |line: &&LineState| {
-            let away = line.stats.given_up
+            let absent = line.stats.given_up
                 || line.stats.other_session.is_some()
                 || line.connect_failures.is_some();
-            !away && self.may_describe(line, now)
+            !absent && self.may_describe(line, now)
         };
         match self.lines.iter().any(|line| awaited(&line)) {
             true => 0,
@@ -166,14 +166,14 @@ impl Recorder {
     pub(super) fn agreed_session_end(&self, now: Duration) -> Option<Seq> {
         let end = self.lines.iter().filter_map(|line| self.standing_end(line)).max()?;
         // A line that cannot be reached may return before its time is up.
-        let gone = |(since, _)| now >= since + LINE_ABSENCE_MAX;
-        let silent = |line: &LineState| {
-            let away = line.stats.given_up
+        let is_absent = |(since, _)| now >= since + LINE_ABSENCE_MAX;
+        let owes_end = |line: &LineState| {
+            let absent = line.stats.given_up
                 || line.stats.other_session.is_some()
-                || line.connect_failures.is_some_and(gone);
-            line.session_end.is_none() && !away
+                || line.connect_failures.is_some_and(is_absent);
+            line.session_end.is_none() && !absent
         };
-        let waits = self.lines.iter().any(silent) && self.is_end_disputed(now);
+        let waits = self.lines.iter().any(owes_end) && self.is_end_disputed(now);
         (!waits).then_some(end.max(self.highest_shown()))
     }
 
@@ -206,9 +206,9 @@ impl Recorder {
         now: Duration,
         sink: &mut impl Sink,
     ) -> bool {
-        let told = self.lines.iter().filter_map(|line| self.standing_end(line)).min();
-        let time = refused || self.end_reported_at.is_some() && !self.is_end_disputed(now);
-        told.is_some_and(|told| time && self.retract_contradiction(told, now, sink))
+        let end = self.lines.iter().filter_map(|line| self.standing_end(line)).min();
+        let is_time = refused || self.end_reported_at.is_some() && !self.is_end_disputed(now);
+        end.is_some_and(|end| is_time && self.retract_contradiction(end, now, sink))
     }
 
     /// Retracts the missing tail of a session that is not followed, if it lies beyond the end that
@@ -232,18 +232,18 @@ impl Recorder {
         }
     }
 
-    /// Retracts what is claimed beyond `told`, and records that lines contradict one another.
+    /// Retracts what is claimed beyond `end`, and records that lines contradict one another.
     /// Returns whether anything was retracted.
-    fn retract_contradiction(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> bool {
-        let range = self.retract(told, now, sink);
+    fn retract_contradiction(&mut self, end: Seq, now: Duration, sink: &mut impl Sink) -> bool {
+        let range = self.retract(end, now, sink);
         self.violations.contradicted = self.violations.contradicted.or(range);
         range.is_some()
     }
 
-    /// Retracts what is claimed beyond `told`, unless a packet or the user shows that it exists, or
+    /// Retracts what is claimed beyond `end`, unless a packet or the user shows that it exists, or
     /// no line denies it. Returns the retracted sequences.
-    fn retract(&mut self, told: Seq, now: Duration, sink: &mut impl Sink) -> Option<SeqRange> {
-        let last = told.max(self.highest_shown()).max(self.options.last.unwrap_or(0));
+    fn retract(&mut self, end: Seq, now: Duration, sink: &mut impl Sink) -> Option<SeqRange> {
+        let last = end.max(self.highest_shown()).max(self.options.last.unwrap_or(0));
         let denies = |line: &LineState| {
             let disproved = line.session_end.is_some() && self.standing_end(line).is_none();
             line.stats.info.is_some()
@@ -261,7 +261,7 @@ impl Recorder {
         for line in &mut self.lines {
             line.reported_end = line.reported_end.min(last);
             line.described_end = line.described_end.min(last);
-            line.session_end = line.session_end.map(|end| end.min(last));
+            line.session_end = line.session_end.map(|reported| reported.min(last));
         }
         self.resumed_end = self.resumed_end.min(last);
         sink.on_gap_abandoned(range, now);

@@ -136,8 +136,8 @@ impl ClientConnection {
         }
     }
 
-    /// Returns whether the connection is open, or was.
-    pub(super) fn is_open(&self) -> bool {
+    /// Returns whether the connection was ever opened.
+    pub(super) fn was_opened(&self) -> bool {
         self.state != ConnectionState::Connecting
     }
 
@@ -147,7 +147,7 @@ impl ClientConnection {
     }
 
     /// Returns whether the connection is a stream that is connecting or open.
-    pub(super) fn streams(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         matches!(self.role, ConnectionRole::Stream { .. })
             && !matches!(self.state, ConnectionState::Draining { .. })
     }
@@ -214,6 +214,7 @@ impl Recorder {
         if let ConnectionRole::Stream { pass } = &mut conn.role {
             self.passes_started += 1;
             *pass = self.passes_started;
+            // A subscription is requested only after the description, whose range it depends on.
             if self.options.follow {
                 Call::Describe { version: VERSION }.encode(&mut conn.outbox);
                 conn.described = true;
@@ -235,10 +236,10 @@ impl Recorder {
         // An exchange of the extension answers extended calls only on connections that have sent a
         // describe call, so the call is needed on each of them, however many ended before it was
         // answered.
-        let speaks =
+        let needs_extension =
             self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
         if !self.options.classic
-            && (speaks || line.failed_describes < FAILED_DESCRIBES_MAX)
+            && (needs_extension || line.failed_describes < FAILED_DESCRIBES_MAX)
             && line.dialect != Dialect::Classic
         {
             Call::Describe { version: VERSION }.encode(&mut conn.outbox);
@@ -250,6 +251,7 @@ impl Recorder {
                 // any other.
                 (true, false) => self.options.timeout.max(SESSION_WAIT),
             };
+            // A quarter of a round trip more than the answer takes, for jitter.
             line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
         }
     }
@@ -269,7 +271,8 @@ impl Recorder {
             return;
         }
         if line.retry_at > now {
-            return; // Its other connection failed just now, too.
+            // The other connection of the line has just failed too, and counts once.
+            return;
         }
         let (since, tries) = line
             .connect_failures
@@ -301,7 +304,7 @@ impl Recorder {
             ConnectionRole::Stream { .. } if self.options.follow => {
                 self.on_subscription_ended(summary, now)
             }
-            ConnectionRole::Stream { .. } if broken || conn.framer.partial() => {
+            ConnectionRole::Stream { .. } if broken || conn.framer.has_partial_frame() => {
                 self.on_pass_cut_off(summary, now)
             }
             ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
@@ -371,12 +374,12 @@ impl Framer {
     }
 
     /// Returns whether no message begins with the bytes that are kept.
-    pub(super) fn torn(&self) -> bool {
+    pub(super) fn is_torn(&self) -> bool {
         is_torn_beginning(&self.carry[..self.held])
     }
 
     /// Returns whether a packet was begun and not finished.
-    pub(super) fn partial(&self) -> bool {
+    pub(super) fn has_partial_frame(&self) -> bool {
         self.held > 0
     }
 }
@@ -399,7 +402,7 @@ mod tests {
                 rest = after;
             }
             prop_assert_eq!(&frames[..], bytes.as_chunks::<FRAME_LEN>().0);
-            prop_assert_eq!(framer.partial(), bytes.len() % FRAME_LEN > 0);
+            prop_assert_eq!(framer.has_partial_frame(), bytes.len() % FRAME_LEN > 0);
         }
     }
 }

@@ -39,26 +39,27 @@ impl Recorder {
         if self.ledger.highest() == 0 && !self.lines.iter().any(|line| line.stats.reached) {
             return Some(IncompleteReason::Unreachable);
         }
-        let lost = !self.ledger.gaps().is_empty();
+        let missing = !self.ledger.gaps().is_empty();
         let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
-        let settled = self.options.passes.is_some() && self.passes.complete > 0;
-        let mute = self.has_no_sign_of_exchange();
-        if !lost && !mute && (!doubtful || settled && self.ledger.highest() > 0) {
+        let passes_used_up = self.options.passes.is_some() && self.passes.complete > 0;
+        let no_exchange = self.has_no_sign_of_exchange();
+        // The user has limited the passes, and so accepts a doubtful end.
+        if !missing && !no_exchange && (!doubtful || passes_used_up && self.ledger.highest() > 0) {
             return None;
         }
         let reason =
-            self.lines.iter().find_map(|line| line.resender.refusal_reason).filter(|_| lost);
+            self.lines.iter().find_map(|line| line.resender.refusal_reason).filter(|_| missing);
         Some(if self.lines.iter().all(|line| line.stats.given_up) {
             IncompleteReason::Unreachable
         } else if self.lines.iter().all(|line| line.stats.given_up || self.lacks_session(line)) {
             IncompleteReason::SessionUntold
-        } else if mute && self.violations.undecodable == 0 {
+        } else if no_exchange && self.violations.undecodable == 0 {
             IncompleteReason::NoAnswer
         } else if let Some(reason) = reason {
             IncompleteReason::Refused(reason)
         } else if cut_off {
             IncompleteReason::CutOff
-        } else if lost {
+        } else if missing {
             IncompleteReason::NotServed
         } else {
             IncompleteReason::EndUnknown
@@ -88,8 +89,9 @@ impl Recorder {
         }
         let ledger = &self.ledger;
         // The reported end of a live session that goes on is only its end so far.
-        let told = if self.options.follow { self.agreed_session_end(now) } else { ledger.end() };
-        let tail = match told {
+        let confirmed_end =
+            if self.options.follow { self.agreed_session_end(now) } else { ledger.end() };
+        let tail = match confirmed_end {
             Some(_) => Tail::Confirmed,
             None if self.passes.complete > 0 && ledger.highest() > 0 => {
                 Tail::Inferred { doubt: self.passes.doubt(ledger.highest(), self.passes.complete) }
@@ -155,10 +157,10 @@ impl Recorder {
         self.close_or_drain(true, now);
         if self.conns.is_empty() {
             self.adopt_session(now, sink);
-            let whole =
+            let complete =
                 self.is_complete() && !self.options.follow && !self.awaits_other_description(now);
             self.retract_on_stop(now, sink);
-            self.finish((!whole).then_some(stopping.why), now);
+            self.finish((!complete).then_some(stopping.why), now);
         }
     }
 
@@ -182,7 +184,7 @@ impl Recorder {
     fn close_or_drain(&mut self, early: bool, now: Duration) {
         for at in (0..self.conns.len()).rev() {
             let conn = &self.conns[at];
-            let ours = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
+            let extended = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
             let open = conn.state == ConnectionState::Open;
             if open {
                 self.count_missed(at);
@@ -190,12 +192,12 @@ impl Recorder {
             let conn = &self.conns[at];
             // A reset kills an original and no other exchange. A connection that is not open yet
             // cannot be reset.
-            let harmless = conn.state == ConnectionState::Connecting
-                || ours && (early || open && self.has_no_answer_pending(conn));
+            let closes_at_once = conn.state == ConnectionState::Connecting
+                || extended && (early || open && self.has_no_answer_pending(conn));
             if self.awaits_resends(conn, now) {
                 continue;
             }
-            if harmless {
+            if closes_at_once {
                 self.remove(at);
             } else if open {
                 self.drain(at, now);

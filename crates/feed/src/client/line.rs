@@ -1,7 +1,7 @@
 //! One line: a redundant source of the session.
 
 use super::ConnId;
-use super::session::{ContactPeriod, EndedConnection};
+use super::session::{ContactPeriod, EndedStream};
 use crate::base::seq::Seq;
 use crate::client::resend::Resender;
 use crate::wire::{Info, SessionId};
@@ -76,7 +76,7 @@ pub(super) struct LineState {
     /// Period in which the line's exchange is known to have played one session.
     pub(super) contact: Option<ContactPeriod>,
     /// Streams that ended before the session was adopted.
-    pub(super) ended_streams: Vec<EndedConnection>,
+    pub(super) ended_streams: Vec<EndedStream>,
     /// True if resends were recorded from a connection whose session is not known.
     pub(super) unattributed_answers: bool,
     /// Requests for resends.

@@ -45,8 +45,10 @@ impl Recorder {
         }
         // An end that no exchange confirms calls for passes in any case.
         let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
-        let mut alive = self.lines.iter().filter(|line| !line.stats.given_up);
-        if alive.any(|line| self.may_describe(line, now))
+        // Nothing is known about the protocol of a line that may still describe itself, so passes
+        // wait for it.
+        let mut lines = self.lines.iter().filter(|line| !line.stats.given_up);
+        if lines.any(|line| self.may_describe(line, now))
             || !doubtful && self.can_fill_by_resend(now)
         {
             return self.open_connections(now);
@@ -60,13 +62,13 @@ impl Recorder {
         let passes = self.wanted_passes(now);
         if passes == 0 || streamable.is_empty() {
             // Streams deliver nothing new, but resends still may.
-            let mut alive = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.given_up);
-            if alive.any(|(id, _)| self.can_request(id, now)) {
+            let mut lines = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.given_up);
+            if lines.any(|(id, _)| self.can_request(id, now)) {
                 return self.open_connections(now);
             }
-            let whole = self.retract_unconfirmed_tail(now, sink);
-            let why = if whole { None } else { self.incomplete_reason(passes > 0) };
-            return self.adopt_session_and_finish(why, now, sink);
+            let complete = self.retract_unconfirmed_tail(now, sink);
+            let reason = if complete { None } else { self.incomplete_reason(passes > 0) };
+            return self.adopt_session_and_finish(reason, now, sink);
         }
         self.close_useless_resends(RESEND_FAILURES_MAX, now);
         for (_, &line) in (0..passes).zip(streamable.iter().cycle()) {
@@ -78,13 +80,14 @@ impl Recorder {
     /// Returns the number of passes to run next.
     fn wanted_passes(&self, now: Duration) -> u32 {
         let known = self.ledger.highest();
-        let bound = self.options.tail_miss_probability;
+        let max_doubt = self.options.tail_miss_probability;
+        // Small passes run side by side, because each costs a round trip whatever its size.
         let small = known as usize * FRAME_LEN <= SMALL_PASS_BYTES;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_started);
         let most = left.min(if small { PARALLEL_PASSES } else { 1 });
         let runs = if self.may_fill_by_pass(known) && !self.can_fill_by_resend(now) {
             self.fruitless_passes
-        } else if (self.tail_doubt() >= bound || self.has_no_sign_of_exchange())
+        } else if (self.tail_doubt() >= max_doubt || self.has_no_sign_of_exchange())
             && (known > 0 || self.passes.complete < EMPTY_PASSES_MAX)
         {
             self.passes.complete
@@ -95,16 +98,16 @@ impl Recorder {
         if self.passes.complete == 0 {
             most.min(1)
         } else {
-            self.passes.more(known, runs, bound, most)
+            self.passes.more(known, runs, max_doubt, most)
         }
     }
 
     /// Returns whether something is missing that another pass may deliver.
     fn may_fill_by_pass(&self, known: u32) -> bool {
-        let dry = self.fruitless_passes < FRUITLESS_PASSES_MAX
+        let promising = self.fruitless_passes < FRUITLESS_PASSES_MAX
             && self.passes.doubt(known, self.fruitless_passes)
                 >= self.options.tail_miss_probability;
-        dry && !self.ledger.gaps().is_empty()
+        promising && !self.ledger.gaps().is_empty()
     }
 
     /// Returns the probability that a packet exists beyond the highest one, 0 if the end is
@@ -121,7 +124,7 @@ impl Recorder {
 
     /// Returns whether every stream has been silent for long, and the rest can be requested.
     pub(super) fn is_every_stream_silent(&self, now: Duration) -> bool {
-        let mut streams = self.conns.iter().filter(|conn| conn.streams()).peekable();
+        let mut streams = self.conns.iter().filter(|conn| conn.is_stream()).peekable();
         streams.peek().is_some()
             && streams.all(|conn| {
                 conn.state == ConnectionState::Open && now >= conn.last_useful + STREAM_SILENCE
@@ -134,6 +137,7 @@ impl Recorder {
 
     /// Counts a pass that ran to its end.
     pub(super) fn on_pass_complete(&mut self, summary: ConnectionSummary, end: PassEnd) {
+        // Copies that the exchange sends twice count as delivered, and must not hide losses.
         let delivered = summary.delivered.min(self.ledger.highest().into());
         self.lines[usize::from(summary.line)].cut_streams = 0;
         self.stats.silent_passes += u32::from(end == PassEnd::Silent);

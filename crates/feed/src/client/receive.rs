@@ -40,9 +40,9 @@ impl Recorder {
             if self.outcome.is_some() {
                 break;
             }
-            let torn = behind.map_or(framer.torn(), |frame| self.torn_behind(frames, frame));
+            let torn = behind.map_or(framer.is_torn(), |frame| self.torn_behind(frames, frame));
             self.conns[at].track.torn = torn;
-            self.frames(at, frames, framer.offset, now, sink);
+            self.handle_frames(at, frames, framer.offset, now, sink);
             framer.offset += size_of_val(frames) as u64;
         }
         // These bytes may have ended the recording, and removed connections before this one.
@@ -52,7 +52,7 @@ impl Recorder {
     }
 
     /// Handles whole frames of a connection; `offset` is where they begin in its bytes.
-    fn frames(
+    fn handle_frames(
         &mut self,
         at: usize,
         frames: &[RawFrame],
@@ -62,7 +62,7 @@ impl Recorder {
     ) {
         let mut rest = frames;
         let end = offset + size_of_val(frames) as u64;
-        let place = |rest: &[RawFrame]| end - size_of_val(rest) as u64;
+        let offset_of = |rest: &[RawFrame]| end - size_of_val(rest) as u64;
         // A connection that was cut for sending garbage is read on, but not believed.
         while !rest.is_empty()
             && self.outcome.is_none()
@@ -80,16 +80,18 @@ impl Recorder {
                 conn.garbage_run = GARBAGE_FRAMES_MAX + 1;
                 return self.cut(at, now);
             }
+            // Packets of another or an unknown session are skipped; messages are still handled,
+            // because one of them may be the description.
             if !self.is_of_session(&self.conns[at]) {
                 let packets = rest.iter().take_while(|raw| packet_seq(raw).is_some()).count();
                 rest = &rest[packets..];
-                let Some((odd, after)) = rest.split_first() else { return };
-                self.odd_frame(at, odd, (StopReason::NotAPacket, place(rest)), now, sink);
+                let Some((frame, after)) = rest.split_first() else { return };
+                self.other_frame(at, frame, (StopReason::NotAPacket, offset_of(rest)), now, sink);
                 rest = after;
                 continue;
             }
             if !self.believes(at, &rest[0]) {
-                self.garbled(at, &rest[0], place(rest), now);
+                self.ignore_frame(at, &rest[0], offset_of(rest), now);
                 rest = &rest[1..];
                 continue;
             }
@@ -104,25 +106,26 @@ impl Recorder {
                 conn.last_useful = now;
             }
             if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
-                self.answered_first(at, now);
+                self.on_first_packets(at, now);
             }
-            self.count(at, taken);
+            self.count_taken(at, taken);
             if taken.fresh > 0
                 && let Some(last) = rest[..taken.frames].last()
             {
                 self.mark_answered(at, sequence_of(last));
             }
             rest = &rest[taken.frames..];
-            if let (Some(stop), Some((odd, after))) = (taken.stop, rest.split_first()) {
-                self.odd_frame(at, odd, (stop, place(rest)), now, sink);
+            if let (Some(stop), Some((frame, after))) = (taken.stop, rest.split_first()) {
+                self.other_frame(at, frame, (stop, offset_of(rest)), now, sink);
                 rest = after;
             }
         }
     }
 
-    /// Extends the wait for a description by the time that the first stream took to deliver its
-    /// first packets, because the answer to a describe call travels as far and may be as slow.
-    fn answered_first(&mut self, at: usize, now: Duration) {
+    /// Extends the wait for a description when the first stream delivers its first packets, by a
+    /// sixteenth of the time that they took. The answer to a describe call travels as far, and may
+    /// be as slow.
+    fn on_first_packets(&mut self, at: usize, now: Duration) {
         let conn = &self.conns[at];
         let took = now.saturating_sub(conn.connecting_since + conn.rtt);
         let line = &mut self.lines[usize::from(conn.line)];
@@ -132,7 +135,7 @@ impl Recorder {
     }
 
     /// Counts frames that the ledger has taken.
-    fn count(&mut self, at: usize, taken: TakeResult) {
+    fn count_taken(&mut self, at: usize, taken: TakeResult) {
         if taken.frames == 0 {
             return;
         }
@@ -164,7 +167,7 @@ impl Recorder {
     }
 
     /// Handles a frame that is no packet, or a packet that is not believed.
-    fn odd_frame(
+    fn other_frame(
         &mut self,
         at: usize,
         raw: &RawFrame,
@@ -180,12 +183,13 @@ impl Recorder {
                 self.violations.first_implausible.get_or_insert(seq);
                 return;
             }
+            // Too many gaps are open to open another one: the packet is ignored, and so missed.
             (StopReason::Crowded, _) => return,
             (StopReason::Torn, _) => {
                 self.violations.doubtful += 1;
                 return;
             }
-            (StopReason::NotAPacket, Err(_)) => return self.garbled(at, raw, offset, now),
+            (StopReason::NotAPacket, Err(_)) => return self.ignore_frame(at, raw, offset, now),
             (StopReason::NotAPacket, Ok(Frame::Info(info))) if conn.described => {
                 return self.described(at, info, now, sink);
             }
@@ -207,7 +211,7 @@ impl Recorder {
                 Frame::NotAvailable(_)
                     if self.options.follow && conn.role != ConnectionRole::Resend =>
                 {
-                    if !conn.streams() {
+                    if !conn.is_stream() {
                         return;
                     }
                     let summary = conn.summary();
@@ -234,7 +238,7 @@ impl Recorder {
             // A message of the extension without a request for it, or a packet without a symbol.
             (StopReason::NotAPacket, Ok(_)) => {}
         }
-        self.garbled(at, raw, offset, now);
+        self.ignore_frame(at, raw, offset, now);
     }
 
     /// Handles the description of a session.
@@ -257,7 +261,7 @@ impl Recorder {
             self.lines[usize::from(id)].stats.other_session = None;
             self.on_described_end(at, info.last, now, sink);
             self.on_session_reported(at, info, now, sink);
-            if self.options.follow && self.conns[at].streams() {
+            if self.options.follow && self.conns[at].is_stream() {
                 self.subscribe(at, info);
             }
         }

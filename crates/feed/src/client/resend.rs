@@ -31,18 +31,20 @@ impl Recorder {
     /// Returns whether a line needs a new connection for a description or for resends.
     pub(super) fn wants_resend_connection(&self, id: u16, now: Duration) -> bool {
         let line = &self.lines[usize::from(id)];
-        let probe = self.may_describe(line, now)
+        let describes = self.may_describe(line, now)
             && (line.describe_deadline.is_none() || self.lacks_session(line));
         line.resend.is_none()
             && !line.resender.given_up
             && now >= line.resender.retry_at
-            && (probe || self.can_request(id, now))
+            && (describes || self.can_request(id, now))
     }
 
     /// Returns whether a line may still turn out to speak the extension.
     pub(super) fn may_describe(&self, line: &LineState, now: Duration) -> bool {
         line.dialect == Dialect::Unknown
             && !(self.options.classic || line.resender.given_up)
+            // Some servers close, or wait, on a call that they do not know, so the number of tries
+            // is limited.
             && (line.failed_describes < FAILED_DESCRIBES_MAX || self.lacks_session(line))
             && line.describe_deadline.is_none_or(|by| now < by)
     }
@@ -62,7 +64,7 @@ impl Recorder {
             .conns
             .iter()
             .filter(|conn| {
-                conn.streams()
+                conn.is_stream()
                     && conn.state == ConnectionState::Open
                     && now < conn.last_useful + STREAM_LAG
             })
@@ -77,13 +79,13 @@ impl Recorder {
         if let Some((young, _)) = self.ledger.gaps().younger(self.reorder_cutoff(now)) {
             ceiling = ceiling.min(young - 1);
         }
-        let has = self.highest_requestable(line);
+        let highest = self.highest_requestable(line);
         match line.dialect {
-            Dialect::Extended => RequestScope { ceiling: ceiling.min(has), ranges: true },
+            Dialect::Extended => RequestScope { ceiling: ceiling.min(highest), ranges: true },
             _ if early => RequestScope { ceiling, ranges: true },
             // An original dies when a sequence is requested that it does not have.
             _ => RequestScope {
-                ceiling: ceiling.min(self.options.resend_max).min(has),
+                ceiling: ceiling.min(self.options.resend_max).min(highest),
                 ranges: false,
             },
         }
@@ -151,8 +153,8 @@ impl Recorder {
     /// least.
     #[must_use]
     pub fn requested_below(&self) -> Seq {
-        let asking = self.lines.iter().filter(|line| line.resend.is_some());
-        asking.map(|line| line.resender.cursor).max().unwrap_or(0)
+        let requesting = self.lines.iter().filter(|line| line.resend.is_some());
+        requesting.map(|line| line.resender.cursor).max().unwrap_or(0)
     }
 
     /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,
@@ -162,8 +164,9 @@ impl Recorder {
         let conn = &mut self.conns[at];
         if conn.role == ConnectionRole::Resend && seq > conn.answered_up_to {
             let resender = &self.lines[usize::from(conn.line)].resender;
-            let lost = resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
-            conn.answered += lost.min(conn.in_flight());
+            let missed =
+                resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
+            conn.answered += missed.min(conn.in_flight());
             conn.answered_up_to = seq;
         }
     }
@@ -216,6 +219,8 @@ impl Recorder {
             return;
         }
         let line = &mut self.lines[usize::from(summary.line)];
+        // An original may serve only so many requests on a connection. An exchange of the extension
+        // answers them all, so an early end is an accident there.
         if summary.unanswered && line.dialect != Dialect::Extended {
             line.resender.on_early_close(summary.answered);
         }
@@ -230,8 +235,8 @@ impl Recorder {
     fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
         let line = &mut self.lines[usize::from(summary.line)];
         // Follow mode needs the extension, so it goes on asking.
-        let told = summary.answered > 0 || self.options.follow;
-        if !summary.described || line.dialect != Dialect::Unknown || told {
+        let answered = summary.answered > 0 || self.options.follow;
+        if !summary.described || line.dialect != Dialect::Unknown || answered {
             return false;
         }
         line.failed_describes += 1;
@@ -293,8 +298,8 @@ impl Recorder {
             {
                 continue;
             }
-            let asks = conn.in_flight() > 0 || self.can_request(id, now);
-            if !(asks && line.resender.failures < tries || self.may_describe(line, now)) {
+            let has_requests = conn.in_flight() > 0 || self.can_request(id, now);
+            if !(has_requests && line.resender.failures < tries || self.may_describe(line, now)) {
                 self.drain(at, now);
                 self.lines[usize::from(id)].resend = None;
             }

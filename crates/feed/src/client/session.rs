@@ -36,12 +36,12 @@ impl ContactPeriod {
 
 /// Stream that ended before the session was adopted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EndedConnection {
+pub(super) struct EndedStream {
     pass: u32,
     from: Duration,
     to: Duration,
     /// Session of the stream, once it is known.
-    told: Option<SessionId>,
+    session: Option<SessionId>,
 }
 
 impl Recorder {
@@ -100,11 +100,12 @@ impl Recorder {
     /// delivered, or describe more of this one. A line that delivers nothing does not keep the
     /// others waiting.
     pub(super) fn awaits_other_description(&self, now: Duration) -> bool {
-        let strange = |(id, line): (u16, &LineState)| {
-            let comes = line.stats.packets > 0 || self.silent_from(id).is_some_and(|by| now < by);
-            comes && self.may_describe(line, now)
+        let may_differ = |(id, line): (u16, &LineState)| {
+            let delivers =
+                line.stats.packets > 0 || self.silent_from(id).is_some_and(|by| now < by);
+            delivers && self.may_describe(line, now)
         };
-        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
+        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(may_differ)
     }
 
     /// Returns the time from which a line that delivers nothing is not waited for.
@@ -118,11 +119,11 @@ impl Recorder {
     pub(super) fn keep_ended_stream(&mut self, conn: &ClientConnection) {
         let ConnectionRole::Stream { pass } = conn.role else { return };
         if self.session.is_none() && conn.track.delivered > 0 {
-            let stream = EndedConnection {
+            let stream = EndedStream {
                 pass,
                 from: conn.opened(),
                 to: conn.last_input,
-                told: conn.session,
+                session: conn.session,
             };
             self.lines[usize::from(conn.line)].ended_streams.push(stream);
         }
@@ -152,12 +153,12 @@ impl Recorder {
         if self.proposed.is_none() {
             return;
         }
-        let streams = |id: u16| self.conns.iter().any(|conn| conn.line == id && conn.streams());
-        let tells = |(id, line): (u16, &LineState)| {
+        let streams = |id: u16| self.conns.iter().any(|conn| conn.line == id && conn.is_stream());
+        let may_object = |(id, line): (u16, &LineState)| {
             (line.stats.packets > 0 || streams(id)) && self.may_describe(line, now)
         };
         let waits = self.lines.len() > 1 && !self.options.follow;
-        if !(waits && (0u16..).zip(&self.lines).any(tells)) {
+        if !(waits && (0u16..).zip(&self.lines).any(may_object)) {
             self.adopt_session(now, sink);
         }
     }
@@ -167,8 +168,8 @@ impl Recorder {
     pub(super) fn adopt_session(&mut self, now: Duration, sink: &mut impl Sink) {
         let Some(info) = self.proposed.take() else { return };
         self.session = Some(info.session);
-        let vouched = self.origins_of(info.session);
-        self.report_session(info, &vouched, now, sink);
+        let attributed = self.origins_of(info.session);
+        self.report_session(info, &attributed, now, sink);
     }
 
     /// Reports the session to the sink, with an end that all lines agree on. A lying line's claim
@@ -176,13 +177,14 @@ impl Recorder {
     fn report_session(
         &mut self,
         info: Info,
-        vouched: &[Origin],
+        attributed: &[Origin],
         now: Duration,
         sink: &mut impl Sink,
     ) {
         self.reported_end = self.reported_end.max(self.described_by_all(now));
-        let distrusted = sink.on_session(Info { last: self.reported_end, ..info }, vouched, now);
-        self.forget_unattributed(&distrusted, now, sink);
+        let unattributed =
+            sink.on_session(Info { last: self.reported_end, ..info }, attributed, now);
+        self.forget_unattributed(&unattributed, now, sink);
     }
 
     /// Reports the end of the session to the sink again once lines agree on a higher one.
@@ -191,18 +193,18 @@ impl Recorder {
         else {
             return;
         };
-        let mut told = self.lines.iter().filter_map(|line| line.stats.info);
-        if let Some(info) = told.find(|info| info.session == session) {
+        let mut descriptions = self.lines.iter().filter_map(|line| line.stats.info);
+        if let Some(info) = descriptions.find(|info| info.session == session) {
             self.report_session(info, &[], now, sink);
         }
     }
 
     /// Forgets packets that are not known to be of the session, so that they are requested again.
-    fn forget_unattributed(&mut self, distrusted: &SeqSet, now: Duration, sink: &mut impl Sink) {
-        if distrusted.is_empty() {
+    fn forget_unattributed(&mut self, unattributed: &SeqSet, now: Duration, sink: &mut impl Sink) {
+        if unattributed.is_empty() {
             return;
         }
-        self.ledger.forget(distrusted, now, sink);
+        self.ledger.forget(unattributed, now, sink);
         // A sequence that only those packets have shown is no longer known to exist.
         let highest = self.ledger.highest();
         self.resumed_at = self.resumed_at.min(highest);
@@ -211,7 +213,7 @@ impl Recorder {
             line.highest = line.highest.min(highest);
         }
         self.conns.iter_mut().for_each(|conn| conn.answered_up_to = 0);
-        let packets = distrusted.count();
+        let packets = unattributed.count();
         self.outputs.push_back(Output::Note(RecorderEvent::PacketsForgotten { packets }));
     }
 
@@ -227,15 +229,15 @@ impl Recorder {
         // Each connection that overlaps the period extends it, and others may overlap it then.
         let mut found = true;
         while core::mem::take(&mut found) {
-            for conn in self.conns.iter_mut().filter(|conn| conn.line == id && conn.is_open()) {
+            for conn in self.conns.iter_mut().filter(|conn| conn.line == id && conn.was_opened()) {
                 if conn.session.is_none() && contact.joins(conn.opened(), conn.last_input) {
                     conn.session = Some(session);
                     found = true;
                 }
             }
-            for stream in line.ended_streams.iter_mut().filter(|stream| stream.told.is_none()) {
+            for stream in line.ended_streams.iter_mut().filter(|stream| stream.session.is_none()) {
                 if contact.joins(stream.from, stream.to) {
-                    stream.told = Some(session);
+                    stream.session = Some(session);
                     found = true;
                 }
             }
@@ -244,22 +246,22 @@ impl Recorder {
 
     /// Returns the origins of this run whose packets are known to be of a session.
     fn origins_of(&mut self, session: SessionId) -> Vec<Origin> {
-        let told = Some(session);
+        let session_id = Some(session);
         let streams = self.conns.iter().filter(|conn| conn.role != ConnectionRole::Resend);
-        let streams = streams.filter(|conn| conn.session == told);
-        let mut vouched: Vec<Origin> = streams.map(ClientConnection::origin).collect();
+        let streams = streams.filter(|conn| conn.session == session_id);
+        let mut attributed: Vec<Origin> = streams.map(ClientConnection::origin).collect();
         for (id, line) in (0u16..).zip(&mut self.lines) {
             let origin = |source| Origin { line: id, source };
-            let ended = line.ended_streams.drain(..).filter(|stream| stream.told == told);
-            vouched.extend(ended.map(|stream| origin(Source::Stream { pass: stream.pass })));
+            let ended = line.ended_streams.drain(..).filter(|stream| stream.session == session_id);
+            attributed.extend(ended.map(|stream| origin(Source::Stream { pass: stream.pass })));
             // An origin does not say which connection delivered a resend, so one unattributed
             // answer spoils all.
             if line.contact.is_some_and(|contact| contact.session == session)
                 && !line.unattributed_answers
             {
-                vouched.push(origin(Source::Resend));
+                attributed.push(origin(Source::Resend));
             }
         }
-        vouched
+        attributed
     }
 }

@@ -49,10 +49,10 @@ impl Recorder {
     /// Returns the number of packets that a line's subscriptions have missed so far.
     #[must_use]
     pub fn missed_by(&self, line: u16) -> u64 {
-        let before = self.line(line).map_or(0, |stats| stats.missed);
-        let open = self.conns.iter().filter(|conn| conn.line == line && conn.streams());
+        let ended = self.line(line).map_or(0, |stats| stats.missed);
+        let open = self.conns.iter().filter(|conn| conn.line == line && conn.is_stream());
         let open = open.map(|conn| conn.summary()).filter(|_| self.options.follow);
-        before + open.map(|summary| summary.span.saturating_sub(summary.delivered)).sum::<u64>()
+        ended + open.map(|summary| summary.span.saturating_sub(summary.delivered)).sum::<u64>()
     }
 
     /// Counts the packets missed by a subscription that ends with the recording.
@@ -123,19 +123,19 @@ impl Recorder {
     /// Returns whether another session has replaced the recorded one: some line plays another
     /// session, and no other line plays this one or may return to it.
     fn is_superseded(&self, now: Duration) -> bool {
-        let gone = |line: &LineState| {
-            let away =
+        let is_gone = |line: &LineState| {
+            let unreachable =
                 line.connect_failures.is_some_and(|(since, _)| now >= since + LINE_ABSENCE_MAX);
-            line.stats.given_up || line.stats.other_session.is_some() || away
+            line.stats.given_up || line.stats.other_session.is_some() || unreachable
         };
         self.lines.iter().any(|line| line.stats.other_session.is_some())
-            && self.lines.iter().all(gone)
+            && self.lines.iter().all(is_gone)
     }
 
     /// Abandons gaps that are older than
     /// [`RecorderOptions::give_up`](super::RecorderOptions::give_up).
     fn abandon_old_gaps(&mut self, now: Duration, sink: &mut impl Sink) {
-        let Some(patience) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
+        let Some(max_age) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
             return;
         };
         let (mut oldest, agreed) = (now, self.undisputed_end());
@@ -146,7 +146,7 @@ impl Recorder {
             if self.abandoned.covers(range) {
                 continue;
             }
-            if now < opened + patience {
+            if now < opened + max_age {
                 oldest = oldest.min(opened);
                 continue;
             }
@@ -156,7 +156,7 @@ impl Recorder {
             sink.on_gap_abandoned(range, now);
         }
         // A search costs time in proportion to the number of gaps, so it must not run too often.
-        self.give_up_at = (oldest + patience).max(now + patience / 16);
+        self.give_up_at = (oldest + max_age).max(now + max_age / 16);
     }
 
     /// Does what the state calls for in follow mode: opens connections, abandons gaps, ends the
@@ -178,13 +178,13 @@ impl Recorder {
             }
             let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
             let mut lines = self.lines.iter().filter(|line| !line.stats.given_up);
-            let refused = lines.all(|line| {
+            let none_serves = lines.all(|line| {
                 let resender = &line.resender;
                 resender.given_up
                     || resender.refusal_reason.is_some()
                     || lowest > self.highest_requestable(line)
             });
-            if refused && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
+            if none_serves && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
                 if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
                     return self.finish(None, now);
                 }
@@ -199,12 +199,18 @@ impl Recorder {
             return self.finish(Some(IncompleteReason::OtherSession), now);
         }
         if self.lines.iter().all(|line| line.stats.given_up)
-            && !self.conns.iter().any(ClientConnection::streams)
+            && !self.conns.iter().any(ClientConnection::is_stream)
         {
-            let deaf =
+            // A peer that was reached and never described a session does not speak the extension, so
+            // it has no live session.
+            let no_description =
                 self.lines.iter().any(|line| line.stats.reached && line.stats.info.is_none());
             self.finish(
-                Some(if deaf { IncompleteReason::NotLive } else { IncompleteReason::Unreachable }),
+                Some(if no_description {
+                    IncompleteReason::NotLive
+                } else {
+                    IncompleteReason::Unreachable
+                }),
                 now,
             );
         }

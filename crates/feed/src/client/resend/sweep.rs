@@ -169,15 +169,15 @@ impl Resender {
         self.paused = false;
     }
 
-    /// Pauses the sweep if an answer at or below `settled` was missed, so that the next sweep can
+    /// Pauses the sweep if an answer at or below `answered_up_to` was missed, so that the next sweep can
     /// begin. Without the pause a sweep would never end while new gaps keep opening.
     pub(in crate::client) fn pause_if_answer_missed(
         &mut self,
         gaps: &GapSet,
-        settled: Seq,
+        answered_up_to: Seq,
         now: Duration,
     ) {
-        let scope = RequestScope { ceiling: settled.min(self.cursor - 1), ranges: true };
+        let scope = RequestScope { ceiling: answered_up_to.min(self.cursor - 1), ranges: true };
         if self.paused || now < self.pause_check_at {
             return;
         }
