@@ -161,8 +161,8 @@ impl Recorder {
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
         let classic = recorder.options.classic && session.is_none();
-        // Resends fill a resumed recording, so it needs no stream, except where the original protocol
-        // is all there is.
+        // Resends fill a resumed recording, so it needs no stream, except where the original
+        // protocol is all there is.
         if recorder.resumed && !classic && !recorder.options.follow {
             recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }

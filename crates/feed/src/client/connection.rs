@@ -1,7 +1,7 @@
 //! Connections of a recorder, from the attempt to connect to their end.
 //!
-//! The framer is part of the connection, so that half a packet is discarded with it and never joined
-//! to bytes of the next connection.
+//! The framer is part of the connection, so that half a packet is discarded with it and never
+//! joined to bytes of the next connection.
 
 use super::line::Dialect;
 use super::resend::FAILED_DESCRIBES_MAX;

@@ -1,8 +1,8 @@
 //! End of a recording: complete, incomplete for a reason, or stopped early.
 //!
-//! A recording that ends closes its connections. Some must be waited for, because an exchange of the
-//! original protocol dies of a reset: such a connection is half-closed and read until the exchange
-//! ends its side.
+//! A recording that ends closes its connections. Some must be waited for, because an exchange of
+//! the original protocol dies of a reset: such a connection is half-closed and read until the
+//! exchange ends its side.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::Dialect;

@@ -25,8 +25,8 @@ pub struct RecorderOptions {
     /// Last sequence of the session, if the user knows it; 0 for an empty session.
     pub last: Option<Seq>,
     /// Maximum number of passes; with `None` the policy decides, up to
-    /// [`PASSES_MAX`](super::passes::PASSES_MAX). After that many passes a recording counts as complete,
-    /// however doubtful its end is.
+    /// [`PASSES_MAX`](super::passes::PASSES_MAX). After that many passes a recording counts as
+    /// complete, however doubtful its end is.
     pub passes: Option<u32>,
     /// Maximum number of packets in flight for each line: requested and not yet answered.
     pub window: u32,

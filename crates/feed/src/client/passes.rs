@@ -214,7 +214,7 @@ impl PassStats {
     /// Returns the doubt that `passes` passes leave: the probability, given `known` packets, that
     /// one more packet exists and every pass missed it.
     ///
-    /// That is the mean of p^passes over the distribution of the loss p, where every p is equally
+    /// The probability is the mean of p^passes over the distribution of the loss p, where every p is equally
     /// likely at first. With m of n packets missed, the mean is the product over i < passes of
     /// (m + 1 + i) / (n + 2 + i).
     #[must_use]

@@ -201,8 +201,8 @@ impl Recorder {
         if self.lines.iter().all(|line| line.stats.given_up)
             && !self.conns.iter().any(ClientConnection::is_stream)
         {
-            // A peer that was reached and never described a session does not speak the extension, so
-            // it has no live session.
+            // A peer that was reached and never described a session does not speak the extension,
+            // so it has no live session.
             let no_description =
                 self.lines.iter().any(|line| line.stats.reached && line.stats.info.is_none());
             self.finish(

@@ -1,4 +1,4 @@
-//! Recording from our own exchange, whatever it loses.
+//! Recording from our own exchange, which drops packets.
 
 use crate::world::{network, outcome, record};
 use feed::client::{Recorder, RecorderOptions, Tail};
@@ -17,7 +17,7 @@ fn player(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchange {
 }
 
 #[test]
-fn every_loss_is_recovered() {
+fn every_dropped_packet_is_recorded() {
     let mut further = 0;
     for seed in 0..600 {
         let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
@@ -35,12 +35,12 @@ fn every_loss_is_recovered() {
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);
     }
-    // A description that comes late on a slow network may find further passes begun.
+    // A description that arrives late on a slow network may find further passes begun.
     assert!(further < 30, "{further} of 600 recordings began further passes");
 }
 
 #[test]
-fn without_the_extension_passes_and_single_resends_do_it() {
+fn passes_and_single_resends_suffice_without_the_extension() {
     for seed in 0..300 {
         let tape = Tape::random([1, 14, 127, 128, 300][seed as usize % 5], seed);
         let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
@@ -53,7 +53,7 @@ fn without_the_extension_passes_and_single_resends_do_it() {
 }
 
 #[test]
-fn what_no_stream_ever_brings_is_named_when_it_cannot_be_asked_for() {
+fn packets_that_no_stream_delivers_and_no_call_can_request_are_missing() {
     let tape = Tape::random(300, 1);
     let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let exchange = player(&tape, 1, "0", "5,200-210");
@@ -72,11 +72,12 @@ fn lines_fill_each_others_gaps() {
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &tape);
         assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
         let stats = run.recorder.stats();
-        // Both lines lost about 9 % of the packets; only those need a resend.
+        // Both lines missed about 9 % of the packets; only those need a resend.
         slow += u32::from(stats.resent >= 100);
         assert_eq!(run.recorder.violations().conflicts, 0);
     }
-    // What a line brings before it tells its session is of no use once that was waited for in vain.
+    // Packets of a line that reports no session are discarded after a wait, and the recording goes
+    // on with the other line alone.
     assert!(slow <= 10, "{slow} of 200 recordings had one line only");
 }
 
@@ -90,7 +91,7 @@ fn lines_of_different_sessions_are_not_mixed() {
         let run = sim::run(recorder, lines, network(seed), seed)
             .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
         let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
-        // Complete before the other line brought anything, or refused.
+        // The recording is complete before the other line delivers anything, or is refused.
         if outcome(&run).is_complete() {
             assert!(tapes.iter().any(|tape| tape.frames() == recorded), "seed {seed}: mixed");
         } else {
@@ -105,9 +106,9 @@ fn lines_of_different_sessions_are_not_mixed() {
     assert!(found > 50, "{found}");
 }
 
-/// Answers that are lost while later ones come must not use the window up.
+/// Answers that were missed while later ones arrive must not use up the window.
 #[test]
-fn lost_answers_leave_the_window_open() {
+fn missed_answers_leave_the_window_open() {
     let mut lost = Fault::skip("1-6000".parse().unwrap());
     let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     unanswered.pick = FaultSelector::Every(13);
@@ -125,7 +126,7 @@ fn lost_answers_leave_the_window_open() {
     let exchange = MockExchange::new(Arc::new(tape.clone()), scenario);
     let run = record(options, vec![exchange], network, 1, &tape);
     assert!(outcome(&run).is_complete());
-    // 3,000 packets, 30 in a round trip of 80 ms, and again what was not answered.
+    // 3,000 packets, 30 in a round trip of 80 ms, and the unanswered ones again.
     assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
     assert!(run.recorder.stats().repeated < 30, "{:?}", run.recorder.stats());
 }

@@ -169,8 +169,8 @@ impl Resender {
         self.paused = false;
     }
 
-    /// Pauses the sweep if an answer at or below `answered_up_to` was missed, so that the next sweep can
-    /// begin. Without the pause a sweep would never end while new gaps keep opening.
+    /// Pauses the sweep if an answer at or below `answered_up_to` was missed, so that the next
+    /// sweep can begin. Without the pause a sweep would never end while new gaps keep opening.
     pub(in crate::client) fn pause_if_answer_missed(
         &mut self,
         gaps: &GapSet,
