@@ -214,9 +214,9 @@ impl PassStats {
     /// Returns the doubt that `passes` passes leave: the probability, given `known` packets, that
     /// one more packet exists and every pass missed it.
     ///
-    /// The probability is the mean of p^passes over the distribution of the loss p, where every p is equally
-    /// likely at first. With m of n packets missed, the mean is the product over i < passes of
-    /// (m + 1 + i) / (n + 2 + i).
+    /// The probability is the mean of p^passes over the distribution of the loss p, where every p
+    /// is equally likely at first. With m of n packets missed, the mean is the product over
+    /// i < passes of (m + 1 + i) / (n + 2 + i).
     #[must_use]
     pub fn doubt(&self, known: u32, passes: u32) -> f64 {
         let (lost, of) = self.losses(known);
