@@ -302,10 +302,10 @@ impl Recorder {
         let summary = conn.summary();
         match summary.role {
             ConnectionRole::Stream { .. } if self.options.follow => {
-                self.on_subscription_ended(summary, now)
+                self.on_subscription_ended(summary, now);
             }
             ConnectionRole::Stream { .. } if broken || conn.framer.has_partial_frame() => {
-                self.on_pass_cut_off(summary, now)
+                self.on_pass_cut_off(summary, now);
             }
             ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
             ConnectionRole::Resend => self.on_resend_closed(summary, now),
@@ -322,7 +322,7 @@ impl Recorder {
         let summary = self.conns[at].summary();
         match summary.role {
             ConnectionRole::Stream { .. } if self.options.follow => {
-                self.on_subscription_ended(summary, now)
+                self.on_subscription_ended(summary, now);
             }
             ConnectionRole::Stream { .. } => self.on_pass_cut_off(summary, now),
             ConnectionRole::Resend => {
