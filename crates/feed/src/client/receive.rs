@@ -194,51 +194,68 @@ impl Recorder {
                 return self.described(at, info, now, sink);
             }
             // The other messages are valid only after a description, and in answer to a request.
-            (StopReason::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => match frame
-            {
-                Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
-                    let last = refusal.first.saturating_add(refusal.count - 1);
-                    conn.answered += u64::from(refusal.count).min(conn.in_flight());
-                    conn.last_useful = now;
-                    self.on_refusal(at, refusal);
-                    self.mark_answered(at, refusal.first.saturating_sub(1));
-                    self.conns[at].answered_up_to =
-                        self.conns[at].answered_up_to.max(last.min(MAX_SEQ));
+            (StopReason::NotAPacket, Ok(frame)) if line.dialect == Dialect::Extended => {
+                if self.take_message(at, frame, now, sink) {
                     return;
                 }
-                // The subscriber was too slow, or has requested packets that are gone: it
-                // subscribes again, unless it already does.
-                Frame::NotAvailable(_)
-                    if self.options.follow && conn.role != ConnectionRole::Resend =>
-                {
-                    if !conn.is_stream() {
-                        return;
-                    }
-                    let summary = conn.summary();
-                    self.drain(at, now);
-                    return self.on_subscription_ended(summary, now);
-                }
-                Frame::Heartbeat(next) | Frame::End(next)
-                    if self.options.follow && conn.role != ConnectionRole::Resend =>
-                {
-                    if self.accept_claimed_end(at, next - 1) {
-                        if matches!(frame, Frame::End(_)) {
-                            self.on_session_over(at, next - 1, now);
-                        }
-                        self.on_heartbeat(at, next, now, sink);
-                    }
-                    return;
-                }
-                Frame::Heartbeat(next) | Frame::End(next) => {
-                    self.accept_claimed_end(at, next - 1);
-                    return;
-                }
-                _ => {}
-            },
+            }
             // A message of the extension without a request for it, or a packet without a symbol.
             (StopReason::NotAPacket, Ok(_)) => {}
         }
         self.ignore_frame(at, raw, offset, now);
+    }
+
+    /// Handles a message of the extension on a connection whose exchange has described itself.
+    /// Returns false if nothing has requested the message.
+    fn take_message(
+        &mut self,
+        at: usize,
+        frame: Frame,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let conn = &mut self.conns[at];
+        match frame {
+            Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
+                let last = refusal.first.saturating_add(refusal.count - 1);
+                conn.answered += u64::from(refusal.count).min(conn.in_flight());
+                conn.last_useful = now;
+                self.on_refusal(at, refusal);
+                self.mark_answered(at, refusal.first.saturating_sub(1));
+                self.conns[at].answered_up_to =
+                    self.conns[at].answered_up_to.max(last.min(MAX_SEQ));
+                true
+            }
+            // The subscriber was too slow, or has requested packets that are gone: it
+            // subscribes again, unless it already does.
+            Frame::NotAvailable(_)
+                if self.options.follow && conn.role != ConnectionRole::Resend =>
+            {
+                if !conn.is_stream() {
+                    return true;
+                }
+                let summary = conn.summary();
+                self.drain(at, now);
+                self.on_subscription_ended(summary, now);
+                true
+            }
+            Frame::Heartbeat(next) | Frame::End(next)
+                if self.options.follow && conn.role != ConnectionRole::Resend =>
+            {
+                if self.accept_claimed_end(at, next - 1) {
+                    if matches!(frame, Frame::End(_)) {
+                        self.on_session_over(at, next - 1, now);
+                    }
+                    self.on_heartbeat(at, next, now, sink);
+                }
+                true
+            }
+            Frame::Heartbeat(next) | Frame::End(next) => {
+                self.accept_claimed_end(at, next - 1);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Handles the description of a session.

@@ -334,9 +334,8 @@ impl<E: Exchange> SimWorld<E> {
             SimEvent::Connected => {
                 let reached = self.open(id);
                 if own {
-                    let input =
-                        if reached { Input::Connected(conn) } else { Input::ConnectFailed(conn) };
-                    to.handle(input, self.now, sink);
+                    let input = if reached { Input::Connected } else { Input::ConnectFailed };
+                    to.handle(input(conn), self.now, sink);
                 }
             }
             SimEvent::ToClient(_) | SimEvent::ToClientEnd | SimEvent::ToClientReset => {
