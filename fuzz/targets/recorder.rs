@@ -148,7 +148,7 @@ impl World {
             assert_eq!(self.recording.len() as u64, ledger.recorded());
         }
         assert_eq!(
-            self.recorder.done(),
+            self.recorder.is_done(),
             self.recorder.outcome().is_some() && self.peers.is_empty()
         );
     }
@@ -200,7 +200,7 @@ impl World {
             Op::Failed(number) | Op::Broken(number) | Op::Ended(number) => {
                 let Some(conn) = self.conn(number) else { return };
                 self.give(match (self.peers[&conn].open, op) {
-                    (false, _) => Input::Failed(conn),
+                    (false, _) => Input::ConnectFailed(conn),
                     (true, Op::Ended(_)) => Input::Ended(conn),
                     (true, _) => Input::Broken(conn),
                 });
@@ -250,7 +250,7 @@ impl World {
     /// Makes every exchange unreachable.
     fn end(&mut self) {
         for _ in 0..STEPS_MAX {
-            if self.recorder.done() {
+            if self.recorder.is_done() {
                 let outcome = self.recorder.outcome().expect("it is done");
                 let gaps: SeqSet = self.recorder.ledger().gaps().ranges().collect();
                 assert!(gaps.ranges().iter().all(|gap| outcome.missing.contains(gap.first())));
@@ -258,7 +258,7 @@ impl World {
             }
             match self.conn(0) {
                 Some(conn) if self.peers[&conn].open => self.give(Input::Broken(conn)),
-                Some(conn) => self.give(Input::Failed(conn)),
+                Some(conn) => self.give(Input::ConnectFailed(conn)),
                 None => {
                     assert!(self.recorder.deadline().is_some(), "it waits for nothing");
                     self.wake();

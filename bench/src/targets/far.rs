@@ -77,7 +77,7 @@ fn after_stream(exchange: SocketAddr) -> Result<Duration> {
 
 fn complete(recorder: &Recorder) -> Result<()> {
     match recorder.outcome() {
-        Some(outcome) if outcome.complete() => Ok(()),
+        Some(outcome) if outcome.is_complete() => Ok(()),
         outcome => Err(format!("{outcome:?}").into()),
     }
 }

@@ -190,7 +190,7 @@ pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
             let mut recorder = Recorder::new(RecorderOptions::default(), 1);
             net::fetch(&[vec![exchange]], &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
             match recorder.outcome() {
-                Some(outcome) if outcome.complete() => Ok(()),
+                Some(outcome) if outcome.is_complete() => Ok(()),
                 other => Err(format!("{other:?}").into()),
             }
         })

@@ -88,7 +88,7 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let facts = Facts::of(&recorder, mine.keeper.packets());
     mine.keeper.conclude(outcome.last, facts.end(), since_1970)?;
     mine.keeper.finish(since_1970)?;
-    println!("complete: {}, {} packets", outcome.complete(), mine.keeper.packets());
+    println!("complete: {}, {} packets", outcome.is_complete(), mine.keeper.packets());
     Ok(mine.volume)
 }
 

@@ -34,7 +34,7 @@
 //! let mut recording = MemoryRecording::new();
 //! let mut recorder = Recorder::new(RecorderOptions::default(), 1);
 //! net::fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
-//! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
 //! assert_eq!(recording.in_order().flatten().count(), 14);
 //!
 //! stop.stop();

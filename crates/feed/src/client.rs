@@ -1,129 +1,59 @@
 //! The recorder: the client's side of a session, as a state machine without I/O.
 //!
-//! A driver gives it inputs and carries out its outputs. There is one rule: **give it one input,
-//! carry out what [`poll`](Recorder::poll) hands out until that is `None`, send what
-//! [`transmit`](Recorder::transmit) has for the connections that can take bytes, then wait for
-//! input or [`deadline`](Recorder::deadline)**. It is over when [`done`](Recorder::done) says so.
+//! A driver gives the recorder inputs and carries out its outputs. There is one rule: **give it one
+//! input, carry out what [`poll`](Recorder::poll) returns until that is `None`, send what
+//! [`transmit`](Recorder::transmit) appends for the connections that can take bytes, then wait for
+//! input or for [`deadline`](Recorder::deadline)**. The recording is over when
+//! [`is_done`](Recorder::is_done) returns true.
 //!
-//! What it does, a line at a time: it asks for the stream on one connection and, beside it, opens
-//! another on which it asks what the exchange speaks and has lost packets sent again while the
-//! stream still runs. What cannot be asked for comes with further passes. It never does what an
-//! exchange of the original protocol dies of: it sends nothing after a stream call, asks for no
-//! sequence above the highest one seen, and closes without resetting.
+//! For each line, the recorder requests the stream on one connection. Beside it, it opens a second
+//! connection, which describes the session and requests resends while the stream still runs.
+//! Packets that cannot be requested are recorded in further passes. The recorder never does what
+//! kills an exchange of the original protocol: it sends nothing after a stream call, requests no
+//! sequence above the highest one seen, and closes without a reset.
 
 mod alignment;
 mod claims;
 mod connection;
-mod decide;
 mod event;
-mod inputs;
+mod finish;
+/// Returns the counters of one line.
 mod line;
+/// Returns the outcome of the recording, once it is known.
+mod options;
 mod outcome;
-mod passes;
-pub mod recovery;
-pub(crate) mod resend;
+/// Returns the statistics of the passes so far.
+pub mod passes;
+mod receive;
+mod resend;
+/// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
-mod stop;
-pub(crate) mod subscription;
+mod subscription;
+pub mod timers;
 
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
 pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations};
 
 use crate::base::seq::{Seq, SeqSet};
-use crate::client::recovery::{MUTE, PassStats};
-use crate::ledger::{Ledger, Limits, Sink};
-use crate::wire::{Info, RESEND_MAX, SessionId};
+use crate::client::passes::PassStats;
+use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
+use crate::ledger::{Ledger, Sink};
+use crate::wire::{Info, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
 use core::time::Duration;
+use finish::Stopping;
 pub use line::LineStats;
 use line::{Dialect, LineState};
-use stop::Leaving;
 
-/// A connection of a recorder; numbers are never used twice.
+/// Number of a connection, unique during the life of a recorder.
 pub type ConnId = u32;
 
-/// What a recorder is told to do.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RecorderOptions {
-    /// Never use the extension.
-    pub classic: bool,
-    /// Follow a live session to its end. Needs the extension.
-    pub follow: bool,
-    /// A subscription that is silent for so long is broken; heartbeats come every second.
-    pub silence: Duration,
-    /// What is missing is asked for once it has been missing for so long: it may yet come late, or
-    /// by another line.
-    pub reorder_wait: Duration,
-    /// When following: what has been missing for so long (or a sixteenth longer) is given up. It is
-    /// not asked for any more, and recorded if it comes all the same.
-    pub give_up: Option<Duration>,
-    /// The session's last sequence, where it is known; 0 for an empty session.
-    pub last: Option<Seq>,
-    /// At most so many passes; `None` leaves it to the policy (and to
-    /// [`PASSES_MAX`](recovery::PASSES_MAX)). A recording
-    /// whose passes are used up counts as complete however doubtful its end is.
-    pub passes: Option<u32>,
-    /// At most so many packets asked for and not yet answered, a line.
-    pub window: u32,
-    /// How often something that fails is tried again before it is given up.
-    pub retries: u32,
-    /// How long a peer may be out of reach, or silent, before it is given up.
-    pub timeout: Duration,
-    /// A session's end that nobody confirms is believed once the chance that a packet lies
-    /// beyond it is lower than this.
-    pub tail_miss_probability: f64,
-    /// The highest sequence that is asked for from an exchange of the original protocol.
-    pub resend_max: Seq,
-    /// Bounds on what a peer can make the recorder believe.
-    pub limits: Limits,
-}
-
-impl Default for RecorderOptions {
-    fn default() -> Self {
-        Self {
-            classic: false,
-            follow: false,
-            silence: Duration::from_secs(3),
-            reorder_wait: Duration::ZERO,
-            give_up: None,
-            last: None,
-            passes: None,
-            window: 1 << 20,
-            retries: 4,
-            timeout: Duration::from_secs(10),
-            tail_miss_probability: 1e-6,
-            resend_max: RESEND_MAX,
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// What was counted, over all lines.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct RecorderStats {
-    /// Bytes received.
-    pub bytes: u64,
-    /// Packets recorded from streams.
-    pub streamed: u64,
-    /// Packets recorded from resends.
-    pub resent: u64,
-    /// Packets that had been recorded before.
-    pub repeated: u64,
-    /// Passes that ended by silence.
-    pub silent: u32,
-    /// Resend calls sent.
-    pub calls: u64,
-    /// Connections opened.
-    pub connections: u32,
-    /// Connections that broke, were cut off or could not be opened.
-    pub failures: u32,
-}
-
-/// The client's side of a session. See the [module](self).
+/// The client's side of a session; see the [module](self).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
@@ -131,43 +61,44 @@ pub struct Recorder {
     lines: Vec<LineState>,
     conns: Vec<ClientConnection>,
     next_conn: ConnId,
-    passes_begun: u32,
+    passes_started: u32,
     passes: PassStats,
-    /// Complete passes in a row that brought nothing new.
-    dry: u32,
+    /// Number of consecutive complete passes without a new packet.
+    fruitless_passes: u32,
+    /// Session that is recorded, once one is adopted.
     session: Option<SessionId>,
-    /// The first session that was told, until nothing keeps it from being the one recorded.
+    /// Description by the first exchange that reported a session, until that session is adopted.
     proposed: Option<Info>,
-    /// Last sequence that the recording which is gone on with says its session to have.
-    known_before: Seq,
-    /// Last sequence of the session as the sink was told.
-    noted: Seq,
-    /// Time at which a line first said that the session is over.
-    over_since: Option<Duration>,
-    /// Highest sequence that an earlier recording had.
+    /// Last sequence of the session according to the recording that is resumed.
+    resumed_end: Seq,
+    /// Last sequence of the session as last reported to the sink.
+    reported_end: Seq,
+    /// Time at which a line first reported the end of the session.
+    end_reported_at: Option<Duration>,
+    /// Highest sequence of the recording that is resumed.
     resumed_at: Seq,
-    /// What was given up; some of it may have come since.
-    lost: SeqSet,
-    /// When to look next for what is to be given up.
+    /// Sequences that were abandoned; some of them may have arrived since.
+    abandoned: SeqSet,
+    /// Time of the next search for gaps to abandon.
     give_up_at: Duration,
-    /// It began with packets that another recorder has recorded.
+    /// True if the recording began with packets of an earlier recorder.
     resumed: bool,
-    /// It ends before it is done.
-    leaving: Option<Leaving>,
-    /// There was an input.
-    begun: bool,
+    /// Reason and time limit of an early stop, once it has begun.
+    stopping: Option<Stopping>,
+    /// True after the first input.
+    has_started: bool,
     stats: RecorderStats,
-    trouble: PeerViolations,
+    violations: PeerViolations,
     outputs: VecDeque<Output>,
     outcome: Option<Outcome>,
-    /// When that was known.
-    ended: Option<Duration>,
-    /// The time of the latest input.
+    /// Time at which the outcome was known.
+    ended_at: Option<Duration>,
+    /// Time of the latest input.
     now: Duration,
 }
 
 impl Recorder {
-    /// A recorder of a session that `lines` redundant sources bring.
+    /// Returns a recorder of a session that arrives on `lines` redundant lines.
     #[must_use]
     pub fn new(options: RecorderOptions, lines: u16) -> Self {
         let mut ledger = Ledger::new(options.limits);
@@ -180,36 +111,38 @@ impl Recorder {
             options,
             conns: Vec::new(),
             next_conn: 0,
-            passes_begun: 0,
+            passes_started: 0,
             passes: PassStats::default(),
-            dry: 0,
+            fruitless_passes: 0,
             session: None,
             proposed: None,
-            known_before: 0,
-            noted: 0,
-            over_since: None,
+            resumed_end: 0,
+            reported_end: 0,
+            end_reported_at: None,
             resumed_at: 0,
-            lost: SeqSet::new(),
+            abandoned: SeqSet::new(),
             give_up_at: Duration::ZERO,
             resumed: false,
-            leaving: None,
-            begun: false,
+            stopping: None,
+            has_started: false,
             stats: RecorderStats::default(),
-            trouble: PeerViolations::default(),
+            violations: PeerViolations::default(),
             outputs: VecDeque::new(),
             outcome: None,
-            ended: None,
+            ended_at: None,
             now: Duration::ZERO,
         }
     }
 
-    /// A recorder that goes on where another has ended: everything up to `highest` is recorded but
-    /// what is `missing`, of this `session` if that is known, which has its last packet at least.
+    /// Returns a recorder that resumes an earlier recording: everything up to `highest` is recorded
+    /// except `missing`. `session` is the session of those packets, if it is known, with the lowest
+    /// value that its last sequence can have.
     ///
-    /// An exchange that speaks the extension is asked only for the rest: of a known session at
-    /// once, and nothing is recorded before it has shown to play that. One that does not tell its
-    /// session is not gone on with then. What is of no known session is asked for again
-    /// ([`Sink::on_session`]).
+    /// An exchange that speaks the extension is asked only for the missing packets. If the session
+    /// is known, the recorder requests them at once, and records an answer only after the exchange
+    /// has shown that it plays that session. It does not resume from an exchange that reports no
+    /// session then. Recorded packets of an unknown session are requested again (see
+    /// [`Sink::on_session`]).
     #[must_use]
     pub fn resume(
         options: RecorderOptions,
@@ -219,42 +152,45 @@ impl Recorder {
         session: Option<Info>,
     ) -> Self {
         let mut recorder = Self::new(options, lines);
-        let told = recorder.ledger.end();
+        let given_end = recorder.ledger.end();
         recorder.ledger = Ledger::resume(recorder.options.limits, highest, missing);
-        told.into_iter().for_each(|last| recorder.ledger.reaches(last));
+        given_end.into_iter().for_each(|last| recorder.ledger.reaches(last));
         recorder.session = session.map(|info| info.session);
-        recorder.known_before = session.map_or(0, |info| info.last);
-        recorder.noted = recorder.known_before;
+        recorder.resumed_end = session.map_or(0, |info| info.last);
+        recorder.reported_end = recorder.resumed_end;
         recorder.resumed = highest > 0 || session.is_some();
         recorder.resumed_at = recorder.ledger.highest();
-        let streams = recorder.options.classic && session.is_none();
-        if recorder.resumed && !streams && !recorder.options.follow {
-            recorder.lines.iter_mut().for_each(|line| line.to_stream = 0);
+        let classic = recorder.options.classic && session.is_none();
+        // Resends fill a resumed recording, so it needs no stream, except where the original
+        // protocol is all there is.
+        if recorder.resumed && !classic && !recorder.options.follow {
+            recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }
         recorder
     }
 
-    /// Takes one input at time `now` (any clock that only goes forward).
+    /// Handles one input at time `now`, which may be of any clock that never goes back.
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;
-        if !core::mem::replace(&mut self.begun, true) {
+        if !core::mem::replace(&mut self.has_started, true) {
             self.ledger.begins(now);
         }
         self.input(input, now, sink);
         if sink.has_failed() {
             self.finish(Some(IncompleteReason::Storage), now);
         } else if sink.is_closed() && self.options.follow && sink.wants_missing() {
-            self.leave(IncompleteReason::Enough, now);
+            self.begin_stop(IncompleteReason::Enough, now);
         } else if sink.is_closed() {
-            self.settle_session(now, sink);
+            self.adopt_session(now, sink);
             self.finish(Some(IncompleteReason::Enough), now);
         }
         if self.ledger.gaps().len() >= self.options.limits.backpressure_gaps {
-            // What is not read cannot bring anything. (What was silent before is not held back.)
+            // A stream that is not read cannot deliver anything, so its silence must not count
+            // against it. A stream that was silent before is not held back.
             for at in 0..self.conns.len() {
                 let conn = &self.conns[at];
-                if now < conn.active + MUTE && self.held_back(conn) {
-                    self.conns[at].active = now;
+                if now < conn.last_useful + STREAM_SILENCE && self.is_held_back(conn) {
+                    self.conns[at].last_useful = now;
                 }
             }
         }
@@ -262,12 +198,92 @@ impl Recorder {
         self.advance(now, sink);
     }
 
-    /// The next thing to do.
+    /// Dispatches one input.
+    fn input(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
+        match input {
+            Input::Wake => {}
+            Input::Stop => self.stop(now),
+            Input::Connected(id) => {
+                if let Some(at) = self.find(id) {
+                    self.connected(at, now);
+                }
+            }
+            Input::ConnectFailed(id) => {
+                if let Some(at) = self.find(id) {
+                    self.connect_failed(at, now);
+                }
+            }
+            Input::Received(id, bytes) => {
+                self.stats.bytes += bytes.len() as u64;
+                if let Some(at) = self.find(id) {
+                    self.received(at, bytes, now, sink);
+                }
+            }
+            Input::Ended(id) => {
+                if let Some(at) = self.find(id) {
+                    self.closed(at, false, now);
+                }
+            }
+            Input::Broken(id) => {
+                if let Some(at) = self.find(id) {
+                    self.closed(at, true, now);
+                }
+            }
+        }
+    }
+
+    /// Does what the state calls for after an input.
+    fn advance(&mut self, now: Duration, sink: &mut impl Sink) {
+        if self.outcome.is_some() {
+            return;
+        }
+        if let Some(stopping) = self.stopping {
+            return self.finish_stopped(stopping, now, sink);
+        }
+        if self.lines.len() > 1 {
+            self.update_believed_end(now, sink);
+        }
+        self.adopt_session_if_settled(now, sink);
+        self.report_new_end(now, sink);
+        for at in 0..self.conns.len() {
+            if self.conns[at].role == ConnectionRole::Resend
+                && self.conns[at].state == ConnectionState::Open
+            {
+                self.restart_stalled_sweep(at, now);
+            }
+        }
+        if self.options.follow {
+            return self.advance_following(now, sink);
+        }
+        if self.is_every_stream_silent(now) {
+            self.ledger.close_tail(now, sink);
+        }
+        if self.passes.complete > 0 {
+            self.close_useless_resends(u32::MAX, now);
+        }
+        self.open_connections(now);
+        let streams = self.conns.iter().filter(|conn| conn.is_stream());
+        // A stream that still delivers packets may go beyond the end that was reported.
+        let single_line = self.lines.len() == 1;
+        let mut live = streams.clone().filter(|conn| {
+            let position = conn.track.position;
+            let is_ahead = position >= self.ledger.highest() && now < conn.last_useful + STREAM_LAG;
+            is_ahead || single_line && position == 0 && now < conn.last_useful + STREAM_SILENCE
+        });
+        if self.is_complete() && live.next().is_none() && !self.awaits_other_description(now) {
+            self.adopt_session_and_finish(None, now, sink);
+        } else if streams.count() == 0 && self.lines.iter().all(|line| line.streams_to_open == 0) {
+            self.between_passes(now, sink);
+        }
+    }
+
+    /// Returns the next output, or `None` if the driver has carried out all of them.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Appends what is to be sent on a connection now; about 16 KiB at most, so ask again.
+    /// Appends the bytes to send on a connection now. One call appends about 16 KiB at most; call
+    /// it again for more.
     pub fn transmit(
         &mut self,
         conn: ConnId,
@@ -281,125 +297,112 @@ impl Recorder {
         }
         out.append(&mut self.conns[at].outbox);
         if self.conns[at].role == ConnectionRole::Resend && self.outcome.is_none() {
-            self.ask(at, now, sink, out);
+            self.write_requests(at, now, sink, out);
         }
     }
 
-    /// Whether to read from a connection now; if not, again after another one brought something or
-    /// the [`deadline`](Self::deadline) has passed.
+    /// Returns whether to read from a connection now. If not, ask again after another connection
+    /// has delivered something or the [`deadline`](Self::deadline) has passed.
     ///
-    /// A stream that loses faster than its line sends again is held back, by not reading it, so
-    /// that few gaps are open however long the session is.
+    /// The recorder holds back a stream that loses packets faster than its line resends them, by
+    /// not reading it. So the number of open gaps stays small, however long the session is.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.ledger.gaps().len() < self.options.limits.backpressure_gaps
-            || self.find(conn).is_none_or(|at| !self.held_back(&self.conns[at]))
+            || self.find(conn).is_none_or(|at| !self.is_held_back(&self.conns[at]))
     }
 
-    /// Whether a connection is a stream whose line is busy with sending again.
-    fn held_back(&self, conn: &ClientConnection) -> bool {
-        let filling = |other: &ClientConnection| {
+    /// Returns whether a connection is a stream whose line is busy with resends.
+    fn is_held_back(&self, conn: &ClientConnection) -> bool {
+        let is_busy = |other: &ClientConnection| {
             other.line == conn.line
                 && other.role == ConnectionRole::Resend
                 && other.state == ConnectionState::Open
                 && other.in_flight() > 0
         };
-        conn.streams()
+        conn.is_stream()
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
-            && self.conns.iter().any(filling)
+            && self.conns.iter().any(is_busy)
     }
 
-    /// When to give it [`Input::Wake`] should nothing else happen before.
+    /// Returns whether the recording is over and every connection closed.
     #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
-        let conns = self.conns.iter().filter_map(|conn| self.conn_deadline(conn));
-        let lines = (0..).zip(&self.lines).filter_map(|(id, line)| self.line_deadline(id, line));
-        conns.chain(lines).chain(self.give_up_deadline()).chain(self.dispute_deadline()).min()
-    }
-
-    /// Whether the recording is over and every connection closed.
-    #[must_use]
-    pub fn done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.outcome.is_some() && self.conns.is_empty()
     }
 
-    /// What the recording came to, once that is known.
+    /// Returns the outcome of the recording, once it is known.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// When that was known; closing connections takes longer.
+    /// Returns the time at which the outcome was known. Closing the connections takes longer.
     #[must_use]
-    pub fn ended(&self) -> Option<Duration> {
-        self.ended
+    pub fn ended_at(&self) -> Option<Duration> {
+        self.ended_at
     }
 
-    /// The time of the latest input.
+    /// Returns the time of the latest input.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// What is missing below this sequence has been asked for, on one line at least.
-    #[must_use]
-    pub fn asked_below(&self) -> Seq {
-        let asking = self.lines.iter().filter(|line| line.resend.is_some());
-        asking.map(|line| line.asker.cursor).max().unwrap_or(0)
-    }
-
-    /// What has been seen and what is missing.
+    /// Returns the ledger: which sequences are recorded and which are missing.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// What was counted.
+    /// Returns the counters over all lines.
     #[must_use]
     pub fn stats(&self) -> RecorderStats {
         self.stats
     }
 
-    /// Whether it follows a live session.
+    /// Returns whether the recorder follows a live session.
     #[must_use]
-    pub fn follows(&self) -> bool {
+    pub fn is_following(&self) -> bool {
         self.options.follow
     }
 
-    /// How many lines it has.
+    /// Returns the number of lines.
     #[must_use]
-    pub fn lines(&self) -> usize {
+    pub fn line_count(&self) -> usize {
         self.lines.len()
     }
 
-    /// What was counted of a line.
+    /// Returns the counters of one line.
     #[must_use]
     pub fn line(&self, line: u16) -> Option<&LineStats> {
         self.lines.get(usize::from(line)).map(|line| &line.stats)
     }
 
-    /// The passes so far.
+    /// Returns the statistics of the passes so far.
     #[must_use]
     pub fn passes(&self) -> PassStats {
         self.passes
     }
 
-    /// The session's id, if an exchange has told it.
+    /// Returns the id of the recorded session, once an exchange has reported it.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.session
     }
 
-    /// What peers did wrong.
+    /// Returns the peers' violations of the protocol so far.
     #[must_use]
-    pub fn trouble(&self) -> &PeerViolations {
-        &self.trouble
+    pub fn violations(&self) -> &PeerViolations {
+        &self.violations
     }
 
+    /// Returns the index of the connection with this number.
     fn find(&self, id: ConnId) -> Option<usize> {
         self.conns.iter().position(|conn| conn.id == id)
     }
 
+    /// Queues an event for the driver to show.
     fn note(&mut self, note: RecorderEvent) {
         self.outputs.push_back(Output::Note(note));
     }

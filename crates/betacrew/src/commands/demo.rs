@@ -137,7 +137,7 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
     output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
     check(args, &show.tape)?;
-    print(&story(args, &show, &capture, recorder.stats().calls, time))
+    print(&story(args, &show, &capture, recorder.stats().resend_calls, time))
 }
 
 /// What happened, as text and pictures.

@@ -42,7 +42,7 @@ pub fn fetch<S: Sink>(
     stop: &Stop,
     watch: impl FnMut(LoopEvent<'_>),
 ) -> io::Result<()> {
-    if lines.len() < recorder.lines() || lines.iter().any(Vec::is_empty) {
+    if lines.len() < recorder.line_count() || lines.iter().any(Vec::is_empty) {
         return Err(ErrorKind::InvalidInput.into());
     }
     let poll = Poll::new()?;
@@ -110,7 +110,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
         let mut stops = 0;
         let mut tick = Duration::ZERO;
         self.input(Input::Wake);
-        while !self.recorder.done() {
+        while !self.recorder.is_done() {
             let ready = |conn: &ClientSocket| {
                 conn.connected && conn.readable && self.recorder.wants_input(conn.id)
             };
@@ -141,7 +141,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 self.input(Input::Stop);
             }
             while let Some(id) = self.failed.pop_front() {
-                self.input(Input::Failed(id));
+                self.input(Input::ConnectFailed(id));
             }
             let ids: Vec<ConnId> = self.conns.iter().map(|conn| conn.id).collect();
             for id in ids {
@@ -232,7 +232,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             return match conn.connecting() {
                 None => {}
                 Some(true) => self.input(Input::Connected(id)),
-                Some(false) => self.input(Input::Failed(id)),
+                Some(false) => self.input(Input::ConnectFailed(id)),
             };
         }
         if conn.writable && (conn.sent < conn.out.len() || conn.finish) {

@@ -220,8 +220,8 @@ fn counts(recorder: &Recorder, took: Duration) -> ReportCounts {
         streamed: stats.streamed,
         resent: stats.resent,
         repeated: stats.repeated,
-        silent_passes: stats.silent,
-        resend_calls: stats.calls,
+        silent_passes: stats.silent_passes,
+        resend_calls: stats.resend_calls,
         connections: stats.connections,
         failed_connections: stats.failures,
         bytes: stats.bytes,
@@ -234,13 +234,13 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
     ReportLine {
         address: address.to_owned(),
         reached: line.reached,
-        given_up: line.dead,
+        given_up: line.given_up,
         extension: line.info.is_some(),
         packets: line.packets,
         packets_first: line.first,
-        packets_lost: line.lost,
+        packets_lost: line.missed,
         cuts: line.cuts,
-        other_session: line.other.map(|session| session.to_string()),
+        other_session: line.other_session.map(|session| session.to_string()),
     }
 }
 
@@ -249,7 +249,7 @@ fn trouble(
     recorder: &Recorder,
     capture: &RecordingStore,
 ) -> ReportViolations {
-    let trouble = recorder.trouble();
+    let trouble = recorder.violations();
     ReportViolations {
         conflicting_packets: trouble.conflicts,
         conflicts: capture.conflict_texts(addresses),

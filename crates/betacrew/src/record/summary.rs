@@ -32,12 +32,12 @@ pub(crate) fn text(
     trouble(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
-    if recorder.follows() {
+    if recorder.is_following() {
         let _ = writeln!(text, "  took     {}: {connections}", took(time));
         return text;
     }
-    if stats.silent > 0 {
-        let passes = count(stats.silent.into(), "stream");
+    if stats.silent_passes > 0 {
+        let passes = count(stats.silent_passes.into(), "stream");
         let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
     }
     // What goes on with a recording may need no stream at all.
@@ -56,7 +56,7 @@ fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
     match (why, recorder.session()) {
         (IncompleteReason::OtherSession, Some(recorded)) => {
-            let others = lines.filter_map(|(line, address)| Some((line.other?, address)));
+            let others = lines.filter_map(|(line, address)| Some((line.other_session?, address)));
             let others = others.map(|(other, address)| format!("{address} plays session {other}"));
             let others: Vec<String> = others.collect();
             format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
@@ -178,13 +178,13 @@ fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
         let first = grouped(line.first);
         let _ =
             write!(text, "  line     {address}: first with {first} of {}", grouped(line.packets));
-        if line.lost > 0 {
-            let _ = write!(text, ", lost {}", grouped(line.lost));
+        if line.missed > 0 {
+            let _ = write!(text, ", lost {}", grouped(line.missed));
         }
         if line.cuts > 0 {
             let _ = write!(text, ", cut off {}", count(line.cuts.into(), "time"));
         }
-        if let Some(session) = line.other {
+        if let Some(session) = line.other_session {
             let _ = write!(text, ", plays session {session} now");
         }
         text.push('\n');
@@ -204,7 +204,7 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
         (Tail::Inferred { doubt }, _) => {
             format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
         }
-        (Tail::Unknown, Some(id)) if recorder.follows() => {
+        (Tail::Unknown, Some(id)) if recorder.is_following() => {
             format!("not told: {last} is the last one known (session {id})")
         }
         (Tail::Unknown, _) => {
@@ -233,7 +233,7 @@ fn round(number: f64) -> String {
 }
 
 fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &RecordingStore) {
-    let trouble = recorder.trouble();
+    let trouble = recorder.violations();
     if trouble.conflicts > 0 {
         let _ = writeln!(
             text,

@@ -53,7 +53,7 @@ fn described(recorder: &Recorder) -> (Option<u64>, String) {
         grouped(ledger.recorded()),
         grouped(ledger.gaps().missing())
     );
-    if recorder.follows() {
+    if recorder.is_following() {
         return (None, text);
     }
     let whole = ledger.end().map(|end| u64::from(end.max(ledger.highest())));
@@ -82,7 +82,7 @@ impl Progress {
 
     /// Returns what is to be said of a line that cannot be reached, once for each outage.
     fn outage(&mut self, line: u16, address: &str, stats: &LineStats) -> Option<String> {
-        if self.outages.insert(line, stats.unreachable) == Some(stats.unreachable) {
+        if self.outages.insert(line, stats.unreachable_since) == Some(stats.unreachable_since) {
             return None;
         }
         let (found, back) = match stats.reached {
@@ -144,7 +144,7 @@ mod tests {
         let mut progress = Progress::new(FOR_EVER);
         let out_since = |seconds, reached| LineStats {
             reached,
-            unreachable: Some(Duration::from_secs(seconds)),
+            unreachable_since: Some(Duration::from_secs(seconds)),
             ..LineStats::default()
         };
         let (never, gone) = (out_since(0, false), out_since(9, true));

@@ -73,7 +73,7 @@ fn all_but(skip: &'static [usize]) -> impl Fn(&mut TcpStream, &[RawFrame]) {
 }
 
 pub(crate) fn assert_all(recorder: &Recorder, frames: &[RawFrame]) {
-    assert!(outcome(recorder).complete(), "{:?}", outcome(recorder));
+    assert!(outcome(recorder).is_complete(), "{:?}", outcome(recorder));
     assert_eq!(frames, Tape::classic().frames());
 }
 
@@ -114,7 +114,7 @@ fn an_exchange_that_takes_one_connection_at_a_time_is_recorded() {
 #[test]
 fn silence_is_not_waited_for_without_end() {
     let (recorder, frames) = record(peer(|socket, _| hold(socket)), hasty());
-    assert!(!outcome(&recorder).complete() && frames.is_empty());
+    assert!(!outcome(&recorder).is_complete() && frames.is_empty());
     assert_eq!(outcome(&recorder).tail, Tail::Unknown);
 }
 
@@ -159,8 +159,8 @@ fn garbage_for_ever_is_cut_off() {
         }
     });
     let (recorder, _) = record(address, hasty());
-    assert!(!outcome(&recorder).complete());
-    assert!(recorder.trouble().undecodable > 0);
+    assert!(!outcome(&recorder).is_complete());
+    assert!(recorder.violations().undecodable > 0);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_same_sequence_with_other_content_keeps_the_first_and_is_reported() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().conflicts, 1);
+    assert_eq!(recorder.violations().conflicts, 1);
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn illegal_frames_lose_nothing_else() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().undecodable, 3);
-    let (offset, error) = recorder.trouble().first_undecodable.unwrap();
+    assert_eq!(recorder.violations().undecodable, 3);
+    let (offset, error) = recorder.violations().first_undecodable.unwrap();
     assert_eq!((offset, error), (34, feed::wire::DecodeError::Kind(b'X')));
 }
 
@@ -226,7 +226,7 @@ fn a_sequence_beyond_belief_opens_no_gap() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().first_implausible, Some(MAX_SEQ));
+    assert_eq!(recorder.violations().first_implausible, Some(MAX_SEQ));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn duplicates_and_disorder_are_sorted_out() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().conflicts, 0);
+    assert_eq!(recorder.violations().conflicts, 0);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn half_a_packet_dies_with_its_connection() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().undecodable, 0);
+    assert_eq!(recorder.violations().undecodable, 0);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn half_a_packet_is_not_the_beginning_of_the_next_stream() {
     };
     let (recorder, frames) = record(address, hasty());
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().undecodable, 0);
+    assert_eq!(recorder.violations().undecodable, 0);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_line_with_several_addresses_tries_them_in_turn() {
     let mut recorder = Recorder::new(RecorderOptions { last: Some(14), ..hasty() }, 1);
     let line = vec![absent, good];
     fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
-    assert!(outcome(&recorder).complete());
+    assert!(outcome(&recorder).is_complete());
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn peers_that_close_after_every_answer_get_one_request_at_a_time() {
     assert_all(&recorder, &frames);
     // Five at most on the first connection, and again if its close destroyed the one answer; then
     // one each.
-    assert!(recorder.stats().calls <= 13, "{:?}", recorder.stats());
+    assert!(recorder.stats().resend_calls <= 13, "{:?}", recorder.stats());
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
         address
     };
     let (recorder, frames) = record(address, hasty());
-    assert!(!outcome(&recorder).complete());
+    assert!(!outcome(&recorder).is_complete());
     assert_eq!(outcome(&recorder).why, Some(IncompleteReason::Unreachable));
     assert_eq!(frames.len(), 2);
 }

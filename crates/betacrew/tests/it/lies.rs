@@ -70,7 +70,7 @@ fn a_description_that_makes_no_sense_is_ignored() {
     });
     let (recorder, frames) = record(address, hasty());
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.trouble().undecodable, 1);
+    assert_eq!(recorder.violations().undecodable, 1);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn hundreds_of_recordings_from_one_original_lose_nothing_and_never_kill_it() {
         let mut recorder = Recorder::new(options, 1);
         fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
         let outcome = recorder.outcome().unwrap();
-        assert!(outcome.complete(), "round {round}: {outcome:?}");
+        assert!(outcome.is_complete(), "round {round}: {outcome:?}");
         let recorded: Vec<_> = recording.in_order().flatten().copied().collect();
         assert_eq!(recorded, tape.frames(), "round {round}");
     }

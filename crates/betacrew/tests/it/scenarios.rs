@@ -184,7 +184,7 @@ fn our_client_gets_through_every_scenario() {
                 // Neither streams nor resends have it.
                 "lost-for-good" => outcome.missing == "5".parse().unwrap(),
                 "session-changes" => outcome.why == Some(IncompleteReason::OtherSession),
-                _ => outcome.complete() && equal,
+                _ => outcome.is_complete() && equal,
             };
             if !expected {
                 failures.lock().unwrap().push(format!("{}: {equal} {outcome:?}", entry.name));

@@ -1,22 +1,24 @@
-//! What is believed of a connection that has brought bytes that are no message.
+//! Trust in a connection that has sent undecodable bytes.
 //!
-//! A message with one damaged field is left out, and what follows it is believed. Torn bytes, parts
-//! of two messages, put the connection in doubt, for everything behind them may be shifted. A frame
-//! then ends the doubt if it could hardly look as it does by chance: a message of the extension, or
-//! a packet with a symbol whose sequence is one that the connection may bring now. Until then
-//! nothing is believed, and after [`GARBAGE_MAX`] frames the connection is cut.
+//! A frame with one damaged field is ignored, and the frames behind it are believed. Torn bytes,
+//! parts of two messages, make the connection *misaligned*, because everything behind them may be
+//! shifted. A frame proves alignment if it could hardly look like that by chance: a message of the
+//! extension, or a packet with a symbol whose sequence the connection may deliver now. Until then
+//! no frame is believed, and after [`GARBAGE_FRAMES_MAX`] undecodable frames the connection is cut.
 
 use super::Recorder;
 use crate::base::seq::Seq;
-use crate::client::recovery::GARBAGE_MAX;
 use crate::wire::{DecodeError, RawFrame, decode, is_near, packet_seq, sequence_of, symbol_fits};
 use core::time::Duration;
 
+/// Maximum number of consecutive undecodable frames on a connection before it is cut.
+pub(super) const GARBAGE_FRAMES_MAX: u32 = 64;
+
 impl Recorder {
-    /// Returns whether a frame may be believed. One that shows alignment ends the doubt.
+    /// Returns whether a frame may be believed. A frame that proves alignment ends the mistrust.
     pub(super) fn believes(&mut self, at: usize, raw: &RawFrame) -> bool {
         let conn = &self.conns[at];
-        let Some(before) = conn.doubt else { return true };
+        let Some(before) = conn.misaligned else { return true };
         let packet = packet_seq(raw);
         let aligned = match packet {
             Some(seq) => {
@@ -25,33 +27,34 @@ impl Recorder {
             }
             None => decode(raw).is_ok(),
         };
-        self.conns[at].doubt = (!aligned).then(|| packet.unwrap_or(Seq::MAX));
+        self.conns[at].misaligned = (!aligned).then(|| packet.unwrap_or(Seq::MAX));
         aligned
     }
 
-    /// Returns whether what comes behind the last of some frames is torn.
+    /// Returns whether the bytes behind the last of some frames are torn.
     pub(super) fn torn_behind(&self, frames: &[RawFrame], behind: &RawFrame) -> bool {
         let before = frames.last().and_then(packet_seq);
         before.is_some_and(|seq| self.ledger.torn_behind(seq, Some(behind), false))
     }
 
-    /// Leaves out a frame that is no message, or none to be believed.
-    pub(super) fn garbled(&mut self, at: usize, raw: &RawFrame, offset: u64, now: Duration) {
+    /// Ignores a frame that is not a message, or that must not be believed, and cuts the connection
+    /// after too many of them.
+    pub(super) fn ignore_frame(&mut self, at: usize, raw: &RawFrame, offset: u64, now: Duration) {
         let error = match decode(raw) {
             Err(error) => error,
             Ok(_) if packet_seq(raw).is_none() => DecodeError::Kind(raw[4]),
             Ok(_) if !symbol_fits(raw) => DecodeError::Symbol([raw[0], raw[1], raw[2], raw[3]]),
             Ok(_) => DecodeError::Sequence(sequence_of(raw).cast_signed()),
         };
-        self.trouble.undecodable += 1;
-        self.trouble.first_undecodable.get_or_insert((offset, error));
+        self.violations.undecodable += 1;
+        self.violations.first_undecodable.get_or_insert((offset, error));
         let torn = self.ledger.is_torn(raw, self.conns[at].track.position);
         let conn = &mut self.conns[at];
         if torn {
-            conn.doubt.get_or_insert(Seq::MAX);
+            conn.misaligned.get_or_insert(Seq::MAX);
         }
         conn.garbage_run += 1;
-        if conn.garbage_run > GARBAGE_MAX {
+        if conn.garbage_run > GARBAGE_FRAMES_MAX {
             self.cut(at, now);
         }
     }

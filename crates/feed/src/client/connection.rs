@@ -1,31 +1,44 @@
-//! One connection of a recorder. Framing lives here, so that half a packet dies with it.
+//! Connections of a recorder, from the attempt to connect to their end.
+//!
+//! The framer is part of the connection, so that half a packet is discarded with it and never
+//! joined to bytes of the next connection.
 
-use super::ConnId;
+use super::line::Dialect;
+use super::resend::FAILED_DESCRIBES_MAX;
+use super::timers::{BACKOFF_MIN, DESCRIBE_WAIT, SESSION_WAIT, backoff};
+use super::{ConnId, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::Seq;
 use crate::ledger::{Origin, Source, StreamPosition};
-use crate::wire::{FRAME_LEN, RawFrame, SessionId, is_torn_beginning};
+use crate::wire::{Call, FRAME_LEN, RawFrame, SessionId, VERSION, is_torn_beginning};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ConnectionRole {
-    /// Asks for the stream and reads it.
+    /// Requests the stream (or a subscription) and reads it.
     Stream { pass: u32 },
-    /// Describes and resends.
+    /// Requests the description and resends.
     Resend,
 }
 
+/// State of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ConnectionState {
+    /// Not open yet.
     Connecting,
+    /// Open in both directions.
     Open,
-    /// We send no more; what still comes is read until the peer ends or time is up.
+    /// Half-closed by us: remaining bytes are read until the peer ends its side or time is up.
     Draining {
+        /// Time at which the connection is closed if it stays silent.
         until: Duration,
+        /// Time at which the connection is closed in any case.
         hard: Duration,
     },
 }
 
+/// Connection of a recorder to the exchange of one line.
 #[derive(Debug)]
 pub(super) struct ClientConnection {
     pub(super) id: ConnId,
@@ -34,32 +47,37 @@ pub(super) struct ClientConnection {
     pub(super) state: ConnectionState,
     pub(super) framer: Framer,
     pub(super) outbox: Vec<u8>,
-    /// When it began to connect, and how long that took.
-    pub(super) begun: Duration,
+    /// Time at which connecting began.
+    pub(super) connecting_since: Duration,
+    /// Time that connecting took.
     pub(super) rtt: Duration,
-    /// When it last brought something useful or was asked for something.
-    pub(super) active: Duration,
+    /// Time at which the connection last delivered something useful, or was asked for something
+    /// while idle.
+    pub(super) last_useful: Duration,
     pub(super) track: StreamPosition,
-    /// A subscription begins behind this sequence.
-    pub(super) from: Seq,
-    /// Packets asked for, and answers (or refusals) received.
-    pub(super) asked: u64,
+    /// Sequence before the first one of the subscription.
+    pub(super) subscribed_after: Seq,
+    /// Number of packets requested.
+    pub(super) requested: u64,
+    /// Number of requested packets that were answered or refused.
     pub(super) answered: u64,
-    /// Everything asked for in this sweep up to here is answered, or its answer is lost.
-    pub(super) settled: Seq,
-    pub(super) fresh: u64,
+    /// Sequence up to which every request of this sweep is answered, or its answer was missed.
+    pub(super) answered_up_to: Seq,
+    /// Number of packets that were recorded from this connection.
+    pub(super) new_packets: u64,
+    /// Number of consecutive undecodable frames.
     pub(super) garbage_run: u32,
-    /// Sequence of the latest packet that was not believed since torn bytes came, `Seq::MAX` before
-    /// the first; `None` while the connection is known to be aligned.
-    pub(super) doubt: Option<Seq>,
-    /// A describe call was sent.
+    /// Sequence of the latest packet that was not believed since torn bytes arrived, `Seq::MAX`
+    /// before the first; `None` while the connection is known to be aligned.
+    pub(super) misaligned: Option<Seq>,
+    /// True once a describe call was sent.
     pub(super) described: bool,
-    /// The session that its exchange plays, once that is known.
+    /// Session that the exchange plays, once it is known.
     pub(super) session: Option<SessionId>,
-    /// Time of its last input.
-    pub(super) heard: Duration,
-    /// Ranges were asked for before it was answered.
-    pub(super) ahead: bool,
+    /// Time of the last input.
+    pub(super) last_input: Duration,
+    /// True if ranges were requested before the describe call was answered.
+    pub(super) requested_early: bool,
 }
 
 impl ClientConnection {
@@ -71,25 +89,25 @@ impl ClientConnection {
             state: ConnectionState::Connecting,
             framer: Framer::default(),
             outbox: Vec::new(),
-            begun: now,
+            connecting_since: now,
             rtt: Duration::ZERO,
-            active: now,
+            last_useful: now,
             track: StreamPosition::default(),
-            from: 0,
-            asked: 0,
+            subscribed_after: 0,
+            requested: 0,
             answered: 0,
-            settled: 0,
-            fresh: 0,
+            answered_up_to: 0,
+            new_packets: 0,
             garbage_run: 0,
-            doubt: None,
+            misaligned: None,
             described: false,
             session: None,
-            heard: now,
-            ahead: false,
+            last_input: now,
+            requested_early: false,
         }
     }
 
-    /// Origin of the packets that it brings.
+    /// Returns the origin of the packets that the connection delivers.
     pub(super) fn origin(&self) -> Origin {
         let source = match self.role {
             ConnectionRole::Stream { pass } => Source::Stream { pass },
@@ -98,55 +116,229 @@ impl ClientConnection {
         Origin { line: self.line, source }
     }
 
-    /// Packets asked for that have not been answered.
+    /// Returns the number of requested packets that are not answered yet.
     pub(super) fn in_flight(&self) -> u64 {
-        self.asked.saturating_sub(self.answered)
+        self.requested.saturating_sub(self.answered)
     }
 
-    /// What counts once it is over.
-    pub(super) fn tally(&self) -> ConnectionSummary {
+    /// Returns the figures that count once the connection is over.
+    pub(super) fn summary(&self) -> ConnectionSummary {
         ConnectionSummary {
             line: self.line,
             role: self.role,
             described: self.described,
-            asked: self.asked > 0,
+            requested: self.requested > 0,
             answered: self.answered,
             unanswered: self.in_flight() > 0,
-            fresh: self.fresh,
+            new_packets: self.new_packets,
             delivered: self.track.delivered,
-            span: u64::from(self.track.position.saturating_sub(self.from)),
+            span: u64::from(self.track.position.saturating_sub(self.subscribed_after)),
         }
     }
 
-    /// Whether it is, or was, open.
-    pub(super) fn is_open(&self) -> bool {
+    /// Returns whether the connection was ever opened.
+    pub(super) fn was_opened(&self) -> bool {
         self.state != ConnectionState::Connecting
     }
 
-    /// Time when it was open.
+    /// Returns the time at which the connection was opened.
     pub(super) fn opened(&self) -> Duration {
-        self.begun + self.rtt
+        self.connecting_since + self.rtt
     }
 
-    pub(super) fn streams(&self) -> bool {
+    /// Returns whether the connection is a stream that is connecting or open.
+    pub(super) fn is_stream(&self) -> bool {
         matches!(self.role, ConnectionRole::Stream { .. })
             && !matches!(self.state, ConnectionState::Draining { .. })
     }
 }
 
-/// What a connection came to.
+/// Figures of a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionSummary {
     pub(super) line: u16,
     pub(super) role: ConnectionRole,
     pub(super) described: bool,
-    pub(super) asked: bool,
+    pub(super) requested: bool,
     pub(super) answered: u64,
     pub(super) unanswered: bool,
-    pub(super) fresh: u64,
+    pub(super) new_packets: u64,
     pub(super) delivered: u64,
-    /// How many sequences it went through.
+    /// Number of sequences that the stream passed through.
     pub(super) span: u64,
+}
+
+impl Recorder {
+    /// Opens the streams that are due and the resend connections that are wanted.
+    pub(super) fn open_connections(&mut self, now: Duration) {
+        for id in 0..self.lines.len() {
+            let line = &self.lines[id];
+            if line.stats.given_up || now < line.retry_at {
+                continue;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
+            let id16 = id as u16;
+            for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
+                self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
+            }
+            // A line that plays another session has no packets of this one.
+            if self.lines[id].stats.other_session.is_none()
+                && self.wants_resend_connection(id16, now)
+            {
+                self.lines[id].resend = Some(self.connect(id16, ConnectionRole::Resend, now));
+            }
+        }
+    }
+
+    /// Begins to connect to a line.
+    fn connect(&mut self, line: u16, role: ConnectionRole, now: Duration) -> ConnId {
+        let conn = self.next_conn;
+        self.next_conn += 1;
+        self.conns.push(ClientConnection::new(conn, line, role, now));
+        self.outputs.push_back(Output::Connect { conn, line });
+        conn
+    }
+
+    /// Handles an opened connection: sends its first calls.
+    pub(super) fn connected(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        conn.last_input = now;
+        let line = &mut self.lines[usize::from(conn.line)];
+        conn.state = ConnectionState::Open;
+        conn.rtt = now.saturating_sub(conn.connecting_since);
+        conn.last_useful = now;
+        line.connect_failures = None;
+        line.stats.unreachable_since = None;
+        line.stats.reached = true;
+        self.stats.connections += 1;
+        if let ConnectionRole::Stream { pass } = &mut conn.role {
+            self.passes_started += 1;
+            *pass = self.passes_started;
+            // A subscription is requested only after the description, whose range it depends on.
+            if self.options.follow {
+                Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                conn.described = true;
+            } else {
+                // An exchange of the extension describes the session first, so that the packets can
+                // be attributed to it.
+                if line.dialect == Dialect::Extended {
+                    Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                    conn.described = true;
+                }
+                Call::Stream.encode(&mut conn.outbox);
+            }
+            let (line, pass) = (conn.line, *pass);
+            self.note(RecorderEvent::PassBegan { line, pass });
+            return;
+        }
+        // The sweep goes on where the last connection left it.
+        conn.answered_up_to = line.resender.cursor - 1;
+        // An exchange of the extension answers extended calls only on connections that have sent a
+        // describe call, so the call is needed on each of them, however many ended before it was
+        // answered.
+        let needs_extension =
+            self.options.follow || line.dialect == Dialect::Extended || self.session.is_some();
+        if !self.options.classic
+            && (needs_extension || line.failed_describes < FAILED_DESCRIBES_MAX)
+            && line.dialect != Dialect::Classic
+        {
+            Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+            conn.described = true;
+            let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
+                (false, _) => DESCRIBE_WAIT,
+                (true, true) => SESSION_WAIT,
+                // An exchange that is slow to begin may play our session: it gets as much time as
+                // any other.
+                (true, false) => self.options.timeout.max(SESSION_WAIT),
+            };
+            // A quarter of a round trip more than the answer takes, for jitter.
+            line.describe_deadline.get_or_insert(now + wait.max(conn.rtt * 5 / 4));
+        }
+    }
+
+    /// Handles a connection that could not be opened.
+    pub(super) fn connect_failed(&mut self, at: usize, now: Duration) {
+        let conn = self.remove(at);
+        self.stats.failures += 1;
+        let line = &mut self.lines[usize::from(conn.line)];
+        match conn.role {
+            ConnectionRole::Stream { .. } => line.streams_to_open += 1,
+            ConnectionRole::Resend => line.resend = None,
+        }
+        if line.stats.given_up {
+            // A line that is given up is not opened again.
+            line.streams_to_open = 0;
+            return;
+        }
+        if line.retry_at > now {
+            // The other connection of the line has just failed too, and counts once.
+            return;
+        }
+        let (since, tries) = line
+            .connect_failures
+            .map_or((conn.connecting_since, 1), |(since, tries)| (since, tries + 1));
+        line.connect_failures = Some((since, tries));
+        line.stats.unreachable_since = Some(since);
+        let note = if now.saturating_sub(since) >= self.options.timeout {
+            line.stats.given_up = true;
+            line.streams_to_open = 0;
+            RecorderEvent::LineGivenUp { line: conn.line }
+        } else {
+            let pause = backoff(tries);
+            line.retry_at = now + pause;
+            RecorderEvent::Unreachable { line: conn.line, pause }
+        };
+        self.note(note);
+    }
+
+    /// Handles the end of a connection: the peer closed it, or it broke.
+    pub(super) fn closed(&mut self, at: usize, broken: bool, now: Duration) {
+        self.conns[at].last_input = now;
+        let conn = self.remove(at);
+        self.stats.failures += u32::from(broken);
+        if self.outcome.is_some() || matches!(conn.state, ConnectionState::Draining { .. }) {
+            return;
+        }
+        let summary = conn.summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now);
+            }
+            ConnectionRole::Stream { .. } if broken || conn.framer.has_partial_frame() => {
+                self.on_pass_cut_off(summary, now);
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
+            ConnectionRole::Resend => self.on_resend_closed(summary, now),
+        }
+    }
+
+    /// Stops believing a connection that sends garbage, and half-closes it.
+    pub(super) fn cut(&mut self, at: usize, now: Duration) {
+        self.stats.failures += 1;
+        self.outputs.push_back(Output::Finish(self.conns[at].id));
+        // Bytes that it still sends must not keep the connection open for long.
+        self.conns[at].state =
+            ConnectionState::Draining { until: now + BACKOFF_MIN, hard: now + BACKOFF_MIN };
+        let summary = self.conns[at].summary();
+        match summary.role {
+            ConnectionRole::Stream { .. } if self.options.follow => {
+                self.on_subscription_ended(summary, now);
+            }
+            ConnectionRole::Stream { .. } => self.on_pass_cut_off(summary, now),
+            ConnectionRole::Resend => {
+                self.lines[usize::from(summary.line)].resend = None;
+                self.on_resend_failed(summary, now);
+            }
+        }
+    }
+
+    /// Forgets a connection and has the driver close it.
+    pub(super) fn remove(&mut self, at: usize) -> ClientConnection {
+        let conn = self.conns.remove(at);
+        self.keep_ended_stream(&conn);
+        self.outputs.push_back(Output::Drop(conn.id));
+        conn
+    }
 }
 
 /// Cuts a byte stream into frames.
@@ -154,13 +346,13 @@ pub(super) struct ConnectionSummary {
 pub(super) struct Framer {
     carry: [u8; FRAME_LEN],
     held: usize,
-    /// Bytes of whole frames handed out before the current call.
+    /// Number of bytes in whole frames returned before the current call.
     pub(super) offset: u64,
 }
 
 impl Framer {
-    /// The frame that `bytes` completes, if one was begun, and the whole frames after it. What
-    /// remains is kept for the next call.
+    /// Returns the frame that `bytes` completes, if one was begun, and the whole frames after it.
+    /// The framer keeps the remaining bytes for the next call.
     pub(super) fn split<'a>(&mut self, bytes: &'a [u8]) -> (Option<RawFrame>, &'a [RawFrame]) {
         let mut bytes = bytes;
         let mut head = None;
@@ -181,13 +373,13 @@ impl Framer {
         (head, frames)
     }
 
-    /// Returns whether no message begins with the bytes that remain.
-    pub(super) fn torn(&self) -> bool {
+    /// Returns whether no message begins with the bytes that are kept.
+    pub(super) fn is_torn(&self) -> bool {
         is_torn_beginning(&self.carry[..self.held])
     }
 
-    /// Whether a packet was begun and not ended.
-    pub(super) fn partial(&self) -> bool {
+    /// Returns whether a packet was begun and not finished.
+    pub(super) fn has_partial_frame(&self) -> bool {
         self.held > 0
     }
 }
@@ -210,7 +402,7 @@ mod tests {
                 rest = after;
             }
             prop_assert_eq!(&frames[..], bytes.as_chunks::<FRAME_LEN>().0);
-            prop_assert_eq!(framer.partial(), bytes.len() % FRAME_LEN > 0);
+            prop_assert_eq!(framer.has_partial_frame(), bytes.len() % FRAME_LEN > 0);
         }
     }
 }

@@ -1,138 +1,137 @@
-//! What a driver tells a recorder, and what a recorder tells its driver.
+//! Inputs that a driver gives a recorder, and outputs that the recorder returns.
 
 use super::ConnId;
 use crate::base::seq::SeqRange;
 use crate::wire::{Info, SessionId};
 use core::time::Duration;
 
-/// How a pass ended.
+/// Ways in which a pass can end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PassEnd {
-    /// The exchange ended it after a whole packet.
-    Whole,
-    /// The pass brought packets, then nothing for
-    /// [`Options::timeout`](super::RecorderOptions::timeout). That counts as an end, because there are
-    /// exchanges that never end a stream.
+    /// End of the stream by the exchange, after a whole packet.
+    Complete,
+    /// Silence for [`RecorderOptions::timeout`](super::RecorderOptions::timeout) after at least one
+    /// packet. Silence counts as an end, because there are exchanges that never end a stream.
     Silent,
-    /// It broke, ended in the middle of a packet, or made no sense.
-    Cut,
+    /// Broken connection, end in the middle of a packet, or undecodable bytes.
+    CutOff,
 }
 
-/// Something that happened.
+/// Events that a driver reports to a recorder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input<'a> {
-    /// Nothing but time (also the first input of all).
+    /// Passing of time alone; also the first input of all.
     Wake,
-    /// A connection is open.
+    /// Opened connection.
     Connected(ConnId),
-    /// A connection could not be opened.
-    Failed(ConnId),
-    /// Bytes arrived.
+    /// Connection that could not be opened.
+    ConnectFailed(ConnId),
+    /// Received bytes.
     Received(ConnId, &'a [u8]),
-    /// The peer will send no more.
+    /// End of what the peer sends (half-close).
     Ended(ConnId),
-    /// The connection was reset or failed otherwise.
+    /// Reset or other failure of an open connection.
     Broken(ConnId),
-    /// The user wants it to end. Given again, it ends without waiting for anything.
+    /// Request of the user to end the recording. A second one ends it without waiting.
     Stop,
 }
 
-/// Something to do.
+/// Actions that a recorder wants its driver to carry out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Open a connection to this line.
+    /// Open a connection to a line.
     Connect {
-        /// Its number from now on.
+        /// Number of the new connection.
         conn: ConnId,
-        /// Where to.
+        /// Line to connect to.
         line: u16,
     },
-    /// Send no more (half-close) and go on reading.
+    /// Send no more (half-close), and go on reading.
     Finish(ConnId),
     /// Close the connection and forget it.
     Drop(ConnId),
-    /// Nothing to do, something to tell.
+    /// Show an event; there is nothing else to do.
     Note(RecorderEvent),
 }
 
-/// What a person watching might want to know.
+/// Events that a person who watches a recording may want to see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecorderEvent {
-    /// A line cannot be reached; the next try comes after this pause.
+    /// Failed attempt to connect to a line; the next attempt follows after a pause.
     Unreachable {
-        /// The line.
+        /// Line that cannot be reached.
         line: u16,
-        /// The pause.
+        /// Time until the next attempt.
         pause: Duration,
     },
-    /// A line was given up.
-    Dead {
-        /// The line.
+    /// Line that was given up.
+    LineGivenUp {
+        /// Line that was given up.
         line: u16,
     },
-    /// A line's exchange speaks the extension.
+    /// First description of the session by a line's exchange, which therefore speaks the extension.
     Described {
-        /// The line.
+        /// Line that described the session.
         line: u16,
-        /// What it said.
+        /// Description of the session.
         info: Info,
     },
-    /// A pass began.
+    /// Begin of a pass.
     PassBegan {
-        /// The line.
+        /// Line of the pass.
         line: u16,
-        /// Its number, from 1.
+        /// Number of the pass, from 1.
         pass: u32,
     },
-    /// A pass ended.
+    /// End of a pass.
     PassEnded {
-        /// The line.
+        /// Line of the pass.
         line: u16,
-        /// Its number, from 1.
+        /// Number of the pass, from 1.
         pass: u32,
-        /// How many packets it brought.
+        /// Number of packets that the pass delivered.
         delivered: u64,
-        /// How it ended.
+        /// Way in which the pass ended.
         end: PassEnd,
     },
-    /// What is missing here was given up.
-    Lost {
-        /// What.
+    /// Missing packets that were abandoned: they are requested no more.
+    GapAbandoned {
+        /// Sequences that were abandoned.
         range: SeqRange,
     },
-    /// What was recorded before an exchange told its session is not known to be of that session,
-    /// and is asked for again.
-    Distrusted {
-        /// Number of packets.
+    /// Recorded packets that are requested again, because they arrived before their exchange
+    /// reported its session and may be of another one.
+    PacketsForgotten {
+        /// Number of packets that are requested again.
         packets: u64,
     },
-    /// A line plays another session than the one that is recorded. It is left alone, and asked
-    /// again now and then.
+    /// Line that plays another session than the recorded one. The recorder sets it aside and checks
+    /// it again from time to time.
     OtherSession {
-        /// The line.
+        /// Line that was set aside.
         line: u16,
-        /// What it plays.
+        /// Session that the line plays.
         session: SessionId,
     },
-    /// The recording was told to stop, and waits for connections to an exchange that may be an
-    /// original, which a reset would kill. What they bring is recorded.
+    /// Begin of a stop that waits for connections to an exchange that may be an original, because a
+    /// reset would kill it. Packets that arrive meanwhile are recorded.
     Stopping {
-        /// Maximum time until the last of them is closed.
+        /// Maximum time until the last connection is closed.
         wait: Duration,
     },
-    /// The recording is to end, and waits for packets that are missing and can still be had. Told
-    /// to stop once more, it ends at once.
+    /// Begin of a stop that waits for missing packets which can still be resent. A second stop ends
+    /// the recording at once.
     AwaitingResends {
-        /// Number of packets that are missing.
+        /// Number of missing packets.
         packets: u64,
-        /// Maximum time until it ends.
+        /// Maximum time until the recording ends.
         wait: Duration,
     },
-    /// A resend connection brought no answer; this is the number of failures in a row.
+    /// Resend connection that ended without an answer.
     ResendFailed {
-        /// The line.
+        /// Line of the connection.
         line: u16,
-        /// Failures in a row.
+        /// Number of consecutive failures.
         tries: u32,
     },
 }

@@ -1,82 +1,87 @@
-//! One line: a source of the session.
+//! One line: a redundant source of the session.
 
 use super::ConnId;
-use super::session::{ContactPeriod, EndedConnection};
+use super::session::{ContactPeriod, EndedStream};
 use crate::base::seq::Seq;
 use crate::client::resend::Resender;
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What a line's exchange speaks.
+/// Protocol of a line's exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Dialect {
-    /// It has been asked, or will be.
+    /// Protocol not known yet.
     Unknown,
-    /// The original protocol.
+    /// Original protocol.
     Classic,
-    /// The extension.
+    /// Extension.
     Extended,
 }
 
-/// What was counted of a line.
+/// Counters of a line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct LineStats {
-    /// Whether it was ever reached.
+    /// True if a connection to the line was ever opened.
     pub reached: bool,
-    /// Whether it was given up.
-    pub dead: bool,
-    /// Time at which bytes last arrived from it, from the recorder's start.
-    pub heard: Option<Duration>,
+    /// True if the line was given up.
+    pub given_up: bool,
+    /// Time at which bytes last arrived on the line, from the recorder's start.
+    pub last_heard: Option<Duration>,
     /// Time since which every attempt to connect has failed, from the recorder's start.
-    pub unreachable: Option<Duration>,
-    /// What it said of itself, if it speaks the extension.
+    pub unreachable_since: Option<Duration>,
+    /// Latest description by the line's exchange, if it speaks the extension.
     pub info: Option<Info>,
-    /// Packets that it was the first to bring.
+    /// Packets that arrived on this line first.
     pub first: u64,
-    /// Packets that it brought, also the ones that others had brought.
+    /// Packets that arrived on this line, duplicates included.
     pub packets: u64,
-    /// Packets that its subscriptions should have brought and did not.
-    pub lost: u64,
+    /// Packets that were missed by the line's subscriptions.
+    pub missed: u64,
     /// Subscriptions that ended before the session.
     pub cuts: u32,
-    /// The session that it plays, where that is not the one that is recorded.
-    pub other: Option<SessionId>,
+    /// Session that the line plays, if it is not the recorded one.
+    pub other_session: Option<SessionId>,
 }
 
+/// State of a line.
 #[derive(Debug)]
 pub(super) struct LineState {
+    /// Protocol of the line's exchange.
     pub(super) dialect: Dialect,
-    /// Streams still to be opened.
-    pub(super) to_stream: u32,
-    /// Streams that were cut off.
-    pub(super) cuts: u32,
+    /// Number of streams still to be opened.
+    pub(super) streams_to_open: u32,
+    /// Number of consecutive streams that were cut off.
+    pub(super) cut_streams: u32,
+    /// Connection for resends, if there is one.
     pub(super) resend: Option<ConnId>,
-    /// Streams that brought nothing at all until their time was up.
-    pub(super) silences: u32,
-    /// Connections that began with a describe call and brought nothing.
-    pub(super) probes_failed: u32,
-    /// The highest sequence that it has brought itself.
+    /// Number of streams that delivered nothing until they timed out.
+    pub(super) silent_streams: u32,
+    /// Number of connections that began with a describe call and delivered nothing.
+    pub(super) failed_describes: u32,
+    /// Highest sequence that arrived on this line.
     pub(super) highest: Seq,
-    /// Highest sequence that its heartbeats and ends have said to exist and that was believed.
-    pub(super) told: Seq,
-    /// Highest last sequence that its descriptions of the session have given, believed or not.
-    pub(super) described: Seq,
-    /// Last sequence of the session, once it has said that the session is over.
-    pub(super) over: Option<Seq>,
-    /// Until when an answer to the describe call is waited for.
-    pub(super) describe_by: Option<Duration>,
-    /// No new connection before this.
+    /// Highest sequence that heartbeats and ends of this line reported and that was believed.
+    pub(super) reported_end: Seq,
+    /// Highest last sequence in descriptions of this line, believed or not.
+    pub(super) described_end: Seq,
+    /// Last sequence of the session, once the line has reported that the session is over.
+    pub(super) session_end: Option<Seq>,
+    /// Time until which the recorder waits for the answer to a describe call.
+    pub(super) describe_deadline: Option<Duration>,
+    /// Time before which no connection is opened.
     pub(super) retry_at: Duration,
-    /// Since when, and how often in a row, connecting has failed.
-    pub(super) failing: Option<(Duration, u32)>,
-    /// Time in which its exchange is known to have played one session.
-    pub(super) spell: Option<ContactPeriod>,
-    /// Streams that have ended before the session was settled.
-    pub(super) ended: Vec<EndedConnection>,
-    /// Resend calls were answered on a connection whose session is not known.
-    pub(super) untold_answers: bool,
-    pub(super) asker: Resender,
+    /// Time since which connecting fails, and the number of consecutive failures.
+    pub(super) connect_failures: Option<(Duration, u32)>,
+    /// Period in which the line's exchange is known to have played one session.
+    pub(super) contact: Option<ContactPeriod>,
+    /// Streams that ended before the session was adopted.
+    pub(super) ended_streams: Vec<EndedStream>,
+    /// True if resends were recorded from a connection whose session is not known.
+    pub(super) unattributed_answers: bool,
+    /// Requests for resends.
+    pub(super) resender: Resender,
+    /// Counters.
     pub(super) stats: LineStats,
 }
 
@@ -84,28 +89,28 @@ impl LineState {
     pub(super) fn new(window: u32) -> Self {
         Self {
             dialect: Dialect::Unknown,
-            to_stream: 1,
-            cuts: 0,
+            streams_to_open: 1,
+            cut_streams: 0,
             resend: None,
-            silences: 0,
-            probes_failed: 0,
+            silent_streams: 0,
+            failed_describes: 0,
             highest: 0,
-            told: 0,
-            described: 0,
-            over: None,
-            describe_by: None,
+            reported_end: 0,
+            described_end: 0,
+            session_end: None,
+            describe_deadline: None,
             retry_at: Duration::ZERO,
-            failing: None,
-            spell: None,
-            ended: Vec::new(),
-            untold_answers: false,
-            asker: Resender::new(window),
+            connect_failures: None,
+            contact: None,
+            ended_streams: Vec::new(),
+            unattributed_answers: false,
+            resender: Resender::new(window),
             stats: LineStats::default(),
         }
     }
 
-    /// Returns the highest sequence that it has said to exist, believed or not.
+    /// Returns the highest sequence that the line has reported to exist, believed or not.
     pub(super) fn claimed(&self) -> Seq {
-        self.told.max(self.described)
+        self.reported_end.max(self.described_end)
     }
 }

@@ -1,4 +1,4 @@
-//! What a recording came to.
+//! Result of a recording, and the peers' violations of the protocol.
 
 use super::Recorder;
 use crate::base::seq::{Seq, SeqRange, SeqSet};
@@ -6,58 +6,58 @@ use crate::session::completeness::{Completeness, Facts, IncompleteReason};
 use crate::session::tail::Tail;
 use crate::wire::{DecodeError, SessionId};
 
-/// What a recording came to.
+/// Result of a recording.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
-    /// The last sequence known to exist; 0 where there is none.
+    /// Last sequence known to exist; 0 if there is none.
     pub last: Seq,
-    /// What is missing up to there.
+    /// Sequences up to `last` that are not recorded.
     pub missing: SeqSet,
-    /// How sure it is that there is nothing above.
+    /// Certainty that no packet exists above `last`.
     pub tail: Tail,
-    /// Why something is missing, or why the end is unknown.
+    /// Reason why packets are missing or the end is unknown.
     pub why: Option<IncompleteReason>,
 }
 
-/// What peers did that no exchange should do.
+/// Violations of the protocol by peers.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct PeerViolations {
-    /// Packets that came again with other content; the first one was kept.
+    /// Packets that arrived again with other content; the first copy was kept.
     pub conflicts: u64,
-    /// Frames that were no message, and the first of them with its connection's bytes before it.
+    /// Frames that could not be decoded.
     pub undecodable: u64,
-    /// The first of those: where it began in its connection's bytes, and what was wrong.
+    /// First undecodable frame: its offset in its connection's bytes, and the error.
     pub first_undecodable: Option<(u64, DecodeError)>,
-    /// Packets that were left out because what came right behind them was torn, and they did not
+    /// Packets that were ignored because torn bytes arrived right behind them and they did not
     /// follow the packet before them.
     pub doubtful: u64,
-    /// Packets with a sequence too far ahead to be believed, and heartbeats and ends that tell of
+    /// Packets with a sequence too far ahead to be believed, and heartbeats and ends that report
     /// one.
     pub implausible: u64,
-    /// The first of those sequences.
+    /// First sequence that was too far ahead to be believed.
     pub first_implausible: Option<Seq>,
-    /// Sequences that one line said to exist and did not bring, and that lie beyond the end that
-    /// another line told; they were taken for none.
+    /// Sequences that one line claimed and did not send, beyond the end that another line reported.
+    /// They count as nonexistent.
     pub contradicted: Option<SeqRange>,
-    /// Session that a line told of, where another one is recorded and is not followed.
+    /// Session that a line reported while another one is recorded and not followed.
     pub other_session: Option<SessionId>,
 }
 
 impl PeerViolations {
-    /// Whether there was any.
+    /// Returns whether there was any violation.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn has_any(&self) -> bool {
         *self != Self::default()
     }
 }
 
 impl Facts {
-    /// Returns the facts about a recorder that has ended and has recorded `packets` packets, those
-    /// of earlier runs included.
+    /// Returns the facts about a recorder that has ended with `packets` recorded packets, those of
+    /// earlier runs included.
     #[must_use]
     pub fn of(recorder: &Recorder, packets: u64) -> Self {
         let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
-        let facts = Self { packets, follow: recorder.follows(), reached, ..Self::default() };
+        let facts = Self { packets, follow: recorder.is_following(), reached, ..Self::default() };
         let Some(outcome) = recorder.outcome() else {
             return Self { why: Some(IncompleteReason::Stopped), ..facts };
         };
@@ -65,33 +65,34 @@ impl Facts {
             missing: outcome.missing.count(),
             tail: outcome.tail,
             why: reason(recorder, outcome),
-            misbehaved: misbehaved(recorder.trouble(), outcome.tail, outcome.why),
+            misbehaved: misbehaved(recorder.violations(), outcome.tail, outcome.why),
             ..facts
         }
     }
 }
 
 impl Outcome {
-    /// Returns how much of its session a recorder has that has come to this, by what the outcome
-    /// alone says; [`Facts::of`] knows more of what is so far all there is.
+    /// Returns how complete a recording with this outcome is, judged by the outcome alone.
+    /// [`Facts::of`] also knows about follow mode and unreachable lines.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
         let (missing, tail, why) = (self.missing.count(), self.tail, self.why);
         Facts { missing, tail, why, ..Facts::default() }.completeness()
     }
 
-    /// Whether everything was recorded, up to an end that is confirmed or inferred.
+    /// Returns whether everything was recorded, up to an end that is confirmed or inferred.
     #[must_use]
-    pub fn complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.completeness() == Completeness::Complete
     }
 }
 
-/// Returns why a recorder ended before it was done.
+/// Returns the reason why a recorder ended before the recording was complete.
 fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
-    // Packets do not tell which session they are of. Where no exchange has told it either, packets
-    // that conflict may be of two sessions, and none is known to be of the same one as another.
-    let mixed = recorder.trouble().conflicts > 0 && recorder.session().is_none();
+    // A packet does not carry its session. If no exchange has reported a session either, packets
+    // that conflict may be of two sessions, and no packet is known to be of the same session as
+    // another.
+    let mixed = recorder.violations().conflicts > 0 && recorder.session().is_none();
     match outcome.why {
         Some(IncompleteReason::Storage) => outcome.why,
         _ if mixed => Some(IncompleteReason::OtherSession),
@@ -99,11 +100,12 @@ fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
     }
 }
 
-fn misbehaved(trouble: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
-    let implausible = trouble.implausible > 0 && tail != Tail::Confirmed;
-    let garbage = trouble.undecodable > 0 && why == Some(IncompleteReason::CutOff);
-    let disputed = trouble.other_session.is_some() || trouble.contradicted.is_some();
-    trouble.conflicts > 0 || disputed || implausible || garbage
+/// Returns whether a violation makes the recording untrustworthy.
+fn misbehaved(violations: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
+    let implausible = violations.implausible > 0 && tail != Tail::Confirmed;
+    let garbage = violations.undecodable > 0 && why == Some(IncompleteReason::CutOff);
+    let disputed = violations.other_session.is_some() || violations.contradicted.is_some();
+    violations.conflicts > 0 || disputed || implausible || garbage
 }
 
 #[cfg(test)]
@@ -117,7 +119,7 @@ mod tests {
         let outcome = |tail, missing: &str, why| {
             let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
             let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
-            (outcome.complete(), facts.end())
+            (outcome.is_complete(), facts.end())
         };
         assert_eq!(outcome(Tail::Confirmed, "", None), (true, SessionEnd::Confirmed));
         assert_eq!(outcome(inferred, "", None), (true, SessionEnd::Inferred));

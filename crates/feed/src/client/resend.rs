@@ -1,227 +1,308 @@
-//! What a line asks to have sent again.
+//! Resends: what a line requests, when, and how it handles answers, refusals and failures.
 //!
-//! A line goes through the gaps in sweeps, from the lowest sequence to the highest, and new gaps
-//! open above the sweep's cursor while the stream runs. So what is in flight need not be stored:
-//! it is what is still missing below the cursor.
+//! A line requests resends on a connection beside its stream, which it opens when it is needed.
+//! [`Resender`] decides which range comes next; this module decides whether the line may request it
+//! now ([`RequestScope`]), writes the calls, and judges a connection that ends.
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::recovery::{ANSWER_WAIT, STRIKES_MAX, backoff};
-use crate::ledger::gap_set::GapSet;
-use crate::wire::{NotAvailable, Reason};
+mod sweep;
+
+use super::connection::{ConnectionRole, ConnectionState, ConnectionSummary};
+use super::line::{Dialect, LineState};
+use super::{Recorder, RecorderEvent};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::client::timers::{STREAM_LAG, backoff};
+use crate::ledger::Sink;
+use crate::wire::{Call, NotAvailable, Reason};
+use alloc::vec::Vec;
 use core::time::Duration;
+pub(super) use sweep::{RequestScope, Resender};
 
-/// What a line may ask for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct RequestScope {
-    /// Nothing above this sequence.
-    pub(super) ceiling: Seq,
-    /// In ranges, not one by one.
-    pub(super) ranges: bool,
-}
+/// Approximate number of bytes of resend calls that one call of [`Recorder::transmit`] writes.
+const REQUEST_BYTES: usize = 16 * 1024;
 
-#[derive(Debug)]
-pub(super) struct Resender {
-    /// Everything missing below has been asked for in this sweep.
-    pub(super) cursor: Seq,
-    /// Packets in flight at most. Falls to what the peer answers a connection, if it closes
-    /// connections with requests unanswered.
-    depth: u64,
-    /// And never more than this.
-    window: u64,
-    /// The longest range that the peer gives at once.
-    longest: u32,
-    /// Whether this sweep brought anything.
-    pub(super) fruitful: bool,
-    /// Failures in a row, and when to try again.
-    pub(super) tries: u32,
-    pub(super) retry_at: Duration,
-    /// Nothing new is asked for until what is in flight is answered: some answers were lost, and
-    /// the sweep begins anew then. Never before `again_at`; the lowest gap at the last time, and
-    /// how often in a row it was that.
-    pub(super) held: bool,
-    again_at: Duration,
-    lowest: (Seq, u32),
-    /// What the peer will not send again, and the reason it gave last.
-    refused: SeqSet,
-    pub(super) reason: Option<Reason>,
-    /// Whatever is missing below was refused.
-    floor: Seq,
-    /// Sequences refused in a row by closing the connection.
-    strikes: u32,
-    /// Given up altogether.
-    pub(super) failed: bool,
-}
+/// Number of consecutive failed resends after which passes begin beside the resends.
+pub(super) const RESEND_FAILURES_MAX: u32 = 2;
 
-impl Resender {
-    pub(super) fn new(window: u32) -> Self {
-        Self {
-            cursor: FIRST_SEQ,
-            depth: u64::from(window.max(1)),
-            window: u64::from(window.max(1)),
-            longest: u32::MAX,
-            fruitful: false,
-            tries: 0,
-            retry_at: Duration::ZERO,
-            held: false,
-            again_at: Duration::ZERO,
-            lowest: (0, 0),
-            refused: SeqSet::new(),
-            reason: None,
-            floor: FIRST_SEQ,
-            strikes: 0,
-            failed: false,
+/// Maximum number of connections that begin with a describe call and deliver nothing before the
+/// recorder stops sending it.
+pub(super) const FAILED_DESCRIBES_MAX: u32 = 2;
+
+impl Recorder {
+    /// Returns whether a line needs a new connection for a description or for resends.
+    pub(super) fn wants_resend_connection(&self, id: u16, now: Duration) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let describes = self.may_describe(line, now)
+            && (line.describe_deadline.is_none() || self.lacks_session(line));
+        line.resend.is_none()
+            && !line.resender.given_up
+            && now >= line.resender.retry_at
+            && (describes || self.can_request(id, now))
+    }
+
+    /// Returns whether a line may still turn out to speak the extension.
+    pub(super) fn may_describe(&self, line: &LineState, now: Duration) -> bool {
+        line.dialect == Dialect::Unknown
+            && !(self.options.classic || line.resender.given_up)
+            // Some servers close, or wait, on a call that they do not know, so the number of tries
+            // is limited.
+            && (line.failed_describes < FAILED_DESCRIBES_MAX || self.lacks_session(line))
+            && line.describe_deadline.is_none_or(|by| now < by)
+    }
+
+    /// Returns whether a line has anything to request now.
+    pub(super) fn can_request(&self, id: u16, now: Duration) -> bool {
+        let resender = &self.lines[usize::from(id)].resender;
+        let scope = self.request_scope(id, now);
+        !resender.given_up
+            && resender.next_requestable(self.ledger.gaps(), FIRST_SEQ, scope).is_some()
+    }
+
+    /// Returns the sequences that a line may request now.
+    fn request_scope(&self, id: u16, now: Duration) -> RequestScope {
+        // Packets that another stream may still deliver are not missed yet.
+        let streams = self
+            .conns
+            .iter()
+            .filter(|conn| {
+                conn.is_stream()
+                    && conn.state == ConnectionState::Open
+                    && now < conn.last_useful + STREAM_LAG
+            })
+            .filter(|conn| !self.lacks_session(&self.lines[usize::from(conn.line)]));
+        let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        let line = &self.lines[usize::from(id)];
+        let early = self.can_request_early(line, now);
+        if (self.resumed && self.may_describe(line, now) || self.lacks_session(line)) && !early {
+            // The line may still turn out to play another session.
+            ceiling = 0;
+        }
+        if let Some((young, _)) = self.ledger.gaps().younger(self.reorder_cutoff(now)) {
+            ceiling = ceiling.min(young - 1);
+        }
+        let highest = self.highest_requestable(line);
+        match line.dialect {
+            Dialect::Extended => RequestScope { ceiling: ceiling.min(highest), ranges: true },
+            _ if early => RequestScope { ceiling, ranges: true },
+            // An original dies when a sequence is requested that it does not have.
+            _ => RequestScope {
+                ceiling: ceiling.min(self.options.resend_max).min(highest),
+                ranges: false,
+            },
         }
     }
 
-    /// The first missing piece at or above `from` that may be asked for.
-    pub(super) fn askable(
-        &self,
-        gaps: &GapSet,
-        from: Seq,
-        reach: RequestScope,
-    ) -> Option<SeqRange> {
-        let all = SeqRange::new(FIRST_SEQ, reach.ceiling.min(MAX_SEQ))?;
-        let mut from = from.max(self.floor);
-        loop {
-            let gap = gaps.at_or_after(from)?.intersect(all)?;
-            match self.refused.at_or_after(gap.first()) {
-                Some(refused) if refused.contains(gap.first()) => from = refused.last() + 1,
-                Some(refused) if refused.first() <= gap.last() => {
-                    return SeqRange::new(gap.first(), refused.first() - 1);
-                }
-                _ => return Some(gap),
-            }
+    /// Returns whether ranges are requested right behind the describe call. The exchange described
+    /// itself when this session was recorded before; its answers are recorded only after it does so
+    /// again.
+    fn can_request_early(&self, line: &LineState, now: Duration) -> bool {
+        self.resumed
+            && self.session.is_some()
+            && self.may_describe(line, now)
+            && line.failed_describes == 0
+            && self.lines.len() == 1
+            && !self.options.follow
+    }
+
+    /// Returns the time after which gaps have opened too late to be requested yet.
+    pub(super) fn reorder_cutoff(&self, now: Duration) -> Duration {
+        // After the streams are closed no packet arrives late.
+        match self.options.reorder_wait.is_zero() || self.stopping.is_some() {
+            true => Duration::MAX,
+            false => now.saturating_sub(self.options.reorder_wait),
         }
     }
 
-    /// How many sequences from `from` to `to` this sweep has asked for and are still missing. Where
-    /// what was asked for after them is answered, their answers are lost: answers come in order.
-    pub(super) fn overdue(&self, gaps: &GapSet, from: Seq, to: Seq) -> u64 {
-        let reach = RequestScope { ceiling: to.min(self.cursor - 1), ranges: true };
-        let (mut from, mut count) = (from, 0);
-        while let Some(piece) = self.askable(gaps, from, reach) {
-            count += u64::from(piece.len());
-            from = piece.last() + 1;
-        }
-        count
-    }
-
-    /// The next piece to ask for with so much in flight; the cursor moves behind it.
-    pub(super) fn next(
+    /// Appends resend calls.
+    pub(super) fn write_requests(
         &mut self,
-        gaps: &GapSet,
-        in_flight: u64,
-        reach: RequestScope,
-    ) -> Option<SeqRange> {
-        let room = u32::try_from(self.depth.saturating_sub(in_flight)).unwrap_or(u32::MAX);
-        let most = if reach.ranges { room.min(self.longest) } else { room.min(1) };
-        let gap = self.askable(gaps, self.cursor, reach)?;
-        let piece = SeqRange::counted(gap.first(), most)?.intersect(gap)?;
-        self.cursor = piece.last() + 1;
-        Some(piece)
-    }
-
-    /// Notes up to where everything that is missing was refused, so that it need not be looked at
-    /// again and again.
-    pub(super) fn settle(&mut self, gaps: &GapSet) {
-        while let Some(gap) = gaps.at_or_after(self.floor)
-            && let Some(refused) = self.refused.at_or_after(gap.first())
-            && refused.contains(gap.first())
-        {
-            self.floor = refused.last().min(gap.last()) + 1;
-        }
-    }
-
-    /// Asks again for what was refused, but not for what is `lost`.
-    pub(super) fn pardon(&mut self, lost: &SeqSet) {
-        self.refused.clone_from(lost);
-        (self.floor, self.reason, self.failed) = (FIRST_SEQ, None, false);
-    }
-
-    /// Does not ask for these any more.
-    pub(super) fn leave(&mut self, range: SeqRange) {
-        self.refused.insert(range);
-    }
-
-    /// Something that was missing came.
-    pub(super) fn progress(&mut self) {
-        self.fruitful = true;
-        self.tries = 0;
-        self.strikes = 0;
-    }
-
-    /// Goes back to the lowest gap.
-    pub(super) fn rewind(&mut self) {
-        self.cursor = FIRST_SEQ;
-        self.fruitful = false;
-        self.held = false;
-    }
-
-    /// A sweep that never ends, for new gaps keep opening: where an answer at or below `settled` is
-    /// lost, it is ended, so that the next one can begin.
-    pub(super) fn hold(&mut self, gaps: &GapSet, settled: Seq, now: Duration) {
-        let reach = RequestScope { ceiling: settled.min(self.cursor - 1), ranges: true };
-        if self.held || now < self.again_at {
+        at: usize,
+        now: Duration,
+        sink: &mut impl Sink,
+        out: &mut Vec<u8>,
+    ) {
+        let scope = self.request_scope(self.conns[at].line, now);
+        let conn = &mut self.conns[at];
+        let line = &mut self.lines[usize::from(conn.line)];
+        let early = scope.ranges && line.dialect == Dialect::Unknown;
+        let resender = &mut line.resender;
+        if now < resender.retry_at || resender.given_up || resender.paused {
             return;
         }
-        if let Some(gap) = self.askable(gaps, FIRST_SEQ, reach) {
-            self.held = true;
-            let times = if gap.first() == self.lowest.0 { self.lowest.1 + 1 } else { 0 };
-            self.lowest = (gap.first(), times);
-            self.again_at = now + backoff(times).min(ANSWER_WAIT);
+        resender.raise_in_flight_limit(conn.answered, conn.in_flight());
+        let full = out.len() + REQUEST_BYTES;
+        while out.len() < full
+            && let Some(piece) = resender.next_request(self.ledger.gaps(), conn.in_flight(), scope)
+        {
+            let call = if scope.ranges {
+                Call::ResendRange { first: piece.first(), count: piece.len() }
+            } else {
+                Call::Resend(piece.first())
+            };
+            call.encode(out);
+            sink.on_request(piece, now);
+            conn.requested_early |= early;
+            if conn.in_flight() == 0 {
+                conn.last_useful = now;
+            }
+            conn.requested += u64::from(piece.len());
+            self.stats.resend_calls += 1;
         }
     }
 
-    /// When [`hold`](Self::hold) may find something that it may not yet.
-    pub(super) fn holds_at(&self) -> Duration {
-        self.again_at
+    /// Returns the sequence below which every missing packet has been requested, on one line at
+    /// least.
+    #[must_use]
+    pub fn requested_below(&self) -> Seq {
+        let requesting = self.lines.iter().filter(|line| line.resend.is_some());
+        requesting.map(|line| line.resender.cursor).max().unwrap_or(0)
     }
 
-    /// The peer refuses a range.
-    ///
-    /// Of a refusal that goes beyond `highest`, the highest sequence known, the rest is ignored.
-    pub(super) fn refuse(&mut self, refusal: NotAvailable, highest: Seq) {
-        let NotAvailable { first, count, reason } = refusal;
-        self.reason = Some(reason);
-        match reason {
-            Reason::Quota => {}
-            // Asking for less each time comes to an end.
-            Reason::TooMany if count > 1 && count / 2 < self.longest => {
-                self.longest = count / 2;
-                self.fruitful = true;
-            }
-            _ => {
-                let known = SeqRange::new(FIRST_SEQ, highest);
-                let refused = SeqRange::counted(first, count);
-                if let Some(range) = refused.zip(known).and_then(|(r, known)| r.intersect(known)) {
-                    self.refused.insert(range);
-                }
-            }
+    /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,
+    /// so packets requested before it that are still missing will not arrive any more.
+    pub(super) fn mark_answered(&mut self, at: usize, seq: Seq) {
+        let seq = seq.min(MAX_SEQ);
+        let conn = &mut self.conns[at];
+        if conn.role == ConnectionRole::Resend && seq > conn.answered_up_to {
+            let resender = &self.lines[usize::from(conn.line)].resender;
+            let missed =
+                resender.count_unanswered(self.ledger.gaps(), conn.answered_up_to + 1, seq);
+            conn.answered += missed.min(conn.in_flight());
+            conn.answered_up_to = seq;
         }
     }
 
-    /// The peer closed with requests unanswered, after answering `answered`.
-    pub(super) fn closed_early(&mut self, answered: u64) {
-        self.depth = answered.clamp(1, self.depth);
+    /// Handles the refusal of a resend request.
+    pub(super) fn on_refusal(&mut self, at: usize, refusal: NotAvailable) {
+        let mut refusal = refusal;
+        if refusal.reason == Reason::OutOfRange && refusal.first > self.highest_shown() {
+            // The line claims more than it has. Requesting all of it could take for ever, because
+            // each request is refused in turn.
+            refusal.count = MAX_SEQ.saturating_sub(refusal.first).saturating_add(1);
+        }
+        let resender = &mut self.lines[usize::from(self.conns[at].line)].resender;
+        resender.on_refusal(refusal, self.ledger.highest());
+        resender.skip_refused(self.ledger.gaps());
     }
 
-    /// A connection that has answered many times as much as is asked for at once can be asked for
-    /// more at once.
-    pub(super) fn trust(&mut self, answered: u64, in_flight: u64) {
-        if in_flight == 0 && answered >= self.depth * 8 {
-            self.depth = (self.depth * 2).min(self.window);
+    /// Restarts a sweep that has requested everything and was not answered completely.
+    pub(super) fn restart_stalled_sweep(&mut self, at: usize, now: Duration) {
+        let conn = &self.conns[at];
+        let scope = self.request_scope(conn.line, now);
+        let gaps = self.ledger.gaps();
+        let line = &mut self.lines[usize::from(conn.line)];
+        let resender = &mut line.resender;
+        if self.options.follow {
+            resender.pause_if_answer_missed(gaps, conn.answered_up_to, now);
+        }
+        if conn.in_flight() > 0
+            || !resender.paused && resender.next_requestable(gaps, resender.cursor, scope).is_some()
+            || resender.next_requestable(gaps, FIRST_SEQ, scope).is_none()
+        {
+            return;
+        }
+        if !resender.progressed {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(gaps, scope);
+            }
+        }
+        resender.restart_sweep();
+        self.conns[at].answered_up_to = 0;
+    }
+
+    /// Handles the end of a resend connection.
+    pub(super) fn on_resend_closed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let line = &mut self.lines[usize::from(summary.line)];
+        line.resend = None;
+        if self.on_describe_failed(summary) {
+            return;
+        }
+        let line = &mut self.lines[usize::from(summary.line)];
+        // An original may serve only so many requests on a connection. An exchange of the extension
+        // answers them all, so an early end is an accident there.
+        if summary.unanswered && line.dialect != Dialect::Extended {
+            line.resender.on_early_close(summary.answered);
+        }
+        if summary.unanswered || !summary.requested {
+            self.on_resend_failed(summary, now);
         }
     }
 
-    /// After too many failures with the lowest gap: leaves that sequence out, or gives up.
-    pub(super) fn strike(&mut self, gaps: &GapSet, reach: RequestScope) {
-        self.tries = 0;
-        self.strikes += 1;
-        match self.askable(gaps, FIRST_SEQ, reach) {
-            Some(gap) if self.strikes < STRIKES_MAX => {
-                self.refused.insert(SeqRange::one(gap.first()));
+    /// Returns whether a connection that began with a describe call ended without an answer, and
+    /// counts it then. The call may be the cause: there are servers that close, or wait, on a call
+    /// that they do not know.
+    fn on_describe_failed(&mut self, summary: ConnectionSummary) -> bool {
+        let line = &mut self.lines[usize::from(summary.line)];
+        // Follow mode needs the extension, so it goes on asking.
+        let answered = summary.answered > 0 || self.options.follow;
+        if !summary.described || line.dialect != Dialect::Unknown || answered {
+            return false;
+        }
+        line.failed_describes += 1;
+        line.resender.restart_sweep();
+        if self.session.is_some() {
+            // The recording cannot go on without the answer, so the call is sent again, but not at
+            // once.
+            line.resender.retry_at = self.now + backoff(line.failed_describes);
+        }
+        true
+    }
+
+    /// Handles the end of a resend connection with requests unanswered.
+    pub(super) fn on_resend_failed(&mut self, summary: ConnectionSummary, now: Duration) {
+        let scope = self.request_scope(summary.line, now);
+        let line = &mut self.lines[usize::from(summary.line)];
+        let resender = &mut line.resender;
+        if summary.new_packets == 0 {
+            resender.failures += 1;
+            resender.retry_at = now + backoff(resender.failures);
+            let note = RecorderEvent::ResendFailed { line: summary.line, tries: resender.failures };
+            // Follow mode waits for an exchange that does not answer now.
+            if resender.failures > self.options.retries && !self.options.follow {
+                resender.skip_lowest(self.ledger.gaps(), scope);
             }
-            _ => self.failed = true,
+            self.note(note);
+        }
+        self.lines[usize::from(summary.line)].resender.restart_sweep();
+    }
+
+    /// Handles a resend connection whose answers did not arrive in time.
+    pub(super) fn on_answer_timeout(&mut self, at: usize, now: Duration) {
+        let summary = self.conns[at].summary();
+        self.drain(at, now);
+        self.lines[usize::from(summary.line)].resend = None;
+        if !self.on_describe_failed(summary) {
+            self.on_resend_failed(summary, now);
+        }
+    }
+
+    /// Returns whether missing packets can be requested, and are likely to be resent.
+    pub(super) fn can_fill_by_resend(&self, now: Duration) -> bool {
+        (0u16..).zip(&self.lines).any(|(id, line)| {
+            !line.stats.given_up
+                && line.resender.failures < RESEND_FAILURES_MAX
+                && self.can_request(id, now)
+        })
+    }
+
+    /// Half-closes resend connections that serve no purpose, or whose line has failed `tries` times
+    /// in a row. This makes room, because an exchange may take one connection at a time.
+    pub(super) fn close_useless_resends(&mut self, tries: u32, now: Duration) {
+        for at in 0..self.conns.len() {
+            let conn = &self.conns[at];
+            let (id, line) = (conn.line, &self.lines[usize::from(conn.line)]);
+            if conn.role != ConnectionRole::Resend
+                || conn.state != ConnectionState::Open
+                || line.dialect == Dialect::Extended
+            {
+                continue;
+            }
+            let has_requests = conn.in_flight() > 0 || self.can_request(id, now);
+            if !(has_requests && line.resender.failures < tries || self.may_describe(line, now)) {
+                self.drain(at, now);
+                self.lines[usize::from(id)].resend = None;
+            }
         }
     }
 }

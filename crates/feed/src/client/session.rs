@@ -1,19 +1,20 @@
-//! Which session packets are of. A packet does not tell; its exchange does, when it describes
-//! itself, and what is known of one connection holds for others of the same line while both were
-//! open: an exchange that restarts with another session loses all its connections.
+//! Session that packets are of. A packet does not carry its session; the exchange reports it in its
+//! description. What is known of one connection holds for the other connections of the same line
+//! that were open at the same time, because an exchange that restarts with another session loses
+//! all its connections.
 
 use super::Recorder;
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::LineState;
-use super::{IncompleteReason, Output, RecorderEvent};
+use super::{Output, RecorderEvent};
 use crate::base::seq::SeqSet;
-use crate::client::recovery::{LAG, TOLD_WAIT};
+use crate::client::timers::{SESSION_WAIT, STREAM_LAG};
 use crate::ledger::{Origin, Sink, Source};
 use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Time in which a line's exchange is known to have played one session without interruption.
+/// Period in which a line's exchange is known to have played one session without interruption.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContactPeriod {
     session: SessionId,
@@ -22,7 +23,8 @@ pub(super) struct ContactPeriod {
 }
 
 impl ContactPeriod {
-    /// Takes in a time in which some connection was open, if it was during the spell.
+    /// Extends the period by a time in which some connection was open, if the two overlap. Returns
+    /// whether they do.
     fn joins(&mut self, from: Duration, to: Duration) -> bool {
         let joins = from <= self.to && self.from <= to;
         if joins {
@@ -32,241 +34,234 @@ impl ContactPeriod {
     }
 }
 
-/// A stream that has ended before the session was settled.
+/// Stream that ended before the session was adopted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EndedConnection {
+pub(super) struct EndedStream {
     pass: u32,
     from: Duration,
     to: Duration,
-    /// The session that it was of, once that is known.
-    told: Option<SessionId>,
+    /// Session of the stream, once it is known.
+    session: Option<SessionId>,
 }
 
 impl Recorder {
-    /// Something came on a connection: its exchange is alive.
-    pub(super) fn heard(&mut self, at: usize, now: Duration) {
+    /// Handles bytes of a connection, which show that its exchange is alive.
+    pub(super) fn on_heard(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
-        conn.heard = now;
-        if let Some(spell) = &mut self.lines[usize::from(conn.line)].spell
+        conn.last_input = now;
+        if let Some(contact) = &mut self.lines[usize::from(conn.line)].contact
             && conn.session.is_none()
-            && spell.joins(conn.opened(), now)
+            && contact.joins(conn.opened(), now)
         {
-            conn.session = Some(spell.session);
+            conn.session = Some(contact.session);
         }
     }
 
-    /// Whether packets of a connection are of the session that is recorded, as far as anybody can
-    /// know: an exchange of the original protocol tells nothing.
-    pub(super) fn is_believed(&self, conn: &ClientConnection) -> bool {
+    /// Returns whether packets of a connection are of the recorded session, as far as that can be
+    /// known: an exchange of the original protocol reports no session.
+    pub(super) fn is_of_session(&self, conn: &ClientConnection) -> bool {
         match conn.session {
             None => self.session.is_none() && !self.options.follow,
-            session => session == self.told_session(),
+            session => session == self.expected_session(),
         }
     }
 
-    /// The session that is recorded, or will be.
-    pub(super) fn told_session(&self) -> Option<SessionId> {
+    /// Returns the session that is recorded, or will be once it is adopted.
+    pub(super) fn expected_session(&self) -> Option<SessionId> {
         self.session.or(self.proposed.map(|info| info.session))
     }
 
-    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by
-    /// describing itself, nor by ending a stream in order. A user who knows that the session is
-    /// empty may have given the address of a peer that accepts connections and never says a word.
-    pub(super) fn nothing_shown(&self) -> bool {
+    /// Returns whether no line has shown that it is an exchange, neither by a packet, nor by a
+    /// description, nor by the orderly end of a stream. A user who expects an empty session may
+    /// have given the address of a peer that accepts connections and never sends anything.
+    pub(super) fn has_no_sign_of_exchange(&self) -> bool {
         let described = self.lines.iter().any(|line| line.stats.info.is_some());
         self.ledger.highest() == 0 && self.passes.complete == 0 && !described
     }
 
-    /// Whether what a connection brings is of the session that is recorded.
-    pub(super) fn is_ours(&self, at: usize) -> bool {
-        self.is_believed(&self.conns[at])
-    }
-
-    /// Whether the recording is of a known session, and a line has not told which one it plays.
-    pub(super) fn is_untold(&self, line: &LineState) -> bool {
+    /// Returns whether the recording is of a known session and the line has not reported which one
+    /// it plays.
+    pub(super) fn lacks_session(&self, line: &LineState) -> bool {
         self.session.is_some() && line.stats.info.is_none()
     }
 
-    /// A line has brought its first bytes. If the recording is of a known session, those of an
-    /// exchange that speaks the extension describe it, or others soon will.
-    pub(super) fn first_heard(&mut self, at: usize, now: Duration) {
+    /// Restarts the wait for a description when a line sends its first bytes. If the session is
+    /// known, an exchange of the extension describes it with these bytes or soon after.
+    pub(super) fn on_first_bytes(&mut self, at: usize, now: Duration) {
         if self.session.is_some() {
             let conn = &self.conns[at];
-            let by = now + TOLD_WAIT.max(conn.rtt * 5 / 4);
+            let by = now + SESSION_WAIT.max(conn.rtt * 5 / 4);
             let line = &mut self.lines[usize::from(conn.line)];
-            line.describe_by = line.describe_by.map(|_| by);
+            line.describe_deadline = line.describe_deadline.map(|_| by);
         }
     }
 
-    /// Whether a line may yet turn out to play another session, of which it has brought packets, or
-    /// describe more of this one. One that brings nothing does not keep the others waiting.
-    pub(super) fn strangers(&self, now: Duration) -> bool {
-        let strange = |(id, line): (u16, &LineState)| {
-            let comes = line.stats.packets > 0 || self.tells_by(id).is_some_and(|by| now < by);
-            comes && self.undescribed(line, now)
+    /// Returns whether a line may still turn out to play another session whose packets it has
+    /// delivered, or describe more of this one. A line that delivers nothing does not keep the
+    /// others waiting.
+    pub(super) fn awaits_other_description(&self, now: Duration) -> bool {
+        let may_differ = |(id, line): (u16, &LineState)| {
+            let delivers =
+                line.stats.packets > 0 || self.silent_from(id).is_some_and(|by| now < by);
+            delivers && self.may_describe(line, now)
         };
-        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(strange)
+        self.lines.len() > 1 && (0u16..).zip(&self.lines).any(may_differ)
     }
 
-    /// Returns when a line that brings nothing is no longer waited for.
-    pub(super) fn tells_by(&self, id: u16) -> Option<Duration> {
+    /// Returns the time from which a line that delivers nothing is not waited for.
+    pub(super) fn silent_from(&self, id: u16) -> Option<Duration> {
         let conns = self.conns.iter().filter(|conn| conn.line == id);
         let open = conns.filter(|conn| !matches!(conn.state, ConnectionState::Draining { .. }));
-        open.map(|conn| conn.active + LAG).max()
+        open.map(|conn| conn.last_useful + STREAM_LAG).max()
     }
 
-    /// A connection has ended.
-    pub(super) fn leaves_untold(&mut self, conn: &ClientConnection) {
+    /// Remembers a stream that has ended, so that its packets can be attributed to a session later.
+    pub(super) fn keep_ended_stream(&mut self, conn: &ClientConnection) {
         let ConnectionRole::Stream { pass } = conn.role else { return };
         if self.session.is_none() && conn.track.delivered > 0 {
-            let stream =
-                EndedConnection { pass, from: conn.opened(), to: conn.heard, told: conn.session };
-            self.lines[usize::from(conn.line)].ended.push(stream);
+            let stream = EndedStream {
+                pass,
+                from: conn.opened(),
+                to: conn.last_input,
+                session: conn.session,
+            };
+            self.lines[usize::from(conn.line)].ended_streams.push(stream);
         }
     }
 
-    /// An exchange has told that it plays the session that is recorded, or the first session of
-    /// all.
-    pub(super) fn session_told(
+    /// Handles the report of an exchange that it plays the recorded session, or the first session
+    /// of all.
+    pub(super) fn on_session_reported(
         &mut self,
         at: usize,
         info: Info,
         now: Duration,
         sink: &mut impl Sink,
     ) {
-        self.vouch(at, info.session, now);
+        self.attribute_to_session(at, info.session, now);
         if self.session.is_some() {
-            return self.note_session(info, &[], now, sink);
+            return self.report_session(info, &[], now, sink);
         }
         let last = self.proposed.map_or(0, |before| before.last).max(info.last);
         self.proposed = Some(Info { last, ..info });
-        self.settle_in_time(now, sink);
+        self.adopt_session_if_settled(now, sink);
     }
 
-    /// Settles the session, unless another line brings packets, or will at once, and may yet tell
-    /// that they are of the same one.
-    pub(super) fn settle_in_time(&mut self, now: Duration, sink: &mut impl Sink) {
+    /// Adopts the proposed session, unless another line delivers packets, or will soon, and may
+    /// still report that they are of the same session.
+    pub(super) fn adopt_session_if_settled(&mut self, now: Duration, sink: &mut impl Sink) {
         if self.proposed.is_none() {
             return;
         }
-        let streams = |id: u16| self.conns.iter().any(|conn| conn.line == id && conn.streams());
-        let tells = |(id, line): (u16, &LineState)| {
-            (line.stats.packets > 0 || streams(id)) && self.undescribed(line, now)
+        let streams = |id: u16| self.conns.iter().any(|conn| conn.line == id && conn.is_stream());
+        let may_object = |(id, line): (u16, &LineState)| {
+            (line.stats.packets > 0 || streams(id)) && self.may_describe(line, now)
         };
         let waits = self.lines.len() > 1 && !self.options.follow;
-        if !(waits && (0u16..).zip(&self.lines).any(tells)) {
-            self.settle_session(now, sink);
+        if !(waits && (0u16..).zip(&self.lines).any(may_object)) {
+            self.adopt_session(now, sink);
         }
     }
 
-    /// Ends the recording, unless it turns out that some of it is to be asked for again.
-    pub(super) fn finish_settled(
-        &mut self,
-        why: Option<IncompleteReason>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let recorded = self.ledger.recorded();
-        self.settle_session(now, sink);
-        match self.ledger.recorded() == recorded {
-            true => self.finish(why, now),
-            false => self.advance(now, sink),
-        }
-    }
-
-    /// Makes the session that was told the one that is recorded. What is not known to be of it is
-    /// asked for again.
-    pub(super) fn settle_session(&mut self, now: Duration, sink: &mut impl Sink) {
+    /// Makes the proposed session the recorded one. Packets that are not known to be of it are
+    /// requested again.
+    pub(super) fn adopt_session(&mut self, now: Duration, sink: &mut impl Sink) {
         let Some(info) = self.proposed.take() else { return };
         self.session = Some(info.session);
-        let vouched = self.vouched(info.session);
-        self.note_session(info, &vouched, now, sink);
+        let attributed = self.origins_of(info.session);
+        self.report_session(info, &attributed, now, sink);
     }
 
-    /// Tells the sink of the session, as far as all lines agree that it reaches: one line's word
+    /// Reports the session to the sink, with an end that all lines agree on. A lying line's claim
     /// must not outlive the recording in its file.
-    fn note_session(
+    fn report_session(
         &mut self,
         info: Info,
-        vouched: &[Origin],
+        attributed: &[Origin],
         now: Duration,
         sink: &mut impl Sink,
     ) {
-        self.noted = self.noted.max(self.described_by_all(now));
-        let distrusted = sink.on_session(Info { last: self.noted, ..info }, vouched, now);
-        self.distrust(&distrusted, now, sink);
+        self.reported_end = self.reported_end.max(self.described_by_all(now));
+        let unattributed =
+            sink.on_session(Info { last: self.reported_end, ..info }, attributed, now);
+        self.forget_unattributed(&unattributed, now, sink);
     }
 
-    /// Tells the sink how far the session reaches once lines agree on more than they did.
-    pub(super) fn note_reach(&mut self, now: Duration, sink: &mut impl Sink) {
-        let Some(session) = self.session.filter(|_| self.described_by_all(now) > self.noted) else {
+    /// Reports the end of the session to the sink again once lines agree on a higher one.
+    pub(super) fn report_new_end(&mut self, now: Duration, sink: &mut impl Sink) {
+        let Some(session) = self.session.filter(|_| self.described_by_all(now) > self.reported_end)
+        else {
             return;
         };
-        let mut told = self.lines.iter().filter_map(|line| line.stats.info);
-        if let Some(info) = told.find(|info| info.session == session) {
-            self.note_session(info, &[], now, sink);
+        let mut descriptions = self.lines.iter().filter_map(|line| line.stats.info);
+        if let Some(info) = descriptions.find(|info| info.session == session) {
+            self.report_session(info, &[], now, sink);
         }
     }
 
-    fn distrust(&mut self, distrusted: &SeqSet, now: Duration, sink: &mut impl Sink) {
-        if distrusted.is_empty() {
+    /// Forgets packets that are not known to be of the session, so that they are requested again.
+    fn forget_unattributed(&mut self, unattributed: &SeqSet, now: Duration, sink: &mut impl Sink) {
+        if unattributed.is_empty() {
             return;
         }
-        self.ledger.forget(distrusted, now, sink);
-        // What was seen only there is no longer known to exist.
+        self.ledger.forget(unattributed, now, sink);
+        // A sequence that only those packets have shown is no longer known to exist.
         let highest = self.ledger.highest();
         self.resumed_at = self.resumed_at.min(highest);
         for line in &mut self.lines {
-            line.asker.rewind();
+            line.resender.restart_sweep();
             line.highest = line.highest.min(highest);
         }
-        self.conns.iter_mut().for_each(|conn| conn.settled = 0);
-        let packets = distrusted.count();
-        self.outputs.push_back(Output::Note(RecorderEvent::Distrusted { packets }));
+        self.conns.iter_mut().for_each(|conn| conn.answered_up_to = 0);
+        let packets = unattributed.count();
+        self.outputs.push_back(Output::Note(RecorderEvent::PacketsForgotten { packets }));
     }
 
-    /// Finds what else of a line is of the session that was told on one of its connections.
-    fn vouch(&mut self, at: usize, session: SessionId, now: Duration) {
+    /// Attributes the other connections of a line to the session that was reported on one of them.
+    fn attribute_to_session(&mut self, at: usize, session: SessionId, now: Duration) {
         let (id, opened) = (self.conns[at].line, self.conns[at].opened());
         let line = &mut self.lines[usize::from(id)];
-        let spell = line.spell.get_or_insert(ContactPeriod { session, from: opened, to: now });
-        if spell.session != session || !spell.joins(opened, now) {
-            *spell = ContactPeriod { session, from: opened, to: now };
+        let contact = line.contact.get_or_insert(ContactPeriod { session, from: opened, to: now });
+        if contact.session != session || !contact.joins(opened, now) {
+            *contact = ContactPeriod { session, from: opened, to: now };
         }
         self.conns[at].session = Some(session);
-        // What joins the spell makes it longer, and others may join it then.
+        // Each connection that overlaps the period extends it, and others may overlap it then.
         let mut found = true;
         while core::mem::take(&mut found) {
-            for conn in self.conns.iter_mut().filter(|conn| conn.line == id && conn.is_open()) {
-                if conn.session.is_none() && spell.joins(conn.opened(), conn.heard) {
+            for conn in self.conns.iter_mut().filter(|conn| conn.line == id && conn.was_opened()) {
+                if conn.session.is_none() && contact.joins(conn.opened(), conn.last_input) {
                     conn.session = Some(session);
                     found = true;
                 }
             }
-            for stream in line.ended.iter_mut().filter(|stream| stream.told.is_none()) {
-                if spell.joins(stream.from, stream.to) {
-                    stream.told = Some(session);
+            for stream in line.ended_streams.iter_mut().filter(|stream| stream.session.is_none()) {
+                if contact.joins(stream.from, stream.to) {
+                    stream.session = Some(session);
                     found = true;
                 }
             }
         }
     }
 
-    /// The origins in this run whose packets are known to be of a session.
-    fn vouched(&mut self, session: SessionId) -> Vec<Origin> {
-        let told = Some(session);
+    /// Returns the origins of this run whose packets are known to be of a session.
+    fn origins_of(&mut self, session: SessionId) -> Vec<Origin> {
+        let session_id = Some(session);
         let streams = self.conns.iter().filter(|conn| conn.role != ConnectionRole::Resend);
-        let streams = streams.filter(|conn| conn.session == told);
-        let mut vouched: Vec<Origin> = streams.map(ClientConnection::origin).collect();
+        let streams = streams.filter(|conn| conn.session == session_id);
+        let mut attributed: Vec<Origin> = streams.map(ClientConnection::origin).collect();
         for (id, line) in (0u16..).zip(&mut self.lines) {
             let origin = |source| Origin { line: id, source };
-            let ended = line.ended.drain(..).filter(|stream| stream.told == told);
-            vouched.extend(ended.map(|stream| origin(Source::Stream { pass: stream.pass })));
-            // Answers to resend calls do not tell which connection brought them.
-            if line.spell.is_some_and(|spell| spell.session == session) && !line.untold_answers {
-                vouched.push(origin(Source::Resend));
+            let ended = line.ended_streams.drain(..).filter(|stream| stream.session == session_id);
+            attributed.extend(ended.map(|stream| origin(Source::Stream { pass: stream.pass })));
+            // An origin does not say which connection delivered a resend, so one unattributed
+            // answer spoils all.
+            if line.contact.is_some_and(|contact| contact.session == session)
+                && !line.unattributed_answers
+            {
+                attributed.push(origin(Source::Resend));
             }
         }
-        vouched
+        attributed
     }
 }

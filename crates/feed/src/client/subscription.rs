@@ -1,35 +1,44 @@
-//! Following a live session: a line's stream is a subscription, and goes on when its connection or
-//! its exchange does not.
+//! Subscriptions to a live session. A line's stream is a subscription, which the recorder renews
+//! when its connection breaks or its exchange restarts.
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::LineState;
 use super::{IncompleteReason, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::client::recovery::{ABSENCE, GARBAGE_MAX, backoff};
+use crate::client::alignment::GARBAGE_FRAMES_MAX;
+use crate::client::timers::{LINE_ABSENCE_MAX, backoff};
 use crate::ledger::Sink;
 use crate::wire::{Call, Info, SessionId};
 use core::time::Duration;
 
 impl Recorder {
-    /// An exchange has described itself on a connection that is to be a subscription.
+    /// Subscribes on a connection whose exchange has described the session.
     pub(super) fn subscribe(&mut self, at: usize, info: Info) {
-        // One that is behind, after a restart perhaps, is asked for what it has next.
+        // An exchange that lags behind, perhaps after a restart, is asked for its next packet.
         let behind = self.ledger.highest().min(info.last);
         let first = (behind + 1).max(info.first).max(FIRST_SEQ);
         let conn = &mut self.conns[at];
-        (conn.track.position, conn.from) = (first - 1, first - 1);
-        // What it did not have, or not then, it may have now.
+        (conn.track.position, conn.subscribed_after) = (first - 1, first - 1);
+        // The exchange may have now what it refused before.
         let line = &mut self.lines[usize::from(conn.line)];
-        line.asker.pardon(&self.lost);
+        line.resender.retry_refused(&self.abandoned);
         Call::Subscribe { first }.encode(&mut conn.outbox);
     }
 
-    /// A subscription is told that everything before `next` was sent.
-    pub(super) fn beat(&mut self, at: usize, next: Seq, now: Duration, sink: &mut impl Sink) {
+    /// Handles a heartbeat or an end: the exchange has sent everything before `next` on this
+    /// subscription.
+    pub(super) fn on_heartbeat(
+        &mut self,
+        at: usize,
+        next: Seq,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
         let conn = &mut self.conns[at];
-        conn.active = now;
+        conn.last_useful = now;
         if next - 1 > conn.track.position {
-            // What did not come was lost. Where too many gaps are open, a later beat says it again.
+            // Packets before `next` that have not arrived were missed. If too many gaps are open, a
+            // later heartbeat reports them again.
             self.ledger.close_tail(now, sink);
             if self.ledger.highest() >= next - 1 {
                 conn.track.position = next - 1;
@@ -37,55 +46,59 @@ impl Recorder {
         }
     }
 
-    /// How many packets a line's subscriptions should have brought and did not, so far.
+    /// Returns the number of packets that a line's subscriptions have missed so far.
     #[must_use]
-    pub fn lost_by(&self, line: u16) -> u64 {
-        let before = self.line(line).map_or(0, |stats| stats.lost);
-        let open = self.conns.iter().filter(|conn| conn.line == line && conn.streams());
-        let open = open.map(|conn| conn.tally()).filter(|_| self.options.follow);
-        before + open.map(|tally| tally.span.saturating_sub(tally.delivered)).sum::<u64>()
+    pub fn missed_by(&self, line: u16) -> u64 {
+        let ended = self.line(line).map_or(0, |stats| stats.missed);
+        let open = self.conns.iter().filter(|conn| conn.line == line && conn.is_stream());
+        let open = open.map(|conn| conn.summary()).filter(|_| self.options.follow);
+        ended + open.map(|summary| summary.span.saturating_sub(summary.delivered)).sum::<u64>()
     }
 
-    /// Counts what a subscription lost that ends with the recording.
-    pub(super) fn tally_feed(&mut self, at: usize) {
-        let tally = self.conns[at].tally();
-        if self.options.follow && matches!(tally.role, ConnectionRole::Stream { .. }) {
-            let stats = &mut self.lines[usize::from(tally.line)].stats;
-            stats.lost += tally.span.saturating_sub(tally.delivered);
+    /// Counts the packets missed by a subscription that ends with the recording.
+    pub(super) fn count_missed(&mut self, at: usize) {
+        let summary = self.conns[at].summary();
+        if self.options.follow && matches!(summary.role, ConnectionRole::Stream { .. }) {
+            let stats = &mut self.lines[usize::from(summary.line)].stats;
+            stats.missed += summary.span.saturating_sub(summary.delivered);
         }
     }
 
-    /// A subscription has ended before the session.
-    pub(super) fn feed_lost(&mut self, tally: ConnectionSummary, now: Duration) {
-        let line = &mut self.lines[usize::from(tally.line)];
+    /// Handles the end of a subscription before the end of the session.
+    pub(super) fn on_subscription_ended(&mut self, summary: ConnectionSummary, now: Duration) {
+        let line = &mut self.lines[usize::from(summary.line)];
         line.stats.cuts += 1;
-        line.stats.lost += tally.span.saturating_sub(tally.delivered);
-        line.cuts = if tally.delivered > 0 { 1 } else { line.cuts.saturating_add(1) };
-        line.retry_at = line.retry_at.max(now + backoff(line.cuts));
-        line.to_stream = 1;
-        // An exchange that is known to play live sessions is waited for.
-        if tally.described && line.stats.info.is_none() && self.session.is_none() {
-            line.probes_failed += 1;
-            if line.probes_failed > self.options.retries {
-                line.stats.dead = true;
-                self.note(RecorderEvent::Dead { line: tally.line });
+        line.stats.missed += summary.span.saturating_sub(summary.delivered);
+        line.cut_streams =
+            if summary.delivered > 0 { 1 } else { line.cut_streams.saturating_add(1) };
+        line.retry_at = line.retry_at.max(now + backoff(line.cut_streams));
+        line.streams_to_open = 1;
+        // An exchange that is known to play live sessions is waited for. Another one may not speak
+        // the extension at all.
+        if summary.described && line.stats.info.is_none() && self.session.is_none() {
+            line.failed_describes += 1;
+            if line.failed_describes > self.options.retries {
+                line.stats.given_up = true;
+                self.note(RecorderEvent::LineGivenUp { line: summary.line });
             }
         }
-        self.note_pass(tally, PassEnd::Cut);
+        self.report_pass(summary, PassEnd::CutOff);
     }
 
-    /// When something is to be done about a subscription if nothing happens on it.
-    pub(super) fn feed_deadline(&self, conn: &ClientConnection) -> Duration {
-        let lag = conn.active + crate::client::recovery::LAG;
-        let silent = conn.active + self.options.silence;
-        if self.now < lag && !self.ledger.gaps().is_empty() { lag.min(silent) } else { silent }
+    /// Handles a subscription that was silent for longer than heartbeats allow.
+    pub(super) fn on_subscription_silence(&mut self, at: usize, now: Duration) {
+        if self.outcome.is_none() {
+            let summary = self.conns[at].summary();
+            self.drain(at, now);
+            self.on_subscription_ended(summary, now);
+        }
     }
 
-    /// A line plays another session: it is left alone until it is asked again.
-    pub(super) fn put_aside(&mut self, at: usize, session: SessionId, now: Duration) {
+    /// Sets a line aside that plays another session, until it is checked again.
+    pub(super) fn set_line_aside(&mut self, at: usize, session: SessionId, now: Duration) {
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
-        if line.stats.other.replace(session) != Some(session) {
+        if line.stats.other_session.replace(session) != Some(session) {
             self.note(RecorderEvent::OtherSession { line: id, session });
         }
         for at in 0..self.conns.len() {
@@ -93,105 +106,111 @@ impl Recorder {
             if conn.line != id {
                 continue;
             }
-            // What it still brings is not this session's.
-            conn.garbage_run = GARBAGE_MAX + 1;
+            // Packets that still arrive are not of the recorded session.
+            conn.garbage_run = GARBAGE_FRAMES_MAX + 1;
             if conn.state != ConnectionState::Open {
                 continue;
             }
-            let tally = conn.tally();
+            let summary = conn.summary();
             self.drain(at, now);
-            match tally.role {
-                ConnectionRole::Stream { .. } => self.feed_lost(tally, now),
+            match summary.role {
+                ConnectionRole::Stream { .. } => self.on_subscription_ended(summary, now),
                 ConnectionRole::Resend => self.lines[usize::from(id)].resend = None,
             }
         }
     }
 
-    /// Whether another session has taken this one's place: some line plays one, and no other line
-    /// plays this one or may come back to it.
-    fn superseded(&self, now: Duration) -> bool {
-        let gone = |line: &LineState| {
-            let away = line.failing.is_some_and(|(since, _)| now >= since + ABSENCE);
-            line.stats.dead || line.stats.other.is_some() || away
+    /// Returns whether another session has replaced the recorded one: some line plays another
+    /// session, and no other line plays this one or may return to it.
+    fn is_superseded(&self, now: Duration) -> bool {
+        let is_gone = |line: &LineState| {
+            let unreachable =
+                line.connect_failures.is_some_and(|(since, _)| now >= since + LINE_ABSENCE_MAX);
+            line.stats.given_up || line.stats.other_session.is_some() || unreachable
         };
-        self.lines.iter().any(|line| line.stats.other.is_some()) && self.lines.iter().all(gone)
+        self.lines.iter().any(|line| line.stats.other_session.is_some())
+            && self.lines.iter().all(is_gone)
     }
 
-    /// Gives up what has been missing for too long.
-    fn give_up(&mut self, now: Duration, sink: &mut impl Sink) {
-        let Some(patience) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
+    /// Abandons gaps that are older than
+    /// [`RecorderOptions::give_up`](super::RecorderOptions::give_up).
+    fn abandon_old_gaps(&mut self, now: Duration, sink: &mut impl Sink) {
+        let Some(max_age) = self.options.give_up.filter(|_| now >= self.give_up_at) else {
             return;
         };
-        let (mut oldest, agreed) = (now, self.agreed());
+        let (mut oldest, agreed) = (now, self.undisputed_end());
         for (range, opened) in self.ledger.gaps().dated() {
-            // What only one line claims may not exist yet, and another line may still bring it.
+            // A sequence that only one line claims may not exist yet, and another line may still
+            // deliver it.
             let Some(range) = SeqRange::new(range.first(), range.last().min(agreed)) else { break };
-            if self.lost.covers(range) {
+            if self.abandoned.covers(range) {
                 continue;
             }
-            if now < opened + patience {
+            if now < opened + max_age {
                 oldest = oldest.min(opened);
                 continue;
             }
-            self.lost.insert(range);
-            self.lines.iter_mut().for_each(|line| line.asker.leave(range));
-            self.outputs.push_back(Output::Note(RecorderEvent::Lost { range }));
+            self.abandoned.insert(range);
+            self.lines.iter_mut().for_each(|line| line.resender.exclude(range));
+            self.outputs.push_back(Output::Note(RecorderEvent::GapAbandoned { range }));
             sink.on_gap_abandoned(range, now);
         }
-        // Looking costs as much as there are gaps: not too often.
-        self.give_up_at = (oldest + patience).max(now + patience / 16);
+        // A search costs time in proportion to the number of gaps, so it must not run too often.
+        self.give_up_at = (oldest + max_age).max(now + max_age / 16);
     }
 
-    /// When to look for what is to be given up, if anything is missing.
-    pub(super) fn give_up_deadline(&self) -> Option<Duration> {
-        let over = self.outcome.is_some() || self.leaving.is_some();
-        let waits = self.options.give_up.is_some() && !over;
-        (waits && !self.ledger.gaps().is_empty()).then_some(self.give_up_at)
-    }
-
-    /// Does whatever the state of things calls for when following.
-    pub(super) fn follow(&mut self, now: Duration, sink: &mut impl Sink) {
-        self.give_up(now, sink);
+    /// Does what the state calls for in follow mode: opens connections, abandons gaps, ends the
+    /// recording.
+    pub(super) fn advance_following(&mut self, now: Duration, sink: &mut impl Sink) {
+        self.abandon_old_gaps(now, sink);
         self.open_connections(now);
-        if self.session_over(now).is_some() {
+        if self.agreed_session_end(now).is_some() {
             self.ledger.close_tail(now, sink);
-            self.drop_contradicted(false, now, sink);
+            self.retract_contradicted(false, now, sink);
         }
-        if self.session_over(now).is_some_and(|end| self.ledger.highest() >= end) {
+        if self.agreed_session_end(now).is_some_and(|end| self.ledger.highest() >= end) {
             let gaps = self.ledger.gaps();
             if gaps.is_empty() {
                 return self.finish(None, now);
             }
-            if gaps.ranges().all(|gap| self.lost.covers(gap)) {
+            if gaps.ranges().all(|gap| self.abandoned.covers(gap)) {
                 return self.finish(Some(IncompleteReason::GivenUp), now);
             }
             let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
-            let mut lines = self.lines.iter().filter(|line| !line.stats.dead);
-            let refused = lines.all(|line| {
-                let asker = &line.asker;
-                asker.failed || asker.reason.is_some() || lowest > self.has(line)
+            let mut lines = self.lines.iter().filter(|line| !line.stats.given_up);
+            let none_serves = lines.all(|line| {
+                let resender = &line.resender;
+                resender.given_up
+                    || resender.refusal_reason.is_some()
+                    || lowest > self.highest_requestable(line)
             });
-            if refused && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_ask(id, now)) {
-                if self.drop_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
+            if none_serves && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
+                if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
                     return self.finish(None, now);
                 }
-                let reason = self.lines.iter().find_map(|line| line.asker.reason);
+                let reason = self.lines.iter().find_map(|line| line.resender.refusal_reason);
                 return self.finish(
                     Some(reason.map_or(IncompleteReason::NotServed, IncompleteReason::Refused)),
                     now,
                 );
             }
         }
-        if self.superseded(now) {
+        if self.is_superseded(now) {
             return self.finish(Some(IncompleteReason::OtherSession), now);
         }
-        if self.lines.iter().all(|line| line.stats.dead)
-            && !self.conns.iter().any(ClientConnection::streams)
+        if self.lines.iter().all(|line| line.stats.given_up)
+            && !self.conns.iter().any(ClientConnection::is_stream)
         {
-            let deaf =
+            // A peer that was reached and never described a session does not speak the extension,
+            // so it has no live session.
+            let no_description =
                 self.lines.iter().any(|line| line.stats.reached && line.stats.info.is_none());
             self.finish(
-                Some(if deaf { IncompleteReason::NotLive } else { IncompleteReason::Unreachable }),
+                Some(if no_description {
+                    IncompleteReason::NotLive
+                } else {
+                    IncompleteReason::Unreachable
+                }),
                 now,
             );
         }

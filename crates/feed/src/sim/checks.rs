@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::recovery::PASSES_MAX;
+use crate::client::passes::PASSES_MAX;
 use crate::client::{IncompleteReason, Outcome, Recorder, Tail};
 use crate::session::completeness::{Completeness, Facts};
 use crate::sim::run::SimRun;
@@ -68,7 +68,7 @@ impl SimRun {
         if absent != outcome.missing {
             return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
         }
-        let trouble = recorder.trouble();
+        let trouble = recorder.violations();
         if trouble.conflicts > 0 && one {
             return Err("packets are said to conflict that are the same".into());
         }
@@ -137,7 +137,8 @@ impl SimRun {
     pub(super) fn lies_alone(&mut self, recorder: &Recorder) -> bool {
         let lines = (0..).zip(self.world.exchanges().iter());
         let mut honest = lines.filter(|(_, exchange)| !exchange.lies());
-        let speaks = |id| recorder.line(id).is_some_and(|line| line.info.is_some() && !line.dead);
+        let speaks =
+            |id| recorder.line(id).is_some_and(|line| line.info.is_some() && !line.given_up);
         self.plan.lie.is_some() && !honest.any(|(id, _)| speaks(id))
     }
 

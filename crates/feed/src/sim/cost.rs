@@ -91,7 +91,7 @@ pub fn measure(
     let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let mut times = Times::default();
     world.drive(&mut recorder, &mut times, None).ok()?;
-    if !recorder.outcome().is_some_and(Outcome::complete)
+    if !recorder.outcome().is_some_and(Outcome::is_complete)
         || recorder.ledger().highest() < tape.last()
     {
         return None;
@@ -100,10 +100,10 @@ pub fn measure(
     Some(Cost {
         gaps: times.gaps,
         missed: times.missed,
-        calls: recorder.stats().calls,
+        calls: recorder.stats().resend_calls,
         passes: u32::try_from(world.exchanges()[0].served().streams).unwrap_or(u32::MAX),
         after: trips(times.last.saturating_sub(times.streamed)),
-        total: trips(recorder.ended()?),
+        total: trips(recorder.ended_at()?),
     })
 }
 

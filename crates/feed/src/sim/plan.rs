@@ -7,7 +7,7 @@ use super::{Network, draw};
 use crate::base::rng::{Rng, nth};
 use crate::base::seq::{Seq, SeqRange};
 use crate::client::RecorderOptions;
-use crate::client::recovery::DRY_PASSES;
+use crate::client::passes::FRUITLESS_PASSES_MAX;
 use crate::exchange::server::MockExchange;
 use crate::faults::scenario::{CorruptedField, Fault, FaultAction, Scenario};
 use crate::tape::growing::{ArrivalRate, GrowingTape};
@@ -239,7 +239,7 @@ impl SimPlan {
             FaultAction::Write { pause, .. } => pause.high() * 17,
             _ => Duration::ZERO,
         });
-        GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * DRY_PASSES
+        GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * FRUITLESS_PASSES_MAX
     }
 
     fn actions(&self) -> impl Iterator<Item = FaultAction> + '_ {

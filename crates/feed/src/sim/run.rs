@@ -151,7 +151,7 @@ impl SimRun {
                     return Err(format!("it took {took:?} with nothing wrong any more"));
                 }
             }
-            if outcome.complete() {
+            if outcome.is_complete() {
                 return self.complete(&outcome, healed_before);
             }
             if outcome.why == Some(IncompleteReason::OtherSession) && self.plan.second.is_some() {
@@ -262,7 +262,7 @@ impl SimRun {
             Err(error) => return Err(format!("the tape file: {error}")),
         }
         self.session = keeper.file().session_id();
-        self.contradicted = recorder.trouble().contradicted;
+        self.contradicted = recorder.violations().contradicted;
         self.heard = self.honest_is_heard(recorder);
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, recorder)?;

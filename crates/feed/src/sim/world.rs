@@ -156,7 +156,7 @@ impl<E: Exchange> SimWorld<E> {
                 (recorded, progress) = (recorder.ledger().recorded(), self.steps);
             }
             self.carry_out(recorder, sink);
-            if recorder.done() {
+            if recorder.is_done() {
                 return Ok(Progress::Done);
             }
             if self.holding > 0 && self.release(recorder, sink) {
@@ -334,8 +334,8 @@ impl<E: Exchange> SimWorld<E> {
             SimEvent::Connected => {
                 let reached = self.open(id);
                 if own {
-                    let input = if reached { Input::Connected(conn) } else { Input::Failed(conn) };
-                    to.handle(input, self.now, sink);
+                    let input = if reached { Input::Connected } else { Input::ConnectFailed };
+                    to.handle(input(conn), self.now, sink);
                 }
             }
             SimEvent::ToClient(_) | SimEvent::ToClientEnd | SimEvent::ToClientReset => {

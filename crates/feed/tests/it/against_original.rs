@@ -1,4 +1,4 @@
-//! Recording from the test double of the original exchange.
+//! Recording from an exchange that behaves, and dies, like the original.
 
 use crate::world::{network, outcome, record};
 use feed::client::{RecorderOptions, Tail};
@@ -11,8 +11,8 @@ use feed::wire::{Frame, decode};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Checks the promise: at least 9,999 of 10,000 recordings have all fourteen packets, and none
-/// kills the exchange. The seeds are fixed, so the test passes always or never.
+/// At least 9,999 of 10,000 recordings have all fourteen packets, and none kills the exchange. The
+/// seeds are fixed, so the test either always passes or never.
 #[test]
 fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
     let tape = Tape::classic();
@@ -24,7 +24,7 @@ fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
         let run = record(options, vec![original], network, seed, &tape);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
         let outcome = outcome(&run);
-        assert!(outcome.complete(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete(), "seed {seed}: {outcome:?}");
         assert!(matches!(outcome.tail, Tail::Inferred { doubt } if doubt < 1e-6), "{outcome:?}");
         short += u32::from(outcome.last != 14);
         passes += run.recorder.passes().complete;
@@ -39,28 +39,29 @@ fn a_known_last_packet_needs_no_further_pass() {
         let original = OriginalExchange::new(Tape::classic(), seed);
         let options = RecorderOptions { last: Some(14), ..RecorderOptions::default() };
         let run = record(options, vec![original], network(seed), seed, &Tape::classic());
-        assert!(outcome(&run).complete() && outcome(&run).tail == Tail::Confirmed);
+        assert!(outcome(&run).is_complete() && outcome(&run).tail == Tail::Confirmed);
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
-        // All fourteen packets can be requested by their sequences.
+        // All fourteen sequences can be requested by the original protocol.
         assert_eq!(run.recorder.passes().complete, 1, "seed {seed}");
     }
 }
 
 #[test]
-fn sequences_above_one_byte_are_recorded_by_further_passes() {
+fn sequences_above_127_are_recorded_by_passes() {
     for seed in 0..60 {
         let tape = Tape::random(1000, seed);
         let original = OriginalExchange::new(tape.clone(), seed);
         let run = record(RecorderOptions::default(), vec![original], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == 1000, "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
     }
 }
 
-/// Checks that a line with more packets does not make the client request them from an original.
+/// An original must not be asked for packets that only a line of the extension has shown, because
+/// it would die.
 #[test]
-fn an_original_receives_no_request_for_packets_that_it_has_not_shown() {
+fn an_original_is_asked_only_for_sequences_that_it_has_shown() {
     for seed in 0..300 {
         let longer = Tape::random(20, 1);
         let shorter = Tape::new(longer.frames()[..14].iter().map(|frame| match decode(frame) {
@@ -74,13 +75,13 @@ fn an_original_receives_no_request_for_packets_that_it_has_not_shown() {
         );
         let lines = vec![original, Line::Ours(Box::new(ours))];
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &longer);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
         let Line::Original(original) = &run.exchanges[0] else { unreachable!("the first") };
         assert_eq!(original.died_of(), None, "seed {seed}");
     }
 }
 
-/// Exchange of a line, of one of two kinds.
+/// Exchange of either kind.
 enum Line {
     Original(Box<OriginalExchange>),
     Ours(Box<MockExchange>),
@@ -184,13 +185,13 @@ fn an_exchange_that_streams_nothing_is_not_taken_for_complete() {
         1,
         &Tape::classic(),
     );
-    assert!(!outcome(&run).complete());
+    assert!(!outcome(&run).is_complete());
     assert_eq!(outcome(&run).tail, Tail::Unknown);
     assert_eq!(run.exchanges[0].died_of(), None);
 }
 
 mod the_double {
-    //! Behaviour of the test double: it dies of what the original dies of, and of nothing else.
+    //! The test double dies where the original died, and nowhere else.
 
     use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
     use feed::exchange::{Disconnect, Exchange, Step};
@@ -211,7 +212,7 @@ mod the_double {
         }
     }
 
-    fn told(bytes: &[&[u8]]) -> (OriginalExchange, Vec<u8>) {
+    fn after_calls(bytes: &[&[u8]]) -> (OriginalExchange, Vec<u8>) {
         let mut original = OriginalExchange::new(Tape::classic(), 3).losing(0);
         let mut conn = original.open(NOW);
         for part in bytes {
@@ -232,7 +233,7 @@ mod the_double {
             (&[&[3, 1], &[0, 0], &[127, 9], &[255, 9], &[2, 1]], 1),
             (&[&[1]], 0),
         ] {
-            let (original, sent) = told(calls);
+            let (original, sent) = after_calls(calls);
             assert_eq!((original.died_of(), sent.len()), (None, packets * 17), "{calls:?}");
         }
     }
@@ -241,22 +242,23 @@ mod the_double {
     fn dies_as_the_original_dies() {
         for seq in [0_u8, 15, 127, 128, 200, 255] {
             let death = Death::UnknownSequence(seq.cast_signed());
-            assert_eq!(told(&[&[2, seq]]).0.died_of(), Some(death));
+            assert_eq!(after_calls(&[&[2, seq]]).0.died_of(), Some(death));
         }
-        assert_eq!(told(&[&[1, 0], &[2, 1]]).0.died_of(), Some(Death::WriteAfterEnd));
-        assert_eq!(told(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
-        let mut original = told(&[&[1, 0]]).0;
+        assert_eq!(after_calls(&[&[1, 0], &[2, 1]]).0.died_of(), Some(Death::WriteAfterEnd));
+        assert_eq!(after_calls(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
+        let mut original = after_calls(&[&[1, 0]]).0;
         let conn = original.open(NOW);
         original.disconnected(conn, Disconnect::Reset, NOW);
         assert_eq!(original.died_of(), Some(Death::Reset));
     }
 
     #[test]
-    fn a_stray_byte_shifts_the_calls_of_every_later_client() {
-        let mut original = told(&[&[1]]).0;
+    fn a_stray_byte_poisons_every_later_client() {
+        let mut original = after_calls(&[&[1]]).0;
         let mut later = original.open(NOW);
         original.receive(&mut later, &[2, 5], NOW);
-        // Read as 01 02 and a 05 that waits for more: a stream instead of packet 5.
+        // The exchange reads 01 02 and a 05 that waits for more: a stream call instead of a request
+        // for packet 5.
         assert_eq!(sent(&mut original, &mut later).len(), 14 * 17);
     }
 
@@ -275,7 +277,7 @@ mod the_double {
     }
 
     #[test]
-    fn drops_a_quarter_of_the_packets_the_last_one_included() {
+    fn drops_a_quarter_of_the_packets_and_the_last_one_too() {
         let mut original = OriginalExchange::new(Tape::classic(), 9);
         let (mut packets, mut lasts) = (0, 0);
         for _ in 0..1000 {

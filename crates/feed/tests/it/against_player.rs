@@ -1,4 +1,4 @@
-//! Recording from the mock exchange, whatever packets it drops.
+//! Recording from our own exchange, which drops packets.
 
 use crate::world::{network, outcome, record};
 use feed::client::{Recorder, RecorderOptions, Tail};
@@ -17,7 +17,7 @@ fn mock_exchange(tape: &Tape, seed: u64, chance: &str, skip: &str) -> MockExchan
 }
 
 #[test]
-fn every_dropped_packet_is_recovered() {
+fn every_dropped_packet_is_recorded() {
     let mut further = 0;
     for seed in 0..600 {
         let tape = Tape::random([0, 1, 5, 130, 700][seed as usize % 5], seed);
@@ -27,7 +27,7 @@ fn every_dropped_packet_is_recovered() {
         let exchange = mock_exchange(&tape, seed, chance, "");
         let run = record(RecorderOptions::default(), vec![exchange], network, seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete(), "seed {seed}, {chance}: {outcome:?}");
+        assert!(outcome.is_complete(), "seed {seed}, {chance}: {outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
         let stats = run.recorder.stats();
         assert_eq!(stats.streamed + stats.resent, u64::from(tape.last()));
@@ -35,31 +35,31 @@ fn every_dropped_packet_is_recovered() {
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);
     }
-    // On a slow network the description may arrive after further passes have begun.
+    // A description that arrives late on a slow network may find further passes begun.
     assert!(further < 30, "{further} of 600 recordings began further passes");
 }
 
 #[test]
-fn without_the_extension_passes_and_single_resends_do_it() {
+fn passes_and_single_resends_suffice_without_the_extension() {
     for seed in 0..300 {
         let tape = Tape::random([1, 14, 127, 128, 300][seed as usize % 5], seed);
         let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
         let exchange = mock_exchange(&tape, seed, "0.25", "");
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
         assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
     }
 }
 
 #[test]
-fn packets_that_no_stream_has_and_no_call_can_request_are_listed_as_missing() {
+fn packets_that_no_stream_delivers_and_no_call_can_request_are_missing() {
     let tape = Tape::random(300, 1);
     let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let exchange = mock_exchange(&tape, 1, "0", "5,200-210");
     let run = record(options, vec![exchange], network(1), 1, &tape);
     let outcome = outcome(&run);
-    assert!(!outcome.complete());
+    assert!(!outcome.is_complete());
     assert_eq!(outcome.missing, "200-210".parse().unwrap());
 }
 
@@ -73,13 +73,14 @@ fn lines_fill_each_others_gaps() {
             mock_exchange(&tape, seed + 1000, "0.3", ""),
         ];
         let run = record(RecorderOptions::default(), lines, network(seed), seed, &tape);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
         let stats = run.recorder.stats();
-        // Both lines lost about 9 % of the packets; only those need a resend.
+        // Both lines missed about 9 % of the packets; only those need a resend.
         slow += u32::from(stats.resent >= 100);
-        assert_eq!(run.recorder.trouble().conflicts, 0);
+        assert_eq!(run.recorder.violations().conflicts, 0);
     }
-    // Packets that a line sends before its description are discarded if the description is late.
+    // Packets of a line that reports no session are discarded after a wait, and the recording goes
+    // on with the other line alone.
     assert!(slow <= 10, "{slow} of 200 recordings had one line only");
 }
 
@@ -96,12 +97,12 @@ fn lines_of_different_sessions_are_not_mixed() {
         let run = sim::run(recorder, lines, network(seed), seed)
             .unwrap_or_else(|_| panic!("seed {seed}: stuck"));
         let recorded: Vec<RawFrame> = run.recording.in_order().flatten().copied().collect();
-        // Complete before the other line brought anything, or refused.
-        if outcome(&run).complete() {
+        // The recording is complete before the other line delivers anything, or is refused.
+        if outcome(&run).is_complete() {
             assert!(tapes.iter().any(|tape| tape.frames() == recorded), "seed {seed}: mixed");
         } else {
             assert!(
-                run.recorder.trouble().other_session.is_some(),
+                run.recorder.violations().other_session.is_some(),
                 "seed {seed}: {:?}",
                 outcome(&run)
             );
@@ -111,9 +112,9 @@ fn lines_of_different_sessions_are_not_mixed() {
     assert!(found > 50, "{found}");
 }
 
-/// Checks that dropped answers do not use up the window of requests.
+/// Answers that were missed while later ones arrive must not use up the window.
 #[test]
-fn dropped_answers_leave_the_window_open() {
+fn missed_answers_leave_the_window_open() {
     let mut lost = Fault::skip("1-6000".parse().unwrap());
     let mut unanswered = Fault::new(FaultAction::Drop, FaultPlace::Resend).unwrap();
     unanswered.pick = FaultSelector::Every(13);
@@ -130,8 +131,8 @@ fn dropped_answers_leave_the_window_open() {
     let options = RecorderOptions { window: 30, ..RecorderOptions::default() };
     let exchange = MockExchange::new(Arc::new(tape.clone()), scenario);
     let run = record(options, vec![exchange], network, 1, &tape);
-    assert!(outcome(&run).complete());
-    // 3,000 packets, 30 in a round trip of 80 ms, and again what was not answered.
+    assert!(outcome(&run).is_complete());
+    // 3,000 packets, 30 in a round trip of 80 ms, and the unanswered ones again.
     assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
     assert!(run.recorder.stats().repeated < 30, "{:?}", run.recorder.stats());
 }

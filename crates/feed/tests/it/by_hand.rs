@@ -1,4 +1,4 @@
-//! A recorder that is driven by hand: one input at a time, and what it asks for then.
+//! Recorder driven by hand: a test gives one input and checks the calls and outputs.
 
 use feed::base::seq::{Seq, SeqRange};
 use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
@@ -9,7 +9,7 @@ use feed::wire::{
 };
 use std::time::Duration;
 
-/// The connections in the order in which a recorder opens them.
+/// Connection that a recorder opens first.
 pub(crate) const STREAM: ConnId = 0;
 pub(crate) const RESEND: ConnId = 1;
 
@@ -21,7 +21,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// A recorder of a hundred packets whose two connections are open.
+    /// Returns a recorder of a hundred packets whose two connections are open.
     pub(crate) fn new(options: RecorderOptions) -> Self {
         let mut steps = Self {
             recorder: Recorder::new(options, 1),
@@ -37,7 +37,8 @@ impl Steps {
         steps
     }
 
-    /// A follower of a session of a hundred packets, whose two connections are open and described.
+    /// Returns a follower of a session of a hundred packets whose two connections are open and
+    /// described.
     pub(crate) fn following(reorder_wait: Duration) -> Self {
         let options = RecorderOptions { follow: true, reorder_wait, ..RecorderOptions::default() };
         let mut steps = Self {
@@ -84,19 +85,19 @@ impl Steps {
         self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
     }
 
-    /// What it sends on a connection now.
+    /// Returns the calls that the recorder sends on a connection now.
     pub(crate) fn calls(&mut self, conn: ConnId) -> Vec<Call> {
         let mut bytes = Vec::new();
         self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
         let mut decoder = CallDecoder::new();
-        // So that extended calls are understood.
+        // The decoder understands extended calls only after a describe call.
         decoder.next(&mut &[3, 1][..]);
         let mut rest = &bytes[..];
         std::iter::from_fn(|| decoder.next(&mut rest)).collect()
     }
 }
 
-/// The call for packets from `first` on.
+/// Returns the call for `count` packets from `first` on.
 pub(crate) fn range(first: Seq, count: u32) -> Call {
     Call::ResendRange { first, count }
 }

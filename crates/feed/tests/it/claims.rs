@@ -1,7 +1,7 @@
-//! What lines claim of how far a session reaches, by hand: two lines, one of them honest.
+//! Claims of lines about the end of a session, by hand: two lines, one of them honest.
 
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
-use feed::client::recovery::{ABSENCE, DISPUTE};
+use feed::client::timers::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
@@ -11,7 +11,7 @@ use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Lines of the same session that are given what they bring.
+/// Recorder of several lines of one session, driven by hand.
 pub(crate) struct Lines {
     pub(crate) recorder: Recorder,
     pub(crate) recording: MemoryRecording,
@@ -22,7 +22,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// So many lines whose exchanges can be reached.
+    /// Returns a recorder of `lines` lines whose exchanges can be reached.
     pub(crate) fn new(options: RecorderOptions, lines: u16) -> Self {
         let mut lines = Self {
             recorder: Recorder::new(options, lines),
@@ -40,7 +40,7 @@ impl Lines {
         Self::new(RecorderOptions { follow: true, limits, ..RecorderOptions::default() }, lines)
     }
 
-    /// Gives an input, and opens whatever connections are wanted.
+    /// Gives an input, and opens the connections that the recorder wants.
     pub(crate) fn give(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.now, &mut self.recording);
         while let Some(output) = self.recorder.poll() {
@@ -55,7 +55,7 @@ impl Lines {
         }
     }
 
-    /// The calls on a connection.
+    /// Returns the calls on a connection.
     fn calls(&mut self, conn: ConnId) -> Vec<Call> {
         let mut bytes = Vec::new();
         self.recorder.transmit(conn, self.now, &mut self.recording, &mut bytes);
@@ -79,14 +79,14 @@ impl Lines {
         self.give(Input::Received(conn, frames.as_flattened()));
     }
 
-    /// Gives one packet, whichever tape has it.
+    /// Gives one packet that need not be on the tape.
     pub(crate) fn packet(&mut self, conn: ConnId, sequence: Seq) {
         let (symbol, side) = (Symbol(*b"TEST"), Side::Buy);
         self.frame(conn, Frame::Packet(Packet { symbol, side, quantity: 1, price: 1, sequence }));
     }
 
     /// Takes the calls of every connection. With `last` it describes sessions that end there, and
-    /// refuses every range. Returns whether anything was answered.
+    /// refuses every range. Returns whether any range was refused.
     fn answer(&mut self, last: Option<[Seq; 2]>) -> bool {
         let mut asked = false;
         for (conn, line) in self.open.clone() {
@@ -109,7 +109,8 @@ impl Lines {
         asked
     }
 
-    /// Time passes until it is over; what is asked for is refused, or not answered at all.
+    /// Lets time pass until the recording is over, and returns how long that took. Requests are
+    /// refused, or not answered at all.
     pub(crate) fn end(&mut self, refuses: Option<[Seq; 2]>) -> Duration {
         let began = self.now;
         for _ in 0..10_000 {
@@ -117,26 +118,28 @@ impl Lines {
                 return self.now - began;
             }
             if !self.answer(refuses) {
-                self.now = self.recorder.deadline().expect("it waits for nothing").max(self.now);
+                self.now =
+                    self.recorder.deadline().expect("the recorder has no deadline").max(self.now);
                 self.give(Input::Wake);
             }
         }
-        panic!("it is never over: {:?}", self.recorder.ledger());
+        panic!("the recording never ends: {:?}", self.recorder.ledger());
     }
 
     pub(crate) fn is_complete(&self, last: Seq) {
         let outcome = self.recorder.outcome().unwrap();
-        assert!(outcome.complete(), "{outcome:?}");
+        assert!(outcome.is_complete(), "{outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
         assert_eq!(self.recording.len(), last as usize);
     }
 }
 
-/// Each line's subscription; the connections beside them are 1 and 3.
+/// Subscription of line A; the connection beside it is 1.
 pub(crate) const A: ConnId = 0;
+/// Subscription of line B; the connection beside it is 3.
 pub(crate) const B: ConnId = 2;
 
-/// Two lines that are followed and have described ten packets; A has brought them.
+/// Returns two lines that are followed and have described ten packets, which A has delivered.
 pub(crate) fn ten() -> Lines {
     let mut lines = Lines::follow(2);
     for conn in [A, 1, B, 3] {
@@ -148,7 +151,7 @@ pub(crate) fn ten() -> Lines {
 }
 
 #[test]
-fn a_heartbeat_or_an_end_beyond_belief_is_not_believed() {
+fn a_heartbeat_or_an_end_far_beyond_the_packets_is_ignored() {
     for frame in [Frame::Heartbeat(MAX_SEQ), Frame::End(MAX_SEQ)] {
         for (frame_first, refuses) in [(true, None), (false, Some([10, 10]))] {
             let mut lines = ten();
@@ -161,43 +164,47 @@ fn a_heartbeat_or_an_end_beyond_belief_is_not_believed() {
             }
             let took = lines.end(refuses);
             lines.is_complete(10);
-            assert!(took <= DISPUTE, "{took:?}");
-            let trouble = lines.recorder.trouble();
-            assert_eq!((trouble.implausible, trouble.contradicted), (1, None));
-            assert_eq!(trouble.first_implausible, Some(MAX_SEQ - 1));
-            assert_eq!(lines.recorder.line(1).unwrap().lost, 0, "nothing is lost by its word");
+            assert!(took <= END_DISPUTE_MAX, "{took:?}");
+            let violations = lines.recorder.violations();
+            assert_eq!((violations.implausible, violations.contradicted), (1, None));
+            assert_eq!(violations.first_implausible, Some(MAX_SEQ - 1));
+            assert_eq!(
+                lines.recorder.line(1).unwrap().missed,
+                0,
+                "a claim counts no packet as missed"
+            );
         }
     }
 }
 
 #[test]
-fn heartbeats_are_believed_up_to_their_bound() {
+fn heartbeats_are_believed_up_to_max_jump() {
     for (next, believed) in [(11 + 1000, true), (12 + 1000, false)] {
         for frame in [Frame::Heartbeat(next), Frame::End(next)] {
             let mut lines = ten();
             lines.frame(B, frame);
             assert_eq!(lines.recorder.ledger().highest(), if believed { next - 1 } else { 10 });
-            assert_eq!(lines.recorder.trouble().implausible, u64::from(!believed));
+            assert_eq!(lines.recorder.violations().implausible, u64::from(!believed));
         }
     }
 }
 
 #[test]
-fn a_bound_does_not_move_with_what_it_lets_through() {
+fn only_packets_move_the_bound_on_heartbeats() {
     let mut lines = ten();
     for step in 1..50 {
         lines.frame(B, Frame::Heartbeat(11 + step * 1000));
     }
     assert_eq!(lines.recorder.ledger().highest(), 1010);
-    assert_eq!(lines.recorder.trouble().implausible, 48);
-    // Nor does a packet behind it that shows less.
+    assert_eq!(lines.recorder.violations().implausible, 48);
+    // A packet behind the bound that shows less does not move it either.
     lines.packets(B, 11, 11);
     lines.frame(B, Frame::Heartbeat(13 + 1000));
     assert_eq!(
-        (lines.recorder.ledger().highest(), lines.recorder.trouble().implausible),
+        (lines.recorder.ledger().highest(), lines.recorder.violations().implausible),
         (1010, 49)
     );
-    // What packets show moves it.
+    // Received packets move the bound.
     let mut lines = ten();
     lines.packets(A, 50, 50);
     lines.frame(B, Frame::Heartbeat(51 + 1000));
@@ -205,25 +212,29 @@ fn a_bound_does_not_move_with_what_it_lets_through() {
 }
 
 #[test]
-fn what_one_line_claims_beyond_the_others_end_does_not_keep_it_from_ending() {
+fn packets_claimed_beyond_the_other_lines_end_do_not_delay_the_end() {
     for frame in [Frame::Heartbeat(501), Frame::End(501)] {
-        // The ranges that are asked for are refused, or nobody answers.
+        // The requested ranges are refused, or not answered.
         for refuses in [None, Some([10, 10])] {
             let mut lines = ten();
             lines.frame(B, frame);
-            assert_eq!(lines.recorder.ledger().gaps().missing(), 490, "it is asked for");
+            assert_eq!(
+                lines.recorder.ledger().gaps().missing(),
+                490,
+                "the claimed packets are missing"
+            );
             lines.frame(A, Frame::End(11));
             let took = lines.end(refuses);
             lines.is_complete(10);
-            assert!(took <= DISPUTE, "{took:?}");
-            let contradicted = lines.recorder.trouble().contradicted;
+            assert!(took <= END_DISPUTE_MAX, "{took:?}");
+            let contradicted = lines.recorder.violations().contradicted;
             assert_eq!(contradicted, SeqRange::new(11, 500), "{frame:?} {refuses:?}");
         }
     }
 }
 
 #[test]
-fn a_line_is_not_asked_for_what_only_the_other_one_claims() {
+fn packets_that_one_line_claims_are_not_requested_from_the_other() {
     let mut lines = ten();
     lines.frame(B, Frame::Heartbeat(501));
     lines.packets(B, 10, 10);
@@ -231,29 +242,29 @@ fn a_line_is_not_asked_for_what_only_the_other_one_claims() {
     lines.give(Input::Wake);
     let range = |first, count| vec![Call::ResendRange { first, count }];
     assert_eq!((lines.calls(1), lines.calls(3)), (vec![], range(11, 490)));
-    // So that it can be asked for what it has lost of that later.
+    // Line A can be asked for packets that it has missed once it has shown later ones.
     lines.packets(A, 15, 20);
     assert_eq!(lines.calls(1), range(11, 4));
 }
 
 #[test]
-fn what_one_line_claims_and_brings_exists() {
+fn packets_that_one_line_claims_and_delivers_are_recorded() {
     let mut lines = ten();
     lines.frame(B, Frame::End(13));
     lines.frame(A, Frame::End(11));
     assert_eq!(lines.recorder.outcome(), None);
     lines.packets(3, 11, 12);
     lines.is_complete(12);
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
 #[test]
-fn an_end_that_one_line_tells_early_does_not_end_the_other() {
+fn an_end_that_one_line_reports_early_does_not_end_the_other_line() {
     let mut lines = ten();
     lines.frame(B, Frame::End(6));
     assert_eq!(lines.recorder.outcome(), None);
     lines.packets(A, 11, 20);
-    // Also once every line has had its time to say so.
+    // The recording goes on when every line has had its time to report the end.
     for _ in 0..20 {
         lines.now += Duration::from_secs(1);
         lines.frame(A, Frame::Heartbeat(21));
@@ -261,10 +272,10 @@ fn an_end_that_one_line_tells_early_does_not_end_the_other() {
     }
     lines.frame(A, Frame::End(21));
     lines.is_complete(20);
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
-/// A has brought ten packets, and B fails to connect from now on.
+/// Returns lines of which A has delivered ten packets, and B fails to connect from now on.
 fn unreachable() -> Lines {
     let mut lines = Lines::follow(2);
     lines.describe(A, 0);
@@ -277,7 +288,7 @@ fn unreachable() -> Lines {
         while let Some(output) = lines.recorder.poll() {
             if let Output::Connect { conn, .. } = output {
                 failed = true;
-                lines.recorder.handle(Input::Failed(conn), lines.now, &mut lines.recording);
+                lines.recorder.handle(Input::ConnectFailed(conn), lines.now, &mut lines.recording);
             }
         }
     }
@@ -286,8 +297,10 @@ fn unreachable() -> Lines {
 
 #[test]
 fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
-    // It may be back soon, and deny the end.
-    for (away, over) in [(ABSENCE - Duration::from_millis(200), false), (ABSENCE, true)] {
+    // The line may return soon, and deny the end.
+    for (away, over) in
+        [(LINE_ABSENCE_MAX - Duration::from_millis(200), false), (LINE_ABSENCE_MAX, true)]
+    {
         let mut lines = unreachable();
         lines.now += away;
         lines.frame(A, Frame::End(11));
@@ -295,13 +308,13 @@ fn a_line_that_cannot_be_reached_is_waited_for_up_to_a_bound() {
     }
     let mut lines = unreachable();
     lines.frame(A, Frame::End(11));
-    assert!(lines.end(None) <= DISPUTE);
+    assert!(lines.end(None) <= END_DISPUTE_MAX);
     lines.is_complete(10);
 }
 
 #[test]
-fn what_a_line_says_of_itself_alone_is_missing() {
-    // Nobody contradicts it.
+fn packets_that_no_line_denies_are_missing() {
+    // No line contradicts the claim.
     let mut lines = Lines::follow(1);
     lines.describe(A, 10);
     lines.describe(1, 10);
@@ -311,11 +324,11 @@ fn what_a_line_says_of_itself_alone_is_missing() {
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!(outcome.missing, "11-500".parse().unwrap());
     assert_eq!(outcome.why, Some(IncompleteReason::Refused(Reason::OutOfRange)));
-    assert_eq!(lines.recorder.trouble().contradicted, None);
+    assert_eq!(lines.recorder.violations().contradicted, None);
 }
 
 #[test]
-fn a_description_that_the_other_line_contradicts_does_not_keep_a_session_from_being_whole() {
+fn a_description_that_the_other_line_denies_does_not_make_a_recording_incomplete() {
     for refuses in [None, Some([10, MAX_SEQ])] {
         let mut lines = Lines::new(RecorderOptions { retries: 1, ..RecorderOptions::default() }, 2);
         lines.describe(1, 10);
@@ -326,13 +339,13 @@ fn a_description_that_the_other_line_contradicts_does_not_keep_a_session_from_be
         }
         lines.end(refuses);
         lines.is_complete(10);
-        let contradicted = lines.recorder.trouble().contradicted;
+        let contradicted = lines.recorder.violations().contradicted;
         assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "{refuses:?}");
     }
 }
 
 #[test]
-fn what_the_user_says_is_no_lines_word() {
+fn an_end_given_by_the_user_is_not_retracted() {
     let mut lines =
         Lines::new(RecorderOptions { last: Some(20), retries: 1, ..RecorderOptions::default() }, 2);
     lines.describe(1, 10);
@@ -342,5 +355,5 @@ fn what_the_user_says_is_no_lines_word() {
         lines.give(Input::Ended(conn));
     }
     lines.end(Some([10, 30]));
-    assert!(!lines.recorder.outcome().unwrap().complete());
+    assert!(!lines.recorder.outcome().unwrap().is_complete());
 }

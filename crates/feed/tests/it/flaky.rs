@@ -1,4 +1,4 @@
-//! Recording through trouble on the way: connections that are cut, end early, or stall for ever.
+//! Recording over connections that are cut, end early, or stall for ever.
 
 use crate::world::{network, outcome, record};
 use feed::base::rng;
@@ -12,39 +12,39 @@ use feed::tape::in_memory::Tape;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Fault of a connection after a number of bytes.
+/// Fault of a connection after it has sent a number of bytes.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
-    /// The exchange closes it, perhaps in the middle of a packet.
+enum ConnectionFault {
+    /// Close by the exchange, perhaps in the middle of a packet.
     Cut(usize),
-    /// Sends nothing more.
+    /// Silence from then on.
     Stall(usize),
 }
 
-/// An exchange whose first connections come to grief.
+/// Exchange whose first connections fail.
 struct Flaky<E> {
     inner: E,
-    fates: Vec<Option<Fate>>,
+    faults: Vec<Option<ConnectionFault>>,
     opened: usize,
 }
 
 impl<E: Exchange> Flaky<E> {
-    fn new(inner: E, fates: Vec<Option<Fate>>) -> Self {
-        Self { inner, fates, opened: 0 }
+    fn new(inner: E, faults: Vec<Option<ConnectionFault>>) -> Self {
+        Self { inner, faults, opened: 0 }
     }
 }
 
 struct FlakyConn<C> {
     inner: C,
-    fate: Option<Fate>,
+    fault: Option<ConnectionFault>,
     sent: usize,
 }
 
 impl<C> FlakyConn<C> {
-    /// Returns the number of bytes that it may still send.
+    /// Returns the number of bytes that the connection may still send.
     fn left(&self) -> usize {
-        match self.fate {
-            Some(Fate::Cut(at) | Fate::Stall(at)) => at - self.sent,
+        match self.fault {
+            Some(ConnectionFault::Cut(at) | ConnectionFault::Stall(at)) => at - self.sent,
             None => usize::MAX,
         }
     }
@@ -55,9 +55,9 @@ impl<E: Exchange> Exchange for Flaky<E> {
     type Event = E::Event;
 
     fn open(&mut self, now: Duration) -> Self::Connection {
-        let fate = self.fates.get(self.opened).copied().flatten();
+        let fault = self.faults.get(self.opened).copied().flatten();
         self.opened += 1;
-        FlakyConn { inner: self.inner.open(now), fate, sent: 0 }
+        FlakyConn { inner: self.inner.open(now), fault, sent: 0 }
     }
 
     fn wants_input(&self, conn: &Self::Connection) -> bool {
@@ -86,9 +86,9 @@ impl<E: Exchange> Exchange for Flaky<E> {
     }
 
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
-        match conn.fate {
-            Some(Fate::Cut(_)) if conn.left() == 0 => Step::Close,
-            Some(Fate::Stall(_)) if conn.left() == 0 => Step::Wait,
+        match conn.fault {
+            Some(ConnectionFault::Cut(_)) if conn.left() == 0 => Step::Close,
+            Some(ConnectionFault::Stall(_)) if conn.left() == 0 => Step::Wait,
             _ => self.inner.step(&mut conn.inner, now),
         }
     }
@@ -110,63 +110,63 @@ fn player(tape: &Tape, seed: u64) -> MockExchange {
     MockExchange::new(Arc::new(tape.clone()), Scenario::losing(seed, "0.25".parse().unwrap()))
 }
 
-/// Fates of the first few connections, each cut or stalled in the first `bytes`.
-fn fates(seed: u64, count: u64, bytes: u64) -> Vec<Option<Fate>> {
+/// Draws the faults of the first few connections, each within the first `bytes`.
+fn faults(seed: u64, count: u64, bytes: u64) -> Vec<Option<ConnectionFault>> {
     (0..count)
         .map(|i| {
             let draw = rng::nth(seed, i);
             let at = (draw >> 8) % bytes;
             match draw % 4 {
                 0 => None,
-                1 => Some(Fate::Stall(at as usize)),
-                _ => Some(Fate::Cut(at as usize)),
+                1 => Some(ConnectionFault::Stall(at as usize)),
+                _ => Some(ConnectionFault::Cut(at as usize)),
             }
         })
         .collect()
 }
 
 #[test]
-fn trouble_on_the_way_costs_time_and_nothing_else() {
+fn failing_connections_lose_no_packet() {
     for seed in 0..1000 {
         let tape = Tape::random([14, 300, 3000][seed as usize % 3], seed);
-        let fates = fates(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
-        let exchange = Flaky::new(player(&tape, seed), fates);
+        let faults = faults(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
+        let exchange = Flaky::new(player(&tape, seed), faults);
         let options = RecorderOptions { retries: 8, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
     }
 }
 
 #[test]
-fn without_the_extension_too() {
+fn failing_connections_lose_no_packet_without_the_extension() {
     for seed in 0..300 {
         let tape = Tape::random([14, 100, 300][seed as usize % 3], seed);
-        let fates = fates(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
-        let exchange = Flaky::new(player(&tape, seed), fates);
+        let faults = faults(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
+        let exchange = Flaky::new(player(&tape, seed), faults);
         let options = RecorderOptions { retries: 8, classic: true, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
-        // A stream cut between two packets looks whole: then the end may come out too low only
-        // if every later pass lost it, too.
-        assert!(outcome.complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
+        // A stream that is cut between two packets looks complete. The end may then be too low only
+        // if every later pass missed it too.
+        assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
     }
 }
 
 /// Passes that run side by side and are cut off together are one incident.
 #[test]
-fn a_batch_that_is_cut_off_is_tried_again() {
+fn a_batch_of_passes_that_is_cut_off_is_retried() {
     for seed in 0..50 {
         let tape = Tape::classic();
-        let mut fates = vec![None, None];
-        fates.extend([Some(Fate::Cut(0)); 12].map(|_| Some(Fate::Cut(9))));
-        let exchange = Flaky::new(OriginalExchange::new(tape.clone(), seed), fates);
+        let mut faults = vec![None, None];
+        faults.extend([Some(ConnectionFault::Cut(0)); 12].map(|_| Some(ConnectionFault::Cut(9))));
+        let exchange = Flaky::new(OriginalExchange::new(tape.clone(), seed), faults);
         let run = record(RecorderOptions::default(), vec![exchange], network(seed), seed, &tape);
-        assert!(outcome(&run).complete(), "seed {seed}: {:?}", outcome(&run));
+        assert!(outcome(&run).is_complete(), "seed {seed}: {:?}", outcome(&run));
     }
 }
 
-/// One early close must not leave a line asking for one packet at a time.
+/// One early close must not make a line request one packet at a time for ever.
 #[test]
 fn a_resend_connection_that_breaks_once_does_not_slow_the_rest() {
     let tape = Tape::random(40_000, 1);
@@ -176,14 +176,14 @@ fn a_resend_connection_that_breaks_once_does_not_slow_the_rest() {
         segment: 1400,
         cut_calls: true,
     };
-    let exchange = Flaky::new(player(&tape, 1), vec![None, Some(Fate::Cut(40 * 17))]);
+    let exchange = Flaky::new(player(&tape, 1), vec![None, Some(ConnectionFault::Cut(40 * 17))]);
     let run = record(RecorderOptions::default(), vec![exchange], network, 1, &tape);
-    assert!(outcome(&run).complete());
+    assert!(outcome(&run).is_complete());
     assert!(run.elapsed < Duration::from_millis(500), "{:?}", run.elapsed);
 }
 
-/// Bytes that still come after the recorder has ended must not be answered by a reset: an original
-/// dies of that.
+/// Bytes that arrive after the recorder has ended must not be answered by a reset, because an
+/// original dies of a reset.
 #[test]
 fn an_original_on_a_slow_network_outlives_the_end_of_a_recording() {
     for seed in 0..200 {

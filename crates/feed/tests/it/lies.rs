@@ -1,4 +1,4 @@
-//! Lines that describe a session which reaches further than it does: B lies, A is honest.
+//! Lines that describe a session with an end that is too high: B lies, A is honest.
 
 use crate::claims::{A, B, Lines, ten};
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
@@ -6,11 +6,12 @@ use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptio
 use feed::wire::Frame;
 use std::time::Duration;
 
-/// The connections beside the subscriptions.
+/// Resend connection of line A.
 const BESIDE_A: u32 = 1;
+/// Resend connection of line B.
 const BESIDE_B: u32 = 3;
 
-/// `Limits::jump` of the followed lines.
+/// Value of `Limits::max_jump` for the followed lines.
 const JUMP: Seq = 1000;
 
 #[test]
@@ -21,7 +22,7 @@ fn a_description_that_another_line_denies_is_believed_up_to_its_bound() {
         let end = lines.recorder.ledger().end();
         assert_eq!(end, Some(if believed { last } else { 10 }), "{last}");
     }
-    // What packets show moves the bound, so that a line that is behind denies nothing.
+    // Received packets move the bound, so a line that lags behind denies nothing.
     let mut lines = ten();
     lines.describe(BESIDE_B, 15 + JUMP);
     lines.packets(A, 11, 14);
@@ -31,16 +32,16 @@ fn a_description_that_another_line_denies_is_believed_up_to_its_bound() {
 }
 
 #[test]
-fn a_line_that_is_alone_is_believed_until_another_denies_what_it_describes() {
+fn the_only_line_is_believed_until_another_denies_its_description() {
     let mut lines = Lines::follow(2);
     lines.describe(B, MAX_SEQ);
     lines.frame(B, Frame::Heartbeat(2));
-    assert_eq!(lines.recorder.ledger().highest(), MAX_SEQ, "all of it is missing");
+    assert_eq!(lines.recorder.ledger().highest(), MAX_SEQ, "all claimed packets are missing");
     lines.describe(A, 10);
     assert_eq!(lines.recorder.ledger().highest(), 10);
     lines.packets(A, 1, 10);
     assert!(lines.recorder.ledger().gaps().is_empty());
-    // It tells it again with each connection that it gets.
+    // The line repeats its description on each new connection.
     lines.describe(BESIDE_B, MAX_SEQ);
     assert_eq!(lines.recorder.ledger().end(), Some(10));
 }
@@ -56,8 +57,8 @@ fn a_lying_line_does_not_keep_an_honest_one_from_its_end() {
         lines.frame(A, Frame::End(11));
         lines.frame(B, Frame::End(11));
         lines.is_complete(10);
-        let contradicted = lines.recorder.trouble().contradicted;
-        assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "it is told who was not believed");
+        let contradicted = lines.recorder.violations().contradicted;
+        assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "the retracted claim is reported");
     }
 }
 
@@ -70,30 +71,30 @@ fn a_description_widens_the_bound_on_packets_for_its_own_line_only() {
             lines.describe(conn, last);
         }
         lines.packet(conn, far);
-        let implausible = lines.recorder.trouble().first_implausible;
+        let implausible = lines.recorder.violations().first_implausible;
         assert_eq!(implausible, lines.recording.is_empty().then_some(far));
         !lines.recording.is_empty()
     };
-    assert!(taken(&[(B, far)], B), "nobody denies it");
+    assert!(taken(&[(B, far)], B), "no line denies it");
     assert!(!taken(&[(B, far - 1)], B), "beyond what it has described");
-    assert!(!taken(&[(B, far), (A, 10)], A), "the other line's word");
+    assert!(!taken(&[(B, far), (A, 10)], A), "described by the other line only");
     assert!(!taken(&[(B, far), (A, 10)], B), "the other line denies it");
     assert!(!taken(&[(A, 10), (B, far)], B), "in any order");
     assert!(taken(&[(A, far), (B, far)], A) && taken(&[(A, far), (B, far)], B));
 }
 
 #[test]
-fn heartbeats_are_no_more_believed_for_a_description_that_is_denied() {
+fn a_denied_description_does_not_widen_the_bound_on_heartbeats() {
     let mut lines = ten();
     lines.describe(BESIDE_B, MAX_SEQ);
     lines.frame(B, Frame::Heartbeat(12 + JUMP));
-    assert_eq!(lines.recorder.trouble().first_implausible, Some(11 + JUMP));
+    assert_eq!(lines.recorder.violations().first_implausible, Some(11 + JUMP));
     assert_eq!(lines.recorder.ledger().highest(), 10);
     lines.frame(B, Frame::Heartbeat(11 + JUMP));
     assert_eq!(lines.recorder.ledger().highest(), 10 + JUMP);
 }
 
-/// A followed session with `give_up`, of which B claims 11 to 500 in a heartbeat.
+/// Returns a followed session with `give_up`, in which B claims 11 to 500 by a heartbeat.
 fn claimed(give_up: Duration) -> Lines {
     let options =
         RecorderOptions { follow: true, give_up: Some(give_up), ..RecorderOptions::default() };
@@ -106,14 +107,14 @@ fn claimed(give_up: Duration) -> Lines {
     lines
 }
 
-/// Ranges that are given up while two seconds pass.
+/// Returns the ranges that are abandoned while two seconds pass.
 fn given_up(lines: &mut Lines) -> Vec<SeqRange> {
     let mut lost = Vec::new();
     for _ in 0..20 {
         lines.now += Duration::from_millis(100);
         lines.recorder.handle(Input::Wake, lines.now, &mut lines.recording);
         while let Some(output) = lines.recorder.poll() {
-            if let Output::Note(RecorderEvent::Lost { range }) = output {
+            if let Output::Note(RecorderEvent::GapAbandoned { range }) = output {
                 lost.push(range);
             }
         }
@@ -122,36 +123,36 @@ fn given_up(lines: &mut Lines) -> Vec<SeqRange> {
 }
 
 #[test]
-fn what_one_line_claims_is_given_up_once_every_line_does() {
+fn claimed_packets_are_abandoned_only_once_every_line_claims_them() {
     let mut lines = claimed(Duration::from_secs(1));
-    assert_eq!(given_up(&mut lines), [], "it may not exist yet");
+    assert_eq!(given_up(&mut lines), [], "the packets may not exist yet");
     lines.frame(A, Frame::Heartbeat(21));
     assert_eq!(given_up(&mut lines), [SeqRange::new(11, 20).unwrap()]);
 }
 
-/// What a recording is missing when it is stopped, and what was taken for none.
+/// Stops a recording, and returns its missing packets and the claims that were retracted.
 fn stopped(mut lines: Lines) -> (String, Option<SeqRange>) {
     lines.give(Input::Stop);
     let outcome = lines.recorder.outcome().unwrap();
-    assert_eq!(outcome.why, Some(IncompleteReason::Stopped), "a stop is no success by itself");
-    (outcome.missing.to_string(), lines.recorder.trouble().contradicted)
+    assert_eq!(outcome.why, Some(IncompleteReason::Stopped), "a stop alone is not a success");
+    (outcome.missing.to_string(), lines.recorder.violations().contradicted)
 }
 
 #[test]
-fn a_claim_that_an_end_denies_is_not_missing_when_a_followed_session_is_stopped() {
+fn a_claim_that_an_end_denies_is_not_missing_after_a_follower_is_stopped() {
     let hour = Duration::from_secs(3600);
-    assert_eq!(stopped(claimed(hour)), ("11-500".into(), None), "A may be behind");
+    assert_eq!(stopped(claimed(hour)), ("11-500".into(), None), "A may lag behind");
     let mut lines = claimed(hour);
     lines.frame(A, Frame::End(11));
     assert_eq!(stopped(lines), (String::new(), SeqRange::new(11, 500)));
-    // The end that B itself tells denies nothing.
+    // The end that B itself reports denies nothing.
     let mut lines = claimed(hour);
     lines.frame(B, Frame::End(501));
     assert_eq!(stopped(lines), ("11-500".into(), None));
 }
 
 #[test]
-fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
+fn claims_that_another_line_denies_are_not_missing_after_a_stop() {
     let two = |last: [Seq; 2]| {
         let mut lines = Lines::new(RecorderOptions::default(), 2);
         lines.describe(BESIDE_A, last[0]);
@@ -160,14 +161,14 @@ fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
         lines
     };
     assert_eq!(stopped(two([10, 10])), ("8-10".into(), None));
-    // There was no time to ask for it.
+    // There was no time to request the claimed packets.
     assert_eq!(stopped(two([10, 500])), ("8-10".into(), None));
     assert_eq!(stopped(two([10, MAX_SEQ])), ("8-10".into(), SeqRange::new(11, MAX_SEQ)));
-    // What packets have shown exists.
+    // A received packet shows that the ones before it exist.
     let mut lines = two([10, 500]);
     lines.packets(B, 12, 12);
     assert_eq!(stopped(lines), ("8-11".into(), None));
-    // Nobody denies it.
+    // No line denies the description.
     let mut lines = Lines::new(RecorderOptions::default(), 1);
     lines.describe(BESIDE_A, 500);
     lines.packets(A, 1, 7);
@@ -176,7 +177,7 @@ fn what_another_line_denies_is_not_missing_when_a_recording_is_stopped() {
 }
 
 #[test]
-fn a_stop_completes_nothing_that_a_line_claims() {
+fn a_stop_does_not_complete_a_recording_with_a_claimed_tail() {
     let mut lines = Lines::new(RecorderOptions::default(), 2);
     lines.describe(BESIDE_A, 10);
     lines.describe(BESIDE_B, 500);
@@ -185,8 +186,8 @@ fn a_stop_completes_nothing_that_a_line_claims() {
 }
 
 #[test]
-fn an_honest_line_that_is_behind_leaves_the_tail_to_the_other() {
-    // The description is not believed at first; B then brings packets ever closer to its end.
+fn an_honest_line_that_lags_behind_does_not_deny_the_tail() {
+    // The description is not believed at first; B then delivers packets ever closer to its end.
     let mut lines = ten();
     lines.describe(BESIDE_B, 5000);
     for first in (1011..4990).step_by(1000) {

@@ -1,15 +1,15 @@
-//! Whole lives of recordings, drawn from seeds: see `feed::sim::run`.
+//! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::run`.
 
 use feed::sim::run::{SimReport, Violation, live};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Lives that were broken: by messages behind parts of packets, and by slow exchanges.
+/// Seeds that once broke an invariant: by messages behind parts of packets, and by slow exchanges.
 const BROKEN_ONCE: [u64; 5] =
     [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645];
 
-/// Lives the lives of these seeds, until one is broken.
+/// Simulates the runs of these seeds, until one breaks an invariant.
 fn lives(seeds: u64) -> Result<SimReport, Violation> {
     let next = AtomicU64::new(0);
     let work = || {
@@ -19,7 +19,7 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
             if seed >= seeds {
                 return Ok(sum);
             }
-            // Whoever finds one has the others stop.
+            // A thread that finds one stops the others.
             let lived = live(seed, false).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
             sum.crashes += lived.crashes;
             sum.incomplete += lived.incomplete;
@@ -46,13 +46,13 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
 
 #[test]
 fn lives_are_safe_and_come_to_their_end() {
-    // The mutants are tried with fewer.
+    // Mutants are tested with fewer seeds.
     let seeds = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap());
     let once = BROKEN_ONCE.iter().try_for_each(|&seed| live(seed, false).map(drop));
     match lives(seeds).and_then(|sum| once.map(|()| sum)) {
         Ok(sum) => {
             assert!(u64::from(sum.crashes) > seeds / 20, "{sum:?}");
-            // Some of what is shifted cannot be told from packets.
+            // Some shifted bytes cannot be told from packets.
             assert!(sum.shifted <= seeds / 1000, "{sum:?}");
             assert!(u64::from(sum.incomplete) > seeds / 20 && sum.delivered > 0, "{sum:?}");
         }

@@ -1,4 +1,4 @@
-//! Which session packets are of: what is not known to be of the one that is recorded is asked for
+//! Session of each packet. Packets that are not known to be of the recorded session are requested
 //! again, or the recording is refused.
 
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
@@ -24,7 +24,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A recorder, and what it records into.
+/// Recorder with the sink that it records into.
 struct Run<S> {
     recorder: Recorder,
     sink: S,
@@ -65,15 +65,15 @@ fn range(first: Seq, last: Seq) -> SeqRange {
     SeqRange::new(first, last).unwrap()
 }
 
-/// The packets of a recording that is complete, all of one tape.
-fn is(run: &Run<MemoryRecording>, tape: &Tape) {
-    assert!(run.recorder.outcome().unwrap().complete(), "{:?}", run.recorder.outcome());
+/// Checks that a recording is complete, and that all its packets are of one tape.
+fn assert_complete(run: &Run<MemoryRecording>, tape: &Tape) {
+    assert!(run.recorder.outcome().unwrap().is_complete(), "{:?}", run.recorder.outcome());
     let recorded: Vec<RawFrame> = run.sink.in_order().flatten().copied().collect();
     assert_eq!(recorded, tape.frames());
 }
 
 #[test]
-fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
+fn a_stream_is_of_the_session_that_is_reported_while_it_runs() {
     let tape = Tape::random(10, 1);
     let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), MemoryRecording::new());
     run.at(1, Input::Connected(0));
@@ -81,31 +81,31 @@ fn a_stream_is_of_the_session_that_is_told_while_it_runs() {
     run.frames(3, 0, tape.slice(range(1, 10)));
     run.at(4, Input::Ended(0));
     run.frames(5, 1, &[info(OURS, 10)]);
-    is(&run, &tape);
-    assert_eq!(run.recorder.stats().calls, 0, "nothing is asked for again");
+    assert_complete(&run, &tape);
+    assert_eq!(run.recorder.stats().resend_calls, 0, "nothing is requested again");
 }
 
 #[test]
-fn an_exchange_that_restarts_before_it_tells_its_session_is_asked_for_everything() {
+fn everything_is_requested_from_an_exchange_that_restarts_before_it_reports_its_session() {
     let (old, new) = (Tape::random(14, 1), Tape::random(10, 2));
     let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), MemoryRecording::new());
     run.at(1, Input::Connected(0));
     run.frames(2, 0, old.slice(range(1, 14)));
     run.at(3, Input::Ended(0));
-    // It is another process that answers now.
+    // Another process answers now.
     run.at(4, Input::Connected(1));
     run.frames(5, 1, &[info(ELSE, 10)]);
     assert_eq!((run.sink.len(), run.missing().as_str()), (0, "1-10"));
     run.frames(6, 1, new.slice(range(1, 10)));
-    is(&run, &new);
+    assert_complete(&run, &new);
 }
 
 #[test]
-fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
+fn only_packets_of_one_session_are_kept() {
     let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
     let disk = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let mut run = Run::new(Recorder::new(RecorderOptions::default(), 2), disk);
-    // Each line has a stream and a connection for resends.
+    // Each line has a stream and a resend connection.
     for conn in 0..4 {
         run.at(1, Input::Connected(conn));
     }
@@ -135,13 +135,13 @@ fn lines_that_tell_different_sessions_leave_the_packets_of_one() {
 }
 
 #[test]
-fn what_was_recorded_of_no_known_session_is_asked_for_again() {
+fn packets_of_an_unknown_session_are_requested_again() {
     let (old, new) = (Tape::random(134, 1), Tape::random(20, 2));
     let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), keeper);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, old.slice(range(1, 134)));
-    // It is killed before the exchange told its session.
+    // The recorder is killed before the exchange has reported its session.
     run.sink.flush();
     let (keeper, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
@@ -154,11 +154,11 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
     assert_eq!((run.sink.packets(), run.missing().as_str()), (0, "1-20"));
     run.frames(3, 0, new.slice(range(1, 20)));
     let outcome = run.recorder.outcome().unwrap().clone();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     run.sink.end().unwrap();
     let facts = Facts::of(&run.recorder, run.sink.packets());
     run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
-    // So it is found when it is read again, with an index and without.
+    // The file is read with an index and without.
     for finish in [false, true] {
         if finish {
             run.sink.finish(ms(9)).unwrap();
@@ -174,7 +174,7 @@ fn what_was_recorded_of_no_known_session_is_asked_for_again() {
 }
 
 #[test]
-fn a_line_that_does_not_tell_its_session_brings_nothing_once_another_has() {
+fn packets_of_a_line_without_session_are_forgotten_once_another_line_reports_one() {
     let (ours, others) = (Tape::random(100, 1), Tape::random(100, 2));
     let mut run = Run::new(Recorder::new(RecorderOptions::default(), 2), MemoryRecording::new());
     for conn in 0..4 {
@@ -188,17 +188,17 @@ fn a_line_that_does_not_tell_its_session_brings_nothing_once_another_has() {
     run.frames(2, two[0], others.slice(range(1, 50)));
     run.frames(3, one[1], &[info(OURS, 100)]);
     run.frames(4, one[0], ours.slice(range(1, 100)));
-    // The other line is waited for, in vain: an original.
+    // The other line is an original, and is waited for until the timeout.
     run.at(5000, Input::Wake);
     run.frames(5001, two[0], others.slice(range(51, 100)));
     let asked = run.missing();
     assert_eq!(asked, "1-50", "what the other line was the first to bring");
     run.frames(5002, one[1], ours.slice(range(1, 50)));
-    is(&run, &ours);
+    assert_complete(&run, &ours);
 }
 
 #[test]
-fn a_recording_of_a_known_session_is_not_gone_on_with_by_the_original_protocol() {
+fn a_recording_of_a_known_session_does_not_resume_by_the_original_protocol() {
     let known = Info { session: OURS, version: 1, first: 1, last: 20 };
     let options = RecorderOptions { classic: true, ..RecorderOptions::default() };
     let missing = "3".parse().unwrap();
@@ -206,12 +206,12 @@ fn a_recording_of_a_known_session_is_not_gone_on_with_by_the_original_protocol()
     let run = Run::new(recorder, MemoryRecording::new());
     let outcome = run.recorder.outcome().unwrap();
     assert_eq!(outcome.why, Some(IncompleteReason::SessionUntold));
-    // It is missing all that its session was known to have.
+    // All packets that the session was known to have are missing.
     assert_eq!(outcome.missing.to_string(), "3, 11-20");
 }
 
 #[test]
-fn what_a_recording_knew_of_its_session_is_missing_if_the_exchange_has_less_now() {
+fn packets_that_a_resumed_recording_knew_are_missing_if_the_exchange_has_fewer_now() {
     let known = Info { session: OURS, version: 1, first: 1, last: 20 };
     let tape = Tape::random(20, 1);
     let missing = "3".parse().unwrap();
@@ -241,13 +241,13 @@ fn a_live_session_that_is_stopped_has_no_confirmed_end() {
 }
 
 #[test]
-fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
+fn a_follower_forgets_packets_of_an_unknown_session() {
     let (old, new) = (Tape::random(20, 1), Tape::random(5, 2));
     let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut keeper = keeper;
     keeper.on_packets(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
-    // It has ended before, and has noted how far that session reached.
+    // The recording has ended before, and has noted how far that session reached.
     keeper.conclude(30, SessionEnd::Open, ms(2)).unwrap();
     let (keeper, was) =
         TapeRecorder::open(keeper.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
@@ -259,7 +259,7 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     run.frames(3, 0, new.slice(range(1, 5)));
     run.frames(4, 0, &[encode(&Frame::End(6))]);
     let outcome = run.recorder.outcome().unwrap();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
     run.sink.end().unwrap();
     let (keeper, was) =
@@ -267,8 +267,8 @@ fn a_followed_recording_of_no_known_session_forgets_what_it_had() {
     assert_eq!((keeper.file().last_known(), was.session.unwrap().session), (5, ELSE));
 }
 
-/// Two lines that are followed into a file: the first one, which is connected first, describes
-/// packets that no one has.
+/// Returns two lines that are followed into a file. The first one, which connects first, describes
+/// packets that do not exist.
 fn lied_to() -> Run<TapeRecorder<Disk>> {
     let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
@@ -278,7 +278,7 @@ fn lied_to() -> Run<TapeRecorder<Disk>> {
     run
 }
 
-/// The honest line alone goes on with what is left of that, to its end.
+/// Resumes that recording on the honest line alone, to its end.
 fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
     let tape = Tape::random(100, 1);
     let (keeper, was) =
@@ -291,7 +291,7 @@ fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
     run.frames(2, 0, &[info(OURS, 100)]);
     run.frames(3, 0, tape.slice(range(1, 100)));
     let outcome = run.recorder.outcome().unwrap().clone();
-    assert!(outcome.complete(), "{outcome:?}");
+    assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (100, Tail::Confirmed));
     let facts = Facts::of(&run.recorder, run.sink.packets());
     run.sink.conclude(outcome.last, facts.end(), ms(9)).unwrap();
@@ -300,7 +300,7 @@ fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
 }
 
 #[test]
-fn what_one_of_two_lines_describes_is_not_noted_before_the_other_says_so() {
+fn an_end_is_written_only_once_both_lines_describe_it() {
     let run = lied_to();
     assert_eq!(run.sink.file().last_known(), 0, "the other may yet deny it");
     let mut run = run;
@@ -309,22 +309,22 @@ fn what_one_of_two_lines_describes_is_not_noted_before_the_other_says_so() {
     run.frames(4, second, &[info(OURS, 100)]);
     assert_eq!(run.sink.file().last_known(), 100);
     let run = honest(run, 100);
-    assert_eq!(run.recorder.trouble().contradicted, None);
+    assert_eq!(run.recorder.violations().contradicted, None);
 }
 
 #[test]
-fn what_a_line_described_that_was_alone_is_denied_by_the_next() {
+fn a_description_by_the_only_line_is_denied_by_the_next_one() {
     let mut run = lied_to();
-    // The other one is out of reach.
+    // The other line cannot be reached.
     let second = run.opened.iter().find(|it| it.1 == 1).unwrap().0;
-    run.at(3, Input::Failed(second));
+    run.at(3, Input::ConnectFailed(second));
     assert_eq!(run.sink.file().last_known(), MAX_SEQ);
     let run = honest(run, MAX_SEQ);
-    assert_eq!(run.recorder.trouble().contradicted, SeqRange::new(101, MAX_SEQ));
+    assert_eq!(run.recorder.violations().contradicted, SeqRange::new(101, MAX_SEQ));
 }
 
 #[test]
-fn what_a_recording_knew_is_missing_up_to_a_bound_where_the_exchange_has_less_now() {
+fn the_end_of_a_resumed_recording_is_believed_up_to_max_jump() {
     let limits = Limits { max_jump: 1000, ..Limits::default() };
     let options = RecorderOptions { limits, ..RecorderOptions::default() };
     for (known, missing) in [(1015, "3, 11-1015"), (1016, "3, 11-15")] {

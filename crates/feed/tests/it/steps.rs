@@ -1,4 +1,4 @@
-//! The recorder step by step: one input, and what it asks for then.
+//! Recorder step by step: one input, and the calls that follow.
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use feed::base::seq::{SeqRange, SeqSet};
@@ -11,13 +11,13 @@ use feed::tape::recording::MemoryRecording;
 use feed::wire::{Call, Frame, Info, RawFrame, Reason, SessionId, encode};
 use std::time::Duration;
 
-/// What a sink is told to be asked for.
+/// Sink that notes the requests reported to it.
 #[derive(Default)]
-struct Told {
-    asked: Vec<SeqRange>,
+struct RequestNotes {
+    requested: Vec<SeqRange>,
 }
 
-impl Sink for Told {
+impl Sink for RequestNotes {
     fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
 
     fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
@@ -25,7 +25,7 @@ impl Sink for Told {
     }
 
     fn on_request(&mut self, piece: SeqRange, _: Duration) {
-        self.asked.push(piece);
+        self.requested.push(piece);
     }
 }
 
@@ -43,22 +43,22 @@ fn no_more_is_in_flight_than_the_window_allows() {
 }
 
 #[test]
-fn what_is_asked_for_is_told() {
+fn the_sink_is_told_each_requested_range() {
     let mut steps = Steps::new(RecorderOptions { window: 7, ..RecorderOptions::default() });
     steps.describe(100);
     steps.packets(STREAM, 1, 10);
     steps.packets(STREAM, 13, 14);
     steps.packets(STREAM, 30, 30);
-    let mut told = Told::default();
-    steps.recorder.transmit(RESEND, steps.now, &mut told, &mut Vec::new());
+    let mut notes = RequestNotes::default();
+    steps.recorder.transmit(RESEND, steps.now, &mut notes, &mut Vec::new());
     let range = |first, last| SeqRange::new(first, last).unwrap();
-    assert_eq!(told.asked, [range(11, 12), range(15, 19)]);
-    steps.recorder.transmit(RESEND, steps.now, &mut told, &mut Vec::new());
-    assert_eq!(told.asked.len(), 2, "nothing more");
+    assert_eq!(notes.requested, [range(11, 12), range(15, 19)]);
+    steps.recorder.transmit(RESEND, steps.now, &mut notes, &mut Vec::new());
+    assert_eq!(notes.requested.len(), 2, "nothing more");
 }
 
 #[test]
-fn too_many_at_once_is_answered_by_asking_for_less() {
+fn a_refusal_of_too_many_halves_the_requested_range() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
@@ -69,7 +69,7 @@ fn too_many_at_once_is_answered_by_asking_for_less() {
 }
 
 #[test]
-fn a_quota_is_waited_for() {
+fn a_request_refused_by_quota_is_repeated_after_a_pause() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(3);
     steps.packets(STREAM, 1, 1);
@@ -84,27 +84,27 @@ fn a_quota_is_waited_for() {
 }
 
 #[test]
-fn refusals_that_nobody_asked_for_are_garbage() {
+fn refusals_without_a_request_are_garbage() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
     for seq in 1..1000 {
         steps.refuse(seq, 1, Reason::AgedOut);
     }
-    assert_eq!(steps.recorder.trouble().undecodable, 65, "then it is cut off");
+    assert_eq!(steps.recorder.violations().undecodable, 65, "the connection is cut after that");
     steps.packets(STREAM, 100, 100);
     assert_eq!(steps.recorder.ledger().gaps().missing(), 98);
 }
 
 #[test]
-fn garbage_is_borne_up_to_its_bound() {
+fn a_connection_is_cut_after_too_many_bad_frames_in_a_row() {
     let bad = [0xff; 17];
     for (count, cut) in [(64, false), (65, true)] {
         let mut steps = Steps::new(RecorderOptions::default());
         steps.frames(STREAM, &vec![bad; count]);
         let good = steps.tape.frames()[0];
         for _ in 0..10 {
-            // A good frame forgives the bad ones before it.
+            // A good frame resets the count of bad ones.
             steps.frames(STREAM, &[good]);
             steps.frames(STREAM, &[bad; 60]);
         }
@@ -113,7 +113,7 @@ fn garbage_is_borne_up_to_its_bound() {
 }
 
 #[test]
-fn what_a_told_end_leaves_out_is_missing_when_stopped() {
+fn packets_up_to_the_described_end_are_missing_after_a_stop() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 40);
@@ -124,7 +124,7 @@ fn what_a_told_end_leaves_out_is_missing_when_stopped() {
 }
 
 #[test]
-fn a_stream_that_ends_in_a_packet_is_cut_off() {
+fn a_stream_that_ends_inside_a_packet_is_cut_off() {
     let mut steps = Steps::new(RecorderOptions { last: Some(100), ..RecorderOptions::default() });
     let bytes = steps.tape.frames()[..3].as_flattened()[..40].to_vec();
     steps.give(Input::Received(STREAM, &bytes));
@@ -132,7 +132,7 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
     assert!(outputs.iter().any(|output| matches!(
         output,
         Output::Note(feed::client::RecorderEvent::PassEnded {
-            end: PassEnd::Cut,
+            end: PassEnd::CutOff,
             delivered: 2,
             ..
         })
@@ -140,7 +140,7 @@ fn a_stream_that_ends_in_a_packet_is_cut_off() {
     assert_eq!(steps.recorder.passes().complete, 0);
 }
 
-/// A recording that goes on after ten packets of which three are missing.
+/// Returns a recorder that resumes a recording of ten packets, three of them missing.
 pub(crate) fn resumed(session: Option<SessionId>) -> Steps {
     let missing = "3,5-6".parse().unwrap();
     let mut steps = Steps {
@@ -154,7 +154,7 @@ pub(crate) fn resumed(session: Option<SessionId>) -> Steps {
     steps
 }
 
-/// A session of which nothing is known but its id.
+/// Returns the description of a session of which only the id is known.
 fn known(session: SessionId) -> Info {
     Info { session, version: 1, first: 1, last: 0 }
 }
@@ -166,7 +166,7 @@ pub(crate) fn info(session: SessionId) -> RawFrame {
 pub(crate) const TEST: SessionId = SessionId(*b"TEST");
 
 #[test]
-fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
+fn a_resumed_recording_requests_nothing_before_the_session_is_known() {
     let mut steps = resumed(None);
     assert_eq!(steps.calls(0), [Call::Describe { version: 1 }]);
     assert_eq!(steps.calls(0), []);
@@ -175,7 +175,7 @@ fn a_recording_that_goes_on_asks_nothing_before_the_session_is_known() {
 }
 
 #[test]
-fn a_recording_of_a_known_session_asks_at_once() {
+fn a_resumed_recording_of_a_known_session_requests_at_once() {
     let mut steps = resumed(Some(TEST));
     assert_eq!(steps.calls(0), [Call::Describe { version: 1 }, range(3, 1), range(5, 2)]);
     steps.frames(0, &[info(TEST)]);
@@ -183,11 +183,11 @@ fn a_recording_of_a_known_session_asks_at_once() {
     steps.packets(0, 3, 3);
     steps.packets(0, 5, 6);
     steps.packets(0, 11, 12);
-    assert!(steps.recorder.outcome().unwrap().complete());
+    assert!(steps.recorder.outcome().unwrap().is_complete());
 }
 
 #[test]
-fn what_is_asked_for_at_once_is_recorded_of_the_known_session_only() {
+fn early_answers_are_recorded_only_of_the_known_session() {
     let packet = Tape::random(100, 1).frames()[2];
     for frames in [&[info(SessionId(*b"ELSE")), packet][..], &[packet], &[packet, info(TEST)]] {
         let mut steps = resumed(Some(TEST));
@@ -199,11 +199,11 @@ fn what_is_asked_for_at_once_is_recorded_of_the_known_session_only() {
 }
 
 #[test]
-fn an_exchange_that_does_not_tell_its_session_is_not_gone_on_with() {
+fn a_recording_does_not_resume_from_an_exchange_that_reports_no_session() {
     let mut steps = resumed(Some(TEST));
     assert_eq!(steps.calls(0).len(), 3);
     let mut conns = vec![];
-    while !steps.recorder.done() {
+    while !steps.recorder.is_done() {
         steps.now = steps.recorder.deadline().unwrap();
         for output in steps.give(Input::Wake) {
             if let Output::Connect { conn, .. } = output {
@@ -220,9 +220,9 @@ fn an_exchange_that_does_not_tell_its_session_is_not_gone_on_with() {
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::SessionUntold));
 }
 
-/// Gives time, one wake after the other, until the recorder drops the resend connection or a
-/// minute has passed; `each` happens every tenth of a second.
-fn patience(steps: &mut Steps, mut each: impl FnMut(&mut Steps)) -> Duration {
+/// Lets time pass until the recorder finishes the resend connection, a minute at most, and returns
+/// the time. `each` runs every tenth of a second.
+fn time_until_finish(steps: &mut Steps, mut each: impl FnMut(&mut Steps)) -> Duration {
     while steps.now < Duration::from_secs(60) {
         steps.now += Duration::from_millis(100);
         let outputs = steps.give(Input::Wake);
@@ -236,7 +236,7 @@ fn patience(steps: &mut Steps, mut each: impl FnMut(&mut Steps)) -> Duration {
 }
 
 #[test]
-fn answers_that_answer_nothing_are_no_sign_of_life() {
+fn useless_answers_do_not_count_as_activity() {
     let useless: [fn(&mut Steps); 4] = [
         |steps| steps.refuse(2, 0, Reason::AgedOut),
         |steps| drop(steps.packets(RESEND, 1, 1)),
@@ -248,13 +248,13 @@ fn answers_that_answer_nothing_are_no_sign_of_life() {
         steps.describe(100);
         steps.packets(STREAM, 1, 1);
         steps.packets(STREAM, 100, 100);
-        let gave_up = patience(&mut steps, answer);
+        let gave_up = time_until_finish(&mut steps, answer);
         assert!(gave_up < Duration::from_secs(1), "{gave_up:?}");
     }
 }
 
 #[test]
-fn what_comes_twice_answers_nothing_that_is_asked_for_later() {
+fn duplicates_do_not_count_as_answers_to_later_requests() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
@@ -269,25 +269,26 @@ fn what_comes_twice_answers_nothing_that_is_asked_for_later() {
 }
 
 #[test]
-fn an_exchange_that_has_described_itself_is_not_waited_for_in_the_end() {
+fn a_described_exchange_is_closed_at_once_at_the_end() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(3);
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
-    assert!(outputs.contains(&Output::Drop(RESEND)) && steps.recorder.done());
+    assert!(outputs.contains(&Output::Drop(RESEND)) && steps.recorder.is_done());
 }
 
 #[test]
-fn an_exchange_that_may_be_an_original_is_waited_for_in_the_end() {
+fn an_exchange_that_may_be_an_original_is_drained_at_the_end() {
     let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     let outputs = steps.give(Input::Ended(STREAM));
-    assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.done());
+    assert!(outputs.contains(&Output::Finish(RESEND)) && !steps.recorder.is_done());
     steps.give(Input::Ended(RESEND));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
 }
 
-/// What a stream does not bring, it is asked for beside the passes that its end calls for.
+/// Packets missed by a stream are requested while the passes that the unconfirmed end calls for
+/// run.
 #[test]
 fn passes_do_not_wait_for_answers() {
     let mut steps = Steps::new(RecorderOptions::default());
@@ -297,18 +298,18 @@ fn passes_do_not_wait_for_answers() {
     let connects = |outputs: &[Output]| {
         outputs.iter().filter(|it| matches!(it, Output::Connect { .. })).count()
     };
-    assert_eq!(connects(&outputs), 0, "it may yet describe itself");
+    assert_eq!(connects(&outputs), 0, "the exchange may still describe itself");
     assert_eq!(steps.calls(RESEND), [Call::Resend(41)]);
     steps.now = steps.recorder.deadline().unwrap();
     let outputs = steps.give(Input::Wake);
     assert!(connects(&outputs) > 1 && !outputs.contains(&Output::Finish(RESEND)));
-    // It may be one that serves one connection at a time.
+    // The exchange may serve one connection at a time.
     let outputs = steps.packets(RESEND, 41, 41);
     assert!(outputs.contains(&Output::Finish(RESEND)));
 }
 
 #[test]
-fn asking_for_less_and_less_comes_to_an_end() {
+fn halving_the_requested_range_comes_to_an_end() {
     let mut steps = Steps::new(RecorderOptions { retries: 1, ..RecorderOptions::default() });
     steps.describe(100);
     steps.packets(STREAM, 1, 1);
@@ -328,12 +329,12 @@ fn asking_for_less_and_less_comes_to_an_end() {
 }
 
 #[test]
-fn the_extension_is_not_believed_from_who_did_not_describe_itself() {
+fn extended_messages_before_a_description_are_garbage() {
     for frame in [Frame::Heartbeat(50), Frame::End(50)] {
         let mut steps = Steps::new(RecorderOptions::default());
         steps.frames(RESEND, &[encode(&frame)]);
         assert_eq!(steps.recorder.ledger().end(), None);
-        assert_eq!(steps.recorder.trouble().undecodable, 1);
+        assert_eq!(steps.recorder.violations().undecodable, 1);
     }
 }
 
@@ -350,7 +351,7 @@ fn a_growing_end_is_one_gap() {
 }
 
 #[test]
-fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
+fn an_empty_description_does_not_end_a_stream_without_packets() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(0);
     steps.now = Duration::from_millis(400);
@@ -362,22 +363,22 @@ fn an_empty_description_does_not_end_a_stream_that_has_not_begun() {
 }
 
 #[test]
-fn another_session_ends_it_while_connections_are_being_made() {
+fn another_session_ends_the_recording_while_connections_open() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.recorder =
         Recorder::resume(RecorderOptions::default(), 3, 10, &SeqSet::new(), Some(known(TEST)));
     steps.give(Input::Wake);
     steps.give(Input::Connected(2));
-    // With half a packet behind it.
+    // Half a packet follows the description.
     let bytes = [&info(SessionId(*b"ELSE"))[..], b"SYMBB"].concat();
     let outputs = steps.give(Input::Received(2, &bytes));
     assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));
 }
 
-/// A recorder whose passes run side by side; the connections with these numbers are reached, and
-/// then nothing is any more. What it comes to.
-fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
+/// Runs a recorder with passes side by side, of which the connections `reached` open; after that no
+/// connection opens any more. Returns the reason why it is incomplete.
+fn reason_with_two_open_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
     let mut steps = Steps::new(RecorderOptions::default());
     let options = RecorderOptions { classic: true, retries: 0, ..RecorderOptions::default() };
     steps.recorder = Recorder::resume(options, 1, 12_576, &SeqSet::new(), None);
@@ -401,14 +402,14 @@ fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
     steps.now = steps.recorder.deadline()?;
     give(&mut steps, Input::Wake, &mut conns);
     for _ in 0..10_000 {
-        if steps.recorder.done() {
+        if steps.recorder.is_done() {
             return steps.recorder.outcome()?.why;
         }
         match conns.first() {
             Some(&(conn, true)) => give(&mut steps, Input::Broken(conn), &mut conns),
-            Some(&(conn, false)) => give(&mut steps, Input::Failed(conn), &mut conns),
+            Some(&(conn, false)) => give(&mut steps, Input::ConnectFailed(conn), &mut conns),
             None => {
-                steps.now = steps.recorder.deadline().expect("it waits for nothing");
+                steps.now = steps.recorder.deadline().expect("the recorder has no deadline");
                 give(&mut steps, Input::Wake, &mut conns);
             }
         }
@@ -417,15 +418,15 @@ fn with_two_of_its_passes(reached: [ConnId; 2]) -> Option<IncompleteReason> {
 }
 
 #[test]
-fn a_line_that_is_given_up_while_others_of_its_connections_fail_ends_the_recording() {
+fn a_line_given_up_while_its_other_connections_fail_ends_the_recording() {
     for reached in (1..12).flat_map(|one| (1..12).map(move |other| [one, other])) {
-        let why = with_two_of_its_passes(reached);
+        let why = reason_with_two_open_passes(reached);
         assert!(why.is_some(), "{reached:?}");
     }
 }
 
 #[test]
-fn a_lost_tail_that_is_told_of_is_asked_for() {
+fn a_missed_tail_is_requested_after_a_heartbeat_or_an_end() {
     for tell in [Frame::Heartbeat(101), Frame::End(101)] {
         let mut steps = Steps::new(RecorderOptions::default());
         steps.describe(97);
@@ -437,14 +438,14 @@ fn a_lost_tail_that_is_told_of_is_asked_for() {
 }
 
 #[test]
-fn a_peer_that_never_says_a_word_is_no_empty_session() {
+fn a_peer_that_sends_nothing_is_not_an_empty_session() {
     let options = || RecorderOptions { last: Some(0), ..RecorderOptions::default() };
-    // It accepts connections and sends nothing, or breaks them.
+    // The peer accepts connections and sends nothing, or breaks them.
     for breaks in [false, true] {
         let mut steps = Steps::new(options());
         let mut open = vec![STREAM, RESEND];
         while steps.recorder.outcome().is_none() {
-            assert!(steps.now < Duration::from_secs(120), "it waits for ever");
+            assert!(steps.now < Duration::from_secs(120), "the recorder waits for ever");
             let mut outputs = match open.pop().filter(|_| breaks) {
                 Some(conn) => steps.give(Input::Broken(conn)),
                 None => {
@@ -461,15 +462,16 @@ fn a_peer_that_never_says_a_word_is_no_empty_session() {
             }
         }
         let outcome = steps.recorder.outcome().unwrap();
-        assert_eq!((outcome.why, outcome.complete()), (Some(IncompleteReason::NoAnswer), false));
+        assert_eq!((outcome.why, outcome.is_complete()), (Some(IncompleteReason::NoAnswer), false));
     }
-    // One that describes an empty session, or ends a stream without a packet, has one.
+    // A peer that describes an empty session, or ends a stream without a packet, has an empty
+    // session.
     for describes in [false, true] {
         let mut steps = Steps::new(options());
         if describes {
             steps.describe(0);
         }
         steps.give(Input::Ended(STREAM));
-        assert!(steps.recorder.outcome().unwrap().complete());
+        assert!(steps.recorder.outcome().unwrap().is_complete());
     }
 }

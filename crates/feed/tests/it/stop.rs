@@ -1,9 +1,9 @@
-//! Stopping a recorder before it is done: what is waited for, what is kept, what a second stop
-//! does.
+//! Early stops: which connections are waited for, which packets are kept, and the effect of a
+//! second stop.
 
 use crate::by_hand::{RESEND, STREAM, Steps, range};
 use crate::claims::{A, B, Lines};
-use feed::client::recovery::STOP_WAIT;
+use feed::client::timers::STOP_WAIT;
 use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions, Tail};
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::{Completeness, Facts};
@@ -18,7 +18,7 @@ fn wait(outputs: &[Output]) -> Option<Duration> {
 }
 
 #[test]
-fn an_exchange_of_ours_is_not_waited_for() {
+fn a_stop_closes_connections_to_a_described_exchange_at_once() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.describe(100);
     steps.packets(STREAM, 1, 40);
@@ -27,68 +27,68 @@ fn an_exchange_of_ours_is_not_waited_for() {
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
     assert_eq!(wait(&outputs), None);
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::Stopped));
 }
 
 #[test]
-fn what_may_be_an_original_is_waited_for_and_its_packets_are_kept() {
+fn a_stop_drains_an_exchange_that_may_be_an_original_and_keeps_its_packets() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Finish(STREAM)) && outputs.contains(&Output::Finish(RESEND)));
     assert_eq!(wait(&outputs), Some(Duration::from_secs(10)));
-    assert!(steps.recorder.outcome().is_none(), "more may come");
+    assert!(steps.recorder.outcome().is_none(), "more packets may arrive");
     steps.packets(STREAM, 43, 60);
-    assert_eq!(steps.calls(RESEND), [], "nothing more is asked for");
+    assert_eq!(steps.calls(RESEND), [], "nothing more is requested");
     steps.give(Input::Ended(RESEND));
-    assert!(!steps.recorder.done());
+    assert!(!steps.recorder.is_done());
     steps.give(Input::Ended(STREAM));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.last, outcome.missing.to_string().as_str()), (60, "41-42"));
     assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
 }
 
 #[test]
-fn a_wait_is_over_when_the_exchange_turns_out_to_be_ours() {
+fn a_description_ends_the_wait_of_a_stop() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     steps.describe(100);
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().missing.to_string(), "41-100");
 }
 
 #[test]
-fn a_wait_has_an_end_whatever_comes() {
+fn the_wait_of_a_stop_is_limited_while_packets_keep_arriving() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 1);
     steps.give(Input::Stop);
     for seq in 2.. {
         steps.now = steps.recorder.deadline().unwrap().min(steps.now + Duration::from_secs(1));
         steps.packets(STREAM, seq, seq);
-        if steps.recorder.done() {
+        if steps.recorder.is_done() {
             break;
         }
     }
     assert_eq!(steps.now, Duration::from_secs(10));
-    assert_eq!(steps.recorder.ledger().highest(), 11, "the last comes with the end");
+    assert_eq!(steps.recorder.ledger().highest(), 11, "the last packet arrives at the time limit");
 }
 
 #[test]
-fn a_second_stop_waits_for_nothing() {
+fn a_second_stop_closes_all_connections() {
     let mut steps = Steps::new(RecorderOptions::default());
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
     let outputs = steps.give(Input::Stop);
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     assert_eq!(steps.recorder.outcome().unwrap().last, 40);
 }
 
 #[test]
-fn what_is_whole_at_the_end_of_a_wait_is_complete() {
+fn a_stopped_recording_that_becomes_whole_is_complete() {
     let mut steps = Steps::new(RecorderOptions { last: Some(41), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 40);
     steps.give(Input::Stop);
@@ -96,21 +96,22 @@ fn what_is_whole_at_the_end_of_a_wait_is_complete() {
     steps.give(Input::Ended(RESEND));
     steps.give(Input::Ended(STREAM));
     let outcome = steps.recorder.outcome().unwrap();
-    assert_eq!((outcome.complete(), outcome.tail), (true, Tail::Confirmed));
+    assert_eq!((outcome.is_complete(), outcome.tail), (true, Tail::Confirmed));
 }
 
 #[test]
-fn a_recording_that_has_ended_and_waits_can_be_told_to_leave() {
+fn a_recording_that_has_ended_and_drains_can_be_stopped() {
     let mut steps = Steps::new(RecorderOptions { last: Some(3), ..RecorderOptions::default() });
     steps.packets(STREAM, 1, 3);
     steps.give(Input::Ended(STREAM));
-    assert!(steps.recorder.outcome().unwrap().complete() && !steps.recorder.done());
+    assert!(steps.recorder.outcome().unwrap().is_complete() && !steps.recorder.is_done());
     assert_eq!(wait(&steps.give(Input::Stop)), Some(Duration::from_secs(10)));
     steps.give(Input::Stop);
-    assert!(steps.recorder.done() && steps.recorder.outcome().unwrap().complete());
+    assert!(steps.recorder.is_done() && steps.recorder.outcome().unwrap().is_complete());
 }
 
-/// Two lines of which only A has described the session; B brings 11 to 20 of the packets.
+/// Returns two stopped lines, of which only A has described the session; B has delivered packets 11
+/// to 20.
 fn unsettled() -> Lines {
     let mut lines = Lines::new(RecorderOptions::default(), 2);
     lines.packets(A, 1, 10);
@@ -123,7 +124,7 @@ fn unsettled() -> Lines {
 }
 
 #[test]
-fn a_stop_leaves_out_what_a_line_brought_that_did_not_tell_its_session() {
+fn a_stop_forgets_packets_of_a_line_that_reported_no_session() {
     let mut lines = unsettled();
     lines.give(Input::Ended(B));
     lines.give(Input::Ended(B + 1));
@@ -133,14 +134,14 @@ fn a_stop_leaves_out_what_a_line_brought_that_did_not_tell_its_session() {
 }
 
 #[test]
-fn a_line_that_tells_its_session_while_a_stop_waits_keeps_its_packets() {
+fn packets_of_a_line_that_reports_its_session_during_a_stop_are_kept() {
     let mut lines = unsettled();
     lines.describe(B + 1, 20);
-    assert!(lines.recorder.done());
+    assert!(lines.recorder.is_done());
     lines.is_complete(20);
 }
 
-/// A follower that has 35 of 40 packets and has asked for the others.
+/// Returns a follower that has 35 of 40 packets and has requested the others.
 fn behind() -> Steps {
     let mut steps = Steps::following(Duration::ZERO);
     steps.packets(STREAM, 1, 10);
@@ -156,9 +157,10 @@ fn awaits(outputs: &[Output]) -> Option<(u64, Duration)> {
     })
 }
 
-/// What a follower's recording came to: how complete it is, why it ended, what is missing.
+/// Returns the result of a follower's recording: how complete it is, why it ended, and which
+/// packets are missing.
 fn ended(steps: &Steps) -> (Completeness, Option<IncompleteReason>, String) {
-    assert!(steps.recorder.done());
+    assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     let facts = Facts::of(&steps.recorder, steps.recorder.ledger().recorded());
     (facts.completeness(), outcome.why, outcome.missing.to_string())
@@ -169,27 +171,27 @@ fn nothing_missing(why: IncompleteReason) -> (Completeness, Option<IncompleteRea
 }
 
 #[test]
-fn what_a_follower_has_asked_for_is_waited_for() {
+fn a_stopped_follower_waits_for_requested_packets() {
     let mut steps = behind();
     let outputs = steps.give(Input::Stop);
     assert_eq!(awaits(&outputs), Some((5, STOP_WAIT)));
     assert!(outputs.contains(&Output::Drop(STREAM)) && !outputs.contains(&Output::Drop(RESEND)));
     steps.now += Duration::from_millis(400);
     steps.packets(RESEND, 11, 14);
-    assert!(!steps.recorder.done(), "one is still on its way");
+    assert!(!steps.recorder.is_done(), "one packet is still on its way");
     steps.now += Duration::from_millis(400);
     assert!(steps.packets(RESEND, 15, 15).contains(&Output::Drop(RESEND)));
     assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
 }
 
 #[test]
-fn a_follower_waits_for_resends_as_long_as_the_bound_says() {
+fn a_stopped_follower_waits_for_resends_up_to_stop_wait() {
     let mut steps = behind();
     steps.give(Input::Stop);
     assert_eq!(steps.recorder.deadline(), Some(STOP_WAIT));
     steps.now = STOP_WAIT - Duration::from_nanos(1);
     steps.packets(RESEND, 11, 12);
-    assert!(!steps.recorder.done());
+    assert!(!steps.recorder.is_done());
     steps.now = STOP_WAIT;
     steps.give(Input::Wake);
     let missing = (Completeness::Incomplete, Some(IncompleteReason::Stopped), "13-15".to_owned());
@@ -197,7 +199,7 @@ fn a_follower_waits_for_resends_as_long_as_the_bound_says() {
 }
 
 #[test]
-fn a_second_stop_waits_for_no_resends() {
+fn a_second_stop_ends_the_wait_for_resends() {
     let mut steps = behind();
     steps.give(Input::Stop);
     steps.give(Input::Stop);
@@ -205,7 +207,7 @@ fn a_second_stop_waits_for_no_resends() {
 }
 
 #[test]
-fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
+fn a_stopped_follower_without_pending_resends_ends_at_once() {
     let mut steps = behind();
     steps.packets(RESEND, 11, 15);
     assert_eq!(awaits(&steps.give(Input::Stop)), None);
@@ -216,7 +218,7 @@ fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
     assert_eq!(awaits(&steps.give(Input::Stop)), None);
     assert_eq!(ended(&steps).2, "11-15");
 
-    // Or the exchange is gone meanwhile.
+    // The exchange closes the connection meanwhile.
     let mut steps = behind();
     steps.give(Input::Stop);
     steps.give(Input::Ended(RESEND));
@@ -224,7 +226,7 @@ fn a_follower_that_lacks_nothing_or_is_refused_ends_at_once() {
 }
 
 #[test]
-fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
+fn young_gaps_are_requested_when_a_stop_closes_the_stream() {
     let mut steps = Steps::following(Duration::from_secs(20));
     steps.now = Duration::from_secs(1);
     steps.packets(STREAM, 1, 10);
@@ -236,7 +238,7 @@ fn what_might_have_come_late_is_asked_for_when_its_stream_is_closed() {
     assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Stopped));
 }
 
-/// A sink whose reader has had enough.
+/// Sink whose reader wants no more packets.
 struct Enough;
 
 impl Sink for Enough {
@@ -252,19 +254,19 @@ impl Sink for Enough {
 }
 
 #[test]
-fn a_reader_that_has_had_enough_stops_a_follower_as_a_user_does() {
+fn a_closed_sink_stops_a_follower_like_a_user() {
     for answered in [true, false] {
         let mut steps = behind();
-        // However often it is said.
+        // The sink says so with every input.
         for _ in 0..3 {
             steps.recorder.handle(Input::Wake, steps.now, &mut Enough);
         }
-        assert!(steps.recorder.outcome().is_none(), "what was asked for is on its way");
+        assert!(steps.recorder.outcome().is_none(), "the requested packets are on their way");
         if answered {
             steps.packets(RESEND, 11, 15);
             assert_eq!(ended(&steps), nothing_missing(IncompleteReason::Enough));
         } else {
-            // The user need not wait for it.
+            // A stop by the user ends the wait.
             steps.give(Input::Stop);
             let missing =
                 (Completeness::Incomplete, Some(IncompleteReason::Enough), "11-15".to_owned());

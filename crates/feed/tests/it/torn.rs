@@ -1,5 +1,5 @@
-//! Connections that end inside a packet: what the exchange sends behind its part, which is nothing,
-//! and what the recorder makes of exchanges that send something all the same.
+//! Connections that end inside a packet. The exchange must send nothing behind the part, and the
+//! recorder must not believe what other exchanges send there.
 
 use feed::base::seq::{MAX_SEQ, SeqRange};
 use feed::client::{Input, Output, Recorder, RecorderOptions};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 type Exchanger = MockExchange<GrowingTape<SyntheticMarket>>;
 
-/// Something that happens to an exchange, or that it does, while a connection ends.
+/// Event at an exchange while a connection ends.
 type Event = (&'static str, fn(&mut Exchanger, &mut ServerConnection, Duration));
 
 const EVENTS: [Event; 7] = [
@@ -37,8 +37,9 @@ const EVENTS: [Event; 7] = [
     }),
 ];
 
-/// Everything that a subscriber to a session of `last` packets gets which reads one a millisecond,
-/// and is ended inside packet 51. `before`: the event comes when one byte of the packet is sent.
+/// Returns the bytes for a subscriber to a session of `last` packets that reads one packet a
+/// millisecond and is ended inside packet 51. `before`: the event happens when one byte of that
+/// packet is sent.
 fn subscribed(
     (end, slow): (FaultAction, SlowSubscriberPolicy),
     last: u32,
@@ -63,7 +64,7 @@ fn subscribed(
         player.sent(conn, count, now);
         count
     };
-    // The description and 50 packets, and of the part of packet 51 one byte or all.
+    // The description, 50 packets, and one byte or the whole part of packet 51.
     for ms in 0..60 {
         let most = if before && ms == 51 { 1 } else { FRAME_LEN };
         take(&mut player, &mut conn, Duration::from_millis(ms), most);
@@ -118,7 +119,7 @@ fn nothing_is_sent_behind_a_part_of_a_packet() {
 
 const STREAM: u32 = 0;
 
-/// A recorder that follows a session on one connection, and has had packets 1 to 4 of it.
+/// Recorder that follows a session on one connection, and has recorded packets 1 to 4.
 struct Follower {
     recorder: Recorder,
     recording: MemoryRecording,
@@ -160,14 +161,14 @@ impl Follower {
         self.bytes(frames.as_flattened());
     }
 
-    /// Whether all that is recorded is the tape's.
-    fn is_true(&self) -> bool {
+    /// Returns whether every recorded packet is the tape's.
+    fn matches_tape(&self) -> bool {
         let mut recorded = self.recording.in_order().flatten();
         recorded.all(|frame| self.tape.slice(SeqRange::one(sequence_of(frame))) == [*frame])
     }
 }
 
-/// Messages that may come behind part of a packet, at least two of each.
+/// Returns messages that may follow a part of a packet, at least two of each kind.
 fn messages(tape: &Tape) -> Vec<(&'static str, Vec<RawFrame>)> {
     let refusal = NotAvailable { first: 5, count: 9, reason: Reason::TooSlow };
     vec![
@@ -180,12 +181,12 @@ fn messages(tape: &Tape) -> Vec<(&'static str, Vec<RawFrame>)> {
 }
 
 #[test]
-fn what_comes_behind_a_part_of_a_packet_is_not_believed() {
+fn frames_behind_a_part_of_a_packet_are_not_believed() {
     let tape = Tape::random(600, 1);
     let part = tape.slice(SeqRange::one(5))[0];
     for at in 1..FRAME_LEN {
         for (what, frames) in messages(&tape) {
-            // The part comes with the rest, or before it.
+            // The part arrives with the rest, or before it.
             for apart in [false, true] {
                 let mut follower = Follower::new();
                 if apart {
@@ -196,12 +197,15 @@ fn what_comes_behind_a_part_of_a_packet_is_not_believed() {
                     follower.bytes(&bytes);
                 }
                 let recorder = &follower.recorder;
-                assert!(follower.is_true(), "{at} bytes and {what}");
+                assert!(follower.matches_tape(), "{at} bytes and {what}");
                 assert_eq!(recorder.ledger().highest(), 4, "{at} bytes and {what}");
-                let trouble = recorder.trouble();
-                assert!(trouble.conflicts == 0 && trouble.undecodable > 0, "{at} bytes and {what}");
+                let violations = recorder.violations();
+                assert!(
+                    violations.conflicts == 0 && violations.undecodable > 0,
+                    "{at} bytes and {what}"
+                );
                 if frames.len() > 64 {
-                    assert!(follower.finished, "{at} bytes and {what}: it is cut off");
+                    assert!(follower.finished, "{at} bytes and {what}: the connection is cut");
                 }
             }
         }
@@ -218,18 +222,22 @@ fn a_connection_that_is_aligned_again_is_believed_again() {
         let mut follower = Follower::new();
         follower.bytes(&vec![0; garbage]);
         follower.bytes(&encode(&Frame::Heartbeat(9)));
-        assert_eq!(follower.recorder.ledger().gaps().missing(), 4, "a heartbeat shows it as well");
+        assert_eq!(
+            follower.recorder.ledger().gaps().missing(),
+            4,
+            "a heartbeat proves alignment as well"
+        );
     }
 }
 
 #[test]
-fn a_packet_far_from_where_the_stream_was_does_not_end_the_doubt_alone() {
+fn one_packet_far_from_the_position_does_not_prove_alignment() {
     let tape = Tape::random(6000, 1);
     let mut follower = Follower { tape, ..Follower::new() };
     follower.bytes(&[0; FRAME_LEN]);
     follower.packets(4000, 4000);
-    assert_eq!((follower.recording.len(), follower.recorder.trouble().undecodable), (4, 2));
-    // The one behind it says the same.
+    assert_eq!((follower.recording.len(), follower.recorder.violations().undecodable), (4, 2));
+    // The packet behind it confirms its sequence.
     follower.packets(4001, 4001);
     follower.packets(4002, 4002);
     assert_eq!(follower.recording.len(), 6);
@@ -244,23 +252,23 @@ fn a_packet_far_from_where_the_stream_was_does_not_end_the_doubt_alone() {
 }
 
 #[test]
-fn what_one_damaged_field_makes_of_a_packet_harms_no_other() {
+fn one_damaged_field_loses_one_packet() {
     for field in [4, 13] {
         let mut follower = Follower::new();
         let frames = follower.tape.slice(SeqRange::new(6, 9).unwrap()).to_vec();
         let mut damaged = follower.tape.slice(SeqRange::one(7))[0];
         damaged[field] = 0xff;
-        // The one before it lies behind a gap.
+        // The packet before the damaged one lies behind a gap.
         let sent = [frames[0], damaged, frames[2], frames[3]];
         follower.bytes(sent.as_flattened());
         assert_eq!(follower.recorder.ledger().gaps().missing(), 2, "5 and 7");
-        assert_eq!((follower.recording.len(), follower.recorder.trouble().undecodable), (7, 1));
-        assert_eq!(follower.recorder.trouble().doubtful, 0);
+        assert_eq!((follower.recording.len(), follower.recorder.violations().undecodable), (7, 1));
+        assert_eq!(follower.recorder.violations().doubtful, 0);
     }
 }
 
 #[test]
-fn a_symbol_with_control_characters_is_none_where_packets_do_not_follow_each_other() {
+fn a_packet_with_a_control_character_in_its_symbol_must_follow_its_predecessor() {
     let mut follower = Follower::new();
     let mut strange = follower.tape.slice(SeqRange::new(5, 6).unwrap()).to_vec();
     strange.iter_mut().for_each(|frame| frame[..4].copy_from_slice(&[0, 1, 2, 3]));

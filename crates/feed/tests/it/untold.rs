@@ -1,11 +1,12 @@
-//! How long a recording of a known session waits for its exchange to tell which one it plays.
+//! Wait of a resumed recording for the exchange to report its session.
 
 use crate::steps::{TEST, info, resumed};
 use feed::client::{IncompleteReason, Input, Output};
 use std::time::Duration;
 
-/// Gives time until a resumed recording is over. At `first` its latest connection brings a part of
-/// a message, and at `described` its description, if there is one.
+/// Lets time pass until a resumed recording is over, and returns that time with the reason. At
+/// `first` its latest connection delivers a part of a message, and at `described` the rest of its
+/// description, if there is one.
 fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<IncompleteReason>) {
     let mut steps = resumed(Some(TEST));
     let mut conn = 0;
@@ -33,18 +34,18 @@ fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<Incomp
 }
 
 #[test]
-fn a_resumed_recording_waits_for_a_line_that_is_silent_as_long_as_for_any() {
+fn a_resumed_recording_waits_for_a_silent_line_up_to_the_timeout() {
     let (seconds, never) = (Duration::from_secs, u64::MAX);
-    let untold = Some(IncompleteReason::SessionUntold);
-    // It is silent for good: `Options::timeout`.
-    assert_eq!(resumed_until(never, None), (seconds(10), untold));
-    // From its first bytes on `TOLD_WAIT`.
-    assert_eq!(resumed_until(5_000, None), (seconds(7), untold));
-    assert_eq!(resumed_until(8_990, None), (Duration::from_millis(10_990), untold));
+    let no_session = Some(IncompleteReason::SessionUntold);
+    // The line stays silent: `RecorderOptions::timeout`.
+    assert_eq!(resumed_until(never, None), (seconds(10), no_session));
+    // `SESSION_WAIT` counts from the first bytes.
+    assert_eq!(resumed_until(5_000, None), (seconds(7), no_session));
+    assert_eq!(resumed_until(8_990, None), (Duration::from_millis(10_990), no_session));
 }
 
 #[test]
-fn an_exchange_that_describes_itself_late_is_gone_on_with() {
+fn a_recording_resumes_from_an_exchange_that_describes_itself_late() {
     for (first, described) in [(3_000, 3_010), (3_000, 4_990), (9_990, 11_980)] {
         let (ended, why) = resumed_until(first, Some(described));
         assert_ne!(why, Some(IncompleteReason::SessionUntold), "{described}: {ended:?}");

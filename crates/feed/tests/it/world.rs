@@ -1,4 +1,4 @@
-//! Shared parts of the tests: networks, recordings, and the invariants of every recording.
+//! Helpers that the tests share: networks, recordings, and invariants of every recording.
 
 use feed::client::{Outcome, Recorder, RecorderOptions, Tail};
 use feed::exchange::Exchange;
@@ -7,7 +7,7 @@ use feed::tape::in_memory::Tape;
 use feed::wire::RawFrame;
 use std::time::Duration;
 
-/// A network whose latency, jitter and segments the seed draws.
+/// Draws the latency, jitter and segment size of a network from a seed.
 pub(crate) fn network(seed: u64) -> Network {
     let draw = |of: u64| (feed::base::rng::nth(seed, 77) >> of) % 4;
     Network {
@@ -18,8 +18,8 @@ pub(crate) fn network(seed: u64) -> Network {
     }
 }
 
-/// Records from `exchanges`, a line each, and checks what must hold whatever happened: every
-/// recorded packet is the tape's, and what is not recorded is named as missing.
+/// Records from `exchanges`, a line each, and checks the invariants: every recorded packet is the
+/// tape's, and every other packet is reported as missing.
 pub(crate) fn record<E: Exchange>(
     options: RecorderOptions,
     exchanges: Vec<E>,
@@ -37,7 +37,7 @@ pub(crate) fn record<E: Exchange>(
         .map(|seq| tape.frames()[seq as usize - 1])
         .collect();
     assert_eq!(recorded, expected, "seed {seed}: {outcome:?}");
-    assert!(!outcome.complete() || outcome.tail != Tail::Unknown, "seed {seed}: {outcome:?}");
+    assert!(!outcome.is_complete() || outcome.tail != Tail::Unknown, "seed {seed}: {outcome:?}");
     run
 }
 

@@ -205,7 +205,7 @@ impl<'a> FetchRecording<'a> {
         let outcome = self.recorder.outcome()?;
         let over = self.args.follow && outcome.why == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
-        over.then(|| lines.find_map(|line| line.other)).flatten()
+        over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
 
     /// Returns whether anything but a reader of stdout is to have the packets in the end.
@@ -392,10 +392,12 @@ fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress
             }
             tracing::debug!("{}: no connection", at(line));
         }
-        RecorderEvent::Dead { line } if recorder.line(line).is_some_and(|line| line.reached) => {
+        RecorderEvent::LineGivenUp { line }
+            if recorder.line(line).is_some_and(|line| line.reached) =>
+        {
             tracing::warn!("{}: no more connections are made; given up", at(line));
         }
-        RecorderEvent::Dead { line } => tracing::debug!("{}: given up", at(line)),
+        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: given up", at(line)),
         RecorderEvent::Described { line, info } => tracing::debug!(
             "{}: session {}, packets {} to {}",
             at(line),
@@ -406,22 +408,22 @@ fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress
         RecorderEvent::PassBegan { line, pass } => {
             tracing::debug!("{}: pass {pass} begins", at(line))
         }
-        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
+        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Complete } => {
             tracing::debug!("{}: pass {pass} brought {}", at(line), count(delivered, "packet"));
         }
         RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
             let brought = count(delivered, "packet");
             tracing::warn!("{}: pass {pass} fell silent after {brought}", at(line));
         }
-        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Cut } => {
+        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::CutOff } => {
             let brought = count(delivered, "packet");
             tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
         }
-        RecorderEvent::Distrusted { packets } => tracing::warn!(
+        RecorderEvent::PacketsForgotten { packets } => tracing::warn!(
             "{} recorded before the exchange told its session: asked for again",
             count(packets, "packet")
         ),
-        RecorderEvent::Lost { range } => {
+        RecorderEvent::GapAbandoned { range } => {
             tracing::warn!("lost: packet {range} did not come in time and is given up");
         }
         RecorderEvent::OtherSession { line, session } => {

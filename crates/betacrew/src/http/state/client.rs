@@ -126,7 +126,7 @@ impl<'a> ClientMonitor<'a> {
         let (rates, recent) = notes.past.look(now, (recorded, stats.bytes), &latency);
         let lines = self.lines(recorder, now);
         let feed = self.feed(recorder, now, &lines);
-        let gaps = notes.gaps(recorder.lines());
+        let gaps = notes.gaps(recorder.line_count());
         let state = State {
             now: events::now(),
             recording_began: Some(self.clock.origin.get()),
@@ -182,7 +182,7 @@ impl<'a> ClientMonitor<'a> {
     /// Returns what the feed does, and notes what has happened to it.
     fn feed(&self, recorder: &Recorder, now: Duration, lines: &[(LineState, Duration)]) -> Feed {
         let ended = recorder.outcome().map(|_| {
-            let at = recorder.ended().unwrap_or(now);
+            let at = recorder.ended_at().unwrap_or(now);
             let facts = Facts::of(recorder, recorder.ledger().recorded());
             (at, facts.completeness())
         });
@@ -210,7 +210,7 @@ impl<'a> ClientMonitor<'a> {
                 since: (!state.flows() && state != LineState::Connecting).then_some(since),
                 delivered: stats.packets,
                 first: stats.first,
-                lost: recorder.lost_by(id),
+                lost: recorder.missed_by(id),
                 reconnects: stats.cuts.into(),
             });
         }

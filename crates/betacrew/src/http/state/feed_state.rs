@@ -127,17 +127,17 @@ impl LineState {
 
 /// Returns what a line does at `now`, and since when; times are from the recorder's start.
 pub(crate) fn line(stats: &LineStats, follow: bool, now: Duration) -> (LineState, Duration) {
-    let heard = stats.heard.unwrap_or_default();
-    if stats.dead {
-        return (LineState::Dead, stats.unreachable.unwrap_or(heard));
+    let heard = stats.last_heard.unwrap_or_default();
+    if stats.given_up {
+        return (LineState::Dead, stats.unreachable_since.unwrap_or(heard));
     }
     // While one connection brings packets, another one that cannot be opened is no outage.
-    if stats.heard.is_some() && now.saturating_sub(heard) < SILENT {
+    if stats.last_heard.is_some() && now.saturating_sub(heard) < SILENT {
         return (if follow { LineState::Following } else { LineState::Streaming }, heard);
     }
-    match stats.unreachable {
+    match stats.unreachable_since {
         Some(since) => (LineState::Unreachable, since),
-        None if stats.heard.is_none() => (LineState::Connecting, Duration::ZERO),
+        None if stats.last_heard.is_none() => (LineState::Connecting, Duration::ZERO),
         None => (LineState::Silent, heard),
     }
 }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn heard(millis: u64) -> LineStats {
-        LineStats { reached: true, heard: Some(at(millis)), ..LineStats::default() }
+        LineStats { reached: true, last_heard: Some(at(millis)), ..LineStats::default() }
     }
 
     #[test]
@@ -246,12 +246,12 @@ mod tests {
     fn a_line_that_cannot_be_reached_says_since_when() {
         let never = LineStats::default();
         assert_eq!(line(&never, true, at(9000)).0, LineState::Connecting);
-        let failing = LineStats { unreachable: Some(at(5)), ..never };
+        let failing = LineStats { unreachable_since: Some(at(5)), ..never };
         assert_eq!(line(&failing, true, at(9000)), (LineState::Unreachable, at(5)));
-        let lost = LineStats { unreachable: Some(at(1200)), ..heard(1000) };
+        let lost = LineStats { unreachable_since: Some(at(1200)), ..heard(1000) };
         assert_eq!(line(&lost, true, at(9000)), (LineState::Unreachable, at(1200)));
         assert!(line(&lost, true, at(1300)).0.flows(), "another connection still brings packets");
-        let dead = LineStats { dead: true, ..lost };
+        let dead = LineStats { given_up: true, ..lost };
         assert_eq!(line(&dead, true, at(1300)), (LineState::Dead, at(1200)));
     }
 

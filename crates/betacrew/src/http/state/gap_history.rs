@@ -274,7 +274,7 @@ impl Missing {
                 return Self { open, asked, estimated: true };
             }
             let end = gap.last().min(last);
-            let asked = (end + 1).min(recorder.asked_below()).saturating_sub(gap.first());
+            let asked = (end + 1).min(recorder.requested_below()).saturating_sub(gap.first());
             missing.open += u64::from(end - gap.first() + 1 - asked);
             missing.asked += u64::from(asked);
             (next, looks) = (end + 1, looks + 1);
