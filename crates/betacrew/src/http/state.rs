@@ -11,6 +11,7 @@ pub(crate) mod client;
 pub(crate) mod client_watch;
 pub(crate) mod connection_watch;
 pub(crate) mod exchange;
+pub(crate) mod exchange_events;
 pub(crate) mod feed_state;
 pub(crate) mod gap_history;
 pub(crate) mod metrics;

@@ -115,7 +115,8 @@ await step("packets dropped by command are a gap of the client, and then recover
     /(missing|in flight) \d/.test(document.querySelector("#strip-says").textContent));
   await until(buyer.page, row(), ["filled"]);
   await until(buyer.page, () => [...document.querySelectorAll("#gaps tbody tr")]
-    .some(({ cells }) => cells[2].textContent === "50" && cells[7].textContent === "missed on line 1"
+    .some(({ cells }) => cells[2].textContent === "50"
+      && cells[7].textContent === "missed on line 1"
       && /^requested after .*filled after/.test(cells[4].firstChild.title)));
   await until(buyer.page, () =>
     /recovered 50\b/.test(document.querySelector("#strip-says").textContent));

@@ -88,3 +88,40 @@ fn parameter(param: &Param) -> Value {
         "schema": { "type": "integer", "minimum": param.min, "maximum": param.max },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Returns the names in the table of JSON names of `docs/http.md`, without their paths.
+    fn documented_names() -> BTreeSet<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/http.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, section) = text.split_once("## Names in JSON").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let columns = rows.filter_map(|row| row.split('|').nth(1));
+        let names = columns.flat_map(|column| column.split('`').skip(1).step_by(2));
+        names.filter_map(|name| Some(name.rsplit('.').next()?.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_documented_json_names_are_those_of_the_schemas() {
+        let documents = [Role::Exchange, Role::Client].map(|role| document(role, Protection::None));
+        let names = documented_names();
+        assert!(names.len() > 30, "{names:?}");
+        let text = documents.iter().map(Value::to_string).collect::<String>();
+        for name in &names {
+            assert!(text.contains(&format!("\"{name}\":")), "{name} is in no schema");
+        }
+        for schema in ["Counters", "GapView", "LineSnapshot"] {
+            let properties = &documents[1]["components"]["schemas"][schema]["properties"];
+            for name in properties.as_object().unwrap().keys() {
+                let is_obvious = ["id", "first", "last", "address", "state", "since"];
+                let is_listed = names.contains(name) || is_obvious.contains(&name.as_str());
+                assert!(is_listed, "docs/http.md does not list {name} of {schema}");
+            }
+        }
+    }
+}

@@ -304,7 +304,8 @@ mod tests {
             while client_count(&slots) == 0 {
                 tokio::task::yield_now().await;
             }
-            // It makes progress until the system's buffers are full: some events, four a second.
+            // The client makes progress until the system's buffers are full: some events, four a
+            // second.
             let began = Instant::now();
             while client_count(&slots) > 0 {
                 tokio::time::sleep(Duration::from_millis(500)).await;

@@ -9,7 +9,8 @@ use crate::http::control::command::{
 use crate::http::control::loop_handle::LoopHandle;
 use crate::http::state::books::{BookBuilder, BookSnapshot};
 use crate::http::state::connection_watch::ConnectionWatch;
-use crate::http::state::feed_state::{self, ExchangeView, FeedState};
+use crate::http::state::exchange_events::{event_kind, state_change};
+use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
 use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::strip;
@@ -388,40 +389,6 @@ impl ExchangeController {
             drops_pending: exchange.drops_pending(),
             rules: rules.collect(),
         }
-    }
-}
-
-/// Returns the kind of event that a command is.
-fn event_kind(command: &ControlCommand) -> EventKind {
-    match command {
-        ControlCommand::Faults(_) => EventKind::Faults,
-        ControlCommand::DropNext(_) => EventKind::Drop,
-        ControlCommand::Pause | ControlCommand::Resume => EventKind::Pause,
-        ControlCommand::Cut(..) => EventKind::Cut,
-        ControlCommand::Stall(..) => EventKind::Stall,
-        ControlCommand::Strip { .. } => EventKind::Log,
-    }
-}
-
-/// Returns the event of a change of the feed's state, if it is worth one. `lasted` is the time that
-/// `before` has lasted. Commands and connections have events of their own.
-fn state_change(
-    before: FeedState,
-    after: FeedState,
-    lasted: Duration,
-) -> Option<(EventKind, String)> {
-    match (before, after) {
-        (_, FeedState::Stalled) => Some((EventKind::Stall, "every stream is stalled".to_owned())),
-        (_, FeedState::Down) => Some((EventKind::Cut, "the exchange is down".to_owned())),
-        (_, FeedState::Over) => Some((EventKind::Over, "the session is over".to_owned())),
-        (FeedState::Stalled, FeedState::Playing) => {
-            Some((EventKind::Stall, format!("sending again after about {}", took(lasted))))
-        }
-        (FeedState::Down, _) => Some((
-            EventKind::Connected,
-            format!("the exchange is back after about {}", took(lasted)),
-        )),
-        _ => None,
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) enum LineState {
     Streaming,
     /// A live session arrives.
     Following,
-    /// It is connected, but no data arrives.
+    /// Line is connected, but no data arrives.
     Silent,
     /// Every attempt to connect fails.
     Unreachable,
@@ -181,7 +181,8 @@ pub(crate) fn client(
         };
         return (state, since);
     }
-    // The feed ended when the last line fell silent or became unreachable, so the newest time counts.
+    // The feed ended when the last line fell silent or became unreachable, so the newest time
+    // counts.
     if let Some(since) = newest(|state| state == LineState::Silent) {
         return (FeedState::Silent, since);
     }

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 /// Maximum number of gaps remembered; older ones are forgotten.
 const GAPS_MAX: usize = 400;
-/// Maximum number of streams whose position is remembered, the newest ones. The positions show which
-/// line missed a packet.
+/// Maximum number of streams whose position is remembered, the newest ones. The positions show
+/// which line missed a packet.
 const STREAMS_MAX: usize = 64;
 /// Maximum number of lines told apart, one bit each in a `u64`.
 const LINES_MAX: u16 = 64;
-/// Maximum number of gaps read for one strip; the rest is estimated. Reading all of millions of gaps
-/// would stop the loop.
+/// Maximum number of gaps read for one strip; the rest is estimated. Reading all of millions of
+/// gaps would stop the loop.
 const GAPS_READ_MAX: u32 = 1 << 16;
 /// Sequence below which recovered packets are marked, one bit each (at most 16 MiB). Above it they
 /// count as received.

@@ -256,18 +256,8 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
             "Packets between the slowest open stream and the end of the tape.",
             state.behind.unwrap_or(0).into(),
         ),
-        (
-            Gauge,
-            "paused",
-            "1 while all sending is paused, else 0.",
-            f64::from(u8::from(faults.paused)),
-        ),
-        (
-            Gauge,
-            "drops_pending",
-            "Packets still to be dropped by /api/drop.",
-            faults.drops_pending.into(),
-        ),
+        (Gauge, "paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
+        (Gauge, "drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
     ];
     for (kind, name, help, value) in table {
         page.one(kind, &format!("betacrew_exchange_{name}"), help, value);
