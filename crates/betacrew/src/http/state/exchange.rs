@@ -392,7 +392,7 @@ impl ExchangeController {
     }
 }
 
-/// Parses the text of a scenario. Its seed becomes the run's own `seed`.
+/// Parses the text of a scenario. The run keeps its `seed`; the one in the text is ignored.
 fn parse_scenario(
     text: &str,
     name: &str,
