@@ -211,14 +211,14 @@ impl ExchangeController {
                     CutHow::Reset => (CutKind::Reset, "reset"),
                 };
                 let found = for_target(exchange, connections, which, |exchange, connection| {
-                    exchange.cut(connection, cut)
+                    exchange.cut(connection, cut);
                 })?;
                 Ok(format!("{found} {word}"))
             }
             ControlCommand::Stall(which, millis) => {
                 let time = Duration::from_millis(millis);
                 let found = for_target(exchange, connections, which, |exchange, connection| {
-                    exchange.stall(connection, time, now)
+                    exchange.stall(connection, time, now);
                 })?;
                 Ok(format!("{found} stalled for {}", took(time)))
             }
