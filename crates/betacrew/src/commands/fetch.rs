@@ -248,8 +248,9 @@ pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
         .iter()
         .map(|text| address::resolve_peer(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let packets = args.output.iter().any(|path| path == Path::new("-"));
-    let web = args.web.client(stop, packets)?;
+    let has_stdout_output = args.output.iter().any(|path| path == Path::new("-"));
+    let announce = if has_stdout_output { http::Announce::Stderr } else { http::Announce::Stdout };
+    let web = args.web.client(stop, announce)?;
     if web.as_ref().is_some_and(|web| lines.iter().any(|line| web.is_at(line))) {
         return Err(Failure::Usage(
             "--http and the exchange have the same address: choose another for --http".to_owned(),

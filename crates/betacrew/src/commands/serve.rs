@@ -179,7 +179,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
-    if args.web.wanted() && plot.engine == EngineSection::Original {
+    if args.web.is_enabled() && plot.engine == EngineSection::Original {
         return Err(Failure::Usage(
             "the original exchange cannot be steered: no --http".to_owned(),
         ));

@@ -1,4 +1,4 @@
-//! The HTTP server, its routes, and who may ask for what.
+//! HTTP server: routes, access rules, answers and limits.
 
 pub(crate) mod answer;
 pub(crate) mod events;

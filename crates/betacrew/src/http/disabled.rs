@@ -1,4 +1,4 @@
-//! The HTTP address of a program that is built without one.
+//! Stand-in for the HTTP address in a program built without the feature `web`.
 
 use crate::error::Failure;
 use crate::net::{NoController, Stop};
@@ -12,12 +12,12 @@ use feed::ledger::Origin;
 use feed::wire::RawFrame;
 use std::time::Duration;
 
-/// What is typed to have it: nothing.
+/// Command-line flags of the HTTP address: none.
 #[derive(clap::Args, Clone, Default, Debug)]
 #[group(id = "web")]
 pub struct HttpArgs {}
 
-/// NoController has one.
+/// HTTP address of a running program, which cannot exist here.
 #[derive(Clone, Debug)]
 pub(crate) enum Web {}
 
@@ -35,12 +35,19 @@ impl Web {
     }
 }
 
+/// Stream on which a client would announce its HTTP address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Announce {
+    Stdout,
+    Stderr,
+}
+
 impl HttpArgs {
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &std::path::Path)> {
         std::iter::empty()
     }
 
-    pub(crate) fn wanted(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         false
     }
 
@@ -50,12 +57,12 @@ impl HttpArgs {
     }
 
     #[expect(clippy::unnecessary_wraps)]
-    pub(crate) fn client(&self, _: &Stop, _: bool) -> Result<Option<Web>, Failure> {
+    pub(crate) fn client(&self, _: &Stop, _: Announce) -> Result<Option<Web>, Failure> {
         Ok(None)
     }
 }
 
-/// What is on.
+/// Description of the scenario in force, which nobody can ask for here.
 #[derive(Debug)]
 pub(crate) struct ScenarioInfo;
 
@@ -65,7 +72,7 @@ impl ScenarioInfo {
     }
 }
 
-/// NoController sits there.
+/// Constructor of a controller that never controls anything.
 #[derive(Debug)]
 pub(crate) struct ExchangeController;
 
@@ -76,24 +83,24 @@ impl ExchangeController {
     }
 }
 
-/// What is told of a recording: nothing.
+/// Monitor of a recording that publishes nothing.
 #[derive(Debug)]
 pub(crate) struct ClientMonitor<'a>(std::marker::PhantomData<&'a ()>);
 
 impl<'a> ClientMonitor<'a> {
-    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: bool, _: OutputCounters) -> Self {
+    pub(crate) fn new(_: Option<&Web>, _: &'a [String], _: OutputCounters) -> Self {
         Self(std::marker::PhantomData)
     }
 
     pub(crate) fn tick(&self, _: &Recorder) {}
 
-    pub(crate) fn opened(&self, _: SeqRange, _: Duration) {}
+    pub(crate) fn on_gap(&self, _: SeqRange, _: Duration) {}
 
-    pub(crate) fn brought(&self, _: Origin, _: &[RawFrame]) {}
+    pub(crate) fn on_frames(&self, _: Origin, _: &[RawFrame]) {}
 
-    pub(crate) fn asked(&self, _: SeqRange, _: Duration) {}
+    pub(crate) fn on_request(&self, _: SeqRange, _: Duration) {}
 
-    pub(crate) fn filled(&self, _: SeqRange, _: Duration, _: Origin, _: Duration) {}
+    pub(crate) fn on_fill(&self, _: SeqRange, _: Duration, _: Origin, _: Duration) {}
 
-    pub(crate) fn lost(&self, _: SeqRange, _: Duration) {}
+    pub(crate) fn on_gap_abandoned(&self, _: SeqRange, _: Duration) {}
 }

@@ -1,19 +1,18 @@
-//! The dashboard's files, inside the program: it works offline and there is nothing to build.
+//! Files of the dashboard, embedded in the program. It works offline and needs no build step.
 //!
 //! `page/uplot.js` and `page/uplot.css` are uPlot 1.6.32 as its npm package has them, with its
 //! licence.
 
-/// A file of the dashboard.
+/// File of the dashboard.
 pub(crate) struct Asset {
-    /// What is asked for, from `/`.
+    /// Path of the request, from `/`.
     pub path: &'static str,
-    /// The content type.
+    /// Media type.
     pub kind: &'static str,
     pub body: &'static str,
 }
 
-/// The content security policy of all of them: nothing from anywhere else, nothing inline, no frame
-/// around it.
+/// Content security policy of every answer: no foreign content, nothing inline, no framing.
 pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
@@ -33,32 +32,32 @@ macro_rules! asset {
     };
 }
 
-/// All of them but the page itself, which is among the routes.
+/// All files except `index.html`, which is a route.
 pub(crate) const ASSETS: &[Asset] = &[
     asset!(STYLE, "app.css"),
+    asset!(SCRIPT, "api.js"),
     asset!(SCRIPT, "app.js"),
     asset!(SCRIPT, "book.js"),
     asset!(SCRIPT, "chart.js"),
-    asset!(SCRIPT, "charts.js"),
+    asset!(SCRIPT, "chart_definitions.js"),
+    asset!(SCRIPT, "chart_markers.js"),
+    asset!(SCRIPT, "chart_points.js"),
     asset!(SCRIPT, "connections.js"),
-    asset!(SCRIPT, "controls.js"),
-    asset!(SCRIPT, "feed.js"),
+    asset!(SCRIPT, "dom.js"),
+    asset!(SCRIPT, "fault_controls.js"),
+    asset!(SCRIPT, "feed_badge.js"),
     asset!(SCRIPT, "figures.js"),
+    asset!(SCRIPT, "format.js"),
     asset!(SCRIPT, "gaps.js"),
-    asset!(SCRIPT, "hands.js"),
-    asset!(SCRIPT, "link.js"),
-    asset!(SCRIPT, "loader.js"),
-    asset!(SCRIPT, "markers.js"),
-    asset!(SCRIPT, "marks.js"),
-    asset!(SCRIPT, "points.js"),
-    asset!(SCRIPT, "rates.js"),
-    asset!(SCRIPT, "scene.js"),
-    asset!(SCRIPT, "stream.js"),
+    asset!(SCRIPT, "page_link.js"),
     asset!(SCRIPT, "strip.js"),
-    asset!(SCRIPT, "table.js"),
+    asset!(SCRIPT, "strip_cells.js"),
+    asset!(SCRIPT, "strip_input.js"),
+    asset!(SCRIPT, "strip_loader.js"),
+    asset!(SCRIPT, "strip_renderer.js"),
+    asset!(SCRIPT, "strip_view.js"),
     asset!(SCRIPT, "theme.js"),
-    asset!(SCRIPT, "view.js"),
-    asset!(SCRIPT, "words.js"),
+    asset!(SCRIPT, "time_charts.js"),
     asset!(PICTURE, "icon.svg"),
     asset!(SCRIPT, "uplot.js"),
     asset!(STYLE, "uplot.css"),

@@ -1,5 +1,9 @@
-//! What the HTTP address tells: the JSON of `/api/state`, `/api/strip` and `/api/gaps`. Times are
-//! in milliseconds; fields that do not apply are absent.
+//! JSON answers of the HTTP address: `/api/state`, `/api/strip`, `/api/gaps`, `/api/history`.
+//!
+//! Times are in milliseconds; fields that do not apply to a role are absent. Packets that do not
+//! arrive have three names: **dropped** (on purpose, by the exchange), **missed** (not delivered by
+//! a line that should have) and **abandoned** (given up by the client). `docs/http.md` lists all
+//! names.
 
 pub(crate) mod books;
 pub(crate) mod chart_history;
@@ -7,9 +11,11 @@ pub(crate) mod client;
 pub(crate) mod client_watch;
 pub(crate) mod connection_watch;
 pub(crate) mod exchange;
+pub(crate) mod exchange_events;
 pub(crate) mod feed_state;
 pub(crate) mod gap_history;
 pub(crate) mod metrics;
+pub(crate) mod recent_rates;
 pub(crate) mod strip;
 
 use crate::http::state::chart_history::Point;
@@ -17,384 +23,386 @@ use crate::http::state::feed_state::{FeedState, LineState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Everything that is told at once.
+/// State of an exchange or a client: the answer of `/api/state` and each event of `/api/events`.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct State {
-    /// `exchange` or `client`.
+    /// Role of the program: `exchange` or `client`.
     pub role: String,
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// When this was looked up, since 1970.
+    /// Time of this state, in milliseconds since 1970.
     pub now: u64,
-    /// When the program began, since 1970.
+    /// Start of the program, in milliseconds since 1970.
     pub started: u64,
-    /// When the recording began, since 1970: times of gaps are from then; on a client.
+    /// Start of the recording, in milliseconds since 1970; on a client. Times of gaps are relative
+    /// to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording_began: Option<u64>,
-    /// What the feed does, whatever becomes of the connection over which this is asked.
+    /// State of the feed itself, independent of the HTTP connection.
     pub feed: Feed,
-    /// The session, once it is known.
+    /// Session that is played or recorded, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionView>,
-    /// What is played.
+    /// Name of the tape that is played; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tape: Option<String>,
-    /// What was counted since the program (the recording) began.
+    /// Counts since the start of the program (exchange) or of the recording (client).
     pub counters: Counters,
-    /// Over the last second.
+    /// Rates over the last second.
     pub rates: Rates,
-    /// How long what was missing was missing, over the last seconds; on a client.
+    /// Time that recovered packets were missing, over the last five seconds; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// Everything up to this sequence is recorded; on a client.
+    /// Sequence up to which every packet is recorded; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frontier: Option<u32>,
-    /// The highest sequence known; on a client.
+    /// Highest sequence known to exist; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highest: Option<u32>,
-    /// Packets that the stream furthest behind is behind the tape's end, if one is open; on an
-    /// exchange.
+    /// Number of packets between the slowest open stream and the tape's end; on an exchange with an
+    /// open stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind: Option<u32>,
-    /// How many packets are missing; on a client.
+    /// Number of packets missing now; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
-    /// In how many gaps; on a client.
+    /// Number of open gaps; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_gaps: Option<u64>,
-    /// The newest 50 gaps, the newest first; on a client.
+    /// Newest 50 gaps, newest first; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gaps: Option<Vec<GapView>>,
-    /// The lines; on a client.
+    /// Lines, in the order of the command line; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<Vec<LineSnapshot>>,
-    /// The first 100 connections; on an exchange.
+    /// First 100 connections; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<Vec<ConnectionState>>,
-    /// How many connections there are; on an exchange.
+    /// Number of open connections; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_total: Option<u64>,
-    /// The books of up to 50 symbols: of a client, of what is recorded without a gap; of an
-    /// exchange, of its tape so far.
+    /// Order books of up to 50 symbols. A client's are built from the packets before the first gap,
+    /// an exchange's from its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<Vec<BookView>>,
-    /// What goes wrong; on an exchange.
+    /// Faults in force; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<FaultsInForce>,
-    /// The newest 50 events, the newest first.
+    /// Newest 50 events, newest first.
     pub events: Vec<Event>,
 }
 
-/// State of the feed.
+/// State of the feed and its start.
 #[derive(Clone, Copy, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Feed {
-    /// What it does.
+    /// State of the feed.
     pub state: FeedState,
-    /// Since when, in milliseconds since 1970.
+    /// Start of this state, in milliseconds since 1970.
     pub since: u64,
 }
 
-/// A session.
+/// Session: its name and extent.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct SessionView {
-    /// Its id.
+    /// Id of the session.
     pub id: String,
-    /// The first sequence.
+    /// First sequence.
     pub first: u32,
-    /// The last sequence so far; 0 where there is none.
+    /// Last sequence so far; 0 if there is none.
     pub last: u32,
-    /// Whether no more packets will come.
+    /// True once no more packets will follow.
     pub over: bool,
-    /// Whether it is a live session.
+    /// True if the session is live.
     pub live: bool,
 }
 
-/// Counts since the beginning.
+/// Counts since the start of the program (exchange) or of the recording (client).
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Counters {
-    /// Packets recorded (client) or sent (exchange).
+    /// Number of packets recorded (client) or sent (exchange).
     pub packets: u64,
-    /// Bytes received or sent.
+    /// Number of bytes received (client) or sent (exchange).
     pub bytes: u64,
-    /// Packets that streams brought (client) or sent (exchange).
+    /// Number of packets recorded from streams (client) or sent in streams (exchange).
     pub streamed: u64,
-    /// Packets that resends brought (client), or that were requested again (exchange).
+    /// Number of packets recorded from resends (client), or requested again by clients (exchange).
     pub resent: u64,
-    /// Packets that streams dropped on purpose: of all that came up in streams, the share
-    /// `dropped / (streamed + dropped)`; on an exchange.
+    /// Number of packets dropped from streams on purpose; on an exchange. The share of dropped
+    /// packets is `dropped / (streamed + dropped)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
-    /// Resends that were dropped on purpose; on an exchange.
+    /// Number of resends dropped on purpose; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resends_dropped: Option<u64>,
-    /// Packets that had been recorded before.
+    /// Number of packets received again after they were recorded; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub repeated: Option<u64>,
-    /// Packets that were missing and came.
+    pub duplicates: Option<u64>,
+    /// Number of packets that were missing and then arrived; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovered: Option<u64>,
-    /// Gaps found.
+    /// Number of gaps found; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gaps: Option<u64>,
-    /// Packets that were given up.
+    /// Number of packets given up while they were missing; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lost: Option<u64>,
-    /// Calls that were refused.
+    pub abandoned: Option<u64>,
+    /// Number of calls refused; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<u64>,
-    /// Connections made or accepted.
+    /// Number of connections opened (client) or accepted (exchange).
     pub connections: u64,
-    /// Connections that broke, were cut off or could not be opened (client), or that a fault or an
-    /// order has ended (exchange).
+    /// Number of connections that broke, were cut or could not be opened (client), or that a fault
+    /// or a command ended (exchange).
     pub reconnects: u64,
 }
 
-/// What comes or goes in a second.
+/// Rates a second: received (client) or sent (exchange).
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Rates {
-    /// Packets.
+    /// Packets a second.
     pub packets: f64,
-    /// Bytes.
+    /// Bytes a second.
     pub bytes: f64,
 }
 
-/// How long what was missing was missing.
+/// Time that recovered packets were missing.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Latency {
-    /// The median.
+    /// Median, in milliseconds.
     pub resend_p50_ms: f64,
-    /// 99 of 100 were no longer missing than this.
+    /// 99th percentile, in milliseconds.
     pub resend_p99_ms: f64,
-    /// Of so many gaps, or pieces of gaps.
+    /// Number of gaps, or pieces of gaps, that were measured.
     pub count: u64,
 }
 
-/// A gap. Times are since the recording began.
+/// Gap of a recording. Times are in milliseconds since the start of the recording.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct GapView {
-    /// Its number, from 1.
+    /// Number of the gap, from 1 in the order of discovery.
     pub id: u64,
-    /// The first sequence that was missing.
+    /// First missing sequence.
     pub first: u32,
-    /// The last one.
+    /// Last missing sequence.
     pub last: u32,
-    /// How many of them are still missing.
+    /// Number of packets of the gap that are still missing.
     pub missing: u32,
-    /// When it was found.
+    /// Time at which the gap was found.
     pub opened: f64,
-    /// When it was asked for first.
-    pub asked: Option<f64>,
-    /// How often it was asked for; in pieces, if it is long.
-    pub asks: u32,
-    /// When what was still missing was given up; it may have come all the same.
-    pub given_up: Option<f64>,
-    /// When the last of it came.
+    /// Time of the first resend request for it.
+    pub requested: Option<f64>,
+    /// Number of times it was requested. The pieces of a long gap count as one request.
+    pub requests: u32,
+    /// Time at which its missing packets were given up. They may have arrived later.
+    pub abandoned: Option<f64>,
+    /// Time at which its last missing packet arrived.
     pub filled: Option<f64>,
-    /// What brought the last of it: `resend`, `stream`; of several lines `resend, line 2`, `line
-    /// 2`.
-    pub by: Option<String>,
-    /// How it came about, as far as is known: `lost on line 1`, `lost on lines 1, 3`, `lost on
-    /// every line`, `late on line 1`, or `at the end`, where nothing that lies behind it has come.
+    /// Source of its last missing packet: `resend` or `stream`; with several lines `resend, line 2`
+    /// or `line 2`.
+    pub filled_by: Option<String>,
+    /// Cause, as far as it is known: `missed on line 1`, `missed on lines 1, 3`, `missed on every
+    /// line`, `late on line 1`, or `at the end` if no later packet has arrived.
     pub cause: String,
 }
 
-/// A line of a client.
+/// Line of a client: one address of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct LineSnapshot {
-    /// Where it is.
+    /// Address of the exchange.
     pub address: String,
-    /// What it does.
+    /// State of the line.
     pub state: LineState,
-    /// Since when it is silent, unreachable or dead, in milliseconds since 1970.
+    /// Time since which it is silent, unreachable or dead, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
-    /// Packets that it brought.
+    /// Number of packets that the line delivered.
     pub delivered: u64,
-    /// Packets that it was the first to bring.
+    /// Number of packets that the line delivered before any other line.
     pub first: u64,
-    /// Packets that its subscriptions should have brought and did not.
-    pub lost: u64,
-    /// Subscriptions that ended before the session.
+    /// Number of packets that the line's subscriptions should have delivered and did not.
+    pub missed: u64,
+    /// Number of subscriptions that ended before the session did.
     pub reconnects: u64,
 }
 
-/// A connection of an exchange.
+/// Connection of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct ConnectionState {
-    /// Its number, from 1 in the order in which they were accepted.
+    /// Number of the connection, from 1 in the order of acceptance.
     pub id: u64,
-    /// Its client's address.
+    /// Address of its client.
     pub peer: String,
-    /// `stream`, `subscriber`, `resend` or `idle`.
+    /// Kind of the connection: `stream`, `subscriber`, `resend` or `idle`.
     pub kind: String,
-    /// The next sequence of its stream.
+    /// Next sequence of its stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
-    /// Packets sent.
+    /// Number of packets sent.
     pub packets: u64,
-    /// Bytes sent.
+    /// Number of bytes sent.
     pub bytes: u64,
-    /// How many packets it is behind the tape's end.
+    /// Number of packets between its stream and the tape's end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u32>,
-    /// Since when it is open, in milliseconds since 1970.
+    /// Time at which it was opened, in milliseconds since 1970.
     pub since: u64,
-    /// Whether nothing is sent on it because of an order or a fault.
+    /// True while a command or a fault holds back its sending.
     pub stalled: bool,
 }
 
-/// The best of a symbol's book: price and quantity, the best first.
+/// Order book of a symbol. Levels are pairs of price and quantity, the best first.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct BookView {
-    /// The symbol.
+    /// Name of the symbol.
     pub symbol: String,
-    /// The best bid.
+    /// Best bid: price and quantity.
     pub bid: Option<(i32, i64)>,
-    /// The best ask.
+    /// Best ask: price and quantity.
     pub ask: Option<(i32, i64)>,
-    /// The price of the last trade.
+    /// Price of the last trade.
     pub last: Option<i32>,
-    /// Up to five levels.
+    /// Best bids, up to five levels.
     pub bids: Vec<(i32, i64)>,
-    /// Up to five levels.
+    /// Best asks, up to five levels.
     pub asks: Vec<(i32, i64)>,
 }
 
-/// What goes wrong.
+/// Faults in force on an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct FaultsInForce {
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// What it is about.
+    /// Description of the scenario.
     pub about: String,
-    /// What decides everything random.
+    /// Seed of all random decisions.
     pub seed: u64,
-    /// With which probability each packet is lost, where that is all that is random.
+    /// Probability with which each packet is dropped, if the scenario has no other fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop: Option<f64>,
-    /// Whether all sending stands still.
+    /// True while all sending is paused.
     pub paused: bool,
-    /// So many packets more are lost by order.
-    pub losing: u32,
-    /// The rules, in the order in which they are decided.
+    /// Number of packets still to be dropped by `/api/drop`.
+    pub drops_pending: u32,
+    /// Fault rules, in the order of evaluation.
     pub rules: Vec<Rule>,
 }
 
-/// One thing that goes wrong.
+/// Fault rule.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Rule {
-    /// What, in words.
+    /// Fault, in words.
     pub text: String,
-    /// How often it has happened since it is in force.
-    pub struck: u64,
+    /// Number of times that the rule was applied since it came into force.
+    pub applied: u64,
 }
 
-/// Kind of an event. All but log lines are marked in the charts.
+/// Kind of an event. Charts mark every kind except log lines.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EventKind {
-    /// A line of the log.
+    /// Line of the log.
     #[default]
     Log,
-    /// Other faults are in force.
+    /// Faults in force were changed.
     Faults,
-    /// Losses were ordered.
-    Lose,
-    /// All sending was paused, or goes on.
+    /// Drops were commanded (`/api/drop`).
+    Drop,
+    /// All sending was paused or resumed.
     Pause,
-    /// Connections are stalled, or go on after that.
+    /// Connections were stalled, or send again after a stall.
     Stall,
-    /// Connections were cut by order, or the exchange is down.
+    /// Connections were cut by a command, or the exchange went down.
     Cut,
-    /// A connection was opened, or a line came back.
+    /// Connection was opened, or a line returned.
     Connected,
-    /// A connection was closed, or a subscription ended before its session.
+    /// Connection was closed, or a subscription ended before its session did.
     Disconnected,
-    /// A line fell silent.
+    /// Line fell silent.
     Silent,
-    /// A line cannot be reached, or was given up.
+    /// Line cannot be reached, or was given up.
     Unreachable,
-    /// Another session began.
+    /// Session with another id began.
     Session,
-    /// The session, or the recording, is over.
+    /// Session (exchange) or recording (client) is over.
     Over,
 }
 
-/// Something that happened.
+/// Event: a log line, or a change of the feed that charts mark.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Event {
-    /// When, since 1970.
+    /// Time, in milliseconds since 1970.
     pub at: u64,
-    /// What kind of thing.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// What.
+    /// Description, one line.
     pub text: String,
 }
 
-/// A stretch of sequences, cell by cell.
+/// Part of the sequence strip: counts of a range of sequences, cell by cell.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct StripView {
-    /// The first sequence.
+    /// First sequence.
     pub from: u32,
-    /// The last one.
+    /// Last sequence.
     pub to: u32,
-    /// How many sequences a cell has (the last one fewer).
+    /// Number of sequences a cell; the last cell may have fewer.
     pub width: u32,
-    /// Cells of fewer sequences than this are estimates: a share of what was counted together, or
-    /// of too many gaps to look at each.
+    /// Smallest cell width whose counts are exact. Counts of narrower cells are estimates, because
+    /// sequences are counted in blocks, or because there are too many gaps to look at each.
     pub exact: u32,
-    /// Of a client: received at once, recovered, missing and not asked for, missing and asked for;
-    /// of an exchange: sent by streams, requested again, dropped by streams and 0, over all streams
-    /// of this session. There, `dropped / (sent + dropped)` is the share that was lost.
+    /// Four counts a cell. A client's: received at once, recovered, missing and not requested,
+    /// missing and requested. An exchange's, over all streams of this session: sent in streams,
+    /// requested again, dropped from streams, and 0. Its share of dropped packets is
+    /// `dropped / (sent + dropped)`.
     pub cells: Vec<[u64; 4]>,
 }
 
-/// The last minutes.
+/// Chart history of the last ten minutes: the answer of `/api/history`.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct History {
-    /// Time between two points, in milliseconds; longer where the program was too busy.
+    /// Interval between two points, in milliseconds; longer if the program was too busy.
     pub interval_ms: u64,
-    /// Points of the last ten minutes, the oldest first.
+    /// Points of the last ten minutes, oldest first.
     pub points: Vec<Point>,
-    /// The newest 200 events other than log lines, the oldest first.
+    /// Newest 200 events other than log lines, oldest first.
     pub events: Vec<Event>,
 }
 
-/// Gaps.
+/// Page of gaps: the answer of `/api/gaps`.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct Gaps {
-    /// The newest ones, the oldest of them first.
+    /// Gaps after the requested number, oldest first.
     pub gaps: Vec<GapView>,
-    /// What to ask for next: `?after=`.
+    /// Value of `?after=` for the next page.
     pub after: u64,
 }
 
-/// A built-in scenario.
+/// Built-in scenario.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct TapeEntry {
-    /// Its name.
+pub(crate) struct ScenarioEntry {
+    /// Name of the scenario.
     pub name: String,
-    /// What it is about, in a line.
+    /// Description, one line.
     pub about: String,
-    /// Its TOML.
+    /// Scenario file, in TOML.
     pub toml: String,
 }
 
-/// An order was carried out.
+/// Answer to a command that was carried out.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Done {
-    /// What was done.
+pub(crate) struct CommandDone {
+    /// Description of the effect.
     pub done: String,
 }
 
-/// A request that makes no sense.
+/// Answer to a request that was refused.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
-pub(crate) struct Refused {
-    /// What is wrong.
+pub(crate) struct Refusal {
+    /// Reason of the refusal.
     pub error: String,
-    /// What would be right.
+    /// Values that are allowed.
     pub allowed: String,
-    /// What was named is not there.
+    /// True if the named thing does not exist (status 404).
     #[serde(skip)]
-    pub absent: bool,
+    pub not_found: bool,
 }

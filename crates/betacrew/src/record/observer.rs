@@ -14,32 +14,32 @@ pub(crate) struct GapObserver<'a, S> {
 
 impl<S: Sink> Sink for GapObserver<'_, S> {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.history.brought(origin, frames);
+        self.history.on_frames(origin, frames);
         self.sink.on_packets(origin, frames, now);
     }
 
     fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.history.brought(origin, frames);
+        self.history.on_frames(origin, frames);
         self.sink.on_duplicates(origin, frames)
     }
 
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {
-        self.history.opened(gap, now);
+        self.history.on_gap(gap, now);
         self.sink.on_gap(gap, now);
     }
 
     fn on_request(&mut self, piece: SeqRange, now: Duration) {
-        self.history.asked(piece, now);
+        self.history.on_request(piece, now);
         self.sink.on_request(piece, now);
     }
 
     fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.history.filled(piece, age, origin, now);
+        self.history.on_fill(piece, age, origin, now);
         self.sink.on_fill(piece, age, origin, now);
     }
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.history.lost(range, now);
+        self.history.on_gap_abandoned(range, now);
         self.sink.on_gap_abandoned(range, now);
     }
 

@@ -91,8 +91,8 @@ pub struct ReportLine {
     packets: u64,
     /// Packets that it was the first to bring.
     packets_first: u64,
-    /// Packets that its subscriptions should have brought and did not.
-    packets_lost: u64,
+    /// Number of packets that its subscriptions should have delivered and did not.
+    packets_missed: u64,
     /// Subscriptions that ended before the session.
     cuts: u32,
     /// What it plays, if that is not the session that is recorded.
@@ -238,7 +238,7 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
         extension: line.info.is_some(),
         packets: line.packets,
         packets_first: line.first,
-        packets_lost: line.missed,
+        packets_missed: line.missed,
         cuts: line.cuts,
         other_session: line.other_session.map(|session| session.to_string()),
     }

@@ -1,7 +1,7 @@
 // The dashboard of an exchange and of a client that follows it, in a headless browser.
 //
-// `node dashboard.mjs check` says whether it can run; `node dashboard.mjs` runs. The program is
-// in BETACREW_PROGRAM.
+// `node dashboard.mjs check` tests whether a browser starts; `node dashboard.mjs` runs the tests.
+// BETACREW_PROGRAM is the program.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ if (process.argv[2] === "check") {
 const folder = mkdtempSync(join(tmpdir(), "dashboard-"));
 const SERVE = ["serve", "--live", "--pace", "2000/s", "--tape", "market:5", "--seed", "5",
   "--drop", "0"];
-/** Answers to resend calls come one every 30 ms, so that a gap is seen before it is filled. */
+/** Delays each resend by 30 ms, so that a gap is visible before it is filled. */
 const LATE = 'about = "late"\n[[fault]]\nwhat = "delay"\non = "resend"\ntime = "30ms"\n';
 
 let exchange = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
@@ -56,32 +56,32 @@ const toml = async (text) => {
   await seller.page.locator("[data-do=toml]").click();
 };
 const number = (text) => Number(text.replaceAll(",", ""));
-/** Waits until the badge of the feed says this, and the page's link is well beside it. */
+/** Waits until the badge shows this state of the feed while the page is connected. */
 const feed = (page, is, words) => until(page, ([state, pattern]) =>
   document.querySelector("#feed").dataset.is === state &&
   new RegExp(pattern).test(document.querySelector("#feed").textContent) &&
   document.querySelector("#link").textContent === "Page connected", [is, words.source]);
 const happened = (page, words) => until(page, (pattern) =>
   new RegExp(pattern).test(document.querySelector("#events ol").textContent), words.source);
-/** Seconds of the day of a time such as 14:03:27. */
+/** Converts a time such as 14:03:27 to seconds of the day. */
 const seconds = (text) => text.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
 const DAY = 86_400;
 
-await step("both load and update", async () => {
+await step("both pages load and update", async () => {
   for (const [role, { page }] of pages) {
-    await until(page, () => document.querySelector("#link").dataset.is === "live");
+    await until(page, () => document.querySelector("#link").dataset.is === "connected");
     assert.equal(await page.locator("#role").textContent(), role);
     const name = role === "client" ? "Complete up to" : "Last sequence";
     await until(page, () => document.querySelector("#book .best tbody tr")
       && document.querySelector("#book .depth tbody tr"));
-    await until(page, () => document.querySelector("#strip-says").textContent.includes("a mark")
+    await until(page, () => document.querySelector("#strip-says").textContent.includes("a cell")
       || /: (sent|received) [1-9]/.test(document.querySelector("#strip-says").textContent));
     const before = number(await figure(page, name));
     await until(page, ([wanted, least]) => [...document.querySelectorAll("#figures dt")]
       .some((dt) => dt.textContent === wanted &&
         Number(dt.nextSibling.textContent.replaceAll(",", "")) > least), [name, before]);
     await until(page, () => document.querySelectorAll("#rates canvas").length === 3);
-    // The strip has drawn something other than paper.
+    // The strip is not blank.
     assert.ok(await page.evaluate(() => {
       const canvas = document.querySelector("#strip .marks");
       const { data } = canvas.getContext("2d").getImageData(0, canvas.height / 2 | 0,
@@ -93,7 +93,7 @@ await step("both load and update", async () => {
   assert.equal(await seller.page.locator("#controls").isVisible(), true);
 });
 
-await step("bad text is refused with words", async () => {
+await step("an invalid scenario is refused with a message", async () => {
   seller.state.failing = ["/api/faults"];
   await toml('[[fault]]\nwhat = "explode"\n');
   await answered("refused");
@@ -101,31 +101,32 @@ await step("bad text is refused with words", async () => {
   assert.match(await seller.page.locator(".answer").textContent(), /explode/);
 });
 
-await step("a loss ordered here is a gap there, and then recovered", async () => {
+await step("packets dropped by command are a gap of the client, and then recovered", async () => {
   await toml(LATE);
   await answered("done");
-  await seller.page.locator("#lose").fill("50");
-  await seller.page.locator("[data-do=lose]").click();
+  await seller.page.locator("#drop-next").fill("50");
+  await seller.page.locator("[data-do=drop-next]").click();
   await answered("done");
   const row = (is) => (wanted) => [...document.querySelectorAll("#gaps tbody tr")]
     .some((line) => line.cells[2].textContent === "50" && wanted.includes(line.dataset.is));
-  await until(buyer.page, row(), ["open", "asked"]);
+  await until(buyer.page, row(), ["open", "requested"]);
   assert.notEqual(await figure(buyer.page, "Missing"), "0");
   await until(buyer.page, () =>
     /(missing|in flight) \d/.test(document.querySelector("#strip-says").textContent));
   await until(buyer.page, row(), ["filled"]);
   await until(buyer.page, () => [...document.querySelectorAll("#gaps tbody tr")]
-    .some(({ cells }) => cells[2].textContent === "50" && cells[7].textContent === "lost on line 1"
-      && /^asked for after .*filled after/.test(cells[4].firstChild.title)));
+    .some(({ cells }) => cells[2].textContent === "50"
+      && cells[7].textContent === "missed on line 1"
+      && /^requested after .*filled after/.test(cells[4].firstChild.title)));
   await until(buyer.page, () =>
     /recovered 50\b/.test(document.querySelector("#strip-says").textContent));
-  // The exchange counts by blocks of sequences: about 50.
+  // The exchange counts in blocks of sequences, so its number is about 50.
   await until(seller.page, () =>
     /dropped \d/.test(document.querySelector("#strip-says").textContent));
   await until(seller.page, () => /50/.test(document.querySelector("#events ol").textContent));
 });
 
-await step("faults are steered", async () => {
+await step("faults are changed and removed", async () => {
   const { page } = seller;
   await page.locator("[data-do=clear]").click();
   await answered("done");
@@ -155,7 +156,7 @@ await step("connections are stalled and cut", async () => {
   await subscriber.first().waitFor();
 });
 
-await step("the feed's own state is told apart from the page's link", async () => {
+await step("the state of the feed is separate from the page's connection", async () => {
   await feed(seller.page, "playing", /^Playing/);
   await feed(buyer.page, "following", /^Following/);
   await seller.page.locator("[data-do=pause]").click();
@@ -163,10 +164,10 @@ await step("the feed's own state is told apart from the page's link", async () =
   await feed(buyer.page, "silent", /^Silent for \d/);
   await seller.page.locator("[data-do=resume]").click();
   await feed(buyer.page, "following", /^Following/);
-  await happened(buyer.page, /: silent.*|goes on after about/);
+  await happened(buyer.page, /: silent.*|data again after about/);
 });
 
-await step("a stall is a dip and an event", async () => {
+await step("a stall shows in the chart and as an event", async () => {
   const { page } = seller;
   await page.locator("#stall").fill("2500");
   await page.locator("#controls [data-do=stall]").click();
@@ -177,10 +178,10 @@ await step("a stall is a dip and an event", async () => {
   await feed(page, "playing", /^Playing/);
   await label(/sent [1-9]/);
   await happened(page, /sending again after about.*every stream is stalled/);
-  await happened(buyer.page, /goes on after about/);
+  await happened(buyer.page, /data again after about/);
 });
 
-await step("a reload empties no chart, and what happened is marked", async () => {
+await step("charts survive a reload, and events are marked", async () => {
   for (const [role, { page }] of pages) {
     const label = () => page.locator("#rates .chart").first().getAttribute("aria-label");
     const from = async () => seconds(/since ([0-9:]+)/.exec(await label())[1]);
@@ -196,23 +197,23 @@ await step("a reload empties no chart, and what happened is marked", async () =>
     }, before);
     assert.ok((seconds(new Date().toTimeString().slice(0, 8)) - before + DAY) % DAY > 3, role);
   }
-  // Along the chart of losses, one of the markers is what was ordered above.
+  // One of the markers in the chart of drops is the command above.
   const { page } = seller;
   const over = page.locator("#rates .chart .u-over").nth(1);
   await over.scrollIntoViewIfNeeded();
   const box = await over.boundingBox();
   let told = "";
-  for (let x = 1; x < box.width && !/next 50 packets are lost/.test(told); x += 4) {
+  for (let x = 1; x < box.width && !/next 50 packets are dropped/.test(told); x += 4) {
     await page.mouse.move(box.x + x, box.y + 40);
     const said = page.locator("#rates .tip").nth(1);
     told = await said.isVisible() ? await said.textContent() : "";
   }
   assert.match(told, /^[0-9:]{8}, .* after the start\n/);
-  assert.match(told, /next 50 packets are lost/);
+  assert.match(told, /next 50 packets are dropped/);
   await page.mouse.move(0, 0);
 });
 
-await step("the strip's keys need no click first", async () => {
+await step("the strip's keys work without a click first", async () => {
   for (const [, { page }] of pages) {
     assert.equal(await page.evaluate(() => document.activeElement === document.body), true);
     await page.keyboard.press("0");
@@ -224,20 +225,20 @@ await step("the strip's keys need no click first", async () => {
       document.querySelector("[data-do=follow]").getAttribute("aria-pressed") === "false");
     await page.keyboard.press("f");
   }
-  // In a field they are what is typed.
-  const field = seller.page.locator("#lose");
+  // In a field the same keys type characters.
+  const field = seller.page.locator("#drop-next");
   await field.fill("");
   await field.pressSequentially("10");
   assert.equal(await field.inputValue(), "10");
   await field.blur();
 });
 
-await step("25 % is shown as 25 %, and a later stream does not hide it", async () => {
+await step("a drop rate of 25 % is shown as 25 %, also after a later stream", async () => {
   const whole = await start(["serve", "--tape", "random:2000", "--drop", "25%", "--seed", "7",
     "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
   const shop = await open(chromium, whole.http);
   const all = /^1–2,000.*: sent ([\d,]+) · dropped ([\d,]+) \((\d+) %\)(?: · resent ([\d,]+))?$/;
-  /** What the program has counted, once the page says the same: sent, resent, dropped, percent. */
+  /** Waits until the page shows the program's counts; returns sent, resent, dropped, percent. */
   const shown = async () => {
     const answer = await fetch(`http://${whole.http}/api/strip?cells=1`);
     const [sent, resent, dropped] = (await answer.json()).cells[0];
@@ -248,27 +249,27 @@ await step("25 % is shown as 25 %, and a later stream does not hide it", async (
     }, [all.source, sent, dropped, resent]);
     return [sent, resent, dropped, (await said.jsonValue())[2]];
   };
-  // All of it, not only its end.
+  // Show the whole session, not only its end.
   await until(shop.page, () => /2,000/.test(document.querySelector("#strip-says").textContent));
   await shop.page.keyboard.press("0");
   await streamOnce(whole.address);
   const [sent, , dropped, percent] = await shown();
   assert.deepEqual([sent + dropped, percent], [2000, Math.round((100 * dropped) / 2000)]);
   assert.ok(percent >= 23 && percent <= 27, `${percent} %`);
-  // Resends change no share.
+  // Resends do not change the share of drops.
   await fetchOnce(whole.address, "all.json", folder);
-  const [more, resent, lost, share] = await shown();
+  const [more, resent, droppedInAll, share] = await shown();
   assert.ok(resent > 400 && share >= 23 && share <= 27, `${resent} resent, ${share} %`);
   await shop.page.locator("[data-do=clear]").click();
   await until(shop.page, () => document.querySelector(".answer").dataset.is === "done");
   assert.equal(await streamOnce(whole.address), 2000 * 17);
-  assert.deepEqual((await shown()).slice(0, 3), [more + 2000, resent, lost]);
+  assert.deepEqual((await shown()).slice(0, 3), [more + 2000, resent, droppedInAll]);
   assert.deepEqual(shop.complaints, []);
   await shop.page.close();
   await whole.stop();
 });
 
-await step("the strip obeys keys, wheel and mouse", async () => {
+await step("the strip follows keys, wheel and mouse", async () => {
   const { page } = buyer;
   const says = () => page.locator("#strip-says").textContent();
   const pressed = (wanted) => until(page, (is) =>
@@ -295,13 +296,13 @@ await step("the strip obeys keys, wheel and mouse", async () => {
   await pressed("true");
 });
 
-await step("everything has room, in both colours and at seven widths", async () => {
+await step("the layout fits in both colours and at seven widths", async () => {
   for (const [role, { page }] of pages) assert.deepEqual(await everywhere(page), [], role);
 });
 
-await step("it can be read, in both colours", async () => {
+await step("the page passes the accessibility checks in both colours", async () => {
   for (const [role, { page }] of pages) {
-    // The policy of the page forbids scripts of others; the debugger may all the same.
+    // The page's policy forbids foreign scripts, but the debugger may run them.
     await page.evaluate(axe);
     for (const [colorScheme, width] of [["light", 1440], ["dark", 360]]) {
       await page.setViewportSize({ width, height: 900 });
@@ -322,11 +323,11 @@ await step("it can be read, in both colours", async () => {
     await page.locator("#theme").click();
     assert.equal(await paper(), light, "chosen light");
     const moving = await page.evaluate(() => document.getAnimations().length);
-    assert.equal(moving, 0, "it moves though nothing should");
+    assert.equal(moving, 0, "an animation runs despite prefers-reduced-motion");
   }
 });
 
-await step("a token is asked for, and used", async () => {
+await step("the page asks for a token and uses it", async () => {
   const kept = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
     "--http-token", "let me in"], folder);
   const third = await open(chromium, kept.http);
@@ -349,19 +350,19 @@ await step("a token is asked for, and used", async () => {
   await kept.stop();
 });
 
-await step("it says when the program is gone, and comes back with it", async () => {
+await step("the page reports a lost connection and reconnects", async () => {
   seller.state.failing = ["/api"];
   await exchange.stop("SIGKILL");
-  await until(seller.page, () => document.querySelector("#link").dataset.is === "lost");
+  await until(seller.page, () => document.querySelector("#link").dataset.is === "disconnected");
   assert.match(await seller.page.locator("#banner").textContent(), /does not answer/);
-  assert.match(await seller.page.locator("#link").textContent(), /lost the program, retrying/);
+  assert.match(await seller.page.locator("#link").textContent(), /disconnected, retrying/);
   await feed(buyer.page, "unreachable", /^Exchange unreachable since [0-9:]{8}$/);
   await until(buyer.page, () => /unreachable since [0-9:]{8}/.test(
     document.querySelector("#lines tbody").textContent));
   await happened(buyer.page, /cannot be reached/);
   exchange = await start([...SERVE, "--listen", "127.0.0.1:0", "--http", exchange.http], folder);
-  await until(seller.page, () => document.querySelector("#link").dataset.is === "live");
-  assert.match(await seller.page.locator("#banner").textContent(), /started again/);
+  await until(seller.page, () => document.querySelector("#link").dataset.is === "connected");
+  assert.match(await seller.page.locator("#banner").textContent(), /restarted/);
 });
 
 await chromium.close();

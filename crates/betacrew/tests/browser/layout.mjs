@@ -1,9 +1,9 @@
-// Whether everything on a page has room: nothing reaches beyond what it is in, nothing is cut off.
+// Layout check: no element overflows its parent, and no text is cut off.
 
-/** Widths of windows that are looked at, from a phone's to a large screen's. */
+/** Widths of the checked windows, from a phone's to a large screen's. */
 export const WIDTHS = [360, 400, 800, 1100, 1280, 1400, 1920];
 
-/** What does not fit in the page as it is now, in words. Runs in the page. */
+/** Describes the elements that do not fit. Runs in the page. */
 function misfits() {
   const found = [];
   const name = (element) => {
@@ -14,7 +14,7 @@ function misfits() {
   };
   const wide = document.documentElement.scrollWidth - innerWidth;
   if (wide > 0) found.push(`the page is ${wide} pixels too wide`);
-  // Bars that say "longer than the scale", and what is there for readers of other kinds only.
+  // Exceptions: bars longer than their scale, and elements for screen readers only.
   const meant = ".timeline, .timeline *, .unseen, .unseen *, .skip, .cards thead, " +
     ".cards thead *, .uplot *, option";
   for (const element of document.querySelectorAll("body *")) {
@@ -38,14 +38,14 @@ function misfits() {
   return found;
 }
 
-/** Looks at all widths, in light and in dark; gives back what does not fit. */
+/** Checks all widths, in light and in dark colours. Returns what does not fit. */
 export async function everywhere(page) {
   const found = [];
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
-      // Until charts have been drawn anew at this width.
+      // Wait until the charts are drawn at this width.
       await page.waitForFunction(() => [...document.querySelectorAll(".chart")].every((chart) =>
         Math.abs(chart.firstElementChild?.offsetWidth - chart.clientWidth) < 1),
       null, { polling: 50 });

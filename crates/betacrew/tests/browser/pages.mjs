@@ -1,4 +1,4 @@
-// A headless browser whose pages fail the test when they complain or ask somebody else.
+// Headless browser. Pages fail the test if they log an error or send a request to another host.
 
 import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
@@ -16,12 +16,12 @@ export async function browser() {
   });
 }
 
-/** A page on `http`; what it complains of is kept in `complaints`. */
+/** Opens a page on `http`. Its errors and foreign requests are kept in `complaints`. */
 export async function open(from, http, options = {}) {
   const page = await from.newPage({ viewport: { width: 1440, height: 900 }, ...options });
   page.setDefaultTimeout(PATIENCE);
   const complaints = [];
-  /** The browser itself says that requests fail: which ones the test wants to, begin so. */
+  /** Prefixes of paths whose requests may fail. The browser logs every failed request. */
   const state = { failing: [] };
   page.on("console", (message) => {
     const wanted = message.text().startsWith("Failed to load resource") &&
@@ -38,11 +38,11 @@ export async function open(from, http, options = {}) {
   return { page, complaints, state };
 }
 
-/** Waits until `what` is true of the page: a function that runs in it. */
+/** Waits until `what`, a function that runs in the page, returns true. */
 export const until = (page, what, argument) =>
   page.waitForFunction(what, argument, { polling: 50, timeout: PATIENCE });
 
-/** The text of the value of a figure. */
+/** Returns the value of a figure, as text. */
 export const figure = (page, name) => page.evaluate((wanted) =>
   [...document.querySelectorAll("#figures dl > div")]
     .find((tile) => tile.querySelector("dt").textContent === wanted)

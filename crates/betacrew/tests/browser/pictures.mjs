@@ -1,5 +1,5 @@
-// The pictures of the dashboard in docs: `node pictures.mjs FOLDER`, the program in
-// BETACREW_PROGRAM. A client of two lines on a bad day, in light; its exchange, in dark.
+// Takes the pictures of the dashboard for docs: `node pictures.mjs FOLDER`, with the program in
+// BETACREW_PROGRAM. A client with two lossy lines, in light; its exchange, in dark.
 
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,9 +8,9 @@ import { browser, open, until } from "./pages.mjs";
 import { start } from "./programs.mjs";
 
 const SIZE = { width: 1440, height: 900 };
-/** How long a story the charts tell. */
+/** Period that the charts show, ms. */
 const STORY = 75_000;
-const BAD_DAY = `about = "Bursts of losses, and resends that take their time"
+const BAD_DAY = `about = "Bursts of drops, and slow resends"
 [[fault]]
 what = "drop"
 chance = "0.05%"
@@ -23,7 +23,7 @@ time = "1ms-4ms"
 
 const docs = resolve(process.argv[2] ?? ".");
 const folder = mkdtempSync(join(tmpdir(), "dashboard-"));
-/** Two lines of one session that lose different packets. */
+/** Two lines of one session that miss different packets. */
 const serve = (seed) => start(["serve", "--live", "--pace", "20000/s", "--tape", "market:5",
   "--seed", seed, "--drop", "0", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], folder);
 const [one, two] = [await serve("5"), await serve("6")];
@@ -38,18 +38,18 @@ const seller = await open(chromium, one.http, { viewport: SIZE, colorScheme: "da
 const buyer = await open(chromium, client.http, { viewport: SIZE, colorScheme: "light" });
 const pause = (share) => new Promise((later) => setTimeout(later, STORY * share));
 await pause(0.3);
-// Both lines lose the same for once.
-await Promise.all([one, two].map(({ http }) => post(http, "lose", { next: 600 })));
+// Both lines miss the same packets once.
+await Promise.all([one, two].map(({ http }) => post(http, "drop", { next: 600 })));
 await pause(0.3);
 await post(two.http, "cut", { all: true });
 await pause(0.3);
-await Promise.all([post(two.http, "lose", { next: 400 }),
-  seller.page.locator("#lose").fill("400").then(() =>
-    seller.page.locator("[data-do=lose]").click())]);
+await Promise.all([post(two.http, "drop", { next: 400 }),
+  seller.page.locator("#drop-next").fill("400").then(() =>
+    seller.page.locator("[data-do=drop-next]").click())]);
 await pause(0.1);
 for (const [name, { page, complaints }] of [["dark", seller], ["light", buyer]]) {
   if (complaints.length) throw new Error(complaints.join("\n"));
-  await until(page, () => document.querySelector("#link").dataset.is === "live");
+  await until(page, () => document.querySelector("#link").dataset.is === "connected");
   const path = join(docs, `dashboard-${name}.png`);
   await page.bringToFront();
   await page.locator("body").screenshot({ path });

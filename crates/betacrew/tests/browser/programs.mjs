@@ -1,4 +1,4 @@
-// The program under test, as processes that end with the test.
+// Processes of the program under test. They end with the test.
 
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
@@ -7,10 +7,10 @@ import { createInterface } from "node:readline";
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-/** Longer than anything here should take. */
+/** Time limit of every wait, ms. */
 export const PATIENCE = 20_000;
 
-/** Reads a stream of the original protocol to its end; gives back how many bytes came. */
+/** Reads a stream of the original protocol to its end. Returns the number of bytes. */
 export async function streamOnce(address) {
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address);
   const socket = connect({ host, port: Number(port) });
@@ -21,7 +21,7 @@ export async function streamOnce(address) {
   return bytes;
 }
 
-/** Records once from an exchange, to the end. */
+/** Records one session of an exchange to its end. */
 export async function fetchOnce(address, output, folder) {
   const [program, ...before] = process.env.BETACREW_PROGRAM.split("\n");
   const child = spawn(program, [...before, "fetch", address, "-o", output],
@@ -33,8 +33,8 @@ export async function fetchOnce(address, output, folder) {
 }
 
 /**
- * Starts `betacrew` with these arguments; waits for the addresses it says. Gives back `address` (of
- * the feed, if it has one), `http`, and `stop(signal)`.
+ * Starts `betacrew` and waits for the addresses that it announces. Returns `address` (of the feed,
+ * if it has one), `http`, and `stop(signal)`.
  */
 export async function start(args, folder) {
   const [program, ...before] = process.env.BETACREW_PROGRAM.split("\n");

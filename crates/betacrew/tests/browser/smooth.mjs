@@ -1,7 +1,7 @@
-// How smooth the strip is: `node smooth.mjs [PACKETS]`, the program (a release build) in
-// BETACREW_PROGRAM. An exchange that has played ten million packets, whose strip is zoomed and
-// dragged for ten seconds; says how long frames took and what was asked of the program. No test:
-// times depend on the machine.
+// Measures the strip: `node smooth.mjs [PACKETS]`, with the program (a release build) in
+// BETACREW_PROGRAM. Zooms and drags the strip of an exchange with ten million packets for ten
+// seconds, and prints the times of frames and the number of requests. Not a test, because times
+// depend on the machine.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,4 @@
-//! The dashboard in a headless browser: `tests/browser`, which needs Node.js, Chromium and what
-//! `npm ci` installs there.
+//! Dashboard in a headless browser: `tests/browser`, which needs Node.js, Chromium and `npm ci`.
 
 use crate::in_time::CommandInTime;
 use std::path::Path;
@@ -13,7 +12,7 @@ fn node(args: &[&str]) -> std::io::Result<Output> {
         .output_in_time()
 }
 
-/// Whether there is a browser. It is an error if it has to be there.
+/// Returns whether the browser tests can run. With BETACREW_REQUIRE_BROWSER=1 they must.
 fn browser() -> bool {
     let reason = match node(&["dashboard.mjs", "check"]) {
         Ok(output) if output.status.success() => return true,

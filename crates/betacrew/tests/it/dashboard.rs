@@ -1,4 +1,4 @@
-//! What the dashboard shows is so: the feed's state, what was lost, and what has happened.
+//! Values that the dashboard shows: state of the feed, dropped packets, and events.
 
 use crate::http::{LIVE, Program};
 use crate::support::{PATIENCE, betacrew, run};
@@ -12,21 +12,21 @@ fn feed(state: &Value) -> &str {
     state["feed"]["state"].as_str().unwrap()
 }
 
-/// Records a session to its end.
+/// Records a session of an exchange to its end.
 fn record(exchange: &Program, output: &Path, more: &[&str]) {
     let args = [&["fetch", &exchange.feed, "-o", output.to_str().unwrap()], more].concat();
     let (code, _, said) = run(&mut betacrew(&args));
     assert_eq!(code, 0, "{said}");
 }
 
-/// Sums of an exchange's strip: sent, resent, dropped.
+/// Returns the sums of an exchange's strip: sent, resent, dropped.
 fn strip(exchange: &Program, cells: u32) -> [u64; 3] {
     let strip = exchange.get(&format!("/api/strip?cells={cells}"));
     let cells = strip["cells"].as_array().unwrap();
     [0, 1, 2].map(|part| cells.iter().map(|cell| cell[part].as_u64().unwrap()).sum())
 }
 
-/// Reads a stream of the original protocol to its end; returns how many packets came.
+/// Reads a stream of the original protocol to its end. Returns the number of packets.
 fn stream(exchange: &Program) -> u64 {
     let mut stream = TcpStream::connect(&exchange.feed).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -36,7 +36,7 @@ fn stream(exchange: &Program) -> u64 {
 }
 
 #[test]
-fn a_loss_of_25_percent_is_shown_as_that_and_stays_shown() {
+fn a_drop_rate_of_25_percent_is_shown_and_stays_shown() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["--tape", "random:20000", "--drop", "25%", "--seed", "7"];
     let exchange = Program::exchange(&args);
@@ -45,7 +45,7 @@ fn a_loss_of_25_percent_is_shown_as_that_and_stays_shown() {
     for cells in [1, 100, 999, 4000] {
         assert_eq!(strip(&exchange, cells), [came, 0, 20_000 - came], "in {cells} cells");
     }
-    // A client that has what it missed sent again changes no share.
+    // Resends do not change the share of drops.
     record(&exchange, &folder.path().join("all.json"), &[]);
     let [sent, resent, dropped] = strip(&exchange, 1000);
     assert!(resent >= 4800, "{resent} resent");
@@ -53,14 +53,14 @@ fn a_loss_of_25_percent_is_shown_as_that_and_stays_shown() {
     assert!((0.24..0.26).contains(&share), "{share}");
     let counters = &exchange.get("/api/state")["counters"];
     assert_eq!([&counters["streamed"], &counters["dropped"]], [&json!(sent), &json!(dropped)]);
-    // A later stream without losses is one more to have a share of, and hides none.
+    // A later stream without drops adds to the sum and hides none of the earlier drops.
     assert_eq!(exchange.post("/api/faults", &json!({ "clear": true })).0, 200);
     assert_eq!(stream(&exchange), 20_000);
     assert_eq!(strip(&exchange, 1000), [sent + 20_000, resent, dropped]);
 }
 
 #[test]
-fn a_feed_that_stands_still_or_is_gone_is_told_from_one_that_flows() {
+fn silent_and_unreachable_feeds_have_states_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     assert_eq!(feed(&exchange.get("/api/state")), "no_client");
@@ -72,7 +72,7 @@ fn a_feed_that_stands_still_or_is_gone_is_told_from_one_that_flows() {
     assert_eq!(exchange.post("/api/pause", &json!({})).0, 200);
     let paused = exchange.until(|state| feed(state) == "paused");
     assert!(paused["feed"]["since"].as_u64() >= paused["started"].as_u64());
-    // Nothing at all comes, so rates fall though the recorder has no input that tells the time.
+    // No data arrives, so the recorder's own clock stands still; rates must fall all the same.
     let silent = client.until(|state| feed(state) == "silent" && state["rates"]["packets"] == 0.0);
     let quiet = silent["now"].as_u64().unwrap() - silent["feed"]["since"].as_u64().unwrap();
     assert!((1500..20_000).contains(&quiet), "{quiet} ms");
@@ -96,7 +96,7 @@ fn a_feed_that_stands_still_or_is_gone_is_told_from_one_that_flows() {
 }
 
 #[test]
-fn a_stall_is_a_state_an_event_and_a_mark_of_its_connection() {
+fn a_stall_shows_in_the_state_the_events_and_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     let client = Program::client(folder.path(), &exchange);
@@ -109,17 +109,17 @@ fn a_stall_is_a_state_an_event_and_a_mark_of_its_connection() {
     let state = exchange.until(|state| feed(state) == "playing");
     let stalls = |event: &&Value| event["kind"] == "stall";
     let stalls = state["events"].as_array().unwrap().iter().filter(stalls).count();
-    assert_eq!(stalls, 3, "ordered, begun and ended: {state}");
+    assert_eq!(stalls, 3, "commanded, begun and ended: {state}");
 }
 
 #[test]
-fn the_last_minutes_are_there_for_who_comes_later() {
+fn the_history_has_points_that_no_client_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     let client = Program::client(folder.path(), &exchange);
-    assert_eq!(exchange.post("/api/lose", &json!({ "next": 50 })).0, 200);
+    assert_eq!(exchange.post("/api/drop", &json!({ "next": 50 })).0, 200);
     client.until(|state| state["counters"]["recovered"] == 50);
-    // Nobody looks meanwhile: the program takes a point a second by itself.
+    // The program takes a point a second by itself.
     let began = Instant::now();
     for (program, count) in [(&exchange, "dropped"), (&client, "recovered")] {
         loop {
@@ -139,12 +139,12 @@ fn the_last_minutes_are_there_for_who_comes_later() {
     let history = exchange.get("/api/history");
     let kinds: Vec<&Value> =
         history["events"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
-    assert!(kinds.contains(&&json!("lose")) && kinds.contains(&&json!("connected")), "{kinds:?}");
-    assert!(!kinds.contains(&&json!("log")), "the list has those");
+    assert!(kinds.contains(&&json!("drop")) && kinds.contains(&&json!("connected")), "{kinds:?}");
+    assert!(!kinds.contains(&&json!("log")), "log lines are only in the state's events");
 }
 
 #[test]
-fn an_exchange_whose_live_session_is_over_says_so() {
+fn the_end_of_a_live_session_is_a_state_and_an_event() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&["--live", "--tape", "random:500", "--pace", "5000/s"]);
     record(&exchange, &folder.path().join("all.json"), &["-f"]);

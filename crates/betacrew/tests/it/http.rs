@@ -1,4 +1,4 @@
-//! The HTTP address of exchange and client, over real sockets.
+//! HTTP address of an exchange and of a client, over real sockets.
 
 use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, betacrew, run};
@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-/// The program with an HTTP address.
+/// Running program with an HTTP address.
 pub(crate) struct Program {
     child: Child,
     pub(crate) feed: String,
@@ -28,7 +28,7 @@ impl Program {
         command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        // It is killed with this, also where it has ended.
+        // Built before the loop, because dropping it kills the child if the loop panics.
         let mut program = Self { child, feed: String::new(), http: String::new() };
         for line in lines {
             if let Some(address) = line.strip_prefix("http on ") {
@@ -37,7 +37,7 @@ impl Program {
             }
             program.feed = line.strip_prefix("listening on ").unwrap().to_owned();
         }
-        panic!("it has ended");
+        panic!("the program ended before it announced its HTTP address");
     }
 
     pub(crate) fn exchange(args: &[&str]) -> Self {
@@ -49,20 +49,20 @@ impl Program {
         Self::start(&["fetch", "-f", &exchange.feed, "-o", output.to_str().unwrap()])
     }
 
-    /// Ends it as Ctrl+C does.
+    /// Ends the program as Ctrl+C does.
     pub(crate) fn interrupt(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.child.ends();
     }
 
-    /// Sends a request as it is, and reads the answer: status and body.
+    /// Sends `request` unchanged. Returns status and body of the answer.
     fn raw(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // What is too much is answered before it is read.
+        // The server answers an oversized request before it has read all of it.
         let _ = stream.write_all(request.as_bytes());
         let mut bytes = Vec::new();
-        // A reset after the answer is one, too.
+        // A reset after the answer does not make the answer invalid.
         let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let status = text.get(9..12).and_then(|it| it.parse().ok()).unwrap_or(0);
@@ -94,7 +94,7 @@ impl Program {
         self.ask("GET", "/metrics", "", "").1
     }
 
-    /// Waits until the state is like this.
+    /// Waits until the state meets the condition.
     pub(crate) fn until(&self, what: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
@@ -116,33 +116,33 @@ impl Drop for Program {
 pub(crate) const LIVE: [&str; 5] = ["--live", "--pace", "2000/s", "--drop", "0"];
 
 #[test]
-fn a_loss_by_order_is_a_gap_of_the_client_and_then_recovered() {
+fn packets_dropped_by_command_are_a_gap_of_the_client_and_then_recovered() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     let client = Program::client(folder.path(), &exchange);
     client.until(|state| state["highest"].as_u64() > Some(10));
-    let (status, answer) = exchange.post("/api/lose", &json!({ "next": 200 }));
-    assert_eq!((status, &answer["done"]), (200, &json!("the next 200 packets are lost")));
+    let (status, answer) = exchange.post("/api/drop", &json!({ "next": 200 }));
+    assert_eq!((status, &answer["done"]), (200, &json!("the next 200 packets are dropped")));
     let state = client.until(|state| state["counters"]["recovered"] == 200);
     assert_eq!(state["role"], "client");
     let gap = &client.get("/api/gaps")["gaps"][0];
-    assert_eq!((&gap["id"], &gap["by"]), (&json!(1), &json!("resend")), "{gap}");
-    assert_eq!((&gap["cause"], &gap["given_up"]), (&json!("lost on line 1"), &json!(null)));
-    let times = ["opened", "asked", "filled"].map(|time| gap[time].as_f64().unwrap());
-    assert!(times.is_sorted() && gap["asks"].as_u64() >= Some(1), "{gap}");
+    assert_eq!((&gap["id"], &gap["filled_by"]), (&json!(1), &json!("resend")), "{gap}");
+    assert_eq!((&gap["cause"], &gap["abandoned"]), (&json!("missed on line 1"), &json!(null)));
+    let times = ["opened", "requested", "filled"].map(|time| gap[time].as_f64().unwrap());
+    assert!(times.is_sorted() && gap["requests"].as_u64() >= Some(1), "{gap}");
     let strip = client.get("/api/strip?cells=1");
     assert_eq!(strip["cells"][0][1], 200, "{strip}");
     let state = exchange.get("/api/state");
     assert_eq!(state["counters"]["dropped"], 200);
     let told = state["events"].as_array().unwrap().iter();
     assert!(told.clone().any(|event| event["text"].as_str().unwrap().contains("200 packets")));
-    assert!(exchange.metrics().contains("faults_injected_total{kind=\"order\"} 200\n"));
+    assert!(exchange.metrics().contains("faults_injected_total{kind=\"drop_next\"} 200\n"));
     let strip = exchange.get("/api/strip?cells=1");
     assert_eq!((&strip["cells"][0][1], &strip["cells"][0][2]), (&json!(200), &json!(200)));
 }
 
 #[test]
-fn a_client_keeps_the_books() {
+fn a_client_shows_order_books() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     let client = Program::client(folder.path(), &exchange);
@@ -159,7 +159,7 @@ fn a_client_keeps_the_books() {
 }
 
 #[test]
-fn an_exchange_keeps_the_books_of_its_tape() {
+fn an_exchange_shows_order_books_of_its_tape() {
     let exchange = Program::exchange(&["--tape", "random:100000:3"]);
     let mut books = feed::analysis::book::Books::default();
     for frame in feed::tape::in_memory::Tape::random(100_000, 3).frames() {
@@ -181,7 +181,7 @@ fn an_exchange_keeps_the_books_of_its_tape() {
 }
 
 #[test]
-fn an_exchange_is_steered() {
+fn commands_change_a_running_exchange() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Program::exchange(&LIVE);
     let client = Program::client(folder.path(), &exchange);
@@ -191,10 +191,10 @@ fn an_exchange_is_steered() {
         assert_eq!(status, 200, "{path} {body}: {answer}");
     };
     done("/api/faults", json!({ "drop": 0.5 }));
-    let state = exchange.until(|state| state["faults"]["rules"][0]["struck"].as_u64() > Some(20));
+    let state = exchange.until(|state| state["faults"]["rules"][0]["applied"].as_u64() > Some(20));
     assert!((state["faults"]["drop"].as_f64().unwrap() - 0.5).abs() < 1e-6);
     done("/api/faults", json!({ "toml": "[[fault]]\nwhat = \"duplicate\"\n" }));
-    client.until(|state| state["counters"]["repeated"].as_u64() > Some(20));
+    client.until(|state| state["counters"]["duplicates"].as_u64() > Some(20));
     done("/api/faults", json!({ "scenario": "burst" }));
     assert_eq!(exchange.get("/api/state")["faults"]["scenario"], "burst");
     done("/api/faults", json!({ "clear": true }));
@@ -213,17 +213,17 @@ fn an_exchange_is_steered() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_what_would() {
+fn invalid_requests_are_refused_with_the_allowed_values() {
     let exchange = Program::exchange(&LIVE);
     for (path, body, status) in [
         ("/api/faults", json!({ "drop": 1.5 }), 400),
         ("/api/faults", json!({ "drop": 0.1, "clear": true }), 400),
         ("/api/faults", json!({ "scenario": "/etc/passwd" }), 404),
         ("/api/faults", json!({ "toml": "[[fault]]\nwhat = \"nonsense\"\n" }), 400),
-        ("/api/lose", json!({ "next": 0 }), 400),
-        ("/api/lose", json!({ "next": -1 }), 400),
-        ("/api/lose", json!([]), 400),
-        ("/api/lose", json!([5]), 400),
+        ("/api/drop", json!({ "next": 0 }), 400),
+        ("/api/drop", json!({ "next": -1 }), 400),
+        ("/api/drop", json!([]), 400),
+        ("/api/drop", json!([5]), 400),
         ("/api/pause", json!({ "no": 1 }), 400),
         ("/api/cut", json!({}), 400),
         ("/api/cut", json!({ "connection": 99 }), 404),
@@ -242,7 +242,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
 }
 
 #[test]
-fn a_web_page_of_elsewhere_cannot_drive_it() {
+fn a_foreign_web_page_cannot_send_commands() {
     let exchange = Program::exchange(&LIVE);
     let json = "content-type: application/json\r\n";
     let pause = |headers: &str| exchange.ask("POST", "/api/pause", headers, "{}").0;
@@ -250,7 +250,7 @@ fn a_web_page_of_elsewhere_cannot_drive_it() {
     assert_eq!(pause("content-type: application/x-www-form-urlencoded\r\n"), 415);
     assert_eq!(pause(&format!("{json}origin: http://evil.example\r\n")), 403);
     assert_eq!(pause(&format!("{json}origin: null\r\n")), 403);
-    // The name that was made to point here is in both.
+    // DNS rebinding: the foreign name is in both headers.
     let rebound = "POST /api/pause HTTP/1.1\r\nhost: evil.example\r\n\
                    origin: http://evil.example\r\n\
                    connection: close\r\ncontent-type: application/json\r\n\
@@ -264,7 +264,7 @@ fn a_web_page_of_elsewhere_cannot_drive_it() {
 }
 
 #[test]
-fn beyond_this_machine_a_token_is_needed() {
+fn an_address_that_others_can_reach_needs_a_token() {
     let (code, _, stderr) =
         run(&mut betacrew(&["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"]));
     assert!(code == 2 && stderr.contains("--http-token"), "{stderr}");
@@ -285,7 +285,7 @@ fn beyond_this_machine_a_token_is_needed() {
 }
 
 #[test]
-fn a_port_in_use_is_said() {
+fn a_port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, stderr) =
@@ -295,7 +295,7 @@ fn a_port_in_use_is_said() {
 }
 
 #[test]
-fn what_is_too_much_is_not_taken() {
+fn oversized_requests_and_too_many_clients_are_refused() {
     let exchange = Program::exchange(&LIVE);
     let json = "content-type: application/json\r\n";
     let long = format!("{{\"toml\":\"{}\"}}", "x".repeat(300_000));
@@ -304,7 +304,7 @@ fn what_is_too_much_is_not_taken() {
     for number in 0..3000 {
         let _ = write!(many, "x-{number}: {}\r\n", "y".repeat(40));
     }
-    // Each as one write: nothing is left unread that would reset the connection.
+    // Each request is one write. Status 0 is a reset before the answer was read.
     for (head, expected) in [
         (many, &[0, 431][..]),
         (format!("x: {}\r\n", "y".repeat(65_000)), &[200]),
@@ -314,21 +314,20 @@ fn what_is_too_much_is_not_taken() {
         let (status, answer) = exchange.ask("GET", "/api/state", &head, "");
         assert!(expected.contains(&status), "{} bytes: {status} {answer}", head.len());
     }
-    // As many as there may be, and none of them says or reads anything: the rest are turned away,
-    // and the feed does not notice.
+    // More clients than the limit, all silent: the rest are turned away, and the feed still works.
     let idle: Vec<TcpStream> =
         (0..200).map(|_| TcpStream::connect(&exchange.http).unwrap()).collect();
     let feed = TcpStream::connect(&exchange.feed).unwrap();
     drop((idle, feed));
     let began = Instant::now();
-    // Their places are free once the exchange has seen that they are gone.
+    // The slots are free once the exchange has noticed that the clients are gone.
     while exchange.ask("GET", "/healthz", "", "").0 != 200 {
         assert!(began.elapsed() < PATIENCE);
     }
 }
 
 #[test]
-fn what_is_written_is_counted_by_place() {
+fn written_packets_and_bytes_are_counted_for_each_output() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (record, csv) = (path("record.tape"), path("out.csv"));
@@ -343,21 +342,21 @@ fn what_is_written_is_counted_by_place() {
     };
     client.until(|state| state["highest"].as_u64() > Some(200));
     for (program, role) in [(&exchange, "exchange"), (&client, "client")] {
-        let tape = |unit| value(program, &format!("betacrew_{role}_tape_written_{unit}_total"));
-        let (packets, bytes) = (tape("packets"), tape("bytes"));
+        let tape = |unit| value(program, &format!("betacrew_{role}_tape_{unit}_total"));
+        let (packets, bytes) = (tape("packets_written"), tape("written_bytes"));
         assert!(packets >= 200.0 && bytes >= packets * 17.0, "{role}: {packets}, {bytes}");
     }
-    let output = |unit| format!("betacrew_client_output_written_{unit}_total{{output=\"{csv}\"}}");
+    let output = |unit| format!("betacrew_client_output_{unit}_total{{output=\"{csv}\"}}");
     let began = Instant::now();
-    // What is written to it waits for some more.
-    while value(&client, &output("bytes")) == 0.0 {
+    // The output is buffered, so the first bytes are written later.
+    while value(&client, &output("written_bytes")) == 0.0 {
         assert!(began.elapsed() < PATIENCE);
     }
-    assert!(value(&client, &output("packets")) >= 200.0);
+    assert!(value(&client, &output("packets_written")) >= 200.0);
 }
 
 #[test]
-fn one_listener_too_many_is_told_so_and_others_get_in() {
+fn a_listener_above_the_limit_gets_503_and_other_requests_are_answered() {
     let exchange = Program::exchange(&LIVE);
     let (mut listeners, events) = (Vec::new(), "/api/events");
     for _ in 0..96 {
@@ -377,7 +376,7 @@ fn one_listener_too_many_is_told_so_and_others_get_in() {
     assert_eq!(exchange.ask("GET", "/healthz", "", "").0, 200);
 }
 
-/// All that Prometheus would be told by both sides.
+/// Runs `check` on an exchange and on its client.
 fn both(check: impl Fn(&Program)) {
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("record.tape");
@@ -390,7 +389,7 @@ fn both(check: impl Fn(&Program)) {
 }
 
 #[test]
-fn every_query_of_the_dashboard_for_grafana_names_what_there_is() {
+fn every_query_of_the_grafana_dashboard_names_an_existing_metric() {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grafana.json");
     let text = std::fs::read_to_string(text).unwrap();
     let _: Value = serde_json::from_str(&text).unwrap();
@@ -410,7 +409,7 @@ fn every_query_of_the_dashboard_for_grafana_names_what_there_is() {
     }
 }
 
-/// Whether a tool is there; it has to be where CI says so.
+/// Returns whether a tool runs. In CI (BETACREW_REQUIRE_HTTP=1) a missing tool fails the test.
 fn has(command: &mut Command) -> bool {
     let there = command.output_in_time().is_ok_and(|output| output.status.success());
     let required = std::env::var_os("BETACREW_REQUIRE_HTTP").is_some_and(|value| value == "1");
@@ -419,7 +418,7 @@ fn has(command: &mut Command) -> bool {
 }
 
 #[test]
-fn metrics_are_as_prometheus_likes_them() {
+fn metrics_pass_promtool() {
     let promtool = std::env::var("BETACREW_PROMTOOL").unwrap_or("promtool".to_owned());
     if !has(Command::new(&promtool).arg("--version")) {
         return println!("skipped: no promtool (Debian's package prometheus has it)");
@@ -436,7 +435,7 @@ fn metrics_are_as_prometheus_likes_them() {
 }
 
 #[test]
-fn the_api_is_what_its_document_says() {
+fn the_api_matches_its_openapi_document() {
     let python = std::env::var("BETACREW_PYTHON").unwrap_or("python3".to_owned());
     let tool = || {
         let mut command = Command::new(&python);
@@ -449,7 +448,7 @@ fn the_api_is_what_its_document_says() {
     let folder = tempfile::tempdir().unwrap();
     both(|program| {
         let document = format!("http://{}/openapi.json", program.http);
-        // A TOML text of the right type need not be a scenario; a stream of events has no end.
+        // A text that fits the schema need not be a scenario, and a stream of events has no end.
         let runs: [&[&str]; 2] = [
             &["--exclude-path", "/api/events", "--exclude-path", "/api/faults"],
             &["--include-path", "/api/faults", "--exclude-checks", "positive_data_acceptance"],

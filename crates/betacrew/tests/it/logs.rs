@@ -46,11 +46,14 @@ fn each_line_of_a_log_in_json_is_an_object_and_none_is_a_packet_s() {
 #[test]
 fn a_log_has_the_modules_that_were_asked_for() {
     let order = |exchange: &Program| {
-        exchange.post("/api/lose", &json!({ "next": 1 }));
+        exchange.post("/api/drop", &json!({ "next": 1 }));
     };
     let lines = logged(&["--log", "off,betacrew::http=info"], order);
     let told: Vec<&String> = lines.iter().filter(|line| line.contains(" INFO ")).collect();
-    assert!(told.len() == 1 && told[0].contains("control: the next packet is lost"), "{lines:#?}");
+    assert!(
+        told.len() == 1 && told[0].contains("control: the next packet is dropped"),
+        "{lines:#?}"
+    );
     let lines = logged(&["--log", "info,betacrew::http=off"], order);
     assert!(lines.iter().any(|line| line.contains(" INFO live at")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("control:")), "{lines:#?}");

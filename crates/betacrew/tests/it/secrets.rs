@@ -146,7 +146,7 @@ mod with_a_log {
         command.current_dir(folder.path());
         let client = start(command, &at("client.log"));
         let began = Instant::now();
-        let label = format!("output_written_packets_total{{output=\"{host}\"}} ");
+        let label = format!("output_packets_written_total{{output=\"{host}\"}} ");
         let published = |page: &str| {
             let line = page.lines().find_map(|line| line.split_once(&label));
             line.is_some_and(|(_, count)| count != "0")

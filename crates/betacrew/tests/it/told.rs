@@ -156,7 +156,7 @@ fn every_answer_ends_in_a_newline() {
     }
     let json = "content-type: application/json\r\n";
     for order in [json!({ "next": 1 }), json!({ "next": 0 })] {
-        let (_, body) = exchange.ask("POST", "/api/lose", json, &order.to_string());
+        let (_, body) = exchange.ask("POST", "/api/drop", json, &order.to_string());
         assert!(body.ends_with("}\n"), "{body:?}");
     }
 }

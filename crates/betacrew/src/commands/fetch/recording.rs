@@ -123,7 +123,7 @@ impl<'a> FetchRecording<'a> {
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
         let places = OutputCounters { tape: self.capture.written(), outputs };
-        let history = ClientMonitor::new(web, &args.addresses, args.follow, places);
+        let history = ClientMonitor::new(web, &args.addresses, places);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let facts = self.facts();

@@ -1,16 +1,16 @@
-//! How a request becomes an answer.
+//! Router, and the handlers that turn requests into answers.
 
 use crate::args::secret::Secret;
 use crate::http::api::guard;
 use crate::http::api::openapi;
 use crate::http::api::routes::{JSON, Role, Route, RouteAction, routes};
-use crate::http::api::server::{LISTENERS_MAX, ListenAddress};
-use crate::http::control::command::{ControlAnswer, ControlCommand, refused};
+use crate::http::api::server::{ClientSlot, LISTENERS_MAX};
+use crate::http::control::command::{ControlAnswer, ControlCommand, refusal_of};
 use crate::http::control::loop_handle::LoopHandle;
 use crate::http::page;
 use crate::http::state::chart_history;
 use crate::http::state::metrics;
-use crate::http::state::{Gaps, History, Refused, TapeEntry};
+use crate::http::state::{Gaps, History, Refusal, ScenarioEntry};
 use crate::scenario::{self, catalogue};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -23,21 +23,21 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest body of a request.
+/// Maximum length of a request's body, in bytes.
 const BODY_MAX: usize = 256 * 1024;
-/// And it must be there after this.
-const BODY: Duration = Duration::from_secs(5);
-/// How often the state is sent to who listens.
-const FRAME: Duration = Duration::from_millis(250);
+/// Time after which a request's body must have arrived.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval between two states of an event stream.
+const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What every answer is made from.
+/// Context of every handler.
 pub(crate) struct App {
-    pub(crate) meeting: LoopHandle,
+    pub(crate) loop_handle: LoopHandle,
     pub(crate) role: Role,
     pub(crate) token: Option<Secret>,
 }
 
-/// The router of this side's routes.
+/// Returns the router of a role's routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes(app.role) {
@@ -49,18 +49,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     for asset in page::ASSETS {
         router = router.route(asset.path, get(|| async { text(asset.kind, asset.body) }));
     }
-    let nowhere = || async {
-        refusal(StatusCode::NOT_FOUND, &refused("there is nothing here", "see /openapi.json"))
+    let not_found = || async {
+        refusal(StatusCode::NOT_FOUND, &refusal_of("no such path", "see /openapi.json"))
     };
     let method = || async {
-        let wrong = refused("not with this method", "see the Allow header, or /openapi.json");
+        let wrong =
+            refusal_of("this path has no such method", "see the Allow header, or /openapi.json");
         refusal(StatusCode::METHOD_NOT_ALLOWED, &wrong)
     };
     let guarded = move |request: Request, next: Next| {
         let app = Arc::clone(&app);
         async move {
             let (method, headers) = (request.method(), request.headers());
-            let checked = guard::fits(method, request.uri(), headers)
+            let checked = guard::check_head_length(method, request.uri(), headers)
                 .and_then(|()| guard::check(method, headers, app.token.as_ref()));
             let mut response = match checked {
                 Ok(()) => next.run(request).await,
@@ -70,13 +71,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             response
         }
     };
-    router.fallback(nowhere).method_not_allowed_fallback(method).layer(from_fn(guarded))
+    router.fallback(not_found).method_not_allowed_fallback(method).layer(from_fn(guarded))
 }
 
-/// The router of those for whom there is no room, beside so many clients.
+/// Returns the router for clients above the limit: every answer is 503.
 pub(crate) fn full(clients: usize) -> Router {
     let answer = move || async move {
-        let mut response = no_room(format!("there are {clients} clients already"));
+        let mut response = no_room(format!("{clients} clients are connected already"));
         decorate(&mut response);
         response
     };
@@ -84,7 +85,7 @@ pub(crate) fn full(clients: usize) -> Router {
 }
 
 fn no_room(wrong: String) -> Response {
-    let wrong = refused(wrong, "try again once one of them has gone");
+    let wrong = refusal_of(wrong, "try again once one of them has left");
     let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, &wrong);
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -92,14 +93,14 @@ fn no_room(wrong: String) -> Response {
     response
 }
 
-/// What a browser is to keep to.
+/// Adds the headers that restrict what a browser does with an answer.
 fn decorate(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
-        ("x-frame-options", "DENY"),
+        ("x-event-options", "DENY"),
         ("cross-origin-resource-policy", "same-origin"),
         ("content-security-policy", page::POLICY),
     ] {
@@ -117,7 +118,7 @@ fn text(kind: &'static str, text: impl Into<Body>) -> Response {
 fn json(content: &impl Serialize) -> Response {
     match serde_json::to_vec(content) {
         Ok(mut bytes) => {
-            // A terminal's prompt comes on a line of its own.
+            // With it, a terminal's prompt starts on a line of its own.
             bytes.push(b'\n');
             text(JSON, bytes)
         }
@@ -125,84 +126,94 @@ fn json(content: &impl Serialize) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, wrong: &Refused) -> Response {
+fn refusal(status: StatusCode, wrong: &Refusal) -> Response {
     let mut response = json(wrong);
     *response.status_mut() = status;
     response
 }
 
 fn busy() -> Response {
-    let wrong = refused("the loop does not answer: it is busy, or over", "try again");
+    let wrong = refusal_of("the loop does not answer: it is busy or has ended", "try again");
     refusal(StatusCode::SERVICE_UNAVAILABLE, &wrong)
 }
 
 async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Response {
-    match route.does {
+    match route.action {
         RouteAction::Text(content) => text(route.kind, content),
-        RouteAction::OpenApi => json(&openapi::document(app.role, app.token.is_some())),
-        RouteAction::Ready => match app.meeting.look().await {
+        RouteAction::OpenApi => json(&openapi::document(app.role, protection(&app))),
+        RouteAction::Ready => match app.loop_handle.snapshot().await {
             (_, true) => text(route.kind, "ready\n"),
             (_, false) => busy(),
         },
-        RouteAction::Metrics => text(route.kind, metrics::text(&app.meeting.look().await.0)),
+        RouteAction::Metrics => {
+            text(route.kind, metrics::text(&app.loop_handle.snapshot().await.0))
+        }
         RouteAction::Scenarios => json(&scenarios()),
-        RouteAction::State => json(&app.meeting.look().await.0.state),
+        RouteAction::State => json(&app.loop_handle.snapshot().await.0.state),
         RouteAction::Events => events(&app, route.kind, request.extensions().get().cloned()),
         RouteAction::History => json(&history(&app)),
-        RouteAction::Gaps => match number(route, request.uri(), "after") {
+        RouteAction::Gaps => match query_number(route, request.uri(), "after") {
             Ok(after) => gaps(&app, after.unwrap_or(0)).await,
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
         },
         RouteAction::Strip => match strip(route, request.uri()) {
-            Ok(order) => ask(&app, order).await,
+            Ok(command) => send(&app, command).await,
             Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
         },
-        RouteAction::Order(read) => {
-            if let Err((status, wrong)) = guard::is_json(request.headers()) {
+        RouteAction::Command(parse) => {
+            if let Err((status, wrong)) = guard::check_json(request.headers()) {
                 return refusal(status, &wrong);
             }
             let body = axum::body::to_bytes(request.into_body(), BODY_MAX);
-            let Ok(body) = tokio::time::timeout(BODY, body).await else {
-                let wrong = refused("the body does not come", "all of it within 5 seconds");
+            let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
+                let wrong = refusal_of("the body did not arrive", "all of it within 5 seconds");
                 return refusal(StatusCode::REQUEST_TIMEOUT, &wrong);
             };
             let Ok(body) = body else {
-                let wrong = refused("the body is too long or broken", "up to 256 KiB");
+                let wrong = refusal_of("the body is too long or broken", "up to 256 KiB");
                 return refusal(StatusCode::PAYLOAD_TOO_LARGE, &wrong);
             };
-            match read(&body) {
-                Ok(order) => ask(&app, order).await,
+            match parse(&body) {
+                Ok(command) => send(&app, command).await,
                 Err(wrong) => refusal(StatusCode::BAD_REQUEST, &wrong),
             }
         }
     }
 }
 
-/// The catalogue.
-fn scenarios() -> Vec<TapeEntry> {
-    let entry = |entry: &catalogue::CatalogueEntry| TapeEntry {
+/// Returns the protection of the commands, for the OpenAPI document.
+fn protection(app: &App) -> openapi::Protection {
+    match app.token {
+        Some(_) => openapi::Protection::BearerToken,
+        None => openapi::Protection::None,
+    }
+}
+
+/// Returns the built-in scenarios.
+fn scenarios() -> Vec<ScenarioEntry> {
+    let entry = |entry: &catalogue::CatalogueEntry| ScenarioEntry {
         name: entry.name.to_owned(),
-        about: scenario::open(entry.name).map(|plot| plot.about).unwrap_or_default(),
+        about: scenario::open(entry.name).map(|scenario| scenario.about).unwrap_or_default(),
         toml: entry.text.to_owned(),
     };
     catalogue::entries().map(entry).collect()
 }
 
-/// The last minutes, as far as they are kept.
+/// Returns the chart history.
 fn history(app: &App) -> History {
     let interval_ms = u64::try_from(chart_history::INTERVAL.as_millis()).unwrap_or(u64::MAX);
     History {
         interval_ms,
-        points: app.meeting.history().look(),
+        points: app.loop_handle.history().points(),
         events: crate::http::api::events::marks(),
     }
 }
 
-async fn ask(app: &App, order: ControlCommand) -> Response {
-    match app.meeting.ask(order).await {
-        Some(ControlAnswer::Done(done)) => json(&crate::http::state::Done { done }),
+async fn send(app: &App, command: ControlCommand) -> Response {
+    match app.loop_handle.send(command).await {
+        Some(ControlAnswer::Done(done)) => json(&crate::http::state::CommandDone { done }),
         Some(ControlAnswer::Strip(strip)) => json(&strip),
-        Some(ControlAnswer::Refused(wrong)) if wrong.absent => {
+        Some(ControlAnswer::Refused(wrong)) if wrong.not_found => {
             refusal(StatusCode::NOT_FOUND, &wrong)
         }
         Some(ControlAnswer::Refused(wrong)) => refusal(StatusCode::BAD_REQUEST, &wrong),
@@ -211,15 +222,15 @@ async fn ask(app: &App, order: ControlCommand) -> Response {
 }
 
 async fn gaps(app: &App, after: u64) -> Response {
-    let (snapshot, _) = app.meeting.look().await;
-    let newer = snapshot.raw.gaps.iter().filter(|gap| gap.id > after).cloned();
+    let (snapshot, _) = app.loop_handle.snapshot().await;
+    let newer = snapshot.extra.gaps.iter().filter(|gap| gap.id > after).cloned();
     let gaps: Vec<_> = newer.collect();
     let after = gaps.last().map_or(after, |gap| gap.id);
     json(&Gaps { gaps, after })
 }
 
-/// A number of the query.
-fn number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refused> {
+/// Returns a number of the query, if it is given.
+fn query_number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refusal> {
     let Some(param) = route.params.iter().find(|param| param.name == name) else { return Ok(None) };
     let mut values =
         uri.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
@@ -228,51 +239,52 @@ fn number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Refused> 
         });
     let Some(value) = values.next() else { return Ok(None) };
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-    let number = value.parse().ok().filter(|number| (param.least..=param.most).contains(number));
+    let number = value.parse().ok().filter(|number| (param.min..=param.max).contains(number));
     match number {
         Some(number) if digits && values.next().is_none() => Ok(Some(number)),
-        _ => Err(refused(
-            format!("{name} is no number within its bounds"),
-            format!("once {name}=N, where N is from {} to {}", param.least, param.most),
+        _ => Err(refusal_of(
+            format!("{name} is not a number within its bounds"),
+            format!("once {name}=N, where N is from {} to {}", param.min, param.max),
         )),
     }
 }
 
-fn strip(route: &Route, uri: &Uri) -> Result<ControlCommand, Refused> {
+fn strip(route: &Route, uri: &Uri) -> Result<ControlCommand, Refusal> {
     let read = |name| {
-        let found = number(route, uri, name)?;
-        Ok::<_, Refused>(found.and_then(|number| u32::try_from(number).ok()))
+        let found = query_number(route, uri, name)?;
+        Ok::<_, Refusal>(found.and_then(|number| u32::try_from(number).ok()))
     };
     let (from, to) = (read("from")?.unwrap_or(1), read("to")?);
     Ok(ControlCommand::Strip { from, to, cells: read("cells")?.unwrap_or(1000) })
 }
 
-/// The state again and again, made only when the client's socket takes it.
-fn events(app: &App, kind: &'static str, place: Option<Arc<ListenAddress>>) -> Response {
-    if place.as_ref().is_some_and(|place| !place.listen()) {
+/// Returns an endless stream of states. Each is made only when the client's socket has taken the
+/// one before, so a client that does not read keeps no states waiting.
+fn events(app: &App, kind: &'static str, slot: Option<Arc<ClientSlot>>) -> Response {
+    if slot.as_ref().is_some_and(|slot| !slot.listen()) {
         return no_room(format!("{LISTENERS_MAX} clients listen to events already"));
     }
-    let meeting = app.meeting.clone();
-    let frames = futures_util::stream::unfold(true, move |first| {
-        let (meeting, place) = (meeting.clone(), place.clone());
+    let loop_handle = app.loop_handle.clone();
+    let states = futures_util::stream::unfold(true, move |is_first| {
+        let (loop_handle, slot) = (loop_handle.clone(), slot.clone());
         async move {
-            if !first {
-                tokio::time::sleep(FRAME).await;
+            if !is_first {
+                tokio::time::sleep(EVENT_INTERVAL).await;
             }
-            if let Some(place) = place {
-                place.moved();
+            if let Some(slot) = slot {
+                slot.note_progress();
             }
-            let (snapshot, answered) = meeting.look().await;
-            let mut frame = match answered {
+            let (snapshot, answered) = loop_handle.snapshot().await;
+            let mut event = match answered {
                 true => b"event: state\ndata: ".to_vec(),
                 false => b": the loop does not answer\n\n".to_vec(),
             };
             if answered {
-                serde_json::to_writer(&mut frame, &snapshot.state).ok()?;
-                frame.extend(b"\n\n");
+                serde_json::to_writer(&mut event, &snapshot.state).ok()?;
+                event.extend(b"\n\n");
             }
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from(frame)), false))
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from(event)), false))
         }
     });
-    text(kind, Body::from_stream(frames))
+    text(kind, Body::from_stream(states))
 }

@@ -1,19 +1,18 @@
-//! The table of what can be asked for. The router and the OpenAPI document are made of it, so they
-//! cannot differ.
+//! Table of all routes. The router and the OpenAPI document are made of it, so they cannot differ.
 
 use crate::http::control::command::{self, ControlCommand};
-use crate::http::state::{Done, Gaps, History, Refused, State, StripView, TapeEntry};
+use crate::http::state::{CommandDone, Gaps, History, Refusal, ScenarioEntry, State, StripView};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-/// Makes a type's schema.
-pub(crate) type Describe = fn(&mut SchemaGenerator) -> Schema;
+/// Function that makes a type's schema.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// What answers a request.
+/// Source of an answer.
 #[derive(Clone, Copy)]
 pub(crate) enum RouteAction {
-    /// This text.
+    /// Fixed text.
     Text(&'static str),
-    /// Whether the loop answers.
+    /// Readiness: 200 if the loop answers, 503 if not.
     Ready,
     Metrics,
     OpenApi,
@@ -22,13 +21,13 @@ pub(crate) enum RouteAction {
     History,
     Gaps,
     Strip,
-    /// The catalogue.
+    /// Built-in scenarios.
     Scenarios,
-    /// The loop, asked for what the body says.
-    Order(fn(&[u8]) -> Result<ControlCommand, Refused>),
+    /// Command to the loop, parsed from the body.
+    Command(fn(&[u8]) -> Result<ControlCommand, Refusal>),
 }
 
-/// Who has it.
+/// Role of a program, and the roles that have a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Both,
@@ -36,29 +35,31 @@ pub(crate) enum Role {
     Client,
 }
 
-/// A number in the query.
+/// Number in the query of a request.
 pub(crate) struct Param {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) least: u64,
-    pub(crate) most: u64,
+    pub(crate) min: u64,
+    pub(crate) max: u64,
 }
 
-/// Something that can be asked for.
+/// Path, its action, and its description for the OpenAPI document.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) about: &'static str,
     pub(crate) role: Role,
-    pub(crate) does: RouteAction,
+    pub(crate) action: RouteAction,
     pub(crate) params: &'static [Param],
-    /// The body of a POST; others are GET.
-    pub(crate) body: Option<Describe>,
-    /// The answer's media type and, if it is JSON, form.
+    /// Schema of a POST's body; `None` for GET.
+    pub(crate) body: Option<SchemaOf>,
+    /// Media type of the answer.
     pub(crate) kind: &'static str,
-    pub(crate) answer: Option<Describe>,
+    /// Schema of the answer, if it is JSON.
+    pub(crate) answer: Option<SchemaOf>,
 }
 
-fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+/// Returns the schema of a type.
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
@@ -69,28 +70,29 @@ const fn get(
     path: &'static str,
     about: &'static str,
     kind: &'static str,
-    does: RouteAction,
+    action: RouteAction,
 ) -> Route {
-    Route { path, about, role: Role::Both, does, params: &[], body: None, kind, answer: None }
+    Route { path, about, role: Role::Both, action, params: &[], body: None, kind, answer: None }
 }
 
 const fn post(
     path: &'static str,
     about: &'static str,
-    body: Describe,
-    order: fn(&[u8]) -> Result<ControlCommand, Refused>,
+    body: SchemaOf,
+    parse: fn(&[u8]) -> Result<ControlCommand, Refusal>,
 ) -> Route {
     Route {
         role: Role::Exchange,
         body: Some(body),
-        answer: Some(of::<Done>),
-        ..get(path, about, JSON, RouteAction::Order(order))
+        answer: Some(schema_of::<CommandDone>),
+        ..get(path, about, JSON, RouteAction::Command(parse))
     }
 }
 
+/// Highest sequence that exists.
 const SEQUENCES: u64 = i32::MAX as u64;
 
-/// Everything.
+/// All routes.
 pub(crate) const ROUTES: &[Route] = &[
     get(
         "/",
@@ -98,8 +100,8 @@ pub(crate) const ROUTES: &[Route] = &[
         "text/html; charset=utf-8",
         RouteAction::Text(include_str!("../page/index.html")),
     ),
-    get("/healthz", "Whether the program runs", PLAIN, RouteAction::Text("ok\n")),
-    get("/readyz", "Whether its loop answers", PLAIN, RouteAction::Ready),
+    get("/healthz", "Answers if the program runs", PLAIN, RouteAction::Text("ok\n")),
+    get("/readyz", "Answers 200 if the loop answers, 503 if not", PLAIN, RouteAction::Ready),
     get(
         "/metrics",
         "Metrics for Prometheus",
@@ -108,68 +110,73 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     get("/openapi.json", "This document", JSON, RouteAction::OpenApi),
     Route {
-        answer: Some(of::<State>),
-        ..get("/api/state", "Everything at once", JSON, RouteAction::State)
+        answer: Some(schema_of::<State>),
+        ..get("/api/state", "The whole state", JSON, RouteAction::State)
     },
     get("/api/events", "The state four times a second", "text/event-stream", RouteAction::Events),
     Route {
-        answer: Some(of::<History>),
+        answer: Some(schema_of::<History>),
         ..get(
             "/api/history",
-            "The last ten minutes, second by second, and what happened",
+            "The last ten minutes, a point a second, and events",
             JSON,
             RouteAction::History,
         )
     },
     Route {
-        answer: Some(of::<StripView>),
+        answer: Some(schema_of::<StripView>),
         params: &[
-            Param { name: "from", about: "The first sequence [1]", least: 1, most: SEQUENCES },
-            Param {
-                name: "to",
-                about: "The last sequence [the highest]",
-                least: 1,
-                most: SEQUENCES,
-            },
-            Param { name: "cells", about: "So many cells [1000]", least: 1, most: 4000 },
+            Param { name: "from", about: "The first sequence [1]", min: 1, max: SEQUENCES },
+            Param { name: "to", about: "The last sequence [the highest]", min: 1, max: SEQUENCES },
+            Param { name: "cells", about: "Maximum number of cells [1000]", min: 1, max: 4000 },
         ],
-        ..get("/api/strip", "What became of the sequences, cell by cell", JSON, RouteAction::Strip)
+        ..get("/api/strip", "Counts of the sequences, cell by cell", JSON, RouteAction::Strip)
     },
     Route {
         role: Role::Client,
-        answer: Some(of::<Gaps>),
+        answer: Some(schema_of::<Gaps>),
         params: &[Param {
             name: "after",
-            about: "Gaps after this number [0]",
-            least: 0,
-            most: 1 << 53,
+            about: "Number after which gaps are listed [0]",
+            min: 0,
+            max: 1 << 53,
         }],
-        ..get("/api/gaps", "The last few hundred gaps", JSON, RouteAction::Gaps)
+        ..get("/api/gaps", "The newest 400 gaps", JSON, RouteAction::Gaps)
     },
     Route {
         role: Role::Exchange,
-        answer: Some(of::<Vec<TapeEntry>>),
+        answer: Some(schema_of::<Vec<ScenarioEntry>>),
         ..get("/api/scenarios", "The built-in scenarios", JSON, RouteAction::Scenarios)
     },
     post(
         "/api/faults",
-        "What goes wrong from now on",
-        of::<command::FaultsRequest>,
+        "Replace the faults in force",
+        schema_of::<command::FaultsRequest>,
         command::faults,
     ),
-    post("/api/lose", "Lose the next packets, once", of::<command::DropRequest>, command::lose),
-    post("/api/pause", "All sending stands still", of::<command::EmptyRequest>, command::pause),
-    post("/api/resume", "All sending goes on", of::<command::EmptyRequest>, command::resume),
-    post("/api/cut", "End connections", of::<command::CutRequest>, command::cut),
+    post(
+        "/api/drop",
+        "Drop the next packets, once",
+        schema_of::<command::DropRequest>,
+        command::drop_next,
+    ),
+    post("/api/pause", "Stop all sending", schema_of::<command::EmptyRequest>, command::pause),
+    post(
+        "/api/resume",
+        "Continue all sending",
+        schema_of::<command::EmptyRequest>,
+        command::resume,
+    ),
+    post("/api/cut", "End connections", schema_of::<command::CutRequest>, command::cut),
     post(
         "/api/stall",
         "Send nothing on connections for a while",
-        of::<command::StallRequest>,
+        schema_of::<command::StallRequest>,
         command::stall,
     ),
 ];
 
-/// What this side has.
+/// Returns the routes of a role.
 pub(crate) fn routes(role: Role) -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(move |route| route.role == Role::Both || route.role == role)
 }

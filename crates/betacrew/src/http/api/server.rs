@@ -1,5 +1,4 @@
-//! The HTTP thread: it accepts a bounded number of connections and gives each a bounded room and
-//! time.
+//! HTTP thread. It limits the number of clients, and the time and memory that each may take.
 
 use crate::http::api::answer::{App, full, router};
 use crate::http::state::chart_history;
@@ -18,40 +17,41 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// Maximum number of clients; more are turned away.
+/// Maximum number of clients; more get 503.
 const CLIENTS_MAX: usize = 128;
-/// Maximum number of those that listen to events, so that there is always room for the others.
+/// Maximum number of clients that listen to events. The difference to [`CLIENTS_MAX`] is reserved
+/// for other requests.
 pub(crate) const LISTENERS_MAX: usize = 96;
-/// Maximum number of clients at once that are told that there is no room.
-const TOLD_MAX: usize = 32;
-/// Bytes of a request's head that are read, and of answers made ahead of a client that does not
-/// read.
+/// Maximum number of clients above the limit that get an answer (503) at the same time.
+const TURNED_AWAY_MAX: usize = 32;
+/// Size of a connection's buffers, in bytes: for a request's head, and for answers that a client
+/// has not read yet.
 const BUFFER: usize = crate::http::api::guard::HEAD_MAX;
-/// Unsent bytes that the system keeps for a client: the less, the sooner it shows that one does not
-/// read.
+/// Maximum number of unsent bytes that the system keeps for a client. A small value shows early
+/// that a client does not read.
 const UNSENT_MAX: u32 = 16 * 1024;
-/// Time for the head of a request to come.
-const HEAD: Duration = Duration::from_secs(5);
-/// A client that makes no progress for so long is disconnected: it neither asks nor reads.
+/// Time after which a request's head must have arrived.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time without progress after which a client is disconnected. It neither asks nor reads.
 const STUCK: Duration = Duration::from_secs(15);
-/// A client that makes no progress for so long is disconnected if its room is needed. Longer than
-/// the loop may take to answer.
+/// Time without progress after which a client is disconnected if another needs its slot. Longer
+/// than the loop may take to answer, because a client that waits for the loop makes no progress.
 const STUCK_IF_FULL: Duration = Duration::from_secs(4);
-/// The pause after the system has refused a connection.
+/// Pause after the system has refused to accept a connection (no file descriptor, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connected client.
+/// Connected client.
 #[derive(Debug)]
 struct HttpClient {
-    /// When it last asked for something or its socket took a frame.
-    moved: Instant,
-    /// Whether it listens to events.
+    /// Time of its last request, or at which its socket last took an event.
+    progress: Instant,
+    /// True if it listens to events.
     listens: bool,
-    /// Ends its connection.
+    /// Handle that ends its connection.
     task: Option<AbortHandle>,
 }
 
-/// The clients there are.
+/// Connected clients, by id.
 #[derive(Debug, Default)]
 struct HttpClients {
     by_id: HashMap<u64, HttpClient>,
@@ -59,12 +59,12 @@ struct HttpClients {
 }
 
 impl HttpClients {
-    /// Disconnects the one of `which` that has made no progress for longest, if that is long
-    /// enough; whether there was one.
+    /// Disconnects the client among `which` that has made no progress for longest, if that is at
+    /// least [`STUCK_IF_FULL`]. Returns whether there was one.
     fn evict(&mut self, which: impl Fn(&HttpClient) -> bool) -> bool {
         let found = self.by_id.iter().filter(|(_, client)| which(client));
-        let longest = found.min_by_key(|(_, client)| client.moved);
-        let stuck = longest.filter(|(_, client)| client.moved.elapsed() >= STUCK_IF_FULL);
+        let longest = found.min_by_key(|(_, client)| client.progress);
+        let stuck = longest.filter(|(_, client)| client.progress.elapsed() >= STUCK_IF_FULL);
         let Some(id) = stuck.map(|(id, _)| *id) else { return false };
         if let Some(task) = self.by_id.remove(&id).and_then(|client| client.task) {
             task.abort();
@@ -73,50 +73,52 @@ impl HttpClients {
     }
 }
 
-/// The room that there is for clients.
+/// Slots for clients, at most [`CLIENTS_MAX`].
 #[derive(Clone, Debug, Default)]
-struct Room(Arc<Mutex<HttpClients>>);
+struct ClientSlots(Arc<Mutex<HttpClients>>);
 
-impl Room {
+impl ClientSlots {
     fn clients(&self) -> MutexGuard<'_, HttpClients> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a place for another client, if there is one or one can be made.
-    fn admit(&self) -> Option<ListenAddress> {
+    /// Returns a slot for another client, if one is free or can be freed.
+    fn admit(&self) -> Option<ClientSlot> {
         let mut clients = self.clients();
         if clients.by_id.len() >= CLIENTS_MAX && !clients.evict(|_| true) {
             return None;
         }
         clients.admitted += 1;
         let id = clients.admitted;
-        clients.by_id.insert(id, HttpClient { moved: Instant::now(), listens: false, task: None });
-        Some(ListenAddress { room: self.clone(), id })
+        clients
+            .by_id
+            .insert(id, HttpClient { progress: Instant::now(), listens: false, task: None });
+        Some(ClientSlot { slots: self.clone(), id })
     }
 }
 
-/// A client's place, which is free again when this is dropped.
+/// Slot of a client. Dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct ListenAddress {
-    room: Room,
+pub(crate) struct ClientSlot {
+    slots: ClientSlots,
     id: u64,
 }
 
-impl ListenAddress {
+impl ClientSlot {
     fn change(&self, change: impl FnOnce(&mut HttpClient)) {
-        if let Some(client) = self.room.clients().by_id.get_mut(&self.id) {
+        if let Some(client) = self.slots.clients().by_id.get_mut(&self.id) {
             change(client);
         }
     }
 
-    /// Something has moved on its connection.
-    pub(crate) fn moved(&self) {
-        self.change(|client| client.moved = Instant::now());
+    /// Notes progress on the connection.
+    pub(crate) fn note_progress(&self) {
+        self.change(|client| client.progress = Instant::now());
     }
 
-    /// Makes it one that listens to events; whether there is room for that.
+    /// Marks the client as one that listens to events. Returns false if there are too many of them.
     pub(crate) fn listen(&self) -> bool {
-        let mut clients = self.room.clients();
+        let mut clients = self.slots.clients();
         let listening = clients.by_id.values().filter(|client| client.listens).count();
         if listening >= LISTENERS_MAX && !clients.evict(|client| client.listens) {
             return false;
@@ -127,11 +129,11 @@ impl ListenAddress {
         true
     }
 
-    /// Ends once nothing has moved for [`STUCK`].
-    async fn stuck(&self) {
+    /// Waits until the client has made no progress for [`STUCK`].
+    async fn until_stuck(&self) {
         loop {
-            let moved = self.room.clients().by_id.get(&self.id).map(|client| client.moved);
-            match moved.map(|moved| moved + STUCK) {
+            let progress = self.slots.clients().by_id.get(&self.id).map(|client| client.progress);
+            match progress.map(|progress| progress + STUCK) {
                 Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
                 _ => return,
             }
@@ -139,30 +141,30 @@ impl ListenAddress {
     }
 }
 
-impl Drop for ListenAddress {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
-        self.room.clients().by_id.remove(&self.id);
+        self.slots.clients().by_id.remove(&self.id);
     }
 }
 
-/// Serves in a thread of its own until the program ends.
+/// Starts the HTTP thread, which serves until the program ends.
 ///
 /// # Errors
-/// What the system reports.
+/// Returns the system's error if no thread or runtime can be started.
 pub(crate) fn start(listeners: Vec<std::net::TcpListener>, app: Arc<App>) -> std::io::Result<()> {
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = move || {
         runtime.block_on(async {
-            tokio::spawn(chart_history::keep(app.meeting.clone()));
-            let (router, room) = (router(app), Room::default());
+            tokio::spawn(chart_history::sample_forever(app.loop_handle.clone()));
+            let (router, slots) = (router(app), ClientSlots::default());
             let listeners = listeners.into_iter().map(TcpListener::from_std);
             let accepting = listeners.map_while(Result::ok).map(|listener| {
-                let (router, room) = (router.clone(), room.clone());
-                tokio::spawn(async move { accept(listener, router, &room).await })
+                let (router, slots) = (router.clone(), slots.clone());
+                tokio::spawn(async move { accept(listener, router, &slots).await })
             });
-            for never_ends in accepting.collect::<Vec<_>>() {
-                let _ = never_ends.await;
+            for accepting_task in accepting.collect::<Vec<_>>() {
+                let _ = accepting_task.await;
             }
         });
     };
@@ -170,49 +172,50 @@ pub(crate) fn start(listeners: Vec<std::net::TcpListener>, app: Arc<App>) -> std
     Ok(())
 }
 
-async fn accept(listener: TcpListener, router: Router, room: &Room) {
-    let porch = Arc::new(Semaphore::new(TOLD_MAX));
+async fn accept(listener: TcpListener, router: Router, slots: &ClientSlots) {
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     let full = full(CLIENTS_MAX);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        if let Some(place) = room.admit() {
-            let place = Arc::new(place);
-            let task = tokio::spawn(connection(stream, router.clone(), Arc::clone(&place)));
-            place.change(|client| client.task = Some(task.abort_handle()));
-        } else if let Ok(told) = Arc::clone(&porch).try_acquire_owned() {
+        if let Some(slot) = slots.admit() {
+            let slot = Arc::new(slot);
+            let task = tokio::spawn(connection(stream, router.clone(), Arc::clone(&slot)));
+            slot.change(|client| client.task = Some(task.abort_handle()));
+        } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
             let full = full.clone();
             tokio::spawn(async move {
-                let alone = Room::default();
-                if let Some(place) = alone.admit() {
-                    connection(stream, full, Arc::new(place)).await;
+                let own_slots = ClientSlots::default();
+                if let Some(slot) = own_slots.admit() {
+                    connection(stream, full, Arc::new(slot)).await;
                 }
-                drop(told);
+                drop(permit);
             });
         }
-        // Else there is not even room to say so: it is closed at once.
+        // Without a permit the connection is closed at once, because an answer takes memory, too.
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, place: Arc<ListenAddress>) {
+async fn connection(stream: TcpStream, router: Router, slot: Arc<ClientSlot>) {
     let _ = stream.set_nodelay(true);
     crate::net::limit_unsent(&stream, UNSENT_MAX);
     let router = TowerToHyperService::new(router);
-    let asked = Arc::clone(&place);
+    let client = Arc::clone(&slot);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        asked.moved();
-        request.extensions_mut().insert(Arc::clone(&asked));
+        client.note_progress();
+        request.extensions_mut().insert(Arc::clone(&client));
         router.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    // Whichever ends first; the other is dropped.
-    futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(place.stuck())).await;
+    // The future that ends first drops the other: a stuck client loses its connection.
+    futures_util::future::select(std::pin::pin!(connection), std::pin::pin!(slot.until_stuck()))
+        .await;
 }
 
 #[cfg(test)]
@@ -220,41 +223,41 @@ mod tests {
     use super::*;
     use crate::http::api::routes::Role;
     use crate::http::control::loop_handle::LoopHandle;
-    use crate::http::state::metrics::Raw;
+    use crate::http::state::metrics::MetricsExtra;
     use crate::http::state::{Event, State};
     use std::io::{Read, Write};
 
-    fn clients(room: &Room) -> usize {
-        room.clients().by_id.len()
+    fn client_count(slots: &ClientSlots) -> usize {
+        slots.clients().by_id.len()
     }
 
-    /// An app whose loop tells a state of this many bytes whenever somebody wants it.
+    /// Returns an app whose loop publishes a state of this many bytes whenever it is asked.
     fn app(bytes: usize) -> App {
-        let meeting = LoopHandle::new(&crate::net::Stop::new(), "client");
-        let told = meeting.clone();
-        // It ends with the test's runtime.
+        let loop_handle = LoopHandle::new(&crate::net::Stop::new(), "client");
+        let published = loop_handle.clone();
+        // The task ends with the test's runtime.
         tokio::spawn(async move {
             loop {
-                if told.wanted() {
-                    drop(told.take());
+                if published.has_requests() {
+                    drop(published.take_commands());
                     let event = Event { text: "x".repeat(bytes), ..Event::default() };
                     let state = State { events: vec![event], ..State::default() };
-                    told.tell(state, Raw::default());
+                    published.publish_snapshot(state, MetricsExtra::default());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        App { meeting, role: Role::Client, token: None }
+        App { loop_handle, role: Role::Client, token: None }
     }
 
     /// Serves an app on a free port until the test's runtime ends.
-    async fn serving(app: App) -> (std::net::SocketAddr, Room) {
+    async fn serving(app: App) -> (std::net::SocketAddr, ClientSlots) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let room = Room::default();
-        let (router, at_work) = (router(Arc::new(app)), room.clone());
+        let slots = ClientSlots::default();
+        let (router, at_work) = (router(Arc::new(app)), slots.clone());
         tokio::spawn(async move { accept(listener, router, &at_work).await });
-        (address, room)
+        (address, slots)
     }
 
     fn ask(address: std::net::SocketAddr, path: &str) -> std::net::TcpStream {
@@ -264,56 +267,56 @@ mod tests {
         stream
     }
 
-    /// A runtime whose time passes at once while nothing else happens.
-    fn at_once() -> tokio::runtime::Runtime {
+    /// Returns a runtime whose clock jumps to the next timer whenever nothing else happens.
+    fn paused_runtime() -> tokio::runtime::Runtime {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().start_paused(true).build().unwrap()
     }
 
     #[test]
-    fn a_body_that_does_not_come_is_not_waited_for() {
-        at_once().block_on(async {
-            let (address, room) = serving(App { role: Role::Exchange, ..app(1) }).await;
+    fn a_body_that_does_not_arrive_is_answered_408() {
+        paused_runtime().block_on(async {
+            let (address, slots) = serving(App { role: Role::Exchange, ..app(1) }).await;
             let mut slow = std::net::TcpStream::connect(address).unwrap();
-            let head = "POST /api/lose HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\
+            let head = "POST /api/drop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\
                         content-type: application/json\r\nconnection: close\r\n\r\n{";
             slow.write_all(head.as_bytes()).unwrap();
-            while clients(&room) == 0 {
+            while client_count(&slots) == 0 {
                 tokio::task::yield_now().await;
             }
             let began = Instant::now();
-            while clients(&room) > 0 {
+            while client_count(&slots) > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                assert!(began.elapsed() < STUCK, "it is still there");
+                assert!(began.elapsed() < STUCK, "the client is still connected");
             }
             let mut answer = String::new();
             slow.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-            assert!(answer.contains("the body does not come"), "{answer}");
+            assert!(answer.contains("the body did not arrive"), "{answer}");
         });
     }
 
     #[test]
-    fn who_listens_and_does_not_read_is_disconnected_and_keeps_nobody_else_waiting() {
-        at_once().block_on(async {
-            let (address, room) = serving(app(1 << 20)).await;
+    fn a_listener_that_does_not_read_is_disconnected_and_delays_no_other_client() {
+        paused_runtime().block_on(async {
+            let (address, slots) = serving(app(1 << 20)).await;
             let mut stuck = ask(address, "/api/events");
-            while clients(&room) == 0 {
+            while client_count(&slots) == 0 {
                 tokio::task::yield_now().await;
             }
-            // Until the buffers of the system are full it makes progress: some frames, four a
+            // The client makes progress until the system's buffers are full: some events, four a
             // second.
             let began = Instant::now();
-            while clients(&room) > 0 {
+            while client_count(&slots) > 0 {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                // No time passes meanwhile.
+                // The paused clock stands still during blocking work.
                 let asked = tokio::task::spawn_blocking(move || {
                     let mut answer = String::new();
                     ask(address, "/healthz").read_to_string(&mut answer).map(|_| answer)
                 });
                 let answer = asked.await.unwrap().unwrap();
                 assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-                assert!(began.elapsed() < STUCK * 4, "it is still there");
+                assert!(began.elapsed() < STUCK * 4, "the client is still connected");
             }
             assert!(began.elapsed() >= STUCK);
             let mut made = Vec::new();
@@ -324,7 +327,7 @@ mod tests {
 
     #[test]
     fn clients_that_do_not_read_make_room_for_others_in_seconds() {
-        at_once().block_on(async {
+        paused_runtime().block_on(async {
             let (address, _) = serving(app(1 << 20)).await;
             let get = async |path: &'static str| {
                 let asked = tokio::task::spawn_blocking(move || {
@@ -340,7 +343,7 @@ mod tests {
                 assert_eq!(status, "200", "listener {at}");
                 listeners.push(stream);
             }
-            // Others get in all the same; one more listener does once one is seen to be stuck.
+            // Other requests are answered. One more listener is admitted once one is stuck.
             let began = Instant::now();
             assert_eq!(get("/healthz").await.1, "200");
             loop {
@@ -348,7 +351,7 @@ mod tests {
                     "200" => break,
                     status => assert_eq!(status, "503"),
                 }
-                assert!(began.elapsed() < STUCK, "it does not get in");
+                assert!(began.elapsed() < STUCK, "the listener is not admitted");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             assert!(began.elapsed() >= STUCK_IF_FULL - Duration::from_secs(1));
@@ -356,20 +359,20 @@ mod tests {
     }
 
     #[test]
-    fn at_the_bound_the_longest_without_progress_goes() {
-        at_once().block_on(async {
-            let room = Room::default();
-            let places: Vec<_> = (0..CLIENTS_MAX).map(|_| room.admit().unwrap()).collect();
-            assert!(room.admit().is_none(), "all have just come");
+    fn at_the_limit_the_client_without_progress_for_longest_is_disconnected() {
+        paused_runtime().block_on(async {
+            let slots = ClientSlots::default();
+            let slots_taken: Vec<_> = (0..CLIENTS_MAX).map(|_| slots.admit().unwrap()).collect();
+            assert!(slots.admit().is_none(), "all have just connected");
             tokio::time::sleep(STUCK_IF_FULL).await;
-            places.iter().filter(|place| place.id != 40).for_each(ListenAddress::moved);
-            let another = room.admit().unwrap();
-            assert!(!room.clients().by_id.contains_key(&40));
-            assert!(room.admit().is_none(), "all the others have moved");
+            slots_taken.iter().filter(|slot| slot.id != 40).for_each(ClientSlot::note_progress);
+            let another = slots.admit().unwrap();
+            assert!(!slots.clients().by_id.contains_key(&40));
+            assert!(slots.admit().is_none(), "all the others have made progress");
             drop(another);
-            assert!(room.admit().is_some());
-            let listen = |place: &&ListenAddress| place.id != 40 && place.listen();
-            assert_eq!(places.iter().filter(listen).count(), LISTENERS_MAX);
+            assert!(slots.admit().is_some());
+            let listen = |slot: &&ClientSlot| slot.id != 40 && slot.listen();
+            assert_eq!(slots_taken.iter().filter(listen).count(), LISTENERS_MAX);
         });
     }
 }

@@ -1,72 +1,74 @@
-//! What can be asked of a loop: the bodies of the control API, checked.
+//! Commands of the control API: their JSON bodies, parsed and checked.
 
-use crate::http::state::{Refused, StripView};
+use crate::http::state::{Refusal, StripView};
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 
-/// `POST /api/faults`: one of them.
+/// Body of `POST /api/faults`: exactly one of the fields.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub(crate) enum FaultsRequest {
-    /// Each packet of a stream is lost with this probability (0 to 1), and nothing else goes wrong.
+    /// Probability (0 to 1) with which each packet of a stream is dropped; no other fault applies.
     Drop(#[schemars(range(min = 0.0, max = 1.0))] f64),
-    /// A built-in scenario.
+    /// Name of a built-in scenario.
     Scenario(#[schemars(length(max = 100))] String),
-    /// A scenario file.
+    /// Text of a scenario file, in TOML.
     Toml(String),
-    /// Nothing goes wrong any more.
+    /// Removal of all faults; always `true`.
     Clear(#[schemars(extend("const" = true))] bool),
 }
 
-/// `POST /api/lose`.
+/// Body of `POST /api/drop`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DropRequest {
-    /// The next so many packets that streams would send are lost.
-    #[serde(deserialize_with = "whole")]
+    /// Number of packets to drop: the next ones that streams would send.
+    #[serde(deserialize_with = "whole_number")]
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub next: u32,
 }
 
-/// `POST /api/pause` and `/api/resume`: an empty object.
+/// Body of `POST /api/pause` and `/api/resume`: an empty object.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmptyRequest {}
 
-/// `POST /api/cut`: a connection, or all.
+/// Body of `POST /api/cut`: one connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = one_or_all)]
 pub(crate) struct CutRequest {
-    /// Which connection.
-    #[serde(default, deserialize_with = "maybe_whole")]
+    /// Number of the connection.
+    #[serde(default, deserialize_with = "optional_whole_number")]
     #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
     pub connection: Option<u64>,
-    /// All of them.
+    /// True for all connections.
     #[serde(default)]
     pub all: bool,
-    /// How; `close` if it is not said.
+    /// Kind of cut; `close` by default.
     #[serde(default)]
-    pub how: How,
+    pub how: CutHow,
 }
 
-/// To JSON, 3.0 is a whole number, too.
+/// Reads a whole number or null. Accepts 3.0, because JSON does not tell it from 3.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn maybe_whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+fn optional_whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
     let float = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..1e15).contains(it));
     float.map(|float| Some(float as u64)).ok_or_else(|| {
-        Error::custom(format!("{number} is no whole number of 15 digits at the most"))
+        Error::custom(format!("{number} is not a whole number of at most 15 digits"))
     })
 }
 
-fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
-    let number = maybe_whole(from)?.ok_or_else(|| Error::custom("null is no number"))?;
+/// Reads a whole number that fits the type.
+fn whole_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
+    let number =
+        optional_whole_number(from)?.ok_or_else(|| Error::custom("null is not a number"))?;
     T::try_from(number).map_err(|_| Error::custom(format!("{number} is too large")))
 }
 
-/// A connection is named, or `all` is true.
+/// Adds the rule to a schema that a connection is named or `all` is true.
 fn one_or_all(schema: &mut schemars::Schema) {
     let all =
         serde_json::json!({ "required": ["all"], "properties": { "all": { "const": true } } });
@@ -77,136 +79,142 @@ fn one_or_all(schema: &mut schemars::Schema) {
     schema.insert("anyOf".to_owned(), vec![one, all].into());
 }
 
-/// How a connection is cut.
+/// Kind of cut.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum How {
-    /// As after the last packet.
+pub(crate) enum CutHow {
+    /// Normal close, as after the last packet.
     #[default]
     Close,
-    /// It is reset.
+    /// TCP reset.
     Reset,
 }
 
-/// `POST /api/stall`: a connection, or all.
+/// Body of `POST /api/stall`: one connection, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = one_or_all)]
 pub(crate) struct StallRequest {
-    /// Which connection.
-    #[serde(default, deserialize_with = "maybe_whole")]
+    /// Number of the connection.
+    #[serde(default, deserialize_with = "optional_whole_number")]
     #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
     pub connection: Option<u64>,
-    /// All of them.
+    /// True for all connections.
     #[serde(default)]
     pub all: bool,
-    /// For so many milliseconds, up to an hour.
-    #[serde(deserialize_with = "whole")]
+    /// Duration of the stall in milliseconds, up to an hour.
+    #[serde(deserialize_with = "whole_number")]
     #[schemars(range(min = 1, max = 3_600_000))]
     pub for_ms: u64,
 }
 
-/// What a loop is asked to do.
+/// Command to a loop.
 #[derive(Debug)]
 pub(crate) enum ControlCommand {
-    /// Tell what became of these sequences.
+    /// Count what became of these sequences, in up to `cells` cells.
     Strip { from: u32, to: Option<u32>, cells: u32 },
-    /// Other faults.
+    /// Replace the faults in force.
     Faults(FaultsRequest),
-    /// Lose packets.
-    Lose(u32),
-    /// Stand still, or go on.
-    Pause(bool),
-    /// End connections: one, or all.
-    Cut(Option<u64>, How),
-    /// Send nothing for so many milliseconds: on one connection, or all.
+    /// Drop the next packets of streams: this number of them.
+    DropNext(u32),
+    /// Stop all sending.
+    Pause,
+    /// Continue all sending.
+    Resume,
+    /// End one connection, or all.
+    Cut(Option<u64>, CutHow),
+    /// Send nothing for this number of milliseconds, on one connection or on all.
     Stall(Option<u64>, u64),
 }
 
-/// What a loop answers.
+/// Answer of a loop to a command.
 #[derive(Debug)]
 pub(crate) enum ControlAnswer {
-    /// It is done.
+    /// Command carried out, with a description of the effect.
     Done(String),
-    /// What was asked for.
+    /// Requested part of the sequence strip.
     Strip(StripView),
-    /// It cannot be done.
-    Refused(Refused),
+    /// Command refused.
+    Refused(Refusal),
 }
 
-/// What makes no sense, and what would.
-pub(crate) fn refused(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
-    Refused { error: error.into(), allowed: allowed.into(), absent: false }
+/// Returns a refusal: what is wrong, and what is allowed.
+pub(crate) fn refusal_of(error: impl Into<String>, allowed: impl Into<String>) -> Refusal {
+    Refusal { error: error.into(), allowed: allowed.into(), not_found: false }
 }
 
-/// What is not there, and what is.
-pub(crate) fn absent(error: impl Into<String>, allowed: impl Into<String>) -> Refused {
-    Refused { absent: true, ..refused(error, allowed) }
+/// Returns a refusal because the named thing does not exist, with what does.
+pub(crate) fn not_found(error: impl Into<String>, allowed: impl Into<String>) -> Refusal {
+    Refusal { not_found: true, ..refusal_of(error, allowed) }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8], allowed: &str) -> Result<T, Refused> {
-    // Fields without their names would do otherwise.
+fn read<T: DeserializeOwned>(body: &[u8], allowed: &str) -> Result<T, Refusal> {
+    // Serde also accepts an array of the fields in their order, which the documented API does not.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(refused("the body is no JSON object", allowed));
+        return Err(refusal_of("the body is not a JSON object", allowed));
     }
-    serde_json::from_slice(body).map_err(|error| refused(error.to_string(), allowed))
+    serde_json::from_slice(body).map_err(|error| refusal_of(error.to_string(), allowed))
 }
 
-/// The connection, or all.
-fn which(connection: Option<u64>, all: bool, allowed: &str) -> Result<Option<u64>, Refused> {
+/// Returns the number of the connection, or `None` for all.
+fn target_connection(
+    connection: Option<u64>,
+    all: bool,
+    allowed: &str,
+) -> Result<Option<u64>, Refusal> {
     match (connection, all) {
-        (Some(0), _) => Err(refused("connections are counted from 1", allowed)),
-        (None, false) => Err(refused("which connection, or all?", allowed)),
+        (Some(0), _) => Err(refusal_of("connections are numbered from 1", allowed)),
+        (None, false) => Err(refusal_of("neither connection nor all is given", allowed)),
         (_, true) => Ok(None),
         (connection, false) => Ok(connection),
     }
 }
 
-/// `POST /api/faults`.
-pub(crate) fn faults(body: &[u8]) -> Result<ControlCommand, Refused> {
+/// Parses the body of `POST /api/faults`.
+pub(crate) fn faults(body: &[u8]) -> Result<ControlCommand, Refusal> {
     let allowed =
         r#"one of {"drop":0.1} (0 to 1), {"scenario":"burst"}, {"toml":"…"}, {"clear":true}"#;
     match read(body, allowed)? {
         FaultsRequest::Drop(chance) if !(0.0..=1.0).contains(&chance) => {
-            Err(refused(format!("{chance} is no probability"), allowed))
+            Err(refusal_of(format!("{chance} is not a probability"), allowed))
         }
-        FaultsRequest::Clear(false) => Err(refused("clear is true or absent", allowed)),
+        FaultsRequest::Clear(false) => Err(refusal_of("clear must be true", allowed)),
         faults => Ok(ControlCommand::Faults(faults)),
     }
 }
 
-/// `POST /api/lose`.
-pub(crate) fn lose(body: &[u8]) -> Result<ControlCommand, Refused> {
+/// Parses the body of `POST /api/drop`.
+pub(crate) fn drop_next(body: &[u8]) -> Result<ControlCommand, Refusal> {
     let allowed = r#"{"next":200}, from 1 to 4294967295"#;
     match read(body, allowed)? {
-        DropRequest { next: 0 } => Err(refused("0 packets are none", allowed)),
-        DropRequest { next } => Ok(ControlCommand::Lose(next)),
+        DropRequest { next: 0 } => Err(refusal_of("next must be at least 1", allowed)),
+        DropRequest { next } => Ok(ControlCommand::DropNext(next)),
     }
 }
 
-/// `POST /api/pause`.
-pub(crate) fn pause(body: &[u8]) -> Result<ControlCommand, Refused> {
-    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Pause(true))
+/// Parses the body of `POST /api/pause`.
+pub(crate) fn pause(body: &[u8]) -> Result<ControlCommand, Refusal> {
+    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Pause)
 }
 
-/// `POST /api/resume`.
-pub(crate) fn resume(body: &[u8]) -> Result<ControlCommand, Refused> {
-    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Pause(false))
+/// Parses the body of `POST /api/resume`.
+pub(crate) fn resume(body: &[u8]) -> Result<ControlCommand, Refusal> {
+    read(body, "{}").map(|EmptyRequest {}| ControlCommand::Resume)
 }
 
-/// `POST /api/cut`.
-pub(crate) fn cut(body: &[u8]) -> Result<ControlCommand, Refused> {
+/// Parses the body of `POST /api/cut`.
+pub(crate) fn cut(body: &[u8]) -> Result<ControlCommand, Refusal> {
     let allowed = r#"{"connection":3} or {"all":true}, and "how":"close" or "reset""#;
     let CutRequest { connection, all, how } = read(body, allowed)?;
-    Ok(ControlCommand::Cut(which(connection, all, allowed)?, how))
+    Ok(ControlCommand::Cut(target_connection(connection, all, allowed)?, how))
 }
 
-/// `POST /api/stall`.
-pub(crate) fn stall(body: &[u8]) -> Result<ControlCommand, Refused> {
+/// Parses the body of `POST /api/stall`.
+pub(crate) fn stall(body: &[u8]) -> Result<ControlCommand, Refusal> {
     let allowed = r#"{"connection":3,"for_ms":500} or {"all":true,"for_ms":500}; 1 to 3600000 ms"#;
     let StallRequest { connection, all, for_ms } = read(body, allowed)?;
     if !(1..=3_600_000).contains(&for_ms) {
-        return Err(refused(format!("{for_ms} ms is out of bounds"), allowed));
+        return Err(refusal_of(format!("for_ms {for_ms} is out of range"), allowed));
     }
-    Ok(ControlCommand::Stall(which(connection, all, allowed)?, for_ms))
+    Ok(ControlCommand::Stall(target_connection(connection, all, allowed)?, for_ms))
 }

@@ -1,10 +1,12 @@
-//! Where the HTTP thread and a loop meet. The loop looks at one flag a turn; only if it is up does
-//! it take orders and tell its state. So what is not looked at costs nothing.
+//! Connection between the HTTP thread and the loop that moves packets.
+//!
+//! The loop looks at one flag a turn. Only if the flag is raised does it take the queued commands
+//! and publish a snapshot of its state, so a loop that nobody looks at pays for nothing else.
 
 use crate::http::control::command::{ControlAnswer, ControlCommand};
 use crate::http::state::State;
 use crate::http::state::chart_history::ChartHistory;
-use crate::http::state::metrics::Raw;
+use crate::http::state::metrics::MetricsExtra;
 use crate::net::Stop;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,39 +14,42 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// So many orders wait at the most.
-const ORDERS_MAX: usize = 64;
-/// A state that is no older than this is told again.
-const FRESH: Duration = Duration::from_millis(90);
-/// A loop that has not answered is woken again after this: it may just have been about to sleep.
-const NUDGE: Duration = Duration::from_millis(30);
-/// And is too busy after this.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum number of queued commands.
+const COMMANDS_MAX: usize = 64;
+/// Maximum age of a snapshot that is served again. It limits the loop to about ten snapshots a
+/// second, however many clients ask.
+const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(90);
+/// Interval at which a loop that has not answered is woken again. A single wake-up can be lost
+/// between the loop's look at the flag and its sleep.
+const WAKE_INTERVAL: Duration = Duration::from_millis(30);
+/// Time after which a loop that has not answered counts as busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a loop tells.
+/// State of a loop at one time.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) state: State,
-    pub(crate) raw: Raw,
-    /// When it was told.
+    pub(crate) extra: MetricsExtra,
+    /// Time of publication; `None` before the first one.
     pub(crate) at: Option<Instant>,
 }
 
-type PendingCommand = VecDeque<(ControlCommand, oneshot::Sender<ControlAnswer>)>;
+type PendingCommands = VecDeque<(ControlCommand, oneshot::Sender<ControlAnswer>)>;
 
 #[derive(Debug)]
 struct LoopShared {
-    /// Somebody wants something.
-    wanted: AtomicBool,
-    orders: Mutex<PendingCommand>,
-    told: watch::Sender<Arc<Snapshot>>,
-    /// What was told last was told for the chart history: whoever asks next gets a newer one.
-    sampled: AtomicBool,
+    /// True while the HTTP thread waits for the loop.
+    has_requests: AtomicBool,
+    commands: Mutex<PendingCommands>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// True if the newest snapshot was taken for the chart history. The next reader then gets a
+    /// newer one, because sampling must not make a reader's state older.
+    is_sample: AtomicBool,
     history: ChartHistory,
     stop: Stop,
 }
 
-/// One end of the meeting, for both sides.
+/// Handle shared by the HTTP thread and a loop.
 #[derive(Clone, Debug)]
 pub(crate) struct LoopHandle {
     shared: Arc<LoopShared>,
@@ -61,102 +66,104 @@ impl LoopHandle {
         };
         let first = Snapshot { state, ..Snapshot::default() };
         let shared = LoopShared {
-            wanted: AtomicBool::new(false),
-            orders: Mutex::default(),
-            told: watch::Sender::new(Arc::new(first)),
-            sampled: AtomicBool::new(false),
+            has_requests: AtomicBool::new(false),
+            commands: Mutex::default(),
+            snapshot: watch::Sender::new(Arc::new(first)),
+            is_sample: AtomicBool::new(false),
             history: ChartHistory::default(),
             stop: stop.clone(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    fn orders(&self) -> MutexGuard<'_, PendingCommand> {
-        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn commands(&self) -> MutexGuard<'_, PendingCommands> {
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // What the loop does.
+    // Called by the loop.
 
-    /// Whether somebody wants something.
-    pub(crate) fn wanted(&self) -> bool {
-        self.shared.wanted.load(Ordering::Relaxed)
+    /// Returns whether the HTTP thread waits for the loop.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.shared.has_requests.load(Ordering::Relaxed)
     }
 
-    /// What is to be done, and who waits for the answer. Tell the state after it.
-    pub(crate) fn take(&self) -> PendingCommand {
-        self.shared.wanted.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *self.orders())
+    /// Takes the queued commands, each with the channel for its answer. Publish a snapshot after
+    /// they are carried out.
+    pub(crate) fn take_commands(&self) -> PendingCommands {
+        self.shared.has_requests.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.commands())
     }
 
-    pub(crate) fn tell(&self, state: State, raw: Raw) {
+    /// Publishes the state of the loop.
+    pub(crate) fn publish_snapshot(&self, state: State, extra: MetricsExtra) {
         let at = Some(Instant::now());
-        self.shared.sampled.store(false, Ordering::SeqCst);
-        self.shared.told.send_replace(Arc::new(Snapshot { state, raw, at }));
+        self.shared.is_sample.store(false, Ordering::SeqCst);
+        self.shared.snapshot.send_replace(Arc::new(Snapshot { state, extra, at }));
     }
 
-    // What the HTTP thread does.
+    // Called by the HTTP thread.
 
     fn wake(&self) {
-        self.shared.wanted.store(true, Ordering::SeqCst);
+        self.shared.has_requests.store(true, Ordering::SeqCst);
         self.shared.stop.wake();
     }
 
-    /// The state, no older than a tenth of a second unless the loop is busy or over. With it,
-    /// whether the loop has answered.
-    pub(crate) async fn look(&self) -> (Arc<Snapshot>, bool) {
-        let mut told = self.shared.told.subscribe();
-        let fresh = |snapshot: &Snapshot| {
-            snapshot.at.is_some_and(|at| at.elapsed() < FRESH)
-                && !self.shared.sampled.load(Ordering::SeqCst)
+    /// Returns a snapshot no older than [`SNAPSHOT_MAX_AGE`], and true; or the last one, and false,
+    /// if the loop is busy or over.
+    pub(crate) async fn snapshot(&self) -> (Arc<Snapshot>, bool) {
+        let mut published = self.shared.snapshot.subscribe();
+        let is_fresh = |snapshot: &Snapshot| {
+            snapshot.at.is_some_and(|at| at.elapsed() < SNAPSHOT_MAX_AGE)
+                && !self.shared.is_sample.load(Ordering::SeqCst)
         };
         let began = Instant::now();
-        while !fresh(&told.borrow_and_update()) {
-            if began.elapsed() > PATIENCE {
-                return (told.borrow().clone(), false);
+        while !is_fresh(&published.borrow_and_update()) {
+            if began.elapsed() > ANSWER_TIMEOUT {
+                return (published.borrow().clone(), false);
             }
             self.wake();
-            // Whether it was told or not, the loop above looks.
-            let _ = tokio::time::timeout(NUDGE, told.changed()).await;
+            // A timeout is no error: the condition of the loop decides.
+            let _ = tokio::time::timeout(WAKE_INTERVAL, published.changed()).await;
         }
-        let snapshot = told.borrow().clone();
+        let snapshot = published.borrow().clone();
         (snapshot, true)
     }
 
-    /// Returns the state for the chart history, if the loop answers. Asking for it must not make
-    /// others see an older state than they would without it.
+    /// Returns a snapshot for the chart history, if the loop answers. Other readers do not get an
+    /// older state because of it.
     pub(crate) async fn sample(&self) -> Option<Arc<Snapshot>> {
-        let before = self.last().at;
-        let (snapshot, answered) = self.look().await;
+        let before = self.last_snapshot().at;
+        let (snapshot, answered) = self.snapshot().await;
         if snapshot.at != before {
-            self.shared.sampled.store(true, Ordering::SeqCst);
+            self.shared.is_sample.store(true, Ordering::SeqCst);
         }
         answered.then_some(snapshot)
     }
 
-    /// The last minutes.
+    /// Returns the chart history.
     pub(crate) fn history(&self) -> &ChartHistory {
         &self.shared.history
     }
 
-    /// What was told last.
-    pub(crate) fn last(&self) -> Arc<Snapshot> {
-        self.shared.told.borrow().clone()
+    /// Returns the newest snapshot, however old it is.
+    pub(crate) fn last_snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.borrow().clone()
     }
 
-    /// Asks the loop; `None` where it is too busy or over.
-    pub(crate) async fn ask(&self, order: ControlCommand) -> Option<ControlAnswer> {
+    /// Sends a command to the loop and waits for its answer; `None` if the loop is busy or over.
+    pub(crate) async fn send(&self, command: ControlCommand) -> Option<ControlAnswer> {
         let (sender, mut receiver) = oneshot::channel();
         {
-            let mut orders = self.orders();
-            if orders.len() >= ORDERS_MAX {
+            let mut commands = self.commands();
+            if commands.len() >= COMMANDS_MAX {
                 return None;
             }
-            orders.push_back((order, sender));
+            commands.push_back((command, sender));
         }
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < ANSWER_TIMEOUT {
             self.wake();
-            if let Ok(answer) = tokio::time::timeout(NUDGE, &mut receiver).await {
+            if let Ok(answer) = tokio::time::timeout(WAKE_INTERVAL, &mut receiver).await {
                 return answer.ok();
             }
         }

@@ -1,45 +1,47 @@
-// The page: one stream of states, shown by the parts.
+// Entry point of the page: passes each state of the program to the sections that show it.
 
+import { follow } from "./api.js";
 import { book } from "./book.js";
 import { connections, events } from "./connections.js";
-import { controls } from "./controls.js";
-import { feed } from "./feed.js";
+import { faultControls } from "./fault_controls.js";
+import { feedBadge } from "./feed_badge.js";
 import { figures } from "./figures.js";
 import { gaps, lines } from "./gaps.js";
-import { link } from "./link.js";
-import { rates } from "./rates.js";
-import { follow } from "./stream.js";
+import { pageLink } from "./page_link.js";
 import { strip } from "./strip.js";
+import { timeCharts } from "./time_charts.js";
 
-const by = (name) => document.getElementById(name);
-const faults = controls(by("controls"));
-const parts = [
-  feed(by("feed")),
-  figures(by("figures"), by("role"), by("facts"), by("version")),
-  strip(by("strip")),
-  rates(by("rates")),
-  gaps(by("gaps")),
-  lines(by("lines")),
-  connections(by("connections"), faults.connection),
+const byId = (name) => document.getElementById(name);
+const faults = faultControls(byId("controls"));
+const sections = [
+  feedBadge(byId("feed")),
+  figures(byId("figures"), byId("role"), byId("facts"), byId("version")),
+  strip(byId("strip")),
+  timeCharts(byId("rates")),
+  gaps(byId("gaps")),
+  lines(byId("lines")),
+  connections(byId("connections"), faults.connection),
   faults,
-  book(by("book")),
-  events(by("events")),
+  book(byId("book")),
+  events(byId("events")),
 ];
-const page = link(by("link"), by("banner"));
-/** Which start of the program, and which session, is drawn. */
-let run = null;
-let session = null;
+const link = pageLink(byId("link"), byId("banner"));
+/** Start of the program, and session, whose data is shown. */
+let shownRun = null;
+let shownSession = null;
 
-function state(now) {
+function showState(now) {
   const name = `${now.role} ${now.started}`;
-  const again = run !== null && run !== name;
-  const other = session !== null && now.session?.id !== session;
-  if (again || other) parts.forEach((part) => part.reset?.(again ? "run" : "session"));
-  run = name;
-  session = now.session?.id ?? null;
-  page.heard(now.now, again);
+  const isRestart = shownRun !== null && shownRun !== name;
+  const isOtherSession = shownSession !== null && now.session?.id !== shownSession;
+  if (isRestart || isOtherSession) {
+    for (const section of sections) section.reset?.(isRestart ? "run" : "session");
+  }
+  shownRun = name;
+  shownSession = now.session?.id ?? null;
+  link.received(now.now, isRestart);
   document.body.dataset.role = now.role;
-  for (const part of parts) part.update(now);
+  for (const section of sections) section.update(now);
 }
 
-follow(state, page.turned);
+follow(showState, link.changed);

@@ -1,15 +1,15 @@
-// One chart, drawn by uPlot: its legend, its lines, what happened, and a tip at the cursor.
+// One chart, drawn by uPlot: legend, lines, event markers, and a tip at the cursor.
 
-import { drawGaps, drawMarkers, tip } from "./markers.js";
-import { KEPT } from "./points.js";
-import { make, say } from "./table.js";
-import { clock, short } from "./words.js";
+import { drawGaps, drawMarkers, tip } from "./chart_markers.js";
+import { KEPT } from "./chart_points.js";
+import { make, setText } from "./dom.js";
+import { clock, short } from "./format.js";
 
 const { uPlot } = window;
-/** The shortest time that is shown, s. */
-const SHORTEST = 60;
+/** Minimum period shown, s. */
+const PERIOD_MIN = 60;
 
-/** `shared` has what all charts are of: `points`, `markers`, and when the program `started`. */
+/** `shared` has the data of all charts: `points`, `markers`, and the time the program `started`. */
 export function chart(root, kind, shared) {
   const lines = kind.level ? [...kind.lines, { ...kind.level, level: true }] : kind.lines;
   const values = lines.map(() => make("b", { text: "–" }));
@@ -17,27 +17,27 @@ export function chart(root, kind, shared) {
     make("li", { class: `${line.ink}${line.dash || line.level ? " dashed" : ""}`,
       text: `${line.name} ` }, values[index])));
   const body = make("div", { class: "chart", role: "img" });
-  const said = make("div", { class: "tip", hidden: "" });
+  const tipBox = make("div", { class: "tip", hidden: "" });
   const head = make("div", { class: "head" }, make("h2", { text: kind.title }), legend);
-  root.append(make("section", {}, head, body, said));
+  root.append(make("section", {}, head, body, tipBox));
   let data = [[], ...lines.map(() => [])];
   let plot = null;
 
-  const row = (index) => [shared.points.list[index].at / 1000,
+  const rowOf = (index) => [shared.points.list[index].at / 1000,
     ...lines.map((line) => line.of(shared.points, index) ?? null)];
 
   function show(index) {
     const under = index ?? null;
     lines.forEach((line, each) => {
       const value = data[each + 1].at(under ?? -1);
-      say(values[each], line.level ? short(value) : kind.say(value));
+      setText(values[each], line.level ? short(value) : kind.format(value));
     });
-    said.hidden = under === null || !(plot?.cursor.left >= 0);
-    if (said.hidden) return;
-    say(said, tip(plot, shared.markers, shared.points, under, shared.started));
-    const most = body.parentElement.clientWidth - said.offsetWidth - 4;
+    tipBox.hidden = under === null || !(plot?.cursor.left >= 0);
+    if (tipBox.hidden) return;
+    setText(tipBox, tip(plot, shared.markers, shared.points, under, shared.started));
+    const most = body.parentElement.clientWidth - tipBox.offsetWidth - 4;
     const left = body.offsetLeft + plot.bbox.left / devicePixelRatio + plot.cursor.left;
-    said.style.left = `${Math.max(4, Math.min(left + 12, most))}px`;
+    tipBox.style.left = `${Math.max(4, Math.min(left + 12, most))}px`;
   }
 
   function draw() {
@@ -49,7 +49,7 @@ export function chart(root, kind, shared) {
   function bounds() {
     const now = data[0].at(-1) ?? Date.now() / 1000;
     plot.setScale("x", { max: now,
-      min: Math.max(now - KEPT / 1000, Math.min(data[0][0] ?? now, now - SHORTEST)) });
+      min: Math.max(now - KEPT / 1000, Math.min(data[0][0] ?? now, now - PERIOD_MIN)) });
   }
 
   function shown() {
@@ -70,18 +70,18 @@ export function chart(root, kind, shared) {
   }).observe(body);
 
   return {
-    /** The colours have changed. */
+    /** Draws the chart anew after a change of colours. */
     draw: () => plot && draw(),
-    /** A point was added. */
+    /** Adds the newest point. */
     add() {
-      row(shared.points.list.length - 1).forEach((each, column) => data[column].push(each));
+      rowOf(shared.points.list.length - 1).forEach((each, column) => data[column].push(each));
       const gone = data[0].length - shared.points.list.length;
       if (gone > 0) data.forEach((column) => column.splice(0, gone));
       shown();
     },
-    /** Points came in between. */
-    renew() {
-      const rows = shared.points.list.map((_, index) => row(index));
+    /** Reads all points again, after older ones were added. */
+    reload() {
+      const rows = shared.points.list.map((_, index) => rowOf(index));
       data = [0, ...lines.map((_, index) => index + 1)]
         .map((column) => rows.map((each) => each[column]));
       shown();

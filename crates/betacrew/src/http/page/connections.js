@@ -1,13 +1,13 @@
-// The exchange's connections, each of which can be stalled or cut, and what has happened.
+// Table of the exchange's connections, with buttons to stall and cut them; and the list of events.
 
-import { heads, keep, make, mark, row, say } from "./table.js";
-import { bytes, clock, moment, number, time } from "./words.js";
+import { columnNames, make, setAttr, setText, syncChildren, tableRow } from "./dom.js";
+import { bytes, clock, moment, number, time } from "./format.js";
 
-/** `act` is given what is to be done ("stall", "cut") and a connection's id. */
+/** Calls `act` with "stall" or "cut" and a connection's id. */
 export function connections(root, act) {
   const body = root.querySelector("tbody");
   const note = root.querySelector(".note");
-  const names = heads(root);
+  const names = columnNames(root);
   body.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) act(button.dataset.do, Number(button.closest("tr").dataset.id));
@@ -18,24 +18,24 @@ export function connections(root, act) {
       if (root.hidden) return;
       const list = state.connections ?? [];
       const total = state.connections_total ?? list.length;
-      say(note, total > list.length ? `${list.length} of ${number(total)}` : list.length ? ""
-        : "nobody is connected");
-      keep(body, list, ({ id }) => id, (one) => create(one, names), (line, connection) => {
+      setText(note, total > list.length ? `${list.length} of ${number(total)}` : list.length ? ""
+        : "no connections");
+      syncChildren(body, list, ({ id }) => id, (one) => create(one, names), (line, connection) => {
         const { id, peer, kind, position, lag, packets, since, stalled } = connection;
-        mark(line, "data-late", kind === "subscriber" && lag > 10000);
-        mark(line, "data-stalled", stalled === true);
+        setAttr(line, "data-late", kind === "subscriber" && lag > 10000);
+        setAttr(line, "data-stalled", stalled === true);
         const text = [id, peer, stalled ? `${kind}, stalled` : kind, number(position),
           kind === "resend" ? "–" : number(lag), number(packets), bytes(connection.bytes),
           clock(since)];
-        text.forEach((value, index) => say(line.children[index], value));
-        mark(line.children[7], "title", `${time(Math.max(0, state.now - since))} ago`);
+        text.forEach((value, index) => setText(line.children[index], value));
+        setAttr(line.children[7], "title", `${time(Math.max(0, state.now - since))} ago`);
       });
     },
   };
 }
 
 function create({ id, peer }, names) {
-  const line = row(["n", "peer", "", "n", "n", "n", "n", "n", "do"], names);
+  const line = tableRow(["n", "peer", "", "n", "n", "n", "n", "n", "do"], names);
   line.dataset.id = id;
   for (const [name, text] of [["stall", "Stall"], ["cut", "Cut"]]) {
     line.lastChild.append(make("button", { type: "button", class: "small", "data-do": name, text,
@@ -44,7 +44,7 @@ function create({ id, peer }, names) {
   return line;
 }
 
-/** What happened, newest first. */
+/** List of events, newest first. */
 export function events(root) {
   const list = root.querySelector("ol");
   let count = 0;
@@ -52,7 +52,7 @@ export function events(root) {
   return {
     update(state) {
       const newest = [...(state.events ?? [])].sort((one, other) => other.at - one.at);
-      // The same thing may happen twice in a millisecond.
+      // Two equal events may happen in one millisecond, so a number tells them apart.
       const seen = new Map();
       for (const event of newest) {
         const name = `${event.at} ${event.text}`;
@@ -61,7 +61,7 @@ export function events(root) {
       }
       if (newest.length === 0 && count === 0) return;
       count = newest.length;
-      keep(list, newest, (event) => names.get(event),
+      syncChildren(list, newest, (event) => names.get(event),
         (event) => make("li", { "data-kind": event.kind }, make("time", { text: clock(event.at),
           title: moment(event.at, state.started),
           datetime: new Date(event.at).toISOString() }), make("span", { text: event.text })),

@@ -1,9 +1,9 @@
-// The few numbers that say how it goes, and the facts in the head of the page.
+// Key figures, and the facts in the head of the page.
 
-import { keep, make, mark, say } from "./table.js";
-import { bytes, clock, moment, number, share, short, time } from "./words.js";
+import { make, setAttr, setText, syncChildren } from "./dom.js";
+import { bytes, clock, moment, number, share, short, time } from "./format.js";
 
-/** What is shown for each role: a name, a value and, where there is one, what is worth adding. */
+/** Figures of each role: name, value, optional extra text and optional tone. */
 const FIGURES = {
   client: [
     ["Complete up to", ({ frontier }) => number(frontier), ({ frontier, highest }) =>
@@ -17,8 +17,8 @@ const FIGURES = {
     ["Packets", ({ rates }) => `${short(rates?.packets)}/s`,
       ({ rates }) => `${bytes(rates?.bytes)}/s`],
     ["Resend latency", ({ latency }) => (latency?.count ? time(latency.resend_p50_ms) : "–"),
-      ({ latency }) => (latency?.count ? `99 % ${time(latency.resend_p99_ms)}` : "nothing lately")],
-    ["Repeated", ({ counters }) => number(counters?.repeated),
+      ({ latency }) => (latency?.count ? `99 % ${time(latency.resend_p99_ms)}` : "none recently")],
+    ["Duplicates", ({ counters }) => number(counters?.duplicates),
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
     ["Subscriptions ended", ({ lines = [] }) =>
       number(lines.reduce((sum, line) => sum + line.reconnects, 0)),
@@ -41,7 +41,7 @@ const FIGURES = {
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
     ["Connections", ({ connections_total: total, connections }) =>
       number(total ?? connections?.length),
-      ({ counters }) => `${number(counters?.connections)} ever`],
+      ({ counters }) => `${number(counters?.connections)} in total`],
   ],
 };
 
@@ -49,19 +49,20 @@ export function figures(root, role, facts, version) {
   const list = root.querySelector("dl");
   return {
     update(state) {
-      say(role, state.role);
+      setText(role, state.role);
       document.title = `${state.session?.id ?? "–"} ${state.role} · betacrew`;
-      say(version, `betacrew ${state.version ?? ""}`);
-      keep(list, FIGURES[state.role] ?? [], ([name]) => `${state.role} ${name}`, create, fill);
+      setText(version, `betacrew ${state.version ?? ""}`);
+      const key = ([name]) => `${state.role} ${name}`;
+      syncChildren(list, FIGURES[state.role] ?? [], key, create, fill);
       function fill(tile, [, value, more, tone]) {
         const [, main, extra] = tile.children;
-        say(main, value(state));
-        say(extra, more?.(state) ?? "");
-        mark(tile, "data-tone", tone?.(state) ?? "");
+        setText(main, value(state));
+        setText(extra, more?.(state) ?? "");
+        setAttr(tile, "data-tone", tone?.(state) ?? "");
       }
-      keep(facts, known(state), ([name]) => name, fact, (pair, [, value, tip]) => {
-        say(pair.lastElementChild, value);
-        mark(pair, "title", tip ?? "");
+      syncChildren(facts, sessionFacts(state), ([name]) => name, fact, (pair, [, value, tip]) => {
+        setText(pair.lastElementChild, value);
+        setAttr(pair, "title", tip ?? "");
       });
     },
   };
@@ -73,7 +74,7 @@ function create([name]) {
 
 const fact = ([name]) => make("div", {}, make("dt", { text: name }), make("dd"));
 
-function known({ session, tape, started, now }) {
+function sessionFacts({ session, tape, started, now }) {
   const kind = !session?.live ? "whole" : session.over ? "over" : "live";
   return [
     ["Session", session?.id && `${session.id} (${kind})`],

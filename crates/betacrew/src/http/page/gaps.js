@@ -1,23 +1,24 @@
-// The gap table, and the client's lines.
+// Tables of a client's gaps and of its lines.
 
-import { heads, keep, make, mark, row, say } from "./table.js";
-import { clock, exact, number, range, time } from "./words.js";
+import { columnNames, make, setAttr, setText, syncChildren, tableRow } from "./dom.js";
+import { clock, exact, number, range, time } from "./format.js";
 
-/** What a gap has come to: a sign, a word. */
+/** Sign and label of each state of a gap. */
 const STATES = {
-  open: ["○", "open"], asked: ["◐", "asked"], filled: ["●", "filled"], lost: ["✕", "given up"],
+  open: ["○", "open"], requested: ["◐", "requested"], filled: ["●", "filled"],
+  abandoned: ["✕", "abandoned"],
 };
 
 function stateOf(gap) {
   if (gap.filled != null) return "filled";
-  if (gap.given_up != null) return "lost";
-  return gap.asked != null ? "asked" : "open";
+  if (gap.abandoned != null) return "abandoned";
+  return gap.requested != null ? "requested" : "open";
 }
 
 export function gaps(root) {
   const body = root.querySelector("tbody");
   const note = root.querySelector(".note");
-  const names = heads(root);
+  const names = columnNames(root);
   return {
     update(state) {
       root.hidden = state.role !== "client";
@@ -25,84 +26,85 @@ export function gaps(root) {
       const began = state.recording_began ?? state.started;
       const list = [...(state.gaps ?? [])].sort((one, other) => other.id - one.id);
       const since = state.now - began;
-      const took = (gap) => (gap.filled ?? gap.given_up ?? since) - gap.opened;
-      // All on one scale, so that a slow one stands out; a scale for what is usual.
+      const took = (gap) => (gap.filled ?? gap.abandoned ?? since) - gap.opened;
+      // All bars have one scale, so that a slow gap stands out. The scale fits the fastest 90 %.
       const times = list.map(took).sort((one, other) => one - other);
       const scale = Math.max(0.01, (times[Math.floor(times.length * 0.9)] ?? 1) * 1.25);
-      say(note, list.length ? `newest ${list.length}, bars up to ${time(scale)}` : "none so far");
-      keep(body, list, (gap) => gap.id, () => create(names), (line, gap) => {
+      setText(note,
+        list.length ? `newest ${list.length}, bars up to ${time(scale)}` : "no gaps so far");
+      syncChildren(body, list, (gap) => gap.id, () => create(names), (line, gap) => {
         const kind = stateOf(gap);
         const [sign, word] = STATES[kind];
         const cells = line.children;
-        mark(line, "data-is", kind);
-        const again = kind === "asked" && gap.asks > 1 ? `, ${gap.asks} times` : "";
-        say(cells[0], `${sign} ${word}${again}`);
-        say(cells[1], range(gap.first, gap.last));
-        say(cells[2], number(gap.last - gap.first + 1));
-        say(cells[3], exact(began + gap.opened));
-        mark(cells[3], "title", `${time(gap.opened)} after the recording began`);
+        setAttr(line, "data-is", kind);
+        const again = kind === "requested" && gap.requests > 1 ? `, ${gap.requests} times` : "";
+        setText(cells[0], `${sign} ${word}${again}`);
+        setText(cells[1], range(gap.first, gap.last));
+        setText(cells[2], number(gap.last - gap.first + 1));
+        setText(cells[3], exact(began + gap.opened));
+        setAttr(cells[3], "title", `${time(gap.opened)} after the recording began`);
         bar(cells[4].firstChild, gap, since, scale);
-        say(cells[5], time(took(gap)));
-        say(cells[6], gap.by ?? "–");
-        say(cells[7], gap.cause);
+        setText(cells[5], time(took(gap)));
+        setText(cells[6], gap.filled_by ?? "–");
+        setText(cells[7], gap.cause);
       });
     },
   };
 }
 
 function create(names) {
-  const line = row(["state", "n", "n", "n", "line", "n", "", "cause"], names);
-  const parts = [make("i", { class: "waiting" }), make("i", { class: "asking" })];
+  const line = tableRow(["state", "n", "n", "n", "line", "n", "", "cause"], names);
+  const parts = [make("i", { class: "waiting" }), make("i", { class: "requested" })];
   line.children[4].append(make("div", { class: "timeline", role: "img" }, ...parts));
   return line;
 }
 
-/** From found to asked, hollow; from asked to filled or given up, solid. */
+/** Draws a timeline: hollow from found to requested, solid from then to filled or abandoned. */
 function bar(element, gap, since, scale) {
-  const end = gap.filled ?? gap.given_up ?? since;
-  // What came without being asked for is solid, what is missing and was not asked for hollow.
-  const asked = Math.min(end, gap.asked ?? (gap.filled == null ? end : gap.opened));
+  const end = gap.filled ?? gap.abandoned ?? since;
+  // Filled without a request: all solid. Missing without a request: all hollow.
+  const requested = Math.min(end, gap.requested ?? (gap.filled == null ? end : gap.opened));
   const share = (ms) => `${Math.max(0, Math.min(100, (100 * ms) / scale)).toFixed(2)}%`;
-  const [waiting, asking] = element.children;
-  waiting.hidden = asked === gap.opened;
-  waiting.style.width = share(asked - gap.opened);
-  asking.style.left = share(asked - gap.opened);
-  asking.style.width = share(end - asked);
-  mark(element, "data-long", end - gap.opened > scale);
+  const [waitingPart, requestedPart] = element.children;
+  waitingPart.hidden = requested === gap.opened;
+  waitingPart.style.width = share(requested - gap.opened);
+  requestedPart.style.left = share(requested - gap.opened);
+  requestedPart.style.width = share(end - requested);
+  setAttr(element, "data-long", end - gap.opened > scale);
   const words = [
-    gap.asked == null ? "not asked for"
-      : `asked for after ${time(gap.asked - gap.opened)}`,
-    gap.asks > 1 ? `${number(gap.asks)} times` : "",
-    gap.given_up == null ? "" : `given up after ${time(gap.given_up - gap.opened)}`,
+    gap.requested == null ? "not requested"
+      : `requested after ${time(gap.requested - gap.opened)}`,
+    gap.requests > 1 ? `${number(gap.requests)} times` : "",
+    gap.abandoned == null ? "" : `abandoned after ${time(gap.abandoned - gap.opened)}`,
     gap.filled == null ? `${number(gap.missing)} still missing`
       : `filled after ${time(gap.filled - gap.opened)}`,
   ].filter(Boolean).join(", ");
-  mark(element, "aria-label", words);
-  mark(element, "title", words);
+  setAttr(element, "aria-label", words);
+  setAttr(element, "title", words);
 }
 
-/** How a line does: a sign with the word that the program says. */
+/** Sign of each state of a line. */
 const SIGNS = {
   streaming: "●", following: "●", connecting: "◌", silent: "◍", unreachable: "✕", dead: "✕",
 };
 
 export function lines(root) {
   const body = root.querySelector("tbody");
-  const names = heads(root);
+  const names = columnNames(root);
   return {
     update(state) {
       root.hidden = state.role !== "client";
       if (root.hidden) return;
       const numbered = (state.lines ?? []).map((line, index) => ({ ...line, index }));
-      keep(body, numbered, ({ index }) => index,
-        () => row(["state", "", "n", "n", "n", "n"], names), (element, line) => {
+      syncChildren(body, numbered, ({ index }) => index,
+        () => tableRow(["state", "", "n", "n", "n", "n"], names), (element, line) => {
           const cells = element.children;
-          mark(element, "data-is", line.state);
+          setAttr(element, "data-is", line.state);
           const since = line.since == null ? "" : ` since ${clock(line.since)}`;
-          say(cells[0], `${SIGNS[line.state] ?? "○"} ${line.state}${since}`);
-          say(cells[1], `${line.index + 1}  ${line.address}`);
-          [line.delivered, line.first, line.lost, line.reconnects].forEach((value, place) =>
-            say(cells[place + 2], number(value)));
+          setText(cells[0], `${SIGNS[line.state] ?? "○"} ${line.state}${since}`);
+          setText(cells[1], `${line.index + 1}  ${line.address}`);
+          [line.delivered, line.first, line.missed, line.reconnects].forEach((value, place) =>
+            setText(cells[place + 2], number(value)));
         });
     },
   };

@@ -1,61 +1,61 @@
-// The sequence strip: a mark for each sequence, or for as many as share a pixel. The program is
-// asked for as many cells as there are pixels, however long the session.
+// Sequence strip: one cell for each sequence, or for the sequences that share a pixel. The program
+// is asked for one cell a pixel at most, however long the session is.
 
-import { hands } from "./hands.js";
-import { Loader } from "./loader.js";
-import { STATES } from "./marks.js";
-import { Scene } from "./scene.js";
-import { keep, make, mark, say } from "./table.js";
-import { View } from "./view.js";
-import { count, number, range, share } from "./words.js";
+import { stripInput } from "./strip_input.js";
+import { StripLoader } from "./strip_loader.js";
+import { STATES } from "./strip_cells.js";
+import { StripRenderer } from "./strip_renderer.js";
+import { make, setAttr, setText, syncChildren } from "./dom.js";
+import { StripView } from "./strip_view.js";
+import { count, number, range, share } from "./format.js";
 
-/** What the four counts of a cell are called; the exchange has nothing in flight. */
+/** Names of the four counts of a cell. An exchange has nothing in flight. */
 const NAMES = {
   client: ["received", "recovered", "missing", "in flight"],
   exchange: ["sent", "resent", "dropped", null],
 };
-/** In which order they are said: an exchange's resends are no part of the sum before them. */
-const SAID = { client: [0, 1, 2, 3], exchange: [0, 2, 1] };
+/** Order of the counts in texts. An exchange's resends are not part of the sum before them. */
+const TEXT_ORDER = { client: [0, 1, 2, 3], exchange: [0, 2, 1] };
 
 export function strip(root) {
   const plot = root.querySelector(".plot");
   const tip = root.querySelector(".tip");
-  const view = new View();
-  const scene = new Scene(root.querySelector(".marks"), root.querySelector(".whole"));
-  const loader = new Loader(view, () => plot.clientWidth, soon);
+  const view = new StripView();
+  const renderer = new StripRenderer(root.querySelector(".marks"), root.querySelector(".whole"));
+  const loader = new StripLoader(view, () => plot.clientWidth, scheduleDraw);
   let role = "client";
-  let pointing = null; // Where the mouse is, in pixels from the left.
+  let pointing = null; // Position of the mouse, in pixels from the left.
   let waiting = false;
 
-  function soon() {
+  function scheduleDraw() {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
       if (document.hidden || plot.clientWidth === 0) return;
-      const under = pointing === null ? null : at(pointing / plot.clientWidth);
-      scene.draw(view, loader.shown, loader.whole, under, role);
+      const under = pointing === null ? null : cellAt(pointing / plot.clientWidth);
+      renderer.draw(view, loader.shown, loader.whole, under, role);
       hover(under);
       summary();
     });
   }
 
   function moved() {
-    soon();
+    scheduleDraw();
     loader.load();
   }
 
-  function told(counts) {
-    const parts = SAID[role].filter((state) => counts[state] > 0 || state === 0).map((state) =>
-      [state, `${NAMES[role][state]} ${number(counts[state])}`]);
+  function countsText(counts) {
+    const parts = TEXT_ORDER[role].filter((state) => counts[state] > 0 || state === 0)
+      .map((state) => [state, `${NAMES[role][state]} ${number(counts[state])}`]);
     if (role !== "exchange") return parts.map(([, text]) => text).join(" · ");
-    // What was dropped, of all that came up in streams.
-    const lost = ` (${share(counts[2], counts[0] + counts[2])})`;
-    return parts.map(([state, text]) => (state === 2 ? text + lost : text)).join(" · ");
+    // Share of the dropped packets among all that were due in streams.
+    const dropShare = ` (${share(counts[2], counts[0] + counts[2])})`;
+    return parts.map(([state, text]) => (state === 2 ? text + dropShare : text)).join(" · ");
   }
 
-  /** The cell at a share of the width. */
-  function at(share) {
+  /** Returns the cell at a share of the width. */
+  function cellAt(share) {
     const { shown } = loader;
     const sequence = Math.floor(view.from + share * view.span);
     if (!shown || sequence > view.last || sequence < view.first) return null;
@@ -69,7 +69,7 @@ export function strip(root) {
   function hover(cell) {
     tip.hidden = cell === null;
     if (cell === null) return;
-    say(tip, `${range(cell.first, cell.last)}\n${told(cell.counts)}`);
+    setText(tip, `${range(cell.first, cell.last)}\n${countsText(cell.counts)}`);
     const most = plot.clientWidth - tip.offsetWidth;
     tip.style.left = `${Math.min(Math.max(0, pointing - tip.offsetWidth / 2), most)}px`;
   }
@@ -86,51 +86,52 @@ export function strip(root) {
       }
     });
     const about = shown?.width < shown?.exact ? "about " : "";
-    const each = shown?.width > 1 ? `, ${number(shown.width)} a mark` : "";
-    say(root.querySelector("#strip-says"), view.last < view.first ? "No packets yet"
-      : `${range(first, last)}${each}: ${about}${told(counts)}`);
-    mark(root.querySelector("[data-do=follow]"), "aria-pressed", view.following);
+    const each = shown?.width > 1 ? `, ${number(shown.width)} a cell` : "";
+    setText(root.querySelector("#strip-says"), view.last < view.first ? "No packets yet"
+      : `${range(first, last)}${each}: ${about}${countsText(counts)}`);
+    setAttr(root.querySelector("[data-do=follow]"), "aria-pressed", view.following);
   }
 
-  hands(root, view, moved, (forward) => {
-    const found = loader.loss(forward);
-    // Near enough to see what in the cell was lost.
+  stripInput(root, view, moved, (direction) => {
+    const found = loader.find(direction);
+    // Zoom in far enough to show the single packets of the cell.
     if (found !== null) view.centre(found.middle, Math.max(400, 3 * found.width));
   });
   plot.addEventListener("pointermove", (event) => {
     pointing = event.clientX - plot.getBoundingClientRect().left;
-    soon();
+    scheduleDraw();
   });
   plot.addEventListener("pointerleave", () => {
     pointing = null;
-    soon();
+    scheduleDraw();
   });
-  addEventListener("theme", soon);
+  addEventListener("theme", scheduleDraw);
   document.addEventListener("visibilitychange", moved);
   new ResizeObserver(moved).observe(plot);
 
-  function key() {
-    keep(root.querySelector("#strip-key"), SAID[role], (state) => `${role} ${state}`,
+  function legend() {
+    syncChildren(root.querySelector("#strip-key"), TEXT_ORDER[role], (state) => `${role} ${state}`,
       (state) => make("li", { class: STATES[state] }), (item, state) =>
-        say(item, role === "exchange" && state === 1 ? "resent (band below)" : NAMES[role][state]));
+        setText(item, role === "exchange" && state === 1 ? "resent (band below)"
+          : NAMES[role][state]));
   }
 
   return {
-    /** Forgets what another run, or another session, has shown. */
+    /** Clears the strip after a restart or for a new session. */
     reset() {
       view.last = 0;
       view.following = true;
-      loader.forget();
+      loader.clear();
     },
     update(state) {
       role = state.role in NAMES ? state.role : "client";
-      // What was requested again and never dropped is no loss.
-      loader.losses = role === "exchange" ? [2] : [1, 2, 3];
-      key();
+      // On an exchange, a packet that was resent but never dropped is not searched.
+      loader.searched = role === "exchange" ? [2] : [1, 2, 3];
+      legend();
       const last = state.highest ?? state.session?.last ?? 0;
       const missing = state.missing == null ? "" : `; ${count(state.missing, "packet")} missing`;
-      mark(plot, "aria-label", `Sequences up to ${number(last)}${missing}`);
-      loader.news = [state.session?.first ?? 1, last, state.rates?.packets ?? 0];
+      setAttr(plot, "aria-label", `Sequences up to ${number(last)}${missing}`);
+      loader.session = [state.session?.first ?? 1, last, state.rates?.packets ?? 0];
       loader.load();
     },
   };

@@ -1,5 +1,5 @@
-// Light or dark: as the system has it, or as chosen here. Not a module, so that the first thing
-// painted has the right colours already.
+// Light or dark colours: the system's, or the chosen ones. No module, because modules run after the
+// first paint, which would flash in the wrong colours.
 (() => {
   const choices = ["auto", "light", "dark"];
   const remembered = () => {
@@ -29,7 +29,7 @@
       try {
         localStorage.setItem("theme", chosen);
       } catch {
-        // Then for this page only.
+        // Storage may be forbidden: the choice then lasts for this page only.
       }
       show();
       apply();

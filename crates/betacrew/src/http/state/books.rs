@@ -1,4 +1,4 @@
-//! The order books of a dashboard: made from packets in order, on a thread of their own.
+//! Order books of the dashboard, built on a thread of their own so that they never delay the loop.
 
 use crate::error::Failure;
 use crate::format::{Arrival, StreamMark};
@@ -13,26 +13,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// So many packets wait for the thread; the others wait in the recording.
-const WAITING: usize = 1 << 17;
-/// Books are put where they are seen so often.
-const OFTEN: Duration = Duration::from_millis(200);
-/// So many symbols are shown, and so many levels a side.
-const SYMBOLS: usize = 50;
-const LEVELS: usize = 5;
+/// Maximum number of packets queued for the thread; further ones wait in the recording.
+const QUEUE_MAX: usize = 1 << 17;
+/// Minimum interval between two publications of the books.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// Maximum number of symbols shown.
+const SYMBOLS_MAX: usize = 50;
+/// Maximum number of levels shown a side.
+const LEVELS_MAX: usize = 5;
 
-/// Where the books are seen.
+/// Published order books, shared between the book thread and the loop.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct BookSnapshot(Arc<Mutex<Vec<state::BookView>>>);
 
 impl BookSnapshot {
-    pub(crate) fn look(&self) -> Vec<state::BookView> {
+    /// Returns the newest published books.
+    pub(crate) fn get(&self) -> Vec<state::BookView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn put(&self, books: &Books) {
-        let shown = books.books().take(SYMBOLS).map(|(symbol, book)| {
-            // Letters as they are, anything else escaped.
+        let shown = books.books().take(SYMBOLS_MAX).map(|(symbol, book)| {
+            // A symbol may hold any four bytes; control bytes must not reach a page or a terminal.
             shown(symbol.trimmed().escape_ascii().to_string(), book)
         });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shown.collect();
@@ -41,14 +43,14 @@ impl BookSnapshot {
 
 fn shown(symbol: String, book: &Book) -> state::BookView {
     let levels = |side| -> Vec<(i32, i64)> {
-        book.depth(side).take(LEVELS).map(|level| (level.price, level.quantity)).collect()
+        book.depth(side).take(LEVELS_MAX).map(|level| (level.price, level.quantity)).collect()
     };
     let (bids, asks) = (levels(Side::Buy), levels(Side::Sell));
     let (bid, ask) = (bids.first().copied(), asks.first().copied());
     state::BookView { symbol, bid, ask, last: book.last(), bids, asks }
 }
 
-/// Takes packets in order, and has the books made from them.
+/// Sink that takes packets in sequence order and has the book thread build books from them.
 #[derive(Debug)]
 pub(crate) struct BookBuilder {
     frames: Sender<Vec<RawFrame>>,
@@ -57,37 +59,44 @@ pub(crate) struct BookBuilder {
 }
 
 impl BookBuilder {
-    /// Books of a session that begins, on this shelf.
+    /// Starts the book thread of a session. It publishes to `book_snapshot`.
     ///
     /// # Errors
-    /// [`Failure::System`] where there can be no more threads.
-    pub(crate) fn new(shelf: BookSnapshot) -> Result<Self, Failure> {
+    /// Returns [`Failure::System`] if no thread can be started.
+    pub(crate) fn new(book_snapshot: BookSnapshot) -> Result<Self, Failure> {
         let (frames, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
         let thread = std::thread::Builder::new()
             .name("books".to_owned())
-            .spawn(move || keep(&taken, &left, &shelf))
-            .map_err(|source| Failure::System { action: "cannot keep books", source })?;
+            .spawn(move || build_books(&taken, &left, &book_snapshot))
+            .map_err(|source| Failure::System {
+                action: "cannot start the thread of the order books",
+                source,
+            })?;
         Ok(Self { frames, waiting, thread })
     }
 }
 
-/// Keeps books until no more packets can come.
-fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &BookSnapshot) {
+/// Builds books until the sender is dropped.
+fn build_books(
+    taken: &Receiver<Vec<RawFrame>>,
+    waiting: &AtomicUsize,
+    book_snapshot: &BookSnapshot,
+) {
     let (mut books, mut put) = (Books::default(), Instant::now());
-    shelf.put(&books);
+    book_snapshot.put(&books);
     while let Ok(frames) = taken.recv() {
         for frame in &frames {
             if let Ok(Frame::Packet(packet)) = decode(frame) {
                 books.add(&packet);
             }
         }
-        // What comes last is shown at once.
+        // The queue is empty: no later packets would publish the newest books.
         if waiting.fetch_sub(frames.len(), Ordering::SeqCst) == frames.len()
-            || put.elapsed() >= OFTEN
+            || put.elapsed() >= PUBLISH_INTERVAL
         {
-            shelf.put(&books);
+            book_snapshot.put(&books);
             put = Instant::now();
         }
     }
@@ -95,11 +104,11 @@ fn keep(taken: &Receiver<Vec<RawFrame>>, waiting: &AtomicUsize, shelf: &BookSnap
 
 impl PacketSink for BookBuilder {
     fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
-        // A thread that has ended, by a panic that was shown, keeps nobody else from working.
+        // The thread ends early only by a panic, which is logged. The recording must go on.
         if self.thread.is_finished() {
             return Ok(frames.len());
         }
-        let room = WAITING.saturating_sub(self.waiting.load(Ordering::SeqCst));
+        let room = QUEUE_MAX.saturating_sub(self.waiting.load(Ordering::SeqCst));
         let taken = &frames[..frames.len().min(room)];
         if !taken.is_empty() {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
@@ -132,13 +141,13 @@ mod tests {
     use feed::tape::in_memory::Tape;
 
     #[test]
-    fn books_are_made_from_what_comes() {
-        let shelf = BookSnapshot::default();
-        let mut keeper = Box::new(BookBuilder::new(shelf.clone()).unwrap());
+    fn books_are_built_from_packets() {
+        let book_snapshot = BookSnapshot::default();
+        let mut builder = Box::new(BookBuilder::new(book_snapshot.clone()).unwrap());
         let tape = Tape::classic();
-        assert_eq!(keeper.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
+        assert_eq!(builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
         let books = loop {
-            let books = shelf.look();
+            let books = book_snapshot.get();
             if books.len() == 4 {
                 break books;
             }
@@ -150,28 +159,28 @@ mod tests {
             ("AAPL", Some((100, 50)), Some((101, 20)))
         );
         assert_eq!((&apple.bids[..], apple.last), (&[(100, 50), (98, 30)][..], None));
-        keeper.finish().unwrap();
+        builder.finish().unwrap();
     }
 
     #[test]
-    fn a_thread_that_has_ended_keeps_nobody_waiting() {
-        let mut keeper = BookBuilder::new(BookSnapshot::default()).unwrap();
-        keeper.waiting.store(WAITING, Ordering::SeqCst);
-        keeper.frames = channel().0;
-        while !keeper.thread.is_finished() {
+    fn a_thread_that_has_ended_blocks_no_recording() {
+        let mut builder = BookBuilder::new(BookSnapshot::default()).unwrap();
+        builder.waiting.store(QUEUE_MAX, Ordering::SeqCst);
+        builder.frames = channel().0;
+        while !builder.thread.is_finished() {
             std::thread::yield_now();
         }
         let tape = Tape::classic();
-        assert_eq!(keeper.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
+        assert_eq!(builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
     }
 
     #[test]
-    fn a_thread_that_is_behind_is_waited_for_by_nobody() {
-        let mut keeper = BookBuilder::new(BookSnapshot::default()).unwrap();
-        keeper.waiting.fetch_add(WAITING - 5, Ordering::SeqCst);
+    fn a_full_queue_takes_only_what_fits() {
+        let mut builder = BookBuilder::new(BookSnapshot::default()).unwrap();
+        builder.waiting.fetch_add(QUEUE_MAX - 5, Ordering::SeqCst);
         let tape = Tape::classic();
         assert_eq!(
-            keeper.put(tape.frames(), Arrival::UNKNOWN).unwrap(),
+            builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(),
             5,
             "as many as there is room"
         );

@@ -1,14 +1,15 @@
-//! What a client tells.
+//! Monitor of a client: publishes the state of its recording.
 
 use crate::http::Web;
 use crate::http::api::events;
-use crate::http::control::command::{ControlAnswer, ControlCommand, refused};
+use crate::http::control::command::{ControlAnswer, ControlCommand, refusal_of};
 use crate::http::control::loop_handle::LoopHandle;
 use crate::http::state::books::BookSnapshot;
 use crate::http::state::client_watch::{ClientWatch, LineView};
-use crate::http::state::feed_state::{self, LineState};
+use crate::http::state::feed_state::{self, LineState, Mode};
 use crate::http::state::gap_history::GapHistory;
-use crate::http::state::metrics::Raw;
+use crate::http::state::metrics::MetricsExtra;
+use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::{Counters, Feed, Latency, LineSnapshot, SessionView, State};
 use crate::output::counters::OutputCounters;
 use feed::base::seq::{FIRST_SEQ, SeqRange};
@@ -19,32 +20,33 @@ use feed::wire::RawFrame;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// So many gaps are in the state.
-const NEWEST: usize = 50;
+/// Maximum number of gaps in the state.
+const GAPS_SHOWN: usize = 50;
 
-/// What is told of a recording, if anybody may ask.
+/// Monitor of a recording. It does nothing if the program has no HTTP address.
 #[derive(Debug)]
 pub(crate) struct ClientMonitor<'a> {
-    meeting: Option<LoopHandle>,
-    shelf: BookSnapshot,
+    loop_handle: Option<LoopHandle>,
+    book_snapshot: BookSnapshot,
     addresses: &'a [String],
-    follow: bool,
-    places: OutputCounters,
-    notes: RefCell<GapHistory>,
+    outputs: OutputCounters,
+    gap_history: RefCell<GapHistory>,
+    rates: RefCell<RecentRates>,
     watch: RefCell<ClientWatch>,
     clock: Clock,
 }
 
-/// The recorder's time while it gets no input, and the time of day that goes with it.
+/// Clock of the recorder that also runs while the recorder gets no input.
 ///
-/// [`Recorder::now`] is the time of the latest input, so it stands still while a feed is silent:
-/// rates that are made of it would never drop.
+/// [`Recorder::now`] is the time of the latest input, so it stands still while a feed is silent.
+/// Rates computed from it would never fall.
 #[derive(Debug)]
 struct Clock {
+    /// Start of this clock.
     began: Instant,
-    /// Time by which the recorder began later than this clock.
+    /// Time by which the recorder started later than this clock.
     ahead: Cell<Duration>,
-    /// When the recorder began, in milliseconds since 1970.
+    /// Start of the recorder, in milliseconds since 1970.
     origin: Cell<u64>,
 }
 
@@ -57,7 +59,8 @@ impl Clock {
     /// Returns the recorder's time now.
     fn now(&self, recorder: &Recorder) -> Duration {
         let elapsed = self.began.elapsed();
-        // The recorder's own time is at most this old; the closest look so far counts.
+        // The recorder's time is at most this old. The smallest difference so far is the best
+        // estimate.
         let ahead = elapsed.saturating_sub(recorder.now());
         if ahead < self.ahead.get() {
             self.ahead.set(ahead);
@@ -67,66 +70,67 @@ impl Clock {
         elapsed.saturating_sub(self.ahead.get())
     }
 
-    /// Returns a time of the recorder in milliseconds since 1970.
-    fn of_day(&self, time: Duration) -> u64 {
+    /// Converts a time of the recorder to milliseconds since 1970.
+    fn since_1970(&self, time: Duration) -> u64 {
         self.origin.get() + u64::try_from(time.as_millis()).unwrap_or(0)
     }
 }
 
 impl<'a> ClientMonitor<'a> {
-    pub(crate) fn new(
-        web: Option<&Web>,
-        addresses: &'a [String],
-        follow: bool,
-        places: OutputCounters,
-    ) -> Self {
-        let meeting = web.map(|web| web.meeting.clone());
-        let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
+    pub(crate) fn new(web: Option<&Web>, addresses: &'a [String], outputs: OutputCounters) -> Self {
+        let loop_handle = web.map(|web| web.loop_handle.clone());
+        let book_snapshot = web.map(|web| web.book_snapshot.clone()).unwrap_or_default();
         Self {
-            meeting,
-            shelf,
+            loop_handle,
+            book_snapshot,
             addresses,
-            follow,
-            places,
-            notes: RefCell::default(),
+            outputs,
+            gap_history: RefCell::default(),
+            rates: RefCell::default(),
             watch: RefCell::default(),
             clock: Clock::new(),
         }
     }
 
-    /// Time has passed: answers who has asked.
+    /// Answers the HTTP thread, if it waits. Called once a turn of the loop.
     pub(crate) fn tick(&self, recorder: &Recorder) {
-        let Some(meeting) = self.meeting.as_ref().filter(|meeting| meeting.wanted()) else {
+        let Some(loop_handle) =
+            self.loop_handle.as_ref().filter(|loop_handle| loop_handle.has_requests())
+        else {
             return;
         };
         let mut answers = Vec::new();
-        for (order, sender) in meeting.take() {
-            let answer = match order {
+        for (command, sender) in loop_handle.take_commands() {
+            let answer = match command {
                 ControlCommand::Strip { from, to, cells } => {
-                    ControlAnswer::Strip(self.notes.borrow().strip(recorder, from, to, cells))
+                    ControlAnswer::Strip(self.gap_history.borrow().strip(recorder, from, to, cells))
                 }
-                _ => ControlAnswer::Refused(refused("a client has no faults", "ask the exchange")),
+                _ => ControlAnswer::Refused(refusal_of(
+                    "a client takes no commands",
+                    "commands to the exchange",
+                )),
             };
             answers.push((sender, answer));
         }
-        let (state, raw) = self.state(recorder, meeting);
-        meeting.tell(state, raw);
+        let (state, extra) = self.state(recorder, loop_handle);
+        loop_handle.publish_snapshot(state, extra);
         for (sender, answer) in answers {
-            // Who asked may have gone.
+            // A caller that has left is no error.
             let _ = sender.send(answer);
         }
     }
 
-    fn state(&self, recorder: &Recorder, meeting: &LoopHandle) -> (State, Raw) {
-        let mut notes = self.notes.borrow_mut();
+    fn state(&self, recorder: &Recorder, loop_handle: &LoopHandle) -> (State, MetricsExtra) {
+        let gap_history = self.gap_history.borrow();
         let (ledger, stats) = (recorder.ledger(), recorder.stats());
         let recorded = ledger.recorded();
-        let latency = notes.latency;
+        let latency = gap_history.latency;
         let now = self.clock.now(recorder);
-        let (rates, recent) = notes.past.look(now, (recorded, stats.bytes), &latency);
+        let (rates, recent) =
+            self.rates.borrow_mut().update(now, (recorded, stats.bytes), &latency);
         let lines = self.lines(recorder, now);
         let feed = self.feed(recorder, now, &lines);
-        let gaps = notes.gaps(recorder.line_count());
+        let gaps = gap_history.gaps(recorder.line_count());
         let state = State {
             now: events::now(),
             recording_began: Some(self.clock.origin.get()),
@@ -136,17 +140,17 @@ impl<'a> ClientMonitor<'a> {
                 first: FIRST_SEQ,
                 last: ledger.end().unwrap_or(0).max(ledger.highest()),
                 over: recorder.outcome().is_some(),
-                live: self.follow,
+                live: recorder.is_following(),
             }),
             counters: Counters {
                 packets: recorded,
                 bytes: stats.bytes,
                 streamed: stats.streamed,
                 resent: stats.resent,
-                repeated: Some(stats.repeated),
-                recovered: Some(notes.recovered),
-                gaps: Some(notes.found),
-                lost: Some(notes.given_up),
+                duplicates: Some(stats.repeated),
+                recovered: Some(gap_history.recovered),
+                gaps: Some(gap_history.gaps_found),
+                abandoned: Some(gap_history.abandoned),
                 connections: stats.connections.into(),
                 reconnects: stats.failures.into(),
                 ..Counters::default()
@@ -161,25 +165,25 @@ impl<'a> ClientMonitor<'a> {
             highest: Some(ledger.highest()),
             missing: Some(ledger.gaps().missing()),
             open_gaps: Some(ledger.gaps().len() as u64),
-            gaps: Some(gaps.iter().rev().take(NEWEST).cloned().collect()),
+            gaps: Some(gaps.iter().rev().take(GAPS_SHOWN).cloned().collect()),
             lines: Some(self.shown(recorder, &lines)),
-            book: Some(self.shelf.look()),
+            book: Some(self.book_snapshot.get()),
             events: events::newest(),
-            ..meeting.last().state.clone()
+            ..loop_handle.last_snapshot().state.clone()
         };
-        let tape = Some(self.places.tape.look());
-        let outputs = self.places.outputs.iter();
+        let tape = Some(self.outputs.tape.look());
+        let outputs = self.outputs.outputs.iter();
         let outputs = outputs.map(|(name, written)| (name.clone(), written.look())).collect();
-        (state, Raw { latency, gaps, tape, outputs, ..Raw::default() })
+        (state, MetricsExtra { latency, gaps, tape, outputs, ..MetricsExtra::default() })
     }
 
-    /// Returns what each line does, and since when.
+    /// Returns the state of each line and its start.
     fn lines(&self, recorder: &Recorder, now: Duration) -> Vec<(LineState, Duration)> {
-        let stats = (0..).map_while(|line| recorder.line(line));
-        stats.map(|stats| feed_state::line(stats, self.follow, now)).collect()
+        let (mode, stats) = (mode(recorder), (0..).map_while(|line| recorder.line(line)));
+        stats.map(|stats| feed_state::line(stats, mode, now)).collect()
     }
 
-    /// Returns what the feed does, and notes what has happened to it.
+    /// Returns the state of the feed, and notes what has changed since the last look as events.
     fn feed(&self, recorder: &Recorder, now: Duration, lines: &[(LineState, Duration)]) -> Feed {
         let ended = recorder.outcome().map(|_| {
             let at = recorder.ended_at().unwrap_or(now);
@@ -192,59 +196,64 @@ impl<'a> ClientMonitor<'a> {
         });
         let session = recorder.session().map(|session| session.to_string());
         let views: Vec<LineView<'_>> = views.collect();
-        for (kind, at, text) in self.watch.borrow_mut().look(now, &views, session, ended) {
-            events::note(kind, self.clock.of_day(at), text);
+        for (kind, at, text) in self.watch.borrow_mut().update(now, &views, session, ended) {
+            events::note(kind, self.clock.since_1970(at), text);
         }
-        let (state, since) = feed_state::client(lines, self.follow, ended);
-        Feed { state, since: self.clock.of_day(since) }
+        let (state, since) = feed_state::client(lines, mode(recorder), ended);
+        Feed { state, since: self.clock.since_1970(since) }
     }
 
     fn shown(&self, recorder: &Recorder, lines: &[(LineState, Duration)]) -> Vec<LineSnapshot> {
         let stats = (0..).map_while(|line| Some((line, recorder.line(line)?)));
         let mut shown = Vec::with_capacity(lines.len());
         for (((id, stats), &(state, since)), address) in stats.zip(lines).zip(self.addresses) {
-            let since = self.clock.of_day(since);
+            let since = self.clock.since_1970(since);
             shown.push(LineSnapshot {
                 address: address.clone(),
                 state,
-                since: (!state.flows() && state != LineState::Connecting).then_some(since),
+                since: (!state.is_receiving() && state != LineState::Connecting).then_some(since),
                 delivered: stats.packets,
                 first: stats.first,
-                lost: recorder.missed_by(id),
+                missed: recorder.missed_by(id),
                 reconnects: stats.cuts.into(),
             });
         }
         shown
     }
 
-    /// A gap was found.
-    pub(crate) fn opened(&self, gap: SeqRange, now: Duration) {
-        self.note(|notes| notes.opened(gap, now));
+    /// Notes a gap that was found.
+    pub(crate) fn on_gap(&self, gap: SeqRange, now: Duration) {
+        self.note(|history| history.on_gap(gap, now));
     }
 
-    /// Packets came, in ascending order.
-    pub(crate) fn brought(&self, by: Origin, frames: &[RawFrame]) {
-        self.note(|notes| notes.brought(by, frames));
+    /// Notes how far a stream has come. `frames` are packets in ascending order, new or duplicate.
+    pub(crate) fn on_frames(&self, origin: Origin, frames: &[RawFrame]) {
+        self.note(|history| history.on_frames(origin, frames));
     }
 
-    /// What is missing here is asked for.
-    pub(crate) fn asked(&self, piece: SeqRange, now: Duration) {
-        self.note(|notes| notes.asked(piece, now));
+    /// Notes a resend request.
+    pub(crate) fn on_request(&self, piece: SeqRange, now: Duration) {
+        self.note(|history| history.on_request(piece, now));
     }
 
-    /// A gap, or a piece of one, was filled.
-    pub(crate) fn filled(&self, piece: SeqRange, age: Duration, by: Origin, now: Duration) {
-        self.note(|notes| notes.filled(piece, age, by, now));
+    /// Notes that a gap, or a piece of one, was filled. `age` is the time that it was missing.
+    pub(crate) fn on_fill(&self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        self.note(|history| history.on_fill(piece, age, origin, now));
     }
 
-    /// What is missing here was given up.
-    pub(crate) fn lost(&self, range: SeqRange, now: Duration) {
-        self.note(|notes| notes.lost(range, now));
+    /// Notes missing packets that were given up.
+    pub(crate) fn on_gap_abandoned(&self, range: SeqRange, now: Duration) {
+        self.note(|history| history.on_gap_abandoned(range, now));
     }
 
-    fn note(&self, what: impl FnOnce(&mut GapHistory)) {
-        if self.meeting.is_some() {
-            what(&mut self.notes.borrow_mut());
+    fn note(&self, change: impl FnOnce(&mut GapHistory)) {
+        if self.loop_handle.is_some() {
+            change(&mut self.gap_history.borrow_mut());
         }
     }
+}
+
+/// Returns the mode of a recording, from the recorder's options.
+fn mode(recorder: &Recorder) -> Mode {
+    if recorder.is_following() { Mode::Follow } else { Mode::Record }
 }

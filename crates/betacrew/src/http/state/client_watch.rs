@@ -1,4 +1,4 @@
-//! What happened to a client's lines, session and recording since it was looked at last.
+//! Detector of changes of a client's lines, session and recording, between two looks at it.
 
 use crate::http::state::EventKind;
 use crate::http::state::feed_state::LineState;
@@ -6,52 +6,52 @@ use crate::text::formatting::took;
 use feed::session::completeness::Completeness;
 use std::time::Duration;
 
-/// A line as it is seen now.
+/// Line as it is now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineView<'a> {
     pub(crate) address: &'a str,
     pub(crate) state: LineState,
-    /// Since when, from the recorder's start.
+    /// Start of the state, from the recorder's start.
     pub(crate) since: Duration,
-    /// Subscriptions that ended before the session.
+    /// Number of subscriptions that ended before the session did.
     pub(crate) cuts: u32,
 }
 
-/// Something that happened: its kind, when (from the recorder's start) and what.
-pub(crate) type Happened = (EventKind, Duration, String);
+/// Change: its kind, time (from the recorder's start) and description.
+pub(crate) type Change = (EventKind, Duration, String);
 
-/// A client as it was when it was looked at last.
+/// Client as it was at the last look.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct ClientWatch {
-    /// State of each line, since when, and its cuts.
+    /// State of each line, the start of that state, and the number of ended subscriptions.
     lines: Vec<(LineState, Duration, u32)>,
     session: Option<String>,
     over: bool,
 }
 
 impl ClientWatch {
-    /// Takes what is seen at `now`. `ended` is when the recording was over and how complete it is.
-    /// Returns what has changed.
-    pub(crate) fn look(
+    /// Takes the client as it is at `now`; `ended` is the end of the recording and its
+    /// completeness. Returns the changes since the last look.
+    pub(crate) fn update(
         &mut self,
         now: Duration,
         lines: &[LineView<'_>],
         session: Option<String>,
         ended: Option<(Duration, Completeness)>,
-    ) -> Vec<Happened> {
-        let mut happened = Vec::new();
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
         if session.is_some() && session != self.session {
             let id = session.as_deref().unwrap_or_default();
-            happened.push((EventKind::Session, now, format!("session {id} is recorded")));
+            changes.push((EventKind::Session, now, format!("session {id} is recorded")));
             self.session = session;
         }
         self.lines.resize(lines.len(), (LineState::Connecting, Duration::ZERO, 0));
         for (before, line) in self.lines.iter_mut().zip(lines) {
             if line.cuts > before.2 {
                 let text = format!("{}: a subscription ended", line.address);
-                happened.push((EventKind::Disconnected, now, text));
+                changes.push((EventKind::Disconnected, now, text));
             }
-            happened.extend(changed(now, (before.0, before.1), line));
+            changes.extend(line_change(now, (before.0, before.1), line));
             *before = (line.state, line.since, line.cuts);
         }
         if let Some((at, complete)) = ended
@@ -62,22 +62,22 @@ impl ClientWatch {
                 Completeness::SoFar => "complete so far",
                 Completeness::Incomplete => "incomplete",
             };
-            happened.push((EventKind::Over, at, format!("the recording is over, {how}")));
+            changes.push((EventKind::Over, at, format!("the recording is over, {how}")));
         }
-        happened
+        changes
     }
 }
 
-/// Returns what has become of a line, if that is another thing than before.
-fn changed(
+/// Returns the change of a line's state, if it is worth an event.
+fn line_change(
     now: Duration,
     (before, since): (LineState, Duration),
     line: &LineView<'_>,
-) -> Option<Happened> {
-    if before == line.state || before.flows() && line.state.flows() {
+) -> Option<Change> {
+    if before == line.state || before.is_receiving() && line.state.is_receiving() {
         return None;
     }
-    // Its end lies between the last look and this one.
+    // The old state ended between the last look and this one, so its duration is approximate.
     let after = took(now.saturating_sub(since));
     let (kind, at, what) = match (line.state, before) {
         (LineState::Connecting, _) => return None,
@@ -87,7 +87,7 @@ fn changed(
         }
         (LineState::Dead, _) => (EventKind::Unreachable, now, "given up".to_owned()),
         (_, LineState::Silent) => {
-            (EventKind::Connected, now, format!("goes on after about {after} of silence"))
+            (EventKind::Connected, now, format!("data again after about {after} of silence"))
         }
         (_, LineState::Unreachable | LineState::Dead) => {
             (EventKind::Connected, now, format!("reached again after about {after}"))
@@ -111,42 +111,42 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_goes_and_comes_back_is_told_once_each() {
+    fn each_change_of_a_line_is_reported_once() {
         let mut watch = ClientWatch::default();
         let mut look = |now, state, since, cuts| {
             let session = Some("HURN".to_owned());
-            watch.look(at(now), &[line(state, since, cuts)], session, None)
+            watch.update(at(now), &[line(state, since, cuts)], session, None)
         };
         use LineState::{Connecting, Following, Silent, Unreachable};
         let session = (EventKind::Session, at(1), "session HURN is recorded".to_owned());
         assert_eq!(look(1, Connecting, 0, 0), [session]);
-        let told = |kind, time, text: &str| (kind, at(time), format!("a:1: {text}"));
-        assert_eq!(look(2, Following, 2, 0), [told(EventKind::Connected, 2, "following")]);
+        let event = |kind, time, text: &str| (kind, at(time), format!("a:1: {text}"));
+        assert_eq!(look(2, Following, 2, 0), [event(EventKind::Connected, 2, "following")]);
         assert_eq!(look(3, Following, 3, 0), []);
-        assert_eq!(look(2000, Silent, 10, 0), [told(EventKind::Silent, 10, "silent")]);
+        assert_eq!(look(2000, Silent, 10, 0), [event(EventKind::Silent, 10, "silent")]);
         assert_eq!(look(2500, Silent, 10, 0), []);
-        let back = told(EventKind::Connected, 3010, "goes on after about 3.0 s of silence");
+        let back = event(EventKind::Connected, 3010, "data again after about 3.0 s of silence");
         assert_eq!(look(3010, Following, 3010, 0), [back]);
         assert_eq!(
             look(4000, Unreachable, 3500, 1),
             [
-                told(EventKind::Disconnected, 4000, "a subscription ended"),
-                told(EventKind::Unreachable, 3500, "cannot be reached"),
+                event(EventKind::Disconnected, 4000, "a subscription ended"),
+                event(EventKind::Unreachable, 3500, "cannot be reached"),
             ]
         );
-        let back = told(EventKind::Connected, 5500, "reached again after about 2.0 s");
+        let back = event(EventKind::Connected, 5500, "reached again after about 2.0 s");
         assert_eq!(look(5500, Following, 5500, 1), [back]);
     }
 
     #[test]
-    fn the_end_is_told_once() {
+    fn the_end_is_reported_once() {
         for (ended, words) in [
             (Completeness::Complete, "complete"),
             (Completeness::SoFar, "complete so far"),
             (Completeness::Incomplete, "incomplete"),
         ] {
             let mut watch = ClientWatch::default();
-            let mut look = || watch.look(at(9), &[], None, Some((at(8), ended)));
+            let mut look = || watch.update(at(9), &[], None, Some((at(8), ended)));
             let over = (EventKind::Over, at(8), format!("the recording is over, {words}"));
             assert_eq!(look(), [over]);
             assert_eq!(look(), []);

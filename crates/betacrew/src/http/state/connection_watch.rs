@@ -1,24 +1,24 @@
-//! Which connections of an exchange were opened and closed since it was looked at last.
+//! Detector of opened and closed connections of an exchange, between two looks at it.
 
 use crate::http::state::EventKind;
 use std::fmt::Write;
 
-/// Number of open connections whose end is noticed; of more, only that they open.
+/// Maximum number of open connections whose closing is noticed. With more, only opening is.
 const WATCHED_MAX: usize = 1000;
 
-/// The connections that were open when the exchange was looked at last.
+/// Connections that were open at the last look.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct ConnectionWatch {
-    /// In ascending order.
+    /// Ids of the open connections, ascending.
     open: Vec<u64>,
-    /// Connections accepted in all; they are numbered from 1.
+    /// Number of connections accepted in all, which is the newest id.
     accepted: u64,
 }
 
 impl ConnectionWatch {
-    /// Takes how many connections were `accepted` in all and which ones are `open`. Returns what
-    /// has changed, in words.
-    pub(crate) fn look(
+    /// Takes the number of connections `accepted` in all and the ids of the `open` ones. Returns
+    /// the changes since the last look, in words.
+    pub(crate) fn update(
         &mut self,
         accepted: u64,
         open: impl Iterator<Item = u64>,
@@ -27,19 +27,19 @@ impl ConnectionWatch {
         open.sort_unstable();
         let opened: Vec<u64> = (self.accepted + 1..=accepted).take(WATCHED_MAX).collect();
         let watched = open.len() < WATCHED_MAX;
-        let gone = |id: &u64| watched && open.binary_search(id).is_err();
-        let closed: Vec<u64> = self.open.iter().chain(&opened).copied().filter(gone).collect();
+        let is_closed = |id: &u64| watched && open.binary_search(id).is_err();
+        let closed: Vec<u64> = self.open.iter().chain(&opened).copied().filter(is_closed).collect();
         let changes = [
-            (EventKind::Connected, words(&opened, "opened")),
-            (EventKind::Disconnected, words(&closed, "closed")),
+            (EventKind::Connected, describe(&opened, "opened")),
+            (EventKind::Disconnected, describe(&closed, "closed")),
         ];
         (self.open, self.accepted) = (open, accepted);
         changes.into_iter().filter_map(|(kind, text)| Some((kind, text?))).collect()
     }
 }
 
-/// `connection 7 opened`, `connections 3-5, 9 closed`; `None` of none.
-fn words(ids: &[u64], what: &str) -> Option<String> {
+/// Returns `connection 7 opened` or `connections 3-5, 9 closed`; `None` for no ids.
+fn describe(ids: &[u64], what: &str) -> Option<String> {
     let mut text = match ids {
         [] => return None,
         [_] => "connection ".to_owned(),
@@ -61,26 +61,26 @@ mod tests {
     use super::*;
 
     fn look(watch: &mut ConnectionWatch, accepted: u64, open: &[u64]) -> Vec<String> {
-        let changes = watch.look(accepted, open.iter().copied());
+        let changes = watch.update(accepted, open.iter().copied());
         changes.into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
-    fn what_opens_and_closes_is_named() {
+    fn opened_and_closed_connections_are_named() {
         let mut watch = ConnectionWatch::default();
         assert_eq!(look(&mut watch, 0, &[]), [""; 0]);
         assert_eq!(look(&mut watch, 1, &[1]), ["connection 1 opened"]);
         assert_eq!(look(&mut watch, 1, &[1]), [""; 0]);
         assert_eq!(look(&mut watch, 4, &[4, 2, 3, 1]), ["connections 2-4 opened"]);
         assert_eq!(look(&mut watch, 4, &[4, 3]), ["connections 1-2 closed"]);
-        // Opened and closed between two looks.
+        // Connection 5 is opened and closed between two looks.
         let both = ["connections 5-6 opened", "connections 4-5 closed"];
         assert_eq!(look(&mut watch, 6, &[3, 6]), both);
         assert_eq!(look(&mut watch, 6, &[]), ["connections 3, 6 closed"]);
     }
 
     #[test]
-    fn of_very_many_the_end_is_not_noticed() {
+    fn closing_is_not_noticed_above_a_thousand_connections() {
         let mut watch = ConnectionWatch::default();
         let many = WATCHED_MAX as u64 * 3;
         let all: Vec<u64> = (1..=many).collect();

@@ -1,20 +1,22 @@
-//! The desk of an exchange: tells its state, carries out orders.
+//! Controller of an exchange: publishes its state and carries out commands.
 
 use crate::format::Arrival;
+use crate::http::Web;
 use crate::http::api::events;
 use crate::http::control::command::{
-    ControlAnswer, ControlCommand, FaultsRequest, How, absent, refused,
+    ControlAnswer, ControlCommand, CutHow, FaultsRequest, not_found, refusal_of,
 };
 use crate::http::control::loop_handle::LoopHandle;
 use crate::http::state::books::{BookBuilder, BookSnapshot};
 use crate::http::state::connection_watch::ConnectionWatch;
-use crate::http::state::feed_state::{self, ExchangeView, FeedState};
-use crate::http::state::metrics::{Histogram, Raw};
+use crate::http::state::exchange_events::{event_kind, state_change};
+use crate::http::state::feed_state::{self, ExchangeView};
+use crate::http::state::metrics::{Histogram, MetricsExtra};
+use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::strip;
 use crate::http::state::{
-    ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refused, Rule, SessionView, State,
+    ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refusal, Rule, SessionView, State,
 };
-use crate::http::{Past, Web};
 use crate::net::{ConnectionRef, Controller};
 use crate::output::counters::WriteCounters;
 use crate::output::sink::PacketSink;
@@ -31,14 +33,15 @@ use feed::tape::source::TapeSource;
 use feed::wire::SessionId;
 use std::time::Duration;
 
-/// So many connections are shown.
-const SHOWN: usize = 100;
-/// So many packets go into the books at once, ten times a second at the most.
-const BOOKED: u32 = 1 << 16;
-/// So many are named in the log.
-const NAMED: usize = 8;
+/// Maximum number of connections, and of rules, in the state.
+const SHOWN_MAX: usize = 100;
+/// Maximum number of packets that one turn adds to the books. Without it, the first look at a long
+/// tape would stop the loop until all of it is read.
+const BOOKED_MAX: u32 = 1 << 16;
+/// Maximum number of connections named in a log line.
+const LOGGED_MAX: usize = 8;
 
-/// What is on: names for what is played and what goes wrong.
+/// Description of the tape and the scenario in force.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct ScenarioInfo {
     tape: String,
@@ -48,44 +51,44 @@ pub(crate) struct ScenarioInfo {
 }
 
 impl ScenarioInfo {
-    pub(crate) fn new(plot: &ResolvedScenario, played: Played) -> Self {
-        let (scenario, about) = (plot.name.clone(), plot.about.clone());
-        Self { tape: plot.tape.to_string(), played, scenario, about }
+    pub(crate) fn new(resolved: &ResolvedScenario, played: Played) -> Self {
+        let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
+        Self { tape: resolved.tape.to_string(), played, scenario, about }
     }
 }
 
-/// Who sits at the desk of an exchange that has an HTTP address.
+/// Controller of an exchange that has an HTTP address.
 #[derive(Debug)]
 pub(crate) struct ExchangeController {
-    meeting: Option<LoopHandle>,
-    bill: ScenarioInfo,
-    /// What has been written to a record of a live session.
+    loop_handle: Option<LoopHandle>,
+    scenario_info: ScenarioInfo,
+    /// Counters of the record of a live session (`--record`), if there is one.
     written: Option<WriteCounters>,
-    shelf: BookSnapshot,
+    book_snapshot: BookSnapshot,
     books: Option<Books>,
-    past: Past,
-    connections: ConnectionWatch,
+    rates: RecentRates,
+    connection_watch: ConnectionWatch,
     feed: Feed,
     session: Option<SessionId>,
 }
 
-/// The order books of the tape so far, made from when somebody looks first.
+/// Order books of the tape so far. They are built from the first look on.
 #[derive(Debug)]
 struct Books {
     session: SessionId,
-    keeper: BookBuilder,
+    builder: BookBuilder,
     next: Seq,
 }
 
 impl Books {
-    /// Goes on with what the tape has; whether it still is that tape.
-    fn go_on(&mut self, tape: &mut impl TapeSource) -> bool {
+    /// Adds the tape's new packets. Returns false if the tape has another session by now.
+    fn add_new_packets(&mut self, tape: &mut impl TapeSource) -> bool {
         if tape.session() != self.session {
             return false;
         }
-        let most = self.next.saturating_add(BOOKED - 1).min(tape.last());
-        while let Some(range) = SeqRange::new(self.next, most) {
-            let taken = self.keeper.put(tape.frames(range), Arrival::UNKNOWN).unwrap_or(0);
+        let last = self.next.saturating_add(BOOKED_MAX - 1).min(tape.last());
+        while let Some(range) = SeqRange::new(self.next, last) {
+            let taken = self.builder.put(tape.frames(range), Arrival::UNKNOWN).unwrap_or(0);
             self.next += u32::try_from(taken).unwrap_or(0);
             if taken == 0 {
                 break;
@@ -98,61 +101,62 @@ impl Books {
 impl ExchangeController {
     pub(crate) fn new(
         web: Option<&Web>,
-        bill: ScenarioInfo,
+        scenario_info: ScenarioInfo,
         written: Option<WriteCounters>,
     ) -> Self {
-        let meeting = web.map(|web| web.meeting.clone());
-        let shelf = web.map(|web| web.shelf.clone()).unwrap_or_default();
+        let loop_handle = web.map(|web| web.loop_handle.clone());
+        let book_snapshot = web.map(|web| web.book_snapshot.clone()).unwrap_or_default();
         Self {
-            meeting,
-            bill,
+            loop_handle,
+            scenario_info,
             written,
-            shelf,
+            book_snapshot,
             books: None,
-            past: Past::default(),
-            connections: ConnectionWatch::default(),
+            rates: RecentRates::default(),
+            connection_watch: ConnectionWatch::default(),
             feed: Feed { since: events::now(), ..Feed::default() },
             session: None,
         }
     }
 
-    /// The books go on with the tape, or begin with another one.
-    fn keep_books(&mut self, tape: &mut impl TapeSource) {
-        if self.books.as_mut().is_some_and(|books| books.go_on(tape)) {
+    /// Adds the tape's new packets to the books, or starts new books for a new session.
+    fn update_books(&mut self, tape: &mut impl TapeSource) {
+        if self.books.as_mut().is_some_and(|books| books.add_new_packets(tape)) {
             return;
         }
-        let keeper = BookBuilder::new(self.shelf.clone()).ok();
+        let builder = BookBuilder::new(self.book_snapshot.clone()).ok();
         let session = tape.session();
-        self.books = keeper.map(|keeper| Books { session, keeper, next: FIRST_SEQ });
+        self.books = builder.map(|builder| Books { session, builder, next: FIRST_SEQ });
     }
 }
 
 impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
     fn wants(&self) -> bool {
-        self.meeting.as_ref().is_some_and(LoopHandle::wanted)
+        self.loop_handle.as_ref().is_some_and(LoopHandle::has_requests)
     }
 
     fn turn(
         &mut self,
-        player: &mut MockExchange<P>,
-        floor: &mut [ConnectionRef<'_, ServerConnection>],
+        exchange: &mut MockExchange<P>,
+        connections: &mut [ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> bool {
-        let Some(meeting) = self.meeting.clone() else { return false };
+        let Some(loop_handle) = self.loop_handle.clone() else { return false };
         let (mut changed, mut answers) = (false, Vec::new());
-        for (order, sender) in meeting.take() {
-            let answer = match order {
+        for (command, sender) in loop_handle.take_commands() {
+            let answer = match command {
                 ControlCommand::Strip { from, to, cells } => ControlAnswer::Strip(strip::of(
-                    player.faults().tally(),
-                    player.tape().last(),
+                    exchange.faults().tally(),
+                    exchange.tape().last(),
                     (from, to, cells),
                 )),
-                order => {
-                    let kind = kind(&order);
-                    match self.carry_out(order, player, floor, now) {
+                command => {
+                    let kind = event_kind(&command);
+                    match self.carry_out(command, exchange, connections, now) {
                         Ok(done) => {
                             changed = true;
-                            let text = format!("control: {done}{}", positions(player, floor));
+                            let text =
+                                format!("control: {done}{}", positions(exchange, connections));
                             tracing::info!(target: events::CONTROL, "{text}");
                             events::note(kind, events::now(), text);
                             ControlAnswer::Done(done)
@@ -163,11 +167,12 @@ impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
             };
             answers.push((sender, answer));
         }
-        self.keep_books(player.tape_mut());
-        self.look(player, floor, now);
-        let (state, raw) = self.state(player, floor, now);
-        meeting.tell(state, raw);
-        // Whoever has an answer finds what it says in the state. They may have gone.
+        self.update_books(exchange.tape_mut());
+        self.note_changes(exchange, connections, now);
+        let (state, extra) = self.state(exchange, connections, now);
+        loop_handle.publish_snapshot(state, extra);
+        // Answers are sent after the snapshot, so that a caller who has an answer finds its effect
+        // in the state. A caller that has left is no error.
         for (sender, answer) in answers {
             let _ = sender.send(answer);
         }
@@ -178,54 +183,58 @@ impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
 impl ExchangeController {
     fn carry_out<P: TapeSource>(
         &mut self,
-        order: ControlCommand,
-        player: &mut MockExchange<P>,
-        floor: &mut [ConnectionRef<'_, ServerConnection>],
+        command: ControlCommand,
+        exchange: &mut MockExchange<P>,
+        connections: &mut [ConnectionRef<'_, ServerConnection>],
         now: Duration,
-    ) -> Result<String, Refused> {
-        match order {
-            ControlCommand::Faults(faults) => self.change(faults, player),
-            ControlCommand::Lose(next) => {
-                player.drop_next(next);
+    ) -> Result<String, Refusal> {
+        match command {
+            ControlCommand::Faults(faults) => self.change_faults(faults, exchange),
+            ControlCommand::DropNext(next) => {
+                exchange.drop_next(next);
                 Ok(match next {
-                    1 => "the next packet is lost".to_owned(),
-                    next => format!("the next {} packets are lost", grouped(next.into())),
+                    1 => "the next packet is dropped".to_owned(),
+                    next => format!("the next {} packets are dropped", grouped(next.into())),
                 })
             }
-            ControlCommand::Pause(paused) => {
-                if paused {
-                    player.pause();
-                } else {
-                    player.resume();
-                }
-                Ok(if paused { "all sending stands still" } else { "all sending goes on" }
-                    .to_owned())
+            ControlCommand::Pause => {
+                exchange.pause();
+                Ok("all sending is paused".to_owned())
+            }
+            ControlCommand::Resume => {
+                exchange.resume();
+                Ok("all sending continues".to_owned())
             }
             ControlCommand::Cut(which, how) => {
                 let (cut, word) = match how {
-                    How::Close => (CutKind::Close, "closed"),
-                    How::Reset => (CutKind::Reset, "reset"),
+                    CutHow::Close => (CutKind::Close, "closed"),
+                    CutHow::Reset => (CutKind::Reset, "reset"),
                 };
-                let found = each(player, floor, which, |player, seat| player.cut(seat, cut))?;
+                let found = for_target(exchange, connections, which, |exchange, connection| {
+                    exchange.cut(connection, cut);
+                })?;
                 Ok(format!("{found} {word}"))
             }
             ControlCommand::Stall(which, millis) => {
                 let time = Duration::from_millis(millis);
-                let found =
-                    each(player, floor, which, |player, seat| player.stall(seat, time, now))?;
-                Ok(format!("{found} sent nothing for {}", took(time)))
+                let found = for_target(exchange, connections, which, |exchange, connection| {
+                    exchange.stall(connection, time, now);
+                })?;
+                Ok(format!("{found} stalled for {}", took(time)))
             }
-            ControlCommand::Strip { .. } => Err(refused("that is no change", "GET /api/strip")),
+            ControlCommand::Strip { .. } => {
+                Err(refusal_of("that is not a command", "GET /api/strip"))
+            }
         }
     }
 
-    fn change<P: TapeSource>(
+    fn change_faults<P: TapeSource>(
         &mut self,
         faults: FaultsRequest,
-        player: &mut MockExchange<P>,
-    ) -> Result<String, Refused> {
-        let before = player.scenario().clone();
-        let chosen = matches!(faults, FaultsRequest::Scenario(_) | FaultsRequest::Toml(_));
+        exchange: &mut MockExchange<P>,
+    ) -> Result<String, Refusal> {
+        let before = exchange.scenario().clone();
+        let is_scenario = matches!(faults, FaultsRequest::Scenario(_) | FaultsRequest::Toml(_));
         let (name, about, scenario) = match faults {
             FaultsRequest::Clear(_) => {
                 let scenario = Scenario { faults: Vec::new(), ..before };
@@ -233,7 +242,7 @@ impl ExchangeController {
             }
             FaultsRequest::Drop(chance) => {
                 let chance: Chance = chance.to_string().parse().map_err(|_| {
-                    refused(format!("{chance} is no probability"), "a number from 0 to 1")
+                    refusal_of(format!("{chance} is not a probability"), "a number from 0 to 1")
                 })?;
                 let faults = vec![Fault::loss(chance)];
                 (format!("drop {chance}"), String::new(), Scenario { faults, ..before })
@@ -241,45 +250,45 @@ impl ExchangeController {
             FaultsRequest::Scenario(name) => {
                 let entry = catalogue::entry(&name).ok_or_else(|| {
                     let names: Vec<&str> = catalogue::entries().map(|entry| entry.name).collect();
-                    absent("there is no built-in scenario of that name", names.join(", "))
+                    not_found("no built-in scenario has that name", names.join(", "))
                 })?;
-                play(entry.text, &name, before.seed)?
+                parse_scenario(entry.text, &name, before.seed)?
             }
-            FaultsRequest::Toml(text) => play(&text, "by order", before.seed)?,
+            FaultsRequest::Toml(text) => parse_scenario(&text, "from /api/faults", before.seed)?,
         };
-        let mut rest = String::new();
-        let impossible = impossible_faults(&scenario, self.bill.played);
-        if chosen && !impossible.is_empty() {
-            let text = format!("what can never happen here: {}", impossible.join("; "));
+        let mut warning = String::new();
+        let impossible = impossible_faults(&scenario, self.scenario_info.played);
+        if is_scenario && !impossible.is_empty() {
+            let text = format!("these faults never apply to this tape: {}", impossible.join("; "));
             if impossible.len() == scenario.faults.len() {
-                return Err(refused(text, "faults that can happen to what is played"));
+                return Err(refusal_of(text, "faults that apply to this tape"));
             }
-            rest = format!("; {text}");
+            warning = format!("; {text}");
         }
-        player.set_scenario(scenario);
-        (self.bill.scenario, self.bill.about) = (name, about);
-        Ok(format!("scenario {} from here on{rest}", self.bill.scenario))
+        exchange.set_scenario(scenario);
+        (self.scenario_info.scenario, self.scenario_info.about) = (name, about);
+        Ok(format!("scenario {} is in force{warning}", self.scenario_info.scenario))
     }
 
-    /// Looks at what the feed does, and notes what has happened to it.
-    fn look<P: TapeSource>(
+    /// Updates the state of the feed, and notes what has changed since the last look as events.
+    fn note_changes<P: TapeSource>(
         &mut self,
-        player: &MockExchange<P>,
-        floor: &[ConnectionRef<'_, ServerConnection>],
+        exchange: &MockExchange<P>,
+        connections: &[ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) {
-        let tape = player.tape();
+        let tape = exchange.tape();
         let view = ExchangeView {
-            paused: player.is_paused(),
-            down_until: player.down_until(),
-            over: self.bill.played.live && tape.over(),
+            paused: exchange.is_paused(),
+            down_until: exchange.down_until(),
+            over: self.scenario_info.played.live && tape.over(),
             last: tape.last(),
         };
-        let views = floor.iter().map(|place| player.view(place.conn));
+        let views = connections.iter().map(|connection| exchange.view(connection.conn));
         let (state, since) = feed_state::exchange(view, views.clone(), now);
         let at = events::now();
         let ids = views.map(|view| view.connection);
-        for (kind, text) in self.connections.look(player.served().connections, ids) {
+        for (kind, text) in self.connection_watch.update(exchange.served().connections, ids) {
             events::note(kind, at, text);
         }
         if self.session.replace(tape.session()).is_some_and(|before| before != tape.session()) {
@@ -290,7 +299,7 @@ impl ExchangeController {
             let since = at.saturating_sub(u64::try_from(ago).unwrap_or(0));
             let before = std::mem::replace(&mut self.feed, Feed { state, since });
             let lasted = Duration::from_millis(at.saturating_sub(before.since));
-            if let Some((kind, text)) = turned(before.state, state, lasted) {
+            if let Some((kind, text)) = state_change(before.state, state, lasted) {
                 events::note(kind, since, text);
             }
         }
@@ -298,19 +307,20 @@ impl ExchangeController {
 
     fn state<P: TapeSource>(
         &mut self,
-        player: &MockExchange<P>,
-        floor: &[ConnectionRef<'_, ServerConnection>],
+        exchange: &MockExchange<P>,
+        connections: &[ConnectionRef<'_, ServerConnection>],
         now: Duration,
-    ) -> (State, Raw) {
-        let (served, tape) = (player.served(), player.tape());
-        let told = self.meeting.as_ref().map(|meeting| meeting.last().state.clone());
-        let views = floor.iter().map(|place| player.view(place.conn));
-        let tally = player.faults().tally();
+    ) -> (State, MetricsExtra) {
+        let (served, tape) = (exchange.served(), exchange.tape());
+        let published =
+            self.loop_handle.as_ref().map(|loop_handle| loop_handle.last_snapshot().state.clone());
+        let views = connections.iter().map(|connection| exchange.view(connection.conn));
+        let tally = exchange.faults().tally();
         let total = tally.total();
         let behind = |view: ConnectionView| Some((tape.last() + 1).saturating_sub(view.next?));
         let packets = served.packets;
-        let (rates, _) = self.past.look(now, (packets, served.bytes), &Histogram::default());
-        let connections = floor.iter().take(SHOWN).zip(views.clone());
+        let (rates, _) = self.rates.update(now, (packets, served.bytes), &Histogram::default());
+        let shown_connections = connections.iter().take(SHOWN_MAX).zip(views.clone());
         let state = State {
             now: events::now(),
             feed: self.feed,
@@ -319,9 +329,9 @@ impl ExchangeController {
                 first: FIRST_SEQ,
                 last: tape.last(),
                 over: tape.over(),
-                live: self.bill.played.live,
+                live: self.scenario_info.played.live,
             }),
-            tape: Some(self.bill.tape.clone()),
+            tape: Some(self.scenario_info.tape.clone()),
             counters: Counters {
                 packets,
                 bytes: served.bytes,
@@ -337,22 +347,24 @@ impl ExchangeController {
             rates,
             behind: views.clone().filter_map(behind).max(),
             connections: Some(
-                connections.map(|(place, view)| shown(place, view, tape.last(), now)).collect(),
+                shown_connections
+                    .map(|(connection, view)| shown(connection, view, tape.last(), now))
+                    .collect(),
             ),
-            connections_total: Some(floor.len() as u64),
-            book: Some(self.shelf.look()),
-            faults: Some(self.in_force(player)),
+            connections_total: Some(connections.len() as u64),
+            book: Some(self.book_snapshot.get()),
+            faults: Some(self.in_force(exchange)),
             events: events::newest(),
-            ..told.unwrap_or_default()
+            ..published.unwrap_or_default()
         };
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
-        faults.push(("order", tally.dropped_by_order()));
+        faults.push(("drop_next", tally.dropped_by_order()));
         let tape = self.written.as_ref().map(WriteCounters::look);
-        (state, Raw { faults, streams: served.streams, tape, ..Raw::default() })
+        (state, MetricsExtra { faults, streams: served.streams, tape, ..MetricsExtra::default() })
     }
 
-    fn in_force<P: TapeSource>(&self, player: &MockExchange<P>) -> FaultsInForce {
-        let scenario = player.scenario();
+    fn in_force<P: TapeSource>(&self, exchange: &MockExchange<P>) -> FaultsInForce {
+        let scenario = exchange.scenario();
         let drop = match scenario.faults.as_slice() {
             [] => Some(0.0),
             [fault] if fault.action() == FaultAction::Drop && fault.sequences.is_none() => {
@@ -364,80 +376,56 @@ impl ExchangeController {
             _ => None,
         };
         let rules = scenario.faults.iter().enumerate();
-        let rules = rules.take(SHOWN).map(|(index, fault)| Rule {
+        let rules = rules.take(SHOWN_MAX).map(|(index, fault)| Rule {
             text: fault_text(fault),
-            struck: player.faults().times_applied(index),
+            applied: exchange.faults().times_applied(index),
         });
         FaultsInForce {
-            scenario: self.bill.scenario.clone(),
-            about: self.bill.about.clone(),
+            scenario: self.scenario_info.scenario.clone(),
+            about: self.scenario_info.about.clone(),
             seed: scenario.seed,
             drop,
-            paused: player.is_paused(),
-            losing: player.drops_pending(),
+            paused: exchange.is_paused(),
+            drops_pending: exchange.drops_pending(),
             rules: rules.collect(),
         }
     }
 }
 
-/// Kind of event that an order is.
-fn kind(order: &ControlCommand) -> EventKind {
-    match order {
-        ControlCommand::Faults(_) => EventKind::Faults,
-        ControlCommand::Lose(_) => EventKind::Lose,
-        ControlCommand::Pause(_) => EventKind::Pause,
-        ControlCommand::Cut(..) => EventKind::Cut,
-        ControlCommand::Stall(..) => EventKind::Stall,
-        ControlCommand::Strip { .. } => EventKind::Log,
-    }
-}
-
-/// Returns what is to be told when the feed turns from `before`, which has `lasted` so long, to
-/// `after`. Orders and connections are told where they are carried out or seen.
-fn turned(before: FeedState, after: FeedState, lasted: Duration) -> Option<(EventKind, String)> {
-    match (before, after) {
-        (_, FeedState::Stalled) => Some((EventKind::Stall, "every stream is stalled".to_owned())),
-        (_, FeedState::Down) => Some((EventKind::Cut, "the exchange is down".to_owned())),
-        (_, FeedState::Over) => Some((EventKind::Over, "the session is over".to_owned())),
-        (FeedState::Stalled, FeedState::Playing) => {
-            Some((EventKind::Stall, format!("sending again after about {}", took(lasted))))
-        }
-        (FeedState::Down, _) => Some((
-            EventKind::Connected,
-            format!("the exchange is back after about {}", took(lasted)),
-        )),
-        _ => None,
-    }
-}
-
-/// The scenario of a text, with the run's own seed.
-fn play(text: &str, name: &str, seed: u64) -> Result<(String, String, Scenario), Refused> {
-    let wrong = |error: String| refused(error, "a scenario as docs/scenarios.md describes it");
+/// Parses the text of a scenario. The run keeps its `seed`; the one in the text is ignored.
+fn parse_scenario(
+    text: &str,
+    name: &str,
+    seed: u64,
+) -> Result<(String, String, Scenario), Refusal> {
+    let wrong = |error: String| refusal_of(error, "a scenario as docs/scenarios.md describes it");
     let parsed = text.parse::<ScenarioFile>().and_then(|file| file.plot(name, text));
-    let plot = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
-    if plot.engine == EngineSection::Original {
-        return Err(wrong("another exchange cannot take over: start it with serve".to_owned()));
+    let resolved = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
+    if resolved.engine == EngineSection::Original {
+        return Err(wrong(
+            "a running exchange cannot become the original one: start it with serve".to_owned(),
+        ));
     }
-    Ok((plot.name, plot.about, Scenario { seed, ..plot.scenario }))
+    Ok((resolved.name, resolved.about, Scenario { seed, ..resolved.scenario }))
 }
 
-/// Does something to one connection, or to all.
-fn each<P: TapeSource>(
-    player: &mut MockExchange<P>,
-    floor: &mut [ConnectionRef<'_, ServerConnection>],
+/// Applies `action` to one connection, or to all.
+fn for_target<P: TapeSource>(
+    exchange: &mut MockExchange<P>,
+    connections: &mut [ConnectionRef<'_, ServerConnection>],
     which: Option<u64>,
-    mut what: impl FnMut(&mut MockExchange<P>, &mut ServerConnection),
-) -> Result<String, Refused> {
+    mut action: impl FnMut(&mut MockExchange<P>, &mut ServerConnection),
+) -> Result<String, Refusal> {
     let mut found = 0;
-    for place in floor {
-        if which.is_none_or(|which| player.view(place.conn).connection == which) {
-            what(player, place.conn);
+    for connection in connections {
+        if which.is_none_or(|which| exchange.view(connection.conn).connection == which) {
+            action(exchange, connection.conn);
             found += 1;
         }
     }
     match which {
-        Some(which) if found == 0 => Err(absent(
-            format!("there is no connection {which} (any more)"),
+        Some(which) if found == 0 => Err(not_found(
+            format!("no connection {which} is open"),
             "one of /api/state's connections",
         )),
         Some(which) => Ok(format!("connection {which}")),
@@ -445,15 +433,15 @@ fn each<P: TapeSource>(
     }
 }
 
-/// Where streams are, for the log.
+/// Returns the next sequence of each stream, for the log.
 fn positions<P: TapeSource>(
-    player: &MockExchange<P>,
-    floor: &[ConnectionRef<'_, ServerConnection>],
+    exchange: &MockExchange<P>,
+    connections: &[ConnectionRef<'_, ServerConnection>],
 ) -> String {
     let mut text = String::new();
-    let at = floor.iter().map(|place| player.view(place.conn));
+    let at = connections.iter().map(|connection| exchange.view(connection.conn));
     let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
-    for (connection, next) in at.by_ref().take(NAMED) {
+    for (connection, next) in at.by_ref().take(LOGGED_MAX) {
         text += if text.is_empty() { " (" } else { ", " };
         text += &format!("connection {connection} before packet {next}");
     }
@@ -465,7 +453,7 @@ fn positions<P: TapeSource>(
 }
 
 fn shown(
-    place: &ConnectionRef<'_, ServerConnection>,
+    connection: &ConnectionRef<'_, ServerConnection>,
     view: ConnectionView,
     last: u32,
     now: Duration,
@@ -474,7 +462,7 @@ fn shown(
     let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     ConnectionState {
         id: view.connection,
-        peer: place.peer().map_or_else(String::new, |peer| peer.to_string()),
+        peer: connection.peer().map_or_else(String::new, |peer| peer.to_string()),
         kind: view.kind.to_owned(),
         position: view.next,
         packets: view.packets,

@@ -1,5 +1,5 @@
-//! The state of the feed itself, whatever becomes of a page's link to the program. Pure functions
-//! decide it; `client` and `exchange` give them what they see.
+//! State of the feed itself, independent of a page's connection to the program. Pure functions
+//! decide it from what `client` and `exchange` observe.
 
 use feed::client::LineStats;
 use feed::exchange::server::ConnectionView;
@@ -8,34 +8,34 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
-/// A line that has brought nothing for this long is silent. Heartbeats come every second, so a
-/// subscription that is alive is never that quiet.
+/// Time without data after which a line is silent. Heartbeats arrive every second, so a working
+/// subscription is never quiet for that long.
 pub(crate) const SILENT: Duration = Duration::from_millis(1500);
 
-/// A connection that is held back and has sent nothing for this long is stalled. Faults that pace
+/// Time without sending after which a connection that is held back is stalled. Faults that pace
 /// single writes hold a connection back for less.
 pub(crate) const STALLED: Duration = Duration::from_millis(100);
 
-/// What the feed does.
+/// State of the feed.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FeedState {
-    /// Client: no line has brought anything yet.
+    /// Client: no line has delivered data yet.
     #[default]
     Connecting,
     /// Client: a stream is being recorded.
     Recording,
     /// Client: a live session is followed.
     Following,
-    /// Client: lines are connected and have brought nothing since then.
+    /// Client: lines are connected, but no data has arrived for 1.5 s.
     Silent,
-    /// Client: every attempt to connect has failed since then, on every line.
+    /// Client: every attempt to connect fails, on every line.
     Unreachable,
-    /// Client: the recording is over and has all of its session.
+    /// Client: the recording is over and has every packet of its session.
     Complete,
-    /// Client: the recording is over and lacks nothing so far. Its live session may go on.
+    /// Client: the recording is over and no packet is missing, but its live session may go on.
     CompleteSoFar,
-    /// Client: the recording is over and packets, or its end, are missing.
+    /// Client: the recording is over; packets are missing, or the end of the session is unknown.
     Incomplete,
     /// Exchange: no client is connected.
     NoClient,
@@ -43,17 +43,17 @@ pub(crate) enum FeedState {
     Idle,
     /// Exchange: streams are sent.
     Playing,
-    /// Exchange: every open stream is held back by an order or a fault.
+    /// Exchange: every open stream is held back by a command or a fault.
     Stalled,
-    /// Exchange: all sending is paused by an order.
+    /// Exchange: all sending is paused by a command.
     Paused,
-    /// Exchange: a fault has taken it down for a while.
+    /// Exchange: a fault has taken the exchange down for a while.
     Down,
-    /// Exchange: the live session is over and sent.
+    /// Exchange: the live session is over and every packet is sent.
     Over,
 }
 
-/// States of a client.
+/// States that a client's feed can have.
 pub(crate) const CLIENT: [FeedState; 8] = [
     FeedState::Connecting,
     FeedState::Recording,
@@ -65,7 +65,7 @@ pub(crate) const CLIENT: [FeedState; 8] = [
     FeedState::Incomplete,
 ];
 
-/// States of an exchange.
+/// States that an exchange's feed can have.
 pub(crate) const EXCHANGE: [FeedState; 7] = [
     FeedState::NoClient,
     FeedState::Idle,
@@ -77,7 +77,7 @@ pub(crate) const EXCHANGE: [FeedState; 7] = [
 ];
 
 impl FeedState {
-    /// Returns the name that JSON and metrics have.
+    /// Returns the name in JSON and metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -99,41 +99,56 @@ impl FeedState {
     }
 }
 
-/// What a line of a client does.
+/// State of a client's line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LineState {
-    /// It has brought nothing yet.
+    /// No data has arrived yet.
     #[default]
     Connecting,
-    /// It brings a stream.
+    /// A stream arrives.
     Streaming,
-    /// It brings a live session.
+    /// A live session arrives.
     Following,
-    /// It is connected and brings nothing.
+    /// Line is connected, but no data arrives.
     Silent,
     /// Every attempt to connect fails.
     Unreachable,
-    /// It was given up.
+    /// The client has given it up.
     Dead,
 }
 
 impl LineState {
-    /// Whether packets or heartbeats come.
-    pub(crate) fn flows(self) -> bool {
+    /// Returns whether packets or heartbeats arrive.
+    pub(crate) fn is_receiving(self) -> bool {
         matches!(self, Self::Streaming | Self::Following)
     }
 }
 
-/// Returns what a line does at `now`, and since when; times are from the recorder's start.
-pub(crate) fn line(stats: &LineStats, follow: bool, now: Duration) -> (LineState, Duration) {
+/// Mode of a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// Records a session to its end.
+    Record,
+    /// Follows a live session.
+    Follow,
+}
+
+/// Returns the state of a line at `now` and the start of that state. Times are from the recorder's
+/// start.
+pub(crate) fn line(stats: &LineStats, mode: Mode, now: Duration) -> (LineState, Duration) {
     let heard = stats.last_heard.unwrap_or_default();
     if stats.given_up {
         return (LineState::Dead, stats.unreachable_since.unwrap_or(heard));
     }
-    // While one connection brings packets, another one that cannot be opened is no outage.
+    // A line has several connections. While one of them receives packets, another one that cannot
+    // be opened is no outage.
     if stats.last_heard.is_some() && now.saturating_sub(heard) < SILENT {
-        return (if follow { LineState::Following } else { LineState::Streaming }, heard);
+        let state = match mode {
+            Mode::Record => LineState::Streaming,
+            Mode::Follow => LineState::Following,
+        };
+        return (state, heard);
     }
     match stats.unreachable_since {
         Some(since) => (LineState::Unreachable, since),
@@ -142,11 +157,11 @@ pub(crate) fn line(stats: &LineStats, follow: bool, now: Duration) -> (LineState
     }
 }
 
-/// Returns what a client's feed does, and since when where that matters: since when it is silent,
-/// unreachable or over. `ended` is when the recording was over and how complete it is.
+/// Returns the state of a client's feed and the start of that state. `ended` is the end of the
+/// recording and its completeness.
 pub(crate) fn client(
     lines: &[(LineState, Duration)],
-    follow: bool,
+    mode: Mode,
     ended: Option<(Duration, Completeness)>,
 ) -> (FeedState, Duration) {
     match ended {
@@ -159,10 +174,15 @@ pub(crate) fn client(
         let times = lines.iter().filter(|(state, _)| of(*state)).map(|(_, since)| *since);
         times.max()
     };
-    if let Some(since) = newest(LineState::flows) {
-        return (if follow { FeedState::Following } else { FeedState::Recording }, since);
+    if let Some(since) = newest(LineState::is_receiving) {
+        let state = match mode {
+            Mode::Record => FeedState::Recording,
+            Mode::Follow => FeedState::Following,
+        };
+        return (state, since);
     }
-    // The last line to fall silent, or to go, has ended the feed.
+    // The feed ended when the last line fell silent or became unreachable, so the newest time
+    // counts.
     if let Some(since) = newest(|state| state == LineState::Silent) {
         return (FeedState::Silent, since);
     }
@@ -172,40 +192,40 @@ pub(crate) fn client(
     (FeedState::Unreachable, newest(|_| true).unwrap_or_default())
 }
 
-/// What an exchange does, apart from its connections.
+/// State of an exchange, apart from its connections.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct ExchangeView {
     pub(crate) paused: bool,
-    /// Until when a fault has taken it down. That stays known until a client comes back.
+    /// Time until which a fault has taken it down. It is kept until a client returns.
     pub(crate) down_until: Option<Duration>,
-    /// It plays a live session, and no more packets will come.
+    /// True if it plays a live session that is over.
     pub(crate) over: bool,
-    /// The last sequence of the tape so far.
+    /// Last sequence of the tape so far.
     pub(crate) last: u32,
 }
 
-/// Whether nothing is sent on a connection because of an order or a fault.
-pub(crate) fn is_stalled(seat: &ConnectionView, now: Duration) -> bool {
-    seat.held_until.is_some_and(|until| until > now) && now >= seat.active + STALLED
+/// Returns whether a command or a fault holds back the sending on a connection.
+pub(crate) fn is_stalled(connection: &ConnectionView, now: Duration) -> bool {
+    connection.held_until.is_some_and(|until| until > now) && now >= connection.active + STALLED
 }
 
-/// Returns what an exchange's feed does, and since when where connections show that: when the last
+/// Returns the state of an exchange's feed; if it is stalled, with the time at which the last
 /// stream was stalled.
 pub(crate) fn exchange(
     view: ExchangeView,
-    seats: impl Iterator<Item = ConnectionView>,
+    connections: impl Iterator<Item = ConnectionView>,
     now: Duration,
 ) -> (FeedState, Option<Duration>) {
     let (mut open, mut streaming, mut stalled) = (0_usize, 0_usize, 0_usize);
     let mut since = Duration::ZERO;
-    for seat in seats {
+    for connection in connections {
         open += 1;
-        // Of a session that is over, a stream is open until its last packet is sent.
-        if seat.next.is_some_and(|next| !view.over || next <= view.last) {
+        // After the end of a session, a stream counts until its last packet is sent.
+        if connection.next.is_some_and(|next| !view.over || next <= view.last) {
             streaming += 1;
-            if is_stalled(&seat, now) {
+            if is_stalled(&connection, now) {
                 stalled += 1;
-                since = since.max(seat.active);
+                since = since.max(connection.active);
             }
         }
     }
@@ -234,33 +254,36 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_silent_once_heartbeats_should_have_come() {
+    fn a_line_is_silent_once_a_heartbeat_is_overdue() {
         let last = at(1000) + SILENT;
         let nearly = last.saturating_sub(at(1));
-        assert_eq!(line(&heard(1000), true, nearly), (LineState::Following, at(1000)));
-        assert_eq!(line(&heard(1000), false, nearly), (LineState::Streaming, at(1000)));
-        assert_eq!(line(&heard(1000), true, last), (LineState::Silent, at(1000)));
+        assert_eq!(line(&heard(1000), Mode::Follow, nearly), (LineState::Following, at(1000)));
+        assert_eq!(line(&heard(1000), Mode::Record, nearly), (LineState::Streaming, at(1000)));
+        assert_eq!(line(&heard(1000), Mode::Follow, last), (LineState::Silent, at(1000)));
     }
 
     #[test]
-    fn a_line_that_cannot_be_reached_says_since_when() {
+    fn an_unreachable_line_has_the_time_since_when() {
         let never = LineStats::default();
-        assert_eq!(line(&never, true, at(9000)).0, LineState::Connecting);
+        assert_eq!(line(&never, Mode::Follow, at(9000)).0, LineState::Connecting);
         let failing = LineStats { unreachable_since: Some(at(5)), ..never };
-        assert_eq!(line(&failing, true, at(9000)), (LineState::Unreachable, at(5)));
-        let lost = LineStats { unreachable_since: Some(at(1200)), ..heard(1000) };
-        assert_eq!(line(&lost, true, at(9000)), (LineState::Unreachable, at(1200)));
-        assert!(line(&lost, true, at(1300)).0.flows(), "another connection still brings packets");
-        let dead = LineStats { given_up: true, ..lost };
-        assert_eq!(line(&dead, true, at(1300)), (LineState::Dead, at(1200)));
+        assert_eq!(line(&failing, Mode::Follow, at(9000)), (LineState::Unreachable, at(5)));
+        let broken = LineStats { unreachable_since: Some(at(1200)), ..heard(1000) };
+        assert_eq!(line(&broken, Mode::Follow, at(9000)), (LineState::Unreachable, at(1200)));
+        assert!(
+            line(&broken, Mode::Follow, at(1300)).0.is_receiving(),
+            "another connection still receives packets"
+        );
+        let dead = LineStats { given_up: true, ..broken };
+        assert_eq!(line(&dead, Mode::Follow, at(1300)), (LineState::Dead, at(1200)));
     }
 
     #[test]
-    fn a_client_is_as_well_as_its_best_line() {
+    fn a_clients_feed_has_the_state_of_its_best_line() {
         use LineState::{Connecting, Dead, Following, Silent, Unreachable};
         let lines = |states: &[(LineState, u64)]| -> (FeedState, Duration) {
             let lines: Vec<_> = states.iter().map(|&(state, since)| (state, at(since))).collect();
-            client(&lines, true, None)
+            client(&lines, Mode::Follow, None)
         };
         assert_eq!(lines(&[(Connecting, 0)]).0, FeedState::Connecting);
         assert_eq!(lines(&[(Unreachable, 7), (Following, 9)]).0, FeedState::Following);
@@ -268,23 +291,23 @@ mod tests {
         assert_eq!(lines(&[(Silent, 7), (Unreachable, 9)]), (FeedState::Silent, at(7)));
         assert_eq!(lines(&[(Unreachable, 7), (Dead, 9)]), (FeedState::Unreachable, at(9)));
         assert_eq!(lines(&[(Unreachable, 7), (Connecting, 0)]).0, FeedState::Connecting);
-        assert_eq!(client(&[(Following, at(1))], false, None).0, FeedState::Recording);
-        let over = |complete| client(&[(Following, at(1))], true, Some((at(50), complete)));
+        assert_eq!(client(&[(Following, at(1))], Mode::Record, None).0, FeedState::Recording);
+        let over = |complete| client(&[(Following, at(1))], Mode::Follow, Some((at(50), complete)));
         assert_eq!(over(Completeness::Complete), (FeedState::Complete, at(50)));
         assert_eq!(over(Completeness::SoFar), (FeedState::CompleteSoFar, at(50)));
         assert_eq!(over(Completeness::Incomplete), (FeedState::Incomplete, at(50)));
     }
 
     #[test]
-    fn the_page_has_words_for_each_state() {
-        let page = include_str!("../page/feed.js");
+    fn the_page_has_a_label_for_each_state() {
+        let page = include_str!("../page/feed_badge.js");
         for state in CLIENT.into_iter().chain(EXCHANGE) {
             let name = state.name();
             assert!(page.contains(&format!("\n  {name}: [\"")), "{name}");
         }
     }
 
-    fn seat(next: Option<u32>, active: u64, held_until: Option<u64>) -> ConnectionView {
+    fn connection(next: Option<u32>, active: u64, held_until: Option<u64>) -> ConnectionView {
         ConnectionView {
             connection: 1,
             kind: "subscriber",
@@ -301,26 +324,31 @@ mod tests {
     fn an_exchange_is_stalled_once_every_stream_is() {
         let view = ExchangeView { last: 10, ..ExchangeView::default() };
         let now = at(1000);
-        let look = |seats: &[ConnectionView]| exchange(view, seats.iter().copied(), now);
-        let is = |seats: &[ConnectionView]| look(seats).0;
+        let look =
+            |connections: &[ConnectionView]| exchange(view, connections.iter().copied(), now);
+        let is = |connections: &[ConnectionView]| look(connections).0;
         assert_eq!(is(&[]), FeedState::NoClient);
-        assert_eq!(is(&[seat(None, 0, None)]), FeedState::Idle);
-        let flowing = seat(Some(5), 990, None);
-        let held = seat(Some(5), 900, Some(1500));
+        assert_eq!(is(&[connection(None, 0, None)]), FeedState::Idle);
+        let flowing = connection(Some(5), 990, None);
+        let held = connection(Some(5), 900, Some(1500));
         assert_eq!(is(&[flowing]), FeedState::Playing);
         assert_eq!(is(&[held, flowing]), FeedState::Playing);
-        assert_eq!(is(&[held, seat(None, 0, None)]), FeedState::Stalled);
-        let earlier = seat(Some(5), 700, Some(2000));
+        assert_eq!(is(&[held, connection(None, 0, None)]), FeedState::Stalled);
+        let earlier = connection(Some(5), 700, Some(2000));
         assert_eq!(look(&[earlier, held]), (FeedState::Stalled, Some(at(900))));
-        assert_eq!(is(&[seat(Some(5), 901, Some(1500))]), FeedState::Playing, "a paced write");
-        assert_eq!(is(&[seat(Some(5), 0, Some(1000))]), FeedState::Playing, "it has ended");
+        assert_eq!(
+            is(&[connection(Some(5), 901, Some(1500))]),
+            FeedState::Playing,
+            "a paced write"
+        );
+        assert_eq!(is(&[connection(Some(5), 0, Some(1000))]), FeedState::Playing, "it has ended");
     }
 
     #[test]
-    fn what_is_done_to_an_exchange_goes_before_what_it_would_do() {
-        let seats = || [seat(Some(11), 0, None)].into_iter();
+    fn pauses_and_outages_override_the_state_of_streams() {
+        let connections = || [connection(Some(11), 0, None)].into_iter();
         let view = ExchangeView { last: 10, ..ExchangeView::default() };
-        let is = |view| exchange(view, seats(), at(1000)).0;
+        let is = |view| exchange(view, connections(), at(1000)).0;
         assert_eq!(is(view), FeedState::Playing, "a live one waits for the next packet");
         let over = ExchangeView { over: true, ..view };
         assert_eq!(is(over), FeedState::Over);
@@ -332,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_json() {
+    fn names_equal_the_json_names() {
         for state in CLIENT.into_iter().chain(EXCHANGE) {
             let json = serde_json::to_value(state).unwrap();
             assert_eq!(json, state.name());

@@ -1,21 +1,22 @@
-//! `/metrics`: what Prometheus is told, from the same snapshot as everything else.
+//! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
 use crate::http::state::feed_state;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The bounds of the latency histogram, in microseconds: 1, 2, 5 in each decade.
+/// Upper bounds of the latency histogram, in microseconds: 1, 2, 5 in each decade.
 const BOUNDS: [u64; 16] = [
     100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
     1_000_000, 2_000_000, 5_000_000, 10_000_000,
 ];
 
-/// How long something took, counted in a few numbers.
+/// Histogram of durations.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Histogram {
+    /// Number of durations up to each bound, and above the last one.
     counts: [u64; BOUNDS.len() + 1],
-    /// In microseconds.
+    /// Sum of all durations, in microseconds.
     sum: u64,
 }
 
@@ -30,7 +31,7 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// What has been added since `before`.
+    /// Returns the durations added since `before`.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let mut counts = self.counts;
         for (count, before) in counts.iter_mut().zip(before.counts) {
@@ -39,8 +40,8 @@ impl Histogram {
         Self { counts, sum: self.sum - before.sum }
     }
 
-    /// The value that this share (0 to 1) does not exceed, in milliseconds, as if what lies between
-    /// two bounds were spread evenly.
+    /// Returns the duration in milliseconds that `share` (0 to 1) of all durations do not exceed.
+    /// Durations between two bounds are taken to be spread evenly.
     #[expect(clippy::cast_precision_loss)]
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let wanted = share * self.count() as f64;
@@ -56,32 +57,35 @@ impl Histogram {
     }
 }
 
-/// What metrics need besides the state.
+/// Values that metrics need besides the state.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Raw {
+pub(crate) struct MetricsExtra {
+    /// Number of faults injected, by kind.
     pub(crate) faults: Vec<(&'static str, u64)>,
     pub(crate) latency: Histogram,
+    /// Number of stream and subscribe calls answered.
     pub(crate) streams: u64,
-    /// Packets and bytes written to a tape file, if there is one.
+    /// Number of packets and bytes written to the tape file, if there is one.
     pub(crate) tape: Option<(u64, u64)>,
-    /// And to each output of a client.
+    /// Number of packets and bytes written to each output of a client.
     pub(crate) outputs: Vec<(String, (u64, u64))>,
-    /// Of a client, the last few hundred gaps, the oldest first.
+    /// Newest 400 gaps of a client, oldest first.
     pub(crate) gaps: Vec<crate::http::state::GapView>,
 }
 
-/// What a metric is.
+/// Type of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Counter,
     Gauge,
 }
 
-struct MetricsText {
+/// Text of the page so far.
+struct MetricsPage {
     text: String,
 }
 
-impl MetricsText {
+impl MetricsPage {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -118,7 +122,7 @@ impl MetricsText {
     }
 }
 
-/// Labels and their values, escaped.
+/// Returns labels in Prometheus' notation, values escaped.
 fn labels<const N: usize>(labels: [(&str, &str); N]) -> String {
     let labels = labels.map(|(name, value)| {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -132,14 +136,24 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// The page, in Prometheus' text format 0.0.4.
+/// Returns the page, in Prometheus' text format 0.0.4.
 pub(crate) fn text(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
-    let mut page = MetricsText { text: String::with_capacity(4096) };
+    let mut page = MetricsPage { text: String::with_capacity(4096) };
     let version = labels([("version", &state.version), ("role", &state.role)]);
-    page.many(Kind::Gauge, "betacrew_build_info", "Which program this is.", [(version, 1.0)]);
+    page.many(
+        Kind::Gauge,
+        "betacrew_build_info",
+        "Version and role of this program; always 1.",
+        [(version, 1.0)],
+    );
     let started = float(state.started) / 1e3;
-    page.one(Kind::Gauge, "betacrew_start_time_seconds", "When it began, since 1970.", started);
+    page.one(
+        Kind::Gauge,
+        "betacrew_start_time_seconds",
+        "Start of the program, in seconds since 1970.",
+        started,
+    );
     feed_state(&mut page, snapshot);
     if state.role == "exchange" {
         exchange(&mut page, snapshot);
@@ -149,8 +163,8 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     page.text
 }
 
-/// What the feed does: 1 for that state, 0 for the others.
-fn feed_state(page: &mut MetricsText, Snapshot { state, .. }: &Snapshot) {
+/// Writes the state of the feed: 1 for the current state, 0 for the others.
+fn feed_state(page: &mut MetricsPage, Snapshot { state, .. }: &Snapshot) {
     let states = match &*state.role {
         "exchange" => &feed_state::EXCHANGE[..],
         _ => &feed_state::CLIENT,
@@ -160,14 +174,19 @@ fn feed_state(page: &mut MetricsText, Snapshot { state, .. }: &Snapshot) {
         (labels([("state", known.name())]), is)
     });
     let name = format!("betacrew_{}_feed_state", state.role);
-    page.many(Kind::Gauge, &name, "1 for what the feed does, 0 for the other states.", samples);
+    page.many(
+        Kind::Gauge,
+        &name,
+        "1 for the current state of the feed, 0 for the other states.",
+        samples,
+    );
 }
 
-/// What has been written to the tape file.
-fn tape(page: &mut MetricsText, role: &str, raw: &Raw) {
-    let Some((packets, bytes)) = raw.tape else { return };
+/// Writes the counters of the tape file.
+fn tape(page: &mut MetricsPage, role: &str, extra: &MetricsExtra) {
+    let Some((packets, bytes)) = extra.tape else { return };
     let help = "Packets written to the tape file.";
-    let name = format!("betacrew_{role}_tape_written_packets_total");
+    let name = format!("betacrew_{role}_tape_packets_written_total");
     page.one(Kind::Counter, &name, help, float(packets));
     let help = "Bytes written to the tape file.";
     page.one(
@@ -178,120 +197,125 @@ fn tape(page: &mut MetricsText, role: &str, raw: &Raw) {
     );
 }
 
-fn exchange(page: &mut MetricsText, Snapshot { state, raw, .. }: &Snapshot) {
+fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let faults = state.faults.clone().unwrap_or_default();
-    let kinds = raw.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
+    let kinds = extra.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
     let table = [
-        (Counter, "sent_packets_total", "Packets sent.", float(counters.packets)),
+        (Counter, "packets_sent_total", "Packets sent.", float(counters.packets)),
         (Counter, "sent_bytes_total", "Bytes sent.", float(counters.bytes)),
         (
             Counter,
-            "resent_packets_total",
-            "Packets owed to who asked again.",
+            "packets_resent_total",
+            "Packets requested again by clients.",
             float(counters.resent),
         ),
         (
             Counter,
-            "dropped_packets_total",
-            "Packets that streams dropped on purpose.",
+            "packets_dropped_total",
+            "Packets dropped from streams on purpose.",
             float(counters.dropped.unwrap_or(0)),
         ),
-        (Counter, "streamed_packets_total", "Packets that streams sent.", float(counters.streamed)),
+        (Counter, "packets_streamed_total", "Packets sent in streams.", float(counters.streamed)),
         (
             Counter,
-            "dropped_resends_total",
+            "resends_dropped_total",
             "Resends dropped on purpose.",
             float(counters.resends_dropped.unwrap_or(0)),
         ),
         (
             Counter,
-            "refusals_total",
-            "Resend calls, or parts of them, that were refused.",
+            "resends_refused_total",
+            "Resend calls, or parts of them, refused.",
             float(counters.refused.unwrap_or(0)),
         ),
-        (Counter, "streams_total", "Stream and subscribe calls answered.", float(raw.streams)),
+        (Counter, "streams_total", "Stream and subscribe calls answered.", float(extra.streams)),
         (
             Counter,
-            "accepted_connections_total",
+            "connections_accepted_total",
             "Connections accepted.",
             float(counters.connections),
         ),
         (
             Counter,
-            "cut_connections_total",
-            "Connections that a fault or an order has ended.",
+            "connections_cut_total",
+            "Connections ended by a fault or a command.",
             float(counters.reconnects),
         ),
-        (Gauge, "connections", "Connections open.", float(state.connections_total.unwrap_or(0))),
+        (Gauge, "connections", "Open connections.", float(state.connections_total.unwrap_or(0))),
         (
             Gauge,
             "tape_last_sequence",
-            "The last sequence of the tape so far.",
+            "Last sequence of the tape so far.",
             state.session.as_ref().map_or(0.0, |session| session.last.into()),
         ),
         (
             Gauge,
             "lag_packets",
-            "How many packets the connection furthest behind is behind the tape.",
+            "Packets between the slowest open stream and the end of the tape.",
             state.behind.unwrap_or(0).into(),
         ),
-        (Gauge, "paused", "1 while all sending stands still.", f64::from(u8::from(faults.paused))),
-        (Gauge, "losing_packets", "Packets still to be lost by order.", faults.losing.into()),
+        (Gauge, "paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
+        (Gauge, "drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
     ];
     for (kind, name, help, value) in table {
         page.one(kind, &format!("betacrew_exchange_{name}"), help, value);
     }
-    let help = "How often faults have happened, by kind; `order`: packets lost by /api/lose.";
+    let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
     page.many(Counter, "betacrew_exchange_faults_injected_total", help, kinds);
-    tape(page, "exchange", raw);
+    tape(page, "exchange", extra);
 }
 
-fn client(page: &mut MetricsText, Snapshot { state, raw, .. }: &Snapshot) {
+fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let (frontier, highest) = (state.frontier.unwrap_or(0), state.highest.unwrap_or(0));
     let recorded = [("stream", counters.streamed), ("resend", counters.resent)];
     let recorded = recorded.map(|(source, count)| (labels([("source", source)]), float(count)));
-    let name = "betacrew_client_recorded_packets_total";
-    page.many(Counter, name, "Packets recorded, by what brought them.", recorded);
+    let name = "betacrew_client_packets_recorded_total";
+    page.many(Counter, name, "Packets recorded, by source.", recorded);
     let table = [
         (Counter, "received_bytes_total", "Bytes received.", float(counters.bytes)),
         (
             Counter,
-            "repeated_packets_total",
-            "Packets that had been recorded before.",
-            float(counters.repeated.unwrap_or(0)),
+            "duplicate_packets_total",
+            "Packets received again after they were recorded.",
+            float(counters.duplicates.unwrap_or(0)),
         ),
         (
             Counter,
-            "recovered_packets_total",
-            "Packets that were missing and came.",
+            "packets_recovered_total",
+            "Packets that were missing and then arrived.",
             float(counters.recovered.unwrap_or(0)),
         ),
         (
             Counter,
-            "lost_packets_total",
-            "Packets that were given up.",
-            float(counters.lost.unwrap_or(0)),
+            "packets_abandoned_total",
+            "Packets given up while they were missing.",
+            float(counters.abandoned.unwrap_or(0)),
         ),
         (Counter, "gaps_total", "Gaps found.", float(counters.gaps.unwrap_or(0))),
-        (Counter, "connections_total", "Connections made.", float(counters.connections)),
+        (Counter, "connections_total", "Connections opened.", float(counters.connections)),
         (
             Counter,
-            "failed_connections_total",
-            "Connections that broke, were cut off or could not be made.",
+            "connections_failed_total",
+            "Connections that broke, were cut or could not be opened.",
             float(counters.reconnects),
         ),
-        (Gauge, "open_gaps", "Gaps open.", float(state.open_gaps.unwrap_or(0))),
-        (Gauge, "missing_packets", "Packets missing.", float(state.missing.unwrap_or(0))),
-        (Gauge, "frontier_sequence", "Everything up to it is recorded.", frontier.into()),
-        (Gauge, "highest_sequence", "The highest sequence known.", highest.into()),
+        (Gauge, "open_gaps", "Open gaps.", float(state.open_gaps.unwrap_or(0))),
+        (Gauge, "missing_packets", "Packets missing now.", float(state.missing.unwrap_or(0))),
+        (
+            Gauge,
+            "frontier_sequence",
+            "Sequence up to which every packet is recorded.",
+            frontier.into(),
+        ),
+        (Gauge, "highest_sequence", "Highest sequence known to exist.", highest.into()),
         (
             Gauge,
             "frontier_lag_packets",
-            "How far the frontier is behind the highest sequence known.",
+            "Packets between the frontier and the highest sequence known.",
             highest.saturating_sub(frontier).into(),
         ),
     ];
@@ -299,17 +323,17 @@ fn client(page: &mut MetricsText, Snapshot { state, raw, .. }: &Snapshot) {
         page.one(kind, &format!("betacrew_client_{name}"), help, value);
     }
     lines(page, state.lines.as_deref().unwrap_or_default());
-    let help = "How long what was missing was missing until it came.";
-    page.histogram("betacrew_client_resend_latency_seconds", help, &raw.latency);
-    tape(page, "client", raw);
-    outputs(page, raw);
+    let help = "Time that recovered packets were missing.";
+    page.histogram("betacrew_client_resend_latency_seconds", help, &extra.latency);
+    tape(page, "client", extra);
+    outputs(page, extra);
 }
 
-/// What each line has done.
-fn lines(page: &mut MetricsText, lines: &[crate::http::state::LineSnapshot]) {
+/// Writes the counters of each line.
+fn lines(page: &mut MetricsPage, lines: &[crate::http::state::LineSnapshot]) {
     use Kind::Counter;
     let by_line = |of: fn(&crate::http::state::LineSnapshot) -> u64| {
-        // Two of them may have one address.
+        // Two lines may have the same address, so the number is a label, too.
         let samples = (1..).zip(lines).map(move |(number, line): (u32, _)| {
             let labels = labels([("line", &number.to_string()), ("address", &line.address)]);
             (labels, float(of(line)))
@@ -317,26 +341,26 @@ fn lines(page: &mut MetricsText, lines: &[crate::http::state::LineSnapshot]) {
         samples.collect::<Vec<_>>()
     };
     let delivered = by_line(|line| line.delivered);
-    let name = "betacrew_client_line_delivered_packets_total";
-    page.many(Counter, name, "Packets that a line has brought.", delivered);
-    let lost = by_line(|line| line.lost);
-    let help = "Packets that a line's subscriptions should have brought and did not.";
-    page.many(Counter, "betacrew_client_line_lost_packets_total", help, lost);
+    let name = "betacrew_client_line_packets_delivered_total";
+    page.many(Counter, name, "Packets that a line delivered.", delivered);
+    let missed = by_line(|line| line.missed);
+    let help = "Packets that a line's subscriptions should have delivered and did not.";
+    page.many(Counter, "betacrew_client_line_packets_missed_total", help, missed);
     let cuts = by_line(|line| line.reconnects);
-    let help = "Subscriptions of a line that ended before the session.";
+    let help = "Subscriptions of a line that ended before the session did.";
     page.many(Counter, "betacrew_client_line_reconnects_total", help, cuts);
 }
 
-/// What has been written to each output.
-fn outputs(page: &mut MetricsText, raw: &Raw) {
+/// Writes the counters of each output.
+fn outputs(page: &mut MetricsPage, extra: &MetricsExtra) {
     use Kind::Counter;
     let by_output = |of: fn(&(u64, u64)) -> u64| {
-        let outputs = raw.outputs.iter();
+        let outputs = extra.outputs.iter();
         outputs.map(move |(name, counts)| (labels([("output", name)]), float(of(counts))))
     };
     let (packets, bytes) = (by_output(|counts| counts.0), by_output(|counts| counts.1));
     let help = "Packets written to an output.";
-    page.many(Counter, "betacrew_client_output_written_packets_total", help, packets);
+    page.many(Counter, "betacrew_client_output_packets_written_total", help, packets);
     let help = "Bytes written to an output.";
     page.many(Counter, "betacrew_client_output_written_bytes_total", help, bytes);
 }
@@ -361,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_label_says_cannot_end_it() {
+    fn label_values_are_escaped() {
         let labels = labels([("line", "1"), ("address", "a\"b\\c\nd")]);
         assert_eq!(labels, "{line=\"1\",address=\"a\\\"b\\\\c\\nd\"}");
     }

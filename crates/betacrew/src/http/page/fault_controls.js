@@ -1,24 +1,24 @@
-// What goes wrong, changed while it runs: the exchange's page only.
+// Controls of an exchange: faults, drops, pause, stalls and cuts.
 
-import { get, post } from "./stream.js";
-import { keep, mark, row, say } from "./table.js";
-import { number } from "./words.js";
+import { get, post } from "./api.js";
+import { setAttr, setText, syncChildren, tableRow } from "./dom.js";
+import { number } from "./format.js";
 
-export function controls(root) {
+export function faultControls(root) {
   const find = (name) => root.querySelector(name);
   const answer = find(".answer");
   const [slider, exact] = [find("#drop"), find("#drop-exact")];
   const [scenario, toml] = [find("#scenario"), find("#toml")];
   const note = find(".note");
-  const known = new Map(); // The catalogue, by name.
-  let asked = false;
+  const known = new Map(); // Built-in scenarios, by name.
+  let isLoaded = false;
   let said = 0;
 
-  /** Sends a command and shows what came of it. */
+  /** Sends a command and shows the answer. */
   async function act(path, body) {
     const mine = (said += 1);
-    mark(answer, "data-is", "waiting");
-    say(answer, "…");
+    setAttr(answer, "data-is", "waiting");
+    setText(answer, "…");
     let [is, text] = ["done", ""];
     try {
       text = await post(path, body);
@@ -26,11 +26,11 @@ export function controls(root) {
       [is, text] = ["refused", error.message];
     }
     if (mine !== said) return;
-    mark(answer, "data-is", is);
-    say(answer, `${is === "done" ? "✓" : "✕"} ${text}`);
+    setAttr(answer, "data-is", is);
+    setText(answer, `${is === "done" ? "✓" : "✕"} ${text}`);
   }
 
-  /** A number that was typed, or null and the field says what is wrong with it. */
+  /** Returns the number in a field; or null, and the field shows what is wrong. */
   function typed(input) {
     const right = input.reportValidity() && input.value !== "";
     return right ? Number(input.value) : null;
@@ -41,9 +41,9 @@ export function controls(root) {
     if (time !== null) act("/api/stall", { ...which, for_ms: time });
   }
 
-  const lose = () => typed(find("#lose"));
+  const dropCount = () => typed(find("#drop-next"));
   const acts = {
-    lose: () => lose() !== null && act("/api/lose", { next: lose() }),
+    "drop-next": () => dropCount() !== null && act("/api/drop", { next: dropCount() }),
     pause: () => act("/api/pause", {}),
     resume: () => act("/api/resume", {}),
     stall: () => stall({ all: true }),
@@ -54,9 +54,10 @@ export function controls(root) {
     fetch: text,
   };
   root.addEventListener("click", (event) => acts[event.target.closest("button")?.dataset.do]?.());
-  find("#lose").addEventListener("keydown", (event) => event.key === "Enter" && acts.lose());
+  find("#drop-next").addEventListener("keydown", (event) =>
+    event.key === "Enter" && acts["drop-next"]());
 
-  // The slider and the field are one value; it is sent when it is let go of.
+  // Slider and field show one value. It is sent when the slider is released or the field is left.
   let editing = 0;
   slider.addEventListener("input", () => {
     editing = Date.now();
@@ -78,20 +79,20 @@ export function controls(root) {
   }
 
   async function catalogue() {
-    asked = true;
+    isLoaded = true;
     try {
       for (const each of await get("/api/scenarios")) {
         known.set(each.name, each);
         scenario.add(new Option(each.name, each.name));
       }
     } catch {
-      asked = false; // Then with the next state.
+      isLoaded = false; // Tried again with the next state.
     }
   }
 
   function inForce({ drop: rate = 0, rules = [], scenario: name, seed, paused, ...more }) {
-    say(find("#scenario-about"), known.get(scenario.value)?.about ?? more.about ?? "");
-    say(note, [name, seed != null && `seed ${seed}`].filter(Boolean).join(", "));
+    setText(find("#scenario-about"), known.get(scenario.value)?.about ?? more.about ?? "");
+    setText(note, [name, seed != null && `seed ${seed}`].filter(Boolean).join(", "));
     const busy = document.activeElement === slider || document.activeElement === exact;
     if (Date.now() - editing > (busy ? 5000 : 1500)) {
       const percent = String(Number((rate * 100).toPrecision(6)));
@@ -100,15 +101,15 @@ export function controls(root) {
     find("[data-do=pause]").disabled = paused === true;
     find("[data-do=resume]").disabled = paused !== true;
     const numbered = rules.map((rule, index) => ({ ...rule, name: `${index} ${rule.text}` }));
-    if (more.losing > 0) {
-      numbered.push({ name: "losing", text: `lost by order: ${number(more.losing)} more`,
-        struck: null });
+    if (more.drops_pending > 0) {
+      numbered.push({ name: "pending", text: `drop the next ${number(more.drops_pending)} packets`,
+        applied: null });
     }
-    const none = { name: "none", text: "nothing: every packet is sent", struck: null };
-    keep(find(".rules tbody"), numbered.length ? numbered : [none], ({ name: key }) => key,
-      () => row(["", "n"]), (line, rule) => {
-        say(line.children[0], rule.text);
-        say(line.children[1], rule.struck == null ? "" : number(rule.struck));
+    const none = { name: "none", text: "nothing: every packet is sent", applied: null };
+    syncChildren(find(".rules tbody"), numbered.length ? numbered : [none], ({ name: key }) => key,
+      () => tableRow(["", "n"]), (line, rule) => {
+        setText(line.children[0], rule.text);
+        setText(line.children[1], rule.applied == null ? "" : number(rule.applied));
       });
   }
 
@@ -121,7 +122,7 @@ export function controls(root) {
     update(state) {
       root.hidden = state.role !== "exchange";
       if (root.hidden) return;
-      if (!asked) catalogue();
+      if (!isLoaded) catalogue();
       inForce(state.faults ?? {});
     },
   };

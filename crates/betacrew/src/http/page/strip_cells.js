@@ -1,14 +1,13 @@
-// Draws cells of the strip. What a mark says is said by its place and pattern as well as by its
-// colour: received below and plain, recovered above it and hatched, in flight dotted, missing on
-// top and with a pointer over it.
+// Draws the cells of the strip. Position and pattern tell states apart, not only colour: received
+// is plain at the bottom, recovered hatched above it, in flight dotted, missing on top.
 
 export const STATES = ["received", "recovered", "missing", "flight"];
-/** From the bottom up. */
+/** Order of the states in a column, from the bottom up. */
 const ORDER = [0, 1, 3, 2];
-/** A share that is there is seen, however small: so many pixels of each state. */
-const LEAST = [2, 2, 4, 3];
+/** Minimum height of each state that occurs, in pixels, so that small shares are visible. */
+const HEIGHT_MIN = [2, 2, 4, 3];
 
-/** The colours and patterns of the page as it is now, for a canvas. */
+/** Returns the page's current colours and patterns, for a canvas. */
 export function inks(canvas) {
   const style = getComputedStyle(canvas);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -50,8 +49,8 @@ function dots(on) {
 }
 
 /**
- * One cell: a column from `x0` to `x1`, standing on `floor`, `height` pixels for all that is in it.
- * `width` is how many sequences it stands for.
+ * Draws one cell: a column from `x0` to `x1` that stands on `floor` and is `height` pixels high if
+ * full. `width` is its number of sequences.
  */
 export function column(context, ink, cell, x0, x1, floor, height, width) {
   const total = cell[0] + cell[1] + cell[2] + cell[3];
@@ -60,8 +59,8 @@ export function column(context, ink, cell, x0, x1, floor, height, width) {
   const wide = x1 - x0;
   let y = floor;
   const parts = ORDER.filter((state) => cell[state] > 0);
-  const heights = parts.map((state) => Math.max(LEAST[state], (full * cell[state]) / total));
-  // What the small ones take more than their share, the largest gives.
+  const heights = parts.map((state) => Math.max(HEIGHT_MIN[state], (full * cell[state]) / total));
+  // The largest state gives the height that the minimum heights take beyond their share.
   const over = heights.reduce((sum, each) => sum + each, 0) - Math.max(full, 4 * parts.length);
   heights[heights.indexOf(Math.max(...heights))] -= over;
   parts.forEach((state, index) => {
@@ -78,7 +77,7 @@ export function column(context, ink, cell, x0, x1, floor, height, width) {
   });
 }
 
-/** The pointer over a column in which something is missing. */
+/** Draws the pointer over a column with missing packets. */
 export function pointer(context, ink, x, y) {
   context.fillStyle = ink.missing;
   context.beginPath();
@@ -88,7 +87,7 @@ export function pointer(context, ink, x, y) {
   context.fill();
 }
 
-/** Round numbers for an axis: about one in so many sequences. */
+/** Returns round numbers for an axis, about one every `about` sequences. */
 export function ticks(from, to, about) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, about)));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= about);

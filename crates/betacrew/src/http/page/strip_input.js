@@ -1,54 +1,55 @@
-// What hands do to the strip: keys, wheel, dragging, buttons. Each changes the view, then `moved`
-// is called.
+// Input of the strip: keys, wheel, dragging and buttons. Each changes the view, then calls
+// `moved`.
 
-/** `loss(1)` goes to the next loss, `loss(-1)` to the one before. */
-export function hands(root, view, moved, loss) {
+/** `find(1)` goes to the next cell with a drop or a gap, `find(-1)` to the previous one. */
+export function stripInput(root, view, moved, find) {
   const plot = root.querySelector(".plot");
-  const small = root.querySelector(".whole");
-  const acts = {
+  const overview = root.querySelector(".whole");
+  const actions = {
     follow: () => view.follow(!view.following),
     all: () => view.all(),
     in: () => view.zoom(0.5, 0.5),
     out: () => view.zoom(2, 0.5),
-    next: () => loss(1),
-    previous: () => loss(-1),
+    next: () => find(1),
+    previous: () => find(-1),
   };
   root.querySelector(".tools").addEventListener("click", (event) => {
-    const act = acts[event.target.closest("button")?.dataset.do];
-    if (!act) return;
-    act();
+    const action = actions[event.target.closest("button")?.dataset.do];
+    if (!action) return;
+    action();
     moved();
   });
-  keys(plot, view, acts, moved);
+  keys(plot, view, actions, moved);
   wheel(plot, view, moved);
   drag(plot, view, moved);
 
   const jump = (event) => {
-    const box = small.getBoundingClientRect();
+    const box = overview.getBoundingClientRect();
     const share = (event.clientX - box.left) / box.width;
     view.centre(view.first + share * (view.last - view.first));
     moved();
   };
-  small.addEventListener("pointerdown", (event) => {
-    small.setPointerCapture(event.pointerId);
+  overview.addEventListener("pointerdown", (event) => {
+    overview.setPointerCapture(event.pointerId);
     jump(event);
   });
-  small.addEventListener("pointermove", (event) => {
+  overview.addEventListener("pointermove", (event) => {
     if (event.buttons & 1) jump(event);
   });
 }
 
-/** What has keys of its own: fields, and regions that arrows scroll. */
+/** Elements that handle keys themselves: fields, and regions that arrows scroll. */
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .scroll";
 
-function keys(plot, view, acts, moved) {
+function keys(plot, view, actions, moved) {
   const anywhere = {
     ArrowLeft: (far) => view.pan(-view.span * far),
     ArrowRight: (far) => view.pan(view.span * far),
-    "+": acts.in, "=": acts.in, "-": acts.out, 0: acts.all, f: acts.follow, F: acts.follow,
-    "[": acts.previous, "]": acts.next,
+    "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.all,
+    f: actions.follow, F: actions.follow,
+    "[": actions.previous, "]": actions.next,
   };
-  // These move the page where the strip is not what has the focus.
+  // Without the focus on the strip these keys scroll the page.
   const focused = {
     PageUp: () => view.pan(-view.span),
     PageDown: () => view.pan(view.span),
@@ -57,11 +58,11 @@ function keys(plot, view, acts, moved) {
   };
   document.addEventListener("keydown", (event) => {
     const on = plot.contains(event.target);
-    const act = anywhere[event.key] ?? (on ? focused[event.key] : undefined);
+    const action = anywhere[event.key] ?? (on ? focused[event.key] : undefined);
     const taken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey;
-    if (!act || taken || (!on && event.target.closest(OWN_KEYS))) return;
+    if (!action || taken || (!on && event.target.closest(OWN_KEYS))) return;
     event.preventDefault();
-    act(event.shiftKey ? 0.5 : 0.1);
+    action(event.shiftKey ? 0.5 : 0.1);
     moved();
   });
 }

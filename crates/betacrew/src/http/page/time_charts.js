@@ -1,13 +1,13 @@
-// What happens over time: the last ten minutes. The program remembers them, so that a page that is
-// loaded anew is not empty; the page adds what it sees.
+// Charts of the last ten minutes. The program remembers the points, so that a reloaded page is not
+// empty; the page adds one for each state.
 
 import { chart } from "./chart.js";
-import { CHARTS } from "./charts.js";
-import { Markers } from "./markers.js";
-import { KEPT, point, Points } from "./points.js";
-import { get } from "./stream.js";
+import { CHARTS } from "./chart_definitions.js";
+import { Markers } from "./chart_markers.js";
+import { KEPT, point, Points } from "./chart_points.js";
+import { get } from "./api.js";
 
-export function rates(root) {
+export function timeCharts(root) {
   const shared = { points: new Points(), markers: new Markers(), started: 0 };
   let charts = [];
   let role = null;
@@ -20,27 +20,27 @@ export function rates(root) {
   }
   addEventListener("theme", () => charts.forEach((each) => each.draw()));
 
-  async function remember() {
+  async function loadHistory() {
     if (asking) return;
     asking = true;
     const { points } = shared;
     try {
       const history = await get("/api/history");
-      if (points !== shared.points) return; // Another run began meanwhile.
+      if (points !== shared.points) return; // The program was restarted meanwhile.
       // The program's clock, not this machine's: they may differ.
       shared.markers.add(history.events, points.list.at(-1).at - KEPT);
       points.fill(history.points);
-      charts.forEach((each) => each.renew());
+      charts.forEach((each) => each.reload());
     } catch {
-      // The stream notices when the program is gone, and says so.
+      // The event stream notices that the program is gone, and reports it.
     } finally {
       asking = false;
-      if (points !== shared.points) remember();
+      if (points !== shared.points) loadHistory();
     }
   }
 
   return {
-    /** Another start of the program; another session is one more thing that happened. */
+    /** Clears the charts after a restart of the program. A new session is only an event in them. */
     reset(what) {
       if (what !== "run") return;
       shared.points = new Points();
@@ -54,7 +54,7 @@ export function rates(root) {
       const fresh = shared.points.list.length === 0;
       shared.points.add(point(state));
       charts.forEach((each) => each.add());
-      if (fresh || shared.points.holed) remember();
+      if (fresh || shared.points.hasHole) loadHistory();
     },
   };
 }

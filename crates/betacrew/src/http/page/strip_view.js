@@ -1,33 +1,33 @@
-// Which sequences the strip shows: numbers only, nothing is drawn here.
+// Range of sequences that the strip shows, without drawing.
 
-/** Narrower than so many sequences it does not get. */
+/** Minimum number of sequences shown. */
 const SPAN_MIN = 20;
-/** A session up to this long is shown whole at first. */
+/** Length of a session up to which all of it is shown at first. */
 const SMALL = 1000;
-/** Free space right of the live edge, as a share of what is shown. */
+/** Free space right of the live edge, as a share of the width. */
 const MARGIN = 0.03;
 
-export class View {
+export class StripView {
   first = 1;
   last = 0;
-  /** The left edge and how many sequences are shown; fractions while dragging. */
+  /** Left edge, and number of sequences shown; fractions while dragging. */
   from = 1;
   span = 1000;
   following = true;
-  /** Whether somebody has chosen a span; until then it grows with the session. */
+  /** True once the user has chosen a span. Until then the span grows with the session. */
   chosen = false;
-  /** Whether all of the session is to be seen, however long it grows. */
-  whole = false;
+  /** True if the whole session is shown, also while it grows. */
+  showsAll = false;
 
-  /** The session goes from `first` to `last`; `rate` is packets a second. */
-  session(first, last, rate) {
+  /** Sets the session's range, and its rate in packets a second. */
+  setSession(first, last, rate) {
     const fresh = this.last === 0 || last < this.last;
     this.first = first;
     this.last = Math.max(last, first);
-    if (fresh) this.chosen = this.whole = false;
-    if (this.whole) this.span = this.widest;
+    if (fresh) this.chosen = this.showsAll = false;
+    if (this.showsAll) this.span = this.widest;
     if (!this.chosen) {
-      // All of a small session, the last ten seconds of a fast one.
+      // Show all of a small session, or the last ten seconds of a fast one.
       const whole = this.last - this.first + 1;
       const most = Math.max(SMALL, rate * 10);
       this.span = Math.max(SPAN_MIN, Math.min(whole, most) / (1 - MARGIN));
@@ -35,16 +35,17 @@ export class View {
     if (this.following) this.edge();
   }
 
-  /** This view of the session as it will be. */
-  ahead(first, last, rate) {
-    const view = Object.assign(new View(), this);
-    view.session(first, last, rate);
+  /** Returns a copy of this view for the session's next range. */
+  withSession(first, last, rate) {
+    const view = Object.assign(new StripView(), this);
+    view.setSession(first, last, rate);
     return view;
   }
 
-  choose() {
+  /** Notes that the user has chosen the span. */
+  noteChoice() {
     this.chosen = true;
-    this.whole = false;
+    this.showsAll = false;
   }
 
   get widest() {
@@ -60,54 +61,54 @@ export class View {
     if (on) this.edge();
   }
 
-  /** By so many sequences; at the live edge it follows again. */
+  /** Pans by this number of sequences. At the live edge it follows again. */
   pan(by) {
-    this.choose();
+    this.noteChoice();
     this.from += by;
-    this.settle();
+    this.clamp();
   }
 
-  /** Zooms around the place `at`, a share of the width. */
+  /** Zooms around the position `at`, a share of the width. */
   zoom(factor, at) {
-    this.choose();
+    this.noteChoice();
     const anchor = this.from + this.span * at;
     this.span = Math.min(this.widest, Math.max(SPAN_MIN, this.span * factor));
     if (this.following) this.edge();
     else {
       this.from = anchor - this.span * at;
-      this.settle();
+      this.clamp();
     }
   }
 
   all() {
-    this.chosen = this.whole = true;
+    this.chosen = this.showsAll = true;
     this.span = this.widest;
     this.follow(true);
   }
 
-  /** Shows this sequence in the middle, and no more than `most` around it. */
+  /** Centres on this sequence, with at most `most` sequences shown. */
   centre(sequence, most = Infinity) {
-    this.choose();
+    this.noteChoice();
     this.span = Math.max(SPAN_MIN, Math.min(this.span, most));
     this.following = false;
     this.from = sequence - this.span / 2;
-    this.settle();
+    this.clamp();
   }
 
-  settle() {
+  clamp() {
     const edge = Math.max(this.first, this.last + 1 - this.span * (1 - MARGIN));
     this.following = this.from >= edge;
     this.from = Math.min(edge, Math.max(this.first, this.from));
   }
 
-  /** Where losses are looked for from: the middle, or the live edge. */
-  get here() {
+  /** Sequence from which the next drop or gap is searched: the middle, or the live edge. */
+  get searchStart() {
     return this.following ? this.last + 1 : this.from + this.span / 2;
   }
 
-  /** What to ask the program for: aligned cells of a whole width, at most one a pixel, with half a
-   * screen to either side so that panning has something to show. */
-  wanted(pixels) {
+  /** Returns the request for cells: aligned, at most one a pixel, with half a screen to either side
+   * so that panning has cells to show. */
+  cellRequest(pixels) {
     const width = Math.max(1, Math.ceil(this.span / pixels));
     const from = Math.max(this.first, this.from - this.span / 2);
     const begin = this.first + Math.floor((from - this.first) / width) * width;

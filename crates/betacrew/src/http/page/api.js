@@ -1,6 +1,6 @@
-// What goes between page and program: requests, and the stream of states.
+// Requests to the program, and the stream of its states.
 
-import { time } from "./words.js";
+import { time } from "./format.js";
 
 let token = null;
 try {
@@ -10,8 +10,8 @@ try {
 }
 let asking = null;
 
-/** Asks for the token; true once there is one. One dialog however many want it. */
-function ask() {
+/** Asks for the token; resolves to false if cancelled. Concurrent requests share one dialog. */
+function askForToken() {
   asking ??= new Promise((answer) => {
     const dialog = document.getElementById("token");
     const form = dialog.querySelector("form");
@@ -31,7 +31,7 @@ function ask() {
       try {
         sessionStorage.setItem("token", token);
       } catch {
-        // Then until the page is left.
+        // Storage may be forbidden: the token is then kept until the page is left.
       }
       done(true);
     }, { signal });
@@ -44,7 +44,7 @@ function ask() {
   return asking;
 }
 
-/** A request, with the token if there is one; asks for it where it is wanted. */
+/** Sends a request, with the token if there is one. Asks for the token if the answer is 401. */
 export async function request(path, options = {}) {
   for (;;) {
     const headers = { ...options.headers };
@@ -52,18 +52,18 @@ export async function request(path, options = {}) {
     if (used) headers.authorization = `Bearer ${used}`;
     const answer = await fetch(path, { ...options, headers });
     if (answer.status !== 401) return answer;
-    if (token === used && !(await ask())) return answer;
+    if (token === used && !(await askForToken())) return answer;
   }
 }
 
-/** An answer in JSON; an error says what the program said. */
+/** Returns a JSON answer; throws an error with the program's message. */
 export async function get(path, signal) {
   const answer = await request(path, { signal });
   if (!answer.ok) throw new Error(await refusal(answer));
   return answer.json();
 }
 
-/** A command; gives back what was done, throws what was refused. */
+/** Sends a command. Returns its effect in words; throws the refusal. */
 export async function post(path, body) {
   let answer;
   try {
@@ -88,37 +88,38 @@ async function refusal(answer) {
   }
 }
 
-/** A stream that says nothing for so long is dead: it speaks four times a second. */
+/** Silence after which a stream is dead, ms. States arrive four times a second. */
 const SILENCE = 5000;
+/** Maximum pause between two attempts to connect, ms. */
 const PAUSE_MAX = 5000;
 
 /**
- * Follows the states for ever: `state` is given each one, `link` what becomes of the connection
- * ("live", "busy", or "lost" and when it is tried again).
+ * Receives states for ever. Passes each one to `onState`, and changes of the connection to
+ * `onLink`: "connected", "busy", or "disconnected" with the time until the next attempt.
  */
-export async function follow(state, link) {
+export async function follow(onState, onLink) {
   let pause = 250;
   for (;;) {
     try {
       await listen((data) => {
         pause = 250;
-        link("live");
+        onLink("connected");
         try {
-          state(data);
+          onState(data);
         } catch (error) {
-          console.error(error); // The page's fault, not the connection's.
+          console.error(error); // An error of the page, not of the connection.
         }
-      }, () => link("busy"));
+      }, () => onLink("busy"));
     } catch {
-      // Said below; why does not matter to who looks at the page.
+      // Reported below. The reason does not matter to a reader of the page.
     }
-    link("lost", `trying again in ${time(pause)}`);
+    onLink("disconnected", `trying again in ${time(pause)}`);
     await new Promise((later) => setTimeout(later, pause));
     pause = Math.min(pause * 2, PAUSE_MAX);
   }
 }
 
-async function listen(state, busy) {
+async function listen(onState, onBusy) {
   const ending = new AbortController();
   let watch;
   const alive = () => {
@@ -137,11 +138,11 @@ async function listen(state, busy) {
       alive();
       const messages = (rest + value).split(/\r?\n\r?\n/);
       rest = messages.pop();
-      // Only the newest counts: a tab that was asleep has many waiting. Without data it says that
-      // the program is too busy to tell its state.
+      // Only the newest counts, because a tab that slept has many waiting. A message without data
+      // means that the program is too busy to publish its state.
       const newest = messages.findLast((message) => /^data:/m.test(message));
-      if (newest !== undefined) state(parse(newest));
-      else if (messages.length > 0) busy();
+      if (newest !== undefined) onState(parse(newest));
+      else if (messages.length > 0) onBusy();
     }
   } finally {
     clearTimeout(watch);

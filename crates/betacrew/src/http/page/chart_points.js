@@ -1,14 +1,14 @@
-// Points of the charts: numbers only, nothing is drawn here. The program keeps one a second for ten
-// minutes, the page adds one for each state.
+// Points of the charts, without drawing. The program keeps one point a second for ten minutes; the
+// page adds one for each state.
 
-/** How far back charts go, ms: as far as the program remembers. */
+/** Period that charts show, ms: the period that the program remembers. */
 export const KEPT = 10 * 60 * 1000;
-/** Growth is measured over this at least, ms: from one state to the next it would jump. */
-const OVER = 500;
-/** Points that are further apart, ms, have a hole between them. */
+/** Minimum period of a rate, ms. From one state to the next the rate would jump. */
+const RATE_PERIOD = 500;
+/** Distance between two points, ms, above which the charts show a hole. */
 const HOLE = 3500;
 
-/** The point of a state, in the form of `/api/history`. */
+/** Returns the point of a state, in the form of `/api/history`. */
 export function point(state) {
   const { counters = {}, latency, feed } = state;
   return {
@@ -18,7 +18,7 @@ export function point(state) {
     recovered: counters.recovered,
     missing: state.missing,
     gaps: counters.gaps,
-    lost: counters.lost,
+    abandoned: counters.abandoned,
     resend_p50_ms: latency?.count ? latency.resend_p50_ms : undefined,
     resend_p99_ms: latency?.count ? latency.resend_p99_ms : undefined,
     dropped: counters.dropped,
@@ -27,7 +27,7 @@ export function point(state) {
   };
 }
 
-/** Points in order of time. */
+/** List of points in order of time. */
 export class Points {
   list = [];
 
@@ -36,7 +36,7 @@ export class Points {
     while (this.list[0].at < one.at - KEPT) this.list.shift();
   }
 
-  /** Puts what the program remembers where the page has nothing; true if that was anything. */
+  /** Adds remembered points where the page has none. Returns whether any were added. */
   fill(remembered) {
     const own = this.list;
     let near = 0;
@@ -49,27 +49,27 @@ export class Points {
     return true;
   }
 
-  /** Growth of a counter a second, up to the point with this index; null where it is not known. */
+  /** Returns a counter's growth a second at the point `index`; null if it is not known. */
   growth(index, name) {
     const now = this.list[index];
     let before = index - 1;
-    while (before > 0 && this.list[before].at > now.at - OVER) before -= 1;
+    while (before > 0 && this.list[before].at > now.at - RATE_PERIOD) before -= 1;
     const then = this.list[before];
     if (!then || now[name] == null || then[name] == null) return null;
     const past = now.at - then.at;
-    // A counter that fell is of another recording.
+    // A counter never falls, so a smaller value is of another recording.
     if (past <= 0 || past > HOLE || now[name] < then[name]) return null;
     return ((now[name] - then[name]) * 1000) / past;
   }
 
-  /** By how much a counter grew from the point before this one to it. */
+  /** Returns a counter's growth from the point before `index` to it. */
   step(index, name) {
     const [now, then] = [this.list[index]?.[name], this.list[index - 1]?.[name]];
     return now == null || then == null ? 0 : Math.max(0, now - then);
   }
 
-  /** Whether the page has slept: the newest two points are far apart. */
-  get holed() {
+  /** True if the newest two points are far apart, because the page has slept. */
+  get hasHole() {
     const [then, now] = this.list.slice(-2);
     return now !== undefined && now.at - then.at > HOLE;
   }

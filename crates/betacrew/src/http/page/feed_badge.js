@@ -1,13 +1,13 @@
-// What the feed does, as a badge: apart from the page's own link to the program, which may be well
-// while nothing comes from the exchange.
+// Badge with the state of the feed. It is separate from the page's own connection to the program,
+// which may work while no data arrives from the exchange.
 
-import { mark, say } from "./table.js";
-import { clock, moment, time } from "./words.js";
+import { setAttr, setText } from "./dom.js";
+import { clock, moment, time } from "./format.js";
 
 const since = (at) => `since ${clock(at)}`;
 const lasting = (at, now) => `for ${time(Math.max(0, now - at))}`;
 
-/** For each state its tone, its words, and what is worth adding: since when, or for how long. */
+/** Tone, label and optional detail (start or duration) of each state. */
 const STATES = {
   connecting: ["wait", "Connecting", since],
   recording: ["good", "Recording"],
@@ -26,18 +26,18 @@ const STATES = {
   over: ["wait", "Session over", since],
 };
 
-export function feed(root) {
-  // Only the word is announced: the time beside it changes four times a second.
-  const [what, more] = [root.querySelector(".what"), root.querySelector(".more")];
+export function feedBadge(root) {
+  // Screen readers announce only the label, because the time beside it changes four times a second.
+  const [label, detail] = [root.querySelector(".what"), root.querySelector(".more")];
   return {
     update({ feed: { state, since: at }, now, started }) {
       const [tone, words, add] = STATES[state] ?? ["wait", state];
       root.hidden = false;
-      mark(root, "data-is", state);
-      mark(root, "data-tone", tone);
-      say(what, words);
-      say(more, add ? add(at, now) : "");
-      mark(root, "title", `${words} since ${moment(at, started)}`);
+      setAttr(root, "data-is", state);
+      setAttr(root, "data-tone", tone);
+      setText(label, words);
+      setText(detail, add ? add(at, now) : "");
+      setAttr(root, "title", `${words} since ${moment(at, started)}`);
     },
   };
 }

@@ -1,11 +1,11 @@
-// How numbers are said.
+// Formats of numbers, times and ranges.
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 
-/** 1,234,567; a dash for what is not known. */
+/** Formats a number as 1,234,567; an unknown one as a dash. */
 export const number = (value) => (value == null ? "–" : whole.format(value));
 
-/** Three digits and a unit: 12.3k, 4.56M. */
+/** Formats a number with three digits and a unit: 12.3k, 4.56M. */
 export function short(value, digits = 3) {
   if (value == null) return "–";
   const units = ["", "k", "M", "G", "T"];
@@ -18,11 +18,11 @@ export function short(value, digits = 3) {
   return Number(value.toPrecision(digits)) + units[unit];
 }
 
-/** 12.3 kB. */
+/** Formats a number of bytes: 12.3 kB. */
 export const bytes = (value) =>
   value == null ? "–" : `${short(value)}B`.replace(/[kMGT]?B$/, " $&");
 
-/** Milliseconds as a person says them. */
+/** Formats a duration in milliseconds with a fitting unit: 12 ms, 3.4 s. */
 export function time(ms) {
   if (ms == null) return "–";
   if (ms === 0) return "0";
@@ -37,30 +37,30 @@ export function time(ms) {
 }
 
 /**
- * 14:03:27 of the reader's clock: the one kind of time on the page. What has elapsed is said in
- * tips, and only spans are said as spans.
+ * Formats a time as 14:03:27 of the reader's clock, the only kind of time on the page. Tips add the
+ * time that has elapsed; only durations are shown as durations.
  */
 export function clock(at) {
   return new Date(at).toLocaleTimeString("en-GB", { hour12: false });
 }
 
-/** 14:03:27.045. */
+/** Formats a time with milliseconds: 14:03:27.045. */
 export const exact = (at) =>
   `${clock(at)}.${String(Math.floor(at) % 1000).padStart(3, "0")}`;
 
-/** A time with what had elapsed then: 14:03:27, 2 min 3 s after the start. */
+/** Formats a time with its distance from the start: 14:03:27, 2 min 3 s after the start. */
 export const moment = (at, started) =>
   `${clock(at)}, ${time(Math.max(0, at - started))} after the start`;
 
-/** A share in percent, with two digits. */
+/** Formats a share in percent, with two digits. */
 export function share(part, whole) {
   if (!whole || part == null) return "";
   return `${Number(((100 * part) / whole).toPrecision(2))} %`;
 }
 
-/** 5, or 5–9. */
+/** Formats a range of sequences: 5, or 5–9. */
 export const range = (first, last) =>
   first === last ? number(first) : `${number(first)}–${number(last)}`;
 
-/** 1 packet, 2 packets. */
+/** Formats a count with its noun: 1 packet, 2 packets. */
 export const count = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;

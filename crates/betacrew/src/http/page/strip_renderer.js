@@ -1,21 +1,21 @@
-// Draws the strip: the part of the session that is shown, and below it the whole of it.
+// Draws the strip: the shown range, and below it an overview of the whole session.
 
-import { column, inks, pointer, ticks } from "./marks.js";
-import { number } from "./words.js";
+import { column, inks, pointer, ticks } from "./strip_cells.js";
+import { number } from "./format.js";
 
 const TOP = 9;
 const AXIS = 18;
-/** Height of the band of an exchange's resends, and the room between it and what it is below. */
+/** Height of the band of an exchange's resends, and the distance to the columns above it. */
 const BAND = 12;
 const APART = 4;
 
-/** What streams made of an exchange's cell: what was sent and what was dropped. */
+/** Returns the counts of an exchange's cell that belong to streams: sent and dropped. */
 const streamed = ([sent, , dropped]) => [sent, 0, dropped, 0];
-/** What was requested again of it. */
-const resent = ([, again]) => [0, again, 0, 0];
+/** Returns the counts of an exchange's cell that belong to resends. */
+const resent = ([, requested]) => [0, requested, 0, 0];
 
-/** A canvas as large as it is shown, emptied. */
-function fresh(canvas) {
+/** Sizes a canvas to its box and clears it. */
+function clearCanvas(canvas) {
   const box = canvas.getBoundingClientRect();
   const ratio = devicePixelRatio || 1;
   const [wide, high] = [Math.round(box.width), Math.round(box.height)];
@@ -27,25 +27,26 @@ function fresh(canvas) {
   return { context, wide, high };
 }
 
-export class Scene {
+export class StripRenderer {
   #ink = null;
   #canvas;
-  #small;
+  #overviewCanvas;
 
-  constructor(canvas, small) {
+  constructor(canvas, overview) {
     this.#canvas = canvas;
-    this.#small = small;
+    this.#overviewCanvas = overview;
     addEventListener("theme", () => { this.#ink = null; });
   }
 
   /**
-   * `shown` and `whole` are cells, `{ from, width, cells }`, or null; `marked` is a range of
-   * sequences to frame, or null. A client's missing packets are pointed at; an exchange's resends
-   * are a band of their own, for a packet that was dropped and resent came up once.
+   * Draws cells `{ from, width, cells }` of the shown range and of the whole session (or null), and
+   * a frame around the sequences `marked` (or null). Pointers mark a client's missing packets. An
+   * exchange's resends have a band of their own, because a packet that was dropped and resent must
+   * not count twice.
    */
   draw(view, shown, whole, marked, role) {
     this.#ink ??= inks(this.#canvas);
-    const { context, wide, high } = fresh(this.#canvas);
+    const { context, wide, high } = clearCanvas(this.#canvas);
     const place = (sequence) => ((sequence - view.from) / view.span) * wide;
     const floor = high - AXIS;
     this.#axis(context, view, wide, floor, place);
@@ -67,7 +68,7 @@ export class Scene {
       this.#columns(context, view, { ...shown, cells }, { ...at, floor, top: floor - BAND });
     }
     if (end < wide && view.last >= view.first) {
-      // The live edge.
+      // Line at the live edge.
       context.fillStyle = this.#ink.soft;
       context.fillRect(Math.round(end), TOP, 1, floor - TOP);
     }
@@ -91,7 +92,7 @@ export class Scene {
       const x1 = Math.max(x0 + 1, Math.round(place(first + width)) - gap);
       const here = Math.min(width, view.last - first + 1);
       column(context, this.#ink, cells[index], x0, x1, floor, floor - top, here);
-      // One pointer for several columns that are closer than it is wide.
+      // Columns closer than the pointer's width share one.
       const middle = (x0 + Math.min(x1, end)) / 2;
       if (pointers && cells[index][2] > 0 && middle - before >= 6) {
         pointer(context, this.#ink, middle, top);
@@ -117,7 +118,7 @@ export class Scene {
   }
 
   #overview(view, whole, part) {
-    const { context, wide, high } = fresh(this.#small);
+    const { context, wide, high } = clearCanvas(this.#overviewCanvas);
     const length = Math.max(1, view.last - view.first + 1);
     const place = (sequence) => ((sequence - view.first) / length) * wide;
     context.fillStyle = this.#ink.empty;

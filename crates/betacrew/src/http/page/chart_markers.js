@@ -1,31 +1,31 @@
-// What happened, as markers in the charts: a line at its time with a sign on top, several that are
-// close together as one. The sign says what kind it is, by form as well as by colour.
+// Markers of events in the charts: a line at the event's time with a sign on top. Events close
+// together share a marker. Form and colour of the sign show the kind of event.
 
-import { count, moment } from "./words.js";
+import { count, moment } from "./format.js";
 
-/** Markers that are closer than this, in pixels, are one. */
+/** Distance below which markers are merged, in pixels. */
 const NEAR = 7;
-/** The cursor is at a marker this close, in pixels. */
+/** Distance from a marker at which the cursor shows its tip, in pixels. */
 const REACH = 6;
-/** How many events a tip names. */
+/** Maximum number of events named in a tip. */
 const NAMED = 5;
 
-/** Form and colour by kind. */
+/** Form and colour of each kind of event. */
 const SIGNS = {
-  faults: ["square", "accent"], lose: ["down", "bad"], pause: ["square", "flight"],
+  faults: ["square", "accent"], drop: ["down", "bad"], pause: ["square", "flight"],
   stall: ["square", "flight"], cut: ["down", "bad"], connected: ["ring", "good"],
   disconnected: ["cross", "soft"], silent: ["square", "flight"], unreachable: ["cross", "bad"],
   session: ["square", "accent"], over: ["square", "soft"],
 };
-/** Where several kinds are one marker, the first of these says what it looks like. */
-const FIRST = ["unreachable", "cut", "lose", "silent", "stall", "pause", "faults", "session",
+/** Kinds by precedence: the first one present decides how a merged marker looks. */
+const PRECEDENCE = ["unreachable", "cut", "drop", "silent", "stall", "pause", "faults", "session",
   "over", "disconnected", "connected"];
 
-/** The events that are marked, without repeats, the oldest first. */
+/** Marked events, without duplicates, oldest first. */
 export class Markers {
   #known = new Map();
 
-  /** Takes events in any order; forgets those before `oldest`. */
+  /** Adds events in any order; removes those before `oldest`. */
   add(events, oldest) {
     for (const event of events) {
       if (event.kind !== "log") this.#known.set(`${event.at} ${event.kind} ${event.text}`, event);
@@ -37,7 +37,7 @@ export class Markers {
     this.#known.clear();
   }
 
-  /** Groups of events by where they are, `[{ x, events }]`; `place` gives a time its pixel. */
+  /** Returns groups of events, `[{ x, events }]`; `place` converts a time to a pixel. */
   groups(place) {
     const events = [...this.#known.values()].sort((one, other) => one.at - other.at);
     const groups = [];
@@ -60,7 +60,7 @@ export function drawMarkers(plot, markers, colour) {
   for (const { x, events } of markers.groups(place)) {
     const left = Math.round(box.left + x * ratio);
     if (left < box.left || left > box.left + box.width) continue;
-    const kind = FIRST.find((each) => events.some((event) => event.kind === each));
+    const kind = PRECEDENCE.find((each) => events.some((event) => event.kind === each));
     const [form, ink] = SIGNS[kind] ?? ["square", "soft"];
     context.strokeStyle = context.fillStyle = colour(ink);
     context.lineWidth = ratio;
@@ -97,24 +97,24 @@ function sign(context, form, x, y, r) {
   else context.fill();
 }
 
-/** A short line at the foot of a chart for each point at which gaps were found, or given up. */
+/** Draws a short line at the foot of a chart for points with new gaps, a tall one for abandoned. */
 export function drawGaps(plot, points, colour) {
   const { ctx: context, bbox: box } = plot;
   const ratio = devicePixelRatio || 1;
   context.save();
   points.list.forEach(({ at }, index) => {
-    const lost = points.step(index, "lost") > 0;
-    if (!lost && points.step(index, "gaps") === 0) return;
+    const isAbandoned = points.step(index, "abandoned") > 0;
+    if (!isAbandoned && points.step(index, "gaps") === 0) return;
     const x = box.left + plot.valToPos(at / 1000, "x", false) * ratio;
     if (x < box.left || x > box.left + box.width) return;
-    context.fillStyle = colour(lost ? "bad" : "missing");
-    const high = (lost ? 8 : 3) * ratio;
+    context.fillStyle = colour(isAbandoned ? "bad" : "missing");
+    const high = (isAbandoned ? 8 : 3) * ratio;
     context.fillRect(Math.round(x), box.top + box.height - high, ratio, high);
   });
   context.restore();
 }
 
-/** What is said of the moment under the cursor: when it is, and what happened there. */
+/** Returns the text of the tip at the cursor: the time, and the events at it. */
 export function tip(plot, markers, points, index, started) {
   const at = plot.data[0][index] * 1000;
   const place = (seconds) => plot.valToPos(seconds, "x", false);
@@ -122,12 +122,12 @@ export function tip(plot, markers, points, index, started) {
     Math.min(Math.abs(x - plot.cursor.left), Math.abs(place(events.at(-1).at / 1000) -
       plot.cursor.left)) <= REACH).flatMap(({ events }) => events);
   const gaps = points.step(index, "gaps");
-  const lost = points.step(index, "lost");
+  const abandoned = points.step(index, "abandoned");
   return [
     moment(near[0]?.at ?? at, started),
     ...near.slice(0, NAMED).map(({ text }) => text),
     near.length > NAMED ? `and ${near.length - NAMED} more` : "",
     gaps > 0 ? `${count(gaps, "gap")} found` : "",
-    lost > 0 ? `${count(lost, "packet")} given up` : "",
+    abandoned > 0 ? `${count(abandoned, "packet")} abandoned` : "",
   ].filter(Boolean).join("\n");
 }

@@ -1,35 +1,35 @@
-// Which charts there are for each role, and what they are drawn from.
+// Charts of each role, and the values that they show.
 
-import { short, time } from "./words.js";
+import { short, time } from "./format.js";
 
-/** A counter's growth a second. */
+/** Returns a function for a counter's growth a second. */
 const growth = (name) => (points, index) => points.growth(index, name);
-/** A value as it was. */
+/** Returns a function for a value of a point. */
 const value = (name) => (points, index) => points.list[index][name];
 
 const perSecond = (number) => (number == null ? "–" : `${short(number)}/s`);
 const plain = (number) => (number == null ? "–" : short(number));
 
-/** What is drawn for each role. A line is told from the next by its dashes, too. */
+/** Charts of each role. Dashes tell lines apart, not only colours. */
 export const CHARTS = {
   client: [
-    { title: "Packets", say: perSecond, lines: [
+    { title: "Packets", format: perSecond, lines: [
       { name: "received", ink: "received", of: growth("packets"), fill: true }] },
-    { title: "Losses", say: perSecond, gaps: true, lines: [
+    { title: "Gaps", format: perSecond, gaps: true, lines: [
       { name: "recovered", ink: "recovered", of: growth("recovered") }],
       level: { name: "missing now", ink: "missing", of: value("missing") } },
-    { title: "Resend latency", say: time, axis: time, lines: [
+    { title: "Resend latency", format: time, axis: time, lines: [
       { name: "median", ink: "received", of: value("resend_p50_ms") },
       { name: "99 %", ink: "missing", dash: [5, 3], of: value("resend_p99_ms") },
     ] },
   ],
   exchange: [
-    { title: "Packets", say: perSecond, lines: [
+    { title: "Packets", format: perSecond, lines: [
       { name: "sent", ink: "received", of: growth("packets"), fill: true }] },
-    { title: "Losses", say: perSecond, lines: [
+    { title: "Drops and resends", format: perSecond, lines: [
       { name: "dropped", ink: "missing", dash: [5, 3], of: growth("dropped") },
       { name: "resent", ink: "recovered", of: growth("resent") }] },
-    { title: "Furthest behind", say: plain, lines: [
-      { name: "packets", ink: "flight", fill: true, of: value("behind") }] },
+    { title: "Slowest stream", format: plain, lines: [
+      { name: "behind", ink: "flight", fill: true, of: value("behind") }] },
   ],
 };

@@ -1,6 +1,6 @@
-// Elements, and lists of them that change four times a second: what stays the same is not touched.
+// Helpers for elements that are updated four times a second. Unchanged elements are not touched.
 
-/** An element with a class, text and children. */
+/** Creates an element with attributes, text and children. */
 export function make(name, { text, ...attributes } = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -9,30 +9,31 @@ export function make(name, { text, ...attributes } = {}, ...children) {
   return element;
 }
 
-/** Sets text if it is another. */
-export function say(element, text) {
+/** Sets an element's text, if it differs. */
+export function setText(element, text) {
   if (element.textContent !== String(text)) element.textContent = text;
 }
 
-/** Sets an attribute if it is another. */
-export function mark(element, name, value) {
+/** Sets an element's attribute, if it differs. */
+export function setAttr(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** Cells of a row, numbers to the right. `names` are said by each where there is no head. */
-export function row(columns, names = []) {
+/** Creates a table row with a cell of each class; `names` label cells if the head is hidden. */
+export function tableRow(columns, names = []) {
   return make("tr", {}, ...columns.map((kind, index) => make("td", {
     ...(kind && { class: kind }), ...(names[index] && { "data-name": names[index] }) })));
 }
 
-/** What the columns of a table are called. */
-export const heads = (root) => [...root.querySelectorAll("thead th")].map((th) => th.textContent);
+/** Returns the names of a table's columns. */
+export const columnNames = (root) =>
+  [...root.querySelectorAll("thead th")].map((th) => th.textContent);
 
 /**
- * Keeps the children of `parent` in step with `list`: `key` says which is which, `create` makes a
- * new child, `fill` brings one up to date.
+ * Keeps the children of `parent` in step with `list`: `key` identifies an item, `create` makes its
+ * child, `fill` updates the child.
  */
-export function keep(parent, list, key, create, fill) {
+export function syncChildren(parent, list, key, create, fill) {
   const kept = (parent.kept ??= new Map());
   const seen = new Set();
   let place = parent.firstElementChild;
