@@ -135,7 +135,7 @@ fn files_are_not_replaced_unasked() {
     fs::write(folder.join("b.csv"), "precious").unwrap();
     let (code, _, stderr) = convert(folder, &["a.tape", "b.csv"]);
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("`b.csv` is there already: --force replaces it"), "{stderr}");
+    assert!(stderr.contains("`b.csv` already exists: --force replaces it"), "{stderr}");
     assert_eq!(fs::read_to_string(folder.join("b.csv")).unwrap(), "precious");
     assert_eq!(convert(folder, &["a.tape", "b.csv", "--force"]).0, 0);
     assert_eq!(fs::read_to_string(folder.join("b.csv")).unwrap().lines().count(), 6);

@@ -460,7 +460,7 @@ fn ctrl_c_ends_it_and_says_what_is_missing() {
 fn flags_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (args, message) in [
-        (&["a:b:c"][..], "is no address"),
+        (&["a:b:c"][..], "is not an address"),
         (&["--last=-1"], "--last"),
         (&["--last", "2147483648"], "2147483647"),
         (&["--passes", "0"], "--passes"),

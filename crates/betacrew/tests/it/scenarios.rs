@@ -248,7 +248,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("pace = \"fast\"", (1, 8), "a pace is a whole number of packets or bytes a second"),
     ("keep-last = 1", (1, 13), "expected a boolean"),
     ("unknown = \"shrug\"", (1, 11), "expected one of `close`, `silence`, `reset`, `die`"),
-    ("idle = \"soon\"", (1, 8), "is no duration"),
+    ("idle = \"soon\"", (1, 8), "is not a duration"),
     ("exchange = \"nyse\"", (1, 12), "expected `betacrew` or `original`"),
     ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
     ("fault = 3", (1, 9), "expected a sequence"),

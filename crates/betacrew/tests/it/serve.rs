@@ -364,7 +364,7 @@ fn what_makes_no_sense_is_refused_with_advice() {
     let address = taken.local_addr().unwrap().to_string();
     for (args, code, message) in [
         (&["--listen", &address][..], 1, "choose another port"),
-        (&["--listen", "nowhere:x"], 2, "is no address"),
+        (&["--listen", "nowhere:x"], 2, "is not an address"),
         (&["--tape", "random"], 2, "random:1000"),
         (&["--tape", "no-such-file"], 2, "neither one of sample"),
         (&["--tape", "Cargo.toml"], 6, "cannot use Cargo.toml"),
