@@ -39,7 +39,6 @@ const COMMANDS: [CommandHelp; 8] = [
             "publish",
             "tape",
             "restart",
-            "timeout",
             "http",
         ],
         about: "Records a session from an exchange and writes every packet of it, in order, to \

@@ -88,7 +88,7 @@ fn a_flipped_bit_costs_the_packets_around_it() {
         (INSPECT, 0, "\n  damaged  at byte "),
         (VERIFY, 6, "x.tape: NOT whole\n"),
         (VERIFY, 6, "of packets "),
-        (FETCH, 5, "it is damaged in 1 place; what was there is asked for again"),
+        (FETCH, 5, "it is damaged in 1 place; the packets there are requested again"),
     ];
     expect(folder.path(), &bad, &damaged);
     expect(folder.path(), &good, &[(VERIFY, 0, "x.tape: whole, and every checksum is right\n")]);

@@ -353,9 +353,9 @@ fn misbehaving_peers_are_exit_4() {
     far[13..].copy_from_slice(&i32::MAX.to_be_bytes());
     let stream = |odd| [tape.frames(), &[odd]].concat().as_flattened().to_vec();
     for (bytes, args, message) in [
-        (stream(other), &["--last", "14"][..], "came again with other content"),
-        (stream(far), &[], "too far ahead to be believed"),
-        (vec![0xee; 17 * 100], &[], "could not be understood"),
+        (stream(other), &["--last", "14"][..], "arrived again with different content"),
+        (stream(far), &[], "too far ahead to be plausible"),
+        (vec![0xee; 17 * 100], &[], "could not be decoded"),
     ] {
         let address = streaming(bytes);
         let args = [&[address.as_str(), "--retries", "0", "--timeout", "500ms"], args].concat();
@@ -399,11 +399,11 @@ fn the_summary_counts_what_was_lost() {
     let exchange = playing(Tape::sample(300), losing(1, "0", "3-4,250"));
     let address = exchange.address.to_string();
     let stderr = fetch(folder.path(), &[&address]).2;
-    assert!(stderr.contains("lost     3 packets in 2 gaps: all recovered by resend"), "{stderr}");
+    assert!(stderr.contains("missed   3 packets in 2 gaps: all recovered by resend"), "{stderr}");
     let stderr = fetch(folder.path(), &[&address, "--classic", "-o", "b.json"]).2;
-    assert!(stderr.contains("lost     3 packets in 2 gaps: 2 recovered by resend"), "{stderr}");
+    assert!(stderr.contains("missed   3 packets in 2 gaps: 2 recovered by resend"), "{stderr}");
     let stderr = fetch(folder.path(), &[&address, "--last", "299", "-o", "c.json"]).2;
-    assert!(stderr.contains("--last 299 is wrong: there is a packet 300"), "{stderr}");
+    assert!(stderr.contains("--last 299 is wrong: the session has a packet 300"), "{stderr}");
 }
 
 #[cfg(unix)]

@@ -309,10 +309,10 @@ fn signals_end_it_in_order() {
         let (code, log) = serving.ends();
         assert_eq!(code, 0);
         assert!(
-            log.contains("served 2 connections: 1 stream (1 packet lost on purpose), 1 resend"),
+            log.contains("served 2 connections: 1 stream (1 packet dropped on purpose), 1 resend"),
             "{log}"
         );
-        assert!(log.contains("streaming 13 of 14, losing 3"), "{log}");
+        assert!(log.contains("streaming 13 of 14, dropping 3"), "{log}");
     }
 }
 

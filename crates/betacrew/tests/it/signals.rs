@@ -216,7 +216,7 @@ fn a_follower_whose_packets_nobody_reads_is_stopped_by_one_signal() {
     // Nothing is missing in the recording, and what stdout did not get is said.
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped: stdout is not read"), "{log}");
-    assert!(log.contains(", all there were so far"), "{log}");
+    assert!(log.contains(", all that exist so far"), "{log}");
     let tape = folder.path().join("x.tape");
     let (verified, text, _) = run(&mut betacrew(&["inspect", "--verify", tape.to_str().unwrap()]));
     assert_eq!(verified, 0, "{text}");
