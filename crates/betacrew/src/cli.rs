@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         message::log_messages();
     }
     log_to_stderr(targets, cli.log_format);
-    signals::outlive_file_size_limit();
+    signals::survive_file_size_limit();
     let stop = Stop::new();
     let watched = signals::watch(&stop)
         .map_err(|source| Failure::System { action: "cannot install signal handlers", source });

@@ -166,9 +166,9 @@ fn story(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",
         view.faults, view.scenario.seed
     );
-    text += &sequence_strip::strip(last, &dropped, false, WIDTH, colour);
+    text += &sequence_strip::strip(last, &dropped, CellMark::Missing, WIDTH, colour);
     text += "\nThe client finds the gaps and requests the missing packets again:\n\n";
-    text += &sequence_strip::strip(last, &dropped, true, WIDTH, colour);
+    text += &sequence_strip::strip(last, &dropped, CellMark::Recovered, WIDTH, colour);
     let _ = write!(
         text,
         "\n         {}\n\n{} dropped in {}, requested again with {}. Everything took {}.\n\

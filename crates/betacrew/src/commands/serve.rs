@@ -130,7 +130,7 @@ impl ServeArgs {
     fn resolve_scenario(&self) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
             Some(name) => scenario::open(name)?,
-            None => self.shorthand().plot(FLAGS, "").map_err(|refusal| Failure::Scenario {
+            None => self.shorthand().resolve(FLAGS, "").map_err(|refusal| Failure::Scenario {
                 place: "command line".to_owned(),
                 message: refusal.to_string(),
             })?,

@@ -192,7 +192,7 @@ impl FanOutTarget {
             let Some(abandoned) = left_out.filter(|range| range.first() == self.next) else {
                 return Ok(false);
             };
-            self.outlet.mark(StreamMark::Lost(abandoned))?;
+            self.outlet.mark(StreamMark::Abandoned(abandoned))?;
             self.next = abandoned.last() + 1;
         }
     }

@@ -4,7 +4,7 @@ use crate::clock::since_1970;
 use crate::error::Failure;
 use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
-use crate::output::successor::{self, Begun, Claim};
+use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::storage::FileStorage;
 use crate::text::formatting::packet;
 use crate::text::location::shown;
@@ -83,7 +83,7 @@ impl RecordingStore {
     /// # Errors
     /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used.
     pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
-        let storage = match successor::begin(path, false)? {
+        let storage = match successor::begin(path, Existing::Continue)? {
             Begun::Empty(storage, claim) => {
                 let capture = Self::new(storage, path, sync, Some(claim))?;
                 return Ok((capture, None));
@@ -113,7 +113,7 @@ impl RecordingStore {
     /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used, or the file
     /// at `path` is not a recording.
     pub fn anew(path: &Path, sync: SyncPolicy) -> Result<Self, Failure> {
-        match successor::begin(path, true)? {
+        match successor::begin(path, Existing::Replace)? {
             Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
             Begun::Recording(_) => unreachable!("a recording is replaced here, never continued"),
         }
@@ -333,7 +333,7 @@ impl RecordingStore {
     /// # Errors
     /// Errors of the file and of `each`.
     pub fn read_for(&self, format: Format, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
-        if format.tells_arrival() {
+        if format.has_arrival() {
             return self.read(each);
         }
         let mut reading = self.keeper.in_order(FIRST_SEQ);

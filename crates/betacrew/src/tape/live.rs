@@ -3,7 +3,7 @@
 use crate::clock::{nanos_since_1970, since_1970};
 use crate::error::Failure;
 use crate::output::counters::WriteCounters;
-use crate::output::successor::{self, Begun, Claim};
+use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::storage::FileStorage;
 use crate::tape::name::{AnyTape, FailingTape};
 use feed::base::seq::{Seq, SeqRange};
@@ -57,7 +57,8 @@ impl LiveRecord {
             let written = WriteCounters::default();
             Self { file, added, flushed: Duration::ZERO, epoch, claim, written }
         };
-        let storage = match successor::begin(path, anew)? {
+        let existing = if anew { Existing::Replace } else { Existing::Continue };
+        let storage = match successor::begin(path, existing)? {
             Begun::Empty(storage, claim) => {
                 let (created, salt) = (nanos(epoch), crate::args::parse::random());
                 let head = FileHead { session: session.0, created, salt };

@@ -232,7 +232,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
     assert!(
-        line.starts_with(&format!("no exchange at {address} yet; trying for up to 10")),
+        line.starts_with(&format!("no exchange at {address} yet; retrying for up to 10")),
         "{line}"
     );
     socket.listen(16).unwrap();

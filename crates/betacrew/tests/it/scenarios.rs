@@ -218,7 +218,7 @@ fn every_built_in_scenario_is_told_in_a_line_and_means_what_it_says() {
         let text = format!("{next}{text}");
         let read: ScenarioFile =
             text.parse().unwrap_or_else(|e| panic!("{}: {e}\n{text}", entry.name));
-        assert_eq!(read.plot("", &text).unwrap().scenario, plot.scenario, "{text}");
+        assert_eq!(read.resolve("", &text).unwrap().scenario, plot.scenario, "{text}");
         files += 1;
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
@@ -233,7 +233,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
         let scenario = feed::faults::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
         let text = toml::to_string(&ScenarioFile::from(&scenario)).unwrap();
         let file: ScenarioFile = text.parse().unwrap_or_else(|e| panic!("{seed}: {e}\n{text}"));
-        assert_eq!(file.plot("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
+        assert_eq!(file.resolve("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
     }
 }
 
@@ -250,16 +250,16 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("unknown = \"shrug\"", (1, 11), "expected one of `close`, `silence`, `reset`, `die`"),
     ("idle = \"soon\"", (1, 8), "is not a duration"),
     ("exchange = \"nyse\"", (1, 12), "expected `betacrew` or `original`"),
-    ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
+    (
+        "exchange = \"original\"\npace = \"5/s\"",
+        (2, 1),
+        "has no `pace`: it needs exchange = \"betacrew\"",
+    ),
     ("fault = 3", (1, 9), "expected a sequence"),
     ("[[fault]]\n", (1, 1), "missing field `what`"),
     ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
-    (
-        "[[fault]]\nwhat = \"drop\"\nbytes = 3",
-        (3, 1),
-        "does not go with `drop`; it goes with split",
-    ),
-    ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "`session` goes with `restart`"),
+    ("[[fault]]\nwhat = \"drop\"\nbytes = 3", (3, 1), "is not a parameter of `drop`, but of split"),
+    ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "is a parameter of `restart`"),
     (
         "[[fault]]\nwhat = \"drop\"\non = \"end\"",
         (3, 1),
@@ -280,12 +280,12 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
         (3, 10),
         "a probability is a number from 0 to 1",
     ),
-    ("[[fault]]\nwhat = \"drop\"\nburst = 3", (3, 1), "what `chance` begins"),
-    ("[[fault]]\nwhat = \"drop\"\nevery = 3\nchance = 0.5", (3, 1), "two ways to choose"),
-    ("[[fault]]\nwhat = \"drop\"\nevery = 0", (3, 1), "`every` is 1 or more"),
+    ("[[fault]]\nwhat = \"drop\"\nburst = 3", (3, 1), "`burst` needs `chance`"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 3\nchance = 0.5", (3, 1), "exclude each other"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 0", (3, 1), "`every` must be 1 or more"),
     ("[[fault]]\nwhat = \"split\"", (2, 1), "`split` needs `bytes`"),
-    ("[[fault]]\nwhat = \"split\"\nbytes = 0", (3, 1), "`bytes` is 1 to 1048576, not 0"),
-    ("[[fault]]\nwhat = \"close\"\nbytes = 18", (3, 1), "`bytes` is 0 to 17, not 18"),
+    ("[[fault]]\nwhat = \"split\"\nbytes = 0", (3, 1), "`bytes` must be from 1 to 1048576, not 0"),
+    ("[[fault]]\nwhat = \"close\"\nbytes = 18", (3, 1), "`bytes` must be from 0 to 17, not 18"),
     ("[[fault]]\nwhat = \"close\"\nbytes = \"1-2\"", (3, 1), "one number here"),
     ("[[fault]]\nwhat = \"delay\"\ntime = \"9s-1s\"", (3, 8), "the shorter time comes first"),
     ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
@@ -329,7 +329,7 @@ fn mistakes_are_named_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
     for (text, at, what) in MISTAKES {
-        let refusal = text.parse().and_then(|file: ScenarioFile| file.plot("mine", text));
+        let refusal = text.parse().and_then(|file: ScenarioFile| file.resolve("mine", text));
         let refusal = refusal.expect_err(text);
         assert!(refusal.message.contains(what), "{text}\n{refusal}");
         assert_eq!(refusal.at, Some(at), "{text}\n{refusal}");

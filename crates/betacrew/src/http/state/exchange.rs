@@ -409,7 +409,7 @@ fn turned(before: FeedState, after: FeedState, lasted: Duration) -> Option<(Even
 /// The scenario of a text, with the run's own seed.
 fn play(text: &str, name: &str, seed: u64) -> Result<(String, String, Scenario), Refused> {
     let wrong = |error: String| refused(error, "a scenario as docs/scenarios.md describes it");
-    let parsed = text.parse::<ScenarioFile>().and_then(|file| file.plot(name, text));
+    let parsed = text.parse::<ScenarioFile>().and_then(|file| file.resolve(name, text));
     let plot = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
     if plot.engine == EngineSection::Original {
         return Err(wrong("another exchange cannot take over: start it with serve".to_owned()));
