@@ -18,6 +18,7 @@ pub(crate) mod successor;
 use crate::error::Failure;
 use crate::format::{EncoderTarget, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
+use crate::storage::Durability;
 use atomic::Partial;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub struct Output {
     path: PathBuf,
     to: OutputTarget,
-    durable: bool,
+    durability: Durability,
     written: WriteCounters,
 }
 
@@ -73,7 +74,7 @@ impl Output {
     }
 
     fn at(path: PathBuf, to: OutputTarget) -> Self {
-        Self { path, to, durable: false, written: WriteCounters::default() }
+        Self { path, to, durability: Durability::Buffered, written: WriteCounters::default() }
     }
 
     /// Opens an output for packets.
@@ -93,10 +94,10 @@ impl Output {
         Ok(output)
     }
 
-    /// Once it is in place it survives a loss of power, and the old one survives until then.
+    /// Sets the durability of the new file. The old file survives until it is replaced.
     #[must_use]
-    pub fn durable(self, durable: bool) -> Self {
-        Self { durable, ..self }
+    pub fn with_durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 
     /// Returns the path that the output replaces.
@@ -144,7 +145,7 @@ impl Output {
             OutputTarget::Beside(file) => {
                 let same = file.file().try_clone().map_err(failed)?;
                 write(EncoderTarget::File(same, file.path().to_owned()))?;
-                file.persist(&path, Some(format), self.durable).map_err(failed)
+                file.persist(&path, Some(format), self.durability).map_err(failed)
             }
         }
     }
@@ -165,7 +166,7 @@ impl Output {
             }
             OutputTarget::Beside(mut file) => write(file.file_mut())
                 .and_then(|()| file.file_mut().flush())
-                .and_then(|()| file.persist(&path, None, self.durable)),
+                .and_then(|()| file.persist(&path, None, self.durability)),
         };
         done.map_err(|source| Failure::Storage { action: "write", path, source })
     }
@@ -216,7 +217,7 @@ mod tests {
     fn a_durable_output_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.json");
-        let output = Output::begin(&path).unwrap().durable(true);
+        let output = Output::begin(&path).unwrap().with_durability(Durability::Synced);
         output.put(|out| out.write_all(b"new")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }

@@ -50,6 +50,15 @@ pub(crate) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Durability of a file once it has its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// File that the system writes to disk later, so that a power failure may undo it.
+    Buffered,
+    /// File that survives a power failure.
+    Synced,
+}
+
 /// File that is read at any position and written at its end.
 #[derive(Debug)]
 pub struct FileStorage {

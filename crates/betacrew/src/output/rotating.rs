@@ -8,6 +8,7 @@ use crate::output::atomic::{self, Partial};
 use crate::output::counters::WriteCounters;
 use crate::output::place::{fitting_name, folder};
 use crate::output::sink::PacketSink;
+use crate::storage::Durability;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId, sequence_of};
@@ -89,7 +90,7 @@ pub(crate) struct RotatingFiles {
     path: PathBuf,
     format: Format,
     rotate: Vec<Rotate>,
-    durable: bool,
+    durability: Durability,
     session: String,
     open: Option<RotatedFile>,
     /// Sequence after the last one taken.
@@ -115,7 +116,7 @@ impl RotatingFiles {
         path: &Path,
         format: Format,
         rotate: &[Rotate],
-        durable: bool,
+        durability: Durability,
     ) -> Result<Self, Failure> {
         format.check()?;
         if path == Path::new("-") || path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -126,7 +127,7 @@ impl RotatingFiles {
             path: path.to_owned(),
             format,
             rotate: rotate.to_vec(),
-            durable,
+            durability,
             session: String::new(),
             open: None,
             next: FIRST_SEQ,
@@ -264,7 +265,7 @@ impl RotatingFiles {
         };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
         let place = self.free_place(range)?;
-        let put = || file.persist(&place, Some(self.format), self.durable);
+        let put = || file.persist(&place, Some(self.format), self.durability);
         let done = encoder.finish().and_then(|()| put());
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
         tracing::info!("{}: packets {range}", shown(&place));
@@ -325,7 +326,8 @@ mod tests {
     }
 
     fn begun(path: &Path, rotate: &[Rotate]) -> (Box<RotatingFiles>, Seq) {
-        let mut pieces = Box::new(RotatingFiles::new(path, Format::Csv, rotate, false).unwrap());
+        let mut pieces =
+            Box::new(RotatingFiles::new(path, Format::Csv, rotate, Durability::Buffered).unwrap());
         let next = pieces.begin(Some(SessionId(*b"ABCD"))).unwrap();
         (pieces, next)
     }

@@ -4,7 +4,7 @@
 use super::atomic::{Partial, sweep};
 use super::place::follow;
 use crate::error::Failure;
-use crate::storage::FileStorage;
+use crate::storage::{Durability, FileStorage};
 use feed::tape::file::{is_stillborn, is_tape};
 use std::fs;
 use std::io;
@@ -61,13 +61,15 @@ pub(crate) struct Successor {
 }
 
 impl Claim {
-    /// Gives the file its name, once it has a packet. With `durable` this survives a power failure.
+    /// Gives the file its name, once it has a packet. With [`Durability::Synced`] this survives a power failure.
     ///
     /// # Errors
     /// Errors of the system. The other file then keeps the name.
-    pub(crate) fn take(self, durable: bool) -> io::Result<()> {
+    pub(crate) fn take(self, durability: Durability) -> io::Result<()> {
         match self {
-            Self::Successor(Successor { partial, place, _old }) => partial.replace(&place, durable),
+            Self::Successor(Successor { partial, place, _old }) => {
+                partial.replace(&place, durability)
+            }
             own => {
                 own.keep();
                 Ok(())
@@ -148,7 +150,7 @@ mod tests {
         // Both are nobody else's meanwhile.
         let busy = begin(&path, Existing::Continue).unwrap_err().to_string();
         assert!(busy.contains("another process is recording"), "{busy}");
-        claim.take(true).unwrap();
+        claim.take(Durability::Synced).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(begin(&path, Existing::Replace).is_err(), "the new one is locked, too");
         drop(storage);
@@ -189,7 +191,7 @@ mod tests {
                 .unwrap();
             let (mut storage, claim) = begun(&link, Existing::Replace);
             storage.append(b"new").unwrap();
-            claim.take(false).unwrap();
+            claim.take(Durability::Buffered).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(fs::read(&path).unwrap(), b"new");
         }

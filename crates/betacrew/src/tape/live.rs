@@ -4,7 +4,7 @@ use crate::clock::{nanos_since_1970, since_1970};
 use crate::error::Failure;
 use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
-use crate::storage::FileStorage;
+use crate::storage::{Durability, FileStorage};
 use crate::tape::name::{AnyTape, FailingTape};
 use feed::base::seq::{Seq, SeqRange};
 use feed::base::time::nanos;
@@ -99,7 +99,7 @@ impl LiveRecord {
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
             // The packet is written first, because the record that had the name is lost then.
             self.file.flush().map_err(|error| error.to_string())?;
-            claim.take(false).map_err(|error| error.to_string())?;
+            claim.take(Durability::Buffered).map_err(|error| error.to_string())?;
         }
         if now >= self.flushed + FLUSH {
             self.flushed = now;

@@ -1,4 +1,4 @@
-//! What counts as complete, and what does not: for `fetch`, and for everybody who reads its tape.
+//! Completeness of a recording, for `fetch` and for all commands that read its tape.
 
 use crate::in_time::ChildInTime;
 use crate::support::{
@@ -225,7 +225,7 @@ pub(crate) fn record_beginning(path: &Path, tape: &Tape, packets: Seq) {
     file.finish(2).unwrap();
 }
 
-/// What `serve --tape` plays: its session, and what a client gets of it.
+/// Returns the session that `serve --tape` plays, the packets that a client gets, and the log.
 pub(crate) fn played(folder: &Path, args: &[&str]) -> (String, Vec<u8>, String) {
     let exchange = ServeProcess::start(&[&["--drop", "0"], args].concat());
     let args = ["fetch", &exchange.addresses[0], "-o", "got.json", "--report", "report.json"];
@@ -316,7 +316,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
     let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
     assert!(code == 0 && text.contains("end      not known"), "{code}: {text}");
     let (code, _, said) = here(folder.path(), &["convert", "x.tape", "x.json"]);
-    assert!(code == 0 && said.contains("where its session ends is not known"), "{code}: {said}");
+    assert!(code == 0 && said.contains("the end of its session is not known"), "{code}: {said}");
     let (session, got, log) = played(folder.path(), &["--tape", path.to_str().unwrap()]);
     assert!(session != "LIVE" && log.contains("as a session of its own"), "{session}: {log}");
     assert_eq!(got, json(&tape));

@@ -18,7 +18,7 @@ const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--tape", "x.tape"]
 const CONVERT: &[&str] = &["convert", "x.tape", "y.csv"];
 const INSPECT: &[&str] = &["inspect", "x.tape"];
 const VERIFY: &[&str] = &["inspect", "--verify", "x.tape"];
-/// Nobody answers there: what it finds in the file comes first.
+/// `fetch` from an address without an exchange, because its messages about the file come first.
 const FETCH: &[&str] = &["fetch", "127.0.0.1:1", "--tape", "x.tape", "--timeout", "0"];
 
 /// Each command with these bytes: its exit code, and what it says somewhere.

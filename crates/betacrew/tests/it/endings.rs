@@ -1,4 +1,4 @@
-//! How `fetch` ends: what stays of what was there, the exit code, and what is said.
+//! Ends of `fetch`: files that are kept, the exit code and the messages.
 
 use crate::complete::{
     begin, ends, falls_silent, folder, here, interrupt, is_old, json, packets, tells_nothing,

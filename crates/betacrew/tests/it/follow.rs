@@ -109,7 +109,7 @@ fn another_session_gets_a_recording_of_its_own() {
     let (code, left, said) = follower.interrupt();
     let second = SyntheticMarket::seeded(2, MAX_SEQ).session();
     assert_eq!(marked, format!("{{\"session\":\"{second}\"}}"));
-    assert!(said.contains(&format!("plays session {second} now")), "{said}");
+    assert!(said.contains(&format!("now plays session {second}")), "{said}");
     assert!(code == 0 || code == 3, "{said}");
 
     let own = format!("cap-{second}.tape");

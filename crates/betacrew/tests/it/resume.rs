@@ -42,7 +42,7 @@ fn stalling(tape: &Tape, count: usize, skip: std::ops::Range<usize>) -> String {
     stalling_as(tape, count, skip, None)
 }
 
-/// The same peer; it may tell which session it plays.
+/// Starts a peer as above that may announce its session.
 fn stalling_as(
     tape: &Tape,
     count: usize,

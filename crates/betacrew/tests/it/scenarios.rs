@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What a client sees on one connection: each write, with its time, and the end.
+/// Writes that a client sees on one connection, each with its time, and the end.
 fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Duration) -> String {
     let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
     if let Some(until) = player.down_until().filter(|until| *now < *until) {
@@ -82,7 +82,7 @@ fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Dura
     }
 }
 
-/// What the scenario does to clients that do the same whatever happens.
+/// Returns the effects of a scenario on clients that always do the same.
 fn golden_of(name: &str, seed: u64) -> String {
     let mut plot = scenario::open(name).unwrap();
     plot.scenario.seed = seed;
@@ -237,7 +237,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
     }
 }
 
-/// What is wrong, and the line and column that are named.
+/// Files with a mistake, the line and column in the message, and a part of it.
 const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("tape = ", (1, 8), "string values must be quoted"),
     ("tape = 5", (1, 8), "what is played: sample"),
@@ -292,7 +292,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
 ];
 
-/// The schema as somebody else understands it. (It cannot say everything that is a mistake.)
+/// The schema works with another validator. (It cannot describe every mistake.)
 #[test]
 fn others_understand_the_schema() {
     if !crate::support::python_has("schema.py", "jsonschema") {

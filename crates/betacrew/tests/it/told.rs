@@ -1,4 +1,4 @@
-//! What is said, and in which form: colours, bars, summaries, answers.
+//! Output for people: colours, progress bars, summaries, answers.
 
 use crate::complete::record_beginning;
 use crate::in_time::ChildInTime;

@@ -14,7 +14,7 @@ use crate::output::sink::{PacketSink, Stdout};
 use crate::record::fan_out::FanOut;
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
-use crate::record::store::{RecordingStore, Resumed, SyncPolicy};
+use crate::record::store::{RecordingStore, Resumed, durability};
 use crate::record::summary;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
@@ -66,7 +66,7 @@ impl<'a> FetchRecording<'a> {
     ) -> Result<Self, Failure> {
         let named = turn.name;
         places::check(args, named)?;
-        let durable = args.sync != SyncPolicy::Never;
+        let durability = durability(args.sync);
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn PacketSink>>::new());
         let mut written = Vec::new();
@@ -81,7 +81,7 @@ impl<'a> FetchRecording<'a> {
                 let format = args.format_of(path)?;
                 let output = Output::begin_as(&own(path), format)?;
                 count(path, output.written());
-                outputs.push((output.durable(durable), format));
+                outputs.push((output.with_durability(durability), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
                 let from = if named.is_none() { args.from } else { FIRST_SEQ };
@@ -91,7 +91,7 @@ impl<'a> FetchRecording<'a> {
             } else {
                 // Rotated files have their session in their names anyway.
                 let format = args.format_of(path)?;
-                let files = RotatingFiles::new(path, format, &args.rotate, durable)?;
+                let files = RotatingFiles::new(path, format, &args.rotate, durability)?;
                 count(path, files.written());
                 outlets.push(Box::new(files));
             }
@@ -103,7 +103,7 @@ impl<'a> FetchRecording<'a> {
             outlets.push(args.publishing.outlet(url, patience, stop, published)?);
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
-        let report = report.map(|output| output.durable(durable));
+        let report = report.map(|output| output.with_durability(durability));
         // From here on files exist, which a signal must not leave unfinished.
         let orderly = signals::orderly();
         let (mut capture, recorder) = open(args, turn)?;
