@@ -1,7 +1,8 @@
 //! File formats for packets, one module for each. All are written and read in batches, so that
 //! memory does not grow with the file. `docs/formats.md` describes them.
 //!
-//! An [`Encoder`] writes packets, and [`read()`] passes packets to a function, so a conversion is `read(.., |frames, arrival| encoder.put(frames, arrival))`.
+//! An [`Encoder`] writes packets, and [`read()`] passes packets to a function, so a conversion is
+//! `read(.., |frames, arrival| encoder.put(frames, arrival))`.
 
 mod arrival;
 #[cfg(feature = "columnar")]
@@ -82,7 +83,8 @@ pub enum StreamMark {
     Session(SessionId),
 }
 
-/// Facts that a file has about its session besides packets. Only tape files and NATS streams have any.
+/// Facts that a file has about its session besides packets. Only tape files and NATS streams have
+/// any.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct SessionFacts {
     /// Session id, if it is known.
@@ -107,8 +109,8 @@ impl SessionFacts {
         }
     }
 
-    /// Returns a description of the packets missing from the session, up to its last known sequence.
-    /// `order` has seen all packets of the file.
+    /// Returns a description of the packets missing from the session, up to its last known
+    /// sequence. `order` has seen all packets of the file.
     pub(crate) fn lacking(&self, order: &mut SequenceOrder) -> Option<String> {
         order.reaches(self.last);
         let gaps = order.missing();
@@ -342,14 +344,14 @@ impl Format {
     }
 }
 
-/// Reads all packets of a file, or until `each` fails; `-` is stdin. Returns the facts that the file
-/// has about its session.
+/// Reads all packets of a file, or until `each` fails; `-` is stdin. Returns the facts that the
+/// file has about its session.
 ///
 /// Each frame is a packet with a valid side and sequence. `each` checks that sequences ascend.
 ///
 /// # Errors
-/// Returns [`Failure::Storage`] if the file cannot be read, [`Failure::Content`] if it is not in the
-/// format, and failures of `each`.
+/// Returns [`Failure::Storage`] if the file cannot be read, [`Failure::Content`] if it is not in
+/// the format, and failures of `each`.
 pub fn read(
     path: &Path,
     format: Format,

@@ -27,7 +27,10 @@
 //! let stop = Stop::new();
 //! let running = std::thread::spawn({
 //!     let stop = stop.clone();
-//!     move || net::serve(vec![listener], &mut exchange, &stop, |_, _| {}).map(|()| exchange.served())
+//!     move || {
+//!         let done = net::serve(vec![listener], &mut exchange, &stop, |_, _| {});
+//!         done.map(|()| exchange.served())
+//!     }
 //! });
 //!
 //! // A client records all 14 packets, because it requests the missing ones again.

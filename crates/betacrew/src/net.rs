@@ -147,7 +147,8 @@ pub(crate) fn listen_on(
     }
 }
 
-/// Raises the limit of open files to the maximum for this process, because each connection takes one.
+/// Raises the limit of open files to the maximum for this process, because each connection takes
+/// one.
 pub fn raise_descriptor_limit() {
     #[cfg(unix)]
     {

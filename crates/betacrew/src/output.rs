@@ -118,8 +118,8 @@ impl Output {
         !matches!(self.to, OutputTarget::Beside(_))
     }
 
-    /// Writes packets and replaces the file. `fill` passes them to the function that it is given, and
-    /// returns the facts about their session. A closed pipe is not an error.
+    /// Writes packets and replaces the file. `fill` passes them to the function that it is given,
+    /// and returns the facts about their session. A closed pipe is not an error.
     ///
     /// # Errors
     /// Returns [`Failure::Storage`] or the failure of `fill`. The old file is then unchanged.

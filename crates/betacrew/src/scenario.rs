@@ -49,7 +49,8 @@ pub(crate) fn file_of(name: &str) -> Option<&Path> {
 /// Returns the built-in scenario of this name, or the scenario in a file.
 ///
 /// # Errors
-/// Returns [`Failure::Usage`] if neither exists, and [`Failure::Scenario`] if the file has a mistake.
+/// Returns [`Failure::Usage`] if neither exists, and [`Failure::Scenario`] if the file has a
+/// mistake.
 pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
     let parse = |text: &str, title: &str| {
         text.parse::<ScenarioFile>().and_then(|file| file.resolve(title, text))

@@ -1,6 +1,7 @@
 //! Storage of tape files: a file of the system, locked against a second writer.
 
 use feed::storage::Storage;
+use feed::tape::recorder::SyncPolicy;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -59,6 +60,15 @@ pub enum Durability {
     Synced,
 }
 
+impl From<SyncPolicy> for Durability {
+    fn from(sync: SyncPolicy) -> Self {
+        match sync {
+            SyncPolicy::Never => Self::Buffered,
+            SyncPolicy::End | SyncPolicy::Every(_) => Self::Synced,
+        }
+    }
+}
+
 /// File that is read at any position and written at its end.
 #[derive(Debug)]
 pub struct FileStorage {
@@ -75,12 +85,12 @@ impl FileStorage {
         Self::of(File::open(path)?)
     }
 
-    /// Opens a file for reading and appending, and creates it if there is none. It stays locked until
-    /// this value is dropped.
+    /// Opens a file for reading and appending, and creates it if there is none. It stays locked
+    /// until this value is dropped.
     ///
     /// # Errors
-    /// Returns [`io::ErrorKind::ResourceBusy`] if another process writes the file, or an error of the
-    /// system.
+    /// Returns [`io::ErrorKind::ResourceBusy`] if another process writes the file, or an error of
+    /// the system.
     pub fn write(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -66,7 +66,8 @@ pub struct FetchArgs {
 
     /// Follow a live session until it ends or Ctrl+C
     ///
-    /// `-o -` then writes packets while they arrive, in order, as NDJSON (or CSV with --format csv).
+    /// `-o -` then writes packets while they arrive, in order, as NDJSON (or CSV with --format
+    /// csv).
     #[arg(long, short = 'f', conflicts_with_all = ["classic", "passes", "last"])]
     #[arg(help_heading = FOLLOWING)]
     follow: bool,
@@ -219,8 +220,8 @@ impl FetchArgs {
         }
         if self.from != FIRST_SEQ && !self.output.iter().any(|path| path == Path::new("-")) {
             return Err(Failure::Usage(format!(
-                "--from {} sets the first packet on stdout, but nothing is written there: add -o -, \
-                 or leave --from out",
+                "--from {} sets the first packet on stdout, but nothing is written there: add \
+                 -o -, or leave --from out",
                 self.from
             )));
         }

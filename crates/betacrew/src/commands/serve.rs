@@ -290,8 +290,8 @@ impl ServeArgs {
         let faults = impossible.join("; ");
         if listed && impossible.len() == plot.scenario.faults.len() {
             return Err(Failure::Usage(format!(
-                "none of the faults can happen to {}: {faults}. Choose faults that fit the tape, or \
-                 another --tape",
+                "none of the faults can happen to {}: {faults}. Choose faults that fit the tape, \
+                 or another --tape",
                 plot.tape
             )));
         }

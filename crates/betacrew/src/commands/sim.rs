@@ -121,7 +121,7 @@ fn summary(runs: u64, broken: usize, sum: &SimReport, time: Duration) -> String 
     if sum.shifted > 0 {
         let _ = writeln!(
             text,
-            "  {} recorded differently from how the exchange sent them, because garbage shifted the frames",
+            "  {} recorded with other content than sent, because garbage shifted the frames",
             count(sum.shifted, "packet")
         );
     }

@@ -35,8 +35,8 @@ impl Arrival {
         i64::try_from(self.at).ok().filter(|&at| at > 0)
     }
 
-    /// Returns the origin as formats store it: `pass 2`, or `resend, line 2`. Lines count from 1, and
-    /// the first one is left out.
+    /// Returns the origin as formats store it: `pass 2`, or `resend, line 2`. Lines count from 1,
+    /// and the first one is left out.
     #[must_use]
     pub fn origin_text(&self) -> Option<String> {
         let Origin { line, source } = self.origin?;

@@ -126,7 +126,8 @@ impl ArrowBlocks {
         self.part(trailer_at.saturating_sub(footer_len), footer_len)
     }
 
-    /// Checks that blocks do not overlap, because shared bytes would let a small file take for ever.
+    /// Checks that blocks do not overlap, because shared bytes would let a small file take for
+    /// ever.
     fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), ReadError> {
         let lists = [footer.dictionaries(), footer.recordBatches()];
         let blocks = lists.iter().flatten().flatten();

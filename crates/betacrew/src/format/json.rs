@@ -18,7 +18,8 @@ use std::io::{self, BufReader, Read, Write};
 /// Writes packets, given in slices.
 ///
 /// # Errors
-/// Returns errors of the writer, and [`io::ErrorKind::InvalidData`] for a frame that is not a packet.
+/// Returns errors of the writer, and [`io::ErrorKind::InvalidData`] for a frame that is not a
+/// packet.
 pub fn write<'a>(
     slices: impl IntoIterator<Item = &'a [RawFrame]>,
     out: &mut impl Write,
@@ -162,8 +163,8 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys too.
-/// Errors have line and column.
+/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys
+/// too. Errors have line and column.
 pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let input = BufReader::with_capacity(64 * 1024, input);

@@ -36,8 +36,8 @@ impl TextLines {
         self.len += line.at;
     }
 
-    /// Writes full pieces out. Pieces have a round size, because the system handles a page twice if a
-    /// piece ends in its middle, which costs a fifth more.
+    /// Writes full pieces out. Pieces have a round size, because the system handles a page twice if
+    /// a piece ends in its middle, which costs a fifth more.
     #[inline]
     pub(super) fn hand_on(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.len < PIECE {

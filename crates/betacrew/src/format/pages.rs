@@ -1,5 +1,5 @@
-//! Check of the page sizes in a Parquet file before pages are unpacked, because the decoder reserves
-//! the memory that a page declares, and unpacks gzip, Brotli and LZ4 frames of any length.
+//! Check of the page sizes in a Parquet file before pages are unpacked, because the decoder
+//! reserves the memory that a page declares, and unpacks gzip, Brotli and LZ4 frames of any length.
 
 use super::ReadError;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};

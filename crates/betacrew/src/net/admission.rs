@@ -28,8 +28,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 /// down.
 pub const UNSENT_MAX: u32 = 64 * 1024;
 
-/// Returns the maximum number of connections of an exchange: [`CONNECTIONS_MAX`], or as many as the limit of
-/// descriptors allows.
+/// Returns the maximum number of connections of an exchange: [`CONNECTIONS_MAX`], or as many as the
+/// limit of descriptors allows.
 pub(super) fn connections_max() -> usize {
     #[cfg(unix)]
     if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {

@@ -29,7 +29,8 @@ const STALLED: Duration = Duration::from_millis(100);
 /// Token of the waker.
 const STOP: Token = Token(usize::MAX);
 
-/// Runs `exchange` on `listeners` until `stop`, or until it crashes. `on_event` receives its events.
+/// Runs `exchange` on `listeners` until `stop`, or until it crashes. `on_event` receives its
+/// events.
 ///
 /// # Errors
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024

@@ -81,7 +81,8 @@ impl Partial {
     }
 
     /// Puts the file at `place`, unless a process is recording into the file there. With
-    /// [`Durability::Synced`] it survives a power failure from then on, and the old file until then.
+    /// [`Durability::Synced`] it survives a power failure from then on, and the old file until
+    /// then.
     ///
     /// # Errors
     /// Errors of the system; the file that stood there before still stands there.

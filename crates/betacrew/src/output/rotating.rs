@@ -153,8 +153,8 @@ impl RotatingFiles {
         with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
     }
 
-    /// Returns an unused path for these packets. A file with the same packets may exist from before,
-    /// after a gap.
+    /// Returns an unused path for these packets. A file with the same packets may exist from
+    /// before, after a gap.
     fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
         let place = self.place(range);
         let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));

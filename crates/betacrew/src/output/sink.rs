@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 ///
 /// An output may be slower than the recording: packets that it does not take are offered again.
 pub trait PacketSink {
-    /// Begins with a session, or with `None` if the exchange does not announce one. Returns the first
-    /// sequence that the output wants, because it may have packets of an earlier run.
+    /// Begins with a session, or with `None` if the exchange does not announce one. Returns the
+    /// first sequence that the output wants, because it may have packets of an earlier run.
     ///
     /// # Errors
     /// Failures of the output, which end the recording.
@@ -42,15 +42,15 @@ pub trait PacketSink {
     /// Failures of the output, which end the recording.
     fn mark(&mut self, mark: StreamMark) -> Result<(), Failure>;
 
-    /// Flushes packets while no more arrive. Returns the time for the next call if none arrive until
-    /// then.
+    /// Flushes packets while no more arrive. Returns the time for the next call if none arrive
+    /// until then.
     ///
     /// # Errors
     /// Failures of the output, which end the recording.
     fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure>;
 
-    /// Returns the sequence that the output wants next, usually `next`. A NATS stream may turn out to
-    /// have more packets, or fewer.
+    /// Returns the sequence that the output wants next, usually `next`. A NATS stream may turn out
+    /// to have more packets, or fewer.
     ///
     /// # Errors
     /// Failures of the output, which end the recording.

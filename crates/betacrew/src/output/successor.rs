@@ -61,7 +61,8 @@ pub(crate) struct Successor {
 }
 
 impl Claim {
-    /// Gives the file its name, once it has a packet. With [`Durability::Synced`] this survives a power failure.
+    /// Gives the file its name, once it has a packet. With [`Durability::Synced`] this survives a
+    /// power failure.
     ///
     /// # Errors
     /// Errors of the system. The other file then keeps the name.
@@ -94,7 +95,8 @@ impl Claim {
 ///
 /// # Errors
 /// Returns [`Failure::Storage`] if the file cannot be written or another process is recording into
-/// it, and [`Failure::Content`] if [`Existing::Replace`] would destroy a file that is not a recording.
+/// it, and [`Failure::Content`] if [`Existing::Replace`] would destroy a file that is not a
+/// recording.
 pub(crate) fn begin(path: &Path, existing: Existing) -> Result<Begun, Failure> {
     let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
     let place = follow(path).map_err(failed)?;

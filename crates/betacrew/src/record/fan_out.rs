@@ -9,8 +9,8 @@ use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::time::Duration;
 
-/// Interval for handing on packets behind a filled gap while a stream is busy, because such a stream
-/// never calls `on_idle`.
+/// Interval for handing on packets behind a filled gap while a stream is busy, because such a
+/// stream never calls `on_idle`.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
 /// Interval for trying again an output that accepts no more packets.
 const FULL_INTERVAL: Duration = Duration::from_millis(20);

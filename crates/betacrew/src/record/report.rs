@@ -110,7 +110,8 @@ pub struct ReportViolations {
     implausible_sequences: u64,
     first_implausible: Option<u32>,
     doubtful_packets: u64,
-    /// Sequences that one line claimed but did not send, beyond the end that another line announced.
+    /// Sequences that one line claimed but did not send, beyond the end that another line
+    /// announced.
     contradicted: Option<String>,
     other_session: bool,
 }

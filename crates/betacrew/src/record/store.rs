@@ -5,7 +5,7 @@ use crate::error::Failure;
 use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
-use crate::storage::{Durability, FileStorage};
+use crate::storage::FileStorage;
 use crate::text::formatting::packet;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -254,14 +254,13 @@ impl RecordingStore {
 
     /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
-        let durability = durability(self.sync);
         // The packet is written first, because taking the name removes the earlier recording.
         let done = self.keeper.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
             let path = self.path.clone();
             Failure::Storage { action: "record into", path, source }
         };
-        self.failure = done.and_then(|()| claim.take(durability).map_err(failed)).err();
+        self.failure = done.and_then(|()| claim.take(self.sync.into()).map_err(failed)).err();
     }
 
     /// Removes the tape file. An earlier recording that it should replace is kept if no packet was
@@ -379,14 +378,6 @@ impl RecordingStore {
             format!("{kept}{kept_from}, then {came}{}", line(conflict.came_from))
         };
         self.keeper.conflicts().iter().map(text).collect()
-    }
-}
-
-/// Returns the durability of the files of a recording that is synced by this policy.
-pub(crate) fn durability(sync: SyncPolicy) -> Durability {
-    match sync {
-        SyncPolicy::Never => Durability::Buffered,
-        SyncPolicy::End | SyncPolicy::Every(_) => Durability::Synced,
     }
 }
 

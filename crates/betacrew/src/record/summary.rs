@@ -138,7 +138,8 @@ fn losses(text: &mut String, capture: &RecordingStore) {
         let packets = count(capture.distrusted, "packet");
         let _ = writeln!(
             text,
-            "  again    {packets} recorded before the exchange announced its session: requested again"
+            "  again    {packets} recorded before the exchange announced its session: requested \
+             again"
         );
     }
     if capture.packets_missed == 0 {

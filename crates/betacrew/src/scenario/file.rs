@@ -38,8 +38,8 @@ pub struct ScenarioFile {
     /// True if the exchange supports the extension [default: true]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<bool>,
-    /// Answer to a resend call of the original protocol for a sequence that does not exist [default:
-    /// close]
+    /// Answer to a resend call of the original protocol for a sequence that does not exist
+    /// [default: close]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<UnknownWord>,
     /// Time that a resend connection may be silent before the exchange closes it [default: 400ms]

@@ -2,9 +2,9 @@
 //!
 //! A command that needs no orderly end is ended by the first signal, wherever it is blocked: in
 //! reading a terminal, in opening a FIFO, in writing to a pipe that is not read. Its temporary
-//! files are removed and the exit code is 128 and the signal's number, the same as in a shell: 130 for
-//! INT, 143 for TERM, 129 for HUP. Within an [`orderly`] scope the first two signals are requests
-//! instead ([`Stop`]), and the third one ends the program.
+//! files are removed and the exit code is 128 and the signal's number, the same as in a shell: 130
+//! for INT, 143 for TERM, 129 for HUP. Within an [`orderly`] scope the first two signals are
+//! requests instead ([`Stop`]), and the third one ends the program.
 //!
 //! Signals that were ignored when the program started, as by `nohup`, stay ignored.
 

@@ -34,7 +34,8 @@ pub(crate) fn holes(holes: &MissingRanges) -> String {
     format!("{packets} in {gaps}: {}{more}", holes.listed())
 }
 
-/// Description of the missing packets of an empty recording, unless its session is known to be empty.
+/// Description of the missing packets of an empty recording, unless its session is known to be
+/// empty.
 pub(crate) const NO_PACKETS: &str =
     "every packet: it has none, and its session is not known to be empty";
 

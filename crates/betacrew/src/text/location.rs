@@ -61,8 +61,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Returns a location without parts that are, or may be, secrets: user, password and token of a URL,
-/// its query, and whatever stands before an `@` in what looks like a mistyped one.
+/// Returns a location without parts that are, or may be, secrets: user, password and token of a
+/// URL, its query, and whatever stands before an `@` in what looks like a mistyped one.
 pub(crate) fn shown<P: AsRef<Path> + ?Sized>(location: &P) -> Shown<'_> {
     Shown(match location.as_ref().to_string_lossy() {
         Cow::Borrowed(text) => public(text),
@@ -91,8 +91,8 @@ pub(crate) fn redacted(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Returns the end of the last `@`, percent-encoded or not, because text before it may be a secret. A packet's
-/// `40 @ 50` is none, because a host follows without a space.
+/// Returns the end of the last `@`, percent-encoded or not, because text before it may be a secret.
+/// A packet's `40 @ 50` is none, because a host follows without a space.
 fn last_at(text: &str) -> Option<usize> {
     let encoded = text.rfind("%40").map(|at| at + 3);
     let mut plain = text.match_indices('@').map(|(at, _)| at + 1);

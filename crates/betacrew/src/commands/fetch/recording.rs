@@ -14,8 +14,9 @@ use crate::output::sink::{PacketSink, Stdout};
 use crate::record::fan_out::FanOut;
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
-use crate::record::store::{RecordingStore, Resumed, durability};
+use crate::record::store::{RecordingStore, Resumed};
 use crate::record::summary;
+use crate::storage::Durability;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
 use crate::text::formatting::{count, took};
@@ -66,7 +67,7 @@ impl<'a> FetchRecording<'a> {
     ) -> Result<Self, Failure> {
         let named = turn.name;
         places::check(args, named)?;
-        let durability = durability(args.sync);
+        let durability = Durability::from(args.sync);
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn PacketSink>>::new());
         let mut written = Vec::new();
