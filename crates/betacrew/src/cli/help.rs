@@ -134,7 +134,7 @@ mod tests {
     const SCREEN: usize = 40;
 
     /// Commands whose `-h` fits on the smallest usual screen, of 24 lines.
-    const SMALL: [&str; 5] = ["convert", "scenarios", "sim", "demo", "inspect"];
+    const SMALL: [&str; 4] = ["convert", "scenarios", "sim", "demo"];
 
     /// Returns the program's help and each command's, as `-h` and as `--help`.
     fn helps() -> Vec<(String, String, String)> {
