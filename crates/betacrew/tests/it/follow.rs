@@ -228,7 +228,7 @@ fn flags_for_following_that_make_no_sense_are_refused() {
         (&["--give-up", "1s"][..], "--follow"),
         (&["-f", "--skip-lost"], "--give-up"),
         (&["-f", "--rotate", "often"], "1GiB"),
-        (&["-f", "--rotate", "1h", "-o", "/dev/null"], "one place"),
+        (&["-f", "--rotate", "1h", "-o", "/dev/null"], "needs the name of a file"),
         (&["--rotate", "1h"], "--follow"),
     ] {
         let (code, _, said) = run(betacrew(&["fetch"]).args(args));

@@ -240,7 +240,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
 /// Files with a mistake, the line and column in the message, and a part of it.
 const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("tape = ", (1, 8), "string values must be quoted"),
-    ("tape = 5", (1, 8), "what is played: sample"),
+    ("tape = 5", (1, 8), "the tape to play: sample"),
     ("tape = \"random\"", (1, 8), "random needs a number of packets"),
     ("tapes = \"classic\"", (1, 1), "unknown field `tapes`, expected one of `about`, `tape`"),
     ("seed = -1", (1, 8), "u64"),
