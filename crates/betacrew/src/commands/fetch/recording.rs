@@ -417,7 +417,7 @@ fn log_event(
             info.last
         ),
         RecorderEvent::PassBegan { line, pass } => {
-            tracing::debug!("{}: pass {pass} starts", at(line))
+            tracing::debug!("{}: pass {pass} starts", at(line));
         }
         RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Whole } => {
             tracing::debug!("{}: pass {pass} ends after {}", at(line), count(delivered, "packet"));
