@@ -17,7 +17,8 @@ use crate::terminal::{signals, stderr, style};
 use crate::text::escape;
 use crate::text::location::redacted;
 use crate::{grade, inspect};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -82,9 +83,7 @@ enum LogFormat {
 
 /// Runs the program: reads the command line, runs its command and returns the exit code.
 pub fn main() -> ExitCode {
-    let matches = help::arrange(Cli::command()).try_get_matches();
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = cli.unwrap_or_else(|wrong| refuse(&wrong));
+    let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
     let serves = matches!(cli.command, Command::Serve(_));
     let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
     let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
@@ -122,6 +121,14 @@ pub fn main() -> ExitCode {
 
 /// Prints what is wrong with the command line and exits with 2, or prints help and exits with 0.
 fn refuse(wrong: &clap::Error) -> ! {
+    // Help is arranged only when it is shown, because that takes milliseconds of each start.
+    let shows_help = matches!(
+        wrong.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    let parse_again = || help::arrange(Cli::command()).try_get_matches().err();
+    let arranged = shows_help.then(parse_again).flatten();
+    let wrong = arranged.as_ref().unwrap_or(wrong);
     if !wrong.use_stderr() {
         wrong.exit();
     }

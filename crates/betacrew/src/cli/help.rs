@@ -3,7 +3,6 @@
 //! `-h` shows the flags that people use, on one screen. `--help` shows all flags, in groups. Flags
 //! of features that are not built in are shown by neither.
 
-use crate::nats::PUBLISHING;
 use clap::{Arg, Command};
 
 /// Help of one command.
@@ -120,7 +119,8 @@ pub(super) fn arrange(command: Command) -> Command {
 /// Hides a flag of a feature that is not built in. The flag is still read, so that its error can
 /// say how to build the feature in.
 fn hide_absent(arg: Arg) -> Arg {
-    let is_absent = arg.get_help_heading() == Some(PUBLISHING) && cfg!(not(feature = "nats"));
+    let publishes = arg.get_id().as_str().starts_with("publish");
+    let is_absent = publishes && cfg!(not(feature = "nats"));
     if is_absent { arg.hide(true) } else { arg }
 }
 

@@ -67,6 +67,14 @@ fn bounded(key: &'static str, span: Span, low: u32, high: u32) -> Result<Span, C
     }
 }
 
+/// Returns the one number of a span that must not be bounds.
+fn single(key: &'static str, span: Span) -> Result<u32, Complaint> {
+    match span.low() == span.high() {
+        true => Ok(span.low()),
+        false => Err(Complaint::new(key, format!("`{key}` must be one number here, not bounds"))),
+    }
+}
+
 impl FaultFile {
     /// Returns the fault that the exchange plays.
     pub(super) fn fault(&self) -> Result<Fault, Complaint> {
@@ -177,14 +185,9 @@ impl FaultFile {
         let bytes = self.bytes.map(|span| span.0);
         let pause = |default| self.pause.map_or(default, |times| times.0.0);
         let millis = |millis| TimeSpan::one(Duration::from_millis(millis));
-        let cut = || {
+        let cut = || -> Result<u8, Complaint> {
             let span = bounded("bytes", bytes.unwrap_or(Span::one(0)), 0, 17)?;
-            match span.low() == span.high() {
-                true => Ok(u8::try_from(span.low()).unwrap_or(0)),
-                false => {
-                    Err(Complaint::new("bytes", "`bytes` must be one number here, not bounds"))
-                }
-            }
+            Ok(u8::try_from(single("bytes", span)?).unwrap_or(0))
         };
         Ok(match self.what {
             What::Drop => FaultAction::Drop,
@@ -220,15 +223,7 @@ impl FaultFile {
             }
             What::Replace => {
                 let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
-                match by.low() == by.high() {
-                    true => FaultAction::Replace { by: by.low() },
-                    false => {
-                        return Err(Complaint::new(
-                            "by",
-                            "`by` must be one number here, not bounds",
-                        ));
-                    }
-                }
+                FaultAction::Replace { by: single("by", by)? }
             }
             What::Refuse => {
                 FaultAction::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
