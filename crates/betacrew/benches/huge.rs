@@ -1,4 +1,4 @@
-//! How much memory and time a huge session takes: recorded with and without loss, inspected, and
+//! Memory and time of a huge session: recorded with and without loss, inspected, and
 //! served again, by the program itself. The exchange makes its packets as it sends them.
 //!
 //! `cargo bench -p betacrew --bench huge -- [PACKETS]` (200,000,000 if not given: 3.4 GB of disk,
@@ -77,7 +77,7 @@ fn record(tape: &Path, packets: u32, chance: &str) {
     said.iter().for_each(|line| println!("    {}", line.trim_end()));
 }
 
-/// How soon a tape is served.
+/// Measures the time until a tape is served.
 fn serve(tape: &Path) {
     let began = Instant::now();
     let mut command = betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape"], tape);

@@ -1,4 +1,4 @@
-//! What a dashboard that is open costs the feed: `cargo bench -p betacrew --bench page`.
+//! Cost of an open dashboard for the feed: `cargo bench -p betacrew --bench page`.
 //!
 //! An exchange and a client follow a live session at full pace, with and without somebody who reads
 //! both pages' events and strips; CPU time of each one's loop a packet, medians of rounds in turn.

@@ -1,4 +1,4 @@
-//! What safety against a loss of power costs on this disk: a recording of 200 MB, written as fast
+//! Cost of safety against power failures on this disk: a recording of 200 MB, written as fast
 //! as it can be, with each policy of `fetch --sync`.
 //!
 //! `cargo bench -p betacrew --bench sync` (in the target folder, or in `BETACREW_BENCH_DIR`).

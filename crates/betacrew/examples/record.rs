@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What takes the packets: a tape file, and a sum that is always up to date.
+/// Sink of the example: a tape file, and a sum that is always up to date.
 struct Mine {
     keeper: TapeRecorder<FileStorage>,
     /// Added up from what came, in whatever order it came.

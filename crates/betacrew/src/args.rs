@@ -1,4 +1,4 @@
-//! What people type: addresses, numbers, durations, seeds.
+//! Values of flags: addresses, numbers, durations, seeds, secrets.
 
 pub mod address;
 pub(crate) mod keyed;

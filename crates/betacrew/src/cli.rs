@@ -1,5 +1,6 @@
-//! The command line: what can be typed, and where it goes.
+//! Command line of the program: reads it, sets up logging and signals, and runs the command.
 
+mod help;
 mod log_targets;
 
 use crate::commands::convert;
@@ -16,7 +17,8 @@ use crate::terminal::{signals, stderr, style};
 use crate::text::escape;
 use crate::text::location::redacted;
 use crate::{grade, inspect};
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,10 +28,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
     name = "betacrew",
     version,
     about = "A mock exchange that loses packets on purpose, and a client that never does",
-    after_help = "Begin with `betacrew demo`, or with `betacrew serve` in one terminal and \
+    after_help = "Start with `betacrew demo`, or with `betacrew serve` in one terminal and \
                   `betacrew fetch` in another.\n\n\
-                  Exit codes: 0 complete, 1 unexpected, 2 usage, 3 incomplete, 4 peer misbehaved, \
-                  5 unreachable, 6 storage, 10 graded client failed",
+                  Exit codes: 0 complete, 1 unexpected error, 2 wrong command line, 3 incomplete, \
+                  4 the exchange misbehaved, 5 exchange unreachable, 6 file error, 10 graded \
+                  client failed",
     max_term_width = 100,
     propagate_version = true,
     disable_help_subcommand = true
@@ -38,13 +41,15 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// How much to log to stderr: off, error, warn, info, debug, trace; or by module, such as
-    /// `warn,betacrew::http=debug` [default: info for serve, warn for the others]
+    /// Log level on stderr: off, error, warn, info, debug or trace [default: info for serve, warn
+    /// for the other commands]
+    ///
+    /// A module can have a level of its own: `warn,betacrew::http=debug`.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
     #[arg(value_parser = log_targets::parse)]
     log: Option<Targets>,
 
-    /// How to log: text, or an object of JSON a line
+    /// Format of the log: text, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logging")]
     #[arg(default_value = "text")]
     log_format: LogFormat,
@@ -54,19 +59,19 @@ struct Cli {
 enum Command {
     /// Run a mock exchange until Ctrl+C
     Serve(serve::ServeArgs),
-    /// Record a session from an exchange, every packet of it, to output.json
+    /// Record every packet of a session from an exchange to output.json
     Fetch(fetch::FetchArgs),
-    /// Write a file of packets in another format
+    /// Convert a file of packets to another format
     Convert(convert::ConvertArgs),
-    /// Look into recordings: what is there, what is missing, whether it is whole
+    /// Show the contents of recordings, missing packets and damage
     Inspect(inspect::InspectArgs),
     /// List the built-in scenarios, or print one as a starting point
     Scenarios(scenarios::ScenariosArgs),
-    /// Simulate lives of recordings, with everything that can go wrong, and check each
+    /// Simulate recordings with every kind of failure and check each one
     Sim(sim::SimArgs),
-    /// Test a client of anybody's, in any language, against exchanges that lose packets
+    /// Test a client, in any language, against exchanges that drop packets
     Grade(grade::GradeArgs),
-    /// Watch an exchange lose packets and a client recover them, in one process
+    /// Watch an exchange drop packets and a client recover them
     Demo(demo::DemoArgs),
 }
 
@@ -76,7 +81,7 @@ enum LogFormat {
     Json,
 }
 
-/// The program.
+/// Runs the program: reads the command line, runs its command and returns the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
     let serves = matches!(cli.command, Command::Serve(_));
@@ -84,7 +89,8 @@ pub fn main() -> ExitCode {
     let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
     let named = |targets: &Targets| targets.iter().any(|(name, _)| name.starts_with("async_nats"));
     if targets.default_level().is_none_or(|level| level < LevelFilter::DEBUG) && !named(&targets) {
-        // What becomes of its connections we say ourselves.
+        // The publisher reports the state of its connections itself, so the library's own lines
+        // would say everything twice.
         targets = targets.with_target("async_nats", LevelFilter::OFF);
     }
     if matches!(cli.log_format, LogFormat::Json) {
@@ -92,10 +98,10 @@ pub fn main() -> ExitCode {
         message::log_messages();
     }
     log_to_stderr(targets, cli.log_format);
-    signals::outlive_file_size_limit();
+    signals::survive_file_size_limit();
     let stop = Stop::new();
     let watched = signals::watch(&stop)
-        .map_err(|source| Failure::System { action: "cannot watch for signals", source });
+        .map_err(|source| Failure::System { action: "cannot install signal handlers", source });
     let done = watched.and_then(|()| match cli.command {
         Command::Serve(args) => serve::run(&args, &stop),
         Command::Fetch(args) => fetch::run(&args, &stop),
@@ -115,6 +121,14 @@ pub fn main() -> ExitCode {
 
 /// Prints what is wrong with the command line and exits with 2, or prints help and exits with 0.
 fn refuse(wrong: &clap::Error) -> ! {
+    // Help is arranged only when it is shown, because that takes milliseconds of each start.
+    let shows_help = matches!(
+        wrong.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    let parse_again = || help::arrange(Cli::command()).try_get_matches().err();
+    let arranged = shows_help.then(parse_again).flatten();
+    let wrong = arranged.as_ref().unwrap_or(wrong);
     if !wrong.use_stderr() {
         wrong.exit();
     }
@@ -123,11 +137,12 @@ fn refuse(wrong: &clap::Error) -> ! {
         true => text.ansi().to_string(),
         false => text.to_string(),
     };
-    // What was typed in a wrong place is repeated, and may be a URL with a password.
+    // The message repeats what was typed, which may be a URL with a password.
     message::show_coloured(&redacted(&text));
     std::process::exit(wrong.exit_code());
 }
 
+/// Installs the log: on stderr, and for the dashboard's list of events.
 fn log_to_stderr(targets: Targets, format: LogFormat) {
     use tracing_subscriber::prelude::*;
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
@@ -155,7 +170,7 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
     registry.init();
 }
 
-/// Writes a field of a log line so that it stays on that line, whatever is in it.
+/// Writes a field of a log line with line ends and control characters escaped.
 fn write_field(
     line: &mut tracing_subscriber::fmt::format::Writer<'_>,
     field: &tracing::field::Field,
@@ -168,12 +183,12 @@ fn write_field(
     }
 }
 
-/// Writes JSON without what steers a terminal: JSON itself lets some of that through.
+/// Writer that escapes terminal control characters, because JSON lets some of them through.
 struct LogFilter<W>(W);
 
 impl<W: std::io::Write> std::io::Write for LogFilter<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        // The log writes whole lines.
+        // The log writes whole lines, so no character is split between two calls.
         let text = String::from_utf8_lossy(bytes);
         self.0.write_all(escape::lines(&text).as_bytes()).map(|()| bytes.len())
     }
@@ -183,7 +198,7 @@ impl<W: std::io::Write> std::io::Write for LogFilter<W> {
     }
 }
 
-/// Stamps log lines with the time, as RFC 3339 has it.
+/// Timestamps of log lines in UTC, as in RFC 3339.
 struct UtcTime;
 
 impl tracing_subscriber::fmt::time::FormatTime for UtcTime {
@@ -192,7 +207,7 @@ impl tracing_subscriber::fmt::time::FormatTime for UtcTime {
     }
 }
 
-/// Stamps log lines with the seconds since the program began.
+/// Timestamps of log lines in seconds since the program started.
 struct ElapsedTime(std::time::Instant);
 
 impl tracing_subscriber::fmt::time::FormatTime for ElapsedTime {
@@ -207,12 +222,11 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+        help::arrange(Cli::command()).debug_assert();
     }
 
     #[test]
-    fn what_is_typed_is_what_is_meant() {
+    fn fetch_flags_become_recorder_options() {
         let typed = "betacrew fetch --last 7 --passes 3 --classic --resend-max 200 --window 9 \
                      --timeout 2s --retries 1";
         let Command::Fetch(args) = Cli::parse_from(typed.split_whitespace()).command else {

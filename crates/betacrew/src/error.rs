@@ -1,4 +1,4 @@
-//! How a command fails: what happened, where, what to do next, and an exit code.
+//! Failures of commands: messages that say what failed and what to do next, and exit codes.
 
 use crate::text::formatting::count;
 use crate::text::location::shown;
@@ -7,30 +7,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Exit codes. They are part of the interface: they keep their meaning.
+/// Exit codes of the program. Their meaning never changes, because scripts depend on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything was recorded, or served until stopped.
+    /// Success: a complete recording, or an exchange that ran until it was stopped.
     Complete = 0,
-    /// Something unexpected.
+    /// Unexpected error of the system or of this program.
     Unexpected = 1,
-    /// The command line makes no sense.
+    /// Wrong command line or scenario.
     Usage = 2,
-    /// The recording is incomplete.
+    /// Incomplete recording or file.
     Incomplete = 3,
-    /// The peer did what no exchange should do.
+    /// Exchange that violated the protocol.
     Misbehaved = 4,
-    /// Nothing answers at the address.
+    /// Exchange that cannot be reached.
     Unreachable = 5,
-    /// A file could not be read or written.
+    /// File that cannot be read or written, or is damaged.
     Storage = 6,
-    /// A graded client failed.
+    /// Graded client that failed a case.
     ClientFailed = 10,
 }
 
 impl Exit {
-    /// The exit code of a command whose recording, or file, comes to this.
+    /// Returns the exit code of a command with these facts about its recording or file.
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
         match facts.fault() {
@@ -49,141 +49,144 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work.
+/// Error of a command, with everything that its message needs.
 #[derive(thiserror::Error)]
 pub enum Failure {
-    /// What was typed makes no sense.
+    /// Wrong command line, with the reason.
     #[error("{0}")]
     Usage(String),
-    /// An address cannot be listened on.
+    /// Address that the exchange cannot listen on.
     #[error("cannot listen on {address}: {source}{}", Advice(source))]
     Listen {
-        /// The address.
+        /// Address as it was typed or resolved.
         address: String,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The HTTP address cannot be listened on.
+    /// Address that the HTTP server cannot listen on.
     #[error(
         "cannot serve HTTP on {address}: {source}; choose another --http address (port 0 takes \
          any free one)"
     )]
     Http {
-        /// The address.
+        /// Address as it was typed or resolved.
         address: String,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A client expects its exchange at a port that something else has.
+    /// Port that a graded client connects to, but another program listens on.
     #[error(
-        "port {port} is taken: {source}\nEnd what listens there (an exchange?), or tell the client \
-         another port: {{port}} in its command, or --port any and BETACREW_PORT"
+        "cannot listen on port {port}: {source}\nEnd the program that listens there (another \
+         exchange?), or give the client another port: {{port}} in its command, or --port any and \
+         BETACREW_PORT"
     )]
     Taken {
-        /// The port.
+        /// Port of this machine.
         port: u16,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A graded client cannot be ended.
+    /// Graded client that cannot be killed.
     #[error(
-        "the client (process {process}) cannot be ended and runs on: {source}\nIt may run as \
-         another user (sudo, a setuid program): grade what it starts, as this user"
+        "cannot kill the client (process {process}), which is still running: {source}\nIt may run \
+         as another user (sudo, a setuid program): grade the program that it starts, as this user"
     )]
     Unending {
-        /// The process.
+        /// Process id of the client.
         process: u32,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A file cannot be read or written.
+    /// File that cannot be read or written.
     #[error("cannot {action} {}: {}{}", shown(path), reason(source), FileAdvice(source))]
     Storage {
-        /// What was tried.
+        /// Verb for the failed operation, such as "read".
         action: &'static str,
-        /// With which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A file is not what it should be.
+    /// File with wrong content.
     #[error("cannot use {}: {reason}", shown(path))]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the mistake.
         reason: String,
     },
-    /// A scenario makes no sense.
+    /// Scenario that cannot be played.
     #[error("{place}: {message}")]
     Scenario {
-        /// Where: file, line and column.
+        /// Place of the mistake: file, line and column.
         place: String,
         /// Reason, with the line and a marker below it.
         message: String,
     },
-    /// Packets are missing from a file, and nobody said that this is all right.
+    /// File with missing packets, without `--allow-gaps`.
     #[error(
-        "{} lacks {missing}; nothing was written. --allow-gaps goes on without them",
+        "{} lacks {missing}; nothing was written. --allow-gaps converts it without them",
         shown(path)
     )]
     Gaps {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is missing, as text.
+        /// Description of the missing packets.
         missing: String,
     },
-    /// Packets are missing from a file, and a log takes none without all before it.
+    /// File with missing packets, which cannot be published to a NATS stream.
     #[error(
-        "{} lacks {missing}, and a log has every packet or none; nothing was published",
+        "{} lacks {missing}; nothing was published, because a NATS stream needs every packet",
         shown(path)
     )]
     Lacking {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is missing, as text.
+        /// Description of the missing packets.
         missing: String,
     },
-    /// A recording is to be played that lacks packets.
+    /// Recording with missing packets, which cannot be played.
     #[error("cannot play {}: it lacks {missing}{}", shown(path), PlayAdvice(path, *before))]
     NotWhole {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is missing, as text.
+        /// Description of the missing packets.
         missing: String,
         /// Number of packets before the first missing one.
         before: u32,
     },
-    /// A log cannot be used.
+    /// Failure of a NATS stream.
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Log(#[from] gateway::Error),
-    /// The user ended it.
+    /// Command that the user stopped.
     #[error("stopped before it finished")]
     Stopped,
-    /// The system refused something that always works.
+    /// Failure of a system call that is expected to work.
     #[error("{action}: {source}")]
     System {
-        /// What was tried.
+        /// Description of the failed operation.
         action: &'static str,
-        /// The system's reason.
+        /// Error of the system.
         source: std::io::Error,
     },
 }
 
-/// As it is shown: a path can be a URL with a password.
+/// Shows the message, because the derived form would show a password in a URL.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// The system's reason alone: `tempfile` appends the path, which is shown already, as it was typed.
+/// Returns the error of the system without the path that `tempfile` appends, because the message
+/// shows the path already, as it was typed.
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split_once(" at path \"").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
+/// Advice after an error of listening.
 struct Advice<'a>(&'a std::io::Error);
 
 impl fmt::Display for Advice<'_> {
@@ -201,34 +204,35 @@ impl fmt::Display for Advice<'_> {
     }
 }
 
+/// Advice after an error of a file.
 struct FileAdvice<'a>(&'a std::io::Error);
 
 impl fmt::Display for FileAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
             std::io::ErrorKind::FileTooLarge => {
-                f.write_str("; raise the limit of file sizes (ulimit -f)")
+                f.write_str("; raise the file size limit (ulimit -f)")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// What to do about a recording that lacks packets, and with how many packets before the first
-/// missing one.
+/// Advice for a recording with missing packets: its path, and the number of packets before the
+/// first missing one.
 struct PlayAdvice<'a>(&'a Path, u32);
 
 impl fmt::Display for PlayAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(path, before) = *self;
         if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tape")) {
-            write!(f, "\nLet fetch complete it: betacrew fetch --tape {} ADDR", shown(path))?;
+            write!(f, "\nTo complete it: betacrew fetch --tape {} ADDR", shown(path))?;
         }
         match before {
-            0 => f.write_str("\nNothing is before that, so there is nothing to play"),
+            0 => f.write_str("\nThe first packet is missing, so there is nothing to play"),
             _ => write!(
                 f,
-                "\nPlay the {} before that, as a session of its own: --allow-gaps",
+                "\nTo play the {} before the gap, as a session of its own: --allow-gaps",
                 count(before.into(), "packet"),
             ),
         }
@@ -236,7 +240,7 @@ impl fmt::Display for PlayAdvice<'_> {
 }
 
 impl Failure {
-    /// The exit code.
+    /// Returns the exit code of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

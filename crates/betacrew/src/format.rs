@@ -1,8 +1,8 @@
-//! Packets as files, one module a format. All of them are written and read in batches, so that
+//! File formats for packets, one module for each. All are written and read in batches, so that
 //! memory does not grow with the file. `docs/formats.md` describes them.
 //!
-//! What is written goes through an [`Encoder`]; what is [read] is handed on to a function. So a
-//! conversion is `read(.., |frames, arrival| encoder.put(frames, arrival))`.
+//! An [`Encoder`] writes packets, and [`read()`] passes packets to a function, so a conversion is
+//! `read(.., |frames, arrival| encoder.put(frames, arrival))`.
 
 mod arrival;
 #[cfg(feature = "columnar")]
@@ -46,58 +46,59 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A file format. In the order of what it takes to read one.
+/// File format, simple ones first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Format {
-    /// The documents' JSON array.
+    /// JSON array, the format of the documents.
     Json,
-    /// A JSON object a line.
+    /// One JSON object a line.
     #[value(alias = "jsonl")]
     Ndjson,
     /// Comma-separated values.
     Csv,
     /// Apache Parquet.
     Parquet,
-    /// An Apache Arrow IPC file, which is a Feather file of version 2 too.
+    /// Apache Arrow IPC file, which is also a Feather file of version 2.
     #[value(aliases = ["ipc", "feather"])]
     Arrow,
-    /// An SQLite database with one table.
+    /// SQLite database with one table.
     #[value(aliases = ["db", "sqlite3"])]
     Sqlite,
-    /// The recorder's own format (`docs/tape.md`).
+    /// Tape file, the format of the recorder (`docs/tape.md`).
     Tape,
-    /// No file but a stream of a log, `nats://HOST/STREAM` (`docs/gateway.md`).
+    /// NATS stream, which is not a file, `nats://HOST/STREAM` (`docs/gateway.md`).
     #[value(skip)]
     Nats,
 }
 
-/// Where slices of packets go: ascending, all of a slice with the same arrival.
+/// Function that takes slices of packets in ascending order, each slice with one arrival.
 pub type PacketConsumer<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
 
-/// What may stand between packets that are written while they come.
+/// Mark between packets that are written while they arrive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamMark {
-    /// These were lost for good, and are left out.
-    Lost(SeqRange),
-    /// From here on it is another session, with a numbering of its own.
+    /// Packets that were abandoned and are left out.
+    Abandoned(SeqRange),
+    /// Start of another session, with a numbering of its own.
     Session(SessionId),
 }
 
-/// What a file tells of its session besides its packets. Only tape files and logs tell anything.
+/// Facts that a file has about its session besides packets. Only tape files and NATS streams have
+/// any.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct SessionFacts {
-    /// The session's id, if it is known.
+    /// Session id, if it is known.
     pub session: Option<SessionId>,
-    /// The last sequence that the session is known to have; 0 where there is none.
+    /// Last sequence that the session is known to have, or 0 if there is none.
     pub last: Seq,
-    /// What is known of where it ends; `None` of a format that has no room for that.
+    /// Knowledge about the end of the session; `None` if the format cannot store it.
     pub end: Option<SessionEnd>,
-    /// Number of messages removed from the end of a log; how many packets they had, nothing tells.
+    /// Number of messages removed from the end of a NATS stream, with an unknown number of packets.
     pub removed: u64,
 }
 
 impl SessionFacts {
-    /// Returns what a tape file tells.
+    /// Returns the facts in a tape file.
     #[must_use]
     pub fn of<S: Storage>(file: &TapeFile<S>) -> Self {
         Self {
@@ -108,12 +109,12 @@ impl SessionFacts {
         }
     }
 
-    /// Returns what is missing of the session, as text: from `order`, which has taken in all
-    /// packets of the file, up to the last sequence that the session is known to have.
+    /// Returns a description of the packets missing from the session, up to its last known
+    /// sequence. `order` has seen all packets of the file.
     pub(crate) fn lacking(&self, order: &mut SequenceOrder) -> Option<String> {
         order.reaches(self.last);
         let gaps = order.missing();
-        // Each message that was removed had one packet at least.
+        // Each removed message had at least one packet.
         let least = gaps.packets() + self.removed;
         let facts = Facts::of_file(order.packets(), least, self.end, false);
         if facts.completeness() != Completeness::Incomplete {
@@ -141,52 +142,52 @@ impl SessionFacts {
 
 /// Writes packets in a format.
 pub trait Encoder {
-    /// Takes packets that came together. They are written at once or later.
+    /// Writes packets that arrived together, at once or later.
     ///
     /// # Errors
-    /// What the place reports; [`io::ErrorKind::InvalidData`] for a frame that is no packet.
+    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a frame that is not a
+    /// packet.
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()>;
 
-    /// Takes something that is no packet. Most formats have no room for that; what they have
-    /// shows it by its sequences.
+    /// Writes a mark. Most formats ignore it, because their sequences show the gap.
     ///
     /// # Errors
-    /// What the place reports.
+    /// Errors of the output.
     fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
         let _ = mark;
         Ok(())
     }
 
-    /// Hands on what was put, as far as the format allows.
+    /// Flushes the packets so far, if the format allows it.
     ///
     /// # Errors
-    /// What the place reports.
+    /// Errors of the output.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Takes what is known of the session of the packets, after the last of them. Most formats
-    /// have no room for that.
+    /// Writes the facts about the session, after the last packet. Most formats ignore them.
     ///
     /// # Errors
-    /// What the place reports.
+    /// Errors of the output.
     fn told(&mut self, told: SessionFacts) -> io::Result<()> {
         let _ = told;
         Ok(())
     }
 
-    /// Writes what is left. Without it, what was written is no file of the format.
+    /// Completes the file. Without this call it is not valid in its format.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a frame that is not a
+    /// packet.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// Where an encoder writes.
+/// Destination of an encoder.
 pub(crate) enum EncoderTarget<'a> {
-    /// Bytes go, one after the other.
+    /// Sequential writer.
     Stream(Box<dyn Write + 'a>),
-    /// An empty file, open for reading and writing, and its path.
+    /// Empty file, open for reading and writing, and its path.
     File(File, PathBuf),
 }
 
@@ -201,36 +202,36 @@ impl<'a> EncoderTarget<'a> {
     fn file(self) -> io::Result<(File, PathBuf)> {
         match self {
             Self::File(file, path) => Ok((file, path)),
-            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is no file")),
+            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is not a file")),
         }
     }
 }
 
-/// What to do about damage that a format can go on after.
+/// Treatment of damage after which a format can still be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DamagePolicy {
     /// Refuse the file.
     Refuse,
-    /// Read the rest, as if the damaged part had never been there.
+    /// Read the rest, without the damaged part.
     Skip,
 }
 
-/// Why a file is not read to its end.
+/// Error that ends the reading of a file.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The system reports it.
+    /// Error of the system.
     Io(io::Error),
-    /// It is not in its format, or not packets.
+    /// Content that is not in the format, or not packets.
     Content(String),
-    /// Who takes the packets reports it.
-    Taker(Failure),
+    /// Failure of the function that takes the packets.
+    Consumer(Failure),
 }
 
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // These are how decoders, and our own bounds, say that content makes no sense; the
-            // third is an offset that no file has.
+            // Decoders, and the bounds of this crate, report wrong content by these kinds; the
+            // third is an offset that no file can have.
             io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::InvalidInput => Self::Content(error.to_string()),
@@ -241,7 +242,7 @@ impl From<io::Error> for ReadError {
 
 impl From<Failure> for ReadError {
     fn from(failure: Failure) -> Self {
-        Self::Taker(failure)
+        Self::Consumer(failure)
     }
 }
 
@@ -250,13 +251,13 @@ impl ReadError {
         match self {
             Self::Io(source) => Failure::Storage { action: "read", path: path.to_owned(), source },
             Self::Content(reason) => Failure::Content { path: path.to_owned(), reason },
-            Self::Taker(failure) => failure,
+            Self::Consumer(failure) => failure,
         }
     }
 }
 
 impl Format {
-    /// The format of a file by the end of its name, if that is a known one.
+    /// Returns the format of a file by the end of its name, if it is a known one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         if is_log(path) {
@@ -266,10 +267,10 @@ impl Format {
         <Self as clap::ValueEnum>::from_str(extension, true).ok()
     }
 
-    /// The format of a file by the end of its name.
+    /// Returns the format of a file by the end of its name.
     ///
     /// # Errors
-    /// Where that says nothing; `flag` is what could have said it.
+    /// Returns [`Failure::Usage`] if the name has no known end. `flag` is the flag for the format.
     pub fn expect(path: &Path, flag: &str) -> Result<Self, Failure> {
         Self::of(path).ok_or_else(|| {
             Failure::Usage(format!(
@@ -280,7 +281,7 @@ impl Format {
         })
     }
 
-    /// What people call it.
+    /// Returns the common name of the format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -295,22 +296,22 @@ impl Format {
         }
     }
 
-    /// Whether a file has a place for when and how packets came.
+    /// Returns whether the format stores the arrival of packets.
     #[must_use]
-    pub const fn tells_arrival(self) -> bool {
+    pub const fn has_arrival(self) -> bool {
         !matches!(self, Self::Json)
     }
 
-    /// Whether it is text, which goes through pipes as well.
+    /// Returns whether the format is text, which can also be written to a pipe.
     #[must_use]
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Json | Self::Ndjson | Self::Csv)
     }
 
-    /// Makes sure that this program has been built with it.
+    /// Checks that the format is built in.
     ///
     /// # Errors
-    /// [`Failure::Usage`], with how to build it.
+    /// Returns [`Failure::Usage`] with the command that builds it in.
     pub fn check(self) -> Result<(), Failure> {
         let feature = match self {
             Self::Parquet | Self::Arrow if cfg!(not(feature = "columnar")) => "columnar",
@@ -325,7 +326,7 @@ impl Format {
         )))
     }
 
-    /// Begins to write. A format that was not built in is `Unsupported`.
+    /// Returns an encoder of the format, or the error `Unsupported` if it is not built in.
     pub(crate) fn encoder(self, place: EncoderTarget<'_>) -> io::Result<Box<dyn Encoder + '_>> {
         Ok(match self {
             Self::Json => Box::new(json::JsonWriter::new(place.stream())),
@@ -343,13 +344,14 @@ impl Format {
     }
 }
 
-/// Reads a file from its beginning to its end, or to where `each` fails; `-` is stdin. Returns what
-/// it tells of its session.
+/// Reads all packets of a file, or until `each` fails; `-` is stdin. Returns the facts that the
+/// file has about its session.
 ///
-/// Frames are packets with a legal side and sequence. That sequences ascend is for `each` to check.
+/// Each frame is a packet with a valid side and sequence. `each` checks that sequences ascend.
 ///
 /// # Errors
-/// Where the file cannot be read, is no file of the format, or `each` fails.
+/// Returns [`Failure::Storage`] if the file cannot be read, [`Failure::Content`] if it is not in
+/// the format, and failures of `each`.
 pub fn read(
     path: &Path,
     format: Format,
@@ -374,6 +376,7 @@ pub fn read(
     Ok(SessionFacts::default())
 }
 
+/// Reads packets from a text format.
 fn read_text(
     text: Box<dyn Read>,
     format: Format,
@@ -387,16 +390,16 @@ fn read_text(
     }
 }
 
-/// The byte order mark that some editors and programs put before UTF-8.
+/// Byte order mark that some editors and programs put before UTF-8.
 const UTF8_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
-/// Passes over a byte order mark at the beginning of a text.
+/// Skips a byte order mark at the beginning of a text.
 fn without_mark(mut text: impl Read) -> Result<impl Read, ReadError> {
     let mut first = Vec::with_capacity(UTF8_MARK.len());
     text.by_ref().take(UTF8_MARK.len() as u64).read_to_end(&mut first)?;
     match first[..] {
         [a, b, c] if [a, b, c] == UTF8_MARK => first.clear(),
-        // What PowerShell's `>` writes.
+        // Windows PowerShell's `>` writes UTF-16 with this mark.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             return Err(ReadError::Content("it is UTF-16: save it as UTF-8".to_owned()));
         }

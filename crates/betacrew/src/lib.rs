@@ -1,11 +1,11 @@
-//! A mock exchange that loses packets on purpose, and a client that never does.
+//! Mock exchange that drops packets on purpose, and a client that recovers them all.
 //!
-//! This crate is the shell around [`feed`]: sockets, files, signals, the terminal. What a feed is
-//! and how lost packets are recovered is decided there.
+//! This crate adds sockets, files, signals and the terminal to [`feed`], which has the protocol and
+//! the recovery of missing packets.
 //!
 //! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
 //! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
-//! * [`scenario`] reads scenarios, what an exchange does wrong, and has built-in ones;
+//! * [`scenario`] reads scenarios (lists of faults of an exchange) and has built-in ones;
 //! * [`cli`] is the program, the commands are in [`commands`], [`inspect`] and [`grade`].
 //!
 //! # Recording a feed into your own program
@@ -19,7 +19,7 @@
 //! use feed::tape::recording::MemoryRecording;
 //! use std::sync::Arc;
 //!
-//! // An exchange that plays a tape and loses packets 2 and 4 of it ...
+//! // An exchange plays a tape and drops packets 2 and 4 of it.
 //! let scenario = Scenario::skipping("2,4".parse()?);
 //! let mut exchange = MockExchange::new(Arc::new(Tape::classic()), scenario);
 //! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -27,10 +27,13 @@
 //! let stop = Stop::new();
 //! let running = std::thread::spawn({
 //!     let stop = stop.clone();
-//!     move || net::serve(vec![listener], &mut exchange, &stop, |_, _| {}).map(|()| exchange.served())
+//!     move || {
+//!         let done = net::serve(vec![listener], &mut exchange, &stop, |_, _| {});
+//!         done.map(|()| exchange.served())
+//!     }
 //! });
 //!
-//! // ... and a client that gets them all.
+//! // A client records all 14 packets, because it requests the missing ones again.
 //! let mut recording = MemoryRecording::new();
 //! let mut recorder = Recorder::new(RecorderOptions::default(), 1);
 //! net::fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
@@ -42,7 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// The README's code compiles.
+/// Test that the code in the README compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

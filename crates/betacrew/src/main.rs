@@ -1,4 +1,4 @@
-//! The `betacrew` program; everything it does is in the library beside it.
+//! Entry point of the `betacrew` program, whose code is in the library `betacrew`.
 
 use std::process::ExitCode;
 

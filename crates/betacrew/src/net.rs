@@ -1,4 +1,4 @@
-//! Sockets: the loops that drive the core's state machines. One thread each.
+//! Event loops over sockets that drive the state machines of `feed`. Each runs in one thread.
 
 mod admission;
 mod connection;
@@ -19,51 +19,53 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Ends a loop from outside: a signal, another thread.
+/// Handle that ends event loops from outside, for signal handlers and other threads.
 #[derive(Clone, Default, Debug)]
 pub struct Stop {
     shared: Arc<StopState>,
 }
 
+/// State that all clones of a [`Stop`] share.
 #[derive(Default, Debug)]
 struct StopState {
+    /// Number of requests to stop.
     asked: AtomicU32,
-    /// Somebody has looked since it was asked for.
+    /// True once a loop has seen the first request.
     noticed: AtomicBool,
     wakers: Mutex<Vec<Weak<Waker>>>,
 }
 
 impl Stop {
-    /// A stop that nobody has asked for yet.
+    /// Creates a handle without a request to stop.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks the loops that know it to end. Returns how often that was asked before.
+    /// Requests all loops with this handle to end. Returns the number of earlier requests.
     pub fn stop(&self) -> u32 {
         let before = self.shared.asked.fetch_add(1, Ordering::SeqCst);
         for waker in self.wakers().iter().filter_map(Weak::upgrade) {
-            // One that cannot be woken has ended.
+            // A loop that cannot be woken has ended.
             let _ = waker.wake();
         }
         before
     }
 
-    /// Wakes the loops that know it, and no more: they look who wants something.
+    /// Wakes all loops with this handle, so that each asks its [`Controller`] for commands.
     pub fn wake(&self) {
         for waker in self.wakers().iter().filter_map(Weak::upgrade) {
             let _ = waker.wake();
         }
     }
 
-    /// Whether it was asked for.
+    /// Returns whether a stop was requested.
     #[must_use]
     pub fn asked(&self) -> bool {
         self.times() > 0
     }
 
-    /// How often it was asked for.
+    /// Returns the number of requests to stop.
     #[must_use]
     pub fn times(&self) -> u32 {
         let times = self.shared.asked.load(Ordering::SeqCst);
@@ -73,13 +75,13 @@ impl Stop {
         times
     }
 
-    /// Whether it was asked for and nobody has looked since: what should have is blocked.
+    /// Returns whether a stop was requested but no loop has seen it, because its thread is blocked.
     pub(crate) fn asked_unnoticed(&self) -> bool {
         self.shared.asked.load(Ordering::SeqCst) > 0 && !self.shared.noticed.load(Ordering::SeqCst)
     }
 
-    /// Wakes a loop for as long as the loop keeps what this returns.
-    fn wake_by(&self, waker: Waker) -> Arc<Waker> {
+    /// Registers the waker of a loop. The loop keeps the returned value while it wants to be woken.
+    fn register(&self, waker: Waker) -> Arc<Waker> {
         let waker = Arc::new(waker);
         let mut wakers = self.wakers();
         wakers.retain(|old| old.strong_count() > 0);
@@ -92,17 +94,17 @@ impl Stop {
     }
 }
 
-/// So many clients may have connected and not been accepted yet (the system may allow fewer).
+/// Maximum number of connected clients that are not accepted yet; the system may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// Listens on an address, with room for thousands of clients that connect at once.
+/// Opens a listener on an address, with room for thousands of clients that connect at once.
 ///
 /// # Errors
-/// What the system reports, `AddrInUse` for example.
+/// Errors of the system, such as `AddrInUse`.
 pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // On Windows this would let two exchanges share a port.
+    // Not on Windows, where this option would let two exchanges share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -110,12 +112,11 @@ pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Listens on each address that one name stands for. One of a family that this machine does not
-/// have is left out where another can be had; port 0 becomes the same port for all, if that is
-/// free.
+/// Opens a listener on each address of one name. An address of a family that this machine lacks is
+/// left out if there is another. Port 0 becomes the same free port for all, if possible.
 ///
 /// # Errors
-/// The address that cannot be had, and what the system reports.
+/// Returns the address that cannot be listened on, with the error of the system.
 pub(crate) fn listen_on(
     addresses: &[SocketAddr],
 ) -> Result<Vec<std::net::TcpListener>, (SocketAddr, std::io::Error)> {
@@ -146,14 +147,15 @@ pub(crate) fn listen_on(
     }
 }
 
-/// Asks for as many file descriptors as the system lets this process have: each connection is one.
+/// Raises the limit of open files to the maximum for this process, because each connection takes
+/// one.
 pub fn raise_descriptor_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
-        // Where that fails there are fewer connections; accepting says so when it matters.
+        // A failure only means fewer connections; accepting logs it when they run out.
         let _ = setrlimit(Resource::Nofile, limit);
     }
 }

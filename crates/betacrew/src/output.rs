@@ -1,9 +1,10 @@
-//! Outputs: absent, old or whole at every instant of a running system. A loss of power may undo
-//! what was put in place within the last seconds, unless it is to be durable.
+//! Outputs, which replace files atomically: a reader finds the old file or the complete new one. A
+//! power failure may undo replacements of the last seconds, unless the output is durable.
 //!
-//! * `place` tells whether two names lead to the same place;
-//! * `atomic` puts a file in its place, `database` one of a format that is several files;
-//! * `successor` begins tape files, and keeps what they replace until there is something in them.
+//! * `place` decides whether two names lead to the same file;
+//! * `atomic` replaces a file, `database` replaces an SQLite database, which is several files;
+//! * `successor` creates tape files, and keeps the file that they replace until the first packet;
+//! * `sink` has live outputs, `rotating` files that follow one another, `counters` their counters.
 
 pub(crate) mod atomic;
 pub mod counters;
@@ -17,41 +18,43 @@ pub(crate) mod successor;
 use crate::error::Failure;
 use crate::format::{EncoderTarget, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
+use crate::storage::Durability;
 use atomic::Partial;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Where a command writes: begun before the work, so that a place that cannot be written is known
-/// at once, and put in place after it.
+/// Output of a command. It is opened before the work, so that errors show at once, and replaces the
+/// file at its path after it.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
     to: OutputTarget,
-    durable: bool,
+    durability: Durability,
     written: WriteCounters,
 }
 
+/// Destination of an output.
 #[derive(Debug)]
 enum OutputTarget {
     Stdout,
-    /// A file beside its place.
+    /// New file beside the path, which replaces the old one at the end.
     Beside(Partial),
-    /// A pipe, terminal or device: there is nothing to put in place.
+    /// Pipe, terminal or device, which is written directly.
     Through(File),
 }
 
 impl Output {
-    /// Begins an output; `-` is stdout.
+    /// Opens an output; `-` is stdout.
     ///
     /// # Errors
-    /// [`Failure::Storage`] where nothing can be written there.
+    /// Returns [`Failure::Storage`] if the path cannot be written.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::at(path.to_owned(), OutputTarget::Stdout));
         }
         let failed = |source| Failure::Storage { action: "write", path: path.to_owned(), source };
-        // A link stays a link: what it leads to is replaced, or made.
+        // A symbolic link stays, and the file that it leads to is replaced or created.
         let place = place::follow(path).map_err(failed)?;
         let failed = |source| Failure::Storage { action: "write", path: place.clone(), source };
         let to = match fs::metadata(&place) {
@@ -71,56 +74,55 @@ impl Output {
     }
 
     fn at(path: PathBuf, to: OutputTarget) -> Self {
-        Self { path, to, durable: false, written: WriteCounters::default() }
+        Self { path, to, durability: Durability::Buffered, written: WriteCounters::default() }
     }
 
-    /// Begins an output for packets.
+    /// Opens an output for packets.
     ///
     /// # Errors
-    /// As [`begin`](Self::begin); [`Failure::Usage`] where the format is not built in or cannot go
-    /// there.
+    /// Returns [`Failure::Storage`] if the path cannot be written, and [`Failure::Usage`] if the
+    /// format is not built in or cannot be written to a pipe.
     pub fn begin_as(path: &Path, format: Format) -> Result<Self, Failure> {
         format.check()?;
         let output = Self::begin(path)?;
         if output.is_stream() && !format.is_text() {
             return Err(Failure::Usage(format!(
-                "{} does not go through a pipe: name a file, or choose json, ndjson or csv",
+                "{} cannot be written to a pipe: name a file, or use json, ndjson or csv",
                 format.name()
             )));
         }
         Ok(output)
     }
 
-    /// Once it is in place it survives a loss of power, and the old one survives until then.
+    /// Sets the durability of the new file. The old file survives until it is replaced.
     #[must_use]
-    pub fn durable(self, durable: bool) -> Self {
-        Self { durable, ..self }
+    pub fn with_durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 
-    /// Where it will be.
+    /// Returns the path that the output replaces.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What [`encode`](Self::encode) has written.
+    /// Returns the counters of [`encode`](Self::encode).
     #[must_use]
     pub fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
-    /// Whether what is written is gone at once, so that it cannot be taken back.
+    /// Returns whether the output is a stream, whose bytes cannot be taken back.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         !matches!(self.to, OutputTarget::Beside(_))
     }
 
-    /// Writes packets and puts the file in place. `fill` hands them to the function that it is
-    /// given, and returns what is known of their session. A closed pipe is no error.
+    /// Writes packets and replaces the file. `fill` passes them to the function that it is given,
+    /// and returns the facts about their session. A closed pipe is not an error.
     ///
     /// # Errors
-    /// [`Failure::Storage`], or what `fill` reports; what stood in its place before still stands
-    /// there.
+    /// Returns [`Failure::Storage`] or the failure of `fill`. The old file is then unchanged.
     pub fn encode(
         self,
         format: Format,
@@ -135,42 +137,43 @@ impl Output {
         };
         match self.to {
             OutputTarget::Stdout => {
-                unless_hung_up(write(EncoderTarget::Stream(Box::new(io::stdout().lock()))))
+                ignore_closed_pipe(write(EncoderTarget::Stream(Box::new(io::stdout().lock()))))
             }
             OutputTarget::Through(mut file) => {
-                unless_hung_up(write(EncoderTarget::Stream(Box::new(&mut file))))
+                ignore_closed_pipe(write(EncoderTarget::Stream(Box::new(&mut file))))
             }
             OutputTarget::Beside(file) => {
                 let same = file.file().try_clone().map_err(failed)?;
                 write(EncoderTarget::File(same, file.path().to_owned()))?;
-                file.persist(&path, Some(format), self.durable).map_err(failed)
+                file.persist(&path, Some(format), self.durability).map_err(failed)
             }
         }
     }
 
-    /// Writes all of it and puts it in place. A closed pipe is no error.
+    /// Writes everything and replaces the file. A closed pipe is not an error.
     ///
     /// # Errors
-    /// [`Failure::Storage`]; what stood in its place before still stands there.
+    /// Returns [`Failure::Storage`]. The old file is then unchanged.
     pub fn put(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let path = self.path;
         let done = match self.to {
             OutputTarget::Stdout => {
                 let mut out = io::stdout().lock();
-                unless_closed(write(&mut out).and_then(|()| out.flush()))
+                ignore_broken_pipe(write(&mut out).and_then(|()| out.flush()))
             }
             OutputTarget::Through(mut file) => {
-                unless_closed(write(&mut file).and_then(|()| file.flush()))
+                ignore_broken_pipe(write(&mut file).and_then(|()| file.flush()))
             }
             OutputTarget::Beside(mut file) => write(file.file_mut())
                 .and_then(|()| file.file_mut().flush())
-                .and_then(|()| file.persist(&path, None, self.durable)),
+                .and_then(|()| file.persist(&path, None, self.durability)),
         };
         done.map_err(|source| Failure::Storage { action: "write", path, source })
     }
 }
 
-fn unless_hung_up(done: Result<(), Failure>) -> Result<(), Failure> {
+/// Ignores the failure of a closed pipe.
+fn ignore_closed_pipe(done: Result<(), Failure>) -> Result<(), Failure> {
     match done {
         Err(Failure::Storage { action: "write", source, .. })
             if source.kind() == io::ErrorKind::BrokenPipe =>
@@ -181,7 +184,8 @@ fn unless_hung_up(done: Result<(), Failure>) -> Result<(), Failure> {
     }
 }
 
-fn unless_closed(done: io::Result<()>) -> io::Result<()> {
+/// Ignores the error of a closed pipe.
+fn ignore_broken_pipe(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
@@ -193,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_file_stands_until_the_new_one_is_whole() {
+    fn the_old_file_stays_until_the_new_one_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.json");
         let names = || fs::read_dir(folder.path()).unwrap().count();
@@ -213,7 +217,7 @@ mod tests {
     fn a_durable_output_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.json");
-        let output = Output::begin(&path).unwrap().durable(true);
+        let output = Output::begin(&path).unwrap().with_durability(Durability::Synced);
         output.put(|out| out.write_all(b"new")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_known_at_once() {
+    fn a_path_that_cannot_be_written_fails_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for bad in [folder.path().to_owned(), folder.path().join("none/out.json")] {
             assert!(matches!(Output::begin(&bad), Err(Failure::Storage { .. })), "{bad:?}");

@@ -1,4 +1,4 @@
-//! Recording a session: where packets are kept, how they are handed on, and what is said about it.
+//! Recording of a session: the tape file, the live outputs, the summary and the report.
 
 pub(crate) mod fan_out;
 pub(crate) mod observer;

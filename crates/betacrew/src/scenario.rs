@@ -1,7 +1,8 @@
-//! Scenarios as people write them: TOML files, and a catalogue of built-in ones.
+//! Scenarios, which list the faults of an exchange, as TOML files and as built-in ones.
 //!
-//! * [`mod@file`] is the file's form, [`text`] how its values are written;
-//! * `fault` turns what was written into what can happen, or says what is wrong with it;
+//! * [`mod@file`] has the keys of a scenario file, [`text`] the notation of its values;
+//! * `fault` translates a fault of a file to one that an exchange plays, or reports its mistake;
+//! * `written` translates in the other direction;
 //! * [`catalogue`] has the built-in scenarios.
 //!
 //! `docs/scenarios.md` describes the format, `docs/scenario.schema.json` is its JSON Schema.
@@ -21,22 +22,22 @@ use crate::tape::name::TapeName;
 use feed::faults::scenario::{Fault, Played, Scenario};
 use std::path::Path;
 
-/// A scenario, ready to be played.
+/// Scenario that is ready to be played.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ResolvedScenario {
-    /// What it is called.
+    /// Name of the scenario.
     pub name: String,
-    /// What it is about, in a line.
+    /// Description in one line.
     pub about: String,
-    /// Whose exchange plays it.
+    /// Exchange that plays it: the mock exchange or the original one.
     pub engine: EngineSection,
-    /// What is played; the documents' five packets where the file does not say.
+    /// Tape to play; by default the five packets of the documents.
     pub tape: TapeName,
-    /// What is played after a restart with another session.
+    /// Tape to play after a restart with another session.
     pub next: Option<TapeName>,
-    /// Whether the file says which seed.
+    /// True if the file has a seed.
     pub seeded: bool,
-    /// What goes wrong.
+    /// Faults and settings of the exchange.
     pub scenario: Scenario,
 }
 
@@ -45,13 +46,14 @@ pub(crate) fn file_of(name: &str) -> Option<&Path> {
     catalogue::entry(name).is_none().then_some(Path::new(name))
 }
 
-/// The scenario of a built-in name, or of a file.
+/// Returns the built-in scenario of this name, or the scenario in a file.
 ///
 /// # Errors
-/// [`Failure::Usage`] where there is neither, [`Failure::Content`] where the file makes no sense.
+/// Returns [`Failure::Usage`] if neither exists, and [`Failure::Scenario`] if the file has a
+/// mistake.
 pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
     let parse = |text: &str, title: &str| {
-        text.parse::<ScenarioFile>().and_then(|file| file.plot(title, text))
+        text.parse::<ScenarioFile>().and_then(|file| file.resolve(title, text))
     };
     if let Some(entry) = catalogue::entry(name) {
         return parse(entry.text, name).map_err(|refusal| Failure::Content {
@@ -62,11 +64,11 @@ pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
     let path = Path::new(name);
     let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no scenario `{name}`: neither a file nor a built-in one{}; `betacrew scenarios` \
-             lists those",
+            "no scenario `{name}`: it is neither a file nor built in{}; `betacrew scenarios` \
+             lists the built-in ones",
             catalogue::suggestion(name)
         )),
-        std::io::ErrorKind::InvalidData => Failure::Usage(format!("{name} is no text")),
+        std::io::ErrorKind::InvalidData => Failure::Usage(format!("{name} is not a text file")),
         _ => Failure::Storage { action: "read", path: path.into(), source },
     })?;
     let title = path.file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
@@ -75,7 +77,7 @@ pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
         message: refusal.to_string(),
     };
     let mut plot = parse(&text, &title).map_err(refused)?;
-    // A tape that a file names lies beside that file.
+    // A tape in a scenario file is relative to the folder of that file.
     let folder = path.parent().unwrap_or(Path::new(""));
     for tape in [Some(&mut plot.tape), plot.next.as_mut()].into_iter().flatten() {
         if let TapeName::File(file) = tape {
@@ -85,7 +87,7 @@ pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
     Ok(plot)
 }
 
-/// A fault as a line: `drop, sequences 7, times 1`.
+/// Returns a fault as a line of text: `drop, sequences 7, times 1`.
 pub(crate) fn fault_text(fault: &Fault) -> String {
     let written = toml::to_string(&file::FaultFile::from(fault)).unwrap_or_default();
     let lines = written.lines().map(|line| line.replace(" = ", " ").replace('"', ""));
@@ -93,7 +95,7 @@ pub(crate) fn fault_text(fault: &Fault) -> String {
     text.strip_prefix("what ").map_or(text.clone(), str::to_owned)
 }
 
-/// The faults of a scenario that can never happen to what is played, each with the reason.
+/// Returns the faults of a scenario that cannot happen to the played tapes, each with the reason.
 pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<String> {
     let found = scenario.all_impossible(played);
     found.map(|(_, fault, why)| format!("`{}` ({why})", fault_text(fault))).collect()

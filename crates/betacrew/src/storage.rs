@@ -1,6 +1,7 @@
-//! A tape file's medium: a file of the system, locked against a second writer.
+//! Storage of tape files: a file of the system, locked against a second writer.
 
 use feed::storage::Storage;
+use feed::tape::recorder::SyncPolicy;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -11,7 +12,8 @@ const REPLACED_MAX: usize = 8;
 /// Locks a recording against every other process, for as long as the file is open.
 ///
 /// # Errors
-/// [`io::ErrorKind::ResourceBusy`] where another process has it, and what the system reports.
+/// Returns [`io::ErrorKind::ResourceBusy`] if another process has locked it, or an error of the
+/// system.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -49,7 +51,25 @@ pub(crate) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A file that is read anywhere and written at its end.
+/// Durability of a file once it has its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// File that the system writes to disk later, so that a power failure may undo it.
+    Buffered,
+    /// File that survives a power failure.
+    Synced,
+}
+
+impl From<SyncPolicy> for Durability {
+    fn from(sync: SyncPolicy) -> Self {
+        match sync {
+            SyncPolicy::Never => Self::Buffered,
+            SyncPolicy::End | SyncPolicy::Every(_) => Self::Synced,
+        }
+    }
+}
+
+/// File that is read at any position and written at its end.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
@@ -60,16 +80,17 @@ impl FileStorage {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Errors of the system.
     pub fn read(path: &Path) -> io::Result<Self> {
         Self::of(File::open(path)?)
     }
 
-    /// Opens a file for reading and adding, and makes it if there is none. It stays locked until
-    /// this is dropped.
+    /// Opens a file for reading and appending, and creates it if there is none. It stays locked
+    /// until this value is dropped.
     ///
     /// # Errors
-    /// What the system reports; [`io::ErrorKind::ResourceBusy`] where another process writes it.
+    /// Returns [`io::ErrorKind::ResourceBusy`] if another process writes the file, or an error of
+    /// the system.
     pub fn write(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -85,36 +106,36 @@ impl FileStorage {
         Err(in_use())
     }
 
-    /// The same file with nothing in it.
+    /// Removes all content of the file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Errors of the system.
     pub fn cleared(self) -> io::Result<Self> {
         self.file.set_len(0)?;
         Self::of(self.file)
     }
 
-    /// Takes a file that is open already.
+    /// Creates the storage from an open file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Errors of the system.
     pub fn of(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
     }
 }
 
-/// Returns once a loss of power would leave the file at `path` under its name.
+/// Syncs the folder of `path`, so that the name of the file survives a power failure.
 ///
 /// # Errors
-/// What the system reports.
+/// Errors of the system.
 #[cfg(unix)]
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Names are as safe as the system makes them: a folder cannot be synced here.
+/// Does nothing, because this system cannot sync folders.
 ///
 /// # Errors
 /// None.

@@ -1,4 +1,4 @@
-//! The terminal and the shell around the program: signals, and what may be coloured or move.
+//! Terminal and signals: messages, progress bars, pictures of sequences, colours.
 
 pub(crate) mod message;
 pub(crate) mod progress;

@@ -1,4 +1,4 @@
-//! Text for people: numbers and durations, locations without secrets, foreign text made safe.
+//! Text for people: numbers and durations, locations without secrets, escaped text of others.
 
 pub(crate) mod escape;
 pub(crate) mod formatting;

@@ -1,17 +1,17 @@
-//! Addresses as people type them.
+//! Network addresses as people type them.
 
 use crate::error::Failure;
 use crate::text::location::shown;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-/// The port of the exchange, where none is given.
+/// Default port of the exchange.
 pub const PORT: u16 = 3000;
 
-/// The port of the HTTP address, where none is given.
+/// Default port of the HTTP address.
 pub const HTTP_PORT: u16 = 8080;
 
-/// What a typed address names, before any name is looked up.
+/// Host and port of a typed address, before the host is looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Named {
     host: String,
@@ -19,18 +19,21 @@ struct Named {
 }
 
 /// Splits `HOST`, `HOST:PORT`, `[V6]:PORT`, a bare IPv6 address, `:PORT` or a bare port into host
-/// and port; the error says what is wrong.
+/// and port.
+///
+/// # Errors
+/// Returns a description of the mistake.
 fn split(text: &str, default: u16) -> Result<Named, String> {
     let text = text.trim();
     let named = |host: &str, port| Ok(Named { host: host.to_owned(), port });
     let port = |digits: &str| {
-        let wrong = || "its port is no number from 0 to 65535".to_owned();
+        let wrong = || "its port is not a number from 0 to 65535".to_owned();
         digits.parse::<u16>().map_err(|_| wrong())
     };
     if text.is_empty() {
         return Err("it is empty".to_owned());
     }
-    // The system would take it for the number of an IPv4 address.
+    // A number is a port, because the system would read it as an IPv4 address in one number.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return named(LOCALHOST, port(text)?);
     }
@@ -47,18 +50,19 @@ fn split(text: &str, default: u16) -> Result<Named, String> {
     };
     let host = if host.is_empty() { LOCALHOST } else { host };
     if host.contains([':', '/', ' ', '[', ']', '@']) {
-        return Err("its host is none".to_owned());
+        return Err("its host is not valid".to_owned());
     }
     if ends_in_a_number(host) && host.parse::<Ipv4Addr>().is_err() {
-        return Err("an IPv4 address is written as its four decimal numbers".to_owned());
+        return Err("an IPv4 address needs four decimal numbers".to_owned());
     }
     named(host, port)
 }
 
+/// Name of this machine, which stands for both of its loopback addresses.
 const LOCALHOST: &str = "localhost";
 
-/// Whether the system would read a host as an IPv4 address in an old notation (`127.1`, `0x7f.1`)
-/// rather than as a name.
+/// Returns whether the system would read a host as an IPv4 address in an old notation (`127.1`,
+/// `0x7f.1`) instead of a name.
 fn ends_in_a_number(host: &str) -> bool {
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let hex = last.strip_prefix("0x").or(last.strip_prefix("0X"));
@@ -66,51 +70,55 @@ fn ends_in_a_number(host: &str) -> bool {
     (hex.is_some() || !digits.is_empty()) && digits.chars().all(|digit| digit.is_digit(radix))
 }
 
-/// The socket addresses that a typed address means; several where a name has several. A bare number
-/// is a port of this machine, and `localhost` is both of its loopback addresses.
+/// Returns the socket addresses of a typed address, whose default port is [`PORT`]. A name can have
+/// several. A bare number is a port of this machine, and `localhost` is both of its loopback
+/// addresses.
 ///
 /// # Errors
-/// [`Failure::Usage`] where it is no address or no host of that name is known.
+/// Returns [`Failure::Usage`] if the text is not an address or its host is not known.
 pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
     resolve_with(text, PORT)
 }
 
-/// As [`resolve`], for an address that is connected to.
+/// Returns the socket addresses of a typed address to connect to, as [`resolve`] does.
 ///
 /// # Errors
-/// As [`resolve`], and for port 0, at which nobody can be reached.
+/// Returns [`Failure::Usage`] if [`resolve`] does, or if the port is 0, which is no port to connect
+/// to.
 pub fn resolve_peer(text: &str) -> Result<Vec<SocketAddr>, Failure> {
     let addresses = resolve(text)?;
     if addresses.iter().any(|address| address.port() == 0) {
         return Err(Failure::Usage(format!(
-            "`{}` has port 0, at which no exchange can be reached: give the port that its \
-             \"listening on\" line says",
+            "`{}` has port 0, which cannot be connected to: use the port in the exchange's \
+             \"listening on\" line",
             shown(text)
         )));
     }
     Ok(addresses)
 }
 
-/// As [`resolve`], with another port where none is given.
+/// Returns the socket addresses of a typed address with this default port, as [`resolve`] does.
 ///
 /// # Errors
-/// As [`resolve`].
+/// Returns [`Failure::Usage`] if the text is not an address or its host is not known.
 pub fn resolve_with(text: &str, default: u16) -> Result<Vec<SocketAddr>, Failure> {
     let Named { host, port } = split(text, default).map_err(|reason| {
         Failure::Usage(format!(
-            "`{}` is no address: {reason}; expected HOST:PORT, such as 127.0.0.1:{default} or \
-             [::1]:{default}, or a port of this machine alone",
+            "`{}` is not an address: {reason}; expected HOST:PORT, such as 127.0.0.1:{default} or \
+             [::1]:{default}, or a port of this machine",
             shown(text)
         ))
     })?;
     if host.eq_ignore_ascii_case(LOCALHOST) {
-        // Resolvers differ in which of the two they know.
+        // Resolvers differ: some know only one of the two loopback addresses by this name.
         let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
         return Ok([v4, v6].map(|ip| SocketAddr::new(ip, port)).to_vec());
     }
     let found: Vec<SocketAddr> = (host.as_str(), port)
         .to_socket_addrs()
-        .map_err(|error| Failure::Usage(format!("no host `{}`: {error}", shown(&host))))?
+        .map_err(|error| {
+            Failure::Usage(format!("cannot find the host `{}`: {error}", shown(&host)))
+        })?
         .collect();
     if found.is_empty() {
         return Err(Failure::Usage(format!("the host `{}` has no address", shown(&host))));
@@ -118,11 +126,11 @@ pub fn resolve_with(text: &str, default: u16) -> Result<Vec<SocketAddr>, Failure
     Ok(found)
 }
 
-/// Whether the system has no addresses of this family, as a machine without IPv6.
+/// Returns whether an error means that the system lacks an address family, such as IPv6.
 #[must_use]
 pub fn no_such_family(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
-        // EAFNOSUPPORT has no kind of its own.
+        // 97 is EAFNOSUPPORT on Linux, for which `ErrorKind` has no variant.
         || error.raw_os_error() == Some(97)
 }
 

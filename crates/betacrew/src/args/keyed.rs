@@ -1,4 +1,4 @@
-//! Structs that are read from objects with named keys, and from nothing else.
+//! Deserialization of structs from objects with named keys only.
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -6,7 +6,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A struct that is read from a map.
+/// Struct that is only read from a map.
 ///
 /// The `Deserialize` that serde derives for a struct also takes an array as the struct's fields in
 /// their order, so that `["A","B",1,1,1]` would be a packet and `fault = [["close"]]` a fault.
@@ -19,6 +19,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
     }
 }
 
+/// Visitor that accepts nothing but maps.
 struct FromMap<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for FromMap<T> {
@@ -33,7 +34,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FromMap<T> {
     }
 }
 
-/// Reads a list of structs, each from a map.
+/// Reads a list of structs, each of them from a map.
 pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

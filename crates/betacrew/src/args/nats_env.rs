@@ -1,15 +1,15 @@
-//! Environment variables with the credentials for a NATS server, for what no flag or URL says.
+//! Environment variables with the credentials for a NATS server, used if no flag or URL has them.
 
 use std::path::PathBuf;
 
-/// Variable that names the file with the client's credentials.
+/// Name of the variable that names the file with the client's credentials.
 pub(crate) const CREDS: &str = "BETACREW_NATS_CREDS";
-/// Variable that names the file with the certificates (PEM) of trusted authorities.
+/// Name of the variable that names the file with the certificates (PEM) of trusted authorities.
 pub(crate) const CA: &str = "BETACREW_NATS_CA";
-/// Variable with the password itself.
+/// Name of the variable with the password itself.
 #[cfg(feature = "nats")]
 pub(crate) const PASSWORD: &str = "BETACREW_NATS_PASSWORD";
-/// Variable that names the file with the password.
+/// Name of the variable that names the file with the password.
 pub(crate) const PASSWORD_FILE: &str = "BETACREW_NATS_PASSWORD_FILE";
 
 /// Returns the file that an environment variable names; `None` if the variable is not set or empty.

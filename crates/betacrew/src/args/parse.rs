@@ -1,14 +1,15 @@
-//! What flags mean: numbers, durations, seeds.
+//! Parsers for the values of flags: numbers, durations, seeds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The longest duration that can be asked for: 136 years, which every clock can still add.
+/// Longest accepted duration: 136 years, which every clock can add without overflow.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// A duration such as `10s`, `1m 30s` or `250ms`, up to [`LONGEST`]; a bare number is seconds.
+/// Parses a duration such as `10s`, `1m 30s` or `250ms`, up to [`LONGEST`]. A bare number is in
+/// seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; expected one such as 10s, 250ms or 1m30s");
+    let wrong = || format!("`{text}` is not a duration; expected one such as 10s, 250ms or 1m30s");
     if let Ok(seconds) = text.trim().parse::<u32>() {
         return Ok(Duration::from_secs(seconds.into()));
     }
@@ -20,21 +21,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Whole numbers within bounds.
+/// Returns a parser for whole numbers within bounds.
 pub(crate) fn number(bounds: RangeInclusive<u32>) -> clap::builder::RangedI64ValueParser<u32> {
     let (low, high) = bounds.into_inner();
     clap::value_parser!(u32).range(i64::from(low)..=i64::from(high))
 }
 
-/// A seed that is not twice the same, and short enough to be typed again.
+/// Returns a random seed below 10^9, which is short enough to type again.
 pub(crate) fn draw_seed() -> u64 {
     random() % 1_000_000_000
 }
 
-/// A random number.
+/// Returns a random number from the seed that the standard library gives its hash maps.
 pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    // The standard library seeds its hash maps from the system.
     RandomState::new().build_hasher().finish()
 }
 

@@ -4,10 +4,10 @@ use crate::error::Failure;
 use std::fmt;
 use std::path::Path;
 
-/// Stands for a secret wherever one would be shown.
+/// Text that is shown instead of a secret.
 const HIDDEN: &str = "***";
 
-/// A password or token, which nothing shows.
+/// Password or token, which `Debug` hides.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
@@ -15,11 +15,11 @@ pub(crate) struct Secret(String);
 const SECRET_MAX: u64 = 4096;
 
 impl Secret {
-    /// Reads a secret from a file: all of it but the line's end.
+    /// Reads a secret from a file, without the line end.
     ///
     /// # Errors
-    /// [`Failure::Storage`] where the file cannot be read, [`Failure::Content`] where it is empty,
-    /// no text, or longer than [`SECRET_MAX`].
+    /// Returns [`Failure::Storage`] if the file cannot be read, and [`Failure::Content`] if it is
+    /// empty, not UTF-8, or longer than [`SECRET_MAX`].
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         use std::io::Read;
         let failed = |source| Failure::Storage { action: "read", path: path.to_owned(), source };
@@ -31,19 +31,20 @@ impl Secret {
         if bytes.len() as u64 > SECRET_MAX {
             return Err(wrong("a password or token has at most 4096 bytes"));
         }
-        let text = String::from_utf8(bytes).map_err(|_| wrong("a password or token is text"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| wrong("a password or token must be UTF-8 text"))?;
         match text.trim_end_matches(['\r', '\n']) {
             "" => Err(wrong("it is empty; write the password or token into it")),
             secret => Ok(Self(secret.to_owned())),
         }
     }
 
-    /// Reads a secret from an environment variable; `None` where that is not set or empty.
+    /// Returns the secret in an environment variable, `None` if it is not set or empty.
     pub(crate) fn from_env(name: &str) -> Option<Self> {
         std::env::var(name).ok().filter(|secret| !secret.is_empty()).map(Self)
     }
 
-    /// The secret itself, for whoever has to use it.
+    /// Returns the secret itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,10 +1,11 @@
-//! `--log`: how much is logged, and of which module.
+//! `--log`: log levels, for the program or for single modules.
 
 use tracing_subscriber::filter::Targets;
 
+/// Log levels that `--log` accepts.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Names under which something is logged. A test compares them with the source.
+/// Modules that write log lines. A test compares them with the source.
 const LOGGED: [&str; 14] = [
     "betacrew::commands::fetch::recording",
     "betacrew::commands::serve",
@@ -22,25 +23,26 @@ const LOGGED: [&str; 14] = [
     "betacrew::terminal::signals",
 ];
 
-/// Library that logs under its own name, in modules of its own.
+/// Name of the NATS client library, which logs under its own modules.
 #[cfg(feature = "nats")]
 const LIBRARY: &str = "async_nats";
 
-/// Reads `--log`: levels, alone or after a module.
+/// Parses `--log`: levels, alone or after a module.
 pub(super) fn parse(text: &str) -> Result<Targets, String> {
     for part in text.split(',').map(str::trim) {
         let (module, level) = part.split_once('=').unwrap_or(("betacrew", part));
-        // A word alone would be a module, and all others would be silent.
+        // The log library would take a word alone as a module and silence all other modules.
         if module.is_empty() || !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
             return Err(format!(
-                "`{part}` is none of {}, or a level for a module, such as betacrew::http=debug",
+                "`{part}` is not a log level; use one of {}, or MODULE=LEVEL, such as \
+                 betacrew::http=debug",
                 LEVELS.join(", ")
             ));
         }
         if !is_logged(module) {
             let all: Vec<String> = modules();
             return Err(format!(
-                "`{part}`: nothing is logged as `{module}`. Modules are {}",
+                "`{part}`: no log lines come from the module `{module}`; use one of {}",
                 all.join(", ")
             ));
         }
@@ -48,7 +50,7 @@ pub(super) fn parse(text: &str) -> Result<Targets, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
-/// Whether something is logged under a module's name, or under that of a module in it.
+/// Returns whether a module, or a module inside it, writes log lines.
 fn is_logged(module: &str) -> bool {
     let within = |name: &str, outer: &str| {
         name.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
@@ -60,7 +62,7 @@ fn is_logged(module: &str) -> bool {
     LOGGED.iter().any(|name| within(name, module))
 }
 
-/// Returns the modules that are worth being named: the program, and its parts.
+/// Returns the modules that an error message lists: the program and its top-level modules.
 fn modules() -> Vec<String> {
     let part = |name: &&str| name.splitn(3, "::").take(2).collect::<Vec<_>>().join("::");
     let mut all: Vec<String> = LOGGED.iter().map(part).collect();
@@ -78,7 +80,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_level_that_is_none_is_refused() {
+    fn an_unknown_level_is_refused() {
         for good in ["off", "WARN", "warn,betacrew::http=debug", "betacrew=trace, info"] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_logs_nothing_is_refused_with_those_that_do() {
+    fn a_module_that_logs_nothing_is_refused_with_a_list_of_those_that_do() {
         for good in
             ["betacrew::net=debug", "betacrew::commands=off", "info,betacrew::grade::run=warn"]
         {
@@ -98,7 +100,7 @@ mod tests {
         for bad in ["web=debug", "warn,blah=debug", "betacrew::we=debug", "betacrew::http::x=info"]
         {
             let error = parse(bad).unwrap_err();
-            assert!(error.contains("nothing is logged as"), "{bad}: {error}");
+            assert!(error.contains("no log lines come from"), "{bad}: {error}");
             assert!(error.contains("betacrew, betacrew::commands, "), "{bad}: {error}");
             assert!(error.contains(" betacrew::http"), "{bad}: {error}");
         }
@@ -119,7 +121,7 @@ mod tests {
                 let logs = |line: &str| {
                     macros.iter().any(|level| line.contains(&format!("tracing::{level}!(")))
                 };
-                // Another name is told in the line itself.
+                // A line with `target:` names another module.
                 if text.lines().any(|line| logs(line) && !line.contains("target: ")) {
                     found.insert(inner);
                 }
@@ -134,7 +136,6 @@ mod tests {
         find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "betacrew", &mut found);
         found.remove("betacrew::cli::log_targets");
         let known: BTreeSet<String> = LOGGED.map(str::to_owned).into();
-        // Only what the library logs is known besides.
         assert_eq!(found, known);
     }
 }

@@ -1,4 +1,4 @@
-//! `betacrew convert`: a file of packets in another format.
+//! `betacrew convert`: writes a file of packets in another format.
 
 #[cfg(feature = "nats")]
 mod publish;
@@ -18,30 +18,30 @@ use feed::wire::RawFrame;
 use std::path::Path;
 use std::time::Instant;
 
-/// What `convert` takes.
+/// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// The file to read; - is stdin, for json, ndjson and csv
+    /// File to read; - is stdin, for json, ndjson and csv
     #[arg(value_name = "IN")]
     input: Location,
 
-    /// The file to write; - is stdout, for json, ndjson and csv
+    /// File to write; - is stdout, for json, ndjson and csv
     #[arg(value_name = "OUT")]
     output: Location,
 
-    /// What IN is [default: what its name ends in]
+    /// Format of IN [default: from the end of its name]
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
 
-    /// What OUT becomes [default: what its name ends in]
+    /// Format of OUT [default: from the end of its name]
     #[arg(long, value_name = "FORMAT")]
     to: Option<Format>,
 
-    /// Replace OUT if it is there
+    /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
 
-    /// Go on where sequences are missing, or where parts of a tape are damaged
+    /// Continue past missing packets and damaged parts of a tape
     #[arg(long)]
     allow_gaps: bool,
 
@@ -52,7 +52,8 @@ pub struct ConvertArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Where one of the files makes no sense, or packets are missing and that is not allowed.
+/// Returns a [`Failure`] if a file cannot be read or written, or if packets are missing and
+/// `--allow-gaps` is not set.
 pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let (input, output) = (args.input.as_path(), args.output.as_path());
     let from = args.from.map_or_else(|| Format::expect(input, "--from"), Ok)?;
@@ -73,37 +74,37 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     args.compare_places(to)?;
     if !args.force && output.is_file() {
         return Err(Failure::Usage(format!(
-            "`{}` is there already: --force replaces it",
+            "`{}` already exists: --force replaces it",
             shown(output)
         )));
     }
     let damage = if args.allow_gaps { DamagePolicy::Skip } else { DamagePolicy::Refuse };
     let began = Instant::now();
-    let place = Output::begin_as(output, to)?;
+    let destination = Output::begin_as(output, to)?;
     let mut check = OrderCheck::new(input, stop);
-    if place.is_stream() && !args.allow_gaps && !stdin {
-        // What has gone through a pipe cannot be taken back.
-        let told = source::read(input, from, damage, &mut |frames, _| check.take(frames))?;
-        check.whole(told)?;
+    if destination.is_stream() && !args.allow_gaps && !stdin {
+        // Bytes in a pipe cannot be taken back, so the input is checked before any is written.
+        let facts = source::read(input, from, damage, &mut |frames, _| check.take(frames))?;
+        check.check_complete(facts)?;
         check = OrderCheck::new(input, stop);
     }
-    let mut told = SessionFacts::default();
-    place.encode(to, |put| {
-        told = source::read(input, from, damage, &mut |frames, arrival| {
+    let mut facts = SessionFacts::default();
+    destination.encode(to, |put| {
+        facts = source::read(input, from, damage, &mut |frames, arrival| {
             check.take(frames)?;
-            // After a gap only what else is missing is of interest.
+            // After a gap the rest is only read to list all missing packets in the error.
             match args.allow_gaps || check.order.missing().is_empty() {
                 true => put(frames, arrival),
                 false => Ok(()),
             }
         })?;
-        let whole = check.whole(told);
-        if args.allow_gaps { Ok(told) } else { whole.map(|()| told) }
+        let complete = check.check_complete(facts);
+        if args.allow_gaps { Ok(facts) } else { complete.map(|()| facts) }
     })?;
-    let missing = told.lacking(&mut check.order);
+    let missing = facts.lacking(&mut check.order);
     let missing = missing.map(|missing| format!("; missing: {missing}")).unwrap_or_default();
-    let end = match told.end {
-        Some(SessionEnd::Open) => "; where its session ends is not known",
+    let end = match facts.end {
+        Some(SessionEnd::Open) => "; the end of its session is not known",
         _ => "",
     };
     crate::terminal::message::message!(
@@ -117,8 +118,8 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 impl ConvertArgs {
-    /// Makes sure that what is written is not what is read. A file may be replaced by itself in
-    /// another form: it is read to its end before that.
+    /// Checks that the output is not the input. With `--force` a file may replace itself, because
+    /// it is read to its end before it is replaced.
     fn compare_places(&self, to: Format) -> Result<(), Failure> {
         let mut places = CommandPlaces::new();
         for (flag, path) in self.publishing.files() {
@@ -131,10 +132,10 @@ impl ConvertArgs {
     }
 }
 
-/// So many gaps are listed; of the others there is only the number.
+/// Maximum number of gaps that an error lists; further ones are only counted.
 const LISTED: usize = 100;
 
-/// Sees that packets ascend, and what is missing between them.
+/// Checks that packets ascend, and collects the missing ones.
 struct OrderCheck<'a> {
     path: &'a Path,
     stop: &'a Stop,
@@ -156,9 +157,9 @@ impl<'a> OrderCheck<'a> {
         })
     }
 
-    /// Whether nothing is missing, not even of what the file knows its session to have.
-    fn whole(&mut self, told: SessionFacts) -> Result<(), Failure> {
-        let lacking = told.lacking(&mut self.order);
-        lacking.map_or(Ok(()), |missing| Err(Failure::Gaps { path: self.path.to_owned(), missing }))
+    /// Returns [`Failure::Gaps`] if packets are missing, up to the session's last known sequence.
+    fn check_complete(&mut self, facts: SessionFacts) -> Result<(), Failure> {
+        let missing = facts.lacking(&mut self.order);
+        missing.map_or(Ok(()), |missing| Err(Failure::Gaps { path: self.path.to_owned(), missing }))
     }
 }

@@ -1,4 +1,4 @@
-//! `betacrew demo`: an exchange and a client in one process, over real TCP.
+//! `betacrew demo`: runs an exchange and a client in one process, over real TCP.
 
 use crate::args::parse::{draw_seed, number};
 use crate::error::{Exit, Failure};
@@ -29,58 +29,60 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What `demo` takes.
+/// Flags of `demo`.
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
-    /// Repeat the run of this seed [default: drawn and shown]
+    /// Seed: the same seed repeats the same run [default: a random one, which is shown]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How many packets the exchange plays [default: 480, or the scenario's tape]
+    /// Number of packets to play [default: 480, or the scenario's tape]
     #[arg(long, value_name = "N", value_parser = number(1..=PACKETS_MAX))]
     packets: Option<u32>,
 
-    /// Lose each packet with this probability: 0.25 or 25%
+    /// Drop each packet with this probability: 0.25 or 25%
     #[arg(long, value_name = "P", default_value = "25%", conflicts_with = "scenario")]
     drop: Chance,
 
-    /// What goes wrong instead: a built-in scenario (see `betacrew scenarios`) or a TOML file
+    /// Faults to play instead: a built-in scenario (see `betacrew scenarios`) or a TOML file
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
 
-    /// Where to write the packets
+    /// File to write the packets to
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
     output: PathBuf,
 }
 
-/// Marks a row.
+/// Number of sequences in a row of the picture.
 const WIDTH: u32 = 60;
-/// The longest tape that is shown.
+/// Maximum number of packets that the demo shows.
 const PACKETS_MAX: u32 = 100_000;
 
-/// What is shown.
+/// Tape and scenario of one demo.
 struct DemoView {
     tape: Arc<Tape>,
     scenario: Scenario,
-    /// What happens to packets, as a part of a sentence.
-    losing: String,
+    /// Description of the scenario, as a part of a sentence.
+    faults: String,
 }
 
 impl DemoArgs {
-    fn show(&self, seed: u64) -> Result<DemoView, Failure> {
+    /// Returns the tape and the scenario of these flags.
+    fn view(&self, seed: u64) -> Result<DemoView, Failure> {
         let made = |packets| Arc::new(Tape::random(packets, seed));
         let Some(name) = &self.scenario else {
             return Ok(DemoView {
                 tape: made(self.packets.unwrap_or(480)),
                 scenario: Scenario::losing(seed, self.drop),
-                losing: format!("and loses each with {}", self.drop),
+                faults: format!("and drops each with probability {}", self.drop),
             });
         };
         let plot = scenario::open(name)?;
         let tape = match (self.packets, plot.engine) {
             (_, EngineSection::Original) => {
                 return Err(Failure::Usage(
-                    "the demo shows our exchange: play the original one with serve".to_owned(),
+                    "the demo cannot play the original exchange: use serve --scenario original"
+                        .to_owned(),
                 ));
             }
             (Some(packets), _) => made(packets),
@@ -88,7 +90,7 @@ impl DemoArgs {
                 AnyTape::Memory(tape) if tape.len() <= PACKETS_MAX => tape,
                 _ => {
                     return Err(Failure::Usage(format!(
-                        "the demo shows {PACKETS_MAX} packets at most: --packets N plays fewer"
+                        "the demo shows at most {PACKETS_MAX} packets: --packets N plays fewer"
                     )));
                 }
             },
@@ -97,7 +99,7 @@ impl DemoArgs {
         Ok(DemoView {
             tape,
             scenario,
-            losing: format!("as scenario {}: {}", plot.name, plot.about),
+            faults: format!("as scenario {}: {}", plot.name, plot.about),
         })
     }
 }
@@ -105,7 +107,7 @@ impl DemoArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Where sockets or the output fail.
+/// Returns a [`Failure`] if a socket or the output fails.
 pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
     let seed = args.seed.unwrap_or_else(draw_seed);
     let format = Format::of(&args.output).unwrap_or(Format::Json);
@@ -116,10 +118,12 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
     places.writes_as("-o", &args.output, Some(format))?;
     let output = Output::begin_as(&args.output, format)?;
     if output.is_stream() {
-        return Err(Failure::Usage("the demo reads its output back: name a file".to_owned()));
+        return Err(Failure::Usage(
+            "the demo reads its output back, so stdout cannot be used: -o FILE".to_owned(),
+        ));
     }
-    let show = args.show(seed)?;
-    let (mut capture, recorder, time) = play(&show.tape, show.scenario.clone(), stop)?;
+    let view = args.view(seed)?;
+    let (mut capture, recorder, time) = play(&view.tape, view.scenario.clone(), stop)?;
     let facts = Facts::of(&recorder, capture.packets());
     if let Some(outcome) = recorder.outcome() {
         capture.conclude(outcome.last, &facts)?;
@@ -129,21 +133,22 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
         crate::terminal::message::show_text(&summary::text(
             &addresses, recording, time, None, &facts,
         ));
-        // The demo's exchange ends its session: all there is so far is not enough.
+        // A recording that was stopped early counts as success for `fetch`, but the demo has
+        // promised all packets.
         return Ok(match Exit::of(&facts) {
             Exit::Complete => Exit::Incomplete,
             exit => exit,
         });
     }
     output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
-    check(args, &show.tape)?;
-    print(&story(args, &show, &capture, recorder.stats().resend_calls, time))
+    check(args, &view.tape)?;
+    print(&story(args, &view, &capture, recorder.stats().resend_calls, time))
 }
 
-/// What happened, as text and pictures.
+/// Returns the text and the pictures that the demo prints.
 fn story(
     args: &DemoArgs,
-    show: &DemoView,
+    view: &DemoView,
     capture: &RecordingStore,
     calls: u64,
     time: Duration,
@@ -151,28 +156,28 @@ fn story(
     let colour = style::of(Stream::Stdout).colour;
     let marks = [
         (CellMark::Received, "received"),
-        (CellMark::Missing, "lost"),
+        (CellMark::Missing, "dropped"),
         (CellMark::Recovered, "recovered"),
     ];
-    let last = show.tape.last();
+    let last = view.tape.last();
     let packets = count(last.into(), "packet");
-    let lost: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
+    let dropped: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",
-        show.losing, show.scenario.seed
+        view.faults, view.scenario.seed
     );
-    text += &sequence_strip::strip(last, &lost, false, WIDTH, colour);
-    text += "\nThe client finds the gaps and has the packets sent again:\n\n";
-    text += &sequence_strip::strip(last, &lost, true, WIDTH, colour);
+    text += &sequence_strip::strip(last, &dropped, CellMark::Missing, WIDTH, colour);
+    text += "\nThe client finds the gaps and requests the missing packets again:\n\n";
+    text += &sequence_strip::strip(last, &dropped, CellMark::Recovered, WIDTH, colour);
     let _ = write!(
         text,
-        "\n         {}\n\n{} lost in {}, asked for again with {}. Everything took {}.\n\
+        "\n         {}\n\n{} dropped in {}, requested again with {}. Everything took {}.\n\
          {} was read back and compared with the exchange's tape:\n\
          all {packets} are there, each once, in order, equal.\n\n\
          Next: `betacrew serve` in one terminal, `betacrew fetch` in another.\n",
         sequence_strip::legend(&marks, colour),
-        count(lost.count(), "packet"),
-        count(lost.ranges().len() as u64, "gap"),
+        count(dropped.count(), "packet"),
+        count(dropped.ranges().len() as u64, "gap"),
         count(calls, "request"),
         took(time),
         shown(&args.output),
@@ -180,7 +185,7 @@ fn story(
     text
 }
 
-/// Runs both ends; returns what was recorded, how, and how fast.
+/// Runs the exchange and the client. Returns the recording, its recorder and the time it took.
 fn play(
     tape: &Arc<Tape>,
     scenario: Scenario,
@@ -190,12 +195,12 @@ fn play(
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener =
         net::listen(any).map_err(|source| Failure::Listen { address: any.to_string(), source })?;
-    let address = listener.local_addr().map_err(system("cannot tell the address"))?;
-    let mut player = MockExchange::new(Arc::clone(tape), scenario);
+    let address = listener.local_addr().map_err(system("cannot read the address of a socket"))?;
+    let mut mock = MockExchange::new(Arc::clone(tape), scenario);
     let exchange_stop = Stop::new();
     let exchange = std::thread::spawn({
         let stop = exchange_stop.clone();
-        move || net::serve(vec![listener], &mut player, &stop, |_, _| {})
+        move || net::serve(vec![listener], &mut mock, &stop, |_, _| {})
     });
     let mut capture = RecordingStore::unnamed()?;
     capture.keep_history();
@@ -204,19 +209,20 @@ fn play(
     let done = net::fetch(&[vec![address]], &mut recorder, &mut capture, stop, |_| {});
     let time = began.elapsed();
     exchange_stop.stop();
-    let served = exchange.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")));
-    served.map_err(system("the exchange cannot go on"))?;
+    let served =
+        exchange.join().unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
+    served.map_err(system("the exchange stopped"))?;
     done.map_err(system("cannot watch connections"))?;
     capture.end()?;
     Ok((capture, recorder, time))
 }
 
-/// Reads the output back and compares it with the tape.
+/// Reads the output back and checks that it equals the tape.
 fn check(args: &DemoArgs, tape: &Tape) -> Result<(), Failure> {
     let written = name::read(&args.output)?;
     if written.frames() == tape.frames() {
         return Ok(());
     }
-    let reason = "it differs from what the exchange played".to_owned();
+    let reason = "it differs from the tape that the exchange played".to_owned();
     Err(Failure::Content { path: args.output.clone(), reason })
 }

@@ -1,18 +1,18 @@
-//! `betacrew scenarios`: the built-in scenarios.
+//! `betacrew scenarios`: lists and prints the built-in scenarios.
 
 use crate::error::{Exit, Failure};
 use crate::scenario::{self, catalogue};
 use crate::terminal::message::print;
 use std::fmt::Write;
 
-/// What `scenarios` takes.
+/// Flags of `scenarios`.
 #[derive(clap::Args, Debug)]
 pub struct ScenariosArgs {
-    /// Print this one's TOML; save it to a file and change it as you like
+    /// Scenario to print as TOML, or a scenario file to check
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// Print the JSON Schema of scenario files, for editors
+    /// Print the JSON Schema of scenario files, for completion in editors
     #[arg(long, conflicts_with = "name")]
     schema: bool,
 }
@@ -20,7 +20,7 @@ pub struct ScenariosArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Where there is no such scenario.
+/// Returns a [`Failure`] if no scenario has the name, or the file is not a valid scenario.
 pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
     if args.schema {
         return print(&schema());
@@ -29,15 +29,18 @@ pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
         None => print(&list()?),
         Some(name) => match catalogue::entry(name) {
             Some(entry) => print(entry.text),
-            // A file is read, so that its mistakes are told.
+            // Any other name is a file, which is read to report its mistakes.
             None => scenario::open(name).and_then(|plot| {
-                print(&format!("{name} makes sense: {} faults\n", plot.scenario.faults.len()))
+                print(&format!(
+                    "{name} is a valid scenario: {} faults\n",
+                    plot.scenario.faults.len()
+                ))
             }),
         },
     }
 }
 
-/// The JSON Schema of scenario files.
+/// Returns the JSON Schema of scenario files.
 #[must_use]
 pub fn schema() -> String {
     let mut schema = schemars::schema_for!(scenario::ScenarioFile);
@@ -45,6 +48,7 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
+/// Returns the list of the built-in scenarios, in groups, with a line about each.
 fn list() -> Result<String, Failure> {
     let mut text = String::new();
     let width = catalogue::entries().map(|entry| entry.name.len()).max().unwrap_or(0);
@@ -57,7 +61,7 @@ fn list() -> Result<String, Failure> {
         text.push('\n');
     }
     text += "Play one:           betacrew serve --scenario burst\n\
-             Make one your own:  betacrew scenarios burst > mine.toml\n\
+             Make your own:      betacrew scenarios burst > mine.toml\n\
              \x20                   betacrew serve --scenario mine.toml\n";
     Ok(text)
 }

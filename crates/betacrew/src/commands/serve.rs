@@ -1,4 +1,4 @@
-//! `betacrew serve`: a mock exchange.
+//! `betacrew serve`: runs a mock exchange on listening sockets.
 
 mod log;
 
@@ -31,79 +31,90 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Heading of the flags for live sessions in `--help`.
 const LIVE: &str = "Live sessions";
-const SHORTHAND: &str = "Loss (shorthand for a scenario)";
+/// Heading of the flags that replace a scenario file in `--help`.
+const SHORTHAND: &str = "Dropped packets (instead of a scenario)";
 
-/// What `serve` takes.
+/// Flags of `serve`.
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// Where to listen: HOST:PORT, or a port of this machine alone; repeat it for more. Port 0
-    /// takes a free one [default: 127.0.0.1:3000 and [::1]:3000]
+    /// Address to listen on: HOST:PORT, or a port of this machine [default: 3000]
+    ///
+    /// A port alone listens on 127.0.0.1 and [::1], and port 0 takes a free port. Repeat the flag
+    /// to listen on several addresses.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 
-    /// What goes wrong: a built-in scenario (`betacrew scenarios` lists them) or a TOML file
+    /// Faults to play: a built-in scenario (see `betacrew scenarios`) or a TOML file
     #[arg(long, value_name = "NAME")]
     #[arg(conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
     scenario: Option<String>,
 
-    /// What to play: sample[:N] (the documents' packets), classic (the original's 14),
-    /// random:N[:SEED] (seeded order flow), market[:SEED] (endless, for --live), a .tape file, or
-    /// another file as fetch writes it [default: the scenario's, or sample; market with --live]
+    /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED] or a file [default: the
+    /// scenario's tape, or sample; market with --live]
+    ///
+    /// sample is the example of the documents, classic the 14 packets of the original exchange,
+    /// random a seeded order flow of N packets, market an endless one for --live. A file is a .tape
+    /// file or any other file that fetch writes.
     #[arg(long, value_name = "TAPE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]
     tape: Option<TapeName>,
 
-    /// Play a recording that is not whole all the same: the packets before the first missing one,
-    /// as a session of its own
+    /// Play an incomplete recording up to its first missing packet, as a new session
     #[arg(long)]
     allow_gaps: bool,
 
-    /// Stream at this pace: 5000/s, 80000B/s, or for .tape files `recorded`, 2x, 0.5x [default: the
-    /// scenario's, or as fast as the client reads]. With --live, packets come into being at
-    /// this pace: 5000/s, poisson:5000/s, bursts:5000/s:100 [default: 1000/s]
+    /// Speed of the stream: 5000/s, 80000B/s, or for .tape files recorded, 2x, 0.5x [default: the
+    /// scenario's, or as fast as the client reads; 1000/s with --live]
+    ///
+    /// With --live this is the rate at which new packets arise: 5000/s, poisson:5000/s,
+    /// bursts:5000/s:100, or for .tape files recorded, 2x, 0.5x.
     #[arg(long, value_name = "PACE")]
     pace: Option<String>,
 
-    /// A live session: packets come into being while clients are connected
+    /// Play a live session: new packets arise while clients are connected
     #[arg(long, help_heading = LIVE)]
     live: bool,
 
-    /// Keep what comes into being in this tape file; go on with its session if it is there
+    /// Save the session to this tape file; continue its session if the file exists
     #[arg(long, value_name = "FILE", requires = "live", help_heading = LIVE)]
     record: Option<PathBuf>,
 
-    /// What becomes of a subscriber that is so many packets behind: wait (it gets everything,
-    /// late), skip:N (it misses what lies between, and can have it sent again), cut:N (it is told
-    /// so, and its connection ends) [default: the scenario's, or wait]
+    /// Treatment of a slow subscriber: wait, skip:N or cut:N [default: the scenario's, or wait]
+    ///
+    /// wait sends every packet, however late. skip:N jumps to the newest packet once a subscriber
+    /// is N packets behind; it can request the skipped ones. cut:N announces the reason and closes
+    /// the connection.
     #[arg(long, value_name = "WHAT", requires = "live", help_heading = LIVE)]
     slow: Option<SlowSubscriberPolicy>,
 
-    /// Begin another session, even if there is a record of one; that one stays until the first
-    /// packet of the other
+    /// Start a new session although the --record file has one
+    ///
+    /// The file keeps the old session until the new one has its first packet.
     #[arg(long, requires = "live", help_heading = LIVE)]
     new_session: bool,
 
-    /// Repeat the run of this seed: the same goes wrong, connection by connection [default: the
-    /// scenario's, or drawn and logged]
+    /// Seed of the faults: the same seed repeats the same faults, connection by connection
+    /// [default: the scenario's, or a random one that is logged]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Lose each packet of a stream with this probability: 0.25 or 25% [default: 0.25, or 0
-    /// where --skip says what is lost]
+    /// Drop each packet of a stream with this probability: 0.25 or 25% [default: 0.25, or 0 with
+    /// --skip]
     #[arg(long, value_name = "P", help_heading = SHORTHAND)]
     drop: Option<Chance>,
 
-    /// Lose exactly these sequences from every stream, such as 2,5-7
+    /// Drop exactly these sequences from every stream, such as 2,5-7
     #[arg(long, value_name = "SEQS", default_value = "", hide_default_value = true)]
     #[arg(help_heading = SHORTHAND)]
     skip: SeqSet,
 
-    /// Never lose the last packet at random [this is the default]
+    /// Never drop the last packet at random [this is the default]
     #[arg(long, overrides_with = "no_keep_last", help_heading = SHORTHAND)]
     keep_last: bool,
 
-    /// Lose the last packet like any other
+    /// Drop the last packet with the same probability as any other
     #[arg(long, help_heading = SHORTHAND)]
     no_keep_last: bool,
 
@@ -111,16 +122,16 @@ pub struct ServeArgs {
     web: http::HttpArgs,
 }
 
-/// What a scenario of flags is called.
+/// Name of the scenario that the flags describe.
 const FLAGS: &str = "flags";
 
 impl ServeArgs {
-    /// The scenario that was named, or that the flags are shorthand for.
-    fn plot(&self) -> Result<ResolvedScenario, Failure> {
+    /// Returns the scenario of `--scenario`, or the one that the other flags describe.
+    fn resolve_scenario(&self) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
             Some(name) => scenario::open(name)?,
-            None => self.shorthand().plot(FLAGS, "").map_err(|refusal| Failure::Scenario {
-                place: "the flags".to_owned(),
+            None => self.shorthand().resolve(FLAGS, "").map_err(|refusal| Failure::Scenario {
+                place: "command line".to_owned(),
                 message: refusal.to_string(),
             })?,
         };
@@ -128,13 +139,16 @@ impl ServeArgs {
             plot.tape = tape.clone();
         }
         if plot.engine == EngineSection::Original && (self.pace.is_some() || self.live) {
-            return Err(Failure::Usage("the original exchange has no pace".to_owned()));
+            return Err(Failure::Usage(
+                "the original exchange has no --pace and no --live: leave these flags out"
+                    .to_owned(),
+            ));
         }
         if self.live && self.tape.is_none() && self.scenario.is_none() {
             plot.tape = TapeName::Market { seed: None };
         }
         if let Some(pace) = self.pace.as_ref().filter(|_| !self.live) {
-            plot.scenario.pace = flag("--pace", pace)?;
+            plot.scenario.pace = parse_flag("--pace", pace)?;
         }
         if let Some(slow) = self.slow {
             plot.scenario.slow = slow;
@@ -144,6 +158,7 @@ impl ServeArgs {
         Ok(plot)
     }
 
+    /// Returns the scenario file that the flags for dropped packets stand for.
     fn shorthand(&self) -> ScenarioFile {
         let drop = FaultFile::just(What::Drop);
         let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty());
@@ -160,7 +175,7 @@ impl ServeArgs {
     }
 }
 
-/// What is played, as far as faults depend on it.
+/// Returns the facts about the played tapes that faults depend on.
 fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
     let last = |tape: &AnyTape| match tape {
         AnyTape::Market(_) => None,
@@ -173,27 +188,27 @@ fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the scenario or the tape cannot be had or an address cannot be listened on.
+/// Returns a [`Failure`] if the scenario or the tape cannot be read, or an address is not free.
 pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
-    let plot = args.plot()?;
+    let plot = args.resolve_scenario()?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
     if args.web.is_enabled() && plot.engine == EngineSection::Original {
         return Err(Failure::Usage(
-            "the original exchange cannot be steered: no --http".to_owned(),
+            "the original exchange has no --http: leave the flag out".to_owned(),
         ));
     }
     if args.live {
         return args.play_live(&plot, tape, stop);
     }
     if matches!(tape, AnyTape::Market(_)) {
-        return Err(Failure::Usage("a market has no end: play it with --live".to_owned()));
+        return Err(Failure::Usage("the market tape is endless: add --live".to_owned()));
     }
     let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
     let next = next.transpose()?;
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
-        knows_times(&mut tape)?;
+        check_arrival_times(&mut tape)?;
     }
     let played = played(&tape, next.as_ref(), false);
     args.check_faults(&plot, played)?;
@@ -203,7 +218,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     };
     let open = args.open(stop)?;
     let _orderly = signals::orderly();
-    open.say()?;
+    open.print_addresses()?;
     tracing::info!("{}", introduction(&tape, &plot));
     match original {
         None => play((&plot, played), tape, next, open, stop),
@@ -211,20 +226,21 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
 }
 
-/// What is listened on.
+/// Sockets of an exchange, listening but not yet served.
 struct OpenExchange {
     listeners: Vec<TcpListener>,
     web: Option<Web>,
 }
 
 impl OpenExchange {
-    /// Says where, once nothing can fail any more.
-    fn say(&self) -> Result<(), Failure> {
+    /// Prints the addresses. Called last, because a script may connect once it has read them.
+    fn print_addresses(&self) -> Result<(), Failure> {
         let mut lines = String::new();
         for listener in &self.listeners {
-            let address = listener
-                .local_addr()
-                .map_err(|source| Failure::System { action: "cannot tell the address", source })?;
+            let address = listener.local_addr().map_err(|source| Failure::System {
+                action: "cannot read the address of a socket",
+                source,
+            })?;
             let _ = writeln!(lines, "listening on {address}");
         }
         lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
@@ -233,7 +249,7 @@ impl OpenExchange {
 }
 
 impl ServeArgs {
-    /// Makes sure that the record is none of the files that are read.
+    /// Checks that the record would not overwrite a file that is read.
     fn compare_places(&self, plot: &ResolvedScenario) -> Result<(), Failure> {
         let mut places = CommandPlaces::printing();
         for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
@@ -251,19 +267,19 @@ impl ServeArgs {
     }
 }
 
-/// The value of a flag whose meaning depends on others.
-fn flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Failure> {
+/// Parses a flag whose syntax depends on other flags.
+fn parse_flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Failure> {
     text.parse().map_err(|error| Failure::Usage(format!("{name} {text}: {error}")))
 }
 
 impl ServeArgs {
-    /// Listens for clients, and for HTTP if that is asked for.
+    /// Opens the sockets for clients, and for HTTP if requested.
     fn open(&self, stop: &Stop) -> Result<OpenExchange, Failure> {
         net::raise_descriptor_limit();
         Ok(OpenExchange { listeners: listen(&self.listen)?, web: self.web.exchange(stop)? })
     }
 
-    /// Makes sure that what was asked to go wrong can, in part at least, and says what cannot.
+    /// Checks that at least one requested fault can happen, and logs those that cannot.
     fn check_faults(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
         let listed = self.scenario.is_some() || !self.skip.is_empty();
         self.check_skip(plot, played)?;
@@ -274,17 +290,17 @@ impl ServeArgs {
         let faults = impossible.join("; ");
         if listed && impossible.len() == plot.scenario.faults.len() {
             return Err(Failure::Usage(format!(
-                "nothing would go wrong, for this can never happen to {}: {faults}. Choose faults \
-                 that fit it, or another --tape",
+                "none of the faults can happen to {}: {faults}. Choose faults that fit the tape, \
+                 or another --tape",
                 plot.tape
             )));
         }
-        tracing::warn!("this can never happen to {}: {faults}", plot.tape);
+        tracing::warn!("faults that cannot happen to {}: {faults}", plot.tape);
         Ok(())
     }
 
-    /// Makes sure that each sequence of `--skip` is one that is played: of one that is not, nobody
-    /// would notice that it is never lost.
+    /// Checks that the tape has every sequence of `--skip`, because a sequence beyond its end would
+    /// silently never be dropped.
     fn check_skip(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
         let Some(last) = played.last else { return Ok(()) };
         let next = last.saturating_add(1);
@@ -297,61 +313,62 @@ impl ServeArgs {
             last => format!("packets 1-{last}"),
         };
         Err(Failure::Usage(format!(
-            "--skip {beyond}: no packet above {last} is sent, for {} has {has}. Skip some of \
-             those, or choose another --tape",
+            "--skip {beyond}: the exchange sends no packet above {last}, because {} has {has}. \
+             Skip sequences of the tape, or choose another --tape",
             plot.tape
         )))
     }
 
-    /// Runs our exchange with a live session.
+    /// Runs the mock exchange with a live session.
     fn play_live(
         &self,
         plot: &ResolvedScenario,
         tape: AnyTape,
         stop: &Stop,
     ) -> Result<Exit, Failure> {
-        let tempo = self
+        let rate = self
             .pace
             .as_ref()
-            .map_or(Ok(ArrivalRate::Steady(1000)), |pace| flag("--pace", pace))?;
+            .map_or(Ok(ArrivalRate::Steady(1000)), |pace| parse_flag("--pace", pace))?;
         let (mut tape, mut record) = (tape, None);
-        if matches!(tempo, ArrivalRate::Recorded(_)) {
-            knows_times(&mut tape)?;
+        if matches!(rate, ArrivalRate::Recorded(_)) {
+            check_arrival_times(&mut tape)?;
         }
         let played = played(&tape, None, true);
         self.check_faults(plot, played)?;
-        // What stands in the record is not touched before everything else can be had.
+        // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;
-        let mut goes_on = None;
+        let mut earlier = None;
         if let Some(path) = &self.record {
             let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
                 let AnyTape::Market(_) = tape else {
                     return Err(Failure::Content {
                         path: path.clone(),
-                        reason: "it has another session than this tape: --new-session replaces it"
-                            .to_owned(),
+                        reason:
+                            "its session is not the session of this tape: --new-session replaces it"
+                                .to_owned(),
                     });
                 };
                 tape = AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_SEQ)));
             }
-            goes_on = before;
+            earlier = before;
             record = Some(opened);
         }
         let _orderly = signals::orderly();
-        open.say()?;
-        let from = goes_on
-            .map_or(String::new(), |before| format!(", going on after packet {}", before.last));
-        tracing::info!("live at {tempo}{from}; {}", introduction(&tape, plot));
-        let live = LiveTape::new(tape, tempo, plot.scenario.seed, record);
+        open.print_addresses()?;
+        let from = earlier
+            .map_or(String::new(), |before| format!(", continuing after packet {}", before.last));
+        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot));
+        let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
         let written = live.written();
-        let mut player = MockExchange::new(live, plot.scenario.clone());
+        let mut exchange = MockExchange::new(live, plot.scenario.clone());
         let OpenExchange { listeners, web } = open;
-        let mut desk =
+        let mut controller =
             ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), written);
-        net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
-        let finished = player.tape_mut().finish();
-        let exit = ended(&player)?;
+        net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
+        let finished = exchange.tape_mut().finish();
+        let exit = report_end(&exchange)?;
         if let (Err(reason), Some(path)) = (finished, &self.record) {
             return Err(Failure::Content { path: path.clone(), reason });
         }
@@ -359,7 +376,7 @@ impl ServeArgs {
     }
 }
 
-/// Runs our exchange.
+/// Runs the mock exchange with a tape of known length.
 fn play(
     (plot, played): (&ResolvedScenario, Played),
     tape: AnyTape,
@@ -367,48 +384,50 @@ fn play(
     open: OpenExchange,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
-    let mut player = MockExchange::new(tape, plot.scenario.clone());
+    let mut exchange = MockExchange::new(tape, plot.scenario.clone());
     if let Some(next) = next {
-        player = player.then(next);
+        exchange = exchange.then(next);
     }
     let OpenExchange { listeners, web } = open;
-    let mut desk = ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), None);
-    net::serve_at(listeners, &mut player, stop, log, &mut desk).map_err(system)?;
-    ended(&player)
+    let info = ScenarioInfo::new(plot, played);
+    let mut controller = ExchangeController::new(web.as_ref(), info, None);
+    net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
+    report_end(&exchange)
 }
 
-/// Says what was served, and how it ended.
-fn ended<P: TapeSource + FailingTape>(player: &MockExchange<P>) -> Result<Exit, Failure> {
-    tracing::info!("{}", farewell(&player.served()));
-    match player.tape().failed() {
+/// Logs the totals of an exchange and returns its exit code.
+fn report_end<P: TapeSource + FailingTape>(exchange: &MockExchange<P>) -> Result<Exit, Failure> {
+    tracing::info!("{}", farewell(&exchange.served()));
+    match exchange.tape().failed() {
         Some(failure) => Err(failure),
-        None if player.died() => Ok(Exit::Unexpected),
+        None if exchange.died() => Ok(Exit::Unexpected),
         None => Ok(Exit::Complete),
     }
 }
 
-/// Refuses to play a tape as it was recorded that does not know when that was.
-fn knows_times(tape: &mut AnyTape) -> Result<(), Failure> {
+/// Checks that a tape has arrival times, which playing it at its recorded pace needs.
+fn check_arrival_times(tape: &mut AnyTape) -> Result<(), Failure> {
     if tape.last() == 0 || tape.arrived(FIRST_SEQ).is_some() {
         return Ok(());
     }
-    // That it cannot be read is another reason.
+    // A tape that cannot be read has no times either; that error explains more.
     Err(tape.failed().unwrap_or_else(|| {
         Failure::Usage(
-            "this tape does not know when its packets came; give a rate: --pace 5000/s".to_owned(),
+            "this tape has no arrival times; give a rate instead, such as --pace 5000/s".to_owned(),
         )
     }))
 }
 
+/// Returns the failure of the exchange's event loop.
 fn system(source: std::io::Error) -> Failure {
-    Failure::System { action: "the exchange cannot go on", source }
+    Failure::System { action: "the exchange stopped", source }
 }
 
-/// The original exchange, with a tape that it can play.
+/// Returns the original exchange with a tape that it can play.
 fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange, Failure> {
     let AnyTape::Memory(tape) = tape else {
         return Err(Failure::Usage(
-            "the original exchange plays from memory: convert the tape to .json first".to_owned(),
+            "the original exchange cannot play a .tape file: convert it to .json first".to_owned(),
         ));
     };
     Ok(OriginalExchange::new((**tape).clone(), plot.scenario.seed))
@@ -422,18 +441,18 @@ fn play_original(
 ) -> Result<Exit, Failure> {
     net::serve(listeners, &mut original, stop, |_, never| match never {}).map_err(system)?;
     let Some(death) = original.died_of() else { return Ok(Exit::Complete) };
-    let of = match death {
+    let cause = match death {
         Death::UnknownSequence(seq) => {
-            format!("it was asked for {seq}, which it does not have (its byte is signed)")
+            format!("a client requested {seq}, which it does not have (it reads a signed byte)")
         }
         Death::WriteAfterEnd => "a client sent something after its stream call".to_owned(),
         Death::Reset => "a client reset its connection".to_owned(),
     };
-    tracing::error!("the exchange has died, as the original would have: {of}");
+    tracing::error!("the exchange crashed, as the original would: {cause}");
     Ok(Exit::Unexpected)
 }
 
-/// Listens on the addresses typed, or on port 3000 of both loopback families.
+/// Opens listeners on the given addresses, or on port 3000 of both loopback addresses.
 fn listen(typed: &[String]) -> Result<Vec<TcpListener>, Failure> {
     let default = [format!("localhost:{}", address::PORT)];
     let typed = if typed.is_empty() { &default } else { typed };
@@ -449,7 +468,9 @@ fn listen(typed: &[String]) -> Result<Vec<TcpListener>, Failure> {
         listeners.extend(found);
     }
     match listeners.len() > LISTENERS_MAX {
-        true => Err(Failure::Usage(format!("--listen: {LISTENERS_MAX} addresses at most"))),
+        true => {
+            Err(Failure::Usage(format!("--listen: at most {LISTENERS_MAX} addresses can be used")))
+        }
         false => Ok(listeners),
     }
 }

@@ -1,4 +1,4 @@
-//! `betacrew sim`: lives of recordings on simulated networks and disks.
+//! `betacrew sim`: runs recordings on simulated networks and disks.
 
 use crate::error::{Exit, Failure};
 use crate::net::Stop;
@@ -10,22 +10,22 @@ use feed::sim::run::{SimPlan, SimReport, Violation, live};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// What `sim` takes.
+/// Flags of `sim`.
 #[derive(clap::Args, Debug)]
 pub struct SimArgs {
-    /// Live so many lives, one after the other
+    /// Number of simulated runs, one for each seed
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     seeds: u64,
 
-    /// Begin with this seed
+    /// First seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
 
-    /// Print what recovery costs, by loss and round-trip time
+    /// Print tables of the cost of recovery, by loss and round-trip time
     #[arg(long, conflicts_with_all = ["seeds", "from", "narrate"])]
     cost: bool,
 
-    /// Live one life and tell what happens in it
+    /// Simulate this seed alone and print every event
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
     narrate: Option<u64>,
 }
@@ -33,7 +33,7 @@ pub struct SimArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Where stdout fails.
+/// Returns a [`Failure`] if stdout cannot be written.
 pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
     if let Some(seed) = args.narrate {
         return narrate(seed);
@@ -43,29 +43,32 @@ pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
     let began = Instant::now();
     let mut sum = SimReport::default();
-    let mut lives = 0u64;
+    let mut runs = 0u64;
     let mut broken: Vec<Violation> = Vec::new();
     let orderly = signals::orderly();
     for seed in args.from..args.from.saturating_add(args.seeds) {
         if stop.asked() {
             break;
         }
-        lives += 1;
+        runs += 1;
         match live(seed, false) {
-            Ok(lived) => add(&mut sum, &lived),
-            Err(life) => {
+            Ok(report) => add(&mut sum, &report),
+            Err(violation) => {
                 let _blocks = signals::may_block();
-                print(&format!("seed {seed}: {}; betacrew sim --narrate {seed}\n", life.what))?;
-                broken.push(life);
+                print(&format!(
+                    "seed {seed}: {}; betacrew sim --narrate {seed}\n",
+                    violation.what
+                ))?;
+                broken.push(violation);
             }
         }
     }
     drop(orderly);
-    print(&summary(lives, broken.len(), &sum, began.elapsed()))?;
+    print(&summary(runs, broken.len(), &sum, began.elapsed()))?;
     Ok(if broken.is_empty() { Exit::Complete } else { Exit::Unexpected })
 }
 
-/// The tables of `docs/recovery.md`.
+/// Returns the tables of `docs/recovery.md`.
 #[must_use]
 pub fn cost() -> String {
     format!(
@@ -76,18 +79,20 @@ pub fn cost() -> String {
     )
 }
 
-fn add(sum: &mut SimReport, lived: &SimReport) {
-    sum.packets += lived.packets;
-    sum.delivered += lived.delivered;
-    sum.steps += lived.steps;
-    sum.tries += lived.tries;
-    sum.crashes += lived.crashes;
-    sum.incomplete += lived.incomplete;
-    sum.shifted += lived.shifted;
-    sum.took += lived.took;
+/// Adds the counts of a run to those of all runs.
+fn add(sum: &mut SimReport, run: &SimReport) {
+    sum.packets += run.packets;
+    sum.delivered += run.delivered;
+    sum.steps += run.steps;
+    sum.tries += run.tries;
+    sum.crashes += run.crashes;
+    sum.incomplete += run.incomplete;
+    sum.shifted += run.shifted;
+    sum.took += run.took;
 }
 
-fn summary(lives: u64, broken: usize, sum: &SimReport, time: Duration) -> String {
+/// Returns the summary of all runs as text.
+fn summary(runs: u64, broken: usize, sum: &SimReport, time: Duration) -> String {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -95,18 +100,10 @@ fn summary(lives: u64, broken: usize, sum: &SimReport, time: Duration) -> String
         reason = "a rate to be shown"
     )]
     let rate = |number: u64| grouped((number as f64 / time.as_secs_f64().max(1e-9)) as u64);
-    let mut text = format!(
-        "{}, {broken} broken, in {}\n",
-        match lives {
-            1 => "1 life".to_owned(),
-            more => grouped(more) + " lives",
-        },
-        took(time)
-    );
+    let mut text = format!("{}, {broken} broken, in {}\n", count(runs, "run"), took(time));
     let _ = writeln!(
         text,
-        "  {} recorded; the command was given {} times, cut short {} times, ended incomplete \
-         {} times",
+        "  {} recorded; the client started {} times, crashed {} times, ended incomplete {} times",
         count(sum.packets, "packet"),
         grouped(sum.tries.into()),
         grouped(sum.crashes.into()),
@@ -124,14 +121,14 @@ fn summary(lives: u64, broken: usize, sum: &SimReport, time: Duration) -> String
     if sum.shifted > 0 {
         let _ = writeln!(
             text,
-            "  {} recorded that the exchange had not sent so, where garbage shifted it",
+            "  {} recorded with other content than sent, because garbage shifted the frames",
             count(sum.shifted, "packet")
         );
     }
     text
 }
 
-/// Tells a life: its plan as scenario files, what happens, and what it comes to.
+/// Simulates one seed and prints its plan as scenario files, its events and its result.
 fn narrate(seed: u64) -> Result<Exit, Failure> {
     let plan = SimPlan::draw(seed);
     let mut text =
@@ -139,7 +136,7 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
     for (line, scenario) in plan.scenarios.iter().enumerate() {
         let tape = format!("random:{}:{seed}", plan.tape.len());
         let file = ScenarioFile {
-            about: format!("What the simulator drew from seed {seed} for line {line}"),
+            about: format!("Scenario that the simulator drew from seed {seed} for line {line}"),
             tape: tape.parse().ok().map(crate::scenario::text::QuotedText),
             ..ScenarioFile::from(scenario)
         };
@@ -153,7 +150,7 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
     text.push('\n');
     print(&text)?;
     let (story, end, exit) = match live(seed, true) {
-        Ok(lived) => (lived.story, "it ends well".to_owned(), Exit::Complete),
+        Ok(report) => (report.story, "every promise held".to_owned(), Exit::Complete),
         Err(broken) => (broken.story, format!("BROKEN: {}", broken.what), Exit::Unexpected),
     };
     let mut text = String::new();

@@ -1,24 +1,24 @@
-//! When and how packets came, as every format but JSON says it.
+//! Arrival of packets: time and origin, which every format but JSON stores.
 
 use super::rows::shown;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{BlockHead, BlockKind};
 
-/// When and how packets came.
+/// Time and origin of packets that arrived together.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Arrival {
-    /// In nanoseconds since 1970 (UTC); zero where it is not known. What lies beyond the year
-    /// 2262, which 63 bits cannot say, is not known either.
+    /// Nanoseconds since 1970 (UTC), or zero if unknown. Times after the year 2262 do not fit in 63
+    /// bits and count as unknown.
     pub at: u64,
-    /// From which line and by which call, if that is known.
+    /// Line and call that delivered the packets, if known.
     pub origin: Option<Origin>,
 }
 
 impl Arrival {
-    /// Nothing is known.
+    /// Arrival of which nothing is known.
     pub const UNKNOWN: Self = Self { at: 0, origin: None };
 
-    /// As a tape file's block says it; pass 0 is how it says that nothing is known.
+    /// Returns the arrival in a block of a tape file, where pass 0 stands for unknown.
     #[must_use]
     pub fn of(block: &BlockHead) -> Self {
         let origin = match block.kind {
@@ -29,14 +29,14 @@ impl Arrival {
         Self { at: block.arrived, origin }
     }
 
-    /// The time as the formats have it.
+    /// Returns the time as formats store it.
     #[must_use]
     pub fn time(&self) -> Option<i64> {
         i64::try_from(self.at).ok().filter(|&at| at > 0)
     }
 
-    /// The origin as the formats have it: `pass 2`, or `resend, line 2`. Lines count from 1, and
-    /// the first is not mentioned.
+    /// Returns the origin as formats store it: `pass 2`, or `resend, line 2`. Lines count from 1,
+    /// and the first one is left out.
     #[must_use]
     pub fn origin_text(&self) -> Option<String> {
         let Origin { line, source } = self.origin?;
@@ -50,7 +50,7 @@ impl Arrival {
         })
     }
 
-    /// Of what a format has; nothing is absent in it.
+    /// Returns the arrival from the values that a format stores; absent values are `None`.
     pub(super) fn parse(at: Option<i64>, origin: Option<&str>) -> Result<Self, String> {
         let at = match at.map(u64::try_from) {
             None => 0,

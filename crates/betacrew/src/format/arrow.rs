@@ -47,10 +47,10 @@ impl Encoder for ArrowWriter {
     }
 }
 
-/// The file's last bytes: the length of its footer, and the magic number.
+/// Number of last bytes of a file: the length of its footer, and the magic number.
 const TRAILER_LEN: usize = 10;
 
-/// The bytes before a message's length.
+/// Bytes before the length of a message.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// Maximum number of tables of a flatbuffer: a field takes two or three. What they refer to may be
@@ -102,7 +102,7 @@ pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), Read
     Ok(())
 }
 
-/// A file's parts. What a damaged file says of them is not believed: they lie within it.
+/// Parts of a file, which are checked to lie within it because a damaged file may claim anything.
 struct ArrowBlocks {
     storage: FileStorage,
     len: u64,
@@ -126,7 +126,8 @@ impl ArrowBlocks {
         self.part(trailer_at.saturating_sub(footer_len), footer_len)
     }
 
-    /// Blocks that share their bytes would let a small file take for ever.
+    /// Checks that blocks do not overlap, because shared bytes would let a small file take for
+    /// ever.
     fn check_blocks(&self, footer: &Footer<'_>) -> Result<(), ReadError> {
         let lists = [footer.dictionaries(), footer.recordBatches()];
         let blocks = lists.iter().flatten().flatten();
@@ -140,7 +141,7 @@ impl ArrowBlocks {
         }
     }
 
-    /// A block's bytes: its message, then its buffers.
+    /// Returns the bytes of a block: its message, then its buffers.
     fn block(&self, block: &Block) -> Result<Buffer, ReadError> {
         let lens = (u64::try_from(block.metaDataLength()), u64::try_from(block.bodyLength()));
         let (Ok(offset), (Ok(head), Ok(body))) = (u64::try_from(block.offset()), lens) else {
@@ -151,7 +152,7 @@ impl ArrowBlocks {
 
     fn message<'a>(&self, block: &Block, bytes: &'a [u8]) -> Result<Message<'a>, ReadError> {
         let head = bytes.get(..usize::try_from(block.metaDataLength()).unwrap_or(0));
-        // Files of before 2019 have the length alone.
+        // Files written before 2019 have only the length.
         let message = head.and_then(|head| match head.strip_prefix(&CONTINUATION) {
             Some(rest) => rest.get(4..),
             None => head.get(4..),
@@ -174,7 +175,7 @@ fn unreadable(error: &InvalidFlatbuffer) -> ReadError {
     ReadError::Content(error.to_string())
 }
 
-/// How many bytes a batch of this many bytes may unpack to.
+/// Returns the maximum number of bytes that a batch of this many bytes may unpack to.
 fn most_unpacked(len: usize) -> u64 {
     UNPACKED_MAX.max(EXPANSION.saturating_mul(len as u64))
 }
@@ -189,7 +190,8 @@ fn within(bytes: u64, most: u64) -> Result<(), ReadError> {
     }
 }
 
-/// How many bytes the buffers of a batch say that they unpack to; zero without compression.
+/// Returns the number of bytes that the buffers of a batch declare to unpack to, or zero without
+/// compression.
 fn unpacked(batch: &RecordBatch<'_>, block: &Block, bytes: &[u8]) -> u64 {
     if batch.compression().is_none() {
         return 0;
@@ -204,12 +206,12 @@ fn unpacked(batch: &RecordBatch<'_>, block: &Block, bytes: &[u8]) -> u64 {
     batch.buffers().iter().flatten().filter_map(said).fold(0, u64::saturating_add)
 }
 
-/// Which of a file's fields are read.
+/// Fields of a file that are read.
 struct ArrowFields {
     schema: SchemaRef,
-    /// The places of our columns.
+    /// Indices of the columns to read.
     ours: Vec<usize>,
-    /// The dictionaries of our columns.
+    /// Dictionaries of the columns to read.
     dictionaries: Vec<i64>,
 }
 

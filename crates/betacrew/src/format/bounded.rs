@@ -1,11 +1,11 @@
-//! A bound on how much of a text is read before a row is complete, so that a file which is no
-//! table does not end up in memory.
+//! Limit on the bytes that are read before a row is complete, so that a file which is not a table
+//! does not fill the memory.
 
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// The most bytes that one row takes, give or take a reader's buffer.
+/// Maximum number of bytes of a row, give or take the buffer of a reader.
 pub(super) const ROW_MAX: usize = 1 << 20;
 
 /// Maximum length in bytes of a text value: an origin takes 28, a symbol 8.
@@ -16,17 +16,17 @@ pub(super) const VALUE_MAX: usize = 256;
 #[cfg(feature = "columnar")]
 pub(super) const UNPACKED_MAX: u64 = 256 << 20;
 
-/// A reader that gives up where a row has no end.
+/// Reader that fails if a row has no end.
 pub(super) struct Bounded<R> {
     inner: R,
     watch: Rc<Watch>,
 }
 
-/// What is known of the reading, for who uses the reader indirectly.
+/// State of the reading, for code that cannot reach the reader itself.
 pub(super) struct Watch {
     left: Cell<usize>,
     last: Cell<u8>,
-    /// Whether the number of double quotes so far is odd.
+    /// True if the number of double quotes so far is odd.
     quoted: Cell<bool>,
 }
 
@@ -40,17 +40,17 @@ impl<R: Read> Bounded<R> {
 }
 
 impl Watch {
-    /// A row is complete.
+    /// Starts the count for the next row.
     pub(super) fn row(&self) {
         self.left.set(ROW_MAX);
     }
 
-    /// Whether the text so far ends with a line end, or is empty.
+    /// Returns whether the text so far ends with a line end, or is empty.
     pub(super) fn at_line_end(&self) -> bool {
         self.last.get() == b'\n'
     }
 
-    /// Whether the text so far ends between double quotes.
+    /// Returns whether the text so far ends between double quotes.
     pub(super) fn in_quotes(&self) -> bool {
         self.quoted.get()
     }

@@ -21,10 +21,10 @@ use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
-/// So many rows are handed to a file at once.
+/// Number of rows that are written at once.
 const ROWS: usize = 1 << 16;
 
-/// The columns' names and types.
+/// Names and types of the columns.
 pub(super) fn schema() -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let types = [
@@ -68,7 +68,7 @@ impl ColumnBuilder {
         }
     }
 
-    /// Takes packets, and hands them on once they are many.
+    /// Adds packets, and writes them once there are enough.
     pub(super) fn put(
         &mut self,
         frames: &[RawFrame],
@@ -111,7 +111,7 @@ impl ColumnBuilder {
         self.sequence.append_value(packet.sequence);
     }
 
-    /// What there is.
+    /// Returns the columns so far as a batch.
     pub(super) fn take(&mut self) -> io::Result<RecordBatch> {
         self.rows = 0;
         let columns: Vec<ArrayRef> = vec![
@@ -141,7 +141,7 @@ pub(super) fn fault(error: ArrowError) -> ReadError {
     }
 }
 
-/// Tells an error of the system, which has a number, from what decompressors say in its form.
+/// Distinguishes errors of the system, which have a number, from those of decompressors.
 pub(super) fn io_fault(error: io::Error) -> ReadError {
     match error.raw_os_error() {
         Some(_) => error.into(),
@@ -149,12 +149,12 @@ pub(super) fn io_fault(error: io::Error) -> ReadError {
     }
 }
 
-/// Makes sure that a table has our columns, each once and of a type that can be read.
+/// Checks that a table has the columns of packets, each once and of a type that can be read.
 pub(super) fn check(schema: &Schema) -> Result<(), ReadError> {
     for (at, name) in COLUMNS.into_iter().enumerate() {
         let mut found = schema.fields().iter().filter(|field| field.name() == name);
         let Some(field) = found.next() else {
-            // The last two are extras.
+            // The last two columns are optional.
             match at {
                 5.. => continue,
                 _ => return Err(ReadError::Content(format!("there is no column {name}"))),
@@ -176,7 +176,7 @@ pub(super) fn check(schema: &Schema) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// The type of the values, which a dictionary has once each.
+/// Returns the type of the values in a dictionary.
 fn value_type(kind: &DataType) -> &DataType {
     match kind {
         DataType::Dictionary(_, values) => values,
@@ -202,7 +202,7 @@ fn is_time(kind: &DataType) -> bool {
     matches!(kind, DataType::Timestamp(..))
 }
 
-/// The type that a column of text is decoded as: bytes, which [`text`] checks.
+/// Returns the type that a column of text is decoded as: bytes, which [`text`] checks.
 ///
 /// The decoder's own check of text takes as long as its views are, and millions of views may show
 /// the same megabytes.
@@ -218,7 +218,7 @@ pub(super) fn undecoded(kind: &DataType) -> DataType {
     }
 }
 
-/// Hands on the rows of columns that were [checked](check); `number` counts them.
+/// Passes on the rows of columns that were [checked](check); `number` counts them.
 pub(super) fn read(
     columns: &RecordBatch,
     number: &mut u64,
@@ -250,7 +250,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The value of a row in the column at this place of [`COLUMNS`], if there is one.
+/// Returns the value of a row in a column, by its index in [`COLUMNS`].
 fn cell<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<Option<T>, String> {
     let Some(column) = column else { return Ok(None) };
     (column.get)(row).map_err(|reason| format!("{} {reason}", COLUMNS[at]))
@@ -260,7 +260,7 @@ fn needed<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<T,
     cell(column, at, row)?.ok_or_else(|| format!("{} is null", COLUMNS[at]))
 }
 
-/// A column whose values are all read as one type, however its writer stores them.
+/// Column whose values are read as one type, regardless of how its writer stored them.
 struct Column<'a, T> {
     get: Box<dyn Fn(usize) -> Result<Option<T>, String> + 'a>,
 }
@@ -270,7 +270,7 @@ impl<'a, T: 'a> Column<'a, T> {
         Self { get: Box::new(get) }
     }
 
-    /// A column that stores a key a row, and each value once.
+    /// Dictionary column, with a key for each row.
     fn dictionary(keys: Column<'a, i64>, values: Self, count: usize) -> Self {
         Self::from(move |row| {
             let Some(key) = (keys.get)(row)? else { return Ok(None) };
@@ -408,7 +408,7 @@ mod tests {
         TimestampSecondArray, UInt8Array, UInt16Array, UInt64Array,
     };
 
-    /// What the rows of these columns are.
+    /// Returns the rows of these columns.
     fn rows(columns: &[(&str, ArrayRef)]) -> Result<Vec<(Packet, Arrival)>, ReadError> {
         let columns = RecordBatch::try_from_iter_with_nullable(
             columns.iter().map(|(name, column)| (*name, Arc::clone(column), true)),

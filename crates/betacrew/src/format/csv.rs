@@ -1,5 +1,5 @@
-//! Comma-separated values as RFC 4180 has them, but with `\n` as line end: a line of names, then a
-//! line a packet. What is not known is empty.
+//! Comma-separated values as in RFC 4180, but with `\n` as line end: a line of names, then a line
+//! for each packet. Unknown values are empty.
 
 use super::bounded::Bounded;
 use super::rows::{self, Batch, COLUMNS, packet};
@@ -83,7 +83,7 @@ pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<()
     Ok(())
 }
 
-/// The place's own error, of its own kind.
+/// Returns the error of the output, with its kind.
 fn failed(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -105,7 +105,7 @@ fn fault(error: csv::Error) -> ReadError {
     }
 }
 
-/// The columns' places in a row.
+/// Indices of the columns in a row.
 struct CsvColumns([Option<usize>; COLUMNS.len()]);
 
 impl CsvColumns {
@@ -115,7 +115,7 @@ impl CsvColumns {
         if let Some(name) = COLUMNS.into_iter().find(|name| times(name) > 1) {
             return Err(ReadError::Content(format!("line 1: there are two columns {name}")));
         }
-        // The last two are extras.
+        // The last two columns are optional.
         match places[..5].iter().zip(COLUMNS).find(|(place, _)| place.is_none()) {
             Some((_, name)) => {
                 Err(ReadError::Content(format!("line 1: there is no column {name}")))

@@ -1,4 +1,4 @@
-//! Decoders of others that panic where a file is damaged: here that becomes an error.
+//! Guard around decoders of other crates: a panic on a damaged file becomes an error.
 
 use super::ReadError;
 use std::cell::Cell;

@@ -1,5 +1,5 @@
-//! The documents' format: a JSON array of objects, pretty-printed with two spaces as JavaScript's
-//! `JSON.stringify(packets, null, 2)` does it, without a line end after the last bracket.
+//! JSON, the format of the documents: an array of objects, printed like JavaScript's
+//! `JSON.stringify(packets, null, 2)`, without a line end after the last bracket.
 
 use super::bounded::{Bounded, Watch};
 use super::line::{TextLine, TextLines};
@@ -18,7 +18,8 @@ use std::io::{self, BufReader, Read, Write};
 /// Writes packets, given in slices.
 ///
 /// # Errors
-/// What the writer reports; and [`io::ErrorKind::InvalidData`] for a frame that is no packet.
+/// Returns errors of the writer, and [`io::ErrorKind::InvalidData`] for a frame that is not a
+/// packet.
 pub fn write<'a>(
     slices: impl IntoIterator<Item = &'a [RawFrame]>,
     out: &mut impl Write,
@@ -71,10 +72,10 @@ impl<W: Write> Encoder for JsonWriter<W> {
     }
 }
 
-/// What stands around the values of a packet's object.
+/// Text around the values of a packet's object.
 pub(super) struct Glue {
     head: &'static [u8],
-    /// Where in the head the symbol and the side stand.
+    /// Offsets of the symbol and the side in the head.
     symbol: usize,
     side: usize,
     price: &'static [u8],
@@ -105,7 +106,7 @@ impl Glue {
     }
 }
 
-/// The members of a packet's object.
+/// Members of a packet's object.
 #[inline(always)]
 pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut TextLine<'_>) {
     let Glue { head, symbol, side, .. } = *glue;
@@ -129,8 +130,8 @@ pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut TextLine<'_>) {
     line.number(packet.sequence);
 }
 
-/// Whether a symbol is four characters that stand for themselves, as nearly all of them are: from
-/// `0` to `Z`. All bytes at once: one that is too low or too high leaves its highest bit set.
+/// Returns whether a symbol needs no escapes: four characters from `0` to `Z`, true for nearly all.
+/// All bytes are checked at once: one that is too low or too high leaves its highest bit set.
 #[inline(always)]
 fn plain(symbol: Symbol) -> bool {
     const fn all(byte: u8) -> u32 {
@@ -140,7 +141,7 @@ fn plain(symbol: Symbol) -> bool {
     (bytes.wrapping_sub(all(b'0')) | all(b'Z').wrapping_sub(bytes)) & all(0x80) == 0
 }
 
-/// Bytes as the characters of the same numbers, escaped as JavaScript escapes them.
+/// Appends bytes as the characters of the same numbers, escaped as in JavaScript.
 #[inline(never)]
 fn string(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
@@ -162,8 +163,8 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys too.
-/// What is wrong is told with line and column.
+/// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys
+/// too. Errors have line and column.
 pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let input = BufReader::with_capacity(64 * 1024, input);
@@ -192,7 +193,7 @@ struct JsonRow {
     sequence: u32,
 }
 
-/// A text that is copied only where it has to be.
+/// Text that is copied only if it has escapes.
 #[derive(Deserialize)]
 struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -211,7 +212,7 @@ pub(super) fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Er
 struct Packets<'a, 'b, 'c> {
     batch: Batch<'b, 'c>,
     watch: &'a Watch,
-    /// Why nobody takes more packets. The parser's own errors cannot carry it.
+    /// Failure of the function that takes the packets, which an error of the parser cannot carry.
     failed: &'a mut Option<Failure>,
 }
 

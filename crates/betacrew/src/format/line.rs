@@ -1,13 +1,13 @@
-//! Text in the making: rows are written one behind the other into one buffer, which is handed on
-//! when it is full. What a row always has is copied in sizes that the compiler knows, and a number
-//! gives all of its digits at once, so that little depends on what a packet holds.
+//! Fast writing of text rows into one buffer, which is written out when it is full. Constant parts
+//! are copied in sizes that the compiler knows, and all digits of a number are computed at once, so
+//! that the time hardly depends on the packet.
 
 use std::io::{self, Write};
 
-/// Text is handed to the place in pieces of this many bytes.
+/// Number of bytes that are written out at once.
 const PIECE: usize = 256 * 1024;
 
-/// The longest text of a row: its names, and each of its values at its longest.
+/// Maximum length of a row in bytes: its names, and each value at its longest.
 const MOST: usize = 384;
 
 pub(super) struct TextLines {
@@ -36,8 +36,8 @@ impl TextLines {
         self.len += line.at;
     }
 
-    /// Writes a piece, if there is enough for one. Pieces have a round size: of one that ends in
-    /// the middle of a page the system has that page in its hands twice, which costs a fifth more.
+    /// Writes full pieces out. Pieces have a round size, because the system handles a page twice if
+    /// a piece ends in its middle, which costs a fifth more.
     #[inline]
     pub(super) fn hand_on(&mut self, out: &mut impl Write) -> io::Result<()> {
         if self.len < PIECE {
@@ -49,7 +49,7 @@ impl TextLines {
         Ok(())
     }
 
-    /// Writes all that is left.
+    /// Writes the rest out.
     pub(super) fn hand_all(&mut self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.bytes[..std::mem::take(&mut self.len)])?;
         out.flush()
@@ -91,7 +91,7 @@ impl TextLine<'_> {
             true => ((digits ^ ZEROS).trailing_zeros() / 8).min(7),
             false => 0,
         };
-        // Eight bytes in any case; what is too much is written over.
+        // Always eight bytes; the next part overwrites surplus ones.
         self.put(&(digits >> (zeros * 8)).to_le_bytes());
         self.at -= zeros as usize;
     }
@@ -105,15 +105,15 @@ impl TextLine<'_> {
     }
 }
 
-/// From here on a number has more than eight digits.
+/// Smallest number with more than eight digits.
 const EIGHT: u32 = 100_000_000;
 /// `00000000`.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// And from here on more than four.
+/// Smallest number with more than four digits.
 const FOUR: u32 = 10_000;
 
-/// The four digits of every number below [`FOUR`], the highest in the lowest byte.
+/// Four digits of every number below [`FOUR`], the highest in the lowest byte.
 static FOURS: [u32; FOUR as usize] = {
     let mut fours = [0; FOUR as usize];
     let mut number = 0;

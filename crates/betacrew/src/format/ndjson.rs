@@ -1,5 +1,5 @@
-//! A JSON object a line, with the keys of all columns; what is not known is `null`. Where packets
-//! are left out, or another session begins, a line of its own says so.
+//! One JSON object a line, with the keys of all columns. Unknown values are `null`. Marker lines
+//! announce packets that are left out, and the start of another session.
 
 use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
@@ -51,7 +51,7 @@ impl<W: Write> Encoder for NdjsonWriter<W> {
 
     fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
         let line = match mark {
-            StreamMark::Lost(range) => {
+            StreamMark::Abandoned(range) => {
                 serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
             }
             StreamMark::Session(session) => serde_json::json!({ "session": session.to_string() }),
@@ -88,7 +88,7 @@ struct NdjsonRow<'a> {
     session: Option<IgnoredAny>,
 }
 
-/// A marker line, exactly as [`NdjsonWriter::mark`] writes it.
+/// Marker line, exactly as [`NdjsonWriter::mark`] writes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Marker<'a> {
@@ -106,14 +106,14 @@ struct LostMarker {
     last: Seq,
 }
 
-/// The keys of marker lines, to tell a malformed marker from a malformed packet.
+/// Keys of marker lines, to tell a malformed marker from a malformed packet.
 #[derive(Deserialize)]
 struct MarkerKeys {
     lost: Option<IgnoredAny>,
     session: Option<IgnoredAny>,
 }
 
-/// A line with something in it.
+/// Line that is not empty.
 enum NdjsonLine {
     Packet(Packet, Arrival),
     Lost(SeqRange),
@@ -158,13 +158,13 @@ impl NdjsonLine {
     }
 }
 
-/// Reads lines. Empty ones are passed over, and those that say what was lost.
+/// Reads packets. Empty lines and markers of abandoned packets are skipped.
 pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut batch = Batch::new(each);
     let mut line = Vec::new();
-    // The highest sequences so far, of packets and of what was lost, which must not contradict.
+    // Highest sequences so far, of packets and of abandoned ranges, which must not overlap.
     let (mut highest, mut lost) = (0, 0);
     for number in 1u64.. {
         line.clear();
@@ -199,7 +199,7 @@ pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<()
     Ok(())
 }
 
-/// The parser counts lines within the line; only its column is of use.
+/// Returns the column of a parser error; its line number counts within the line and is useless.
 fn plain(error: &serde_json::Error) -> String {
     error.to_string().replace("at line 1 column", "at column")
 }

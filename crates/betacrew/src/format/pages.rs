@@ -1,6 +1,5 @@
-//! What the pages of a Parquet file say of their size, checked before they are unpacked: the
-//! decoder reserves what a page says, and unpacks gzip, Brotli and LZ4 frames to their end, however
-//! far that is.
+//! Check of the page sizes in a Parquet file before pages are unpacked, because the decoder
+//! reserves the memory that a page declares, and unpacks gzip, Brotli and LZ4 frames of any length.
 
 use super::ReadError;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};
@@ -15,7 +14,7 @@ use std::io::{self, Read};
 /// Maximum size in bytes of a page's header, with the statistics in it.
 const HEADER_MAX: usize = 64 << 10;
 
-/// A page may be larger than its values by this many bytes: for levels, dictionaries' keys and the
+/// Maximum number of bytes of a page besides its values: levels, dictionaries' keys and the
 /// headers of encodings.
 const PAGE_SLACK: u64 = 4 << 10;
 
@@ -66,7 +65,7 @@ pub(super) fn check(
     Ok(rows_at_once(longest))
 }
 
-/// How many rows are read at one time where one text may have this many bytes.
+/// Returns the number of rows to read at one time if one text may have this many bytes.
 fn rows_at_once(longest: u64) -> usize {
     usize::try_from(TEXTS_MAX / longest.max(1)).unwrap_or(BATCH).clamp(1, BATCH)
 }
@@ -78,20 +77,20 @@ fn in_column(name: &str, fault: ReadError) -> ReadError {
     }
 }
 
-/// Where a column chunk's pages begin, and how many bytes they have.
+/// Returns the offset and the length of the pages of a column chunk.
 fn stored(chunk: &ColumnChunkMetaData) -> (u64, u64) {
     let first = chunk.dictionary_page_offset().unwrap_or(i64::MAX).min(chunk.data_page_offset());
     let from_i64 = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
     (from_i64(first), from_i64(chunk.compressed_size()))
 }
 
-/// What reading one column of a row group takes.
+/// Memory for reading one column of a row group.
 #[derive(Default)]
 struct ParquetPages {
-    /// Bytes of the dictionary, and of the largest other page.
+    /// Number of bytes of the dictionary, and of the largest other page.
     dictionary: u64,
     largest: u64,
-    /// Bytes that one value may have that takes none of its own.
+    /// Maximum length in bytes of a value that a few bytes stand for.
     repeated: u64,
 }
 
@@ -132,16 +131,16 @@ impl ParquetPages {
     }
 }
 
-/// A page, as its header describes it.
+/// Page, as its header describes it.
 struct ParquetPage {
     kind: i64,
     encoding: i64,
     values: u64,
     unpacked: u64,
     packed: u64,
-    /// Where its bytes begin.
+    /// Offset of its bytes.
     body: u64,
-    /// Bytes at its beginning that are not compressed.
+    /// Number of bytes at its beginning that are not compressed.
     plain: u64,
     compressed: bool,
 }
@@ -215,8 +214,8 @@ impl ParquetPage {
     }
 }
 
-/// Whether bytes unpack to this many at the most. Where they are damaged they do, because the
-/// decoder stops there, too.
+/// Returns whether bytes unpack to at most this many. Damaged bytes count up to the damage, because
+/// the decoder also stops there.
 fn unpacks_within(packed: &[u8], most: u64, codec: Compression) -> bool {
     fn count(unpacking: impl Read, most: u64) -> bool {
         let mut unpacking = unpacking.take(most.saturating_add(1));

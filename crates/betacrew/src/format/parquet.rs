@@ -18,7 +18,7 @@ use parquet::schema::types::SchemaDescriptor;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-/// So many rows are one group. What is encoded of a group is in memory.
+/// Number of rows in a group, which is encoded in memory.
 const GROUP: usize = 1 << 20;
 
 pub(super) struct ParquetWriter {
@@ -70,7 +70,7 @@ fn failed(error: ParquetError) -> io::Error {
 /// columns take half of it.
 const METADATA_MAX: u64 = 16 << 20;
 
-/// The end of a file: the length of its metadata, and the magic number.
+/// Number of last bytes of a file: the length of its metadata, and the magic number.
 const TRAILER_LEN: usize = 8;
 
 pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
@@ -111,7 +111,7 @@ pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), Read
     Ok(())
 }
 
-/// The places of our columns, which are no structs.
+/// Returns the indices of the columns of packets, which must not be structs.
 fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
     let ours = |at: &usize| {
         let path = schema.column(*at);

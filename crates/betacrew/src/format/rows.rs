@@ -1,4 +1,4 @@
-//! What the formats share: a row is a packet and its arrival; rows that came together make a batch.
+//! Rows, which all formats share: a row is a packet with its arrival, and a batch arrived together.
 
 use super::{Arrival, PacketConsumer};
 use crate::error::Failure;
@@ -7,14 +7,14 @@ use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Frame, RawFrame, decode_packet, encode};
 use std::io;
 
-/// The names of the columns, in their order.
+/// Names of the columns, in their order.
 pub(super) const COLUMNS: [&str; 7] =
     ["symbol", "buySellIndicator", "quantity", "price", "sequence", "arrived", "origin"];
 
-/// At most so many packets are handed on at once.
+/// Maximum number of packets that are passed on at once.
 pub(super) const BATCH: usize = 4096;
 
-/// Rows as they are read, handed on in slices that came together.
+/// Reader side of rows, which passes them on in slices that arrived together.
 pub(super) struct Batch<'a, 'b> {
     frames: Vec<RawFrame>,
     arrival: Arrival,
@@ -45,14 +45,14 @@ impl<'a, 'b> Batch<'a, 'b> {
     }
 }
 
-/// The packet of a frame that is about to be written.
+/// Returns the packet of a frame that is to be written.
 #[inline]
 pub(super) fn packet(frame: &RawFrame) -> io::Result<Packet> {
     let odd = |_| io::Error::new(io::ErrorKind::InvalidData, "a frame is no packet");
     decode_packet(frame).map_err(odd)
 }
 
-/// As much of a text as a message needs.
+/// Returns the beginning of a text, for an error message.
 pub(super) fn shown(text: &str) -> &str {
     text.char_indices().nth(20).map_or(text, |(end, _)| &text[..end])
 }

@@ -1,4 +1,4 @@
-//! An SQLite database with the table `packets`.
+//! SQLite database with the table `packets`.
 
 mod read;
 mod write;

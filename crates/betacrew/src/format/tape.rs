@@ -1,4 +1,4 @@
-//! The recorder's own format, `docs/tape.md`.
+//! Tape files, the format of the recorder (`docs/tape.md`).
 
 use super::{Arrival, DamagePolicy, Encoder, PacketConsumer, ReadError, SessionFacts};
 use crate::args::parse::random;
@@ -13,16 +13,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// What an unknown origin is in a tape file: passes count from 1.
+/// Origin that stands for an unknown one in a tape file, where passes count from 1.
 const UNKNOWN: Origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
 
 pub(super) struct TapeWriter {
     file: TapeFile<FileStorage>,
-    /// When what is pending of an origin came.
+    /// Arrival time of the pending packets of each origin.
     at: HashMap<Origin, u64>,
 }
 
-/// So many origins are told apart here.
+/// Maximum number of origins with pending packets.
 const ORIGINS_MAX: usize = 4096;
 
 impl TapeWriter {
@@ -71,7 +71,7 @@ fn failed(error: TapeFileError<io::Error>) -> io::Error {
     }
 }
 
-/// Reads in the order of sequences.
+/// Reads packets in order of sequence.
 pub(super) fn read(
     path: &Path,
     damage: DamagePolicy,

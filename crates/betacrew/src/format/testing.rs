@@ -1,4 +1,4 @@
-//! What the formats' tests share.
+//! Helpers for the tests of formats.
 
 #![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
 
@@ -76,7 +76,7 @@ pub(super) fn read_file(path: &Path, format: Format) -> Result<Rows, Failure> {
     Ok(rows)
 }
 
-/// What is wrong with a text.
+/// Returns the error of reading a text.
 pub(super) fn complaint(text: &str, format: Format) -> String {
     let input = Box::new(std::io::Cursor::new(text.to_owned()));
     match super::read_text(input, format, &mut |_, _| Ok(())) {

@@ -1,5 +1,5 @@
-//! The compact protocol of Thrift, as far as the headers of Parquet's pages need it: the integers
-//! of a struct and of the structs in it.
+//! Compact protocol of Thrift, as far as the page headers of Parquet need it: integers of a struct
+//! and of the structs in it.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ pub(super) type Integers = BTreeMap<(i64, i64), i64>;
 /// Maximum depth of structs in one another; headers of pages have two.
 const DEPTH_MAX: u32 = 8;
 
-/// Reads a struct at the beginning of these bytes; returns it and its length. `None` where there is
-/// none that is whole.
+/// Reads a struct at the beginning of these bytes; returns it and its length, or `None` if it is
+/// incomplete.
 pub(super) fn read(bytes: &[u8]) -> Option<(Integers, usize)> {
     let mut reading = ThriftReader { rest: bytes, found: Integers::new() };
     reading.structure(0, 0)?;

@@ -1,10 +1,10 @@
-//! Rows of formats that have integers of 64 bits, and nothing in them.
+//! Rows of formats whose values are nullable integers of 64 bits.
 
 use super::rows::{sequence, side, symbol};
 use super::{Arrival, ReadError};
 use feed::wire::packet::Packet;
 
-/// A row.
+/// Row with values that are not checked yet.
 pub(super) struct Wide<'a> {
     pub(super) symbol: &'a str,
     pub(super) side: &'a str,
@@ -31,7 +31,7 @@ impl Wide<'_> {
     }
 }
 
-/// Says in which row something is wrong.
+/// Adds the number of the row to an error.
 pub(super) fn in_row(number: u64, reason: &str) -> ReadError {
     ReadError::Content(format!("row {number}: {reason}"))
 }

@@ -1,5 +1,5 @@
-//! Room for connections: how many there may be, which idle one is closed for the next, and how
-//! often the log says that there is no room.
+//! Limits of an exchange's connections: their number, the idle one that is closed for the next, and
+//! how often a lack of room is logged.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Maximum number of connections of an exchange, if the system lets it have as many.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
-/// Descriptors that connections leave to everything else: tapes, records, the HTTP address.
+/// Number of descriptors that are kept free for everything else: tapes, records, the HTTP address.
 const DESCRIPTORS_KEPT: usize = 256;
 
 /// Shortest time for which a connection is idle before it may be closed to make room.
@@ -18,7 +18,7 @@ const IDLE_LEAST: Duration = Duration::from_secs(1);
 /// idle ones, because a search looks at every connection.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Shortest time between two log lines of the same trouble.
+/// Minimum time between two log lines about the same problem.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Unsent bytes that the system keeps for one connection.
@@ -28,8 +28,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 /// down.
 pub const UNSENT_MAX: u32 = 64 * 1024;
 
-/// Returns how many connections an exchange may have: [`CONNECTIONS_MAX`], or what the limit of
-/// descriptors leaves.
+/// Returns the maximum number of connections of an exchange: [`CONNECTIONS_MAX`], or as many as the
+/// limit of descriptors allows.
 pub(super) fn connections_max() -> usize {
     #[cfg(unix)]
     if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
@@ -39,15 +39,15 @@ pub(super) fn connections_max() -> usize {
     CONNECTIONS_MAX
 }
 
-/// Silence after which the system asks whether the client's machine is still there.
+/// Silence after which the system probes whether the client's machine still exists.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Sets what every connection of an exchange needs. Where one of these fails the connection works
-/// all the same.
+/// Sets the socket options of an exchange's connection. The connection works without them, so
+/// errors are ignored.
 pub(super) fn tune(stream: &mio::net::TcpStream) {
-    // Without it packets arrive later.
+    // Without TCP_NODELAY small packets are delayed.
     let _ = stream.set_nodelay(true);
-    // Without it the connection of a machine that is gone stays, and takes a place.
+    // Without keepalive the connection of a machine that has disappeared takes up room for ever.
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
     limit_unsent(stream, UNSENT_MAX);
@@ -55,7 +55,7 @@ pub(super) fn tune(stream: &mio::net::TcpStream) {
 
 /// Limits the unsent bytes that the system keeps for a client that does not read.
 pub(crate) fn limit_unsent(stream: &impl AsSocket, most: u32) {
-    // A system that cannot do that keeps more: nothing else changes.
+    // A failure only means that the system buffers more.
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(most);
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
@@ -67,7 +67,7 @@ pub(crate) use std::os::fd::AsFd as AsSocket;
 #[cfg(windows)]
 pub(crate) use std::os::windows::io::AsSocket;
 
-/// Whether the system has no descriptor left for a connection.
+/// Returns whether an error means that no file descriptor is left for a connection.
 pub(super) fn out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -85,7 +85,7 @@ pub(super) fn out_of_descriptors(error: &io::Error) -> bool {
 /// Connections that may be closed to make room, the longest idle first.
 #[derive(Debug, Default)]
 pub(super) struct IdleQueue {
-    /// Their keys, and since when each was idle when that was last looked up.
+    /// Keys of the connections, each with the start of its idle time at the last search.
     found: VecDeque<(usize, Duration)>,
     /// Time of the next search.
     search_at: Duration,
@@ -131,7 +131,7 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Whether a line may be logged now.
+    /// Returns whether a line may be logged now.
     pub(super) fn allows(&mut self, now: Duration) -> bool {
         let allowed = self.next.is_none_or(|next| now >= next);
         if allowed {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_trouble_is_logged_once_in_a_while() {
+    fn the_same_problem_is_logged_once_in_ten_seconds() {
         let mut throttle = Throttle::default();
         let times = (0..250).filter(|i| throttle.allows(ACCEPT_PAUSE * *i)).count();
         assert_eq!(times, 3, "in 25 seconds");

@@ -1,4 +1,4 @@
-//! One connection of an exchange's loop.
+//! Connection in the event loop of an exchange.
 
 use feed::exchange::{Disconnect, Exchange, Step};
 use mio::net::TcpStream;
@@ -6,37 +6,40 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-/// Bytes of calls read at once; bounds what a client can make the exchange owe.
+/// Maximum number of bytes of calls in one read, which limits the answers that a client can make
+/// pending at once.
 const READ: usize = 16 * 1024;
-/// So many writes or reads on one connection, then it is the others' turn.
+/// Maximum number of reads and writes on one connection before it is the turn of the others.
 const TURN: u32 = 8;
 
-/// A connection.
+/// Connection with a client: socket, state and readiness.
 pub(super) struct ServerSocket<C> {
     pub(super) stream: TcpStream,
     pub(super) state: C,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// True while the connection waits for another turn.
     pub(super) queued: bool,
+    /// Time of its timer.
     pub(super) armed: Option<Duration>,
-    /// When it was accepted, or bytes last moved on it.
+    /// Time when it was accepted or last transferred bytes.
     pub(super) active: Duration,
 }
 
-/// What became of a connection in its turn.
+/// Result of a connection's turn.
 pub(super) enum Turn {
-    /// It waits for its socket, its client or its timer.
+    /// Connection that waits for its socket, its client or its timer.
     Done,
-    /// It could go on.
+    /// Connection that has more work.
     More,
-    /// The connection is over, ended in this way.
+    /// Connection that has ended, in this way.
     Gone(Disconnect),
-    /// It is to be reset.
+    /// Connection that is to be reset.
     Reset,
 }
 
 impl<C> ServerSocket<C> {
-    /// Reads and writes what can be, and does what the exchange says, for a while.
+    /// Reads and writes at most [`TURN`] times and executes the steps of the exchange.
     pub(super) fn turn<E: Exchange<Connection = C>>(
         &mut self,
         exchange: &mut E,
@@ -61,7 +64,7 @@ impl<C> ServerSocket<C> {
                 }
                 moved = true;
             }
-            // A socket that takes nothing now: what is owed then need not be made.
+            // A full socket accepts nothing, so there is no reason to encode packets for it.
             let count = if self.writable { exchange.peek(&mut self.state, buffer, now) } else { 0 };
             if count > 0 {
                 match self.stream.write(&buffer[..count]) {

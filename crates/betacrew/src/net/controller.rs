@@ -1,42 +1,43 @@
-//! Who looks at a running exchange and steers it, between two turns of its loop.
+//! Controllers, which inspect and change a running exchange between two turns of its loop.
 
 use feed::exchange::Exchange;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A connection of a running exchange.
+/// Connection of a running exchange.
 #[derive(Debug)]
 pub struct ConnectionRef<'a, C> {
     pub(super) stream: &'a TcpStream,
-    /// The exchange's state of it.
+    /// State that the exchange has of it.
     pub conn: &'a mut C,
 }
 
 impl<C> ConnectionRef<'_, C> {
-    /// Its client's address, if the system knows it.
+    /// Returns the address of its client, if the system knows it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()
     }
 }
 
-/// Somebody who looks at a running exchange and steers it.
+/// Component that inspects and changes a running exchange.
 pub trait Controller<E: Exchange> {
-    /// Whether to be given a turn. Asked in every turn of the loop, so it must cost nothing.
+    /// Returns whether the controller wants a turn. Called in every turn of the loop, so it must be
+    /// cheap.
     fn wants(&self) -> bool;
 
-    /// Looks at the exchange and its connections, and changes what is to be changed. Whether
-    /// anything was: then every connection gets a turn.
+    /// Inspects and changes the exchange and its connections. Returns true if anything changed, so
+    /// that every connection gets a turn.
     fn turn(
         &mut self,
         exchange: &mut E,
-        floor: &mut [ConnectionRef<'_, E::Connection>],
+        connections: &mut [ConnectionRef<'_, E::Connection>],
         now: Duration,
     ) -> bool;
 }
 
-/// Nobody at the desk.
+/// Controller that never wants a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct NoController;
 

@@ -1,4 +1,4 @@
-//! The loop of a client.
+//! Event loop of a client.
 
 use super::Stop;
 use feed::client::{ConnId, Input, Output, Recorder, RecorderEvent};
@@ -10,31 +10,32 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Bytes read at once.
+/// Size of the read buffer in bytes.
 const READ: usize = 256 * 1024;
-/// So many reads on one connection, then it is the others' turn.
+/// Maximum number of reads on one connection before it is the turn of the others.
 const TURN: u32 = 8;
-/// How often [`LoopEvent::Tick`] comes at the most.
+/// Minimum time between two [`LoopEvent::Tick`]s.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Token of the waker.
 const STOP: Token = Token(usize::MAX);
 
-/// What a watcher of a recording is told.
+/// Event of the client's loop, for observers of a recording.
 #[derive(Clone, Copy, Debug)]
 pub enum LoopEvent<'a> {
-    /// Something happened.
+    /// Event of the recorder.
     Note(&'a Recorder, RecorderEvent),
-    /// Time has passed.
+    /// Passage of time.
     Tick(&'a Recorder),
 }
 
 /// Drives `recorder`, which records a session into `sink`, until it is complete, cannot become
-/// so, or is stopped. Each of its lines has one or more addresses, which are tried in turn. What
-/// it came to is in the recorder's outcome.
+/// so, or is stopped. Each of its lines has one or more addresses, which are tried in turn. The
+/// result is in the recorder's outcome.
 ///
 /// # Errors
-/// What the system reports about polling, and [`ErrorKind::InvalidInput`] for a line without an
-/// address or for a recorder of more lines than there are here; never about a connection.
+/// Returns errors of polling, and [`ErrorKind::InvalidInput`] if a line has no address or the
+/// recorder has more lines than `lines`. Errors of connections go to the recorder.
 pub fn fetch<S: Sink>(
     lines: &[Vec<SocketAddr>],
     recorder: &mut Recorder,
@@ -46,7 +47,7 @@ pub fn fetch<S: Sink>(
         return Err(ErrorKind::InvalidInput.into());
     }
     let poll = Poll::new()?;
-    let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let _waker = stop.register(Waker::new(poll.registry(), STOP)?);
     let mut client = RecorderLoop {
         lines: lines.iter().map(|addresses| LineAddresses { addresses, next: 0 }).collect(),
         recorder,
@@ -61,13 +62,14 @@ pub fn fetch<S: Sink>(
     client.run(stop)
 }
 
+/// Addresses of a line, of which one is in use.
 struct LineAddresses<'a> {
     addresses: &'a [SocketAddr],
     next: usize,
 }
 
 impl LineAddresses<'_> {
-    /// An attempt did not reach anybody: the next address's turn, once for all that tried this one.
+    /// Moves on to the next address after a failed attempt, once for all attempts at this address.
     fn failed(&mut self, attempt: usize) {
         if self.next == attempt {
             self.next += 1;
@@ -75,32 +77,34 @@ impl LineAddresses<'_> {
     }
 }
 
+/// State of the loop.
 struct RecorderLoop<'a, S, F> {
     lines: Vec<LineAddresses<'a>>,
     recorder: &'a mut Recorder,
     sink: &'a mut S,
     watch: F,
     conns: Vec<ClientSocket>,
-    /// Connections that could not even be begun.
+    /// Connections whose socket could not be opened.
     failed: VecDeque<ConnId>,
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
 }
 
+/// Connection to an exchange.
 struct ClientSocket {
     id: ConnId,
     line: usize,
-    /// Which of the line's attempts at an address this is.
+    /// Number of the attempt among those of the line.
     attempt: usize,
     stream: TcpStream,
     connected: bool,
     readable: bool,
     writable: bool,
-    /// What is to be sent, from `sent` on.
+    /// Bytes to send, of which the first `sent` were sent.
     out: Vec<u8>,
     sent: usize,
-    /// Send no more once `out` is sent.
+    /// True if the sending side is to be closed once `out` is sent.
     finish: bool,
 }
 
@@ -162,13 +166,14 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
         self.began.elapsed()
     }
 
-    /// Gives the recorder one input and carries out what it hands out.
+    /// Gives the recorder one input and executes its outputs.
     fn input(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.began.elapsed(), self.sink);
-        self.carry_out();
+        self.execute_outputs();
     }
 
-    fn carry_out(&mut self) {
+    /// Executes the outputs of the recorder.
+    fn execute_outputs(&mut self) {
         while let Some(output) = self.recorder.poll() {
             match output {
                 Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
@@ -186,6 +191,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
         }
     }
 
+    /// Closes a connection.
     fn drop(&mut self, id: ConnId) {
         if let Some(at) = self.conns.iter().position(|conn| conn.id == id) {
             let conn = self.conns.swap_remove(at);
@@ -195,10 +201,11 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
         }
     }
 
+    /// Starts to connect to an address of a line.
     fn connect(&mut self, id: ConnId, line: usize) {
-        let place = &mut self.lines[line];
-        let attempt = place.next;
-        let address = place.addresses[attempt % place.addresses.len()];
+        let line_addresses = &mut self.lines[line];
+        let LineAddresses { addresses, next: attempt } = *line_addresses;
+        let address = addresses[attempt % addresses.len()];
         let begun = TcpStream::connect(address).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(id as usize), interest)?;
@@ -218,13 +225,13 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 finish: false,
             }),
             Err(_) => {
-                place.failed(attempt);
+                line_addresses.failed(attempt);
                 self.failed.push_back(id);
             }
         }
     }
 
-    /// Does what a connection's socket allows.
+    /// Reads and writes as far as the socket of a connection allows.
     fn turn(&mut self, id: ConnId) {
         let Some(at) = self.conns.iter().position(|conn| conn.id == id) else { return };
         let conn = &mut self.conns[at];
@@ -263,24 +270,24 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 }
             };
             self.recorder.handle(input, self.began.elapsed(), self.sink);
-            self.carry_out();
+            self.execute_outputs();
         }
     }
 }
 
 impl ClientSocket {
-    /// Whether the connection has been made; `None` while that is open.
+    /// Returns whether connecting succeeded, or `None` while it goes on.
     fn connecting(&mut self) -> Option<bool> {
         if let Ok(Some(_)) | Err(_) = self.stream.take_error() {
             return Some(false);
         }
         match self.stream.peer_addr() {
-            // A port with nobody behind it can, rarely, connect to itself.
+            // TCP can connect a local port without a listener to itself; that is no exchange.
             Ok(peer) if self.stream.local_addr().is_ok_and(|own| own == peer) => Some(false),
             Ok(_) => {
                 self.connected = true;
                 self.writable = true;
-                // Failing only makes requests arrive later.
+                // A failure only delays requests.
                 let _ = self.stream.set_nodelay(true);
                 Some(true)
             }
@@ -289,7 +296,7 @@ impl ClientSocket {
         }
     }
 
-    /// Sends what there is to send, as far as the socket takes it. Failures show when reading.
+    /// Sends pending bytes as far as the socket accepts them. Errors are found by the next read.
     fn send(&mut self, recorder: &mut Recorder, sink: &mut impl Sink, now: Duration) {
         while self.connected && self.writable {
             if self.sent == self.out.len() {

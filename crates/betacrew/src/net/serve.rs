@@ -1,4 +1,4 @@
-//! The loop of an exchange.
+//! Event loop of an exchange.
 
 use super::admission::{
     self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
@@ -16,61 +16,64 @@ use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Bytes offered to a socket at once.
+/// Size of the write buffer in bytes.
 const WRITE: usize = 256 * 1024;
-/// How long running streams may go on after a stop.
+/// Time for which running streams continue after a stop.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// When to look again at a connection that has something due.
+/// Interval for checking a connection whose deadline has passed.
 const SOON: Duration = Duration::from_millis(1);
-/// And at one whose client does not read.
+/// Interval for checking a connection whose deadline has passed while its client does not read.
 const STALLED: Duration = Duration::from_millis(100);
 
+/// Token of the waker.
 const STOP: Token = Token(usize::MAX);
 
-/// Runs `exchange` on `listeners` until `stop`, or until it dies. `tell` hears its notes.
+/// Runs `exchange` on `listeners` until `stop`, or until it crashes. `on_event` receives its
+/// events.
 ///
 /// # Errors
-/// What the system reports about polling or listening, and [`ErrorKind::InvalidInput`] for more
-/// than 1024 listeners; never about a connection.
+/// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
+/// listeners. Errors of connections only end these.
 pub fn serve<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Event),
+    on_event: impl FnMut(&E, E::Event),
 ) -> io::Result<()> {
-    serve_at(listeners, exchange, stop, tell, &mut NoController)
+    serve_at(listeners, exchange, stop, on_event, &mut NoController)
 }
 
-/// The same with somebody at the desk, who is given a turn whenever the loop is woken and they want
-/// one.
+/// Runs `exchange` as [`serve`] does, with a controller that gets a turn whenever the loop is woken
+/// and the controller wants one.
 ///
 /// # Errors
-/// As [`serve`].
+/// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
+/// listeners. Errors of connections only end these.
 pub fn serve_at<E: Exchange>(
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Event),
-    desk: &mut impl Controller<E>,
+    on_event: impl FnMut(&E, E::Event),
+    controller: &mut impl Controller<E>,
 ) -> io::Result<()> {
     if listeners.len() > LISTENERS_MAX {
         return Err(ErrorKind::InvalidInput.into());
     }
-    serve_up_to(connections_max(), listeners, exchange, stop, tell, desk)
+    serve_up_to(connections_max(), listeners, exchange, stop, on_event, controller)
 }
 
-/// Runs an exchange that may have `most` connections at once.
+/// Runs an exchange with at most `most` connections at once.
 fn serve_up_to<E: Exchange>(
     most: usize,
     listeners: Vec<std::net::TcpListener>,
     exchange: &mut E,
     stop: &Stop,
-    tell: impl FnMut(&E, E::Event),
-    desk: &mut impl Controller<E>,
+    on_event: impl FnMut(&E, E::Event),
+    controller: &mut impl Controller<E>,
 ) -> io::Result<()> {
     let poll = Poll::new()?;
-    let _waker = stop.wake_by(Waker::new(poll.registry(), STOP)?);
+    let _waker = stop.register(Waker::new(poll.registry(), STOP)?);
     let mut server = ExchangeLoop {
         most,
         idle: IdleQueue::default(),
@@ -79,21 +82,22 @@ fn serve_up_to<E: Exchange>(
         log: Throttle::default(),
         listeners: Vec::new(),
         exchange,
-        tell,
+        on_event,
         conns: Slab::new(),
         timers: BinaryHeap::new(),
         ready: VecDeque::new(),
         accept_at: None,
-        pass_at: None,
+        tick_at: None,
         down: None,
         began: Instant::now(),
         poll,
         buffer: vec![0; WRITE],
     };
     listeners.into_iter().try_for_each(|listener| server.listen(listener))?;
-    server.run(stop, desk)
+    server.run(stop, controller)
 }
 
+/// State of the loop.
 struct ExchangeLoop<'a, E: Exchange, F> {
     /// Maximum number of connections.
     most: usize,
@@ -101,23 +105,23 @@ struct ExchangeLoop<'a, E: Exchange, F> {
     idle: IdleQueue,
     /// Number of connections that were closed to make room.
     evicted: u64,
-    /// A client that was accepted when there was no room, and gets the next place.
+    /// Client that was accepted when there was no room, and is admitted next.
     waiting: Option<TcpStream>,
-    /// Limits how often a lack of room is logged.
+    /// Limit on log lines about a lack of room.
     log: Throttle,
     listeners: Vec<TcpListener>,
     exchange: &'a mut E,
-    tell: F,
+    on_event: F,
     conns: Slab<ServerSocket<E::Connection>>,
-    /// When to look at a connection; at most one entry is armed for each.
+    /// Times at which to check connections. At most one entry of a connection is armed.
     timers: BinaryHeap<Reverse<(Duration, usize)>>,
     /// Connections whose turn ended before their work did.
     ready: VecDeque<usize>,
-    /// When to accept again.
+    /// Time when connections are accepted again.
     accept_at: Option<Duration>,
-    /// When to tell the exchange that time passes.
-    pass_at: Option<Duration>,
-    /// Until when the exchange is down, and where it listens after that.
+    /// Time of the exchange's next tick.
+    tick_at: Option<Duration>,
+    /// End of the exchange's outage, and the addresses to listen on after it.
     down: Option<(Duration, Vec<SocketAddr>)>,
     began: Instant,
     poll: Poll,
@@ -125,17 +129,17 @@ struct ExchangeLoop<'a, E: Exchange, F> {
 }
 
 impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
-    fn run(&mut self, stop: &Stop, desk: &mut impl Controller<E>) -> io::Result<()> {
+    fn run(&mut self, stop: &Stop, controller: &mut impl Controller<E>) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut stopping: Option<Duration> = None;
-        self.pass_at = self.exchange.tick(self.now());
+        self.tick_at = self.exchange.tick(self.now());
         while !self.exchange.is_dead() {
-            if self.pass_at.is_some_and(|time| time <= self.now()) {
-                self.pass_at = self.exchange.tick(self.now());
+            if self.tick_at.is_some_and(|time| time <= self.now()) {
+                self.tick_at = self.exchange.tick(self.now());
             }
             if stop.asked() && stopping.is_none() {
                 stopping = Some(self.now() + GRACE);
-                // Who has connected before is served.
+                // Clients that connected before the stop are still served.
                 (0..self.listeners.len()).for_each(|id| self.accept(id));
                 self.listeners.clear();
                 (self.down, self.waiting, self.accept_at) = (None, None, None);
@@ -152,8 +156,8 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             for event in &events {
                 self.event(event);
             }
-            if desk.wants() {
-                self.visit(desk);
+            if controller.wants() {
+                self.control(controller);
             }
             self.accept_again();
             self.expire();
@@ -168,21 +172,22 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                 self.go_down()?;
                 self.come_up();
             }
-            while let Some(note) = self.exchange.poll_event() {
-                (self.tell)(self.exchange, note);
+            while let Some(event) = self.exchange.poll_event() {
+                (self.on_event)(self.exchange, event);
             }
         }
         Ok(())
     }
 
-    fn visit(&mut self, desk: &mut impl Controller<E>) {
+    /// Gives the controller a turn.
+    fn control(&mut self, controller: &mut impl Controller<E>) {
         let now = self.now();
-        let mut floor = Vec::with_capacity(self.conns.len());
+        let mut connections = Vec::with_capacity(self.conns.len());
         for (_, conn) in &mut self.conns {
-            floor.push(ConnectionRef { stream: &conn.stream, conn: &mut conn.state });
+            connections.push(ConnectionRef { stream: &conn.stream, conn: &mut conn.state });
         }
-        if desk.turn(self.exchange, &mut floor, now) {
-            drop(floor);
+        if controller.turn(self.exchange, &mut connections, now) {
+            drop(connections);
             for (key, conn) in &mut self.conns {
                 if !std::mem::replace(&mut conn.queued, true) {
                     self.ready.push_back(key);
@@ -204,7 +209,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         Ok(())
     }
 
-    /// Once the exchange has gone down: resets every connection and listens no more.
+    /// Starts an outage if the exchange is down: resets every connection and closes the listeners.
     fn go_down(&mut self) -> io::Result<()> {
         let now = self.now();
         let Some(until) = self.exchange.down_until().filter(|&until| now < until) else {
@@ -223,7 +228,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         Ok(())
     }
 
-    /// Once the time of an outage is over: listens again.
+    /// Ends an outage once its time is over: opens the listeners again.
     fn come_up(&mut self) {
         let now = self.now();
         let Some((_, addresses)) = self.down.take_if(|(until, _)| *until <= now) else { return };
@@ -231,7 +236,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         while let Some((address, after)) = left.split_first() {
             if let Err(error) = super::listen(*address).and_then(|socket| self.listen(socket)) {
                 if self.log.allows(now) {
-                    tracing::warn!("cannot listen on {address} again (trying on): {error}");
+                    tracing::warn!("cannot listen on {address} again: {error}; trying again");
                 }
                 self.down = Some((now + ACCEPT_PAUSE, left.to_vec()));
                 return;
@@ -240,7 +245,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         }
     }
 
-    /// How long to wait for events.
+    /// Returns the time to wait for events.
     fn patience(&self, stopping: Option<Duration>) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
@@ -248,7 +253,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         let timer = self.timers.peek().map(|Reverse((time, _))| *time);
         let up = self.down.as_ref().map(|(until, _)| *until);
         let next =
-            [timer, stopping, self.accept_at, self.pass_at, up].into_iter().flatten().min()?;
+            [timer, stopping, self.accept_at, self.tick_at, up].into_iter().flatten().min()?;
         Some(next.saturating_sub(self.now()))
     }
 
@@ -262,7 +267,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                     conn.readable |=
                         event.is_readable() || event.is_read_closed() || event.is_error();
                     conn.writable |= event.is_writable() || event.is_error();
-                    // One whose turn will come does not get another.
+                    // A queued connection gets its turn anyway.
                     if !conn.queued {
                         self.serve(key);
                     }
@@ -282,28 +287,29 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                     self.admit();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The client has gone before it was accepted.
+                // The client closed the connection before it was accepted.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever else takes the descriptors that become free could end all connections.
+                // Only one connection is closed for room in a row, because another process that
+                // takes the freed descriptors would otherwise end them all.
                 Err(error) if out_of_descriptors(&error) && !evicted && self.evict() => {
                     evicted = true;
                 }
                 Err(error) => {
                     let advice = if out_of_descriptors(&error) {
-                        "; raise the limit of open files: ulimit -n"
+                        "; raise the limit of open files (ulimit -n)"
                     } else {
                         ""
                     };
                     return self.pause_accepting(&format!(
-                        "cannot accept a connection (trying again): {error}{advice}"
+                        "cannot accept a connection: {error}{advice}; trying again"
                     ));
                 }
             }
         }
     }
 
-    /// Accepts no connections for [`ACCEPT_PAUSE`], and logs why if that was not done just now.
+    /// Accepts no connections for [`ACCEPT_PAUSE`], and logs the reason at most once in a while.
     fn pause_accepting(&mut self, why: &str) {
         let now = self.now();
         self.accept_at = Some(now + ACCEPT_PAUSE);
@@ -320,7 +326,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         }
     }
 
-    /// Gives the client that waits a place, if there is one or one can be made.
+    /// Admits the waiting client if there is room, or if an idle connection can be closed for it.
     fn admit(&mut self) {
         if self.waiting.is_none() {
             return;
@@ -328,7 +334,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         if self.conns.len() >= self.most && !self.evict() {
             let most = self.most;
             return self.pause_accepting(&format!(
-                "{most} clients are connected and none has been idle for long: others have to wait"
+                "{most} clients are connected and none is idle: further clients have to wait"
             ));
         }
         let Some(mut stream) = self.waiting.take() else { return };
@@ -337,7 +343,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         let now = self.now();
         if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
             if self.log.allows(now) {
-                tracing::warn!("cannot watch a connection: {error}");
+                tracing::warn!("cannot poll a connection: {error}");
             }
             return;
         }
@@ -358,7 +364,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         self.serve(key);
     }
 
-    /// Closes the connection that has been idle for longest; whether there was one.
+    /// Closes the connection that has been idle for longest. Returns false if none is idle.
     fn evict(&mut self) -> bool {
         let now = self.now();
         let (conns, exchange) = (&self.conns, &*self.exchange);
@@ -375,8 +381,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         self.evicted += 1;
         if self.log.allows(now) {
             tracing::warn!(
-                "there is no room for more clients: the longest idle is closed for the next \
-                 ({} so far)",
+                "too many clients: closed the connection that was idle for longest ({} so far)",
                 self.evicted
             );
         }
@@ -403,8 +408,8 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                 self.ready.push_back(key);
             }
             Turn::Done => {
-                // What is due already waits for the socket, or would have been done: to look at it
-                // at once would be to look at it for ever.
+                // A deadline in the past waits for the socket. Checking the connection at once
+                // would loop without a pause, so it is checked a little later.
                 let soon = now + if conn.writable { SOON } else { STALLED };
                 let late = |time| if time <= now { soon } else { time };
                 let deadline = self.exchange.deadline(&conn.state).map(late);
@@ -419,7 +424,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
 
     fn expire(&mut self) {
         let now = self.now();
-        // Those that are armed meanwhile are for the next round, lest others wait for ever.
+        // Timers that are armed meanwhile wait for the next round, so that this loop ends.
         for _ in 0..self.timers.len() {
             let due = self.timers.peek().is_some_and(|timer| timer.0.0 <= now);
             let Some(Reverse((time, key))) = due.then(|| self.timers.pop()).flatten() else {
@@ -434,7 +439,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         }
     }
 
-    /// Closes the connections that nothing is being sent on.
+    /// Closes the connections without pending bytes.
     fn end_idle(&mut self) {
         let (mut one, now) = ([0; feed::wire::FRAME_LEN], self.now());
         let mut keys = Vec::new();
@@ -453,11 +458,11 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
 
 /// Closes a connection so that its client sees it reset.
 fn reset(stream: &TcpStream) {
-    // Where that fails it is closed like any other.
+    // If this fails the connection is closed without a reset.
     let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Tokens below are listeners.
+/// Maximum number of listeners; their tokens are below this number.
 pub(crate) const LISTENERS_MAX: usize = 1024;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::place::{cut, folder};
 use crate::format::Format;
-use crate::storage::lock;
+use crate::storage::{Durability, lock};
 use crate::terminal::signals;
 use crate::text::location::shown;
 use std::fs::{self, File, Metadata};
@@ -80,8 +80,9 @@ impl Partial {
         self.file.path()
     }
 
-    /// Puts the file at `place`, unless a process is recording into the file there. With `durable`
-    /// it survives a loss of power from then on, and the old file survives it until then.
+    /// Puts the file at `place`, unless a process is recording into the file there. With
+    /// [`Durability::Synced`] it survives a power failure from then on, and the old file until
+    /// then.
     ///
     /// # Errors
     /// Errors of the system; the file that stood there before still stands there.
@@ -89,15 +90,15 @@ impl Partial {
         self,
         place: &Path,
         format: Option<Format>,
-        durable: bool,
+        durability: Durability,
     ) -> io::Result<()> {
         let _held = hold(place)?;
         match format {
             #[cfg(feature = "sqlite")]
             Some(Format::Sqlite) => {
-                super::database::replace(place, durable, || self.replace(place, durable))
+                super::database::replace(place, durability, || self.replace(place, durability))
             }
-            _ => self.replace(place, durable),
+            _ => self.replace(place, durability),
         }
     }
 
@@ -105,16 +106,19 @@ impl Partial {
     ///
     /// # Errors
     /// As [`persist`](Self::persist).
-    pub(super) fn replace(self, place: &Path, durable: bool) -> io::Result<()> {
+    pub(super) fn replace(self, place: &Path, durability: Durability) -> io::Result<()> {
         if let Some(old) = fs::metadata(place).ok().map(Box::new).or(self.old) {
             take_over(self.file.as_file(), &old)?;
         }
-        if durable {
+        if durability == Durability::Synced {
             // Its content is safe before its name is, or the name could outlive it.
             self.file.as_file().sync_all()?;
         }
         self.file.persist(place).map_err(|error| error.error)?;
-        if durable { crate::storage::sync_folder(place) } else { Ok(()) }
+        match durability {
+            Durability::Synced => crate::storage::sync_folder(place),
+            Durability::Buffered => Ok(()),
+        }
     }
 }
 
@@ -260,7 +264,7 @@ mod tests {
     fn put(place: &Path, content: &str) -> io::Result<()> {
         let mut partial = Partial::beside(place)?;
         io::Write::write_all(partial.file_mut(), content.as_bytes())?;
-        partial.persist(place, None, false)
+        partial.persist(place, None, Durability::Buffered)
     }
 
     fn names(folder: &Path) -> Vec<PathBuf> {
@@ -370,7 +374,7 @@ mod tests {
             fs::write(&place, content).unwrap();
             let partial = Partial::beside(&place).unwrap();
             let recording = FileStorage::write(&place).unwrap();
-            let refused = partial.persist(&place, None, false).unwrap_err();
+            let refused = partial.persist(&place, None, Durability::Buffered).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
             assert_eq!(fs::read(&place).unwrap(), content);
             drop(recording);

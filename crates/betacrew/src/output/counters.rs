@@ -1,4 +1,4 @@
-//! How much has been written to a place: counted where it is written, for whoever looks.
+//! Counters of packets and bytes written to outputs, which other threads can read.
 
 use crate::format::{Arrival, Encoder, EncoderTarget, Format, SessionFacts, StreamMark};
 use feed::wire::RawFrame;
@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What has been written to one place since this program began to.
+/// Counters of one output since the start of the program.
 #[derive(Clone, Default, Debug)]
 pub struct WriteCounters(Arc<WriteCounts>);
 
+/// Counts that all clones of a [`WriteCounters`] share.
 #[derive(Default, Debug)]
 struct WriteCounts {
     packets: AtomicU64,
@@ -18,22 +19,22 @@ struct WriteCounts {
 }
 
 impl WriteCounters {
-    /// Packets and bytes.
+    /// Returns the number of packets and of bytes.
     #[must_use]
     pub fn look(&self) -> (u64, u64) {
         (self.0.packets.load(Ordering::Relaxed), self.0.bytes.load(Ordering::Relaxed))
     }
 
-    /// So much more has been written.
+    /// Adds to the counters.
     pub(crate) fn add(&self, packets: usize, bytes: u64) {
         self.0.packets.fetch_add(packets as u64, Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What writes in a format, counted.
+    /// Returns an encoder of a format that counts what it writes.
     ///
     /// # Errors
-    /// As [`Format::encoder`].
+    /// Errors of [`Format::encoder`].
     pub(crate) fn encoder<'a>(
         &self,
         format: Format,
@@ -46,30 +47,39 @@ impl WriteCounters {
             }
             place => {
                 let out = place.stream();
-                (EncoderTarget::Stream(Box::new(Counting { out, written: written.clone() })), None)
+                (
+                    EncoderTarget::Stream(Box::new(CountingWriter {
+                        out,
+                        written: written.clone(),
+                    })),
+                    None,
+                )
             }
         };
         let encoder = format.encoder(place)?;
-        Ok(Box::new(Counted { encoder, growth: Growth { written, file, len: 0, since: 0 } }))
+        Ok(Box::new(CountingEncoder {
+            encoder,
+            growth: Growth { written, file, len: 0, since: 0 },
+        }))
     }
 }
 
-/// All that a recording is written to.
+/// Counters of all outputs of a recording.
 #[derive(Clone, Default, Debug)]
 pub struct OutputCounters {
-    /// The tape file.
+    /// Counters of the tape file.
     pub tape: WriteCounters,
-    /// Each output, by its name.
+    /// Counters of each output, by its name.
     pub outputs: Vec<(String, WriteCounters)>,
 }
 
-/// Counts the bytes that go through.
-struct Counting<'a> {
+/// Writer that counts its bytes.
+struct CountingWriter<'a> {
     out: Box<dyn Write + 'a>,
     written: WriteCounters,
 }
 
-impl Write for Counting<'_> {
+impl Write for CountingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.out.write(bytes)?;
         self.written.add(0, count as u64);
@@ -81,21 +91,21 @@ impl Write for Counting<'_> {
     }
 }
 
-/// Counts the packets, and the bytes of a file that its format writes to as it likes.
-struct Counted<'a> {
+/// Encoder that counts its packets, and the bytes of a file that it writes in any order.
+struct CountingEncoder<'a> {
     encoder: Box<dyn Encoder + 'a>,
     growth: Growth,
 }
 
-/// After so many packets a file is looked at: packets may come two at a time, and looking is a call
-/// of the system.
-const LOOK: usize = 1 << 14;
+/// Number of packets between two checks of a file's length. A check is a system call, and packets
+/// may come two at a time.
+const CHECK_INTERVAL: usize = 1 << 14;
 
-/// A file that grows, if it is one.
+/// Growth of a file; counts packets only if the output is not a file.
 struct Growth {
     written: WriteCounters,
     file: Option<File>,
-    /// How long it was when it was looked at last, and how many packets were put since.
+    /// Length of the file in bytes at the last check, and number of packets since.
     len: u64,
     since: usize,
 }
@@ -104,12 +114,12 @@ impl Growth {
     fn put(&mut self, packets: usize) {
         self.written.add(packets, 0);
         self.since += packets;
-        if self.since >= LOOK {
+        if self.since >= CHECK_INTERVAL {
             self.look();
         }
     }
 
-    /// Counts what the file has grown by. Where the system does not tell, that is counted later.
+    /// Counts the growth of the file. If the system reports an error, the next call counts it.
     fn look(&mut self) {
         self.since = 0;
         if let Some(Ok(found)) = self.file.as_ref().map(File::metadata) {
@@ -119,7 +129,7 @@ impl Growth {
     }
 }
 
-impl Encoder for Counted<'_> {
+impl Encoder for CountingEncoder<'_> {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
         self.encoder.put(frames, arrival)?;
         self.growth.put(frames.len());
@@ -152,7 +162,7 @@ mod tests {
     use feed::tape::in_memory::Tape;
 
     #[test]
-    fn what_is_written_is_counted_in_text_and_in_files_of_their_own_way() {
+    fn packets_and_bytes_are_counted_for_text_and_binary_formats() {
         let folder = tempfile::tempdir().unwrap();
         for format in [Format::Json, Format::Ndjson, Format::Csv, Format::Tape] {
             let path = folder.path().join(format.name());

@@ -3,7 +3,7 @@
 //! whatever has the database's name.
 
 use super::place::database_sidecars;
-use crate::storage::sync_folder;
+use crate::storage::{Durability, sync_folder};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -35,10 +35,10 @@ enum DatabaseStep {
 /// of the system. The old database still stands there then.
 pub(super) fn replace(
     place: &Path,
-    durable: bool,
+    durability: Durability,
     put: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
-    replace_by_steps(place, durable, put, &mut |_| Ok(()))
+    replace_by_steps(place, durability, put, &mut |_| Ok(()))
 }
 
 /// The order of the steps is what keeps readers from harm, wherever they are cut short:
@@ -53,7 +53,7 @@ pub(super) fn replace(
 /// 4. The new database takes the name.
 fn replace_by_steps(
     place: &Path,
-    durable: bool,
+    durability: Durability,
     put: impl FnOnce() -> io::Result<()>,
     step: &mut dyn FnMut(DatabaseStep) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -73,7 +73,7 @@ fn replace_by_steps(
             _ => step(DatabaseStep::Removed)?,
         }
     }
-    if durable {
+    if durability == Durability::Synced {
         // The names must not come back after a loss of power, beside the new database.
         sync_folder(place)?;
     }
@@ -216,9 +216,9 @@ mod tests {
     }
 
     /// Runs it to its `end`th step; returns whether it came to its end.
-    fn run(place: &Path, new: &Path, durable: bool, end: usize) -> bool {
+    fn run(place: &Path, new: &Path, durability: Durability, end: usize) -> bool {
         let mut steps = 0;
-        let done = replace_by_steps(place, durable, || fs::rename(new, place), &mut |_| {
+        let done = replace_by_steps(place, durability, || fs::rename(new, place), &mut |_| {
             steps += 1;
             if steps > end { Err(io::Error::other("killed")) } else { Ok(()) }
         });
@@ -233,14 +233,14 @@ mod tests {
             (without_database, None),
             (beside_text, None),
         ] {
-            for durable in [false, true] {
+            for durability in [Durability::Buffered, Durability::Synced] {
                 let mut ended = false;
                 for end in 0..10 {
                     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir());
                     let place = scene(other.unwrap().path(), folder.path());
                     let new = folder.path().join("new");
                     drop(database(&new, "new"));
-                    ended = run(&place, &new, durable, end);
+                    ended = run(&place, &new, durability, end);
                     let put = !new.exists();
                     match old {
                         _ if put => assert_eq!(found(&place), "new", "step {end}"),
@@ -285,11 +285,12 @@ mod tests {
         other.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
         fill(&other, "old");
         drop(database(&new, "new"));
-        let refused = replace(&place, false, || fs::rename(&new, &place)).unwrap_err();
+        let refused =
+            replace(&place, Durability::Buffered, || fs::rename(&new, &place)).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy, "{refused}");
         assert_eq!(found(&place), "old");
         drop(other);
-        replace(&place, false, || fs::rename(&new, &place)).unwrap();
+        replace(&place, Durability::Buffered, || fs::rename(&new, &place)).unwrap();
         assert_eq!(found(&place), "new");
     }
 }

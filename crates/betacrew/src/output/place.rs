@@ -13,10 +13,10 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Maximum number of symbolic links that are followed one after the other, as Linux has it.
+/// Maximum number of symbolic links that are followed one after the other, the same as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// Maximum length of a file's name in bytes, as nearly all file systems have it.
+/// Maximum length of a file's name in bytes, the limit of nearly all file systems.
 const NAME_MAX: usize = 255;
 
 /// Endings of the files that SQLite keeps beside a database.
@@ -82,7 +82,7 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Identity of the thing that a name leads to.
+/// Identity of the file, pipe or device that a name leads to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Identity {
     /// Device and inode of something that exists.
@@ -94,21 +94,21 @@ enum Identity {
     Spelled(PathBuf),
 }
 
-/// Stream that the command has from its beginning.
+/// Standard stream of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum StandardStream {
     In,
     Out,
-    /// Output or error, for what the command says.
+    /// Output or error, for messages.
     Messages,
 }
 
 /// Place that a command reads or writes.
 #[derive(Clone, Debug)]
 struct Place {
-    /// The flag and its value, for messages.
+    /// Flag and its value, for messages.
     said: String,
-    /// The standard stream that is meant, whatever that leads to.
+    /// Standard stream that is named, regardless of its redirection.
     standard: Option<StandardStream>,
     identity: Option<Identity>,
     /// True for a file, and for a name that will be one.
@@ -231,7 +231,7 @@ fn is_device(_: &Metadata) -> bool {
     false
 }
 
-/// All places of a command.
+/// Files and streams of a command, each checked against the others.
 #[derive(Debug)]
 pub(crate) struct CommandPlaces {
     listed: Vec<Place>,
@@ -253,7 +253,7 @@ impl CommandPlaces {
     /// Adds a file that the command reads; `flag` is empty for an argument without one.
     ///
     /// # Errors
-    /// [`Failure::Usage`] where the command writes there, too.
+    /// Returns [`Failure::Usage`] if the command also writes there.
     pub(crate) fn reads(&mut self, flag: &str, path: &Path) -> Result<(), Failure> {
         self.add(flag, path, false)
     }

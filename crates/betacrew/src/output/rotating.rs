@@ -1,5 +1,5 @@
-//! Files that are written while a session goes on: one after the other, each whole once it is in
-//! place, named after what is in it: `out-SESSION-FIRST-LAST.csv`.
+//! Files that are written one after the other while a session is live. Each is named after its
+//! packets, `out-SESSION-FIRST-LAST.csv`, and gets that name once it is complete.
 
 use crate::args::parse::duration;
 use crate::error::Failure;
@@ -8,6 +8,7 @@ use crate::output::atomic::{self, Partial};
 use crate::output::counters::WriteCounters;
 use crate::output::place::{fitting_name, folder};
 use crate::output::sink::PacketSink;
+use crate::storage::Durability;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::wire::{RawFrame, SessionId, sequence_of};
@@ -17,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// When a file is ended and the next one begun.
+/// Condition for starting the next file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rotate {
-    /// After so long.
+    /// Age of the file.
     Time(Duration),
-    /// Once it has about so many bytes.
+    /// Approximate size of the file in bytes.
     Size(u64),
-    /// With the session.
+    /// End of the session.
     Session,
 }
 
@@ -42,6 +43,7 @@ const UNITS: [(&str, u64); 7] = [
 /// Maximum number of files of the same packets.
 const NAMES_MAX: u32 = 1000;
 
+/// Parses a size such as `1GiB`, in bytes.
 fn size(text: &str) -> Option<u64> {
     let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
     let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
@@ -60,14 +62,12 @@ impl FromStr for Rotate {
         }
         match duration(text) {
             Ok(time) if !time.is_zero() => Ok(Self::Time(time)),
-            _ => Err(format!(
-                "`{text}` is none of a time such as 1h, a size such as 1GiB, or session"
-            )),
+            _ => Err(format!("`{text}` is not a time such as 1h, a size such as 1GiB, or session")),
         }
     }
 }
 
-/// A session's name in names of files.
+/// Returns the name of a session for names of files: hexadecimal if it is not alphanumeric.
 pub(crate) fn session_name(session: SessionId) -> String {
     match session.0.iter().all(u8::is_ascii_alphanumeric) {
         true => session.to_string(),
@@ -75,7 +75,7 @@ pub(crate) fn session_name(session: SessionId) -> String {
     }
 }
 
-/// `path` with `-PART` at the end of its stem.
+/// Returns `path` with `-PART` at the end of its stem.
 pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
     let mut end = OsString::from(format!("-{part}"));
     if let Some(extension) = path.extension() {
@@ -85,20 +85,20 @@ pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
     path.with_file_name(fitting_name(path.file_stem().unwrap_or_default(), &end))
 }
 
-/// The files of an output.
+/// Live output that writes files one after the other.
 pub(crate) struct RotatingFiles {
     path: PathBuf,
     format: Format,
     rotate: Vec<Rotate>,
-    durable: bool,
+    durability: Durability,
     session: String,
     open: Option<RotatedFile>,
-    /// The sequence after the last one taken.
+    /// Sequence after the last one taken.
     next: Seq,
     written: WriteCounters,
 }
 
-/// The file that is being written.
+/// File that is being written.
 struct RotatedFile {
     file: Partial,
     encoder: Box<dyn Encoder>,
@@ -107,38 +107,38 @@ struct RotatedFile {
 }
 
 impl RotatingFiles {
-    /// Files beside `path`, named after it.
+    /// Creates an output whose files stand beside `path` and are named after it.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for a format that is not built in, [`Failure::Storage`] where nothing can
-    /// be written there.
+    /// Returns [`Failure::Usage`] if the format is not built in or `path` is not a file, and
+    /// [`Failure::Storage`] if the folder cannot be written.
     pub(crate) fn new(
         path: &Path,
         format: Format,
         rotate: &[Rotate],
-        durable: bool,
+        durability: Durability,
     ) -> Result<Self, Failure> {
         format.check()?;
         if path == Path::new("-") || path.metadata().is_ok_and(|found| !found.is_file()) {
-            let why = format!("{} is one place: --rotate needs the name of a file", shown(path));
+            let why = format!("--rotate needs the name of a file, and {} is not one", shown(path));
             return Err(Failure::Usage(why));
         }
-        let pieces = Self {
+        let files = Self {
             path: path.to_owned(),
             format,
             rotate: rotate.to_vec(),
-            durable,
+            durability,
             session: String::new(),
             open: None,
             next: FIRST_SEQ,
             written: WriteCounters::default(),
         };
-        Partial::beside(path).map_err(|source| pieces.failed(source))?;
+        Partial::beside(path).map_err(|source| files.failed(source))?;
         atomic::sweep(path);
-        Ok(pieces)
+        Ok(files)
     }
 
-    /// What it has written, in all its files.
+    /// Returns the counters of all its files.
     pub(crate) fn written(&self) -> WriteCounters {
         self.written.clone()
     }
@@ -147,12 +147,14 @@ impl RotatingFiles {
         Failure::Storage { action: "write", path: self.path.clone(), source }
     }
 
+    /// Returns the path of the file for these packets.
     fn place(&self, range: SeqRange) -> PathBuf {
         let (first, last) = (range.first(), range.last());
         with_part(&self.path, &format!("{}-{first:010}-{last:010}", self.session))
     }
 
-    /// A place for these packets that no file has: some may have been written before, behind a gap.
+    /// Returns an unused path for these packets. A file with the same packets may exist from
+    /// before, after a gap.
     fn free_place(&self, range: SeqRange) -> Result<PathBuf, Failure> {
         let place = self.place(range);
         let others = (2..=NAMES_MAX).map(|number| with_part(&place, &number.to_string()));
@@ -169,7 +171,7 @@ impl RotatingFiles {
         let (last, before, first) = (numbers.next()??, numbers.next()??, numbers.next());
         let is_named = |place: &Path| place.file_name() == Some(name);
         let plain = SeqRange::new(before, last).filter(|range| is_named(&self.place(*range)));
-        // A file that found its name taken has a number behind it.
+        // A file whose name was in use has a number at the end.
         let numbered = || {
             let range = SeqRange::new(first??, before)?;
             let place = with_part(&self.place(range), &last.to_string());
@@ -178,8 +180,8 @@ impl RotatingFiles {
         plain.or_else(numbered)
     }
 
-    /// Returns whether the file for these packets has them. Its name alone proves nothing: anybody
-    /// may have made a file of that name, and a loss of power may have taken what was in ours.
+    /// Returns whether the file for these packets has them. Its name alone proves nothing: another
+    /// program may have created it, and a power failure may have emptied it.
     fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
         let read = place.is_file().then(|| {
@@ -192,12 +194,12 @@ impl RotatingFiles {
                 Ok(())
             })
         });
-        // What was given up at its beginning is not in it.
+        // Packets that were abandoned at its beginning are not in it.
         let begins = first.is_some_and(|first| range.contains(first));
         read.is_some_and(|read| read.is_ok()) && ascends && begins && last == range.last()
     }
 
-    /// What files of this session have, from its beginning to a gap.
+    /// Returns the last sequence before the first gap in the files of this session.
     fn in_place(&self) -> io::Result<Seq> {
         let (mut written, mut doubtful) = (SeqSet::new(), Vec::new());
         for entry in std::fs::read_dir(folder(&self.path))? {
@@ -206,20 +208,18 @@ impl RotatingFiles {
             let place = self.path.with_file_name(&name);
             match self.holds(&place, range) {
                 true => written.insert(range),
-                // Another file may have them.
+                // Another file may have these packets.
                 false => doubtful.push((place, range)),
             }
         }
         for (place, _) in doubtful.iter().filter(|(_, range)| !written.covers(*range)) {
-            tracing::warn!(
-                "{} does not have the packets that its name says: they are written again",
-                shown(place)
-            );
+            tracing::warn!("{} lacks packets of its name; they are written again", shown(place));
         }
         let first = written.at_or_after(FIRST_SEQ).filter(|range| range.first() == FIRST_SEQ);
         Ok(first.map_or(0, SeqRange::last))
     }
 
+    /// Returns the open file, creating one if there is none.
     fn open(&mut self) -> Result<&mut RotatedFile, Failure> {
         if self.open.is_none() {
             let begin = || {
@@ -234,37 +234,38 @@ impl RotatingFiles {
         Ok(self.open.as_mut().expect("it is open"))
     }
 
-    /// When the open file is to be ended, for its age.
+    /// Returns the time at which the open file reaches its maximum age.
     fn due(&self) -> Option<Instant> {
-        let piece = self.open.as_ref()?;
+        let file = self.open.as_ref()?;
         let times = self.rotate.iter().filter_map(|rotate| match rotate {
-            Rotate::Time(time) => piece.begun.checked_add(*time),
+            Rotate::Time(time) => file.begun.checked_add(*time),
             _ => None,
         });
         times.min()
     }
 
-    /// Ends the open file if it is time to.
+    /// Ends the open file if it has reached its maximum age or size.
     fn rotate(&mut self) -> Result<(), Failure> {
-        let Some(piece) = &self.open else { return Ok(()) };
+        let Some(open) = &self.open else { return Ok(()) };
         let old = self.due().is_some_and(|time| Instant::now() >= time);
         let most = self.rotate.iter().filter_map(|rotate| match rotate {
             Rotate::Size(bytes) => Some(*bytes),
             _ => None,
         });
-        let full = most.min().is_some_and(|most| {
-            piece.file.file().metadata().is_ok_and(|found| found.len() >= most)
-        });
+        let full = most
+            .min()
+            .is_some_and(|most| open.file.file().metadata().is_ok_and(|found| found.len() >= most));
         if old || full { self.close() } else { Ok(()) }
     }
 
+    /// Ends the open file and gives it its name.
     fn close(&mut self) -> Result<(), Failure> {
         let Some(RotatedFile { file, encoder, first, .. }) = self.open.take() else {
             return Ok(());
         };
         let Some(range) = SeqRange::new(first, self.next - 1) else { return Ok(()) };
         let place = self.free_place(range)?;
-        let put = || file.persist(&place, Some(self.format), self.durable);
+        let put = || file.persist(&place, Some(self.format), self.durability);
         let done = encoder.finish().and_then(|()| put());
         done.map_err(|source| Failure::Storage { action: "write", path: place.clone(), source })?;
         tracing::info!("{}: packets {range}", shown(&place));
@@ -288,7 +289,7 @@ impl PacketSink for RotatingFiles {
     }
 
     fn mark(&mut self, mark: StreamMark) -> Result<(), Failure> {
-        let StreamMark::Lost(range) = mark else { return Ok(()) };
+        let StreamMark::Abandoned(range) = mark else { return Ok(()) };
         let done = self.open()?.encoder.mark(mark);
         done.map_err(|source| self.failed(source))?;
         self.next = range.last() + 1;
@@ -325,7 +326,8 @@ mod tests {
     }
 
     fn begun(path: &Path, rotate: &[Rotate]) -> (Box<RotatingFiles>, Seq) {
-        let mut pieces = Box::new(RotatingFiles::new(path, Format::Csv, rotate, false).unwrap());
+        let mut pieces =
+            Box::new(RotatingFiles::new(path, Format::Csv, rotate, Durability::Buffered).unwrap());
         let next = pieces.begin(Some(SessionId(*b"ABCD"))).unwrap();
         (pieces, next)
     }

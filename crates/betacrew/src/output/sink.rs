@@ -1,4 +1,4 @@
-//! Where packets go on to in order of sequence while they are recorded.
+//! Live outputs of a recording, which take packets in order of sequence.
 
 use crate::error::Failure;
 use crate::format::{Arrival, EncoderTarget, Format, StreamMark};
@@ -14,111 +14,113 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A place that takes packets one after the other: what is offered next is always the sequence
-/// after the last one taken, or after a mark that leaves sequences out.
+/// Output that takes packets in order of sequence. Each offer starts with the sequence after the
+/// last one taken, or after a mark that leaves sequences out.
 ///
-/// It need not be as fast as the recording: what it does not take is offered again from there.
+/// An output may be slower than the recording: packets that it does not take are offered again.
 pub trait PacketSink {
-    /// Begins with a session, or with one that nobody has told. Returns the first sequence that it
-    /// wants; it may have some from before.
+    /// Begins with a session, or with `None` if the exchange does not announce one. Returns the
+    /// first sequence that the output wants, because it may have packets of an earlier run.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
         let _ = session;
         Ok(FIRST_SEQ)
     }
 
-    /// Takes packets with contiguous sequences; returns how many. Fewer than all: it is full for
-    /// now.
+    /// Takes packets with contiguous sequences. Returns the number taken; a full output takes fewer
+    /// than all.
     ///
     /// # Errors
-    /// What ends the recording, for it cannot be written on.
+    /// Failures of the output, which end the recording.
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure>;
 
-    /// Takes something that is no packet.
+    /// Takes a mark that stands between packets.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn mark(&mut self, mark: StreamMark) -> Result<(), Failure>;
 
-    /// Nothing more comes for now: hands on what was put. Returns when to call this again should
-    /// nothing come until then.
+    /// Flushes packets while no more arrive. Returns the time for the next call if none arrive
+    /// until then.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure>;
 
-    /// The sequence that it wants to be offered next, where that would be `next`. It may have been
-    /// found to have more than that, or less.
+    /// Returns the sequence that the output wants next, usually `next`. A NATS stream may turn out
+    /// to have more packets, or fewer.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn wants(&mut self, next: Seq) -> Result<Seq, Failure> {
         Ok(next)
     }
 
-    /// Whether it can go on behind packets that are left out.
+    /// Returns whether the output can continue after packets that are left out.
     fn skips(&self) -> bool {
         true
     }
 
-    /// Waits until it is not full any more, or for a while.
+    /// Waits for a moment, or until the output is no longer full.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn wait(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Nothing comes from `next` on: whether all before it is where it should be. It may wait for
-    /// that for a while.
+    /// Returns whether all packets before `next`, the end of the recording, have reached their
+    /// destination. May wait for a moment.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn settled(&mut self, next: Seq) -> Result<bool, Failure> {
         let _ = next;
         Ok(true)
     }
 
-    /// Nothing comes any more: hands on what is left.
+    /// Ends the output and writes what is left.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Failures of the output, which end the recording.
     fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
 
-/// So many packets wait for whoever reads stdout; the others wait in the recording.
-const WAITING: usize = 1 << 16;
+/// Maximum number of packets queued for stdout; later packets wait in the recording.
+const QUEUE_MAX: usize = 1 << 16;
 
-/// Standard output, in a format that goes through pipes, written by a thread of its own: a reader
-/// that stalls keeps nothing else waiting. One that closes the pipe ends the recording.
+/// Standard output, written by a thread of its own so that a slow reader delays nothing else. A
+/// reader that closes the pipe ends the recording.
 pub(crate) struct Stdout {
-    /// None once it has ended.
+    /// Queue of the thread, `None` once it has ended.
     items: Option<Sender<QueuedItem>>,
     writer: Option<JoinHandle<Result<(), Failure>>>,
-    /// Packets in `items`.
+    /// Number of packets in `items`.
     waiting: Arc<AtomicUsize>,
-    /// Other sessions were written there before.
+    /// True if other sessions were written to stdout before.
     later: bool,
-    /// Packets before this one are not wanted.
+    /// First sequence to write.
     from: Seq,
     written: WriteCounters,
     stop: Stop,
-    /// Bytes written when that was looked at, and since when they are so many.
+    /// Number of bytes written, and the time since which it has not changed.
     progress: Option<(u64, Instant)>,
 }
 
+/// Item in the queue of the thread.
 enum QueuedItem {
     Packets(Vec<RawFrame>, Arrival),
     Mark(StreamMark),
 }
 
 impl Stdout {
-    /// `later`: other sessions were written there before. Packets below `from` are left out.
+    /// Starts the thread. `later` is true if other sessions were written to stdout before. Packets
+    /// below `from` are left out.
     ///
     /// # Errors
-    /// [`Failure::System`] where there can be no more threads.
+    /// Returns [`Failure::Storage`] if no thread can be started.
     pub(crate) fn new(
         format: Format,
         later: bool,
@@ -132,18 +134,18 @@ impl Stdout {
         let counted = written.clone();
         let writer = std::thread::Builder::new()
             .name("stdout".to_owned())
-            .spawn(move || write(format, &counted, &taken, &left).map_err(unwritten))
-            .map_err(unwritten)?;
+            .spawn(move || write(format, &counted, &taken, &left).map_err(stdout_failure))
+            .map_err(stdout_failure)?;
         let (items, writer, stop, progress) = (Some(items), Some(writer), stop.clone(), None);
         Ok(Self { items, writer, waiting, later, from, written, stop, progress })
     }
 
-    /// What it has written.
+    /// Returns its counters.
     pub(crate) fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
-    /// Hands an item on.
+    /// Queues an item.
     fn send(&mut self, item: QueuedItem) -> Result<(), Failure> {
         match &self.items {
             Some(items) if items.send(item).is_ok() => Ok(()),
@@ -154,7 +156,7 @@ impl Stdout {
     /// Waits a moment for the thread.
     ///
     /// # Errors
-    /// [`Failure::Stopped`] where the user has stopped the recording and nobody reads.
+    /// Returns [`Failure::Stopped`] if the user has stopped the recording and stdout is not read.
     fn pause(&mut self) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(1));
         let bytes = self.written.look().1;
@@ -166,16 +168,16 @@ impl Stdout {
         let unread = since.elapsed();
         if self.stop.times() > 1 || self.stop.asked() && unread >= UNREAD {
             crate::terminal::message::message!(
-                "stopped: stdout is not read; what it was to get is left out"
+                "stopped: stdout is not read, so its remaining packets are left out"
             );
-            // The thread is left where it is blocked.
+            // The thread stays blocked in its write and ends with the program.
             self.writer = None;
             return Err(Failure::Stopped);
         }
         Ok(())
     }
 
-    /// What became of the thread, which ends or has ended.
+    /// Waits for the thread to end and returns its result.
     fn end(&mut self) -> Result<(), Failure> {
         self.items = None;
         while self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
@@ -183,13 +185,13 @@ impl Stdout {
         }
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,
-            // Said already, or a panic that has been shown.
+            // The error was returned before, or the thread has printed its panic.
             _ => Err(Failure::Stopped),
         }
     }
 }
 
-/// Writes what is taken until nothing more can come.
+/// Writes queued items until the queue is closed.
 fn write(
     format: Format,
     written: &WriteCounters,
@@ -217,7 +219,8 @@ fn write(
     }
 }
 
-fn unwritten(source: io::Error) -> Failure {
+/// Returns the failure for an error of stdout; a closed pipe only stops the output.
+fn stdout_failure(source: io::Error) -> Failure {
     match source.kind() {
         io::ErrorKind::BrokenPipe => Failure::Stopped,
         _ => Failure::Storage { action: "write to", path: "stdout".into(), source },
@@ -233,7 +236,7 @@ impl PacketSink for Stdout {
     }
 
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
-        let room = WAITING.saturating_sub(self.waiting.load(Ordering::SeqCst));
+        let room = QUEUE_MAX.saturating_sub(self.waiting.load(Ordering::SeqCst));
         let taken = &frames[..frames.len().min(room)];
         if !taken.is_empty() {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);

@@ -1,10 +1,10 @@
-//! Beginning of tape files. A recording that exists is locked and gone on with. Where a new one is
-//! to replace it, the old one stays until the new one has a packet.
+//! Opening of tape files. An existing recording is locked and continued. If a new one is to replace
+//! it, the old one stays until the new one has a packet.
 
 use super::atomic::{Partial, sweep};
 use super::place::follow;
 use crate::error::Failure;
-use crate::storage::FileStorage;
+use crate::storage::{Durability, FileStorage};
 use feed::tape::file::{is_stillborn, is_tape};
 use std::fs;
 use std::io;
@@ -15,18 +15,27 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Begun {
     /// Empty medium, and the right to its name.
     Empty(FileStorage, Claim),
-    /// Medium with a recording, which is gone on with.
+    /// Medium with a recording, which is continued.
     Recording(FileStorage),
+}
+
+/// Treatment of a recording that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Existing {
+    /// Open it and add packets.
+    Continue,
+    /// Replace it once the new recording has a packet.
+    Replace,
 }
 
 /// Right to a file's name. Dropped before it is used, it leaves all files as they were.
 #[derive(Debug)]
 pub(crate) enum Claim {
-    /// The file had the name before.
+    /// Name of an existing file, which is used itself.
     Own,
-    /// The file was made just now, and is removed if nothing is recorded.
+    /// Name of a file that was created just now, and is removed if nothing is recorded.
     New(New),
-    /// Another recording has the name until this file replaces it.
+    /// Name that another recording has until this file replaces it.
     Successor(Successor),
 }
 
@@ -52,13 +61,16 @@ pub(crate) struct Successor {
 }
 
 impl Claim {
-    /// Gives the file its name, once it has a packet. With `durable` that survives a loss of power.
+    /// Gives the file its name, once it has a packet. With [`Durability::Synced`] this survives a
+    /// power failure.
     ///
     /// # Errors
-    /// Errors of the system; the file that had the name has it still.
-    pub(crate) fn take(self, durable: bool) -> io::Result<()> {
+    /// Errors of the system. The other file then keeps the name.
+    pub(crate) fn take(self, durability: Durability) -> io::Result<()> {
         match self {
-            Self::Successor(Successor { partial, place, _old }) => partial.replace(&place, durable),
+            Self::Successor(Successor { partial, place, _old }) => {
+                partial.replace(&place, durability)
+            }
             own => {
                 own.keep();
                 Ok(())
@@ -79,12 +91,13 @@ impl Claim {
     }
 }
 
-/// Opens the file at `path` for recording. With `anew` a recording that is there is to be replaced.
+/// Opens the file at `path` for recording. `existing` says what happens to a recording there.
 ///
 /// # Errors
-/// [`Failure::Storage`] where it cannot be written, or another process is recording into it;
-/// [`Failure::Content`] where `anew` would destroy a file that is no recording.
-pub(crate) fn begin(path: &Path, anew: bool) -> Result<Begun, Failure> {
+/// Returns [`Failure::Storage`] if the file cannot be written or another process is recording into
+/// it, and [`Failure::Content`] if [`Existing::Replace`] would destroy a file that is not a
+/// recording.
+pub(crate) fn begin(path: &Path, existing: Existing) -> Result<Begun, Failure> {
     let failed = |source| Failure::Storage { action: "record into", path: path.into(), source };
     let place = follow(path).map_err(failed)?;
     let is_new = fs::symlink_metadata(&place).is_err();
@@ -94,13 +107,13 @@ pub(crate) fn begin(path: &Path, anew: bool) -> Result<Begun, Failure> {
         let claim = if is_new { Claim::New(New(Some(place))) } else { Claim::Own };
         return Ok(Begun::Empty(storage.cleared().map_err(failed)?, claim));
     }
-    if !anew {
+    if existing == Existing::Continue {
         return Ok(Begun::Recording(storage));
     }
     if !is_tape(&storage).map_err(failed)? {
         return Err(Failure::Content {
             path: path.into(),
-            reason: "it is no tape file, and only a recording is replaced: name another file"
+            reason: "it is not a tape file, and only a recording is replaced: name another file"
                 .to_owned(),
         });
     }
@@ -115,8 +128,8 @@ mod tests {
     use feed::storage::Storage;
     use feed::tape::file::MAGIC;
 
-    fn begun(path: &Path, anew: bool) -> (FileStorage, Claim) {
-        match begin(path, anew).unwrap() {
+    fn begun(path: &Path, existing: Existing) -> (FileStorage, Claim) {
+        match begin(path, existing).unwrap() {
             Begun::Empty(storage, claim) => (storage, claim),
             Begun::Recording(_) => unreachable!("there is none"),
         }
@@ -129,19 +142,19 @@ mod tests {
         fs::write(&path, [&MAGIC[..], &[1; 100]].concat()).unwrap();
         let old = fs::read(&path).unwrap();
         // Nothing came.
-        drop(begun(&path, true));
+        drop(begun(&path, Existing::Replace));
         assert_eq!(fs::read(&path).unwrap(), old);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
-        let (mut storage, claim) = begun(&path, true);
+        let (mut storage, claim) = begun(&path, Existing::Replace);
         storage.append(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), old);
         // Both are nobody else's meanwhile.
-        let busy = begin(&path, false).unwrap_err().to_string();
+        let busy = begin(&path, Existing::Continue).unwrap_err().to_string();
         assert!(busy.contains("another process is recording"), "{busy}");
-        claim.take(true).unwrap();
+        claim.take(Durability::Synced).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(begin(&path, true).is_err(), "the new one is locked, too");
+        assert!(begin(&path, Existing::Replace).is_err(), "the new one is locked, too");
         drop(storage);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -151,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         fs::write(&path, "my notes").unwrap();
-        let refused = begin(&path, true).unwrap_err();
+        let refused = begin(&path, Existing::Replace).unwrap_err();
         assert!(matches!(refused, Failure::Content { .. }), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "my notes");
     }
@@ -160,12 +173,12 @@ mod tests {
     fn a_file_that_nothing_comes_of_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.tape");
-        drop(begun(&path, false));
+        drop(begun(&path, Existing::Continue));
         assert!(!path.exists());
-        begun(&path, false).1.keep();
+        begun(&path, Existing::Continue).1.keep();
         assert!(path.exists());
         // A file that was there before stays.
-        drop(begun(&path, true));
+        drop(begun(&path, Existing::Replace));
         assert!(path.exists());
     }
 
@@ -178,9 +191,9 @@ mod tests {
         for content in ["", "old"] {
             fs::write(&path, [&MAGIC[..content.len().min(1) * 8], content.as_bytes()].concat())
                 .unwrap();
-            let (mut storage, claim) = begun(&link, true);
+            let (mut storage, claim) = begun(&link, Existing::Replace);
             storage.append(b"new").unwrap();
-            claim.take(false).unwrap();
+            claim.take(Durability::Buffered).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(fs::read(&path).unwrap(), b"new");
         }

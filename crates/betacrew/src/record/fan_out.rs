@@ -1,4 +1,4 @@
-//! What is recorded, handed on in order of sequence while it is recorded.
+//! Live outputs of a recording: packets are handed on in order of sequence while it is made.
 
 use crate::error::Failure;
 use crate::format::{Arrival, StreamMark};
@@ -9,51 +9,54 @@ use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::time::Duration;
 
-/// Where packets never stop coming, nothing is ever idle: then what has become whole is handed on
-/// so often.
-const HASTE: Duration = Duration::from_millis(5);
-/// What is full is looked at again so often.
-const FULL: Duration = Duration::from_millis(20);
+/// Interval for handing on packets behind a filled gap while a stream is busy, because such a
+/// stream never calls `on_idle`.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
+/// Interval for trying again an output that accepts no more packets.
+const FULL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Records into a capture, and hands on to outlets what is there without a gap.
+/// Sink that records, and hands packets to live outputs as far as no gap is before them.
 pub(crate) struct FanOut<'a> {
+    /// Recording, from which late outputs read.
     capture: &'a mut RecordingStore,
     outs: Vec<FanOutTarget>,
-    /// What is given up is left out, and does not hold up the rest.
+    /// True if abandoned packets are left out instead of holding up the rest.
     skip_lost: bool,
-    /// Outputs are written once the recording has ended, or have everything in the end.
+    /// True if outputs other than stdout need all packets.
     outputs: bool,
+    /// Abandoned packets that are left out.
     skipped: SeqSet,
-    /// What ends the recording: an outlet cannot be written on.
+    /// Failure of an output, which ends the recording.
     failure: Option<Failure>,
 }
 
+/// Live output and the next packet that it gets.
 struct FanOutTarget {
     outlet: Box<dyn PacketSink>,
-    /// Its reader has had enough, or the user has stopped waiting for it: it gets nothing more.
+    /// True once its reader has closed it, or the user has stopped waiting for it.
     closed: bool,
-    /// The next sequence to be handed on; 0 before it has begun.
+    /// Next sequence to hand on, or 0 before the output has begun.
     next: Seq,
-    /// The recording has more than was handed on: when to read it.
+    /// Time to read the recording, if it has packets that were not handed on.
     behind: Option<Duration>,
-    /// When the recording was read last for that.
+    /// Time of the last read of the recording.
     read: Duration,
 }
 
-/// Why not everything was handed on.
+/// Reason why packets were not handed on.
 enum Until {
-    /// The next packet is missing.
+    /// Next packet is missing.
     Gap,
-    /// The outlet takes no more for now.
+    /// Output accepts no more packets for now.
     Full,
 }
 
 impl<'a> FanOut<'a> {
-    /// Records, and hands on what comes; what was recorded before as well. `outputs`: something is
-    /// to have all packets, also when the reader of a pipe has had enough.
+    /// Creates a sink that records, and that hands on earlier and new packets. `skip_lost` is true
+    /// if abandoned packets are left out, `outputs` if outputs other than stdout need all packets.
     ///
     /// # Errors
-    /// What an outlet reports.
+    /// Errors of an output.
     pub(crate) fn new(
         capture: &'a mut RecordingStore,
         outlets: Vec<Box<dyn PacketSink>>,
@@ -67,25 +70,25 @@ impl<'a> FanOut<'a> {
             read: Duration::ZERO,
         });
         let (outs, session) = (outs.collect(), capture.known_session());
-        let mut tee =
+        let mut sink =
             Self { capture, outs, skip_lost, outputs, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
-            tee.begin(session, Duration::ZERO);
+            sink.begin(session, Duration::ZERO);
         }
-        tee.failure.take().map_or(Ok(tee), Err)
+        sink.failure.take().map_or(Ok(sink), Err)
     }
 
-    /// Hands on what is left.
+    /// Ends the recording and hands on the remaining packets.
     ///
     /// # Errors
-    /// What went wrong with the recording or an outlet. A pipe that was closed is no error.
+    /// Errors of the recording or an output. A closed pipe is not an error.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.capture.end()?;
         if self.failure.is_none() {
             self.begin(None, Duration::ZERO);
         }
         let mut done = self.failure.take().map_or(Ok(()), Err);
-        // A log may have more than was recorded here, and want what comes after that.
+        // A NATS stream may already have later packets than this recording.
         let end = self.capture.highest().saturating_add(1);
         for mut out in self.outs {
             let whole = match done.is_ok() && !out.closed {
@@ -93,7 +96,7 @@ impl<'a> FanOut<'a> {
                 false => Ok(()),
             };
             for result in [whole, out.outlet.finish()] {
-                // One that is closed takes nothing from the others.
+                // A closed output does not stop the others.
                 if let Err(failure) = result
                     && !matches!(failure, Failure::Stopped)
                 {
@@ -104,17 +107,17 @@ impl<'a> FanOut<'a> {
         done
     }
 
-    /// Begins what has not begun.
+    /// Begins the outputs that have not begun.
     fn begin(&mut self, session: Option<SessionId>, now: Duration) {
         for out in self.outs.iter_mut().filter(|out| out.next == 0 && !out.closed) {
             match out.outlet.begin(session) {
                 Ok(next) => (out.next, out.behind) = (next, Some(now)),
-                Err(failure) => out.fails(failure, &mut self.failure),
+                Err(failure) => out.fail(failure, &mut self.failure),
             }
         }
     }
 
-    /// Hands on what lies in the recording to whatever is behind.
+    /// Hands on packets from the recording to outputs that are behind, at most once in `patience`.
     fn catch_up(&mut self, now: Duration, patience: Duration) {
         let due = |out: &FanOutTarget| {
             let behind = out.behind.is_some_and(|time| now >= time);
@@ -127,23 +130,23 @@ impl<'a> FanOut<'a> {
         for out in self.outs.iter_mut().filter(|out| due(out)) {
             out.read = now;
             match out.catch_up(self.capture, &self.skipped) {
-                Ok(full) => out.behind = full.then_some(now + FULL),
-                Err(failure) => out.fails(failure, &mut self.failure),
+                Ok(full) => out.behind = full.then_some(now + FULL_INTERVAL),
+                Err(failure) => out.fail(failure, &mut self.failure),
             }
         }
     }
 }
 
 impl FanOutTarget {
-    /// Notes a failure: it ends this outlet, or all of the recording.
-    fn fails(&mut self, failure: Failure, recording: &mut Option<Failure>) {
+    /// Records a failure, which closes this output or ends the recording.
+    fn fail(&mut self, failure: Failure, recording: &mut Option<Failure>) {
         match failure {
             Failure::Stopped => self.closed = true,
             failure => drop(recording.get_or_insert(failure)),
         }
     }
 
-    /// Hands on everything before `end` that was not handed on before.
+    /// Hands on all remaining packets before `end`.
     fn end(&mut self, capture: &RecordingStore, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
         loop {
             match self.catch_up(capture, skipped)? {
@@ -154,14 +157,15 @@ impl FanOutTarget {
         }
     }
 
-    /// What is missing next has come, or will not come.
-    fn look(&mut self, range: SeqRange, now: Duration) {
+    /// Plans a read of the recording if `range` has the next packet, because that packet was filled
+    /// or abandoned.
+    fn gap_closed(&mut self, range: SeqRange, now: Duration) {
         if range.contains(self.next) {
             self.behind.get_or_insert(now);
         }
     }
 
-    /// Nothing comes for now.
+    /// Lets the output work while no packets arrive. Returns the time of its next call.
     fn idle(&mut self, now: Duration) -> Result<Option<Duration>, Failure> {
         if self.behind.is_none() && self.outlet.wants(self.next)? != self.next {
             self.behind = Some(now);
@@ -169,7 +173,7 @@ impl FanOutTarget {
         self.outlet.idle(now)
     }
 
-    /// Hands on what lies in the recording, up to the next gap. Whether the outlet is full.
+    /// Hands on packets from the recording up to the next gap. Returns whether the output is full.
     fn catch_up(&mut self, capture: &RecordingStore, skipped: &SeqSet) -> Result<bool, Failure> {
         self.next = self.outlet.wants(self.next)?;
         loop {
@@ -185,15 +189,15 @@ impl FanOutTarget {
             }
             let left_out = skipped.at_or_after(self.next).and_then(|range| range.from(self.next));
             let left_out = left_out.filter(|_| self.outlet.skips());
-            let Some(lost) = left_out.filter(|range| range.first() == self.next) else {
+            let Some(abandoned) = left_out.filter(|range| range.first() == self.next) else {
                 return Ok(false);
             };
-            self.outlet.mark(StreamMark::Lost(lost))?;
-            self.next = lost.last() + 1;
+            self.outlet.mark(StreamMark::Abandoned(abandoned))?;
+            self.next = abandoned.last() + 1;
         }
     }
 
-    /// Hands on the packets that come next.
+    /// Hands on those of the packets that are next in order.
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<Option<Until>, Failure> {
         let known = frames.partition_point(|frame| sequence_of(frame) < self.next);
         let next = (self.next..).zip(&frames[known..]);
@@ -220,14 +224,14 @@ impl Sink for FanOut<'_> {
         let arrival = self.capture.arrival(origin, now);
         let takes = |out: &&mut FanOutTarget| out.next > 0 && out.behind.is_none() && !out.closed;
         for out in self.outs.iter_mut().filter(takes) {
-            // What comes after a gap waits in the recording.
+            // Packets after a gap wait in the recording.
             match out.put(frames, arrival) {
-                Ok(Some(Until::Full)) => out.behind = Some(now + FULL),
+                Ok(Some(Until::Full)) => out.behind = Some(now + FULL_INTERVAL),
                 Ok(_) => {}
-                Err(failure) => out.fails(failure, &mut self.failure),
+                Err(failure) => out.fail(failure, &mut self.failure),
             }
         }
-        self.catch_up(now, HASTE);
+        self.catch_up(now, BUSY_INTERVAL);
     }
 
     fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
@@ -242,7 +246,7 @@ impl Sink for FanOut<'_> {
         self.capture.on_fill(piece, age, origin, now);
         self.skipped.remove(piece);
         for out in &mut self.outs {
-            out.look(piece, now);
+            out.gap_closed(piece, now);
         }
     }
 
@@ -251,13 +255,13 @@ impl Sink for FanOut<'_> {
         if self.skip_lost {
             self.skipped.insert(range);
             for out in &mut self.outs {
-                out.look(range, now);
+                out.gap_closed(range, now);
             }
         }
     }
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        // Nothing was handed on before: whatever is put out of the recording was never shown.
+        // Outputs begin only now, so packets that the recording discards were never handed on.
         let distrusted = self.capture.on_session(info, vouched, now);
         self.begin(Some(info.session), now);
         distrusted
@@ -269,7 +273,7 @@ impl Sink for FanOut<'_> {
         for out in self.outs.iter_mut().filter(|out| !out.closed) {
             match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
-                Err(failure) => out.fails(failure, &mut self.failure),
+                Err(failure) => out.fail(failure, &mut self.failure),
             }
         }
         next

@@ -1,4 +1,4 @@
-//! A recording that is looked at over HTTP: what happens at its gaps is noted.
+//! Sink that reports the gaps of a recording to the HTTP address.
 
 use crate::http::ClientMonitor;
 use feed::base::seq::{SeqRange, SeqSet};
@@ -6,9 +6,11 @@ use feed::ledger::{Origin, Sink};
 use feed::wire::{Info, RawFrame};
 use std::time::Duration;
 
-/// Records into another sink, and notes what happens at gaps.
+/// Sink that forwards everything to another sink and reports gaps to the HTTP address.
 pub(crate) struct GapObserver<'a, S> {
+    /// Sink that records.
     pub(crate) sink: S,
+    /// State of the client that the HTTP address shows.
     pub(crate) history: &'a ClientMonitor<'a>,
 }
 

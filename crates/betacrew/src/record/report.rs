@@ -1,4 +1,4 @@
-//! `fetch --report`: what happened, for machines.
+//! `fetch --report`: the result of a recording and its gaps, as JSON.
 
 use crate::error::Exit;
 use crate::record::store::{Filled, RecordingStore};
@@ -9,39 +9,39 @@ use feed::session::completeness::{Completeness, Facts};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The report. Times are in milliseconds since the recording began.
+/// Report of a recording. Times are in milliseconds since the recording started.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordingReport {
-    /// `complete`; `completeSoFar` of a session that goes on; or `incomplete`.
+    /// Result: `complete`, `completeSoFar` if the session continues, or `incomplete`.
     pub outcome: &'static str,
-    /// The program's exit code.
+    /// Exit code of the program.
     pub exit_code: u8,
-    /// Why it is incomplete.
+    /// Reason why the recording is incomplete.
     pub reason: Option<String>,
-    /// The session's id, if an exchange has told it.
+    /// Session id, if an exchange announced it.
     pub session: Option<String>,
-    /// The last sequence known to exist; 0 where there is none.
+    /// Last sequence known to exist, or 0 if there is none.
     pub last: u32,
-    /// How many packets were recorded.
+    /// Number of recorded packets.
     pub packets: u64,
-    /// What is missing.
+    /// Ranges of missing packets.
     pub missing: Vec<ReportRange>,
-    /// What is known of the end.
+    /// Certainty about the last sequence.
     pub end: ReportEnd,
-    /// How long it took.
+    /// Duration of the recording.
     pub took_ms: f64,
-    /// How it went.
+    /// Counts and rates.
     pub counts: ReportCounts,
-    /// The lines, in the order given.
+    /// Lines, in the order of the command line.
     pub lines: Vec<ReportLine>,
-    /// What peers did wrong.
+    /// Violations of the protocol by exchanges.
     pub trouble: ReportViolations,
-    /// Every gap, piece by piece as it was filled, and then what was not filled.
+    /// Gaps: filled pieces in the order in which they were filled, then pieces that are still open.
     pub gaps: Vec<ReportGap>,
 }
 
-/// A range of sequences.
+/// Range of sequences, both ends included.
 #[derive(Serialize, Debug)]
 pub struct ReportRange {
     first: u32,
@@ -54,16 +54,16 @@ impl From<SeqRange> for ReportRange {
     }
 }
 
-/// How well the end is known.
+/// Certainty about the end of the session.
 #[derive(Serialize, Debug)]
 pub struct ReportEnd {
-    /// `confirmed`, `inferred` or `unknown`.
+    /// Source of the end: `confirmed`, `inferred` or `unknown`.
     known: &'static str,
-    /// How sure it is, from 0 to 1.
+    /// Probability, from 0 to 1, that the last sequence is known.
     confidence: f64,
 }
 
-/// Counts and rates.
+/// Counts and rates of a recording.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportCounts {
@@ -80,7 +80,7 @@ pub struct ReportCounts {
     bytes_per_second: f64,
 }
 
-/// One line.
+/// Statistics of one line.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportLine {
@@ -89,17 +89,17 @@ pub struct ReportLine {
     given_up: bool,
     extension: bool,
     packets: u64,
-    /// Packets that it was the first to bring.
+    /// Number of packets that this line delivered first.
     packets_first: u64,
-    /// Number of packets that its subscriptions should have delivered and did not.
+    /// Number of packets that the subscriptions of this line missed.
     packets_missed: u64,
-    /// Subscriptions that ended before the session.
+    /// Number of subscriptions that ended before the session.
     cuts: u32,
-    /// What it plays, if that is not the session that is recorded.
+    /// Session that the line plays, if it is not the recorded one.
     other_session: Option<String>,
 }
 
-/// What no exchange should do.
+/// Violations of the protocol by exchanges.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportViolations {
@@ -110,34 +110,35 @@ pub struct ReportViolations {
     implausible_sequences: u64,
     first_implausible: Option<u32>,
     doubtful_packets: u64,
-    /// Sequences that one line claimed and did not bring, beyond the end that another line told.
+    /// Sequences that one line claimed but did not send, beyond the end that another line
+    /// announced.
     contradicted: Option<String>,
     other_session: bool,
 }
 
-/// One gap, or a piece of one.
+/// Gap, or a piece of one.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportGap {
     first: u32,
     last: u32,
-    /// When it was found; absent for what was never filled.
+    /// Time when the gap was found; absent if it was never filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     opened_ms: Option<f64>,
-    /// How long it was open; absent for what was never filled.
+    /// Time for which the gap was open; absent if it was never filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     filled_after_ms: Option<f64>,
-    /// `resend`, `pass N`, with the line where there are several; or `never`.
+    /// Origin of the fill: `resend` or `pass N`, with the line if there are several, or `never`.
     filled_by: String,
 }
 
+/// Returns a time in milliseconds, rounded to the microsecond.
 pub(crate) fn ms(time: Duration) -> f64 {
-    // To the microsecond.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl RecordingReport {
-    /// The report of a recording that has ended.
+    /// Returns the report of a recording that has ended.
     #[must_use]
     pub fn new(
         addresses: &[String],
@@ -193,6 +194,7 @@ impl RecordingReport {
     }
 }
 
+/// Returns the entry of a filled piece of a gap.
 fn gap(piece: &Filled, lines: usize) -> ReportGap {
     let mut by = match piece.by.source {
         Source::Resend => "resend".to_owned(),
@@ -210,6 +212,7 @@ fn gap(piece: &Filled, lines: usize) -> ReportGap {
     }
 }
 
+/// Returns the counts of a recorder and its rates.
 #[expect(clippy::cast_precision_loss, reason = "rates")]
 fn counts(recorder: &Recorder, took: Duration) -> ReportCounts {
     let stats = recorder.stats();
@@ -230,6 +233,7 @@ fn counts(recorder: &Recorder, took: Duration) -> ReportCounts {
     }
 }
 
+/// Returns the entry of a line.
 fn line_report(line: &LineStats, address: &str) -> ReportLine {
     ReportLine {
         address: address.to_owned(),
@@ -244,6 +248,7 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
     }
 }
 
+/// Returns the violations that a recorder has counted.
 fn trouble(
     addresses: &[String],
     recorder: &Recorder,

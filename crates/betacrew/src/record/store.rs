@@ -1,10 +1,10 @@
-//! What `fetch` keeps while it records: a tape file, and what it counts on the way.
+//! Recording of `fetch`: a tape file, and counters of its gaps.
 
 use crate::clock::since_1970;
 use crate::error::Failure;
 use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
-use crate::output::successor::{self, Begun, Claim};
+use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::storage::FileStorage;
 use crate::text::formatting::packet;
 use crate::text::location::shown;
@@ -19,72 +19,71 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A gap, or a piece of one, that was filled.
+/// Filled gap, or a filled piece of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Filled {
-    /// What was missing.
+    /// Range of packets that were missing.
     pub range: SeqRange,
-    /// When it was found missing, since the recording began.
+    /// Time when the gap was found, since the recording started.
     pub opened: Duration,
-    /// How long it was missing.
+    /// Time for which the range was missing.
     pub after: Duration,
-    /// How it came.
+    /// Origin of the packets that filled it.
     pub by: Origin,
 }
 
-/// A recording, with the history of its gaps if that is wanted.
+/// Recording in a tape file, with an optional history of its gaps.
 #[derive(Debug)]
 pub struct RecordingStore {
     keeper: TapeRecorder<FileStorage>,
     path: PathBuf,
-    /// Right to the file's name, until the first packet makes use of it.
+    /// Right to the name of the file, which the first packet uses.
     claim: Option<Claim>,
     sync: SyncPolicy,
     /// Failure to take the name.
     failure: Option<Failure>,
     written: WriteCounters,
-    /// How long the file was when that was counted.
+    /// Length of the file in bytes when it was last counted.
     len: u64,
-    /// How many gaps were found.
+    /// Number of gaps that were found.
     pub gaps_found: u64,
-    /// How many packets were missing at some time.
+    /// Number of packets that were missing at some time.
     pub packets_missed: u64,
-    /// How many of them came by resend, and how many by later passes or other lines.
+    /// Number of packets recovered by resend, and by later passes or other lines.
     pub recovered: (u64, u64),
-    /// How each gap was filled; `None` if that is not wanted.
+    /// Filled gaps, or `None` if no history is kept.
     pub filled: Option<Vec<Filled>>,
-    /// The longest that anything was missing before it came.
+    /// Longest time for which a packet was missing before it arrived.
     pub longest: Duration,
-    /// What a recording that goes on had not reached before; asking for it is no loss.
+    /// Packets beyond the end of a continued recording, which are requested but were never missed.
     rest: Rest,
-    /// Number of packets that were recorded, are not known to be of the session that was told
-    /// later, and were asked for again. No line has lost them.
+    /// Number of packets that were recorded before the exchange announced its session, and were
+    /// requested again because they may belong to another one. No line has missed them.
     pub distrusted: u64,
-    /// Those of them that are below the highest sequence which was not.
+    /// Distrusted packets below the highest one that was not distrusted.
     reopened: SeqSet,
-    /// Whether gaps that open now are of packets that were distrusted just now.
+    /// True while new gaps are of packets that were distrusted just now.
     distrusts: bool,
 }
 
-/// The part of a session behind a recording that is gone on with.
+/// Part of a session beyond the end of a continued recording.
 #[derive(Debug)]
 enum Rest {
-    /// None is asked for: it comes by streams.
+    /// Rest that streams deliver, so that nothing is requested.
     Streamed,
-    /// What lies above this sequence; no stream has brought anything yet.
+    /// Packets above this sequence; no stream has delivered anything yet.
     Above(Seq),
-    /// This was asked for.
+    /// Range that was requested.
     Asked(SeqRange),
 }
 
 impl RecordingStore {
-    /// Records into the tape file at `path`: a new one, or one that is there and is gone on with.
-    /// Returns what was there.
+    /// Opens the tape file at `path`, or creates it. Returns the facts about an earlier recording.
     ///
     /// # Errors
-    /// [`Failure::Storage`] or [`Failure::Content`] where that file cannot be used.
+    /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used.
     pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
-        let storage = match successor::begin(path, false)? {
+        let storage = match successor::begin(path, Existing::Continue)? {
             Begun::Empty(storage, claim) => {
                 let capture = Self::new(storage, path, sync, Some(claim))?;
                 return Ok((capture, None));
@@ -94,7 +93,7 @@ impl RecordingStore {
         let (keeper, resumed) = TapeRecorder::open(storage, sync, since_1970())
             .map_err(|error| failure(error, path))?;
         if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
-            // Of whatever session it was begun, there is nothing in it to go on with.
+            // A file without packets is started again, so that its session does not bind this one.
             let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
                 action: "record into",
                 path: path.to_owned(),
@@ -108,22 +107,22 @@ impl RecordingStore {
         Ok((capture, Some(resumed)))
     }
 
-    /// Records into a new tape file that replaces the recording at `path`, if there is one, with
-    /// its first packet.
+    /// Creates a tape file that replaces a recording at `path` once it has its first packet.
     ///
     /// # Errors
-    /// As [`open`](Self::open), also where the file there is no recording.
+    /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used, or the file
+    /// at `path` is not a recording.
     pub fn anew(path: &Path, sync: SyncPolicy) -> Result<Self, Failure> {
-        match successor::begin(path, true)? {
+        match successor::begin(path, Existing::Replace)? {
             Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
-            Begun::Recording(_) => unreachable!("it is to be replaced"),
+            Begun::Recording(_) => unreachable!("a recording is replaced here, never continued"),
         }
     }
 
-    /// Records into a file that nobody sees and that is gone in the end.
+    /// Creates a recording in a temporary file without a name, which disappears with this value.
     ///
     /// # Errors
-    /// [`Failure::Storage`] where there is no room for temporary files.
+    /// Returns [`Failure::Storage`] if no temporary file can be created.
     pub fn unnamed() -> Result<Self, Failure> {
         let path = std::env::temp_dir();
         let failed =
@@ -142,7 +141,7 @@ impl RecordingStore {
             TapeRecorder::create(storage, sync, since_1970(), crate::args::parse::random())
                 .map_err(|error| failure(error, path))?;
         if sync != SyncPolicy::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
-            // Without its name a file is nothing.
+            // After a power failure a file whose name was not synced cannot be found.
             crate::storage::sync_folder(path).map_err(|source| Failure::Storage {
                 action: "record into",
                 path: path.into(),
@@ -178,13 +177,13 @@ impl RecordingStore {
         }
     }
 
-    /// Goes on with a recording whose packets end with `highest`: what lies above is asked for
-    /// rather than streamed, so that it counts as [`rest`](Self::rest) and not as lost.
-    pub fn asks_for_rest(&mut self, highest: Seq) {
+    /// Marks packets above `highest` as requested instead of streamed, so that they count as
+    /// [`rest`](Self::rest) and not as missed.
+    pub fn request_rest(&mut self, highest: Seq) {
         self.rest = Rest::Above(highest);
     }
 
-    /// How many packets behind what was recorded before were asked for.
+    /// Returns the number of requested packets beyond the end of the earlier recording.
     #[must_use]
     pub fn rest(&self) -> u64 {
         match self.rest {
@@ -193,59 +192,59 @@ impl RecordingStore {
         }
     }
 
-    /// Keeps how each gap was filled from now on.
+    /// Keeps a history of filled gaps from now on.
     pub fn keep_history(&mut self) {
         self.filled.get_or_insert_default();
     }
 
-    /// How many packets are recorded.
+    /// Returns the number of recorded packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.keeper.packets()
     }
 
-    /// The highest sequence recorded; 0 where there is none.
+    /// Returns the highest recorded sequence, or 0 if there is none.
     #[must_use]
     pub fn highest(&self) -> Seq {
         self.keeper.file().span().map_or(0, |span| span.last())
     }
 
-    /// What has been written to the tape file; that it is on its way there counts.
+    /// Returns the counters of the tape file, which include bytes that are still buffered.
     #[must_use]
     pub fn written(&self) -> WriteCounters {
         self.written.clone()
     }
 
-    /// The session, if an exchange has told it.
+    /// Returns the session, if an exchange announced it.
     #[must_use]
     pub fn known_session(&self) -> Option<SessionId> {
         self.keeper.file().session_id()
     }
 
-    /// What it knows of its session besides its packets.
+    /// Returns the facts that the tape file has about its session.
     #[must_use]
     pub fn told(&self) -> SessionFacts {
         SessionFacts::of(self.keeper.file())
     }
 
-    /// Whether there is nothing in it to go on with: no session, and no packets, not even such as
-    /// do not count because nothing tells which session they are of.
+    /// Returns whether the recording is worth nothing to a later run: it has no session and no
+    /// packets, not even packets of an unknown session.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         let file = self.keeper.file();
         file.packets() == 0 && file.left_out() == 0 && file.session_id().is_none()
     }
 
-    /// The tape file's path.
+    /// Returns the path of the tape file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends the recording: everything is written, as safe as asked for.
+    /// Ends the recording: writes everything, and syncs it if requested.
     ///
     /// # Errors
-    /// What went wrong with the file, now or before.
+    /// Errors of the file, of this call or of an earlier one.
     pub fn end(&mut self) -> Result<(), Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -255,20 +254,20 @@ impl RecordingStore {
 
     /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
-        let durable = self.sync != SyncPolicy::Never;
-        // The packet is written first, because the recording that had the name is lost then.
+        // The packet is written first, because taking the name removes the earlier recording.
         let done = self.keeper.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
             let path = self.path.clone();
             Failure::Storage { action: "record into", path, source }
         };
-        self.failure = done.and_then(|()| claim.take(durable).map_err(failed)).err();
+        self.failure = done.and_then(|()| claim.take(self.sync.into()).map_err(failed)).err();
     }
 
-    /// Removes the recording's file. A recording that it was to replace stays if no packet came.
+    /// Removes the tape file. An earlier recording that it should replace is kept if no packet was
+    /// received.
     ///
     /// # Errors
-    /// [`Failure::Storage`] where it cannot be removed.
+    /// Returns [`Failure::Storage`] if the file cannot be removed.
     pub fn remove(&mut self) -> Result<(), Failure> {
         let path = self.path.clone();
         if let Some(Claim::Successor(_)) = self.claim.take() {
@@ -286,21 +285,21 @@ impl RecordingStore {
         }
     }
 
-    /// Notes what the recording came to, as safe as asked for: how complete it is, and the last
-    /// sequence that its session is known to have.
+    /// Writes the result to the tape file: whether the recording is complete, and the last known
+    /// sequence of its session.
     ///
     /// # Errors
-    /// What went wrong with the file.
+    /// Errors of the file.
     pub fn conclude(&mut self, last: Seq, facts: &Facts) -> Result<(), Failure> {
         let done = self.keeper.conclude(last, facts.end(), since_1970());
         done.map_err(|error| failure(error, &self.path))?;
         self.end()
     }
 
-    /// Writes the tape file's index, for the next opening to be quick.
+    /// Writes the index of the tape file, which makes opening it fast.
     ///
     /// # Errors
-    /// What went wrong with the file.
+    /// Errors of the file.
     pub fn finish(&mut self) -> Result<(), Failure> {
         if let Some(claim) = self.claim.take() {
             claim.keep();
@@ -308,32 +307,32 @@ impl RecordingStore {
         self.keeper.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
-    /// Writes what was recorded to the file.
+    /// Writes buffered packets to the file.
     pub fn flush(&mut self) {
         self.keeper.flush();
     }
 
-    /// When and how packets came that come now.
+    /// Returns the arrival of packets that arrive now.
     #[must_use]
     pub fn arrival(&self, origin: Origin, now: Duration) -> Arrival {
         Arrival { at: self.keeper.stamp(now), origin: Some(origin) }
     }
 
-    /// Reads the packets in order.
+    /// Reads all packets in order.
     ///
     /// # Errors
-    /// What went wrong with the file, or what `each` reports.
+    /// Errors of the file and of `each`.
     pub fn read(&self, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         self.read_from(FIRST_SEQ, each)
     }
 
-    /// Reads the packets in order for a file of this format: many at once, unless it has a place
-    /// for when and how they came.
+    /// Reads all packets in order for a file of this format. A format without arrivals gets larger
+    /// slices.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Errors of the file and of `each`.
     pub fn read_for(&self, format: Format, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
-        if format.tells_arrival() {
+        if format.has_arrival() {
             return self.read(each);
         }
         let mut reading = self.keeper.in_order(FIRST_SEQ);
@@ -346,10 +345,10 @@ impl RecordingStore {
         }
     }
 
-    /// Reads the packets in order, from a sequence on.
+    /// Reads the packets in order, starting at sequence `from`.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Errors of the file and of `each`.
     pub fn read_from(&self, from: Seq, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
         let mut reading = self.keeper.in_order(from);
         loop {
@@ -361,8 +360,8 @@ impl RecordingStore {
         }
     }
 
-    /// Returns the first conflicts as text, each packet with the line that brought it where there
-    /// are several, or with the word that an earlier run recorded it.
+    /// Returns the first conflicting packets as text: both versions, with their lines if there are
+    /// several.
     #[must_use]
     pub fn conflict_texts(&self, addresses: &[String]) -> Vec<String> {
         let line = |origin: Origin| match addresses {
@@ -382,7 +381,7 @@ impl RecordingStore {
     }
 }
 
-/// Number of sequences that a set and a range have in common.
+/// Returns the number of sequences that a set and a range have in common.
 fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
     let (mut rest, mut count) = (Some(range), 0);
     while let Some(range) = rest
@@ -395,6 +394,7 @@ fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
     count
 }
 
+/// Returns the failure for an error of the tape file at `path`.
 fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     match error {
         TapeFileError::Storage(source) => {
@@ -403,13 +403,13 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
         error @ TapeFileError::Head(FileHeadError::Short | FileHeadError::Foreign) => {
             Failure::Content {
                 path: path.to_owned(),
-                reason: format!("{error}. Record elsewhere with --tape FILE"),
+                reason: format!("{error}. Choose another file: --tape FILE"),
             }
         }
         error @ TapeFileError::Head(_) => Failure::Content {
             path: path.to_owned(),
             reason: format!(
-                "{error}. Record elsewhere with --tape FILE, or throw it away with --restart"
+                "{error}. Choose another file with --tape FILE, or discard it with --restart"
             ),
         },
         error => Failure::Content { path: path.to_owned(), reason: error.to_string() },
@@ -417,8 +417,9 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
 }
 
 impl RecordingStore {
-    /// A stream that brings something shows by gaps what it loses.
-    fn streams(&mut self, by: Origin) {
+    /// Stops treating later packets as requested once a stream delivers some, because a stream
+    /// shows missed packets by gaps.
+    fn note_stream(&mut self, by: Origin) {
         if matches!((&self.rest, by.source), (Rest::Above(_), Source::Stream { .. })) {
             self.rest = Rest::Streamed;
         }
@@ -427,7 +428,7 @@ impl RecordingStore {
 
 impl Sink for RecordingStore {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.streams(origin);
+        self.note_stream(origin);
         self.distrusts = false;
         self.keeper.on_packets(origin, frames, now);
         if let Some(claim) = self.claim.take() {
@@ -439,7 +440,7 @@ impl Sink for RecordingStore {
     }
 
     fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.streams(origin);
+        self.note_stream(origin);
         self.keeper.on_duplicates(origin, frames)
     }
 
@@ -459,14 +460,14 @@ impl Sink for RecordingStore {
     fn on_fill(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.distrusts = false;
         let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
-        let lost = u64::from(range.len()) - overlap(&self.reopened, range);
-        if !rest && lost > 0 {
+        let missed = u64::from(range.len()) - overlap(&self.reopened, range);
+        if !rest && missed > 0 {
             self.longest = self.longest.max(after);
         }
         match by.source {
             _ if rest => {}
-            Source::Resend => self.recovered.0 += lost,
-            Source::Stream { .. } => self.recovered.1 += lost,
+            Source::Resend => self.recovered.0 += missed,
+            Source::Stream { .. } => self.recovered.1 += missed,
         }
         if let Some(filled) = &mut self.filled {
             filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
@@ -474,8 +475,8 @@ impl Sink for RecordingStore {
     }
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        // What was told of the session is worth keeping before its first packet, but not worth the
-        // recording that the file may be to replace.
+        // A file with a session is kept before its first packet, but it does not replace an earlier
+        // recording yet.
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
@@ -500,13 +501,14 @@ mod tests {
     use feed::tape::in_memory::Tape;
 
     #[test]
-    fn what_was_distrusted_is_no_loss_also_where_it_melts_into_a_gap() {
+    fn distrusted_packets_do_not_count_as_missed_even_next_to_a_gap() {
         let mut capture = RecordingStore::unnamed().unwrap();
         let origin = |source| Origin { line: 0, source };
         let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
         let range = |first, last| SeqRange::new(first, last).unwrap();
         let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
-        // Packets 11 to 20 are lost before the session is told, and nothing vouches for the others.
+        // Packets 11 to 20 are missed before the session is announced, and nothing vouches for the
+        // others.
         capture.on_packets(stream, tape.slice(range(1, 10)), at(1));
         capture.on_gap(range(11, 20), at(2));
         capture.on_packets(stream, tape.slice(range(21, 30)), at(2));
@@ -522,7 +524,7 @@ mod tests {
         assert_eq!(capture.recovered, (5, 5));
         assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
         assert_eq!(overlap(&distrusted, range(5, 25)), 11);
-        // What is lost later counts.
+        // Packets that are missed later count.
         capture.on_gap(range(31, 40), at(9));
         capture.on_fill(range(31, 40), at(1), resend, at(10));
         assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));

@@ -1,4 +1,4 @@
-//! What `fetch` says at its end: to be read in three seconds.
+//! Summary that `fetch` prints at its end, which can be read in three seconds.
 
 use crate::record::store::RecordingStore;
 use crate::text::formatting::{count, grouped, took};
@@ -9,10 +9,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// So many ranges are listed.
+/// Maximum number of ranges that are listed.
 const LISTED: usize = 8;
 
-/// The summary. `places`: where the packets were written, if they were.
+/// Returns the summary. `places` are the files that were written, if any were.
 pub(crate) fn text(
     addresses: &[String],
     (recorder, capture): (&Recorder, &RecordingStore),
@@ -38,9 +38,9 @@ pub(crate) fn text(
     }
     if stats.silent_passes > 0 {
         let passes = count(stats.silent_passes.into(), "stream");
-        let _ = writeln!(text, "  WARNING  {passes} never ended; silence was taken for the end");
+        let _ = writeln!(text, "  WARNING  {passes} never ended; silence was treated as the end");
     }
-    // What goes on with a recording may need no stream at all.
+    // A continued recording may need no stream at all, only resends.
     let passes = match recorder.passes().complete {
         0 => String::new(),
         1 => "1 pass, ".to_owned(),
@@ -50,7 +50,7 @@ pub(crate) fn text(
     text
 }
 
-/// Why a recording is incomplete, with the sessions where it is about those.
+/// Returns the reason why a recording is incomplete, with the sessions if they differ.
 fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     let Some(why) = facts.why else { return String::new() };
     let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
@@ -62,7 +62,7 @@ fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
             format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
         }
         (IncompleteReason::OtherSession, None) => {
-            format!("{why}, and no exchange tells which packet is of which")
+            format!("{why}, and no exchange announces the session of its packets")
         }
         (IncompleteReason::SessionUntold, Some(recorded)) => {
             format!("{why}; the recording is of session {recorded}")
@@ -74,6 +74,7 @@ fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     }
 }
 
+/// Writes the first line, and the missing and received packets if the recording is incomplete.
 fn headline(
     text: &mut String,
     (addresses, recorder): (&[String], &Recorder),
@@ -94,19 +95,19 @@ fn headline(
             addresses.join(" or ")
         );
         if facts.packets > 0 {
-            let _ = writeln!(text, "  have     {packets} from before");
+            let _ = writeln!(text, "  have     {packets} from an earlier run");
         }
         return;
     }
     let so_far = match (facts.completeness(), facts.why) {
         (Completeness::Complete, _) => Some(format!("complete: {packets}{to}")),
         (_, Some(IncompleteReason::Enough)) if facts.is_success() => {
-            Some(format!("ended: the reader has had enough; {packets}{to}"))
+            Some(format!("ended: the reader of stdout closed it; {packets}{to}"))
         }
         (Completeness::SoFar, Some(IncompleteReason::OtherSession)) => {
-            Some(format!("replaced by another session: {packets}{to}, all that came"))
+            Some(format!("replaced by another session: {packets}{to}, all that were received"))
         }
-        (Completeness::SoFar, _) => Some(format!("stopped: {packets}{to}, all there were so far")),
+        (Completeness::SoFar, _) => Some(format!("stopped: {packets}{to}, all that exist so far")),
         (Completeness::Incomplete, _) => None,
     };
     if let Some(line) = so_far {
@@ -127,20 +128,22 @@ fn headline(
     let _ = writeln!(text, "  have     {rest}");
 }
 
+/// Writes the missed packets and how they were recovered.
 fn losses(text: &mut String, capture: &RecordingStore) {
     if capture.rest() > 0 {
         let rest = count(capture.rest(), "packet");
-        let _ = writeln!(text, "  rest     {rest} more than were recorded before");
+        let _ = writeln!(text, "  rest     {rest} beyond the earlier recording");
     }
     if capture.distrusted > 0 {
         let packets = count(capture.distrusted, "packet");
         let _ = writeln!(
             text,
-            "  again    {packets} recorded before the exchange told its session: asked for again"
+            "  again    {packets} recorded before the exchange announced its session: requested \
+             again"
         );
     }
     if capture.packets_missed == 0 {
-        let _ = writeln!(text, "  lost     nothing");
+        let _ = writeln!(text, "  missed   nothing");
         return;
     }
     let (resent, streamed) = capture.recovered;
@@ -165,13 +168,13 @@ fn losses(text: &mut String, capture: &RecordingStore) {
     };
     let _ = writeln!(
         text,
-        "  lost     {} in {}: {recovered}{how}{slowest}",
+        "  missed   {} in {}: {recovered}{how}{slowest}",
         count(capture.packets_missed, "packet"),
         count(capture.gaps_found, "gap"),
     );
 }
 
-/// What each of several lines brought.
+/// Writes a line of text for each of several redundant lines.
 fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
     let lines = (0..).map_while(|line| recorder.line(line));
     for (line, address) in lines.zip(addresses).filter(|_| addresses.len() > 1) {
@@ -179,18 +182,19 @@ fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
         let _ =
             write!(text, "  line     {address}: first with {first} of {}", grouped(line.packets));
         if line.missed > 0 {
-            let _ = write!(text, ", lost {}", grouped(line.missed));
+            let _ = write!(text, ", missed {}", grouped(line.missed));
         }
         if line.cuts > 0 {
             let _ = write!(text, ", cut off {}", count(line.cuts.into(), "time"));
         }
         if let Some(session) = line.other_session {
-            let _ = write!(text, ", plays session {session} now");
+            let _ = write!(text, ", now plays session {session}");
         }
         text.push('\n');
     }
 }
 
+/// Writes the last packet of the session and how it is known.
 fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
     let last = match outcome.last {
         0 => "no packet at all".to_owned(),
@@ -200,21 +204,21 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
         (Tail::Confirmed, Some(id)) => {
             format!("{last}, confirmed by the exchange (session {id})")
         }
-        (Tail::Confirmed, None) => format!("{last}, as told with --last"),
+        (Tail::Confirmed, None) => format!("{last}, as given by --last"),
         (Tail::Inferred { doubt }, _) => {
             format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
         }
         (Tail::Unknown, Some(id)) if recorder.is_following() => {
-            format!("not told: {last} is the last one known (session {id})")
+            format!("not announced: {last} is the last one known (session {id})")
         }
         (Tail::Unknown, _) => {
-            "unknown: nothing came that would tell. If you know the last sequence: --last N"
-                .to_owned()
+            "unknown: nothing was received. If you know the last sequence: --last N".to_owned()
         }
     };
     let _ = writeln!(text, "  end      {end}");
 }
 
+/// Returns a small probability as text.
 fn chance(doubt: f64) -> String {
     match doubt {
         0.01.. => format!("{:.0} %", doubt * 100.0),
@@ -222,7 +226,7 @@ fn chance(doubt: f64) -> String {
     }
 }
 
-/// A number to two digits, in words where it is large.
+/// Returns a number with at most three digits, in words if it is large.
 fn round(number: f64) -> String {
     match number {
         ..1e3 => format!("{number:.0}"),
@@ -232,12 +236,13 @@ fn round(number: f64) -> String {
     }
 }
 
+/// Writes a warning for each violation of the protocol.
 fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &RecordingStore) {
     let trouble = recorder.violations();
     if trouble.conflicts > 0 {
         let _ = writeln!(
             text,
-            "  WARNING  {} came again with other content; the first was kept:",
+            "  WARNING  {} arrived again with different content; the first version was kept:",
             count(trouble.conflicts, "packet")
         );
         for conflict in capture.conflict_texts(addresses) {
@@ -247,30 +252,30 @@ fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture
     if let Some((offset, error)) = trouble.first_undecodable {
         let _ = writeln!(
             text,
-            "  WARNING  {} could not be understood; the first, at byte {offset} of its \
-             connection: {error}",
+            "  WARNING  {} could not be decoded; the first, at byte {offset} of its connection: \
+             {error}",
             count(trouble.undecodable, "frame")
         );
     }
     if let Some(seq) = trouble.first_implausible {
         let _ = writeln!(
             text,
-            "  WARNING  {} had a sequence too far ahead to be believed, the first {seq}",
+            "  WARNING  {} had a sequence too far ahead to be plausible, the first {seq}",
             count(trouble.implausible, "message")
         );
     }
     if trouble.doubtful > 0 {
         let _ = writeln!(
             text,
-            "  WARNING  {} left out: the bytes right behind made no sense",
+            "  WARNING  {} left out, because the bytes right after could not be decoded",
             count(trouble.doubtful, "packet")
         );
     }
     if let Some(range) = trouble.contradicted {
         let _ = writeln!(
             text,
-            "  WARNING  packet {range}: one line claims it and did not send it, and another line's \
-             session ends before it; taken for not existing. Compare the lines one by one"
+            "  WARNING  packet {range}: one line claims it but did not send it, and another line's \
+             session ends before it; treated as not existing. Compare the lines one by one"
         );
     }
 }

@@ -1,20 +1,20 @@
-//! The built-in scenarios.
+//! Built-in scenarios, in groups.
 
-/// A built-in scenario.
+/// Built-in scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct CatalogueEntry {
-    /// What it is called.
+    /// Name of the scenario.
     pub name: &'static str,
-    /// Its file.
+    /// Text of its TOML file.
     pub text: &'static str,
 }
 
-/// Scenarios of a kind.
+/// Group of similar scenarios.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
-    /// What kind.
+    /// Heading of the group.
     pub title: &'static str,
-    /// The scenarios, the simple ones first.
+    /// Scenarios of the group, simple ones first.
     pub entries: &'static [CatalogueEntry],
 }
 
@@ -30,7 +30,7 @@ macro_rules! groups {
     };
 }
 
-/// All of them.
+/// Groups of built-in scenarios, in the order in which they are listed.
 pub const GROUPS: &[Group] = groups! {
     "Loss":
         "clean" "one-gap" "first-lost" "first-three-lost" "before-last-lost" "last-lost" "tail-lost"
@@ -55,18 +55,18 @@ pub const GROUPS: &[Group] = groups! {
         "bad-day" "storm" "firehose";
 };
 
-/// All of them, one after the other.
+/// Returns all built-in scenarios.
 pub fn entries() -> impl Iterator<Item = &'static CatalogueEntry> {
     GROUPS.iter().flat_map(|group| group.entries)
 }
 
-/// The one with this name.
+/// Returns the built-in scenario with this name.
 #[must_use]
 pub fn entry(name: &str) -> Option<&'static CatalogueEntry> {
     entries().find(|entry| entry.name == name)
 }
 
-/// ` (did you mean X?)` where a name is nearly right.
+/// Returns ` (did you mean X?)` if a name is similar to that of a built-in scenario.
 pub(super) fn suggestion(name: &str) -> String {
     let near = entries().map(|entry| (distance(name, entry.name), entry.name)).min();
     match near {
@@ -77,11 +77,11 @@ pub(super) fn suggestion(name: &str) -> String {
     }
 }
 
-/// How many letters must be added, left out or changed to make one text of the other.
+/// Returns the Levenshtein distance of two texts.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    // A long text is near nothing.
+    // Only 64 characters count, because no name is longer and a path may be very long.
     for (i, a) in one.chars().take(64).enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;

@@ -1,4 +1,4 @@
-//! What is written of a fault becomes what can happen, and the other way round.
+//! Translation of the faults of a file to faults that an exchange plays.
 
 use super::file::{FaultFile, FieldWord, On, ReasonWord, SessionWord, What};
 use feed::base::span::{Span, TimeSpan};
@@ -10,7 +10,7 @@ use feed::wire::Reason;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What is wrong with a key.
+/// Mistake in the value of a key.
 pub(super) struct Complaint {
     pub(super) key: &'static str,
     pub(super) message: String,
@@ -22,7 +22,7 @@ impl Complaint {
     }
 }
 
-/// The parameters, and what they go with.
+/// Parameters, each with the kinds of faults that have it.
 const PARAMETERS: [(&str, &[What]); 10] = [
     ("copies", &[What::Duplicate]),
     ("after", &[What::Duplicate]),
@@ -36,7 +36,7 @@ const PARAMETERS: [(&str, &[What]); 10] = [
     ("down", &[What::Restart]),
 ];
 
-/// The word for it in a file.
+/// Returns the word for a value in a file.
 fn word(value: impl serde::Serialize) -> String {
     serde_json::to_value(value)
         .ok()
@@ -44,7 +44,7 @@ fn word(value: impl serde::Serialize) -> String {
         .unwrap_or_default()
 }
 
-/// Where a key of a fault, or of the file, stands in a text.
+/// Returns the bytes of a key of a fault, or of the file, in a text.
 pub(super) fn place(text: &str, fault: Option<usize>, key: &str) -> Option<Range<usize>> {
     let table = toml::de::DeTable::parse(text).ok()?;
     let Some(number) = fault else {
@@ -57,18 +57,28 @@ pub(super) fn place(text: &str, fault: Option<usize>, key: &str) -> Option<Range
     found.map(|(key, value)| key.span().start..value.span().end)
 }
 
-/// A bounded number that must not be 0.
+/// Checks that a number or its bounds lie between `low` and `high`.
 fn bounded(key: &'static str, span: Span, low: u32, high: u32) -> Result<Span, Complaint> {
     match span.low() >= low && span.high() <= high {
         true => Ok(span),
-        false => Err(Complaint::new(key, format!("`{key}` is {low} to {high}, not {span}"))),
+        false => {
+            Err(Complaint::new(key, format!("`{key}` must be from {low} to {high}, not {span}")))
+        }
+    }
+}
+
+/// Returns the one number of a span that must not be bounds.
+fn single(key: &'static str, span: Span) -> Result<u32, Complaint> {
+    match span.low() == span.high() {
+        true => Ok(span.low()),
+        false => Err(Complaint::new(key, format!("`{key}` must be one number here, not bounds"))),
     }
 }
 
 impl FaultFile {
-    /// What can happen.
+    /// Returns the fault that the exchange plays.
     pub(super) fn fault(&self) -> Result<Fault, Complaint> {
-        self.parameters_fit()?;
+        self.check_parameters()?;
         let action = self.action()?;
         let on = self.on.unwrap_or(if self.what == What::Refuse { On::Resend } else { On::Stream });
         let what = word(self.what);
@@ -97,14 +107,14 @@ impl FaultFile {
             true => Err(Complaint::new(key, reason)),
             false => Ok(()),
         };
-        let no_packet = format!("on {} there is no packet that `{what}` could choose", word(on));
+        let no_packet = format!("on {} there is no packet for `{what}` to choose", word(on));
         only("sequences", self.sequences.is_some(), packets, &no_packet)?;
         only("last", self.last.is_some(), packets, &no_packet)?;
         only(
             "passes",
             self.passes.is_some(),
             matches!(on, On::Stream | On::End),
-            "`passes` counts streams: it goes with on = \"stream\" and \"end\"",
+            "`passes` counts streams: it needs on = \"stream\" or \"end\"",
         )?;
         fault.connections = self.connections.clone().map(|set| set.0);
         fault.passes = self.passes.clone().map(|set| set.0);
@@ -115,7 +125,8 @@ impl FaultFile {
         Ok(fault)
     }
 
-    fn parameters_fit(&self) -> Result<(), Complaint> {
+    /// Checks that each given parameter belongs to the kind of fault.
+    fn check_parameters(&self) -> Result<(), Complaint> {
         let given = [
             self.copies.is_some(),
             self.after.is_some(),
@@ -133,27 +144,27 @@ impl FaultFile {
                 let with: Vec<String> = with.iter().map(word).collect();
                 let what = word(self.what);
                 let message =
-                    format!("`{key}` does not go with `{what}`; it goes with {}", with.join(", "));
+                    format!("`{key}` is not a parameter of `{what}`, but of {}", with.join(", "));
                 return Err(Complaint::new(key, message));
             }
         }
         match self.session.is_some() && self.what != What::Restart {
-            true => Err(Complaint::new("session", "`session` goes with `restart`")),
+            true => Err(Complaint::new("session", "`session` is a parameter of `restart`")),
             false => Ok(()),
         }
     }
 
+    /// Returns the selector of the packets that the fault happens to.
     fn pick(&self) -> Result<FaultSelector, Complaint> {
         match (self.chance, self.every) {
             (Some(_), Some(_)) => Err(Complaint::new(
                 "every",
-                "`every` and `chance` are two ways to choose: take one",
+                "`every` and `chance` exclude each other: use one of them",
             )),
-            (None, _) if self.burst.is_some() => Err(Complaint::new(
-                "burst",
-                "`burst` is how long what `chance` begins is: add that",
-            )),
-            (None, Some(0)) => Err(Complaint::new("every", "`every` is 1 or more")),
+            (None, _) if self.burst.is_some() => {
+                Err(Complaint::new("burst", "`burst` needs `chance`"))
+            }
+            (None, Some(0)) => Err(Complaint::new("every", "`every` must be 1 or more")),
             (None, Some(n)) => Ok(FaultSelector::Every(n)),
             (None, None) => Ok(FaultSelector::All),
             (Some(chance), None) => {
@@ -164,21 +175,19 @@ impl FaultFile {
         }
     }
 
-    /// A parameter that cannot be left out.
+    /// Returns a parameter that the kind of fault needs.
     fn needed<T>(&self, key: &'static str, value: Option<T>) -> Result<T, Complaint> {
         value.ok_or_else(|| Complaint::new("what", format!("`{}` needs `{key}`", word(self.what))))
     }
 
+    /// Returns the action of the fault.
     fn action(&self) -> Result<FaultAction, Complaint> {
         let bytes = self.bytes.map(|span| span.0);
         let pause = |default| self.pause.map_or(default, |times| times.0.0);
         let millis = |millis| TimeSpan::one(Duration::from_millis(millis));
-        let cut = || {
+        let cut = || -> Result<u8, Complaint> {
             let span = bounded("bytes", bytes.unwrap_or(Span::one(0)), 0, 17)?;
-            match span.low() == span.high() {
-                true => Ok(u8::try_from(span.low()).unwrap_or(0)),
-                false => Err(Complaint::new("bytes", "`bytes` is one number here, not bounds")),
-            }
+            Ok(u8::try_from(single("bytes", span)?).unwrap_or(0))
         };
         Ok(match self.what {
             What::Drop => FaultAction::Drop,
@@ -214,12 +223,7 @@ impl FaultFile {
             }
             What::Replace => {
                 let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
-                match by.low() == by.high() {
-                    true => FaultAction::Replace { by: by.low() },
-                    false => {
-                        return Err(Complaint::new("by", "`by` is one number here, not bounds"));
-                    }
-                }
+                FaultAction::Replace { by: single("by", by)? }
             }
             What::Refuse => {
                 FaultAction::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
@@ -227,7 +231,7 @@ impl FaultFile {
             What::Restart => {
                 let down = self.down.map_or(millis(500), |times| times.0.0);
                 if down.low() != down.high() {
-                    return Err(Complaint::new("down", "`down` is one time, not bounds"));
+                    return Err(Complaint::new("down", "`down` must be one time, not bounds"));
                 }
                 let renew = self.session == Some(SessionWord::Next);
                 FaultAction::Restart { down: down.low(), renew }

@@ -1,7 +1,7 @@
-//! The form of a scenario file.
+//! Keys and values of a scenario file.
 
 use super::fault::{self, Complaint};
-use super::text::{Patience, QuotedText, RepeatCount};
+use super::text::{Patience, QuotedText, TimeSpanText};
 use super::{ResolvedScenario, ScenarioError};
 use crate::tape::name::TapeName;
 use feed::base::chance::Chance;
@@ -13,237 +13,237 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What an exchange plays and what goes wrong with it.
+/// Scenario file: the tape that an exchange plays, and its faults.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ScenarioFile {
-    /// What a client meets, in one line.
+    /// Description of the scenario, in one line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
-    /// What is played [default: sample]
+    /// Tape to play [default: sample]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tape: Option<QuotedText<TapeName>>,
-    /// What is played after a restart with `session = "next"`.
+    /// Tape to play after a restart with `session = "next"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<QuotedText<TapeName>>,
-    /// Decides everything random [default: drawn and shown; --seed wins]
+    /// Seed of all random decisions [default: a random one that is shown; --seed overrides it]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// How fast streams are played [default: as fast as the client reads]
+    /// Speed of streams [default: as fast as the client reads]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<QuotedText<Pace>>,
-    /// Whether random loss spares the last packet of a stream [default: true]
+    /// True if random drops spare the last packet of a stream [default: true]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_last: Option<bool>,
-    /// Whether the exchange speaks the extension [default: true]
+    /// True if the exchange supports the extension [default: true]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<bool>,
-    /// What a resend call of the original protocol for a sequence that does not exist meets
+    /// Answer to a resend call of the original protocol for a sequence that does not exist
     /// [default: close]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<UnknownWord>,
-    /// How long a resend connection may be silent before the exchange ends it [default: 400ms]
+    /// Time that a resend connection may be silent before the exchange closes it [default: 400ms]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<QuotedText<Patience>>,
-    /// What becomes of a subscriber to a live session that falls behind [default: wait]
+    /// Treatment of a slow subscriber to a live session [default: wait]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<QuotedText<SlowSubscriberPolicy>>,
-    /// Whose exchange it is [default: betacrew]
+    /// Exchange that plays the scenario [default: betacrew]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<EngineSection>,
-    /// What goes wrong.
+    /// Faults, each in a table of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "crate::args::keyed::list")]
     pub fault: Vec<FaultFile>,
 }
 
-/// Whose exchange plays a scenario.
+/// Exchange that plays a scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineSection {
-    /// Ours.
+    /// Mock exchange of betacrew.
     #[default]
     Betacrew,
-    /// The original one, as its behaviour was measured: it loses a quarter of each stream, the last
-    /// packet too, and dies of what it does not expect.
+    /// Original exchange, with its measured behaviour: it drops a quarter of each stream, even the
+    /// last packet, and crashes on unexpected input.
     Original,
 }
 
-/// What a resend call for a sequence that does not exist meets.
+/// Answer to a resend call for a sequence that does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnknownWord {
-    /// The end of its connection.
+    /// Close the connection.
     Close,
-    /// No answer.
+    /// Send no answer.
     Silence,
-    /// A reset of its connection.
+    /// Reset the connection.
     Reset,
-    /// The death of the exchange.
+    /// Crash the exchange.
     Die,
 }
 
-/// One thing that goes wrong: what, with its parameters; where; how often.
+/// Fault: its kind with parameters, its place, and how often it happens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FaultFile {
-    /// What happens.
+    /// Kind of the fault.
     pub what: What,
-    /// Where it happens [default: stream; resend for refuse]
+    /// Place of the fault [default: stream; resend for refuse]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<On>,
 
-    /// duplicate: how many copies [default: 1]
+    /// duplicate: number of copies [default: 1]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
-    /// duplicate: how many packets later the copy comes [default: 0]
+    /// duplicate: number of packets between the packet and its copy [default: 0]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<QuotedText<Span>>,
-    /// corrupt: which field is changed; duplicate: which field of the copy
+    /// corrupt: field to change; duplicate: field of the copy to change
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<FieldWord>,
-    /// reorder: how many packets later it comes; replace: how far the other packet is
+    /// reorder: number of packets that overtake it; replace: distance to the other packet
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<QuotedText<Span>>,
-    /// delay: how long
+    /// delay: time of the delay
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<QuotedText<RepeatCount>>,
-    /// split: bytes a write; garbage: how many bytes; close, reset: so many bytes of the packet are
-    /// still sent (0 to 17) [default: 0]
+    pub time: Option<QuotedText<TimeSpanText>>,
+    /// split: bytes in each write; garbage: number of bytes; close, reset: bytes of the packet that
+    /// are still sent (0 to 17) [default: 0]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<QuotedText<Span>>,
-    /// coalesce: packets a write
+    /// coalesce: packets in each write
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packets: Option<QuotedText<Span>>,
-    /// split, coalesce: the time between two writes [default: 1ms for split, 0 for coalesce]
+    /// split, coalesce: time between two writes [default: 1ms for split, 0 for coalesce]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pause: Option<QuotedText<RepeatCount>>,
-    /// refuse: the reason given [default: quota]
+    pub pause: Option<QuotedText<TimeSpanText>>,
+    /// refuse: reason in the answer [default: quota]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ReasonWord>,
-    /// restart: how long nobody can connect [default: 500ms]
+    /// restart: time until clients can connect again [default: 500ms]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub down: Option<QuotedText<RepeatCount>>,
-    /// restart: whether the same session goes on [default: same]
+    pub down: Option<QuotedText<TimeSpanText>>,
+    /// restart: session after the restart [default: same]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionWord>,
 
-    /// Only on these connections, counted from 1 as the exchange accepts them.
+    /// Connections on which it happens, counted from 1 as the exchange accepts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<QuotedText<SeqSet>>,
-    /// Only in these streams, counted from 1 over all connections.
+    /// Streams in which it happens, counted from 1 over all connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passes: Option<QuotedText<SeqSet>>,
-    /// Only at these sequences.
+    /// Sequences at which it happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequences: Option<QuotedText<SeqSet>>,
-    /// Only at the last so many sequences (as well as at `sequences`).
+    /// Number of last sequences at which it happens, in addition to `sequences`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
 
-    /// Each of those with this probability [default: all]
+    /// Probability with which it happens at each of these places [default: always]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<QuotedText<Chance>>,
-    /// With `chance`: so many in a row [default: 1]
+    /// With `chance`: number of packets in a row [default: 1]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<QuotedText<Span>>,
-    /// Every nth of those: the sequences that this divides.
+    /// Divisor of the sequences at which it happens: 10 means every tenth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<u32>,
-    /// To each sequence at most so often, over all connections.
+    /// Maximum number of times that it happens to each sequence, over all connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
 }
 
-/// What can happen.
+/// Kind of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// The packet is not sent; a resend is not answered.
+    /// Do not send the packet, or do not answer the resend request.
     Drop,
-    /// It is sent again.
+    /// Send the packet again.
     Duplicate,
-    /// It is sent later than its turn.
+    /// Send the packet later than its turn.
     Reorder,
-    /// It waits, and with it what follows on the connection.
+    /// Delay the packet and everything after it on the connection.
     Delay,
-    /// Nothing more is sent on the connection, and it is not closed.
+    /// Send nothing more on the connection, without closing it.
     Silence,
-    /// Writes are cut into pieces, at any byte.
+    /// Cut writes into pieces, at any byte.
     Split,
-    /// Several packets go into one write.
+    /// Put several packets into one write.
     Coalesce,
-    /// The connection is ended before the packet, or inside it.
+    /// Close the connection before the packet, or inside it.
     Close,
-    /// The connection is reset before the packet, or inside it.
+    /// Reset the connection before the packet, or inside it.
     Reset,
-    /// A field of the packet is changed.
+    /// Change a field of the packet.
     Corrupt,
-    /// Random bytes are sent before the packet.
+    /// Send random bytes before the packet.
     Garbage,
-    /// Another packet is sent in its place.
+    /// Send another packet in its place.
     Replace,
-    /// The resend is refused: with a reason by the extension, by the connection's end without.
+    /// Refuse the resend: with a reason in the extension, by closing the connection without it.
     Refuse,
-    /// The exchange goes down, with all connections, and comes back.
+    /// Stop the exchange with all its connections, and start it again later.
     Restart,
-    /// The exchange goes down for good.
+    /// Crash the exchange for good.
     Die,
 }
 
-/// Where a fault happens.
+/// Place of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum On {
-    /// As a client connects.
+    /// When a client connects.
     Connect,
     /// At packets of streams.
     Stream,
     /// After the last packet of a stream.
     End,
-    /// At packets that are sent again.
+    /// At resent packets.
     Resend,
-    /// At the heartbeats of subscriptions: drop is all that can happen to them.
+    /// At the heartbeats of subscriptions, which can only be dropped.
     Heartbeat,
 }
 
-/// A field of a packet.
+/// Field of a packet that a fault changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldWord {
-    /// Other letters.
+    /// Symbol, which gets other letters.
     Symbol,
-    /// Neither `B` nor `S`: the frame makes no sense.
+    /// Side, which becomes neither `B` nor `S`, so that the frame cannot be decoded.
     Side,
-    /// Another number.
+    /// Quantity, which gets another number.
     Quantity,
-    /// Another number.
+    /// Price, which gets another number.
     Price,
-    /// A number that no packet can have.
+    /// Sequence, which becomes one that no packet can have.
     Sequence,
 }
 
-/// Why a resend is refused.
+/// Reason for refusing a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReasonWord {
-    /// There is no such packet.
+    /// No packet has this sequence.
     OutOfRange,
-    /// Too many packets in one request.
+    /// One request is for too many packets.
     TooMany,
-    /// Too many requests.
+    /// The client has sent too many requests.
     Quota,
-    /// The packet is no longer kept.
+    /// The exchange no longer keeps the packet.
     AgedOut,
 }
 
-/// Which session a restart brings.
+/// Session after a restart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionWord {
-    /// The same tape.
+    /// Session before the restart, with the same tape.
     Same,
-    /// The tape that `next` names.
+    /// New session with the tape that `next` names.
     Next,
 }
 
@@ -258,11 +258,11 @@ impl FromStr for ScenarioFile {
 }
 
 impl ScenarioFile {
-    /// Makes sense of the file, whose text is `text`.
+    /// Returns the scenario that the file describes. `text` is the text of the file.
     ///
     /// # Errors
-    /// Where parts of it contradict each other; with the place in the text.
-    pub fn plot(&self, name: &str, text: &str) -> Result<ResolvedScenario, ScenarioError> {
+    /// Returns a [`ScenarioError`], with its place in the text, if keys contradict each other.
+    pub fn resolve(&self, name: &str, text: &str) -> Result<ResolvedScenario, ScenarioError> {
         let refuse = |complaint: &Complaint, fault: Option<usize>| {
             ScenarioError::new(&complaint.message, text, fault::place(text, fault, complaint.key))
         };
@@ -303,6 +303,7 @@ impl ScenarioFile {
         })
     }
 
+    /// Returns the first key that the chosen exchange does not support.
     fn contradiction(&self, engine: EngineSection) -> Option<Complaint> {
         if engine == EngineSection::Betacrew {
             return None;
@@ -318,8 +319,7 @@ impl ScenarioFile {
         ];
         let (key, _) = given.into_iter().find(|(_, given)| *given)?;
         let message = format!(
-            "the original exchange does what it does: `{key}` is for exchange = \"betacrew\" (the \
-             default)"
+            "the original exchange has no `{key}`: it needs exchange = \"betacrew\" (the default)"
         );
         Some(Complaint::new(key, message))
     }

@@ -1,21 +1,21 @@
-//! What is wrong with a scenario, and where.
+//! Mistakes in scenarios, with their place in the file.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Why a text is no scenario.
+/// Mistake in a scenario.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScenarioError {
-    /// What is wrong, and what would be right.
+    /// Description of the mistake and of a correct value.
     pub message: String,
-    /// Line and column, from 1.
+    /// Line and column, counted from 1.
     pub at: Option<(usize, usize)>,
-    /// That line, and how much of it is meant.
+    /// Text of that line, and number of characters to mark in it.
     excerpt: Option<(String, usize)>,
 }
 
 impl ScenarioError {
-    /// Something is wrong with these bytes of `text`.
+    /// Creates a mistake in these bytes of `text`.
     pub(super) fn new(message: impl Into<String>, text: &str, bytes: Option<Range<usize>>) -> Self {
         let place = bytes.and_then(|bytes| {
             let before = text.get(..bytes.start)?;
@@ -32,7 +32,7 @@ impl ScenarioError {
         Self { message: message.into(), at, excerpt }
     }
 
-    /// The place in a file of this name: `file:line:column`.
+    /// Returns the place in a file of this name: `file:line:column`.
     pub(super) fn place(&self, name: &str) -> String {
         match self.at {
             Some((line, column)) => format!("{name}:{line}:{column}"),
@@ -45,7 +45,7 @@ impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if let (Some((number, column)), Some((line, meant))) = (self.at, &self.excerpt) {
-            // What a file says must not steer a terminal.
+            // Control characters in the file must not reach the terminal.
             let shown: String =
                 line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let gutter = number.to_string();

@@ -1,4 +1,4 @@
-//! How values are written in scenario files: as on the command line, as text or as numbers.
+//! Notations of values in scenario files: the same as on the command line, as text or as numbers.
 
 use crate::tape::name::TapeName;
 use feed::base::chance::Chance;
@@ -14,19 +14,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A value with a notation of its own.
+/// Value with a notation of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QuotedText<T>(pub T);
 
-/// How a kind of value is written.
+/// Notation of a kind of value.
 pub trait Notation: FromStr<Err: fmt::Display> + fmt::Display {
-    /// Its name in the schema.
+    /// Name in the JSON Schema.
     const NAME: &'static str;
-    /// What it is, in a line.
+    /// Description in one line.
     const ABOUT: &'static str;
-    /// A regular expression for what is written as text.
+    /// Regular expression for values that are written as text.
     const PATTERN: &'static str;
-    /// Whether it may be written as a number.
+    /// True if the value may be written as a number.
     const NUMBER: bool;
 }
 
@@ -39,14 +39,14 @@ impl Notation for Chance {
 
 impl Notation for SeqSet {
     const NAME: &'static str = "Numbers";
-    const ABOUT: &'static str = "numbers from 1 on, with ranges and commas: \"2,5-7\"";
+    const ABOUT: &'static str = "numbers from 1, with ranges and commas: \"2,5-7\"";
     const PATTERN: &'static str = r"^(\s*\d+(\s*-\s*\d+)?\s*(,\s*\d+(\s*-\s*\d+)?\s*)*)?$";
     const NUMBER: bool = true;
 }
 
 impl Notation for Span {
     const NAME: &'static str = "Span";
-    const ABOUT: &'static str = "a whole number, or bounds that one is drawn from: \"2-9\"";
+    const ABOUT: &'static str = "a whole number, or bounds for a random one: \"2-9\"";
     const PATTERN: &'static str = r"^\s*\d+\s*(-\s*\d+\s*)?$";
     const NUMBER: bool = true;
 }
@@ -62,16 +62,16 @@ impl Notation for Pace {
 impl Notation for TapeName {
     const NAME: &'static str = "Tape";
     const ABOUT: &'static str =
-        "what is played: sample[:N], classic, random:N[:SEED], or a file beside this one";
+        "the tape to play: sample[:N], classic, random:N[:SEED], or a file beside this one";
     const PATTERN: &'static str = "^.+$";
     const NUMBER: bool = false;
 }
 
-/// A time, or bounds that one is drawn from.
+/// Time, or bounds for a random time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RepeatCount(pub TimeSpan);
+pub struct TimeSpanText(pub TimeSpan);
 
-impl FromStr for RepeatCount {
+impl FromStr for TimeSpanText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -81,7 +81,7 @@ impl FromStr for RepeatCount {
     }
 }
 
-impl fmt::Display for RepeatCount {
+impl fmt::Display for TimeSpanText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = (self.0.low(), self.0.high());
         match low == high {
@@ -91,7 +91,7 @@ impl fmt::Display for RepeatCount {
     }
 }
 
-impl Notation for RepeatCount {
+impl Notation for TimeSpanText {
     const NAME: &'static str = "Time";
     const ABOUT: &'static str =
         "a time (\"250ms\", \"1m30s\"; a number is seconds), or bounds: \"1ms-20ms\"";
@@ -99,7 +99,7 @@ impl Notation for RepeatCount {
     const NUMBER: bool = true;
 }
 
-/// A time as it is read again: in the largest unit that gives whole numbers.
+/// Returns a time as a scenario file has it: in the largest unit that gives a whole number.
 fn written(time: Duration) -> String {
     let nanos = time.as_nanos();
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
@@ -107,7 +107,7 @@ fn written(time: Duration) -> String {
     unit.map_or_else(String::new, |(size, name)| format!("{}{name}", nanos / size))
 }
 
-/// A time, or `never`.
+/// Time, or `never`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience(pub Option<Duration>);
 
@@ -182,7 +182,7 @@ impl<'de, T: Notation> Deserialize<'de> for QuotedText<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<QuotedText<T>, E> {
-                let what = |error| E::custom(format!("`{text}` is wrong here: {error}"));
+                let what = |error| E::custom(format!("`{text}` is not valid here: {error}"));
                 text.parse().map(QuotedText).map_err(what)
             }
 

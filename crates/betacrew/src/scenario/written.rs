@@ -1,9 +1,9 @@
-//! A scenario as it would be written: what the simulator has drawn becomes a file.
+//! Translation of a scenario to a file, for scenarios that the simulator draws.
 
 use super::file::{
     FaultFile, FieldWord, On, ReasonWord, ScenarioFile, SessionWord, UnknownWord, What,
 };
-use super::text::{Patience, QuotedText, RepeatCount};
+use super::text::{Patience, QuotedText, TimeSpanText};
 use feed::base::span::{Span, TimeSpan};
 use feed::faults::scenario::{
     Fault, FaultAction, FaultPlace, FaultSelector, IDLE, Scenario, SlowSubscriberPolicy, WriteSize,
@@ -38,7 +38,7 @@ impl From<&Fault> for FaultFile {
 }
 
 impl FaultFile {
-    /// Just that, always and everywhere.
+    /// Returns a fault of this kind that happens always and everywhere.
     pub(crate) fn just(what: What) -> Self {
         Self {
             what,
@@ -66,7 +66,7 @@ impl FaultFile {
     }
 
     fn of(action: FaultAction) -> Self {
-        let times = |span| Some(QuotedText(RepeatCount(span)));
+        let times = |span| Some(QuotedText(TimeSpanText(span)));
         let bytes = |bytes: u8| (bytes > 0).then_some(QuotedText(Span::one(bytes.into())));
         match action {
             FaultAction::Drop => Self::just(What::Drop),

@@ -3,8 +3,8 @@
 use crate::clock::{nanos_since_1970, since_1970};
 use crate::error::Failure;
 use crate::output::counters::WriteCounters;
-use crate::output::successor::{self, Begun, Claim};
-use crate::storage::FileStorage;
+use crate::output::successor::{self, Begun, Claim, Existing};
+use crate::storage::{Durability, FileStorage};
 use crate::tape::name::{AnyTape, FailingTape};
 use feed::base::seq::{Seq, SeqRange};
 use feed::base::time::nanos;
@@ -57,7 +57,8 @@ impl LiveRecord {
             let written = WriteCounters::default();
             Self { file, added, flushed: Duration::ZERO, epoch, claim, written }
         };
-        let storage = match successor::begin(path, anew)? {
+        let existing = if anew { Existing::Replace } else { Existing::Continue };
+        let storage = match successor::begin(path, existing)? {
             Begun::Empty(storage, claim) => {
                 let (created, salt) = (nanos(epoch), crate::args::parse::random());
                 let head = FileHead { session: session.0, created, salt };
@@ -98,7 +99,7 @@ impl LiveRecord {
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
             // The packet is written first, because the old record is replaced then.
             self.file.flush().map_err(|error| error.to_string())?;
-            claim.take(false).map_err(|error| error.to_string())?;
+            claim.take(Durability::Buffered).map_err(|error| error.to_string())?;
         }
         if now >= self.flushed + FLUSH {
             self.flushed = now;

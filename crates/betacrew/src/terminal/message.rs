@@ -1,4 +1,4 @@
-//! Messages for the user: on stderr, or in the log with `--log-format json`; results on stdout.
+//! Messages to the user, on stderr or in the log with `--log-format json`, and results on stdout.
 
 use crate::error::{Exit, Failure};
 use crate::text::escape;
@@ -48,10 +48,10 @@ pub(crate) fn show_coloured(text: &str) {
     crate::terminal::stderr::write(escape::coloured(text).as_bytes());
 }
 
-/// Prints a text that is not packets to stdout. A pipe that its reader has closed is no failure.
+/// Prints a text that is not packets to stdout. A closed pipe is not a failure.
 ///
 /// # Errors
-/// [`Failure::Storage`] where stdout cannot be written.
+/// Returns [`Failure::Storage`] if stdout cannot be written.
 pub(crate) fn print(text: &str) -> Result<Exit, Failure> {
     use std::io::Write;
     let text = escape::coloured(text);

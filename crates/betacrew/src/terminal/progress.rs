@@ -1,4 +1,4 @@
-//! What is shown while `fetch` works: a bar on a terminal, and anywhere that it waits.
+//! Progress of `fetch`: a bar on a terminal, and messages about exchanges that are unreachable.
 
 use crate::terminal::style::Stream;
 use crate::terminal::{stderr, style};
@@ -10,30 +10,31 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A recording that takes no longer than this shows no bar.
+/// Minimum duration of a recording that shows a bar.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Nobody waits longer.
+/// Timeout that stands for no timeout: 100 years.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(3_155_760_000);
 
-/// Writing fewer packets takes no time worth a bar.
-const MANY: u64 = 1_000_000;
-/// The bar moves every so many packets.
-const SOME: u64 = 1 << 16;
+/// Minimum number of packets whose writing shows a bar.
+const BAR_MIN: u64 = 1_000_000;
+/// Number of written packets between two updates of the bar.
+const BAR_INTERVAL: u64 = 1 << 16;
 
+/// Progress of one recording.
 pub(crate) struct Progress {
     began: Instant,
-    /// The bar that is shown, and whether its whole is known.
+    /// Bar on the screen; true if the total is known.
     bar: Option<(ProgressBar, bool)>,
-    /// Bars can be drawn.
+    /// True if stderr can show a bar.
     moves: bool,
     timeout: Duration,
-    /// Outages that were told, by line: the time since which each has been out of reach.
+    /// Reported outages, by line: the time since which each line has been unreachable.
     outages: BTreeMap<u16, Option<Duration>>,
     written: u64,
 }
 
-/// A bar whose whole is known, or a line of text where it is not.
+/// Shows a bar with a total, or a line of text without one.
 fn bar(whole: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::new(whole.unwrap_or(0));
     let template = if whole.is_some() { "{bar:30} {percent}%  {msg}" } else { "{msg}" };
@@ -44,8 +45,8 @@ fn bar(whole: Option<u64>) -> ProgressBar {
     bar
 }
 
-/// What is shown of a recording that runs: how many packets all are, if that is known, and text.
-/// The end that a live session has now is none.
+/// Returns the total number of packets, if it is known, and the text beside the bar. A live session
+/// has no total, because its end moves.
 fn described(recorder: &Recorder) -> (Option<u64>, String) {
     let ledger = recorder.ledger();
     let text = format!(
@@ -61,6 +62,7 @@ fn described(recorder: &Recorder) -> (Option<u64>, String) {
 }
 
 impl Progress {
+    /// Creates the progress of a recording; `timeout` is for messages about unreachable lines.
     pub(crate) fn new(timeout: Duration) -> Self {
         let moves = style::of(Stream::Stderr).motion;
         Self {
@@ -73,29 +75,30 @@ impl Progress {
         }
     }
 
-    /// A line's exchange cannot be reached. Said once for each outage, on a terminal and elsewhere.
+    /// Prints a message about a line that cannot be reached, once for each outage.
     pub(crate) fn waiting(&mut self, line: u16, address: &str, stats: &LineStats) {
         if let Some(text) = self.outage(line, address, stats) {
             crate::terminal::message::message!("{text}");
         }
     }
 
-    /// Returns what is to be said of a line that cannot be reached, once for each outage.
+    /// Returns the message about a line that cannot be reached, once for each outage.
     fn outage(&mut self, line: u16, address: &str, stats: &LineStats) -> Option<String> {
         if self.outages.insert(line, stats.unreachable_since) == Some(stats.unreachable_since) {
             return None;
         }
         let (found, back) = match stats.reached {
-            true => (format!("the exchange at {address} cannot be reached any more"), "it is back"),
-            false => (format!("no exchange at {address} yet"), "there is one"),
+            true => (format!("the exchange at {address} is no longer reachable"), "it is back"),
+            false => (format!("no exchange at {address} yet"), "one starts"),
         };
         let until = match self.timeout >= FOR_EVER {
             true => format!("until {back}"),
             false => format!("for up to {}", took(self.timeout)),
         };
-        Some(format!("{found}; trying {until}"))
+        Some(format!("{found}; retrying {until}"))
     }
 
+    /// Updates the bar.
     pub(crate) fn tick(&mut self, recorder: &Recorder) {
         if !self.moves || self.began.elapsed() < PATIENCE {
             return;
@@ -109,25 +112,26 @@ impl Progress {
         self.bar = Some((bar, known));
     }
 
-    /// What was recorded is being written.
+    /// Shows a bar for writing an output.
     pub(crate) fn writing(&mut self, path: &Path, packets: u64) {
-        if self.moves && packets > MANY {
+        if self.moves && packets > BAR_MIN {
             let bar = bar(Some(packets));
             bar.set_message(format!("writing {}", shown(path)));
             self.bar = Some((bar, true));
         }
     }
 
-    /// So many packets more are written.
+    /// Adds to the number of written packets.
     pub(crate) fn wrote(&mut self, packets: u64) {
         self.written += packets;
         if let Some((bar, _)) = &self.bar
-            && self.written % SOME < packets
+            && self.written % BAR_INTERVAL < packets
         {
             bar.set_position(self.written);
         }
     }
 
+    /// Removes the bar.
     pub(crate) fn end(&mut self) {
         self.bar = None;
         stderr::clear();
@@ -140,7 +144,7 @@ mod tests {
     use feed::client::RecorderOptions;
 
     #[test]
-    fn each_outage_of_each_line_is_told_once() {
+    fn each_outage_of_each_line_is_reported_once() {
         let mut progress = Progress::new(FOR_EVER);
         let out_since = |seconds, reached| LineStats {
             reached,
@@ -148,18 +152,18 @@ mod tests {
             ..LineStats::default()
         };
         let (never, gone) = (out_since(0, false), out_since(9, true));
-        let yet = |at: &str| Some(format!("no exchange at {at} yet; trying until there is one"));
+        let yet = |at: &str| Some(format!("no exchange at {at} yet; retrying until one starts"));
         assert_eq!(progress.outage(0, "A", &never), yet("A"));
         assert_eq!(progress.outage(1, "B", &never), yet("B"));
         assert_eq!(progress.outage(0, "A", &never), None);
-        let back = "the exchange at A cannot be reached any more; trying until it is back";
+        let back = "the exchange at A is no longer reachable; retrying until it is back";
         assert_eq!(progress.outage(0, "A", &gone).as_deref(), Some(back));
         assert_eq!(progress.outage(0, "A", &gone), None);
         assert!(progress.outage(0, "A", &out_since(99, true)).is_some(), "another outage");
     }
 
     #[test]
-    fn what_has_no_end_has_no_percentage() {
+    fn a_live_session_has_no_percentage() {
         let recorder = |options| Recorder::new(options, 1);
         let options = RecorderOptions::default();
         let endless = recorder(RecorderOptions { follow: true, ..options.clone() });

@@ -1,22 +1,26 @@
-//! The sequence space as a picture in the terminal.
+//! Picture of a range of sequences in the terminal: one character for each cell.
 
 use feed::analysis::survey::StripColumn;
 use feed::base::seq::{Seq, SeqSet};
 use std::fmt::Write;
 
-/// How a sequence, or all of several, are drawn.
+/// Mark for a cell, which is one sequence or several.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum CellMark {
+    /// All received at first.
     Received,
-    /// So many eighths of them, from 1 to 8.
+    /// Some recovered: the number of eighths, from 1 to 8.
     SomeRecovered(u8),
+    /// Single sequence that was recovered.
     Recovered,
+    /// Some missing.
     SomeMissing,
+    /// All missing.
     Missing,
 }
 
 impl CellMark {
-    /// What came worst decides.
+    /// Returns the mark for a column of several sequences; the worst state decides.
     pub(crate) fn of(column: &StripColumn) -> Self {
         match (column.received, column.recovered, column.missing()) {
             (_, 0, 0) => Self::Received,
@@ -30,6 +34,7 @@ impl CellMark {
         }
     }
 
+    /// Returns the character of the mark.
     pub(crate) fn symbol(self) -> char {
         match self {
             Self::Received => '▪',
@@ -42,7 +47,7 @@ impl CellMark {
         }
     }
 
-    /// The ANSI colour.
+    /// Returns the ANSI colour of the mark.
     fn colour(self) -> &'static str {
         match self {
             Self::Received => "90",
@@ -54,15 +59,21 @@ impl CellMark {
     }
 }
 
-/// Draws sequences 1 to `last`, `width` a row: those in `lost` as missing, or as recovered.
-pub(crate) fn strip(last: Seq, lost: &SeqSet, recovered: bool, width: u32, colour: bool) -> String {
-    let hole = if recovered { CellMark::Recovered } else { CellMark::Missing };
-    let mark = |seq| if lost.contains(seq) { hole } else { CellMark::Received };
+/// Draws sequences 1 to `last`, `width` in a row. Those in `marked` get `mark`, the others
+/// [`CellMark::Received`].
+pub(crate) fn strip(
+    last: Seq,
+    marked: &SeqSet,
+    mark: CellMark,
+    width: u32,
+    colour: bool,
+) -> String {
+    let mark = |seq| if marked.contains(seq) { mark } else { CellMark::Received };
     let marks: Vec<(Seq, CellMark)> = (1..=last).map(|seq| (seq, mark(seq))).collect();
     rows(&marks, width as usize, colour)
 }
 
-/// Draws marks, `width` a row, each with the sequence that it begins at.
+/// Draws marks, `width` in a row, with the sequence of the first mark before each row.
 pub(crate) fn rows(marks: &[(Seq, CellMark)], width: usize, colour: bool) -> String {
     let mut text = String::new();
     let digits = marks.last().map_or(0, |(seq, _)| seq.to_string().len()).max(5);
@@ -81,7 +92,7 @@ pub(crate) fn rows(marks: &[(Seq, CellMark)], width: usize, colour: bool) -> Str
     text
 }
 
-/// What marks mean.
+/// Returns a line that explains the marks.
 pub(crate) fn legend(marks: &[(CellMark, &str)], colour: bool) -> String {
     let one = |(mark, word): &(CellMark, &str)| match colour {
         true => format!("\x1b[{}m{}\x1b[0m {word}", mark.colour(), mark.symbol()),
@@ -98,14 +109,17 @@ mod tests {
     #[test]
     fn each_sequence_is_one_mark() {
         let lost: SeqSet = "2,5-6".parse().unwrap();
-        assert_eq!(strip(7, &lost, false, 4, false), "      1  ▪·▪▪\n      5  ··▪\n");
-        assert_eq!(strip(7, &lost, true, 4, false), "      1  ▪◆▪▪\n      5  ◆◆▪\n");
-        assert_eq!(strip(2, &lost, false, 4, true), "      1  \x1b[90m▪\x1b[1;31m·\x1b[0m\n");
-        assert_eq!(strip(0, &lost, false, 4, false), "");
+        assert_eq!(strip(7, &lost, CellMark::Missing, 4, false), "      1  ▪·▪▪\n      5  ··▪\n");
+        assert_eq!(strip(7, &lost, CellMark::Recovered, 4, false), "      1  ▪◆▪▪\n      5  ◆◆▪\n");
+        assert_eq!(
+            strip(2, &lost, CellMark::Missing, 4, true),
+            "      1  \x1b[90m▪\x1b[1;31m·\x1b[0m\n"
+        );
+        assert_eq!(strip(0, &lost, CellMark::Missing, 4, false), "");
     }
 
     #[test]
-    fn of_several_the_worst_is_drawn() {
+    fn the_worst_state_of_a_column_is_drawn() {
         let range = SeqRange::new(1, 10).unwrap();
         for (received, recovered, mark) in [
             (10, 0, CellMark::Received),

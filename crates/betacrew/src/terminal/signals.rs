@@ -1,10 +1,10 @@
-//! The one place that hears signals: INT (Ctrl+C), TERM and HUP.
+//! Handling of the signals INT (Ctrl+C), TERM and HUP.
 //!
-//! A command that has nothing to put in order is ended by the first signal, wherever it is blocked:
-//! in reading a terminal, in opening a FIFO, in writing to a pipe that nobody reads. Its temporary
-//! files are removed and the exit code is 128 and the signal's number, as a shell has it: 130 for
-//! INT, 143 for TERM, 129 for HUP. Within an [`orderly`] scope the first two signals are requests
-//! instead ([`Stop`]), and the third one ends the program.
+//! A command that needs no orderly end is ended by the first signal, wherever it is blocked: in
+//! reading a terminal, in opening a FIFO, in writing to a pipe that is not read. Its temporary
+//! files are removed and the exit code is 128 and the signal's number, the same as in a shell: 130
+//! for INT, 143 for TERM, 129 for HUP. Within an [`orderly`] scope the first two signals are
+//! requests instead ([`Stop`]), and the third one ends the program.
 //!
 //! Signals that were ignored when the program started, as by `nohup`, stay ignored.
 
@@ -15,22 +15,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
-/// Number of signals that end the program whatever it is doing.
+/// Number of signals that end the program at once, even in orderly work.
 const AT_ONCE: u32 = 3;
 
-/// Maximum time without progress that a reader of ours may take once a signal was heard. One that
-/// takes nothing for so long is not waited for.
+/// Maximum time without progress of a reader after a signal. A reader that takes nothing for longer
+/// is not waited for.
 pub(crate) const UNREAD: Duration = Duration::from_secs(1);
 
+/// State of signal handling.
 static STATE: Mutex<SignalState> =
     Mutex::new(SignalState { orderly: false, heard: 0, signal: 0, temporary: Vec::new() });
 
+/// Received signals, and the things that an end of the program must take care of.
 struct SignalState {
-    /// The running command has something to put in order.
+    /// True while the running command needs an orderly end.
     orderly: bool,
     /// Number of signals so far.
     heard: u32,
-    /// The latest of them.
+    /// Latest signal.
     signal: i32,
     /// Temporary files that may exist.
     temporary: Vec<PathBuf>,
@@ -40,12 +42,12 @@ fn state() -> MutexGuard<'static, SignalState> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Decides what a signal does, until it is dropped; then what held before holds again.
+/// Scope that decides what a signal does. Dropping it restores the earlier decision.
 #[must_use = "it ends when it is dropped"]
 #[derive(Debug)]
 pub(crate) struct SignalScope {
     before: bool,
-    /// What watches the scope ends with it.
+    /// Handle whose drop ends the thread that watches the scope.
     watched: Option<Arc<()>>,
 }
 
@@ -57,33 +59,33 @@ impl SignalScope {
 
 impl Drop for SignalScope {
     fn drop(&mut self) {
-        // Under the lock, so that what watches the scope does not end the program behind it.
+        // Under the lock, so that the watching thread cannot end the program after the scope.
         let mut state = state();
         state.orderly = self.before;
         self.watched = None;
     }
 }
 
-/// Marks work that ends in order when its [`Stop`] is asked for, and soon.
+/// Starts a scope of work that ends in order, and soon, once its [`Stop`] is requested.
 pub(crate) fn orderly() -> SignalScope {
     SignalScope::new(true)
 }
 
-/// Marks a call that may block for ever, within work that is orderly otherwise: one signal ends the
-/// program there. What is to survive must have been written before.
+/// Starts a scope for a call that may block for ever, within orderly work. One signal ends the
+/// program there, so everything that must survive has to be written before.
 pub(crate) fn may_block() -> SignalScope {
     SignalScope::new(false)
 }
 
-/// Marks writing that may block for ever and whose `progress` is counted. A signal that was heard
-/// before it began is enough as well: it ends the program once nobody reads for [`UNREAD`].
+/// Starts a scope for writing that may block for ever; `progress` returns the bytes written. If a
+/// signal was received before, the program ends once the output is not read for [`UNREAD`].
 pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> SignalScope {
     let mut scope = SignalScope::new(false);
     if state().heard > 0 {
         let watched = Arc::new(());
         let goes_on = Arc::downgrade(&watched);
         scope.watched = Some(watched);
-        // Without the thread a second signal is needed.
+        // If the thread cannot be started, a second signal is needed.
         let _ = std::thread::Builder::new().spawn(move || {
             let (mut before, mut since) = (progress(), Instant::now());
             while goes_on.strong_count() > 0 {
@@ -103,28 +105,28 @@ pub(crate) fn may_block_writing(progress: impl Fn() -> u64 + Send + 'static) -> 
     scope
 }
 
-/// Makes a temporary file that does not outlive a program that a signal ends.
+/// Creates a temporary file that is removed if a signal ends the program.
 ///
 /// # Errors
-/// What `make` reports.
+/// Errors of `make`.
 pub(crate) fn temporary(
     make: impl FnOnce() -> io::Result<NamedTempFile>,
 ) -> io::Result<NamedTempFile> {
-    // Under the lock, so that no file is made while those that exist are being removed.
+    // Under the lock, so that no file is created while existing ones are being removed.
     let mut state = state();
     let file = make()?;
-    // Those that have been put in place or removed have no such name any more.
+    // Files that were renamed or removed no longer have this name.
     state.temporary.retain(|path| path.exists());
     state.temporary.push(std::path::absolute(file.path())?);
     Ok(file)
 }
 
-/// Takes one signal: what `orderly` work is asked for or, where there is none, the end.
-fn hear(signal: i32, stop: &Stop) {
+/// Handles a signal: requests orderly work to stop, or ends the program.
+fn handle(signal: i32, stop: &Stop) {
     let mut state = state();
     state.heard += 1;
     state.signal = signal;
-    // Work that has not even noticed the first signal is blocked.
+    // Work that has not noticed the first signal is blocked, so the second one ends the program.
     let blocked = stop.asked_unnoticed();
     if state.orderly && state.heard < AT_ONCE && !blocked {
         stop.stop();
@@ -133,14 +135,14 @@ fn hear(signal: i32, stop: &Stop) {
     leave(&state);
 }
 
-/// Ends the program as a signal does. The state stays locked, so that no temporary file is made
-/// meanwhile.
+/// Removes temporary files and ends the program with the exit code of a signal. The state stays
+/// locked, so that no temporary file is created meanwhile.
 fn leave(state: &SignalState) -> ! {
     for path in &state.temporary {
-        // One that is not there any more has been put in place.
+        // A file that does not exist any more was renamed.
         let _ = std::fs::remove_file(path);
     }
-    // Nothing else is done on the way out: flushing stdout could block once more.
+    // No destructors run, because flushing stdout could block again.
     exit(128 + state.signal)
 }
 
@@ -149,10 +151,10 @@ fn exit(code: i32) -> ! {
     signal_hook::low_level::exit(code)
 }
 
-/// Hears signals from now on, in a thread of its own.
+/// Starts to handle signals, in a thread of its own.
 ///
 /// # Errors
-/// What the system reports.
+/// Errors of the system.
 #[cfg(unix)]
 pub(crate) fn watch(stop: &Stop) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -161,18 +163,18 @@ pub(crate) fn watch(stop: &Stop) -> io::Result<()> {
     let wanted = wanted.into_iter().filter(|signal| ignored & 1 << (signal - 1) == 0);
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let stop = stop.clone();
-    let listen = move || signals.forever().for_each(|signal| hear(signal, &stop));
+    let listen = move || signals.forever().for_each(|signal| handle(signal, &stop));
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
 }
 
-/// Hears signals from now on.
+/// Starts to handle signals.
 ///
 /// # Errors
-/// What the system reports.
+/// Errors of the system.
 #[cfg(not(unix))]
 pub(crate) fn watch(stop: &Stop) -> io::Result<()> {
     let stop = stop.clone();
-    ctrlc::set_handler(move || hear(2, &stop)).map_err(io::Error::other)
+    ctrlc::set_handler(move || handle(2, &stop)).map_err(io::Error::other)
 }
 
 #[cfg(not(unix))]
@@ -180,28 +182,29 @@ fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
 
-/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail like any other.
-///
-/// By default SIGXFSZ would end the program in the middle of its work, without a word.
-pub(crate) fn outlive_file_size_limit() {
+/// Makes a write beyond the file size limit (`ulimit -f`) return an error, because the default
+/// SIGXFSZ would end the program in the middle of its work, without a message.
+pub(crate) fn survive_file_size_limit() {
     #[cfg(unix)]
     {
-        // A handler, for children inherit a signal that is ignored; nobody looks at the flag.
+        // A handler, because child processes would inherit an ignored signal. The flag is unused.
         let flag = Arc::default();
         if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, flag) {
-            tracing::debug!("a limit of file sizes will end the program: {error}");
+            tracing::debug!(
+                "cannot handle SIGXFSZ: exceeding the file size limit ends the program: {error}"
+            );
         }
     }
 }
 
-/// Signals that are ignored, as a mask whose lowest bit is signal 1; none where the system does not
-/// tell. Called before any handler is installed.
+/// Returns the ignored signals as a mask whose lowest bit is signal 1, or 0 if the system does not
+/// report them. Called before any handler is installed.
 #[cfg(unix)]
 fn ignored_at_start() -> u64 {
     std::fs::read_to_string("/proc/self/status").map_or(0, |status| ignored_mask(&status))
 }
 
-/// The mask of ignored signals in the text of `/proc/PID/status`.
+/// Returns the mask of ignored signals in the text of `/proc/PID/status`.
 #[cfg(unix)]
 fn ignored_mask(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,12 +1,13 @@
-//! The one way to stderr. A progress bar that is shown there makes room for what is written.
+//! Stderr, shared by messages, the log and a progress bar: the bar moves away for other text.
 
 use indicatif::ProgressBar;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The bar that is shown.
+/// Progress bar on the screen.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
+/// Returns the progress bar, locked.
 fn bar() -> MutexGuard<'static, Option<ProgressBar>> {
     BAR.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -25,7 +26,7 @@ pub(crate) fn clear() {
     }
 }
 
-/// Writes whole lines. Where they cannot be written there is nobody to tell that either.
+/// Writes whole lines. Errors are ignored, because there is no other place to report them.
 pub(crate) fn write(lines: &[u8]) {
     let write = || {
         let _ = io::stderr().lock().write_all(lines);
@@ -36,7 +37,7 @@ pub(crate) fn write(lines: &[u8]) {
     }
 }
 
-/// A writer of whole lines, for what logs.
+/// Writer of whole lines for the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StderrLines;
 

@@ -1,9 +1,9 @@
-//! The one place that decides what may be coloured and what may move.
+//! Decision whether a stream gets colours and progress bars.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
-/// A stream that people read.
+/// Stream that people read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stream {
     /// Standard output.
@@ -12,16 +12,16 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// What may be written to a stream besides text.
+/// Features of a stream besides text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
-    /// Colours, and other attributes of text.
+    /// True if text may have colours and other attributes.
     pub(crate) colour: bool,
-    /// What is drawn over: progress bars.
+    /// True if progress bars may be drawn.
     pub(crate) motion: bool,
 }
 
-/// Returns what may be written to a stream of this process.
+/// Returns the features of a stream of this process.
 pub(crate) fn of(stream: Stream) -> Style {
     let terminal = match stream {
         Stream::Stdout => std::io::stdout().is_terminal(),

@@ -1,4 +1,4 @@
-//! Text that others have written, made safe to show on a terminal and in a log.
+//! Escaping of text from others, for terminals, logs and XML.
 //!
 //! File names, scenarios, symbols and addresses may hold characters that steer a terminal, begin
 //! a line that looks like one of ours, or change the order in which text is read.
@@ -6,16 +6,16 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character does something other than to be seen: control characters, and those that
-/// change the direction of text or separate lines.
+/// Returns whether a character controls the terminal or the text around it: control characters, and
+/// those that change the direction of text or separate lines.
 pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
-/// Returns a text in which each character that steers is written out (`\r`, `\u001b`), as JSON
-/// would have it, but for those that `keeps` knows.
+/// Returns a text in which each such character is escaped as in JSON (`\r`, `\u001b`), except those
+/// that `keeps` accepts.
 fn written_out(text: &str, keeps: impl Fn(char) -> bool) -> Cow<'_, str> {
     let strange = |c: char| steers(c) && !keeps(c);
     if !text.contains(strange) {

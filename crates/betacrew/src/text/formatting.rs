@@ -4,14 +4,14 @@ use crate::text::escape;
 use feed::analysis::survey::MissingRanges;
 use feed::wire::{Frame, RawFrame, decode};
 
-/// `14 packets`, `1 packet`.
+/// Returns a count with its noun: `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", grouped(number))
 }
 
-/// `1,234,567`: how counts are shown to people, everywhere. Sequences are not grouped, for they are
-/// typed again (`--from 1234567`, `--skip 5-1200`).
+/// Returns a count with separators: `1,234,567`. Sequences are never grouped, because users type
+/// them again (`--from 1234567`, `--skip 5-1200`).
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -24,7 +24,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// `12 packets in 3 gaps: 5, 9-12, 20-26`, and how many gaps more.
+/// Returns a list of gaps: `12 packets in 3 gaps: 5, 9-12, 20-26`, and the number of further gaps.
 pub(crate) fn holes(holes: &MissingRanges) -> String {
     let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
     let more = match holes.unlisted() {
@@ -34,11 +34,12 @@ pub(crate) fn holes(holes: &MissingRanges) -> String {
     format!("{packets} in {gaps}: {}{more}", holes.listed())
 }
 
-/// What a recording lacks that has no packets, unless its session is known to have none.
+/// Description of the missing packets of an empty recording, unless its session is known to be
+/// empty.
 pub(crate) const NO_PACKETS: &str =
-    "every packet: it has none, and nothing tells that its session has none";
+    "every packet: it has none, and its session is not known to be empty";
 
-/// `#5 META B 40 @ 50`.
+/// Returns a packet as text: `#5 META B 40 @ 50`.
 pub(crate) fn packet(frame: &RawFrame) -> String {
     match decode(frame) {
         Ok(Frame::Packet(packet)) => escape::line(&packet.to_string()).into_owned(),
@@ -46,12 +47,14 @@ pub(crate) fn packet(frame: &RawFrame) -> String {
     }
 }
 
-/// A minute, an hour and a day in seconds.
+/// Seconds in a minute.
 const MINUTE: u64 = 60;
+/// Seconds in an hour.
 const HOUR: u64 = 60 * MINUTE;
+/// Seconds in a day.
 const DAY: u64 = 24 * HOUR;
 
-/// How durations are shown to people, everywhere: `2.3 ms`, `45 s`, `1m 30s`, `2h 05m`, `3d 04h`.
+/// Returns a duration as text: `2.3 ms`, `45 s`, `1m 30s`, `2h 05m`, `3d 04h`.
 pub(crate) fn took(time: std::time::Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     let (value, unit) = match micros {

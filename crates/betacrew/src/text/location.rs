@@ -1,4 +1,4 @@
-//! Locations that the user names (files, addresses, URLs), as they are shown: never with a secret.
+//! Locations that the user names (files, addresses, URLs), shown without secrets.
 //!
 //! A URL can have a password in it, and a mistyped one is still a secret. So whatever is said of a
 //! location, in messages, logs, metrics, reports or on the page, goes through [`shown`];
@@ -10,15 +10,15 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// Stands for what is not shown.
+/// Text that is shown instead of a secret.
 const HIDDEN: &str = "***";
 
-/// A file, `-`, or a URL, as the user typed it. It can be opened, but what it shows has no secret.
+/// File, `-` or URL, as the user typed it. Its `Display` and `Debug` hide secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Location(PathBuf);
 
 impl Location {
-    /// What to open.
+    /// Returns the path or URL itself, for opening it.
     #[must_use]
     pub(crate) fn as_path(&self) -> &Path {
         &self.0
@@ -51,18 +51,18 @@ impl fmt::Debug for Location {
     }
 }
 
-/// A location as text that may be shown to anybody.
+/// Location as text without secrets.
 pub(crate) struct Shown<'a>(Cow<'a, str>);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name must not steer the terminal, or begin a line of its own in a log.
+        // A name must not control the terminal, or start a line of its own in a log.
         f.write_str(&crate::text::escape::line(&self.0))
     }
 }
 
-/// Shows a location without what is, or may be, a secret in it: user, password and token of a URL,
-/// its query, and whatever stands before an `@` in what looks like a mistyped one.
+/// Returns a location without parts that are, or may be, secrets: user, password and token of a
+/// URL, its query, and whatever stands before an `@` in what looks like a mistyped one.
 pub(crate) fn shown<P: AsRef<Path> + ?Sized>(location: &P) -> Shown<'_> {
     Shown(match location.as_ref().to_string_lossy() {
         Cow::Borrowed(text) => public(text),
@@ -70,7 +70,7 @@ pub(crate) fn shown<P: AsRef<Path> + ?Sized>(location: &P) -> Shown<'_> {
     })
 }
 
-/// Running text, such as an error of a library that repeats what was typed, without secrets.
+/// Returns a text without secrets, such as an error of a library that repeats what was typed.
 pub(crate) fn redacted(text: &str) -> String {
     let line = |line: &str| -> String {
         // A password can have any character in it, so all up to the line's last `@` goes.
@@ -91,8 +91,8 @@ pub(crate) fn redacted(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Where the last `@` ends, percent-encoded or not: what is before it may be a secret. A packet's
-/// `40 @ 50` is none, because a host follows without a space.
+/// Returns the end of the last `@`, percent-encoded or not, because text before it may be a secret.
+/// A packet's `40 @ 50` is none, because a host follows without a space.
 fn last_at(text: &str) -> Option<usize> {
     let encoded = text.rfind("%40").map(|at| at + 3);
     let mut plain = text.match_indices('@').map(|(at, _)| at + 1);
@@ -103,7 +103,7 @@ fn public(text: &str) -> Cow<'_, str> {
     let secret = last_at(text).unwrap_or(0);
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     if let Some((before, rest)) = text.split_once("://") {
-        // What the URL stands behind, such as `--url=`.
+        // Text before the URL, such as `--url=`.
         let prefix = before.trim_end_matches(is_scheme);
         let scheme = &before[prefix.len()..];
         let hosts = &rest[secret.saturating_sub(before.len() + 3)..];

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What exchanges do wrong; one of them each time they start.
+/// Scenarios of the exchanges, one for each start.
 const SCENARIOS: [&str; 9] = [
     "clean",
     "quarter",
@@ -175,7 +175,7 @@ fn last(address: &str) -> u32 {
     }
 }
 
-/// What was done, and the most memory that the client and an exchange took.
+/// Counts of what was done, and maximum memory of the client and an exchange.
 #[derive(Default, Debug)]
 struct Told {
     client_kills: u32,

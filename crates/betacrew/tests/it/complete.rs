@@ -1,4 +1,4 @@
-//! What counts as complete, and what does not: for `fetch`, and for everybody who reads its tape.
+//! Completeness of a recording, for `fetch` and for all commands that read its tape.
 
 use crate::in_time::ChildInTime;
 use crate::support::{
@@ -113,8 +113,8 @@ fn a_live_recording_is_kept_until_its_session_is_over() {
     let follower = begin(folder.path(), &args);
     wait_for("a thousand packets", || packets(&tape) > 1000);
     let (code, said) = interrupt(follower);
-    assert!(code == 0 && said.contains("all there were so far"), "{code}: {said}");
-    assert!(said.contains("the same command goes on"), "{said}");
+    assert!(code == 0 && said.contains("all that exist so far"), "{code}: {said}");
+    assert!(said.contains("run the same command again"), "{said}");
     let written = fs::read_to_string(folder.path().join("day.json")).unwrap();
     let before = packets(&tape);
     assert_eq!(written.matches("\"sequence\"").count() as u64, before);
@@ -124,11 +124,11 @@ fn a_live_recording_is_kept_until_its_session_is_over() {
     let mut follower = begin(folder.path(), &args);
     let mut said = BufReader::new(follower.stderr.take().unwrap()).lines();
     let line = said.next().unwrap().unwrap();
-    assert!(line.contains("going on with day.json.tape"), "{line}");
+    assert!(line.contains("continuing day.json.tape"), "{line}");
     kill_process(Pid::from_child(&follower), Signal::INT).unwrap();
     let said: Vec<String> = said.map(Result::unwrap).collect();
     assert_eq!(follower.ends().code(), Some(5), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("from before")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("from an earlier run")), "{said:?}");
     assert_eq!(fs::read_to_string(folder.path().join("day.json")).unwrap(), written);
 
     // It goes on where it was.
@@ -198,7 +198,7 @@ fn a_tail_that_was_told_of_and_did_not_come_is_missing() {
         wait_for("what came", || packets(&tape) == kept);
         let (code, said) = interrupt(follower);
         assert!(code == 3 && said.contains(missing), "{code}: {said}");
-        assert!(said.contains("the same command goes on"), "{said}");
+        assert!(said.contains("run the same command again"), "{said}");
         is_old(folder.path());
         // The tape knows it, too.
         let (code, text, _) = here(folder.path(), &["inspect", "--verify", "day.json.tape"]);
@@ -225,7 +225,7 @@ pub(crate) fn record_beginning(path: &Path, tape: &Tape, packets: Seq) {
     file.finish(2).unwrap();
 }
 
-/// What `serve --tape` plays: its session, and what a client gets of it.
+/// Returns the session that `serve --tape` plays, the packets that a client gets, and the log.
 pub(crate) fn played(folder: &Path, args: &[&str]) -> (String, Vec<u8>, String) {
     let exchange = ServeProcess::start(&[&["--drop", "0"], args].concat());
     let args = ["fetch", &exchange.addresses[0], "-o", "got.json", "--report", "report.json"];
@@ -316,7 +316,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
     let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
     assert!(code == 0 && text.contains("end      not known"), "{code}: {text}");
     let (code, _, said) = here(folder.path(), &["convert", "x.tape", "x.json"]);
-    assert!(code == 0 && said.contains("where its session ends is not known"), "{code}: {said}");
+    assert!(code == 0 && said.contains("the end of its session is not known"), "{code}: {said}");
     let (session, got, log) = played(folder.path(), &["--tape", path.to_str().unwrap()]);
     assert!(session != "LIVE" && log.contains("as a session of its own"), "{session}: {log}");
     assert_eq!(got, json(&tape));
@@ -348,7 +348,7 @@ fn a_reader_that_has_had_enough_is_no_failure() {
     assert_eq!(lines.by_ref().take(10).filter(Result::is_ok).count(), 10);
     drop(lines);
     let (code, said) = ends(follower);
-    assert!(code == 0 && said.contains("the reader has had enough"), "{code}: {said}");
+    assert!(code == 0 && said.contains("the reader of stdout closed it"), "{code}: {said}");
     assert!(!said.contains("missing") && !said.contains("--allow-gaps"), "{said}");
     assert!(packets(&folder.path().join("x.tape")) > 10);
 }
@@ -406,7 +406,7 @@ fn what_was_recorded_before_the_session_was_told_is_asked_for_again() {
     let address = exchange.address.to_string();
     let (code, _, said) = here(folder.path(), &["fetch", &address, "-o", "o.json"]);
     assert!(code == 0 && said.contains("134 packets recorded before"), "{code}: {said}");
-    let again = "  again    134 packets recorded before the exchange told its session";
+    let again = "  again    134 packets recorded before the exchange announced its session";
     assert!(said.contains(again), "{said}");
     assert!(fs::read(folder.path().join("o.json")).unwrap() == json(&new), "{said}");
 }

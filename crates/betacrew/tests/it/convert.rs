@@ -135,7 +135,7 @@ fn files_are_not_replaced_unasked() {
     fs::write(folder.join("b.csv"), "precious").unwrap();
     let (code, _, stderr) = convert(folder, &["a.tape", "b.csv"]);
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("`b.csv` is there already: --force replaces it"), "{stderr}");
+    assert!(stderr.contains("`b.csv` already exists: --force replaces it"), "{stderr}");
     assert_eq!(fs::read_to_string(folder.join("b.csv")).unwrap(), "precious");
     assert_eq!(convert(folder, &["a.tape", "b.csv", "--force"]).0, 0);
     assert_eq!(fs::read_to_string(folder.join("b.csv")).unwrap().lines().count(), 6);
@@ -156,7 +156,7 @@ fn what_cannot_be_is_told_with_advice() {
         (&["a.tape", "-"], 2, "add --to FORMAT"),
         (&["-", "b.csv"], 2, "add --from FORMAT"),
         (&["-", "b.csv", "--from", "tape"], 2, "tape cannot be read from stdin: name a file"),
-        (&["a.tape", "-", "--to", "tape"], 2, "tape does not go through a pipe: name a file"),
+        (&["a.tape", "-", "--to", "tape"], 2, "tape cannot be written to a pipe: name a file"),
         (&["a.tape", "b.csv", "--to", "xls"], 2, "possible values: json, ndjson, csv"),
         (&["none.csv", "b.json"], 6, "cannot read none.csv"),
         (&["d.csv", "b.json"], 6, "cannot read d.csv"),
@@ -356,9 +356,9 @@ fn fetch_is_told_its_formats() {
     let (code, stdout, _) = fetch(&["-o", "-", "--format", "csv"]);
     assert_eq!((code, stdout.lines().count()), (0, 6));
     for (args, message) in [
-        (&["-o", "a.csv", "-o", "b.csv", "--format", "csv"][..], "--format is for a single output"),
+        (&["-o", "a.csv", "-o", "b.csv", "--format", "csv"][..], "--format needs a single output"),
         (&["-o", "a.csv", "-o", "a.csv"], "different places"),
-        (&["-o", "-", "--format", "tape"], "does not go through a pipe"),
+        (&["-o", "-", "--format", "tape"], "cannot be written to a pipe"),
         (&["-o", "a.txt"], "does not say its format"),
     ] {
         let (code, _, stderr) = fetch(args);

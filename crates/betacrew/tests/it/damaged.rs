@@ -18,7 +18,7 @@ const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--tape", "x.tape"]
 const CONVERT: &[&str] = &["convert", "x.tape", "y.csv"];
 const INSPECT: &[&str] = &["inspect", "x.tape"];
 const VERIFY: &[&str] = &["inspect", "--verify", "x.tape"];
-/// Nobody answers there: what it finds in the file comes first.
+/// `fetch` from an address without an exchange, because its messages about the file come first.
 const FETCH: &[&str] = &["fetch", "127.0.0.1:1", "--tape", "x.tape", "--timeout", "0"];
 
 /// Each command with these bytes: its exit code, and what it says somewhere.
@@ -88,7 +88,7 @@ fn a_flipped_bit_costs_the_packets_around_it() {
         (INSPECT, 0, "\n  damaged  at byte "),
         (VERIFY, 6, "x.tape: DAMAGED\n"),
         (VERIFY, 6, "of packets "),
-        (FETCH, 5, "it is damaged in 1 place; what was there is asked for again"),
+        (FETCH, 5, "it is damaged in 1 place; the packets there are requested again"),
     ];
     expect(folder.path(), &bad, &damaged);
     expect(folder.path(), &good, &[(VERIFY, 0, "x.tape: complete, and every checksum is right\n")]);

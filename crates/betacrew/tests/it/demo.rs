@@ -31,7 +31,7 @@ fn it_shows_scenarios() {
     assert!(stdout.contains("as scenario burst: Five packets in a row"), "{stdout}");
     assert!(stdout.contains("1  ▪▪▪·····▪▪▪▪▪▪\n"), "{stdout}");
     assert!(demo(&["--scenario", "bursts", "--packets", "300"]).1.contains("all 300 packets"));
-    for (scenario, reason) in [("firehose", "100000 packets"), ("original", "with serve")] {
+    for (scenario, reason) in [("firehose", "100000 packets"), ("original", "use serve")] {
         let (code, _, stderr) = demo(&["--scenario", scenario]);
         assert!(code == 2 && stderr.contains(reason), "{stderr}");
     }
@@ -45,5 +45,5 @@ fn its_output_has_the_format_of_its_name_and_is_a_file() {
     assert!(std::fs::read(folder.path().join("out.csv")).unwrap().starts_with(b"symbol,"));
     let (code, stdout, stderr) = demo("-");
     assert_eq!((code, stdout.as_str()), (2, ""));
-    assert!(stderr.contains("name a file"), "{stderr}");
+    assert!(stderr.contains("-o FILE"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! How `fetch` ends: what stays of what was there, the exit code, and what is said.
+//! Ends of `fetch`: files that are kept, the exit code and the messages.
 
 use crate::complete::{
     begin, ends, falls_silent, folder, here, interrupt, is_old, json, packets, tells_nothing,
@@ -25,7 +25,7 @@ fn conflicting_lines_that_tell_no_session_are_not_complete() {
         // Each packet with the line that it came from.
         let from = addresses.each_ref().map(|address| said.contains(&format!(" from {address}")));
         assert!(from == [true; 2] && !said.contains("complete: 100"), "{said}");
-        assert!(said.contains("stay in day.json.tape; --restart"), "{said}");
+        assert!(said.contains("are kept in day.json.tape; --restart"), "{said}");
         is_old(folder.path());
         let report = fs::read_to_string(folder.path().join("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -63,7 +63,7 @@ fn a_healthy_follower_that_is_stopped_lacks_nothing() {
         let tape = folder.path().join("day.json.tape");
         wait_for("packets", || packets(&tape) > 2000);
         let (code, said) = interrupt(follower);
-        assert!(code == 0 && said.contains("all there were so far"), "{code}: {said}");
+        assert!(code == 0 && said.contains("all that exist so far"), "{code}: {said}");
         assert!(whole(&folder.path().join("day.json")) > 2000);
     }
 }
@@ -89,7 +89,7 @@ fn a_file_beside_a_closed_pipe_has_everything_so_far() {
         assert_eq!(lines.by_ref().take(10).filter(Result::is_ok).count(), 10);
         drop(lines);
         let (code, said) = ends(follower);
-        assert!(code == 0 && said.contains("the reader has had enough"), "{code}: {said}");
+        assert!(code == 0 && said.contains("the reader of stdout closed it"), "{code}: {said}");
         assert!(said.contains(" in day.json"), "{said}");
         assert!(whole(&folder.path().join("day.json")) >= 10);
     }
@@ -122,8 +122,11 @@ fn packets_that_were_distrusted_are_not_called_lost() {
     let address = exchange.address.to_string();
     let (code, _, said) = here(folder.path(), &["fetch", &address, "-o", "o.json"]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("  lost     nothing"), "{said}");
-    assert!(said.contains("  again    134 packets recorded before the exchange told"), "{said}");
+    assert!(said.contains("  missed   nothing"), "{said}");
+    assert!(
+        said.contains("  again    134 packets recorded before the exchange announced"),
+        "{said}"
+    );
     assert!(fs::read(folder.path().join("o.json")).unwrap() == json(&new));
 }
 

@@ -8,7 +8,7 @@ use feed::wire::{Frame, RawFrame, SessionId, encode};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// So many packets are made at once.
+/// Number of packets that are made at once.
 const AT_ONCE: u32 = 4096;
 
 /// A tape of any length whose packets are made from their sequences when they are asked for.

@@ -232,7 +232,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
     assert!(
-        line.starts_with(&format!("no exchange at {address} yet; trying for up to 10")),
+        line.starts_with(&format!("no exchange at {address} yet; retrying for up to 10")),
         "{line}"
     );
     socket.listen(16).unwrap();
@@ -353,9 +353,9 @@ fn misbehaving_peers_are_exit_4() {
     far[13..].copy_from_slice(&i32::MAX.to_be_bytes());
     let stream = |odd| [tape.frames(), &[odd]].concat().as_flattened().to_vec();
     for (bytes, args, message) in [
-        (stream(other), &["--last", "14"][..], "came again with other content"),
-        (stream(far), &[], "too far ahead to be believed"),
-        (vec![0xee; 17 * 100], &[], "could not be understood"),
+        (stream(other), &["--last", "14"][..], "arrived again with different content"),
+        (stream(far), &[], "too far ahead to be plausible"),
+        (vec![0xee; 17 * 100], &[], "could not be decoded"),
     ] {
         let address = streaming(bytes);
         let args = [&[address.as_str(), "--retries", "0", "--timeout", "500ms"], args].concat();
@@ -399,11 +399,11 @@ fn the_summary_counts_what_was_lost() {
     let exchange = playing(Tape::sample(300), losing(1, "0", "3-4,250"));
     let address = exchange.address.to_string();
     let stderr = fetch(folder.path(), &[&address]).2;
-    assert!(stderr.contains("lost     3 packets in 2 gaps: all recovered by resend"), "{stderr}");
+    assert!(stderr.contains("missed   3 packets in 2 gaps: all recovered by resend"), "{stderr}");
     let stderr = fetch(folder.path(), &[&address, "--classic", "-o", "b.json"]).2;
-    assert!(stderr.contains("lost     3 packets in 2 gaps: 2 recovered by resend"), "{stderr}");
+    assert!(stderr.contains("missed   3 packets in 2 gaps: 2 recovered by resend"), "{stderr}");
     let stderr = fetch(folder.path(), &[&address, "--last", "299", "-o", "c.json"]).2;
-    assert!(stderr.contains("--last 299 is wrong: there is a packet 300"), "{stderr}");
+    assert!(stderr.contains("--last 299 is wrong: the session has a packet 300"), "{stderr}");
 }
 
 #[cfg(unix)]
@@ -460,7 +460,7 @@ fn ctrl_c_ends_it_and_says_what_is_missing() {
 fn flags_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (args, message) in [
-        (&["a:b:c"][..], "is no address"),
+        (&["a:b:c"][..], "is not an address"),
         (&["--last=-1"], "--last"),
         (&["--last", "2147483648"], "2147483647"),
         (&["--passes", "0"], "--passes"),

@@ -61,10 +61,10 @@ fn what_is_no_address_is_refused_with_the_reason() {
         (&["fetch", ""][..], "it is empty"),
         (&["fetch", "127.1"], "four decimal numbers"),
         (&["fetch", "0x7f000001:3000"], "four decimal numbers"),
-        (&["fetch", "99999"], "no number from 0 to 65535"),
-        (&["fetch", "0"], "port 0, at which no exchange can be reached"),
-        (&["fetch", "-f", "127.0.0.1:0"], "port 0, at which no exchange can be reached"),
-        (&["fetch", "-f", "--from", "5"], "--from 5 says where stdout begins"),
+        (&["fetch", "99999"], "not a number from 0 to 65535"),
+        (&["fetch", "0"], "port 0, which cannot be connected to"),
+        (&["fetch", "-f", "127.0.0.1:0"], "port 0, which cannot be connected to"),
+        (&["fetch", "-f", "--from", "5"], "--from 5 sets the first packet on stdout"),
         (&["serve", "--pace", "0.01/s"], "whole number of packets or bytes a second"),
         (&["serve", "--live", "--pace", "0.01/s"], "whole number of packets a second, from 1"),
         (&["serve", "--listen", "127.1:0"], "four decimal numbers"),
@@ -128,12 +128,18 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--tape", "sample"];
     std::fs::write(&file, "[[fault]]\nwhat = \"drop\"\non = \"heartbeat\"\n").unwrap();
     for (more, reason) in [
-        (&["--skip", "100"][..], "--skip 100: no packet above 5 is sent, for sample:5 has"),
-        (&["--skip", "2,9"], "--skip 9: no packet above 5 is sent, for sample:5 has packets 1-5"),
-        (&["--skip", "4-9", "--drop", "20%"], "--skip 6-9: no packet above 5 is sent"),
-        (&["--skip", "6-9"], "no packet above 5 is sent"),
+        (
+            &["--skip", "100"][..],
+            "--skip 100: the exchange sends no packet above 5, because sample:5 has",
+        ),
+        (
+            &["--skip", "2,9"],
+            "--skip 9: the exchange sends no packet above 5, because sample:5 has packets 1-5",
+        ),
+        (&["--skip", "4-9", "--drop", "20%"], "--skip 6-9: the exchange sends no packet above 5"),
+        (&["--skip", "6-9"], "the exchange sends no packet above 5"),
         (&["--scenario", at], "only a live session has heartbeats"),
-        (&["--live", "--pace", "9/s", "--skip", "100"], "no packet above 5 is sent"),
+        (&["--live", "--pace", "9/s", "--skip", "100"], "the exchange sends no packet above 5"),
     ] {
         let (code, stdout, stderr) = refused(&[&serve[..], more].concat());
         assert_eq!((code, stdout.as_str()), (2, ""), "{more:?}: {stderr}");
@@ -147,7 +153,9 @@ fn what_cannot_go_wrong_is_said_at_the_start() {
     let (code, log) = serving.ends();
     assert_eq!(code, 0, "{log}");
     assert!(
-        log.contains("WARN this can never happen to sample:5: `drop, on stream, sequences 100`"),
+        log.contains(
+            "WARN faults that cannot happen to sample:5: `drop, on stream, sequences 100`"
+        ),
         "{log}"
     );
     for fine in [&["--skip", "5"][..], &["--drop", "0"], &["--tape", "sample:1"]] {

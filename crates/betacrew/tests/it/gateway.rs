@@ -116,7 +116,7 @@ fn a_log_with_something_else_in_it_is_left_alone() {
     )
     .unwrap();
     let (code, _, said) = here(&["convert", "gap.csv", &format!("{}/gap", server.url())]);
-    assert!(code == 3 && said.contains("every packet or none"), "{said}");
+    assert!(code == 3 && said.contains("a NATS stream needs every packet"), "{said}");
     let none = format!("{}/gap", server.url());
     let (code, _, said) = here(&["convert", &none, "x.json"]);
     assert!(code == 2 && said.contains("there is no stream"), "{said}");

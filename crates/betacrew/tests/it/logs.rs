@@ -1,10 +1,10 @@
-//! What is logged: its form, and how much of it.
+//! Log lines: their form and their number.
 
 use crate::http::{LIVE, Program};
 use crate::support::{betacrew, run};
 use serde_json::{Value, json};
 
-/// What a program logs while it is asked by a client to do this, from its beginning to its end.
+/// Returns the log of a program from its start to its end, while a client does this.
 fn logged(log: &[&str], order: impl Fn(&Program)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let (log_place, out) = (folder.path().join("log"), folder.path().join("out.json"));
@@ -59,10 +59,10 @@ fn a_log_has_the_modules_that_were_asked_for() {
     assert!(!lines.iter().any(|line| line.contains("control:")), "{lines:#?}");
 }
 
-/// What a file name or a scenario could say to steer a terminal and to forge a line.
+/// Characters with which a file name or a scenario could control a terminal and forge a line.
 const NASTY: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\r\n    77.777 ERROR forged\u{9b}1m\u{202e}";
 
-/// Whether a text is safe to be shown.
+/// Returns whether a text is safe to show.
 fn is_safe(text: &str) {
     let strange = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
     assert!(!text.contains(strange), "{text:?}");

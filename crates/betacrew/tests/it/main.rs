@@ -2,31 +2,31 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
-//! * `flags`: what would be misread, or can come to nothing, is said at the start;
+//! * `flags`: mistakes in flags are reported at the start;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `lies`: exchanges that lie with the extension;
-//! * `hostile`: the client against peers that do what no exchange should;
-//! * `resume`: recordings that were interrupted; `places`: where commands write, and what stays;
-//! * `complete`: what counts as complete; `played`: which part of a recording is played;
-//! * `endings`: how `fetch` ends, and what it says then;
-//! * `live`: live sessions; `follow`: and whoever follows them for long;
+//! * `hostile`: the client against peers that violate the protocol;
+//! * `resume`: continued recordings; `places`: files that commands write and keep;
+//! * `complete`: complete and incomplete recordings; `played`: the part of a recording that is
+//!   played;
+//! * `endings`: ends of `fetch` and its messages then;
+//! * `live`: live sessions; `follow`: clients that follow them for long;
 //! * `chaos`: live sessions while both ends are killed;
-//! * `memory`: how much of it a long session takes; `bombs`: and small files that claim much;
-//! * `convert`: files of one format become files of another;
-//! * `inspect`: what is said of recordings; `damaged`: and of those that are not whole;
+//! * `memory`: memory of a long session; `bombs`: small files that claim to be large;
+//! * `convert`: conversion between formats;
+//! * `inspect`: reports about recordings; `damaged`: reports about damaged ones;
 //! * `scenarios`: scenario files and the catalogue;
-//! * `signals`: what INT, TERM and HUP do, wherever a command is;
-//! * `told`: what is said, and in which form;
+//! * `signals`: effects of INT, TERM and HUP at any moment of a command;
+//! * `told`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
-//! * `readers`: others read our files, and we theirs;
-//! * `readme`: the examples of README.md;
-//! * `itch`: others decode ITCH messages as we do;
-//! * `wires`: the protocols of real feeds beside other programs;
-//! * `gateway`: recordings go into a log and come back, with real servers (`server`);
-//! * `secrets`: passwords and tokens, which nothing shows;
-//! * `http`: seeing and steering; `dashboard`: what the dashboard shows is so; `browser`: it in a
-//!   browser; `logs`: what is logged;
+//! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
+//! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
+//!   other programs;
+//! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
+//! * `secrets`: passwords and tokens, which are never shown;
+//! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
+//!   browser; `logs`: log lines;
 //! * `in_time`: waits for processes, with a limit;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 

@@ -11,8 +11,8 @@ use std::process::Stdio;
 
 /// 51 MB of them.
 const PACKETS: u32 = 3_000_000;
-/// What the program takes, and a little room; in KiB. Some 20 MiB of that are the program itself,
-/// which is large as the tests build it: the memory that it asks for is about 4 MiB.
+/// Maximum memory of the program in KiB, with a little room. Some 20 MiB of that are the program
+/// itself, which is large as the tests build it: the memory that it asks for is about 4 MiB.
 const RESIDENT: u64 = 28 * 1024;
 
 #[cfg(target_os = "linux")]

@@ -72,7 +72,7 @@ fn one_place_named_twice_is_refused_before_anything_begins() {
         (&["fetch", "-o", "a.json", "-o", "hard.json"], ["`-o a", "`-o hard"]),
         (&["fetch", "-o", "new.json", "-o", "dangling.json"], ["`-o new", "`-o dang"]),
         (&["fetch", "-o", "b.json", "--tape", "b.json"], ["`-o b", "`--tape b"]),
-        (&["fetch", "-o", "b.json", "-o", "b.json.tape"], ["which is recorded in", "`-o b"]),
+        (&["fetch", "-o", "b.json", "-o", "b.json.tape"], ["whose recording is in", "`-o b"]),
         (&["fetch", "--tape", "x.tape", "--report", "x.tape"], ["`--tape x", "`--report x"]),
         (&["fetch", "-o", "-", "--report", "/dev/stdout"], ["`-o -", "`--report /dev"]),
         (&["serve", "--live", "--tape", "a.tape", "--record", "./a.tape"], ["--tape", "--record"]),

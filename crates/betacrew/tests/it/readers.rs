@@ -1,4 +1,4 @@
-//! What others read of our files, and we of theirs: `readers.py` with pyarrow, pandas, polars,
+//! Exchange of files with other programs: `readers.py` with pyarrow, pandas, polars,
 //! duckdb and Python's own modules.
 
 use crate::support::{betacrew, run};

@@ -42,7 +42,7 @@ fn stalling(tape: &Tape, count: usize, skip: std::ops::Range<usize>) -> String {
     stalling_as(tape, count, skip, None)
 }
 
-/// The same peer; it may tell which session it plays.
+/// Starts a peer as above that may announce its session.
 fn stalling_as(
     tape: &Tape,
     count: usize,
@@ -75,13 +75,13 @@ fn only_what_is_missing_is_asked_for() {
     let args = [&interrupted, "--timeout", "300ms", "--retries", "0", "--passes", "1"];
     let (code, _, stderr) = fetch(folder.path(), &args);
     assert_eq!(code, 3, "{stderr}");
-    assert!(stderr.contains("the same command goes on"), "{stderr}");
+    assert!(stderr.contains("run the same command again"), "{stderr}");
     assert_eq!(names(folder.path()), ["output.json.tape"]);
 
     let exchange = playing(tape.clone(), losing(1, "0.25", ""));
     let (code, _, stderr) = fetch(folder.path(), &[&exchange.address.to_string()]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("going on with output.json.tape: 2,900 packets"), "{stderr}");
+    assert!(stderr.contains("continuing output.json.tape: 2,900 packets"), "{stderr}");
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&tape));
     assert_eq!(names(folder.path()), ["output.json"], "the recording is put away");
     let served = exchange.end().served();

@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What a client sees on one connection: each write, with its time, and the end.
+/// Writes that a client sees on one connection, each with its time, and the end.
 fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Duration) -> String {
     let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
     if let Some(until) = player.down_until().filter(|until| *now < *until) {
@@ -82,7 +82,7 @@ fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Dura
     }
 }
 
-/// What the scenario does to clients that do the same whatever happens.
+/// Returns the effects of a scenario on clients that always do the same.
 fn golden_of(name: &str, seed: u64) -> String {
     let mut plot = scenario::open(name).unwrap();
     plot.scenario.seed = seed;
@@ -218,7 +218,7 @@ fn every_built_in_scenario_is_told_in_a_line_and_means_what_it_says() {
         let text = format!("{next}{text}");
         let read: ScenarioFile =
             text.parse().unwrap_or_else(|e| panic!("{}: {e}\n{text}", entry.name));
-        assert_eq!(read.plot("", &text).unwrap().scenario, plot.scenario, "{text}");
+        assert_eq!(read.resolve("", &text).unwrap().scenario, plot.scenario, "{text}");
         files += 1;
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
@@ -233,14 +233,14 @@ fn whatever_is_drawn_can_be_written_and_read() {
         let scenario = feed::faults::scenario::Scenario { seed: scenario.seed >> 1, ..scenario };
         let text = toml::to_string(&ScenarioFile::from(&scenario)).unwrap();
         let file: ScenarioFile = text.parse().unwrap_or_else(|e| panic!("{seed}: {e}\n{text}"));
-        assert_eq!(file.plot("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
+        assert_eq!(file.resolve("", &text).unwrap().scenario, scenario, "{seed}:\n{text}");
     }
 }
 
-/// What is wrong, and the line and column that are named.
+/// Files with a mistake, the line and column in the message, and a part of it.
 const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("tape = ", (1, 8), "string values must be quoted"),
-    ("tape = 5", (1, 8), "what is played: sample"),
+    ("tape = 5", (1, 8), "the tape to play: sample"),
     ("tape = \"random\"", (1, 8), "random needs a number of packets"),
     ("tapes = \"classic\"", (1, 1), "unknown field `tapes`, expected one of `about`, `tape`"),
     ("seed = -1", (1, 8), "u64"),
@@ -248,18 +248,18 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("pace = \"fast\"", (1, 8), "a pace is a whole number of packets or bytes a second"),
     ("keep-last = 1", (1, 13), "expected a boolean"),
     ("unknown = \"shrug\"", (1, 11), "expected one of `close`, `silence`, `reset`, `die`"),
-    ("idle = \"soon\"", (1, 8), "is no duration"),
+    ("idle = \"soon\"", (1, 8), "is not a duration"),
     ("exchange = \"nyse\"", (1, 12), "expected `betacrew` or `original`"),
-    ("exchange = \"original\"\npace = \"5/s\"", (2, 1), "`pace` is for exchange = \"betacrew\""),
+    (
+        "exchange = \"original\"\npace = \"5/s\"",
+        (2, 1),
+        "has no `pace`: it needs exchange = \"betacrew\"",
+    ),
     ("fault = 3", (1, 9), "expected a sequence"),
     ("[[fault]]\n", (1, 1), "missing field `what`"),
     ("[[fault]]\nwhat = \"drip\"", (2, 8), "expected one of `drop`, `duplicate`"),
-    (
-        "[[fault]]\nwhat = \"drop\"\nbytes = 3",
-        (3, 1),
-        "does not go with `drop`; it goes with split",
-    ),
-    ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "`session` goes with `restart`"),
+    ("[[fault]]\nwhat = \"drop\"\nbytes = 3", (3, 1), "is not a parameter of `drop`, but of split"),
+    ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "is a parameter of `restart`"),
     (
         "[[fault]]\nwhat = \"drop\"\non = \"end\"",
         (3, 1),
@@ -280,19 +280,19 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
         (3, 10),
         "a probability is a number from 0 to 1",
     ),
-    ("[[fault]]\nwhat = \"drop\"\nburst = 3", (3, 1), "what `chance` begins"),
-    ("[[fault]]\nwhat = \"drop\"\nevery = 3\nchance = 0.5", (3, 1), "two ways to choose"),
-    ("[[fault]]\nwhat = \"drop\"\nevery = 0", (3, 1), "`every` is 1 or more"),
+    ("[[fault]]\nwhat = \"drop\"\nburst = 3", (3, 1), "`burst` needs `chance`"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 3\nchance = 0.5", (3, 1), "exclude each other"),
+    ("[[fault]]\nwhat = \"drop\"\nevery = 0", (3, 1), "`every` must be 1 or more"),
     ("[[fault]]\nwhat = \"split\"", (2, 1), "`split` needs `bytes`"),
-    ("[[fault]]\nwhat = \"split\"\nbytes = 0", (3, 1), "`bytes` is 1 to 1048576, not 0"),
-    ("[[fault]]\nwhat = \"close\"\nbytes = 18", (3, 1), "`bytes` is 0 to 17, not 18"),
+    ("[[fault]]\nwhat = \"split\"\nbytes = 0", (3, 1), "`bytes` must be from 1 to 1048576, not 0"),
+    ("[[fault]]\nwhat = \"close\"\nbytes = 18", (3, 1), "`bytes` must be from 0 to 17, not 18"),
     ("[[fault]]\nwhat = \"close\"\nbytes = \"1-2\"", (3, 1), "one number here"),
     ("[[fault]]\nwhat = \"delay\"\ntime = \"9s-1s\"", (3, 8), "the shorter time comes first"),
     ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
     ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
 ];
 
-/// The schema as somebody else understands it. (It cannot say everything that is a mistake.)
+/// The schema works with another validator. (It cannot describe every mistake.)
 #[test]
 fn others_understand_the_schema() {
     if !crate::support::python_has("schema.py", "jsonschema") {
@@ -329,7 +329,7 @@ fn mistakes_are_named_with_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
     for (text, at, what) in MISTAKES {
-        let refusal = text.parse().and_then(|file: ScenarioFile| file.plot("mine", text));
+        let refusal = text.parse().and_then(|file: ScenarioFile| file.resolve("mine", text));
         let refusal = refusal.expect_err(text);
         assert!(refusal.message.contains(what), "{text}\n{refusal}");
         assert_eq!(refusal.at, Some(at), "{text}\n{refusal}");

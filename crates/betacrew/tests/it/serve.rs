@@ -309,10 +309,10 @@ fn signals_end_it_in_order() {
         let (code, log) = serving.ends();
         assert_eq!(code, 0);
         assert!(
-            log.contains("served 2 connections: 1 stream (1 packet lost on purpose), 1 resend"),
+            log.contains("served 2 connections: 1 stream (1 packet dropped on purpose), 1 resend"),
             "{log}"
         );
-        assert!(log.contains("streaming 13 of 14, losing 3"), "{log}");
+        assert!(log.contains("streaming 13 of 14, dropping 3"), "{log}");
     }
 }
 
@@ -364,7 +364,7 @@ fn what_makes_no_sense_is_refused_with_advice() {
     let address = taken.local_addr().unwrap().to_string();
     for (args, code, message) in [
         (&["--listen", &address][..], 1, "choose another port"),
-        (&["--listen", "nowhere:x"], 2, "is no address"),
+        (&["--listen", "nowhere:x"], 2, "is not an address"),
         (&["--tape", "random"], 2, "random:1000"),
         (&["--tape", "no-such-file"], 2, "neither one of sample"),
         (&["--tape", "Cargo.toml"], 6, "cannot use Cargo.toml"),

@@ -1,4 +1,4 @@
-//! What signals do: end in order what has something to put in order, and everything else at once.
+//! Signals: they end orderly work in order, and everything else at once.
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, next_call, peer, run};
@@ -69,7 +69,7 @@ impl Process {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Its exit code, once it has ended; a failure if it does not.
+    /// Waits for the process to end and returns its exit code.
     fn ends(&mut self, within: Duration) -> Option<i32> {
         let began = Instant::now();
         loop {
@@ -216,7 +216,7 @@ fn a_follower_whose_packets_nobody_reads_is_stopped_by_one_signal() {
     // Nothing is missing in the recording, and what stdout did not get is said.
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped: stdout is not read"), "{log}");
-    assert!(log.contains(", all there were so far"), "{log}");
+    assert!(log.contains(", all that exist so far"), "{log}");
     let tape = folder.path().join("x.tape");
     let (verified, text, _) = run(&mut betacrew(&["inspect", "--verify", tape.to_str().unwrap()]));
     assert_eq!(verified, 0, "{text}");

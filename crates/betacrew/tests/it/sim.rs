@@ -3,16 +3,20 @@
 use crate::support::{betacrew, run};
 
 #[test]
-fn lives_are_lived_and_told() {
+fn runs_are_simulated_and_narrated() {
     let (code, stdout, _) = run(&mut betacrew(&["sim", "--from", "100", "--seeds", "200"]));
     assert_eq!(code, 0, "{stdout}");
-    assert!(stdout.starts_with("200 lives, 0 broken"), "{stdout}");
+    assert!(stdout.starts_with("200 runs, 0 broken"), "{stdout}");
     let (code, story, _) = run(&mut betacrew(&["sim", "--narrate", "5"]));
     assert_eq!(code, 0, "{story}");
-    for part in ["as a scenario ---", "client: connects 0 to line 0", "it ends well"] {
+    for part in ["as a scenario ---", "client: connects 0 to line 0", "every promise held"] {
         assert!(story.contains(part), "{story}");
     }
-    assert_eq!(run(&mut betacrew(&["sim", "--narrate", "5"])).1, story, "it is the same each time");
+    assert_eq!(
+        run(&mut betacrew(&["sim", "--narrate", "5"])).1,
+        story,
+        "a seed gives the same run each time"
+    );
 }
 
 /// `BETACREW_BLESS=1` writes the tables anew.

@@ -1,4 +1,4 @@
-//! What the tests share: exchanges in threads, processes, sockets, scripted peers.
+//! Helpers of the tests: exchanges in threads, processes, sockets, scripted peers.
 
 use crate::in_time::{ChildInTime, CommandInTime};
 use betacrew::net::{self, Stop};
@@ -234,7 +234,7 @@ impl ServeProcess {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
-    /// Its exit code and what it logged.
+    /// Waits for the end and returns the exit code and the log.
     pub(crate) fn ends(mut self) -> (i32, String) {
         let output = self.child.ends_with_output();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
@@ -254,7 +254,7 @@ pub(crate) fn python(script: &str, args: &[&str]) -> std::io::Result<Output> {
     Command::new(python).arg(script).args(args).output_in_time()
 }
 
-/// Whether a script finds the modules that it needs. It is an error if they have to be there.
+/// Returns whether a script finds its modules. Fails if the environment requires them.
 pub(crate) fn python_has(script: &str, modules: &str) -> bool {
     let reason = match python(script, &["check"]) {
         Ok(output) if output.status.success() => return true,

@@ -1,4 +1,4 @@
-//! What is said, and in which form: colours, bars, summaries, answers.
+//! Output for people: colours, progress bars, summaries, answers.
 
 use crate::complete::record_beginning;
 use crate::in_time::ChildInTime;
@@ -109,8 +109,8 @@ fn what_was_not_recorded_yet_was_not_lost() {
     record_beginning(&folder.path().join("part.tape"), &Tape::random(9000, 1), 4000);
     let (code, _, log) = fetch(&["--tape", "part.tape"]);
     assert_eq!(code, 0, "{log}");
-    assert!(log.contains("going on with part.tape"), "{log}");
-    assert!(log.contains("more than were recorded before\n  lost     nothing\n"), "{log}");
+    assert!(log.contains("continuing part.tape"), "{log}");
+    assert!(log.contains("beyond the earlier recording\n  missed   nothing\n"), "{log}");
     assert!(!log.contains("pass"), "{log}");
 }
 
@@ -131,8 +131,8 @@ fn a_cut_by_hand_is_logged_as_one() {
     assert_eq!(stream.read(&mut [0; 100]).unwrap(), 0);
     exchange.interrupt();
     let log = std::fs::read_to_string(place).unwrap();
-    assert!(log.contains("connection 1: ended, cut by hand over HTTP"), "{log}");
-    assert!(!log.contains("as the scenario says"), "{log}");
+    assert!(log.contains("connection 1: ended, by a command over HTTP"), "{log}");
+    assert!(!log.contains("by the scenario"), "{log}");
 }
 
 #[cfg(feature = "web")]

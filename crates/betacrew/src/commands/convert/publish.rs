@@ -1,4 +1,4 @@
-//! A recording of any format into a log: all that is not there yet.
+//! `betacrew convert` into a NATS stream: publishes the packets that the stream does not have yet.
 
 use crate::error::{Exit, Failure};
 use crate::format::{DamagePolicy, Format};
@@ -15,15 +15,15 @@ use gateway::Gateway;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long the log may take nothing.
+/// Time that the stream may accept no packet before the command gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many gaps are listed.
+/// Maximum number of gaps that an error lists.
 const LISTED: usize = 100;
 
-/// Publishes a file of packets into the log of this URL.
+/// Publishes a file of packets to the NATS stream of a URL.
 ///
 /// # Errors
-/// Where the file lacks packets, or the log does not take them.
+/// Returns a [`Failure`] if packets are missing from the file, or the stream does not accept them.
 pub(crate) fn publish_recording(
     input: &Path,
     format: Format,
@@ -31,14 +31,14 @@ pub(crate) fn publish_recording(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let settings = flags.settings(url)?;
-    // What is published cannot be taken back: nothing is, unless all can be.
-    let last = whole(input, format, stop)?;
+    // Published packets cannot be taken back, so the file is checked before the first one.
+    let last = check_complete(input, format, stop)?;
     let gateway = Gateway::start(&settings, session(input, format))?;
     let mut limit = PublishLimit::new(PATIENCE, stop);
     while last > 0 && !gateway.done(last)? {
         notice(&gateway, &settings);
         match gateway.wants()?.filter(|&next| next <= last) {
-            // As a rule that is once; the log may have lost something, and want it again.
+            // Usually this happens once. A stream that has lost packets wants them again.
             Some(next) => publish(input, format, next, &gateway, &mut limit)?,
             None => limit.wait(&gateway, last)?,
         }
@@ -47,7 +47,7 @@ pub(crate) fn publish_recording(
     Ok(Exit::Complete)
 }
 
-/// Puts packets from `next` on, for as long as they are those that are wanted.
+/// Publishes packets from `next` until the file ends or the stream wants an earlier packet.
 fn publish(
     input: &Path,
     format: Format,
@@ -56,7 +56,7 @@ fn publish(
     limit: &mut PublishLimit,
 ) -> Result<(), Failure> {
     let mut next = next;
-    let mut turned = false;
+    let mut wants_earlier = false;
     let done = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
         let mut rest: &[RawFrame] = frames;
         loop {
@@ -66,10 +66,10 @@ fn publish(
             }
             let taken = gateway.put(rest)?;
             next += u32::try_from(taken).unwrap_or(0);
-            // Ahead is what it will come to; behind is what must be read once more.
+            // A later packet is further down the file; for an earlier one it is read again.
             match gateway.wants()? {
                 Some(wanted) if wanted < next => {
-                    turned = true;
+                    wants_earlier = true;
                     return Err(Failure::Stopped);
                 }
                 Some(wanted) => next = wanted,
@@ -81,15 +81,15 @@ fn publish(
         }
     });
     match done {
-        Err(Failure::Stopped) if turned => Ok(()),
+        Err(Failure::Stopped) if wants_earlier => Ok(()),
         done => done.map(drop),
     }
 }
 
-/// The last packet of a file that lacks none.
-fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
+/// Returns the last sequence of a file, or [`Failure::Lacking`] if packets are missing from it.
+fn check_complete(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
     let mut order = SequenceOrder::listing(LISTED);
-    let told = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
+    let facts = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }
@@ -98,13 +98,13 @@ fn whole(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
             reason: disorder.to_string(),
         })
     })?;
-    match told.lacking(&mut order) {
+    match facts.lacking(&mut order) {
         None => Ok(order.highest()),
         Some(missing) => Err(Failure::Lacking { path: input.to_owned(), missing }),
     }
 }
 
-/// The session of a tape file, if that is known.
+/// Returns the session of a tape file, if the file has it.
 fn session(input: &Path, format: Format) -> Option<SessionId> {
     let storage = FileStorage::read(input).ok().filter(|_| format == Format::Tape)?;
     let (file, _) = TapeFile::open(storage, true).ok()?;

@@ -1,4 +1,4 @@
-//! All places of `fetch`, compared before any of them is begun.
+//! Check of all files that `fetch` writes, before any of them is opened.
 
 use super::FetchArgs;
 use super::recording::{is_stream, own, place};
@@ -8,10 +8,10 @@ use crate::format::Format;
 use crate::output::place::CommandPlaces;
 use crate::text::location::shown;
 
-/// Checks that no two places of a session are the same.
+/// Checks that no two flags of a session name the same file.
 ///
 /// # Errors
-/// [`Failure::Usage`], with both flags.
+/// Returns [`Failure::Usage`] with both flags if two do.
 pub(super) fn check(args: &FetchArgs, name: Option<SessionName>) -> Result<(), Failure> {
     let mut places = CommandPlaces::new();
     for (flag, path) in args.publishing.files().chain(args.web.files()) {
@@ -21,7 +21,7 @@ pub(super) fn check(args: &FetchArgs, name: Option<SessionName>) -> Result<(), F
         places.writes("--publish", log)?;
     }
     for path in &args.output {
-        // Streamed ones are named after what is in them: no others have such names.
+        // Rotated files are named after the sequences in them, so no other file has such a name.
         let path = if args.is_streamed(path) { path.clone() } else { own(path, name) };
         places.writes_as("-o", &path, args.format.or(Format::of(&path)))?;
     }
@@ -30,7 +30,7 @@ pub(super) fn check(args: &FetchArgs, name: Option<SessionName>) -> Result<(), F
     }
     let Some(tape) = place(args, name) else { return Ok(()) };
     let flag = match (&args.tape, args.output.iter().find(|path| !is_stream(path))) {
-        (None, Some(output)) => format!("-o {}, which is recorded in", shown(output)),
+        (None, Some(output)) => format!("-o {}, whose recording is in", shown(output)),
         _ => "--tape".to_owned(),
     };
     places.writes(&flag, &tape)

@@ -1,4 +1,4 @@
-//! One recording, from its beginning or from where it was left to where it is put away.
+//! One recording of `fetch`: it is opened or continued, made, written to its outputs and closed.
 
 use super::sessions::{SessionName, SessionTurn};
 use super::{FetchArgs, places};
@@ -14,8 +14,9 @@ use crate::output::sink::{PacketSink, Stdout};
 use crate::record::fan_out::FanOut;
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
-use crate::record::store::{RecordingStore, Resumed, SyncPolicy};
+use crate::record::store::{RecordingStore, Resumed};
 use crate::record::summary;
+use crate::storage::Durability;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
 use crate::text::formatting::{count, took};
@@ -30,34 +31,35 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What `fetch` does to record one session.
+/// Recording of one session, with its outputs.
 pub(super) struct FetchRecording<'a> {
     args: &'a FetchArgs,
-    /// What its files are named after besides what was typed: a session that came after another.
+    /// Session in the names of its files; `None` for the names that were typed.
     named: Option<SessionName>,
     capture: RecordingStore,
     recorder: Recorder,
     outputs: Vec<(Output, Format)>,
     outlets: Vec<Box<dyn PacketSink>>,
     report: Option<Output>,
-    /// What has been written to each of its outputs, by the output's name.
+    /// Counters of each output, by the output's name.
     written: Vec<(String, WriteCounters)>,
-    /// Signals ask for an orderly end while it exists.
+    /// Scope in which signals request an orderly end.
     #[expect(dead_code, reason = "it acts when it is dropped")]
     orderly: signals::SignalScope,
 }
 
-/// What a recording came to.
+/// Result of a recording that has ended.
 pub(super) struct FinishedRecording {
+    /// Exit code of the recording.
     pub(super) exit: Exit,
-    /// What was recorded.
+    /// Session that was recorded, if the exchange announced it.
     pub(super) session: Option<SessionId>,
-    /// The session that the exchange plays now instead.
+    /// Session that the exchange plays now instead.
     pub(super) next: Option<SessionId>,
 }
 
 impl<'a> FetchRecording<'a> {
-    /// Begins a recording, or goes on with one, and all that it is to be written to.
+    /// Opens a new recording or continues an existing one, and opens all its outputs.
     pub(super) fn begin(
         args: &'a FetchArgs,
         turn: SessionTurn,
@@ -65,13 +67,13 @@ impl<'a> FetchRecording<'a> {
     ) -> Result<Self, Failure> {
         let named = turn.name;
         places::check(args, named)?;
-        let durable = args.sync != SyncPolicy::Never;
+        let durability = Durability::from(args.sync);
         let own = |path: &Path| own(path, named);
         let (mut outputs, mut outlets) = (Vec::new(), Vec::<Box<dyn PacketSink>>::new());
         let mut written = Vec::new();
         let mut count = |path: &Path, counts| {
             let name = shown(path).to_string();
-            // Of two that are to stand in one place the later one will.
+            // A later output with the same name replaces the earlier one.
             written.retain(|(other, _)| *other != name);
             written.push((name, counts));
         };
@@ -80,7 +82,7 @@ impl<'a> FetchRecording<'a> {
                 let format = args.format_of(path)?;
                 let output = Output::begin_as(&own(path), format)?;
                 count(path, output.written());
-                outputs.push((output.durable(durable), format));
+                outputs.push((output.with_durability(durability), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
                 let from = if named.is_none() { args.from } else { FIRST_SEQ };
@@ -88,11 +90,11 @@ impl<'a> FetchRecording<'a> {
                 count(path, stdout.written());
                 outlets.push(Box::new(stdout));
             } else {
-                // They are named after their sessions anyway.
+                // Rotated files have their session in their names anyway.
                 let format = args.format_of(path)?;
-                let pieces = RotatingFiles::new(path, format, &args.rotate, durable)?;
-                count(path, pieces.written());
-                outlets.push(Box::new(pieces));
+                let files = RotatingFiles::new(path, format, &args.rotate, durability)?;
+                count(path, files.written());
+                outlets.push(Box::new(files));
             }
         }
         if let Some(url) = &args.publish {
@@ -102,8 +104,8 @@ impl<'a> FetchRecording<'a> {
             outlets.push(args.publishing.outlet(url, patience, stop, published)?);
         }
         let report = args.report.as_deref().map(|path| Output::begin(&own(path))).transpose()?;
-        let report = report.map(|output| output.durable(durable));
-        // From the first file of the recording on there is something to put in order.
+        let report = report.map(|output| output.with_durability(durability));
+        // From here on files exist, which a signal must not leave unfinished.
         let orderly = signals::orderly();
         let (mut capture, recorder) = open(args, turn)?;
         if report.is_some() {
@@ -112,7 +114,7 @@ impl<'a> FetchRecording<'a> {
         Ok(Self { args, named, capture, recorder, outputs, outlets, report, written, orderly })
     }
 
-    /// Records, writes what is to be written, says what came of it and puts the recording away.
+    /// Records the session, writes the outputs, prints the summary and closes the recording.
     pub(super) fn run(
         mut self,
         lines: &[Vec<SocketAddr>],
@@ -122,8 +124,8 @@ impl<'a> FetchRecording<'a> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
-        let places = OutputCounters { tape: self.capture.written(), outputs };
-        let history = ClientMonitor::new(web, &args.addresses, places);
+        let counters = OutputCounters { tape: self.capture.written(), outputs };
+        let history = ClientMonitor::new(web, &args.addresses, counters);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let facts = self.facts();
@@ -148,17 +150,17 @@ impl<'a> FetchRecording<'a> {
                 out.flush()
             })?;
         }
-        self.tell(took, wanted, &facts);
+        self.print_summary(took, wanted, &facts);
         if let Err(failure) = handed_on {
             self.keep()?;
             return Err(failure);
         }
-        self.put_away(&facts)?;
+        self.close(&facts)?;
         Ok(FinishedRecording { exit, session: self.recorder.session(), next: self.next() })
     }
 
-    /// Records, and hands on what comes; returns how long that took, and why a log that was there
-    /// to be published to does not have all of it.
+    /// Records the session while handing packets to the live outputs. Returns the time it took, and
+    /// the failure of a NATS stream that lacks packets.
     fn record(
         &mut self,
         lines: &[Vec<SocketAddr>],
@@ -169,38 +171,40 @@ impl<'a> FetchRecording<'a> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
         let outputs = self.has_outputs();
-        let tee = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
-        let mut tee = GapObserver { sink: tee, history };
-        net::fetch(lines, &mut self.recorder, &mut tee, stop, |event| match event {
+        let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
+        let mut sink = GapObserver { sink, history };
+        net::fetch(lines, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);
             }
-            LoopEvent::Note(recorder, note) => tell(&self.args.addresses, recorder, note, progress),
+            LoopEvent::Note(recorder, note) => {
+                log_event(&self.args.addresses, recorder, note, progress);
+            }
         })
-        .map_err(|source| Failure::System { action: "cannot watch connections", source })?;
+        .map_err(|source| Failure::System { action: "cannot poll connections", source })?;
         let took = began.elapsed();
         progress.end();
-        match tee.sink.end() {
+        match sink.sink.end() {
             #[cfg(feature = "nats")]
             Err(failure @ Failure::Log(_)) => Ok((took, Err(failure))),
             done => done.map(|()| (took, Ok(()))),
         }
     }
 
-    /// Keeps a recording of which something is still to be done.
+    /// Keeps the recording although its outputs are incomplete, and prints how to continue.
     fn keep(&mut self) -> Result<(), Failure> {
         self.capture.finish()?;
         if let Some(place) = place(self.args, self.named) {
             let place = shown(&place);
             crate::terminal::message::message!(
-                "  the recording stays in {place}: the same command goes on"
+                "  the recording is kept in {place}: run the same command again to continue"
             );
         }
         Ok(())
     }
 
-    /// The session that has taken this one's place.
+    /// Returns the session that replaced this one on all lines.
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
         let over = self.args.follow && outcome.why == Some(IncompleteReason::OtherSession);
@@ -208,20 +212,20 @@ impl<'a> FetchRecording<'a> {
         over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
 
-    /// Returns whether anything but a reader of stdout is to have the packets in the end.
+    /// Returns whether any output besides stdout gets the packets.
     fn has_outputs(&self) -> bool {
         let file = |path: &PathBuf| path != Path::new("-");
         self.args.output.iter().any(file) || self.args.publish.is_some()
     }
 
-    /// Facts about the recording, once it has ended.
+    /// Returns the facts about the recording, once it has ended.
     fn facts(&self) -> Facts {
         let outputs = self.has_outputs();
         Facts { outputs, ..Facts::of(&self.recorder, self.capture.packets()) }
     }
 
-    /// Says what the recording came to.
-    fn tell(&self, took: Duration, written: bool, facts: &Facts) {
+    /// Prints the summary of the recording.
+    fn print_summary(&self, took: Duration, written: bool, facts: &Facts) {
         let args = self.args;
         let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
         let places = written.then_some(places.as_slice());
@@ -233,13 +237,13 @@ impl<'a> FetchRecording<'a> {
         {
             let is = outcome.last;
             crate::terminal::message::message!(
-                "  WARNING  --last {last} is wrong: there is a packet {is}"
+                "  WARNING  --last {last} is wrong: the session has a packet {is}"
             );
         }
     }
 
-    /// Removes a recording that is done with, or says how to go on with one that is not.
-    fn put_away(&mut self, facts: &Facts) -> Result<(), Failure> {
+    /// Removes a recording that is no longer needed, or prints how to continue one that is.
+    fn close(&mut self, facts: &Facts) -> Result<(), Failure> {
         let Some(place) = place(self.args, self.named) else { return Ok(()) };
         let refused = match facts.why {
             Some(IncompleteReason::OtherSession) => !facts.follow,
@@ -247,7 +251,7 @@ impl<'a> FetchRecording<'a> {
         };
         if refused {
             crate::terminal::message::message!(
-                "  the packets recorded so far stay in {}; --restart throws them away",
+                "  the packets recorded so far are kept in {}; --restart discards them",
                 shown(&place)
             );
         } else if self.args.tape.is_some() {
@@ -255,17 +259,18 @@ impl<'a> FetchRecording<'a> {
         } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
         } else if facts.why == Some(IncompleteReason::OtherSession) {
-            crate::terminal::message::message!("  the packets that came stay in {}", shown(&place));
-        } else {
             crate::terminal::message::message!(
-                "  resume   the same command goes on where this one ended"
+                "  the received packets are kept in {}",
+                shown(&place)
             );
+        } else {
+            crate::terminal::message::message!("  resume   run the same command again to continue");
         }
         Ok(())
     }
 }
 
-/// A place as it was typed, or named after a session that came later.
+/// Returns a path as it was typed, or with the name of a later session in it.
 pub(super) fn own(path: &Path, named: Option<SessionName>) -> PathBuf {
     match named {
         Some(name) if !is_stream(path) => with_part(path, &name.part()),
@@ -273,17 +278,17 @@ pub(super) fn own(path: &Path, named: Option<SessionName>) -> PathBuf {
     }
 }
 
-/// Returns whether a place is a pipe or a device, which is not named after sessions.
+/// Returns whether a path is a pipe or a device, whose name never gets a session.
 pub(super) fn is_stream(path: &Path) -> bool {
     path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
-/// Where the recording is kept while it is made; `None` where nobody could find it again.
+/// Returns the path of the tape file; `None` if no output is a file that it could stand beside.
 pub(super) fn place(args: &FetchArgs, named: Option<SessionName>) -> Option<PathBuf> {
     if let Some(tape) = &args.tape {
         return Some(own(tape, named));
     }
-    // Beside the first file; a device has no room beside it.
+    // The tape file stands beside the first regular file, because /dev is no place for it.
     args.output.iter().find(|path| !is_stream(path)).map(|path| {
         let output = own(path, named);
         let name = output.file_name().unwrap_or_default();
@@ -291,12 +296,13 @@ pub(super) fn place(args: &FetchArgs, named: Option<SessionName>) -> Option<Path
     })
 }
 
-/// Begins a recording at its place, or goes on with the one that is there.
+/// Opens a new recording, or continues the one in the tape file.
 fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder), Failure> {
-    let lines = u16::try_from(args.addresses.len())
-        .map_err(|_| Failure::Usage("there can be 65,535 lines at most".to_owned()))?;
-    // Files of a later session are named after it, so that no other session may go there.
-    let begun = || match turn.name {
+    let lines = u16::try_from(args.addresses.len()).map_err(|_| {
+        Failure::Usage("at most 65,535 exchanges can be recorded at once".to_owned())
+    })?;
+    // Files of a later session have its name, so they must get packets of no other session.
+    let new_recorder = || match turn.name {
         Some(SessionName { session, .. }) => {
             let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
             Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(info))
@@ -304,35 +310,35 @@ fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder
         None => Recorder::new(args.options(), lines),
     };
     let Some(place) = place(args, turn.name) else {
-        return Ok((RecordingStore::unnamed()?, begun()));
+        return Ok((RecordingStore::unnamed()?, new_recorder()));
     };
-    // A session that this run has recorded before is gone on with, or its packets would be lost.
+    // A session that this run has recorded before is continued, or --restart would discard the
+    // packets of this run.
     if args.restart && !turn.again {
-        return Ok((RecordingStore::anew(&place, args.sync)?, begun()));
+        return Ok((RecordingStore::anew(&place, args.sync)?, new_recorder()));
     }
     let (capture, resumed) = RecordingStore::open(&place, args.sync)?;
-    let Some(before) = resumed else { return Ok((capture, begun())) };
+    let Some(before) = resumed else { return Ok((capture, new_recorder())) };
     crate::terminal::message::message!(
-        "going on with {}: {} recorded before",
+        "continuing {}: {} recorded earlier",
         shown(&place),
         count(before.packets, "packet")
     );
     if before.damages > 0 {
         let places = count(before.damages.into(), "place");
         crate::terminal::message::message!(
-            "  it is damaged in {places}; what was there is asked for again"
+            "  it is damaged in {places}; the packets there are requested again"
         );
     }
     let Resumed { highest, missing, session, .. } = before;
     let mut capture = capture;
     if !args.follow {
-        capture.asks_for_rest(highest);
+        capture.request_rest(highest);
     }
     Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
 }
 
-/// Writes what was recorded into its places. Where that ends early, it says which of several were
-/// replaced.
+/// Writes the recording to its outputs. If that fails, prints which of several were replaced.
 fn write(
     outputs: Vec<(Output, Format)>,
     capture: &RecordingStore,
@@ -343,7 +349,8 @@ fn write(
     let stops = stop.times();
     let places: Vec<PathBuf> = outputs.iter().map(|(output, _)| output.path().into()).collect();
     for (at, (output, format)) in outputs.into_iter().enumerate() {
-        // The recording is safe; a reader that never reads would keep it waiting for ever.
+        // The recording is safe, so a signal may end the program at once: a reader that never reads
+        // would block it for ever.
         let written = output.written();
         let bytes = move || written.look().1;
         let _blocks = output.is_stream().then(|| signals::may_block_writing(bytes));
@@ -363,7 +370,7 @@ fn write(
         progress.end();
         if let Err(failure) = done {
             if places.len() > 1 {
-                crate::terminal::message::message!("{}", left(&places, at));
+                crate::terminal::message::message!("{}", replaced(&places, at));
             }
             return Err(failure);
         }
@@ -371,8 +378,8 @@ fn write(
     Ok(())
 }
 
-/// Says which of several outputs were written when writing ended early at number `at`.
-fn left(places: &[PathBuf], at: usize) -> String {
+/// Returns a message about the outputs that were replaced before writing failed at number `at`.
+fn replaced(places: &[PathBuf], at: usize) -> String {
     let list = |places: &[PathBuf]| {
         let names: Vec<String> = places.iter().map(|place| shown(place).to_string()).collect();
         names.join(", ")
@@ -383,9 +390,15 @@ fn left(places: &[PathBuf], at: usize) -> String {
     }
 }
 
-fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress: &mut Progress) {
+/// Logs an event of the recorder, and shows lines that are not reached in the progress bar.
+fn log_event(
+    addresses: &[String],
+    recorder: &Recorder,
+    event: RecorderEvent,
+    progress: &mut Progress,
+) {
     let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
-    match note {
+    match event {
         RecorderEvent::Unreachable { line, .. } => {
             if let Some(stats) = recorder.line(line) {
                 progress.waiting(line, at(line), stats);
@@ -395,9 +408,9 @@ fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress
         RecorderEvent::LineGivenUp { line }
             if recorder.line(line).is_some_and(|line| line.reached) =>
         {
-            tracing::warn!("{}: no more connections are made; given up", at(line));
+            tracing::warn!("{}: giving up after too many failed connections", at(line));
         }
-        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: given up", at(line)),
+        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: giving up", at(line)),
         RecorderEvent::Described { line, info } => tracing::debug!(
             "{}: session {}, packets {} to {}",
             at(line),
@@ -406,30 +419,30 @@ fn tell(addresses: &[String], recorder: &Recorder, note: RecorderEvent, progress
             info.last
         ),
         RecorderEvent::PassBegan { line, pass } => {
-            tracing::debug!("{}: pass {pass} begins", at(line))
+            tracing::debug!("{}: pass {pass} starts", at(line));
         }
         RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Complete } => {
-            tracing::debug!("{}: pass {pass} brought {}", at(line), count(delivered, "packet"));
+            tracing::debug!("{}: pass {pass} ends after {}", at(line), count(delivered, "packet"));
         }
         RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
-            let brought = count(delivered, "packet");
-            tracing::warn!("{}: pass {pass} fell silent after {brought}", at(line));
+            let received = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} fell silent after {received}", at(line));
         }
         RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::CutOff } => {
-            let brought = count(delivered, "packet");
-            tracing::warn!("{}: pass {pass} was cut off after {brought}", at(line));
+            let received = count(delivered, "packet");
+            tracing::warn!("{}: pass {pass} was cut off after {received}", at(line));
         }
         RecorderEvent::PacketsForgotten { packets } => tracing::warn!(
-            "{} recorded before the exchange told its session: asked for again",
+            "{} recorded before the exchange announced its session: requested again",
             count(packets, "packet")
         ),
         RecorderEvent::GapAbandoned { range } => {
-            tracing::warn!("lost: packet {range} did not come in time and is given up");
+            tracing::warn!("abandoned: packet {range} did not arrive in time");
         }
         RecorderEvent::OtherSession { line, session } => {
             let recorded = recorder.session().map(|id| format!(" instead of {id}"));
             let instead = recorded.unwrap_or_default();
-            tracing::warn!("{}: plays another session, {session}{instead}", at(line));
+            tracing::warn!("{}: the exchange plays another session, {session}{instead}", at(line));
         }
         RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
             "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
@@ -455,11 +468,11 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn outputs_that_were_replaced_are_told_from_those_that_were_not() {
+    fn a_message_names_the_outputs_that_were_replaced_and_those_that_were_not() {
         let places: Vec<PathBuf> = ["a.json", "b.csv", "c.tape"].map(PathBuf::from).into();
-        assert_eq!(left(&places, 0), "no output was replaced: a.json, b.csv, c.tape");
-        assert_eq!(left(&places, 1), "replaced: a.json; not replaced: b.csv, c.tape");
-        assert_eq!(left(&places, 2), "replaced: a.json, b.csv; not replaced: c.tape");
+        assert_eq!(replaced(&places, 0), "no output was replaced: a.json, b.csv, c.tape");
+        assert_eq!(replaced(&places, 1), "replaced: a.json; not replaced: b.csv, c.tape");
+        assert_eq!(replaced(&places, 2), "replaced: a.json, b.csv; not replaced: c.tape");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Sessions that follow one another in one run of `fetch --follow`: what the files of each are
-//! called, and how many there may be.
+//! Sessions that follow one another in one run of `fetch --follow`: names of their files, and the
+//! limit on how many there may be.
 
 use super::FetchArgs;
 use super::recording::{is_stream, own, place};
@@ -13,20 +13,20 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Number of sessions that may follow one another as fast as they like.
+/// Number of sessions that may follow one another without a pause.
 pub(super) const BURST: u32 = 10;
-/// Time after which one more may follow.
+/// Time after which one more session may follow.
 pub(super) const INTERVAL: Duration = Duration::from_secs(60);
-/// Maximum number of sessions that one run records: each has files of its own.
+/// Maximum number of sessions that one run records, because each has files of its own.
 pub(super) const SESSIONS_MAX: usize = 1000;
-/// Maximum number of names tried for a session's files, should others have them.
+/// Maximum number of names that are tried for a session's files.
 const NAMES_MAX: u32 = 1000;
 
-/// The name of a session that came after the run's first one, in the names of its files.
+/// Name of a session after the run's first one, as part of the names of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SessionName {
     pub(super) session: SessionId,
-    /// Number of the name, counted from 1; other files have the names before it.
+    /// Number of the name, counted from 1, because other files may have the lower numbers.
     number: u32,
 }
 
@@ -49,10 +49,10 @@ pub(super) struct SessionTurn {
     pub(super) again: bool,
 }
 
-/// The sessions of one run.
+/// Sessions of one run, with the limit on their changes.
 #[derive(Debug)]
 pub(super) struct SessionOutputs {
-    /// Sessions that were recorded; the first one has the names that were typed.
+    /// Recorded sessions, of which the first one has the names that were typed.
     recorded: Vec<SessionId>,
     /// Number of sessions that may follow at once.
     allowed: u32,
@@ -60,12 +60,12 @@ pub(super) struct SessionOutputs {
     counted: Duration,
     /// Number of changes in this run.
     changes: usize,
-    /// Time when the run began.
+    /// Start of the run.
     began: Duration,
 }
 
 impl SessionOutputs {
-    /// Begins to count. `now` is any clock that only goes forward.
+    /// Starts to count changes. `now` is a time of any monotonic clock.
     pub(super) fn new(now: Duration) -> Self {
         let recorded = Vec::new();
         Self { recorded, allowed: BURST, counted: now, changes: 0, began: now }
@@ -74,32 +74,31 @@ impl SessionOutputs {
     /// Counts a change of sessions.
     ///
     /// # Errors
-    /// The number of changes and their time, where there have been too many.
+    /// Returns a text with the number of changes and their time if there were too many.
     pub(super) fn change(&mut self, now: Duration) -> Result<(), String> {
         let intervals = (now.saturating_sub(self.counted)).as_nanos() / INTERVAL.as_nanos();
         let intervals = u32::try_from(intervals).unwrap_or(BURST);
         self.allowed = self.allowed.saturating_add(intervals);
         self.counted += INTERVAL * intervals;
         if self.allowed >= BURST {
-            // A quiet day does not allow a thousand changes at its end.
+            // Unused intervals are dropped, or a quiet day would allow a thousand changes at once.
             (self.allowed, self.counted) = (BURST, now);
         }
         self.changes += 1;
         if self.allowed == 0 || self.changes >= SESSIONS_MAX {
             let time = took(now.saturating_sub(self.began));
-            return Err(format!("it has changed its session {} times in {time}", self.changes));
+            return Err(format!("it changed its session {} times in {time}", self.changes));
         }
         self.allowed -= 1;
         Ok(())
     }
 
-    /// Finds names for the files of the session that comes after `before`: those of its recording,
-    /// if there is one, or else names that no file has. Files that are not of a recording that is
-    /// gone on with are never replaced, also those that this run has made: a session that comes
-    /// back need not bring all that it had.
+    /// Returns names for the files of the session that follows `before`: those of its recording, if
+    /// there is one, or else names that no file has. Other files are never replaced, not even those
+    /// of this run, because a session that returns may have fewer packets than before.
     ///
     /// # Errors
-    /// [`Failure::Storage`] where others have all of them.
+    /// Returns [`Failure::Storage`] if files with all possible names exist.
     pub(super) fn next(
         &mut self,
         args: &FetchArgs,
@@ -125,7 +124,7 @@ impl SessionOutputs {
     }
 }
 
-/// Returns whether no file has one of the names, or they belong to a recording of this session.
+/// Returns whether no file has one of the names, or the tape file is a recording of this session.
 fn is_free(args: &FetchArgs, name: SessionName) -> bool {
     let is_there = |path: &Path| own(path, Some(name)).symlink_metadata().is_ok();
     let tape = place(args, Some(name)).filter(|tape| tape.symlink_metadata().is_ok());
@@ -136,7 +135,7 @@ fn is_free(args: &FetchArgs, name: SessionName) -> bool {
     !written.chain(&args.report).any(|path| !is_stream(path) && is_there(path))
 }
 
-/// Returns whether a tape file has packets of this session, or none yet.
+/// Returns whether a tape file has packets of this session, or no packets yet.
 fn is_recording_of(path: &Path, session: SessionId) -> bool {
     let Ok(storage) = FileStorage::read(path) else { return false };
     if is_stillborn(&storage).unwrap_or(false) {
@@ -166,7 +165,7 @@ mod tests {
         assert_eq!(changes(&mut sessions, 9, 4 * INTERVAL), 3);
         // Unused intervals are not saved up.
         assert_eq!(changes(&mut sessions, 2 * BURST, 1000 * INTERVAL), BURST);
-        // However far time jumps.
+        // A jump of the clock does not overflow.
         assert!(sessions.change(Duration::MAX).is_ok());
     }
 
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_gets_names_that_nobody_has() {
+    fn a_session_gets_names_that_no_file_has() {
         let folder = tempfile::tempdir().unwrap();
         let mut args = typed(folder.path(), &["--report", "r.json"]);
         args.output.push("/dev/null".into());
@@ -211,12 +210,12 @@ mod tests {
         let names = ["BBBB-3", "CCCC-2", "DDDD", "AAAA"].map(str::to_owned);
         let name = SessionName { session: SessionId(*b"AAAA"), number: 1 };
         assert_eq!(own(Path::new("/dev/null"), Some(name)), Path::new("/dev/null"));
-        // The first one's recording is not there any more: its output stays as it is.
+        // The recording of the first session was removed, so its output keeps its name.
         assert_eq!(turns, names.into_iter().zip([false, false, false, true]).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_session_that_was_recorded_is_gone_on_with() {
+    fn a_recorded_session_is_continued() {
         use crate::record::store::{RecordingStore, SyncPolicy};
         use feed::ledger::{Origin, Sink, Source};
         let folder = tempfile::tempdir().unwrap();
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_however_slowly_sessions_change() {
+    fn the_number_of_sessions_is_limited_however_slowly_they_change() {
         let mut sessions = SessionOutputs::new(Duration::ZERO);
         let mut now = Duration::ZERO;
         for _ in 1..SESSIONS_MAX {

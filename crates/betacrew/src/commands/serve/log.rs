@@ -1,4 +1,4 @@
-//! What `serve` logs: what it plays, what happens on connections, and what it has served.
+//! Log lines of `serve`: the tape and its faults, events of connections, and totals at the end.
 
 use super::FLAGS;
 use crate::scenario::ResolvedScenario;
@@ -10,7 +10,7 @@ use feed::tape::source::TapeSource;
 use feed::wire::Reason;
 use std::fmt::Write;
 
-/// Describes what is played, and what goes wrong.
+/// Returns the first log line: the tape, its session, the faults and the seed.
 pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
         AnyTape::Market(_) => "an endless market".to_owned(),
@@ -21,10 +21,10 @@ pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
         for fault in &plot.scenario.faults {
             if let FaultSelector::Random { chance, .. } = fault.pick {
                 let last = if plot.scenario.keep_last { " but the last" } else { "" };
-                let _ = write!(text, "; each one{last} is lost with {chance}");
+                let _ = write!(text, "; each one{last} is dropped with probability {chance}");
             }
             if let Some(skip) = &fault.sequences {
-                let _ = write!(text, "; {skip:.8} always lost");
+                let _ = write!(text, "; {skip:.8} always dropped");
             }
         }
     } else {
@@ -37,64 +37,66 @@ pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     text
 }
 
-/// Losses are listed for tapes up to this length.
+/// Maximum number of packets of a tape for which dropped sequences are listed in the log.
 const LISTED: u32 = 10_000;
 
-pub(super) fn log<P: TapeSource>(player: &MockExchange<P>, note: ServerEvent) {
-    match note {
+/// Logs an event of the exchange.
+pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent) {
+    match event {
         ServerEvent::Stream { connection, pass } => {
-            let all = player.tape().last();
+            let all = exchange.tape().last();
             if all > LISTED {
                 let all = grouped(all.into());
                 tracing::info!("connection {connection}: streaming {all} packets");
                 return;
             }
-            let lost = player.dropped_sequences(connection, pass);
-            let kept = u64::from(all) - lost.count();
+            let dropped = exchange.dropped_sequences(connection, pass);
+            let kept = u64::from(all) - dropped.count();
             let (kept, all) = (grouped(kept), grouped(all.into()));
-            match lost.is_empty() {
+            match dropped.is_empty() {
                 true => tracing::info!("connection {connection}: streaming all {all}"),
                 false => tracing::info!(
-                    "connection {connection}: streaming {kept} of {all}, losing {lost:.12}"
+                    "connection {connection}: streaming {kept} of {all}, dropping {dropped:.12}"
                 ),
             }
         }
         ServerEvent::Subscribed { connection, first, .. } => {
-            tracing::info!("connection {connection}: subscribes from {first} on");
+            tracing::info!("connection {connection}: subscribes from packet {first}");
         }
         ServerEvent::Refused { connection, seq, reason: Reason::OutOfRange } => {
             tracing::info!(
-                "connection {connection}: asked for {seq}, which the tape does not have"
+                "connection {connection}: requested {seq}, which the tape does not have"
             );
         }
         ServerEvent::Refused { connection, seq, reason } => {
-            tracing::info!("connection {connection}: refused from {seq} on: {reason}");
+            tracing::info!("connection {connection}: refused packets from {seq}: {reason}");
         }
         ServerEvent::Slow { connection, packets, cut } => {
-            let what = if cut { "is cut off before" } else { "misses" };
+            let what = if cut { "is disconnected before" } else { "misses" };
             let packets = count(packets, "packet");
-            tracing::info!("connection {connection}: is too slow and {what} {packets}");
+            tracing::info!("connection {connection}: too slow, {what} {packets}");
         }
         ServerEvent::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
                 Ending::Reset => "reset".to_owned(),
                 Ending::Silence => "silent from here on".to_owned(),
-                Ending::Die => "the exchange dies".to_owned(),
+                Ending::Die => "the exchange crashes".to_owned(),
                 Ending::Restart { down, renew } => {
-                    let session = if renew { "another" } else { "the same" };
-                    format!("the exchange goes down for {}, then {session} session", took(down))
+                    let session = if renew { "a new" } else { "the same" };
+                    format!("the exchange is down for {}, then plays {session} session", took(down))
                 }
             };
-            let why = if by_order { "cut by hand over HTTP" } else { "as the scenario says" };
+            let why = if by_order { "by a command over HTTP" } else { "by the scenario" };
             tracing::info!("connection {connection}: {how}, {why}");
         }
     }
 }
 
+/// Returns the last log line: the totals of the exchange.
 pub(super) fn farewell(served: &ServerStats) -> String {
     let mut text = format!(
-        "served {}: {} ({} lost on purpose), {}",
+        "served {}: {} ({} dropped on purpose), {}",
         count(served.connections, "connection"),
         count(served.streams, "stream"),
         count(served.dropped, "packet"),

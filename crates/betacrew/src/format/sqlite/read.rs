@@ -1,4 +1,4 @@
-//! Reads packets from a database, whoever has made it.
+//! Reading of packets from an SQLite database that any program may have made.
 
 use crate::format::bounded::VALUE_MAX;
 use crate::format::rows::{Batch, COLUMNS};
@@ -22,23 +22,23 @@ const VALUE_BYTES_MAX: i32 = 1 << 20;
 /// Maximum memory in bytes that SQLite takes in this process.
 const HEAP_MAX: u64 = 64 << 20;
 
-/// Instructions of SQLite's machine between two looks at what has been done.
+/// Number of instructions of SQLite's virtual machine between two checks of the limits.
 const STEPS_A_LOOK: i32 = 10_000;
 
-/// Instructions that any database may take to be read: 20 million take about a second.
+/// Number of instructions that reading any database may take: 20 million take about a second.
 const STEPS_MIN: u64 = 20_000_000;
 
-/// Instructions that a database may take more for each of its bytes. A table takes a fifth of that
-/// at the most, which a test measures; the rest is for views that join a few.
+/// Number of further instructions for each byte of a database. A table takes at most a fifth of it,
+/// which a test measures; the rest is for views that join a few.
 const STEPS_A_BYTE: u64 = 50;
 
-/// Time that any database may take to find its rows, without what becomes of them.
+/// Time that any database may take to find its rows, without the time for using them.
 const TIME_MIN: Duration = Duration::from_secs(20);
 
-/// Time that a database may take more for each MiB.
+/// Further time for each MiB of a database.
 const TIME_A_MIB: Duration = Duration::from_secs(1);
 
-/// What a database has made SQLite do. A view can compute for ever.
+/// Work that SQLite has done for a database. It is limited, because a view can compute for ever.
 #[derive(Debug)]
 struct Effort {
     base: Instant,
@@ -56,7 +56,7 @@ impl Effort {
         u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Runs a call of SQLite's.
+    /// Runs a call of SQLite and counts its time.
     fn of<T>(&self, call: impl FnOnce() -> T) -> T {
         self.began.store(self.now(), Ordering::Relaxed);
         let done = call();
@@ -70,7 +70,7 @@ impl Effort {
     }
 }
 
-/// Limits what a database of this many bytes makes SQLite do.
+/// Limits the work of SQLite for a database of this many bytes.
 fn limit(database: &mut Connection, bytes: u64) -> rusqlite::Result<Arc<Effort>> {
     // Without a trusted schema, views call no functions that reach beyond the database.
     database.execute_batch(&format!(
@@ -93,7 +93,7 @@ fn limit(database: &mut Connection, bytes: u64) -> rusqlite::Result<Arc<Effort>>
     Ok(effort)
 }
 
-/// Reads in the order of sequences.
+/// Reads packets in order of sequence.
 pub(in crate::format) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
     let source = Source::of(path)?;
     let mut database = source.open()?;
@@ -114,7 +114,7 @@ pub(in crate::format) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Res
     source.unchanged()
 }
 
-/// The query for what the table has of our columns.
+/// Returns the query for the columns of packets that the table has.
 ///
 /// Rows that have to be sorted wait in a temporary file. So that long values do not fill it, short
 /// ones stand for them, which [`wide`] refuses.
@@ -139,15 +139,15 @@ fn select(database: &Connection, source: &Source) -> Result<String, ReadError> {
     Ok(format!("SELECT {columns} FROM packets AS p ORDER BY p.sequence"))
 }
 
-/// A database that others may be writing.
+/// Database that another program may be writing.
 struct Source {
-    /// Its real place, beside which its other files are.
+    /// Path without links, beside which its other files are.
     path: PathBuf,
     len: u64,
     /// Length of the write-ahead log, which may have all the rows.
     log_len: u64,
     changed: SystemTime,
-    /// Whether it is read as a file that nobody changes, without locks and without other files.
+    /// True if it is read as an immutable file, without locks and without its other files.
     immutable: bool,
 }
 
@@ -177,14 +177,14 @@ impl Source {
         }
     }
 
-    /// The name of another file of the database.
+    /// Returns the path of another file of the database.
     fn beside(&self, end: &str) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(end);
         name.into()
     }
 
-    /// Length of another file of the database, 0 where there is none.
+    /// Returns the length of another file of the database, or 0 if there is none.
     fn len_of(&self, end: &str) -> io::Result<u64> {
         match std::fs::metadata(self.beside(end)) {
             Ok(metadata) => Ok(metadata.len()),
@@ -206,7 +206,7 @@ impl Source {
         opened.map_err(fault)
     }
 
-    /// Makes sure that nobody has changed what was read without locks.
+    /// Checks that no program has changed the files that were read without locks.
     fn unchanged(&self) -> Result<(), ReadError> {
         let metadata = std::fs::metadata(&self.path)?;
         let same = metadata.len() == self.len && metadata.modified()? == self.changed;
@@ -244,12 +244,11 @@ impl Source {
 /// Length of the part of a database's head that says how it is written.
 const HEAD_LEN: u64 = 20;
 
-/// Where the head says by which way of writing the file is changed, and the value of write-ahead
-/// logging.
+/// Offset of the journal mode in the head, and its value for write-ahead logging.
 const WRITE_VERSION: usize = 18;
 const WAL: u8 = 2;
 
-/// A path as a URI has it.
+/// Returns a path as part of a URI.
 fn percent_encoded(path: &Path) -> String {
     let mut text = String::new();
     for &byte in path.as_os_str().as_encoded_bytes() {
@@ -264,7 +263,7 @@ fn percent_encoded(path: &Path) -> String {
     text
 }
 
-/// A row of a [`select`] query.
+/// Reads a row of a [`select`] query.
 fn wide<'a>(row: &'a Row<'_>) -> Result<Wide<'a>, String> {
     let text = |at: usize| match row.get_ref(at) {
         Ok(ValueRef::Text(text)) => {

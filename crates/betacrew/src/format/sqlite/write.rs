@@ -1,4 +1,4 @@
-//! Writes packets into a new database.
+//! Writing of packets to a new SQLite database.
 
 use crate::format::rows::packet;
 use crate::format::{Arrival, Encoder};
@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Nothing can be undone and nothing is synchronized: whoever puts the file in place does that to
-/// a whole one.
+/// Settings without rollback and sync, because the file gets its name only once it is complete, and
+/// is synced then if requested.
 pub(super) const BEGIN: &str = "
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
@@ -84,7 +84,7 @@ impl Encoder for SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// Returns the system's reason for an error where SQLite has only one word for several.
+    /// Returns the error of the system for a code of SQLite that stands for several.
     fn failed(&self, error: rusqlite::Error) -> io::Error {
         let refused = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         match refused && at_size_limit(&self.path) {
@@ -98,7 +98,7 @@ impl SqliteWriter {
 #[cfg(unix)]
 const PAGE_MAX: u64 = 65_536;
 
-/// Whether a file is as large as this process may make one (`ulimit -f`).
+/// Returns whether a file has reached the file size limit of this process (`ulimit -f`).
 #[cfg(unix)]
 fn at_size_limit(path: &Path) -> bool {
     use rustix::process::{Resource, getrlimit};
@@ -111,7 +111,7 @@ fn too_large() -> io::Error {
     rustix::io::Errno::FBIG.into()
 }
 
-/// There is no such limit here.
+/// Returns false, because this system has no file size limit.
 #[cfg(not(unix))]
 fn at_size_limit(_: &Path) -> bool {
     false

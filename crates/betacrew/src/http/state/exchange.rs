@@ -399,7 +399,7 @@ fn parse_scenario(
     seed: u64,
 ) -> Result<(String, String, Scenario), Refusal> {
     let wrong = |error: String| refusal_of(error, "a scenario as docs/scenarios.md describes it");
-    let parsed = text.parse::<ScenarioFile>().and_then(|file| file.plot(name, text));
+    let parsed = text.parse::<ScenarioFile>().and_then(|file| file.resolve(name, text));
     let resolved = parsed.map_err(|refusal| wrong(refusal.to_string()))?;
     if resolved.engine == EngineSection::Original {
         return Err(wrong(
