@@ -4,8 +4,8 @@ use betacrew::format::json;
 use betacrew::storage::FileStorage;
 use feed::base::chance::Chance;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use feed::exchange::Exchange;
 use feed::exchange::server::MockExchange;
+use feed::exchange::{Disconnect, Exchange};
 use feed::faults::engine::{FaultEngine, RunId};
 use feed::faults::scenario::{FaultPlace, Scenario};
 use feed::ledger::gap_set::GapSet;
@@ -98,7 +98,7 @@ fn quarter() -> Chance {
     Chance::of(1, 4).unwrap_or(Chance::NEVER)
 }
 
-/// Where nothing is kept.
+/// Sink that keeps nothing.
 pub struct Nowhere;
 
 impl Sink for Nowhere {
@@ -289,7 +289,7 @@ fn drive(player: &mut MockExchange<Arc<Tape>>, calls: &[u8], out: &mut [u8]) -> 
             total += count;
         }
     }
-    player.disconnected(seat, false, Duration::ZERO);
+    player.disconnected(seat, Disconnect::Closed, Duration::ZERO);
     total
 }
 

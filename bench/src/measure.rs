@@ -80,7 +80,7 @@ pub(crate) fn kernel(run: impl FnOnce()) -> Cost {
     Cost { wall: began.elapsed(), cpu: thread_cpu() - cpu }
 }
 
-/// Something that is measured beside something else.
+/// Entry that is measured beside others.
 pub(crate) struct Entry<'a> {
     pub(crate) name: &'static str,
     /// Maximum number of rounds.

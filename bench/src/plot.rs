@@ -77,11 +77,11 @@ impl Svg {
 
 const ROW: f64 = 22.0;
 const TOP: f64 = 92.0;
-/// Where the bars' scale begins and ends, and what it spans: from half of a target to ten times.
+/// Ends of the bars' scale: from half of a target to ten times.
 const SCALE: (f64, f64) = (540.0, 770.0);
 const SPAN: (f64, f64) = (0.5, 10.0);
 
-/// Where a margin lies. What is off the scale ends with it.
+/// Returns the position of a margin, cut at the ends of the scale.
 fn place(margin: f64) -> f64 {
     let (low, high) = (SPAN.0.ln(), SPAN.1.ln());
     let share = (margin.clamp(SPAN.0, SPAN.1).ln() - low) / (high - low);

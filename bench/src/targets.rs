@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
     /// True if Node.js is installed.
     pub(crate) node: bool,
-    /// Where files go, on a disk and in memory.
+    /// Folders for files, on a disk and in memory.
     pub(crate) folder: PathBuf,
     pub(crate) memory: PathBuf,
 }

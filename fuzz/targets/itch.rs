@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use feed::wire::packet::Side;
 use feed::payload::itch50::{Books, Field, Message};
+use feed::wire::packet::Side;
 use libfuzzer_sys::fuzz_target;
 
 /// Maximum number of resting orders, small enough to be reached.

@@ -7,7 +7,7 @@
 use arbitrary::Arbitrary;
 use feed::base::rng::Rng;
 use feed::exchange::server::{MockExchange, ServerConnection};
-use feed::exchange::{Exchange, Step};
+use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
 use feed::tape::in_memory::Tape;
@@ -104,7 +104,7 @@ impl World {
                 true
             }
             step @ (Step::Close | Step::Reset) => {
-                self.player.disconnected(self.seats.remove(at), false, self.now);
+                self.player.disconnected(self.seats.remove(at), Disconnect::Closed, self.now);
                 if step == Step::Reset && (self.player.died() || self.down()) {
                     // The driver resets them all.
                     self.seats.clear();
@@ -137,7 +137,11 @@ impl World {
             }
             Op::Ended(number) => self.player.ended(&mut self.seats[of(number)], self.now),
             Op::Reset(number) => {
-                self.player.disconnected(self.seats.remove(of(number)), true, self.now);
+                self.player.disconnected(
+                    self.seats.remove(of(number)),
+                    Disconnect::Reset,
+                    self.now,
+                );
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fuzz_target!(|text: &str| {
-    let plot = match text.parse::<ScenarioFile>().and_then(|file| file.plot("fuzzed", text)) {
+    let plot = match text.parse::<ScenarioFile>().and_then(|file| file.resolve("fuzzed", text)) {
         Ok(plot) => plot,
         Err(refusal) => {
             let (line, column) = refusal.at.unwrap_or((1, 1));
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     let file = ScenarioFile::from(&plot.scenario);
     let next = if plot.next.is_some() { "next = \"classic\"\n" } else { "" };
     let written = format!("{next}{}", toml::to_string(&file).expect("it can be written"));
-    let read = written.parse::<ScenarioFile>().and_then(|file| file.plot("again", &written));
+    let read = written.parse::<ScenarioFile>().and_then(|file| file.resolve("again", &written));
     assert_eq!(read.expect("it can be read").scenario, plot.scenario, "{written}");
 
     let mut player = MockExchange::new(Arc::new(Tape::classic()), plot.scenario);

@@ -37,11 +37,11 @@ pub(crate) struct PublishFlags {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3855))]
     publish_block: u32,
 
-    /// What messages have: packets as on the wire, or a JSON array
+    /// Format of messages: packets as on the wire, or a JSON array
     #[arg(long, value_name = "FORMAT", default_value = "wire", help_heading = PUBLISHING)]
     publish_format: PublishFormat,
 
-    /// How many of the log's servers keep the stream, if it has to be made
+    /// Number of servers that store the stream, if it must be created
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = PUBLISHING)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     publish_replicas: u8,

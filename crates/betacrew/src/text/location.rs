@@ -115,7 +115,7 @@ fn public(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where a user and a password may begin, such as in nats:/USER:PASSWORD@HOST or in an address with
+/// Returns where a user and a password may begin, such as in nats:/USER:PASSWORD@HOST or in an address with
 /// a user; `before` is what stands before the `@`, which a file's name may have as well.
 fn mistyped(before: &str) -> Option<usize> {
     let file = ["/", "./", "../", "~/"].iter().any(|start| before.starts_with(start));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What another language's client reads must be the recording; where there is such a client.
+/// Checks that a client of another language reads the recording, if one is installed.
 fn read_elsewhere(server: &Server, stream: &str, recording: &Path, session: &str) {
     if !python_has("nats_reader.py", "nats-py") {
         return;
@@ -241,7 +241,7 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
     }
 }
 
-/// How many are killed: `BETACREW_KILLS`, or a few.
+/// Number of kills: `BETACREW_KILLS`, or a few.
 fn rounds() -> u32 {
     std::env::var("BETACREW_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }

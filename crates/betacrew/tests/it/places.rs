@@ -1,4 +1,4 @@
-//! Where commands write: places that are one, files in use, what is destroyed and what is left.
+//! Places that commands write: equal places, files in use, files replaced and kept.
 
 use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, ServeProcess, betacrew, losing, next_call, peer, playing};

@@ -116,7 +116,7 @@ mod with_a_log {
     use std::process::Command;
     use std::time::Instant;
 
-    /// Everything that the HTTP address shows.
+    /// Returns all texts of the HTTP address.
     const SHOWN: [&str; 5] = ["/metrics", "/api/state", "/openapi.json", "/api/scenario", "/none"];
 
     fn shows(program: &Program) -> String {

@@ -85,7 +85,7 @@ pub(crate) fn call(stream: &mut TcpStream, call: Call) {
     stream.write_all(&bytes).unwrap();
 }
 
-/// Everything until the peer ends the connection.
+/// Reads until the peer ends the connection.
 pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -1,6 +1,7 @@
 //! SoupBinTCP and MoldUDP64 beside others: what we encode is read field by field by the venue's
 //! Python package and by tshark's dissectors, and we read what the package writes.
 
+use crate::in_time::CommandInTime;
 use crate::support::{python, python_has};
 use feed::base::rng::Rng;
 use feed::wire::mold::{self, Builder, Header, PayloadLimit, Request, Session};
@@ -200,7 +201,7 @@ fn check_run<'a>(run: SequencedRun<'_>, expected: &mut impl Iterator<Item = &'a 
 
 /// Returns whether tshark is installed. It is an error if it has to be there.
 fn has_tshark() -> bool {
-    let found = Command::new("tshark").arg("--version").output();
+    let found = Command::new("tshark").arg("--version").output_in_time();
     if found.is_ok_and(|output| output.status.success()) {
         return true;
     }
@@ -269,7 +270,7 @@ fn dissect(packets: &[Vec<u8>], decode_as: &str, args: &[&str]) -> String {
     write_capture(&path, packets);
     let mut command = Command::new("tshark");
     command.arg("-r").arg(&path).args(["-d", decode_as]).args(args);
-    let output = command.output().unwrap();
+    let output = command.output_in_time().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

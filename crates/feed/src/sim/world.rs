@@ -490,10 +490,9 @@ impl<E: Exchange> SimWorld<E> {
 
     /// Resets all connections of a line.
     pub(super) fn reset_all(&mut self, line: usize) {
-        let there = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
-        let gone: Vec<(PipeId, E::Connection)> =
-            there.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?))).collect();
-        for (id, conn) in gone {
+        let pipes = self.pipes.iter_mut().filter(|(_, pipe)| pipe.line == line);
+        let open = pipes.filter_map(|(&id, pipe)| Some((id, pipe.server.take()?)));
+        for (id, conn) in open.collect::<Vec<_>>() {
             self.exchanges[line].disconnected(conn, Disconnect::Closed, self.now);
             self.send(id, 0, SimEvent::ToClientReset);
         }

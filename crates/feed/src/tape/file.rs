@@ -21,8 +21,9 @@
 //!
 //! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
 //!   order, a sequence that is there twice comes once.
-//! * A file has one writer. [`FileTapeSource`](crate::tape::source::FileTapeSource) and other readers see what
-//!   was there when they opened it.
+//! * A file has one writer. Readers such as
+//!   [`FileTapeSource`](crate::tape::source::FileTapeSource) see the packets that the file had when
+//!   they opened it.
 //!
 //! # What it costs
 //!
@@ -43,7 +44,8 @@
 //!
 //! let tape = Tape::sample(5);
 //! let (early, late) = tape.frames().split_at(3);
-//! let mut file = TapeFile::create(Disk::new(), FileHead { session: [0; 4], created: 0, salt: 7 })?;
+//! let head = FileHead { session: [0; 4], created: 0, salt: 7 };
+//! let mut file = TapeFile::create(Disk::new(), head)?;
 //! let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
 //! file.append(stream, 1_000, late)?;
 //! file.append(Origin { line: 0, source: Source::Resend }, 2_000, early)?;

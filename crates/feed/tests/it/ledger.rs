@@ -80,7 +80,8 @@ proptest! {
         let mut expected = StreamPosition::default();
         for seq in frames.iter().map(sequence_of).filter(|seq| *seq > 0) {
             let (position, delivered) = (expected.position.max(seq), expected.delivered + 1);
-            expected = StreamPosition { position, highest: position, delivered, ..StreamPosition::default() };
+            expected =
+                StreamPosition { position, highest: position, delivered, ..Default::default() };
         }
         prop_assert_eq!(track, expected);
         for seq in 0..150 {

@@ -21,7 +21,7 @@ fn origin(source: u32) -> Origin {
     Origin { line: 0, source }
 }
 
-/// Everything, in the order in which it is read.
+/// Reads all packets in order.
 fn read(file: &TapeFile<Disk>, from: Seq) -> Vec<RawFrame> {
     let mut all = Vec::new();
     let mut reading = file.in_order(from);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// A log.
 pub(crate) struct Log {
     pub(crate) messages: Vec<(Id, Vec<RawFrame>)>,
-    /// Where ids are remembered: for a while.
+    /// Ids that the server remembers for a while.
     ids: HashMap<String, u64>,
     /// The last message's id, if it is remembered.
     last_id: Option<Id>,

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(rows[1], (*b"AB  S\0\0\0\x05\xff\xff\xff\xff\0\0\0\x02", Arrival::UNKNOWN));
     }
 
-    /// Everything in a folder, by name.
+    /// Lists the content of a folder by name.
     fn files(folder: &Path) -> std::collections::BTreeMap<std::ffi::OsString, Vec<u8>> {
         let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
         entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect()
