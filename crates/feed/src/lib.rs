@@ -28,7 +28,7 @@
 //! ```
 //! use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
 //! use feed::exchange::server::MockExchange;
-//! use feed::exchange::{Exchange, Step};
+//! use feed::exchange::{Disconnect, Exchange, Step};
 //! use feed::faults::scenario::Scenario;
 //! use feed::tape::in_memory::Tape;
 //! use feed::tape::recording::MemoryRecording;
@@ -62,7 +62,7 @@
 //!     let mut conns = BTreeMap::<ConnId, E::Connection>::new();
 //!     let mut now = Duration::ZERO;
 //!     recorder.handle(Input::Wake, now, &mut recording);
-//!     while !recorder.done() {
+//!     while !recorder.is_done() {
 //!         // 1. Carry out the recorder's outputs.
 //!         while let Some(output) = recorder.poll() {
 //!             match output {
@@ -77,7 +77,7 @@
 //!                 }
 //!                 Output::Drop(conn) => {
 //!                     if let Some(server) = conns.remove(&conn) {
-//!                         exchange.disconnected(server, false, now);
+//!                         exchange.disconnected(server, Disconnect::Closed, now);
 //!                     }
 //!                 }
 //!                 Output::Note(_) => {}
@@ -118,7 +118,7 @@
 //! let mut exchange = MockExchange::new(std::sync::Arc::new(tape.clone()), scenario);
 //! let (recorder, recording) = record(&mut exchange);
 //! assert!(exchange.served().dropped > 200, "a quarter of the packets is dropped");
-//! assert!(recorder.outcome().is_some_and(|outcome| outcome.complete()));
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
 //! assert!(recording.in_order().flatten().eq(tape.frames()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -115,8 +115,9 @@ fn public(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns where a user and a password may begin, such as in nats:/USER:PASSWORD@HOST or in an address with
-/// a user; `before` is what stands before the `@`, which a file's name may have as well.
+/// Returns the offset at which a user and a password may begin, such as in nats:/USER:PASSWORD@HOST
+/// or in an address with a user. `before` is the text before the `@`, which may also be part of a
+/// file name.
 fn mistyped(before: &str) -> Option<usize> {
     let file = ["/", "./", "../", "~/"].iter().any(|start| before.starts_with(start));
     if !file || before.starts_with("//") {
