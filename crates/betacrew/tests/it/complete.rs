@@ -314,7 +314,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
     file.append(stream, 1, tape.frames()).unwrap();
     file.finish(2).unwrap();
     let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
-    assert!(code == 0 && text.contains("end      not known"), "{code}: {text}");
+    assert!(code == 0 && text.contains("end      unknown"), "{code}: {text}");
     let (code, _, said) = here(folder.path(), &["convert", "x.tape", "x.json"]);
     assert!(code == 0 && said.contains("the end of its session is not known"), "{code}: {said}");
     let (session, got, log) = played(folder.path(), &["--tape", path.to_str().unwrap()]);
@@ -324,7 +324,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
     file.note_end(500, SessionEnd::Confirmed, 3).unwrap();
     file.finish(3).unwrap();
     let (code, text, _) = here(folder.path(), &["inspect", "--verify", "x.tape"]);
-    assert!(code == 0 && !text.contains("not known"), "{code}: {text}");
+    assert!(code == 0 && !text.contains("unknown"), "{code}: {text}");
     let (session, _, _) = played(folder.path(), &["--tape", path.to_str().unwrap()]);
     assert_eq!(session, "LIVE");
 }

@@ -35,7 +35,7 @@ fn conflicting_lines_that_tell_no_session_are_not_complete() {
     }
     // The tape does not say that this was all.
     let (_, text, _) = here(folder.path(), &["inspect", "--verify", "day.json.tape"]);
-    assert!(text.contains("end      not known"), "{text}");
+    assert!(text.contains("end      unknown"), "{text}");
 }
 
 #[test]

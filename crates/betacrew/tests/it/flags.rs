@@ -178,7 +178,7 @@ fn faults_that_cannot_happen_are_refused_over_http_too() {
     let skip = |seq| format!("[[fault]]\nwhat = \"drop\"\nsequences = \"{seq}\"\n");
     let (status, answer) = order(&skip("100"));
     let error = answer["error"].as_str().unwrap();
-    assert!(status == 400 && error.contains("can never happen here"), "{status} {answer}");
+    assert!(status == 400 && error.contains("never apply to this tape"), "{status} {answer}");
     let (status, answer) = order(&(skip("100") + &skip("5")));
     let done = answer["done"].as_str().unwrap();
     assert!(status == 200 && done.contains("`drop, on stream, sequences 100`"), "{answer}");

@@ -183,8 +183,13 @@ impl Recorder {
                 self.violations.first_implausible.get_or_insert(seq);
                 return;
             }
-            // Too many gaps are open to open another one: the packet is ignored, and so missed.
-            (StopReason::Crowded, _) => return,
+            // Too many gaps are open to open another one: the packet is ignored, and so missed. It
+            // answers a request all the same. Uncounted, it would narrow the window for ever.
+            (StopReason::Crowded, _) => {
+                let is_answer = conn.role == ConnectionRole::Resend && conn.in_flight() > 0;
+                conn.answered += u64::from(is_answer);
+                return;
+            }
             (StopReason::Torn, _) => {
                 self.violations.doubtful += 1;
                 return;
