@@ -43,11 +43,11 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
     // that is none is not seen in the midst of many packets.
     let strange = |raw: &[u8; FRAME_LEN]| raw[..4].iter().any(|byte| byte & 0x60 == 0);
     let plain = !bytes.as_chunks::<FRAME_LEN>().0.iter().any(strange);
-    if plain && whole.trouble().doubtful == 0 && cut.trouble().doubtful == 0 {
+    if plain && whole.violations().doubtful == 0 && cut.violations().doubtful == 0 {
         assert!(whole.ledger().gaps().ranges().eq(cut.ledger().gaps().ranges()));
         assert_eq!(whole.ledger().highest(), cut.ledger().highest());
         assert_eq!(whole.stats(), cut.stats());
-        assert_eq!(whole.trouble(), cut.trouble());
+        assert_eq!(whole.violations(), cut.violations());
         assert!(recording.in_order().flatten().eq(pieces.in_order().flatten()));
     }
     let recorded: Vec<_> = recording.in_order().flatten().collect();

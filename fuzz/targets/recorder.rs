@@ -23,6 +23,9 @@ static TAPE: LazyLock<Tape> = LazyLock::new(|| Tape::sample(400));
 /// Maximum number of steps to the recorder's end once every connection fails.
 const STEPS_MAX: u32 = 50_000;
 
+/// Missing ranges of an earlier recording, each a first sequence and a length.
+type MissingRanges = Vec<(u16, u8)>;
+
 #[derive(Arbitrary, Debug)]
 struct Told {
     classic: bool,
@@ -33,7 +36,7 @@ struct Told {
     gaps: u8,
     backpressure_gaps: u8,
     lines: u8,
-    resumes: Option<(u16, Vec<(u16, u8)>, bool)>,
+    resumes: Option<(u16, MissingRanges, bool)>,
 }
 
 #[derive(Arbitrary, Debug)]

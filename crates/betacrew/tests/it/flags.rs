@@ -3,7 +3,7 @@
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ReservedPort, ServeProcess, betacrew, run};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 
@@ -88,7 +88,7 @@ fn http_has_a_port_of_its_own_and_both_families() {
         } else {
             2
         }));
-        let both = TcpListener::bind("[::1]:0").is_ok();
+        let both = std::net::TcpListener::bind("[::1]:0").is_ok();
         let lines = says(command, if both { 2 } else { 1 } + usize::from(args.len() == 3));
         let at: Vec<_> = lines.iter().filter(|line| line.starts_with("http on")).collect();
         let at: Vec<SocketAddr> = at.into_iter().map(|line| address(line)).collect();
@@ -105,7 +105,7 @@ fn http_has_a_port_of_its_own_and_both_families() {
 #[cfg(feature = "web")]
 #[test]
 fn nothing_is_listened_on_where_http_cannot_be_had() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let http = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("x.tape");
@@ -182,7 +182,7 @@ fn faults_that_cannot_happen_are_refused_over_http_too() {
     let (status, answer) = order(&(skip("100") + &skip("5")));
     let done = answer["done"].as_str().unwrap();
     assert!(status == 200 && done.contains("`drop, on stream, sequences 100`"), "{answer}");
-    assert_eq!(order(&skip("5")).1["done"], "scenario by order from here on");
+    assert_eq!(order(&skip("5")).1["done"], "scenario from /api/faults is in force");
     for fine in [json!({ "drop": 0 }), json!({ "clear": true })] {
         assert_eq!(exchange.post("/api/faults", &fine).0, 200, "{fine}");
     }
