@@ -5,8 +5,8 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Seeds that once broke an invariant: by messages behind parts of packets, by slow exchanges, and by
-/// answers that opened too many gaps and narrowed the window of requests.
+/// Seeds that once broke an invariant: by messages behind parts of packets, by slow exchanges, and
+/// by answers that opened too many gaps and narrowed the window of requests.
 const BROKEN_ONCE: [u64; 6] =
     [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645, 21_001_564_850];
 
