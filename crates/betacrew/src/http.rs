@@ -1,7 +1,7 @@
 //! HTTP address of an exchange or a client: dashboard, JSON API and metrics (`docs/http.md`).
 //!
 //! The HTTP server runs on a thread of its own, never in the loop that moves packets. The two
-//! share a [`LoopHandle`]: the server raises a flag and queues commands; the loop looks at the flag
+//! share a `LoopHandle`: the server raises a flag and queues commands; the loop looks at the flag
 //! once a turn and only then carries out the commands and publishes a snapshot of its state. A
 //! loop that nobody looks at therefore pays for one flag a turn.
 //!

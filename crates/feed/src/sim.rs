@@ -6,7 +6,7 @@
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
 //! * [`cost`]: the cost of recovery by loss and round-trip time;
-//! * [`run`]: a recording from its beginning to its end, over crashes and restarts, with its
+//! * [`mod@run`]: a recording from its beginning to its end, over crashes and restarts, with its
 //!   invariants.
 
 mod checks;
