@@ -175,7 +175,7 @@ fn lay_out(scratch: &Path) -> std::io::Result<()> {
     keep(&to.join("Cargo.toml"), text)?;
     copy(&from.join("src"), &to.join("src"))?;
     let mut main = "#![allow(clippy::unwrap_used, clippy::panic, dead_code)]\n".to_owned();
-    for check in CHECKS.into_iter().chain(["seen"]) {
+    for check in CHECKS.into_iter().chain(["seen", "by_hand"]) {
         let _ = writeln!(main, "mod {check};");
         let name = format!("tests/it/{check}.rs");
         keep(&to.join(&name), &fs::read_to_string(from.join(&name))?)?;
