@@ -18,18 +18,20 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 12] = [
+const ONCE: [&str; 14] = [
     "browser",
     "chaos",
     "dashboard",
     "grade",
     "hostile",
     "http",
+    "itch",
     "memory",
     "original",
     "resume",
     "scenarios",
     "sim",
+    "wires",
     "workdirs",
 ];
 

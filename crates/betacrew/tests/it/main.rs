@@ -53,12 +53,14 @@ mod follow;
 mod gateway;
 mod grade;
 mod hostile;
+#[cfg(feature = "web")]
 mod http;
 mod in_time;
 mod inspect;
 mod itch;
 mod lies;
 mod live;
+#[cfg(feature = "web")]
 mod logs;
 mod memory;
 mod original;

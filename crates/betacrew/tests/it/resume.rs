@@ -150,7 +150,7 @@ fn a_recording_in_use_or_of_another_kind_is_left_alone() {
     drop(held);
     // Another test may be starting a process just now, which shares the lock until it has begun.
     wait_for("the lock's end", || match fetch(folder.path(), &[&address]) {
-        (code, _, _) if code == 0 => true,
+        (0, _, _) => true,
         (code, _, stderr) => {
             assert!(code == 6 && stderr.contains("another process is recording"), "{stderr}");
             false
