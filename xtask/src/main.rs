@@ -153,7 +153,7 @@ fn oldest() -> Result<(), String> {
             }
         };
     }
-    let args = "check --workspace --all-targets --all-features --locked --target-dir target/oldest";
+    let args = "check --workspace --all-features --locked --target-dir target/oldest";
     eprintln!("$ cargo +{version} {args}");
     finish(rustup().args(args.split(' ')))
 }
