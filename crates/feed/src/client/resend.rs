@@ -12,8 +12,9 @@ use super::{Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use crate::client::timers::{STREAM_LAG, backoff};
 use crate::ledger::Sink;
-use crate::wire::{Call, NotAvailable, Reason};
+use crate::wire::{Call, NotAvailable, Reason, VERSION};
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 pub(super) use sweep::{RequestScope, Resender};
 
@@ -133,6 +134,11 @@ impl Recorder {
         while out.len() < full
             && let Some(piece) = resender.next_request(self.ledger.gaps(), conn.in_flight(), scope)
         {
+            // An exchange knows ranges only on a connection with a describe call. This one has none
+            // if it was opened while the line counted as an original that is silent about it.
+            if scope.ranges && !mem::replace(&mut conn.described, true) {
+                Call::Describe { version: VERSION }.encode(out);
+            }
             let call = if scope.ranges {
                 Call::ResendRange { first: piece.first(), count: piece.len() }
             } else {
