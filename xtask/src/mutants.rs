@@ -32,7 +32,7 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 7] = ["life", "faults", "steps", "follow", "torn", "claims", "lies"];
+const CHECKS: [&str; 8] = ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold"];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";

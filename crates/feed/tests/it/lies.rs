@@ -84,6 +84,18 @@ fn a_description_widens_the_bound_on_packets_for_its_own_line_only() {
 }
 
 #[test]
+fn a_line_that_describes_nothing_has_no_wider_bound_than_by_its_packets() {
+    let options = RecorderOptions::default();
+    let far = options.limits.max_jump + 2;
+    let mut lines = Lines::new(options, 2);
+    lines.describe(BESIDE_B, far);
+    lines.packet(A, far);
+    assert_eq!(lines.recorder.violations().first_implausible, Some(far), "A may be an original");
+    lines.packet(B, far);
+    assert_eq!(lines.recording.len(), 1);
+}
+
+#[test]
 fn a_denied_description_does_not_widen_the_bound_on_heartbeats() {
     let mut lines = ten();
     lines.describe(BESIDE_B, MAX_SEQ);
