@@ -215,6 +215,8 @@ impl FanOutTarget {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl Sink for FanOut<'_> {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.capture.on_packets(origin, frames, now);
@@ -289,5 +291,9 @@ impl Sink for FanOut<'_> {
 
     fn has_failed(&self) -> bool {
         self.capture.has_failed() || self.failure.is_some()
+    }
+
+    fn on_request(&mut self, piece: SeqRange, now: Duration) {
+        self.capture.on_request(piece, now);
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct GapObserver<'a, S> {
     pub(crate) history: &'a ClientMonitor<'a>,
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl<S: Sink> Sink for GapObserver<'_, S> {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.history.on_frames(origin, frames);

@@ -426,6 +426,8 @@ impl RecordingStore {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl Sink for RecordingStore {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.note_stream(origin);
@@ -492,6 +494,22 @@ impl Sink for RecordingStore {
 
     fn has_failed(&self) -> bool {
         self.failure.is_some() || self.keeper.has_failed()
+    }
+
+    fn on_request(&mut self, piece: SeqRange, now: Duration) {
+        self.keeper.on_request(piece, now);
+    }
+
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
+        self.keeper.on_gap_abandoned(range, now);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.keeper.is_closed()
+    }
+
+    fn wants_missing(&self) -> bool {
+        self.keeper.wants_missing()
     }
 }
 

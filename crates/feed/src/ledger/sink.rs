@@ -27,6 +27,9 @@ pub enum Source {
 
 /// Receiver of a recording: a tape, a file, a view. Frames are valid packets, each slice in
 /// ascending order. Times are counted from the recorder's start.
+///
+/// A sink that wraps another one forwards every method. `#[warn(clippy::missing_trait_methods)]` on
+/// its implementation reports a method that it forgets, whose default would swallow the calls.
 pub trait Sink {
     /// Takes packets whose sequences were not recorded before.
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);

@@ -108,6 +108,8 @@ impl DurabilityChecker {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl Sink for DurabilityChecker {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         for run in frames.chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high)) {
@@ -146,5 +148,29 @@ impl Sink for DurabilityChecker {
 
     fn has_failed(&self) -> bool {
         self.keeper.has_failed()
+    }
+
+    fn on_gap(&mut self, gap: SeqRange, now: Duration) {
+        self.keeper.on_gap(gap, now);
+    }
+
+    fn on_request(&mut self, piece: SeqRange, now: Duration) {
+        self.keeper.on_request(piece, now);
+    }
+
+    fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
+        self.keeper.on_fill(piece, age, origin, now);
+    }
+
+    fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
+        self.keeper.on_gap_abandoned(range, now);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.keeper.is_closed()
+    }
+
+    fn wants_missing(&self) -> bool {
+        self.keeper.wants_missing()
     }
 }

@@ -12,6 +12,7 @@ use crate::tape::in_memory::Tape;
 use crate::wire::FRAME_LEN;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// Offset of a message's kind.
@@ -107,6 +108,8 @@ impl Venue {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl Exchange for Venue {
     type Connection = VenueConn;
     type Event = ServerEvent;
@@ -171,6 +174,14 @@ impl Exchange for Venue {
 
     fn is_dead(&self) -> bool {
         self.player.is_dead()
+    }
+
+    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
+        self.player.connected(&mut conn.seat, client, own);
+    }
+
+    fn is_idle(&self, conn: &Self::Connection) -> bool {
+        self.player.is_idle(&conn.seat)
     }
 }
 

@@ -9,6 +9,7 @@ use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::{self, Network};
 use feed::tape::in_memory::Tape;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ impl<C> FlakyConn<C> {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl<E: Exchange> Exchange for Flaky<E> {
     type Connection = FlakyConn<E::Connection>;
     type Event = E::Event;
@@ -103,6 +106,22 @@ impl<E: Exchange> Exchange for Flaky<E> {
 
     fn is_dead(&self) -> bool {
         self.inner.is_dead()
+    }
+
+    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
+        self.inner.connected(&mut conn.inner, client, own);
+    }
+
+    fn is_idle(&self, conn: &Self::Connection) -> bool {
+        self.inner.is_idle(&conn.inner)
+    }
+
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.inner.tick(now)
+    }
+
+    fn down_until(&self) -> Option<Duration> {
+        self.inner.down_until()
     }
 }
 

@@ -340,6 +340,8 @@ impl<E: Exchange> WireRecorder<E> {
     }
 }
 
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
 impl<E: Exchange> Exchange for WireRecorder<E> {
     type Connection = RecordedConnection<E::Connection>;
     type Event = E::Event;
@@ -447,5 +449,9 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn is_dead(&self) -> bool {
         self.inner.is_dead()
+    }
+
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.inner.tick(now)
     }
 }
