@@ -161,7 +161,7 @@ fn story(
     ];
     let last = view.tape.last();
     let packets = count(last.into(), "packet");
-    let dropped: SeqSet = capture.filled.iter().flatten().map(|filled| filled.range).collect();
+    let dropped: SeqSet = capture.gaps.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",
         view.faults, view.scenario.seed
@@ -203,7 +203,7 @@ fn play(
         move || net::serve(vec![listener], &mut mock, &stop, |_, _| {})
     });
     let mut capture = RecordingStore::unnamed()?;
-    capture.keep_history();
+    capture.gaps.keep_history();
     let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let began = Instant::now();
     let done = net::fetch(&[vec![address]], &mut recorder, &mut capture, stop, |_| {});

@@ -1,7 +1,8 @@
 //! `fetch --report`: the result of a recording and its gaps, as JSON.
 
 use crate::error::Exit;
-use crate::record::store::{Filled, RecordingStore};
+use crate::record::gap_counters::Filled;
+use crate::record::store::RecordingStore;
 use feed::base::seq::SeqRange;
 use feed::client::{LineStats, Outcome, Recorder, Tail};
 use feed::ledger::Source;
@@ -160,7 +161,7 @@ impl RecordingReport {
             Tail::Unknown => ("unknown", 0.0),
         };
         let missing = outcome.missing.ranges();
-        let filled = capture.filled.iter().flatten().map(|piece| gap(piece, addresses.len()));
+        let filled = capture.gaps.filled.iter().flatten().map(|piece| gap(piece, addresses.len()));
         let never = missing.iter().map(|range| ReportGap {
             first: range.first(),
             last: range.last(),

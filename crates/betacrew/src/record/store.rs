@@ -5,11 +5,12 @@ use crate::error::Failure;
 use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
+use crate::record::gap_counters::GapCounters;
 use crate::storage::FileStorage;
 use crate::text::formatting::packet;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use feed::ledger::{Origin, Sink, Source};
+use feed::ledger::{Origin, Sink};
 use feed::session::completeness::Facts;
 use feed::tape::file::{FileHeadError, TapeFileError};
 use feed::tape::recorder::{Conflict, TapeRecorder};
@@ -18,19 +19,6 @@ use feed::wire::{Info, RawFrame, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Filled gap, or a filled piece of one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Filled {
-    /// Range of packets that were missing.
-    pub range: SeqRange,
-    /// Time when the gap was found, since the recording started.
-    pub opened: Duration,
-    /// Time for which the range was missing.
-    pub after: Duration,
-    /// Origin of the packets that filled it.
-    pub by: Origin,
-}
 
 /// Recording in a tape file, with an optional history of its gaps.
 #[derive(Debug)]
@@ -45,36 +33,8 @@ pub struct RecordingStore {
     written: WriteCounters,
     /// Length of the file in bytes when it was last counted.
     len: u64,
-    /// Number of gaps that were found.
-    pub gaps_found: u64,
-    /// Number of packets that were missing at some time.
-    pub packets_missed: u64,
-    /// Number of packets recovered by resend, and by later passes or other lines.
-    pub recovered: (u64, u64),
-    /// Filled gaps, or `None` if no history is kept.
-    pub filled: Option<Vec<Filled>>,
-    /// Longest time for which a packet was missing before it arrived.
-    pub longest: Duration,
-    /// Packets beyond the end of a continued recording, which are requested but were never missed.
-    rest: Rest,
-    /// Number of packets that were recorded before the exchange announced its session, and were
-    /// requested again because they may belong to another one. No line has missed them.
-    pub distrusted: u64,
-    /// Distrusted packets below the highest one that was not distrusted.
-    reopened: SeqSet,
-    /// True while new gaps are of packets that were distrusted just now.
-    distrusts: bool,
-}
-
-/// Part of a session beyond the end of a continued recording.
-#[derive(Debug)]
-enum Rest {
-    /// Rest that streams deliver, so that nothing is requested.
-    Streamed,
-    /// Packets above this sequence; no stream has delivered anything yet.
-    Above(Seq),
-    /// Range that was requested.
-    Asked(SeqRange),
+    /// Gaps that were found and filled, without those of packets that no line missed.
+    pub gaps: GapCounters,
 }
 
 impl RecordingStore {
@@ -102,8 +62,7 @@ impl RecordingStore {
             return Ok((Self::new(cleared, path, sync, Some(Claim::Own))?, None));
         }
         let mut capture = Self::with(keeper, path, sync, None);
-        capture.gaps_found = resumed.missing.ranges().len() as u64;
-        capture.packets_missed = resumed.missing.count();
+        capture.gaps.start_with(&resumed.missing);
         Ok((capture, Some(resumed)))
     }
 
@@ -165,36 +124,8 @@ impl RecordingStore {
             sync,
             failure: None,
             written: WriteCounters::default(),
-            gaps_found: 0,
-            packets_missed: 0,
-            recovered: (0, 0),
-            filled: None,
-            longest: Duration::ZERO,
-            rest: Rest::Streamed,
-            distrusted: 0,
-            reopened: SeqSet::new(),
-            distrusts: false,
+            gaps: GapCounters::default(),
         }
-    }
-
-    /// Marks packets above `highest` as requested instead of streamed, so that they count as
-    /// [`rest`](Self::rest) and not as missed.
-    pub fn request_rest(&mut self, highest: Seq) {
-        self.rest = Rest::Above(highest);
-    }
-
-    /// Returns the number of requested packets beyond the end of the earlier recording.
-    #[must_use]
-    pub fn rest(&self) -> u64 {
-        match self.rest {
-            Rest::Asked(range) => range.len().into(),
-            Rest::Streamed | Rest::Above(_) => 0,
-        }
-    }
-
-    /// Keeps a history of filled gaps from now on.
-    pub fn keep_history(&mut self) {
-        self.filled.get_or_insert_default();
     }
 
     /// Returns the number of recorded packets.
@@ -381,19 +312,6 @@ impl RecordingStore {
     }
 }
 
-/// Returns the number of sequences that a set and a range have in common.
-fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
-    let (mut rest, mut count) = (Some(range), 0);
-    while let Some(range) = rest
-        && let Some(piece) = set.at_or_after(range.first())
-        && let Some(common) = piece.intersect(range)
-    {
-        count += u64::from(common.len());
-        rest = SeqRange::new(common.last() + 1, range.last());
-    }
-    count
-}
-
 /// Returns the failure for an error of the tape file at `path`.
 fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     match error {
@@ -416,22 +334,11 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
     }
 }
 
-impl RecordingStore {
-    /// Stops treating later packets as requested once a stream delivers some, because a stream
-    /// shows missed packets by gaps.
-    fn note_stream(&mut self, by: Origin) {
-        if matches!((&self.rest, by.source), (Rest::Above(_), Source::Stream { .. })) {
-            self.rest = Rest::Streamed;
-        }
-    }
-}
-
 // A wrapper that forgets a method swallows its calls, because the default does nothing.
 #[warn(clippy::missing_trait_methods)]
 impl Sink for RecordingStore {
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.note_stream(origin);
-        self.distrusts = false;
+        self.gaps.on_packets(origin);
         self.keeper.on_packets(origin, frames, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
@@ -442,38 +349,16 @@ impl Sink for RecordingStore {
     }
 
     fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.note_stream(origin);
+        self.gaps.note_stream(origin);
         self.keeper.on_duplicates(origin, frames)
     }
 
     fn on_gap(&mut self, gap: SeqRange, _: Duration) {
-        if matches!(self.rest, Rest::Above(highest) if gap.first() > highest) {
-            self.rest = Rest::Asked(gap);
-            return;
-        }
-        if self.distrusts {
-            self.reopened.insert(gap);
-            return;
-        }
-        self.gaps_found += 1;
-        self.packets_missed += u64::from(gap.len());
+        self.gaps.on_gap(gap);
     }
 
     fn on_fill(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
-        self.distrusts = false;
-        let rest = matches!(self.rest, Rest::Asked(rest) if rest.contains(range.first()));
-        let missed = u64::from(range.len()) - overlap(&self.reopened, range);
-        if !rest && missed > 0 {
-            self.longest = self.longest.max(after);
-        }
-        match by.source {
-            _ if rest => {}
-            Source::Resend => self.recovered.0 += missed,
-            Source::Stream { .. } => self.recovered.1 += missed,
-        }
-        if let Some(filled) = &mut self.filled {
-            filled.push(Filled { range, opened: now.saturating_sub(after), after, by });
-        }
+        self.gaps.on_fill(range, after, by, now);
     }
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
@@ -483,8 +368,7 @@ impl Sink for RecordingStore {
             claim.keep();
         }
         let distrusted = self.keeper.on_session(info, vouched, now);
-        self.distrusts = !distrusted.is_empty();
-        self.distrusted += distrusted.count();
+        self.gaps.on_distrusted(&distrusted);
         distrusted
     }
 
@@ -510,41 +394,5 @@ impl Sink for RecordingStore {
 
     fn wants_missing(&self) -> bool {
         self.keeper.wants_missing()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use feed::tape::in_memory::Tape;
-
-    #[test]
-    fn distrusted_packets_do_not_count_as_missed_even_next_to_a_gap() {
-        let mut capture = RecordingStore::unnamed().unwrap();
-        let origin = |source| Origin { line: 0, source };
-        let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
-        let range = |first, last| SeqRange::new(first, last).unwrap();
-        let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
-        // Packets 11 to 20 are missed before the session is announced, and nothing vouches for the
-        // others.
-        capture.on_packets(stream, tape.slice(range(1, 10)), at(1));
-        capture.on_gap(range(11, 20), at(2));
-        capture.on_packets(stream, tape.slice(range(21, 30)), at(2));
-        let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
-        let distrusted = capture.on_session(info, &[], at(3));
-        assert_eq!((distrusted.count(), capture.distrusted), (20, 20));
-        distrusted.ranges().iter().for_each(|gap| capture.on_gap(*gap, at(3)));
-        capture.on_fill(range(1, 15), at(5), resend, at(8));
-        capture.on_packets(resend, tape.slice(range(1, 15)), at(8));
-        capture.on_fill(range(16, 30), at(5), stream, at(9));
-        capture.on_packets(stream, tape.slice(range(16, 30)), at(9));
-        assert_eq!((capture.gaps_found, capture.packets_missed), (1, 10));
-        assert_eq!(capture.recovered, (5, 5));
-        assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
-        assert_eq!(overlap(&distrusted, range(5, 25)), 11);
-        // Packets that are missed later count.
-        capture.on_gap(range(31, 40), at(9));
-        capture.on_fill(range(31, 40), at(1), resend, at(10));
-        assert_eq!((capture.packets_missed, capture.recovered), (20, (15, 5)));
     }
 }

@@ -130,29 +130,29 @@ fn headline(
 
 /// Writes the missed packets and how they were recovered.
 fn losses(text: &mut String, capture: &RecordingStore) {
-    if capture.rest() > 0 {
-        let rest = count(capture.rest(), "packet");
+    if capture.gaps.rest() > 0 {
+        let rest = count(capture.gaps.rest(), "packet");
         let _ = writeln!(text, "  rest     {rest} beyond the earlier recording");
     }
-    if capture.distrusted > 0 {
-        let packets = count(capture.distrusted, "packet");
+    if capture.gaps.distrusted > 0 {
+        let packets = count(capture.gaps.distrusted, "packet");
         let _ = writeln!(
             text,
             "  again    {packets} recorded before the exchange announced its session: requested \
              again"
         );
     }
-    if capture.packets_missed == 0 {
+    if capture.gaps.missed == 0 {
         let _ = writeln!(text, "  missed   nothing");
         return;
     }
-    let (resent, streamed) = capture.recovered;
+    let (resent, streamed) = capture.gaps.recovered;
     let recovered = match resent + streamed {
         0 => "none recovered".to_owned(),
-        all if all == capture.packets_missed => "all recovered".to_owned(),
+        all if all == capture.gaps.missed => "all recovered".to_owned(),
         some => format!("{} recovered", grouped(some)),
     };
-    let how = match capture.recovered {
+    let how = match capture.gaps.recovered {
         (0, 0) => String::new(),
         (_, 0) => " by resend".to_owned(),
         (0, _) => " by further passes or lines".to_owned(),
@@ -164,13 +164,13 @@ fn losses(text: &mut String, capture: &RecordingStore) {
     };
     let slowest = match resent + streamed {
         0 => String::new(),
-        _ => format!(", the slowest after {}", took(capture.longest)),
+        _ => format!(", the slowest after {}", took(capture.gaps.longest)),
     };
     let _ = writeln!(
         text,
         "  missed   {} in {}: {recovered}{how}{slowest}",
-        count(capture.packets_missed, "packet"),
-        count(capture.gaps_found, "gap"),
+        count(capture.gaps.missed, "packet"),
+        count(capture.gaps.found, "gap"),
     );
 }
 

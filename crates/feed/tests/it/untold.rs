@@ -62,8 +62,8 @@ fn sent(steps: &mut Steps, conn: ConnId) -> Vec<u8> {
     bytes
 }
 
-/// Describe calls are answered so late that a later connection begins without one. An exchange would
-/// ignore ranges there.
+/// Describe calls are answered so late that a later connection begins without one. An exchange
+/// would ignore ranges there.
 #[test]
 fn ranges_are_requested_only_behind_a_describe_call_of_their_connection() {
     let mut steps = Steps::new(RecorderOptions::default());

@@ -109,7 +109,7 @@ impl<'a> FetchRecording<'a> {
         let orderly = signals::orderly();
         let (mut capture, recorder) = open(args, turn)?;
         if report.is_some() {
-            capture.keep_history();
+            capture.gaps.keep_history();
         }
         Ok(Self { args, named, capture, recorder, outputs, outlets, report, written, orderly })
     }
@@ -333,7 +333,7 @@ fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder
     let Resumed { highest, missing, session, .. } = before;
     let mut capture = capture;
     if !args.follow {
-        capture.request_rest(highest);
+        capture.gaps.request_rest(highest);
     }
     Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
 }
