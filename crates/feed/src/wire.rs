@@ -7,6 +7,7 @@
 mod align;
 mod call;
 mod frame;
+pub mod messages;
 pub mod mold;
 pub mod packet;
 pub mod soup;
