@@ -14,7 +14,7 @@ use feed::storage::Storage;
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::TapeSource;
-use feed::wire::{Call, RawFrame, sequence_of};
+use feed::wire::{Messages, Call, RawFrame, sequence_of};
 use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
@@ -102,11 +102,11 @@ fn quarter() -> Chance {
 pub struct Nowhere;
 
 impl Sink for Nowhere {
-    fn on_packets(&mut self, _: Origin, frames: &[RawFrame], _: Duration) {
-        black_box(frames);
+    fn on_messages(&mut self, _: Origin, messages: Messages<'_>, _: Duration) {
+        black_box(messages);
     }
 
-    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
         0
     }
 }
@@ -222,7 +222,7 @@ impl Storage for Memory {
 
 fn recorded(kept: &[RawFrame], lost: &[RawFrame], room: usize) -> TapeFile<Memory> {
     let storage = Memory { bytes: Vec::with_capacity(room) };
-    let head = FileHead { session: [0; 4], created: 0, salt: SEED };
+    let head = FileHead { session: None, created: 0, salt: SEED };
     let done = TapeFile::create(storage, head).and_then(|mut file| {
         for (origin, frames) in [(STREAM, kept), (RESEND, lost)] {
             frames.chunks(CHUNK).try_for_each(|chunk| file.append(origin, 0, chunk))?;
@@ -258,7 +258,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
         while let Ok(frames @ [_, ..]) = reading.merged() {
-            count += black_box(frames).len();
+            count += black_box(messages).len();
         }
         assert_eq!(count, PACKETS as usize);
     })

@@ -94,7 +94,7 @@ fn recorder(told: &Told) -> Recorder {
     let range = |&(first, count): &(u16, u8)| SeqRange::counted(first.into(), count.into());
     let missing: SeqSet = missing.iter().filter_map(range).collect();
     let last = (*highest).into();
-    let session = Info { session: SessionId(*b"FUZZ"), version: 1, first: 1, last };
+    let session = Info { session: SessionId::of(*b"FUZZ"), version: 1, first: 1, last };
     let session = known.then_some(session);
     Recorder::resume(options, lines, (*highest).into(), &missing, session)
 }
@@ -227,7 +227,7 @@ impl World {
     fn message(&mut self, op: &Op<'_>) {
         let (number, frame) = match *op {
             Op::Info(number, last, own) => {
-                let session = SessionId(if own { *b"FUZZ" } else { *b"ELSE" });
+                let session = SessionId::of(if own { *b"FUZZ" } else { *b"ELSE" });
                 let last = Seq::try_from(last).unwrap_or(400);
                 (number, Frame::Info(Info { session, version: 1, first: 1, last }))
             }

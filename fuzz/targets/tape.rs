@@ -11,13 +11,13 @@ use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::tape::file::{FileHead, TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
-use feed::wire::{RawFrame, sequence_of};
+use feed::wire::{SessionId, RawFrame, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static TAPE: LazyLock<Tape> = LazyLock::new(|| Tape::sample(6000));
-const HEAD: FileHead = FileHead { session: *b"FUZZ", created: 1, salt: 0x5a17 };
+const HEAD: FileHead = FileHead { session: Some(SessionId::of(*b"FUZZ")), created: 1, salt: 0x5a17 };
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {

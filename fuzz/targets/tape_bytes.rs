@@ -10,7 +10,7 @@ use feed::ledger::{Origin, Source};
 use feed::storage::Storage;
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
-use feed::wire::sequence_of;
+use feed::wire::{SessionId, sequence_of};
 use libfuzzer_sys::fuzz_target;
 
 /// Memory whose checksums are all the same.
@@ -59,7 +59,7 @@ struct Harmed<'a> {
 
 fn written(harmed: &Harmed<'_>) -> Option<Forged> {
     let tape = Tape::sample(300);
-    let head = FileHead { session: *b"FUZZ", created: 1, salt: 0 };
+    let head = FileHead { session: Some(SessionId::of(*b"FUZZ")), created: 1, salt: 0 };
     let mut file = TapeFile::create(Forged::default(), head).ok()?;
     for &(first, count) in harmed.blocks.iter().take(20) {
         let range = SeqRange::counted(u32::from(first) + 1, count.into())?;

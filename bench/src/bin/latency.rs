@@ -51,7 +51,7 @@ impl Feed {
     fn serve(&self, mut stream: TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         stream.read_exact(&mut [0; 2])?;
-        let session = feed::wire::SessionId(*b"LATE");
+        let session = feed::wire::SessionId::of(*b"LATE");
         stream.write_all(&encode(&Frame::Info(Info { session, version: 1, first: 1, last: 0 })))?;
         stream.read_exact(&mut [0; 6])?;
         let (start, count) = (Instant::now(), self.sent.len());

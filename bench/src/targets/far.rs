@@ -15,7 +15,7 @@ use feed::client::{Recorder, RecorderEvent, RecorderOptions};
 use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink, Source};
 use feed::tape::in_memory::Tape;
-use feed::wire::{Info, RawFrame, SessionId};
+use feed::wire::{Messages, Info, SessionId};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -50,13 +50,13 @@ struct Watch {
 }
 
 impl Sink for Watch {
-    fn on_packets(&mut self, origin: Origin, _: &[RawFrame], _: Duration) {
+    fn on_messages(&mut self, origin: Origin, _: Messages<'_>, _: Duration) {
         if origin.source == Source::Resend || !self.resends_only {
             self.filled = Instant::now();
         }
     }
 
-    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
         0
     }
 }

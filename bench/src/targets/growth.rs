@@ -7,6 +7,7 @@ use crate::plot::Curve;
 use crate::process::{Exchange, Family, client, most_memory, run};
 use crate::report::{Row, Want, count, time};
 use betacrew::storage::FileStorage;
+use feed::wire::SessionId;
 use feed::client::RecorderOptions;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
@@ -66,7 +67,7 @@ fn resident(packets: u32, text: &str, most: u64, gaps: u64) -> Row {
 /// Writes a tape file of any length.
 fn record(path: &Path, packets: u32) -> Result<()> {
     let _ = fs::remove_file(path);
-    let head = FileHead { session: *b"LONG", created: 1, salt: 2 };
+    let head = FileHead { session: Some(SessionId::of(*b"LONG")), created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path)?, head)?;
     let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let mut frames = Tape::sample(1000).frames().to_vec();

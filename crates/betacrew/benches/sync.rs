@@ -9,6 +9,7 @@ use betacrew::storage::FileStorage;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
+use feed::wire::SessionId;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ fn record(
 ) -> (Duration, Vec<Duration>) {
     let path = folder.join(format!("sync-{}.tape", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let head = FileHead { session: *b"SYNC", created: 1, salt: 2 };
+    let head = FileHead { session: Some(SessionId::of(*b"SYNC")), created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(&path).unwrap(), head).unwrap();
     let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let mut syncs = Vec::new();

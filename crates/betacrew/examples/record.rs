@@ -14,7 +14,7 @@ use feed::session::completeness::Facts;
 use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
-use feed::wire::{Frame, Info, RawFrame, decode};
+use feed::wire::{Frame, Info, Messages, RawFrame, decode};
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -32,15 +32,15 @@ struct Mine {
 impl Sink for Mine {
     // Whole slices of packets that were never seen before, as they lie in the buffer they were
     // received in. What is lost and sent again comes here once.
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.volume += volume(frames);
-        self.keeper.on_packets(origin, frames, now);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        self.volume += volume(messages.packets());
+        self.keeper.on_messages(origin, messages, now);
     }
 
     // The keeper compares what comes again with what it has, notes the session, writes what came
     // when there is time for it, and ends the recording when the disk fails.
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.keeper.on_duplicates(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
+        self.keeper.on_duplicates(origin, messages)
     }
 
     // What is not known to be of this session is put out of the recording, and comes again.

@@ -9,7 +9,9 @@ pub use sink::{Origin, Sink, Source};
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::gap_set::GapSet;
-use crate::wire::{RawFrame, is_near, is_torn, packet_seq, sequence_of, symbol_fits};
+use crate::wire::{
+    Messages, RawFrame, Run, is_near, is_torn, packet_seq, sequence_of, symbol_fits,
+};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
@@ -318,6 +320,51 @@ impl Ledger {
         TakeResult { frames: done, fresh: out.fresh, conflicts: out.conflicts, stop }
     }
 
+    /// Takes a run of messages, which a protocol has numbered, and hands its new messages to `sink`
+    /// and the others as duplicates. Takes the whole run or none of it.
+    pub fn take_run(
+        &mut self,
+        run: Run<'_>,
+        origin: Origin,
+        now: Duration,
+        track: &mut StreamPosition,
+        sink: &mut impl Sink,
+    ) -> TakeResult {
+        let range = run.range();
+        let mut result = TakeResult { frames: 0, fresh: 0, conflicts: 0, stop: None };
+        if let Err(why) = self.admit(range, track.plausible, now, sink) {
+            return TakeResult { stop: Some(why), ..result };
+        }
+        result.frames = usize::try_from(range.len()).unwrap_or(usize::MAX);
+        let repeated = |sink: &mut _, first: Seq, end: Seq| {
+            let part = SeqRange::new(first, end.saturating_sub(1)).and_then(|part| run.part(part));
+            part.map_or(0, |part| Sink::on_duplicates(sink, origin, Messages::Run(part)))
+        };
+        if let Some(below) = SeqRange::new(range.first(), range.last().min(self.next - 1)) {
+            let mut from = below.first();
+            self.gaps.fill(below, now, |piece, age| {
+                result.conflicts += repeated(sink, from, piece.first());
+                if let Some(part) = run.part(piece) {
+                    sink.on_messages(origin, Messages::Run(part), now);
+                }
+                sink.on_fill(piece, age, origin, now);
+                result.fresh += u64::from(piece.len());
+                from = piece.last() + 1;
+            });
+            result.conflicts += repeated(sink, from, below.last() + 1);
+        }
+        if let Some(above) = range.from(self.next)
+            && let Some(part) = run.part(above)
+        {
+            sink.on_messages(origin, Messages::Run(part), now);
+            result.fresh += u64::from(above.len());
+            self.next = above.last() + 1;
+        }
+        track.delivered += u64::from(range.len());
+        track.reached(range.last());
+        result
+    }
+
     /// Enters a block that lies above the highest known sequence. Returns false and does nothing if
     /// the block comes close to a limit.
     fn enter_rise(
@@ -419,7 +466,8 @@ impl<S: Sink> SliceCollector<'_, S> {
         if !place.is_empty() {
             // A duplicate may repeat a frame that is still pending.
             self.flush();
-            self.conflicts += self.sink.on_duplicates(self.origin, &self.frames[place]);
+            self.conflicts +=
+                self.sink.on_duplicates(self.origin, Messages::Packets(&self.frames[place]));
         }
     }
 
@@ -428,7 +476,7 @@ impl<S: Sink> SliceCollector<'_, S> {
         self.top = 0;
         if !pending.is_empty() {
             self.fresh += pending.len() as u64;
-            self.sink.on_packets(self.origin, &self.frames[pending], self.now);
+            self.sink.on_messages(self.origin, Messages::Packets(&self.frames[pending]), self.now);
         }
     }
 }

@@ -10,13 +10,19 @@ mod frame;
 pub mod messages;
 pub mod mold;
 pub mod packet;
+mod protocol;
+mod session_id;
 pub mod soup;
 
 pub use call::{Call, CallDecoder};
 pub use frame::{
-    DecodeError, Frame, Info, NotAvailable, Reason, SessionId, decode, decode_packet, encode,
-    packet_seq, sequence_of,
+    DecodeError, Frame, Info, NotAvailable, Reason, decode, decode_packet, encode, packet_seq,
+    sequence_of,
 };
+
+pub use messages::{Framing, Messages, Run};
+pub use protocol::{Protocol, ProtocolParseError};
+pub use session_id::SessionId;
 
 pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};
 pub(crate) use frame::oddness;

@@ -29,7 +29,19 @@ pub const BLOCK_MAX: u32 = 3855;
 /// Returns a session's id as a word that is legal in subjects, stream names and headers.
 #[must_use]
 pub fn session_word(session: Option<SessionId>) -> String {
-    session.map_or_else(|| UNNAMED.to_owned(), |id| word(id.0))
+    session.map_or_else(|| UNNAMED.to_owned(), |id| session_id_word(id))
+}
+
+/// Returns a session's id as a word: in hexadecimal if it is not letters and digits.
+fn session_id_word(session: SessionId) -> String {
+    match session.short() {
+        Some(short) => word(short),
+        None if session.as_bytes().iter().all(u8::is_ascii_alphanumeric) => session.to_string(),
+        None => {
+            let hexadecimal = session.padded().map(|byte| format!("{byte:02x}")).concat();
+            format!("x{hexadecimal}")
+        }
+    }
 }
 
 /// Returns four bytes as a word. If one of them is not a letter or digit, all are written in
@@ -57,12 +69,21 @@ fn parse_session(text: &str) -> Option<Option<SessionId>> {
     if text == UNNAMED {
         return Some(None);
     }
-    let hexadecimal = text.strip_prefix('x').filter(|rest| rest.len() == 8);
-    let id = match hexadecimal {
-        Some(rest) => u32::from_str_radix(rest, 16).ok()?.to_be_bytes(),
-        None => Symbol::from_text(text)?.0,
+    let hexadecimal = text.strip_prefix('x').filter(|rest| rest.len() == 8 || rest.len() == 20);
+    let bytes = match hexadecimal {
+        Some(digits) => bytes_of(digits)?,
+        None => text.as_bytes().to_vec(),
     };
-    (word(id) == text).then_some(Some(SessionId(id)))
+    let mut padded = [b' '; SessionId::LEN];
+    padded.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+    let session = SessionId::new(padded);
+    (session_id_word(session) == text).then_some(Some(session))
+}
+
+/// Returns the bytes that hexadecimal digits stand for.
+fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2).map(std::str::from_utf8);
+    pairs.map(|pair| u8::from_str_radix(pair.ok()?, 16).ok()).collect()
 }
 
 /// Id of a message: its sequences and a checksum of its packets. Messages with the same id have the
@@ -243,10 +264,10 @@ mod tests {
         let tape = Tape::classic();
         for (session, word) in [
             (None, "-"),
-            (Some(SessionId(*b"K7QD")), "K7QD"),
-            (Some(SessionId(*b"A B.")), "x4120422e"),
-            (Some(SessionId(*b"    ")), "x20202020"),
-            (Some(SessionId(*b"AB  ")), "AB"),
+            (Some(SessionId::of(*b"K7QD")), "K7QD"),
+            (Some(SessionId::of(*b"A B.")), "x4120422e"),
+            (Some(SessionId::of(*b"    ")), "x20202020"),
+            (Some(SessionId::of(*b"AB  ")), "AB"),
         ] {
             let id = Id::of(session, &tape.frames()[2..5]).unwrap();
             assert!(id.to_string().starts_with(&format!("{word}:3-5:")), "{id}");

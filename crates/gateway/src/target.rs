@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn targets_are_understood_and_shown_without_secrets() {
-        let session = Some(SessionId(*b"K7QD"));
+        let session = Some(SessionId::of(*b"K7QD"));
         for (text, servers, stream, shown) in [
             ("nats://h", "nats://h:4222", "betacrew-K7QD", "nats://h:4222"),
             ("nats://h:1/", "nats://h:1", "betacrew-K7QD", "nats://h:1"),
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn subjects_are_made_from_templates() {
-        let session = Some(SessionId(*b"K7QD"));
+        let session = Some(SessionId::of(*b"K7QD"));
         let frame = feed::tape::in_memory::Tape::classic().frames()[0];
         let mut settings = Settings::new("nats://h".parse().unwrap());
         assert_eq!(settings.subject(session, &frame), "betacrew.K7QD");

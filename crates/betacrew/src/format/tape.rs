@@ -27,7 +27,7 @@ const ORIGINS_MAX: usize = 4096;
 
 impl TapeWriter {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let head = FileHead { session: [0; 4], created: nanos_since_1970(), salt: random() };
+        let head = FileHead { session: None, created: nanos_since_1970(), salt: random() };
         let storage = FileStorage::of(file)?;
         Ok(Self { file: TapeFile::create(storage, head).map_err(failed)?, at: HashMap::new() })
     }

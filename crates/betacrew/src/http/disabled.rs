@@ -9,7 +9,7 @@ use feed::base::seq::SeqRange;
 use feed::client::Recorder;
 use feed::faults::scenario::Played;
 use feed::ledger::Origin;
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use std::time::Duration;
 
 /// Command-line flags of the HTTP address: none.
@@ -96,7 +96,7 @@ impl<'a> ClientMonitor<'a> {
 
     pub(crate) fn on_gap(&self, _: SeqRange, _: Duration) {}
 
-    pub(crate) fn on_frames(&self, _: Origin, _: &[RawFrame]) {}
+    pub(crate) fn on_messages(&self, _: Origin, _: Messages<'_>) {}
 
     pub(crate) fn on_request(&self, _: SeqRange, _: Duration) {}
 

@@ -8,7 +8,7 @@ use crate::storage::FileStorage;
 use feed::analysis::survey::SequenceOrder;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
-use feed::wire::{RawFrame, SessionId, sequence_of};
+use feed::wire::{RawFrame, sequence_of};
 use gateway::block::Block;
 use gateway::{Log, Removed, Settings};
 use std::io;
@@ -86,10 +86,11 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
         take(path, &mut order, &block.frames)?;
         let file = match (&mut file, storage.take()) {
             (file, Some(storage)) => {
-                let session = block.session.map_or([0; 4], |SessionId(id)| id);
+                let session = block.session;
                 // The session that is played takes its id from the salt, so the id stays the same
                 // while the log is.
-                let salt = block.stored ^ u64::from(u32::from_be_bytes(session));
+                let bits = session.map_or(0, |id| u32::from_be_bytes(id.shortened()));
+                let salt = block.stored ^ u64::from(bits);
                 let head = FileHead { session, created: block.stored, salt };
                 file.insert(TapeFile::create(storage, head).map_err(full)?)
             }
@@ -109,7 +110,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
     match (file, storage) {
         (Some(file), _) => Ok(file),
         (None, Some(storage)) => {
-            let head = FileHead { session: [0; 4], created: 0, salt: crate::args::parse::random() };
+            let head = FileHead { session: None, created: 0, salt: crate::args::parse::random() };
             TapeFile::create(storage, head).map_err(full)
         }
         (None, None) => Err(Failure::Stopped),

@@ -69,9 +69,10 @@ impl FromStr for Rotate {
 
 /// Returns the name of a session for names of files: hexadecimal if it is not alphanumeric.
 pub(crate) fn session_name(session: SessionId) -> String {
-    match session.0.iter().all(u8::is_ascii_alphanumeric) {
+    match session.as_bytes().iter().all(u8::is_ascii_alphanumeric) && !session.as_bytes().is_empty()
+    {
         true => session.to_string(),
-        false => session.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        false => session.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }
 
@@ -328,7 +329,7 @@ mod tests {
     fn begun(path: &Path, rotate: &[Rotate]) -> (Box<RotatingFiles>, Seq) {
         let mut pieces =
             Box::new(RotatingFiles::new(path, Format::Csv, rotate, Durability::Buffered).unwrap());
-        let next = pieces.begin(Some(SessionId(*b"ABCD"))).unwrap();
+        let next = pieces.begin(Some(SessionId::of(*b"ABCD"))).unwrap();
         (pieces, next)
     }
 
@@ -462,8 +463,8 @@ mod tests {
 
     #[test]
     fn sessions_have_names_that_files_can_have() {
-        assert_eq!(session_name(SessionId(*b"A1b2")), "A1b2");
-        assert_eq!(session_name(SessionId(*b"../\0")), "2e2e2f00");
+        assert_eq!(session_name(SessionId::of(*b"A1b2")), "A1b2");
+        assert_eq!(session_name(SessionId::of(*b"../\0")), "2e2e2f00");
         assert_eq!(with_part(Path::new("a/out.json"), "X"), Path::new("a/out-X.json"));
         assert_eq!(with_part(Path::new("out"), "X"), Path::new("out-X"));
     }

@@ -6,7 +6,7 @@ use crate::output::sink::PacketSink;
 use crate::record::store::RecordingStore;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
-use feed::wire::{Info, RawFrame, SessionId, sequence_of};
+use feed::wire::{Info, Messages, RawFrame, SessionId, sequence_of};
 use std::time::Duration;
 
 /// Interval for handing on packets behind a filled gap while a stream is busy, because such a
@@ -218,8 +218,8 @@ impl FanOutTarget {
 // A wrapper that forgets a method swallows its calls, because the default does nothing.
 #[warn(clippy::missing_trait_methods)]
 impl Sink for FanOut<'_> {
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.capture.on_packets(origin, frames, now);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        self.capture.on_messages(origin, messages, now);
         if self.outs.is_empty() || self.failure.is_some() {
             return;
         }
@@ -227,7 +227,7 @@ impl Sink for FanOut<'_> {
         let takes = |out: &&mut FanOutTarget| out.next > 0 && out.behind.is_none() && !out.closed;
         for out in self.outs.iter_mut().filter(takes) {
             // Packets after a gap wait in the recording.
-            match out.put(frames, arrival) {
+            match out.put(messages.packets(), arrival) {
                 Ok(Some(Until::Full)) => out.behind = Some(now + FULL_INTERVAL),
                 Ok(_) => {}
                 Err(failure) => out.fail(failure, &mut self.failure),
@@ -236,8 +236,8 @@ impl Sink for FanOut<'_> {
         self.catch_up(now, BUSY_INTERVAL);
     }
 
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.capture.on_duplicates(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
+        self.capture.on_duplicates(origin, messages)
     }
 
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {

@@ -91,7 +91,7 @@ impl GapCounters {
     }
 
     /// Notes that new packets arrived.
-    pub fn on_packets(&mut self, origin: Origin) {
+    pub fn on_arrival(&mut self, origin: Origin) {
         self.note_stream(origin);
         self.distrusts = false;
     }
@@ -154,7 +154,7 @@ mod tests {
     use crate::record::store::RecordingStore;
     use feed::ledger::Sink;
     use feed::tape::in_memory::Tape;
-    use feed::wire::{Info, SessionId};
+    use feed::wire::{Info, Messages, SessionId};
 
     #[test]
     fn distrusted_packets_do_not_count_as_missed_even_next_to_a_gap() {
@@ -165,17 +165,17 @@ mod tests {
         let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
         // Packets 11 to 20 are missed before the session is announced, and nothing vouches for the
         // others.
-        capture.on_packets(stream, tape.slice(range(1, 10)), at(1));
+        capture.on_messages(stream, Messages::Packets(tape.slice(range(1, 10))), at(1));
         capture.on_gap(range(11, 20), at(2));
-        capture.on_packets(stream, tape.slice(range(21, 30)), at(2));
-        let info = Info { session: SessionId(*b"TOLD"), version: 1, first: 1, last: 100 };
+        capture.on_messages(stream, Messages::Packets(tape.slice(range(21, 30))), at(2));
+        let info = Info { session: SessionId::of(*b"TOLD"), version: 1, first: 1, last: 100 };
         let distrusted = capture.on_session(info, &[], at(3));
         assert_eq!((distrusted.count(), capture.gaps.distrusted), (20, 20));
         distrusted.ranges().iter().for_each(|gap| capture.on_gap(*gap, at(3)));
         capture.on_fill(range(1, 15), at(5), resend, at(8));
-        capture.on_packets(resend, tape.slice(range(1, 15)), at(8));
+        capture.on_messages(resend, Messages::Packets(tape.slice(range(1, 15))), at(8));
         capture.on_fill(range(16, 30), at(5), stream, at(9));
-        capture.on_packets(stream, tape.slice(range(16, 30)), at(9));
+        capture.on_messages(stream, Messages::Packets(tape.slice(range(16, 30))), at(9));
         assert_eq!((capture.gaps.found, capture.gaps.missed), (1, 10));
         assert_eq!(capture.gaps.recovered, (5, 5));
         assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");

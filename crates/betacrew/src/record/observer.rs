@@ -3,7 +3,7 @@
 use crate::http::ClientMonitor;
 use feed::base::seq::{SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
-use feed::wire::{Info, RawFrame};
+use feed::wire::{Info, Messages};
 use std::time::Duration;
 
 /// Sink that forwards everything to another sink and reports gaps to the HTTP address.
@@ -17,14 +17,14 @@ pub(crate) struct GapObserver<'a, S> {
 // A wrapper that forgets a method swallows its calls, because the default does nothing.
 #[warn(clippy::missing_trait_methods)]
 impl<S: Sink> Sink for GapObserver<'_, S> {
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.history.on_frames(origin, frames);
-        self.sink.on_packets(origin, frames, now);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        self.history.on_messages(origin, messages);
+        self.sink.on_messages(origin, messages, now);
     }
 
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
-        self.history.on_frames(origin, frames);
-        self.sink.on_duplicates(origin, frames)
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
+        self.history.on_messages(origin, messages);
+        self.sink.on_duplicates(origin, messages)
     }
 
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {

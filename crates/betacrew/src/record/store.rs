@@ -15,7 +15,7 @@ use feed::session::completeness::Facts;
 use feed::tape::file::{FileHeadError, TapeFileError};
 use feed::tape::recorder::{Conflict, TapeRecorder};
 pub use feed::tape::recorder::{Resumed, SyncPolicy};
-use feed::wire::{Info, RawFrame, SessionId};
+use feed::wire::{Info, Messages, SessionId};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -337,20 +337,23 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
 // A wrapper that forgets a method swallows its calls, because the default does nothing.
 #[warn(clippy::missing_trait_methods)]
 impl Sink for RecordingStore {
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        self.gaps.on_packets(origin);
-        self.keeper.on_packets(origin, frames, now);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        self.gaps.on_arrival(origin);
+        self.keeper.on_messages(origin, messages, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
         }
         let len = self.keeper.file().size();
-        self.written.add(frames.len(), len.saturating_sub(self.len));
+        self.written.add(
+            usize::try_from(messages.len()).unwrap_or(usize::MAX),
+            len.saturating_sub(self.len),
+        );
         self.len = len;
     }
 
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
         self.gaps.note_stream(origin);
-        self.keeper.on_duplicates(origin, frames)
+        self.keeper.on_duplicates(origin, messages)
     }
 
     fn on_gap(&mut self, gap: SeqRange, _: Duration) {

@@ -13,7 +13,7 @@ use feed::tape::file::{FileHead, SessionEnd, TapeFile};
 use feed::tape::growing::{ArrivalRate, GrowingTape};
 use feed::tape::recorder::FLUSH;
 use feed::tape::source::TapeSource;
-use feed::wire::{Info, RawFrame, SessionId};
+use feed::wire::{Info, Messages, SessionId};
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl LiveRecord {
         let storage = match successor::begin(path, existing)? {
             Begun::Empty(storage, claim) => {
                 let (created, salt) = (nanos(epoch), crate::args::parse::random());
-                let head = FileHead { session: session.0, created, salt };
+                let head = FileHead { session: Some(session), created, salt };
                 let file = TapeFile::create(storage, head).map_err(|e| content(e.to_string()))?;
                 return Ok((with(file, 0, Some(claim)), None));
             }
@@ -77,7 +77,9 @@ impl LiveRecord {
                 "packets are missing in it after {last}: --new-session begins another"
             )));
         }
-        let session = SessionId(file.head().session);
+        let session = file.head().session.ok_or_else(|| {
+            content("its session is not known: --new-session begins another".to_owned())
+        })?;
         Ok((with(file, last, None), Some(EarlierRun { session, last })))
     }
 
@@ -87,7 +89,7 @@ impl LiveRecord {
         let arrived = nanos(self.epoch + now);
         let len = self.file.size();
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
-            let frames = live.frames(range);
+            let frames = live.messages(range).packets();
             let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
                 // The tape has failed, and reports the reason itself.
                 break;
@@ -179,8 +181,8 @@ impl TapeSource for LiveTape {
         self.live.session()
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
-        self.live.frames(range)
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
+        self.live.messages(range)
     }
 
     fn arrived(&mut self, seq: Seq) -> Option<u64> {

@@ -9,7 +9,7 @@ use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::tape::in_memory::Tape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{Messages, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
@@ -187,11 +187,11 @@ impl TapeSource for AnyTape {
         }
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         match self {
-            Self::Memory(tape) => tape.frames(range),
-            Self::Market(tape) => tape.frames(range),
-            Self::File(tape, _) => tape.frames(range),
+            Self::Memory(tape) => tape.messages(range),
+            Self::Market(tape) => tape.messages(range),
+            Self::File(tape, _) => tape.messages(range),
         }
     }
 

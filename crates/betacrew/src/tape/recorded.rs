@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(played.last(), 60, "{format:?}");
             assert_ne!(played.session(), tape.session(), "{format:?}");
             let all = feed::base::seq::SeqRange::new(1, 60).unwrap();
-            assert!(played.frames(all) == &frames[..60], "{format:?}");
+            assert!(played.messages(all).packets() == &frames[..60], "{format:?}");
         }
     }
 }

@@ -141,7 +141,7 @@ fn a_live_recording_is_kept_until_its_session_is_over() {
     drop(exchange);
 }
 
-const SESSION: SessionId = SessionId(*b"LIVE");
+const SESSION: SessionId = SessionId::of(*b"LIVE");
 
 fn info(last: Seq) -> [u8; 17] {
     encode(&Frame::Info(Info { session: SESSION, version: 1, first: 1, last }))
@@ -216,7 +216,7 @@ fn part(path: &Path) -> Tape {
 
 /// Records the first packets of a tape, and that its session is known to have all of it.
 pub(crate) fn record_beginning(path: &Path, tape: &Tape, packets: Seq) {
-    let head = FileHead { session: [0; 4], created: 1, salt: 2 };
+    let head = FileHead { session: None, created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path).unwrap(), head).unwrap();
     let told = Info { session: tape.session(), version: 1, first: 1, last: tape.last() };
     file.note_session(told, 1).unwrap();
@@ -307,7 +307,7 @@ fn a_tape_that_is_cut_is_played_only_as_a_session_of_its_own() {
 fn of_a_tape_whose_end_nobody_told_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tape");
-    let head = FileHead { session: *b"LIVE", created: 1, salt: 2 };
+    let head = FileHead { session: Some(SessionId::of(*b"LIVE")), created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(&path).unwrap(), head).unwrap();
     let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let tape = Tape::random(500, 1);

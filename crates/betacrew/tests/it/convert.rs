@@ -5,6 +5,7 @@ use crate::support::{ServeProcess, betacrew, losing, playing, run};
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
+use feed::wire::SessionId;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -33,7 +34,7 @@ fn names(folder: &Path) -> usize {
 /// A tape file with what a recorder would write: a stream, and resends that fill its gaps.
 fn record(path: &Path, tape: &Tape, skip: &[usize]) {
     let storage = betacrew::storage::FileStorage::write(path).unwrap();
-    let head = FileHead { session: *b"K7QD", created: 1, salt: 2 };
+    let head = FileHead { session: Some(SessionId::of(*b"K7QD")), created: 1, salt: 2 };
     let mut file = TapeFile::create(storage, head).unwrap();
     let lost = |place: &usize| place % 97 == 3;
     let (resent, streamed): (Vec<usize>, Vec<usize>) =

@@ -4,7 +4,7 @@ use feed::base::rng::mix;
 use feed::base::seq::{Seq, SeqRange};
 use feed::tape::source::TapeSource;
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, RawFrame, SessionId, encode};
+use feed::wire::{Frame, Messages, RawFrame, SessionId, encode};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -43,14 +43,14 @@ impl TapeSource for Endless {
     }
 
     fn session(&self) -> SessionId {
-        SessionId(*b"HUGE")
+        SessionId::of(*b"HUGE")
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         let last = range.last().min(self.last).min(range.first().saturating_add(AT_ONCE - 1));
         self.made.clear();
         self.made.extend((range.first()..=last).map(made));
-        &self.made
+        Messages::Packets(&self.made)
     }
 }
 

@@ -25,14 +25,18 @@ fn inspect(folder: &Path, args: &[&str]) -> (i32, String, String) {
 
 fn new(path: &Path) -> TapeFile<betacrew::storage::FileStorage> {
     let storage = betacrew::storage::FileStorage::write(path).unwrap();
-    TapeFile::create(storage, FileHead { session: *b"K7QD", created: STARTED, salt: 2 }).unwrap()
+    TapeFile::create(
+        storage,
+        FileHead { session: Some(SessionId::of(*b"K7QD")), created: STARTED, salt: 2 },
+    )
+    .unwrap()
 }
 
 /// Records the packets of the original exchange except `missing`. Those in `late` are recovered
 /// 40 ms later.
 fn record(path: &Path, late: &[usize], missing: &[usize]) {
     let mut file = new(path);
-    let info = Info { session: SessionId(*b"K7QD"), version: 1, first: 1, last: 14 };
+    let info = Info { session: SessionId::of(*b"K7QD"), version: 1, first: 1, last: 14 };
     file.note_session(info, STARTED).unwrap();
     let tape = Tape::classic();
     let of = |wanted: &dyn Fn(&usize) -> bool| -> Vec<RawFrame> {

@@ -421,7 +421,7 @@ fn changing() -> String {
     let number = AtomicU32::new(0);
     let address = peer(move |mut stream, _| {
         let name = format!("{:04}", number.fetch_add(1, Ordering::SeqCst));
-        let session = SessionId(name.as_bytes().try_into().unwrap());
+        let session = SessionId::of(name.as_bytes().try_into().unwrap());
         let tape = Tape::random(9, 1);
         while let Some(call) = next_call(&mut stream) {
             let answer = match call[0] {

@@ -5,6 +5,7 @@ use crate::support::{ServeProcess, betacrew, run};
 use betacrew::storage::FileStorage;
 use feed::tape::file::{FileHead, SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
+use feed::wire::SessionId;
 use std::fs;
 
 #[test]
@@ -38,7 +39,7 @@ fn a_tape_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
     let path = folder.path().join("x.tape");
     let begin = || {
         let _ = fs::remove_file(&path);
-        let head = FileHead { session: *b"LIVE", created: 1, salt: 2 };
+        let head = FileHead { session: Some(SessionId::of(*b"LIVE")), created: 1, salt: 2 };
         TapeFile::create(FileStorage::write(&path).unwrap(), head).unwrap()
     };
     let listen = ["serve", "--listen", "127.0.0.1:0", "--tape", "x.tape"];

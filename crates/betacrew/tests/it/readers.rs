@@ -25,7 +25,7 @@ fn readers() -> bool {
 /// Writes a tape with these symbols and all kinds of numbers and arrivals, and its rows as JSON.
 fn tape(folder: &Path, symbols: &[[u8; 4]]) {
     let storage = FileStorage::write(&folder.join("x.tape")).unwrap();
-    let head = FileHead { session: [0; 4], created: 0, salt: 1 };
+    let head = FileHead { session: None, created: 0, salt: 1 };
     let mut file = TapeFile::create(storage, head).unwrap();
     let mut rows: Vec<Value> = Vec::new();
     let numbers = [0, 1, -1, i32::MIN, i32::MAX];

@@ -287,15 +287,15 @@ mod tests {
     use super::*;
     use crate::client::{Input, Output, RecorderOptions};
     use crate::ledger::{Origin, Sink};
-    use crate::wire::RawFrame;
+    use crate::wire::Messages;
     use alloc::string::ToString;
 
     struct NoSink;
 
     impl Sink for NoSink {
-        fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+        fn on_messages(&mut self, _: Origin, _: Messages<'_>, _: Duration) {}
 
-        fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+        fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
             0
         }
     }

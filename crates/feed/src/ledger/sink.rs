@@ -1,7 +1,7 @@
 //! Sinks: receivers of recorded packets, and the origin of each packet.
 
 use crate::base::seq::{SeqRange, SeqSet};
-use crate::wire::{Info, RawFrame};
+use crate::wire::{Info, Messages};
 use core::time::Duration;
 
 /// Origin of packets: the line and the request that brought them.
@@ -32,11 +32,11 @@ pub enum Source {
 /// its implementation reports a method that it forgets, whose default would swallow the calls.
 pub trait Sink {
     /// Takes packets whose sequences were not recorded before.
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration);
 
     /// Takes packets whose sequences were recorded before. Returns the number of packets that
     /// differ from the recorded ones.
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32;
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32;
 
     /// Called when a gap is found.
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {
@@ -50,7 +50,7 @@ pub trait Sink {
     }
 
     /// Called when a gap, or a piece of one, is filled after it was open for `age`. The call may
-    /// come before the packets that fill it are handed to [`on_packets`](Self::on_packets).
+    /// come before the packets that fill it are handed to [`on_messages`](Self::on_messages).
     fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
         let _ = (piece, age, origin, now);
     }

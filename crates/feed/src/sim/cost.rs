@@ -9,7 +9,7 @@ use crate::exchange::server::MockExchange;
 use crate::faults::scenario::{Fault, FaultSelector, Scenario};
 use crate::ledger::{Origin, Sink, Source};
 use crate::tape::in_memory::Tape;
-use crate::wire::RawFrame;
+use crate::wire::Messages;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -50,14 +50,14 @@ struct Times {
 }
 
 impl Sink for Times {
-    fn on_packets(&mut self, origin: Origin, _: &[RawFrame], now: Duration) {
+    fn on_messages(&mut self, origin: Origin, _: Messages<'_>, now: Duration) {
         self.last = now;
         if origin.source == (Source::Stream { pass: 1 }) {
             self.streamed = now;
         }
     }
 
-    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
         0
     }
 

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_lie_is_put_into_what_is_sent_however_that_is_cut() {
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 5 };
+        let info = Info { session: SessionId::of(*b"TEST"), version: 1, first: 1, last: 5 };
         let frames = [
             Tape::random(5, 1).frames()[0],
             encode(&Frame::Info(info)),

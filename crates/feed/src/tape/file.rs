@@ -44,7 +44,7 @@
 //!
 //! let tape = Tape::sample(5);
 //! let (early, late) = tape.frames().split_at(3);
-//! let head = FileHead { session: [0; 4], created: 0, salt: 7 };
+//! let head = FileHead { session: None, created: 0, salt: 7 };
 //! let mut file = TapeFile::create(Disk::new(), head)?;
 //! let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
 //! file.append(stream, 1_000, late)?;

@@ -4,7 +4,7 @@ use crate::base::rng::{Rng, nth};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::tape::pace::Pace;
 use crate::tape::source::TapeSource;
-use crate::wire::{RawFrame, SessionId};
+use crate::wire::{Messages, SessionId};
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -203,11 +203,11 @@ impl<P: TapeSource> TapeSource for GrowingTape<P> {
         self.tape.session()
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         let there = SeqRange::new(FIRST_SEQ, self.there).and_then(|there| range.intersect(there));
         match there.filter(|there| there.first() == range.first()) {
-            Some(range) => self.tape.frames(range),
-            None => &[],
+            Some(range) => self.tape.messages(range),
+            None => Messages::NONE,
         }
     }
 
@@ -381,7 +381,7 @@ mod tests {
         live.grow(Duration::ZERO);
         live.grow(Duration::from_millis(40));
         assert_eq!((live.last(), live.over()), (5, false));
-        assert_eq!(live.frames(SeqRange::new(4, 9).unwrap()).len(), 2);
-        assert!(live.frames(SeqRange::one(6)).is_empty());
+        assert_eq!(live.messages(SeqRange::new(4, 9).unwrap()).len(), 2);
+        assert!(live.messages(SeqRange::one(6)).is_empty());
     }
 }

@@ -272,7 +272,7 @@ mod tests {
         for (i, id) in ids.iter().enumerate() {
             assert!(!ids[..i].contains(id), "{ids:?}");
         }
-        assert_eq!(Tape::classic().session().0, *GOLDEN_SESSION, "ids never change");
+        assert_eq!(Tape::classic().session(), SessionId::of(*GOLDEN_SESSION), "ids never change");
     }
 
     const GOLDEN_SESSION: &[u8; 4] = b"4NAL";

@@ -7,7 +7,7 @@ use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
 use crate::tape::in_memory::START;
 use crate::tape::source::TapeSource;
 use crate::wire::packet::{Packet, Side, Symbol};
-use crate::wire::{Frame, RawFrame, SessionId, encode};
+use crate::wire::{Frame, Messages, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 
 /// Length of each wave of prices relative to the shorter one before, as a power of two: 16 times.
@@ -36,7 +36,7 @@ impl SyntheticMarket {
     /// Creates the market of a session, up to packet `last`.
     #[must_use]
     pub fn new(session: SessionId, last: Seq) -> Self {
-        let key = mix(u64::from(u32::from_be_bytes(session.0)));
+        let key = mix(u64::from(u32::from_be_bytes(session.shortened())));
         Self { session, key, last: last.min(MAX_SEQ), made: Vec::new(), first: 0 }
     }
 
@@ -105,7 +105,7 @@ impl TapeSource for SyntheticMarket {
         self.session
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         let held =
             self.first..self.first.saturating_add(u32::try_from(self.made.len()).unwrap_or(0));
         if !held.contains(&range.first()) {
@@ -118,7 +118,7 @@ impl TapeSource for SyntheticMarket {
         }
         let start = (range.first() - self.first) as usize;
         let end = start.saturating_add(range.len() as usize).min(self.made.len());
-        self.made.get(start..end).unwrap_or(&[])
+        self.made.get(start..end).map_or(Messages::NONE, Messages::Packets)
     }
 }
 
@@ -132,14 +132,14 @@ mod tests {
         let far = [1, 2, 63, 64, 4096, 4097, 1_000_000_000, MAX_SEQ - 1, MAX_SEQ];
         for seq in far.into_iter().chain(far.into_iter().rev()) {
             let range = SeqRange::counted(seq, 10).unwrap();
-            let frames = market.frames(range).to_vec();
+            let frames = market.messages(range).packets().to_vec();
             assert!(!frames.is_empty() && frames.len() <= 10);
             for (seq, frame) in (seq..).zip(frames) {
                 assert_eq!(frame, encode(&Frame::Packet(market.packet(seq))));
             }
         }
-        assert_eq!(SyntheticMarket::seeded(7, 5).frames(SeqRange::new(5, 9).unwrap()).len(), 1);
-        assert!(SyntheticMarket::seeded(7, 5).frames(SeqRange::new(6, 9).unwrap()).is_empty());
+        assert_eq!(SyntheticMarket::seeded(7, 5).messages(SeqRange::new(5, 9).unwrap()).len(), 1);
+        assert!(SyntheticMarket::seeded(7, 5).messages(SeqRange::new(6, 9).unwrap()).is_empty());
     }
 
     #[test]

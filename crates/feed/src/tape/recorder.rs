@@ -6,7 +6,7 @@ use crate::base::time::nanos;
 use crate::ledger::{Origin, Sink};
 use crate::storage::Storage;
 use crate::tape::file::{FileHead, Opened, OrderedReader, SessionEnd, TapeFile, TapeFileError};
-use crate::wire::{Info, RawFrame, sequence_of};
+use crate::wire::{Info, Messages, RawFrame, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -86,7 +86,7 @@ impl<S: Storage> TapeRecorder<S> {
         epoch: Duration,
         salt: u64,
     ) -> Result<Self, TapeFileError<S::Error>> {
-        let head = FileHead { session: [0; 4], created: nanos(epoch), salt };
+        let head = FileHead { session: None, created: nanos(epoch), salt };
         let mut file = TapeFile::create(storage, head)?;
         if sync != SyncPolicy::Never {
             // A file without its head cannot be opened again, so the head is written at once.
@@ -245,8 +245,8 @@ impl<S: Storage> TapeRecorder<S> {
 }
 
 impl<S: Storage> Sink for TapeRecorder<S> {
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
-        let done = self.file.append(origin, self.stamp(now), frames);
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        let done = self.file.append(origin, self.stamp(now), messages.packets());
         self.check(done);
         // A feed that never pauses is never idle, so the flush is checked here as well.
         if self.unflushed {
@@ -257,9 +257,9 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         self.sync_if_due(now);
     }
 
-    fn on_duplicates(&mut self, origin: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
         let mut count = 0;
-        for frame in frames {
+        for frame in messages.packets() {
             match self.file.get(sequence_of(frame)) {
                 Ok(Some(old)) if old != *frame => {
                     count += 1;

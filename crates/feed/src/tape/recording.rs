@@ -2,7 +2,7 @@
 
 use crate::base::seq::{Seq, SeqRange, SeqSet};
 use crate::ledger::{Origin, Sink};
-use crate::wire::{Info, RawFrame, sequence_of};
+use crate::wire::{Info, Messages, RawFrame, sequence_of};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -90,11 +90,11 @@ impl MemoryRecording {
 }
 
 impl Sink for MemoryRecording {
-    fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], _: Duration) {
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, _: Duration) {
         if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
             self.origins.push((self.log.len(), origin));
         }
-        self.append(frames);
+        self.append(messages.packets());
     }
 
     fn on_session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
@@ -120,9 +120,9 @@ impl Sink for MemoryRecording {
         gone.into_iter().collect()
     }
 
-    fn on_duplicates(&mut self, _: Origin, frames: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, messages: Messages<'_>) -> u32 {
         let differ =
             |frame: &&RawFrame| self.get(sequence_of(frame)).is_some_and(|old| old != *frame);
-        u32::try_from(frames.iter().filter(differ).count()).unwrap_or(u32::MAX)
+        u32::try_from(messages.packets().iter().filter(differ).count()).unwrap_or(u32::MAX)
     }
 }

@@ -8,7 +8,7 @@ use crate::session::completeness::{Completeness, Facts};
 use crate::storage::Storage;
 use crate::tape::file::{BlockKind, TapeFile, TapeFileError};
 use crate::tape::in_memory::Tape;
-use crate::wire::{RawFrame, SessionId, sequence_of};
+use crate::wire::{Messages, RawFrame, SessionId, sequence_of};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -23,9 +23,9 @@ pub trait TapeSource {
     /// Returns the id of the tape's session.
     fn session(&self) -> SessionId;
 
-    /// Returns packets from the beginning of `range`: all of them, or as many as are at hand, at
+    /// Returns messages from the beginning of `range`: all of them, or as many as are at hand, at
     /// least one. Returns none if the tape ends before, or can no longer be read.
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame];
+    fn messages(&mut self, range: SeqRange) -> Messages<'_>;
 
     /// Returns the time when a packet was received as the tape was recorded, in nanoseconds since
     /// 1970. It is never earlier than that of the packet before. `None` if unknown.
@@ -69,8 +69,8 @@ impl TapeSource for Arc<Tape> {
         Tape::session(self)
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
-        self.slice(range)
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
+        Messages::Packets(self.slice(range))
     }
 }
 
@@ -249,19 +249,19 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
         }
     }
 
-    fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
+    fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         if range.first() > self.last || range.first() < FIRST_SEQ || self.failure.is_some() {
-            return &[];
+            return Messages::NONE;
         }
         let offset = range.first() - FIRST_SEQ;
         if let Err(failure) = self.fetch(offset / WINDOW) {
             self.failure = Some(failure);
-            return &[];
+            return Messages::NONE;
         }
         let start = (offset % WINDOW) as usize;
-        self.windows.front().map_or(&[], |(_, Window { frames, .. })| {
+        self.windows.front().map_or(Messages::NONE, |(_, Window { frames, .. })| {
             let end = (start + range.len() as usize).min(frames.len());
-            &frames[start.min(end)..end]
+            Messages::Packets(&frames[start.min(end)..end])
         })
     }
 

@@ -1,7 +1,7 @@
 //! Frames of the exchange: packets and the messages of the extension.
 
 use super::align::symbol_fits;
-use super::{FRAME_LEN, RawFrame};
+use super::{FRAME_LEN, RawFrame, SessionId};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
@@ -27,28 +27,6 @@ pub enum Frame {
     End(Seq),
     /// Refusal of part of a requested range, kind `N`.
     NotAvailable(NotAvailable),
-}
-
-/// Identifier of a session. Lines and recordings with different ids belong to different sessions.
-/// The id has only four characters, so two sessions may have the same id by chance.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct SessionId(pub [u8; 4]);
-
-impl SessionId {
-    /// Returns four letters or digits, derived from the last twenty bits.
-    #[must_use]
-    pub fn from_bits(bits: u64) -> Self {
-        const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-        Self(
-            [0, 5, 10, 15].map(|shift| LETTERS[usize::from((bits >> shift).to_le_bytes()[0] % 32)]),
-        )
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.escape_ascii().fmt(f)
-    }
 }
 
 /// Description of a session and of its packets so far.
@@ -282,7 +260,7 @@ fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
     let version = signed(raw, field::QUANTITY);
     let first = sequence(raw, field::PRICE, FIRST_SEQ)?;
     Ok(Info {
-        session: SessionId(session),
+        session: SessionId::of(session),
         version: match u8::try_from(version) {
             Ok(known @ 1..) => known,
             _ => return Err(DecodeError::Field(version)),
@@ -304,7 +282,7 @@ pub fn encode(frame: &Frame) -> RawFrame {
             sequence.to_be_bytes(),
         ),
         Frame::Info(Info { session, version, first, last }) => join(
-            session.0,
+            session.shortened(),
             b'I',
             u32::from(version).to_be_bytes(),
             first.to_be_bytes(),
@@ -351,7 +329,12 @@ mod tests {
     fn the_extension_has_the_documented_bytes() {
         let cases: [(Frame, &[u8; 17]); 4] = [
             (
-                Frame::Info(Info { session: SessionId(*b"K7QD"), version: 1, first: 1, last: 14 }),
+                Frame::Info(Info {
+                    session: SessionId::of(*b"K7QD"),
+                    version: 1,
+                    first: 1,
+                    last: 14,
+                }),
                 b"K7QDI\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x0e",
             ),
             (Frame::Heartbeat(15), b"    H\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0f"),
@@ -406,7 +389,7 @@ mod tests {
         let mut zero = beat;
         zero[13..].fill(0);
         assert_eq!(decode(&zero), Err(DecodeError::Sequence(0)));
-        let info = Info { session: SessionId(*b"A\0 B"), version: 1, first: 1, last: 3 };
+        let info = Info { session: SessionId::of(*b"A\0 B"), version: 1, first: 1, last: 3 };
         let raw = encode(&Frame::Info(info));
         assert_eq!(decode(&raw), Err(DecodeError::Symbol(*b"A\0 B")));
     }

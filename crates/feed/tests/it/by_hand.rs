@@ -76,7 +76,7 @@ impl Steps {
     }
 
     fn describe_on(&mut self, conn: ConnId, last: Seq) {
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
+        let info = Info { session: SessionId::of(*b"TEST"), version: 1, first: 1, last };
         self.frames(conn, &[encode(&Frame::Info(info))]);
     }
 

@@ -70,7 +70,7 @@ impl Lines {
     }
 
     pub(crate) fn describe(&mut self, conn: ConnId, last: Seq) {
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last };
+        let info = Info { session: SessionId::of(*b"TEST"), version: 1, first: 1, last };
         self.frame(conn, Frame::Info(info));
     }
 

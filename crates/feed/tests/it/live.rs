@@ -247,8 +247,8 @@ fn a_range_of_future_packets_is_empty() {
     let mut live = GrowingTape::new(SyntheticMarket::seeded(1, 50), "1/s".parse().unwrap(), 3, 7);
     live.grow(Duration::ZERO);
     assert_eq!(live.last(), 8);
-    assert!(live.frames(SeqRange::new(9, 20).unwrap()).is_empty());
-    assert_eq!(live.frames(SeqRange::new(7, 20).unwrap()).len(), 2);
+    assert!(live.messages(SeqRange::new(9, 20).unwrap()).is_empty());
+    assert_eq!(live.messages(SeqRange::new(7, 20).unwrap()).len(), 2);
 }
 
 /// Returns an exchange of 1,000 packets a second, a subscriber that has read for 50 ms, up to a

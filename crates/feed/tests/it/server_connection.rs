@@ -191,7 +191,7 @@ mod paced {
     #[test]
     fn a_recording_is_played_as_it_came() {
         let tape = Tape::random(9000, 2);
-        let head = FileHead { session: [0; 4], created: 0, salt: 3 };
+        let head = FileHead { session: None, created: 0, salt: 3 };
         let mut file = TapeFile::create(Disk::new(), head).unwrap();
         let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let range = |first, last| tape.slice(SeqRange::new(first, last).unwrap());
@@ -218,7 +218,7 @@ mod paced {
     #[test]
     fn a_tape_file_plays_the_same_bytes_as_memory() {
         let tape = Tape::random(20_000, 2);
-        let head = FileHead { session: tape.session().0, created: 0, salt: 3 };
+        let head = FileHead { session: Some(tape.session()), created: 0, salt: 3 };
         let mut file = TapeFile::create(Disk::new(), head).unwrap();
         let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let odd = |frame: &&feed::wire::RawFrame| feed::wire::sequence_of(frame) % 3 == 1;
@@ -236,7 +236,7 @@ mod paced {
         for _ in 0..500 {
             let first = rng.between(1, 20_100);
             let range = SeqRange::counted(first, rng.between(1, 9000)).unwrap();
-            let frames = play.frames(range).to_vec();
+            let frames = play.messages(range).packets().to_vec();
             assert_eq!(frames, tape.slice(range)[..frames.len()]);
             assert_eq!(frames.is_empty(), first > 20_000);
         }

@@ -10,11 +10,11 @@ use feed::tape::file::{SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::tape::recording::MemoryRecording;
-use feed::wire::{Frame, Info, RawFrame, SessionId, encode, sequence_of};
+use feed::wire::{Frame, Info, Messages, RawFrame, SessionId, encode, sequence_of};
 use std::time::Duration;
 
-const OURS: SessionId = SessionId(*b"OURS");
-const ELSE: SessionId = SessionId(*b"ELSE");
+const OURS: SessionId = SessionId::of(*b"OURS");
+const ELSE: SessionId = SessionId::of(*b"ELSE");
 
 fn info(session: SessionId, last: Seq) -> RawFrame {
     encode(&Frame::Info(Info { session, version: 1, first: 1, last }))
@@ -246,7 +246,8 @@ fn a_follower_forgets_packets_of_an_unknown_session() {
     let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut keeper = keeper;
-    keeper.on_packets(Origin { line: 0, source: Source::Resend }, old.frames(), ms(1));
+    let resend = Origin { line: 0, source: Source::Resend };
+    keeper.on_messages(resend, Messages::Packets(old.frames()), ms(1));
     // The recording has ended before, and has noted how far that session reached.
     keeper.conclude(30, SessionEnd::Open, ms(2)).unwrap();
     let (keeper, was) =

@@ -8,7 +8,7 @@ use feed::client::{
 use feed::ledger::{Origin, Sink};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
-use feed::wire::{Call, Frame, Info, RawFrame, Reason, SessionId, encode};
+use feed::wire::{Call, Frame, Info, Messages, RawFrame, Reason, SessionId, encode};
 use std::time::Duration;
 
 /// Sink that notes the requests reported to it.
@@ -18,9 +18,9 @@ struct RequestNotes {
 }
 
 impl Sink for RequestNotes {
-    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_messages(&mut self, _: Origin, _: Messages<'_>, _: Duration) {}
 
-    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
         0
     }
 
@@ -163,7 +163,7 @@ pub(crate) fn info(session: SessionId) -> RawFrame {
     encode(&Frame::Info(Info { session, version: 1, first: 1, last: 12 }))
 }
 
-pub(crate) const TEST: SessionId = SessionId(*b"TEST");
+pub(crate) const TEST: SessionId = SessionId::of(*b"TEST");
 
 #[test]
 fn a_resumed_recording_requests_nothing_before_the_session_is_known() {
@@ -189,7 +189,7 @@ fn a_resumed_recording_of_a_known_session_requests_at_once() {
 #[test]
 fn early_answers_are_recorded_only_of_the_known_session() {
     let packet = Tape::random(100, 1).frames()[2];
-    for frames in [&[info(SessionId(*b"ELSE")), packet][..], &[packet], &[packet, info(TEST)]] {
+    for frames in [&[info(SessionId::of(*b"ELSE")), packet][..], &[packet], &[packet, info(TEST)]] {
         let mut steps = resumed(Some(TEST));
         steps.calls(0);
         steps.frames(0, frames);
@@ -370,7 +370,7 @@ fn another_session_ends_the_recording_while_connections_open() {
     steps.give(Input::Wake);
     steps.give(Input::Connected(2));
     // Half a packet follows the description.
-    let bytes = [&info(SessionId(*b"ELSE"))[..], b"SYMBB"].concat();
+    let bytes = [&info(SessionId::of(*b"ELSE"))[..], b"SYMBB"].concat();
     let outputs = steps.give(Input::Received(2, &bytes));
     assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
     assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));

@@ -7,7 +7,7 @@ use feed::client::timers::STOP_WAIT;
 use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions, Tail};
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::{Completeness, Facts};
-use feed::wire::{Call, RawFrame, Reason};
+use feed::wire::{Call, Messages, Reason};
 use std::time::Duration;
 
 fn wait(outputs: &[Output]) -> Option<Duration> {
@@ -242,9 +242,9 @@ fn young_gaps_are_requested_when_a_stop_closes_the_stream() {
 struct Enough;
 
 impl Sink for Enough {
-    fn on_packets(&mut self, _: Origin, _: &[RawFrame], _: Duration) {}
+    fn on_messages(&mut self, _: Origin, _: Messages<'_>, _: Duration) {}
 
-    fn on_duplicates(&mut self, _: Origin, _: &[RawFrame]) -> u32 {
+    fn on_duplicates(&mut self, _: Origin, _: Messages<'_>) -> u32 {
         0
     }
 

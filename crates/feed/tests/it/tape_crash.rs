@@ -9,7 +9,8 @@ use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeSet;
 
-const HEAD: FileHead = FileHead { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
+const HEAD: FileHead =
+    FileHead { session: Some(SessionId::of(*b"TEST")), created: 5, salt: 0x1234_5678_9abc_def0 };
 const STREAM: Origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
 const RESEND: Origin = Origin { line: 0, source: Source::Resend };
 
@@ -56,7 +57,7 @@ fn go_on(
         }
     }
     file.append(RESEND, 8, &lost)?;
-    file.note_session(Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 9 }, 1)?;
+    file.note_session(Info { session: SessionId::of(*b"TEST"), version: 1, first: 1, last: 9 }, 1)?;
     file.finish(9)
 }
 

@@ -10,7 +10,8 @@ use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeMap;
 
-const HEAD: FileHead = FileHead { session: *b"TEST", created: 5, salt: 0x1234_5678_9abc_def0 };
+const HEAD: FileHead =
+    FileHead { session: Some(SessionId::of(*b"TEST")), created: 5, salt: 0x1234_5678_9abc_def0 };
 
 fn new() -> TapeFile<Disk> {
     TapeFile::create(Disk::new(), HEAD).unwrap()
@@ -246,10 +247,10 @@ fn an_index_that_is_not_that_of_the_blocks_is_found_out() {
 fn the_session_is_kept() {
     let mut file = new();
     assert_eq!((file.head(), file.session()), (HEAD, None));
-    let info = Info { session: SessionId(HEAD.session), version: 1, first: 1, last: 99 };
+    let info = Info { session: HEAD.session.unwrap(), version: 1, first: 1, last: 99 };
     file.note_session(info, 7).unwrap();
     // A file is of one session; what is said of it never becomes less.
-    file.note_session(Info { session: SessionId(*b"ABCD"), ..info }, 7).unwrap();
+    file.note_session(Info { session: SessionId::of(*b"ABCD"), ..info }, 7).unwrap();
     file.note_session(Info { last: 98, ..info }, 7).unwrap();
     file.append(origin(1), 0, Tape::classic().frames()).unwrap();
     file.finish(8).unwrap();

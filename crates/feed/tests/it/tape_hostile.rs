@@ -8,7 +8,7 @@ use feed::storage::crc32c;
 use feed::tape::file::{FileHead, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{RawFrame, packet_seq, sequence_of};
+use feed::wire::{RawFrame, SessionId, packet_seq, sequence_of};
 
 const SALT: u64 = 0x1234_5678_9abc_def0;
 
@@ -88,7 +88,7 @@ fn index(rng: &mut Rng, bytes: &[u8], blocks: &[u64]) -> Vec<u8> {
 }
 
 fn hostile(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
-    let head = FileHead { session: *b"EVIL", created: 1, salt: SALT };
+    let head = FileHead { session: Some(SessionId::of(*b"EVIL")), created: 1, salt: SALT };
     let mut bytes = TapeFile::create(Disk::new(), head).unwrap().into_storage().bytes().to_vec();
     let mut blocks = Vec::new();
     for _ in 0..rng.below(30) {
@@ -159,7 +159,7 @@ fn read(bytes: &[u8], rng: &mut Rng) -> bool {
         if let Ok(mut play) = FileTapeSource::new(file) {
             let last = play.last();
             if let Some(all) = SeqRange::new(FIRST_SEQ, last) {
-                assert!(play.frames(all).len() <= fit);
+                assert!(play.messages(all).packets().len() <= fit);
             }
             let _ = play.arrived(last);
         }
@@ -190,7 +190,7 @@ fn files_made_to_do_harm_are_read_to_an_end() {
 /// A block that an index lists a thousand times would be held a thousand times.
 #[test]
 fn an_index_lists_a_block_once() {
-    let head = FileHead { session: *b"EVIL", created: 1, salt: SALT };
+    let head = FileHead { session: Some(SessionId::of(*b"EVIL")), created: 1, salt: SALT };
     let mut file = TapeFile::create(Disk::new(), head).unwrap();
     let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
     file.append(origin, 1, Tape::sample(9).frames()).unwrap();

@@ -138,7 +138,7 @@ impl Follower {
         };
         follower.give(Input::Wake);
         follower.give(Input::Connected(STREAM));
-        let info = Info { session: SessionId(*b"TEST"), version: 1, first: 1, last: 4 };
+        let info = Info { session: SessionId::of(*b"TEST"), version: 1, first: 1, last: 4 };
         follower.bytes(&encode(&Frame::Info(info)));
         follower.packets(1, 4);
         assert_eq!(follower.recording.len(), 4);

@@ -40,7 +40,7 @@ fn packet(sequence: u32) -> Packet {
 fn a_packet_in_words_does_not_steer_a_terminal() {
     assert_eq!(packet(7).to_string(), "#7 A\\x1bB S -3 @ 100");
     assert_eq!(Symbol(*b"IBM ").to_string(), "IBM");
-    assert_eq!(SessionId(*b"K7\x07D").to_string(), "K7\\x07D");
+    assert_eq!(SessionId::of(*b"K7\x07D").to_string(), "K7\\x07D");
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn what_does_not_go_together_is_refused_and_left_alone() {
         assert!(read(&settings) == tape.frames()[..800]);
     };
     refused(session, Tape::random(1000, 5).frames(), "message 1 has packet #1 ");
-    refused(Some(SessionId(*b"ABCD")), tape.frames(), "is of session");
+    refused(Some(SessionId::of(*b"ABCD")), tape.frames(), "is of session");
     // Somebody else's message.
     server.say("PUB betacrew.x 2\r\nhi\r\n");
     let error = publish(&settings, session, tape.frames()).err().unwrap().to_string();

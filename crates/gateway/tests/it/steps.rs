@@ -190,7 +190,7 @@ fn a_message_of_another_session_or_of_none_is_not_gone_on_with() {
     for (ours, theirs) in
         [(Some(*b"AAAA"), Some(*b"BBBB")), (None, Some(*b"BBBB")), (Some(*b"AAAA"), None)]
     {
-        let (ours, theirs) = (ours.map(SessionId), theirs.map(SessionId));
+        let (ours, theirs) = (ours.map(SessionId::of), theirs.map(SessionId::of));
         let options = Options { session: ours, block: 16, window: 4, check: false, patience: NOW };
         let mut publisher = Publisher::new(options);
         publisher.order(NOW);
@@ -215,7 +215,7 @@ fn a_log_that_was_begun_otherwise_is_not_gone_on_with() {
     let mut own = first(None, 0);
     assert_eq!(own.order(NOW), Some(Order::Read(5)));
     assert_eq!(own.trouble(), None);
-    let other = Some(SessionId(*b"BBBB"));
+    let other = Some(SessionId::of(*b"BBBB"));
     let trouble = Trouble::OtherSession { number: 1, ours: None, theirs: other };
     assert_eq!(first(other, 0).trouble(), Some(&trouble));
     let trouble = Trouble::Torn { number: 1, expected: 1, found: 4 };

@@ -108,7 +108,7 @@ fn what_was_removed_from_a_log_is_missing_from_it() {
 #[test]
 fn a_log_of_two_sessions_is_refused_with_both_names_and_where_the_second_begins() {
     let Some((server, settings, tape)) = begin(1000) else { return };
-    let [first, second] = [*b"AAAA", *b"BBBB"].map(|id| Some(SessionId(id)));
+    let [first, second] = [*b"AAAA", *b"BBBB"].map(|id| Some(SessionId::of(id)));
     publish(&settings, first, &tape.frames()[..600]).unwrap();
     // No gateway would go on with it.
     let refused = publish(&settings, second, tape.frames()).err().unwrap();

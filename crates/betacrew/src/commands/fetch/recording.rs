@@ -465,6 +465,7 @@ mod tests {
     use feed::base::seq::SeqRange;
     use feed::ledger::{Origin, Sink, Source};
     use feed::tape::in_memory::Tape;
+    use feed::wire::Messages;
     use std::cell::Cell;
 
     #[test]
@@ -480,7 +481,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
-        capture.on_packets(origin, Tape::random(5000, 1).frames(), Duration::ZERO);
+        capture.on_messages(
+            origin,
+            Messages::Packets(Tape::random(5000, 1).frames()),
+            Duration::ZERO,
+        );
         capture.end().unwrap();
         let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
         places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
@@ -496,7 +501,12 @@ mod tests {
         let outputs = outputs.into_iter().map(|output| (output, Format::Csv)).collect();
         // What is left of the second one is read in more than one piece.
         let origin = Origin { line: 0, source: Source::Resend };
-        capture.on_packets(origin, Tape::random(9000, 1).slice(seqs(5001, 9000)), Duration::ZERO);
+        let tape = Tape::random(9000, 1);
+        capture.on_messages(
+            origin,
+            Messages::Packets(tape.slice(seqs(5001, 9000))),
+            Duration::ZERO,
+        );
         capture.end().unwrap();
         let done = write(outputs, &capture, &mut progress, &stop, tick);
         assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
@@ -515,7 +525,7 @@ mod tests {
         let mut capture = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let tape = Tape::random(5000, 1);
-        capture.on_packets(origin, tape.frames(), Duration::ZERO);
+        capture.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
         capture.end().unwrap();
         assert_eq!(capture.written().look().0, 5000);
         assert!(capture.written().look().1 >= 5000 * 17);

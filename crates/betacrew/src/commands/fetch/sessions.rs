@@ -148,6 +148,7 @@ fn is_recording_of(path: &Path, session: SessionId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feed::wire::Messages;
 
     fn changes(sessions: &mut SessionOutputs, count: u32, now: Duration) -> u32 {
         (0..count).find(|_| sessions.change(now).is_err()).unwrap_or(count)
@@ -189,7 +190,7 @@ mod tests {
     ) -> Vec<(String, bool)> {
         let mut turns = Vec::new();
         for pair in ids.windows(2) {
-            let [before, next] = [pair[0], pair[1]].map(|id| SessionId(*id));
+            let [before, next] = [pair[0], pair[1]].map(|id| SessionId::of(*id));
             let turn = sessions.next(args, Some(before), next).unwrap();
             turns.push((turn.name.map_or(String::new(), SessionName::part), turn.again));
         }
@@ -208,7 +209,7 @@ mod tests {
         let mut sessions = SessionOutputs::new(Duration::ZERO);
         let turns = parts(&mut sessions, &args, &[b"AAAA", b"BBBB", b"CCCC", b"DDDD", b"AAAA"]);
         let names = ["BBBB-3", "CCCC-2", "DDDD", "AAAA"].map(str::to_owned);
-        let name = SessionName { session: SessionId(*b"AAAA"), number: 1 };
+        let name = SessionName { session: SessionId::of(*b"AAAA"), number: 1 };
         assert_eq!(own(Path::new("/dev/null"), Some(name)), Path::new("/dev/null"));
         // The recording of the first session was removed, so its output keeps its name.
         assert_eq!(turns, names.into_iter().zip([false, false, false, true]).collect::<Vec<_>>());
@@ -227,10 +228,10 @@ mod tests {
                 Origin { line: 0, source: Source::Stream { pass: 1 } },
                 feed::tape::in_memory::Tape::classic(),
             );
-            let session = SessionId(*session);
+            let session = SessionId::of(*session);
             let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
             capture.on_session(info, &[], Duration::ZERO);
-            capture.on_packets(origin, tape.frames(), Duration::ZERO);
+            capture.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
             capture.finish().unwrap();
         }
         std::fs::write(folder.path().join("x-BBBB.json"), "its output").unwrap();

@@ -16,7 +16,7 @@ use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::client::Recorder;
 use feed::ledger::Origin;
 use feed::session::completeness::Facts;
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
@@ -227,8 +227,8 @@ impl<'a> ClientMonitor<'a> {
     }
 
     /// Notes how far a stream has come. `frames` are packets in ascending order, new or duplicate.
-    pub(crate) fn on_frames(&self, origin: Origin, frames: &[RawFrame]) {
-        self.note(|history| history.on_frames(origin, frames));
+    pub(crate) fn on_messages(&self, origin: Origin, messages: Messages<'_>) {
+        self.note(|history| history.on_messages(origin, messages));
     }
 
     /// Notes a resend request.

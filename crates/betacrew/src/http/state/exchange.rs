@@ -88,7 +88,8 @@ impl Books {
         }
         let last = self.next.saturating_add(BOOKED_MAX - 1).min(tape.last());
         while let Some(range) = SeqRange::new(self.next, last) {
-            let taken = self.builder.put(tape.frames(range), Arrival::UNKNOWN).unwrap_or(0);
+            let taken =
+                self.builder.put(tape.messages(range).packets(), Arrival::UNKNOWN).unwrap_or(0);
             self.next += u32::try_from(taken).unwrap_or(0);
             if taken == 0 {
                 break;

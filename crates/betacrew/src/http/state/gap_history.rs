@@ -6,7 +6,7 @@ use crate::http::state::{GapView, StripView};
 use feed::base::seq::{Seq, SeqRange};
 use feed::client::Recorder;
 use feed::ledger::{Origin, Source};
-use feed::wire::{RawFrame, sequence_of};
+use feed::wire::Messages;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -128,9 +128,9 @@ impl GapHistory {
     }
 
     /// Notes how far a stream has come. `frames` are in ascending order.
-    pub(crate) fn on_frames(&mut self, by: Origin, frames: &[RawFrame]) {
-        if let (Source::Stream { .. }, Some(last)) = (by.source, frames.last()) {
-            self.positions.update(by, sequence_of(last));
+    pub(crate) fn on_messages(&mut self, by: Origin, messages: Messages<'_>) {
+        if let (Source::Stream { .. }, Some(span)) = (by.source, messages.span()) {
+            self.positions.update(by, span.last());
         }
     }
 
@@ -354,7 +354,7 @@ mod tests {
     /// Notes that the packets from `first` to `last` arrive.
     fn arrive(history: &mut GapHistory, by: Origin, first: u32, last: u32) {
         let tape = Tape::random(100, 1);
-        history.on_frames(by, tape.slice(range(first, last)));
+        history.on_messages(by, Messages::Packets(tape.slice(range(first, last))));
     }
 
     #[test]

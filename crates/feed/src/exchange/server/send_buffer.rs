@@ -25,7 +25,7 @@ impl SendBuffer<'_> {
     pub(super) fn put_range(&mut self, tape: &mut impl TapeSource, range: SeqRange) -> bool {
         let mut range = range;
         loop {
-            let frames = tape.frames(range);
+            let frames = tape.messages(range).packets();
             let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
             if count == 0 || !self.put_all(frames) {
                 return false;
@@ -56,7 +56,7 @@ impl SendBuffer<'_> {
             }
         }
         while let Some(range) = SeqRange::new(from, from | (BLOCK - 1)).filter(|r| r.last() <= to) {
-            let frames = tape.frames(range);
+            let frames = tape.messages(range).packets();
             let kept = !faults.drop_mask(run_id, from / BLOCK) >> (from % BLOCK);
             if frames.len() < range.len() as usize || !self.put_masked(frames, kept) {
                 break;
@@ -92,12 +92,14 @@ impl SendBuffer<'_> {
         actions: &VecDeque<SendAction>,
     ) -> bool {
         actions.iter().all(|action| match *action {
-            SendAction::Packet { seq, len } => match tape.frames(SeqRange::one(seq)).first() {
-                Some(frame) => self.put(&frame[..usize::from(len)]),
-                None => false,
-            },
+            SendAction::Packet { seq, len } => {
+                match tape.messages(SeqRange::one(seq)).packets().first() {
+                    Some(frame) => self.put(&frame[..usize::from(len)]),
+                    None => false,
+                }
+            }
             SendAction::Changed { seq, field, bits } => {
-                match tape.frames(SeqRange::one(seq)).first() {
+                match tape.messages(SeqRange::one(seq)).packets().first() {
                     Some(frame) => self.put(&faulted_run::corrupt(frame, field, bits)),
                     None => false,
                 }

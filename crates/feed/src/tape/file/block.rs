@@ -35,8 +35,8 @@ pub(super) const BLOCK_MAGIC: [u8; 4] = *b"\x8aBLK";
 /// Head of a tape file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileHead {
-    /// Session id, if it was known when the file was created; else four NUL bytes.
-    pub session: [u8; 4],
+    /// Session id, if it was known when the file was created.
+    pub session: Option<SessionId>,
     /// Time when the file was created, in nanoseconds since 1970.
     pub created: u64,
     /// Random number that is part of the checksum of each block's head, so that a peer cannot craft
@@ -124,7 +124,7 @@ impl FileHead {
             .put(MAGIC)
             .put(VERSION.to_be_bytes())
             .put(packet_size.to_be_bytes())
-            .put(self.session)
+            .put(session_bytes(self.session))
             .put(self.created.to_be_bytes())
             .put(self.salt.to_be_bytes());
         let sum = S::checksum(&bytes[..HEAD_LEN - 4]);
@@ -155,7 +155,7 @@ impl FileHead {
             size => return Err(FileHeadError::PacketSize(size)),
         }
         Ok(Self {
-            session: [bytes[12], bytes[13], bytes[14], bytes[15]],
+            session: session_of([bytes[12], bytes[13], bytes[14], bytes[15]]),
             created: be64(bytes, 16),
             salt: be64(bytes, 24),
         })
@@ -164,12 +164,12 @@ impl FileHead {
 
 /// Returns the bytes of a session id; NUL bytes for none.
 pub(super) fn session_bytes(session: Option<SessionId>) -> [u8; 4] {
-    session.map_or([0; 4], |SessionId(id)| id)
+    session.map_or([0; 4], |id| id.shortened())
 }
 
 /// Returns the session id of bytes; `None` for NUL bytes.
 pub(super) fn session_of(bytes: [u8; 4]) -> Option<SessionId> {
-    (bytes != [0; 4]).then_some(SessionId(bytes))
+    (bytes != [0; 4]).then_some(SessionId::of(bytes))
 }
 
 /// Kind of a block.

@@ -29,8 +29,8 @@ pub(super) struct Told {
 
 impl Told {
     /// Returns the knowledge that the head of a file gives.
-    pub(super) fn of_head(session: [u8; 4]) -> Self {
-        Self { id: super::block::session_of(session), ..Self::default() }
+    pub(super) fn of_head(session: Option<SessionId>) -> Self {
+        Self { id: session, ..Self::default() }
     }
 
     /// Returns true if a block of `session` belongs to the file's session, as far as is known.
