@@ -119,9 +119,9 @@ pub enum SeqParseError {
 impl fmt::Display for SeqParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number => f.write_str(
-                "sequences are whole numbers from 1, with ranges and commas: 2,5-7",
-            ),
+            Self::Number => {
+                f.write_str("sequences are whole numbers from 1, with ranges and commas: 2,5-7")
+            }
             Self::Backwards => f.write_str("a range goes from its lower to its higher end: 5-7"),
         }
     }

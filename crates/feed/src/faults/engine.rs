@@ -332,7 +332,7 @@ impl FaultEngine {
 impl CompiledFault {
     /// Returns whether the fault may apply to a run.
     fn covers(&self, run_id: RunId) -> bool {
-                let holds = |set: &Option<SeqSet>, from_zero: u64| {
+        let holds = |set: &Option<SeqSet>, from_zero: u64| {
             set.as_ref().is_none_or(|set| set.contains(from_zero.saturating_add(1)))
         };
         let streams = matches!(run_id.place, FaultPlace::Stream | FaultPlace::End);
@@ -355,7 +355,8 @@ impl CompiledFault {
             FaultSelector::Every(n) => multiples_mask(n, block),
             FaultSelector::Random { chance, burst } => {
                 let key = run_id.key(self.salt);
-                let starts = |block: u64| chance.draw(|digit| rng::nth(key, draw_index(block, digit)));
+                let starts =
+                    |block: u64| chance.draw(|digit| rng::nth(key, draw_index(block, digit)));
                 match burst.high() {
                     0 | 1 => starts(block),
                     longest => burst_mask(block, longest, starts, |start| {

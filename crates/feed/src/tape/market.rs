@@ -106,8 +106,7 @@ impl TapeSource for SyntheticMarket {
     }
 
     fn frames(&mut self, range: SeqRange) -> &[RawFrame] {
-        let held =
-            self.first..self.first.saturating_add(self.made.len() as u64);
+        let held = self.first..self.first.saturating_add(self.made.len() as u64);
         if !held.contains(&range.first()) {
             let last = self.last.min(range.first().saturating_add(AT_ONCE - 1));
             let mut made = core::mem::take(&mut self.made);
