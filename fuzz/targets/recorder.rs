@@ -5,12 +5,12 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use feed::base::seq::{MAX_SEQ, Seq, SeqRange, SeqSet};
+use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
-use feed::wire::{
+use feed::wire::{MAX_PACKET_SEQ, 
     Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode, sequence_of,
 };
 use libfuzzer_sys::fuzz_target;
@@ -236,8 +236,8 @@ impl World {
                 let reason = Reason::Other(reason.into());
                 (number, Frame::NotAvailable(NotAvailable { first, count, reason }))
             }
-            Op::Heartbeat(number, next) => (number, Frame::Heartbeat(next.clamp(1, MAX_SEQ))),
-            Op::End(number, next) => (number, Frame::End(next.clamp(1, MAX_SEQ))),
+            Op::Heartbeat(number, next) => (number, Frame::Heartbeat(next.clamp(1, MAX_PACKET_SEQ))),
+            Op::End(number, next) => (number, Frame::End(next.clamp(1, MAX_PACKET_SEQ))),
             _ => return,
         };
         self.bring(number, &encode(&frame));

@@ -169,7 +169,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
         Failure::Storage { source, .. } => no_file(path, source),
         other => other,
     })?;
-    let before = Seq::try_from(packets.len()).unwrap_or(Seq::MAX);
+    let before = packets.len() as u64;
     let missing = order.missing();
     if !missing.is_empty() && (!allow_gaps || packets.is_empty()) {
         return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });

@@ -7,9 +7,8 @@
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
 use feed::base::rng::Rng;
-use feed::base::seq::MAX_SEQ;
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{Call, Frame, encode, sequence_of};
+use feed::wire::{Call, Frame, MAX_PACKET_SEQ, encode, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -188,7 +187,7 @@ struct Told {
 fn chaos(plan: Plan) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(plan.seed);
-    let market = SyntheticMarket::seeded(plan.seed, MAX_SEQ);
+    let market = SyntheticMarket::seeded(plan.seed, MAX_PACKET_SEQ);
     let words =
         |pace: u32| [format!("market:{}", plan.seed), format!("{pace}/s"), plan.seed.to_string()];
     let mut exchanges: Vec<Exchange> = (0..plan.lines)
@@ -246,7 +245,7 @@ fn chaos(plan: Plan) -> Told {
     }
     for exchange in exchanges {
         assert_eq!(exchange.process.ends().0, 0);
-        assert!(recorded(Path::new(&exchange.record), &market, MAX_SEQ) > 0);
+        assert!(recorded(Path::new(&exchange.record), &market, MAX_PACKET_SEQ) > 0);
     }
     told
 }

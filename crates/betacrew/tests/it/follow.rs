@@ -2,10 +2,9 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
-use feed::base::seq::MAX_SEQ;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
-use feed::wire::{SessionId, sequence_of};
+use feed::wire::{MAX_PACKET_SEQ, SessionId, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -60,7 +59,7 @@ fn recorded(path: &Path) -> (SessionId, u32) {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let session = file.session().unwrap().session;
-    let market = SyntheticMarket::new(session, MAX_SEQ);
+    let market = SyntheticMarket::new(session, MAX_PACKET_SEQ);
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
         for frame in piece.frames {
@@ -107,14 +106,14 @@ fn another_session_gets_a_recording_of_its_own() {
     };
     assert_eq!(follower.sequences(5000), (1..=5000).collect::<Vec<_>>());
     let (code, left, said) = follower.interrupt();
-    let second = SyntheticMarket::seeded(2, MAX_SEQ).session();
+    let second = SyntheticMarket::seeded(2, MAX_PACKET_SEQ).session();
     assert_eq!(marked, format!("{{\"session\":\"{second}\"}}"));
     assert!(said.contains(&format!("now plays session {second}")), "{said}");
     assert!(code == 0 || code == 3, "{said}");
 
     let own = format!("cap-{second}.tape");
     let first = recorded(&folder.path().join("cap.tape"));
-    assert_eq!(first, (SyntheticMarket::seeded(1, MAX_SEQ).session(), before), "{said}");
+    assert_eq!(first, (SyntheticMarket::seeded(1, MAX_PACKET_SEQ).session(), before), "{said}");
     if code == 0 {
         let count = 5000 + left.len() as u32;
         assert_eq!(recorded(&folder.path().join(&own)), (second, count));

@@ -2,12 +2,11 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
-use feed::base::seq::MAX_SEQ;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{Call, Frame, Info, decode, encode, sequence_of};
+use feed::wire::{Call, Frame, Info, MAX_PACKET_SEQ, decode, encode, sequence_of};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -32,7 +31,7 @@ fn described(address: &str) -> (std::net::TcpStream, Info) {
 fn subscribed(address: &str, from: u32, to: u32) -> Info {
     let (mut stream, info) = described(address);
     call(&mut stream, Call::Subscribe { first: from });
-    let market = SyntheticMarket::new(info.session, MAX_SEQ);
+    let market = SyntheticMarket::new(info.session, MAX_PACKET_SEQ);
     for seq in from..=to {
         let packet = loop {
             let frame = read_frame(&mut stream);
@@ -127,7 +126,7 @@ fn a_session_that_ends_is_complete() {
 #[test]
 fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
     // More than any socket takes is there already, and more comes all the time.
-    let market = SyntheticMarket::seeded(1, MAX_SEQ);
+    let market = SyntheticMarket::seeded(1, MAX_PACKET_SEQ);
     let live = GrowingTape::new(market, "2000/s".parse().unwrap(), 1, 3_000_000);
     let exchange = Serving::start(MockExchange::new(live, Scenario::clean(1)));
     let mut stalled = connect(exchange.address);

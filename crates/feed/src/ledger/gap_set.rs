@@ -9,7 +9,7 @@ use core::time::Duration;
 
 /// Open gaps of a recording: disjoint ranges, each with the time when it opened.
 ///
-/// Memory is used per range, never per sequence: a gap of two billion sequences takes 16 bytes, as
+/// Memory is used per range, never per sequence: a gap of two billion sequences takes 24 bytes, as
 /// a gap of one does. Opening or filling a gap searches for its chunk and moves at most the gaps of
 /// that chunk, however many gaps there are.
 #[derive(Clone, Default, Debug)]
@@ -69,7 +69,7 @@ struct Gap {
 
 impl Gap {
     fn len(&self) -> u64 {
-        u64::from(self.last - self.first) + 1
+        self.last - self.first + 1
     }
 }
 
@@ -253,7 +253,7 @@ impl GapSet {
             && let Some(part) = SeqRange::new(gap.first, gap.last).and_then(|g| g.intersect(left))
         {
             self.cut(place, gap, part);
-            self.missing -= u64::from(part.len());
+            self.missing -= part.len();
             filled(part, Duration::from_nanos(now.saturating_sub(gap.opened)));
             rest = run.from(part.last() + 1);
         }

@@ -1,11 +1,11 @@
 //! The ledger's promise, against a map of what was received: each sequence up to the highest is
 //! recorded, once and as it first came, or is missing.
 
-use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
+use feed::base::seq::{Seq, SeqSet};
 use feed::ledger::{Ledger, Limits, Origin, Source, StopReason, StreamPosition};
 use feed::tape::recording::MemoryRecording;
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, RawFrame, encode, sequence_of};
+use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, encode, sequence_of};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -159,20 +159,25 @@ fn where_numbers_end_nothing_wraps_around() {
         frame
     };
     for (seqs, highest, refused) in [
-        (vec![MAX_SEQ - 1, MAX_SEQ, MAX_SEQ + 1], MAX_SEQ, 1),
-        (vec![MAX_SEQ - 4, MAX_SEQ - 9, MAX_SEQ - 4, MAX_SEQ - 2], MAX_SEQ - 2, 0),
-        (vec![MAX_SEQ - 4, 0, u32::MAX, MAX_SEQ], MAX_SEQ, 2),
+        (vec![MAX_PACKET_SEQ - 1, MAX_PACKET_SEQ, MAX_PACKET_SEQ + 1], MAX_PACKET_SEQ, 1),
+        (
+            vec![MAX_PACKET_SEQ - 4, MAX_PACKET_SEQ - 9, MAX_PACKET_SEQ - 4, MAX_PACKET_SEQ - 2],
+            MAX_PACKET_SEQ - 2,
+            0,
+        ),
+        (vec![MAX_PACKET_SEQ - 4, 0, u32::MAX, MAX_PACKET_SEQ], MAX_PACKET_SEQ, 2),
     ] {
-        let mut ledger = Ledger::resume(limits, MAX_SEQ - 10, &SeqSet::new());
+        let mut ledger = Ledger::resume(limits, MAX_PACKET_SEQ - 10, &SeqSet::new());
         let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
         let frames: Vec<RawFrame> = seqs.iter().map(|&seq| raw(seq)).collect();
         let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
         assert_eq!(stops, vec![StopReason::NotAPacket; refused], "{seqs:?}");
-        let mut seqs: Vec<Seq> = seqs.into_iter().filter(|s| (1..=MAX_SEQ).contains(s)).collect();
+        let mut seqs: Vec<Seq> =
+            seqs.into_iter().filter(|s| (1..=MAX_PACKET_SEQ).contains(s)).collect();
         seqs.sort_unstable();
         seqs.dedup();
         assert_eq!(ledger.highest(), highest);
-        assert_eq!(ledger.recorded(), u64::from(MAX_SEQ - 10) + seqs.len() as u64);
+        assert_eq!(ledger.recorded(), u64::from(MAX_PACKET_SEQ - 10) + seqs.len() as u64);
     }
 }
 
@@ -188,7 +193,7 @@ fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
     assert_eq!(one(&mut ledger, 1, 0), []);
     assert_eq!(one(&mut ledger, 103, 0), [StopReason::Jump(103)]);
     assert_eq!(one(&mut ledger, 102, 0), [], "a gap of a hundred");
-    assert_eq!(one(&mut ledger, MAX_SEQ, 0), [StopReason::Jump(MAX_SEQ)]);
+    assert_eq!(one(&mut ledger, MAX_PACKET_SEQ, 0), [StopReason::Jump(MAX_PACKET_SEQ)]);
     ledger.reaches(5000);
     assert_eq!(one(&mut ledger, 5000, 0), [StopReason::Jump(5000)], "another line has told it");
     assert_eq!(one(&mut ledger, 5001, 5000), [StopReason::Jump(5001)]);

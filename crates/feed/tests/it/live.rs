@@ -1,6 +1,6 @@
 //! Packets, heartbeats and ends that subscribers of a live session receive, and their times.
 
-use feed::base::seq::{MAX_SEQ, SeqRange};
+use feed::base::seq::SeqRange;
 use feed::base::span::{Span, TimeSpan};
 use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
@@ -10,7 +10,7 @@ use feed::faults::scenario::{
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
-use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
+use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, decode};
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
@@ -127,7 +127,7 @@ fn a_subscriber_after_the_end_receives_the_end_at_once() {
 #[test]
 fn an_idle_session_has_heartbeats() {
     let scenario = Scenario::clean(1);
-    let mut exchange = exchange("bursts:1/s:5", MAX_SEQ, scenario);
+    let mut exchange = exchange("bursts:1/s:5", MAX_PACKET_SEQ, scenario);
     let calls = [describe(), Call::Subscribe { first: 1 }];
     let (got, step) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(9));
     let beats: Vec<(u64, u32)> = got
@@ -143,7 +143,8 @@ fn an_idle_session_has_heartbeats() {
     assert_eq!(HEARTBEAT, Duration::from_secs(1));
 
     let mute = Fault::new(FaultAction::Drop, FaultPlace::Heartbeat).unwrap();
-    let mut exchange = self::exchange("bursts:1/s:5", MAX_SEQ, Scenario::clean(1).with(mute));
+    let mut exchange =
+        self::exchange("bursts:1/s:5", MAX_PACKET_SEQ, Scenario::clean(1).with(mute));
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(9));
     assert_eq!((got.len(), packets(&got).len()), (11, 10), "no heartbeats");
 }
@@ -151,7 +152,7 @@ fn an_idle_session_has_heartbeats() {
 #[test]
 fn a_dropped_tail_shows_in_the_heartbeat() {
     let mut exchange =
-        exchange("bursts:1/s:5", MAX_SEQ, Scenario::skipping("4-5".parse().unwrap()));
+        exchange("bursts:1/s:5", MAX_PACKET_SEQ, Scenario::skipping("4-5".parse().unwrap()));
     let calls = [describe(), Call::Subscribe { first: 1 }];
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(2));
     assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
@@ -161,7 +162,7 @@ fn a_dropped_tail_shows_in_the_heartbeat() {
 
 #[test]
 fn original_clients_receive_all_packets_so_far_and_the_end() {
-    let mut exchange = exchange("1000/s", MAX_SEQ, Scenario::clean(1));
+    let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, Scenario::clean(1));
     exchange.open(Duration::ZERO);
     let (got, _) = client(&mut exchange, Duration::ZERO, &[Call::Stream], Duration::from_secs(1));
     assert_eq!(packets(&got), [(0, 1)], "the first call is there as the first packet is");
@@ -179,7 +180,7 @@ fn original_clients_receive_all_packets_so_far_and_the_end() {
 #[test]
 fn a_subscription_begins_at_most_with_the_next_packet() {
     for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX, false)] {
-        let mut exchange = exchange("1/s", MAX_SEQ, Scenario::clean(1));
+        let mut exchange = exchange("1/s", MAX_PACKET_SEQ, Scenario::clean(1));
         exchange.open(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first }];
         let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_millis(1));
@@ -259,7 +260,7 @@ fn subscriber(
 ) -> (MockExchange<GrowingTape<SyntheticMarket>>, ServerConnection, Vec<u8>) {
     let scenario = Scenario { slow, ..Scenario::clean(1) };
     let scenario = fault.into_iter().fold(scenario, Scenario::with);
-    let mut exchange = exchange("1000/s", MAX_SEQ, scenario);
+    let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, scenario);
     let mut conn = exchange.open(Duration::ZERO);
     let mut text = Vec::new();
     [describe(), Call::Subscribe { first: 1 }].iter().for_each(|call| call.encode(&mut text));
@@ -364,7 +365,8 @@ fn a_slow_subscriber_is_cut_off_with_a_refusal() {
 #[test]
 fn a_subscriber_that_catches_up_with_past_packets_is_not_slow() {
     for slow in [SlowSubscriberPolicy::Skip(100), SlowSubscriberPolicy::Cut(100)] {
-        let mut exchange = exchange("1000/s", MAX_SEQ, Scenario { slow, ..Scenario::clean(1) });
+        let mut exchange =
+            exchange("1000/s", MAX_PACKET_SEQ, Scenario { slow, ..Scenario::clean(1) });
         exchange.open(Duration::ZERO);
         exchange.tick(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first: 1 }];

@@ -1,14 +1,14 @@
 //! Tape files that somebody made to do harm: every checksum is right and nothing else.
 
 use feed::base::rng::Rng;
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::storage::crc32c;
 use feed::tape::file::{FileHead, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{RawFrame, SessionId, packet_seq, sequence_of};
+use feed::wire::{MAX_PACKET_SEQ, RawFrame, SessionId, packet_seq, sequence_of};
 
 const SALT: u64 = 0x1234_5678_9abc_def0;
 
@@ -18,8 +18,21 @@ fn salted(bytes: &[u8]) -> [u8; 4] {
 
 /// A number that is likely to be at some limit.
 fn number(rng: &mut Rng) -> u32 {
-    let limits =
-        [0, 1, 2, 17, 48, 3855, 3856, 65_535, 65_536, 1 << 30, MAX_SEQ, MAX_SEQ + 1, u32::MAX];
+    let limits = [
+        0,
+        1,
+        2,
+        17,
+        48,
+        3855,
+        3856,
+        65_535,
+        65_536,
+        1 << 30,
+        MAX_PACKET_SEQ,
+        MAX_PACKET_SEQ + 1,
+        u32::MAX,
+    ];
     match rng.below(3) {
         0 => limits[rng.below(limits.len() as u32) as usize],
         1 => rng.below(300),

@@ -38,7 +38,7 @@ pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
 }
 
 /// Maximum number of packets of a tape for which dropped sequences are listed in the log.
-const LISTED: u32 = 10_000;
+const LISTED: u64 = 10_000;
 
 /// Logs an event of the exchange.
 pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent) {

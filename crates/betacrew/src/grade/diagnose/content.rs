@@ -16,7 +16,7 @@ use std::time::Duration;
 const FILE_TIME_TOLERANCE: Duration = Duration::from_millis(15);
 
 /// Minimum number of packets that is taken for a fixed capacity. No client has room for fewer.
-const CAPACITY_MIN: u32 = 50;
+const CAPACITY_MIN: Seq = 50;
 
 /// Detects that the client wrote a JSON file that is not valid.
 pub(crate) fn not_json(evidence: &Evidence) -> Option<String> {
@@ -82,7 +82,7 @@ pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
     let made_up = &evidence.differences.made_up;
     let turned = |seq: &String| {
         let seq: u32 = seq.parse().ok()?;
-        Some((1..=evidence.last()).contains(&seq.swap_bytes()))
+        Some((1..=evidence.last()).contains(&Seq::from(seq.swap_bytes())))
     };
     let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
     all.then(|| {
