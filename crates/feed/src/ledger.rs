@@ -348,7 +348,7 @@ impl Ledger {
                     sink.on_messages(origin, Messages::Run(part), now);
                 }
                 sink.on_fill(piece, age, origin, now);
-                result.fresh += u64::from(piece.len());
+                result.fresh += piece.len();
                 from = piece.last() + 1;
             });
             result.conflicts += repeated(sink, from, below.last() + 1);
@@ -357,10 +357,10 @@ impl Ledger {
             && let Some(part) = run.part(above)
         {
             sink.on_messages(origin, Messages::Run(part), now);
-            result.fresh += u64::from(above.len());
+            result.fresh += above.len();
             self.next = above.last() + 1;
         }
-        track.delivered += u64::from(range.len());
+        track.delivered += range.len();
         track.reached(range.last());
         result
     }

@@ -1,6 +1,6 @@
 //! Index of a tape file: the blocks of packets by sequence.
 
-use super::block::IndexEntry;
+use super::block::{IndexEntry, Layout};
 use crate::base::seq::{Seq, SeqRange};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -53,7 +53,12 @@ impl Index {
         entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
     }
 
-    /// Returns the number of packets in all blocks.
+    /// Returns the layout of the first block; blocks of others fit it.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        self.lanes.first()?.first().map(|entry| entry.layout)
+    }
+
+    /// Returns the number of messages in all blocks.
     pub(super) fn packets(&self) -> u64 {
         self.packets
     }
