@@ -79,12 +79,12 @@ fn record(
 fn a_recording_is_read_in_order_with_and_without_an_index() {
     for seed in 0..40 {
         let mut rng = Rng::new(seed);
-        let tape = Tape::random(rng.between(1, 30_000), seed);
+        let tape = Tape::random(rng.seq_between(1, 30_000), seed);
         let mut file = new();
         record(&mut file, &tape, &mut rng, |_, _| Ok(())).unwrap();
         file.flush().unwrap();
         assert_eq!(read(&file, 1), tape.frames(), "seed {seed}");
-        let from = rng.between(1, tape.last());
+        let from = rng.seq_between(1, tape.last());
         assert_eq!(read(&file, from), tape.frames()[from as usize - 1..], "seed {seed} {from}");
 
         let unfinished = file.storage().clone();
@@ -96,7 +96,7 @@ fn a_recording_is_read_in_order_with_and_without_an_index() {
             assert_eq!(again.packets(), u64::from(tape.last()));
             assert_eq!(again.missing().unwrap(), (SeqSet::new(), 0));
             for _ in 0..20 {
-                let seq = rng.between(1, tape.last() + 5);
+                let seq = rng.seq_between(1, tape.last() + 5);
                 let expected = tape.slice(SeqRange::one(seq)).first().copied();
                 assert_eq!(again.get(seq).unwrap(), expected);
             }
@@ -269,7 +269,7 @@ fn by_sequence(frames: &[RawFrame]) -> BTreeMap<Seq, RawFrame> {
 fn power_loss_costs_only_what_was_not_synced() {
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
-        let tape = Tape::random(rng.between(1, 20_000), seed);
+        let tape = Tape::random(rng.seq_between(1, 20_000), seed);
         let mut file = new();
         file.sync().unwrap();
         let mut safe: BTreeMap<Seq, RawFrame> = BTreeMap::new();
