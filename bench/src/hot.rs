@@ -245,7 +245,7 @@ fn tape_read() -> Box<dyn FnMut()> {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
         while let Ok(Some(piece)) = reading.next() {
-            count += black_box(piece.frames).len();
+            count += black_box(piece.packets()).len();
         }
         assert_eq!(count, PACKETS as usize);
     })
@@ -257,7 +257,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
-        while let Ok(frames @ [_, ..]) = reading.merged() {
+        while let Ok(Messages::Packets(frames @ [_, ..])) = reading.merged() {
             count += black_box(messages).len();
         }
         assert_eq!(count, PACKETS as usize);

@@ -98,7 +98,7 @@ fuzz_target!(|harmed: Harmed<'_>| {
         let mut count = 0;
         let mut reading = file.in_order(FIRST_SEQ);
         while let Some(piece) = reading.next().expect("what is damaged was forgotten") {
-            for frame in piece.frames {
+            for frame in piece.packets() {
                 let seq = sequence_of(frame);
                 assert!(seq > before && !missing.contains(seq), "{seq} after {before}");
                 before = seq;

@@ -53,7 +53,7 @@ fn betacrew(args: &[&str], tape: &Path) -> Command {
 }
 
 /// Records the session as `fetch` does, and writes it as CSV into nothing.
-fn record(tape: &Path, packets: u32, chance: &str) {
+fn record(tape: &Path, packets: u64, chance: &str) {
     let scenario = Scenario::losing(7, chance.parse().unwrap());
     let mut player = MockExchange::new(Endless::new(packets), scenario);
     let listener = net::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -93,9 +93,9 @@ fn serve(tape: &Path) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
-fn row(what: &str, packets: u32, time: Duration, most: u64) {
+fn row(what: &str, packets: u64, time: Duration, most: u64) {
     let seconds = time.as_secs_f64();
-    let rate = f64::from(packets) / seconds / 1e6;
+    let rate = packets as f64 / seconds / 1e6;
     let rate = if packets == 0 { String::new() } else { format!("{rate:.1} M") };
     println!("{what:27} {seconds:8.3} s {rate:>11} {:9.1} MiB", most as f64 / 1024.0);
 }

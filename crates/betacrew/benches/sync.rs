@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// As much as a block holds.
-const BLOCK: u32 = 3855;
-const BLOCKS: u32 = 3052;
+const BLOCK: u64 = 3855;
+const BLOCKS: u64 = 3052;
 const ROUNDS: usize = 3;
 
 fn main() {

@@ -191,7 +191,7 @@ struct JsonRow {
     quantity: i32,
     price: i32,
     #[serde(deserialize_with = "sequence")]
-    sequence: u64,
+    sequence: Seq,
 }
 
 /// Text that is copied only if it has escapes.

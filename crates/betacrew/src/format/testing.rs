@@ -37,7 +37,7 @@ pub(super) fn odd() -> Rows {
                 side: if at % 2 == 0 { Side::Buy } else { Side::Sell },
                 quantity: numbers[at % 5],
                 price: numbers[at % 3 + 2],
-                sequence: if at + 1 == last { MAX_PACKET_SEQ } else { at as u32 + 1 },
+                sequence: if at + 1 == last { MAX_PACKET_SEQ } else { at as u64 + 1 },
             };
             (encode(&Frame::Packet(packet)), arrivals[at / 7 % 5])
         })

@@ -478,7 +478,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     /// A million packets: more than the buffers between exchange and client take.
-    const PACKETS: u32 = 1_000_000;
+    const PACKETS: u64 = 1_000_000;
 
     fn client(address: SocketAddr, calls: &[u8]) -> Client {
         let mut client = Client::connect(address).unwrap();
@@ -505,7 +505,7 @@ mod tests {
         });
     }
 
-    fn first_packet(client: &mut Client) -> u32 {
+    fn first_packet(client: &mut Client) -> u64 {
         let mut frame = [0; feed::wire::FRAME_LEN];
         client.read_exact(&mut frame).unwrap();
         feed::wire::sequence_of(&frame)

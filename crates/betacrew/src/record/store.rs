@@ -269,8 +269,8 @@ impl RecordingStore {
         let mut reading = self.keeper.in_order(FIRST_SEQ);
         loop {
             match reading.merged() {
-                Ok([]) => return Ok(()),
-                Ok(frames) => each(frames, Arrival::UNKNOWN)?,
+                Ok(messages) if messages.is_empty() => return Ok(()),
+                Ok(messages) => each(messages.packets(), Arrival::UNKNOWN)?,
                 Err(error) => return Err(failure(error, &self.path)),
             }
         }
@@ -284,7 +284,7 @@ impl RecordingStore {
         let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
-                Ok(Some(piece)) => each(piece.frames, Arrival::of(&piece.block))?,
+                Ok(Some(piece)) => each(piece.packets(), Arrival::of(&piece.block))?,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(failure(error, &self.path)),
             }

@@ -31,7 +31,7 @@ impl Follower {
     }
 
     /// The sequences of the lines that come next, so many.
-    fn sequences(&mut self, count: usize) -> Vec<u32> {
+    fn sequences(&mut self, count: usize) -> Vec<u64> {
         self.lines.by_ref().take(count).map(|line| sequence(&line.unwrap()).unwrap()).collect()
     }
 
@@ -48,21 +48,21 @@ impl Follower {
     }
 }
 
-fn sequence(line: &str) -> Option<u32> {
+fn sequence(line: &str) -> Option<u64> {
     let after = line.split_once("\"sequence\":")?.1;
     after.split_once(',')?.0.parse().ok()
 }
 
 /// A complete recording in a tape file: its session, and how many packets it has. They are the
 /// market's.
-fn recorded(path: &Path) -> (SessionId, u32) {
+fn recorded(path: &Path) -> (SessionId, u64) {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let session = file.session().unwrap().session;
     let market = SyntheticMarket::new(session, MAX_PACKET_SEQ);
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
-        for frame in piece.frames {
+        for frame in piece.packets() {
             count += 1;
             let packet = feed::wire::Frame::Packet(market.packet(count));
             assert_eq!((sequence_of(frame), *frame), (count, feed::wire::encode(&packet)));
@@ -115,7 +115,7 @@ fn another_session_gets_a_recording_of_its_own() {
     let first = recorded(&folder.path().join("cap.tape"));
     assert_eq!(first, (SyntheticMarket::seeded(1, MAX_PACKET_SEQ).session(), before), "{said}");
     if code == 0 {
-        let count = 5000 + left.len() as u32;
+        let count = 5000 + left.len() as u64;
         assert_eq!(recorded(&folder.path().join(&own)), (second, count));
         let written = std::fs::read_to_string(folder.path().join(format!("all-{second}.csv")));
         assert_eq!(written.unwrap().lines().count(), count as usize + 1);
@@ -146,8 +146,8 @@ fn files_follow_one_another_and_have_everything() {
     for name in &names {
         let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
         let mut range = name.trim_end_matches(".csv").rsplit('-').map(|seq| seq.parse().unwrap());
-        let (last, first): (u32, u32) = (range.next().unwrap(), range.next().unwrap());
-        assert_eq!((first, text.lines().count() as u32), (next, last - first + 2), "{name}");
+        let (last, first): (u64, u64) = (range.next().unwrap(), range.next().unwrap());
+        assert_eq!((first, text.lines().count() as u64), (next, last - first + 2), "{name}");
         next = last + 1;
     }
     assert_eq!(next, 60_001);

@@ -28,7 +28,7 @@ fn described(address: &str) -> (std::net::TcpStream, Info) {
 }
 
 /// Receives packets `from` to `to` from a subscription.
-fn subscribed(address: &str, from: u32, to: u32) -> Info {
+fn subscribed(address: &str, from: u64, to: u64) -> Info {
     let (mut stream, info) = described(address);
     call(&mut stream, Call::Subscribe { first: from });
     let market = SyntheticMarket::new(info.session, MAX_PACKET_SEQ);
@@ -102,10 +102,10 @@ fn a_session_is_written_on_as_it_comes_in_order_and_complete() {
     let mut reading = file.in_order(1);
     let mut seqs = Vec::new();
     while let Some(piece) = reading.next().unwrap() {
-        seqs.extend(piece.frames.iter().map(sequence_of));
+        seqs.extend(piece.packets().iter().map(sequence_of));
     }
     assert!(seqs.len() >= lines.len());
-    assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     if code == 0 {
         let written = std::fs::read_to_string(folder.path().join("out.json")).unwrap();
         assert_eq!(written.matches("\"sequence\"").count(), lines.len());

@@ -47,7 +47,7 @@ fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Dura
             let whole = &received.as_chunks().0[before..];
             match whole.iter().map(packet_seq).collect::<Option<Vec<_>>>() {
                 Some(seqs) if !seqs.is_empty() => {
-                    let seqs: Vec<String> = seqs.iter().map(u32::to_string).collect();
+                    let seqs: Vec<String> = seqs.iter().map(u64::to_string).collect();
                     let _ = write!(text, " {}", seqs.join(","));
                 }
                 _ => {

@@ -56,7 +56,7 @@ impl Rng {
     }
 
     /// Returns a sequence from `low` to `high`, both included and at most 2^32 - 2 apart.
-    pub(crate) fn seq_between(&mut self, low: Seq, high: Seq) -> Seq {
+    pub fn seq_between(&mut self, low: Seq, high: Seq) -> Seq {
         debug_assert!(low <= high && high - low < u64::from(u32::MAX));
         low + Seq::from(self.below(u32::try_from(high - low + 1).unwrap_or(u32::MAX)))
     }

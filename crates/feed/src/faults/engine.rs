@@ -559,7 +559,7 @@ mod tests {
             let mut fault = Fault::skip("1-3000".parse().unwrap());
             fault.pick = FaultSelector::Every(n);
             let faults = faults(&Scenario::clean(1).with(fault), 3000);
-            let expected: Vec<Seq> = (1..=3000).filter(|seq| seq % n == 0).collect();
+            let expected: Vec<Seq> = (1..=3000).filter(|seq| seq % u64::from(n) == 0).collect();
             assert_eq!(dropped(&faults, run_id(0, 0), 3000), expected, "{n}");
         }
     }
@@ -574,10 +574,10 @@ mod tests {
             let faults = faults(&Scenario::clean(7).with(fault), MAX_SEQ);
             let run = run_id(0, 0);
             let key = run.key(7);
-            let starts = |block| chance.draw(|d| rng::nth(key, u64::from(block) * 32 + d));
+            let starts = |block| chance.draw(|d| rng::nth(key, block * 32 + d));
             let mut expected = Vec::new();
-            for seq in (0..20_000u32).filter(|seq| starts(seq / 64) >> (seq % 64) & 1 == 1) {
-                let length = burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, u64::from(seq)));
+            for seq in (0..20_000u64).filter(|seq| starts(seq / 64) >> (seq % 64) & 1 == 1) {
+                let length = u64::from(burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, seq)));
                 expected.extend((seq..seq + length).filter(|seq| (1..=20_000).contains(seq)));
             }
             expected.sort_unstable();

@@ -28,7 +28,7 @@ fn network(latency_ms: u64) -> Network {
 
 fn exchange(
     tempo: &str,
-    last: u32,
+    last: u64,
     scenario: Scenario,
 ) -> MockExchange<GrowingTape<SyntheticMarket>> {
     MockExchange::new(
@@ -58,7 +58,7 @@ fn follow_as(
     (recorder, recording, world.now())
 }
 
-fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u32) {
+fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u64) {
     let outcome = recorder.outcome().unwrap();
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
@@ -96,7 +96,7 @@ fn missed_packets_are_recorded_a_round_trip_later() {
         // One round trip of 40 ms and the time of a few packets.
         let lag = recorder.ledger().highest() - recorder.ledger().frontier();
         assert!(lag < 60, "{lag} packets behind");
-        assert!(recorder.ledger().highest() >= second as u32 * 1000 - 150);
+        assert!(recorder.ledger().highest() >= second * 1000 - 150);
         // The number of missed packets is known while the line runs.
         let missed = recorder.missed_by(0);
         assert!((150..250).contains(&(missed / second)), "{missed} missed after {second} s");
@@ -203,7 +203,7 @@ fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
     let outcome = recorder.outcome().unwrap();
     assert_eq!(
         (outcome.why, outcome.last),
-        (Some(IncompleteReason::OtherSession), recording.len() as u32)
+        (Some(IncompleteReason::OtherSession), recording.len() as u64)
     );
     assert!((499..520).contains(&recording.len()), "{}", recording.len());
     let (line, other) = (recorder.line(0).unwrap(), SyntheticMarket::seeded(2, MAX_PACKET_SEQ));

@@ -47,7 +47,7 @@ fn take(
 proptest! {
     #[test]
     fn every_sequence_is_recorded_or_missing(
-        runs in prop::collection::vec((1u32..120, 1u32..12, 0i32..2), 0..40),
+        runs in prop::collection::vec((1u64..120, 1u64..12, 0i32..2), 0..40),
         chunk in 1usize..50,
     ) {
         let frames: Vec<RawFrame> = runs
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn many_frames_at_once_are_what_they_are_one_by_one(
         steps in prop::collection::vec((0u32..12, 0u32..400), 0..400),
-        limits in (1u32..300, 1usize..60),
+        limits in (1u64..300, 1usize..60),
         resent in any::<bool>(),
     ) {
         let mut top = 0;
@@ -152,10 +152,10 @@ proptest! {
 
 #[test]
 fn where_numbers_end_nothing_wraps_around() {
-    let limits = Limits { max_jump: u32::MAX, ..Limits::default() };
+    let limits = Limits { max_jump: u64::MAX, ..Limits::default() };
     let raw = |seq: Seq| {
         let mut frame = frame(1, 0);
-        frame[13..].copy_from_slice(&seq.to_be_bytes());
+        frame[13..].copy_from_slice(&u32::try_from(seq).unwrap().to_be_bytes());
         frame
     };
     for (seqs, highest, refused) in [
@@ -165,7 +165,7 @@ fn where_numbers_end_nothing_wraps_around() {
             MAX_PACKET_SEQ - 2,
             0,
         ),
-        (vec![MAX_PACKET_SEQ - 4, 0, u32::MAX, MAX_PACKET_SEQ], MAX_PACKET_SEQ, 2),
+        (vec![MAX_PACKET_SEQ - 4, 0, u32::MAX.into(), MAX_PACKET_SEQ], MAX_PACKET_SEQ, 2),
     ] {
         let mut ledger = Ledger::resume(limits, MAX_PACKET_SEQ - 10, &SeqSet::new());
         let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());

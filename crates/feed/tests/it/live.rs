@@ -17,7 +17,7 @@ type Exchanged = Vec<(Duration, Frame)>;
 
 fn exchange(
     tempo: &str,
-    last: u32,
+    last: u64,
     scenario: Scenario,
 ) -> MockExchange<GrowingTape<SyntheticMarket>> {
     MockExchange::new(
@@ -67,7 +67,7 @@ fn describe() -> Call {
     Call::Describe { version: 1 }
 }
 
-fn packets(got: &Exchanged) -> Vec<(u128, u32)> {
+fn packets(got: &Exchanged) -> Vec<(u128, u64)> {
     let packet = |(time, frame): &(Duration, Frame)| match frame {
         Frame::Packet(packet) => Some((time.as_millis(), packet.sequence)),
         _ => None,
@@ -88,7 +88,7 @@ fn a_subscriber_receives_past_packets_then_new_ones_and_the_end() {
         client(&mut exchange, late, &[describe(), Call::Subscribe { first: 3 }], until);
     let (_, Frame::Info(info)) = got[0] else { panic!("{got:?}") };
     assert_eq!((info.first, info.last), (1, 5));
-    let expected: Vec<(u128, u32)> = (3..=5)
+    let expected: Vec<(u128, u64)> = (3..=5)
         .map(|seq| (45, seq))
         .chain((6..=20).map(|seq| (seq as u128 * 10 - 10, seq)))
         .collect();
@@ -130,7 +130,7 @@ fn an_idle_session_has_heartbeats() {
     let mut exchange = exchange("bursts:1/s:5", MAX_PACKET_SEQ, scenario);
     let calls = [describe(), Call::Subscribe { first: 1 }];
     let (got, step) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(9));
-    let beats: Vec<(u64, u32)> = got
+    let beats: Vec<(u64, u64)> = got
         .iter()
         .filter_map(|(time, frame)| match frame {
             Frame::Heartbeat(next) => Some((time.as_secs(), *next)),
@@ -179,7 +179,7 @@ fn original_clients_receive_all_packets_so_far_and_the_end() {
 
 #[test]
 fn a_subscription_begins_at_most_with_the_next_packet() {
-    for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX, false)] {
+    for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX.into(), false)] {
         let mut exchange = exchange("1/s", MAX_PACKET_SEQ, Scenario::clean(1));
         exchange.open(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first }];
@@ -220,9 +220,9 @@ fn faults_apply_to_subscriptions_as_to_streams() {
             scenario.faults.push(fault);
         }
         let drops = scenario.faults.iter().filter(|fault| fault.action() == FaultAction::Drop);
-        let every: Vec<u32> = drops
+        let every: Vec<u64> = drops
             .filter_map(|fault| match fault.pick {
-                feed::faults::scenario::FaultSelector::Every(n) => Some(n),
+                feed::faults::scenario::FaultSelector::Every(n) => Some(n.into()),
                 _ => None,
             })
             .collect();
@@ -231,10 +231,10 @@ fn faults_apply_to_subscriptions_as_to_streams() {
         let (got, step) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(60));
         assert_eq!(step, Step::Finish, "seed {seed}: {scenario:?}");
         assert_eq!(got.last().unwrap().1, Frame::End(201), "seed {seed}");
-        let mut seqs: Vec<u32> = packets(&got).iter().map(|packet| packet.1).collect();
+        let mut seqs: Vec<u64> = packets(&got).iter().map(|packet| packet.1).collect();
         seqs.sort_unstable();
         seqs.dedup();
-        let kept: Vec<u32> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
+        let kept: Vec<u64> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
         // A dropped packet may have a copy, which is sent.
         let copied =
             scenario.faults.iter().any(|f| matches!(f.action(), FaultAction::Duplicate { .. }));
@@ -321,7 +321,7 @@ fn a_slow_subscriber_misses_whole_packets_only() {
         for ms in 1000..1020 {
             take(&mut exchange, &mut conn, Duration::from_millis(ms), &mut bytes, 999);
         }
-        let seqs: Vec<u32> = decoded(&bytes)[1..]
+        let seqs: Vec<u64> = decoded(&bytes)[1..]
             .iter()
             .map(|frame| match frame {
                 Frame::Packet(packet) => packet.sequence,
@@ -372,8 +372,8 @@ fn a_subscriber_that_catches_up_with_past_packets_is_not_slow() {
         let calls = [describe(), Call::Subscribe { first: 1 }];
         let (from, until) = (Duration::from_secs(3), Duration::from_secs(4));
         let (got, _) = client(&mut exchange, from, &calls, until);
-        let seqs: Vec<u32> = packets(&got).into_iter().map(|(_, seq)| seq).collect();
-        assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+        let seqs: Vec<u64> = packets(&got).into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         assert!(seqs.len() > 3900, "{}", seqs.len());
     }
 }

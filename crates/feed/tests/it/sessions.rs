@@ -130,7 +130,7 @@ fn only_packets_of_one_session_are_kept() {
     while let Some(piece) = reading.next().unwrap() {
         let expected =
             |frame: &&RawFrame| ours.frames()[sequence_of(frame) as usize - 1] == **frame;
-        assert!(piece.frames.iter().all(|frame| expected(&frame)));
+        assert!(piece.packets().iter().all(|frame| expected(&frame)));
     }
 }
 
@@ -169,7 +169,7 @@ fn packets_of_an_unknown_session_are_requested_again() {
         assert_eq!((file.packets(), file.session_id()), (20, Some(ELSE)));
         assert_eq!(file.left_out(), if finish { 0 } else { 134 });
         let mut reading = file.in_order(FIRST_SEQ);
-        assert_eq!(reading.merged().unwrap(), new.frames());
+        assert_eq!(reading.merged().unwrap().packets(), new.frames());
     }
 }
 

@@ -27,11 +27,11 @@ fn read(file: &TapeFile<Disk>, from: Seq) -> Vec<RawFrame> {
     let mut all = Vec::new();
     let mut reading = file.in_order(from);
     while let Some(piece) = reading.next().unwrap() {
-        assert!(!piece.frames.is_empty());
-        all.extend_from_slice(piece.frames);
+        assert!(!piece.packets().is_empty());
+        all.extend_from_slice(piece.packets());
     }
     let (mut reading, mut merged) = (file.in_order(from), Vec::new());
-    while let frames @ [_, ..] = reading.merged().unwrap() {
+    while let frames @ [_, ..] = reading.merged().unwrap().packets() {
         merged.extend_from_slice(frames);
     }
     assert_eq!(merged, all, "many at once are the same");
@@ -80,12 +80,12 @@ fn record(
 fn a_recording_is_read_in_order_with_and_without_an_index() {
     for seed in 0..40 {
         let mut rng = Rng::new(seed);
-        let tape = Tape::random(rng.between(1, 30_000), seed);
+        let tape = Tape::random(rng.seq_between(1, 30_000), seed);
         let mut file = new();
         record(&mut file, &tape, &mut rng, |_, _| Ok(())).unwrap();
         file.flush().unwrap();
         assert_eq!(read(&file, 1), tape.frames(), "seed {seed}");
-        let from = rng.between(1, tape.last());
+        let from = rng.seq_between(1, tape.last());
         assert_eq!(read(&file, from), tape.frames()[from as usize - 1..], "seed {seed} {from}");
 
         let unfinished = file.storage().clone();
@@ -97,7 +97,7 @@ fn a_recording_is_read_in_order_with_and_without_an_index() {
             assert_eq!(again.packets(), u64::from(tape.last()));
             assert_eq!(again.missing().unwrap(), (SeqSet::new(), 0));
             for _ in 0..20 {
-                let seq = rng.between(1, tape.last() + 5);
+                let seq = rng.seq_between(1, tape.last() + 5);
                 let expected = tape.slice(SeqRange::one(seq)).first().copied();
                 assert_eq!(again.get(seq).unwrap(), expected);
             }
@@ -161,7 +161,7 @@ fn behind_a_damaged_block_reading_goes_on() {
     let mut reading = file.in_order(1);
     loop {
         match reading.next() {
-            Ok(Some(piece)) => found.extend_from_slice(piece.frames),
+            Ok(Some(piece)) => found.extend_from_slice(piece.packets()),
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, packets, bytes }) => {
                 damaged.push((offset as usize, span.first(), packets, bytes as usize));
@@ -176,8 +176,8 @@ fn behind_a_damaged_block_reading_goes_on() {
     let (mut reading, mut merged) = (file.in_order(1), Vec::new());
     loop {
         match reading.merged() {
-            Ok([]) => break,
-            Ok(frames) => merged.push(frames.len()),
+            Ok(messages) if messages.is_empty() => break,
+            Ok(messages) => merged.push(messages.len()),
             Err(error) => {
                 assert!(matches!(error, TapeFileError::Damaged { .. }));
                 merged.push(0);
@@ -270,7 +270,7 @@ fn by_sequence(frames: &[RawFrame]) -> BTreeMap<Seq, RawFrame> {
 fn power_loss_costs_only_what_was_not_synced() {
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
-        let tape = Tape::random(rng.between(1, 20_000), seed);
+        let tape = Tape::random(rng.seq_between(1, 20_000), seed);
         let mut file = new();
         file.sync().unwrap();
         let mut safe: BTreeMap<Seq, RawFrame> = BTreeMap::new();

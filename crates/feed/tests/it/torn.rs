@@ -43,7 +43,7 @@ const EVENTS: [Event; 7] = [
 /// packet is sent.
 fn subscribed(
     (end, slow): (FaultAction, SlowSubscriberPolicy),
-    last: u32,
+    last: u64,
     event: Event,
     before: bool,
 ) -> (Vec<u8>, Step) {
@@ -157,7 +157,7 @@ impl Follower {
         self.give(Input::Received(STREAM, bytes));
     }
 
-    fn packets(&mut self, first: u32, last: u32) {
+    fn packets(&mut self, first: u64, last: u64) {
         let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
         self.bytes(frames.as_flattened());
     }

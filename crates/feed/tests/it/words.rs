@@ -31,7 +31,7 @@ fn errors_say_what_is_allowed() {
     }
 }
 
-fn packet(sequence: u32) -> Packet {
+fn packet(sequence: u64) -> Packet {
     let symbol = Symbol(*b"A\x1bB ");
     Packet { symbol, side: Side::Sell, quantity: -3, price: 100, sequence }
 }

@@ -439,7 +439,7 @@ mod tests {
     }
 
     /// Returns a recorder to which these ranges are missing below `highest`.
-    fn missing(highest: u32, missing: impl Iterator<Item = SeqRange>) -> Recorder {
+    fn missing(highest: u64, missing: impl Iterator<Item = SeqRange>) -> Recorder {
         let missing = missing.collect();
         Recorder::resume(RecorderOptions::default(), 1, highest, &missing, None)
     }
