@@ -97,7 +97,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
             (Some(file), None) => file,
             (None, None) => return Ok(()),
         };
-        file.append(origin, block.stored, block.frames.as_slice()).map_err(full)?;
+        file.append(origin, block.stored, &block.frames).map_err(full)?;
         // Each block has its own time.
         file.flush_origin(origin).map_err(full)
     })?;

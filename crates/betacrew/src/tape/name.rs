@@ -9,7 +9,7 @@ use feed::base::seq::{Seq, SeqRange};
 use feed::tape::in_memory::Tape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{MAX_PACKET_SEQ, Messages, RawFrame, SessionId};
+use feed::wire::{MAX_PACKET_SEQ, Messages, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;

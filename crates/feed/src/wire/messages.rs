@@ -260,6 +260,12 @@ impl<'a> From<&'a [RawFrame]> for Messages<'a> {
     }
 }
 
+impl<'a> From<&'a alloc::vec::Vec<RawFrame>> for Messages<'a> {
+    fn from(frames: &'a alloc::vec::Vec<RawFrame>) -> Self {
+        Self::Packets(frames)
+    }
+}
+
 impl<'a> From<Run<'a>> for Messages<'a> {
     fn from(run: Run<'a>) -> Self {
         Self::Run(run)
