@@ -52,6 +52,6 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     for seq in (1..=PACKETS).step_by(99_991) {
         assert_eq!(file.get(seq).unwrap(), Some(made(seq)));
         let mut reading = file.in_order(seq);
-        assert_eq!(sequence_of(&reading.next().unwrap().unwrap().frames[0]), seq);
+        assert_eq!(sequence_of(&reading.next().unwrap().unwrap().packets()[0]), seq);
     }
 }

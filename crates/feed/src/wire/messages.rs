@@ -266,6 +266,12 @@ impl<'a> From<&'a alloc::vec::Vec<RawFrame>> for Messages<'a> {
     }
 }
 
+impl<'a, const N: usize> From<&'a [RawFrame; N]> for Messages<'a> {
+    fn from(frames: &'a [RawFrame; N]) -> Self {
+        Self::Packets(frames)
+    }
+}
+
 impl<'a> From<Run<'a>> for Messages<'a> {
     fn from(run: Run<'a>) -> Self {
         Self::Run(run)
