@@ -142,7 +142,7 @@ proptest! {
             if crowded(&at_once.0.1) || crowded(&one_by_one.0.1) {
                 let (_, recorded, gaps, highest, missing, _) = at_once;
                 prop_assert!(gaps.len() <= limits.max_gaps);
-                prop_assert_eq!(recorded.len() as u64 + missing, u64::from(highest));
+                prop_assert_eq!(recorded.len() as u64 + missing, highest);
             } else {
                 prop_assert_eq!(at_once, one_by_one.clone());
             }
@@ -177,7 +177,7 @@ fn where_numbers_end_nothing_wraps_around() {
         seqs.sort_unstable();
         seqs.dedup();
         assert_eq!(ledger.highest(), highest);
-        assert_eq!(ledger.recorded(), u64::from(MAX_PACKET_SEQ - 10) + seqs.len() as u64);
+        assert_eq!(ledger.recorded(), (MAX_PACKET_SEQ - 10) + seqs.len() as u64);
     }
 }
 
