@@ -232,3 +232,16 @@ fn tails_that_are_told_one_after_the_other_are_bounded_as_well() {
     ledger.close_tail(Duration::ZERO, &mut recording);
     assert_eq!((ledger.highest(), ledger.gaps().len()), (18, 4));
 }
+
+#[test]
+fn a_recording_beyond_the_wire_takes_packets_into_its_gaps() {
+    let highest = 1 << 40;
+    let missing: SeqSet = "7".parse().unwrap();
+    let mut ledger = Ledger::resume(Limits::default(), highest, &missing);
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
+    track.position = highest;
+    let frames: Vec<RawFrame> = (1..100).map(|seq| frame(seq, 0)).collect();
+    assert_eq!(take(&mut ledger, &mut recording, &mut track, &frames), (0, vec![]));
+    assert_eq!((ledger.highest(), ledger.gaps().missing(), recording.len()), (highest, 0, 1));
+    assert_eq!(ledger.recorded(), highest);
+}

@@ -416,8 +416,8 @@ fn what_is_no_tape_is_refused() {
         bytes[at] = byte;
         bytes
     };
-    assert_eq!(open(&with(9, 1)), Some(FileHeadError::Older(1)));
-    assert_eq!(open(&with(9, 3)), Some(FileHeadError::Newer(3)));
+    assert_eq!(open(&with(9, 2)), Some(FileHeadError::Older(2)));
+    assert_eq!(open(&with(9, 4)), Some(FileHeadError::Newer(4)));
     assert_eq!(open(&with(13, b'x')), Some(FileHeadError::Damaged));
 }
 
