@@ -5,7 +5,7 @@
 //! taken before the write that contains it, and after the read that returns it.
 
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{MAX_PACKET_SEQ, FRAME_LEN, Frame, Info, encode};
+use feed::wire::{FRAME_LEN, Frame, Info, MAX_PACKET_SEQ, encode};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,7 +35,7 @@ struct Feed {
 
 impl Feed {
     fn new(rate: u64, seconds: u64) -> Result<Self> {
-        let count = u32::try_from(rate * seconds)?;
+        let count = rate * seconds;
         let market = SyntheticMarket::seeded(1, MAX_PACKET_SEQ);
         let frames = (1..=count).flat_map(|seq| encode(&Frame::Packet(market.packet(seq))));
         let sent = (0..count).map(|_| AtomicU64::new(0)).collect();
@@ -66,7 +66,7 @@ impl Feed {
             }
             thread::sleep(STEP);
         }
-        stream.write_all(&encode(&Frame::End(u32::try_from(count)? + 1)))?;
+        stream.write_all(&encode(&Frame::End(u64::try_from(count)? + 1)))?;
         std::io::copy(&mut stream, &mut std::io::sink())?;
         Ok(())
     }

@@ -28,7 +28,7 @@ fn main() {
     let packets = args.find_map(|arg| arg.replace('_', "").parse().ok()).unwrap_or(200_000_000);
     let folder = std::env::var_os("BETACREW_BENCH_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    println!("{packets} packets, {} bytes of them", u64::from(packets) * 17);
+    println!("{packets} packets, {} bytes of them", packets * 17);
     println!("what                         time       packets/s   most memory");
     for chance in ["0", "0.25"] {
         let tape = folder.join(format!("huge-{}.tape", std::process::id()));

@@ -233,7 +233,7 @@ impl fmt::Display for PlayAdvice<'_> {
             _ => write!(
                 f,
                 "\nTo play the {} before the gap, as a session of its own: --allow-gaps",
-                count(before.into(), "packet"),
+                count(before, "packet"),
             ),
         }
     }

@@ -40,10 +40,13 @@ pub const VERSION: u8 = 1;
 
 /// Highest sequence of a packet (2 147 483 647), because the wire carries it as a signed 32-bit
 /// integer.
-pub const MAX_PACKET_SEQ: Seq = 0x7fff_ffff;
+pub const MAX_PACKET_SEQ: Seq = HIGHEST_FIELD as Seq;
 
-/// Field in the place of a sequence above 32 bits. No decoder takes it for the sequence of a packet,
-/// so a peer refuses the message.
+/// Highest sequence of a packet, in the 32 bits of its field.
+const HIGHEST_FIELD: u32 = i32::MAX.cast_unsigned();
+
+/// Field in the place of a number above 32 bits. As a sequence it is that of no packet, so a peer
+/// refuses the message; as a count it covers all packets that a session can have.
 const TOO_HIGH: u32 = u32::MAX;
 
 /// Encodes a sequence, or a number of sequences, as a field of the wire.

@@ -10,6 +10,7 @@ mod server;
 
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Config;
+use feed::base::seq::to_index;
 use feed::tape::in_memory::Tape;
 use feed::wire::{FRAME_LEN, RawFrame};
 use gateway::{Error, Gateway, Log, Settings};
@@ -57,7 +58,7 @@ fn ours(settings: &Settings, tape: &[RawFrame]) -> u64 {
     let last = tape.len() as u64;
     while !gateway.done(last).unwrap() {
         let wanted = gateway.wants().unwrap().filter(|&next| next <= last);
-        let taken = wanted.map_or(0, |next| gateway.put(&tape[next as usize - 1..]).unwrap());
+        let taken = wanted.map_or(0, |next| gateway.put(&tape[to_index(next - 1)..]).unwrap());
         if taken == 0 {
             gateway.wait(Duration::from_millis(20));
         }

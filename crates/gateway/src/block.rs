@@ -175,8 +175,8 @@ impl Block {
             JSON => from_json(payload)?,
             _ => return Err(format!("its {FORMAT} is neither {WIRE} nor {JSON}")),
         };
-        for (seq, frame) in (u64::from(id.range.first())..).zip(&frames) {
-            if packet_seq(frame).map(u64::from) != Some(seq) {
+        for (seq, frame) in (id.range.first()..).zip(&frames) {
+            if packet_seq(frame) != Some(seq) {
                 return Err(format!("something else stands where packet {seq} should"));
             }
         }

@@ -160,7 +160,7 @@ fn story(
         (CellMark::Recovered, "recovered"),
     ];
     let last = view.tape.last();
-    let packets = count(last.into(), "packet");
+    let packets = count(last, "packet");
     let dropped: SeqSet = capture.gaps.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",

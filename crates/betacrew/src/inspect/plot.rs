@@ -212,7 +212,7 @@ fn path(svg: &mut String, class: &str, path: &str) {
 /// share that is not 0 is at least `SEEN`, so that it can be seen.
 fn shares(column: &StripColumn) -> [u32; 3] {
     const SEEN: u32 = 8;
-    let all = u64::from(column.range.len());
+    let all = column.range.len();
     let percent = |count: u64| u128::from(count) * 100 / u128::from(all);
     let share = |count: u64| match u32::try_from(percent(count)).unwrap_or(100) {
         _ if count == 0 => 0,

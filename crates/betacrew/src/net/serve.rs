@@ -469,6 +469,7 @@ pub(crate) const LISTENERS_MAX: usize = 1024;
 mod tests {
     use super::super::listen;
     use super::*;
+    use feed::base::seq::to_index;
     use feed::exchange::server::MockExchange;
     use feed::faults::scenario::Scenario;
     use feed::tape::in_memory::Tape;
@@ -545,7 +546,7 @@ mod tests {
             assert_eq!(first_packet(&mut seventh), 9);
             let mut rest = Vec::new();
             stalled.read_to_end(&mut rest).unwrap();
-            assert_eq!(rest.len(), (PACKETS as usize - 1) * feed::wire::FRAME_LEN);
+            assert_eq!(rest.len(), (to_index(PACKETS) - 1) * feed::wire::FRAME_LEN);
         });
     }
 

@@ -274,7 +274,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
         (3, 13),
         "from its lower to its higher end",
     ),
-    ("[[fault]]\nwhat = \"drop\"\nsequences = 0", (3, 13), "whole numbers from 1 to"),
+    ("[[fault]]\nwhat = \"drop\"\nsequences = 0", (3, 13), "whole numbers from 1, with"),
     (
         "[[fault]]\nwhat = \"drop\"\nchance = \"250%\"",
         (3, 10),

@@ -371,7 +371,7 @@ fn what_makes_no_sense_is_refused_with_advice() {
         (&["--tape", "src"], 6, "cannot read src"),
         (&["--drop", "1.5"], 2, "0.25 or 25%"),
         (&["--skip", "5-2"], 2, "lower to its higher"),
-        (&["--skip", "0"], 2, "from 1 to 2147483647"),
+        (&["--skip", "0"], 2, "whole numbers from 1, with"),
         (&["--seed", "x"], 2, "--seed"),
     ] {
         let (exit, stdout, stderr) = run(betacrew(&["serve"]).args(args));

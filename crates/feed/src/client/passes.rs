@@ -139,7 +139,7 @@ impl Recorder {
     /// Counts a pass that ran to its end.
     pub(super) fn on_pass_complete(&mut self, summary: ConnectionSummary, end: PassEnd) {
         // Copies that the exchange sends twice count as delivered, and must not hide losses.
-        let delivered = summary.delivered.min(self.ledger.highest().into());
+        let delivered = summary.delivered.min(self.ledger.highest());
         self.lines[usize::from(summary.line)].cut_streams = 0;
         self.stats.silent_passes += u32::from(end == PassEnd::Silent);
         self.passes.complete += 1;

@@ -324,6 +324,7 @@ impl GapSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::seq::to_index;
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
     use proptest::prelude::*;
@@ -403,7 +404,7 @@ mod tests {
                     walked.push(gap);
                 }
                 let above = gaps.ranges().filter_map(|gap| gap.from(first));
-                prop_assert_eq!(walked, above.take(more as usize + 1).collect::<Vec<_>>());
+                prop_assert_eq!(walked, above.take(to_index(more) + 1).collect::<Vec<_>>());
                 prop_assert_eq!(gaps.len(), gaps.ranges().count());
                 let lens = gaps.pieces.iter().map(|piece| piece.open().len());
                 prop_assert!(lens.into_iter().all(|len| (1..=PIECE).contains(&len)));

@@ -63,7 +63,7 @@ impl Sink for Times {
 
     fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         self.gaps += 1;
-        self.missed += u64::from(gap.len());
+        self.missed += gap.len();
     }
 }
 

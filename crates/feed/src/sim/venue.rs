@@ -9,7 +9,7 @@ use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
 use crate::tape::growing::GrowingTape;
 use crate::tape::in_memory::Tape;
-use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ};
+use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, field_bytes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -66,7 +66,7 @@ impl Lie {
             // Heartbeats and ends carry the next sequence.
             let told = if kind == b'I' { self.last } else { self.last + 1 };
             if place >= SEQUENCE {
-                *byte = told.to_be_bytes()[place - SEQUENCE];
+                *byte = field_bytes(told)[place - SEQUENCE];
             } else if place == KIND && kind == b'H' && self.ends {
                 *byte = b'E';
             }

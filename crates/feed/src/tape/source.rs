@@ -85,7 +85,7 @@ struct Held {
 impl Held {
     fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let last = file.span().map_or(0, SeqRange::last);
-        let from_first = file.packets() == u64::from(last) && file.is_contiguous();
+        let from_first = file.packets() == last && file.is_contiguous();
         // Blocks of a stream and of its resends overlap; only reading them shows what is missing.
         let mut missing = match from_first {
             true => SeqSet::new(),
@@ -93,7 +93,7 @@ impl Held {
         };
         // Reading drops damaged blocks, so the last packet may have changed.
         let last = file.span().map_or(0, SeqRange::last);
-        let found = u64::from(last).saturating_sub(missing.count());
+        let found = last.saturating_sub(missing.count());
         let repeated = file.packets().saturating_sub(found);
         let tail = SeqRange::new(last + 1, file.last_known());
         tail.into_iter().for_each(|tail| missing.insert(tail));

@@ -1,7 +1,7 @@
 //! Frames of the exchange: packets and the messages of the extension.
 
 use super::align::symbol_fits;
-use super::{FRAME_LEN, MAX_PACKET_SEQ, RawFrame, SessionId, field_bytes};
+use super::{FRAME_LEN, HIGHEST_FIELD, MAX_PACKET_SEQ, RawFrame, SessionId, field_bytes};
 use crate::base::seq::{FIRST_SEQ, Seq};
 use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
@@ -157,6 +157,11 @@ fn signed(raw: &RawFrame, at: usize) -> i32 {
     i32::from_be_bytes(four(raw, at))
 }
 
+/// Returns an unchecked number of a frame.
+fn number(raw: &RawFrame, at: usize) -> u64 {
+    u32::from_be_bytes(four(raw, at)).into()
+}
+
 /// Returns the sequence of an encoded packet that is known to be legal.
 #[must_use]
 pub fn sequence_of(raw: &RawFrame) -> Seq {
@@ -175,10 +180,9 @@ pub(crate) fn sequence_field(raw: &RawFrame) -> u32 {
 /// not checked, because they may have any value.
 #[must_use]
 pub fn packet_seq(raw: &RawFrame) -> Option<Seq> {
-    let seq = sequence_of(raw);
-    let legal = (FIRST_SEQ..=MAX_PACKET_SEQ).contains(&seq);
-    let packet = matches!(raw[field::KIND], b'B' | b'S') && legal;
-    packet.then_some(seq)
+    let seq = sequence_field(raw);
+    let packet = matches!(raw[field::KIND], b'B' | b'S') && (1..=HIGHEST_FIELD).contains(&seq);
+    packet.then_some(seq.into())
 }
 
 /// Returns 0 if the frame's kind is that of a packet. Results of many frames are joined by `|` and
@@ -216,8 +220,8 @@ pub fn decode(raw: &RawFrame) -> Result<Frame, DecodeError> {
         b'E' => decode_next(raw).map(Frame::End),
         b'N' => blank(raw).map(|()| {
             Frame::NotAvailable(NotAvailable {
-                first: sequence_of(raw),
-                count: u64::from(u32::from_be_bytes(four(raw, field::PRICE))),
+                first: number(raw, field::SEQUENCE),
+                count: number(raw, field::PRICE),
                 reason: Reason::from_code(u32::from_be_bytes(four(raw, field::QUANTITY))),
             })
         }),
@@ -281,7 +285,7 @@ fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
 
 /// Encodes one message.
 ///
-/// Sequences are at most [`MAX_PACKET_SEQ`]. A message with a higher one is written so that decoding
+/// Sequences are at most [`MAX_PACKET_SEQ`](super::MAX_PACKET_SEQ). A message with a higher one is written so that decoding
 /// refuses it.
 #[must_use]
 pub fn encode(frame: &Frame) -> RawFrame {
@@ -322,6 +326,8 @@ fn join(head: [u8; 4], kind: u8, quantity: [u8; 4], price: [u8; 4], seq: [u8; 4]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::seq::MAX_SEQ;
+    use crate::wire::MAX_PACKET_SEQ;
     use proptest::prelude::*;
 
     #[test]
@@ -336,6 +342,23 @@ mod tests {
         let raw = encode(&Frame::Packet(packet));
         assert_eq!(&raw, b"SYMBS\x00\x00\x00\x65\x00\x00\x04\x4c\x00\x00\x00\x02");
         assert_eq!(decode(&raw), Ok(Frame::Packet(packet)));
+    }
+
+    #[test]
+    fn a_sequence_above_the_limit_is_no_other_packet() {
+        let packet = |sequence| {
+            let (symbol, side) = (Symbol(*b"AAPL"), Side::Buy);
+            Packet { symbol, side, quantity: 1, price: 1, sequence }
+        };
+        let highest = packet(MAX_PACKET_SEQ);
+        assert_eq!(decode(&encode(&Frame::Packet(highest))), Ok(Frame::Packet(highest)));
+        for seq in [MAX_PACKET_SEQ + 1, (1 << 32) - 1, 1 << 32, (1 << 32) + 7, MAX_SEQ] {
+            for frame in [Frame::Packet(packet(seq)), Frame::Heartbeat(seq), Frame::End(seq)] {
+                let raw = encode(&frame);
+                assert!(matches!(decode(&raw), Err(DecodeError::Sequence(..0))), "{frame:?}");
+                assert_eq!(packet_seq(&raw), None);
+            }
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ proptest! {
             if crowded(&at_once.0.1) || crowded(&one_by_one.0.1) {
                 let (_, recorded, gaps, highest, missing, _) = at_once;
                 prop_assert!(gaps.len() <= limits.max_gaps);
-                prop_assert_eq!(recorded.len() as u64 + missing, u64::from(highest));
+                prop_assert_eq!(recorded.len() as u64 + missing, highest);
             } else {
                 prop_assert_eq!(at_once, one_by_one.clone());
             }
@@ -177,7 +177,7 @@ fn where_numbers_end_nothing_wraps_around() {
         seqs.sort_unstable();
         seqs.dedup();
         assert_eq!(ledger.highest(), highest);
-        assert_eq!(ledger.recorded(), u64::from(MAX_PACKET_SEQ - 10) + seqs.len() as u64);
+        assert_eq!(ledger.recorded(), (MAX_PACKET_SEQ - 10) + seqs.len() as u64);
     }
 }
 
@@ -231,4 +231,17 @@ fn tails_that_are_told_one_after_the_other_are_bounded_as_well() {
     take(&mut ledger, &mut recording, &mut track, &[frame(4, 0)]);
     ledger.close_tail(Duration::ZERO, &mut recording);
     assert_eq!((ledger.highest(), ledger.gaps().len()), (18, 4));
+}
+
+#[test]
+fn a_recording_beyond_the_wire_takes_packets_into_its_gaps() {
+    let highest = 1 << 40;
+    let missing: SeqSet = "7".parse().unwrap();
+    let mut ledger = Ledger::resume(Limits::default(), highest, &missing);
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
+    track.position = highest;
+    let frames: Vec<RawFrame> = (1..100).map(|seq| frame(seq, 0)).collect();
+    assert_eq!(take(&mut ledger, &mut recording, &mut track, &frames), (0, vec![]));
+    assert_eq!((ledger.highest(), ledger.gaps().missing(), recording.len()), (highest, 0, 1));
+    assert_eq!(ledger.recorded(), highest);
 }

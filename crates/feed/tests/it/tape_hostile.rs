@@ -221,8 +221,8 @@ fn an_index_lists_a_block_once() {
     for (times, indexed) in [(1, true), (2, false), (1000, false)] {
         let mut bytes = file.storage().bytes().to_vec();
         let at = bytes.len() as u64;
-        let entry = [&bytes[48 + 12..48 + 24], &48_u64.to_be_bytes()].concat();
-        let payload = [vec![0; 16], entry.repeat(times)].concat();
+        let entry = [&bytes[48 + 12..48 + 32], &48_u64.to_be_bytes()].concat();
+        let payload = [vec![0; 24], entry.repeat(times)].concat();
         bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
         let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
         bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());

@@ -180,9 +180,9 @@ impl Publisher {
             self.flights.pop_front();
             let range = flight.id.range;
             if duplicate {
-                self.counts.compared += u64::from(range.len());
+                self.counts.compared += range.len();
             } else {
-                self.counts.published += u64::from(range.len());
+                self.counts.published += range.len();
                 self.counts.messages += 1;
             }
             self.buffer.drain(..to_index(range.len()).min(self.buffer.len()));

@@ -108,7 +108,7 @@ impl World {
             waiting: Vec::new(),
             up: true,
             // Packets come five at a time.
-            calm: u64::from(plan.packets) * u64::from(plan.pause) / 8 + 100_000,
+            calm: plan.packets * u64::from(plan.pause) / 8 + 100_000,
             plan,
         };
         world.begin();

@@ -14,7 +14,7 @@ use std::fmt::Write;
 pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
         AnyTape::Market(_) => "an endless market".to_owned(),
-        tape => count(tape.last().into(), "packet"),
+        tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
     if plot.name == FLAGS {
@@ -46,13 +46,13 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
         ServerEvent::Stream { connection, pass } => {
             let all = exchange.tape().last();
             if all > LISTED {
-                let all = grouped(all.into());
+                let all = grouped(all);
                 tracing::info!("connection {connection}: streaming {all} packets");
                 return;
             }
             let dropped = exchange.dropped_sequences(connection, pass);
-            let kept = u64::from(all) - dropped.count();
-            let (kept, all) = (grouped(kept), grouped(all.into()));
+            let kept = all - dropped.count();
+            let (kept, all) = (grouped(kept), grouped(all));
             match dropped.is_empty() {
                 true => tracing::info!("connection {connection}: streaming all {all}"),
                 false => tracing::info!(

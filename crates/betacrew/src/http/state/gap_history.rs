@@ -147,7 +147,7 @@ impl GapHistory {
 
     /// Notes that a gap, or a piece of one, was filled. `age` is the time that it was missing.
     pub(crate) fn on_fill(&mut self, piece: SeqRange, age: Duration, by: Origin, now: Duration) {
-        self.recovered += u64::from(piece.len());
+        self.recovered += piece.len();
         self.latency.add(age);
         self.mark_recovered(piece);
         let missed_by = self.positions.lines_beyond(piece.last());
@@ -169,7 +169,7 @@ impl GapHistory {
 
     /// Notes missing packets that were given up.
     pub(crate) fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.abandoned += u64::from(range.len());
+        self.abandoned += range.len();
         for gap in self.overlapping(range) {
             gap.abandoned.get_or_insert(now);
         }
@@ -235,7 +235,7 @@ impl GapHistory {
             }
             let recovered = self.recovered_between(first, last);
             let not_received = recovered + missing.unrequested + missing.requested;
-            let seen = u64::from((highest.min(last) + 1).saturating_sub(first));
+            let seen = (highest.min(last) + 1).saturating_sub(first);
             strip.push([
                 seen.saturating_sub(not_received),
                 recovered,
@@ -304,8 +304,8 @@ impl MissingCount {
             }
             let end = gap.last().min(last);
             let requested = (end + 1).min(recorder.requested_below()).saturating_sub(gap.first());
-            missing.unrequested += u64::from(end - gap.first() + 1 - requested);
-            missing.requested += u64::from(requested);
+            missing.unrequested += end - gap.first() + 1 - requested;
+            missing.requested += requested;
             (next, gaps_read) = (end + 1, gaps_read + 1);
         }
         missing
@@ -490,7 +490,7 @@ mod tests {
         let origin = Origin { line: 0, source: Source::Resend };
         let at = Duration::from_millis;
         for gap in 0..500 {
-            history.on_gap(range(gap * 10 + 1, gap * 10 + 4), at(gap.into()));
+            history.on_gap(range(gap * 10 + 1, gap * 10 + 4), at(gap));
         }
         assert_eq!((history.gaps.len(), history.gaps[0].id), (GAPS_MAX, 101));
         history.on_fill(range(4991, 4992), at(1), origin, at(600));

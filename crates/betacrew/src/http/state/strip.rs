@@ -36,8 +36,8 @@ fn sum(tally: &FaultTally, last: u64, first: u64, end: u64) -> [u64; 4] {
         // Sequence 0 does not exist, and the last cell ends with the tape.
         let start = (at * exact).max(1);
         let stop = (at * exact).saturating_add(exact - 1).min(last);
-        let all = u64::from(stop + 1 - start);
-        let before = |seq: u64| u64::from(seq.clamp(start, stop + 1) - start);
+        let all = stop + 1 - start;
+        let before = |seq: u64| seq.clamp(start, stop + 1) - start;
         let share = |counted: u64| {
             // Most blocks lie wholly within the range, so nothing is divided.
             if counted == 0 || (first <= start && stop <= end) {
@@ -117,7 +117,7 @@ mod tests {
         for packets in [1, 14, 100, 4095, 4096, 5000, 65_535, 100_000] {
             let exchange = quarter(packets);
             let counted = exchange.faults().tally().total();
-            assert_eq!(counted.sent + counted.dropped, u64::from(packets));
+            assert_eq!(counted.sent + counted.dropped, packets);
             for cells in [1, 7, 64, 1000, 4000] {
                 let strip = whole(&exchange, cells);
                 let expected = [counted.sent, 0, counted.dropped, 0];

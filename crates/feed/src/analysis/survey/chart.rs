@@ -142,7 +142,7 @@ mod tests {
         assert_eq!((sum.bought, sum.sold, sum.average()), (5000, 0, Some(2501.0)));
         let (range, end) = charts.of(Symbol(9u32.to_be_bytes())).last().unwrap();
         assert_eq!((range.last(), end.packets, end.low), (MAX_SEQ, 1, -5));
-        assert_eq!(range.len(), MAX_SEQ / BINS as u64 + 1);
+        assert_eq!(range.len(), MAX_SEQ / BINS as u64);
     }
 
     #[test]

@@ -459,3 +459,32 @@ impl IndexEntry {
         layout.is_possible(span, count, len).then_some(entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::disk::Disk;
+
+    #[test]
+    fn sequences_of_64_bits_survive() {
+        let span = SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap();
+        let entry = IndexEntry { span, count: 10, offset: 1 << 50 };
+        assert_eq!(IndexEntry::decode(&entry.encode()), Some(entry));
+        let head = BlockHead {
+            kind: BlockKind::Packets(Origin { line: 1, source: Source::Resend }),
+            first: span.first(),
+            last: span.last(),
+            count: 10,
+            arrived: u64::MAX,
+            len: 170,
+            sum: 7,
+            session: Some(SessionId(*b"LONG")),
+        };
+        assert_eq!(BlockHead::decode::<Disk>(&head.encode::<Disk>(3), 3), Some(head));
+        let beyond = BlockHead { last: MAX_SEQ + 1, ..head };
+        assert_eq!(BlockHead::decode::<Disk>(&beyond.encode::<Disk>(3), 3), None);
+        let told = Told { id: head.session, first: 1, last: MAX_SEQ, ..Told::default() };
+        let read = read_index_head(&index_head(&told));
+        assert_eq!((read.0, read.1), (head.session, (1, MAX_SEQ)));
+    }
+}
