@@ -147,7 +147,8 @@ pub struct FetchArgs {
     report: Option<PathBuf>,
 
     /// Last sequence of the session, if you know it, so that the end need not be inferred
-    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ), help_heading = RECOVERY)]
+    #[arg(long, value_name = "SEQ", help_heading = RECOVERY)]
+    #[arg(value_parser = sequence(0..=MAX_PACKET_SEQ))]
     last: Option<Seq>,
 
     /// Maximum number of times to stream the session [default: until its end is certain]

@@ -1,7 +1,7 @@
 //! Frames of the exchange: packets and the messages of the extension.
 
 use super::align::symbol_fits;
-use super::{FRAME_LEN, HIGHEST_FIELD, MAX_PACKET_SEQ, RawFrame, SessionId, field_bytes};
+use super::{FRAME_LEN, HIGHEST_FIELD, RawFrame, SessionId, field_bytes};
 use crate::base::seq::{FIRST_SEQ, Seq};
 use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
