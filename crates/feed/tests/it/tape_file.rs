@@ -58,7 +58,7 @@ fn record(
         let lost = rng.between(0, 3);
         let (piece, kept): (Vec<_>, Vec<_>) = left[at..at + count]
             .iter()
-            .partition(|frame| (sequence_of(frame) * 7919 + u64::from(lost)) % 4 != 0);
+            .partition(|frame| !(sequence_of(frame) * 7919 + u64::from(lost)).is_multiple_of(4));
         let piece = if piece.is_empty() { left[at..at + count].to_vec() } else { piece };
         let kept = if piece.len() == count { Vec::new() } else { kept };
         let pass = u32::from(at > 0 || added.is_empty());

@@ -76,9 +76,9 @@ impl core::fmt::Display for FileHeadError {
             Self::Foreign => f.write_str("it is no tape file"),
             Self::Older(version) => write!(
                 f,
-                "it is a tape file of version {version}, whose sequences have 32 bits; this program \
-                 reads version {VERSION}: record the session again, or read the file with the \
-                 program that wrote it"
+                "it is a tape file of version {version}, whose sequences have 32 bits; this \
+                 program reads version {VERSION}: record the session again, or read the file with \
+                 the program that wrote it"
             ),
             Self::Newer(version) => write!(
                 f,
