@@ -2,7 +2,7 @@
 //! generator.
 
 use crate::base::rng::mix;
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet, to_index};
 use crate::ledger::Source;
 use crate::session::completeness::{Completeness, Facts};
 use crate::storage::Storage;
@@ -75,7 +75,7 @@ impl TapeSource for Arc<Tape> {
 }
 
 /// Number of packets of a tape file that are sorted together, a window.
-const WINDOW: u32 = 4096;
+const WINDOW: u64 = 4096;
 /// Maximum number of windows kept (2 MiB in all), one for each of as many streams.
 const WINDOWS: usize = 32;
 
@@ -99,7 +99,7 @@ struct Held {
 impl Held {
     fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let last = file.span().map_or(0, SeqRange::last);
-        let from_first = file.packets() == u64::from(last) && file.is_contiguous();
+        let from_first = file.packets() == last && file.is_contiguous();
         // Blocks of a stream and of its resends overlap; only reading them shows what is missing.
         let mut missing = match from_first {
             true => SeqSet::new(),
@@ -107,7 +107,7 @@ impl Held {
         };
         // Reading drops damaged blocks, so the last packet may have changed.
         let last = file.span().map_or(0, SeqRange::last);
-        let found = u64::from(last).saturating_sub(missing.count());
+        let found = last.saturating_sub(missing.count());
         let repeated = file.packets().saturating_sub(found);
         let tail = SeqRange::new(last + 1, file.last_known());
         tail.into_iter().for_each(|tail| missing.insert(tail));
@@ -123,7 +123,7 @@ pub struct FileTapeSource<S> {
     /// True if the last packet is known to be the end of the recorded session.
     whole: bool,
     /// Windows read last, the latest first, each with its index.
-    windows: VecDeque<(u32, Window)>,
+    windows: VecDeque<(u64, Window)>,
     failure: Option<String>,
 }
 
@@ -181,10 +181,10 @@ impl<S: Storage> FileTapeSource<S> {
         self.whole
     }
 
-    fn read(&mut self, window: u32) -> Result<Window, TapeFileError<S::Error>> {
+    fn read(&mut self, window: u64) -> Result<Window, TapeFileError<S::Error>> {
         let first = FIRST_SEQ + window * WINDOW;
         let end = (first + WINDOW).min(self.last + 1);
-        let mut frames = Vec::with_capacity(WINDOW as usize);
+        let mut frames = Vec::with_capacity(to_index(WINDOW));
         let mut arrived: Vec<(Seq, u64)> = Vec::new();
         let mut latest = 0;
         let mut reading = self.file.in_order(first);
@@ -209,7 +209,7 @@ impl<S: Storage> FileTapeSource<S> {
     }
 
     /// Moves a window to the front, and reads it if necessary.
-    fn fetch(&mut self, window: u32) -> Result<(), String> {
+    fn fetch(&mut self, window: u64) -> Result<(), String> {
         if let Some(at) = self.windows.iter().position(|(held, _)| *held == window) {
             if let Some(found) = self.windows.remove(at) {
                 self.windows.push_front(found);
@@ -241,7 +241,7 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
             (None, true) => SessionId::from_bits(mix(salt)),
             // The id must differ from that of the whole session, and of a longer part of it.
             (recorded, false) => {
-                let names = (0..).map(|more| mix(salt ^ u64::from(self.last) << 20 ^ more));
+                let names = (0..).map(|more| mix(salt ^ self.last << 20 ^ more));
                 let names = names.map(SessionId::from_bits);
                 let mut others = names.filter(|name| Some(*name) != recorded);
                 others.next().unwrap_or_else(|| SessionId::from_bits(salt))
@@ -258,9 +258,9 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
             self.failure = Some(failure);
             return &[];
         }
-        let start = (offset % WINDOW) as usize;
+        let start = to_index(offset % WINDOW);
         self.windows.front().map_or(&[], |(_, Window { frames, .. })| {
-            let end = (start + range.len() as usize).min(frames.len());
+            let end = (start.saturating_add(to_index(range.len()))).min(frames.len());
             &frames[start.min(end)..end]
         })
     }

@@ -129,7 +129,7 @@ fn stopped_at(tape: &Tape, seed: u64, writes: u32, power: bool) -> bool {
 fn stopped_at_any_operation_it_ends_with_the_same_packets() {
     let mut cases = 0;
     for seed in 0..60 {
-        let tape = Tape::random(Rng::new(seed).between(1, 3000), seed);
+        let tape = Tape::random(Rng::new(seed).seq_between(1, 3000), seed);
         for power in [false, true] {
             for writes in 0.. {
                 cases += 1;

@@ -9,12 +9,12 @@ use crate::wire::{FRAME_LEN, SessionId};
 use alloc::vec::Vec;
 
 /// Version of the format written here.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Length of a file's head, in bytes.
 pub(super) const HEAD_LEN: usize = 48;
 /// Length of a block's head, in bytes.
-pub(super) const BLOCK_HEAD_LEN: usize = 48;
+pub(super) const BLOCK_HEAD_LEN: usize = 56;
 /// Length of the trailer of a finished file, in bytes.
 pub(super) const TRAILER_LEN: usize = 24;
 /// Maximum payload of a block of packets, in bytes.
@@ -73,8 +73,9 @@ impl core::fmt::Display for FileHeadError {
             Self::Foreign => f.write_str("it is no tape file"),
             Self::Older(version) => write!(
                 f,
-                "it is a tape file of version {version}, which does not tell what its packets are \
-                 of; this program reads version {VERSION}"
+                "it is a tape file of version {version}, whose sequences have 32 bits; this \
+                 program reads version {VERSION}: record the session again, or read the file with \
+                 the program that wrote it"
             ),
             Self::Newer(version) => write!(
                 f,
@@ -262,13 +263,13 @@ impl BlockHead {
         };
         let head = Self {
             kind,
-            first: be32(bytes, 12),
-            last: be32(bytes, 16),
-            count: be32(bytes, 20),
-            arrived: be64(bytes, 24),
-            len: be32(bytes, 32),
-            sum: be32(bytes, 36),
-            session: session_of([bytes[40], bytes[41], bytes[42], bytes[43]]),
+            first: be64(bytes, 12),
+            last: be64(bytes, 20),
+            count: be32(bytes, 28),
+            arrived: be64(bytes, 32),
+            len: be32(bytes, 40),
+            sum: be32(bytes, 44),
+            session: session_of([bytes[48], bytes[49], bytes[50], bytes[51]]),
         };
         head.sensible().then_some(head)
     }
@@ -283,7 +284,7 @@ impl BlockHead {
                     && self.last <= MAX_SEQ
                     && self.first <= self.last
                     && self.count >= 1
-                    && self.count - 1 <= self.last - self.first
+                    && u64::from(self.count - 1) <= self.last - self.first
                     && packets == u64::from(self.len)
                     && self.len as usize <= PAYLOAD_MAX
             }
@@ -312,7 +313,7 @@ pub(super) fn read_session(
 }
 
 /// Length of an index's head, in bytes.
-pub(super) const INDEX_HEAD_LEN: usize = 16;
+pub(super) const INDEX_HEAD_LEN: usize = 24;
 
 /// Returns the head of an index, which describes the session.
 pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
@@ -330,7 +331,7 @@ pub(super) fn read_index_head(
     bytes: &[u8; INDEX_HEAD_LEN],
 ) -> (Option<SessionId>, (Seq, Seq), SessionEnd) {
     let id = session_of([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    (id, (be32(bytes, 4), be32(bytes, 8)), SessionEnd::of_code(bytes[12]))
+    (id, (be64(bytes, 4), be64(bytes, 12)), SessionEnd::of_code(bytes[20]))
 }
 
 /// Returns the checksum of a block's head, computed with the salt in the place of the checksum.
@@ -368,7 +369,7 @@ pub(super) struct IndexEntry {
 }
 
 /// Length of an entry in the file, in bytes.
-pub(super) const ENTRY_LEN: usize = 20;
+pub(super) const ENTRY_LEN: usize = 28;
 
 impl IndexEntry {
     /// Returns the offset of the block's end.
@@ -388,9 +389,39 @@ impl IndexEntry {
     }
 
     pub(super) fn decode(bytes: &[u8; ENTRY_LEN]) -> Option<Self> {
-        let (first, last, count) = (be32(bytes, 0), be32(bytes, 4), be32(bytes, 8));
+        let (first, last, count) = (be64(bytes, 0), be64(bytes, 8), be32(bytes, 16));
         let span = SeqRange::new(first, last).filter(|_| first >= FIRST_SEQ && last <= MAX_SEQ)?;
-        let fits = (1..=span.len()).contains(&count) && count as usize <= FRAMES_MAX;
-        fits.then_some(Self { span, count, offset: be64(bytes, 12) })
+        let fits = (1..=span.len()).contains(&count.into()) && count as usize <= FRAMES_MAX;
+        fits.then_some(Self { span, count, offset: be64(bytes, 20) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::disk::Disk;
+
+    #[test]
+    fn sequences_of_64_bits_survive() {
+        let span = SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap();
+        let entry = IndexEntry { span, count: 10, offset: 1 << 50 };
+        assert_eq!(IndexEntry::decode(&entry.encode()), Some(entry));
+        let head = BlockHead {
+            kind: BlockKind::Packets(Origin { line: 1, source: Source::Resend }),
+            first: span.first(),
+            last: span.last(),
+            count: 10,
+            arrived: u64::MAX,
+            len: 170,
+            sum: 7,
+            session: Some(SessionId(*b"LONG")),
+        };
+        assert_eq!(BlockHead::decode::<Disk>(&head.encode::<Disk>(3), 3), Some(head));
+        let beyond = BlockHead { last: MAX_SEQ + 1, ..head };
+        assert_eq!(BlockHead::decode::<Disk>(&beyond.encode::<Disk>(3), 3), None);
+        let mut told = Told::of_head(*b"LONG");
+        (told.first, told.last) = (1, MAX_SEQ);
+        let read = read_index_head(&index_head(&told));
+        assert_eq!((read.0, read.1), (head.session, (1, MAX_SEQ)));
     }
 }

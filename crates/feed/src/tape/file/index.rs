@@ -70,7 +70,7 @@ impl Index {
     /// for overlapping blocks, of which the index cannot tell.
     pub(super) fn is_contiguous(&self) -> bool {
         let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
-        let full = |entry: &IndexEntry| entry.count == entry.span.len();
+        let full = |entry: &IndexEntry| u64::from(entry.count) == entry.span.len();
         lane.iter().all(full)
             && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
     }

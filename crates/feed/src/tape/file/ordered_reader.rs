@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::{BlockHead, TapeFile, TapeFileError};
-use crate::base::seq::{MAX_SEQ, Seq};
+use crate::base::seq::{MAX_SEQ, Seq, to_index};
 use crate::storage::Storage;
 use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
 use alloc::collections::BinaryHeap;
@@ -96,7 +96,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn merged(&mut self) -> Result<&[RawFrame], TapeFileError<S::Error>> {
-        self.merged.resize(MERGED + WIDE as usize, [0; FRAME_LEN]);
+        self.merged.resize(MERGED + to_index(WIDE), [0; FRAME_LEN]);
         let mut count = 0;
         while count < MERGED && self.failure.is_none() && self.front.is_some() {
             count += self.window(count);
@@ -128,15 +128,15 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             if turns.len() == 1 {
                 slots[..run.len()].copy_from_slice(run);
             } else {
-                run.iter().for_each(|frame| slots[(sequence_of(frame) - base) as usize] = *frame);
+                run.iter().for_each(|frame| slots[to_index(sequence_of(frame) - base)] = *frame);
             }
             if let Some(last) = run.last() {
                 self.next = self.next.max(sequence_of(last) + 1);
             }
         }
         if turns.len() > 1 {
-            count = squeeze(&mut slots[..(self.next.max(base) - base) as usize], base);
-            self.width = match count * 8 < self.width as usize {
+            count = squeeze(&mut slots[..to_index(self.next.max(base) - base)], base);
+            self.width = match count * 8 < to_index(self.width) {
                 true => (self.width / 2).max(NARROW),
                 false => (self.width * 2).min(WIDE),
             };
