@@ -142,7 +142,7 @@ impl Recorder {
         let mut rest = bytes;
         while self.outcome.is_none() {
             let Some(at) = self.find(id) else { return };
-            // A connection that was cut is read on, but not believed.
+            // A connection to another session is read on, but not believed.
             if self.conns[at].garbage_run > GARBAGE_FRAMES_MAX {
                 stream.leave();
             }
@@ -414,7 +414,7 @@ impl Recorder {
         self.violations.undecodable += 1;
         let error = UndecodableError::Soup(violation);
         self.violations.first_undecodable.get_or_insert((offset, error));
-        let (conn, id) = (self.conns[at].id, self.conns[at].line);
+        let id = self.conns[at].line;
         self.cut_soup(at, now);
         let line = &mut self.lines[usize::from(id)];
         let Some(soup) = &mut line.soup else { return };
@@ -424,29 +424,28 @@ impl Recorder {
             line.streams_to_open = 0;
             self.note(RecorderEvent::LineGivenUp { line: id });
         }
-        debug_assert!(self.find(conn).is_some(), "a connection that is cut is still read");
     }
 
     /// Handles a connection whose exchange has not answered the login, or has sent no packet, for
-    /// too long. SoupBinTCP needs no half-close, so the connection is closed at once.
+    /// too long.
     pub(super) fn on_soup_silence(&mut self, at: usize, now: Duration) {
-        let conn = self.remove(at);
-        self.stats.failures += 1;
-        self.lines[usize::from(conn.line)].stats.soup.silences += 1;
-        self.on_subscription_ended(conn.summary(), now);
+        self.lines[usize::from(self.conns[at].line)].stats.soup.silences += 1;
+        self.cut_soup(at, now);
     }
 
-    /// Stops believing a connection. If it was in use, it is closed, and the line logs in again.
+    /// Closes a connection that cannot be believed, or that is of no more use; the line logs in
+    /// again. A reset harms no exchange that speaks SoupBinTCP, so nothing is waited for.
     fn cut_soup(&mut self, at: usize, now: Duration) {
-        self.conns[at].garbage_run = GARBAGE_FRAMES_MAX + 1;
-        if self.conns[at].state == ConnectionState::Open {
-            self.cut(at, now);
+        let conn = self.remove(at);
+        self.stats.failures += 1;
+        if conn.state == ConnectionState::Open {
+            self.on_subscription_ended(conn.summary(), now);
         }
     }
 
     /// Logs in again on the connections that stand above a message that is missing again.
     pub(super) fn log_in_again(&mut self, now: Duration) {
-        for at in 0..self.conns.len() {
+        for at in (0..self.conns.len()).rev() {
             let conn = &self.conns[at];
             let Some(soup) = &self.lines[usize::from(conn.line)].soup else { continue };
             let is_behind = self.lowest_missing(soup.served_from) <= conn.track.position;
