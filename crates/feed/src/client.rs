@@ -32,10 +32,10 @@ pub mod timers;
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
 pub use event::{Input, Output, PassEnd, RecorderEvent};
-pub use options::{RecorderOptions, RecorderStats};
 pub use lines::{LINES_MAX, LineProtocol, Lines, SoupLogin};
+pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations, UndecodableError};
-pub use soup::{SoupStats, SoupViolation};
+pub use soup::{SessionPayload, SoupStats, SoupViolation};
 
 use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;
@@ -49,7 +49,6 @@ use core::time::Duration;
 use finish::Stopping;
 pub use line::LineStats;
 use line::{Dialect, LineState};
-use soup::SessionPayload;
 
 /// Number of a connection, unique during the life of a recorder.
 pub type ConnId = u32;
@@ -185,6 +184,12 @@ impl Recorder {
             recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }
         recorder
+    }
+
+    /// Sets the kind of the messages that an earlier recording has. Without it, the next message of
+    /// a SoupBinTCP line tells, as the first one of a new recording does.
+    pub fn expect_payload(&mut self, payload: SessionPayload) {
+        self.payload = payload;
     }
 
     /// Handles one input at time `now`, which may be of any clock that never goes back.

@@ -4,8 +4,8 @@
 //! joined to bytes of the next connection.
 
 use super::line::Dialect;
-use super::soup::SoupStream;
 use super::resend::FAILED_DESCRIBES_MAX;
+use super::soup::SoupStream;
 use super::timers::{BACKOFF_MIN, DESCRIBE_WAIT, SESSION_WAIT, backoff};
 use super::{ConnId, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::Seq;

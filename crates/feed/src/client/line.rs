@@ -3,8 +3,8 @@
 use super::ConnId;
 use super::lines::LineProtocol;
 use super::session::{ContactPeriod, EndedStream};
-use crate::base::seq::Seq;
 use super::soup::{SoupLine, SoupStats};
+use crate::base::seq::Seq;
 use crate::client::resend::Resender;
 use crate::wire::{Info, Protocol, SessionId};
 use alloc::vec::Vec;

@@ -9,9 +9,9 @@ mod payload;
 mod stream;
 mod violation;
 
+pub use payload::SessionPayload;
 pub use violation::SoupViolation;
 
-pub(super) use payload::SessionPayload;
 pub(super) use stream::SoupStream;
 
 use super::alignment::GARBAGE_FRAMES_MAX;

@@ -219,7 +219,8 @@ impl Recorder {
         }
         // A peer that was reached and never described a session does not speak the extension, so it
         // has no live session. One that never answered a login may be no exchange at all.
-        let without_description = |line: &&LineState| line.stats.reached && line.stats.info.is_none();
+        let without_description =
+            |line: &&LineState| line.stats.reached && line.stats.info.is_none();
         match self.lines.iter().find(without_description) {
             Some(line) if line.soup.is_some() => IncompleteReason::NoAnswer,
             Some(_) => IncompleteReason::NotLive,

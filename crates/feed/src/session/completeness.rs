@@ -81,6 +81,8 @@ pub enum Completeness {
 pub enum Fault {
     /// Exchange never reached.
     Unreachable,
+    /// Exchange that rejected every login.
+    Rejected,
     /// Protocol violated by an exchange.
     Misbehaved,
     /// File damaged.
@@ -144,6 +146,9 @@ impl Facts {
             Some(Fault::Damaged)
         } else if self.misbehaved {
             Some(Fault::Misbehaved)
+        } else if self.packets == 0 && matches!(self.why, Some(IncompleteReason::LoginRejected(_)))
+        {
+            Some(Fault::Rejected)
         } else {
             (in_vain && !self.reached).then_some(Fault::Unreachable)
         }
@@ -242,9 +247,9 @@ impl fmt::Display for IncompleteReason {
             Self::LoginRejected(reason) => {
                 write!(f, "the exchange rejected the login: {reason}")?;
                 match reason {
-                    RejectReason::NotAuthorized => f.write_str(
-                        "; check the user in soup://USER@HOST:PORT and the password",
-                    ),
+                    RejectReason::NotAuthorized => {
+                        f.write_str("; check the user in soup://USER@HOST:PORT and the password")
+                    }
                     _ => Ok(()),
                 }
             }

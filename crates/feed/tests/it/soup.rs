@@ -524,18 +524,10 @@ fn violations() -> Vec<(Vec<u8>, u64, SoupViolation)> {
             0,
             SoupViolation::AcceptedSequence(10_000_000_000_000_000_000),
         ),
-        (
-            encoded(&[accepted(highest + 1)]),
-            0,
-            SoupViolation::AcceptedSequence(highest + 1),
-        ),
+        (encoded(&[accepted(highest + 1)]), 0, SoupViolation::AcceptedSequence(highest + 1)),
         (encoded(&[Packet::Sequenced(b"x")]), 0, SoupViolation::BeforeLogin),
         (encoded(&[Packet::EndOfSession]), 0, SoupViolation::BeforeLogin),
-        (
-            behind(&[accepted(7)]),
-            at,
-            SoupViolation::AcceptedAgain { accepted: 7, expected: 1 },
-        ),
+        (behind(&[accepted(7)]), at, SoupViolation::AcceptedAgain { accepted: 7, expected: 1 }),
         (
             behind(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]),
             at,

@@ -78,7 +78,9 @@ fn check_flags(args: &FetchArgs, has_soup: bool) -> Result<(), Failure> {
     let refused = |flag: &str, reason: &str| Err(Failure::Usage(format!("{flag} {reason}")));
     if !has_soup {
         return match &args.password_file {
-            Some(_) => refused("--password-file", "needs an exchange with logins: soup://HOST:PORT"),
+            Some(_) => {
+                refused("--password-file", "needs an exchange with logins: soup://HOST:PORT")
+            }
             None => Ok(()),
         };
     }

@@ -1,7 +1,7 @@
 //! One recording of `fetch`: it is opened or continued, made, written to its outputs and closed.
 
-use super::sessions::{SessionName, SessionTurn};
 use super::lines::FetchLines;
+use super::sessions::{SessionName, SessionTurn};
 use super::{FetchArgs, places};
 use crate::error::{Exit, Failure};
 use crate::format::Format;
@@ -113,7 +113,18 @@ impl<'a> FetchRecording<'a> {
         if report.is_some() {
             capture.gaps.keep_history();
         }
-        Ok(Self { args, lines, named, capture, recorder, outputs, outlets, report, written, orderly })
+        Ok(Self {
+            args,
+            lines,
+            named,
+            capture,
+            recorder,
+            outputs,
+            outlets,
+            report,
+            written,
+            orderly,
+        })
     }
 
     /// Records the session, writes the outputs, prints the summary and closes the recording.
@@ -141,8 +152,13 @@ impl<'a> FetchRecording<'a> {
             write(outputs, &self.capture, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
-            let content =
-                RecordingReport::new(&self.lines.labels, &self.recorder, &self.capture, took, facts);
+            let content = RecordingReport::new(
+                &self.lines.labels,
+                &self.recorder,
+                &self.capture,
+                took,
+                facts,
+            );
             let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
@@ -208,7 +224,8 @@ impl<'a> FetchRecording<'a> {
     /// Returns the session that replaced this one on all lines.
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
-        let over = self.recorder.is_following() && outcome.why == Some(IncompleteReason::OtherSession);
+        let over =
+            self.recorder.is_following() && outcome.why == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
         over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
@@ -338,7 +355,9 @@ fn open(
     if !args.follows() {
         capture.gaps.request_rest(highest);
     }
-    Ok((capture, Recorder::resume(args.options(), protocols(), highest, &missing, session)))
+    let mut recorder = Recorder::resume(args.options(), protocols(), highest, &missing, session);
+    recorder.expect_payload(capture.payload());
+    Ok((capture, recorder))
 }
 
 /// Writes the recording to its outputs. If that fails, prints which of several were replaced.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 /// Kind of a session's messages.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(in crate::client) enum SessionPayload {
+pub enum SessionPayload {
     /// No message has shown it yet.
     #[default]
     Unknown,

@@ -66,15 +66,16 @@ impl fmt::Display for SoupViolation {
             Self::AcceptedSequence(sequence) => {
                 write!(f, "login accepted with sequence {sequence}: expected 1 to {MAX_SEQ}")
             }
-            Self::AcceptedSession { requested, accepted } => write!(
-                f,
-                "login for session \"{requested}\" accepted with session \"{accepted}\""
-            ),
+            Self::AcceptedSession { requested, accepted } => {
+                write!(f, "login for session \"{requested}\" accepted with session \"{accepted}\"")
+            }
             Self::AcceptedAgain { accepted, expected } => write!(
                 f,
                 "second login accepted with sequence {accepted}, where message {expected} is next"
             ),
-            Self::RejectedLate(reason) => write!(f, "login rejected after it was accepted: {reason}"),
+            Self::RejectedLate(reason) => {
+                write!(f, "login rejected after it was accepted: {reason}")
+            }
             Self::BeforeLogin => f.write_str("sequenced message before the login was accepted"),
             Self::AfterEnd => f.write_str("sequenced message after the end of the session"),
             Self::SequenceTooHigh => write!(f, "message with a sequence above {MAX_SEQ}"),
