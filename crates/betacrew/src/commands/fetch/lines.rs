@@ -78,9 +78,10 @@ fn check_flags(args: &FetchArgs, has_soup: bool) -> Result<(), Failure> {
     let refused = |flag: &str, reason: &str| Err(Failure::Usage(format!("{flag} {reason}")));
     if !has_soup {
         return match &args.password_file {
-            Some(_) => {
-                refused("--password-file", "needs an exchange with logins: soup://HOST:PORT")
-            }
+            Some(_) => refused(
+                "--password-file",
+                "needs an exchange with logins, such as soup://127.0.0.1:3001",
+            ),
             None => Ok(()),
         };
     }

@@ -76,7 +76,9 @@ impl fmt::Display for SoupViolation {
             Self::RejectedLate(reason) => {
                 write!(f, "login rejected after it was accepted: {reason}")
             }
-            Self::BeforeLogin => f.write_str("sequenced message before the login was accepted"),
+            Self::BeforeLogin => {
+                f.write_str("sequenced message or end of session before the login was accepted")
+            }
             Self::AfterEnd => f.write_str("sequenced message after the end of the session"),
             Self::SequenceTooHigh => write!(f, "message with a sequence above {MAX_SEQ}"),
             Self::NotAnOrderPacket(seq) => write!(
