@@ -65,7 +65,7 @@ class Session(soup.SoupServerSession, session_type="server"):
     async def play(self):
         exchange = Session.exchange
         left = exchange.rng.randint(1, exchange.breaks) if exchange.breaks else None
-        while self.sequence <= len(exchange.messages):
+        while self.sequence <= len(exchange.messages) and not self.is_closed():
             if left == 0:
                 self._transport.abort()
                 return

@@ -197,7 +197,7 @@ fn a_wrong_password_ends_with_words_and_is_nowhere() {
     let venue = Venue::start(folder.path(), &order_packets(5), options);
     let address = format!("soup://ann@{}", venue.address);
     let file = folder.path().join("password");
-    let with_file = ["--password-file", file.to_str().unwrap()];
+    let with_file = ["--log", "trace", "--password-file", file.to_str().unwrap()];
     std::fs::write(&file, "wRoNg99\n").unwrap();
     let (code, text, report) = fetch(folder.path(), &address, &with_file);
     assert_eq!(code, 5, "{text}");

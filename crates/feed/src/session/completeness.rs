@@ -248,7 +248,7 @@ impl fmt::Display for IncompleteReason {
                 write!(f, "the exchange rejected the login: {reason}")?;
                 match reason {
                     RejectReason::NotAuthorized => {
-                        f.write_str("; check the user in soup://USER@HOST:PORT and the password")
+                        f.write_str("; check the user in the address, and the password")
                     }
                     _ => Ok(()),
                 }
