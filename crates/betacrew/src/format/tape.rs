@@ -88,7 +88,7 @@ pub(super) fn read(
     }
     let mut reading = file.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next().map_err(fault)? {
-        each(piece.frames, Arrival::of(&piece.block))?;
+        each(piece.packets(), Arrival::of(&piece.block))?;
     }
     Ok(SessionFacts::of(&file))
 }

@@ -192,8 +192,8 @@ fn read_tape(
     loop {
         match reading.next() {
             Ok(Some(piece)) => {
-                read += piece.frames.len() as u64;
-                take(piece.frames, Arrival::of(&piece.block))?;
+                read += piece.packets().len() as u64;
+                take(piece.packets(), Arrival::of(&piece.block))?;
             }
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {

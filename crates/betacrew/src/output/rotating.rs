@@ -41,7 +41,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Maximum number of files of the same packets.
-const NAMES_MAX: u32 = 1000;
+const NAMES_MAX: u64 = 1000;
 
 /// Parses a size such as `1GiB`, in bytes.
 fn size(text: &str) -> Option<u64> {
@@ -284,7 +284,7 @@ impl PacketSink for RotatingFiles {
     fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
         let done = self.open()?.encoder.put(frames, arrival);
         done.map_err(|source| self.failed(source))?;
-        self.next += u32::try_from(frames.len()).unwrap_or(0);
+        self.next += frames.len() as u64;
         self.rotate()?;
         Ok(frames.len())
     }

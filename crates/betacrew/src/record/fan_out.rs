@@ -205,7 +205,7 @@ impl FanOutTarget {
         let mut taken = 0;
         if count > 0 {
             taken = self.outlet.put(&frames[known..known + count], arrival)?;
-            self.next += u32::try_from(taken).unwrap_or(0);
+            self.next += taken as u64;
         }
         Ok(if taken < count {
             Some(Until::Full)

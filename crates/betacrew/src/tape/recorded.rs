@@ -127,7 +127,7 @@ fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: Ses
     tracing::warn!(
         "{}: {why}; playing {} of {} as a session of its own, {session}",
         shown(path),
-        grouped(played.into()),
+        grouped(played),
         count(held, "packet"),
     );
 }
@@ -151,7 +151,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
         order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
         for frame in frames.iter().filter(|_| gapless) {
             let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
-            if u64::from(packet.sequence) != packets.len() as u64 + 1 {
+            if packet.sequence != packets.len() as u64 + 1 {
                 break;
             }
             // A few kilobytes of a compressed file can be millions of packets.
@@ -169,7 +169,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
         Failure::Storage { source, .. } => no_file(path, source),
         other => other,
     })?;
-    let before = Seq::try_from(packets.len()).unwrap_or(Seq::MAX);
+    let before = packets.len() as u64;
     let missing = order.missing();
     if !missing.is_empty() && (!allow_gaps || packets.is_empty()) {
         return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });

@@ -2,7 +2,8 @@
 
 use crate::text::escape;
 use feed::analysis::survey::MissingRanges;
-use feed::wire::{Frame, RawFrame, decode};
+use feed::base::seq::Seq;
+use feed::wire::{Frame, RawFrame, decode, packet_seq};
 
 /// Returns a count with its noun: `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -45,6 +46,20 @@ pub(crate) fn packet(frame: &RawFrame) -> String {
         Ok(Frame::Packet(packet)) => escape::line(&packet.to_string()).into_owned(),
         _ => format!("{frame:?}"),
     }
+}
+
+/// Maximum number of a message's bytes that are shown.
+const SHOWN_BYTES: usize = 24;
+
+/// Returns a message as text: an order packet as its fields, another one as `#5 36 bytes 41 00…`.
+pub(crate) fn message(seq: Seq, bytes: &[u8]) -> String {
+    let frame = bytes.try_into().ok().filter(|frame| packet_seq(frame) == Some(seq));
+    if let Some(frame) = frame {
+        return packet(&frame);
+    }
+    let shown = bytes.iter().take(SHOWN_BYTES).map(|byte| format!(" {byte:02x}"));
+    let more = if bytes.len() > SHOWN_BYTES { "\u{2026}" } else { "" };
+    format!("#{seq} {}{}{more}", count(bytes.len() as u64, "byte"), shown.collect::<String>())
 }
 
 /// Seconds in a minute.

@@ -22,7 +22,7 @@ const ACTIONS_MAX: usize = 256;
 
 /// Maximum number of messages that are planned together while faults are possible, or while each
 /// has a time of its own.
-const PLANNED_MAX: u32 = 4096;
+const PLANNED_MAX: Seq = 4096;
 
 /// Time between the last bytes and a reset, because a reset destroys bytes that have not reached
 /// the client.
