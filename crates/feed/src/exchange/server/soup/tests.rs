@@ -348,7 +348,10 @@ fn illegal_bytes_end_the_connection() {
     no_number[48] = b'x';
     let finish =
         |said: &str, violation: &str| (Step::Finish, said.to_string(), Some(violation.to_string()));
-    assert_eq!(live(&[0, 0]), finish("", "packet at byte 0 of the stream has length 0: expected 1 (its type) or more"));
+    assert_eq!(
+        live(&[0, 0]),
+        finish("", "packet at byte 0 of the stream has length 0: expected 1 (its type) or more")
+    );
     assert_eq!(live(&[0, 1, b'U']), finish("", "a packet of type 'U' before the login"));
     assert_eq!(live(&[0, 1, b'S']), finish("", "a packet of type 'S' before the login"));
     assert_eq!(live(&[0, 1, b'?']), finish("", "a packet of type '?' before the login"));
