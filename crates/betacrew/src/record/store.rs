@@ -2,7 +2,7 @@
 
 use crate::clock::since_1970;
 use crate::error::Failure;
-use crate::format::{Arrival, Format, PacketConsumer, SessionFacts};
+use crate::format::{Arrival, Format, MessageConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::record::gap_counters::GapCounters;
@@ -253,7 +253,7 @@ impl RecordingStore {
     ///
     /// # Errors
     /// Errors of the file and of `each`.
-    pub fn read(&self, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
+    pub fn read(&self, each: &mut MessageConsumer<'_>) -> Result<(), Failure> {
         self.read_from(FIRST_SEQ, each)
     }
 
@@ -262,7 +262,7 @@ impl RecordingStore {
     ///
     /// # Errors
     /// Errors of the file and of `each`.
-    pub fn read_for(&self, format: Format, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
+    pub fn read_for(&self, format: Format, each: &mut MessageConsumer<'_>) -> Result<(), Failure> {
         if format.has_arrival() {
             return self.read(each);
         }
@@ -270,7 +270,7 @@ impl RecordingStore {
         loop {
             match reading.merged() {
                 Ok([]) => return Ok(()),
-                Ok(frames) => each(frames, Arrival::UNKNOWN)?,
+                Ok(frames) => each(Messages::Packets(frames), Arrival::UNKNOWN)?,
                 Err(error) => return Err(failure(error, &self.path)),
             }
         }
@@ -280,11 +280,13 @@ impl RecordingStore {
     ///
     /// # Errors
     /// Errors of the file and of `each`.
-    pub fn read_from(&self, from: Seq, each: &mut PacketConsumer<'_>) -> Result<(), Failure> {
+    pub fn read_from(&self, from: Seq, each: &mut MessageConsumer<'_>) -> Result<(), Failure> {
         let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
-                Ok(Some(piece)) => each(piece.frames, Arrival::of(&piece.block))?,
+                Ok(Some(piece)) => {
+                    each(Messages::Packets(piece.frames), Arrival::of(&piece.block))?
+                }
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(failure(error, &self.path)),
             }
@@ -344,10 +346,7 @@ impl Sink for RecordingStore {
             self.take_name(claim);
         }
         let len = self.keeper.file().size();
-        self.written.add(
-            usize::try_from(messages.len()).unwrap_or(usize::MAX),
-            len.saturating_sub(self.len),
-        );
+        self.written.add(messages.len(), len.saturating_sub(self.len));
         self.len = len;
     }
 

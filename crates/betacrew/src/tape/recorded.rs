@@ -145,11 +145,11 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Ta
     let mut packets: Vec<Packet> = Vec::new();
     let mut order = SequenceOrder::listing(LISTED);
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
+    source::read(path, format, DamagePolicy::Refuse, &mut |messages, _| {
         // After the first gap, packets are only counted.
         let gapless = order.missing().is_empty();
-        order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
-        for frame in frames.iter().filter(|_| gapless) {
+        order.take(messages, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
+        for frame in messages.packets().iter().filter(|_| gapless) {
             let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
             if u64::from(packet.sequence) != packets.len() as u64 + 1 {
                 break;

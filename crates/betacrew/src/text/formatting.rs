@@ -2,7 +2,9 @@
 
 use crate::text::escape;
 use feed::analysis::survey::MissingRanges;
-use feed::wire::{Frame, RawFrame, decode};
+use feed::base::seq::Seq;
+use feed::payload::itch50::Message;
+use feed::wire::{Frame, RawFrame, decode, packet_seq};
 
 /// Returns a count with its noun: `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
@@ -44,6 +46,20 @@ pub(crate) fn packet(frame: &RawFrame) -> String {
     match decode(frame) {
         Ok(Frame::Packet(packet)) => escape::line(&packet.to_string()).into_owned(),
         _ => format!("{frame:?}"),
+    }
+}
+
+/// Returns a message as text: an order packet as [`packet`] does, an ITCH message with its fields,
+/// and any other message as hexadecimal digits.
+pub(crate) fn message(seq: Seq, bytes: &[u8]) -> String {
+    if let Ok(frame) = RawFrame::try_from(bytes)
+        && packet_seq(&frame) == Some(seq)
+    {
+        return packet(&frame);
+    }
+    match Message::parse(bytes) {
+        Ok(message) => format!("#{seq} {message}"),
+        Err(_) => format!("#{seq} {}", Message::Opaque(bytes)),
     }
 }
 
