@@ -24,7 +24,7 @@ mod itch;
 mod wires;
 
 /// Packets in each case: enough that what is done once does not show.
-pub const PACKETS: u32 = 100_000;
+pub const PACKETS: u64 = 100_000;
 /// As much as is read from a socket at once.
 const CHUNK: usize = 256 * 1024 / 17;
 const SEED: u64 = 7;
@@ -181,7 +181,7 @@ fn gaps_random() -> Box<dyn FnMut()> {
     let mut order: Vec<SeqRange> = holes().collect();
     let mut rng = feed::base::rng::Rng::new(SEED);
     let count = PACKETS / 4;
-    (1..count).for_each(|at| order.swap(at as usize, rng.below(at + 1) as usize));
+    (1..count).for_each(|at| order.swap(at as usize, rng.seq_between(0, at) as usize));
     Box::new(move || fill_all(order.iter().copied(), &mut opened()))
 }
 
@@ -245,7 +245,7 @@ fn tape_read() -> Box<dyn FnMut()> {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
         while let Ok(Some(piece)) = reading.next() {
-            count += black_box(piece.frames).len();
+            count += black_box(piece.packets()).len();
         }
         assert_eq!(count, PACKETS as usize);
     })
@@ -257,7 +257,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
-        while let Ok(frames @ [_, ..]) = reading.merged() {
+        while let Ok(Messages::Packets(frames @ [_, ..])) = reading.merged() {
             count += black_box(messages).len();
         }
         assert_eq!(count, PACKETS as usize);

@@ -58,7 +58,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Plays `packets` of the documents' kind and loses this share of them, but never the last.
-    pub(crate) fn start(family: Family, packets: u32, loss: &str) -> Result<Self> {
+    pub(crate) fn start(family: Family, packets: u64, loss: &str) -> Result<Self> {
         let (packets, mut command) = (
             packets.to_string(),
             match family {

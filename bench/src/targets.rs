@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn size(&self, full: u32, quick: u32) -> u32 {
+    fn size(&self, full: u64, quick: u64) -> u64 {
         if self.quick { quick } else { full }
     }
 

@@ -60,7 +60,7 @@ fn bytes(asked: Asked) -> Vec<u8> {
         Asked::Range(first, count) => {
             Call::ResendRange { first: first.into(), count: count.into() }.encode(&mut bytes);
         }
-        Asked::Subscribe(first) => Call::Subscribe { first }.encode(&mut bytes),
+        Asked::Subscribe(first) => Call::Subscribe { first: first.into() }.encode(&mut bytes),
         Asked::Byte(byte) => bytes.push(byte),
     }
     bytes
@@ -185,12 +185,12 @@ fn given(player: &mut MockExchange, calls: &[u8], buffer: usize, takes: &[u8]) -
     unreachable!("takes are cycled for ever");
 }
 
-fn scenario(input: &Input, last: u32) -> Scenario {
+fn scenario(input: &Input, last: u64) -> Scenario {
     draw::scenario(&mut Rng::new(input.seed), last, u32::from(input.faults % 6))
 }
 
 fuzz_target!(|input: Input| {
-    let last = u32::from(input.last);
+    let last = u64::from(input.last);
     let tape = Arc::new(Tape::sample(last));
     let scenario = scenario(&input, last);
     let calls: Vec<u8> = input.calls.iter().take(40).flat_map(|&asked| bytes(asked)).collect();

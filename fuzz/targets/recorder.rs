@@ -5,13 +5,14 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use feed::base::seq::{MAX_SEQ, Seq, SeqRange, SeqSet};
+use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
 use feed::wire::{
-    Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode, sequence_of,
+    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, SessionId, encode,
+    sequence_of,
 };
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
@@ -234,10 +235,19 @@ impl World {
             Op::Refusal(number, first, count, reason) => {
                 // It is written as the number that it is.
                 let reason = Reason::Other(reason.into());
-                (number, Frame::NotAvailable(NotAvailable { first, count, reason }))
+                (
+                    number,
+                    Frame::NotAvailable(NotAvailable {
+                        first: first.into(),
+                        count: count.into(),
+                        reason,
+                    }),
+                )
             }
-            Op::Heartbeat(number, next) => (number, Frame::Heartbeat(next.clamp(1, MAX_SEQ))),
-            Op::End(number, next) => (number, Frame::End(next.clamp(1, MAX_SEQ))),
+            Op::Heartbeat(number, next) => {
+                (number, Frame::Heartbeat(Seq::from(next).clamp(1, MAX_PACKET_SEQ)))
+            }
+            Op::End(number, next) => (number, Frame::End(Seq::from(next).clamp(1, MAX_PACKET_SEQ))),
             _ => return,
         };
         self.bring(number, &encode(&frame));

@@ -92,7 +92,7 @@ impl World {
         let mut before = 0;
         let mut reading = self.file.in_order(FIRST_SEQ);
         while let Some(piece) = reading.next().expect("nothing is damaged") {
-            for frame in piece.frames {
+            for frame in piece.packets() {
                 let seq = sequence_of(frame);
                 assert!(seq > before && *frame == TAPE.frames()[seq as usize - 1]);
                 before = seq;

@@ -62,7 +62,7 @@ fn written(harmed: &Harmed<'_>) -> Option<Forged> {
     let head = FileHead { session: Some(SessionId::of(*b"FUZZ")), created: 1, salt: 0 };
     let mut file = TapeFile::create(Forged::default(), head).ok()?;
     for &(first, count) in harmed.blocks.iter().take(20) {
-        let range = SeqRange::counted(u32::from(first) + 1, count.into())?;
+        let range = SeqRange::counted(u64::from(first) + 1, count.into())?;
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         file.append(origin, first.into(), tape.slice(range)).ok()?;
         file.flush().ok()?;
@@ -98,7 +98,7 @@ fuzz_target!(|harmed: Harmed<'_>| {
         let mut count = 0;
         let mut reading = file.in_order(FIRST_SEQ);
         while let Some(piece) = reading.next().expect("what is damaged was forgotten") {
-            for frame in piece.frames {
+            for frame in piece.packets() {
                 let seq = sequence_of(frame);
                 assert!(seq > before && !missing.contains(seq), "{seq} after {before}");
                 before = seq;
@@ -106,8 +106,8 @@ fuzz_target!(|harmed: Harmed<'_>| {
             }
         }
         assert!(count <= file.packets());
-        assert!(missing.count() + count >= u64::from(before), "neither there nor missing");
-        for seq in [1, before / 2, before, before.saturating_add(1), u32::MAX] {
+        assert!(missing.count() + count >= before, "neither there nor missing");
+        for seq in [1, before / 2, before, before.saturating_add(1), u64::MAX] {
             let there = file.get(seq).expect("what is damaged was forgotten");
             assert_eq!(there.is_some(), seq >= 1 && seq <= before && !missing.contains(seq));
         }

@@ -4,9 +4,8 @@
 //! Exchange and reader are this process, so that one clock gives both times. A packet's time is
 //! taken before the write that contains it, and after the read that returns it.
 
-use feed::base::seq::MAX_SEQ;
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{FRAME_LEN, Frame, Info, encode};
+use feed::wire::{FRAME_LEN, Frame, Info, MAX_PACKET_SEQ, encode};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -36,8 +35,8 @@ struct Feed {
 
 impl Feed {
     fn new(rate: u64, seconds: u64) -> Result<Self> {
-        let count = u32::try_from(rate * seconds)?;
-        let market = SyntheticMarket::seeded(1, MAX_SEQ);
+        let count = rate * seconds;
+        let market = SyntheticMarket::seeded(1, MAX_PACKET_SEQ);
         let frames = (1..=count).flat_map(|seq| encode(&Frame::Packet(market.packet(seq))));
         let sent = (0..count).map(|_| AtomicU64::new(0)).collect();
         Ok(Self { rate, frames: frames.collect(), sent, began: Instant::now() })
@@ -67,7 +66,7 @@ impl Feed {
             }
             thread::sleep(STEP);
         }
-        stream.write_all(&encode(&Frame::End(u32::try_from(count)? + 1)))?;
+        stream.write_all(&encode(&Frame::End(u64::try_from(count)? + 1)))?;
         std::io::copy(&mut stream, &mut std::io::sink())?;
         Ok(())
     }

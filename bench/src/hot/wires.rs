@@ -15,7 +15,7 @@ const IN_DATAGRAM: usize = 30;
 const READ: usize = 256 * 1024;
 
 fn messages() -> Vec<[u8; MESSAGE]> {
-    (0..PACKETS).map(|number| [number.to_be_bytes()[3]; MESSAGE]).collect()
+    (0..PACKETS).map(|number| [number.to_be_bytes()[7]; MESSAGE]).collect()
 }
 
 /// Returns `count` messages as SoupBinTCP packets.

@@ -90,7 +90,7 @@ pub(super) fn against_node(plan: &Plan) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-const EACH: u32 = 1000;
+const EACH: u64 = 1000;
 
 /// Target 8, times.
 pub(super) fn many_clients(plan: &Plan) -> Result<Vec<Row>> {

@@ -102,7 +102,7 @@ pub(super) fn during_stream(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// Every second packet of twice as many.
-pub(super) fn isolated(gaps: u32) -> SeqSet {
+pub(super) fn isolated(gaps: u64) -> SeqSet {
     (0..gaps).map(|gap| SeqRange::one(gap * 2 + 1)).collect()
 }
 
@@ -157,7 +157,7 @@ fn one_by_one(exchange: SocketAddr, missing: &SeqSet) -> Result<Cost> {
     let mut packet = [0; 17];
     let began = Instant::now();
     for gap in missing.ranges() {
-        let [a, b, c, d] = gap.first().to_be_bytes();
+        let [.., a, b, c, d] = gap.first().to_be_bytes();
         stream.write_all(&[2, a, b, c, d])?;
         stream.read_exact(&mut packet)?;
     }
@@ -210,7 +210,7 @@ pub(super) fn whole(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// CPU time of recoveries of more and more gaps, both ends.
-pub(super) fn growth(gaps: u32, rounds: usize) -> Result<Duration> {
+pub(super) fn growth(gaps: u64, rounds: usize) -> Result<Duration> {
     let missing = isolated(gaps);
     let tape = Arc::new(Tape::sample(gaps * 2));
     let session = tape.session();

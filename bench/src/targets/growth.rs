@@ -49,7 +49,7 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
-fn resident(packets: u32, text: &str, most: u64, gaps: u64) -> Row {
+fn resident(packets: u64, text: &str, most: u64, gaps: u64) -> Row {
     let bound = 8.0 + 16.0 * gaps as f64 / MIB;
     Row {
         number: 18,
@@ -65,7 +65,7 @@ fn resident(packets: u32, text: &str, most: u64, gaps: u64) -> Row {
 }
 
 /// Writes a tape file of any length.
-fn record(path: &Path, packets: u32) -> Result<()> {
+fn record(path: &Path, packets: u64) -> Result<()> {
     let _ = fs::remove_file(path);
     let head = FileHead { session: Some(SessionId::of(*b"LONG")), created: 1, salt: 2 };
     let mut file = TapeFile::create(FileStorage::write(path)?, head)?;
@@ -73,7 +73,7 @@ fn record(path: &Path, packets: u32) -> Result<()> {
     let mut frames = Tape::sample(1000).frames().to_vec();
     for start in (0..packets).step_by(1000) {
         for (seq, frame) in (start + 1..=packets).zip(&mut frames) {
-            frame[13..].copy_from_slice(&seq.to_be_bytes());
+            frame[13..].copy_from_slice(&seq.to_be_bytes()[4..]);
         }
         let count = frames.len().min((packets - start) as usize);
         file.append(origin, 1, &frames[..count])?;
@@ -140,10 +140,9 @@ fn grows(work: &str, curve: &Curve, most: f64) -> Row {
 /// Target 20.
 pub(super) fn growth(plan: &Plan) -> Result<(Vec<Row>, Vec<Curve>)> {
     let mut jobs = Curve { name: "whole job, 25 % lost: by packets", points: Vec::new() };
-    for power in 3..=plan.size(8, 6) {
-        let packets = 10_u32.pow(power);
+    for packets in powers(plan.size(100_000_000, 1_000_000)) {
         let exchange = Exchange::start(Family::Betacrew, packets, "0.25")?;
-        let rounds = if power > 6 { 1 } else { plan.rounds };
+        let rounds = if packets > 1_000_000 { 1 } else { plan.rounds };
         let job = || {
             let nowhere = Path::new("/dev/null");
             let mut command = client(Family::Betacrew, exchange.address, nowhere)?;
@@ -153,9 +152,8 @@ pub(super) fn growth(plan: &Plan) -> Result<(Vec<Row>, Vec<Curve>)> {
         jobs.points.push(point(packets, took));
     }
     let mut gaps = Curve { name: "recovery: by gaps", points: Vec::new() };
-    for power in 3..=plan.size(7, 6) {
-        let count = 10_u32.pow(power);
-        let rounds = if power > 6 { 3 } else { plan.rounds };
+    for count in powers(plan.size(10_000_000, 1_000_000)) {
+        let rounds = if count > 1_000_000 { 3 } else { plan.rounds };
         gaps.points.push(point(count, far::growth(count, rounds)?));
     }
     let rows = vec![
@@ -165,6 +163,11 @@ pub(super) fn growth(plan: &Plan) -> Result<(Vec<Row>, Vec<Curve>)> {
     Ok((rows, vec![jobs, gaps]))
 }
 
-fn point(count: u32, took: Duration) -> (f64, f64) {
-    (f64::from(count), took.as_secs_f64())
+/// Returns the powers of ten from 1,000 to `most`.
+fn powers(most: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(1_000), |count| Some(count * 10)).take_while(move |&it| it <= most)
+}
+
+fn point(count: u64, took: Duration) -> (f64, f64) {
+    (count as f64, took.as_secs_f64())
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// One job: how long, how much is lost, and who takes part in how many rounds.
 struct Job<'a> {
-    packets: u32,
+    packets: u64,
     loss: &'a str,
     families: &'a [(Family, usize)],
 }
@@ -27,7 +27,7 @@ fn name(family: Family) -> &'static str {
 }
 
 /// The text that all of them have to write.
-pub(super) fn text(packets: u32) -> Result<Vec<u8>> {
+pub(super) fn text(packets: u64) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     json::write([Tape::sample(packets).frames()], &mut text)?;
     Ok(text)
@@ -85,7 +85,7 @@ fn rows(job: &Job<'_>, all: &[Series], wants: &[(u32, Family, Want)]) -> Vec<Row
 
 fn whole(
     plan: &Plan,
-    (packets, loss): (u32, &str),
+    (packets, loss): (u64, &str),
     wants: &[(u32, Family, Want)],
 ) -> Result<Vec<Row>> {
     let mut families = vec![(Family::Betacrew, usize::MAX)];

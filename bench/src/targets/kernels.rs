@@ -109,7 +109,7 @@ struct Row5<'a> {
     buy_sell_indicator: &'a str,
     quantity: i32,
     price: i32,
-    sequence: u32,
+    sequence: u64,
 }
 
 /// Writes packets with `serde_json`, one after the other.

@@ -28,7 +28,7 @@ fn main() {
     let packets = args.find_map(|arg| arg.replace('_', "").parse().ok()).unwrap_or(200_000_000);
     let folder = std::env::var_os("BETACREW_BENCH_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    println!("{packets} packets, {} bytes of them", u64::from(packets) * 17);
+    println!("{packets} packets, {} bytes of them", packets * 17);
     println!("what                         time       packets/s   most memory");
     for chance in ["0", "0.25"] {
         let tape = folder.join(format!("huge-{}.tape", std::process::id()));
@@ -53,7 +53,7 @@ fn betacrew(args: &[&str], tape: &Path) -> Command {
 }
 
 /// Records the session as `fetch` does, and writes it as CSV into nothing.
-fn record(tape: &Path, packets: u32, chance: &str) {
+fn record(tape: &Path, packets: u64, chance: &str) {
     let scenario = Scenario::losing(7, chance.parse().unwrap());
     let mut player = MockExchange::new(Endless::new(packets), scenario);
     let listener = net::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -93,9 +93,9 @@ fn serve(tape: &Path) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
-fn row(what: &str, packets: u32, time: Duration, most: u64) {
+fn row(what: &str, packets: u64, time: Duration, most: u64) {
     let seconds = time.as_secs_f64();
-    let rate = f64::from(packets) / seconds / 1e6;
+    let rate = packets as f64 / seconds / 1e6;
     let rate = if packets == 0 { String::new() } else { format!("{rate:.1} M") };
     println!("{what:27} {seconds:8.3} s {rate:>11} {:9.1} MiB", most as f64 / 1024.0);
 }

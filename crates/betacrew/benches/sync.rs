@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
 
 use betacrew::storage::FileStorage;
+use feed::base::seq::to_index;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// As much as a block holds.
-const BLOCK: u32 = 3855;
-const BLOCKS: u32 = 3052;
+const BLOCK: u64 = 3855;
+const BLOCKS: u64 = 3052;
 const ROUNDS: usize = 3;
 
 fn main() {
@@ -77,7 +78,7 @@ fn record(
         file.sync().unwrap();
         syncs.push(began.elapsed());
     };
-    for block in tape.frames().chunks(BLOCK as usize) {
+    for block in tape.frames().chunks(to_index(BLOCK)) {
         file.append(origin, 1, block).unwrap();
         file.flush().unwrap();
         if interval.is_some_and(|interval| last.elapsed() >= interval) {

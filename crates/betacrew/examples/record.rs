@@ -98,8 +98,8 @@ fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
     let (mut packets, mut traded) = (0, 0);
     let mut reading = tape.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next()? {
-        packets += piece.frames.len() as u64;
-        traded += volume(piece.frames);
+        packets += piece.packets().len() as u64;
+        traded += volume(piece.packets());
     }
     Ok((packets, traded))
 }

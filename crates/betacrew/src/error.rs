@@ -153,7 +153,7 @@ pub enum Failure {
         /// Description of the missing packets.
         missing: String,
         /// Number of packets before the first missing one.
-        before: u32,
+        before: u64,
     },
     /// Failure of a NATS stream.
     #[cfg(feature = "nats")]
@@ -220,7 +220,7 @@ impl fmt::Display for FileAdvice<'_> {
 
 /// Advice for a recording with missing packets: its path, and the number of packets before the
 /// first missing one.
-struct PlayAdvice<'a>(&'a Path, u32);
+struct PlayAdvice<'a>(&'a Path, u64);
 
 impl fmt::Display for PlayAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -233,7 +233,7 @@ impl fmt::Display for PlayAdvice<'_> {
             _ => write!(
                 f,
                 "\nTo play the {} before the gap, as a session of its own: --allow-gaps",
-                count(before.into(), "packet"),
+                count(before, "packet"),
             ),
         }
     }

@@ -141,7 +141,7 @@ impl SessionFacts {
             0 => missing.push(format!("every packet, removed with all its {messages}")),
             _ => missing.push(format!(
                 "the packets after {}, removed with its last {messages}",
-                grouped(order.highest().into())
+                grouped(order.highest())
             )),
         }
         if missing.is_empty() {

@@ -7,7 +7,7 @@ mod sink;
 
 pub use sink::{Origin, Sink, Source};
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet, to_index};
 use crate::ledger::gap_set::GapSet;
 use crate::wire::{
     Messages, RawFrame, Run, is_near, is_torn, packet_seq, sequence_of, symbol_fits,
@@ -26,7 +26,7 @@ pub struct Limits {
     ///
     /// The same maximum applies to a heartbeat or an end of session, counted from the highest
     /// sequence that packets have shown or that its line has described.
-    pub max_jump: u32,
+    pub max_jump: u64,
     /// Maximum number of open gaps, besides the tail. A packet that would open one more gap, or
     /// split one into two, is treated as if it had not arrived: a later pass or a resend brings it
     /// again.
@@ -156,7 +156,7 @@ impl Ledger {
     /// Returns the number of recorded packets.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        u64::from(self.highest()) - self.gaps.missing()
+        self.highest() - self.gaps.missing()
     }
 
     /// Returns the reported last sequence of the session; `None` if none was reported, or if
@@ -178,7 +178,7 @@ impl Ledger {
         let above = SeqRange::new(last + 1, claimed)?;
         if let Some(known) = SeqRange::new(last + 1, self.highest()) {
             let missing = self.gaps.ranges().filter_map(|gap| gap.intersect(known));
-            if missing.map(|gap| u64::from(gap.len())).sum::<u64>() < u64::from(known.len()) {
+            if missing.map(|gap| gap.len()).sum::<u64>() < known.len() {
                 return None;
             }
             self.gaps.fill(known, Duration::ZERO, |_, _| {});
@@ -311,9 +311,9 @@ impl Ledger {
                     break;
                 }
                 self.enter(run, done, now, &mut out);
-                track.delivered += u64::from(run.len());
+                track.delivered += run.len();
                 track.reached(run.last());
-                done += run.len() as usize;
+                done += to_index(run.len());
             }
         }
         out.flush();
@@ -348,7 +348,7 @@ impl Ledger {
                     sink.on_messages(origin, Messages::Run(part), now);
                 }
                 sink.on_fill(piece, age, origin, now);
-                result.fresh += u64::from(piece.len());
+                result.fresh += piece.len();
                 from = piece.last() + 1;
             });
             result.conflicts += repeated(sink, from, below.last() + 1);
@@ -357,10 +357,10 @@ impl Ledger {
             && let Some(part) = run.part(above)
         {
             sink.on_messages(origin, Messages::Run(part), now);
-            result.fresh += u64::from(above.len());
+            result.fresh += above.len();
             self.next = above.last() + 1;
         }
-        track.delivered += u64::from(range.len());
+        track.delivered += range.len();
         track.reached(range.last());
         result
     }
@@ -374,7 +374,8 @@ impl Ledger {
         now: Duration,
         sink: &mut impl Sink,
     ) -> bool {
-        if rise.widest > self.limits.max_jump || self.gaps.len() + rise.count > self.limits.max_gaps
+        if u64::from(rise.widest) > self.limits.max_jump
+            || self.gaps.len() + rise.count > self.limits.max_gaps
         {
             return false;
         }
@@ -416,7 +417,7 @@ impl Ledger {
         now: Duration,
         out: &mut SliceCollector<'_, impl Sink>,
     ) {
-        let place = |seq: Seq| at + (seq - run.first()) as usize;
+        let place = |seq: Seq| at + to_index(seq - run.first());
         if let Some(age) = self.gaps.fill_lowest(run, now) {
             out.collect_fresh(at..place(run.last() + 1), run);
             out.sink.on_fill(run, age, out.origin, now);

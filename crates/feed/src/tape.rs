@@ -10,3 +10,4 @@ pub mod pace;
 pub mod recorder;
 pub mod recording;
 pub mod source;
+mod windows;

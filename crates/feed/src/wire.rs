@@ -25,7 +25,7 @@ pub use protocol::{Protocol, ProtocolParseError};
 pub use session_id::SessionId;
 
 pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};
-pub(crate) use frame::oddness;
+pub(crate) use frame::{oddness, sequence_field};
 
 use crate::base::seq::Seq;
 
@@ -37,6 +37,22 @@ pub type RawFrame = [u8; FRAME_LEN];
 
 /// Version of the extension that this crate implements.
 pub const VERSION: u8 = 1;
+
+/// Highest sequence of a packet (2 147 483 647), because the wire carries it as a signed 32-bit
+/// integer.
+pub const MAX_PACKET_SEQ: Seq = HIGHEST_FIELD as Seq;
+
+/// Highest sequence of a packet, in the 32 bits of its field.
+const HIGHEST_FIELD: u32 = i32::MAX.cast_unsigned();
+
+/// Field in the place of a number above 32 bits. As a sequence it is that of no packet, so a peer
+/// refuses the message; as a count it covers all packets that a session can have.
+const TOO_HIGH: u32 = u32::MAX;
+
+/// Encodes a sequence, or a number of sequences, as a field of the wire.
+pub(crate) fn field_bytes(number: u64) -> [u8; 4] {
+    u32::try_from(number).unwrap_or(TOO_HIGH).to_be_bytes()
+}
 
 /// Highest sequence that a call of type 2 can request from a server of the original protocol, which
 /// reads the sequence as one signed byte.

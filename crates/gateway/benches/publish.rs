@@ -10,6 +10,7 @@ mod server;
 
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Config;
+use feed::base::seq::to_index;
 use feed::tape::in_memory::Tape;
 use feed::wire::{FRAME_LEN, RawFrame};
 use gateway::{Error, Gateway, Log, Settings};
@@ -54,10 +55,10 @@ fn plain(server: &Server, name: &str, tape: &[RawFrame], block: usize, replicas:
 
 fn ours(settings: &Settings, tape: &[RawFrame]) -> u64 {
     let gateway = Gateway::start(settings, None).unwrap();
-    let last = u32::try_from(tape.len()).unwrap();
+    let last = tape.len() as u64;
     while !gateway.done(last).unwrap() {
         let wanted = gateway.wants().unwrap().filter(|&next| next <= last);
-        let taken = wanted.map_or(0, |next| gateway.put(&tape[next as usize - 1..]).unwrap());
+        let taken = wanted.map_or(0, |next| gateway.put(&tape[to_index(next - 1)..]).unwrap());
         if taken == 0 {
             gateway.wait(Duration::from_millis(20));
         }
@@ -74,7 +75,7 @@ fn best(mut work: impl FnMut(usize)) -> f64 {
     times.fold(f64::INFINITY, f64::min)
 }
 
-fn measure(what: &str, server: &Server, block: u32, packets: u32, replicas: usize) {
+fn measure(what: &str, server: &Server, block: u32, packets: u64, replicas: usize) {
     let tape = Tape::random(packets, 1);
     let tape = tape.frames();
     let name = |who: &str, round: usize| format!("{who}-{what}-{block}-{round}").replace(' ', "-");
@@ -98,7 +99,7 @@ fn measure(what: &str, server: &Server, block: u32, packets: u32, replicas: usiz
         .unwrap();
         assert_eq!(count, tape.len());
     });
-    let rate = |time: f64| f64::from(packets) / time;
+    let rate = |time: f64| packets as f64 / time;
     println!(
         "{what:12} {block:>5} {:>6} B {:>12.0} {:>12.0} {:>6.2} {:>12.0}",
         block as usize * FRAME_LEN,

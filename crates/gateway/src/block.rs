@@ -1,8 +1,10 @@
 //! Messages of a stream: a block of packets, its headers and its id.
 
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{FRAME_LEN, Frame, RawFrame, SessionId, decode, encode, packet_seq};
+use feed::wire::{
+    FRAME_LEN, Frame, MAX_PACKET_SEQ, RawFrame, SessionId, decode, encode, packet_seq,
+};
 use std::fmt;
 use std::str::FromStr;
 
@@ -106,7 +108,7 @@ impl Id {
         let (first, last) = (packet_seq(frames.first()?)?, packet_seq(frames.last()?)?);
         let range = SeqRange::new(first, last)?;
         let sum = crc32c::crc32c(frames.as_flattened());
-        (range.len() as usize == frames.len()).then_some(Self { session, range, sum })
+        (range.len() == frames.len() as u64).then_some(Self { session, range, sum })
     }
 }
 
@@ -128,7 +130,7 @@ impl FromStr for Id {
             return Err(());
         };
         let (first, last) = range.split_once('-').ok_or(())?;
-        let legal = |seq: &Seq| (FIRST_SEQ..=MAX_SEQ).contains(seq);
+        let legal = |seq: &Seq| (FIRST_SEQ..=MAX_PACKET_SEQ).contains(seq);
         let number = |text: &str| text.parse().ok().filter(legal).ok_or(());
         Ok(Self {
             session: parse_session(session).ok_or(())?,
@@ -173,8 +175,8 @@ impl Block {
             JSON => from_json(payload)?,
             _ => return Err(format!("its {FORMAT} is neither {WIRE} nor {JSON}")),
         };
-        for (seq, frame) in (u64::from(id.range.first())..).zip(&frames) {
-            if packet_seq(frame).map(u64::from) != Some(seq) {
+        for (seq, frame) in (id.range.first()..).zip(&frames) {
+            if packet_seq(frame) != Some(seq) {
                 return Err(format!("something else stands where packet {seq} should"));
             }
         }
@@ -237,7 +239,7 @@ fn from_json(payload: &[u8]) -> Result<Vec<RawFrame>, String> {
             let side =
                 side.ok_or_else(|| format!("{:?} is neither B nor S", row.buy_sell_indicator))?;
             let sequence = row.sequence;
-            if !(FIRST_SEQ..=MAX_SEQ).contains(&sequence) {
+            if !(FIRST_SEQ..=MAX_PACKET_SEQ).contains(&sequence) {
                 return Err(format!("{sequence} is no sequence"));
             }
             let Row { quantity, price, .. } = row;

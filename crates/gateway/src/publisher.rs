@@ -34,7 +34,7 @@ pub use trouble::Trouble;
 pub(crate) use trouble::named;
 
 use crate::block::{Block, Id};
-use feed::base::seq::Seq;
+use feed::base::seq::{Seq, to_index};
 use feed::wire::{RawFrame, SessionId};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -229,7 +229,7 @@ impl Publisher {
     /// forward if the log has more packets, and back if the log has lost some.
     #[must_use]
     pub fn wants(&self) -> Option<Seq> {
-        let held = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+        let held = self.buffer.len() as u64;
         self.base().map(|base| base.saturating_add(held))
     }
 
@@ -237,7 +237,7 @@ impl Publisher {
     #[must_use]
     pub fn base(&self) -> Option<Seq> {
         let next = self.known?.next?;
-        Some(next.saturating_add(u32::try_from(self.compared).unwrap_or(u32::MAX)))
+        Some(next.saturating_add(self.compared as u64))
     }
 
     /// Takes packets, of which the first must be the one that is [wanted](Self::wants). Returns the
@@ -316,9 +316,9 @@ impl Publisher {
     /// Returns the packets of a message on its way.
     #[must_use]
     pub fn frames(&self, flight: &Flight) -> Vec<RawFrame> {
-        let base = self.base().unwrap_or(u32::MAX);
-        let from = flight.id.range.first().saturating_sub(base) as usize;
-        self.piece(from, flight.id.range.len() as usize)
+        let base = self.base().unwrap_or(Seq::MAX);
+        let from = to_index(flight.id.range.first().saturating_sub(base));
+        self.piece(from, to_index(flight.id.range.len()))
     }
 
     /// Returns a part of the buffer, as far as it reaches.
@@ -395,7 +395,7 @@ impl Publisher {
     fn publish(&mut self, known: Known) -> Option<Order> {
         let before = self.flights.len();
         let block = self.options.block as usize;
-        let sent: usize = self.flights.iter().map(|flight| flight.id.range.len() as usize).sum();
+        let sent: usize = self.flights.iter().map(|flight| to_index(flight.id.range.len())).sum();
         let count = self.buffer.len().checked_sub(sent)?.min(block);
         // Behind messages on their way, only full blocks are published, because a part block may
         // still grow.

@@ -27,6 +27,11 @@ pub(crate) fn number(bounds: RangeInclusive<u32>) -> clap::builder::RangedI64Val
     clap::value_parser!(u32).range(i64::from(low)..=i64::from(high))
 }
 
+/// Returns a parser of a sequence, or of a number of sequences, within bounds.
+pub(crate) fn sequence(bounds: RangeInclusive<u64>) -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(bounds)
+}
+
 /// Returns a random seed below 10^9, which is short enough to type again.
 pub(crate) fn draw_seed() -> u64 {
     random() % 1_000_000_000

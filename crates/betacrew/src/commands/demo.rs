@@ -1,6 +1,6 @@
 //! `betacrew demo`: runs an exchange and a client in one process, over real TCP.
 
-use crate::args::parse::{draw_seed, number};
+use crate::args::parse::{draw_seed, sequence};
 use crate::error::{Exit, Failure};
 use crate::format::Format;
 use crate::net::{self, Stop};
@@ -37,8 +37,8 @@ pub struct DemoArgs {
     seed: Option<u64>,
 
     /// Number of packets to play [default: 480, or the scenario's tape]
-    #[arg(long, value_name = "N", value_parser = number(1..=PACKETS_MAX))]
-    packets: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = sequence(1..=PACKETS_MAX))]
+    packets: Option<u64>,
 
     /// Drop each packet with this probability: 0.25 or 25%
     #[arg(long, value_name = "P", default_value = "25%", conflicts_with = "scenario")]
@@ -56,7 +56,7 @@ pub struct DemoArgs {
 /// Number of sequences in a row of the picture.
 const WIDTH: u32 = 60;
 /// Maximum number of packets that the demo shows.
-const PACKETS_MAX: u32 = 100_000;
+const PACKETS_MAX: u64 = 100_000;
 
 /// Tape and scenario of one demo.
 struct DemoView {
@@ -160,7 +160,7 @@ fn story(
         (CellMark::Recovered, "recovered"),
     ];
     let last = view.tape.last();
-    let packets = count(last.into(), "packet");
+    let packets = count(last, "packet");
     let dropped: SeqSet = capture.gaps.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",

@@ -5,7 +5,7 @@ mod recording;
 mod sessions;
 
 use crate::args::address;
-use crate::args::parse::{duration, number};
+use crate::args::parse::{duration, number, sequence};
 use crate::error::{Exit, Failure};
 use crate::format::Format;
 use crate::http;
@@ -15,9 +15,9 @@ use crate::output::rotating::Rotate;
 use crate::record::store::SyncPolicy;
 use crate::terminal::progress::FOR_EVER;
 use crate::text::location::{Location, shown};
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::client::RecorderOptions;
-use feed::wire::RESEND_MAX;
+use feed::wire::{MAX_PACKET_SEQ, RESEND_MAX};
 use recording::{FetchRecording, FinishedRecording};
 use sessions::{SessionOutputs, SessionTurn};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ const FOLLOWING: &str = "Live sessions";
 const RECORDING: &str = "Recording";
 /// Heading of the flags for requests and retries in `--help`.
 const RECOVERY: &str = "Recovery";
+
+/// Maximum of flags that count passes, or requests on their way.
+const COUNT_MAX: u32 = i32::MAX.cast_unsigned();
 
 /// Default time that an exchange may be unreachable or silent.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,7 +97,7 @@ pub struct FetchArgs {
     ///
     /// A reader that has stopped after some packets can continue with the next one.
     #[arg(long, value_name = "SEQ", default_value_t = FIRST_SEQ, hide_default_value = true)]
-    #[arg(value_parser = number(FIRST_SEQ..=MAX_SEQ))]
+    #[arg(value_parser = sequence(FIRST_SEQ..=MAX_PACKET_SEQ))]
     #[arg(help_heading = FOLLOWING, requires = "follow")]
     from: Seq,
 
@@ -144,11 +147,11 @@ pub struct FetchArgs {
     report: Option<PathBuf>,
 
     /// Last sequence of the session, if you know it, so that the end need not be inferred
-    #[arg(long, value_name = "SEQ", value_parser = number(0..=MAX_SEQ), help_heading = RECOVERY)]
+    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ), help_heading = RECOVERY)]
     last: Option<Seq>,
 
     /// Maximum number of times to stream the session [default: until its end is certain]
-    #[arg(long, value_name = "N", value_parser = number(1..=MAX_SEQ), help_heading = RECOVERY)]
+    #[arg(long, value_name = "N", value_parser = number(1..=COUNT_MAX), help_heading = RECOVERY)]
     passes: Option<u32>,
 
     /// Use only the original protocol, without extensions
@@ -158,12 +161,12 @@ pub struct FetchArgs {
     /// Highest sequence to request from an exchange of the original protocol
     ///
     /// The original exchange crashes on requests above 127.
-    #[arg(long, value_name = "SEQ", default_value_t = RESEND_MAX, value_parser = number(0..=255))]
+    #[arg(long, value_name = "SEQ", default_value_t = RESEND_MAX, value_parser = sequence(0..=255))]
     #[arg(help_heading = RECOVERY)]
     resend_max: Seq,
 
     /// Maximum number of requested packets without an answer
-    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = number(1..=MAX_SEQ))]
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = number(1..=COUNT_MAX))]
     #[arg(help_heading = RECOVERY)]
     window: u32,
 

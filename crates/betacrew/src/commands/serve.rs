@@ -17,7 +17,7 @@ use crate::terminal::message::print;
 use crate::terminal::signals;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::base::chance::Chance;
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::exchange::original::{Death, OriginalExchange};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Played, SlowSubscriberPolicy};
@@ -25,6 +25,7 @@ use feed::tape::growing::ArrivalRate;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::pace::Pace;
 use feed::tape::source::TapeSource;
+use feed::wire::MAX_PACKET_SEQ;
 use log::{farewell, introduction, log};
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -357,7 +358,8 @@ impl ServeArgs {
                                 .to_owned(),
                     });
                 };
-                tape = AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_SEQ)));
+                tape =
+                    AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_PACKET_SEQ)));
             }
             earlier = before;
             record = Some(opened);

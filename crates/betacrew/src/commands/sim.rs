@@ -131,8 +131,7 @@ fn summary(runs: u64, broken: usize, sum: &SimReport, time: Duration) -> String 
 /// Simulates one seed and prints its plan as scenario files, its events and its result.
 fn narrate(seed: u64) -> Result<Exit, Failure> {
     let plan = SimPlan::draw(seed);
-    let mut text =
-        format!("seed {seed}: {} on the tape\n", count(plan.tape.len().into(), "packet"));
+    let mut text = format!("seed {seed}: {} on the tape\n", count(plan.tape.len(), "packet"));
     for (line, scenario) in plan.scenarios.iter().enumerate() {
         let tape = format!("random:{}:{seed}", plan.tape.len());
         let file = ScenarioFile {

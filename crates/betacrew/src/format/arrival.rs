@@ -22,8 +22,8 @@ impl Arrival {
     #[must_use]
     pub fn of(block: &BlockHead) -> Self {
         let origin = match block.kind {
-            BlockKind::Packets(Origin { source: Source::Stream { pass: 0 }, .. }) => None,
-            BlockKind::Packets(origin) => Some(origin),
+            BlockKind::Messages(Origin { source: Source::Stream { pass: 0 }, .. }, _) => None,
+            BlockKind::Messages(origin, _) => Some(origin),
             _ => None,
         };
         Self { at: block.arrived, origin }

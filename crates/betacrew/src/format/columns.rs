@@ -1,7 +1,7 @@
 //! Packets as columns of Arrow, which Arrow files and Parquet share.
 
 use super::bounded::VALUE_MAX;
-use super::rows::{Batch, COLUMNS, packet};
+use super::rows::{self, Batch, COLUMNS, packet};
 use super::wide::{Wide, in_row};
 use super::{Arrival, ReadError};
 use arrow_array::builder::{
@@ -81,7 +81,7 @@ impl ColumnBuilder {
             let fitting;
             (fitting, rest) = rest.split_at(rest.len().min(ROWS - self.rows));
             for frame in fitting {
-                self.row(&packet(frame)?);
+                self.row(&packet(frame)?)?;
             }
             match time {
                 Some(time) => self.arrived.append_value_n(time, fitting.len()),
@@ -99,7 +99,7 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    fn row(&mut self, packet: &Packet) {
+    fn row(&mut self, packet: &Packet) -> io::Result<()> {
         // Nearly all names are ASCII, the same text in Latin-1 and UTF-8.
         match str::from_utf8(packet.symbol.trimmed()) {
             Ok(name) if name.is_ascii() => self.symbol.append_value(name),
@@ -108,7 +108,8 @@ impl ColumnBuilder {
         self.side.append_value(if packet.side == Side::Buy { "B" } else { "S" });
         self.quantity.append_value(packet.quantity);
         self.price.append_value(packet.price);
-        self.sequence.append_value(packet.sequence);
+        self.sequence.append_value(rows::short(packet.sequence)?);
+        Ok(())
     }
 
     /// Returns the columns so far as a batch.

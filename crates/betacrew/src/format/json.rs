@@ -7,6 +7,7 @@ use super::rows::{self, Batch, packet};
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
+use feed::base::seq::Seq;
 use feed::wire::packet::{Packet, Side, Symbol};
 use feed::wire::{Messages, RawFrame};
 use serde::Deserialize;
@@ -129,7 +130,7 @@ pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut TextLine<'_>) {
     line.put(glue.price);
     line.signed(packet.price);
     line.put(glue.sequence);
-    line.number(packet.sequence);
+    line.sequence(packet.sequence);
 }
 
 /// Returns whether a symbol needs no escapes: four characters from `0` to `Z`, true for nearly all.
@@ -192,7 +193,7 @@ struct JsonRow {
     quantity: i32,
     price: i32,
     #[serde(deserialize_with = "sequence")]
-    sequence: u32,
+    sequence: Seq,
 }
 
 /// Text that is copied only if it has escapes.
@@ -207,7 +208,7 @@ pub(super) fn side<'de, D: Deserializer<'de>>(input: D) -> Result<Side, D::Error
     rows::side(&JsonText::deserialize(input)?.0).map_err(D::Error::custom)
 }
 
-pub(super) fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+pub(super) fn sequence<'de, D: Deserializer<'de>>(input: D) -> Result<Seq, D::Error> {
     rows::sequence(i64::deserialize(input)?).map_err(D::Error::custom)
 }
 

@@ -2,6 +2,7 @@
 //! are copied in sizes that the compiler knows, and all digits of a number are computed at once, so
 //! that the time hardly depends on the packet.
 
+use feed::base::seq::Seq;
 use std::io::{self, Write};
 
 /// Number of bytes that are written out at once.
@@ -94,6 +95,15 @@ impl TextLine<'_> {
         // Always eight bytes; the next part overwrites surplus ones.
         self.put(&(digits >> (zeros * 8)).to_le_bytes());
         self.at -= zeros as usize;
+    }
+
+    /// Puts a sequence. Those of packets have 32 bits, which is the fast case.
+    #[inline(always)]
+    pub(super) fn sequence(&mut self, seq: Seq) {
+        match u32::try_from(seq) {
+            Ok(short) => self.number(short),
+            Err(_) => self.put(seq.to_string().as_bytes()),
+        }
     }
 
     #[inline(always)]

@@ -2,9 +2,9 @@
 
 use super::{Arrival, MessageConsumer};
 use crate::error::Failure;
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, Messages, RawFrame, decode_packet, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, decode_packet, encode};
 use std::io;
 
 /// Names of the columns, in their order.
@@ -71,9 +71,16 @@ pub(super) fn side(text: &str) -> Result<Side, String> {
     .ok_or_else(|| format!("buySellIndicator is {:?}, not \"B\" or \"S\"", shown(text)))
 }
 
+/// Returns a packet's sequence as a value of a 32-bit column.
+#[cfg(any(feature = "columnar", feature = "sqlite"))]
+pub(super) fn short(seq: Seq) -> io::Result<u32> {
+    let wide = |_| io::Error::new(io::ErrorKind::InvalidData, "a sequence has more than 32 bits");
+    u32::try_from(seq).map_err(wide)
+}
+
 pub(super) fn sequence(number: i64) -> Result<Seq, String> {
     Seq::try_from(number)
         .ok()
-        .filter(|seq| (FIRST_SEQ..=MAX_SEQ).contains(seq))
-        .ok_or_else(|| format!("sequence {number} is not in 1..{MAX_SEQ}"))
+        .filter(|seq| (FIRST_SEQ..=MAX_PACKET_SEQ).contains(seq))
+        .ok_or_else(|| format!("sequence {number} is not in 1..{MAX_PACKET_SEQ}"))
 }

@@ -35,11 +35,6 @@ impl TapeWriter {
 
 impl Encoder for TapeWriter {
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
-        let Messages::Packets(frames) = messages else {
-            let reason = "a tape of messages other than order packets is not written yet: write \
-                          an .itch file";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-        };
         let origin = arrival.origin.unwrap_or(UNKNOWN);
         // A block has one time. In order of sequence, pieces of a stream's block alternate with
         // those of the resends' that fill its gaps.
@@ -51,7 +46,7 @@ impl Encoder for TapeWriter {
             }
             self.at.insert(origin, arrival.at);
         }
-        self.file.append(origin, arrival.at, frames).map_err(failed)
+        self.file.append(origin, arrival.at, messages).map_err(failed)
     }
 
     fn told(&mut self, told: SessionFacts) -> io::Result<()> {
@@ -93,7 +88,7 @@ pub(super) fn read(
     }
     let mut reading = file.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next().map_err(fault)? {
-        each(Messages::Packets(piece.frames), Arrival::of(&piece.block))?;
+        each(piece.messages, Arrival::of(&piece.block))?;
     }
     Ok(SessionFacts::of(&file))
 }

@@ -4,10 +4,10 @@
 
 use super::{Arrival, DamagePolicy, EncoderTarget, Format, Payload, ReadError, RunBuffer, read};
 use crate::error::Failure;
-use feed::base::seq::{MAX_SEQ, Seq};
+use feed::base::seq::Seq;
 use feed::ledger::{Origin, Source};
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, Messages, RawFrame, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, encode};
 use std::path::Path;
 
 /// Packets and their arrivals, one by one.
@@ -38,7 +38,7 @@ pub(super) fn odd() -> Rows {
                 side: if at % 2 == 0 { Side::Buy } else { Side::Sell },
                 quantity: numbers[at % 5],
                 price: numbers[at % 3 + 2],
-                sequence: if at + 1 == last { MAX_SEQ } else { at as u32 + 1 },
+                sequence: if at + 1 == last { MAX_PACKET_SEQ } else { at as u64 + 1 },
             };
             (encode(&Frame::Packet(packet)), arrivals[at / 7 % 5])
         })

@@ -55,14 +55,14 @@ pub(crate) struct State {
     pub latency: Option<Latency>,
     /// Sequence up to which every packet is recorded; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub frontier: Option<u32>,
+    pub frontier: Option<u64>,
     /// Highest sequence known to exist; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub highest: Option<u32>,
+    pub highest: Option<u64>,
     /// Number of packets between the slowest open stream and the tape's end; on an exchange with an
     /// open stream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub behind: Option<u32>,
+    pub behind: Option<u64>,
     /// Number of packets missing now; on a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<u64>,
@@ -107,9 +107,9 @@ pub(crate) struct SessionView {
     /// Id of the session.
     pub id: String,
     /// First sequence.
-    pub first: u32,
+    pub first: u64,
     /// Last sequence so far; 0 if there is none.
-    pub last: u32,
+    pub last: u64,
     /// True once no more packets will follow.
     pub over: bool,
     /// True if the session is live.
@@ -182,11 +182,11 @@ pub(crate) struct GapView {
     /// Number of the gap, from 1 in the order of discovery.
     pub id: u64,
     /// First missing sequence.
-    pub first: u32,
+    pub first: u64,
     /// Last missing sequence.
-    pub last: u32,
+    pub last: u64,
     /// Number of packets of the gap that are still missing.
-    pub missing: u32,
+    pub missing: u64,
     /// Time at which the gap was found.
     pub opened: f64,
     /// Time of the first resend request for it.
@@ -236,14 +236,14 @@ pub(crate) struct ConnectionState {
     pub kind: String,
     /// Next sequence of its stream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<u32>,
+    pub position: Option<u64>,
     /// Number of packets sent.
     pub packets: u64,
     /// Number of bytes sent.
     pub bytes: u64,
     /// Number of packets between its stream and the tape's end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<u32>,
+    pub lag: Option<u64>,
     /// Time at which it was opened, in milliseconds since 1970.
     pub since: u64,
     /// True while a command or a fault holds back its sending.
@@ -342,14 +342,14 @@ pub(crate) struct Event {
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct StripView {
     /// First sequence.
-    pub from: u32,
+    pub from: u64,
     /// Last sequence.
-    pub to: u32,
+    pub to: u64,
     /// Number of sequences a cell; the last cell may have fewer.
-    pub width: u32,
+    pub width: u64,
     /// Smallest cell width whose counts are exact. Counts of narrower cells are estimates, because
     /// sequences are counted in blocks, or because there are too many gaps to look at each.
-    pub exact: u32,
+    pub exact: u64,
     /// Four counts a cell. A client's: received at once, recovered, missing and not requested,
     /// missing and requested. An exchange's, over all streams of this session: sent in streams,
     /// requested again, dropped from streams, and 0. Its share of dropped packets is

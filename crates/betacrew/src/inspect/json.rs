@@ -28,9 +28,9 @@ struct RecordingJson {
     /// Number of packets.
     packets: u64,
     /// Lowest sequence.
-    first: Option<u32>,
+    first: Option<u64>,
     /// Highest sequence.
-    last: Option<u32>,
+    last: Option<u64>,
     /// Missing packets.
     missing: RangesJson,
     /// Number of messages removed from the end of a log. The number of packets in them is unknown.
@@ -71,7 +71,7 @@ struct TapeFileJson {
     /// Id of the session, if it is known.
     session: Option<String>,
     /// Last packet that an exchange has reported.
-    session_last: Option<u32>,
+    session_last: Option<u64>,
     /// Knowledge of the session's end: `confirmed`, `inferred` or `unknown`.
     session_end: &'static str,
     /// Number of packets of another or an unknown session.
@@ -250,7 +250,7 @@ struct ComparisonJson {
     /// True if both have the same packets.
     same: bool,
     /// Lowest sequence at which they differ.
-    first_difference: Option<u32>,
+    first_difference: Option<u64>,
     /// Number of packets that are equal in both.
     equal: u64,
     /// Packets that are only in the first file, and only in the second.

@@ -9,7 +9,7 @@ use crate::text::escape::xml;
 use crate::text::formatting::{count, grouped, signed};
 use feed::analysis::figures::SymbolStats;
 use feed::analysis::survey::{ChartBin, StripColumn};
-use feed::base::seq::SeqRange;
+use feed::base::seq::{Seq, SeqRange};
 use feed::wire::packet::Symbol;
 use scale::{Scale, short};
 use std::fmt::Write;
@@ -63,7 +63,7 @@ pub(super) fn svg(found: &Inspection) -> String {
     let all = symbols.len();
     symbols.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.packets));
     symbols.truncate(SYMBOLS);
-    let last = f64::from(survey.last().max(1));
+    let last = position(survey.last().max(1));
     // The axis goes from the left end of packet 1 to the right end of the last packet.
     let x = Scale { low: 0.5, high: last + 0.5, from: LEFT, to: RIGHT };
     let holes = holes(found);
@@ -212,8 +212,9 @@ fn path(svg: &mut String, class: &str, path: &str) {
 /// share that is not 0 is at least `SEEN`, so that it can be seen.
 fn shares(column: &StripColumn) -> [u32; 3] {
     const SEEN: u32 = 8;
-    let all = u64::from(column.range.len());
-    let share = |count: u32| match u32::try_from(u64::from(count) * 100 / all).unwrap_or(100) {
+    let all = column.range.len();
+    let percent = |count: u64| u128::from(count) * 100 / u128::from(all);
+    let share = |count: u64| match u32::try_from(percent(count)).unwrap_or(100) {
         _ if count == 0 => 0,
         percent => percent.max(SEEN),
     };
@@ -258,16 +259,22 @@ fn holes(found: &Inspection) -> Vec<SeqRange> {
     groups.filter(|group| group.first().is_some_and(empty)).filter_map(hole).collect()
 }
 
+/// Returns a sequence as a position on the axis.
+#[expect(clippy::cast_precision_loss, reason = "a position to be drawn")]
+fn position(seq: Seq) -> f64 {
+    seq as f64
+}
+
 /// Returns the left and right end of a range, in pixels.
 fn ends(x: &Scale, range: SeqRange) -> (f64, f64) {
-    let end = (f64::from(range.last()) + 0.5).min(x.high);
-    (x.place(f64::from(range.first()) - 0.5), x.place(end))
+    let end = (position(range.last()) + 0.5).min(x.high);
+    (x.place(position(range.first()) - 0.5), x.place(end))
 }
 
 /// Returns the middle of a range, in pixels.
 fn middle(x: &Scale, range: SeqRange) -> f64 {
-    let end = f64::from(range.last()).min(x.high - 0.5);
-    x.place(f64::midpoint(f64::from(range.first()), end))
+    let end = position(range.last()).min(x.high - 0.5);
+    x.place(f64::midpoint(position(range.first()), end))
 }
 
 /// Draws the prices of a symbol: a line of averages over a band from the lowest to the highest.

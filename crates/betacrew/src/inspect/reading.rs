@@ -192,8 +192,8 @@ fn read_tape(
     loop {
         match reading.next() {
             Ok(Some(piece)) => {
-                read += piece.frames.len() as u64;
-                take(Messages::Packets(piece.frames), Arrival::of(&piece.block))?;
+                read += piece.messages.len();
+                take(piece.messages, Arrival::of(&piece.block))?;
             }
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {

@@ -255,11 +255,8 @@ fn strip(text: &mut String, survey: &Survey) {
     ];
     let used = words.iter().filter(|(mark, _)| marks.iter().any(|(_, held)| held == mark));
     let used: Vec<_> = used.copied().collect();
-    let scale = if each > 1 {
-        format!("   (a mark is {} packets)", grouped(each.into()))
-    } else {
-        String::new()
-    };
+    let scale =
+        if each > 1 { format!("   (a mark is {} packets)", grouped(each)) } else { String::new() };
     let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colour));
 }
 

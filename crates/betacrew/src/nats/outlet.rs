@@ -107,7 +107,7 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
         count(counts.published, "packet"),
         count(counts.messages, "message"),
         settings.target.named(&published.stream),
-        grouped(reached.into()),
+        grouped(reached),
     );
 }
 

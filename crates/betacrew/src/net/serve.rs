@@ -469,6 +469,7 @@ pub(crate) const LISTENERS_MAX: usize = 1024;
 mod tests {
     use super::super::listen;
     use super::*;
+    use feed::base::seq::to_index;
     use feed::exchange::server::MockExchange;
     use feed::faults::scenario::Scenario;
     use feed::tape::in_memory::Tape;
@@ -478,7 +479,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     /// A million packets: more than the buffers between exchange and client take.
-    const PACKETS: u32 = 1_000_000;
+    const PACKETS: u64 = 1_000_000;
 
     fn client(address: SocketAddr, calls: &[u8]) -> Client {
         let mut client = Client::connect(address).unwrap();
@@ -505,7 +506,7 @@ mod tests {
         });
     }
 
-    fn first_packet(client: &mut Client) -> u32 {
+    fn first_packet(client: &mut Client) -> u64 {
         let mut frame = [0; feed::wire::FRAME_LEN];
         client.read_exact(&mut frame).unwrap();
         feed::wire::sequence_of(&frame)
@@ -545,7 +546,7 @@ mod tests {
             assert_eq!(first_packet(&mut seventh), 9);
             let mut rest = Vec::new();
             stalled.read_to_end(&mut rest).unwrap();
-            assert_eq!(rest.len(), (PACKETS as usize - 1) * feed::wire::FRAME_LEN);
+            assert_eq!(rest.len(), (to_index(PACKETS) - 1) * feed::wire::FRAME_LEN);
         });
     }
 

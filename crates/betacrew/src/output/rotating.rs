@@ -41,7 +41,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Maximum number of files of the same packets.
-const NAMES_MAX: u32 = 1000;
+const NAMES_MAX: u64 = 1000;
 
 /// Parses a size such as `1GiB`, in bytes.
 fn size(text: &str) -> Option<u64> {

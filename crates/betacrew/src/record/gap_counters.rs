@@ -77,7 +77,7 @@ impl GapCounters {
     #[must_use]
     pub fn rest(&self) -> u64 {
         match self.rest {
-            Rest::Requested(range) => range.len().into(),
+            Rest::Requested(range) => range.len(),
             Rest::Streamed | Rest::Above(_) => 0,
         }
     }
@@ -107,14 +107,14 @@ impl GapCounters {
             return;
         }
         self.found += 1;
-        self.missed += u64::from(gap.len());
+        self.missed += gap.len();
     }
 
     /// Counts a filled gap, or a filled piece of one.
     pub fn on_fill(&mut self, range: SeqRange, after: Duration, by: Origin, now: Duration) {
         self.distrusts = false;
         let rest = matches!(self.rest, Rest::Requested(rest) if rest.contains(range.first()));
-        let missed = u64::from(range.len()) - overlap(&self.reopened, range);
+        let missed = range.len() - overlap(&self.reopened, range);
         if !rest && missed > 0 {
             self.longest = self.longest.max(after);
         }
@@ -142,7 +142,7 @@ fn overlap(set: &SeqSet, range: SeqRange) -> u64 {
         && let Some(piece) = set.at_or_after(range.first())
         && let Some(common) = piece.intersect(range)
     {
-        count += u64::from(common.len());
+        count += common.len();
         rest = SeqRange::new(common.last() + 1, range.last());
     }
     count

@@ -23,7 +23,7 @@ pub struct RecordingReport {
     /// Session id, if an exchange announced it.
     pub session: Option<String>,
     /// Last sequence known to exist, or 0 if there is none.
-    pub last: u32,
+    pub last: u64,
     /// Number of recorded packets.
     pub packets: u64,
     /// Ranges of missing packets.
@@ -45,8 +45,8 @@ pub struct RecordingReport {
 /// Range of sequences, both ends included.
 #[derive(Serialize, Debug)]
 pub struct ReportRange {
-    first: u32,
-    last: u32,
+    first: u64,
+    last: u64,
 }
 
 impl From<SeqRange> for ReportRange {
@@ -109,7 +109,7 @@ pub struct ReportViolations {
     undecodable_frames: u64,
     first_undecodable: Option<String>,
     implausible_sequences: u64,
-    first_implausible: Option<u32>,
+    first_implausible: Option<u64>,
     doubtful_packets: u64,
     /// Sequences that one line claimed but did not send, beyond the end that another line
     /// announced.
@@ -121,8 +121,8 @@ pub struct ReportViolations {
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportGap {
-    first: u32,
-    last: u32,
+    first: u64,
+    last: u64,
     /// Time when the gap was found; absent if it was never filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     opened_ms: Option<f64>,

@@ -7,7 +7,7 @@ use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::record::gap_counters::GapCounters;
 use crate::storage::FileStorage;
-use crate::text::formatting::packet;
+use crate::text::formatting::message;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
@@ -269,8 +269,8 @@ impl RecordingStore {
         let mut reading = self.keeper.in_order(FIRST_SEQ);
         loop {
             match reading.merged() {
-                Ok([]) => return Ok(()),
-                Ok(frames) => each(Messages::Packets(frames), Arrival::UNKNOWN)?,
+                Ok(messages) if messages.is_empty() => return Ok(()),
+                Ok(messages) => each(messages, Arrival::UNKNOWN)?,
                 Err(error) => return Err(failure(error, &self.path)),
             }
         }
@@ -284,9 +284,7 @@ impl RecordingStore {
         let mut reading = self.keeper.in_order(from);
         loop {
             match reading.next() {
-                Ok(Some(piece)) => {
-                    each(Messages::Packets(piece.frames), Arrival::of(&piece.block))?
-                }
+                Ok(Some(piece)) => each(piece.messages, Arrival::of(&piece.block))?,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(failure(error, &self.path)),
             }
@@ -306,7 +304,8 @@ impl RecordingStore {
         };
         let text = |conflict: &Conflict| {
             let before = || " recorded before".to_owned();
-            let (kept, came) = (packet(&conflict.kept), packet(&conflict.came));
+            let text = |bytes: &[u8]| message(conflict.seq, bytes);
+            let (kept, came) = (text(&conflict.kept), text(&conflict.came));
             let kept_from = conflict.kept_from.map_or_else(before, line);
             format!("{kept}{kept_from}, then {came}{}", line(conflict.came_from))
         };

@@ -90,7 +90,8 @@ impl LiveRecord {
         let len = self.file.size();
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
             let frames = live.messages(range).packets();
-            let Some(count) = u32::try_from(frames.len()).ok().filter(|&count| count > 0) else {
+            let count = frames.len() as u64;
+            if count == 0 {
                 // The tape has failed, and reports the reason itself.
                 break;
             };

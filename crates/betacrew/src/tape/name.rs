@@ -6,11 +6,11 @@ use crate::error::Failure;
 use crate::storage::FileStorage;
 use crate::tape::messages::MessageTape;
 use crate::text::location::shown;
-use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{Seq, SeqRange};
 use feed::tape::in_memory::Tape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{Messages, SessionId};
+use feed::wire::{MAX_PACKET_SEQ, Messages, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
@@ -132,12 +132,12 @@ impl TapeName {
     /// Returns an error if a file cannot be read, or is not complete and `allow_gaps` is false.
     pub fn open_as(&self, seed: u64, allow_gaps: bool) -> Result<AnyTape, Failure> {
         let made = match self {
-            Self::Sample(count) => Tape::sample(*count),
+            Self::Sample(count) => Tape::sample((*count).into()),
             Self::Classic => Tape::classic(),
             Self::Extremes => Tape::extremes(),
-            Self::Random { count, seed: own } => Tape::random(*count, own.unwrap_or(seed)),
+            Self::Random { count, seed: own } => Tape::random((*count).into(), own.unwrap_or(seed)),
             Self::Market { seed: own } => {
-                let market = SyntheticMarket::seeded(own.unwrap_or(seed), MAX_SEQ);
+                let market = SyntheticMarket::seeded(own.unwrap_or(seed), MAX_PACKET_SEQ);
                 return Ok(AnyTape::Market(Box::new(market)));
             }
             Self::File(path) => return crate::tape::recorded::open(path, allow_gaps),

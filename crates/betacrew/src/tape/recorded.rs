@@ -131,7 +131,7 @@ fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: Ses
     tracing::warn!(
         "{}: {why}; playing {} of {} as a session of its own, {session}",
         shown(path),
-        grouped(played.into()),
+        grouped(played),
         count(held, "packet"),
     );
 }

@@ -57,7 +57,7 @@ fn described(recorder: &Recorder) -> (Option<u64>, String) {
     if recorder.is_following() {
         return (None, text);
     }
-    let whole = ledger.end().map(|end| u64::from(end.max(ledger.highest())));
+    let whole = ledger.end().map(|end| end.max(ledger.highest()));
     (whole, format!("{text}, pass {}", grouped(u64::from(recorder.passes().complete) + 1)))
 }
 

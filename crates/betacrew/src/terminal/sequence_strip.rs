@@ -26,7 +26,7 @@ impl CellMark {
             (_, 0, 0) => Self::Received,
             (0, 1, 0) => Self::Recovered,
             (_, recovered, 0) => {
-                let eighths = (u64::from(recovered) * 8).div_ceil(column.range.len().into());
+                let eighths = (recovered * 8).div_ceil(column.range.len());
                 Self::SomeRecovered(u8::try_from(eighths).unwrap_or(8))
             }
             (0, 0, _) => Self::Missing,

@@ -7,15 +7,14 @@
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
 use feed::base::rng::Rng;
-use feed::base::seq::MAX_SEQ;
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{Call, Frame, encode, sequence_of};
+use feed::wire::{Call, Frame, MAX_PACKET_SEQ, encode, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -79,7 +78,7 @@ struct Client {
 
 impl Client {
     /// Goes on after `seen`, which counts what is read.
-    fn start(folder: &Path, addresses: &[String], seen: &Arc<AtomicU32>) -> Self {
+    fn start(folder: &Path, addresses: &[String], seen: &Arc<AtomicU64>) -> Self {
         let from = (seen.load(Ordering::SeqCst) + 1).to_string();
         let mut child = betacrew(&["fetch", "-f", "--tape", "client.tape", "-o", "-"])
             .args(["--from", &from])
@@ -97,7 +96,7 @@ impl Client {
                 // A line that was cut off by the end of the program is no line.
                 let after = line.split_once("\"sequence\":").filter(|_| line.ends_with('}'));
                 let Some((_, after)) = after else { break };
-                let seq: u32 = after.split(',').next().unwrap().parse().unwrap();
+                let seq: u64 = after.split(',').next().unwrap().parse().unwrap();
                 assert_eq!(seq, seen.load(Ordering::SeqCst) + 1, "{line}");
                 seen.store(seq, Ordering::SeqCst);
             }
@@ -150,23 +149,23 @@ fn slow_client(address: String, stop: Arc<AtomicBool>) -> JoinHandle<()> {
 /// Checks a record against the market; returns how many packets there are up to the first gap.
 /// Only behind `sure` there may be one: what an exchange sent and forgot when it was killed, it has
 /// again once its session has come so far.
-fn recorded(path: &Path, market: &SyntheticMarket, sure: u32) -> u32 {
+fn recorded(path: &Path, market: &SyntheticMarket, sure: u64) -> u64 {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
-        for frame in piece.frames {
+        for frame in piece.packets() {
             let seq = sequence_of(frame);
             assert_eq!(*frame, encode(&Frame::Packet(market.packet(seq))), "{seq}");
             assert!(seq == count + 1 || count >= sure, "{seq} after {count}, {sure} are sure");
-            count += u32::from(seq == count + 1);
+            count += u64::from(seq == count + 1);
         }
     }
     count
 }
 
 /// The last packet that an exchange has so far.
-fn last(address: &str) -> u32 {
+fn last(address: &str) -> u64 {
     let mut stream = connect(address.parse().unwrap());
     call(&mut stream, Call::Describe { version: 1 });
     match feed::wire::decode(&crate::support::read_frame(&mut stream)) {
@@ -181,14 +180,14 @@ struct Told {
     client_kills: u32,
     client_stops: u32,
     exchange_kills: u32,
-    packets: u32,
+    packets: u64,
     memory: [u64; 2],
 }
 
 fn chaos(plan: Plan) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(plan.seed);
-    let market = SyntheticMarket::seeded(plan.seed, MAX_SEQ);
+    let market = SyntheticMarket::seeded(plan.seed, MAX_PACKET_SEQ);
     let words =
         |pace: u32| [format!("market:{}", plan.seed), format!("{pace}/s"), plan.seed.to_string()];
     let mut exchanges: Vec<Exchange> = (0..plan.lines)
@@ -198,7 +197,7 @@ fn chaos(plan: Plan) -> Told {
         })
         .collect();
     let addresses: Vec<String> = exchanges.iter().map(Exchange::address).collect();
-    let (seen, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let (seen, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let slow = slow_client(addresses[0].clone(), Arc::clone(&stop));
     let mut client = Client::start(folder.path(), &addresses, &seen);
     let mut told = Told::default();
@@ -246,7 +245,7 @@ fn chaos(plan: Plan) -> Told {
     }
     for exchange in exchanges {
         assert_eq!(exchange.process.ends().0, 0);
-        assert!(recorded(Path::new(&exchange.record), &market, MAX_SEQ) > 0);
+        assert!(recorded(Path::new(&exchange.record), &market, MAX_PACKET_SEQ) > 0);
     }
     told
 }

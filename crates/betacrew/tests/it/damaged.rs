@@ -38,9 +38,9 @@ fn what_is_no_tape_is_refused_by_all_in_the_same_words() {
     let folder = tempfile::tempdir().unwrap();
     let good = recorded(folder.path());
     let mut newer = good.clone();
-    newer[9] = 3;
+    newer[9] = 4;
     let mut older = good.clone();
-    older[9] = 1;
+    older[9] = 2;
     let mut head = good.clone();
     head[20] ^= 1;
     let mut wide = good[..48].to_vec();
@@ -48,8 +48,8 @@ fn what_is_no_tape_is_refused_by_all_in_the_same_words() {
     let sum = feed::storage::crc32c(&wide[..44]);
     wide[44..].copy_from_slice(&sum.to_be_bytes());
     for (bytes, said) in [
-        (&older[..], "it is a tape file of version 1, which does not tell"),
-        (&newer[..], "it is a tape file of version 3; this program reads up to 2"),
+        (&older[..], "it is a tape file of version 2, whose sequences have 32 bits"),
+        (&newer[..], "it is a tape file of version 4; this program reads up to 3"),
         (
             b"my notes, which are quite long, longer than a head is, all of them",
             "it is no tape file",

@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Number of packets that are made at once.
-const AT_ONCE: u32 = 4096;
+const AT_ONCE: u64 = 4096;
 
 /// A tape of any length whose packets are made from their sequences when they are asked for.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Endless {
 
 /// The packet with this sequence.
 pub(crate) fn made(sequence: Seq) -> RawFrame {
-    let bits = mix(sequence.into());
+    let bits = mix(sequence);
     let [symbol, side, quantity, price, ..] = bits.to_le_bytes();
     encode(&Frame::Packet(Packet {
         symbol: Symbol([b'S', b'Y', b'M', b'A' + symbol % 8]),

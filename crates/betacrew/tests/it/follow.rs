@@ -2,10 +2,9 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
-use feed::base::seq::MAX_SEQ;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
-use feed::wire::{SessionId, sequence_of};
+use feed::wire::{MAX_PACKET_SEQ, SessionId, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -32,7 +31,7 @@ impl Follower {
     }
 
     /// The sequences of the lines that come next, so many.
-    fn sequences(&mut self, count: usize) -> Vec<u32> {
+    fn sequences(&mut self, count: usize) -> Vec<u64> {
         self.lines.by_ref().take(count).map(|line| sequence(&line.unwrap()).unwrap()).collect()
     }
 
@@ -49,21 +48,21 @@ impl Follower {
     }
 }
 
-fn sequence(line: &str) -> Option<u32> {
+fn sequence(line: &str) -> Option<u64> {
     let after = line.split_once("\"sequence\":")?.1;
     after.split_once(',')?.0.parse().ok()
 }
 
 /// A complete recording in a tape file: its session, and how many packets it has. They are the
 /// market's.
-fn recorded(path: &Path) -> (SessionId, u32) {
+fn recorded(path: &Path) -> (SessionId, u64) {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
     let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
     let session = file.session().unwrap().session;
-    let market = SyntheticMarket::new(session, MAX_SEQ);
+    let market = SyntheticMarket::new(session, MAX_PACKET_SEQ);
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
-        for frame in piece.frames {
+        for frame in piece.packets() {
             count += 1;
             let packet = feed::wire::Frame::Packet(market.packet(count));
             assert_eq!((sequence_of(frame), *frame), (count, feed::wire::encode(&packet)));
@@ -107,16 +106,16 @@ fn another_session_gets_a_recording_of_its_own() {
     };
     assert_eq!(follower.sequences(5000), (1..=5000).collect::<Vec<_>>());
     let (code, left, said) = follower.interrupt();
-    let second = SyntheticMarket::seeded(2, MAX_SEQ).session();
+    let second = SyntheticMarket::seeded(2, MAX_PACKET_SEQ).session();
     assert_eq!(marked, format!("{{\"session\":\"{second}\"}}"));
     assert!(said.contains(&format!("now plays session {second}")), "{said}");
     assert!(code == 0 || code == 3, "{said}");
 
     let own = format!("cap-{second}.tape");
     let first = recorded(&folder.path().join("cap.tape"));
-    assert_eq!(first, (SyntheticMarket::seeded(1, MAX_SEQ).session(), before), "{said}");
+    assert_eq!(first, (SyntheticMarket::seeded(1, MAX_PACKET_SEQ).session(), before), "{said}");
     if code == 0 {
-        let count = 5000 + left.len() as u32;
+        let count = 5000 + left.len() as u64;
         assert_eq!(recorded(&folder.path().join(&own)), (second, count));
         let written = std::fs::read_to_string(folder.path().join(format!("all-{second}.csv")));
         assert_eq!(written.unwrap().lines().count(), count as usize + 1);
@@ -147,8 +146,8 @@ fn files_follow_one_another_and_have_everything() {
     for name in &names {
         let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
         let mut range = name.trim_end_matches(".csv").rsplit('-').map(|seq| seq.parse().unwrap());
-        let (last, first): (u32, u32) = (range.next().unwrap(), range.next().unwrap());
-        assert_eq!((first, text.lines().count() as u32), (next, last - first + 2), "{name}");
+        let (last, first): (u64, u64) = (range.next().unwrap(), range.next().unwrap());
+        assert_eq!((first, text.lines().count() as u64), (next, last - first + 2), "{name}");
         next = last + 1;
     }
     assert_eq!(next, 60_001);

@@ -232,7 +232,7 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
         Ok::<(), gateway::Error>(())
     })
     .unwrap();
-    let played = Tape::random(packets, 5);
+    let played = Tape::random(packets.into(), 5);
     assert!(frames == played.frames(), "the log is not what was played");
     for gateway in &gateways {
         let said = run(betacrew(&["inspect"]).arg(&gateway.tape)).1;

@@ -3,11 +3,11 @@
 
 use crate::support::{next_call, peer};
 use betacrew::net::{Stop, fetch};
-use feed::base::seq::{MAX_SEQ, Seq};
+use feed::base::seq::Seq;
 use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions, Tail};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
-use feed::wire::RawFrame;
+use feed::wire::{MAX_PACKET_SEQ, RawFrame};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -218,7 +218,7 @@ fn a_sequence_beyond_belief_opens_no_gap() {
     let address = classic(
         |socket, frames| {
             let mut far = frames[4];
-            far[13..].copy_from_slice(&MAX_SEQ.to_be_bytes());
+            far[13..].copy_from_slice(&i32::MAX.to_be_bytes());
             let sent = [&frames[..4], &[far], &frames[4..]].concat();
             let _ = socket.write_all(sent.as_flattened());
         },
@@ -226,7 +226,7 @@ fn a_sequence_beyond_belief_opens_no_gap() {
     );
     let (recorder, frames) = record(address, RecorderOptions { last: Some(14), ..hasty() });
     assert_all(&recorder, &frames);
-    assert_eq!(recorder.violations().first_implausible, Some(MAX_SEQ));
+    assert_eq!(recorder.violations().first_implausible, Some(MAX_PACKET_SEQ));
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use crate::hostile::{assert_all, hasty, outcome, record};
 use crate::support::{betacrew, peer, run};
-use feed::base::seq::MAX_SEQ;
 use feed::client::IncompleteReason;
 use feed::exchange::Exchange;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
-use feed::wire::{Frame, RawFrame, decode, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, decode, encode};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -50,7 +49,9 @@ fn lying_as(
 #[test]
 fn a_session_said_to_be_endless_costs_nothing() {
     let address = lying(|frame| match decode(&frame) {
-        Ok(Frame::Info(info)) => encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info })),
+        Ok(Frame::Info(info)) => {
+            encode(&Frame::Info(feed::wire::Info { last: MAX_PACKET_SEQ, ..info }))
+        }
         _ => frame,
     });
     let (recorder, frames) = record(address, hasty());
@@ -90,7 +91,7 @@ fn what_one_line_lies_about_the_end_costs_the_other_nothing_but_is_told() {
     let liar =
         lying_as(Scenario::skipping("3".parse().unwrap()), move |frame| match decode(&frame) {
             Ok(Frame::Info(info)) => {
-                encode(&Frame::Info(feed::wire::Info { last: MAX_SEQ, ..info }))
+                encode(&Frame::Info(feed::wire::Info { last: MAX_PACKET_SEQ, ..info }))
             }
             Ok(Frame::Packet(packet)) if packet.sequence == 3 => {
                 *told.0.lock().unwrap() = true;

@@ -2,12 +2,11 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
-use feed::base::seq::MAX_SEQ;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
-use feed::wire::{Call, Frame, Info, decode, encode, sequence_of};
+use feed::wire::{Call, Frame, Info, MAX_PACKET_SEQ, decode, encode, sequence_of};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -29,10 +28,10 @@ fn described(address: &str) -> (std::net::TcpStream, Info) {
 }
 
 /// Receives packets `from` to `to` from a subscription.
-fn subscribed(address: &str, from: u32, to: u32) -> Info {
+fn subscribed(address: &str, from: u64, to: u64) -> Info {
     let (mut stream, info) = described(address);
     call(&mut stream, Call::Subscribe { first: from });
-    let market = SyntheticMarket::new(info.session, MAX_SEQ);
+    let market = SyntheticMarket::new(info.session, MAX_PACKET_SEQ);
     for seq in from..=to {
         let packet = loop {
             let frame = read_frame(&mut stream);
@@ -103,10 +102,10 @@ fn a_session_is_written_on_as_it_comes_in_order_and_complete() {
     let mut reading = file.in_order(1);
     let mut seqs = Vec::new();
     while let Some(piece) = reading.next().unwrap() {
-        seqs.extend(piece.frames.iter().map(sequence_of));
+        seqs.extend(piece.packets().iter().map(sequence_of));
     }
     assert!(seqs.len() >= lines.len());
-    assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     if code == 0 {
         let written = std::fs::read_to_string(folder.path().join("out.json")).unwrap();
         assert_eq!(written.matches("\"sequence\"").count(), lines.len());
@@ -127,7 +126,7 @@ fn a_session_that_ends_is_complete() {
 #[test]
 fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
     // More than any socket takes is there already, and more comes all the time.
-    let market = SyntheticMarket::seeded(1, MAX_SEQ);
+    let market = SyntheticMarket::seeded(1, MAX_PACKET_SEQ);
     let live = GrowingTape::new(market, "2000/s".parse().unwrap(), 1, 3_000_000);
     let exchange = Serving::start(MockExchange::new(live, Scenario::clean(1)));
     let mut stalled = connect(exchange.address);

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Stdio;
 
 /// 51 MB of them.
-const PACKETS: u32 = 3_000_000;
+const PACKETS: u64 = 3_000_000;
 /// Maximum memory of the program in KiB, with a little room. Some 20 MiB of that are the program
 /// itself, which is large as the tests build it: the memory that it asks for is about 4 MiB.
 const RESIDENT: u64 = 28 * 1024;
@@ -32,7 +32,7 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     assert!((1..RESIDENT).contains(&most), "fetch took {most} KiB");
     // Blocks are full, whatever was lost: each takes room in the index.
     let size = fs::metadata(&tape).unwrap().len();
-    let overhead = size - u64::from(PACKETS) * 17;
+    let overhead = size - PACKETS * 17;
     assert!(overhead < size / 200, "{overhead} bytes beside the packets");
 
     let mut inspect = betacrew(&["inspect", "x.tape"])
@@ -52,6 +52,6 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     for seq in (1..=PACKETS).step_by(99_991) {
         assert_eq!(file.get(seq).unwrap(), Some(made(seq)));
         let mut reading = file.in_order(seq);
-        assert_eq!(sequence_of(&reading.next().unwrap().unwrap().frames[0]), seq);
+        assert_eq!(sequence_of(&reading.next().unwrap().unwrap().packets()[0]), seq);
     }
 }

@@ -49,7 +49,7 @@ fn packets(path: &Path) -> u64 {
 }
 
 /// A folder with a tape and what it became.
-fn with_tape(packets: u32) -> tempfile::TempDir {
+fn with_tape(packets: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let exchange = playing(Tape::random(packets, 1), losing(1, "0", ""));
     let args = ["fetch", &exchange.address.to_string(), "-o", "a.json", "--tape", "a.tape"];

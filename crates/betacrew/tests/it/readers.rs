@@ -30,7 +30,7 @@ fn tape(folder: &Path, symbols: &[[u8; 4]]) {
     let mut rows: Vec<Value> = Vec::new();
     let numbers = [0, 1, -1, i32::MIN, i32::MAX];
     for (place, symbol) in symbols.iter().enumerate() {
-        let sequence = place as u32 + 1;
+        let sequence = place as u64 + 1;
         let side = if place % 2 == 0 { Side::Buy } else { Side::Sell };
         let (quantity, price) = (numbers[place % 5], numbers[place % 4]);
         let packet = Packet { symbol: Symbol(*symbol), side, quantity, price, sequence };

@@ -47,7 +47,7 @@ fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Dura
             let whole = &received.as_chunks().0[before..];
             match whole.iter().map(packet_seq).collect::<Option<Vec<_>>>() {
                 Some(seqs) if !seqs.is_empty() => {
-                    let seqs: Vec<String> = seqs.iter().map(u32::to_string).collect();
+                    let seqs: Vec<String> = seqs.iter().map(u64::to_string).collect();
                     let _ = write!(text, " {}", seqs.join(","));
                 }
                 _ => {
@@ -274,7 +274,7 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
         (3, 13),
         "from its lower to its higher end",
     ),
-    ("[[fault]]\nwhat = \"drop\"\nsequences = 0", (3, 13), "whole numbers from 1 to"),
+    ("[[fault]]\nwhat = \"drop\"\nsequences = 0", (3, 13), "whole numbers from 1, with"),
     (
         "[[fault]]\nwhat = \"drop\"\nchance = \"250%\"",
         (3, 10),

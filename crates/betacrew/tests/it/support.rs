@@ -99,7 +99,7 @@ pub(crate) fn read_frame(stream: &mut TcpStream) -> [u8; FRAME_LEN] {
 }
 
 /// The sequences of whole frames.
-pub(crate) fn sequences(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn sequences(bytes: &[u8]) -> Vec<u64> {
     let (frames, rest) = bytes.as_chunks::<FRAME_LEN>();
     assert!(rest.is_empty(), "half a packet at the end");
     frames.iter().map(feed::wire::sequence_of).collect()

@@ -200,8 +200,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_what_sets_say(
-            one in prop::collection::btree_map(1u32..60, 0i32..3, 0..50),
-            other in prop::collection::btree_map(1u32..60, 0i32..3, 0..50),
+            one in prop::collection::btree_map(1u64..60, 0i32..3, 0..50),
+            other in prop::collection::btree_map(1u64..60, 0i32..3, 0..50),
             pieces in [1usize..9, 1usize..9],
         ) {
             let found = compare([&one, &other], pieces);

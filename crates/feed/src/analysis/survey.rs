@@ -188,7 +188,7 @@ impl Survey {
             strip.add(run, late);
             if late {
                 let age = at.zip(passed).map(|(at, passed)| at.saturating_sub(passed));
-                recovery.add(run.len().into(), age);
+                recovery.add(run.len(), age);
                 recovery.gaps += u64::from(*filling != run.first());
                 *filling = run.last() + 1;
             }

@@ -2,6 +2,8 @@
 //! The generators are published ones, implemented here because libraries may change the numbers of
 //! a seed.
 
+use crate::base::seq::Seq;
+
 /// Applies the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits in
 /// which each input bit flips each output bit with probability 1/2.
 #[must_use]
@@ -51,6 +53,12 @@ impl Rng {
     pub fn between(&mut self, low: u32, high: u32) -> u32 {
         debug_assert!(low <= high && high - low < u32::MAX);
         low + self.below(high - low + 1)
+    }
+
+    /// Returns a sequence from `low` to `high`, both included and at most 2^32 - 2 apart.
+    pub fn seq_between(&mut self, low: Seq, high: Seq) -> Seq {
+        debug_assert!(low <= high && high - low < u64::from(u32::MAX));
+        low + Seq::from(self.below(u32::try_from(high - low + 1).unwrap_or(u32::MAX)))
     }
 }
 

@@ -6,15 +6,22 @@ use core::str::FromStr;
 
 /// Sequence number: the position of a packet in its session, counted from 1.
 ///
-/// The wire carries a signed 32-bit integer, so legal values are [`FIRST_SEQ`]`..=`[`MAX_SEQ`].
-/// Decoding checks that, and `seq + 1` cannot overflow.
-pub type Seq = u32;
+/// Legal values are [`FIRST_SEQ`]`..=`[`MAX_SEQ`], so `seq + 1` cannot overflow. A wire format may
+/// carry fewer; its module then names its own limit, and decoding checks that.
+pub type Seq = u64;
 
 /// Sequence of a session's first packet.
 pub const FIRST_SEQ: Seq = 1;
 
-/// Highest sequence that the wire can express (2 147 483 647).
-pub const MAX_SEQ: Seq = i32::MAX.cast_unsigned();
+/// Highest legal sequence (2^63 - 1), because files store sequences in signed 64-bit columns.
+pub const MAX_SEQ: Seq = i64::MAX.cast_unsigned();
+
+/// Returns an offset or a count of sequences as an index into memory. One that memory cannot hold
+/// becomes `usize::MAX`, which lies outside every slice.
+#[must_use]
+pub fn to_index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
 
 /// Non-empty range of sequences, both ends included.
 ///
@@ -35,7 +42,7 @@ impl SeqRange {
     /// Returns the range of `count` sequences from `first`, cut at [`MAX_SEQ`]; `None` if it is
     /// empty.
     #[must_use]
-    pub fn counted(first: Seq, count: u32) -> Option<Self> {
+    pub fn counted(first: Seq, count: u64) -> Option<Self> {
         let last = first.checked_add(count.checked_sub(1)?).unwrap_or(MAX_SEQ).min(MAX_SEQ);
         Self::new(first, last)
     }
@@ -61,7 +68,7 @@ impl SeqRange {
     /// Returns the number of sequences in the range, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
-    pub const fn len(self) -> u32 {
+    pub const fn len(self) -> u64 {
         self.last - self.first + 1
     }
 
@@ -103,7 +110,7 @@ impl fmt::Display for SeqRange {
 /// Error: a text is not a list of sequences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SeqParseError {
-    /// Part of the list is not a whole number from 1 to [`MAX_SEQ`].
+    /// Part of the list is not a whole number from [`FIRST_SEQ`] to [`MAX_SEQ`].
     Number,
     /// Range of the list ends before it begins.
     Backwards,
@@ -112,11 +119,10 @@ pub enum SeqParseError {
 impl fmt::Display for SeqParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number => write!(
-                f,
-                "sequences are whole numbers from 1 to {MAX_SEQ}, with ranges and commas: 2,5-7"
-            ),
-            Self::Backwards => write!(f, "a range goes from its lower to its higher end: 5-7"),
+            Self::Number => {
+                f.write_str("sequences are whole numbers from 1, with ranges and commas: 2,5-7")
+            }
+            Self::Backwards => f.write_str("a range goes from its lower to its higher end: 5-7"),
         }
     }
 }
@@ -172,7 +178,7 @@ impl SeqSet {
     /// Returns the number of sequences in the set.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.ranges.iter().map(|range| u64::from(range.len())).sum()
+        self.ranges.iter().map(|range| range.len()).sum()
     }
 
     /// Returns the range that contains `seq`, or else the first range above it.
@@ -270,7 +276,7 @@ mod tests {
         assert_eq!(alloc::format!("{set:.1}"), "2-3 and 2 more ranges");
         assert_eq!(set.count(), 6);
         assert_eq!("".parse::<SeqSet>(), Ok(SeqSet::new()));
-        for bad in ["0", "2147483648", "-3", "a", "1,,2", "5-", "1-2-3"] {
+        for bad in ["0", "9223372036854775808", "-3", "a", "1,,2", "5-", "1-2-3"] {
             assert_eq!(bad.parse::<SeqSet>(), Err(SeqParseError::Number), "{bad}");
         }
         assert_eq!("7-5".parse::<SeqSet>(), Err(SeqParseError::Backwards));
@@ -280,14 +286,14 @@ mod tests {
     fn counted_ranges_stop_at_the_highest_sequence() {
         assert_eq!(SeqRange::counted(5, 0), None);
         assert_eq!(SeqRange::counted(5, 3), SeqRange::new(5, 7));
-        assert_eq!(SeqRange::counted(MAX_SEQ, u32::MAX), SeqRange::new(MAX_SEQ, MAX_SEQ));
-        assert_eq!(SeqRange::counted(u32::MAX, 1), None);
+        assert_eq!(SeqRange::counted(MAX_SEQ, u64::MAX), SeqRange::new(MAX_SEQ, MAX_SEQ));
+        assert_eq!(SeqRange::counted(u64::MAX, 1), None);
     }
 
     proptest! {
         #[test]
         fn a_set_holds_what_was_inserted_and_not_removed(
-            changes in prop::collection::vec((1u32..60, 0u32..9, 0u8..3), 0..30),
+            changes in prop::collection::vec((1u64..60, 0u64..9, 0u8..3), 0..30),
         ) {
             let mut set = SeqSet::new();
             let mut model = BTreeSet::new();

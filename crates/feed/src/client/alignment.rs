@@ -8,7 +8,9 @@
 
 use super::Recorder;
 use crate::base::seq::Seq;
-use crate::wire::{DecodeError, RawFrame, decode, is_near, packet_seq, sequence_of, symbol_fits};
+use crate::wire::{
+    DecodeError, RawFrame, decode, is_near, packet_seq, sequence_field, symbol_fits,
+};
 use core::time::Duration;
 
 /// Maximum number of consecutive undecodable frames on a connection before it is cut.
@@ -44,7 +46,7 @@ impl Recorder {
             Err(error) => error,
             Ok(_) if packet_seq(raw).is_none() => DecodeError::Kind(raw[4]),
             Ok(_) if !symbol_fits(raw) => DecodeError::Symbol([raw[0], raw[1], raw[2], raw[3]]),
-            Ok(_) => DecodeError::Sequence(sequence_of(raw).cast_signed()),
+            Ok(_) => DecodeError::Sequence(sequence_field(raw).cast_signed()),
         };
         self.violations.undecodable += 1;
         self.violations.first_undecodable.get_or_insert((offset, error));

@@ -132,7 +132,7 @@ impl ClientConnection {
             unanswered: self.in_flight() > 0,
             new_packets: self.new_packets,
             delivered: self.track.delivered,
-            span: u64::from(self.track.position.saturating_sub(self.subscribed_after)),
+            span: self.track.position.saturating_sub(self.subscribed_after),
         }
     }
 

@@ -9,6 +9,7 @@ use super::line::Dialect;
 use super::resend::RESEND_FAILURES_MAX;
 use super::timers::{STREAM_SILENCE, backoff};
 use super::{PassEnd, Recorder, RecorderEvent};
+use crate::base::seq::{Seq, to_index};
 use crate::ledger::Sink;
 use crate::wire::FRAME_LEN;
 use alloc::vec::Vec;
@@ -82,7 +83,7 @@ impl Recorder {
         let known = self.ledger.highest();
         let max_doubt = self.options.tail_miss_probability;
         // Small passes run side by side, because each costs a round trip whatever its size.
-        let small = known as usize * FRAME_LEN <= SMALL_PASS_BYTES;
+        let small = to_index(known).saturating_mul(FRAME_LEN) <= SMALL_PASS_BYTES;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_started);
         let most = left.min(if small { PARALLEL_PASSES } else { 1 });
         let runs = if self.may_fill_by_pass(known) && !self.can_fill_by_resend(now) {
@@ -103,7 +104,7 @@ impl Recorder {
     }
 
     /// Returns whether something is missing that another pass may deliver.
-    fn may_fill_by_pass(&self, known: u32) -> bool {
+    fn may_fill_by_pass(&self, known: Seq) -> bool {
         let promising = self.fruitless_passes < FRUITLESS_PASSES_MAX
             && self.passes.doubt(known, self.fruitless_passes)
                 >= self.options.tail_miss_probability;
@@ -138,7 +139,7 @@ impl Recorder {
     /// Counts a pass that ran to its end.
     pub(super) fn on_pass_complete(&mut self, summary: ConnectionSummary, end: PassEnd) {
         // Copies that the exchange sends twice count as delivered, and must not hide losses.
-        let delivered = summary.delivered.min(self.ledger.highest().into());
+        let delivered = summary.delivered.min(self.ledger.highest());
         self.lines[usize::from(summary.line)].cut_streams = 0;
         self.stats.silent_passes += u32::from(end == PassEnd::Silent);
         self.passes.complete += 1;
@@ -218,7 +219,7 @@ impl PassStats {
     /// is equally likely at first. With m of n packets missed, the mean is the product over
     /// i < passes of (m + 1 + i) / (n + 2 + i).
     #[must_use]
-    pub fn doubt(&self, known: u32, passes: u32) -> f64 {
+    pub fn doubt(&self, known: Seq, passes: u32) -> f64 {
         let (lost, of) = self.losses(known);
         doubt(lost, of, passes)
     }
@@ -226,7 +227,7 @@ impl PassStats {
     /// Returns the number of further passes that bring the doubt of `runs` passes below `bound`, if
     /// they miss as many packets as the passes before; `most` at the most.
     #[must_use]
-    pub fn more(&self, known: u32, runs: u32, bound: f64, most: u32) -> u32 {
+    pub fn more(&self, known: Seq, runs: u32, bound: f64, most: u32) -> u32 {
         let (lost, of) = self.losses(known);
         (1..most)
             .find(|&more| {
@@ -238,8 +239,8 @@ impl PassStats {
 
     /// Returns how many packets the passes missed, and how many they should have delivered.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn losses(&self, known: u32) -> (f64, f64) {
-        let of = u64::from(known) * u64::from(self.complete);
+    fn losses(&self, known: Seq) -> (f64, f64) {
+        let of = known.saturating_mul(self.complete.into());
         (of.saturating_sub(self.delivered) as f64, of as f64)
     }
 }

@@ -223,7 +223,7 @@ impl Recorder {
         match frame {
             Frame::NotAvailable(refusal) if conn.in_flight() > 0 && refusal.count > 0 => {
                 let last = refusal.first.saturating_add(refusal.count - 1);
-                conn.answered += u64::from(refusal.count).min(conn.in_flight());
+                conn.answered += refusal.count.min(conn.in_flight());
                 conn.last_useful = now;
                 self.on_refusal(at, refusal);
                 self.mark_answered(at, refusal.first.saturating_sub(1));

@@ -150,7 +150,7 @@ impl Recorder {
             if conn.in_flight() == 0 {
                 conn.last_useful = now;
             }
-            conn.requested += u64::from(piece.len());
+            conn.requested += piece.len();
             self.stats.resend_calls += 1;
         }
     }

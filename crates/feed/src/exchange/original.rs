@@ -6,7 +6,7 @@
 //! follows a stream call on a connection, and if a client resets its connection.
 
 use crate::base::rng::Rng;
-use crate::base::seq::SeqRange;
+use crate::base::seq::{Seq, SeqRange};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::tape::in_memory::Tape;
 use alloc::vec::Vec;
@@ -80,7 +80,7 @@ impl OriginalExchange {
                 conn.streamed = true;
             }
             2 => {
-                let range = u32::try_from(seq).ok().filter(|&seq| seq > 0).map(SeqRange::one);
+                let range = Seq::try_from(seq).ok().filter(|&seq| seq > 0).map(SeqRange::one);
                 match range.and_then(|range| self.tape.slice(range).first()) {
                     Some(frame) => conn.outbox.extend_from_slice(frame),
                     None => self.die(Death::UnknownSequence(seq)),

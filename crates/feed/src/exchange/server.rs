@@ -22,7 +22,7 @@ pub use crate::exchange::server::control::{ConnectionView, CutKind};
 pub use crate::exchange::server::faulted_run::Ending;
 pub use subscription::{FAREWELL, HEARTBEAT};
 
-use crate::base::seq::{FIRST_SEQ, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::exchange::server::connection::{Closing, SendContext};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::engine::{FaultEngine, RunId};
@@ -43,7 +43,7 @@ pub const UNCALLED: Duration = Duration::from_secs(5 * 60);
 
 /// Maximum length of a tape that is sent with one write a packet, as the original does. Clients
 /// that take each read for one packet then miss less.
-pub const ONE_BY_ONE: u32 = 256;
+pub const ONE_BY_ONE: Seq = 256;
 
 /// Maximum number of unsent replies with which a connection is still read from, so that a client
 /// that calls without reading costs bounded memory.
@@ -91,14 +91,14 @@ pub enum ServerEvent {
         /// Number of the stream among all of the exchange, from 1.
         pass: u64,
         /// First sequence of the subscription.
-        first: u32,
+        first: Seq,
     },
     /// A client has requested packets that it cannot have.
     Refused {
         /// Number of the connection, from 1.
         connection: u64,
         /// First sequence refused, as requested.
-        seq: u32,
+        seq: Seq,
         /// Reason. A call of the original protocol can only be out of range.
         reason: Reason,
     },

@@ -4,7 +4,7 @@
 pub use crate::faults::tally::{FaultTally, TallyCell};
 
 use crate::base::rng;
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet, to_index};
 use crate::faults::scenario::{
     COUNTED_MAX, Fault, FaultAction, FaultPlace, FaultSelector, Scenario,
 };
@@ -12,7 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Number of sequences that one mask covers.
-pub const BLOCK: u32 = 64;
+pub const BLOCK: u64 = 64;
 
 /// Identity of one run of packets on a connection: a stream, or the answer to one resend call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ impl FaultEngine {
     pub fn new(scenario: &Scenario, last: Seq) -> Self {
         let compiled = |(index, fault): (u64, &Fault)| {
             let tail = fault.last.map(|count| {
-                let first = last.saturating_sub(count.saturating_sub(1)).max(FIRST_SEQ);
+                let first = last.saturating_sub(count.saturating_sub(1).into()).max(FIRST_SEQ);
                 SeqRange::new(first, last).filter(|_| count > 0)
             });
             let mut sequences = fault.sequences.clone();
@@ -177,7 +177,7 @@ impl FaultEngine {
     /// Counts the part `from..next` of a run that only drops packets: `sent` packets were sent and
     /// the others dropped. The part must not exceed [`FaultTally::last_countable_together`].
     pub(crate) fn count_run(&mut self, run_id: RunId, from: Seq, next: Seq, sent: u64) {
-        let dropped = u64::from(next - from) - sent;
+        let dropped = next - from - sent;
         if self.tally.width() >= BLOCK {
             self.tally.count_streamed(from, sent, dropped);
         } else {
@@ -226,7 +226,7 @@ impl FaultEngine {
     /// Returns the mask of the sequences `block * 64 .. block * 64 + 64` that a run drops: bit `i`
     /// stands for `block * 64 + i`.
     #[must_use]
-    pub fn drop_mask(&self, run_id: RunId, block: u32) -> u64 {
+    pub fn drop_mask(&self, run_id: RunId, block: u64) -> u64 {
         let drops =
             self.faults.iter().filter(|compiled| compiled.fault.action() == FaultAction::Drop);
         drops.fold(0, |mask, compiled| {
@@ -235,7 +235,7 @@ impl FaultEngine {
     }
 
     /// Returns the mask of the sequences of a block that the fault with this number picks in a run.
-    pub(crate) fn mask(&self, index: usize, run_id: RunId, block: u32) -> u64 {
+    pub(crate) fn mask(&self, index: usize, run_id: RunId, block: u64) -> u64 {
         self.faults.get(index).map_or(0, |compiled| compiled.mask(run_id, block))
     }
 
@@ -276,7 +276,7 @@ impl FaultEngine {
         compiled.applied += 1;
         self.tally.count_applied(compiled.fault.action(), 1);
         // Inverted, because the key itself gave the random numbers that picked the sequence.
-        let words = rng::nth(!run_id.key(compiled.salt), u64::from(seq));
+        let words = rng::nth(!run_id.key(compiled.salt), seq);
         Some((compiled.fault.action(), words))
     }
 
@@ -294,7 +294,7 @@ impl FaultEngine {
             if sent + here > count {
                 // Clears the lowest bits: these packets were sent.
                 (sent..count).for_each(|_| kept &= kept - 1);
-                return (from + kept.trailing_zeros(), count);
+                return (from + u64::from(kept.trailing_zeros()), count);
             }
             sent += here;
             from += left;
@@ -306,7 +306,7 @@ impl FaultEngine {
     /// packets.
     pub fn kept(&self, run_id: RunId, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
         let mut from = from;
-        let mut mask = (u32::MAX, 0);
+        let mut mask = (u64::MAX, 0);
         core::iter::from_fn(move || {
             while from <= to {
                 let (block, bit) = (from / BLOCK, from % BLOCK);
@@ -315,9 +315,9 @@ impl FaultEngine {
                 }
                 let ahead: u64 = mask.1 >> bit;
                 let left = BLOCK - bit;
-                let dropped = ahead.trailing_ones().min(left);
+                let dropped = u64::from(ahead.trailing_ones()).min(left);
                 if dropped == 0 {
-                    let run = ahead.trailing_zeros().min(left);
+                    let run = u64::from(ahead.trailing_zeros()).min(left);
                     let part = SeqRange::new(from, (from + run - 1).min(to));
                     from += run;
                     return part;
@@ -332,17 +332,17 @@ impl FaultEngine {
 impl CompiledFault {
     /// Returns whether the fault may apply to a run.
     fn covers(&self, run_id: RunId) -> bool {
-        let number = |from_zero: u64| Seq::try_from(from_zero + 1).unwrap_or(Seq::MAX);
-        let holds =
-            |set: &Option<SeqSet>, number: Seq| set.as_ref().is_none_or(|set| set.contains(number));
+        let holds = |set: &Option<SeqSet>, from_zero: u64| {
+            set.as_ref().is_none_or(|set| set.contains(from_zero.saturating_add(1)))
+        };
         let streams = matches!(run_id.place, FaultPlace::Stream | FaultPlace::End);
         self.fault.place() == run_id.place
-            && holds(&self.fault.connections, number(run_id.connection))
-            && (!streams || holds(&self.fault.passes, number(run_id.pass.into())))
+            && holds(&self.fault.connections, run_id.connection)
+            && (!streams || holds(&self.fault.passes, run_id.pass.into()))
     }
 
     /// Returns the mask of the sequences of a block that the fault picks.
-    fn mask(&self, run_id: RunId, block: u32) -> u64 {
+    fn mask(&self, run_id: RunId, block: u64) -> u64 {
         if !self.covers(run_id) {
             return 0;
         }
@@ -355,12 +355,11 @@ impl CompiledFault {
             FaultSelector::Every(n) => multiples_mask(n, block),
             FaultSelector::Random { chance, burst } => {
                 let key = run_id.key(self.salt);
-                let starts =
-                    |block: u32| chance.draw(|digit| rng::nth(key, u64::from(block) * 32 + digit));
+                let starts = |block: u64| chance.draw(|digit| rng::nth(key, block * 32 + digit));
                 match burst.high() {
                     0 | 1 => starts(block),
                     longest => burst_mask(block, longest, starts, |start| {
-                        burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, u64::from(start)))
+                        burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, start))
                     }),
                 }
             }
@@ -369,7 +368,7 @@ impl CompiledFault {
     }
 
     /// Clears the bit of the sequence that random loss never drops.
-    fn without_spared(&self, mask: u64, block: u32) -> u64 {
+    fn without_spared(&self, mask: u64, block: u64) -> u64 {
         match self.spared.filter(|seq| seq / BLOCK == block) {
             Some(seq) => mask & !(1 << (seq % BLOCK)),
             None => mask,
@@ -378,7 +377,7 @@ impl CompiledFault {
 }
 
 /// Returns the mask of the sequences of a block that are in a set.
-fn set_mask(set: &SeqSet, block: u32) -> u64 {
+fn set_mask(set: &SeqSet, block: u64) -> u64 {
     let start = block * BLOCK;
     let Some(all) = SeqRange::new(start, (start + (BLOCK - 1)).min(MAX_SEQ)) else { return 0 };
     let from = set.ranges().partition_point(|range| range.last() < start);
@@ -387,36 +386,36 @@ fn set_mask(set: &SeqSet, block: u32) -> u64 {
 }
 
 /// Returns a mask of `count` bits (1 to 64) from bit `from` on, cut off at bit 64.
-fn bit_run(from: u32, count: u32) -> u64 {
+fn bit_run(from: u64, count: u64) -> u64 {
     u64::MAX >> (BLOCK - count.min(BLOCK)) << from
 }
 
 /// Returns the mask of the sequences of a block that `n` divides.
-fn multiples_mask(n: u32, block: u32) -> u64 {
-    let n = n.max(1);
+fn multiples_mask(n: u32, block: u64) -> u64 {
+    let n = u64::from(n.max(1));
     let start = block * BLOCK;
     let first = (n - start % n) % n;
-    (first..BLOCK).step_by(n as usize).fold(0, |mask, bit| mask | 1 << bit)
+    (first..BLOCK).step_by(to_index(n)).fold(0, |mask, bit| mask | 1 << bit)
 }
 
 /// Returns the mask of the sequences of a block that lie in bursts, which may begin before it.
 fn burst_mask(
-    block: u32,
+    block: u64,
     longest: u32,
-    starts: impl Fn(u32) -> u64,
+    starts: impl Fn(u64) -> u64,
     length: impl Fn(Seq) -> u32,
 ) -> u64 {
-    let end = u64::from(block) * u64::from(BLOCK);
+    let begin = block * BLOCK;
     let mut mask = 0;
-    for from in block.saturating_sub(longest.div_ceil(BLOCK))..=block {
+    for from in block.saturating_sub(u64::from(longest).div_ceil(BLOCK))..=block {
         let mut left = starts(from);
         while left != 0 {
-            let start = from * BLOCK + left.trailing_zeros();
+            let start = from * BLOCK + u64::from(left.trailing_zeros());
             left &= left - 1;
-            let stop = u64::from(start) + u64::from(length(start));
-            let reach = u32::try_from(stop.saturating_sub(end)).unwrap_or(u32::MAX);
-            match start.checked_sub(block * BLOCK) {
-                Some(bit) if stop > u64::from(start) => mask |= bit_run(bit, reach - bit),
+            let stop = start + u64::from(length(start));
+            let reach = stop.saturating_sub(begin);
+            match start.checked_sub(begin) {
+                Some(bit) if stop > start => mask |= bit_run(bit, reach - bit),
                 None if reach > 0 => mask |= bit_run(0, reach),
                 _ => {}
             }
@@ -527,7 +526,7 @@ mod tests {
             [64],
             "a listed sequence is dropped even if it is the last"
         );
-        let everything = faults(&lossy("0", "1-2147483647"), MAX_SEQ);
+        let everything = faults(&lossy("0", &alloc::format!("1-{MAX_SEQ}")), MAX_SEQ);
         assert_eq!(dropped(&everything, run_id(0, 0), 200).len(), 200);
         assert_eq!(everything.drop_mask(run_id(0, 0), MAX_SEQ / BLOCK), u64::MAX);
     }
@@ -553,7 +552,7 @@ mod tests {
             let mut fault = Fault::skip("1-3000".parse().unwrap());
             fault.pick = FaultSelector::Every(n);
             let faults = faults(&Scenario::clean(1).with(fault), 3000);
-            let expected: Vec<Seq> = (1..=3000).filter(|seq| seq % n == 0).collect();
+            let expected: Vec<Seq> = (1..=3000).filter(|seq| seq % u64::from(n) == 0).collect();
             assert_eq!(dropped(&faults, run_id(0, 0), 3000), expected, "{n}");
         }
     }
@@ -568,10 +567,10 @@ mod tests {
             let faults = faults(&Scenario::clean(7).with(fault), MAX_SEQ);
             let run = run_id(0, 0);
             let key = run.key(7);
-            let starts = |block| chance.draw(|d| rng::nth(key, u64::from(block) * 32 + d));
+            let starts = |block| chance.draw(|d| rng::nth(key, block * 32 + d));
             let mut expected = Vec::new();
-            for seq in (0..20_000u32).filter(|seq| starts(seq / 64) >> (seq % 64) & 1 == 1) {
-                let length = burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, u64::from(seq)));
+            for seq in (0..20_000u64).filter(|seq| starts(seq / 64) >> (seq % 64) & 1 == 1) {
+                let length = u64::from(burst.draw(rng::nth(key ^ BURST_LENGTH_SALT, seq)));
                 expected.extend((seq..seq + length).filter(|seq| (1..=20_000).contains(seq)));
             }
             expected.sort_unstable();

@@ -447,5 +447,5 @@ impl Scenario {
 /// Returns the set that contains only this number (from 1), for `connections` and `passes`.
 #[must_use]
 pub fn only(number: u32) -> SeqSet {
-    core::iter::once(SeqRange::one(number)).collect()
+    core::iter::once(SeqRange::one(number.into())).collect()
 }

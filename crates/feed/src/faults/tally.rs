@@ -1,12 +1,13 @@
 //! Counts of the packets that an exchange has sent and of the faults that it has applied, made at
 //! the moment of sending.
 
-use crate::base::seq::{Seq, SeqRange};
+use crate::base::seq::{Seq, SeqRange, to_index};
 use crate::faults::scenario::FaultAction;
+use crate::wire::MAX_PACKET_SEQ;
 use alloc::vec::Vec;
 
 /// Maximum number of cells of a tape.
-const CELLS_MAX: u32 = 4096;
+const CELLS_MAX: Seq = 4096;
 /// Minimum number of sequences of a cell, as a power of two, so that a cell holds whole masks. A
 /// tape of fewer than [`CELLS_MAX`] packets is counted sequence by sequence instead.
 const SHIFT: u32 = 6;
@@ -64,7 +65,7 @@ impl FaultTally {
         let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
         // A live tape is much shorter than its nominal last sequence, so it begins with small
         // cells.
-        let shift = if last == crate::base::seq::MAX_SEQ { SHIFT } else { shift };
+        let shift = if last == MAX_PACKET_SEQ { SHIFT } else { shift };
         Self {
             shift,
             cells: Vec::new(),
@@ -126,7 +127,7 @@ impl FaultTally {
     /// Returns the cell of a sequence, which it creates if need be.
     fn cell_mut(&mut self, seq: Seq) -> &mut TallyCell {
         self.grow_to(seq);
-        &mut self.cells[(seq >> self.shift) as usize]
+        &mut self.cells[to_index(seq >> self.shift)]
     }
 
     /// Creates cells up to that of a sequence; halves their number while that is too far.
@@ -141,7 +142,7 @@ impl FaultTally {
             self.cells.truncate(self.cells.len().div_ceil(2));
             self.shift += 1;
         }
-        let at = (seq >> self.shift) as usize;
+        let at = to_index(seq >> self.shift);
         if self.cells.len() <= at {
             self.cells.resize(at + 1, TallyCell::default());
         }
@@ -163,10 +164,10 @@ impl FaultTally {
         let mut next = range.first();
         while next <= range.last() {
             let stop = (next | (self.width() - 1)).min(range.last());
-            count(&mut self.cells[(next >> self.shift) as usize], u64::from(stop - next + 1));
+            count(&mut self.cells[to_index(next >> self.shift)], stop - next + 1);
             next = stop + 1;
         }
-        count(&mut self.total, u64::from(range.len()));
+        count(&mut self.total, range.len());
     }
 
     /// Returns the sum of all cells since the exchange began, those of earlier tapes included.
@@ -183,7 +184,7 @@ impl FaultTally {
 
     /// Returns the number of sequences of a cell.
     #[must_use]
-    pub fn width(&self) -> u32 {
+    pub fn width(&self) -> u64 {
         1 << self.shift
     }
 
@@ -200,13 +201,13 @@ mod tests {
 
     #[test]
     fn cells_grow_and_keep_their_counts() {
-        let mut tally = FaultTally::new(crate::base::seq::MAX_SEQ);
+        let mut tally = FaultTally::new(MAX_PACKET_SEQ);
         for seq in [1, 63, 64, 4096 * 64, 5_000_000, 1 << 30] {
             tally.count_streamed(seq, 1, 0);
         }
         tally.count_resent(SeqRange::new(1, 1 << 20).unwrap());
         tally.count_dropped(SeqRange::new(60, 130).unwrap());
-        assert!(tally.cells().len() <= CELLS_MAX as usize);
+        assert!(tally.cells().len() <= to_index(CELLS_MAX));
         let mut sum = TallyCell::default();
         tally.cells().iter().for_each(|cell| sum.add(*cell));
         assert_eq!(sum, TallyCell { sent: 6, dropped: 71, resent: 1 << 20 });
@@ -222,10 +223,10 @@ mod tests {
         let mut tally = FaultTally::new(14);
         tally.count_dropped(SeqRange::new(3, 4).unwrap());
         assert_eq!([2, 3, 4, 5].map(|seq| tally.cell_mut(seq).dropped), [0, 1, 1, 0]);
-        assert!(FaultTally::new(CELLS_MAX - 1).cells.len() <= CELLS_MAX as usize);
+        assert!(FaultTally::new(CELLS_MAX - 1).cells.len() <= to_index(CELLS_MAX));
         let mut full = FaultTally::new(CELLS_MAX - 1);
         full.count_streamed(CELLS_MAX - 1, 1, 0);
-        assert_eq!((full.cells().len(), full.width()), (CELLS_MAX as usize, 1));
+        assert_eq!((full.cells().len(), full.width()), (to_index(CELLS_MAX), 1));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Scan over received frames, one block at a time. The scan has no branch for each packet, because
-//! a processor cannot predict before which packet one is missing.
+//! a processor cannot predict before which packet one is missing. It computes in the 32 bits of the
+//! wire's sequence field and returns sequences.
 
-use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
-use crate::wire::{RawFrame, fits_at_once, oddness, packet_seq, sequence_of, symbol_fits};
+use crate::base::seq::{Seq, SeqRange};
+use crate::wire::{
+    MAX_PACKET_SEQ, RawFrame, fits_at_once, oddness, packet_seq, sequence_field, sequence_of,
+    symbol_fits,
+};
 
 /// Number of frames that are scanned together.
 pub(super) const BLOCK: usize = 64;
@@ -12,7 +16,7 @@ pub(super) const BLOCK: usize = 64;
 /// once for the whole block.
 pub(super) struct AscendingBlock {
     /// First sequence of each gap, and the sequence of the packet behind it.
-    gaps: [(Seq, Seq); BLOCK],
+    gaps: [(u32, u32); BLOCK],
     pub(super) count: usize,
     /// Upper bound of the gaps' lengths: all lengths joined by `|`.
     pub(super) widest: u32,
@@ -30,10 +34,12 @@ impl AscendingBlock {
     /// Scans a block after which `next` was expected, and returns the range that it spans. Returns
     /// `None` if the block does not ascend from there or contains a frame that is not a packet.
     pub(super) fn of(&mut self, block: &[RawFrame], next: Seq) -> Option<SeqRange> {
-        let first = block.first().map(sequence_of).filter(|&first| first >= next)?;
+        // A packet cannot have a sequence above the field's, so a block cannot ascend from there.
+        let next = u32::try_from(next).ok()?;
+        let first = block.first().map(sequence_field).filter(|&first| first >= next)?;
         let (mut odd, mut widest, mut expected, mut count) = (0, 0, next, 0);
         for frame in block {
-            let seq = sequence_of(frame);
+            let seq = sequence_field(frame);
             odd |= oddness(frame);
             let skipped = seq.wrapping_sub(expected);
             // A step back wraps around to a very wide gap, which WIDEST rejects.
@@ -45,19 +51,19 @@ impl AscendingBlock {
             expected = seq.wrapping_add(1);
         }
         (self.count, self.widest) = (count, widest);
-        let last = expected.wrapping_sub(1);
-        let rises = odd == 0 && widest <= Self::WIDEST && last <= MAX_SEQ;
+        let (first, last) = (Seq::from(first), Seq::from(expected.wrapping_sub(1)));
+        let rises = odd == 0 && widest <= Self::WIDEST && last <= MAX_PACKET_SEQ;
         SeqRange::new(first, last).filter(|_| rises)
     }
 
     /// Returns true if the last packet of a block that spans `span` lies behind a gap.
     pub(super) fn jumps_last(&self, span: SeqRange) -> bool {
-        self.gaps[..self.count].last().is_some_and(|&(_, end)| end == span.last())
+        self.gaps[..self.count].last().is_some_and(|&(_, end)| Seq::from(end) == span.last())
     }
 
     pub(super) fn gaps(&self) -> impl Iterator<Item = SeqRange> + '_ {
         let gaps = self.gaps[..self.count].iter();
-        gaps.filter_map(|&(first, end)| SeqRange::new(first, end - 1))
+        gaps.filter_map(|&(first, end)| SeqRange::new(first.into(), Seq::from(end) - 1))
     }
 }
 
@@ -76,10 +82,12 @@ pub(super) struct RunBoundaries {
 impl RunBoundaries {
     /// Scans a block. `next` is the sequence after the connection's position.
     pub(super) fn of(block: &[RawFrame], next: Seq) -> Self {
-        let (mut odd, mut strange, mut breaks, mut next) = (0, 0, 0, next);
+        // No packet has sequence 0, so a packet behind the end of the field's range does not follow.
+        let mut next = u32::try_from(next).unwrap_or(0);
+        let (mut odd, mut strange, mut breaks) = (0, 0, 0);
         for (bit, frame) in block.iter().enumerate() {
             let packet = packet_seq(frame).is_some();
-            let seq = sequence_of(frame);
+            let seq = sequence_field(frame);
             odd |= u64::from(!packet) << bit;
             strange |= u64::from(!fits_at_once(frame)) << bit;
             breaks |= u64::from(seq != next) << bit;
@@ -112,7 +120,7 @@ impl RunBoundaries {
         }
         let first = sequence_of(&block[at]);
         let more = (self.ends >> at >> 1).trailing_zeros();
-        let left = u32::try_from(block.len() - at).unwrap_or(0);
-        SeqRange::counted(first, left.min(more + 1))
+        let left = (block.len() - at) as u64;
+        SeqRange::counted(first, left.min(u64::from(more) + 1))
     }
 }

@@ -23,7 +23,7 @@ impl SimRun {
         let shifts = self.plan.shifts();
         let mut shifted = 0;
         while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
-            for frame in piece.frames {
+            for frame in piece.packets() {
                 let seq = sequence_of(frame);
                 if seq <= before {
                     return Err(format!("{seq} comes after {before}"));

@@ -63,7 +63,7 @@ impl Sink for Times {
 
     fn on_gap(&mut self, gap: SeqRange, _: Duration) {
         self.gaps += 1;
-        self.missed += u64::from(gap.len());
+        self.missed += gap.len();
     }
 }
 
@@ -109,7 +109,7 @@ pub fn measure(
 
 /// Returns the table as the documentation shows it.
 #[must_use]
-pub fn table(packets: u32, extension: bool) -> String {
+pub fn table(packets: u64, extension: bool) -> String {
     let tape = Arc::new(Tape::sample(packets));
     let mut text = String::from("| loss | lost in | gaps | packets missed | requests a packet |");
     text += &ROUND_TRIPS.map(|micros| format!(" RTT {} ms |", ms(micros))).concat();

@@ -183,8 +183,8 @@ pub fn set(rng: &mut Rng, last: Seq) -> SeqSet {
     let last = last.max(FIRST_SEQ);
     let mut set = SeqSet::new();
     for _ in 0..rng.between(1, 3) {
-        let first = rng.between(FIRST_SEQ, last);
-        let count = rng.between(1, 3);
+        let first = rng.seq_between(FIRST_SEQ, last);
+        let count = rng.between(1, 3).into();
         set.insert(SeqRange::counted(first, count).unwrap_or(SeqRange::one(first)));
     }
     set

@@ -225,9 +225,9 @@ impl SimPlan {
     /// time that a stream is held back until its gaps are filled.
     pub(super) fn filling(&self) -> Duration {
         let RecorderOptions { window, limits, .. } = &self.options;
-        let crowd = u32::try_from(limits.backpressure_gaps).unwrap_or(u32::MAX);
-        let fills = self.tape.len() / crowd.min(*window).max(1) + 1;
-        (self.network.latency + self.network.jitter) * 4 * fills
+        let window = u64::from(*window).min(limits.backpressure_gaps as u64);
+        let fills = self.tape.len() / window.max(1) + 1;
+        (self.network.latency + self.network.jitter) * 4 * times(fills)
     }
 
     /// Returns the maximum time without a new packet before a recording gives up: passes without
@@ -239,7 +239,7 @@ impl SimPlan {
             FaultAction::Write { pause, .. } => pause.high() * 17,
             _ => Duration::ZERO,
         });
-        GIVES_UP_MAX + delays.sum::<Duration>() * (self.tape.len() + 1) * FRUITLESS_PASSES_MAX
+        GIVES_UP_MAX + delays.sum::<Duration>() * times(self.tape.len() + 1) * FRUITLESS_PASSES_MAX
     }
 
     fn actions(&self) -> impl Iterator<Item = FaultAction> + '_ {
@@ -319,4 +319,9 @@ fn heals(rng: &mut Rng) -> Duration {
         0 => GIVES_UP_MAX * 8,
         _ => Duration::from_millis(rng.between(0, 3_000).into()),
     }
+}
+
+/// Returns a count as the factor of a time. A plan has a few thousand packets.
+fn times(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -88,7 +88,7 @@ impl SimRun {
         }
         world.silence(plan.silences);
         plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
-        let lived = SimReport { packets: plan.tape.len().into(), ..SimReport::default() };
+        let lived = SimReport { packets: plan.tape.len(), ..SimReport::default() };
         let rng = Rng::new(!seed);
         Self {
             seed,

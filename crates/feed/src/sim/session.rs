@@ -9,7 +9,7 @@ use crate::client::RecorderOptions;
 use crate::faults::scenario::{
     Fault, FaultAction, FaultPlace, FaultSelector, Scenario, SlowSubscriberPolicy,
 };
-use crate::tape::growing::ArrivalRate;
+use crate::tape::growing::{ArrivalRate, RATE_MAX};
 use crate::tape::in_memory::Tape;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ pub(super) struct OutagePlan {
     /// Line of the exchange.
     pub(super) line: usize,
     /// Number of sent packets that were not in the exchange's record yet, and are generated again.
-    pub(super) forgets: u32,
+    pub(super) forgets: u64,
     /// Time until the exchange is back.
     pub(super) down: Duration,
 }
@@ -42,6 +42,7 @@ impl LiveSessionPlan {
     pub(super) fn draw(rng: &mut Rng, last: Seq, lines: usize) -> Self {
         let takes = pick(rng, &[100, 1_000, 2_000, 4_000]);
         let rate = last.saturating_mul(1_000).checked_div(takes).unwrap_or(0).max(1);
+        let rate = u32::try_from(rate).unwrap_or(RATE_MAX);
         let tempo = match rng.below(3) {
             0 => ArrivalRate::Steady(rate),
             1 => ArrivalRate::Poisson(rate),

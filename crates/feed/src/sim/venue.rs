@@ -2,14 +2,14 @@
 
 use super::draw::pick;
 use crate::base::rng::Rng;
-use crate::base::seq::{MAX_SEQ, Seq};
+use crate::base::seq::Seq;
 use crate::exchange::server::{MockExchange, ServerConnection, ServerEvent};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
 use crate::tape::growing::GrowingTape;
 use crate::tape::in_memory::Tape;
-use crate::wire::FRAME_LEN;
+use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, field_bytes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Lie {
     pub(super) fn draw(rng: &mut Rng, last: Seq) -> Self {
         let jump = Limits::default().max_jump;
         let more = [1, 900, jump, jump + 1, 1 << 30].map(|more| last + more);
-        let told = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_SEQ - 1];
+        let told = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_PACKET_SEQ - 1];
         let kinds: [&[u8]; 5] = [b"I", b"I", b"H", b"HE", b"IHE"];
         // If the line is left out later, a lie within the bound cannot be recognised.
         let leaves = rng.below(3) == 0;
@@ -66,7 +66,7 @@ impl Lie {
             // Heartbeats and ends carry the next sequence.
             let told = if kind == b'I' { self.last } else { self.last + 1 };
             if place >= SEQUENCE {
-                *byte = told.to_be_bytes()[place - SEQUENCE];
+                *byte = field_bytes(told)[place - SEQUENCE];
             } else if place == KIND && kind == b'H' && self.ends {
                 *byte = b'E';
             }

@@ -57,7 +57,7 @@
 //! let mut reading = file.in_order(FIRST_SEQ);
 //! let mut frames = Vec::new();
 //! while let Some(piece) = reading.next()? {
-//!     frames.extend_from_slice(piece.frames);
+//!     frames.extend_from_slice(piece.packets());
 //! }
 //! assert_eq!(frames, tape.frames());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -66,30 +66,34 @@
 //! [`Ledger`]: crate::ledger::Ledger
 
 mod block;
+mod content;
 mod damage;
 mod index;
 mod open;
 pub(crate) mod ordered_reader;
 pub(crate) mod pending_blocks;
+mod run_reader;
 mod session;
 
 pub use crate::session::tail::SessionEnd;
 pub use crate::tape::file::ordered_reader::{OrderedPiece, OrderedReader};
 pub use crate::tape::file::pending_blocks::GATHERED_MAX;
-pub use block::{BlockHead, BlockKind, FileHead, FileHeadError, MAGIC, VERSION};
+pub use block::{BlockHead, BlockKind, FileHead, FileHeadError, Layout, MAGIC, VERSION};
 pub use damage::{Damage, Opened, TapeFileError};
 pub use open::{is_stillborn, is_tape};
 
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet, to_index};
 use crate::ledger::Origin;
 use crate::storage::Storage;
 use crate::tape::file::pending_blocks::PendingBlocks;
-use crate::wire::{FRAME_LEN, RawFrame, SessionId, oddness, sequence_of};
+use crate::wire::{FRAME_LEN, Messages, RawFrame, Run, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use block::{
     BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, FRAMES_MAX, HEAD_LEN, INDEX_HEAD_LEN, IndexEntry,
+    PAYLOAD_MAX,
 };
+use content::Content;
 use index::Index;
 use session::Told;
 
@@ -104,7 +108,7 @@ pub struct TapeFile<S> {
     end: u64,
     gathering: PendingBlocks,
     /// Blocks read last, the latest first.
-    cache: VecDeque<(IndexEntry, Vec<RawFrame>)>,
+    cache: VecDeque<(IndexEntry, Content)>,
 }
 
 /// Maximum number of blocks kept in memory for [`TapeFile::get`] (1 MiB in all).
@@ -172,16 +176,16 @@ impl<S: Storage> TapeFile<S> {
         self.head
     }
 
-    /// Returns the number of packets.
+    /// Returns the number of messages.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.index.packets() + self.gathering.packets()
+        self.index.packets() + self.gathering.count()
     }
 
     /// Returns the length in bytes, including packets that are not written yet.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.end + self.gathering.packets() * FRAME_LEN as u64
+        self.end + self.gathering.bytes()
     }
 
     /// Returns the range from the lowest to the highest sequence.
@@ -195,7 +199,7 @@ impl<S: Storage> TapeFile<S> {
     /// make them, must be read to find out: [`missing`](Self::missing).
     #[must_use]
     pub fn is_contiguous(&self) -> bool {
-        self.gathering.packets() == 0 && self.index.is_contiguous()
+        self.gathering.count() == 0 && self.index.is_contiguous()
     }
 
     /// Returns the storage.
@@ -210,12 +214,37 @@ impl<S: Storage> TapeFile<S> {
         self.storage
     }
 
-    /// Appends packets that the file does not have. They are written when a block is full, or by
+    /// Returns the layout of the file's messages; `None` as long as it has none.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        self.index.layout().or(self.gathering.layout())
+    }
+
+    /// Appends messages that the file does not have. They are written when a block is full, or by
     /// [`flush`](Self::flush).
     ///
     /// # Errors
-    /// Errors of the storage. The file can be opened again; packets appended before may be missing.
-    pub fn append(
+    /// Errors of the storage, or [`TapeFileError::Mixed`]. The file can be opened again; messages
+    /// appended before may be missing.
+    pub fn append<'m>(
+        &mut self,
+        origin: Origin,
+        arrived: u64,
+        messages: impl Into<Messages<'m>>,
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let messages = messages.into();
+        if let Some(stored) = self.layout().filter(|stored| !stored.fits(Layout::of(messages)))
+            && !messages.is_empty()
+        {
+            return Err(TapeFileError::Mixed { stored });
+        }
+        match messages {
+            Messages::Packets(frames) => self.append_packets(origin, arrived, frames),
+            Messages::Run(run) => self.append_run(origin, arrived, run),
+        }
+    }
+
+    fn append_packets(
         &mut self,
         origin: Origin,
         arrived: u64,
@@ -229,7 +258,7 @@ impl<S: Storage> TapeFile<S> {
                     self.write_pending(0, &[], 0)?;
                     continue;
                 }
-                None => self.gathering.begin(origin, arrived),
+                None => self.gathering.begin(origin, arrived, Layout::Packets),
             };
             let taken = self.gathering.at(place).map_or(0, |pending| pending.take(rest));
             rest = &rest[taken..];
@@ -243,7 +272,37 @@ impl<S: Storage> TapeFile<S> {
         Ok(())
     }
 
-    /// Writes all appended packets, so that they survive the end of the process.
+    fn append_run(
+        &mut self,
+        origin: Origin,
+        arrived: u64,
+        run: Run<'_>,
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let mut rest = Some(run);
+        while let Some(run) = rest {
+            let place = match self.gathering.place(origin) {
+                Some(place) if self.gathering.is_continued_by(place, run) => place,
+                Some(place) => {
+                    // A block has one run.
+                    self.write_pending(place, &[], 0)?;
+                    continue;
+                }
+                None if self.gathering.is_full() => {
+                    self.write_pending(0, &[], 0)?;
+                    continue;
+                }
+                None => self.gathering.begin(origin, arrived, Layout::Run(run.framing())),
+            };
+            let Some(pending) = self.gathering.at(place) else { return Ok(()) };
+            rest = pending.take_run(run);
+            if rest.is_some() || pending.payload_len() >= PAYLOAD_MAX {
+                self.write_pending(place, &[], 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all appended messages, so that they survive the end of the process.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -276,13 +335,19 @@ impl<S: Storage> TapeFile<S> {
         let own = pending.bytes.len();
         behind.chunks(FRAMES_MAX).for_each(|frames| pending.add_block(frames));
         let (mut entries, mut offset, mut came) = (Vec::new(), self.end, pending.arrived);
-        for bytes in pending.bytes.chunks_mut(BLOCK_MAX) {
-            let (place, id) = ((offset, self.head.salt), self.told.id);
-            entries.extend(seal::<S>(bytes, pending.origin, came, place, id));
+        let (origin, layout, run) = (pending.origin, pending.layout, pending.messages().span());
+        let block_len = if layout == Layout::Packets { BLOCK_MAX } else { pending.bytes.len() };
+        for bytes in pending.bytes.chunks_mut(block_len) {
+            let span = match layout {
+                Layout::Packets => Messages::Packets(bytes[BLOCK_HEAD_LEN..].as_chunks().0).span(),
+                Layout::Run(_) => run,
+            };
+            let (kind, place) = (BlockKind::Messages(origin, layout), (offset, self.head.salt));
+            entries.extend(seal::<S>(bytes, (kind, span), came, place, self.told.id));
             offset += bytes.len() as u64;
             came = arrived;
         }
-        let (len, origin) = (pending.bytes.len(), pending.origin);
+        let len = pending.bytes.len();
         let done = self.storage.append(&pending.bytes);
         pending.bytes.truncate(own);
         self.appended(len, done)?;
@@ -362,24 +427,61 @@ impl<S: Storage> TapeFile<S> {
         if let Some(frame) = self.gathering.find(seq) {
             return Ok(Some(frame));
         }
-        for (entry, frames) in self.cache.iter().filter(|(entry, _)| entry.span.contains(seq)) {
-            debug_assert_eq!(entry.count as usize, frames.len());
-            if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
-                return Ok(Some(frames[at]));
+        let packet =
+            |content: &Content| content.find(seq).and_then(|message| message.try_into().ok());
+        for (_, content) in self.cache.iter().filter(|(entry, _)| entry.span.contains(seq)) {
+            if let Some(frame) = packet(content) {
+                return Ok(Some(frame));
             }
         }
         let holders: Vec<IndexEntry> = self.index.holders(seq).collect();
         for entry in holders {
-            let frames = self.block(entry)?;
-            if let Ok(at) = frames.binary_search_by_key(&seq, sequence_of) {
-                return Ok(Some(frames[at]));
+            if let Some(frame) = packet(self.block(entry)?) {
+                return Ok(Some(frame));
             }
         }
         Ok(None)
     }
 
-    /// Returns the packets of a block, and keeps them for later calls.
-    fn block(&mut self, entry: IndexEntry) -> Result<&[RawFrame], TapeFileError<S::Error>> {
+    /// Compares the messages of a run with the file's messages of the same sequences, and passes
+    /// those that differ to `differ`: sequence, stored message, other message.
+    ///
+    /// # Errors
+    /// Errors of the storage, or a damaged block.
+    pub fn compare(
+        &mut self,
+        run: Run<'_>,
+        differ: &mut dyn FnMut(Seq, &[u8], &[u8]),
+    ) -> Result<(), TapeFileError<S::Error>> {
+        let mut rest = Some(run.range());
+        while let Some(range) = rest {
+            let first = range.first();
+            let holder = self.index.holders(first).next();
+            let stored = match (self.gathering.run_with(first), holder) {
+                (Some(run), _) => Messages::Run(run),
+                (None, Some(entry)) => self.block(entry)?.messages(),
+                (None, None) => Messages::NONE,
+            };
+            let Messages::Run(stored) = stored else {
+                rest = range.from(first + 1);
+                continue;
+            };
+            let common = stored.range().intersect(range).unwrap_or(SeqRange::one(first));
+            if let (Some(stored), Some(other)) = (stored.part(common), run.part(common))
+                && (stored.framing() != other.framing() || stored.bytes() != other.bytes())
+            {
+                let pairs = stored.iter().zip(other.iter());
+                for ((seq, stored), (_, other)) in pairs.filter(|(one, two)| one.1 != two.1) {
+                    differ(seq, stored, other);
+                }
+            }
+            rest = range.from(common.last() + 1);
+        }
+        Ok(())
+    }
+
+    /// Returns the messages of a block, and keeps them for later calls.
+    fn block(&mut self, entry: IndexEntry) -> Result<&Content, TapeFileError<S::Error>> {
         let block = match self.cache.iter().position(|(held, _)| *held == entry) {
             Some(at) => self.cache.remove(at),
             None => None,
@@ -390,7 +492,7 @@ impl<S: Storage> TapeFile<S> {
         };
         self.cache.truncate(CACHED - 1);
         self.cache.push_front(block);
-        Ok(self.cache.front().map_or(&[], |(_, frames)| frames))
+        Ok(self.cache.front().map_or(const { &Content::none() }, |(_, content)| content))
     }
 
     /// Reads the flushed packets in order of sequence, from `from` on.
@@ -413,14 +515,13 @@ impl<S: Storage> TapeFile<S> {
         let mut reading = self.in_order(FIRST_SEQ);
         loop {
             match reading.merged() {
-                Ok([]) => break,
-                Ok(frames) => {
-                    for frame in frames {
-                        let seq = sequence_of(frame);
-                        if let Some(gap) = SeqRange::new(next, seq - 1) {
+                Ok(Messages::Packets([])) => break,
+                Ok(messages) => {
+                    for range in messages.ranges() {
+                        if let Some(gap) = SeqRange::new(next, range.first() - 1) {
                             missing.insert(gap);
                         }
-                        next = seq + 1;
+                        next = range.last() + 1;
                     }
                 }
                 Err(TapeFileError::Damaged { offset, span, .. }) => lost.push((offset, span)),
@@ -433,66 +534,49 @@ impl<S: Storage> TapeFile<S> {
         Ok((missing, u32::try_from(lost.len()).unwrap_or(u32::MAX)))
     }
 
-    /// Reads a block of packets, and checks it.
-    fn load(
-        &self,
-        entry: IndexEntry,
-    ) -> Result<(BlockHead, Vec<RawFrame>), TapeFileError<S::Error>> {
+    /// Reads a block of messages, and checks it.
+    fn load(&self, entry: IndexEntry) -> Result<(BlockHead, Content), TapeFileError<S::Error>> {
+        let IndexEntry { span, count, layout, len, offset } = entry;
         let mut head = [0; BLOCK_HEAD_LEN];
-        let mut frames: Vec<RawFrame> = alloc::vec![[0; FRAME_LEN]; entry.count as usize];
-        let payload = frames.as_flattened_mut();
-        let read = self.storage.read_at(entry.offset, &mut head)?
-            + self.storage.read_at(entry.offset + BLOCK_HEAD_LEN as u64, payload)?;
+        let mut content = Content::with_len(layout, span, to_index(len.into()));
+        let payload = content.payload();
+        let read = self.storage.read_at(offset, &mut head)?
+            + self.storage.read_at(offset + BLOCK_HEAD_LEN as u64, payload)?;
         let whole = read == BLOCK_HEAD_LEN + payload.len();
         let sum = S::checksum(payload);
-        let span = entry.span;
         let head = BlockHead::decode::<S>(&head, self.head.salt).filter(|head| {
             whole
                 && head.span() == Some(span)
-                && head.count == entry.count
-                && head.sum == sum
-                && in_place(&frames, span)
+                && matches!(head.kind, BlockKind::Messages(_, stored) if stored == layout)
+                && (head.count, head.len, head.sum) == (count, len, sum)
+                && content::is_in_place(layout, span, payload)
                 && (head.session.is_none() || head.session == self.told.id)
         });
-        let IndexEntry { offset, count: packets, .. } = entry;
         let bytes = entry.end() - offset;
-        let damaged = TapeFileError::Damaged { offset, span, packets, bytes };
-        head.map(|head| (head, frames)).ok_or(damaged)
+        let damaged = TapeFileError::Damaged { offset, span, packets: count, bytes };
+        head.map(|head| (head, content)).ok_or(damaged)
     }
 }
 
-/// Writes the head of a block of packets into the room left for it. Returns the block's index
+/// Writes the head of a block of messages into the room left for it. Returns the block's index
 /// entry.
 fn seal<S: Storage>(
     bytes: &mut [u8],
-    origin: Origin,
+    (kind, span): (BlockKind, Option<SeqRange>),
     arrived: u64,
     (offset, salt): (u64, u64),
     session: Option<SessionId>,
 ) -> Option<IndexEntry> {
+    let (BlockKind::Messages(_, layout), Some(span)) = (kind, span) else { return None };
     let (room, payload) = bytes.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
-    let frames: &[RawFrame] = payload.as_chunks().0;
-    let (first, last) = (sequence_of(frames.first()?), sequence_of(frames.last()?));
-    let span = SeqRange::new(first, last)?;
-    let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+    let count = match layout {
+        Layout::Packets => payload.len() / FRAME_LEN,
+        Layout::Run(_) => to_index(span.len()),
+    };
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let (kind, sum) = (BlockKind::Packets(origin), S::checksum(payload));
+    let (first, last, sum) = (span.first(), span.last(), S::checksum(payload));
     let head = BlockHead { kind, first, last, count, arrived, len, sum, session };
     *room = head.encode::<S>(salt);
-    Some(IndexEntry { span, count, offset })
-}
-
-/// Returns true if the frames are packets that ascend from one end of `span` to the other.
-fn in_place(frames: &[RawFrame], span: SeqRange) -> bool {
-    let mut top = span.first() - 1;
-    let mut odd = 0;
-    let mut ascending = true;
-    for frame in frames {
-        let seq = sequence_of(frame);
-        odd |= oddness(frame);
-        ascending &= seq > top;
-        top = seq;
-    }
-    let first = frames.first().map(sequence_of);
-    odd == 0 && ascending && first == Some(span.first()) && top == span.last()
+    Some(IndexEntry { span, count, layout, len, offset })
 }

@@ -33,7 +33,7 @@ pub const RATE_MAX: u32 = 10_000_000;
 
 /// Maximum number of packets that become available at once. It bounds the pause while a tape
 /// catches up after its program stood still, or after a large burst.
-pub const GROWTH_MAX: u32 = 1 << 20;
+pub const GROWTH_MAX: u64 = 1 << 20;
 
 /// Error: a text is not an arrival rate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,7 +145,7 @@ impl<P: TapeSource> GrowingTape<P> {
     /// Returns the time of packet `seq`, the next one, counted from the start. The packet before it
     /// arrived at `before`.
     fn due(&mut self, seq: Seq, from: Seq, before: Duration) -> Duration {
-        let nth = u64::from(seq - from);
+        let nth = seq - from;
         let even = |count: u64, rate: u32| {
             let nanos = u128::from(count) * 1_000_000_000 / u128::from(rate.max(1));
             Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -170,7 +170,7 @@ impl<P: TapeSource> GrowingTape<P> {
 /// Returns the time between two independent packets: exponentially distributed, computed by
 /// comparisons of random numbers only (von Neumann, 1951), so that it is the same on every machine.
 fn gap(seed: u64, seq: Seq, rate: u32) -> Duration {
-    let mut rng = Rng::new(nth(seed, seq.into()));
+    let mut rng = Rng::new(nth(seed, seq));
     let mut whole = 0u64;
     loop {
         let first = rng.bits();

@@ -3,9 +3,9 @@
 pub(crate) use crate::tape::order_flow::START;
 
 use crate::base::rng;
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, to_index};
 use crate::wire::packet::{Packet, Side, Symbol};
-use crate::wire::{Frame, RawFrame, SessionId, encode};
+use crate::wire::{Frame, MAX_PACKET_SEQ, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -51,7 +51,7 @@ impl Tape {
         let packets = packets.into_iter();
         let mut frames = Vec::with_capacity(packets.size_hint().0);
         for (place, packet) in (0u64..).zip(packets) {
-            if place + 1 != u64::from(packet.sequence) || packet.sequence > MAX_SEQ {
+            if place + 1 != packet.sequence || packet.sequence > MAX_PACKET_SEQ {
                 return Err(TapeError::OutOfOrder { place, sequence: packet.sequence });
             }
             frames.push(encode(&Frame::Packet(packet)));
@@ -60,9 +60,9 @@ impl Tape {
     }
 
     /// Creates a tape of `count` packets, each made by `make` from its sequence.
-    fn made(count: u32, make: impl FnMut(Seq) -> Packet) -> Self {
+    fn made(count: u64, make: impl FnMut(Seq) -> Packet) -> Self {
         let mut make = make;
-        let frames: Vec<_> = (FIRST_SEQ..=count.min(MAX_SEQ))
+        let frames: Vec<_> = (FIRST_SEQ..=count.min(MAX_PACKET_SEQ))
             .map(|sequence| encode(&Frame::Packet(make(sequence))))
             .collect();
         Self { session: session_of(&frames), frames }
@@ -72,7 +72,7 @@ impl Tape {
     /// from 100 in steps of 1, prices from 1000 in steps of 100. The documents show five of these
     /// packets.
     #[must_use]
-    pub fn sample(count: u32) -> Self {
+    pub fn sample(count: u64) -> Self {
         Self::made(count, |sequence| {
             // Prices repeat after 21 million packets, at which one would not fit into 32 bits.
             let i = i32::try_from((sequence - 1) % 21_000_000).unwrap_or(0);
@@ -106,7 +106,7 @@ impl Tape {
             (b"AMZN", Side::Sell, 10, 3015),
         ];
         Self::made(14, |sequence| {
-            let (symbol, side, quantity, price) = rows[sequence as usize - 1];
+            let (symbol, side, quantity, price) = rows[to_index(sequence - FIRST_SEQ)];
             Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
         })
     }
@@ -132,7 +132,7 @@ impl Tape {
             (b"Z   ", 17, 12_345_678),
         ];
         Self::made(14, |sequence| {
-            let (symbol, quantity, price) = rows[sequence as usize - 1];
+            let (symbol, quantity, price) = rows[to_index(sequence - FIRST_SEQ)];
             let side = if sequence % 3 == 0 { Side::Sell } else { Side::Buy };
             Packet { symbol: Symbol(*symbol), side, quantity, price, sequence }
         })
@@ -141,15 +141,15 @@ impl Tape {
     /// Returns `count` packets of plausible order flow: several symbols with wandering prices, and
     /// orders on both sides. A seed always gives the same tape.
     #[must_use]
-    pub fn random(count: u32, seed: u64) -> Self {
+    pub fn random(count: u64, seed: u64) -> Self {
         let mut flow = crate::tape::order_flow::OrderFlow::new(seed);
         Self::made(count, |sequence| flow.packet(sequence))
     }
 
     /// Returns the number of packets.
     #[must_use]
-    pub fn len(&self) -> u32 {
-        u32::try_from(self.frames.len()).unwrap_or(MAX_SEQ)
+    pub fn len(&self) -> u64 {
+        self.frames.len() as u64
     }
 
     /// Returns true if the tape has no packets.
@@ -173,8 +173,8 @@ impl Tape {
     /// Returns the encoded packets of `range`; fewer if the tape ends before.
     #[must_use]
     pub fn slice(&self, range: SeqRange) -> &[RawFrame] {
-        let end = self.frames.len().min(range.last() as usize);
-        let start = (range.first().max(FIRST_SEQ) as usize - 1).min(end);
+        let end = self.frames.len().min(to_index(range.last()));
+        let start = to_index(range.first().max(FIRST_SEQ) - 1).min(end);
         &self.frames[start..end]
     }
 

@@ -3,11 +3,11 @@
 //! storing anything.
 
 use crate::base::rng::{mix, nth};
-use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{Seq, SeqRange, to_index};
 use crate::tape::in_memory::START;
 use crate::tape::source::TapeSource;
 use crate::wire::packet::{Packet, Side, Symbol};
-use crate::wire::{Frame, Messages, RawFrame, SessionId, encode};
+use crate::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 
 /// Length of each wave of prices relative to the shorter one before, as a power of two: 16 times.
@@ -19,7 +19,7 @@ const OCTAVES: u32 = 5;
 const RIPPLE: u32 = 6;
 
 /// Number of packets generated together.
-const AT_ONCE: u32 = 4096;
+const AT_ONCE: u64 = 4096;
 
 /// Endless market, played without stored packets.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl SyntheticMarket {
     #[must_use]
     pub fn new(session: SessionId, last: Seq) -> Self {
         let key = mix(u64::from(u32::from_be_bytes(session.shortened())));
-        Self { session, key, last: last.min(MAX_SEQ), made: Vec::new(), first: 0 }
+        Self { session, key, last: last.min(MAX_PACKET_SEQ), made: Vec::new(), first: 0 }
     }
 
     /// Creates the market of the session that a seed names, up to packet `last`.
@@ -49,7 +49,7 @@ impl SyntheticMarket {
     /// Returns the packet with a sequence.
     #[must_use]
     pub fn packet(&self, sequence: Seq) -> Packet {
-        let bits = nth(self.key, sequence.into());
+        let bits = nth(self.key, sequence);
         let part = |shift: u32, of: u32| below(bits >> shift, of);
         // The smaller of two draws makes some symbols trade more than others.
         let which = part(0, 8).min(part(8, 8)) as usize;
@@ -76,13 +76,13 @@ impl SyntheticMarket {
         let mut swing = i64::from(start) / 2_000;
         for octave in 0..OCTAVES {
             let shift = RIPPLE + octave * STRETCH;
-            let (knot, into) = (u64::from(sequence >> shift), sequence & ((1 << shift) - 1));
+            let (knot, into) = (sequence >> shift, sequence & ((1 << shift) - 1));
             let height = |knot: u64| {
                 let bits = nth(nth(key, octave.into()), knot);
                 i64::from(below(bits, 2_001)) - 1_000
             };
             let (from, to) = (height(knot), height(knot + 1));
-            let between = from + (((to - from) * i64::from(into)) >> shift);
+            let between = from + (((to - from) * into.cast_signed()) >> shift);
             mid += swing * between / 1_000;
             swing *= SWELL;
         }
@@ -106,8 +106,7 @@ impl TapeSource for SyntheticMarket {
     }
 
     fn messages(&mut self, range: SeqRange) -> Messages<'_> {
-        let held =
-            self.first..self.first.saturating_add(u32::try_from(self.made.len()).unwrap_or(0));
+        let held = self.first..self.first.saturating_add(self.made.len() as u64);
         if !held.contains(&range.first()) {
             let last = self.last.min(range.first().saturating_add(AT_ONCE - 1));
             let mut made = core::mem::take(&mut self.made);
@@ -116,8 +115,8 @@ impl TapeSource for SyntheticMarket {
             self.first = range.first();
             self.made = made;
         }
-        let start = (range.first() - self.first) as usize;
-        let end = start.saturating_add(range.len() as usize).min(self.made.len());
+        let start = to_index(range.first() - self.first);
+        let end = start.saturating_add(to_index(range.len())).min(self.made.len());
         self.made.get(start..end).map_or(Messages::NONE, Messages::Packets)
     }
 }
@@ -128,8 +127,8 @@ mod tests {
 
     #[test]
     fn any_packet_can_be_had_at_any_time() {
-        let mut market = SyntheticMarket::seeded(7, MAX_SEQ);
-        let far = [1, 2, 63, 64, 4096, 4097, 1_000_000_000, MAX_SEQ - 1, MAX_SEQ];
+        let mut market = SyntheticMarket::seeded(7, MAX_PACKET_SEQ);
+        let far = [1, 2, 63, 64, 4096, 4097, 1_000_000_000, MAX_PACKET_SEQ - 1, MAX_PACKET_SEQ];
         for seq in far.into_iter().chain(far.into_iter().rev()) {
             let range = SeqRange::counted(seq, 10).unwrap();
             let frames = market.messages(range).packets().to_vec();
@@ -144,8 +143,8 @@ mod tests {
 
     #[test]
     fn it_is_plausible_and_repeats() {
-        let market = SyntheticMarket::seeded(7, MAX_SEQ);
-        let other = SyntheticMarket::seeded(8, MAX_SEQ);
+        let market = SyntheticMarket::seeded(7, MAX_PACKET_SEQ);
+        let other = SyntheticMarket::seeded(8, MAX_PACKET_SEQ);
         assert_eq!(market.packet(5), SyntheticMarket::seeded(7, 5).packet(5));
         assert!((1..100).any(|seq| market.packet(seq) != other.packet(seq)));
         assert_ne!(market.session(), other.session());

@@ -6,7 +6,7 @@ use crate::base::time::nanos;
 use crate::ledger::{Origin, Sink};
 use crate::storage::Storage;
 use crate::tape::file::{FileHead, Opened, OrderedReader, SessionEnd, TapeFile, TapeFileError};
-use crate::wire::{Info, Messages, RawFrame, sequence_of};
+use crate::wire::{Info, Messages, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,19 +14,21 @@ use core::time::Duration;
 /// of a slow feed, and the memory of their index.
 pub const FLUSH: Duration = Duration::from_millis(50);
 
-/// Maximum number of conflicting packets that are kept to be shown.
+/// Maximum number of conflicting messages that are kept to be shown.
 pub const CONFLICTS_SHOWN: usize = 8;
 
-/// Conflict: a packet that arrived again with different content.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Conflict: a message that arrived again with different content.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
-    /// Packet that is recorded.
-    pub kept: RawFrame,
-    /// Origin of that packet; `None` if an earlier run recorded it.
+    /// Sequence of the message.
+    pub seq: Seq,
+    /// Message that is recorded.
+    pub kept: Vec<u8>,
+    /// Origin of that message; `None` if an earlier run recorded it.
     pub kept_from: Option<Origin>,
-    /// Packet that arrived later.
-    pub came: RawFrame,
-    /// Origin of that packet.
+    /// Message that arrived later.
+    pub came: Vec<u8>,
+    /// Origin of that message.
     pub came_from: Origin,
 }
 
@@ -212,11 +214,12 @@ impl<S: Storage> TapeRecorder<S> {
     }
 
     /// Stores a conflict to be shown.
-    fn conflict(&mut self, kept: RawFrame, came: RawFrame, came_from: Origin) {
+    fn conflict(&mut self, seq: Seq, (kept, came): (&[u8], &[u8]), came_from: Origin) {
         if self.conflicts.len() < CONFLICTS_SHOWN {
-            match self.file.origin_of(sequence_of(&kept), self.len_before) {
+            match self.file.origin_of(seq, self.len_before) {
                 Ok(kept_from) => {
-                    self.conflicts.push(Conflict { kept, kept_from, came, came_from });
+                    let (kept, came) = (kept.to_vec(), came.to_vec());
+                    self.conflicts.push(Conflict { seq, kept, kept_from, came, came_from });
                 }
                 Err(error) => self.check(Err(error)),
             }
@@ -246,7 +249,7 @@ impl<S: Storage> TapeRecorder<S> {
 
 impl<S: Storage> Sink for TapeRecorder<S> {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
-        let done = self.file.append(origin, self.stamp(now), messages.packets());
+        let done = self.file.append(origin, self.stamp(now), messages);
         self.check(done);
         // A feed that never pauses is never idle, so the flush is checked here as well.
         if self.unflushed {
@@ -259,15 +262,33 @@ impl<S: Storage> Sink for TapeRecorder<S> {
 
     fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
         let mut count = 0;
-        for frame in messages.packets() {
-            match self.file.get(sequence_of(frame)) {
-                Ok(Some(old)) if old != *frame => {
-                    count += 1;
-                    self.conflict(old, *frame, origin);
+        let run = match messages {
+            Messages::Run(run) => run,
+            Messages::Packets(frames) => {
+                for frame in frames {
+                    let seq = sequence_of(frame);
+                    match self.file.get(seq) {
+                        Ok(Some(old)) if old != *frame => {
+                            count += 1;
+                            self.conflict(seq, (&old, frame), origin);
+                        }
+                        Ok(_) => {}
+                        Err(error) => self.check(Err(error)),
+                    }
                 }
-                Ok(_) => {}
-                Err(error) => self.check(Err(error)),
+                return count;
             }
+        };
+        let mut shown = Vec::new();
+        let done = self.file.compare(run, &mut |seq, kept, came| {
+            count += 1;
+            if shown.len() < CONFLICTS_SHOWN {
+                shown.push((seq, kept.to_vec(), came.to_vec()));
+            }
+        });
+        self.check(done);
+        for (seq, kept, came) in shown {
+            self.conflict(seq, (&kept, &came), origin);
         }
         count
     }

@@ -1,6 +1,6 @@
 //! Recording in memory: received packets in the order of arrival, with an index by sequence.
 
-use crate::base::seq::{Seq, SeqRange, SeqSet};
+use crate::base::seq::{Seq, SeqRange, SeqSet, to_index};
 use crate::ledger::{Origin, Sink};
 use crate::wire::{Info, Messages, RawFrame, sequence_of};
 use alloc::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl MemoryRecording {
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&RawFrame> {
         let (&first, run) = self.runs.range(..=seq).next_back()?;
-        let offset = (seq - first) as usize;
+        let offset = to_index(seq - first);
         (offset < run.len).then(|| &self.log[run.at + offset])
     }
 
@@ -67,7 +67,7 @@ impl MemoryRecording {
         let mut start = 0;
         for end in 1..=frames.len() {
             let first = sequence_of(&frames[start]);
-            let expected = first + u32::try_from(end - start).unwrap_or(u32::MAX);
+            let expected = first + (end - start) as u64;
             if end < frames.len() && sequence_of(&frames[end]) == expected {
                 continue;
             }
@@ -79,7 +79,7 @@ impl MemoryRecording {
     fn insert(&mut self, first: Seq, run: RecordedRun) {
         // A run that continues the one before it, also in the log, extends that one.
         if let Some((&before, last)) = self.runs.range_mut(..first).next_back()
-            && (first - before) as usize == last.len
+            && first - before == last.len as u64
             && last.at + last.len == run.at
         {
             last.len += run.len;

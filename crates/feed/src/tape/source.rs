@@ -3,16 +3,14 @@
 
 use crate::base::rng::mix;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::ledger::Source;
 use crate::session::completeness::{Completeness, Facts};
 use crate::storage::Storage;
-use crate::tape::file::{BlockKind, TapeFile, TapeFileError};
+use crate::tape::file::{TapeFile, TapeFileError};
 use crate::tape::in_memory::Tape;
-use crate::wire::{Messages, RawFrame, SessionId, sequence_of};
-use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
+use crate::tape::windows::{Window, Windows};
+use crate::wire::{Messages, SessionId};
+use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
@@ -74,18 +72,6 @@ impl TapeSource for Arc<Tape> {
     }
 }
 
-/// Number of packets of a tape file that are sorted together, a window.
-const WINDOW: u32 = 4096;
-/// Maximum number of windows kept (2 MiB in all), one for each of as many streams.
-const WINDOWS: usize = 32;
-
-#[derive(Debug)]
-struct Window {
-    frames: Vec<RawFrame>,
-    /// Sequences, each with the arrival time that applies from there on; both ascend.
-    arrived: Vec<(Seq, u64)>,
-}
-
 /// Packets that a file has and lacks of its session.
 struct Held {
     /// Highest sequence of the file; 0 without packets.
@@ -99,7 +85,7 @@ struct Held {
 impl Held {
     fn of<S: Storage>(file: &mut TapeFile<S>) -> Result<Self, TapeSourceError<S::Error>> {
         let last = file.span().map_or(0, SeqRange::last);
-        let from_first = file.packets() == u64::from(last) && file.is_contiguous();
+        let from_first = file.packets() == last && file.is_contiguous();
         // Blocks of a stream and of its resends overlap; only reading them shows what is missing.
         let mut missing = match from_first {
             true => SeqSet::new(),
@@ -107,7 +93,7 @@ impl Held {
         };
         // Reading drops damaged blocks, so the last packet may have changed.
         let last = file.span().map_or(0, SeqRange::last);
-        let found = u64::from(last).saturating_sub(missing.count());
+        let found = last.saturating_sub(missing.count());
         let repeated = file.packets().saturating_sub(found);
         let tail = SeqRange::new(last + 1, file.last_known());
         tail.into_iter().for_each(|tail| missing.insert(tail));
@@ -122,8 +108,7 @@ pub struct FileTapeSource<S> {
     last: Seq,
     /// True if the last packet is known to be the end of the recorded session.
     whole: bool,
-    /// Windows read last, the latest first, each with its index.
-    windows: VecDeque<(u32, Window)>,
+    windows: Windows,
     failure: Option<String>,
 }
 
@@ -172,7 +157,7 @@ impl<S: Storage> FileTapeSource<S> {
     }
 
     fn up_to(file: TapeFile<S>, last: Seq, whole: bool) -> Self {
-        Self { file, last, whole, windows: VecDeque::new(), failure: None }
+        Self { file, last, whole, windows: Windows::default(), failure: None }
     }
 
     /// Returns true if the file has all packets of its session, whose end is known.
@@ -181,49 +166,19 @@ impl<S: Storage> FileTapeSource<S> {
         self.whole
     }
 
-    fn read(&mut self, window: u32) -> Result<Window, TapeFileError<S::Error>> {
-        let first = FIRST_SEQ + window * WINDOW;
-        let end = (first + WINDOW).min(self.last + 1);
-        let mut frames = Vec::with_capacity(WINDOW as usize);
-        let mut arrived: Vec<(Seq, u64)> = Vec::new();
-        let mut latest = 0;
-        let mut reading = self.file.in_order(first);
-        while let Some(piece) = reading.next()? {
-            let fits = piece.frames.partition_point(|frame| sequence_of(frame) < end);
-            frames.extend_from_slice(&piece.frames[..fits]);
-            // A packet that was resent arrived late, and must not delay the packets that arrived in
-            // time.
-            let streamed =
-                matches!(piece.block.kind, BlockKind::Packets(o) if o.source != Source::Resend);
-            if let Some(frame) =
-                piece.frames.first().filter(|_| streamed && piece.block.arrived > latest)
-            {
-                latest = piece.block.arrived;
-                arrived.push((sequence_of(frame), latest));
-            }
-            if fits < piece.frames.len() {
-                break;
+    /// Returns the part of the file with the message of a sequence; `None` if the tape does not
+    /// have it, or can no longer be read.
+    fn window(&mut self, seq: Seq) -> Option<&mut Window> {
+        if !(FIRST_SEQ..=self.last).contains(&seq) || self.failure.is_some() {
+            return None;
+        }
+        match self.windows.with(&self.file, seq, self.last) {
+            Ok(window) => window,
+            Err(failure) => {
+                self.failure = Some(failure);
+                None
             }
         }
-        Ok(Window { frames, arrived })
-    }
-
-    /// Moves a window to the front, and reads it if necessary.
-    fn fetch(&mut self, window: u32) -> Result<(), String> {
-        if let Some(at) = self.windows.iter().position(|(held, _)| *held == window) {
-            if let Some(found) = self.windows.remove(at) {
-                self.windows.push_front(found);
-            }
-            return Ok(());
-        }
-        let read = self.read(window).map_err(|error| error.to_string())?;
-        let first = FIRST_SEQ + window * WINDOW;
-        if !(first..).zip(&read.frames).all(|(seq, frame)| sequence_of(frame) == seq) {
-            return Err("packets are missing in it that its index has".to_string());
-        }
-        self.windows.truncate(WINDOWS - 1);
-        self.windows.push_front((window, read));
-        Ok(())
     }
 }
 
@@ -241,7 +196,7 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
             (None, true) => SessionId::from_bits(mix(salt)),
             // The id must differ from that of the whole session, and of a longer part of it.
             (recorded, false) => {
-                let names = (0..).map(|more| mix(salt ^ u64::from(self.last) << 20 ^ more));
+                let names = (0..).map(|more| mix(salt ^ self.last << 20 ^ more));
                 let names = names.map(SessionId::from_bits);
                 let mut others = names.filter(|name| Some(*name) != recorded);
                 others.next().unwrap_or_else(|| SessionId::from_bits(salt))
@@ -250,32 +205,11 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
     }
 
     fn messages(&mut self, range: SeqRange) -> Messages<'_> {
-        if range.first() > self.last || range.first() < FIRST_SEQ || self.failure.is_some() {
-            return Messages::NONE;
-        }
-        let offset = range.first() - FIRST_SEQ;
-        if let Err(failure) = self.fetch(offset / WINDOW) {
-            self.failure = Some(failure);
-            return Messages::NONE;
-        }
-        let start = (offset % WINDOW) as usize;
-        self.windows.front().map_or(Messages::NONE, |(_, Window { frames, .. })| {
-            let end = (start + range.len() as usize).min(frames.len());
-            Messages::Packets(&frames[start.min(end)..end])
-        })
+        self.window(range.first()).map_or(Messages::NONE, |window| window.messages(range))
     }
 
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
-        if !(FIRST_SEQ..=self.last).contains(&seq) || self.failure.is_some() {
-            return None;
-        }
-        if let Err(failure) = self.fetch((seq - FIRST_SEQ) / WINDOW) {
-            self.failure = Some(failure);
-            return None;
-        }
-        let (_, Window { arrived, .. }) = self.windows.front()?;
-        let before = arrived.partition_point(|(first, _)| *first <= seq);
-        arrived.get(before.saturating_sub(1)).map(|(_, time)| *time)
+        self.window(seq)?.arrived(seq)
     }
 
     fn failure(&self) -> Option<&str> {

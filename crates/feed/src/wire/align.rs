@@ -9,7 +9,7 @@ use crate::base::seq::Seq;
 
 /// Maximum distance between a packet's sequence and its connection's position at which the sequence
 /// counts as evidence of alignment.
-const NEAR: u32 = 1024;
+const NEAR: u64 = 1024;
 
 const SYMBOL: usize = 4;
 

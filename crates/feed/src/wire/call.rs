@@ -1,5 +1,6 @@
 //! Calls of a client: 2, 6 or 10 bytes each.
 
+use super::field_bytes;
 use crate::base::seq::Seq;
 use alloc::vec::Vec;
 
@@ -20,15 +21,15 @@ pub enum Call {
     /// unchecked.
     ResendRange {
         /// First sequence requested.
-        first: u32,
+        first: Seq,
         /// Number of sequences requested.
-        count: u32,
+        count: u64,
     },
     /// Type 5 (extension): send all packets from `first` on, then live packets. Values are those of
     /// the wire, unchecked.
     Subscribe {
         /// First sequence requested.
-        first: u32,
+        first: Seq,
     },
     /// Other type: two bytes, which are ignored.
     Unknown(u8),
@@ -46,18 +47,18 @@ impl Call {
                 Ok(seq) => out.extend([2, seq]),
                 Err(_) => {
                     out.push(2);
-                    out.extend(seq.to_be_bytes());
+                    out.extend(field_bytes(seq));
                 }
             },
             Self::Describe { version } => out.extend([3, version]),
             Self::ResendRange { first, count } => {
                 out.extend([4, 0]);
-                out.extend(first.to_be_bytes());
-                out.extend(count.to_be_bytes());
+                out.extend(field_bytes(first));
+                out.extend(field_bytes(count));
             }
             Self::Subscribe { first } => {
                 out.extend([5, 0]);
-                out.extend(first.to_be_bytes());
+                out.extend(field_bytes(first));
             }
             Self::Unknown(kind) => out.extend([kind, 0]),
         }
@@ -121,7 +122,7 @@ impl CallDecoder {
         {
             *input = rest;
             let (first, count) = ([a, b, c, d], [e, f, g, h]);
-            let [first, count] = [first, count].map(u32::from_be_bytes);
+            let [first, count] = [first, count].map(|field| u32::from_be_bytes(field).into());
             return Some(Call::ResendRange { first, count });
         }
         while let Some((&byte, rest)) = input.split_first() {
@@ -142,12 +143,12 @@ impl CallDecoder {
     /// Returns the held bytes as a call if they are a whole one.
     fn whole(&mut self) -> Option<Call> {
         let number = |at: usize| {
-            u32::from_be_bytes([
+            Seq::from(u32::from_be_bytes([
                 self.held[at],
                 self.held[at + 1],
                 self.held[at + 2],
                 self.held[at + 3],
-            ])
+            ]))
         };
         let second = self.held[1];
         match (self.held[0], usize::from(self.len)) {
@@ -222,11 +223,14 @@ mod tests {
     fn any_call() -> impl Strategy<Value = Call> {
         prop_oneof![
             Just(Call::Stream),
-            (1u32..=255).prop_map(Call::Resend),
-            (256u32..1 << 24).prop_map(Call::Resend),
+            (1u64..=255).prop_map(Call::Resend),
+            (256u64..1 << 24).prop_map(Call::Resend),
             (1u8..).prop_map(|version| Call::Describe { version }),
-            any::<(u32, u32)>().prop_map(|(first, count)| Call::ResendRange { first, count }),
-            any::<u32>().prop_map(|first| Call::Subscribe { first }),
+            any::<(u32, u32)>().prop_map(|(first, count)| Call::ResendRange {
+                first: first.into(),
+                count: count.into(),
+            }),
+            any::<u32>().prop_map(|first| Call::Subscribe { first: first.into() }),
             prop_oneof![Just(0u8), 6u8..].prop_map(Call::Unknown),
         ]
     }

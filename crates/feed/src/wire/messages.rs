@@ -6,6 +6,7 @@
 //! framed.
 
 use crate::base::seq::{MAX_SEQ, Seq, SeqRange};
+use crate::wire::soup::kind::SEQUENCED;
 use crate::wire::{RawFrame, sequence_of};
 use core::fmt;
 
@@ -17,8 +18,7 @@ pub const MESSAGE_MAX: usize = 65_535;
 pub enum Framing {
     /// Length of the message in 16 bits, big-endian, as in MoldUDP64 and in `.itch` files.
     Length,
-    /// Length of type and message in 16 bits, big-endian, then a type of one byte, as in
-    /// SoupBinTCP.
+    /// Length of type and message in 16 bits, big-endian, then the type `S`, as in SoupBinTCP.
     LengthAndType,
 }
 
@@ -41,7 +41,10 @@ impl Framing {
         let (message, rest) = rest.split_at_checked(u16::from_be_bytes(length).into())?;
         match self {
             Self::Length => Some((message, rest)),
-            Self::LengthAndType => Some((message.get(1..)?, rest)),
+            Self::LengthAndType => {
+                let (_, message) = message.split_first().filter(|(kind, _)| **kind == SEQUENCED)?;
+                Some((message, rest))
+            }
         }
     }
 }
@@ -73,8 +76,10 @@ impl<'a> Run<'a> {
     /// none, or the last sequence would exceed [`MAX_SEQ`].
     #[must_use]
     pub fn counted(first: Seq, count: u64, framing: Framing, bytes: &'a [u8]) -> Option<Self> {
-        let last = u64::from(first).checked_add(count)?.checked_sub(1)?;
-        let last = Seq::try_from(last).ok().filter(|last| count > 0 && *last <= MAX_SEQ)?;
+        let last = first.checked_add(count)?.checked_sub(1)?;
+        if count == 0 || last > MAX_SEQ {
+            return None;
+        }
         Some(Self { range: SeqRange::new(first, last)?, framing, bytes })
     }
 
@@ -105,15 +110,25 @@ impl<'a> Run<'a> {
     /// Returns the part of the run in `range`; `None` if there is none.
     #[must_use]
     pub fn part(&self, range: SeqRange) -> Option<Self> {
+        self.part_at(range).map(|(_, part)| part)
+    }
+
+    /// Returns the part of the run in `range`, with the offset of its first byte; `None` if there
+    /// is none.
+    #[must_use]
+    pub fn part_at(&self, range: SeqRange) -> Option<(usize, Self)> {
         let common = self.range.intersect(range)?;
         if common == self.range {
-            return Some(*self);
+            return Some((0, *self));
         }
-        let skip = common.first() - self.range.first();
-        let start = self.bytes.len() - self.after(skip.into())?.len();
-        let behind = self.after((common.last() - self.range.first()) as u64 + 1)?;
-        let bytes = self.bytes.get(start..self.bytes.len() - behind.len())?;
-        Some(Self { range: common, framing: self.framing, bytes })
+        let begin = self.after(self.bytes, common.first() - self.range.first())?;
+        let behind = match common.last() == self.range.last() {
+            true => &[],
+            false => self.after(begin, common.len())?,
+        };
+        let start = self.bytes.len() - begin.len();
+        let bytes = begin.get(..begin.len() - behind.len())?;
+        Some((start, Self { range: common, framing: self.framing, bytes }))
     }
 
     /// Returns the longest part of the run that begins at its first message and has at most
@@ -137,13 +152,9 @@ impl<'a> Run<'a> {
         (taken, behind.map(|range| Self { range, framing, bytes: rest }))
     }
 
-    /// Returns the bytes behind the first `count` messages.
-    fn after(&self, count: u64) -> Option<&'a [u8]> {
-        let mut rest = self.bytes;
-        for _ in 0..count {
-            rest = self.framing.split_first(rest)?.1;
-        }
-        Some(rest)
+    /// Returns the bytes behind the first `count` messages of `bytes`.
+    fn after(&self, bytes: &'a [u8], count: u64) -> Option<&'a [u8]> {
+        (0..count).try_fold(bytes, |rest, _| Some(self.framing.split_first(rest)?.1))
     }
 }
 
@@ -191,7 +202,7 @@ impl<'a> Messages<'a> {
     pub fn len(&self) -> u64 {
         match self {
             Self::Packets(frames) => frames.len() as u64,
-            Self::Run(run) => u64::from(run.range.len()),
+            Self::Run(run) => run.range.len(),
         }
     }
 
@@ -258,6 +269,17 @@ impl<'a> Messages<'a> {
         }
     }
 
+    /// Returns the ranges of consecutive sequences.
+    pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + use<'a> {
+        let (frames, run) = match *self {
+            Self::Packets(frames) => (frames, None),
+            Self::Run(run) => (&[][..], Some(run.range)),
+        };
+        let consecutive = |low: &_, high: &_| sequence_of(low) + 1 == sequence_of(high);
+        let span = |frames: &'a [RawFrame]| Self::Packets(frames).span();
+        frames.chunk_by(consecutive).filter_map(span).chain(run)
+    }
+
     /// Returns the messages with their sequences.
     pub fn iter(&self) -> impl Iterator<Item = (Seq, &'a [u8])> + use<'a> {
         let (frames, run) = match *self {
@@ -266,6 +288,30 @@ impl<'a> Messages<'a> {
         };
         let packets = frames.iter().map(|frame| (sequence_of(frame), frame.as_slice()));
         packets.chain(run.into_iter().flat_map(|run| run.iter()))
+    }
+}
+
+impl<'a> From<&'a [RawFrame]> for Messages<'a> {
+    fn from(frames: &'a [RawFrame]) -> Self {
+        Self::Packets(frames)
+    }
+}
+
+impl<'a> From<&'a alloc::vec::Vec<RawFrame>> for Messages<'a> {
+    fn from(frames: &'a alloc::vec::Vec<RawFrame>) -> Self {
+        Self::Packets(frames)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [RawFrame; N]> for Messages<'a> {
+    fn from(frames: &'a [RawFrame; N]) -> Self {
+        Self::Packets(frames)
+    }
+}
+
+impl<'a> From<Run<'a>> for Messages<'a> {
+    fn from(run: Run<'a>) -> Self {
+        Self::Run(run)
     }
 }
 
@@ -308,14 +354,14 @@ mod tests {
         fn parts_of_a_run_are_its_messages(
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..20),
             framing in prop::sample::select(alloc::vec![Framing::Length, Framing::LengthAndType]),
-            (from, more, room) in (0u32..25, 0u32..25, 0usize..99),
+            (from, more, room) in (0u64..25, 0u64..25, 0usize..99),
         ) {
             let bytes = framed(framing, &messages);
             let run = Run::new(5, framing, &bytes).unwrap();
             let all: Vec<_> = (5..).zip(messages.iter().map(Vec::as_slice)).collect();
             prop_assert_eq!(&Messages::Run(run).iter().collect::<Vec<_>>(), &all);
 
-            let range = SeqRange::new(from.into(), (from + more).into()).unwrap();
+            let range = SeqRange::new(from, from + more).unwrap();
             let part = run.part(range).map_or(Vec::new(), |part| part.iter().collect());
             let wanted = all.iter().filter(|(seq, _)| range.contains(*seq));
             prop_assert_eq!(part, wanted.copied().collect::<Vec<_>>());

@@ -30,7 +30,7 @@ fn every_dropped_packet_is_recorded() {
         assert!(outcome.is_complete(), "seed {seed}, {chance}: {outcome:?}");
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
         let stats = run.recorder.stats();
-        assert_eq!(stats.streamed + stats.resent, u64::from(tape.last()));
+        assert_eq!(stats.streamed + stats.resent, tape.last());
         let served = run.exchanges[0].served();
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);

@@ -80,7 +80,7 @@ impl Steps {
         self.frames(conn, &[encode(&Frame::Info(info))]);
     }
 
-    pub(crate) fn refuse(&mut self, first: Seq, count: u32, reason: Reason) {
+    pub(crate) fn refuse(&mut self, first: Seq, count: u64, reason: Reason) {
         let refusal = NotAvailable { first, count, reason };
         self.frames(RESEND, &[encode(&Frame::NotAvailable(refusal))]);
     }
@@ -98,6 +98,6 @@ impl Steps {
 }
 
 /// Returns the call for `count` packets from `first` on.
-pub(crate) fn range(first: Seq, count: u32) -> Call {
+pub(crate) fn range(first: Seq, count: u64) -> Call {
     Call::ResendRange { first, count }
 }

@@ -1,13 +1,15 @@
 //! Claims of lines about the end of a session, by hand: two lines, one of them honest.
 
-use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{Seq, SeqRange};
 use feed::client::timers::{END_DISPUTE_MAX, LINE_ABSENCE_MAX};
 use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::Limits;
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Call, CallDecoder, Frame, Info, NotAvailable, Reason, SessionId, encode};
+use feed::wire::{
+    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, SessionId, encode,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -152,7 +154,7 @@ pub(crate) fn ten() -> Lines {
 
 #[test]
 fn a_heartbeat_or_an_end_far_beyond_the_packets_is_ignored() {
-    for frame in [Frame::Heartbeat(MAX_SEQ), Frame::End(MAX_SEQ)] {
+    for frame in [Frame::Heartbeat(MAX_PACKET_SEQ), Frame::End(MAX_PACKET_SEQ)] {
         for (frame_first, refuses) in [(true, None), (false, Some([10, 10]))] {
             let mut lines = ten();
             if frame_first {
@@ -167,7 +169,7 @@ fn a_heartbeat_or_an_end_far_beyond_the_packets_is_ignored() {
             assert!(took <= END_DISPUTE_MAX, "{took:?}");
             let violations = lines.recorder.violations();
             assert_eq!((violations.implausible, violations.contradicted), (1, None));
-            assert_eq!(violations.first_implausible, Some(MAX_SEQ - 1));
+            assert_eq!(violations.first_implausible, Some(MAX_PACKET_SEQ - 1));
             assert_eq!(
                 lines.recorder.line(1).unwrap().missed,
                 0,
@@ -329,10 +331,10 @@ fn packets_that_no_line_denies_are_missing() {
 
 #[test]
 fn a_description_that_the_other_line_denies_does_not_make_a_recording_incomplete() {
-    for refuses in [None, Some([10, MAX_SEQ])] {
+    for refuses in [None, Some([10, MAX_PACKET_SEQ])] {
         let mut lines = Lines::new(RecorderOptions { retries: 1, ..RecorderOptions::default() }, 2);
         lines.describe(1, 10);
-        lines.describe(3, MAX_SEQ);
+        lines.describe(3, MAX_PACKET_SEQ);
         for conn in [A, B] {
             lines.packets(conn, 1, 10);
             lines.give(Input::Ended(conn));
@@ -340,7 +342,7 @@ fn a_description_that_the_other_line_denies_does_not_make_a_recording_incomplete
         lines.end(refuses);
         lines.is_complete(10);
         let contradicted = lines.recorder.violations().contradicted;
-        assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "{refuses:?}");
+        assert_eq!(contradicted, SeqRange::new(11, MAX_PACKET_SEQ), "{refuses:?}");
     }
 }
 

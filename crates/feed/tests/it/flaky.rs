@@ -148,7 +148,7 @@ fn faults(seed: u64, count: u64, bytes: u64) -> Vec<Option<ConnectionFault>> {
 fn failing_connections_lose_no_packet() {
     for seed in 0..1000 {
         let tape = Tape::random([14, 300, 3000][seed as usize % 3], seed);
-        let faults = faults(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
+        let faults = faults(seed, 1 + seed % 6, tape.last() * 17);
         let exchange = Flaky::new(player(&tape, seed), faults);
         let options = RecorderOptions { retries: 8, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);
@@ -161,7 +161,7 @@ fn failing_connections_lose_no_packet() {
 fn failing_connections_lose_no_packet_without_the_extension() {
     for seed in 0..300 {
         let tape = Tape::random([14, 100, 300][seed as usize % 3], seed);
-        let faults = faults(seed, 1 + seed % 6, u64::from(tape.last()) * 17);
+        let faults = faults(seed, 1 + seed % 6, tape.last() * 17);
         let exchange = Flaky::new(player(&tape, seed), faults);
         let options = RecorderOptions { retries: 8, classic: true, ..RecorderOptions::default() };
         let run = record(options, vec![exchange], network(seed), seed, &tape);

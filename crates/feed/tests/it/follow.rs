@@ -1,7 +1,6 @@
 //! Following of live sessions on simulated networks.
 
 use feed::base::chance::Chance;
-use feed::base::seq::MAX_SEQ;
 use feed::base::span::{Span, TimeSpan};
 use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions, Tail};
 use feed::exchange::server::MockExchange;
@@ -13,7 +12,7 @@ use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::recording::MemoryRecording;
 use feed::tape::source::TapeSource;
-use feed::wire::sequence_of;
+use feed::wire::{MAX_PACKET_SEQ, sequence_of};
 use std::time::Duration;
 
 type Exchanges = Vec<MockExchange<GrowingTape<SyntheticMarket>>>;
@@ -29,7 +28,7 @@ fn network(latency_ms: u64) -> Network {
 
 fn exchange(
     tempo: &str,
-    last: u32,
+    last: u64,
     scenario: Scenario,
 ) -> MockExchange<GrowingTape<SyntheticMarket>> {
     MockExchange::new(
@@ -59,7 +58,7 @@ fn follow_as(
     (recorder, recording, world.now())
 }
 
-fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u32) {
+fn complete(recorder: &Recorder, recording: &MemoryRecording, last: u64) {
     let outcome = recorder.outcome().unwrap();
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail), (last, Tail::Confirmed));
@@ -88,7 +87,7 @@ fn a_session_is_followed_to_its_end() {
 #[test]
 fn missed_packets_are_recorded_a_round_trip_later() {
     let losing = Scenario::losing(1, "0.2".parse().unwrap());
-    let mut world = SimWorld::new(vec![exchange("1000/s", MAX_SEQ, losing)], network(20), 1);
+    let mut world = SimWorld::new(vec![exchange("1000/s", MAX_PACKET_SEQ, losing)], network(20), 1);
     let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
     for second in 1..20 {
         let until = Duration::from_secs(second);
@@ -97,7 +96,7 @@ fn missed_packets_are_recorded_a_round_trip_later() {
         // One round trip of 40 ms and the time of a few packets.
         let lag = recorder.ledger().highest() - recorder.ledger().frontier();
         assert!(lag < 60, "{lag} packets behind");
-        assert!(recorder.ledger().highest() >= second as u32 * 1000 - 150);
+        assert!(recorder.ledger().highest() >= second * 1000 - 150);
         // The number of missed packets is known while the line runs.
         let missed = recorder.missed_by(0);
         assert!((150..250).contains(&(missed / second)), "{missed} missed after {second} s");
@@ -108,7 +107,8 @@ fn missed_packets_are_recorded_a_round_trip_later() {
 fn a_heartbeat_shows_a_missed_tail() {
     // Bursts of 5 packets, the last two of them dropped, then a pause.
     let skipping = Scenario::skipping("4-5".parse().unwrap());
-    let mut world = SimWorld::new(vec![exchange("bursts:1/s:5", MAX_SEQ, skipping)], network(5), 1);
+    let mut world =
+        SimWorld::new(vec![exchange("bursts:1/s:5", MAX_PACKET_SEQ, skipping)], network(5), 1);
     let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
     let until = |ms| Some(Duration::from_millis(ms));
     world.drive(&mut recorder, &mut recording, until(900)).unwrap();
@@ -192,7 +192,7 @@ fn restart(at: &str, renew: bool) -> Fault {
 }
 
 fn another(seed: u64) -> GrowingTape<SyntheticMarket> {
-    GrowingTape::new(SyntheticMarket::seeded(seed, MAX_SEQ), "1000/s".parse().unwrap(), 3, 0)
+    GrowingTape::new(SyntheticMarket::seeded(seed, MAX_PACKET_SEQ), "1000/s".parse().unwrap(), 3, 0)
 }
 
 #[test]
@@ -203,10 +203,10 @@ fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
     let outcome = recorder.outcome().unwrap();
     assert_eq!(
         (outcome.why, outcome.last),
-        (Some(IncompleteReason::OtherSession), recording.len() as u32)
+        (Some(IncompleteReason::OtherSession), recording.len() as u64)
     );
     assert!((499..520).contains(&recording.len()), "{}", recording.len());
-    let (line, other) = (recorder.line(0).unwrap(), SyntheticMarket::seeded(2, MAX_SEQ));
+    let (line, other) = (recorder.line(0).unwrap(), SyntheticMarket::seeded(2, MAX_PACKET_SEQ));
     assert_eq!((line.other_session, line.cuts > 0), (Some(other.session()), true));
     let market = SyntheticMarket::seeded(1, 2000);
     for frame in recording.in_order().flatten() {
@@ -292,7 +292,8 @@ fn missed_answers_are_requested_again_while_new_gaps_open() {
         unanswered.pick =
             FaultSelector::Random { chance: Chance::of(chance, 100).unwrap(), burst: Span::one(1) };
         let scenario = Scenario::losing(1, "0.2".parse().unwrap()).with(unanswered);
-        let mut world = SimWorld::new(vec![exchange("20000/s", MAX_SEQ, scenario)], network(5), 1);
+        let mut world =
+            SimWorld::new(vec![exchange("20000/s", MAX_PACKET_SEQ, scenario)], network(5), 1);
         let (mut recorder, mut recording) = (Recorder::new(options(), 1), MemoryRecording::new());
         for second in 1..5 {
             let until = Some(Duration::from_secs(second));

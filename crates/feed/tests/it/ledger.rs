@@ -1,11 +1,11 @@
 //! The ledger's promise, against a map of what was received: each sequence up to the highest is
 //! recorded, once and as it first came, or is missing.
 
-use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
+use feed::base::seq::{Seq, SeqSet};
 use feed::ledger::{Ledger, Limits, Origin, Source, StopReason, StreamPosition};
 use feed::tape::recording::MemoryRecording;
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, RawFrame, encode, sequence_of};
+use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, encode, sequence_of};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn take(
 proptest! {
     #[test]
     fn every_sequence_is_recorded_or_missing(
-        runs in prop::collection::vec((1u32..120, 1u32..12, 0i32..2), 0..40),
+        runs in prop::collection::vec((1u64..120, 1u64..12, 0i32..2), 0..40),
         chunk in 1usize..50,
     ) {
         let frames: Vec<RawFrame> = runs
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn many_frames_at_once_are_what_they_are_one_by_one(
         steps in prop::collection::vec((0u32..12, 0u32..400), 0..400),
-        limits in (1u32..300, 1usize..60),
+        limits in (1u64..300, 1usize..60),
         resent in any::<bool>(),
     ) {
         let mut top = 0;
@@ -142,7 +142,7 @@ proptest! {
             if crowded(&at_once.0.1) || crowded(&one_by_one.0.1) {
                 let (_, recorded, gaps, highest, missing, _) = at_once;
                 prop_assert!(gaps.len() <= limits.max_gaps);
-                prop_assert_eq!(recorded.len() as u64 + missing, u64::from(highest));
+                prop_assert_eq!(recorded.len() as u64 + missing, highest);
             } else {
                 prop_assert_eq!(at_once, one_by_one.clone());
             }
@@ -152,27 +152,32 @@ proptest! {
 
 #[test]
 fn where_numbers_end_nothing_wraps_around() {
-    let limits = Limits { max_jump: u32::MAX, ..Limits::default() };
+    let limits = Limits { max_jump: u64::MAX, ..Limits::default() };
     let raw = |seq: Seq| {
         let mut frame = frame(1, 0);
-        frame[13..].copy_from_slice(&seq.to_be_bytes());
+        frame[13..].copy_from_slice(&u32::try_from(seq).unwrap().to_be_bytes());
         frame
     };
     for (seqs, highest, refused) in [
-        (vec![MAX_SEQ - 1, MAX_SEQ, MAX_SEQ + 1], MAX_SEQ, 1),
-        (vec![MAX_SEQ - 4, MAX_SEQ - 9, MAX_SEQ - 4, MAX_SEQ - 2], MAX_SEQ - 2, 0),
-        (vec![MAX_SEQ - 4, 0, u32::MAX, MAX_SEQ], MAX_SEQ, 2),
+        (vec![MAX_PACKET_SEQ - 1, MAX_PACKET_SEQ, MAX_PACKET_SEQ + 1], MAX_PACKET_SEQ, 1),
+        (
+            vec![MAX_PACKET_SEQ - 4, MAX_PACKET_SEQ - 9, MAX_PACKET_SEQ - 4, MAX_PACKET_SEQ - 2],
+            MAX_PACKET_SEQ - 2,
+            0,
+        ),
+        (vec![MAX_PACKET_SEQ - 4, 0, u32::MAX.into(), MAX_PACKET_SEQ], MAX_PACKET_SEQ, 2),
     ] {
-        let mut ledger = Ledger::resume(limits, MAX_SEQ - 10, &SeqSet::new());
+        let mut ledger = Ledger::resume(limits, MAX_PACKET_SEQ - 10, &SeqSet::new());
         let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
         let frames: Vec<RawFrame> = seqs.iter().map(|&seq| raw(seq)).collect();
         let stops = take(&mut ledger, &mut recording, &mut track, &frames).1;
         assert_eq!(stops, vec![StopReason::NotAPacket; refused], "{seqs:?}");
-        let mut seqs: Vec<Seq> = seqs.into_iter().filter(|s| (1..=MAX_SEQ).contains(s)).collect();
+        let mut seqs: Vec<Seq> =
+            seqs.into_iter().filter(|s| (1..=MAX_PACKET_SEQ).contains(s)).collect();
         seqs.sort_unstable();
         seqs.dedup();
         assert_eq!(ledger.highest(), highest);
-        assert_eq!(ledger.recorded(), u64::from(MAX_SEQ - 10) + seqs.len() as u64);
+        assert_eq!(ledger.recorded(), (MAX_PACKET_SEQ - 10) + seqs.len() as u64);
     }
 }
 
@@ -188,7 +193,7 @@ fn a_jump_is_believed_up_to_its_limit_or_up_to_what_was_told() {
     assert_eq!(one(&mut ledger, 1, 0), []);
     assert_eq!(one(&mut ledger, 103, 0), [StopReason::Jump(103)]);
     assert_eq!(one(&mut ledger, 102, 0), [], "a gap of a hundred");
-    assert_eq!(one(&mut ledger, MAX_SEQ, 0), [StopReason::Jump(MAX_SEQ)]);
+    assert_eq!(one(&mut ledger, MAX_PACKET_SEQ, 0), [StopReason::Jump(MAX_PACKET_SEQ)]);
     ledger.reaches(5000);
     assert_eq!(one(&mut ledger, 5000, 0), [StopReason::Jump(5000)], "another line has told it");
     assert_eq!(one(&mut ledger, 5001, 5000), [StopReason::Jump(5001)]);
@@ -226,4 +231,17 @@ fn tails_that_are_told_one_after_the_other_are_bounded_as_well() {
     take(&mut ledger, &mut recording, &mut track, &[frame(4, 0)]);
     ledger.close_tail(Duration::ZERO, &mut recording);
     assert_eq!((ledger.highest(), ledger.gaps().len()), (18, 4));
+}
+
+#[test]
+fn a_recording_beyond_the_wire_takes_packets_into_its_gaps() {
+    let highest = 1 << 40;
+    let missing: SeqSet = "7".parse().unwrap();
+    let mut ledger = Ledger::resume(Limits::default(), highest, &missing);
+    let (mut recording, mut track) = (MemoryRecording::new(), StreamPosition::default());
+    track.position = highest;
+    let frames: Vec<RawFrame> = (1..100).map(|seq| frame(seq, 0)).collect();
+    assert_eq!(take(&mut ledger, &mut recording, &mut track, &frames), (0, vec![]));
+    assert_eq!((ledger.highest(), ledger.gaps().missing(), recording.len()), (highest, 0, 1));
+    assert_eq!(ledger.recorded(), highest);
 }

@@ -1,9 +1,9 @@
 //! Lines that describe a session with an end that is too high: B lies, A is honest.
 
 use crate::claims::{A, B, Lines, ten};
-use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{Seq, SeqRange};
 use feed::client::{IncompleteReason, Input, Output, RecorderEvent, RecorderOptions};
-use feed::wire::Frame;
+use feed::wire::{Frame, MAX_PACKET_SEQ};
 use std::time::Duration;
 
 /// Resend connection of line A.
@@ -16,7 +16,7 @@ const JUMP: Seq = 1000;
 
 #[test]
 fn a_description_that_another_line_denies_is_believed_up_to_its_bound() {
-    for (last, believed) in [(10 + JUMP, true), (11 + JUMP, false), (MAX_SEQ, false)] {
+    for (last, believed) in [(10 + JUMP, true), (11 + JUMP, false), (MAX_PACKET_SEQ, false)] {
         let mut lines = ten();
         lines.describe(BESIDE_B, last);
         let end = lines.recorder.ledger().end();
@@ -34,15 +34,19 @@ fn a_description_that_another_line_denies_is_believed_up_to_its_bound() {
 #[test]
 fn the_only_line_is_believed_until_another_denies_its_description() {
     let mut lines = Lines::follow(2);
-    lines.describe(B, MAX_SEQ);
+    lines.describe(B, MAX_PACKET_SEQ);
     lines.frame(B, Frame::Heartbeat(2));
-    assert_eq!(lines.recorder.ledger().highest(), MAX_SEQ, "all claimed packets are missing");
+    assert_eq!(
+        lines.recorder.ledger().highest(),
+        MAX_PACKET_SEQ,
+        "all claimed packets are missing"
+    );
     lines.describe(A, 10);
     assert_eq!(lines.recorder.ledger().highest(), 10);
     lines.packets(A, 1, 10);
     assert!(lines.recorder.ledger().gaps().is_empty());
     // The line repeats its description on each new connection.
-    lines.describe(BESIDE_B, MAX_SEQ);
+    lines.describe(BESIDE_B, MAX_PACKET_SEQ);
     assert_eq!(lines.recorder.ledger().end(), Some(10));
 }
 
@@ -51,14 +55,18 @@ fn a_lying_line_does_not_keep_an_honest_one_from_its_end() {
     for first in [A, B] {
         let mut lines = Lines::follow(2);
         for conn in [first, A + B - first] {
-            lines.describe(conn, if conn == A { 10 } else { MAX_SEQ });
+            lines.describe(conn, if conn == A { 10 } else { MAX_PACKET_SEQ });
         }
         lines.packets(A, 1, 10);
         lines.frame(A, Frame::End(11));
         lines.frame(B, Frame::End(11));
         lines.is_complete(10);
         let contradicted = lines.recorder.violations().contradicted;
-        assert_eq!(contradicted, SeqRange::new(11, MAX_SEQ), "the retracted claim is reported");
+        assert_eq!(
+            contradicted,
+            SeqRange::new(11, MAX_PACKET_SEQ),
+            "the retracted claim is reported"
+        );
     }
 }
 
@@ -98,7 +106,7 @@ fn a_line_that_describes_nothing_has_no_wider_bound_than_by_its_packets() {
 #[test]
 fn a_denied_description_does_not_widen_the_bound_on_heartbeats() {
     let mut lines = ten();
-    lines.describe(BESIDE_B, MAX_SEQ);
+    lines.describe(BESIDE_B, MAX_PACKET_SEQ);
     lines.frame(B, Frame::Heartbeat(12 + JUMP));
     assert_eq!(lines.recorder.violations().first_implausible, Some(11 + JUMP));
     assert_eq!(lines.recorder.ledger().highest(), 10);
@@ -175,7 +183,10 @@ fn claims_that_another_line_denies_are_not_missing_after_a_stop() {
     assert_eq!(stopped(two([10, 10])), ("8-10".into(), None));
     // There was no time to request the claimed packets.
     assert_eq!(stopped(two([10, 500])), ("8-10".into(), None));
-    assert_eq!(stopped(two([10, MAX_SEQ])), ("8-10".into(), SeqRange::new(11, MAX_SEQ)));
+    assert_eq!(
+        stopped(two([10, MAX_PACKET_SEQ])),
+        ("8-10".into(), SeqRange::new(11, MAX_PACKET_SEQ))
+    );
     // A received packet shows that the ones before it exist.
     let mut lines = two([10, 500]);
     lines.packets(B, 12, 12);

@@ -1,6 +1,6 @@
 //! Packets, heartbeats and ends that subscribers of a live session receive, and their times.
 
-use feed::base::seq::{MAX_SEQ, SeqRange};
+use feed::base::seq::SeqRange;
 use feed::base::span::{Span, TimeSpan};
 use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
@@ -10,14 +10,14 @@ use feed::faults::scenario::{
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
-use feed::wire::{Call, Frame, NotAvailable, RawFrame, Reason, decode};
+use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, decode};
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
 
 fn exchange(
     tempo: &str,
-    last: u32,
+    last: u64,
     scenario: Scenario,
 ) -> MockExchange<GrowingTape<SyntheticMarket>> {
     MockExchange::new(
@@ -67,7 +67,7 @@ fn describe() -> Call {
     Call::Describe { version: 1 }
 }
 
-fn packets(got: &Exchanged) -> Vec<(u128, u32)> {
+fn packets(got: &Exchanged) -> Vec<(u128, u64)> {
     let packet = |(time, frame): &(Duration, Frame)| match frame {
         Frame::Packet(packet) => Some((time.as_millis(), packet.sequence)),
         _ => None,
@@ -88,7 +88,7 @@ fn a_subscriber_receives_past_packets_then_new_ones_and_the_end() {
         client(&mut exchange, late, &[describe(), Call::Subscribe { first: 3 }], until);
     let (_, Frame::Info(info)) = got[0] else { panic!("{got:?}") };
     assert_eq!((info.first, info.last), (1, 5));
-    let expected: Vec<(u128, u32)> = (3..=5)
+    let expected: Vec<(u128, u64)> = (3..=5)
         .map(|seq| (45, seq))
         .chain((6..=20).map(|seq| (seq as u128 * 10 - 10, seq)))
         .collect();
@@ -127,10 +127,10 @@ fn a_subscriber_after_the_end_receives_the_end_at_once() {
 #[test]
 fn an_idle_session_has_heartbeats() {
     let scenario = Scenario::clean(1);
-    let mut exchange = exchange("bursts:1/s:5", MAX_SEQ, scenario);
+    let mut exchange = exchange("bursts:1/s:5", MAX_PACKET_SEQ, scenario);
     let calls = [describe(), Call::Subscribe { first: 1 }];
     let (got, step) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(9));
-    let beats: Vec<(u64, u32)> = got
+    let beats: Vec<(u64, u64)> = got
         .iter()
         .filter_map(|(time, frame)| match frame {
             Frame::Heartbeat(next) => Some((time.as_secs(), *next)),
@@ -143,7 +143,8 @@ fn an_idle_session_has_heartbeats() {
     assert_eq!(HEARTBEAT, Duration::from_secs(1));
 
     let mute = Fault::new(FaultAction::Drop, FaultPlace::Heartbeat).unwrap();
-    let mut exchange = self::exchange("bursts:1/s:5", MAX_SEQ, Scenario::clean(1).with(mute));
+    let mut exchange =
+        self::exchange("bursts:1/s:5", MAX_PACKET_SEQ, Scenario::clean(1).with(mute));
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(9));
     assert_eq!((got.len(), packets(&got).len()), (11, 10), "no heartbeats");
 }
@@ -151,7 +152,7 @@ fn an_idle_session_has_heartbeats() {
 #[test]
 fn a_dropped_tail_shows_in_the_heartbeat() {
     let mut exchange =
-        exchange("bursts:1/s:5", MAX_SEQ, Scenario::skipping("4-5".parse().unwrap()));
+        exchange("bursts:1/s:5", MAX_PACKET_SEQ, Scenario::skipping("4-5".parse().unwrap()));
     let calls = [describe(), Call::Subscribe { first: 1 }];
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(2));
     assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
@@ -161,7 +162,7 @@ fn a_dropped_tail_shows_in_the_heartbeat() {
 
 #[test]
 fn original_clients_receive_all_packets_so_far_and_the_end() {
-    let mut exchange = exchange("1000/s", MAX_SEQ, Scenario::clean(1));
+    let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, Scenario::clean(1));
     exchange.open(Duration::ZERO);
     let (got, _) = client(&mut exchange, Duration::ZERO, &[Call::Stream], Duration::from_secs(1));
     assert_eq!(packets(&got), [(0, 1)], "the first call is there as the first packet is");
@@ -178,8 +179,8 @@ fn original_clients_receive_all_packets_so_far_and_the_end() {
 
 #[test]
 fn a_subscription_begins_at_most_with_the_next_packet() {
-    for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX, false)] {
-        let mut exchange = exchange("1/s", MAX_SEQ, Scenario::clean(1));
+    for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX.into(), false)] {
+        let mut exchange = exchange("1/s", MAX_PACKET_SEQ, Scenario::clean(1));
         exchange.open(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first }];
         let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_millis(1));
@@ -219,9 +220,9 @@ fn faults_apply_to_subscriptions_as_to_streams() {
             scenario.faults.push(fault);
         }
         let drops = scenario.faults.iter().filter(|fault| fault.action() == FaultAction::Drop);
-        let every: Vec<u32> = drops
+        let every: Vec<u64> = drops
             .filter_map(|fault| match fault.pick {
-                feed::faults::scenario::FaultSelector::Every(n) => Some(n),
+                feed::faults::scenario::FaultSelector::Every(n) => Some(n.into()),
                 _ => None,
             })
             .collect();
@@ -230,10 +231,10 @@ fn faults_apply_to_subscriptions_as_to_streams() {
         let (got, step) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(60));
         assert_eq!(step, Step::Finish, "seed {seed}: {scenario:?}");
         assert_eq!(got.last().unwrap().1, Frame::End(201), "seed {seed}");
-        let mut seqs: Vec<u32> = packets(&got).iter().map(|packet| packet.1).collect();
+        let mut seqs: Vec<u64> = packets(&got).iter().map(|packet| packet.1).collect();
         seqs.sort_unstable();
         seqs.dedup();
-        let kept: Vec<u32> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
+        let kept: Vec<u64> = (1..=200).filter(|seq| every.iter().all(|n| seq % n > 0)).collect();
         // A dropped packet may have a copy, which is sent.
         let copied =
             scenario.faults.iter().any(|f| matches!(f.action(), FaultAction::Duplicate { .. }));
@@ -259,7 +260,7 @@ fn subscriber(
 ) -> (MockExchange<GrowingTape<SyntheticMarket>>, ServerConnection, Vec<u8>) {
     let scenario = Scenario { slow, ..Scenario::clean(1) };
     let scenario = fault.into_iter().fold(scenario, Scenario::with);
-    let mut exchange = exchange("1000/s", MAX_SEQ, scenario);
+    let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, scenario);
     let mut conn = exchange.open(Duration::ZERO);
     let mut text = Vec::new();
     [describe(), Call::Subscribe { first: 1 }].iter().for_each(|call| call.encode(&mut text));
@@ -320,7 +321,7 @@ fn a_slow_subscriber_misses_whole_packets_only() {
         for ms in 1000..1020 {
             take(&mut exchange, &mut conn, Duration::from_millis(ms), &mut bytes, 999);
         }
-        let seqs: Vec<u32> = decoded(&bytes)[1..]
+        let seqs: Vec<u64> = decoded(&bytes)[1..]
             .iter()
             .map(|frame| match frame {
                 Frame::Packet(packet) => packet.sequence,
@@ -329,7 +330,7 @@ fn a_slow_subscriber_misses_whole_packets_only() {
             .collect();
         let jump = seqs.windows(2).position(|pair| pair[1] != pair[0] + 1).unwrap();
         assert_eq!(seqs[jump + 1..], (1002..=1020).collect::<Vec<_>>());
-        assert_eq!(u64::from(1001 - seqs[jump]), skipped);
+        assert_eq!((1001 - seqs[jump]), skipped);
         // A faulted run still sends the packets that it has made already.
         assert!(seqs[jump] == if is_faulted_run { 61 } else { 50 }, "{}", seqs[jump]);
     }
@@ -364,14 +365,15 @@ fn a_slow_subscriber_is_cut_off_with_a_refusal() {
 #[test]
 fn a_subscriber_that_catches_up_with_past_packets_is_not_slow() {
     for slow in [SlowSubscriberPolicy::Skip(100), SlowSubscriberPolicy::Cut(100)] {
-        let mut exchange = exchange("1000/s", MAX_SEQ, Scenario { slow, ..Scenario::clean(1) });
+        let mut exchange =
+            exchange("1000/s", MAX_PACKET_SEQ, Scenario { slow, ..Scenario::clean(1) });
         exchange.open(Duration::ZERO);
         exchange.tick(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first: 1 }];
         let (from, until) = (Duration::from_secs(3), Duration::from_secs(4));
         let (got, _) = client(&mut exchange, from, &calls, until);
-        let seqs: Vec<u32> = packets(&got).into_iter().map(|(_, seq)| seq).collect();
-        assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+        let seqs: Vec<u64> = packets(&got).into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         assert!(seqs.len() > 3900, "{}", seqs.len());
     }
 }

@@ -45,7 +45,7 @@ fn everything(exchange: &mut MockExchange, calls: &[u8]) -> Vec<u8> {
     sent(exchange, calls, 1 << 20, &[usize::MAX]).0
 }
 
-fn calls(ranges: Vec<(u32, u32)>, stream: bool) -> Vec<u8> {
+fn calls(ranges: Vec<(u64, u64)>, stream: bool) -> Vec<u8> {
     let mut calls = Vec::new();
     Call::Describe { version: 1 }.encode(&mut calls);
     for (first, count) in ranges {
@@ -64,7 +64,7 @@ proptest! {
         takes in prop::collection::vec(1usize..3000, 1..20),
         buffer in 17usize..5000,
         chance in prop::sample::select(vec!["0", "0.25", "0.9", "1"]),
-        ranges in prop::collection::vec((1u32..1100, 1u32..40), 0..8),
+        ranges in prop::collection::vec((1u64..1100, 1u64..40), 0..8),
         stream in any::<bool>(),
     ) {
         let calls = calls(ranges, stream);
@@ -88,7 +88,8 @@ fn faults_have_the_same_effects_however_the_socket_takes_bytes() {
         let last = draw::pick(&mut rng, &[0, 1, 20, 70, 400]);
         let tape = Arc::new(Tape::random(last, 1));
         let scenario = draw::scenario(&mut rng, last, 5);
-        let ranges = (0..rng.below(5)).map(|_| (rng.between(1, 90), rng.between(1, 80))).collect();
+        let ranges =
+            (0..rng.below(5)).map(|_| (rng.seq_between(1, 90), rng.seq_between(1, 80))).collect();
         let calls = calls(ranges, rng.below(3) > 0);
         let takes: Vec<usize> = (0..9).map(|_| rng.between(1, 60) as usize).collect();
         let buffer = rng.between(17, 400) as usize;
@@ -129,9 +130,9 @@ fn dropped_sequences_are_those_that_a_stream_drops() {
         exchange.open(Duration::ZERO);
         let told = exchange.dropped_sequences(2, 1);
         let sent = everything(&mut exchange, &[1, 0]);
-        let sent: Vec<u32> = sent.as_chunks().0.iter().map(sequence_of).collect();
-        let lost: Vec<u32> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
-        let told: Vec<u32> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
+        let sent: Vec<u64> = sent.as_chunks().0.iter().map(sequence_of).collect();
+        let lost: Vec<u64> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
+        let told: Vec<u64> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
         assert_eq!(told, lost, "{last}");
         assert_eq!(exchange.served().dropped, lost.len() as u64);
     }
@@ -234,8 +235,8 @@ mod paced {
         assert_eq!((play.last(), play.session()), (20_000, tape.session()));
         let mut rng = feed::base::rng::Rng::new(1);
         for _ in 0..500 {
-            let first = rng.between(1, 20_100);
-            let range = SeqRange::counted(first, rng.between(1, 9000)).unwrap();
+            let first = rng.seq_between(1, 20_100);
+            let range = SeqRange::counted(first, rng.seq_between(1, 9000)).unwrap();
             let frames = play.messages(range).packets().to_vec();
             assert_eq!(frames, tape.slice(range)[..frames.len()]);
             assert_eq!(frames.is_empty(), first > 20_000);

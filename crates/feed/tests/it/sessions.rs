@@ -1,7 +1,7 @@
 //! Session of each packet. Packets that are not known to be of the recorded session are requested
 //! again, or the recording is refused.
 
-use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOptions, Tail};
 use feed::ledger::{Limits, Origin, Sink, Source};
 use feed::session::completeness::Facts;
@@ -10,7 +10,7 @@ use feed::tape::file::{SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::tape::recording::MemoryRecording;
-use feed::wire::{Frame, Info, Messages, RawFrame, SessionId, encode, sequence_of};
+use feed::wire::{Frame, Info, MAX_PACKET_SEQ, Messages, RawFrame, SessionId, encode, sequence_of};
 use std::time::Duration;
 
 const OURS: SessionId = SessionId::of(*b"OURS");
@@ -130,7 +130,7 @@ fn only_packets_of_one_session_are_kept() {
     while let Some(piece) = reading.next().unwrap() {
         let expected =
             |frame: &&RawFrame| ours.frames()[sequence_of(frame) as usize - 1] == **frame;
-        assert!(piece.frames.iter().all(|frame| expected(&frame)));
+        assert!(piece.packets().iter().all(|frame| expected(&frame)));
     }
 }
 
@@ -169,7 +169,7 @@ fn packets_of_an_unknown_session_are_requested_again() {
         assert_eq!((file.packets(), file.session_id()), (20, Some(ELSE)));
         assert_eq!(file.left_out(), if finish { 0 } else { 134 });
         let mut reading = file.in_order(FIRST_SEQ);
-        assert_eq!(reading.merged().unwrap(), new.frames());
+        assert_eq!(reading.merged().unwrap().packets(), new.frames());
     }
 }
 
@@ -275,7 +275,7 @@ fn lied_to() -> Run<TapeRecorder<Disk>> {
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
     let mut run = Run::new(Recorder::new(options, 2), keeper);
     run.at(1, Input::Connected(0));
-    run.frames(2, 0, &[info(OURS, MAX_SEQ)]);
+    run.frames(2, 0, &[info(OURS, MAX_PACKET_SEQ)]);
     run
 }
 
@@ -319,9 +319,9 @@ fn a_description_by_the_only_line_is_denied_by_the_next_one() {
     // The other line cannot be reached.
     let second = run.opened.iter().find(|it| it.1 == 1).unwrap().0;
     run.at(3, Input::ConnectFailed(second));
-    assert_eq!(run.sink.file().last_known(), MAX_SEQ);
-    let run = honest(run, MAX_SEQ);
-    assert_eq!(run.recorder.violations().contradicted, SeqRange::new(101, MAX_SEQ));
+    assert_eq!(run.sink.file().last_known(), MAX_PACKET_SEQ);
+    let run = honest(run, MAX_PACKET_SEQ);
+    assert_eq!(run.recorder.violations().contradicted, SeqRange::new(101, MAX_PACKET_SEQ));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn a_connection_is_cut_after_too_many_bad_frames_in_a_row() {
             steps.frames(STREAM, &[good]);
             steps.frames(STREAM, &[bad; 60]);
         }
-        assert_eq!(steps.recorder.ledger().highest(), u32::from(!cut), "{count}");
+        assert_eq!(steps.recorder.ledger().highest(), u64::from(!cut), "{count}");
     }
 }
 

@@ -87,7 +87,7 @@ fn content(file: &TapeFile<Disk>) -> Vec<RawFrame> {
     let mut all = Vec::new();
     let mut reading = file.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next().unwrap() {
-        all.extend_from_slice(piece.frames);
+        all.extend_from_slice(piece.packets());
     }
     all
 }
@@ -130,7 +130,7 @@ fn stopped_at(tape: &Tape, seed: u64, writes: u32, power: bool) -> bool {
 fn stopped_at_any_operation_it_ends_with_the_same_packets() {
     let mut cases = 0;
     for seed in 0..60 {
-        let tape = Tape::random(Rng::new(seed).between(1, 3000), seed);
+        let tape = Tape::random(Rng::new(seed).seq_between(1, 3000), seed);
         for power in [false, true] {
             for writes in 0.. {
                 cases += 1;
@@ -169,7 +169,7 @@ fn a_medium_that_cannot_be_read_is_an_error_and_never_a_loss() {
         assert_eq!(file.missing()?.0.count(), 0);
         let (mut reading, mut count) = (file.in_order(FIRST_SEQ), 0);
         while let Some(piece) = reading.next()? {
-            count += piece.frames.len();
+            count += piece.packets().len();
         }
         Ok(count)
     };

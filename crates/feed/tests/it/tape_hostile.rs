@@ -8,7 +8,7 @@ use feed::storage::crc32c;
 use feed::tape::file::{FileHead, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{RawFrame, SessionId, packet_seq, sequence_of};
+use feed::wire::{MAX_PACKET_SEQ, RawFrame, SessionId, packet_seq, sequence_of};
 
 const SALT: u64 = 0x1234_5678_9abc_def0;
 
@@ -17,24 +17,47 @@ fn salted(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// A number that is likely to be at some limit.
-fn number(rng: &mut Rng) -> u32 {
-    let limits =
-        [0, 1, 2, 17, 48, 3855, 3856, 65_535, 65_536, 1 << 30, MAX_SEQ, MAX_SEQ + 1, u32::MAX];
-    match rng.below(3) {
+fn number(rng: &mut Rng) -> u64 {
+    let limits = [
+        0,
+        1,
+        2,
+        17,
+        48,
+        3855,
+        3856,
+        65_535,
+        65_536,
+        1 << 30,
+        MAX_PACKET_SEQ,
+        MAX_PACKET_SEQ + 1,
+        u32::MAX.into(),
+        MAX_SEQ,
+        MAX_SEQ + 1,
+        u64::MAX,
+    ];
+    match rng.below(4) {
         0 => limits[rng.below(limits.len() as u32) as usize],
-        1 => rng.below(300),
-        _ => (rng.bits() >> 32) as u32,
+        1 => rng.below(300).into(),
+        2 => rng.bits() >> 32,
+        _ => rng.bits(),
     }
 }
 
+/// The lower half of such a number.
+fn short(rng: &mut Rng) -> u32 {
+    number(rng) as u32
+}
+
 /// A block that says what it likes.
-fn block(rng: &mut Rng, kind: u8, fields: [u32; 3], payload: &[u8]) -> Vec<u8> {
+fn block(rng: &mut Rng, kind: u8, [first, last, count]: [u64; 3], payload: &[u8]) -> Vec<u8> {
     let mut head = b"\x8aBLK".to_vec();
     head.extend([kind, rng.below(4) as u8, 0, rng.below(3) as u8]);
-    head.extend(number(rng).to_be_bytes());
-    fields.iter().for_each(|field| head.extend(field.to_be_bytes()));
-    head.extend((u64::from(number(rng)) << 31).to_be_bytes());
-    let len = if rng.below(20) == 0 { number(rng) } else { payload.len() as u32 };
+    head.extend(short(rng).to_be_bytes());
+    head.extend([first.to_be_bytes(), last.to_be_bytes()].concat());
+    head.extend((count as u32).to_be_bytes());
+    head.extend((u64::from(short(rng)) << 31).to_be_bytes());
+    let len = if rng.below(20) == 0 { short(rng) } else { payload.len() as u32 };
     head.extend(len.to_be_bytes());
     head.extend(crc32c(payload).to_be_bytes());
     head.extend([0; 4]);
@@ -45,21 +68,21 @@ fn block(rng: &mut Rng, kind: u8, fields: [u32; 3], payload: &[u8]) -> Vec<u8> {
 
 /// Packets of a tape: in order, or with something wrong about them.
 fn packets(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
-    let from = rng.below(tape.len());
-    let count = rng.between(1, 40);
+    let from = rng.seq_between(0, tape.len() - 1);
+    let count = rng.seq_between(1, 40);
     let range = SeqRange::counted(FIRST_SEQ + from, count).unwrap();
     let mut frames: Vec<RawFrame> = tape.slice(range).to_vec();
     match rng.below(6) {
         0 => frames.reverse(),
         1 => frames
             .iter_mut()
-            .for_each(|frame| frame[13..].copy_from_slice(&number(rng).to_be_bytes())),
+            .for_each(|frame| frame[13..].copy_from_slice(&short(rng).to_be_bytes())),
         2 => frames.iter_mut().for_each(|frame| frame[4] = b'Z'),
         _ => {}
     }
     let ends = [frames.first(), frames.last()].map(|frame| frame.map_or(0, sequence_of));
     let odd = rng.below(4) == 0;
-    let mut fields = [ends[0], ends[1], frames.len() as u32];
+    let mut fields = [ends[0], ends[1], frames.len() as u64];
     if odd {
         fields[rng.below(3) as usize] = number(rng);
     }
@@ -68,16 +91,16 @@ fn packets(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
 
 /// An index: of the blocks that are there, of some of them, with a lie in it, or of anything.
 fn index(rng: &mut Rng, bytes: &[u8], blocks: &[u64]) -> Vec<u8> {
-    let mut payload = vec![0; 16];
-    (0..8).for_each(|at| payload[at] = number(rng) as u8);
+    let mut payload = vec![0; 24];
+    (0..12).for_each(|at| payload[at] = number(rng) as u8);
     let (honest, complete) = (rng.below(4) > 0, rng.below(2) == 0);
     let packets = |at: &&u64| bytes[**at as usize..].starts_with(b"\x8aBLK\x01");
     for &at in blocks.iter().filter(packets) {
-        let mut entry = bytes[at as usize + 12..][..12].to_vec();
+        let mut entry = bytes[at as usize + 12..][..20].to_vec();
         entry.extend(at.to_be_bytes());
         if !honest && rng.below(5) == 0 {
-            let field = rng.below(5) as usize * 4;
-            entry[field..field + 4].copy_from_slice(&number(rng).to_be_bytes());
+            let field = rng.below(7) as usize * 4;
+            entry[field..field + 4].copy_from_slice(&short(rng).to_be_bytes());
         }
         if complete || rng.below(3) > 0 {
             payload.extend(entry);
@@ -107,7 +130,7 @@ fn hostile(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
         let at = bytes.len() as u64;
         let part = index(rng, &bytes, &blocks);
         bytes.extend(part);
-        let offset = if rng.below(4) == 0 { u64::from(number(rng)) << 33 } else { at };
+        let offset = if rng.below(4) == 0 { number(rng) << 33 } else { at };
         let mut trailer = b"\x8aINDEX\r\n".to_vec();
         trailer.extend(offset.to_be_bytes());
         let sum = salted(&trailer);
@@ -131,12 +154,12 @@ fn read(bytes: &[u8], rng: &mut Rng) -> bool {
         loop {
             match reading.next() {
                 Ok(Some(piece)) => {
-                    for frame in piece.frames {
+                    for frame in piece.packets() {
                         let seq = packet_seq(frame).unwrap();
                         assert!(seq >= next);
                         next = seq + 1;
                     }
-                    count += piece.frames.len();
+                    count += piece.packets().len();
                 }
                 Ok(None) => break,
                 Err(TapeFileError::Damaged { .. }) => damages += 1,
@@ -198,8 +221,8 @@ fn an_index_lists_a_block_once() {
     for (times, indexed) in [(1, true), (2, false), (1000, false)] {
         let mut bytes = file.storage().bytes().to_vec();
         let at = bytes.len() as u64;
-        let entry = [&bytes[48 + 12..48 + 24], &48_u64.to_be_bytes()].concat();
-        let payload = [vec![0; 16], entry.repeat(times)].concat();
+        let entry = [&bytes[48 + 12..48 + 32], &48_u64.to_be_bytes()].concat();
+        let payload = [vec![0; 24], entry.repeat(times)].concat();
         bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
         let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
         bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());

@@ -1,7 +1,7 @@
 //! Connections that end inside a packet. The exchange must send nothing behind the part, and the
 //! recorder must not believe what other exchanges send there.
 
-use feed::base::seq::{MAX_SEQ, SeqRange};
+use feed::base::seq::SeqRange;
 use feed::client::{Input, Output, Recorder, RecorderOptions};
 use feed::exchange::server::{CutKind, MockExchange, ServerConnection};
 use feed::exchange::{Exchange, Step};
@@ -11,7 +11,8 @@ use feed::tape::in_memory::Tape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::recording::MemoryRecording;
 use feed::wire::{
-    Call, FRAME_LEN, Frame, Info, NotAvailable, RawFrame, Reason, SessionId, encode, sequence_of,
+    Call, FRAME_LEN, Frame, Info, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, SessionId,
+    encode, sequence_of,
 };
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const EVENTS: [Event; 7] = [
     ("the client calls", |player, conn, now| {
         let mut bytes = Vec::new();
         Call::ResendRange { first: 1, count: 3 }.encode(&mut bytes);
-        Call::ResendRange { first: MAX_SEQ, count: 3 }.encode(&mut bytes);
+        Call::ResendRange { first: MAX_PACKET_SEQ, count: 3 }.encode(&mut bytes);
         player.receive(conn, &bytes, now);
     }),
 ];
@@ -42,7 +43,7 @@ const EVENTS: [Event; 7] = [
 /// packet is sent.
 fn subscribed(
     (end, slow): (FaultAction, SlowSubscriberPolicy),
-    last: u32,
+    last: u64,
     event: Event,
     before: bool,
 ) -> (Vec<u8>, Step) {
@@ -88,7 +89,7 @@ fn subscribed(
 
 #[test]
 fn nothing_is_sent_behind_a_part_of_a_packet() {
-    let market = SyntheticMarket::seeded(1, MAX_SEQ);
+    let market = SyntheticMarket::seeded(1, MAX_PACKET_SEQ);
     for bytes in 1..16 {
         for end in [FaultAction::Close { bytes }, FaultAction::Reset { bytes }] {
             for slow in [
@@ -156,7 +157,7 @@ impl Follower {
         self.give(Input::Received(STREAM, bytes));
     }
 
-    fn packets(&mut self, first: u32, last: u32) {
+    fn packets(&mut self, first: u64, last: u64) {
         let frames = self.tape.slice(SeqRange::new(first, last).unwrap()).to_vec();
         self.bytes(frames.as_flattened());
     }

@@ -18,7 +18,10 @@ fn errors_say_what_is_allowed() {
         ("x".parse::<Chance>().unwrap_err().to_string(), "from 0 to 1, or a percentage"),
         ("x".parse::<Pace>().unwrap_err().to_string(), "packets or bytes a second"),
         ("x".parse::<Span>().unwrap_err().to_string(), "two with the lower first: 5 or 2-9"),
-        ("x".parse::<SeqSet>().unwrap_err().to_string(), "whole numbers from 1 to 2147483647"),
+        (
+            "x".parse::<SeqSet>().unwrap_err().to_string(),
+            "whole numbers from 1, with ranges and commas",
+        ),
         ("7-5".parse::<SeqRange>().unwrap_err().to_string(), "from its lower to its higher end"),
         (DecodeError::Kind(0x58).to_string(), "byte 4 is 0x58"),
         (DecodeError::Sequence(-1).to_string(), "sequence -1 is not legal"),
@@ -31,7 +34,7 @@ fn errors_say_what_is_allowed() {
     }
 }
 
-fn packet(sequence: u32) -> Packet {
+fn packet(sequence: u64) -> Packet {
     let symbol = Symbol(*b"A\x1bB ");
     Packet { symbol, side: Side::Sell, quantity: -3, price: 100, sequence }
 }
@@ -48,8 +51,11 @@ fn tape_files_that_are_not_opened_say_why() {
     let said: [(FileHeadError, &str); 6] = [
         (FileHeadError::Short, "too short"),
         (FileHeadError::Foreign, "no tape file"),
-        (FileHeadError::Newer(9), "version 9; this program reads up to 2"),
-        (FileHeadError::Older(1), "version 1, which does not tell what its packets are of"),
+        (FileHeadError::Newer(9), "version 9; this program reads up to 3"),
+        (
+            FileHeadError::Older(2),
+            "version 2, whose sequences have 32 bits; this program reads version 3",
+        ),
         (FileHeadError::PacketSize(18), "packets have 18 bytes; this program knows 17"),
         (FileHeadError::Damaged, "first bytes are damaged"),
     ];

@@ -2,7 +2,7 @@
 
 use super::{Answer, BACKOFF, Known, Origin, Publisher, State, Trouble};
 use crate::block::Block;
-use feed::base::seq::{FIRST_SEQ, Seq};
+use feed::base::seq::{FIRST_SEQ, Seq, to_index};
 use feed::wire::sequence_of;
 use std::time::Duration;
 
@@ -180,12 +180,12 @@ impl Publisher {
             self.flights.pop_front();
             let range = flight.id.range;
             if duplicate {
-                self.counts.compared += u64::from(range.len());
+                self.counts.compared += range.len();
             } else {
-                self.counts.published += u64::from(range.len());
+                self.counts.published += range.len();
                 self.counts.messages += 1;
             }
-            self.buffer.drain(..(range.len() as usize).min(self.buffer.len()));
+            self.buffer.drain(..to_index(range.len()).min(self.buffer.len()));
             let next = Some(range.last() + 1);
             self.known = Some(Known { number: flight.number, next });
             self.tail = Some(flight.number);

@@ -7,7 +7,7 @@ use feed::wire::{RawFrame, SessionId};
 use gateway::{Encoding, Error, Gateway, Log, Notice, Settings};
 use std::process::Stdio;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,10 +23,10 @@ fn publish_and_tell(
     settings: &Settings,
     session: Option<SessionId>,
     tape: &[RawFrame],
-    (meeting, reached): (&Barrier, &AtomicU32),
+    (meeting, reached): (&Barrier, &AtomicU64),
 ) -> Result<Gateway, Error> {
     let gateway = Gateway::start(settings, session)?;
-    let last = tape.len() as u32;
+    let last = tape.len() as u64;
     let began = Instant::now();
     while gateway.wants()?.is_none() {
         assert!(began.elapsed() < PATIENCE, "{}", gateway.unfinished(last, PATIENCE));
@@ -51,7 +51,7 @@ pub(crate) fn publish(
     session: Option<SessionId>,
     tape: &[RawFrame],
 ) -> Result<Gateway, Error> {
-    publish_and_tell(settings, session, tape, (&Barrier::new(1), &AtomicU32::new(0)))
+    publish_and_tell(settings, session, tape, (&Barrier::new(1), &AtomicU64::new(0)))
 }
 
 pub(crate) fn read(settings: &Settings) -> Vec<RawFrame> {
@@ -93,10 +93,10 @@ fn a_tape_is_published_and_read_back() {
 }
 
 /// Two gateways at once; `trouble` is made when a part of the tape is published, and later again.
-fn two_at_once(settings: &Settings, packets: u32, trouble: &mut dyn FnMut(usize)) {
+fn two_at_once(settings: &Settings, packets: u64, trouble: &mut dyn FnMut(usize)) {
     let tape = Tape::random(packets, 2);
     let session = Some(tape.session());
-    let (meeting, reached) = (Barrier::new(2), AtomicU32::new(0));
+    let (meeting, reached) = (Barrier::new(2), AtomicU64::new(0));
     let races = std::thread::scope(|scope| {
         // They cut differently, so that one's messages never do for the other's.
         let work = [4, 3].map(|block| {
@@ -106,7 +106,7 @@ fn two_at_once(settings: &Settings, packets: u32, trouble: &mut dyn FnMut(usize)
         });
         for time in 0..2 {
             let began = Instant::now();
-            while reached.load(Ordering::Relaxed) < packets / 3 * (time as u32 + 1) {
+            while reached.load(Ordering::Relaxed) < packets / 3 * (time as u64 + 1) {
                 assert!(began.elapsed() < PATIENCE, "at {}", reached.load(Ordering::Relaxed));
                 std::thread::yield_now();
             }

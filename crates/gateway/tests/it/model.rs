@@ -41,7 +41,7 @@ impl Log {
     }
 
     /// The packet after its last one.
-    pub(crate) fn next(&self) -> u32 {
+    pub(crate) fn next(&self) -> u64 {
         self.messages.last().and_then(|(_, frames)| frames.last()).map_or(1, |f| sequence_of(f) + 1)
     }
 

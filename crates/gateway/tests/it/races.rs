@@ -22,7 +22,7 @@ fn draw(seed: u64) -> Plan {
     let rng = &mut Rng::new(seed ^ 0x6761_7465);
     let mut below = |bound: u32| rng.below(bound);
     Plan {
-        packets: 100 + below(600),
+        packets: 100 + u64::from(below(600)),
         gateways: 1 + below(3) as usize,
         block: [1, 2, 7, 16, 64][below(5) as usize],
         window: [1, 2, 8, 32][below(4) as usize],

@@ -16,7 +16,7 @@ fn make(server: &Server, more: &str) {
 
 /// A server of its own, how to publish to it, and a tape of so many packets; `None` where no server
 /// is installed.
-fn begin(packets: u32) -> Option<(Server, Settings, Tape)> {
+fn begin(packets: u64) -> Option<(Server, Settings, Tape)> {
     let server = servers().then(Server::start)?;
     let settings = settings(&server.url());
     Some((server, settings, Tape::random(packets, 1)))

@@ -16,7 +16,7 @@ const TIMEOUT: u64 = 500_000;
 /// Plan of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) packets: u32,
+    pub(crate) packets: u64,
     pub(crate) gateways: usize,
     pub(crate) block: u32,
     pub(crate) window: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
 
 enum Event {
     /// Packets are there up to this one.
-    Grow(usize, u32),
+    Grow(usize, u64),
     Arrive {
         from: Sender,
         order: Order,
@@ -72,7 +72,7 @@ struct Node {
     publisher: Publisher,
     life: u32,
     /// Last packet that the gateway has.
-    has: u32,
+    has: u64,
     /// Which orders wait for an answer.
     waiting: HashSet<u64>,
     /// When it is woken next.
@@ -108,7 +108,7 @@ impl World {
             waiting: Vec::new(),
             up: true,
             // Packets come five at a time.
-            calm: u64::from(plan.packets) * u64::from(plan.pause) / 8 + 100_000,
+            calm: plan.packets * u64::from(plan.pause) / 8 + 100_000,
             plan,
         };
         world.begin();
@@ -128,7 +128,7 @@ impl World {
             let mut has = 0;
             while has < self.plan.packets {
                 at += u64::from(self.rng.below(self.plan.pause + 1));
-                has = (has + 1 + self.rng.below(9)).min(self.plan.packets);
+                has = (has + 1 + u64::from(self.rng.below(9))).min(self.plan.packets);
                 self.at(at, Event::Grow(gateway, has));
             }
             for _ in 0..self.plan.kills[0] {

@@ -65,7 +65,7 @@ fn publish(
                 return Ok(());
             }
             let taken = gateway.put(rest)?;
-            next += u32::try_from(taken).unwrap_or(0);
+            next += taken as u64;
             // A later packet is further down the file; for an earlier one it is read again.
             match gateway.wants()? {
                 Some(wanted) if wanted < next => {

@@ -515,7 +515,7 @@ mod tests {
         assert_eq!(read(&places[1]), "old");
     }
 
-    fn seqs(first: u32, last: u32) -> SeqRange {
+    fn seqs(first: u64, last: u64) -> SeqRange {
         SeqRange::new(first, last).unwrap()
     }
 

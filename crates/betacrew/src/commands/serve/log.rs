@@ -14,7 +14,7 @@ use std::fmt::Write;
 pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
         AnyTape::Market(_) => "an endless market".to_owned(),
-        tape => count(tape.last().into(), "packet"),
+        tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
     if plot.name == FLAGS {
@@ -38,7 +38,7 @@ pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
 }
 
 /// Maximum number of packets of a tape for which dropped sequences are listed in the log.
-const LISTED: u32 = 10_000;
+const LISTED: u64 = 10_000;
 
 /// Logs an event of the exchange.
 pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent) {
@@ -46,13 +46,13 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
         ServerEvent::Stream { connection, pass } => {
             let all = exchange.tape().last();
             if all > LISTED {
-                let all = grouped(all.into());
+                let all = grouped(all);
                 tracing::info!("connection {connection}: streaming {all} packets");
                 return;
             }
             let dropped = exchange.dropped_sequences(connection, pass);
-            let kept = u64::from(all) - dropped.count();
-            let (kept, all) = (grouped(kept), grouped(all.into()));
+            let kept = all - dropped.count();
+            let (kept, all) = (grouped(kept), grouped(all));
             match dropped.is_empty() {
                 true => tracing::info!("connection {connection}: streaming all {all}"),
                 false => tracing::info!(

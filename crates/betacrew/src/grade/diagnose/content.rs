@@ -5,7 +5,7 @@ use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireEventKind};
 use crate::text::formatting::took;
-use feed::base::seq::Seq;
+use feed::base::seq::{Seq, to_index};
 use feed::wire::decode;
 use feed::wire::packet::Packet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use std::time::Duration;
 const FILE_TIME_TOLERANCE: Duration = Duration::from_millis(15);
 
 /// Minimum number of packets that is taken for a fixed capacity. No client has room for fewer.
-const CAPACITY_MIN: u32 = 50;
+const CAPACITY_MIN: Seq = 50;
 
 /// Detects that the client wrote a JSON file that is not valid.
 pub(crate) fn not_json(evidence: &Evidence) -> Option<String> {
@@ -36,7 +36,7 @@ fn all_wrong_are(
 ) -> Option<Vec<&WrongPacket>> {
     let wrong: Vec<&WrongPacket> = evidence.differences.wrong.iter().collect();
     let explained = wrong.iter().all(|wrong| {
-        let packet = evidence.tape.get(wrong.seq as usize - 1);
+        let packet = evidence.tape.get(to_index(wrong.seq - 1));
         wrong.actual.is_some()
             && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.actual
     });
@@ -82,7 +82,7 @@ pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
     let made_up = &evidence.differences.made_up;
     let turned = |seq: &String| {
         let seq: u32 = seq.parse().ok()?;
-        Some((1..=evidence.last()).contains(&seq.swap_bytes()))
+        Some((1..=evidence.last()).contains(&Seq::from(seq.swap_bytes())))
     };
     let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
     all.then(|| {
@@ -119,7 +119,7 @@ pub(crate) fn swapped(evidence: &Evidence) -> Option<String> {
         OutputField::ALL.into_iter().filter(|other| *other != field).find(|other| {
             wrong.len() > 1
                 && wrong.iter().all(|wrong| {
-                    let packet = evidence.tape.get(wrong.seq as usize - 1);
+                    let packet = evidence.tape.get(to_index(wrong.seq - 1));
                     packet.map(|packet| other.expected(packet)) == wrong.actual
                 })
         })
@@ -310,7 +310,7 @@ mod tests {
         };
         assert_eq!(classic_run().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
         let all = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Sequence, &packet.sequence.swap_bytes());
+            put(fields, OutputField::Sequence, &(packet.sequence as u32).swap_bytes());
         };
         let (id, text) = classic_run().stream(1..=14).write_as(1..=14, all).cause();
         assert_eq!(id, "little-endian");

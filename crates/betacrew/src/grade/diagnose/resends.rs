@@ -196,7 +196,7 @@ pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
 pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
     let (gaps, requested) = (evidence.gaps(), evidence.requested());
     let shifted = |by: i64| -> BTreeSet<Seq> {
-        gaps.iter().filter_map(|seq| Seq::try_from(i64::from(*seq) + by).ok()).collect()
+        gaps.iter().filter_map(|seq| seq.checked_add_signed(by)).collect()
     };
     let wrong =
         !gaps.is_empty() && gaps.iter().all(|seq| evidence.output_lacks(*seq)) && requested != gaps;

@@ -7,7 +7,7 @@ use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::rows::{OutputRow, OutputRows};
 use crate::grade::observe::wire::{WireEventKind, WireLog};
 use crate::grade::run::process::{FinishedProcess, ProcessEnd};
-use feed::base::seq::Seq;
+use feed::base::seq::{Seq, to_index};
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
 use feed::wire::{Call, FRAME_LEN, Frame, decode};
@@ -63,7 +63,7 @@ impl RunBuilder {
 
     fn bytes(&self, seqs: &[Seq]) -> Vec<u8> {
         let frames = self.tape.frames();
-        seqs.iter().flat_map(|seq| frames[*seq as usize - 1]).collect()
+        seqs.iter().flat_map(|seq| frames[to_index(*seq - 1)]).collect()
     }
 
     pub(crate) fn connect(mut self) -> Self {
@@ -172,7 +172,7 @@ impl RunBuilder {
     ) -> Self {
         let packets = &self.packets;
         let row = |seq: Seq| {
-            let packet = &packets[seq as usize - 1];
+            let packet = &packets[to_index(seq - 1)];
             let fields = OutputField::ALL.map(|field| (field, Some(field.expected(packet))));
             let mut fields = fields.to_vec();
             change(packet, &mut fields);

@@ -152,7 +152,7 @@ mod tests {
     use feed::wire::packet::{Side, Symbol};
 
     fn tape() -> Vec<Packet> {
-        let packet = |sequence: u32| Packet {
+        let packet = |sequence: u64| Packet {
             symbol: Symbol(*b"AB  "),
             side: Side::Buy,
             quantity: 10,

@@ -279,7 +279,7 @@ mod tests {
     fn a_request_for_billions_of_packets_is_one_line() {
         let mut log = WireLog::default();
         let conn = log.open(Duration::ZERO);
-        for (first, count) in [(1, u32::MAX), (u32::MAX, 2), (5, 0)] {
+        for (first, count) in [(1, u32::MAX.into()), (u32::MAX.into(), 2), (5, 0)] {
             log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
         }
         let lines = described(&log);

@@ -19,6 +19,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use feed::base::seq::FIRST_SEQ;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,12 +251,10 @@ fn query_number(route: &Route, uri: &Uri, name: &str) -> Result<Option<u64>, Ref
 }
 
 fn strip(route: &Route, uri: &Uri) -> Result<ControlCommand, Refusal> {
-    let read = |name| {
-        let found = query_number(route, uri, name)?;
-        Ok::<_, Refusal>(found.and_then(|number| u32::try_from(number).ok()))
-    };
-    let (from, to) = (read("from")?.unwrap_or(1), read("to")?);
-    Ok(ControlCommand::Strip { from, to, cells: read("cells")?.unwrap_or(1000) })
+    let read = |name| query_number(route, uri, name);
+    let (from, to) = (read("from")?.unwrap_or(FIRST_SEQ), read("to")?);
+    let cells = read("cells")?.and_then(|number| u32::try_from(number).ok());
+    Ok(ControlCommand::Strip { from, to, cells: cells.unwrap_or(1000) })
 }
 
 /// Returns an endless stream of states. Each is made only when the client's socket has taken the

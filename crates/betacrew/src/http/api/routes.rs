@@ -2,6 +2,7 @@
 
 use crate::http::control::command::{self, ControlCommand};
 use crate::http::state::{CommandDone, Gaps, History, Refusal, ScenarioEntry, State, StripView};
+use feed::wire::MAX_PACKET_SEQ;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Function that makes a type's schema.
@@ -89,8 +90,8 @@ const fn post(
     }
 }
 
-/// Highest sequence that exists.
-const SEQUENCES: u64 = i32::MAX as u64;
+/// Highest sequence that a query may name: that of a packet.
+const SEQUENCES: u64 = MAX_PACKET_SEQ;
 
 /// All routes.
 pub(crate) const ROUTES: &[Route] = &[

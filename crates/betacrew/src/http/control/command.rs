@@ -112,7 +112,7 @@ pub(crate) struct StallRequest {
 #[derive(Debug)]
 pub(crate) enum ControlCommand {
     /// Count what became of these sequences, in up to `cells` cells.
-    Strip { from: u32, to: Option<u32>, cells: u32 },
+    Strip { from: u64, to: Option<u64>, cells: u32 },
     /// Replace the faults in force.
     Faults(FaultsRequest),
     /// Drop the next packets of streams: this number of them.

@@ -51,7 +51,7 @@ pub(crate) struct Point {
     pub resent: Option<u64>,
     /// Number of packets between the slowest open stream and the tape's end; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub behind: Option<u32>,
+    pub behind: Option<u64>,
 }
 
 impl Point {

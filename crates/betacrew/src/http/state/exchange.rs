@@ -37,7 +37,7 @@ use std::time::Duration;
 const SHOWN_MAX: usize = 100;
 /// Maximum number of packets that one turn adds to the books. Without it, the first look at a long
 /// tape would stop the loop until all of it is read.
-const BOOKED_MAX: u32 = 1 << 16;
+const BOOKED_MAX: u64 = 1 << 16;
 /// Maximum number of connections named in a log line.
 const LOGGED_MAX: usize = 8;
 
@@ -457,7 +457,7 @@ fn positions<P: TapeSource>(
 fn shown(
     connection: &ConnectionRef<'_, ServerConnection>,
     view: ConnectionView,
-    last: u32,
+    last: Seq,
     now: Duration,
 ) -> ConnectionState {
     let age = now.saturating_sub(view.opened);

@@ -201,7 +201,7 @@ pub(crate) struct ExchangeView {
     /// True if it plays a live session that is over.
     pub(crate) over: bool,
     /// Last sequence of the tape so far.
-    pub(crate) last: u32,
+    pub(crate) last: u64,
 }
 
 /// Returns whether a command or a fault holds back the sending on a connection.
@@ -307,7 +307,7 @@ mod tests {
         }
     }
 
-    fn connection(next: Option<u32>, active: u64, held_until: Option<u64>) -> ConnectionView {
+    fn connection(next: Option<u64>, active: u64, held_until: Option<u64>) -> ConnectionView {
         ConnectionView {
             connection: 1,
             kind: "subscriber",

@@ -3,7 +3,7 @@
 
 use crate::http::state::metrics::Histogram;
 use crate::http::state::{GapView, StripView};
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::{Seq, SeqRange, to_index};
 use feed::client::Recorder;
 use feed::ledger::{Origin, Source};
 use feed::wire::Messages;
@@ -22,7 +22,7 @@ const LINES_MAX: u16 = 64;
 const GAPS_READ_MAX: u32 = 1 << 16;
 /// Sequence below which recovered packets are marked, one bit each (at most 16 MiB). Above it they
 /// count as received.
-const MARKED_BELOW: u32 = 1 << 27;
+const MARKED_BELOW: u64 = 1 << 27;
 
 /// Gap that is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ struct GapRecord {
     id: u64,
     range: SeqRange,
     /// Number of its packets still missing.
-    missing: u32,
+    missing: u64,
     opened: Duration,
     /// Time of the first request.
     requested: Option<Duration>,
@@ -147,7 +147,7 @@ impl GapHistory {
 
     /// Notes that a gap, or a piece of one, was filled. `age` is the time that it was missing.
     pub(crate) fn on_fill(&mut self, piece: SeqRange, age: Duration, by: Origin, now: Duration) {
-        self.recovered += u64::from(piece.len());
+        self.recovered += piece.len();
         self.latency.add(age);
         self.mark_recovered(piece);
         let missed_by = self.positions.lines_beyond(piece.last());
@@ -169,7 +169,7 @@ impl GapHistory {
 
     /// Notes missing packets that were given up.
     pub(crate) fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.abandoned += u64::from(range.len());
+        self.abandoned += range.len();
         for gap in self.overlapping(range) {
             gap.abandoned.get_or_insert(now);
         }
@@ -182,12 +182,12 @@ impl GapHistory {
         if next > last {
             return;
         }
-        let words = (last / 64) as usize + 1;
+        let words = to_index(last / 64) + 1;
         if self.recovered_bits.len() < words {
             self.recovered_bits.resize(words, 0);
         }
         while next <= last {
-            let (word, bit) = ((next / 64) as usize, next % 64);
+            let (word, bit) = (to_index(next / 64), next % 64);
             let len = (64 - bit).min(last - next + 1);
             self.recovered_bits[word] |= u64::MAX >> (64 - len) << bit;
             next += len;
@@ -195,10 +195,10 @@ impl GapHistory {
     }
 
     /// Returns the number of recovered packets from `first` to `last`.
-    fn recovered_between(&self, first: u32, last: u32) -> u64 {
+    fn recovered_between(&self, first: u64, last: u64) -> u64 {
         let (mut next, mut sum) = (first, 0);
         while next <= last {
-            let Some(word) = self.recovered_bits.get((next / 64) as usize) else { break };
+            let Some(word) = self.recovered_bits.get(to_index(next / 64)) else { break };
             let bit = next % 64;
             let len = (64 - bit).min(last - next + 1);
             sum += u64::from((word >> bit & (u64::MAX >> (64 - len))).count_ones());
@@ -212,8 +212,8 @@ impl GapHistory {
     pub(crate) fn strip(
         &self,
         recorder: &Recorder,
-        from: u32,
-        to: Option<u32>,
+        from: u64,
+        to: Option<u64>,
         cells: u32,
     ) -> StripView {
         let highest = recorder.ledger().highest();
@@ -222,7 +222,7 @@ impl GapHistory {
         if from > to {
             return StripView { from, to, width: 1, exact: 1, cells: Vec::new() };
         }
-        let width = (to - from + 1).div_ceil(cells);
+        let width = (to - from + 1).div_ceil(cells.into());
         let max_gaps = GAPS_READ_MAX / cells.max(1);
         let mut exact = 1;
         let mut strip = Vec::with_capacity(cells as usize);
@@ -235,7 +235,7 @@ impl GapHistory {
             }
             let recovered = self.recovered_between(first, last);
             let not_received = recovered + missing.unrequested + missing.requested;
-            let seen = u64::from((highest.min(last) + 1).saturating_sub(first));
+            let seen = (highest.min(last) + 1).saturating_sub(first);
             strip.push([
                 seen.saturating_sub(not_received),
                 recovered,
@@ -291,8 +291,11 @@ impl MissingCount {
             && gap.first() <= last
         {
             if gaps_read == max_gaps {
-                let (all, seen) = (u64::from(last - first + 1), u64::from(next - first));
-                let scaled = |count: u64| count * all / seen.max(1);
+                let (all, seen) = (u128::from(last - first + 1), u128::from(next - first));
+                let scaled = |count: u64| {
+                    let scaled = u128::from(count) * all / seen.max(1);
+                    u64::try_from(scaled).unwrap_or(u64::MAX)
+                };
                 return Self {
                     unrequested: scaled(missing.unrequested),
                     requested: scaled(missing.requested),
@@ -301,8 +304,8 @@ impl MissingCount {
             }
             let end = gap.last().min(last);
             let requested = (end + 1).min(recorder.requested_below()).saturating_sub(gap.first());
-            missing.unrequested += u64::from(end - gap.first() + 1 - requested);
-            missing.requested += u64::from(requested);
+            missing.unrequested += end - gap.first() + 1 - requested;
+            missing.requested += requested;
             (next, gaps_read) = (end + 1, gaps_read + 1);
         }
         missing
@@ -343,7 +346,7 @@ mod tests {
     use feed::client::RecorderOptions;
     use feed::tape::in_memory::Tape;
 
-    fn range(first: u32, last: u32) -> SeqRange {
+    fn range(first: u64, last: u64) -> SeqRange {
         SeqRange::new(first, last).unwrap()
     }
 
@@ -352,7 +355,7 @@ mod tests {
     }
 
     /// Notes that the packets from `first` to `last` arrive.
-    fn arrive(history: &mut GapHistory, by: Origin, first: u32, last: u32) {
+    fn arrive(history: &mut GapHistory, by: Origin, first: u64, last: u64) {
         let tape = Tape::random(100, 1);
         history.on_messages(by, Messages::Packets(tape.slice(range(first, last))));
     }
@@ -436,7 +439,7 @@ mod tests {
     }
 
     /// Returns a recorder to which these ranges are missing below `highest`.
-    fn missing(highest: u32, missing: impl Iterator<Item = SeqRange>) -> Recorder {
+    fn missing(highest: u64, missing: impl Iterator<Item = SeqRange>) -> Recorder {
         let missing = missing.collect();
         Recorder::resume(RecorderOptions::default(), 1, highest, &missing, None)
     }
@@ -487,7 +490,7 @@ mod tests {
         let origin = Origin { line: 0, source: Source::Resend };
         let at = Duration::from_millis;
         for gap in 0..500 {
-            history.on_gap(range(gap * 10 + 1, gap * 10 + 4), at(gap.into()));
+            history.on_gap(range(gap * 10 + 1, gap * 10 + 4), at(gap));
         }
         assert_eq!((history.gaps.len(), history.gaps[0].id), (GAPS_MAX, 101));
         history.on_fill(range(4991, 4992), at(1), origin, at(600));

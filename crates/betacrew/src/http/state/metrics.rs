@@ -248,13 +248,13 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
             Gauge,
             "tape_last_sequence",
             "Last sequence of the tape so far.",
-            state.session.as_ref().map_or(0.0, |session| session.last.into()),
+            state.session.as_ref().map_or(0.0, |session| float(session.last)),
         ),
         (
             Gauge,
             "lag_packets",
             "Packets between the slowest open stream and the end of the tape.",
-            state.behind.unwrap_or(0).into(),
+            float(state.behind.unwrap_or(0)),
         ),
         (Gauge, "paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
         (Gauge, "drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
@@ -309,14 +309,14 @@ fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
             Gauge,
             "frontier_sequence",
             "Sequence up to which every packet is recorded.",
-            frontier.into(),
+            float(frontier),
         ),
-        (Gauge, "highest_sequence", "Highest sequence known to exist.", highest.into()),
+        (Gauge, "highest_sequence", "Highest sequence known to exist.", float(highest)),
         (
             Gauge,
             "frontier_lag_packets",
             "Packets between the frontier and the highest sequence known.",
-            highest.saturating_sub(frontier).into(),
+            float(highest.saturating_sub(frontier)),
         ),
     ];
     for (kind, name, help, value) in table {

@@ -1,6 +1,7 @@
 //! Sequence strip of an exchange: counts of sent, resent and dropped packets, cell by cell.
 
 use crate::http::state::StripView;
+use feed::base::seq::{Seq, to_index};
 use feed::faults::engine::FaultTally;
 
 /// Returns the counts of `range`, which is `(from, to, cells)`, in at most `cells` cells. `last` is
@@ -8,7 +9,7 @@ use feed::faults::engine::FaultTally;
 ///
 /// The tally counts in blocks of sequences. A cell narrower than a block gets its share of the
 /// block; shares are rounded so that all cells add up to exactly the counts of the tally.
-pub(crate) fn of(tally: &FaultTally, last: u32, range: (u32, Option<u32>, u32)) -> StripView {
+pub(crate) fn of(tally: &FaultTally, last: u64, range: (Seq, Option<Seq>, u32)) -> StripView {
     let (from, to, cells) = range;
     let last = last.max(1);
     let to = to.unwrap_or(last).min(last);
@@ -16,7 +17,7 @@ pub(crate) fn of(tally: &FaultTally, last: u32, range: (u32, Option<u32>, u32)) 
     if from > to {
         return StripView { from, to, width: 1, exact, cells: Vec::new() };
     }
-    let width = (to - from + 1).div_ceil(cells);
+    let width = (to - from + 1).div_ceil(cells.into());
     let mut strip = Vec::with_capacity(cells as usize);
     let mut first = from;
     while first <= to {
@@ -28,15 +29,15 @@ pub(crate) fn of(tally: &FaultTally, last: u32, range: (u32, Option<u32>, u32)) 
 }
 
 /// Returns the packets sent, resent and dropped from `first` to `end`; the fourth count is 0.
-fn sum(tally: &FaultTally, last: u32, first: u32, end: u32) -> [u64; 4] {
+fn sum(tally: &FaultTally, last: u64, first: u64, end: u64) -> [u64; 4] {
     let (exact, mut sum) = (tally.width(), [0_u64; 4]);
     for at in first / exact..=end / exact {
-        let Some(cell) = tally.cells().get(at as usize) else { break };
+        let Some(cell) = tally.cells().get(to_index(at)) else { break };
         // Sequence 0 does not exist, and the last cell ends with the tape.
         let start = (at * exact).max(1);
         let stop = (at * exact).saturating_add(exact - 1).min(last);
-        let all = u64::from(stop + 1 - start);
-        let before = |seq: u32| u64::from(seq.clamp(start, stop + 1) - start);
+        let all = stop + 1 - start;
+        let before = |seq: u64| seq.clamp(start, stop + 1) - start;
         let share = |counted: u64| {
             // Most blocks lie wholly within the range, so nothing is divided.
             if counted == 0 || (first <= start && stop <= end) {
@@ -74,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     /// Returns an exchange that drops a quarter of its packets and has streamed its tape once.
-    fn quarter(packets: u32) -> MockExchange {
+    fn quarter(packets: u64) -> MockExchange {
         let fault = Fault::loss("25%".parse().unwrap());
         let tape = Arc::new(Tape::random(packets, 1));
         let mut exchange = MockExchange::new(tape, Scenario::clean(7).with(fault));
@@ -116,7 +117,7 @@ mod tests {
         for packets in [1, 14, 100, 4095, 4096, 5000, 65_535, 100_000] {
             let exchange = quarter(packets);
             let counted = exchange.faults().tally().total();
-            assert_eq!(counted.sent + counted.dropped, u64::from(packets));
+            assert_eq!(counted.sent + counted.dropped, packets);
             for cells in [1, 7, 64, 1000, 4000] {
                 let strip = whole(&exchange, cells);
                 let expected = [counted.sent, 0, counted.dropped, 0];

@@ -1,6 +1,6 @@
 //! Charts of prices and volumes over a session for each symbol, with a bounded number of bins.
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, to_index};
 use crate::wire::packet::{Packet, Side, Symbol};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ pub const SYMBOLS_MAX: usize = 256;
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct ChartBin {
     /// Number of packets; without packets the prices are meaningless.
-    pub packets: u32,
+    pub packets: u64,
     /// Lowest price.
     pub low: i32,
     /// Highest price.
@@ -53,7 +53,7 @@ impl ChartBin {
     pub fn average(&self) -> Option<f64> {
         let between = f64::from(self.low)..=f64::from(self.high);
         let weighted = self.turnover as f64 / (self.bought + self.sold) as f64;
-        let plain = self.prices as f64 / f64::from(self.packets);
+        let plain = self.prices as f64 / self.packets as f64;
         // Negative quantities can move a weighted average outside the range of prices.
         let average = if between.contains(&weighted) { weighted } else { plain };
         (self.packets > 0).then_some(average)
@@ -73,7 +73,7 @@ impl Charts {
     /// Adds a packet. Packets are passed in ascending order.
     pub fn add(&mut self, packet: &Packet) {
         let place = packet.sequence - FIRST_SEQ;
-        while (place >> self.doublings) as usize >= BINS {
+        while to_index(place >> self.doublings) >= BINS {
             for bins in self.symbols.values_mut() {
                 let pair = |pair: &[ChartBin]| {
                     pair.iter().copied().fold(ChartBin::default(), ChartBin::with)
@@ -87,7 +87,7 @@ impl Charts {
             return;
         }
         let bins = self.symbols.entry(packet.symbol).or_default();
-        let bin = (place >> self.doublings) as usize;
+        let bin = to_index(place >> self.doublings);
         if bins.len() <= bin {
             bins.resize(bin + 1, ChartBin::default());
         }
@@ -107,7 +107,7 @@ impl Charts {
         let bins = self.symbols.get(&symbol).map_or(&[][..], Vec::as_slice);
         let width: Seq = 1 << self.doublings;
         bins.iter().enumerate().filter(|(_, bin)| bin.packets > 0).filter_map(move |(at, bin)| {
-            let first = u32::try_from(at).ok()?.checked_mul(width)?.checked_add(FIRST_SEQ)?;
+            let first = (at as u64).checked_mul(width)?.checked_add(FIRST_SEQ)?;
             Some((SeqRange::new(first, first.checked_add(width - 1)?.min(MAX_SEQ))?, *bin))
         })
     }
@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn parts_double_and_nothing_is_lost() {
         let mut charts = Charts::default();
-        for seq in 1..=5000 {
-            charts.add(&packet(1 + seq % 2, seq, i32::try_from(seq).unwrap()));
+        for seq in 1..=5000u32 {
+            charts.add(&packet(1 + seq % 2, seq.into(), i32::try_from(seq).unwrap()));
         }
         charts.add(&packet(9, MAX_SEQ, -5));
         let parts: Vec<_> = charts.of(Symbol(1u32.to_be_bytes())).collect();
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!((sum.bought, sum.sold, sum.average()), (5000, 0, Some(2501.0)));
         let (range, end) = charts.of(Symbol(9u32.to_be_bytes())).last().unwrap();
         assert_eq!((range.last(), end.packets, end.low), (MAX_SEQ, 1, -5));
-        assert_eq!(range.len() as usize, MAX_SEQ as usize / BINS);
+        assert_eq!(range.len(), MAX_SEQ / BINS as u64);
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn symbols_without_end_cost_no_memory_without_end() {
         let mut charts = Charts::default();
-        (1..=300).for_each(|seq| charts.add(&packet(seq, seq, 1)));
+        (1..=300u32).for_each(|seq| charts.add(&packet(seq, seq.into(), 1)));
         assert_eq!((charts.symbols.len(), charts.left_out()), (SYMBOLS_MAX, 44));
     }
 }

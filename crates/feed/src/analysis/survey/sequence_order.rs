@@ -1,7 +1,7 @@
 //! Check that sequences ascend, and the ranges missing between them.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{Messages, RawFrame, sequence_of};
+use crate::wire::{MAX_PACKET_SEQ, Messages, RawFrame, sequence_of};
 use core::fmt;
 
 /// Missing ranges: all are counted, the first ones are listed.
@@ -26,7 +26,7 @@ impl MissingRanges {
             self.listed.insert(gap);
         }
         self.gaps += 1;
-        self.packets += u64::from(gap.len());
+        self.packets += gap.len();
     }
 
     /// Returns the gaps that are listed, the first ones.
@@ -134,16 +134,16 @@ impl SequenceOrder {
         let mut rest = frames;
         while let Some(frame) = rest.first() {
             let first = sequence_of(frame);
-            if first < self.next || first > MAX_SEQ {
+            if first < self.next || first > MAX_PACKET_SEQ {
                 let (packet, after) = (self.packets + 1, self.next - 1);
                 return Err(Disorder { packet, seq: first, after });
             }
             SeqRange::new(self.next, first - 1).into_iter().for_each(|gap| self.missing.add(gap));
-            let len = (first..=MAX_SEQ)
+            let len = (first..=MAX_PACKET_SEQ)
                 .zip(rest)
                 .take_while(|(seq, frame)| sequence_of(frame) == *seq)
                 .count();
-            let last = first + u32::try_from(len - 1).unwrap_or(0);
+            let last = first + (len as u64 - 1);
             SeqRange::new(first, last).into_iter().for_each(&mut run);
             self.packets += len as u64;
             self.next = last + 1;

@@ -1,7 +1,7 @@
 //! Strip: received, recovered and missing packets for each part of a session, with a bounded number
 //! of parts.
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, to_index};
 use alloc::vec::Vec;
 
 /// Maximum number of parts.
@@ -13,15 +13,15 @@ pub struct StripColumn {
     /// Sequences of the column.
     pub range: SeqRange,
     /// Number of packets that arrived in order.
-    pub received: u32,
+    pub received: u64,
     /// Number of packets that arrived late.
-    pub recovered: u32,
+    pub recovered: u64,
 }
 
 impl StripColumn {
     /// Returns the number of packets that did not arrive.
     #[must_use]
-    pub fn missing(&self) -> u32 {
+    pub fn missing(&self) -> u64 {
         self.range.len().saturating_sub(self.received).saturating_sub(self.recovered)
     }
 }
@@ -31,7 +31,7 @@ impl StripColumn {
 #[derive(Clone, Debug, Default)]
 pub struct Strip {
     /// Numbers of received and of recovered packets for each part.
-    bins: Vec<(u32, u32)>,
+    bins: Vec<(u64, u64)>,
     doublings: u32,
     last: Seq,
 }
@@ -44,9 +44,9 @@ impl Strip {
         while from <= run.last() {
             let bin = (from - FIRST_SEQ) >> self.doublings;
             // First sequence of the next part, which may lie beyond the last sequence.
-            let next = u64::from(bin + 1) << self.doublings;
-            let to = u32::try_from(next).unwrap_or(MAX_SEQ).min(run.last());
-            if let Some((received, recovered)) = self.bins.get_mut(bin as usize) {
+            let next = (bin + 1) << self.doublings;
+            let to = next.min(run.last());
+            if let Some((received, recovered)) = self.bins.get_mut(to_index(bin)) {
                 *(if late { recovered } else { received }) += to - from + 1;
             }
             from = to + 1;
@@ -57,14 +57,14 @@ impl Strip {
     pub fn reaches(&mut self, last: Seq) {
         let Some(top) = last.min(MAX_SEQ).checked_sub(FIRST_SEQ) else { return };
         self.last = self.last.max(top + FIRST_SEQ);
-        while (top >> self.doublings) as usize >= BINS {
-            let pair = |pair: &[(u32, u32)]| {
+        while to_index(top >> self.doublings) >= BINS {
+            let pair = |pair: &[(u64, u64)]| {
                 pair.iter().fold((0, 0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1))
             };
             self.bins = self.bins.chunks(2).map(pair).collect();
             self.doublings += 1;
         }
-        let needed = (top >> self.doublings) as usize + 1;
+        let needed = to_index(top >> self.doublings) + 1;
         if self.bins.len() < needed {
             self.bins.resize(needed, (0, 0));
         }
@@ -80,7 +80,7 @@ impl Strip {
     /// last.
     pub fn columns(&self, most: usize) -> impl Iterator<Item = StripColumn> + '_ {
         let each = self.bins.len().div_ceil(most.max(1)).max(1);
-        let len = u32::try_from(each).unwrap_or(u32::MAX) << self.doublings;
+        let len = (each as u64) << self.doublings;
         self.bins.chunks(each).scan(FIRST_SEQ, move |first, bins| {
             let range = SeqRange::counted(*first, len)?.intersect(SeqRange::new(1, self.last)?)?;
             *first = first.saturating_add(len);
@@ -107,8 +107,8 @@ mod tests {
         assert_eq!((columns[0].received, columns[0].range.first()), (1, 1));
         let end = columns.last().unwrap();
         assert_eq!((end.recovered, end.range.last()), (10, MAX_SEQ));
-        let all: u64 = columns.iter().map(|column| u64::from(column.range.len())).sum();
-        assert_eq!(all, u64::from(MAX_SEQ));
+        let all: u64 = columns.iter().map(|column| column.range.len()).sum();
+        assert_eq!(all, MAX_SEQ);
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn columns_add_up(
-            runs in prop::collection::vec((1u32..3000, 1u32..3000, any::<bool>()), 1..20),
+            runs in prop::collection::vec((1u64..3000, 1u64..3000, any::<bool>()), 1..20),
             most in 1usize..300,
         ) {
             let (mut strip, mut model, mut next) = (Strip::default(), BTreeMap::new(), 1);
@@ -143,8 +143,8 @@ mod tests {
                     let held = model.range(column.range.first()..=column.range.last());
                     held.filter(|(_, late)| **late == wanted).count()
                 };
-                prop_assert_eq!(column.received as usize, count(false));
-                prop_assert_eq!(column.recovered as usize, count(true));
+                prop_assert_eq!(to_index(column.received), count(false));
+                prop_assert_eq!(to_index(column.recovered), count(true));
             }
         }
     }

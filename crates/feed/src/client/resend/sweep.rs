@@ -4,10 +4,10 @@
 //! above the cursor of the sweep while the stream runs. So requests in flight need not be stored:
 //! they are the packets below the cursor that are still missing.
 
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::client::timers::{ANSWER_WAIT, backoff};
 use crate::ledger::gap_set::GapSet;
-use crate::wire::{NotAvailable, Reason};
+use crate::wire::{MAX_PACKET_SEQ, NotAvailable, Reason};
 use core::time::Duration;
 
 /// Number of consecutive sequences that the peer answers by closing the connection, each after all
@@ -34,7 +34,7 @@ pub(in crate::client) struct Resender {
     /// Upper bound of `in_flight_limit`, from the options.
     window: u64,
     /// Longest range that the peer resends at once.
-    max_range: u32,
+    max_range: u64,
     /// True if this sweep has filled anything.
     pub(in crate::client) progressed: bool,
     /// Number of consecutive failures.
@@ -67,7 +67,7 @@ impl Resender {
             cursor: FIRST_SEQ,
             in_flight_limit: u64::from(window.max(1)),
             window: u64::from(window.max(1)),
-            max_range: u32::MAX,
+            max_range: u64::MAX,
             progressed: false,
             failures: 0,
             retry_at: Duration::ZERO,
@@ -89,7 +89,7 @@ impl Resender {
         from: Seq,
         scope: RequestScope,
     ) -> Option<SeqRange> {
-        let all = SeqRange::new(FIRST_SEQ, scope.ceiling.min(MAX_SEQ))?;
+        let all = SeqRange::new(FIRST_SEQ, scope.ceiling.min(MAX_PACKET_SEQ))?;
         let mut from = from.max(self.refused_below);
         loop {
             let gap = gaps.at_or_after(from)?.intersect(all)?;
@@ -110,7 +110,7 @@ impl Resender {
         let scope = RequestScope { ceiling: to.min(self.cursor - 1), ranges: true };
         let (mut from, mut count) = (from, 0);
         while let Some(piece) = self.next_requestable(gaps, from, scope) {
-            count += u64::from(piece.len());
+            count += piece.len();
             from = piece.last() + 1;
         }
         count
@@ -124,8 +124,7 @@ impl Resender {
         in_flight: u64,
         scope: RequestScope,
     ) -> Option<SeqRange> {
-        let room =
-            u32::try_from(self.in_flight_limit.saturating_sub(in_flight)).unwrap_or(u32::MAX);
+        let room = self.in_flight_limit.saturating_sub(in_flight);
         let most = if scope.ranges { room.min(self.max_range) } else { room.min(1) };
         let gap = self.next_requestable(gaps, self.cursor, scope)?;
         let piece = SeqRange::counted(gap.first(), most)?.intersect(gap)?;

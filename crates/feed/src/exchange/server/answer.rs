@@ -2,11 +2,11 @@
 
 use super::connection::{ConnectionRole, ServerConnection};
 use super::{MockExchange, ServerEvent};
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, SeqRange};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::exchange::server::faulted_run::Ending;
 use crate::faults::scenario::UnknownSequencePolicy;
 use crate::tape::source::TapeSource;
-use crate::wire::{Call, Frame, Info, NotAvailable, Reason, VERSION};
+use crate::wire::{Call, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, VERSION};
 use core::time::Duration;
 
 impl<P: TapeSource> MockExchange<P> {
@@ -47,7 +47,7 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a subscribe call.
-    fn subscribe(&mut self, conn: &mut ServerConnection, first: u32, now: Duration) {
+    fn subscribe(&mut self, conn: &mut ServerConnection, first: Seq, now: Duration) {
         // A subscription begins at the latest with the next packet, so that it never waits for
         // packets far in the future.
         if !(FIRST_SEQ..=self.tape().last() + 1).contains(&first) {
@@ -61,7 +61,7 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a resend call of the original protocol for a sequence that does not exist.
-    fn answer_unknown(&mut self, conn: &mut ServerConnection, seq: u32) {
+    fn answer_unknown(&mut self, conn: &mut ServerConnection, seq: Seq) {
         self.count_refusal(conn, seq, Reason::OutOfRange);
         match self.scenario.unknown {
             UnknownSequencePolicy::Close => conn.role = ConnectionRole::Refused,
@@ -72,8 +72,8 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a resend call of the extension: sends what the tape has, and refuses the rest.
-    fn resend_range(&mut self, conn: &mut ServerConnection, first: u32, count: u32) {
-        if count == 0 || !(FIRST_SEQ..=MAX_SEQ).contains(&first) {
+    fn resend_range(&mut self, conn: &mut ServerConnection, first: Seq, count: u64) {
+        if count == 0 || !(FIRST_SEQ..=MAX_PACKET_SEQ).contains(&first) {
             return self.refuse(conn, first, count, Reason::Malformed);
         }
         let given = self.available(first, count).map_or(0, |range| {
@@ -81,7 +81,7 @@ impl<P: TapeSource> MockExchange<P> {
             conn.add_range(range, &self.faults);
             range.len()
         });
-        self.stats.resends += u64::from(given);
+        self.stats.resends += given;
         if given < count {
             self.refuse(conn, first.saturating_add(given), count - given, Reason::OutOfRange);
         }
@@ -89,21 +89,21 @@ impl<P: TapeSource> MockExchange<P> {
 
     /// Returns the part of the `count` sequences from `first` that the tape has; `None` if it does
     /// not have `first`.
-    fn available(&self, first: u32, count: u32) -> Option<SeqRange> {
+    fn available(&self, first: Seq, count: u64) -> Option<SeqRange> {
         SeqRange::counted(first, count)?
             .intersect(SeqRange::new(FIRST_SEQ, self.tape().last())?)
             .filter(|range| range.first() == first)
     }
 
     /// Refuses sequences with a message of the extension.
-    fn refuse(&mut self, conn: &mut ServerConnection, first: u32, count: u32, reason: Reason) {
+    fn refuse(&mut self, conn: &mut ServerConnection, first: Seq, count: u64, reason: Reason) {
         self.count_refusal(conn, first, reason);
         let refusal = NotAvailable { first, count, reason };
         conn.add_message(&Frame::NotAvailable(refusal));
     }
 
     /// Counts and reports a refusal.
-    fn count_refusal(&mut self, conn: &ServerConnection, seq: u32, reason: Reason) {
+    fn count_refusal(&mut self, conn: &ServerConnection, seq: Seq, reason: Reason) {
         self.stats.refused += 1;
         self.report(ServerEvent::Refused { connection: conn.index + 1, seq, reason });
     }

@@ -125,6 +125,7 @@ impl<P: TapeSource> MockExchange<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::seq::to_index;
     use crate::exchange::{Exchange, Step};
     use crate::faults::scenario::{Fault, FaultAction, FaultPlace};
     use crate::tape::in_memory::Tape;
@@ -162,7 +163,7 @@ mod tests {
             count
         }
 
-        fn rest(&mut self) -> Vec<u32> {
+        fn rest(&mut self) -> Vec<Seq> {
             while self.take(1 << 16) > 0 {}
             let step = self.exchange.step(&mut self.conn, NOW);
             assert_eq!(step, Step::Finish);
@@ -172,7 +173,7 @@ mod tests {
         }
     }
 
-    fn without(low: u32, high: u32) -> Vec<u32> {
+    fn without(low: Seq, high: Seq) -> Vec<Seq> {
         (1..=1000).filter(|seq| !(low..=high).contains(seq)).collect()
     }
 
@@ -277,7 +278,7 @@ mod tests {
         let quarter = Fault::loss("25%".parse().unwrap());
         let mut run = run(Scenario::clean(7).with(quarter));
         let received = run.rest();
-        let dropped: Vec<u32> = (1..=1000).filter(|seq| !received.contains(seq)).collect();
+        let dropped: Vec<Seq> = (1..=1000).filter(|seq| !received.contains(seq)).collect();
         assert!((200..300).contains(&dropped.len()), "{} dropped", dropped.len());
         // The client has each of them sent again.
         for &seq in &dropped {
@@ -292,8 +293,8 @@ mod tests {
         assert_eq!(total.dropped, run.exchange.served().dropped);
         // Sequence by sequence, on a tape this short.
         let cells = run.exchange.faults().tally().cells();
-        assert!((1..=1000_u32).all(|seq| {
-            let cell = cells[seq as usize];
+        assert!((1..=1000).all(|seq: Seq| {
+            let cell = cells[to_index(seq)];
             let was_dropped = u64::from(dropped.contains(&seq));
             (cell.sent, cell.dropped, cell.resent) == (1 - was_dropped, was_dropped, was_dropped)
         }));

@@ -5,11 +5,11 @@
 //! place, copies, packets that were delayed to this slot, or the end of the connection.
 
 use crate::base::rng;
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::base::span::TimeSpan;
 use crate::faults::engine::{BLOCK, FaultEngine, FaultTally, RunId};
 use crate::faults::scenario::{CorruptedField, FaultAction, FaultPlace, LATER_MAX, WriteSize};
-use crate::wire::{FRAME_LEN, NotAvailable, RawFrame, Reason};
+use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, field_bytes};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -90,7 +90,7 @@ pub(super) struct FaultedRun {
     /// Last sequence of the run; [`Seq::MAX`] if the run goes on as long as its tape grows.
     last: Seq,
     /// Number of a block, and the mask of the sequences in it that each fault picks.
-    masks: (u32, Vec<u64>),
+    masks: (u64, Vec<u64>),
     /// Version of the faults that the masks belong to.
     fault_version: u32,
     /// Number of packets still to be dropped by order.
@@ -119,7 +119,7 @@ impl FaultedRun {
             run_id,
             next,
             last,
-            masks: (u32::MAX, Vec::new()),
+            masks: (u64::MAX, Vec::new()),
             fault_version: 0,
             drops_ordered: 0,
             delayed: BTreeMap::new(),
@@ -156,7 +156,7 @@ impl FaultedRun {
     pub(super) fn skip_to(&mut self, to: Seq) -> u64 {
         let skipped = to.saturating_sub(self.next);
         self.next += skipped;
-        skipped.into()
+        skipped
     }
 
     /// Ends the run after its first action if that is partly sent, or at once.
@@ -368,8 +368,8 @@ impl FaultedRun {
                 self.actions.push_back(SendAction::Garbage { key: word(1), len });
             }
             FaultAction::Replace { by } => {
-                let up = outcome.seq.checked_add(by).filter(|&up| up <= end);
-                let down = outcome.seq.saturating_sub(by).max(FIRST_SEQ);
+                let up = outcome.seq.checked_add(by.into()).filter(|&up| up <= end);
+                let down = outcome.seq.saturating_sub(by.into()).max(FIRST_SEQ);
                 outcome.seq = up.unwrap_or(down);
             }
             FaultAction::Refuse { reason } => outcome.refused = Some(reason),
@@ -382,7 +382,7 @@ impl FaultedRun {
 
     /// Delays an action by `later` slots, at most to the last one.
     fn delay_packet(&mut self, seq: Seq, later: u32, action: SendAction) {
-        let after = seq.saturating_add(later.min(LATER_MAX)).min(self.last.max(seq));
+        let after = seq.saturating_add(later.min(LATER_MAX).into()).min(self.last.max(seq));
         self.delayed_count += 1;
         self.delayed.insert((after, self.delayed_count), action);
     }
@@ -471,12 +471,11 @@ pub(super) fn corrupt(frame: &RawFrame, field: CorruptedField, bits: u64) -> Raw
             frame[4] = random.into_iter().find(|byte| !legal(*byte)).unwrap_or(0);
         }
         CorruptedField::Sequence => {
-            let sequence: u32 = match random[0] % 4 {
-                0 => 0,
-                1 => MAX_SEQ,
-                _ => u32::from_be_bytes([random[1] | 0x80, random[2], random[3], random[4]]),
-            };
-            frame[13..].copy_from_slice(&sequence.to_be_bytes());
+            frame[13..].copy_from_slice(&match random[0] % 4 {
+                0 => [0; 4],
+                1 => field_bytes(MAX_PACKET_SEQ),
+                _ => [random[1] | 0x80, random[2], random[3], random[4]],
+            });
         }
     }
     frame

@@ -1,6 +1,6 @@
 //! Buffer of one write, filled with the frames that a connection has to send.
 
-use crate::base::seq::{Seq, SeqRange};
+use crate::base::seq::{Seq, SeqRange, to_index};
 use crate::exchange::server::faulted_run::{self, SendAction};
 use crate::faults::engine::{BLOCK, FaultEngine, RunId};
 use crate::tape::source::TapeSource;
@@ -26,7 +26,7 @@ impl SendBuffer<'_> {
         let mut range = range;
         loop {
             let frames = tape.messages(range).packets();
-            let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+            let count = frames.len() as u64;
             if count == 0 || !self.put_all(frames) {
                 return false;
             }
@@ -58,7 +58,7 @@ impl SendBuffer<'_> {
         while let Some(range) = SeqRange::new(from, from | (BLOCK - 1)).filter(|r| r.last() <= to) {
             let frames = tape.messages(range).packets();
             let kept = !faults.drop_mask(run_id, from / BLOCK) >> (from % BLOCK);
-            if frames.len() < range.len() as usize || !self.put_masked(frames, kept) {
+            if frames.len() < to_index(range.len()) || !self.put_masked(frames, kept) {
                 break;
             }
             from = range.last() + 1;
@@ -72,7 +72,7 @@ impl SendBuffer<'_> {
     /// Copies every frame, and copies the next one over it unless it is kept, because a processor
     /// cannot predict which ones are kept: a branch for each would cost more than the copy.
     fn put_masked(&mut self, frames: &[RawFrame], kept: u64) -> bool {
-        const ALL: usize = BLOCK as usize;
+        const ALL: usize = u64::BITS as usize;
         let room = self.out[self.len..].as_chunks_mut().0.first_chunk_mut::<ALL>();
         let Some(room) = room else { return false };
         let mut count = 0;

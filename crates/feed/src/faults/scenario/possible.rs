@@ -2,7 +2,8 @@
 
 use super::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use crate::base::chance::Chance;
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::wire::MAX_PACKET_SEQ;
 use core::fmt;
 
 /// Facts about the tape that decide whether a fault can apply.
@@ -76,8 +77,8 @@ impl Scenario {
 
     /// Returns why a fault of packets can meet no packet.
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
-        let sent = played.last.unwrap_or(MAX_SEQ);
-        let requestable = if self.extension { MAX_SEQ } else { ORIGINAL_MAX };
+        let sent = played.last.unwrap_or(MAX_PACKET_SEQ);
+        let requestable = if self.extension { MAX_PACKET_SEQ } else { ORIGINAL_MAX };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
         let covered = match (&fault.sequences, fault.last) {
@@ -86,7 +87,7 @@ impl Scenario {
             (sequences, tail) => {
                 let listed = sequences.iter().flat_map(SeqSet::ranges);
                 let mut set: SeqSet = listed.filter_map(|range| range.intersect(all)).collect();
-                let first = sent.saturating_sub(tail.unwrap_or(0).saturating_sub(1));
+                let first = sent.saturating_sub(tail.unwrap_or(0).saturating_sub(1).into());
                 let tail = tail.filter(|&count| count > 0 && !played.live);
                 let tail = tail.and_then(|_| SeqRange::new(first.max(FIRST_SEQ), last));
                 tail.into_iter().for_each(|range| set.insert(range));
@@ -101,10 +102,10 @@ impl Scenario {
             && fault.place == FaultPlace::Stream;
         match fault.pick {
             FaultSelector::All => None,
-            FaultSelector::Every(n) => {
-                let multiple =
-                    |range: &SeqRange| range.last() / n.max(1) > (range.first() - 1) / n.max(1);
-                (!covered.ranges().iter().any(multiple)).then_some(Impossible::NoMultiple(n))
+            FaultSelector::Every(every) => {
+                let n = Seq::from(every.max(1));
+                let multiple = |range: &SeqRange| range.last() / n > (range.first() - 1) / n;
+                (!covered.ranges().iter().any(multiple)).then_some(Impossible::NoMultiple(every))
             }
             FaultSelector::Random { .. } => {
                 let only_last = covered.count() == 1 && covered.contains(sent);

@@ -5,20 +5,23 @@ use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
 use crate::session::tail::SessionEnd;
 use crate::storage::Storage;
-use crate::wire::{FRAME_LEN, SessionId};
+use crate::wire::messages::MESSAGE_MAX;
+use crate::wire::{FRAME_LEN, Framing, Messages, SessionId};
 use alloc::vec::Vec;
 
 /// Version of the format written here.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Length of a file's head, in bytes.
 pub(super) const HEAD_LEN: usize = 48;
 /// Length of a block's head, in bytes.
-pub(super) const BLOCK_HEAD_LEN: usize = 48;
+pub(super) const BLOCK_HEAD_LEN: usize = 64;
 /// Length of the trailer of a finished file, in bytes.
 pub(super) const TRAILER_LEN: usize = 24;
-/// Maximum payload of a block of packets, in bytes.
+/// Payload of a full block of packets, in bytes, from which a block of a run is written, too.
 pub(super) const PAYLOAD_MAX: usize = FRAMES_MAX * FRAME_LEN;
+/// Maximum payload of a block of a run, in bytes: less than a full block, and one message more.
+pub(super) const RUN_PAYLOAD_MAX: usize = PAYLOAD_MAX + 3 + MESSAGE_MAX;
 /// Maximum number of packets in a block.
 pub(super) const FRAMES_MAX: usize = 64 * 1024 / FRAME_LEN;
 /// Length of a full block, in bytes.
@@ -73,8 +76,9 @@ impl core::fmt::Display for FileHeadError {
             Self::Foreign => f.write_str("it is no tape file"),
             Self::Older(version) => write!(
                 f,
-                "it is a tape file of version {version}, which does not tell what its packets are \
-                 of; this program reads version {VERSION}"
+                "it is a tape file of version {version}, whose sequences have 32 bits; this program \
+                 reads version {VERSION}: record the session again, or read the file with the \
+                 program that wrote it"
             ),
             Self::Newer(version) => write!(
                 f,
@@ -154,33 +158,85 @@ impl FileHead {
             size if usize::from(size) == FRAME_LEN => {}
             size => return Err(FileHeadError::PacketSize(size)),
         }
-        Ok(Self {
-            session: session_of([bytes[12], bytes[13], bytes[14], bytes[15]]),
-            created: be64(bytes, 16),
-            salt: be64(bytes, 24),
-        })
+        Ok(Self { session: session_at(bytes, 12), created: be64(bytes, 22), salt: be64(bytes, 30) })
     }
 }
 
 /// Returns the bytes of a session id; NUL bytes for none.
-pub(super) fn session_bytes(session: Option<SessionId>) -> [u8; 4] {
-    session.map_or([0; 4], |id| id.shortened())
+fn session_bytes(session: Option<SessionId>) -> [u8; SessionId::LEN] {
+    session.map_or([0; SessionId::LEN], |id| id.padded())
 }
 
-/// Returns the session id of bytes; `None` for NUL bytes.
-pub(super) fn session_of(bytes: [u8; 4]) -> Option<SessionId> {
-    (bytes != [0; 4]).then_some(SessionId::of(bytes))
+/// Returns the session id at an offset; `None` for NUL bytes.
+fn session_at(bytes: &[u8], at: usize) -> Option<SessionId> {
+    let id = *bytes.get(at..)?.first_chunk()?;
+    (id != [0; SessionId::LEN]).then_some(SessionId::new(id))
+}
+
+/// Layout of a block's messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Order packets in ascending order.
+    Packets,
+    /// One run of consecutive messages.
+    Run(Framing),
+}
+
+impl Layout {
+    /// Returns the layout in which messages are stored.
+    pub(super) fn of(messages: Messages<'_>) -> Self {
+        match messages {
+            Messages::Packets(_) => Self::Packets,
+            Messages::Run(run) => Self::Run(run.framing()),
+        }
+    }
+
+    /// Returns true if a file may have blocks of both layouts.
+    pub(super) fn fits(self, other: Self) -> bool {
+        matches!((self, other), (Self::Packets, Self::Packets) | (Self::Run(_), Self::Run(_)))
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Packets => 1,
+            Self::Run(Framing::Length) => 4,
+            Self::Run(Framing::LengthAndType) => 5,
+        }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        let all = [Self::Packets, Self::Run(Framing::Length), Self::Run(Framing::LengthAndType)];
+        all.into_iter().find(|layout| layout.code() == code)
+    }
+
+    /// Returns true if `count` messages from one end of `span` to the other can have a payload of
+    /// `len` bytes.
+    fn is_possible(self, span: SeqRange, count: u32, len: u32) -> bool {
+        let (bytes, messages) = (u64::from(len), u64::from(count));
+        match self {
+            Self::Packets => {
+                (1..=span.len()).contains(&messages)
+                    && bytes == messages * FRAME_LEN as u64
+                    && len as usize <= PAYLOAD_MAX
+            }
+            Self::Run(framing) => {
+                messages == span.len()
+                    && bytes >= messages * framing.header_bytes() as u64
+                    && len as usize <= RUN_PAYLOAD_MAX
+            }
+        }
+    }
 }
 
 /// Kind of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlockKind {
-    /// Block of ascending packets. A sequence is at most once in the file.
-    Packets(Origin),
+    /// Block of messages in ascending order. A sequence is at most once in the file.
+    Messages(Origin, Layout),
     /// Session block. The payload has the session's id, and the offsets of earlier blocks that
     /// belong to the session; `first` and `last` are those of the session.
     Session(SessionEnd),
-    /// Index of the blocks of packets.
+    /// Index of the blocks of messages.
     Index,
 }
 
@@ -193,34 +249,36 @@ pub struct BlockHead {
     pub first: Seq,
     /// Highest sequence of the block.
     pub last: Seq,
-    /// Number of packets, or of index entries.
+    /// Number of messages, or of index entries.
     pub count: u32,
-    /// Arrival time of the first packet, in nanoseconds since 1970.
+    /// Arrival time of the first message, in nanoseconds since 1970.
     pub arrived: u64,
     /// Length of the payload, in bytes.
     pub len: u32,
     /// Checksum of the payload.
     pub sum: u32,
-    /// Session of the packets, if it was known when they were written.
+    /// Session of the messages, if it was known when they were written.
     pub session: Option<SessionId>,
 }
 
 impl BlockHead {
-    /// Returns the sequences that a block of packets spans; `None` for other blocks.
+    /// Returns the sequences that a block of messages spans; `None` for other blocks.
     #[must_use]
     pub fn span(&self) -> Option<SeqRange> {
         match self.kind {
-            BlockKind::Packets(_) => SeqRange::new(self.first, self.last),
+            BlockKind::Messages(..) => SeqRange::new(self.first, self.last),
             _ => None,
         }
     }
 
     pub(super) fn encode<S: Storage>(&self, salt: u64) -> [u8; BLOCK_HEAD_LEN] {
         let (kind, source, line, pass) = match self.kind {
-            BlockKind::Packets(Origin { line, source: Source::Stream { pass } }) => {
-                (1, 1, line, pass)
+            BlockKind::Messages(Origin { line, source: Source::Stream { pass } }, layout) => {
+                (layout.code(), 1, line, pass)
             }
-            BlockKind::Packets(Origin { line, source: Source::Resend }) => (1, 2, line, 0),
+            BlockKind::Messages(Origin { line, source: Source::Resend }, layout) => {
+                (layout.code(), 2, line, 0)
+            }
             BlockKind::Session(end) => (2, end.code(), 0, 0),
             BlockKind::Index => (3, 0, 0, 0),
         };
@@ -252,23 +310,26 @@ impl BlockHead {
         }
         let line = be16(bytes, 6);
         let kind = match (bytes[4], bytes[5]) {
-            (1, 1) => {
-                BlockKind::Packets(Origin { line, source: Source::Stream { pass: be32(bytes, 8) } })
-            }
-            (1, 2) => BlockKind::Packets(Origin { line, source: Source::Resend }),
             (2, code) => BlockKind::Session(SessionEnd::of_code(code)),
             (3, _) => BlockKind::Index,
-            _ => return None,
+            (code, source) => {
+                let source = match source {
+                    1 => Source::Stream { pass: be32(bytes, 8) },
+                    2 => Source::Resend,
+                    _ => return None,
+                };
+                BlockKind::Messages(Origin { line, source }, Layout::of_code(code)?)
+            }
         };
         let head = Self {
             kind,
-            first: be32(bytes, 12),
-            last: be32(bytes, 16),
-            count: be32(bytes, 20),
-            arrived: be64(bytes, 24),
-            len: be32(bytes, 32),
-            sum: be32(bytes, 36),
-            session: session_of([bytes[40], bytes[41], bytes[42], bytes[43]]),
+            first: be64(bytes, 12),
+            last: be64(bytes, 20),
+            count: be32(bytes, 28),
+            arrived: be64(bytes, 32),
+            len: be32(bytes, 40),
+            sum: be32(bytes, 44),
+            session: session_at(bytes, 48),
         };
         head.sensible().then_some(head)
     }
@@ -276,28 +337,29 @@ impl BlockHead {
     /// Returns true if the fields are consistent. A writer that knew the salt may still have had a
     /// bug.
     fn sensible(&self) -> bool {
-        let packets = u64::from(self.count) * FRAME_LEN as u64;
         match self.kind {
-            BlockKind::Packets(_) => {
-                self.first >= FIRST_SEQ
-                    && self.last <= MAX_SEQ
-                    && self.first <= self.last
-                    && self.count >= 1
-                    && self.count - 1 <= self.last - self.first
-                    && packets == u64::from(self.len)
-                    && self.len as usize <= PAYLOAD_MAX
-            }
+            BlockKind::Messages(_, layout) => legal_span(self.first, self.last)
+                .is_some_and(|span| layout.is_possible(span, self.count, self.len)),
             BlockKind::Session(_) => {
-                self.len >= 4 && self.len <= PAYLOAD_LIMIT && self.len % 8 == 4
+                self.len as usize >= SESSION_LEN && self.len <= PAYLOAD_LIMIT && self.len % 8 == 0
             }
             BlockKind::Index => self.len <= PAYLOAD_LIMIT,
         }
     }
 }
 
+/// Returns the range of legal sequences from `first` to `last`, if there is one.
+fn legal_span(first: Seq, last: Seq) -> Option<SeqRange> {
+    SeqRange::new(first, last).filter(|_| first >= FIRST_SEQ && last <= MAX_SEQ)
+}
+
+/// Length of the session id in a session block's payload, with room, in bytes.
+const SESSION_LEN: usize = 16;
+
 /// Returns the payload of a session block.
 pub(super) fn session_payload(session: Option<SessionId>, vouched: &[u64]) -> Vec<u8> {
     let mut payload = session_bytes(session).to_vec();
+    payload.resize(SESSION_LEN, 0);
     vouched.iter().for_each(|offset| payload.extend(offset.to_be_bytes()));
     payload
 }
@@ -306,13 +368,13 @@ pub(super) fn session_payload(session: Option<SessionId>, vouched: &[u64]) -> Ve
 pub(super) fn read_session(
     payload: &[u8],
 ) -> Option<(Option<SessionId>, impl Iterator<Item = u64> + '_)> {
-    let (id, offsets) = payload.split_first_chunk::<4>()?;
+    let (id, offsets) = payload.split_at_checked(SESSION_LEN)?;
     let offsets = offsets.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes));
-    Some((session_of(*id), offsets))
+    Some((session_at(id, 0), offsets))
 }
 
 /// Length of an index's head, in bytes.
-pub(super) const INDEX_HEAD_LEN: usize = 16;
+pub(super) const INDEX_HEAD_LEN: usize = 32;
 
 /// Returns the head of an index, which describes the session.
 pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
@@ -329,8 +391,7 @@ pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
 pub(super) fn read_index_head(
     bytes: &[u8; INDEX_HEAD_LEN],
 ) -> (Option<SessionId>, (Seq, Seq), SessionEnd) {
-    let id = session_of([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    (id, (be32(bytes, 4), be32(bytes, 8)), SessionEnd::of_code(bytes[12]))
+    (session_at(bytes, 0), (be64(bytes, 10), be64(bytes, 18)), SessionEnd::of_code(bytes[26]))
 }
 
 /// Returns the checksum of a block's head, computed with the salt in the place of the checksum.
@@ -357,24 +418,26 @@ pub(super) fn read_trailer<S: Storage>(bytes: &[u8], salt: u64) -> Option<u64> {
     (*bytes == trailer::<S>(index, salt)).then_some(index)
 }
 
-/// Index entry: the place of a block of packets.
+/// Index entry: the place of a block of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct IndexEntry {
-    /// Range from the block's first packet to its last.
+    /// Range from the block's first message to its last.
     pub(super) span: SeqRange,
     pub(super) count: u32,
+    pub(super) layout: Layout,
+    /// Length of the block's payload in bytes.
+    pub(super) len: u32,
     /// Offset of the block's head.
     pub(super) offset: u64,
 }
 
 /// Length of an entry in the file, in bytes.
-pub(super) const ENTRY_LEN: usize = 20;
+pub(super) const ENTRY_LEN: usize = 36;
 
 impl IndexEntry {
     /// Returns the offset of the block's end.
     pub(super) fn end(&self) -> u64 {
-        let payload = u64::from(self.count) * FRAME_LEN as u64;
-        self.offset.saturating_add(BLOCK_HEAD_LEN as u64 + payload)
+        self.offset.saturating_add(BLOCK_HEAD_LEN as u64 + u64::from(self.len))
     }
 
     pub(super) fn encode(&self) -> [u8; ENTRY_LEN] {
@@ -383,14 +446,45 @@ impl IndexEntry {
             .put(self.span.first().to_be_bytes())
             .put(self.span.last().to_be_bytes())
             .put(self.count.to_be_bytes())
-            .put(self.offset.to_be_bytes());
+            .put(self.len.to_be_bytes())
+            .put(self.offset.to_be_bytes())
+            .put([self.layout.code()]);
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8; ENTRY_LEN]) -> Option<Self> {
-        let (first, last, count) = (be32(bytes, 0), be32(bytes, 4), be32(bytes, 8));
-        let span = SeqRange::new(first, last).filter(|_| first >= FIRST_SEQ && last <= MAX_SEQ)?;
-        let fits = (1..=span.len()).contains(&count) && count as usize <= FRAMES_MAX;
-        fits.then_some(Self { span, count, offset: be64(bytes, 12) })
+        let span = legal_span(be64(bytes, 0), be64(bytes, 8))?;
+        let (count, len, layout) = (be32(bytes, 16), be32(bytes, 20), Layout::of_code(bytes[32])?);
+        let entry = Self { span, count, layout, len, offset: be64(bytes, 24) };
+        layout.is_possible(span, count, len).then_some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::disk::Disk;
+
+    #[test]
+    fn sequences_of_64_bits_survive() {
+        let span = SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap();
+        let entry = IndexEntry { span, count: 10, offset: 1 << 50 };
+        assert_eq!(IndexEntry::decode(&entry.encode()), Some(entry));
+        let head = BlockHead {
+            kind: BlockKind::Packets(Origin { line: 1, source: Source::Resend }),
+            first: span.first(),
+            last: span.last(),
+            count: 10,
+            arrived: u64::MAX,
+            len: 170,
+            sum: 7,
+            session: Some(SessionId(*b"LONG")),
+        };
+        assert_eq!(BlockHead::decode::<Disk>(&head.encode::<Disk>(3), 3), Some(head));
+        let beyond = BlockHead { last: MAX_SEQ + 1, ..head };
+        assert_eq!(BlockHead::decode::<Disk>(&beyond.encode::<Disk>(3), 3), None);
+        let told = Told { id: head.session, first: 1, last: MAX_SEQ, ..Told::default() };
+        let read = read_index_head(&index_head(&told));
+        assert_eq!((read.0, read.1), (head.session, (1, MAX_SEQ)));
     }
 }

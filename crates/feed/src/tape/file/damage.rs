@@ -1,6 +1,6 @@
 //! Errors and damage of a tape file.
 
-use super::block::FileHeadError;
+use super::block::{FileHeadError, Layout};
 use crate::base::seq::SeqRange;
 use core::fmt;
 
@@ -11,13 +11,18 @@ pub enum TapeFileError<E> {
     Storage(E),
     /// File that is not a tape which this version reads.
     Head(FileHeadError),
+    /// Messages that are order packets for a file of other messages, or the other way round.
+    Mixed {
+        /// Layout of the file's messages.
+        stored: Layout,
+    },
     /// Block that does not match its checksum.
     Damaged {
         /// Offset of the block's head, in bytes.
         offset: u64,
         /// Sequences that the block spans.
         span: SeqRange,
-        /// Number of packets in the block.
+        /// Number of messages in the block.
         packets: u32,
         /// Length of the block, in bytes.
         bytes: u64,
@@ -29,6 +34,14 @@ impl<E: fmt::Display> fmt::Display for TapeFileError<E> {
         match self {
             Self::Storage(error) => error.fmt(f),
             Self::Head(error) => error.fmt(f),
+            Self::Mixed { stored: Layout::Packets } => f.write_str(
+                "its messages are order packets, and those that arrive are not: record them into \
+                 another file",
+            ),
+            Self::Mixed { stored: Layout::Run(_) } => f.write_str(
+                "its messages are not order packets, and those that arrive are: record them into \
+                 another file",
+            ),
             Self::Damaged { offset, span, .. } => {
                 write!(
                     f,

@@ -1,6 +1,6 @@
 //! Index of a tape file: the blocks of packets by sequence.
 
-use super::block::IndexEntry;
+use super::block::{IndexEntry, Layout};
 use crate::base::seq::{Seq, SeqRange};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -53,7 +53,12 @@ impl Index {
         entries.into_iter().filter(keep).for_each(|entry| self.insert(entry));
     }
 
-    /// Returns the number of packets in all blocks.
+    /// Returns the layout of the first block; blocks of others fit it.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        self.lanes.first()?.first().map(|entry| entry.layout)
+    }
+
+    /// Returns the number of messages in all blocks.
     pub(super) fn packets(&self) -> u64 {
         self.packets
     }
@@ -70,7 +75,7 @@ impl Index {
     /// for overlapping blocks, of which the index cannot tell.
     pub(super) fn is_contiguous(&self) -> bool {
         let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
-        let full = |entry: &IndexEntry| entry.count == entry.span.len();
+        let full = |entry: &IndexEntry| u64::from(entry.count) == entry.span.len();
         lane.iter().all(full)
             && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
     }

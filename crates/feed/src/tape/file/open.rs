@@ -3,9 +3,10 @@
 use super::block::{
     self, BLOCK_HEAD_LEN, BLOCK_MAGIC, BlockHead, BlockKind, HEAD_LEN, IndexEntry, TRAILER_LEN,
 };
+use super::content::is_in_place;
 use super::index::Index;
 use super::session::Told;
-use super::{Damage, Opened, TapeFile, TapeFileError, in_place};
+use super::{Damage, Opened, TapeFile, TapeFileError};
 use crate::base::seq::SeqRange;
 use crate::storage::Storage;
 
@@ -109,6 +110,9 @@ impl<S: Storage> TapeFile<S> {
             let Some(entry) = IndexEntry::decode(entry).filter(|entry| entry.offset >= free) else {
                 return Ok(false);
             };
+            if index.layout().is_some_and(|stored| !stored.fits(entry.layout)) {
+                return Ok(false);
+            }
             free = entry.end();
             index.insert(entry);
         }
@@ -173,11 +177,14 @@ impl<S: Storage> TapeFile<S> {
         if read < payload.len() || S::checksum(&payload) != head.sum {
             return Ok(None);
         }
-        let BlockHead { first, last, count, .. } = head;
+        let BlockHead { first, last, count, len, .. } = head;
         match head.kind {
-            BlockKind::Packets(_) => match head.span() {
-                Some(span) if in_place(payload.as_chunks().0, span) => {
-                    let entry = IndexEntry { span, count, offset: at };
+            BlockKind::Messages(_, layout) => match head.span() {
+                Some(span)
+                    if is_in_place(layout, span, &payload)
+                        && self.index.layout().is_none_or(|stored| stored.fits(layout)) =>
+                {
+                    let entry = IndexEntry { span, count, layout, len, offset: at };
                     if self.told.takes(entry, head.session) {
                         self.index.insert(entry);
                     }

@@ -1,10 +1,12 @@
-//! Reader of a tape file in the order of its sequences.
+//! Reader of a tape file in the order of its sequences, packet by packet.
 
+use super::content::Content;
 use super::index::Index;
-use super::{BlockHead, TapeFile, TapeFileError};
-use crate::base::seq::{MAX_SEQ, Seq};
+use super::run_reader::RunReader;
+use super::{BlockHead, Layout, TapeFile, TapeFileError};
+use crate::base::seq::{MAX_SEQ, Seq, to_index};
 use crate::storage::Storage;
-use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
+use crate::wire::{FRAME_LEN, Messages, RawFrame, sequence_of};
 use alloc::collections::BinaryHeap;
 use alloc::collections::binary_heap::PeekMut;
 use alloc::vec::Vec;
@@ -31,6 +33,8 @@ pub struct OrderedReader<'a, S: Storage> {
     width: Seq,
     /// Error that ended the merging.
     failure: Option<TapeFileError<S::Error>>,
+    /// Reader of a file of runs, instead of all that is above.
+    runs: Option<RunReader>,
 }
 
 /// Sorted run, and the range of its packets that comes next.
@@ -43,13 +47,21 @@ const WIDE: Seq = 4096;
 /// Minimum number of sequences that are merged together.
 const NARROW: Seq = 64;
 
-/// Piece of a reading: ascending packets above all earlier ones.
+/// Piece of a reading: ascending messages above all earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderedPiece<'a> {
-    /// Head of their block, with the time and origin of the packets.
+    /// Head of their block, with the time and origin of the messages.
     pub block: BlockHead,
-    /// Packets of the piece.
-    pub frames: &'a [RawFrame],
+    /// Messages of the piece.
+    pub messages: Messages<'a>,
+}
+
+impl<'a> OrderedPiece<'a> {
+    /// Returns the order packets of the piece; none if its messages are a run.
+    #[must_use]
+    pub fn packets(&self) -> &'a [RawFrame] {
+        self.messages.packets()
+    }
 }
 
 #[derive(Debug)]
@@ -64,9 +76,11 @@ struct SortedRunReader {
 impl<'a, S: Storage> OrderedReader<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
+        let is_of_runs = matches!(index.layout(), Some(Layout::Run(_)));
+        let runs = is_of_runs.then(|| RunReader::new(file, from));
         let mut lanes = Vec::new();
         let mut heads = BinaryHeap::new();
-        for lane in 0..index.lanes() {
+        for lane in 0..if is_of_runs { 0 } else { index.lanes() } {
             let place = index.place(lane, from);
             lanes.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
             if let Some(entry) = index.entry(lane, place) {
@@ -75,28 +89,41 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         }
         let front = heads.pop().map(|Reverse(head)| head);
         let (next, spent, merged, failure) = (from, None, Vec::new(), None);
-        Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure }
+        Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure, runs }
     }
 
-    /// Returns the next packets that arrived together.
+    /// Returns the next messages that arrived together.
     ///
     /// # Errors
     /// Errors of the storage, or a damaged block. The next call continues without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
+        if self.runs.is_some() {
+            return self.next_of_runs();
+        }
         let Some((id, place)) = self.step()? else { return Ok(None) };
         let lane = &self.lanes[id];
-        Ok(lane.block.map(|block| OrderedPiece { block, frames: &lane.frames[place] }))
+        let messages = Messages::Packets(&lane.frames[place]);
+        Ok(lane.block.map(|block| OrderedPiece { block, messages }))
     }
 
-    /// Returns the next packets, thousands at once, from any origin; empty at the end. If a quarter
+    fn next_of_runs(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
+        let Some(runs) = &mut self.runs else { return Ok(None) };
+        let Some((block, range)) = runs.step(self.file)? else { return Ok(None) };
+        Ok(Some(OrderedPiece { block, messages: runs.messages(range) }))
+    }
+
+    /// Returns the next messages, thousands at once, from any origin; none at the end. If a quarter
     /// of a stream arrived by resends, only three or four neighbouring packets share an origin, and
     /// [`next`](Self::next) would return them in tiny pieces.
     ///
     /// # Errors
     /// As [`next`](Self::next).
-    pub fn merged(&mut self) -> Result<&[RawFrame], TapeFileError<S::Error>> {
-        self.merged.resize(MERGED + WIDE as usize, [0; FRAME_LEN]);
+    pub fn merged(&mut self) -> Result<Messages<'_>, TapeFileError<S::Error>> {
+        if self.runs.is_some() {
+            return Ok(self.next_of_runs()?.map_or(Messages::NONE, |piece| piece.messages));
+        }
+        self.merged.resize(MERGED + to_index(WIDE), [0; FRAME_LEN]);
         let mut count = 0;
         while count < MERGED && self.failure.is_none() && self.front.is_some() {
             count += self.window(count);
@@ -104,7 +131,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         // Packets that were read before the error are returned first.
         match self.failure.take_if(|_| count == 0) {
             Some(failure) => Err(failure),
-            None => Ok(&self.merged[..count]),
+            None => Ok(Messages::Packets(&self.merged[..count])),
         }
     }
 
@@ -128,15 +155,15 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             if turns.len() == 1 {
                 slots[..run.len()].copy_from_slice(run);
             } else {
-                run.iter().for_each(|frame| slots[(sequence_of(frame) - base) as usize] = *frame);
+                run.iter().for_each(|frame| slots[to_index(sequence_of(frame) - base)] = *frame);
             }
             if let Some(last) = run.last() {
                 self.next = self.next.max(sequence_of(last) + 1);
             }
         }
         if turns.len() > 1 {
-            count = squeeze(&mut slots[..(self.next.max(base) - base) as usize], base);
-            self.width = match count * 8 < self.width as usize {
+            count = squeeze(&mut slots[..to_index(self.next.max(base) - base)], base);
+            self.width = match count * 8 < to_index(self.width) {
                 true => (self.width / 2).max(NARROW),
                 false => (self.width * 2).min(WIDE),
             };
@@ -229,9 +256,11 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             && let Some(entry) = self.file.index.entry(id, lane.place)
         {
             lane.place += 1;
-            let (block, frames) = self.file.load(entry)?;
+            let (block, content) = self.file.load(entry)?;
             lane.block = Some(block);
-            lane.frames = frames;
+            if let Content::Packets(frames) = content {
+                lane.frames = frames;
+            }
             lane.at = 0;
         }
         Ok(())

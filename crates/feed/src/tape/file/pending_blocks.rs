@@ -1,34 +1,59 @@
-//! Pending blocks: packets that are not written yet.
+//! Pending blocks: messages that are not written yet.
 
-use super::block::{BLOCK_HEAD_LEN, BLOCK_MAX};
-use crate::base::seq::Seq;
+use super::block::{BLOCK_HEAD_LEN, BLOCK_MAX, Layout, PAYLOAD_MAX};
+use crate::base::seq::{Seq, SeqRange};
 use crate::ledger::Origin;
-use crate::wire::{FRAME_LEN, RawFrame, sequence_of};
+use crate::wire::{FRAME_LEN, Messages, RawFrame, Run, sequence_of};
 use alloc::vec::Vec;
 
-/// Maximum number of origins with pending packets; for one more, the oldest are written.
+/// Maximum number of origins with pending messages; for one more, the oldest are written.
 pub const GATHERED_MAX: usize = 8;
 
-/// Packets of one origin that are not written yet.
+/// Messages of one origin that are not written yet.
 #[derive(Debug)]
 pub(super) struct PendingBlock {
     /// Room for the block's head, then its payload.
     pub(super) bytes: Vec<u8>,
     pub(super) origin: Origin,
-    /// Arrival time of the first packet.
+    /// Arrival time of the first message.
     pub(super) arrived: u64,
+    /// Layout of the messages.
+    pub(super) layout: Layout,
+    /// Sequences of a run; `None` for order packets, and before the first message.
+    range: Option<SeqRange>,
     ascending: bool,
 }
 
 impl PendingBlock {
-    fn new(origin: Origin, arrived: u64) -> Self {
+    fn new(origin: Origin, arrived: u64, layout: Layout) -> Self {
         let mut bytes = Vec::with_capacity(BLOCK_MAX);
         bytes.resize(BLOCK_HEAD_LEN, 0);
-        Self { bytes, origin, arrived, ascending: true }
+        Self { bytes, origin, arrived, layout, range: None, ascending: true }
     }
 
+    /// Returns the order packets; none if the messages are a run.
     pub(super) fn frames(&self) -> &[RawFrame] {
-        self.bytes[BLOCK_HEAD_LEN..].as_chunks().0
+        match self.layout {
+            Layout::Packets => self.bytes[BLOCK_HEAD_LEN..].as_chunks().0,
+            Layout::Run(_) => &[],
+        }
+    }
+
+    /// Returns the messages. Packets are in order only after [`sort`](Self::sort).
+    pub(super) fn messages(&self) -> Messages<'_> {
+        match (self.layout, self.range) {
+            (Layout::Run(framing), Some(range)) => {
+                let payload = &self.bytes[BLOCK_HEAD_LEN..];
+                let run = Run::counted(range.first(), range.len(), framing, payload);
+                run.map_or(Messages::NONE, Messages::Run)
+            }
+            _ => Messages::Packets(self.frames()),
+        }
+    }
+
+    /// Returns the number of bytes in the payload.
+    pub(super) fn payload_len(&self) -> usize {
+        self.bytes.len() - BLOCK_HEAD_LEN
     }
 
     /// Takes as many frames as fit. Returns their number.
@@ -40,6 +65,15 @@ impl PendingBlock {
         }
         self.bytes.extend_from_slice(taken.as_flattened());
         taken.len()
+    }
+
+    /// Takes the beginning of a run that [continues](PendingBlocks::is_continued_by) these
+    /// messages: as many as fit, and one at least. Returns the rest.
+    pub(super) fn take_run<'a>(&mut self, run: Run<'a>) -> Option<Run<'a>> {
+        let (taken, rest) = run.split_within(PAYLOAD_MAX.saturating_sub(self.payload_len()));
+        self.bytes.extend_from_slice(taken.bytes());
+        self.range = Some(self.range.map_or(taken.range(), |range| range.hull(taken.range())));
+        rest
     }
 
     /// Appends a block without its head.
@@ -56,7 +90,7 @@ impl PendingBlock {
     }
 }
 
-/// Packets that are not written yet, for each origin. Resends arrive in small pieces between those
+/// Messages that are not written yet, for each origin. Resends arrive in small pieces between those
 /// of a stream. If each were a block, the index would grow with the number of gaps.
 #[derive(Default, Debug)]
 pub(super) struct PendingBlocks {
@@ -64,19 +98,39 @@ pub(super) struct PendingBlocks {
 }
 
 impl PendingBlocks {
-    pub(super) fn packets(&self) -> u64 {
-        self.pending.iter().map(|pending| pending.frames().len() as u64).sum()
+    /// Returns the number of messages.
+    pub(super) fn count(&self) -> u64 {
+        self.pending.iter().map(|pending| pending.messages().len()).sum()
     }
 
-    /// Returns the position of an origin's pending packets, if there are some.
+    /// Returns the number of bytes in all payloads.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pending.iter().map(|pending| pending.payload_len() as u64).sum()
+    }
+
+    /// Returns the layout of the messages, if there are some.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        self.pending.first().map(|pending| pending.layout)
+    }
+
+    /// Returns the position of an origin's pending messages, if there are some.
     pub(super) fn place(&self, origin: Origin) -> Option<usize> {
         self.pending.iter().position(|pending| pending.origin == origin)
     }
 
-    /// Adds an origin without pending packets. Returns its position.
-    pub(super) fn begin(&mut self, origin: Origin, arrived: u64) -> usize {
-        self.pending.push(PendingBlock::new(origin, arrived));
+    /// Adds an origin without pending messages. Returns its position.
+    pub(super) fn begin(&mut self, origin: Origin, arrived: u64, layout: Layout) -> usize {
+        self.pending.push(PendingBlock::new(origin, arrived, layout));
         self.pending.len() - 1
+    }
+
+    /// Returns true if a run can be added to the pending messages at `place`: it is framed as they
+    /// are and begins behind the last of them.
+    pub(super) fn is_continued_by(&self, place: usize, run: Run<'_>) -> bool {
+        self.pending.get(place).is_some_and(|pending| {
+            let next = pending.range.map(|range| range.last() + 1);
+            pending.layout == Layout::Run(run.framing()) && next == Some(run.range().first())
+        })
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -87,18 +141,18 @@ impl PendingBlocks {
         self.pending.get_mut(place)
     }
 
-    /// Removes packets that were written. The other origins keep their order, the oldest first.
+    /// Removes messages that were written. The other origins keep their order, the oldest first.
     pub(super) fn remove(&mut self, place: usize) {
         self.pending.remove(place);
     }
 
-    /// Removes the packets of origins for which `keep` returns false. Returns their sequences.
-    pub(super) fn give_up(&mut self, keep: &dyn Fn(Origin) -> bool) -> Vec<Seq> {
+    /// Removes the messages of origins for which `keep` returns false. Returns their sequences.
+    pub(super) fn give_up(&mut self, keep: &dyn Fn(Origin) -> bool) -> Vec<SeqRange> {
         let mut gone = Vec::new();
         self.pending.retain(|pending| {
             let kept = keep(pending.origin);
             if !kept {
-                gone.extend(pending.frames().iter().map(sequence_of));
+                gone.extend(pending.messages().ranges());
             }
             kept
         });
@@ -107,20 +161,31 @@ impl PendingBlocks {
 
     /// Returns the packet with a sequence, if it is pending.
     pub(super) fn find(&mut self, seq: Seq) -> Option<RawFrame> {
-        self.look_up(seq).map(|(frame, _)| frame)
-    }
-
-    /// Returns the origin of the packet with this sequence, if it is pending.
-    pub(super) fn origin_of(&mut self, seq: Seq) -> Option<Origin> {
-        self.look_up(seq).map(|(_, origin)| origin)
-    }
-
-    fn look_up(&mut self, seq: Seq) -> Option<(RawFrame, Origin)> {
         self.pending.iter_mut().find_map(|pending| {
             pending.sort();
             let frames = pending.frames();
             let at = frames.binary_search_by_key(&seq, sequence_of).ok()?;
-            Some((frames[at], pending.origin))
+            Some(frames[at])
+        })
+    }
+
+    /// Returns the pending run that has the message with this sequence, if one has.
+    pub(super) fn run_with(&self, seq: Seq) -> Option<Run<'_>> {
+        self.pending.iter().find_map(|pending| match pending.messages() {
+            Messages::Run(run) if run.range().contains(seq) => Some(run),
+            _ => None,
+        })
+    }
+
+    /// Returns the origin of the message with this sequence, if it is pending.
+    pub(super) fn origin_of(&mut self, seq: Seq) -> Option<Origin> {
+        self.pending.iter_mut().find_map(|pending| {
+            pending.sort();
+            let has = match pending.messages() {
+                Messages::Packets(frames) => frames.binary_search_by_key(&seq, sequence_of).is_ok(),
+                Messages::Run(run) => run.range().contains(seq),
+            };
+            has.then_some(pending.origin)
         })
     }
 }

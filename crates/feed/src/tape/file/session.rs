@@ -5,7 +5,7 @@ use super::{BlockKind, SessionEnd, TapeFile, TapeFileError};
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::Origin;
 use crate::storage::Storage;
-use crate::wire::{Info, SessionId, sequence_of};
+use crate::wire::{Info, SessionId};
 use alloc::vec::Vec;
 
 /// Knowledge of a file about its session.
@@ -153,9 +153,9 @@ impl<S: Storage> TapeFile<S> {
             return Ok(Some(origin));
         }
         for entry in self.index.holders(seq).filter(|entry| entry.offset >= from) {
-            let (head, frames) = self.load(entry)?;
-            if let BlockKind::Packets(origin) = head.kind
-                && frames.binary_search_by_key(&seq, sequence_of).is_ok()
+            let (head, content) = self.load(entry)?;
+            if let BlockKind::Messages(origin, _) = head.kind
+                && content.find(seq).is_some()
             {
                 return Ok(Some(origin));
             }
@@ -206,12 +206,11 @@ impl<S: Storage> TapeFile<S> {
                 if vouched(origin) {
                     places.push(entry.offset);
                 } else {
-                    let frames = self.load(entry)?.1;
-                    ranges.extend(frames.iter().map(|frame| SeqRange::one(sequence_of(frame))));
+                    ranges.extend(self.load(entry)?.1.messages().ranges());
                 }
             }
             let unvouched = self.gathering.give_up(&|origin| vouched(Some(origin)));
-            ranges.extend(unvouched.into_iter().map(SeqRange::one));
+            ranges.extend(unvouched);
         }
         let first = info.first.max(FIRST_SEQ);
         self.told.hear(

@@ -55,7 +55,7 @@ impl ServerConnection {
                     let stop = faults.tally().last_countable_together(*next).min(to);
                     let (after, taken) =
                         faults.after_sending(*run_id, *next, stop, count as usize - done);
-                    let all = u64::from(after - *next);
+                    let all = after - *next;
                     let range = SeqRange::new(*next, after.saturating_sub(1));
                     range.into_iter().for_each(|range| faults.tally_mut().count_dropped(range));
                     faults.count_dropped_by_faults(*run_id, *next, after, all - taken as u64);

@@ -3,7 +3,7 @@
 use super::ServerConnection;
 use super::reply::Reply;
 use super::write::WriteProgress;
-use crate::base::seq::Seq;
+use crate::base::seq::{Seq, to_index};
 use crate::exchange::server::faulted_run::{FaultedRun, SendAction};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::wire::FRAME_LEN;
@@ -41,10 +41,9 @@ impl ServerConnection {
                     *next > *last
                 }
                 Reply::Range(range) => {
-                    let taken =
-                        u32::try_from(bytes / FRAME_LEN).unwrap_or(u32::MAX).min(range.len());
-                    bytes -= taken as usize * FRAME_LEN;
-                    *packets += u64::from(taken);
+                    let taken = ((bytes / FRAME_LEN) as u64).min(range.len());
+                    bytes -= to_index(taken) * FRAME_LEN;
+                    *packets += taken;
                     match range.from(range.first() + taken) {
                         Some(rest) => {
                             *range = rest;
@@ -88,7 +87,7 @@ fn advance_stream(
         // No further than the packets that the tally can count in one go.
         let stop = faults.tally().last_countable_together(*next).min(to);
         let (after, sent) = faults.after_sending(run_id, *next, stop, bytes / FRAME_LEN - taken);
-        let skipped = u64::from(after - *next) - sent as u64;
+        let skipped = after - *next - sent as u64;
         if after > *next {
             faults.count_run(run_id, *next, after, sent as u64);
         }

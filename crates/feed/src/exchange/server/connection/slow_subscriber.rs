@@ -26,6 +26,7 @@ impl<P: TapeSource> MockExchange<P> {
         let end = self.tape().last();
         let next = conn.next_seq(end);
         let behind = (end + 1).saturating_sub(next);
+        let most = u64::from(most);
         // A message behind a part of a packet would be read as the rest of it.
         let ends = conn.ends_next();
         let Some(subscription) = conn.role.subscription_mut().filter(|_| !ends) else { return };
@@ -38,7 +39,7 @@ impl<P: TapeSource> MockExchange<P> {
         let packets = if cut {
             let refusal = NotAvailable { first: next, count: behind, reason: Reason::TooSlow };
             conn.cut_off(&Frame::NotAvailable(refusal), end, &self.faults, now);
-            behind.into()
+            behind
         } else {
             conn.skip_to(end, &self.faults)
         };
@@ -72,7 +73,7 @@ impl ServerConnection {
         let skipped = match self.replies.back_mut() {
             Some(Reply::Stream { next, .. }) => {
                 let from = core::mem::replace(next, end + 1);
-                u64::from(end + 1 - from) - u64::from(partly_sent.is_some())
+                end + 1 - from - u64::from(partly_sent.is_some())
             }
             Some(Reply::Faulted { run, .. }) => run.skip_to(end + 1),
             _ => 0,
