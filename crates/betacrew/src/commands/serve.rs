@@ -214,6 +214,13 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     if matches!(tape, AnyTape::Market(_)) {
         return Err(Failure::Usage("the market tape is endless: add --live".to_owned()));
     }
+    if !tape.has_order_packets() {
+        return Err(Failure::Usage(
+            "the messages of this tape are no order packets, which is all that the exercise's \
+             protocol carries"
+                .to_owned(),
+        ));
+    }
     let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
     let mut next = next.transpose()?;
     let mut tapes: Vec<&mut AnyTape> = [&mut tape].into_iter().chain(&mut next).collect();
@@ -348,7 +355,9 @@ fn system(source: std::io::Error) -> Failure {
 fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange, Failure> {
     let AnyTape::Memory(tape) = tape else {
         return Err(Failure::Usage(
-            "the original exchange cannot play a .tape file: convert it to .json first".to_owned(),
+            "the original exchange plays order packets from memory: convert this tape to .json \
+             first"
+                .to_owned(),
         ));
     };
     Ok(OriginalExchange::new((**tape).clone(), plot.scenario.seed))
