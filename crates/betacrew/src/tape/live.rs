@@ -97,7 +97,7 @@ impl LiveRecord {
             };
             self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
             self.added += count;
-            self.written.add(frames.len(), 0);
+            self.written.add(frames.len() as u64, 0);
         }
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
             // The packet is written first, because the old record is replaced then.

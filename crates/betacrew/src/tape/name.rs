@@ -4,6 +4,7 @@ pub use crate::tape::recorded::{LOADED_MAX, read};
 
 use crate::error::Failure;
 use crate::storage::FileStorage;
+use crate::tape::messages::MessageTape;
 use crate::text::location::shown;
 use feed::base::seq::{Seq, SeqRange};
 use feed::tape::in_memory::Tape;
@@ -154,6 +155,16 @@ pub enum AnyTape {
     Market(Box<SyntheticMarket>),
     /// Tape file, which is not loaded into memory.
     File(Box<FileTapeSource<FileStorage>>, PathBuf),
+    /// Messages of any length, which are not loaded into memory.
+    Messages(Box<MessageTape>, PathBuf),
+}
+
+impl AnyTape {
+    /// Returns whether the tape has order packets, the only messages of the exercise's protocol.
+    #[must_use]
+    pub const fn has_order_packets(&self) -> bool {
+        !matches!(self, Self::Messages(..))
+    }
 }
 
 /// Tape that may fail while it is played.
@@ -164,8 +175,12 @@ pub trait FailingTape {
 
 impl FailingTape for AnyTape {
     fn failed(&self) -> Option<Failure> {
-        let Self::File(tape, path) = self else { return None };
-        let reason = tape.failure()?.to_owned();
+        let (reason, path) = match self {
+            Self::File(tape, path) => (tape.failure(), path),
+            Self::Messages(tape, path) => (tape.failure(), path),
+            Self::Memory(_) | Self::Market(_) => return None,
+        };
+        let reason = reason?.to_owned();
         Some(Failure::Content { path: path.clone(), reason })
     }
 }
@@ -176,6 +191,7 @@ impl TapeSource for AnyTape {
             Self::Memory(tape) => TapeSource::last(tape),
             Self::Market(tape) => tape.last(),
             Self::File(tape, _) => tape.last(),
+            Self::Messages(tape, _) => tape.last(),
         }
     }
 
@@ -184,6 +200,7 @@ impl TapeSource for AnyTape {
             Self::Memory(tape) => TapeSource::session(tape),
             Self::Market(tape) => tape.session(),
             Self::File(tape, _) => tape.session(),
+            Self::Messages(tape, _) => tape.session(),
         }
     }
 
@@ -192,6 +209,7 @@ impl TapeSource for AnyTape {
             Self::Memory(tape) => tape.messages(range),
             Self::Market(tape) => tape.messages(range),
             Self::File(tape, _) => tape.messages(range),
+            Self::Messages(tape, _) => tape.messages(range),
         }
     }
 
@@ -200,6 +218,7 @@ impl TapeSource for AnyTape {
             Self::Memory(tape) => tape.arrived(seq),
             Self::Market(tape) => tape.arrived(seq),
             Self::File(tape, _) => tape.arrived(seq),
+            Self::Messages(tape, _) => tape.arrived(seq),
         }
     }
 
@@ -208,6 +227,7 @@ impl TapeSource for AnyTape {
             Self::Memory(tape) => tape.failure(),
             Self::Market(tape) => tape.failure(),
             Self::File(tape, _) => tape.failure(),
+            Self::Messages(tape, _) => tape.failure(),
         }
     }
 }

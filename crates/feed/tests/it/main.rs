@@ -22,6 +22,7 @@ mod possible;
 mod seen;
 mod server_connection;
 mod sessions;
+mod soup;
 mod steps;
 mod stop;
 mod tape_crash;
