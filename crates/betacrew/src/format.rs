@@ -1,8 +1,8 @@
-//! File formats for packets, one module for each. All are written and read in batches, so that
+//! File formats for messages, one module for each. All are written and read in batches, so that
 //! memory does not grow with the file. `docs/formats.md` describes them.
 //!
-//! An [`Encoder`] writes packets, and [`read()`] passes packets to a function, so a conversion is
-//! `read(.., |frames, arrival| encoder.put(frames, arrival))`.
+//! An [`Encoder`] writes messages, and [`read()`] passes messages to a function, so a conversion is
+//! `read(.., |messages, arrival| encoder.put(messages, arrival))`.
 
 mod arrival;
 #[cfg(feature = "columnar")]
@@ -13,13 +13,16 @@ mod columns;
 mod csv;
 #[cfg(feature = "columnar")]
 mod guard;
+mod itch;
 pub mod json;
 mod line;
+mod message_buffer;
 mod ndjson;
 #[cfg(feature = "columnar")]
 mod pages;
 #[cfg(feature = "columnar")]
 mod parquet;
+mod payload;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -32,6 +35,8 @@ mod thrift;
 mod wide;
 
 pub use arrival::Arrival;
+pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
+pub use payload::Payload;
 
 use crate::error::Failure;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
@@ -41,7 +46,7 @@ use feed::base::seq::{Seq, SeqRange};
 use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
 use feed::tape::file::{SessionEnd, TapeFile};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{Messages, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -64,6 +69,12 @@ pub enum Format {
     /// SQLite database with one table.
     #[value(aliases = ["db", "sqlite3"])]
     Sqlite,
+    /// Messages, each behind its length, as in the venue's day files.
+    #[value(aliases = ["itch50", "nasdaq_itch50"])]
+    Itch,
+    /// Messages as in an ITCH file, compressed with gzip.
+    #[value(name = "itch.gz", aliases = ["itch-gz", "itchgz"])]
+    ItchGz,
     /// Tape file, the format of the recorder (`docs/tape.md`).
     Tape,
     /// NATS stream, which is not a file, `nats://HOST/STREAM` (`docs/gateway.md`).
@@ -71,8 +82,8 @@ pub enum Format {
     Nats,
 }
 
-/// Function that takes slices of packets in ascending order, each slice with one arrival.
-pub type PacketConsumer<'a> = dyn FnMut(&[RawFrame], Arrival) -> Result<(), Failure> + 'a;
+/// Function that takes messages in ascending order, all messages of a call with one arrival.
+pub type MessageConsumer<'a> = dyn FnMut(Messages<'_>, Arrival) -> Result<(), Failure> + 'a;
 
 /// Mark between packets that are written while they arrive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,14 +151,14 @@ impl SessionFacts {
     }
 }
 
-/// Writes packets in a format.
+/// Writes messages in a format.
 pub trait Encoder {
-    /// Writes packets that arrived together, at once or later.
+    /// Writes messages that arrived together, at once or later.
     ///
     /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a frame that is not a
-    /// packet.
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()>;
+    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
+    /// fit the file's payload.
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()>;
 
     /// Writes a mark. Most formats ignore it, because their sequences show the gap.
     ///
@@ -178,8 +189,8 @@ pub trait Encoder {
     /// Completes the file. Without this call it is not valid in its format.
     ///
     /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a frame that is not a
-    /// packet.
+    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
+    /// fit the file's payload.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
@@ -264,6 +275,10 @@ impl Format {
             return Some(Self::Nats);
         }
         let extension = path.extension()?.to_str()?;
+        if extension.eq_ignore_ascii_case("gz") {
+            let inner = Self::of(Path::new(path.file_stem()?));
+            return inner.filter(|inner| *inner == Self::Itch).map(|_| Self::ItchGz);
+        }
         <Self as clap::ValueEnum>::from_str(extension, true).ok()
     }
 
@@ -275,7 +290,7 @@ impl Format {
         Self::of(path).ok_or_else(|| {
             Failure::Usage(format!(
                 "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
-                 .arrow, .sqlite or .tape, or add {flag} FORMAT",
+                 .arrow, .sqlite, .itch, .itch.gz or .tape, or add {flag} FORMAT",
                 shown(path)
             ))
         })
@@ -291,6 +306,8 @@ impl Format {
             Self::Parquet => "Parquet",
             Self::Arrow => "Arrow",
             Self::Sqlite => "SQLite",
+            Self::Itch => "ITCH",
+            Self::ItchGz => "compressed ITCH",
             Self::Tape => "tape",
             Self::Nats => "NATS",
         }
@@ -299,13 +316,26 @@ impl Format {
     /// Returns whether the format stores the arrival of packets.
     #[must_use]
     pub const fn has_arrival(self) -> bool {
-        !matches!(self, Self::Json)
+        !matches!(self, Self::Json | Self::Itch | Self::ItchGz)
     }
 
-    /// Returns whether the format is text, which can also be written to a pipe.
-    #[must_use]
-    pub const fn is_text(self) -> bool {
+    /// Returns whether the format is text.
+    const fn is_text(self) -> bool {
         matches!(self, Self::Json | Self::Ndjson | Self::Csv)
+    }
+
+    /// Returns whether the format is written and read from its beginning to its end, so that it can
+    /// also go through a pipe.
+    #[must_use]
+    pub const fn is_sequential(self) -> bool {
+        self.is_text() || matches!(self, Self::Itch | Self::ItchGz)
+    }
+
+    /// Returns whether the format stores the sequences of messages of any length. Without them,
+    /// messages are numbered by their places.
+    #[must_use]
+    pub const fn has_sequences(self) -> bool {
+        !matches!(self, Self::Itch | Self::ItchGz)
     }
 
     /// Checks that the format is built in.
@@ -326,9 +356,32 @@ impl Format {
         )))
     }
 
-    /// Returns an encoder of the format, or the error `Unsupported` if it is not built in.
-    pub(crate) fn encoder(self, place: EncoderTarget<'_>) -> io::Result<Box<dyn Encoder + '_>> {
+    /// Returns whether the format stores the fields of messages, one column for each.
+    #[must_use]
+    pub const fn has_columns(self) -> bool {
+        !matches!(self, Self::Itch | Self::ItchGz | Self::Tape | Self::Nats)
+    }
+
+    /// Returns an encoder of the format. If `payload` is `None`, the first message decides it.
+    pub(crate) fn encoder(
+        self,
+        payload: Option<Payload>,
+        place: EncoderTarget<'_>,
+    ) -> Box<dyn Encoder + '_> {
+        Box::new(payload::PayloadEncoder::new(self, payload, place))
+    }
+
+    /// Returns an encoder for messages of a payload, or the error `Unsupported` if the format is
+    /// not built in.
+    fn encoder_of(
+        self,
+        payload: Payload,
+        place: EncoderTarget<'_>,
+    ) -> io::Result<Box<dyn Encoder + '_>> {
         Ok(match self {
+            _ if self.has_columns() && payload != Payload::Orders => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
             Self::Json => Box::new(json::JsonWriter::new(place.stream())),
             Self::Ndjson => Box::new(ndjson::NdjsonWriter::new(place.stream())),
             Self::Csv => Box::new(csv::CsvWriter::new(place.stream())?),
@@ -338,6 +391,8 @@ impl Format {
             Self::Arrow => Box::new(arrow::ArrowWriter::new(place.file()?.0)?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
+            Self::Itch => Box::new(itch::plain(place.stream())),
+            Self::ItchGz => Box::new(itch::gzip(place.stream())),
             Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
@@ -356,14 +411,18 @@ pub fn read(
     path: &Path,
     format: Format,
     damage: DamagePolicy,
-    each: &mut PacketConsumer<'_>,
+    each: &mut MessageConsumer<'_>,
 ) -> Result<SessionFacts, Failure> {
     format.check()?;
     if format == Format::Tape {
         return tape::read(path, damage, each).map_err(|fault| fault.at(path));
     }
+    if matches!(format, Format::Itch | Format::ItchGz) {
+        let read = open_stream(path).and_then(|input| itch::read(input, damage, each));
+        return read.map_err(|fault| fault.at(path));
+    }
     let done = match format {
-        _ if format.is_text() => open_text(path).and_then(|text| read_text(text, format, each)),
+        _ if format.is_text() => open_stream(path).and_then(|text| read_text(text, format, each)),
         #[cfg(feature = "columnar")]
         Format::Parquet => open(path).and_then(|file| parquet::read(file, each)),
         #[cfg(feature = "columnar")]
@@ -380,7 +439,7 @@ pub fn read(
 fn read_text(
     text: Box<dyn Read>,
     format: Format,
-    each: &mut PacketConsumer<'_>,
+    each: &mut MessageConsumer<'_>,
 ) -> Result<(), ReadError> {
     let text = without_mark(text)?;
     match format {
@@ -408,7 +467,7 @@ fn without_mark(mut text: impl Read) -> Result<impl Read, ReadError> {
     Ok(io::Cursor::new(first).chain(text))
 }
 
-fn open_text(path: &Path) -> Result<Box<dyn Read>, ReadError> {
+fn open_stream(path: &Path) -> Result<Box<dyn Read>, ReadError> {
     match path == Path::new("-") {
         true => Ok(Box::new(io::stdin().lock())),
         false => Ok(Box::new(open(path)?)),
@@ -447,6 +506,12 @@ mod tests {
             ("x.db", Some(Format::Sqlite)),
             ("x.sqlite3", Some(Format::Sqlite)),
             ("x.json.tape", Some(Format::Tape)),
+            ("x.itch", Some(Format::Itch)),
+            ("01302020.NASDAQ_ITCH50", Some(Format::Itch)),
+            ("x.itch.gz", Some(Format::ItchGz)),
+            ("01302020.NASDAQ_ITCH50.gz", Some(Format::ItchGz)),
+            ("x.json.gz", None),
+            ("x.gz", None),
             ("json", None),
             ("-", None),
             ("x.txt", None),
@@ -464,7 +529,7 @@ mod tests {
             let path = folder.path().join("x");
             let mut rows = odd();
             write_file(&path, format, &rows);
-            if format == Format::Json {
+            if !format.has_arrival() {
                 rows.iter_mut().for_each(|row| row.1 = Arrival::UNKNOWN);
             }
             let again = read_file(&path, format).unwrap();
@@ -489,8 +554,9 @@ mod tests {
     fn what_is_no_packet_is_not_written() {
         for format in [Format::Json, Format::Ndjson, Format::Csv] {
             let mut out = Vec::new();
-            let mut encoder = format.encoder(EncoderTarget::Stream(Box::new(&mut out))).unwrap();
-            let error = encoder.put(&[[0; 17]], Arrival::UNKNOWN).unwrap_err();
+            let mut encoder = format.encoder(None, EncoderTarget::Stream(Box::new(&mut out)));
+            let odd = Messages::Packets(&[[0; 17]]);
+            let error = encoder.put(odd, Arrival::UNKNOWN).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
     }
@@ -500,8 +566,8 @@ mod tests {
         for format in [Format::Json, Format::Ndjson, Format::Csv] {
             let text = format!("\u{feff}{}", written(format));
             let mut packets = 0;
-            let mut take = |frames: &[RawFrame], _| {
-                packets += frames.len();
+            let mut take = |messages: Messages<'_>, _| {
+                packets += messages.len();
                 Ok(())
             };
             read_text(Box::new(io::Cursor::new(text)), format, &mut take).unwrap();

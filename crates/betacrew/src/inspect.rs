@@ -89,7 +89,7 @@ pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
 impl InspectArgs {
     fn format(&self, path: &Path) -> Result<Format, Failure> {
         let format = self.from.map_or_else(|| Format::expect(path, "--from"), Ok)?;
-        if path == Path::new("-") && !format.is_text() {
+        if path == Path::new("-") && !format.is_sequential() {
             return Err(Failure::Usage(format!(
                 "{} cannot be read from stdin; give a file name",
                 format.name()

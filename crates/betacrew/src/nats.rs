@@ -19,6 +19,8 @@ use crate::output::counters::WriteCounters;
 use crate::output::sink::PacketSink;
 #[cfg(feature = "nats")]
 use crate::text::location::shown;
+#[cfg(feature = "nats")]
+use feed::wire::{Messages, RawFrame};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,6 +95,22 @@ fn target(url: &Path, file: Option<&Path>) -> Result<gateway::Target, Failure> {
         target.set_password(password.expose());
     }
     Ok(target)
+}
+
+/// Returns the order packets of messages that are to be published.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if the messages are no order packets.
+#[cfg(feature = "nats")]
+pub(crate) fn order_packets(messages: Messages<'_>) -> Result<&[RawFrame], Failure> {
+    match messages {
+        Messages::Packets(frames) => Ok(frames),
+        Messages::Run(_) => Err(Failure::Usage(
+            "a NATS stream takes order packets only, and these messages are none: write them to \
+             a file"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Checks that a named file can be read, so that the error shows its name.

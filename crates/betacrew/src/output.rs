@@ -16,7 +16,7 @@ pub mod sink;
 pub(crate) mod successor;
 
 use crate::error::Failure;
-use crate::format::{EncoderTarget, Format, PacketConsumer, SessionFacts};
+use crate::format::{EncoderTarget, Format, MessageConsumer, Payload, SessionFacts};
 use crate::output::counters::WriteCounters;
 use crate::storage::Durability;
 use atomic::Partial;
@@ -31,6 +31,7 @@ pub struct Output {
     path: PathBuf,
     to: OutputTarget,
     durability: Durability,
+    payload: Option<Payload>,
     written: WriteCounters,
 }
 
@@ -74,7 +75,8 @@ impl Output {
     }
 
     fn at(path: PathBuf, to: OutputTarget) -> Self {
-        Self { path, to, durability: Durability::Buffered, written: WriteCounters::default() }
+        let (durability, written) = (Durability::Buffered, WriteCounters::default());
+        Self { path, to, durability, payload: None, written }
     }
 
     /// Opens an output for packets.
@@ -85,9 +87,9 @@ impl Output {
     pub fn begin_as(path: &Path, format: Format) -> Result<Self, Failure> {
         format.check()?;
         let output = Self::begin(path)?;
-        if output.is_stream() && !format.is_text() {
+        if output.is_stream() && !format.is_sequential() {
             return Err(Failure::Usage(format!(
-                "{} cannot be written to a pipe: name a file, or use json, ndjson or csv",
+                "{} cannot be written to a pipe: name a file, or use json, ndjson, csv or itch",
                 format.name()
             )));
         }
@@ -98,6 +100,12 @@ impl Output {
     #[must_use]
     pub fn with_durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
+    }
+
+    /// Sets the payload of the messages, which the first message decides otherwise.
+    #[must_use]
+    pub fn with_payload(self, payload: Option<Payload>) -> Self {
+        Self { payload, ..self }
     }
 
     /// Returns the path that the output replaces.
@@ -126,13 +134,14 @@ impl Output {
     pub fn encode(
         self,
         format: Format,
-        fill: impl FnOnce(&mut PacketConsumer<'_>) -> Result<SessionFacts, Failure>,
+        fill: impl FnOnce(&mut MessageConsumer<'_>) -> Result<SessionFacts, Failure>,
     ) -> Result<(), Failure> {
         let path = self.path;
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
         let write = |place: EncoderTarget<'_>| {
-            let mut encoder = self.written.encoder(format, place).map_err(failed)?;
-            let told = fill(&mut |frames, arrival| encoder.put(frames, arrival).map_err(failed))?;
+            let mut encoder = self.written.encoder(format, self.payload, place).map_err(failed)?;
+            let told =
+                fill(&mut |messages, arrival| encoder.put(messages, arrival).map_err(failed))?;
             encoder.told(told).and_then(|()| encoder.finish()).map_err(failed)
         };
         match self.to {

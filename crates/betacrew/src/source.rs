@@ -1,13 +1,13 @@
-//! Sources of packets by name: a file of any format, or a NATS stream.
+//! Sources of messages by name: a file of any format, or a NATS stream.
 
 use crate::error::Failure;
-use crate::format::{self, DamagePolicy, Format, PacketConsumer, SessionFacts};
+use crate::format::{self, DamagePolicy, Format, MessageConsumer, SessionFacts};
 use std::path::Path;
 
-/// Reads all packets of a file or NATS stream in its order; `-` is stdin. Returns the source's
+/// Reads all messages of a file or NATS stream in its order; `-` is stdin. Returns the source's
 /// statements about its session.
 ///
-/// Each frame is a packet with a legal side and sequence. `each` checks that sequences ascend.
+/// Order packets have a legal side and sequence. `each` checks that sequences ascend.
 ///
 /// # Errors
 /// [`Failure::Usage`] where this program was built without the format; [`Failure::Storage`] and
@@ -16,7 +16,7 @@ pub(crate) fn read(
     path: &Path,
     format: Format,
     damage: DamagePolicy,
-    each: &mut PacketConsumer<'_>,
+    each: &mut MessageConsumer<'_>,
 ) -> Result<SessionFacts, Failure> {
     match format {
         #[cfg(feature = "nats")]

@@ -20,7 +20,7 @@ pub use frame::{
     sequence_of,
 };
 
-pub use messages::{Framing, Messages, Run};
+pub use messages::{Framing, MESSAGE_MAX, Messages, Run};
 pub use protocol::{Protocol, ProtocolParseError, Protocols};
 pub use session_id::SessionId;
 

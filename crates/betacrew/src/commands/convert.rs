@@ -14,7 +14,7 @@ use crate::text::formatting::{count, took};
 use crate::text::location::{Location, is_log, shown};
 use feed::analysis::survey::SequenceOrder;
 use feed::tape::file::SessionEnd;
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use std::path::Path;
 use std::time::Instant;
 
@@ -59,7 +59,7 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let from = args.from.map_or_else(|| Format::expect(input, "--from"), Ok)?;
     let to = args.to.map_or_else(|| Format::expect(output, "--to"), Ok)?;
     let stdin = input == Path::new("-");
-    if stdin && !from.is_text() {
+    if stdin && !from.is_sequential() {
         return Err(Failure::Usage(format!(
             "{} cannot be read from stdin: name a file",
             from.name()
@@ -84,17 +84,17 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let mut check = OrderCheck::new(input, stop);
     if destination.is_stream() && !args.allow_gaps && !stdin {
         // Bytes in a pipe cannot be taken back, so the input is checked before any is written.
-        let facts = source::read(input, from, damage, &mut |frames, _| check.take(frames))?;
+        let facts = source::read(input, from, damage, &mut |messages, _| check.take(messages))?;
         check.check_complete(facts)?;
         check = OrderCheck::new(input, stop);
     }
     let mut facts = SessionFacts::default();
     destination.encode(to, |put| {
-        facts = source::read(input, from, damage, &mut |frames, arrival| {
-            check.take(frames)?;
+        facts = source::read(input, from, damage, &mut |messages, arrival| {
+            check.take(messages)?;
             // After a gap the rest is only read to list all missing packets in the error.
             match args.allow_gaps || check.order.missing().is_empty() {
-                true => put(frames, arrival),
+                true => put(messages, arrival),
                 false => Ok(()),
             }
         })?;
@@ -147,11 +147,11 @@ impl<'a> OrderCheck<'a> {
         Self { path, stop, order: SequenceOrder::listing(LISTED) }
     }
 
-    fn take(&mut self, frames: &[RawFrame]) -> Result<(), Failure> {
+    fn take(&mut self, messages: Messages<'_>) -> Result<(), Failure> {
         if self.stop.asked() {
             return Err(Failure::Stopped);
         }
-        self.order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+        self.order.take(messages, |_| {}).map_err(|disorder| Failure::Content {
             path: self.path.to_owned(),
             reason: disorder.to_string(),
         })

@@ -5,7 +5,7 @@ use super::bounded::UNPACKED_MAX;
 use super::columns::{self, ColumnBuilder, failed, fault};
 use super::guard::guarded;
 use super::rows::{Batch, COLUMNS};
-use super::{Arrival, Encoder, PacketConsumer, ReadError};
+use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
@@ -16,7 +16,7 @@ use arrow_ipc::{
 };
 use arrow_schema::{Schema, SchemaRef};
 use feed::storage::Storage;
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use flatbuffers::{InvalidFlatbuffer, VerifierOptions};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -35,9 +35,9 @@ impl ArrowWriter {
 }
 
 impl Encoder for ArrowWriter {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
-        self.columns.put(frames, arrival, |full| out.write(full).map_err(failed))
+        self.columns.put(messages.packets(), arrival, |full| out.write(full).map_err(failed))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -63,7 +63,7 @@ const APPARENT_MAX: usize = 64 << 20;
 /// A compressed batch above [`UNPACKED_MAX`] may unpack to this many times its size.
 const EXPANSION: u64 = 16;
 
-pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(super) fn read(file: File, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let parts = ArrowBlocks { len: file.metadata()?.len(), storage: FileStorage::of(file)? };
     let footer = parts.footer()?;
     let footer =
@@ -266,7 +266,7 @@ mod tests {
         out.into_inner().unwrap()
     }
 
-    fn read_bytes(bytes: &[u8]) -> Result<usize, String> {
+    fn read_bytes(bytes: &[u8]) -> Result<u64, String> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let mut packets = 0;

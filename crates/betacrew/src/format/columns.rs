@@ -408,6 +408,7 @@ mod tests {
         StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
         TimestampSecondArray, UInt8Array, UInt16Array, UInt64Array,
     };
+    use feed::wire::Messages;
 
     /// Returns the rows of these columns.
     fn rows(columns: &[(&str, ArrayRef)]) -> Result<Vec<(Packet, Arrival)>, ReadError> {
@@ -417,8 +418,8 @@ mod tests {
         let columns = columns.unwrap();
         let mut rows = Vec::new();
         check(&columns.schema())?;
-        let mut take = |frames: &[RawFrame], arrival| -> Result<(), Failure> {
-            rows.extend(frames.iter().map(|frame| (packet(frame).unwrap(), arrival)));
+        let mut take = |messages: Messages<'_>, arrival| -> Result<(), Failure> {
+            rows.extend(messages.packets().iter().map(|frame| (packet(frame).unwrap(), arrival)));
             Ok(())
         };
         let mut batch = Batch::new(&mut take);

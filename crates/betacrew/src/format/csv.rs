@@ -3,9 +3,9 @@
 
 use super::bounded::Bounded;
 use super::rows::{self, Batch, COLUMNS, packet};
-use super::{Arrival, Encoder, PacketConsumer, ReadError};
+use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use feed::wire::packet::Packet;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -24,10 +24,10 @@ impl<W: Write> CsvWriter<W> {
 }
 
 impl<W: Write> Encoder for CsvWriter<W> {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let arrived = arrival.time().map(|at| at.to_string()).unwrap_or_default();
         let origin = arrival.origin_text().unwrap_or_default();
-        for frame in frames {
+        for frame in messages.packets() {
             let packet = packet(frame)?;
             self.symbol.clear();
             let _ = write!(self.symbol, "{}", packet.symbol);
@@ -58,7 +58,7 @@ impl<W: Write> Encoder for CsvWriter<W> {
 
 /// Reads rows. Columns may be in any order and more than ours; `arrived` and `origin` may be
 /// absent.
-pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = ReaderBuilder::new().buffer_capacity(64 * 1024).from_reader(input);
     let place = CsvColumns::of(input.headers().map_err(fault)?)?;
@@ -156,6 +156,7 @@ impl CsvColumns {
 mod tests {
     use crate::format::testing::{complaint, written};
     use crate::format::{Format, read_text};
+    use feed::wire::Messages;
 
     #[test]
     fn is_a_line_a_packet() {
@@ -173,8 +174,8 @@ mod tests {
         // Lines end with either end, and the last one needs none.
         for end in ["\r\n", "\n", "\r", ""] {
             let mut taken = Vec::new();
-            let mut take = |frames: &[_], _| {
-                taken.extend_from_slice(frames);
+            let mut take = |messages: Messages<'_>, _| {
+                taken.extend_from_slice(messages.packets());
                 Ok(())
             };
             let text = format!("{text}{end}");

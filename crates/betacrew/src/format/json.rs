@@ -4,12 +4,12 @@
 use super::bounded::{Bounded, Watch};
 use super::line::{TextLine, TextLines};
 use super::rows::{self, Batch, packet};
-use super::{Arrival, Encoder, PacketConsumer, ReadError};
+use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
 use feed::base::seq::Seq;
-use feed::wire::RawFrame;
 use feed::wire::packet::{Packet, Side, Symbol};
+use feed::wire::{Messages, RawFrame};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -26,7 +26,9 @@ pub fn write<'a>(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut writer = Box::new(JsonWriter::new(out));
-    slices.into_iter().try_for_each(|frames| writer.put(frames, Arrival::UNKNOWN))?;
+    slices
+        .into_iter()
+        .try_for_each(|frames| writer.put(Messages::Packets(frames), Arrival::UNKNOWN))?;
     writer.finish()
 }
 
@@ -43,8 +45,8 @@ impl<W: Write> JsonWriter<W> {
 }
 
 impl<W: Write> Encoder for JsonWriter<W> {
-    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> io::Result<()> {
-        let mut frames = frames;
+    fn put(&mut self, messages: Messages<'_>, _: Arrival) -> io::Result<()> {
+        let mut frames = messages.packets();
         if let (false, [first, rest @ ..]) = (self.any, frames) {
             let first = packet(first)?;
             self.text.add(|line| {
@@ -166,7 +168,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 
 /// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys
 /// too. Errors have line and column.
-pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let input = BufReader::with_capacity(64 * 1024, input);
     let mut text = serde_json::Deserializer::from_reader(input);
@@ -248,8 +250,8 @@ mod tests {
 
     fn read_back(text: &str) -> Vec<Packet> {
         let mut packets = Vec::new();
-        let mut take = |frames: &[RawFrame], _| {
-            packets.extend(frames.iter().map(|frame| packet(frame).unwrap()));
+        let mut take = |messages: Messages<'_>, _| {
+            packets.extend(messages.packets().iter().map(|frame| packet(frame).unwrap()));
             Ok(())
         };
         read(text.as_bytes(), &mut take).unwrap();

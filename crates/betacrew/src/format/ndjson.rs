@@ -5,10 +5,10 @@ use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
 use super::line::TextLines;
 use super::rows::{Batch, packet, shown};
-use super::{Arrival, Encoder, PacketConsumer, ReadError, StreamMark};
+use super::{Arrival, Encoder, MessageConsumer, ReadError, StreamMark};
 use crate::args::keyed::Keyed;
 use feed::base::seq::{Seq, SeqRange};
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use feed::wire::packet::{Packet, Side, Symbol};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -33,12 +33,12 @@ impl<W: Write> NdjsonWriter<W> {
 }
 
 impl<W: Write> Encoder for NdjsonWriter<W> {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let arrived = arrival.time().map_or("null".to_owned(), |at| at.to_string());
         // Its letters need no escapes.
         let origin = arrival.origin_text().map_or("null".to_owned(), |text| format!("\"{text}\""));
         let end = format!(",\"arrived\":{arrived},\"origin\":{origin}}}\n");
-        for frame in frames {
+        for frame in messages.packets() {
             let packet = packet(frame)?;
             self.text.add(|line| {
                 members(&packet, &GLUE, line);
@@ -159,7 +159,7 @@ impl NdjsonLine {
 }
 
 /// Reads packets. Empty lines and markers of abandoned packets are skipped.
-pub(super) fn read(input: impl Read, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut batch = Batch::new(each);
@@ -208,6 +208,7 @@ fn plain(error: &serde_json::Error) -> String {
 mod tests {
     use crate::format::testing::{complaint, written};
     use crate::format::{Format, read_text};
+    use feed::wire::Messages;
 
     #[test]
     fn is_an_object_a_line() {
@@ -271,8 +272,8 @@ mod tests {
         let lost = r#"{ "lost": {"last": 4, "first": 2} }"#;
         let text = format!("\u{feff}{}\r\n{lost}\n \n{}", row(1), row(5));
         let mut sequences = Vec::new();
-        let mut take = |frames: &[_], _| {
-            sequences.extend(frames.iter().map(feed::wire::sequence_of));
+        let mut take = |messages: Messages<'_>, _| {
+            sequences.extend(messages.iter().map(|(seq, _)| seq));
             Ok(())
         };
         read_text(Box::new(std::io::Cursor::new(text)), Format::Ndjson, &mut take).unwrap();

@@ -4,10 +4,10 @@ use super::columns::{self, ColumnBuilder};
 use super::guard::guarded;
 use super::pages;
 use super::rows::{Batch, COLUMNS};
-use super::{Arrival, Encoder, PacketConsumer, ReadError};
+use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
 use feed::storage::Storage;
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -44,9 +44,9 @@ impl ParquetWriter {
 }
 
 impl Encoder for ParquetWriter {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
-        self.columns.put(frames, arrival, |full| out.write(full).map_err(failed))
+        self.columns.put(messages.packets(), arrival, |full| out.write(full).map_err(failed))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -73,7 +73,7 @@ const METADATA_MAX: u64 = 16 << 20;
 /// Number of last bytes of a file: the length of its metadata, and the magic number.
 const TRAILER_LEN: usize = 8;
 
-pub(super) fn read(file: File, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(super) fn read(file: File, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let storage = FileStorage::of(file.try_clone()?)?;
     let mut trailer = [0; TRAILER_LEN];
     storage.read_at(storage.len()?.saturating_sub(TRAILER_LEN as u64), &mut trailer)?;

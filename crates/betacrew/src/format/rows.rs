@@ -1,10 +1,10 @@
 //! Rows, which all formats share: a row is a packet with its arrival, and a batch arrived together.
 
-use super::{Arrival, PacketConsumer};
+use super::{Arrival, MessageConsumer};
 use crate::error::Failure;
 use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, decode_packet, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, decode_packet, encode};
 use std::io;
 
 /// Names of the columns, in their order.
@@ -18,11 +18,11 @@ pub(super) const BATCH: usize = 4096;
 pub(super) struct Batch<'a, 'b> {
     frames: Vec<RawFrame>,
     arrival: Arrival,
-    each: &'a mut PacketConsumer<'b>,
+    each: &'a mut MessageConsumer<'b>,
 }
 
 impl<'a, 'b> Batch<'a, 'b> {
-    pub(super) fn new(each: &'a mut PacketConsumer<'b>) -> Self {
+    pub(super) fn new(each: &'a mut MessageConsumer<'b>) -> Self {
         Self { frames: Vec::with_capacity(BATCH), arrival: Arrival::UNKNOWN, each }
     }
 
@@ -39,7 +39,7 @@ impl<'a, 'b> Batch<'a, 'b> {
         if self.frames.is_empty() {
             return Ok(());
         }
-        let done = (self.each)(&self.frames, self.arrival);
+        let done = (self.each)(Messages::Packets(&self.frames), self.arrival);
         self.frames.clear();
         done
     }

@@ -1,13 +1,13 @@
 //! Tape files, the format of the recorder (`docs/tape.md`).
 
-use super::{Arrival, DamagePolicy, Encoder, PacketConsumer, ReadError, SessionFacts};
+use super::{Arrival, DamagePolicy, Encoder, MessageConsumer, ReadError, SessionFacts};
 use crate::args::parse::random;
 use crate::clock::nanos_since_1970;
 use crate::storage::FileStorage;
 use feed::base::seq::FIRST_SEQ;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile, TapeFileError};
-use feed::wire::{Info, RawFrame};
+use feed::wire::{Info, Messages};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -34,7 +34,7 @@ impl TapeWriter {
 }
 
 impl Encoder for TapeWriter {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let origin = arrival.origin.unwrap_or(UNKNOWN);
         // A block has one time. In order of sequence, pieces of a stream's block alternate with
         // those of the resends' that fill its gaps.
@@ -46,7 +46,7 @@ impl Encoder for TapeWriter {
             }
             self.at.insert(origin, arrival.at);
         }
-        self.file.append(origin, arrival.at, frames).map_err(failed)
+        self.file.append(origin, arrival.at, messages).map_err(failed)
     }
 
     fn told(&mut self, told: SessionFacts) -> io::Result<()> {
@@ -75,7 +75,7 @@ fn failed(error: TapeFileError<io::Error>) -> io::Error {
 pub(super) fn read(
     path: &Path,
     damage: DamagePolicy,
-    each: &mut PacketConsumer<'_>,
+    each: &mut MessageConsumer<'_>,
 ) -> Result<SessionFacts, ReadError> {
     let storage = FileStorage::of(super::open(path)?)?;
     // Without the index every block is checked at once, and only the good ones are known.
@@ -88,7 +88,7 @@ pub(super) fn read(
     }
     let mut reading = file.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next().map_err(fault)? {
-        each(piece.packets(), Arrival::of(&piece.block))?;
+        each(piece.messages, Arrival::of(&piece.block))?;
     }
     Ok(SessionFacts::of(&file))
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
 
-use super::{Arrival, DamagePolicy, EncoderTarget, Format, ReadError, read};
+use super::{Arrival, DamagePolicy, EncoderTarget, Format, Payload, ReadError, RunBuffer, read};
 use crate::error::Failure;
+use feed::base::seq::Seq;
 use feed::ledger::{Origin, Source};
 use feed::wire::packet::{Packet, Side, Symbol};
-use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, encode};
 use std::path::Path;
 
 /// Packets and their arrivals, one by one.
@@ -58,21 +59,58 @@ pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
         .truncate(true)
         .open(path)
         .unwrap();
-    let mut encoder = format.encoder(EncoderTarget::File(file, path.to_owned())).unwrap();
+    let mut encoder = format.encoder(None, EncoderTarget::File(file, path.to_owned()));
     for slice in rows.chunk_by(|one, other| one.1 == other.1) {
         let frames: Vec<RawFrame> = slice.iter().map(|row| row.0).collect();
-        encoder.put(&frames, slice[0].1).unwrap();
+        encoder.put(Messages::Packets(&frames), slice[0].1).unwrap();
     }
     encoder.finish().unwrap();
 }
 
 pub(super) fn read_file(path: &Path, format: Format) -> Result<Rows, Failure> {
     let mut rows = Vec::new();
-    read(path, format, DamagePolicy::Refuse, &mut |frames, arrival| {
-        rows.extend(frames.iter().map(|frame| (*frame, arrival)));
+    read(path, format, DamagePolicy::Refuse, &mut |messages, arrival| {
+        rows.extend(messages.packets().iter().map(|frame| (*frame, arrival)));
         Ok(())
     })?;
     Ok(rows)
+}
+
+/// Writes a file of messages that are numbered from 1.
+pub(super) fn write_messages(
+    path: &Path,
+    format: Format,
+    payload: Option<Payload>,
+    messages: &[Vec<u8>],
+) {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .unwrap();
+    let mut encoder = format.encoder(payload, EncoderTarget::File(file, path.to_owned()));
+    let mut buffer = RunBuffer::default();
+    for (seq, message) in (1..).zip(messages) {
+        buffer.push(seq, message).unwrap();
+        if buffer.count() == 100 {
+            encoder.put(buffer.messages(), Arrival::UNKNOWN).unwrap();
+            buffer.clear();
+        }
+    }
+    encoder.put(buffer.messages(), Arrival::UNKNOWN).unwrap();
+    encoder.finish().unwrap();
+}
+
+/// Reads all messages of a file.
+pub(super) fn read_messages(path: &Path, format: Format) -> Result<Vec<(Seq, Vec<u8>)>, Failure> {
+    let mut all = Vec::new();
+    read(path, format, DamagePolicy::Refuse, &mut |messages, _| {
+        all.extend(messages.iter().map(|(seq, message)| (seq, message.to_vec())));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// Returns the error of reading a text.
@@ -87,12 +125,12 @@ pub(super) fn complaint(text: &str, format: Format) -> String {
 /// Two packets as text, the second with all that can be known of it.
 pub(super) fn written(format: Format) -> String {
     let mut out = Vec::new();
-    let mut encoder = format.encoder(EncoderTarget::Stream(Box::new(&mut out))).unwrap();
+    let mut encoder = format.encoder(None, EncoderTarget::Stream(Box::new(&mut out)));
     let frames = feed::tape::in_memory::Tape::sample(2);
     let origin = Some(Origin { line: 1, source: Source::Resend });
-    encoder.put(&frames.frames()[..1], Arrival::UNKNOWN).unwrap();
+    encoder.put(Messages::Packets(&frames.frames()[..1]), Arrival::UNKNOWN).unwrap();
     let arrival = Arrival { at: 1_700_000_000_123_456_789, origin };
-    encoder.put(&frames.frames()[1..], arrival).unwrap();
+    encoder.put(Messages::Packets(&frames.frames()[1..]), arrival).unwrap();
     encoder.finish().unwrap();
     String::from_utf8(out).unwrap()
 }

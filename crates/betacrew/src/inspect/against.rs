@@ -1,12 +1,12 @@
 //! Comparison of two recordings, read at the same time.
 
 use crate::error::Failure;
-use crate::format::{DamagePolicy, Format};
+use crate::format::{DamagePolicy, Format, OwnedMessages};
 use crate::net::Stop;
 use crate::source;
 use feed::analysis::compare::Comparison;
 use feed::analysis::survey::SequenceOrder;
-use feed::wire::RawFrame;
+use feed::wire::{Messages, RawFrame};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -28,7 +28,8 @@ pub(super) fn compare(
         let mut readers = sides.map(|(path, format)| {
             let (sender, pieces) = sync_channel(AHEAD);
             let reader = scope.spawn(move || send(path, format, stop, &sender));
-            (ComparedSide { pieces, piece: Some(Vec::new()), at: 0 }, reader)
+            let piece = Some(OwnedMessages::of(Messages::NONE));
+            (ComparedSide { pieces, piece, at: 0 }, reader)
         });
         let mut comparison = Comparison::listing(listed);
         loop {
@@ -59,21 +60,21 @@ pub(super) fn compare(
 /// One of two recordings, as far as it has been read and not compared.
 struct ComparedSide {
     /// Receiver of the next chunks.
-    pieces: Receiver<Vec<RawFrame>>,
+    pieces: Receiver<OwnedMessages>,
     /// Current chunk; `None` at the end of the recording.
-    piece: Option<Vec<RawFrame>>,
-    /// Number of packets of the chunk that have been compared.
-    at: usize,
+    piece: Option<OwnedMessages>,
+    /// Number of messages of the chunk that have been compared.
+    at: u64,
 }
 
 impl ComparedSide {
-    /// Returns the packets that have been read and not compared; `None` at the end.
-    fn rest(&mut self) -> Option<&[RawFrame]> {
-        while self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
+    /// Returns the messages that have been read and not compared; `None` at the end.
+    fn rest(&mut self) -> Option<Messages<'_>> {
+        while self.piece.as_ref().is_some_and(|piece| piece.messages().len() == self.at) {
             self.piece = self.pieces.recv().ok();
             self.at = 0;
         }
-        self.piece.as_deref().map(|piece| &piece[self.at..])
+        self.piece.as_ref().map(|piece| piece.messages().skip(self.at))
     }
 }
 
@@ -82,24 +83,27 @@ fn send(
     path: &Path,
     format: Format,
     stop: &Stop,
-    sender: &SyncSender<Vec<RawFrame>>,
+    sender: &SyncSender<OwnedMessages>,
 ) -> Result<(), Failure> {
     let mut order = SequenceOrder::default();
-    let mut piece = Vec::with_capacity(PIECE);
+    let mut piece: Vec<RawFrame> = Vec::with_capacity(PIECE);
     // An error means that the comparison has ended because the other file failed, which is
     // reported.
     let hand_on = |piece: &mut Vec<RawFrame>| {
         let full = std::mem::replace(piece, Vec::with_capacity(PIECE));
-        sender.send(full).map_err(|_| Failure::Stopped)
+        sender.send(OwnedMessages::Packets(full)).map_err(|_| Failure::Stopped)
     };
-    source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
+    source::read(path, format, DamagePolicy::Refuse, &mut |messages, _| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }
-        order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+        order.take(messages, |_| {}).map_err(|disorder| Failure::Content {
             path: path.to_owned(),
             reason: disorder.to_string(),
         })?;
+        let Messages::Packets(frames) = messages else {
+            return sender.send(OwnedMessages::of(messages)).map_err(|_| Failure::Stopped);
+        };
         piece.extend_from_slice(frames);
         if piece.len() >= PIECE { hand_on(&mut piece) } else { Ok(()) }
     })?;

@@ -4,7 +4,7 @@ use super::book;
 use super::reading::{InspectedTape, Inspection};
 use crate::format::{Arrival, Format};
 use crate::record::report::{ReportRange, ms};
-use crate::text::formatting::packet;
+use crate::text::formatting::message;
 use crate::text::location::shown;
 use feed::analysis::compare::Comparison;
 use feed::analysis::survey::{MissingRanges, OriginStats};
@@ -271,6 +271,10 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
         equal: comparison.equal(),
         only_in: [0, 1].map(|side| ranges(comparison.only_in(side))),
         different: ranges(comparison.different()),
-        shown: comparison.shown().iter().map(|(a, b)| [packet(a), packet(b)]).collect(),
+        shown: comparison
+            .shown()
+            .iter()
+            .map(|shown| [message(shown.seq, &shown.left), message(shown.seq, &shown.right)])
+            .collect(),
     })
 }

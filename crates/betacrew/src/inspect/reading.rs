@@ -1,7 +1,7 @@
 //! Reader of a recording in any format, which collects everything that the command shows.
 
 use crate::error::Failure;
-use crate::format::{Arrival, DamagePolicy as Policy, Format, PacketConsumer, SessionFacts};
+use crate::format::{Arrival, DamagePolicy as Policy, Format, MessageConsumer, SessionFacts};
 use crate::net::Stop;
 use crate::source;
 use crate::storage::FileStorage;
@@ -10,7 +10,7 @@ use feed::analysis::survey::{Charts, Survey};
 use feed::base::seq::FIRST_SEQ;
 use feed::session::completeness::{Completeness, Facts};
 use feed::tape::file::{Damage, FileHead, SessionEnd, TapeFile, TapeFileError};
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,12 +121,12 @@ pub(super) fn read(
     let mut survey = Survey::listing(wanted.listed);
     survey.charts = wanted.charts.then(Charts::default);
     survey.books = wanted.books.then(Books::default);
-    let mut take = |frames: &[RawFrame], arrival: Arrival| {
+    let mut take = |messages: Messages<'_>, arrival: Arrival| {
         if stop.asked() {
             return Err(Failure::Stopped);
         }
         let at = (arrival.at > 0).then_some(arrival.at);
-        survey.take(frames, at, arrival.origin).map_err(|disorder| Failure::Content {
+        survey.take(messages, at, arrival.origin).map_err(|disorder| Failure::Content {
             path: path.to_owned(),
             reason: disorder.to_string(),
         })
@@ -147,7 +147,7 @@ pub(super) fn read(
 fn read_tape(
     path: &Path,
     wanted: InspectOptions,
-    take: &mut PacketConsumer<'_>,
+    take: &mut MessageConsumer<'_>,
 ) -> Result<InspectedTape, Failure> {
     let failed = |source| Failure::Storage { action: "read", path: path.to_owned(), source };
     let wrong = |error: TapeFileError<io::Error>| match error {
@@ -192,8 +192,8 @@ fn read_tape(
     loop {
         match reading.next() {
             Ok(Some(piece)) => {
-                read += piece.packets().len() as u64;
-                take(piece.packets(), Arrival::of(&piece.block))?;
+                read += piece.messages.len();
+                take(piece.messages, Arrival::of(&piece.block))?;
             }
             Ok(None) => break,
             Err(TapeFileError::Damaged { offset, span, bytes, packets }) => {

@@ -6,9 +6,9 @@ use crate::error::Exit;
 use crate::format::Arrival;
 use crate::terminal::sequence_strip::{self, CellMark};
 use crate::terminal::style::{self, Stream};
-use crate::text::formatting::{NO_PACKETS, count, grouped, holes, packet, signed, took};
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes, message, signed, took};
 use crate::text::location::shown;
-use feed::analysis::compare::Comparison;
+use feed::analysis::compare::{Comparison, Difference};
 use feed::analysis::figures::SymbolStats;
 use feed::analysis::survey::{OriginStats, Survey};
 use feed::base::seq::Seq;
@@ -351,9 +351,9 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     }
     if !comparison.different().is_empty() {
         let _ = writeln!(text, "  differ   {}", ranges(comparison.different()));
-        for (left, right) in comparison.shown() {
-            let _ = writeln!(text, "           {} in {one}", packet(left));
-            let _ = writeln!(text, "           {} in {other}", packet(right));
+        for Difference { seq, left, right } in comparison.shown() {
+            let _ = writeln!(text, "           {} in {one}", message(*seq, left));
+            let _ = writeln!(text, "           {} in {other}", message(*seq, right));
         }
     }
     text

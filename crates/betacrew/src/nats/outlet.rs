@@ -2,12 +2,13 @@
 
 use crate::error::Failure;
 use crate::format::{Arrival, StreamMark};
+use crate::nats::order_packets;
 use crate::net::Stop;
 use crate::output::counters::WriteCounters;
 use crate::output::sink::PacketSink;
 use crate::text::formatting::{count, grouped};
 use feed::base::seq::{FIRST_SEQ, Seq};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{Messages, SessionId};
 use gateway::{Gateway, Notice, Published, Settings};
 use std::time::{Duration, Instant};
 
@@ -116,10 +117,11 @@ impl PacketSink for PublishSink {
         Ok(FIRST_SEQ)
     }
 
-    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
+    fn put(&mut self, messages: Messages<'_>, _: Arrival) -> Result<u64, Failure> {
+        let frames = order_packets(messages)?;
         let taken = self.gateway.as_ref().map_or(Ok(0), |gateway| gateway.put(frames))?;
-        self.published.add(taken, size_of_val(&frames[..taken]) as u64);
-        Ok(taken)
+        self.published.add(taken as u64, size_of_val(&frames[..taken]) as u64);
+        Ok(taken as u64)
     }
 
     fn mark(&mut self, _: StreamMark) -> Result<(), Failure> {

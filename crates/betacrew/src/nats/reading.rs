@@ -3,12 +3,12 @@
 use super::{readable, target};
 use crate::args::nats_env::{CA, CREDS, file};
 use crate::error::Failure;
-use crate::format::{Arrival, PacketConsumer, SessionFacts};
+use crate::format::{Arrival, MessageConsumer, SessionFacts};
 use crate::storage::FileStorage;
 use feed::analysis::survey::SequenceOrder;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
-use feed::wire::{RawFrame, sequence_of};
+use feed::wire::{Messages, RawFrame, sequence_of};
 use gateway::block::Block;
 use gateway::{Log, Removed, Settings};
 use std::io;
@@ -38,11 +38,11 @@ fn arrival(block: &Block) -> Arrival {
 ///
 /// # Errors
 /// Errors of the log and of `each`.
-pub(crate) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<SessionFacts, Failure> {
+pub(crate) fn read(path: &Path, each: &mut MessageConsumer<'_>) -> Result<SessionFacts, Failure> {
     let mut told = SessionFacts::default();
     let removed = open(path)?.read(&mut |block| {
         note(&mut told, block);
-        each(&block.frames, arrival(block))
+        each(Messages::Packets(&block.frames), arrival(block))
     })?;
     Ok(ended(told, removed))
 }
@@ -59,7 +59,7 @@ fn ended(told: SessionFacts, removed: Removed) -> SessionFacts {
 }
 
 fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(), Failure> {
-    order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+    order.take(Messages::Packets(frames), |_| {}).map_err(|disorder| Failure::Content {
         path: path.to_owned(),
         reason: disorder.to_string(),
     })

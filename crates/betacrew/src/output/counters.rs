@@ -1,7 +1,7 @@
 //! Counters of packets and bytes written to outputs, which other threads can read.
 
-use crate::format::{Arrival, Encoder, EncoderTarget, Format, SessionFacts, StreamMark};
-use feed::wire::RawFrame;
+use crate::format::{Arrival, Encoder, EncoderTarget, Format, Payload, SessionFacts, StreamMark};
+use feed::wire::Messages;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -26,23 +26,24 @@ impl WriteCounters {
     }
 
     /// Adds to the counters.
-    pub(crate) fn add(&self, packets: usize, bytes: u64) {
-        self.0.packets.fetch_add(packets as u64, Ordering::Relaxed);
+    pub(crate) fn add(&self, packets: u64, bytes: u64) {
+        self.0.packets.fetch_add(packets, Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns an encoder of a format that counts what it writes.
     ///
     /// # Errors
-    /// Errors of [`Format::encoder`].
+    /// Errors of the output.
     pub(crate) fn encoder<'a>(
         &self,
         format: Format,
+        payload: Option<Payload>,
         place: EncoderTarget<'a>,
     ) -> io::Result<Box<dyn Encoder + 'a>> {
         let written = self.clone();
         let (place, file) = match place {
-            EncoderTarget::File(file, path) if !format.is_text() => {
+            EncoderTarget::File(file, path) if !format.is_sequential() => {
                 (EncoderTarget::File(file.try_clone()?, path), Some(file))
             }
             place => {
@@ -56,7 +57,7 @@ impl WriteCounters {
                 )
             }
         };
-        let encoder = format.encoder(place)?;
+        let encoder = format.encoder(payload, place);
         Ok(Box::new(CountingEncoder {
             encoder,
             growth: Growth { written, file, len: 0, since: 0 },
@@ -99,7 +100,7 @@ struct CountingEncoder<'a> {
 
 /// Number of packets between two checks of a file's length. A check is a system call, and packets
 /// may come two at a time.
-const CHECK_INTERVAL: usize = 1 << 14;
+const CHECK_INTERVAL: u64 = 1 << 14;
 
 /// Growth of a file; counts packets only if the output is not a file.
 struct Growth {
@@ -107,11 +108,11 @@ struct Growth {
     file: Option<File>,
     /// Length of the file in bytes at the last check, and number of packets since.
     len: u64,
-    since: usize,
+    since: u64,
 }
 
 impl Growth {
-    fn put(&mut self, packets: usize) {
+    fn put(&mut self, packets: u64) {
         self.written.add(packets, 0);
         self.since += packets;
         if self.since >= CHECK_INTERVAL {
@@ -130,9 +131,9 @@ impl Growth {
 }
 
 impl Encoder for CountingEncoder<'_> {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
-        self.encoder.put(frames, arrival)?;
-        self.growth.put(frames.len());
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
+        self.encoder.put(messages, arrival)?;
+        self.growth.put(messages.len());
         Ok(())
     }
 
@@ -169,10 +170,10 @@ mod tests {
             let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
             let written = WriteCounters::default();
             let mut encoder =
-                written.encoder(format, EncoderTarget::File(file, path.clone())).unwrap();
+                written.encoder(format, None, EncoderTarget::File(file, path.clone())).unwrap();
             let tape = Tape::classic();
-            encoder.put(&tape.frames()[..9], Arrival::UNKNOWN).unwrap();
-            encoder.put(&tape.frames()[9..], Arrival::UNKNOWN).unwrap();
+            encoder.put(Messages::Packets(&tape.frames()[..9]), Arrival::UNKNOWN).unwrap();
+            encoder.put(Messages::Packets(&tape.frames()[9..]), Arrival::UNKNOWN).unwrap();
             assert_eq!(written.look().0, 14);
             encoder.finish().unwrap();
             let len = path.metadata().unwrap().len();
@@ -184,8 +185,8 @@ mod tests {
     fn what_goes_through_a_pipe_is_counted() {
         let (written, mut out) = (WriteCounters::default(), Vec::new());
         let place = EncoderTarget::Stream(Box::new(&mut out));
-        let mut encoder = written.encoder(Format::Csv, place).unwrap();
-        encoder.put(Tape::classic().frames(), Arrival::UNKNOWN).unwrap();
+        let mut encoder = written.encoder(Format::Csv, None, place).unwrap();
+        encoder.put(Messages::Packets(Tape::classic().frames()), Arrival::UNKNOWN).unwrap();
         encoder.finish().unwrap();
         assert_eq!(written.look(), (14, out.len() as u64));
     }

@@ -11,7 +11,7 @@ use crate::output::sink::PacketSink;
 use crate::storage::Durability;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use feed::wire::{RawFrame, SessionId, sequence_of};
+use feed::wire::{Messages, SessionId};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -186,8 +186,8 @@ impl RotatingFiles {
     fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
         let read = place.is_file().then(|| {
-            format::read(place, self.format, DamagePolicy::Refuse, &mut |frames, _| {
-                for seq in frames.iter().map(sequence_of) {
+            format::read(place, self.format, DamagePolicy::Refuse, &mut |messages, _| {
+                for (seq, _) in messages.iter() {
                     ascends &= seq > last;
                     first.get_or_insert(seq);
                     last = seq;
@@ -227,7 +227,7 @@ impl RotatingFiles {
                 let file = Partial::beside(&self.path)?;
                 let same = file.file().try_clone()?;
                 let place = EncoderTarget::File(same, file.path().to_owned());
-                let encoder = self.written.encoder(self.format, place)?;
+                let encoder = self.written.encoder(self.format, None, place)?;
                 Ok(RotatedFile { file, encoder, first: self.next, begun: Instant::now() })
             };
             self.open = Some(begin().map_err(|source| self.failed(source))?);
@@ -281,12 +281,12 @@ impl PacketSink for RotatingFiles {
         Ok(self.next)
     }
 
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
-        let done = self.open()?.encoder.put(frames, arrival);
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<u64, Failure> {
+        let done = self.open()?.encoder.put(messages, arrival);
         done.map_err(|source| self.failed(source))?;
-        self.next += frames.len() as u64;
+        self.next = messages.span().map_or(self.next, |span| span.last() + 1);
         self.rotate()?;
-        Ok(frames.len())
+        Ok(messages.len())
     }
 
     fn mark(&mut self, mark: StreamMark) -> Result<(), Failure> {
@@ -312,6 +312,7 @@ impl PacketSink for RotatingFiles {
 mod tests {
     use super::*;
     use feed::tape::in_memory::Tape;
+    use feed::wire::RawFrame;
 
     fn packets(range: std::ops::RangeInclusive<usize>) -> Vec<RawFrame> {
         let tape = Tape::random(50_000, 1);
@@ -339,17 +340,17 @@ mod tests {
         let path = folder.path().join("out.csv");
         let (mut pieces, next) = begun(&path, &[Rotate::Size(1)]);
         assert_eq!(next, 1);
-        pieces.put(&packets(1..=20_000), Arrival::UNKNOWN).unwrap();
-        pieces.put(&packets(20_001..=40_000), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(1..=20_000)), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(20_001..=40_000)), Arrival::UNKNOWN).unwrap();
         // A crash: what was not in place is gone.
         pieces.rotate = vec![Rotate::Session];
-        pieces.put(&packets(40_001..=41_000), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(40_001..=41_000)), Arrival::UNKNOWN).unwrap();
         drop(pieces);
         let whole = ["out-ABCD-0000000001-0000020000.csv", "out-ABCD-0000020001-0000040000.csv"];
         assert_eq!(names(folder.path()), whole);
         let (mut pieces, next) = begun(&path, &[Rotate::Session]);
         assert_eq!(next, 40_001);
-        pieces.put(&packets(40_001..=41_000), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(40_001..=41_000)), Arrival::UNKNOWN).unwrap();
         pieces.finish().unwrap();
         assert_eq!(names(folder.path())[2], "out-ABCD-0000040001-0000041000.csv");
         let text = std::fs::read_to_string(folder.path().join(whole[1])).unwrap();
@@ -362,7 +363,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("out.csv");
             let (mut pieces, _) = begun(&path, &[Rotate::Session]);
-            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.put(Messages::Packets(&packets(1..=900)), Arrival::UNKNOWN).unwrap();
             pieces.finish().unwrap();
             assert_eq!(begun(&path, &[Rotate::Session]).1, 901);
             let piece = folder.path().join("out-ABCD-0000000001-0000000900.csv");
@@ -371,7 +372,7 @@ mod tests {
             std::fs::write(&piece, content).unwrap();
             let (mut pieces, next) = begun(&path, &[Rotate::Session]);
             assert_eq!(next, 1);
-            pieces.put(&packets(1..=900), Arrival::UNKNOWN).unwrap();
+            pieces.put(Messages::Packets(&packets(1..=900)), Arrival::UNKNOWN).unwrap();
             pieces.finish().unwrap();
             assert_eq!(std::fs::read_to_string(&piece).unwrap(), content, "it is somebody's");
             let again = folder.path().join("out-ABCD-0000000001-0000000900-2.csv");
@@ -410,9 +411,9 @@ mod tests {
         std::fs::write(&old, "precious").unwrap();
         let (mut pieces, next) = begun(&path, &[Rotate::Session]);
         assert_eq!(next, 1);
-        pieces.put(&packets(1..=2), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(1..=2)), Arrival::UNKNOWN).unwrap();
         pieces.close().unwrap();
-        pieces.put(&packets(3..=9), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(3..=9)), Arrival::UNKNOWN).unwrap();
         pieces.finish().unwrap();
         assert_eq!(std::fs::read_to_string(old).unwrap(), "precious");
         let numbers = ["0000000001-0000000002", "0000000003-0000000009-2", "0000000003-0000000009"];
@@ -424,7 +425,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("n".repeat(250) + ".csv");
         let (mut pieces, _) = begun(&path, &[Rotate::Session]);
-        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(1..=9)), Arrival::UNKNOWN).unwrap();
         pieces.finish().unwrap();
         assert_eq!(begun(&path, &[Rotate::Session]).1, 10);
     }
@@ -435,7 +436,7 @@ mod tests {
         let path = folder.path().join("out.csv");
         let (mut pieces, _) = begun(&path, &[Rotate::Time(Duration::from_nanos(1))]);
         pieces.rotate = vec![Rotate::Time(Duration::from_secs(3600))];
-        pieces.put(&packets(1..=9), Arrival::UNKNOWN).unwrap();
+        pieces.put(Messages::Packets(&packets(1..=9)), Arrival::UNKNOWN).unwrap();
         let wake = pieces.idle(Duration::ZERO).unwrap().unwrap();
         assert!((3590..=3600).contains(&wake.as_secs()), "{wake:?}");
         assert_eq!(names(folder.path()).len(), 1, "beside its place");

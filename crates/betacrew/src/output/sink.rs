@@ -1,15 +1,15 @@
-//! Live outputs of a recording, which take packets in order of sequence.
+//! Live outputs of a recording, which take messages in order of sequence.
 
 use crate::error::Failure;
-use crate::format::{Arrival, EncoderTarget, Format, StreamMark};
+use crate::format::{Arrival, EncoderTarget, Format, OwnedMessages, StreamMark};
 use crate::net::Stop;
 use crate::output::counters::WriteCounters;
 use crate::terminal::signals::UNREAD;
 use feed::base::seq::{FIRST_SEQ, Seq};
-use feed::wire::{RawFrame, SessionId};
+use feed::wire::{Messages, SessionId};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,12 +29,12 @@ pub trait PacketSink {
         Ok(FIRST_SEQ)
     }
 
-    /// Takes packets with contiguous sequences. Returns the number taken; a full output takes fewer
-    /// than all.
+    /// Takes messages with contiguous sequences. Returns the number taken; a full output takes
+    /// fewer than all.
     ///
     /// # Errors
     /// Failures of the output, which end the recording.
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure>;
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<u64, Failure>;
 
     /// Takes a mark that stands between packets.
     ///
@@ -89,7 +89,7 @@ pub trait PacketSink {
 }
 
 /// Maximum number of packets queued for stdout; later packets wait in the recording.
-const QUEUE_MAX: usize = 1 << 16;
+const QUEUE_MAX: u64 = 1 << 16;
 
 /// Standard output, written by a thread of its own so that a slow reader delays nothing else. A
 /// reader that closes the pipe ends the recording.
@@ -98,7 +98,7 @@ pub(crate) struct Stdout {
     items: Option<Sender<QueuedItem>>,
     writer: Option<JoinHandle<Result<(), Failure>>>,
     /// Number of packets in `items`.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<AtomicU64>,
     /// True if other sessions were written to stdout before.
     later: bool,
     /// First sequence to write.
@@ -111,7 +111,7 @@ pub(crate) struct Stdout {
 
 /// Item in the queue of the thread.
 enum QueuedItem {
-    Packets(Vec<RawFrame>, Arrival),
+    Messages(OwnedMessages, Arrival),
     Mark(StreamMark),
 }
 
@@ -128,7 +128,7 @@ impl Stdout {
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let (items, taken) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(AtomicU64::new(0));
         let left = Arc::clone(&waiting);
         let written = WriteCounters::default();
         let counted = written.clone();
@@ -196,10 +196,10 @@ fn write(
     format: Format,
     written: &WriteCounters,
     taken: &Receiver<QueuedItem>,
-    waiting: &AtomicUsize,
+    waiting: &AtomicU64,
 ) -> io::Result<()> {
     let mut out = io::stdout();
-    let mut encoder = written.encoder(format, EncoderTarget::Stream(Box::new(&mut out)))?;
+    let mut encoder = written.encoder(format, None, EncoderTarget::Stream(Box::new(&mut out)))?;
     loop {
         let item = match taken.try_recv() {
             Err(TryRecvError::Empty) => {
@@ -209,9 +209,10 @@ fn write(
             item => item.ok(),
         };
         match item {
-            Some(QueuedItem::Packets(frames, arrival)) => {
-                encoder.put(&frames, arrival)?;
-                waiting.fetch_sub(frames.len(), Ordering::SeqCst);
+            Some(QueuedItem::Messages(owned, arrival)) => {
+                let messages = owned.messages();
+                encoder.put(messages, arrival)?;
+                waiting.fetch_sub(messages.len(), Ordering::SeqCst);
             }
             Some(QueuedItem::Mark(mark)) => encoder.mark(mark)?,
             None => return encoder.finish(),
@@ -235,12 +236,12 @@ impl PacketSink for Stdout {
         Ok(self.from)
     }
 
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<usize, Failure> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<u64, Failure> {
         let room = QUEUE_MAX.saturating_sub(self.waiting.load(Ordering::SeqCst));
-        let taken = &frames[..frames.len().min(room)];
+        let taken = messages.first(room);
         if !taken.is_empty() {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
-            self.send(QueuedItem::Packets(taken.to_vec(), arrival))?;
+            self.send(QueuedItem::Messages(OwnedMessages::of(taken), arrival))?;
         }
         Ok(taken.len())
     }

@@ -6,7 +6,7 @@ use crate::output::sink::PacketSink;
 use crate::record::store::RecordingStore;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Sink};
-use feed::wire::{Info, Messages, RawFrame, SessionId, sequence_of};
+use feed::wire::{Info, Messages, SessionId, sequence_of};
 use std::time::Duration;
 
 /// Interval for handing on packets behind a filled gap while a stream is busy, because such a
@@ -178,8 +178,8 @@ impl FanOutTarget {
         self.next = self.outlet.wants(self.next)?;
         loop {
             let mut until = None;
-            let read = capture.read_from(self.next, &mut |frames, arrival| {
-                until = self.put(frames, arrival)?;
+            let read = capture.read_from(self.next, &mut |messages, arrival| {
+                until = self.put(messages, arrival)?;
                 if until.is_some() { Err(Failure::Stopped) } else { Ok(()) }
             });
             match (read, until) {
@@ -197,21 +197,38 @@ impl FanOutTarget {
         }
     }
 
-    /// Hands on those of the packets that are next in order.
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> Result<Option<Until>, Failure> {
-        let known = frames.partition_point(|frame| sequence_of(frame) < self.next);
-        let next = (self.next..).zip(&frames[known..]);
-        let count = next.take_while(|(seq, frame)| sequence_of(frame) == *seq).count();
+    /// Hands on those of the messages that are next in order.
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<Option<Until>, Failure> {
+        let (next, is_rest_behind_gap) = next_in_order(messages, self.next);
         let mut taken = 0;
-        if count > 0 {
-            taken = self.outlet.put(&frames[known..known + count], arrival)?;
-            self.next += taken as u64;
+        if !next.is_empty() {
+            taken = self.outlet.put(next, arrival)?;
+            let last = next.first(taken).span().map(|span| span.last());
+            self.next = last.map_or(self.next, |last| last + 1);
         }
-        Ok(if taken < count {
-            Some(Until::Full)
-        } else {
-            (known + count < frames.len()).then_some(Until::Gap)
+        Ok(match taken < next.len() {
+            true => Some(Until::Full),
+            false => is_rest_behind_gap.then_some(Until::Gap),
         })
+    }
+}
+
+/// Returns the consecutive messages from `next` on, and whether others follow behind a gap.
+fn next_in_order(messages: Messages<'_>, next: Seq) -> (Messages<'_>, bool) {
+    match messages {
+        Messages::Packets(frames) => {
+            let known = frames.partition_point(|frame| sequence_of(frame) < next);
+            let ahead = &frames[known..];
+            let ascending = (next..).zip(ahead);
+            let count = ascending.take_while(|(seq, frame)| sequence_of(frame) == *seq).count();
+            (Messages::Packets(&ahead[..count]), count < ahead.len())
+        }
+        Messages::Run(run) if run.range().first() > next => (Messages::NONE, true),
+        Messages::Run(run) => {
+            let ahead = SeqRange::new(next, run.range().last());
+            let ahead = ahead.and_then(|range| run.part(range));
+            (ahead.map_or(Messages::NONE, Messages::Run), false)
+        }
     }
 }
 
@@ -227,7 +244,7 @@ impl Sink for FanOut<'_> {
         let takes = |out: &&mut FanOutTarget| out.next > 0 && out.behind.is_none() && !out.closed;
         for out in self.outs.iter_mut().filter(takes) {
             // Packets after a gap wait in the recording.
-            match out.put(messages.packets(), arrival) {
+            match out.put(messages, arrival) {
                 Ok(Some(Until::Full)) => out.behind = Some(now + FULL_INTERVAL),
                 Ok(_) => {}
                 Err(failure) => out.fail(failure, &mut self.failure),

@@ -5,6 +5,7 @@ use crate::error::Failure;
 use crate::format::{DamagePolicy, Format};
 use crate::source;
 use crate::storage::FileStorage;
+use crate::tape::messages::TemporaryMessages;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::shown;
@@ -14,7 +15,7 @@ use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource, TapeSourceError};
 use feed::wire::packet::Packet;
-use feed::wire::{Frame, SessionId, decode};
+use feed::wire::{Frame, Messages, SessionId, decode};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,10 +38,7 @@ pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
         Format::Tape => play(path, open_tape(path, allow_gaps)?, allow_gaps),
         #[cfg(feature = "nats")]
         Format::Nats => play(path, crate::nats::to_tape(path, allow_gaps)?, allow_gaps),
-        format => {
-            let tape = load(path, format, LOADED_MAX, allow_gaps)?;
-            Ok(AnyTape::Memory(Arc::new(tape)))
-        }
+        format => load(path, format, LOADED_MAX, allow_gaps),
     }
 }
 
@@ -49,7 +47,13 @@ pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
 /// # Errors
 /// Returns an error if the file cannot be read, or is not a complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
-    load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, false)
+    match load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, false)? {
+        AnyTape::Memory(tape) => Ok(Arc::unwrap_or_clone(tape)),
+        _ => Err(Failure::Content {
+            path: path.into(),
+            reason: "its messages are no order packets".to_owned(),
+        }),
+    }
 }
 
 fn no_file(path: &Path, error: io::Error) -> Failure {
@@ -140,48 +144,100 @@ fn gaps(missing: &SeqSet) -> String {
     holes(&listed)
 }
 
-/// Reads a recording into memory, up to its first gap.
-fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<Tape, Failure> {
-    let mut packets: Vec<Packet> = Vec::new();
+/// Reads a recording up to its first gap: order packets into memory, other messages into a
+/// temporary file.
+fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<AnyTape, Failure> {
     let mut order = SequenceOrder::listing(LISTED);
+    let mut loaded = LoadedMessages { packets: Vec::new(), copy: None, path, most };
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    source::read(path, format, DamagePolicy::Refuse, &mut |frames, _| {
-        // After the first gap, packets are only counted.
+    source::read(path, format, DamagePolicy::Refuse, &mut |messages, _| {
+        // After the first gap, messages are only counted.
         let gapless = order.missing().is_empty();
-        order.take(frames, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
-        for frame in frames.iter().filter(|_| gapless) {
-            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
-            if packet.sequence != packets.len() as u64 + 1 {
-                break;
-            }
-            // A few kilobytes of a compressed file can be millions of packets.
-            if packets.len() >= most {
-                return Err(content(format!(
-                    "it has more than {most} packets, which is too much to be played from \
-                     memory: betacrew convert it to a .tape"
-                )));
-            }
-            packets.push(packet);
-        }
-        Ok(())
+        order.take(messages, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
+        if gapless { loaded.add(messages) } else { Ok(()) }
     })
     .map_err(|failure| match failure {
-        Failure::Storage { source, .. } => no_file(path, source),
+        Failure::Storage { action: "read", source, .. } => no_file(path, source),
         other => other,
     })?;
-    let before = packets.len() as u64;
+    let before = loaded.last();
     let missing = order.missing();
-    if !missing.is_empty() && (!allow_gaps || packets.is_empty()) {
+    if !missing.is_empty() && (!allow_gaps || before == 0) {
         return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });
     }
-    let tape = Tape::new(packets).map_err(|error| content(error.to_string()))?;
+    let tape = loaded.into_tape()?;
     if !missing.is_empty() {
         let why = format!("it lacks {}", holes(missing));
-        // The session id is derived from the packets, so it differs from that of the whole
+        // The session id is derived from the messages, so it differs from that of the whole
         // recording.
         tell_own_session(path, &why, tape.last(), order.packets(), tape.session());
     }
     Ok(tape)
+}
+
+/// Messages of a recording before its first gap.
+struct LoadedMessages<'a> {
+    packets: Vec<Packet>,
+    /// Messages that are no order packets.
+    copy: Option<TemporaryMessages>,
+    path: &'a Path,
+    /// Maximum number of order packets.
+    most: usize,
+}
+
+impl LoadedMessages<'_> {
+    fn last(&self) -> Seq {
+        match &self.copy {
+            Some(copy) => copy.last(),
+            None => Seq::try_from(self.packets.len()).unwrap_or(Seq::MAX),
+        }
+    }
+
+    fn content(&self, reason: String) -> Failure {
+        Failure::Content { path: self.path.into(), reason }
+    }
+
+    fn add(&mut self, messages: Messages<'_>) -> Result<(), Failure> {
+        let frames = match messages {
+            Messages::Packets(frames) => frames,
+            Messages::Run(run) if run.range().first() == self.last() + 1 => {
+                let copy = match &mut self.copy {
+                    Some(copy) => copy,
+                    None => self.copy.insert(TemporaryMessages::new()?),
+                };
+                return copy.add(run);
+            }
+            Messages::Run(_) => return Ok(()),
+        };
+        for frame in frames {
+            let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
+            if u64::from(packet.sequence) != self.packets.len() as u64 + 1 {
+                break;
+            }
+            // A few kilobytes of a compressed file can be millions of packets.
+            if self.packets.len() >= self.most {
+                return Err(self.content(format!(
+                    "it has more than {} packets, which is too much to be played from memory: \
+                     betacrew convert it to a .tape",
+                    self.most
+                )));
+            }
+            self.packets.push(packet);
+        }
+        Ok(())
+    }
+
+    fn into_tape(self) -> Result<AnyTape, Failure> {
+        if let Some(copy) = self.copy {
+            return Ok(AnyTape::Messages(Box::new(copy.into_tape()?), self.path.to_owned()));
+        }
+        match Tape::new(self.packets) {
+            Ok(tape) => Ok(AnyTape::Memory(Arc::new(tape))),
+            Err(error) => {
+                Err(Failure::Content { path: self.path.into(), reason: error.to_string() })
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +253,8 @@ mod tests {
         let mut text = Vec::new();
         json::write([Tape::classic().frames()], &mut text).unwrap();
         std::fs::write(&path, text).unwrap();
-        assert_eq!(load(&path, Format::Json, 14, false).unwrap(), Tape::classic());
+        let loaded = load(&path, Format::Json, 14, false).unwrap();
+        assert!(matches!(loaded, AnyTape::Memory(tape) if *tape == Tape::classic()));
         let message = load(&path, Format::Json, 13, false).unwrap_err().to_string();
         assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
     }

@@ -3,6 +3,7 @@
 use crate::text::escape;
 use feed::analysis::survey::MissingRanges;
 use feed::base::seq::Seq;
+use feed::payload::itch50::Message;
 use feed::wire::{Frame, RawFrame, decode, packet_seq};
 
 /// Returns a count with its noun: `14 packets`, `1 packet`.
@@ -48,18 +49,18 @@ pub(crate) fn packet(frame: &RawFrame) -> String {
     }
 }
 
-/// Maximum number of a message's bytes that are shown.
-const SHOWN_BYTES: usize = 24;
-
-/// Returns a message as text: an order packet as its fields, another one as `#5 36 bytes 41 00…`.
+/// Returns a message as text: an order packet as [`packet`] does, an ITCH message with its fields,
+/// and any other message as hexadecimal digits.
 pub(crate) fn message(seq: Seq, bytes: &[u8]) -> String {
-    let frame = bytes.try_into().ok().filter(|frame| packet_seq(frame) == Some(seq));
-    if let Some(frame) = frame {
+    if let Ok(frame) = RawFrame::try_from(bytes)
+        && packet_seq(&frame) == Some(seq)
+    {
         return packet(&frame);
     }
-    let shown = bytes.iter().take(SHOWN_BYTES).map(|byte| format!(" {byte:02x}"));
-    let more = if bytes.len() > SHOWN_BYTES { "\u{2026}" } else { "" };
-    format!("#{seq} {}{}{more}", count(bytes.len() as u64, "byte"), shown.collect::<String>())
+    match Message::parse(bytes) {
+        Ok(message) => format!("#{seq} {message}"),
+        Err(_) => format!("#{seq} {}", Message::Opaque(bytes)),
+    }
 }
 
 /// Seconds in a minute.

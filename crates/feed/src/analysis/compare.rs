@@ -2,10 +2,10 @@
 
 use crate::analysis::survey::MissingRanges;
 use crate::base::seq::{Seq, SeqRange};
-use crate::wire::{RawFrame, sequence_of};
+use crate::wire::Messages;
 use alloc::vec::Vec;
 
-/// Maximum number of different packets that are kept to be shown.
+/// Maximum number of different messages that are kept to be shown.
 pub const SHOWN: usize = 8;
 
 /// Ascending sequences, joined to ranges as they are found.
@@ -38,7 +38,18 @@ pub struct Comparison {
     equal: u64,
     only: [ComparedPacket; 2],
     different: ComparedPacket,
-    shown: Vec<(RawFrame, RawFrame)>,
+    shown: Vec<Difference>,
+}
+
+/// Message that two recordings have with different content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Sequence of the message.
+    pub seq: Seq,
+    /// Message in the first recording.
+    pub left: Vec<u8>,
+    /// Message in the second recording.
+    pub right: Vec<u8>,
 }
 
 impl Comparison {
@@ -51,53 +62,67 @@ impl Comparison {
     }
 
     /// Compares the next pieces of both recordings; `None` stands for the end of one. Returns the
-    /// number of frames used of each piece; the caller passes the others again, with those that
+    /// number of messages used of each piece; the caller passes the others again, with those that
     /// follow. The comparison is finished after a call with `None` for both.
-    pub fn step(
-        &mut self,
-        left: Option<&[RawFrame]>,
-        right: Option<&[RawFrame]>,
-    ) -> (usize, usize) {
+    pub fn step(&mut self, left: Option<Messages<'_>>, right: Option<Messages<'_>>) -> (u64, u64) {
         let (Some(left), Some(right)) = (left, right) else {
             for (side, rest) in [left, right].into_iter().enumerate() {
-                rest.into_iter().flatten().for_each(|frame| self.only(side, frame));
+                let rest = rest.unwrap_or(Messages::NONE);
+                rest.iter().for_each(|(seq, _)| self.only[side].add(seq));
             }
             if left.is_none() && right.is_none() {
                 self.only.iter_mut().chain([&mut self.different]).for_each(ComparedPacket::close);
             }
-            return (left.map_or(0, <[_]>::len), right.map_or(0, <[_]>::len));
+            return (left.map_or(0, |left| left.len()), right.map_or(0, |right| right.len()));
         };
-        let common = left.len().min(right.len());
-        if left[..common] == right[..common] {
-            self.equal += common as u64;
-            return (common, common);
-        }
-        let (mut l, mut r) = (0, 0);
-        while let (Some(one), Some(other)) = (left.get(l), right.get(r)) {
-            let order = sequence_of(one).cmp(&sequence_of(other));
-            match order {
-                core::cmp::Ordering::Less => self.only(0, one),
-                core::cmp::Ordering::Greater => self.only(1, other),
-                core::cmp::Ordering::Equal => self.both(one, other),
+        match (left, right) {
+            (Messages::Packets(left), Messages::Packets(right)) => {
+                let common = left.len().min(right.len());
+                if left[..common] == right[..common] {
+                    self.equal += common as u64;
+                    return (common as u64, common as u64);
+                }
             }
-            l += usize::from(order.is_le());
-            r += usize::from(order.is_ge());
+            (Messages::Run(left), Messages::Run(right)) if left == right => {
+                let all = Messages::Run(left).len();
+                self.equal += all;
+                return (all, all);
+            }
+            _ => {}
+        }
+        self.merge(left, right)
+    }
+
+    /// Compares message by message until one of the pieces ends.
+    fn merge(&mut self, left: Messages<'_>, right: Messages<'_>) -> (u64, u64) {
+        let (mut l, mut r) = (0, 0);
+        let (mut ones, mut others) = (left.iter(), right.iter());
+        let (mut one, mut other) = (ones.next(), others.next());
+        while let (Some((seq, bytes)), Some((other_seq, other_bytes))) = (one, other) {
+            let order = seq.cmp(&other_seq);
+            match order {
+                core::cmp::Ordering::Less => self.only[0].add(seq),
+                core::cmp::Ordering::Greater => self.only[1].add(other_seq),
+                core::cmp::Ordering::Equal => self.both(seq, bytes, other_bytes),
+            }
+            if order.is_le() {
+                (l, one) = (l + 1, ones.next());
+            }
+            if order.is_ge() {
+                (r, other) = (r + 1, others.next());
+            }
         }
         (l, r)
     }
 
-    fn only(&mut self, side: usize, frame: &RawFrame) {
-        self.only[side].add(sequence_of(frame));
-    }
-
-    fn both(&mut self, one: &RawFrame, other: &RawFrame) {
-        if one == other {
+    fn both(&mut self, seq: Seq, left: &[u8], right: &[u8]) {
+        if left == right {
             self.equal += 1;
             return;
         }
-        self.different.add(sequence_of(one));
+        self.different.add(seq);
         if self.shown.len() < SHOWN {
-            self.shown.push((*one, *other));
+            self.shown.push(Difference { seq, left: left.to_vec(), right: right.to_vec() });
         }
     }
 
@@ -119,9 +144,9 @@ impl Comparison {
         &self.different.ranges
     }
 
-    /// Returns the first packets that differ, each as in the first and as in the second recording.
+    /// Returns the first messages that differ.
     #[must_use]
-    pub fn shown(&self) -> &[(RawFrame, RawFrame)] {
+    pub fn shown(&self) -> &[Difference] {
         &self.shown
     }
 
@@ -140,7 +165,7 @@ impl Comparison {
 mod tests {
     use super::*;
     use crate::wire::packet::{Packet, Side, Symbol};
-    use crate::wire::{Frame, encode};
+    use crate::wire::{Frame, RawFrame, encode};
     use alloc::collections::BTreeMap;
     use proptest::prelude::*;
 
@@ -162,7 +187,8 @@ mod tests {
                 (!rest.is_empty()).then(|| &rest[..pieces[side].min(rest.len())])
             };
             let (left, right) = (piece(0), piece(1));
-            let (l, r) = comparison.step(left, right);
+            let (l, r) = comparison.step(left.map(Messages::Packets), right.map(Messages::Packets));
+            let (l, r) = (usize::try_from(l).unwrap(), usize::try_from(r).unwrap());
             if left.is_none() && right.is_none() {
                 return comparison;
             }
@@ -192,7 +218,10 @@ mod tests {
             prop_assert_eq!(found.equal(), same.len() as u64);
             let differing: Vec<Seq> = differ.iter().map(|(seq, ..)| *seq).collect();
             prop_assert_eq!(held(found.different()), differing);
-            let pair = |&(seq, a, b): &(Seq, i32, i32)| (frame(seq, a), frame(seq, b));
+            let pair = |&(seq, a, b): &(Seq, i32, i32)| {
+                let (left, right) = (frame(seq, a).to_vec(), frame(seq, b).to_vec());
+                Difference { seq, left, right }
+            };
             let shown: Vec<_> = differ.iter().map(pair).take(SHOWN).collect();
             prop_assert_eq!(found.shown(), shown);
             let first = (1..60).find(|seq| one.get(seq) != other.get(seq));

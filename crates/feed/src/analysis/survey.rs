@@ -12,7 +12,7 @@ use crate::analysis::book::Books;
 use crate::analysis::figures::MarketStats;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
-use crate::wire::{Frame, RawFrame, decode};
+use crate::wire::{Frame, Messages, decode};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -169,21 +169,21 @@ impl Survey {
         Self { order: SequenceOrder::listing(listed), ..Self::default() }
     }
 
-    /// Takes packets that arrived together. `at` is their arrival in nanoseconds since 1970, if
+    /// Takes messages that arrived together. `at` is their arrival in nanoseconds since 1970, if
     /// known.
     ///
     /// # Errors
     /// Returns an error if sequences do not ascend.
     pub fn take(
         &mut self,
-        frames: &[RawFrame],
+        messages: Messages<'_>,
         at: Option<u64>,
         origin: Option<Origin>,
     ) -> Result<(), Disorder> {
         let late = origin.is_some_and(is_late);
         let (first, passed) = (&mut self.first, self.passed);
         let (strip, recovery, filling) = (&mut self.strip, &mut self.recovery, &mut self.filling);
-        self.order.take(frames, |run| {
+        self.order.take(messages, |run| {
             first.get_or_insert(run.first());
             strip.add(run, late);
             if late {
@@ -193,7 +193,7 @@ impl Survey {
                 *filling = run.last() + 1;
             }
         })?;
-        for frame in frames {
+        for frame in messages.packets() {
             if let Ok(Frame::Packet(packet)) = decode(frame) {
                 self.market.add(&packet);
                 self.charts.iter_mut().for_each(|charts| charts.add(&packet));
@@ -206,7 +206,7 @@ impl Survey {
             self.passed = at;
             at.into_iter().for_each(|at| self.recovery.turn(at));
         }
-        let packets = frames.len() as u64;
+        let packets = messages.len();
         self.all.add(packets, at);
         let known = self.brought.iter().position(|brought| brought.origin == origin);
         if known.is_none() && self.brought.len() < ORIGINS_MAX {
@@ -267,11 +267,11 @@ mod tests {
         let tape = Tape::random(20, 1);
         let frames = tape.frames();
         let mut survey = Survey::listing(1);
-        survey.take(&frames[..5], Some(1000), STREAM).unwrap();
-        survey.take(&frames[5..7], Some(1700), RESEND).unwrap();
-        survey.take(&frames[7..8], Some(9000), RESEND).unwrap();
-        survey.take(&frames[9..15], Some(2000), STREAM).unwrap();
-        survey.take(&frames[16..18], Some(1900), RESEND).unwrap();
+        survey.take(Messages::Packets(&frames[..5]), Some(1000), STREAM).unwrap();
+        survey.take(Messages::Packets(&frames[5..7]), Some(1700), RESEND).unwrap();
+        survey.take(Messages::Packets(&frames[7..8]), Some(9000), RESEND).unwrap();
+        survey.take(Messages::Packets(&frames[9..15]), Some(2000), STREAM).unwrap();
+        survey.take(Messages::Packets(&frames[16..18]), Some(1900), RESEND).unwrap();
         survey.reaches(20);
         assert_eq!((survey.packets(), survey.last()), (16, 20));
         assert_eq!(survey.span(), SeqRange::new(1, 18));
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(survey.brought, brought);
         assert_eq!(survey.all.arrived, Some((1000, 9000)));
         assert_eq!(survey.market.symbols().map(|(_, figures)| figures.packets).sum::<u64>(), 16);
-        survey.take(&frames[18..19], Some(6000), STREAM).unwrap();
+        survey.take(Messages::Packets(&frames[18..19]), Some(6000), STREAM).unwrap();
         // Blocks are 2,500 ns apart, so shorter times are not known.
         assert_eq!(survey.recovery.half_within().unwrap().as_nanos(), 2500);
     }
@@ -298,7 +298,7 @@ mod tests {
         let mut survey = Survey::default();
         for (pass, frame) in (1..).zip(tape.frames()) {
             let origin = Origin { line: 0, source: Source::Stream { pass } };
-            survey.take(&[*frame], None, Some(origin)).unwrap();
+            survey.take(Messages::Packets(&[*frame]), None, Some(origin)).unwrap();
         }
         assert_eq!((survey.brought.len(), survey.others), (ORIGINS_MAX, 44));
         assert_eq!((survey.all.packets, survey.recovery.half_within()), (300, None));
@@ -308,8 +308,8 @@ mod tests {
     fn what_does_not_ascend_is_an_error() {
         let tape = Tape::random(20, 1);
         let mut survey = Survey::default();
-        survey.take(&tape.frames()[..9], None, None).unwrap();
-        let error = survey.take(&tape.frames()[8..], None, None).unwrap_err();
+        survey.take(Messages::Packets(&tape.frames()[..9]), None, None).unwrap();
+        let error = survey.take(Messages::Packets(&tape.frames()[8..]), None, None).unwrap_err();
         assert_eq!(error, Disorder { packet: 10, seq: 9, after: 9 });
     }
 }

@@ -63,6 +63,12 @@ impl ItchMarket {
         Self::new(SessionId::from_bits(mix(!seed ^ mix(last))), last)
     }
 
+    /// Returns whether the market has no last message.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.last == MAX_SEQ
+    }
+
     /// Returns the index in a piece of a message, with the piece's number.
     fn place_of(seq: Seq) -> (u64, usize) {
         let index = seq - FIRST_SEQ;

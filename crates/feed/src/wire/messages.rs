@@ -223,6 +223,43 @@ impl<'a> Messages<'a> {
         }
     }
 
+    /// Returns the first `count` messages, or all of them if there are fewer.
+    #[must_use]
+    pub fn first(&self, count: u64) -> Self {
+        match self {
+            Self::Packets(frames) => {
+                let count = usize::try_from(count).unwrap_or(usize::MAX).min(frames.len());
+                Self::Packets(&frames[..count])
+            }
+            Self::Run(run) => {
+                let last = Seq::try_from(count).map_or(MAX_SEQ, |count| {
+                    run.range.first().saturating_add(count).saturating_sub(1)
+                });
+                let range = SeqRange::new(run.range.first(), last).filter(|_| count > 0);
+                range.and_then(|range| run.part(range)).map_or(Self::NONE, Self::Run)
+            }
+        }
+    }
+
+    /// Returns the messages behind the first `count` ones.
+    #[must_use]
+    pub fn skip(&self, count: u64) -> Self {
+        match self {
+            _ if count == 0 => *self,
+            Self::Packets(frames) => {
+                let count = usize::try_from(count).unwrap_or(usize::MAX).min(frames.len());
+                Self::Packets(&frames[count..])
+            }
+            Self::Run(run) => {
+                let first = Seq::try_from(count)
+                    .ok()
+                    .and_then(|count| run.range.first().checked_add(count));
+                let range = first.and_then(|first| SeqRange::new(first, run.range.last()));
+                range.and_then(|range| run.part(range)).map_or(Self::NONE, Self::Run)
+            }
+        }
+    }
+
     /// Returns the order packets; none if the messages are a run.
     #[must_use]
     pub fn packets(&self) -> &'a [RawFrame] {
@@ -328,6 +365,12 @@ mod tests {
             let part = run.part(range).map_or(Vec::new(), |part| part.iter().collect());
             let wanted = all.iter().filter(|(seq, _)| range.contains(*seq));
             prop_assert_eq!(part, wanted.copied().collect::<Vec<_>>());
+
+            for split in [0, u64::from(from), u64::from(more), 99, u64::MAX] {
+                let (head, tail) = (Messages::Run(run).first(split), Messages::Run(run).skip(split));
+                prop_assert_eq!(head.len(), split.min(all.len() as u64));
+                prop_assert_eq!(&head.iter().chain(tail.iter()).collect::<Vec<_>>(), &all);
+            }
 
             let (taken, rest) = run.split_within(room);
             prop_assert!(taken.bytes().len() <= room || taken.range().len() == 1);

@@ -2,15 +2,15 @@
 
 use crate::error::{Exit, Failure};
 use crate::format::{DamagePolicy, Format};
-use crate::nats::PublishFlags;
 use crate::nats::outlet::{PublishLimit, notice, tell};
+use crate::nats::{PublishFlags, order_packets};
 use crate::net::Stop;
 use crate::source;
 use crate::storage::FileStorage;
 use feed::analysis::survey::SequenceOrder;
 use feed::base::seq::Seq;
 use feed::tape::file::TapeFile;
-use feed::wire::{RawFrame, SessionId, sequence_of};
+use feed::wire::{SessionId, sequence_of};
 use gateway::Gateway;
 use std::path::Path;
 use std::time::Duration;
@@ -57,8 +57,8 @@ fn publish(
 ) -> Result<(), Failure> {
     let mut next = next;
     let mut wants_earlier = false;
-    let done = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
-        let mut rest: &[RawFrame] = frames;
+    let done = source::read(input, format, DamagePolicy::Refuse, &mut |messages, _| {
+        let mut rest = order_packets(messages)?;
         loop {
             rest = &rest[rest.partition_point(|frame| sequence_of(frame) < next)..];
             if rest.is_empty() {
@@ -89,11 +89,12 @@ fn publish(
 /// Returns the last sequence of a file, or [`Failure::Lacking`] if packets are missing from it.
 fn check_complete(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Failure> {
     let mut order = SequenceOrder::listing(LISTED);
-    let facts = source::read(input, format, DamagePolicy::Refuse, &mut |frames, _| {
+    let facts = source::read(input, format, DamagePolicy::Refuse, &mut |messages, _| {
+        order_packets(messages)?;
         if stop.asked() {
             return Err(Failure::Stopped);
         }
-        order.take(frames, |_| {}).map_err(|disorder| Failure::Content {
+        order.take(messages, |_| {}).map_err(|disorder| Failure::Content {
             path: input.to_owned(),
             reason: disorder.to_string(),
         })

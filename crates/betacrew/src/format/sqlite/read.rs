@@ -3,7 +3,7 @@
 use crate::format::bounded::VALUE_MAX;
 use crate::format::rows::{Batch, COLUMNS};
 use crate::format::wide::{Wide, in_row};
-use crate::format::{PacketConsumer, ReadError};
+use crate::format::{MessageConsumer, ReadError};
 use crate::text::location::shown;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -94,7 +94,10 @@ fn limit(database: &mut Connection, bytes: u64) -> rusqlite::Result<Arc<Effort>>
 }
 
 /// Reads packets in order of sequence.
-pub(in crate::format) fn read(path: &Path, each: &mut PacketConsumer<'_>) -> Result<(), ReadError> {
+pub(in crate::format) fn read(
+    path: &Path,
+    each: &mut MessageConsumer<'_>,
+) -> Result<(), ReadError> {
     let source = Source::of(path)?;
     let mut database = source.open()?;
     let effort = limit(&mut database, source.len.saturating_add(source.log_len)).map_err(fault)?;
@@ -313,7 +316,7 @@ mod tests {
     use crate::error::Exit;
     use crate::format::testing::read_file;
     use crate::format::{Arrival, Format};
-    use feed::wire::RawFrame;
+    use feed::wire::Messages;
     use rusqlite::StatementStatus;
 
     #[test]
@@ -521,7 +524,7 @@ mod tests {
         other.execute_batch(&create("WAL")).unwrap();
         other.execute_batch(&insert(1)).unwrap();
         drop(other);
-        let mut take = |_: &[RawFrame], _| {
+        let mut take = |_: Messages<'_>, _| {
             let other = Connection::open(&path).unwrap();
             other.execute_batch(&insert(2)).unwrap();
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::format::rows::{packet, short};
 use crate::format::{Arrival, Encoder};
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use std::fmt::Write;
 use std::io;
@@ -50,12 +50,12 @@ impl SqliteWriter {
 }
 
 impl Encoder for SqliteWriter {
-    fn put(&mut self, frames: &[RawFrame], arrival: Arrival) -> io::Result<()> {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let origin = arrival.origin_text();
         let mut symbol = std::mem::take(&mut self.symbol);
         let insert = self.database.prepare_cached(INSERT);
         let mut insert = insert.map_err(|error| self.failed(error))?;
-        for frame in frames {
+        for frame in messages.packets() {
             let packet = packet(frame)?;
             symbol.clear();
             let _ = write!(symbol, "{}", packet.symbol);

@@ -6,7 +6,7 @@ use crate::http::state;
 use crate::output::sink::PacketSink;
 use feed::analysis::book::{Book, Books};
 use feed::wire::packet::Side;
-use feed::wire::{Frame, RawFrame, decode};
+use feed::wire::{Frame, Messages, RawFrame, decode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -103,10 +103,12 @@ fn build_books(
 }
 
 impl PacketSink for BookBuilder {
-    fn put(&mut self, frames: &[RawFrame], _: Arrival) -> Result<usize, Failure> {
-        // The thread ends early only by a panic, which is logged. The recording must go on.
-        if self.thread.is_finished() {
-            return Ok(frames.len());
+    fn put(&mut self, messages: Messages<'_>, _: Arrival) -> Result<u64, Failure> {
+        // The thread ends early only by a panic, which is logged. The recording must go on. Books
+        // of messages that are no order packets are not shown.
+        let frames = messages.packets();
+        if self.thread.is_finished() || frames.is_empty() {
+            return Ok(messages.len());
         }
         let room = QUEUE_MAX.saturating_sub(self.waiting.load(Ordering::SeqCst));
         let taken = &frames[..frames.len().min(room)];
@@ -114,7 +116,7 @@ impl PacketSink for BookBuilder {
             self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
             let _ = self.frames.send(taken.to_vec());
         }
-        Ok(taken.len())
+        Ok(taken.len() as u64)
     }
 
     fn mark(&mut self, _: StreamMark) -> Result<(), Failure> {
@@ -145,7 +147,7 @@ mod tests {
         let book_snapshot = BookSnapshot::default();
         let mut builder = Box::new(BookBuilder::new(book_snapshot.clone()).unwrap());
         let tape = Tape::classic();
-        assert_eq!(builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
+        assert_eq!(builder.put(Messages::Packets(tape.frames()), Arrival::UNKNOWN).unwrap(), 14);
         let books = loop {
             let books = book_snapshot.get();
             if books.len() == 4 {
@@ -171,7 +173,7 @@ mod tests {
             std::thread::yield_now();
         }
         let tape = Tape::classic();
-        assert_eq!(builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(), 14);
+        assert_eq!(builder.put(Messages::Packets(tape.frames()), Arrival::UNKNOWN).unwrap(), 14);
     }
 
     #[test]
@@ -180,7 +182,7 @@ mod tests {
         builder.waiting.fetch_add(QUEUE_MAX - 5, Ordering::SeqCst);
         let tape = Tape::classic();
         assert_eq!(
-            builder.put(tape.frames(), Arrival::UNKNOWN).unwrap(),
+            builder.put(Messages::Packets(tape.frames()), Arrival::UNKNOWN).unwrap(),
             5,
             "as many as there is room"
         );

@@ -88,9 +88,10 @@ impl Books {
         }
         let last = self.next.saturating_add(BOOKED_MAX - 1).min(tape.last());
         while let Some(range) = SeqRange::new(self.next, last) {
-            let taken =
-                self.builder.put(tape.messages(range).packets(), Arrival::UNKNOWN).unwrap_or(0);
-            self.next += taken as u64;
+            let messages = tape.messages(range);
+            let taken = self.builder.put(messages, Arrival::UNKNOWN).unwrap_or(0);
+            let last = messages.first(taken).span().map(|span| span.last());
+            self.next = last.map_or(self.next, |last| last + 1);
             if taken == 0 {
                 break;
             }

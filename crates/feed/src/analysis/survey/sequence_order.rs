@@ -1,7 +1,7 @@
 //! Check that sequences ascend, and the ranges missing between them.
 
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::{MAX_PACKET_SEQ, RawFrame, sequence_of};
+use crate::wire::{MAX_PACKET_SEQ, Messages, RawFrame, sequence_of};
 use core::fmt;
 
 /// Missing ranges: all are counted, the first ones are listed.
@@ -101,11 +101,32 @@ impl SequenceOrder {
         Self { next: FIRST_SEQ, packets: 0, missing: MissingRanges::listing(limit) }
     }
 
-    /// Takes packets, and calls `run` with each range of consecutive ones.
+    /// Takes messages, and calls `run` with each range of consecutive ones.
     ///
     /// # Errors
     /// Returns the first sequence that is not above those before it.
     pub fn take(
+        &mut self,
+        messages: Messages<'_>,
+        mut run: impl FnMut(SeqRange),
+    ) -> Result<(), Disorder> {
+        let range = match messages {
+            Messages::Packets(frames) => return self.take_packets(frames, run),
+            Messages::Run(run) => run.range(),
+        };
+        if range.first() < self.next {
+            let (packet, after) = (self.packets + 1, self.next - 1);
+            return Err(Disorder { packet, seq: range.first(), after });
+        }
+        let gap = SeqRange::new(self.next, range.first() - 1);
+        gap.into_iter().for_each(|gap| self.missing.add(gap));
+        run(range);
+        self.packets += messages.len();
+        self.next = range.last() + 1;
+        Ok(())
+    }
+
+    fn take_packets(
         &mut self,
         frames: &[RawFrame],
         mut run: impl FnMut(SeqRange),
