@@ -31,7 +31,7 @@ struct Mine {
 
 impl Sink for Mine {
     // Whole slices of packets that were never seen before, as they lie in the buffer they were
-    // received in. What is lost and sent again comes here once.
+    // received in. A packet that was dropped and resent is here once.
     fn on_packets(&mut self, origin: Origin, frames: &[RawFrame], now: Duration) {
         self.volume += volume(frames);
         self.keeper.on_packets(origin, frames, now);

@@ -21,7 +21,7 @@ pub(crate) struct FanOut<'a> {
     capture: &'a mut RecordingStore,
     outs: Vec<FanOutTarget>,
     /// True if abandoned packets are left out instead of holding up the rest.
-    skip_lost: bool,
+    skip_abandoned: bool,
     /// True if outputs other than stdout need all packets.
     outputs: bool,
     /// Abandoned packets that are left out.
@@ -52,15 +52,15 @@ enum Until {
 }
 
 impl<'a> FanOut<'a> {
-    /// Creates a sink that records, and that hands on earlier and new packets. `skip_lost` is true
-    /// if abandoned packets are left out, `outputs` if outputs other than stdout need all packets.
+    /// Creates a sink that records, and that hands on earlier and new packets. `skip_abandoned` is
+    /// true if abandoned packets are left out, `outputs` if other outputs need all packets.
     ///
     /// # Errors
     /// Errors of an output.
     pub(crate) fn new(
         capture: &'a mut RecordingStore,
         outlets: Vec<Box<dyn PacketSink>>,
-        (skip_lost, outputs): (bool, bool),
+        (skip_abandoned, outputs): (bool, bool),
     ) -> Result<Self, Failure> {
         let outs = outlets.into_iter().map(|outlet| FanOutTarget {
             outlet,
@@ -71,7 +71,7 @@ impl<'a> FanOut<'a> {
         });
         let (outs, session) = (outs.collect(), capture.known_session());
         let mut sink =
-            Self { capture, outs, skip_lost, outputs, skipped: SeqSet::new(), failure: None };
+            Self { capture, outs, skip_abandoned, outputs, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
             sink.begin(session, Duration::ZERO);
         }
@@ -254,7 +254,7 @@ impl Sink for FanOut<'_> {
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         self.capture.on_gap_abandoned(range, now);
-        if self.skip_lost {
+        if self.skip_abandoned {
             self.skipped.insert(range);
             for out in &mut self.outs {
                 out.gap_closed(range, now);

@@ -332,7 +332,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
 #[test]
 fn a_reader_that_has_had_enough_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
-    // Half of everything is lost, and half of what is sent again: something is always missing.
+    // Half of all packets are dropped, and half of all resends: some packets are always missing.
     fs::write(
         folder.path().join("gone.toml"),
         "[[fault]]\nwhat = \"drop\"\nchance = \"50%\"\nsequences = \"100-2000000000\"\n\

@@ -221,9 +221,9 @@ fn a_client_that_passes_sometimes_is_flaky() {
     let (code, stdout, stderr) = grade(&["gaps/one", "--repeat", "4", "--jobs", "1"], &client);
     assert_eq!(code, 10, "{stdout}{stderr}");
     assert!(stdout.contains("passed 2 of 4"), "{stdout}");
-    let (code, stdout, _) = grade(&["tail/last-lost", "--strict"], &IDLE_AT);
+    let (code, stdout, _) = grade(&["tail/last-dropped", "--strict"], &IDLE_AT);
     assert_eq!(code, 10, "a should is a must: {stdout}");
-    assert_eq!(grade(&["tail/last-lost"], &IDLE_AT).0, 0, "a should does not fail the client");
+    assert_eq!(grade(&["tail/last-dropped"], &IDLE_AT).0, 0, "a should does not fail the client");
 }
 
 const IDLE_AT: [&str; 6] = ["bash", "-c", "exec 3<>/dev/tcp/$1/$2", "x", "{host}", "{port}"];
@@ -265,7 +265,7 @@ fn reports_are_complete_and_load_nothing() {
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let [junit, json, html, badge] = ["r.xml", "r.json", "r.html", "r.svg"].map(file);
     let args = [
-        &["gaps/one", "basics/no-packets", "tail/last-lost"][..],
+        &["gaps/one", "basics/no-packets", "tail/last-dropped"][..],
         &["--junit", &junit, "--json", &json, "--html", &html, "--badge", &badge],
     ]
     .concat();
@@ -322,7 +322,7 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("if side not in (b\"B\", b\"S\"):", "if False:", "robustness/broken-frame", "broken-kept"),
     ("packets.sort(", "sorted(packets, ", "gaps/order", "arrival-order"),
     ("connection.settimeout(3)", "", "robustness/silent", "waits-for-stream"),
-    ("return 1 if lost else 0", "return 0", "termination/lost-for-good", "always-zero"),
+    ("return 1 if abandoned else 0", "return 0", "termination/never-resent", "always-zero"),
     ("sys.exit(main())", "main()\nwhile True:\n    pass", "termination/nothing-missing", "lingers"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nos.abort()", "gaps/one", "crash"),
     ("sys.exit(main())", "talk(bytes([1, 0]), None)\nprint(seen[0])", "gaps/one", "crash"),
@@ -331,7 +331,7 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
         "termination/nothing-missing", "hangs-complete"),
     ("if sequence in seen:", "if sequence in seen or sequence > 99:", "framing/large-stream",
         "no-room"),
-    ("", "", "tail/last-lost", "tail-unseen"),
+    ("", "", "tail/last-dropped", "tail-unseen"),
     ("", "", "recovery/unanswered-once", "not-asked-again"),
     ("", "", "robustness/reset", "crash"),
 ];

@@ -29,7 +29,7 @@ fn each_line_of_a_log_in_json_is_an_object_and_none_is_a_packet_s() {
     let lines = logged(&["--log-format", "json", "--log", "trace"], |exchange| {
         exchange.post("/api/faults", &json!({ "drop": 0.2 }));
     });
-    // More than a thousand packets went by, a fifth of them were lost and sent again.
+    // More than a thousand packets went by, a fifth of them were dropped and sent again.
     assert!((5..50).contains(&lines.len()), "{lines:#?}");
     let mut orders = 0;
     for line in lines {

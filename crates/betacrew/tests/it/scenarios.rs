@@ -182,7 +182,7 @@ fn our_client_gets_through_every_scenario() {
                 // There is nobody to ask any more.
                 "dies" => outcome.why == Some(IncompleteReason::Unreachable) && !equal,
                 // Neither streams nor resends have it.
-                "lost-for-good" => outcome.missing == "5".parse().unwrap(),
+                "never-resent" => outcome.missing == "5".parse().unwrap(),
                 "session-changes" => outcome.why == Some(IncompleteReason::OtherSession),
                 _ => outcome.is_complete() && equal,
             };

@@ -30,8 +30,8 @@ fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
     // The verdict on each packet, asked for on its own.
     let faults = FaultEngine::new(&losing(9, "0.25", "7,1000-2000"), 100_000);
     let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
-    let lost = |seq: u32| faults.drop_mask(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
-    let kept: Vec<u32> = all(&tape).into_iter().filter(|&seq| !lost(seq)).collect();
+    let dropped = |seq: u32| faults.drop_mask(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
+    let kept: Vec<u32> = all(&tape).into_iter().filter(|&seq| !dropped(seq)).collect();
     assert_eq!(sequences(&bytes), kept);
     let frames: Vec<u8> = kept.iter().flat_map(|&seq| tape.slice(SeqRange::one(seq))[0]).collect();
     assert_eq!(bytes, frames);

@@ -171,7 +171,7 @@ impl<'a> FetchRecording<'a> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
         let outputs = self.has_outputs();
-        let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
+        let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_abandoned, outputs))?;
         let mut sink = GapObserver { sink, history };
         net::fetch(lines, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {

@@ -53,9 +53,9 @@ pub(crate) const CASES: &[Case] = &[
     case("basics/extremes", Should, BIG_ENDIAN, apart("clean").on("extremes"), Complete),
     //
     case("gaps/one", Must, GAPS, apart("one-gap"), Complete),
-    case("gaps/first-packet", Must, GAPS, apart("first-lost"), Complete),
-    case("gaps/first-three", Must, GAPS, apart("first-three-lost"), Complete),
-    case("gaps/before-last", Must, GAPS, apart("before-last-lost"), Complete),
+    case("gaps/first-packet", Must, GAPS, apart("first-dropped"), Complete),
+    case("gaps/first-three", Must, GAPS, apart("first-three-dropped"), Complete),
+    case("gaps/before-last", Must, GAPS, apart("before-last-dropped"), Complete),
     case("gaps/burst", Must, GAPS, apart("burst"), Complete),
     case("gaps/every-second", Must, GAPS, apart("every-second").on("sample:15"), Complete),
     case("gaps/only-last", Must, GAPS, apart("only-last"), Complete),
@@ -81,8 +81,8 @@ pub(crate) const CASES: &[Case] = &[
     case("recovery/answered-twice", Should, FIRST_COPY, apart("resend-twice"), Complete),
     case("recovery/other-packet", Should, SEQUENCE_SAYS, apart("resend-other"), Complete),
     //
-    case("tail/last-lost", Should, STREAM_AGAIN, apart("last-lost"), Complete),
-    case("tail/all-lost", Should, STREAM_AGAIN, play("all-lost"), Complete),
+    case("tail/last-dropped", Should, STREAM_AGAIN, apart("last-dropped"), Complete),
+    case("tail/all-dropped", Should, STREAM_AGAIN, play("all-dropped"), Complete),
     case("tail/closed-early", Should, SHORT_STREAM, apart("closed-early"), Complete),
     case("tail/as-the-original", Should, STREAM_AGAIN, apart("quarter-and-last"), Complete),
     //
@@ -112,7 +112,7 @@ pub(crate) const CASES: &[Case] = &[
         .with_double_timeout(),
     case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero)
         .with_double_timeout(),
-    case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), ReportsFailure)
+    case("termination/never-resent", Should, EXIT_CODE, apart("never-resent"), ReportsFailure)
         .with_double_timeout(),
     case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), ReportsFailure)
         .with_double_timeout(),
@@ -145,7 +145,7 @@ pub(crate) const CASES: &[Case] = &[
         "conduct/made-up",
         Must,
         NOTHING_MADE_UP,
-        apart("lost-for-good"),
+        apart("never-resent"),
         FollowsRule(ProtocolRule::MakesUp),
     )
     .with_double_timeout(),
@@ -168,7 +168,7 @@ pub(crate) const CASES: &[Case] = &[
         "conduct/storm",
         Should,
         NOT_OVER_AND_OVER,
-        apart("lost-for-good"),
+        apart("never-resent"),
         FollowsRule(ProtocolRule::Storm),
     )
     .with_double_timeout(),
