@@ -8,6 +8,7 @@ use crate::error::{Exit, Failure};
 use crate::http::{self, ExchangeController, ScenarioInfo, Web};
 use crate::net::{self, LISTENERS_MAX, Stop};
 use crate::output::place::CommandPlaces;
+use crate::output::successor::Existing;
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::QuotedText;
 use crate::scenario::{self, EngineSection, ResolvedScenario, ScenarioFile};
@@ -21,6 +22,7 @@ use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use feed::exchange::original::{Death, OriginalExchange};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Played, SlowSubscriberPolicy};
+use feed::session::completeness::GapPolicy;
 use feed::tape::growing::ArrivalRate;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::pace::Pace;
@@ -126,6 +128,11 @@ pub struct ServeArgs {
 const FLAGS: &str = "flags";
 
 impl ServeArgs {
+    /// Returns the treatment of tapes with missing packets.
+    fn gaps(&self) -> GapPolicy {
+        if self.allow_gaps { GapPolicy::Allow } else { GapPolicy::Refuse }
+    }
+
     /// Returns the scenario of `--scenario`, or the one that the other flags describe.
     fn resolve_scenario(&self) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
@@ -193,7 +200,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.resolve_scenario()?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
-    let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
+    let mut tape = plot.tape.open_as(seed, args.gaps())?;
     if args.web.is_enabled() && plot.engine == EngineSection::Original {
         return Err(Failure::Usage(
             "the original exchange has no --http: leave the flag out".to_owned(),
@@ -205,7 +212,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     if matches!(tape, AnyTape::Market(_)) {
         return Err(Failure::Usage("the market tape is endless: add --live".to_owned()));
     }
-    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
+    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.gaps()));
     let next = next.transpose()?;
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
         check_arrival_times(&mut tape)?;
@@ -339,8 +346,9 @@ impl ServeArgs {
         // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;
         let mut earlier = None;
+        let existing = if self.new_session { Existing::Replace } else { Existing::Continue };
         if let Some(path) = &self.record {
-            let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
+            let (opened, before) = LiveRecord::open(path, existing, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
                 let AnyTape::Market(_) = tape else {
                     return Err(Failure::Content {

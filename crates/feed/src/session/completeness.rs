@@ -87,17 +87,17 @@ pub enum Fault {
 }
 
 impl Facts {
-    /// Returns the facts about a file of packets. `missing` counts the sequences up to the last one
+    /// Returns the facts about an undamaged file of packets. `missing` counts the sequences up to the last one
     /// that the file's session is known to have. `end` is `None` for a format that cannot store the
     /// session's end; the end of the file then stands for it.
     #[must_use]
-    pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>, damaged: bool) -> Self {
+    pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>) -> Self {
         let tail = match end {
             Some(SessionEnd::Open) => Tail::Unknown,
             Some(SessionEnd::Confirmed) => Tail::Confirmed,
             Some(SessionEnd::Inferred) | None => Tail::Inferred { doubt: 0.0 },
         };
-        Self { packets, missing, tail, damaged, ..Self::default() }
+        Self { packets, missing, tail, ..Self::default() }
     }
 
     /// Returns the end of session that a tape file stores: a known end if every packet up to it is
@@ -156,15 +156,14 @@ impl Facts {
     }
 
     /// Returns true if the packets are written to their outputs, which replaces the old files.
-    /// `allow_gaps` writes them even if packets are missing.
     #[must_use]
-    pub fn writes_outputs(&self, allow_gaps: bool) -> bool {
+    pub fn writes_outputs(&self, gaps: GapPolicy) -> bool {
         match self.completeness() {
             Completeness::Complete => true,
             Completeness::SoFar => self.packets > 0,
             Completeness::Incomplete => {
                 let mixed = self.why == Some(IncompleteReason::OtherSession) && !self.follow;
-                allow_gaps && self.packets > 0 && !mixed
+                gaps == GapPolicy::Allow && self.packets > 0 && !mixed
             }
         }
     }
@@ -179,6 +178,15 @@ impl Facts {
             Completeness::Incomplete => true,
         }
     }
+}
+
+/// Treatment of a recording with missing packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GapPolicy {
+    /// Refuse it.
+    Refuse,
+    /// Use the packets that it has.
+    Allow,
 }
 
 /// Reason why a recording is incomplete.
@@ -279,35 +287,45 @@ mod tests {
     #[test]
     fn a_stop_is_no_success_by_itself() {
         let plain = Facts { follow: false, ..stopped() };
-        assert!(!plain.is_success() && !plain.writes_outputs(false) && plain.keeps_recording());
+        assert!(
+            !plain.is_success()
+                && !plain.writes_outputs(GapPolicy::Refuse)
+                && plain.keeps_recording()
+        );
         let behind = Facts { missing: 30, ..stopped() };
-        assert!(!behind.is_success() && !behind.writes_outputs(false));
-        assert!(behind.writes_outputs(true) && behind.keeps_recording());
+        assert!(!behind.is_success() && !behind.writes_outputs(GapPolicy::Refuse));
+        assert!(behind.writes_outputs(GapPolicy::Allow) && behind.keeps_recording());
         let so_far = stopped();
-        assert!(so_far.is_success() && so_far.writes_outputs(false) && so_far.keeps_recording());
+        assert!(
+            so_far.is_success()
+                && so_far.writes_outputs(GapPolicy::Refuse)
+                && so_far.keeps_recording()
+        );
     }
 
     #[test]
     fn an_old_output_is_not_replaced_where_nothing_came() {
         let nothing = Facts { packets: 0, ..stopped() };
         assert!(!nothing.is_success() && nothing.fault().is_none());
-        assert!(!nothing.writes_outputs(false) && !nothing.writes_outputs(true));
+        assert!(
+            !nothing.writes_outputs(GapPolicy::Refuse) && !nothing.writes_outputs(GapPolicy::Allow)
+        );
         let unreached = Facts { reached: false, ..nothing };
         assert_eq!(unreached.fault(), Some(Fault::Unreachable));
-        assert!(!unreached.writes_outputs(false));
+        assert!(!unreached.writes_outputs(GapPolicy::Refuse));
         // An empty session that is known to be over is complete.
         let empty = Facts { packets: 0, ..WHOLE };
-        assert!(empty.is_success() && empty.writes_outputs(false));
+        assert!(empty.is_success() && empty.writes_outputs(GapPolicy::Refuse));
     }
 
     #[test]
     fn a_file_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
-        let empty = |end| Facts::of_file(0, 0, end, false).completeness();
+        let empty = |end| Facts::of_file(0, 0, end).completeness();
         assert_eq!(empty(Some(SessionEnd::Open)), Completeness::Incomplete);
         assert_eq!(empty(Some(SessionEnd::Confirmed)), Completeness::Complete);
         assert_eq!(empty(Some(SessionEnd::Inferred)), Completeness::Complete);
         assert_eq!(empty(None), Completeness::Complete);
-        let one = Facts::of_file(1, 0, Some(SessionEnd::Open), false);
+        let one = Facts::of_file(1, 0, Some(SessionEnd::Open));
         assert_eq!(one.completeness(), Completeness::SoFar);
     }
 
@@ -318,7 +336,11 @@ mod tests {
         let holey = Facts { missing: 1, ..replaced };
         assert!(!holey.is_success() && holey.keeps_recording());
         let mixed = Facts { why: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
-        assert!(!mixed.is_success() && !mixed.writes_outputs(true) && mixed.keeps_recording());
+        assert!(
+            !mixed.is_success()
+                && !mixed.writes_outputs(GapPolicy::Allow)
+                && mixed.keeps_recording()
+        );
     }
 
     #[test]
@@ -328,13 +350,13 @@ mod tests {
         assert!(enough.is_success());
         // The file that was wanted as well lacks packets.
         let file = Facts { outputs: true, ..enough };
-        assert!(!file.is_success() && !file.writes_outputs(false));
+        assert!(!file.is_success() && !file.writes_outputs(GapPolicy::Refuse));
     }
 
     #[test]
     fn a_misbehaving_exchange_is_told_whatever_came() {
         let conflicts = Facts { misbehaved: true, ..WHOLE };
         assert_eq!(conflicts.fault(), Some(Fault::Misbehaved));
-        assert!(!conflicts.is_success() && conflicts.writes_outputs(false));
+        assert!(!conflicts.is_success() && conflicts.writes_outputs(GapPolicy::Refuse));
     }
 }

@@ -10,8 +10,8 @@ use crate::output::Output;
 use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::place::fitting_name;
 use crate::output::rotating::{RotatingFiles, with_part};
-use crate::output::sink::{PacketSink, Stdout};
-use crate::record::fan_out::FanOut;
+use crate::output::sink::{PacketSink, SessionOrder, Stdout};
+use crate::record::fan_out::{AbandonedPackets, FanOut, MissingPackets};
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
 use crate::record::store::{RecordingStore, Resumed};
@@ -23,7 +23,7 @@ use crate::text::formatting::{count, took};
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
 use feed::client::{IncompleteReason, PassEnd, Recorder, RecorderEvent};
-use feed::session::completeness::Facts;
+use feed::session::completeness::{Facts, GapPolicy};
 use feed::wire::{Info, SessionId, VERSION};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -85,8 +85,11 @@ impl<'a> FetchRecording<'a> {
                 outputs.push((output.with_durability(durability), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
-                let from = if named.is_none() { args.from } else { FIRST_SEQ };
-                let stdout = Stdout::new(format, named.is_some(), from, stop)?;
+                let (order, from) = match named {
+                    None => (SessionOrder::First, args.from),
+                    Some(_) => (SessionOrder::Later, FIRST_SEQ),
+                };
+                let stdout = Stdout::new(format, order, from, stop)?;
                 count(path, stdout.written());
                 outlets.push(Box::new(stdout));
             } else {
@@ -130,7 +133,10 @@ impl<'a> FetchRecording<'a> {
         let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
         let facts = self.facts();
         let exit = Exit::of(&facts);
-        let wanted = facts.writes_outputs(args.allow_gaps);
+        let wanted = facts.writes_outputs(match args.allow_gaps {
+            true => GapPolicy::Allow,
+            false => GapPolicy::Refuse,
+        });
         if let Some(outcome) = self.recorder.outcome() {
             self.capture.conclude(outcome.last, &facts)?;
         }
@@ -170,8 +176,15 @@ impl<'a> FetchRecording<'a> {
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
-        let outputs = self.has_outputs();
-        let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_abandoned, outputs))?;
+        let abandoned = match self.args.skip_abandoned {
+            true => AbandonedPackets::LeaveOut,
+            false => AbandonedPackets::HoldUp,
+        };
+        let missing = match self.has_outputs() {
+            true => MissingPackets::Wanted,
+            false => MissingPackets::Unwanted,
+        };
+        let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
         net::fetch(lines, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
