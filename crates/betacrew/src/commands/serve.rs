@@ -394,7 +394,7 @@ fn play(
 ) -> Result<Exit, Failure> {
     let mut exchange = MockExchange::new(tape, plot.scenario.clone());
     if let Some(next) = next {
-        exchange = exchange.then(next);
+        exchange = exchange.with_next_tape(next);
     }
     let OpenExchange { listeners, web } = open;
     let info = ScenarioInfo::new(plot, played);
@@ -405,7 +405,7 @@ fn play(
 
 /// Logs the totals of an exchange and returns its exit code.
 fn report_end<P: TapeSource + FailingTape>(exchange: &MockExchange<P>) -> Result<Exit, Failure> {
-    tracing::info!("{}", farewell(&exchange.served()));
+    tracing::info!("{}", farewell(&exchange.stats()));
     match exchange.tape().failed() {
         Some(failure) => Err(failure),
         None if exchange.died() => Ok(Exit::Unexpected),

@@ -70,8 +70,8 @@ fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(
 /// because more packets may be published.
 ///
 /// # Errors
-/// Errors of the log and of the disk; [`Failure::NotWhole`] if packets are missing and `gaps` refuses
-/// that.
+/// Errors of the log and of the disk; [`Failure::NotWhole`] if packets are missing and `gaps`
+/// refuses that.
 pub(crate) fn to_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStorage>, Failure> {
     let log = open(path)?;
     let folder = std::env::temp_dir();

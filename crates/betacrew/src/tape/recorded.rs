@@ -32,8 +32,8 @@ const LISTED: usize = 8;
 /// session of its own.
 ///
 /// # Errors
-/// [`Failure::NotWhole`] if packets are missing and `gaps` refuses that, or if the first one is missing;
-/// errors of reading the recording.
+/// [`Failure::NotWhole`] if packets are missing and `gaps` refuses that, or if the first one is
+/// missing; errors of reading the recording.
 pub(crate) fn open(path: &Path, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     match Format::of(path).unwrap_or(Format::Json) {
         Format::Tape => play(path, open_tape(path, gaps)?, gaps),

@@ -74,6 +74,15 @@ pub struct ServerStats {
     pub skipped: u64,
 }
 
+/// Treatment of a subscriber that was too slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowTreatment {
+    /// The subscription continues behind the packets that it missed.
+    Skipped,
+    /// The connection was ended before them.
+    CutOff,
+}
+
 /// Event of a mock exchange, for logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerEvent {
@@ -108,8 +117,8 @@ pub enum ServerEvent {
         connection: u64,
         /// Number of packets that the subscriber misses.
         packets: u64,
-        /// True if the subscriber was cut off.
-        cut: bool,
+        /// Treatment of the subscriber.
+        treatment: SlowTreatment,
     },
     /// A fault or an order has ended a connection.
     Ended {
@@ -176,7 +185,7 @@ impl<P: TapeSource> MockExchange<P> {
     /// Adds the tape of the next session. A restart with another session goes on to the next tape;
     /// the last tape stays.
     #[must_use]
-    pub fn then(mut self, tape: P) -> Self {
+    pub fn with_next_tape(mut self, tape: P) -> Self {
         self.tapes.push_back(tape);
         self
     }
@@ -195,7 +204,7 @@ impl<P: TapeSource> MockExchange<P> {
 
     /// Returns the counts since the exchange began.
     #[must_use]
-    pub fn served(&self) -> ServerStats {
+    pub fn stats(&self) -> ServerStats {
         self.stats
     }
 
@@ -273,7 +282,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         }
     }
 
-    fn ended(&mut self, conn: &mut ServerConnection, _: Duration) {
+    fn input_ended(&mut self, conn: &mut ServerConnection, _: Duration) {
         conn.client_ended = true;
         conn.unsubscribe();
     }

@@ -10,7 +10,7 @@
 //! let whole = Facts { packets: 9, tail: Tail::Confirmed, ..Facts::default() };
 //! assert_eq!(whole.completeness(), Completeness::Complete);
 //! // A stop is never success by itself.
-//! let stopped = Facts { why: Some(IncompleteReason::Stopped), ..whole };
+//! let stopped = Facts { reason: Some(IncompleteReason::Stopped), ..whole };
 //! assert_eq!(stopped.completeness(), Completeness::Incomplete);
 //! // Of a live session that goes on, everything so far is there.
 //! let followed = Facts { follow: true, tail: Tail::Unknown, ..stopped };
@@ -34,7 +34,7 @@ pub struct Facts {
     /// Knowledge of the session's end.
     pub tail: Tail,
     /// Reason why the recorder ended early; `None` if it finished, and for a file.
-    pub why: Option<IncompleteReason>,
+    pub reason: Option<IncompleteReason>,
     /// True if the recorder follows a live session, which may go on after the recording.
     pub follow: bool,
     /// True if an exchange was reached.
@@ -54,7 +54,7 @@ impl Default for Facts {
             packets: 0,
             missing: 0,
             tail: Tail::Unknown,
-            why: None,
+            reason: None,
             follow: false,
             reached: true,
             misbehaved: false,
@@ -87,15 +87,15 @@ pub enum Fault {
 }
 
 impl Facts {
-    /// Returns the facts about an undamaged file of packets. `missing` counts the sequences up to the last one
-    /// that the file's session is known to have. `end` is `None` for a format that cannot store the
-    /// session's end; the end of the file then stands for it.
+    /// Returns the facts about an undamaged file of packets. `missing` counts the sequences up to
+    /// the last one that the file's session is known to have. `end` is `None` for a format that
+    /// cannot store the session's end; the end of the file then stands for it.
     #[must_use]
     pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>) -> Self {
         let tail = match end {
             Some(SessionEnd::Open) => Tail::Unknown,
             Some(SessionEnd::Confirmed) => Tail::Confirmed,
-            Some(SessionEnd::Inferred) | None => Tail::Inferred { doubt: 0.0 },
+            Some(SessionEnd::Inferred) | None => Tail::Inferred { miss_probability: 0.0 },
         };
         Self { packets, missing, tail, ..Self::default() }
     }
@@ -117,7 +117,7 @@ impl Facts {
         if self.missing > 0 || self.damaged {
             return Completeness::Incomplete;
         }
-        match self.why {
+        match self.reason {
             // Without a packet or a known end, nothing shows that a session exists, so it cannot be
             // complete.
             None if self.tail == Tail::Unknown && self.packets == 0 => Completeness::Incomplete,
@@ -138,7 +138,7 @@ impl Facts {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let in_vain =
-            matches!(self.why, Some(IncompleteReason::Unreachable | IncompleteReason::Stopped));
+            matches!(self.reason, Some(IncompleteReason::Unreachable | IncompleteReason::Stopped));
         if self.damaged {
             Some(Fault::Damaged)
         } else if self.misbehaved {
@@ -151,7 +151,7 @@ impl Facts {
     /// Returns true if the recording succeeded: the exit code is 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        let enough = self.why == Some(IncompleteReason::Enough) && !self.outputs;
+        let enough = self.reason == Some(IncompleteReason::Enough) && !self.outputs;
         self.fault().is_none() && (enough || self.completeness() != Completeness::Incomplete)
     }
 
@@ -162,7 +162,7 @@ impl Facts {
             Completeness::Complete => true,
             Completeness::SoFar => self.packets > 0,
             Completeness::Incomplete => {
-                let mixed = self.why == Some(IncompleteReason::OtherSession) && !self.follow;
+                let mixed = self.reason == Some(IncompleteReason::OtherSession) && !self.follow;
                 gaps == GapPolicy::Allow && self.packets > 0 && !mixed
             }
         }
@@ -174,7 +174,7 @@ impl Facts {
     pub fn keeps_recording(&self) -> bool {
         match self.completeness() {
             Completeness::Complete => false,
-            Completeness::SoFar => self.why != Some(IncompleteReason::OtherSession),
+            Completeness::SoFar => self.reason != Some(IncompleteReason::OtherSession),
             Completeness::Incomplete => true,
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         packets: 100,
         missing: 0,
         tail: Tail::Confirmed,
-        why: None,
+        reason: None,
         follow: false,
         reached: true,
         misbehaved: false,
@@ -267,13 +267,18 @@ mod tests {
     };
 
     fn stopped() -> Facts {
-        Facts { why: Some(IncompleteReason::Stopped), follow: true, tail: Tail::Unknown, ..WHOLE }
+        Facts {
+            reason: Some(IncompleteReason::Stopped),
+            follow: true,
+            tail: Tail::Unknown,
+            ..WHOLE
+        }
     }
 
     #[test]
     fn only_what_ends_is_complete() {
         assert_eq!(WHOLE.completeness(), Completeness::Complete);
-        let inferred = Facts { tail: Tail::Inferred { doubt: 1e-7 }, ..WHOLE };
+        let inferred = Facts { tail: Tail::Inferred { miss_probability: 1e-7 }, ..WHOLE };
         assert_eq!(inferred.completeness(), Completeness::Complete);
         let unknown = Facts { tail: Tail::Unknown, ..WHOLE };
         assert_eq!(unknown.completeness(), Completeness::SoFar);
@@ -331,11 +336,12 @@ mod tests {
 
     #[test]
     fn a_session_that_another_one_has_replaced_is_over() {
-        let replaced = Facts { why: Some(IncompleteReason::OtherSession), ..stopped() };
+        let replaced = Facts { reason: Some(IncompleteReason::OtherSession), ..stopped() };
         assert!(replaced.is_success() && !replaced.keeps_recording());
         let holey = Facts { missing: 1, ..replaced };
         assert!(!holey.is_success() && holey.keeps_recording());
-        let mixed = Facts { why: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
+        let mixed =
+            Facts { reason: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
         assert!(
             !mixed.is_success()
                 && !mixed.writes_outputs(GapPolicy::Allow)
@@ -345,8 +351,12 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_had_enough_is_no_failure() {
-        let enough =
-            Facts { why: Some(IncompleteReason::Enough), missing: 5, outputs: false, ..stopped() };
+        let enough = Facts {
+            reason: Some(IncompleteReason::Enough),
+            missing: 5,
+            outputs: false,
+            ..stopped()
+        };
         assert!(enough.is_success());
         // The file that was wanted as well lacks packets.
         let file = Facts { outputs: true, ..enough };

@@ -101,7 +101,7 @@ pub fn measure(
         gaps: times.gaps,
         missed: times.missed,
         calls: recorder.stats().resend_calls,
-        passes: u32::try_from(world.exchanges()[0].served().streams).unwrap_or(u32::MAX),
+        passes: u32::try_from(world.exchanges()[0].stats().streams).unwrap_or(u32::MAX),
         after: trips(times.last.saturating_sub(times.streamed)),
         total: trips(recorder.ended_at()?),
     })

@@ -220,7 +220,7 @@ impl<'a> FetchRecording<'a> {
     /// Returns the session that replaced this one on all lines.
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
-        let over = self.args.follow && outcome.why == Some(IncompleteReason::OtherSession);
+        let over = self.args.follow && outcome.reason == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
         over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
@@ -258,7 +258,7 @@ impl<'a> FetchRecording<'a> {
     /// Removes a recording that is no longer needed, or prints how to continue one that is.
     fn close(&mut self, facts: &Facts) -> Result<(), Failure> {
         let Some(place) = place(self.args, self.named) else { return Ok(()) };
-        let refused = match facts.why {
+        let refused = match facts.reason {
             Some(IncompleteReason::OtherSession) => !facts.follow,
             why => why == Some(IncompleteReason::SessionUntold),
         };
@@ -271,7 +271,7 @@ impl<'a> FetchRecording<'a> {
             self.capture.finish()?;
         } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
-        } else if facts.why == Some(IncompleteReason::OtherSession) {
+        } else if facts.reason == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!(
                 "  the received packets are kept in {}",
                 shown(&place)

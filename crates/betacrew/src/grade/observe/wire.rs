@@ -378,10 +378,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.touch(now);
         self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
-        self.inner.ended(&mut conn.inner, now);
+        self.inner.input_ended(&mut conn.inner, now);
     }
 
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {

@@ -16,7 +16,7 @@ use core::ops::Range;
 #[derive(Debug)]
 pub struct OrderedReader<'a, S: Storage> {
     file: &'a TapeFile<S>,
-    lanes: Vec<SortedRunReader>,
+    runs: Vec<SortedRunReader>,
     /// Next sequence and the sorted run that has it; `None` at the end. A run whose block is not
     /// loaded yet is at that block's first sequence.
     front: Option<(Seq, usize)>,
@@ -64,18 +64,18 @@ struct SortedRunReader {
 impl<'a, S: Storage> OrderedReader<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
-        let mut lanes = Vec::new();
+        let mut runs = Vec::new();
         let mut heads = BinaryHeap::new();
-        for lane in 0..index.lanes() {
-            let place = index.place(lane, from);
-            lanes.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
-            if let Some(entry) = index.entry(lane, place) {
-                heads.push(Reverse((entry.span.first(), lane)));
+        for id in 0..index.run_count() {
+            let place = index.place(id, from);
+            runs.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
+            if let Some(entry) = index.entry(id, place) {
+                heads.push(Reverse((entry.span.first(), id)));
             }
         }
         let front = heads.pop().map(|Reverse(head)| head);
         let (next, spent, merged, failure) = (from, None, Vec::new(), None);
-        Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure }
+        Self { file, runs, front, heads, next, spent, merged, width: WIDE, failure }
     }
 
     /// Returns the next packets that arrived together.
@@ -85,8 +85,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
         let Some((id, place)) = self.step()? else { return Ok(None) };
-        let lane = &self.lanes[id];
-        Ok(lane.block.map(|block| OrderedPiece { block, frames: &lane.frames[place] }))
+        let reader = &self.runs[id];
+        Ok(reader.block.map(|block| OrderedPiece { block, frames: &reader.frames[place] }))
     }
 
     /// Returns the next packets, thousands at once, from any origin; empty at the end. If a quarter
@@ -119,11 +119,12 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         let mut count = 0;
         // If two blocks have a sequence, the packet of the block that comes first is used.
         for &id in turns.iter().rev() {
-            let lane = &mut self.lanes[id];
-            lane.at += lane.frames[lane.at..].partition_point(|frame| sequence_of(frame) < base);
-            let rest = &lane.frames[lane.at..];
+            let reader = &mut self.runs[id];
+            reader.at +=
+                reader.frames[reader.at..].partition_point(|frame| sequence_of(frame) < base);
+            let rest = &reader.frames[reader.at..];
             let run = &rest[..rest.partition_point(|frame| sequence_of(frame) < end)];
-            lane.at += run.len();
+            reader.at += run.len();
             count += run.len();
             if turns.len() == 1 {
                 slots[..run.len()].copy_from_slice(run);
@@ -157,7 +158,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             if let Err(failure) = self.load(id) {
                 self.failure = Some(failure);
                 end = seq.max(base);
-            } else if let Some(entry) = self.file.index.entry(id, self.lanes[id].place) {
+            } else if let Some(entry) = self.file.index.entry(id, self.runs[id].place) {
                 end = end.min(entry.span.first());
             }
         }
@@ -167,9 +168,9 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// Returns a run to the queue if it has packets left.
     fn queue(&mut self, id: usize) {
         let next = self.upcoming(id);
-        let lane = &mut self.lanes[id];
-        if lane.at == lane.frames.len() {
-            (lane.frames, lane.at) = (Vec::new(), 0);
+        let reader = &mut self.runs[id];
+        if reader.at == reader.frames.len() {
+            (reader.frames, reader.at) = (Vec::new(), 0);
         }
         let Some(next) = next else { return };
         if let Some(held) = self.front.replace((next, id)) {
@@ -197,8 +198,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// Moves the front run to the sequence at which another run is next. Returns the packets that
     /// it passed.
     fn advance(&mut self, id: usize) -> Range<usize> {
-        let lane = &mut self.lanes[id];
-        let rest = &lane.frames[lane.at..];
+        let reader = &mut self.runs[id];
+        let rest = &reader.frames[reader.at..];
         // Sequences that were read already, or lie before the start, are skipped.
         let known = match rest.first() {
             Some(first) if sequence_of(first) < self.next => {
@@ -214,8 +215,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             Some(top) if sequence_of(top) <= limit => rest.len(),
             _ => rest.iter().take_while(|frame| sequence_of(frame) <= limit).count(),
         };
-        let start = lane.at + known;
-        lane.at = start + run;
+        let start = reader.at + known;
+        reader.at = start + run;
         if let Some(top) = rest[..run].last() {
             self.next = sequence_of(top) + 1;
         }
@@ -224,15 +225,15 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
 
     /// Loads the next block of a run, if it is not loaded.
     fn load(&mut self, id: usize) -> Result<(), TapeFileError<S::Error>> {
-        let lane = &mut self.lanes[id];
-        if lane.at == lane.frames.len()
-            && let Some(entry) = self.file.index.entry(id, lane.place)
+        let reader = &mut self.runs[id];
+        if reader.at == reader.frames.len()
+            && let Some(entry) = self.file.index.entry(id, reader.place)
         {
-            lane.place += 1;
+            reader.place += 1;
             let (block, frames) = self.file.load(entry)?;
-            lane.block = Some(block);
-            lane.frames = frames;
-            lane.at = 0;
+            reader.block = Some(block);
+            reader.frames = frames;
+            reader.at = 0;
         }
         Ok(())
     }
@@ -241,25 +242,25 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     #[inline(always)]
     fn release(&mut self) {
         if let Some(spent) = self.spent.take() {
-            self.lanes[spent].frames = Vec::new();
-            self.lanes[spent].at = 0;
+            self.runs[spent].frames = Vec::new();
+            self.runs[spent].at = 0;
         }
     }
 
     /// Returns the next sequence of a run; `None` at its end.
     #[inline(always)]
     fn upcoming(&self, id: usize) -> Option<Seq> {
-        let lane = &self.lanes[id];
-        match lane.frames.get(lane.at) {
+        let reader = &self.runs[id];
+        match reader.frames.get(reader.at) {
             Some(frame) => Some(sequence_of(frame)),
-            None => self.file.index.entry(id, lane.place).map(|entry| entry.span.first()),
+            None => self.file.index.entry(id, reader.place).map(|entry| entry.span.first()),
         }
     }
 
     fn requeue(&mut self, id: usize) {
         let next = self.upcoming(id).map(|seq| (seq, id));
-        let lane = &self.lanes[id];
-        let spent = lane.at == lane.frames.len();
+        let reader = &self.runs[id];
+        let spent = reader.at == reader.frames.len();
         self.front = match (next, self.heads.peek_mut()) {
             // Another run is next; this one goes back to the queue.
             (Some(own), Some(mut head)) if head.0 < own => {

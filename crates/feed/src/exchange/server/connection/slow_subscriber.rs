@@ -4,7 +4,7 @@ use super::reply::Reply;
 use super::{Closing, ServerConnection};
 use crate::base::seq::{Seq, SeqRange};
 use crate::exchange::server::faulted_run::PartlySent;
-use crate::exchange::server::{MockExchange, ServerEvent};
+use crate::exchange::server::{MockExchange, ServerEvent, SlowTreatment};
 use crate::faults::engine::FaultEngine;
 use crate::faults::scenario::SlowSubscriberPolicy;
 use crate::tape::source::TapeSource;
@@ -34,16 +34,15 @@ impl<P: TapeSource> MockExchange<P> {
         if behind <= most || !subscription.caught_up {
             return;
         }
-        let cut = matches!(self.scenario.slow, SlowSubscriberPolicy::Cut(_));
-        let packets = if cut {
+        let (treatment, packets) = if matches!(self.scenario.slow, SlowSubscriberPolicy::Cut(_)) {
             let refusal = NotAvailable { first: next, count: behind, reason: Reason::TooSlow };
             conn.cut_off(&Frame::NotAvailable(refusal), end, &self.faults, now);
-            behind.into()
+            (SlowTreatment::CutOff, behind.into())
         } else {
-            conn.skip_to(end, &self.faults)
+            (SlowTreatment::Skipped, conn.skip_to(end, &self.faults))
         };
         self.stats.skipped += packets;
-        self.report(ServerEvent::Slow { connection: conn.index + 1, packets, cut });
+        self.report(ServerEvent::Slow { connection: conn.index + 1, packets, treatment });
     }
 }
 
