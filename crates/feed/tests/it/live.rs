@@ -15,7 +15,8 @@ use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
 
-fn exchange(
+/// Returns an exchange of a live market of `last` packets.
+pub(crate) fn exchange(
     tempo: &str,
     last: u32,
     scenario: Scenario,
