@@ -51,6 +51,12 @@ pub const GROUPS: &[Group] = groups! {
         "resend-closed-inside" "resend-reset" "resend-broken" "quota" "aged-out";
     "The exchange":
         "no-extension" "unknown-silent" "restart" "crash-loop" "session-changes" "dies" "original";
+    "SoupBinTCP":
+        "soup-refused-once" "soup-session-unavailable" "soup-not-authorized" "soup-login-late"
+        "soup-login-unanswered" "soup-login-cut" "soup-login-twice" "soup-accepted-later"
+        "soup-accepted-earlier" "soup-heartbeats-only" "soup-no-heartbeats" "soup-end-missing"
+        "soup-end-early" "soup-debug" "soup-unsequenced" "soup-empty" "soup-largest"
+        "soup-unknown-types" "soup-no-length" "soup-cut-in-length" "soup-flaky";
     "Everything at once":
         "bad-day" "storm" "firehose";
 };

@@ -237,7 +237,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
     );
     socket.listen(16).unwrap();
     let player = MockExchange::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
-    let _exchange = Serving::on(socket.into(), player);
+    let _exchange = Serving::on(std::net::TcpListener::from(socket), player);
     assert_eq!(child.ends().code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("output.json")).unwrap(), DOCUMENTS);
 }

@@ -262,6 +262,17 @@ impl Scenario {
         Self::clean(0).with(Fault::skip(sequences))
     }
 
+    /// Returns the protocols in which the scenario does something: those of its faults, or all if
+    /// it has none.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        let of_faults = self.faults.iter().flat_map(|fault| fault.protocols().iter());
+        match self.faults.is_empty() {
+            true => Protocol::ALL.into_iter().collect(),
+            false => of_faults.collect(),
+        }
+    }
+
     /// Adds a fault.
     #[must_use]
     pub fn with(mut self, fault: Fault) -> Self {

@@ -68,7 +68,7 @@ impl RunBuilder {
 
     pub(crate) fn connect(mut self) -> Self {
         let now = self.tick();
-        self.conn = self.wire.open(Protocol::Betacrew, now);
+        self.conn = self.wire.open(now);
         self
     }
 
