@@ -19,7 +19,7 @@ use super::connection::{ClientConnection, ConnectionState, ConnectionWire};
 use super::lines::SoupLogin;
 use super::outcome::UndecodableError;
 use super::timers::{LOGIN_WAIT, LOGOUT_WAIT, backoff};
-use super::{ConnId, Output, Recorder, RecorderEvent};
+use super::{ConnId, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::soup::{RejectReason, Text};
@@ -455,8 +455,8 @@ impl Recorder {
         }
     }
 
-    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, so
-    /// that the exchange gets the request before the connection is closed.
+    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, in
+    /// which the exchange closes the connection.
     pub(super) fn log_out_or_close(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         let Some(stream) = conn.wire.soup() else { return };
@@ -469,8 +469,6 @@ impl Recorder {
                 }
                 let until = now + LOGOUT_WAIT;
                 conn.state = ConnectionState::Draining { until, hard: until };
-                let id = conn.id;
-                self.outputs.push_back(Output::Finish(id));
             }
         }
     }

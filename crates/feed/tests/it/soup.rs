@@ -594,7 +594,7 @@ fn a_stop_logs_out_and_takes_what_is_on_its_way() {
     hand.messages(1..=2);
     hand.give(Input::Stop);
     assert_eq!(hand.sent(0), [b"\x00\x01O"]);
-    assert_eq!(hand.finished, [hand.conns[0].unwrap()]);
+    assert!(hand.finished.is_empty(), "the exchange closes the connection");
     hand.messages(3..=3);
     hand.give(Input::Ended(hand.conns[0].unwrap()));
     hand.has(3);
