@@ -10,40 +10,79 @@ soup_client.py login PORT USER PASSWORD SESSION SEQUENCE
 """
 
 import asyncio
+import logging
 import sys
 
-from nasdaq_protocols import common, soup
+from nasdaq_protocols import soup
 
 # Seconds; a test that hangs fails.
 PATIENCE = 60
 
+# A reader of the package takes one packet and sleeps: a thousand packets a second.
+PAUSE = 0.001
+
+
+class Client(soup.SoupClientSession):
+    """The package's session, which notes each message and packet as it is read."""
+
+    def note(self, packet):
+        match packet:
+            case soup.SequencedData():
+                self.lines.append(f"{self.following} {bytes(packet.data).hex()}")
+                self.following += 1
+                if self.following > self.last:
+                    self.over = True
+            case soup.LoginAccepted() if packet.sequence != self.following:
+                self.lines.append(f"# accepted from {packet.sequence} instead of {self.following}")
+                self.following = packet.sequence
+            case soup.EndOfSession():
+                self.over = True
+                self.lines.append(f"# end of session before {self.following}")
+            case soup.Debug() | soup.UnSequencedData():
+                self.lines.append(f"# {type(packet).__name__}")
+
+
+class Reader(soup.session.SoupMessageReader):
+    """The package's reader, without its sleep after each packet."""
+
+    async def _process(self):
+        while not self._stopped:
+            before = self._read_pos, len(self._buffer)
+            await self._process_1()
+            if before == (self._read_pos, len(self._buffer)):
+                await asyncio.sleep(PAUSE)
+
+
+def client(first, last, lines):
+    client = Client(client_heartbeat_interval=1, server_heartbeat_interval=10)
+    client.lines, client.following, client.last, client.over = lines, first, last, False
+
+    def reader(session_id, on_message, on_close):
+        reader = Reader(session_id, on_message, on_close)
+        deserialize = type(reader).deserialize
+
+        def noted():
+            found = deserialize(reader)
+            client.note(found[0])
+            return found
+
+        object.__setattr__(reader, "deserialize", noted)
+        return reader
+
+    client.reader_factory = reader
+    return client
+
 
 async def session(port, first, last, lines):
     """One connection. Returns the next sequence and whether the session is over."""
-    client = await soup.connect_async(
-        ("127.0.0.1", port), "ann", "secret", sequence=first, client_heartbeat_interval=1
-    )
-    if client.sequence + 1 != first:
-        lines.append(f"# accepted from {client.sequence + 1}, not {first}")
-        client.logout()
-        await client.close()
-        return first, False
-    following = first
-    try:
-        while following <= last:
-            match await asyncio.wait_for(client.receive_msg(), PATIENCE):
-                case soup.SequencedData() as message:
-                    lines.append(f"{following} {bytes(message.data).hex()}")
-                    following += 1
-                case soup.EndOfSession():
-                    return following, True
-        client.logout()
-    except common.EndOfQueue:
-        # The connection is closed.
-        pass
-    finally:
-        await client.close()
-    return following, following > last
+    it = client(first, last, lines)
+    await soup.connect_async(("127.0.0.1", port), "ann", "secret", sequence=first, session_factory=lambda: it)
+    while not it.over and not it.is_closed():
+        await asyncio.sleep(PAUSE)
+    if not it.is_closed():
+        it.logout()
+        await it.close()
+    return it.following, it.over
 
 
 async def record(port, first, last):
@@ -74,5 +113,6 @@ async def login(port, user, password, name, sequence):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
+    logging.disable()
     if command != "check":
         asyncio.run(asyncio.wait_for({"record": record, "login": login}[command](*arguments), PATIENCE))

@@ -32,7 +32,7 @@ const RECORDING: &str = "Recording";
 /// Heading of the flags for requests and retries in `--help`.
 const RECOVERY: &str = "Recovery";
 
-/// Maximum of flags that count passes, or requests on their way.
+/// Maximum value of flags that count passes or requests in flight.
 const COUNT_MAX: u32 = i32::MAX.cast_unsigned();
 
 /// Default time that an exchange may be unreachable or silent.
@@ -151,7 +151,8 @@ pub struct FetchArgs {
     report: Option<PathBuf>,
 
     /// Last sequence of the session, if you know it, so that the end need not be inferred
-    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ), help_heading = RECOVERY)]
+    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ))]
+    #[arg(help_heading = RECOVERY)]
     last: Option<Seq>,
 
     /// Maximum number of times to stream the session [default: until its end is certain]

@@ -18,11 +18,12 @@ use crate::terminal::signals;
 use checks::check_arrival_times;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::base::chance::Chance;
-use feed::base::seq::{Seq, SeqSet};
+use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
 use feed::exchange::original::{Death, OriginalExchange};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Played, SlowSubscriberPolicy};
 use feed::tape::growing::ArrivalRate;
+use feed::tape::itch_market::ItchMarket;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::pace::Pace;
 use feed::tape::source::TapeSource;
@@ -58,12 +59,13 @@ pub struct ServeArgs {
     #[arg(conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
     scenario: Option<String>,
 
-    /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED] or a file [default: the
-    /// scenario's tape, or sample; market with --live]
+    /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED], itch[:N[:SEED]] or a
+    /// file [default: the scenario's tape, or sample; market with --live]
     ///
     /// sample is the example of the documents, classic the 14 packets of the original exchange,
-    /// random a seeded order flow of N packets, market an endless one for --live. A file is a .tape
-    /// file or any other file that fetch writes.
+    /// random a seeded order flow of N packets, market an endless one for --live. itch:N is a
+    /// trading day of N ITCH messages, itch an endless market of them for --live; both need a
+    /// soup:// listener. A file is a .tape file or any other file that fetch writes.
     #[arg(long, value_name = "TAPE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]
     tape: Option<TapeName>,
@@ -184,10 +186,7 @@ impl ServeArgs {
 
 /// Returns the facts about the played tapes that faults depend on.
 fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool, protocols: Protocols) -> Played {
-    let last = |tape: &AnyTape| match tape {
-        AnyTape::Market(_) => None,
-        tape => Some(tape.last()),
-    };
+    let last = |tape: &AnyTape| (!tape.is_endless()).then(|| tape.last());
     let longest = |last: Seq| last.max(next.map_or(0, TapeSource::last));
     Played { last: last(tape).map(longest), live, protocols }
 }
@@ -211,15 +210,8 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
         args.check_protocols(&plot, &mut [&mut tape], protocols)?;
         return args.play_live(&plot, protocols, tape, stop);
     }
-    if matches!(tape, AnyTape::Market(_)) {
-        return Err(Failure::Usage("the market tape is endless: add --live".to_owned()));
-    }
-    if !tape.has_order_packets() {
-        return Err(Failure::Usage(
-            "the messages of this tape are no order packets, which is all that the exercise's \
-             protocol carries"
-                .to_owned(),
-        ));
+    if tape.is_endless() {
+        return Err(Failure::Usage(format!("the tape {} is endless: add --live", plot.tape)));
     }
     let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
     let mut next = next.transpose()?;
@@ -282,16 +274,23 @@ impl ServeArgs {
         if let Some(path) = &self.record {
             let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
-                let AnyTape::Market(_) = tape else {
-                    return Err(Failure::Content {
-                        path: path.clone(),
-                        reason:
-                            "its session is not the session of this tape: --new-session replaces it"
-                                .to_owned(),
-                    });
+                tape = match tape {
+                    AnyTape::Market(_) => {
+                        let market = SyntheticMarket::new(before.session, MAX_PACKET_SEQ);
+                        AnyTape::Market(Box::new(market))
+                    }
+                    AnyTape::Itch(market) if market.is_endless() => {
+                        AnyTape::Itch(Box::new(ItchMarket::new(before.session, MAX_SEQ)))
+                    }
+                    _ => {
+                        let reason = "its session is not the session of this tape: --new-session \
+                                      replaces it";
+                        return Err(Failure::Content {
+                            path: path.clone(),
+                            reason: reason.to_owned(),
+                        });
+                    }
                 };
-                tape =
-                    AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_PACKET_SEQ)));
             }
             earlier = before;
             record = Some(opened);

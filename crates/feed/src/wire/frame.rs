@@ -285,8 +285,8 @@ fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
 
 /// Encodes one message.
 ///
-/// Sequences are at most [`MAX_PACKET_SEQ`](super::MAX_PACKET_SEQ). A message with a higher one is written so that decoding
-/// refuses it.
+/// Sequences are at most [`MAX_PACKET_SEQ`](super::MAX_PACKET_SEQ). A message with a higher one is
+/// written so that decoding refuses it.
 #[must_use]
 pub fn encode(frame: &Frame) -> RawFrame {
     match *frame {

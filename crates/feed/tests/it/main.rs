@@ -28,6 +28,7 @@ mod stop;
 mod tape_crash;
 mod tape_file;
 mod tape_hostile;
+mod tape_runs;
 mod torn;
 mod untold;
 mod words;

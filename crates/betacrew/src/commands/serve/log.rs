@@ -15,7 +15,8 @@ use std::fmt::Write;
 /// Returns the first log line: the tape, its session, the faults and the seed.
 pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
-        AnyTape::Market(_) => "an endless market".to_owned(),
+        tape if tape.is_endless() => "an endless market".to_owned(),
+        AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
         tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());

@@ -2,7 +2,7 @@
 
 use super::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use crate::base::chance::Chance;
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
 use crate::wire::{MAX_PACKET_SEQ, Protocol, Protocols};
 use core::fmt;
 
@@ -92,7 +92,9 @@ impl Scenario {
 
     /// Returns why a fault of packets can meet no packet.
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
-        let sent = played.last.unwrap_or(MAX_PACKET_SEQ);
+        let has_order_packets = played.protocols.contains(Protocol::Betacrew);
+        let endless = if has_order_packets { MAX_PACKET_SEQ } else { MAX_SEQ };
+        let sent = played.last.unwrap_or(endless);
         let requestable = if self.extension { MAX_PACKET_SEQ } else { ORIGINAL_MAX };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
