@@ -83,6 +83,7 @@ enum Try {
 impl SimRun {
     fn new(seed: u64, plan: SimPlan, narrate: bool) -> Self {
         let mut world = SimWorld::new(plan.venues(seed), plan.network, seed);
+        world.speak(&plan.protocols);
         if narrate {
             world.narrate();
         }
@@ -283,7 +284,7 @@ impl SimRun {
         // A lying line may be left out after the first start.
         let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
-        let lines = u16::try_from(lines).unwrap_or(u16::MAX);
+        let lines = self.plan.lines(lines);
         let (options, sync) = (self.plan.options.clone(), self.plan.sync);
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
         let disk = core::mem::take(&mut self.disk);
