@@ -36,6 +36,7 @@ mod thrift;
 mod wide;
 
 pub use arrival::Arrival;
+pub(crate) use itch::is_gzip;
 pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
 
