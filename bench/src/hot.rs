@@ -14,7 +14,7 @@ use feed::storage::Storage;
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::TapeSource;
-use feed::wire::{Messages, Call, RawFrame, sequence_of};
+use feed::wire::{Call, Messages, Protocol, RawFrame, sequence_of};
 use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub fn measured(run: &mut dyn FnMut()) {
 pub fn parted(tape: &Tape) -> (Vec<RawFrame>, Vec<RawFrame>) {
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, tape.last());
-    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
     let mut kept = Vec::with_capacity(tape.frames().len());
     for range in faults.kept(course, FIRST_SEQ, tape.last()) {
         kept.extend_from_slice(tape.slice(range));
@@ -258,7 +258,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
         while let Ok(Messages::Packets(frames @ [_, ..])) = reading.merged() {
-            count += black_box(messages).len();
+            count += black_box(frames).len();
         }
         assert_eq!(count, PACKETS as usize);
     })
@@ -274,7 +274,7 @@ fn json_text() -> Box<dyn FnMut()> {
 
 /// Drives one connection of an exchange whose socket takes everything; returns how many bytes.
 fn drive(player: &mut MockExchange<Arc<Tape>>, calls: &[u8], out: &mut [u8]) -> usize {
-    let mut seat = player.open(Duration::ZERO);
+    let mut seat = player.open(Protocol::Betacrew, Duration::ZERO);
     let mut total = 0;
     // As much as the loop over sockets reads at once.
     for chunk in calls.chunks(4096) {
@@ -306,7 +306,7 @@ fn resend() -> Box<dyn FnMut()> {
     let tape = Arc::new(Tape::sample(PACKETS));
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, TapeSource::last(&tape));
-    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
     let mut calls = Vec::new();
     Call::Describe { version: 1 }.encode(&mut calls);
     let mut next: Seq = FIRST_SEQ;

@@ -11,7 +11,7 @@ use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
 use feed::tape::in_memory::Tape;
-use feed::wire::Call;
+use feed::wire::{Call, Protocol};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,7 +166,7 @@ impl World {
 /// Returns all bytes that a connection sends for calls, and its end.
 fn given(player: &mut MockExchange, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
     let (mut now, mut all, mut out) = (Duration::ZERO, Vec::new(), vec![0; buffer]);
-    let mut seat = player.open(now);
+    let mut seat = player.open(Protocol::Betacrew, now);
     player.receive(&mut seat, calls, now);
     for take in takes.iter().map(|&take| usize::from(take) + 1).cycle() {
         let offered = player.peek(&mut seat, &mut out, now);

@@ -7,6 +7,7 @@ use betacrew::scenario::ScenarioFile;
 use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
 use feed::tape::in_memory::Tape;
+use feed::wire::Protocol;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ fuzz_target!(|text: &str| {
     let mut out = [0; 256];
     for calls in [&[1, 0][..], &[3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 14], &[2, 1, 2, 14, 2, 15]] {
         let mut now = Duration::ZERO;
-        let mut seat = player.open(now);
+        let mut seat = player.open(Protocol::Betacrew, now);
         player.receive(&mut seat, calls, now);
         for _ in 0..200 {
             let count = player.peek(&mut seat, &mut out, now);

@@ -18,7 +18,7 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("payload", "base wire"),
             ("session", "base wire"),
             ("ledger", "base wire"),
-            ("tape", "base storage wire session ledger"),
+            ("tape", "base storage wire payload session ledger"),
             ("faults", "base wire tape"),
             ("exchange", "base wire tape faults"),
             ("client", "base wire session ledger"),

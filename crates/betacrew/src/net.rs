@@ -14,6 +14,7 @@ pub use fetch::{LoopEvent, fetch};
 pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 
+use feed::wire::Protocol;
 use mio::Waker;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -91,6 +92,22 @@ impl Stop {
 
     fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Waker>>> {
         self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Listening socket, and the protocol that clients speak on it.
+#[derive(Debug)]
+pub struct Listener {
+    /// Listening socket.
+    pub socket: std::net::TcpListener,
+    /// Protocol of its connections.
+    pub protocol: Protocol,
+}
+
+/// Listening socket of the exercise's protocol.
+impl From<std::net::TcpListener> for Listener {
+    fn from(socket: std::net::TcpListener) -> Self {
+        Self { socket, protocol: Protocol::Betacrew }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod original;
 pub mod server;
 
+use crate::wire::Protocol;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -41,8 +42,8 @@ pub trait Exchange {
     /// Event that the exchange reports about itself.
     type Event;
 
-    /// Accepts a client and returns the state of its connection.
-    fn open(&mut self, now: Duration) -> Self::Connection;
+    /// Accepts a client on a listener of this protocol, and returns the state of its connection.
+    fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection;
 
     /// Reports the client's address of a new connection and the exchange's own. Called only by
     /// drivers that have addresses.

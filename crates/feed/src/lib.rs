@@ -32,6 +32,7 @@
 //! use feed::faults::scenario::Scenario;
 //! use feed::tape::in_memory::Tape;
 //! use feed::tape::recording::MemoryRecording;
+//! use feed::wire::Protocol;
 //! use std::collections::BTreeMap;
 //! use std::time::Duration;
 //!
@@ -67,7 +68,7 @@
 //!         while let Some(output) = recorder.poll() {
 //!             match output {
 //!                 Output::Connect { conn, line: _ } => {
-//!                     conns.insert(conn, exchange.open(now));
+//!                     conns.insert(conn, exchange.open(Protocol::Betacrew, now));
 //!                     recorder.handle(Input::Connected(conn), now, &mut recording);
 //!                 }
 //!                 Output::Finish(conn) => {

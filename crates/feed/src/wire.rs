@@ -21,7 +21,7 @@ pub use frame::{
 };
 
 pub use messages::{Framing, MESSAGE_MAX, Messages, Run};
-pub use protocol::{Protocol, ProtocolParseError};
+pub use protocol::{Protocol, ProtocolParseError, Protocols};
 pub use session_id::SessionId;
 
 pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};

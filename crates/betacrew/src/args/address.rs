@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::text::location::shown;
+use feed::wire::Protocol;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -78,6 +79,18 @@ fn ends_in_a_number(host: &str) -> bool {
 /// Returns [`Failure::Usage`] if the text is not an address or its host is not known.
 pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, Failure> {
     resolve_with(text, PORT)
+}
+
+/// Splits `PROTOCOL://` off a typed address; without it, the exercise's protocol is meant.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if the protocol is not known.
+pub fn split_protocol(text: &str) -> Result<(Protocol, &str), Failure> {
+    let Some((name, address)) = text.trim().split_once("://") else {
+        return Ok((Protocol::Betacrew, text));
+    };
+    let wrong = |error| Failure::Usage(format!("`{}`: the {error}", shown(text)));
+    Ok((name.parse().map_err(wrong)?, address))
 }
 
 /// Returns the socket addresses of a typed address to connect to, as [`resolve`] does.
@@ -184,6 +197,20 @@ mod tests {
             let failed = resolve(bad);
             assert!(matches!(&failed, Err(Failure::Usage(_))), "{bad}: {failed:?}");
         }
+    }
+
+    #[test]
+    fn a_protocol_stands_before_an_address() {
+        for (text, protocol, address) in [
+            ("127.0.0.1:3000", Protocol::Betacrew, "127.0.0.1:3000"),
+            ("betacrew://[::1]:3000", Protocol::Betacrew, "[::1]:3000"),
+            ("soup://127.0.0.1:0", Protocol::Soup, "127.0.0.1:0"),
+            (" SOUP://3001", Protocol::Soup, "3001"),
+        ] {
+            assert_eq!(split_protocol(text).unwrap(), (protocol, address));
+        }
+        let refused = split_protocol("http://127.0.0.1:80").unwrap_err().to_string();
+        assert!(refused.contains("protocols are betacrew:// and soup://"), "{refused}");
     }
 
     #[test]

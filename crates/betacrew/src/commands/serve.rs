@@ -1,34 +1,36 @@
 //! `betacrew serve`: runs a mock exchange on listening sockets.
 
+mod checks;
+mod listen;
 mod log;
+mod users;
 
-use crate::args::address;
 use crate::args::parse::draw_seed;
 use crate::error::{Exit, Failure};
-use crate::http::{self, ExchangeController, ScenarioInfo, Web};
-use crate::net::{self, LISTENERS_MAX, Stop};
-use crate::output::place::CommandPlaces;
+use crate::http::{self, ExchangeController, ScenarioInfo};
+use crate::net::{self, Listener, Stop};
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::QuotedText;
 use crate::scenario::{self, EngineSection, ResolvedScenario, ScenarioFile};
 use crate::tape::live::{LiveRecord, LiveTape};
 use crate::tape::name::{AnyTape, FailingTape, TapeName};
-use crate::terminal::message::print;
 use crate::terminal::signals;
+use checks::check_arrival_times;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use feed::base::chance::Chance;
-use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
 use feed::exchange::original::{Death, OriginalExchange};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Played, SlowSubscriberPolicy};
 use feed::tape::growing::ArrivalRate;
+use feed::tape::itch_market::ItchMarket;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::pace::Pace;
 use feed::tape::source::TapeSource;
 use feed::wire::MAX_PACKET_SEQ;
+use feed::wire::{Protocol, Protocols};
+use listen::OpenExchange;
 use log::{farewell, introduction, log};
-use std::fmt::Write;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -40,24 +42,30 @@ const SHORTHAND: &str = "Dropped packets (instead of a scenario)";
 /// Flags of `serve`.
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// Address to listen on: HOST:PORT, or a port of this machine [default: 3000]
+    /// Address to listen on: [PROTOCOL://]HOST:PORT, or a port of this machine [default: 3000]
     ///
-    /// A port alone listens on 127.0.0.1 and [::1], and port 0 takes a free port. Repeat the flag
-    /// to listen on several addresses.
+    /// The protocol is betacrew, which is the default, or soup (SoupBinTCP). A port alone listens
+    /// on 127.0.0.1 and [::1], and port 0 takes a free port. Repeat the flag to listen on several
+    /// addresses, also in several protocols.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
+
+    /// File of users who may log in over SoupBinTCP: `user password` a line [default: anyone]
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
 
     /// Faults to play: a built-in scenario (see `betacrew scenarios`) or a TOML file
     #[arg(long, value_name = "NAME")]
     #[arg(conflicts_with_all = ["drop", "skip", "keep_last", "no_keep_last"])]
     scenario: Option<String>,
 
-    /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED] or a file [default: the
-    /// scenario's tape, or sample; market with --live]
+    /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED], itch[:N[:SEED]] or a
+    /// file [default: the scenario's tape, or sample; market with --live]
     ///
     /// sample is the example of the documents, classic the 14 packets of the original exchange,
-    /// random a seeded order flow of N packets, market an endless one for --live. A file is a .tape
-    /// file or any other file that fetch writes.
+    /// random a seeded order flow of N packets, market an endless one for --live. itch:N is a
+    /// trading day of N ITCH messages, itch an endless market of them for --live; both need a
+    /// soup:// listener. A file is a .tape file or any other file that fetch writes.
     #[arg(long, value_name = "TAPE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]
     tape: Option<TapeName>,
@@ -102,7 +110,7 @@ pub struct ServeArgs {
     seed: Option<u64>,
 
     /// Drop each packet of a stream with this probability: 0.25 or 25% [default: 0.25, or 0 with
-    /// --skip]
+    /// --skip or without a betacrew:// listener]
     #[arg(long, value_name = "P", help_heading = SHORTHAND)]
     drop: Option<Chance>,
 
@@ -128,12 +136,11 @@ const FLAGS: &str = "flags";
 
 impl ServeArgs {
     /// Returns the scenario of `--scenario`, or the one that the other flags describe.
-    fn resolve_scenario(&self) -> Result<ResolvedScenario, Failure> {
+    fn resolve_scenario(&self, protocols: Protocols) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
             Some(name) => scenario::open(name)?,
-            None => self.shorthand().resolve(FLAGS, "").map_err(|refusal| Failure::Scenario {
-                place: "command line".to_owned(),
-                message: refusal.to_string(),
+            None => self.shorthand(protocols).resolve(FLAGS, "").map_err(|refusal| {
+                Failure::Scenario { place: "command line".to_owned(), message: refusal.to_string() }
             })?,
         };
         if let Some(tape) = &self.tape {
@@ -160,9 +167,10 @@ impl ServeArgs {
     }
 
     /// Returns the scenario file that the flags for dropped packets stand for.
-    fn shorthand(&self) -> ScenarioFile {
+    fn shorthand(&self, protocols: Protocols) -> ScenarioFile {
         let drop = FaultFile::just(What::Drop);
-        let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty());
+        let can_drop = protocols.contains(Protocol::Betacrew);
+        let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty() && can_drop);
         let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
         let random =
             chance.map(|chance| FaultFile { chance: Some(QuotedText(chance)), ..drop.clone() });
@@ -177,13 +185,10 @@ impl ServeArgs {
 }
 
 /// Returns the facts about the played tapes that faults depend on.
-fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
-    let last = |tape: &AnyTape| match tape {
-        AnyTape::Market(_) => None,
-        tape => Some(tape.last()),
-    };
+fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool, protocols: Protocols) -> Played {
+    let last = |tape: &AnyTape| (!tape.is_endless()).then(|| tape.last());
     let longest = |last: Seq| last.max(next.map_or(0, TapeSource::last));
-    Played { last: last(tape).map(longest), live }
+    Played { last: last(tape).map(longest), live, protocols }
 }
 
 /// Runs the command.
@@ -191,7 +196,8 @@ fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool) -> Played {
 /// # Errors
 /// Returns a [`Failure`] if the scenario or the tape cannot be read, or an address is not free.
 pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
-    let plot = args.resolve_scenario()?;
+    let protocols = listen::protocols(&args.listen)?;
+    let plot = args.resolve_scenario(protocols)?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
     let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
@@ -201,24 +207,20 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
         ));
     }
     if args.live {
-        return args.play_live(&plot, tape, stop);
+        args.check_protocols(&plot, &mut [&mut tape], protocols)?;
+        return args.play_live(&plot, protocols, tape, stop);
     }
-    if matches!(tape, AnyTape::Market(_)) {
-        return Err(Failure::Usage("the market tape is endless: add --live".to_owned()));
-    }
-    if !tape.has_order_packets() {
-        return Err(Failure::Usage(
-            "the messages of this tape are no order packets, which is all that the exercise's \
-             protocol carries"
-                .to_owned(),
-        ));
+    if tape.is_endless() {
+        return Err(Failure::Usage(format!("the tape {} is endless: add --live", plot.tape)));
     }
     let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
-    let next = next.transpose()?;
+    let mut next = next.transpose()?;
+    let mut tapes: Vec<&mut AnyTape> = [&mut tape].into_iter().chain(&mut next).collect();
+    args.check_protocols(&plot, &mut tapes, protocols)?;
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
         check_arrival_times(&mut tape)?;
     }
-    let played = played(&tape, next.as_ref(), false);
+    let played = played(&tape, next.as_ref(), false, protocols);
     args.check_faults(&plot, played)?;
     let original = match plot.engine {
         EngineSection::Betacrew => None,
@@ -234,47 +236,6 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
 }
 
-/// Sockets of an exchange, listening but not yet served.
-struct OpenExchange {
-    listeners: Vec<TcpListener>,
-    web: Option<Web>,
-}
-
-impl OpenExchange {
-    /// Prints the addresses. Called last, because a script may connect once it has read them.
-    fn print_addresses(&self) -> Result<(), Failure> {
-        let mut lines = String::new();
-        for listener in &self.listeners {
-            let address = listener.local_addr().map_err(|source| Failure::System {
-                action: "cannot read the address of a socket",
-                source,
-            })?;
-            let _ = writeln!(lines, "listening on {address}");
-        }
-        lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
-        print(&lines).map(drop)
-    }
-}
-
-impl ServeArgs {
-    /// Checks that the record would not overwrite a file that is read.
-    fn compare_places(&self, plot: &ResolvedScenario) -> Result<(), Failure> {
-        let mut places = CommandPlaces::printing();
-        for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
-            if let TapeName::File(path) = tape {
-                places.reads("--tape", path)?;
-            }
-        }
-        if let Some(path) = self.scenario.as_deref().and_then(scenario::file_of) {
-            places.reads("--scenario", path)?;
-        }
-        for (flag, path) in self.web.files() {
-            places.reads(flag, path)?;
-        }
-        self.record.as_ref().map_or(Ok(()), |path| places.writes("--record", path))
-    }
-}
-
 /// Parses a flag whose syntax depends on other flags.
 fn parse_flag<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Failure> {
     text.parse().map_err(|error| Failure::Usage(format!("{name} {text}: {error}")))
@@ -284,53 +245,16 @@ impl ServeArgs {
     /// Opens the sockets for clients, and for HTTP if requested.
     fn open(&self, stop: &Stop) -> Result<OpenExchange, Failure> {
         net::raise_descriptor_limit();
-        Ok(OpenExchange { listeners: listen(&self.listen)?, web: self.web.exchange(stop)? })
-    }
-
-    /// Checks that at least one requested fault can happen, and logs those that cannot.
-    fn check_faults(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
-        let listed = self.scenario.is_some() || !self.skip.is_empty();
-        self.check_skip(plot, played)?;
-        let impossible = scenario::impossible_faults(&plot.scenario, played);
-        if impossible.is_empty() || !listed && self.drop.is_none() {
-            return Ok(());
-        }
-        let faults = impossible.join("; ");
-        if listed && impossible.len() == plot.scenario.faults.len() {
-            return Err(Failure::Usage(format!(
-                "none of the faults can happen to {}: {faults}. Choose faults that fit the tape, \
-                 or another --tape",
-                plot.tape
-            )));
-        }
-        tracing::warn!("faults that cannot happen to {}: {faults}", plot.tape);
-        Ok(())
-    }
-
-    /// Checks that the tape has every sequence of `--skip`, because a sequence beyond its end would
-    /// silently never be dropped.
-    fn check_skip(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
-        let Some(last) = played.last else { return Ok(()) };
-        let next = last.saturating_add(1);
-        let beyond = self.skip.at_or_after(next);
-        let beyond = beyond.and_then(|range| SeqRange::new(range.first().max(next), range.last()));
-        let Some(beyond) = beyond else { return Ok(()) };
-        let has = match last {
-            0 => "no packets".to_owned(),
-            1 => "packet 1 alone".to_owned(),
-            last => format!("packets 1-{last}"),
-        };
-        Err(Failure::Usage(format!(
-            "--skip {beyond}: the exchange sends no packet above {last}, because {} has {has}. \
-             Skip sequences of the tape, or choose another --tape",
-            plot.tape
-        )))
+        let users = self.users.as_deref().map(users::read).transpose()?.unwrap_or_default();
+        let listeners = listen::listen(&self.listen)?;
+        Ok(OpenExchange { listeners, users, web: self.web.exchange(stop)? })
     }
 
     /// Runs the mock exchange with a live session.
     fn play_live(
         &self,
         plot: &ResolvedScenario,
+        protocols: Protocols,
         tape: AnyTape,
         stop: &Stop,
     ) -> Result<Exit, Failure> {
@@ -342,7 +266,7 @@ impl ServeArgs {
         if matches!(rate, ArrivalRate::Recorded(_)) {
             check_arrival_times(&mut tape)?;
         }
-        let played = played(&tape, None, true);
+        let played = played(&tape, None, true, protocols);
         self.check_faults(plot, played)?;
         // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;
@@ -350,16 +274,23 @@ impl ServeArgs {
         if let Some(path) = &self.record {
             let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
-                let AnyTape::Market(_) = tape else {
-                    return Err(Failure::Content {
-                        path: path.clone(),
-                        reason:
-                            "its session is not the session of this tape: --new-session replaces it"
-                                .to_owned(),
-                    });
+                tape = match tape {
+                    AnyTape::Market(_) => {
+                        let market = SyntheticMarket::new(before.session, MAX_PACKET_SEQ);
+                        AnyTape::Market(Box::new(market))
+                    }
+                    AnyTape::Itch(market) if market.is_endless() => {
+                        AnyTape::Itch(Box::new(ItchMarket::new(before.session, MAX_SEQ)))
+                    }
+                    _ => {
+                        let reason = "its session is not the session of this tape: --new-session \
+                                      replaces it";
+                        return Err(Failure::Content {
+                            path: path.clone(),
+                            reason: reason.to_owned(),
+                        });
+                    }
                 };
-                tape =
-                    AnyTape::Market(Box::new(SyntheticMarket::new(before.session, MAX_PACKET_SEQ)));
             }
             earlier = before;
             record = Some(opened);
@@ -371,8 +302,8 @@ impl ServeArgs {
         tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot));
         let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
         let written = live.written();
-        let mut exchange = MockExchange::new(live, plot.scenario.clone());
-        let OpenExchange { listeners, web } = open;
+        let OpenExchange { listeners, users, web } = open;
+        let mut exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
         let mut controller =
             ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), written);
         net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
@@ -393,11 +324,11 @@ fn play(
     open: OpenExchange,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
-    let mut exchange = MockExchange::new(tape, plot.scenario.clone());
+    let OpenExchange { listeners, users, web } = open;
+    let mut exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
     if let Some(next) = next {
         exchange = exchange.then(next);
     }
-    let OpenExchange { listeners, web } = open;
     let info = ScenarioInfo::new(plot, played);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
     net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
@@ -412,19 +343,6 @@ fn report_end<P: TapeSource + FailingTape>(exchange: &MockExchange<P>) -> Result
         None if exchange.died() => Ok(Exit::Unexpected),
         None => Ok(Exit::Complete),
     }
-}
-
-/// Checks that a tape has arrival times, which playing it at its recorded pace needs.
-fn check_arrival_times(tape: &mut AnyTape) -> Result<(), Failure> {
-    if tape.last() == 0 || tape.arrived(FIRST_SEQ).is_some() {
-        return Ok(());
-    }
-    // A tape that cannot be read has no times either; that error explains more.
-    Err(tape.failed().unwrap_or_else(|| {
-        Failure::Usage(
-            "this tape has no arrival times; give a rate instead, such as --pace 5000/s".to_owned(),
-        )
-    }))
 }
 
 /// Returns the failure of the exchange's event loop.
@@ -447,7 +365,7 @@ fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange,
 /// Runs the original exchange.
 fn play_original(
     mut original: OriginalExchange,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     net::serve(listeners, &mut original, stop, |_, never| match never {}).map_err(system)?;
@@ -461,27 +379,4 @@ fn play_original(
     };
     tracing::error!("the exchange crashed, as the original would: {cause}");
     Ok(Exit::Unexpected)
-}
-
-/// Opens listeners on the given addresses, or on port 3000 of both loopback addresses.
-fn listen(typed: &[String]) -> Result<Vec<TcpListener>, Failure> {
-    let default = [format!("localhost:{}", address::PORT)];
-    let typed = if typed.is_empty() { &default } else { typed };
-    let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
-    for text in typed {
-        let mut addresses = address::resolve(text)?;
-        addresses.retain(|address| address.port() == 0 || !seen.contains(address));
-        seen.extend(&addresses);
-        let found = net::listen_on(&addresses).map_err(|(address, source)| Failure::Listen {
-            address: address.to_string(),
-            source,
-        })?;
-        listeners.extend(found);
-    }
-    match listeners.len() > LISTENERS_MAX {
-        true => {
-            Err(Failure::Usage(format!("--listen: at most {LISTENERS_MAX} addresses can be used")))
-        }
-        false => Ok(listeners),
-    }
 }

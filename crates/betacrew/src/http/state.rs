@@ -223,6 +223,27 @@ pub(crate) struct LineSnapshot {
     pub missed: u64,
     /// Number of subscriptions that ended before the session did.
     pub reconnects: u64,
+    /// Protocol of the line: `betacrew` or `soup`.
+    pub protocol: String,
+    /// Counters of a line that speaks SoupBinTCP, which has no gaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soup: Option<SoupSnapshot>,
+}
+
+/// Counters of a line that speaks SoupBinTCP.
+#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
+pub(crate) struct SoupSnapshot {
+    /// Number of logins that were accepted.
+    pub logins: u64,
+    /// Number of logins that were rejected.
+    pub rejects: u64,
+    /// Reason of the latest rejection, if no login was accepted since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<String>,
+    /// Number of connections given up because no packet came for too long.
+    pub silences: u64,
+    /// Number of heartbeats of the exchange.
+    pub heartbeats: u64,
 }
 
 /// Connection of an exchange.

@@ -4,8 +4,9 @@ use super::admission::{
     self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
 };
 use super::connection::{ServerSocket, Turn};
-use super::{ConnectionRef, Controller, NoController, Stop};
+use super::{ConnectionRef, Controller, Listener, NoController, Stop};
 use feed::exchange::{Disconnect, Exchange};
+use feed::wire::Protocol;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -36,7 +37,7 @@ const STOP: Token = Token(usize::MAX);
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
 /// listeners. Errors of connections only end these.
 pub fn serve<E: Exchange>(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<impl Into<Listener>>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
@@ -51,7 +52,7 @@ pub fn serve<E: Exchange>(
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
 /// listeners. Errors of connections only end these.
 pub fn serve_at<E: Exchange>(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<impl Into<Listener>>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
@@ -66,7 +67,7 @@ pub fn serve_at<E: Exchange>(
 /// Runs an exchange with at most `most` connections at once.
 fn serve_up_to<E: Exchange>(
     most: usize,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<impl Into<Listener>>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
@@ -93,7 +94,10 @@ fn serve_up_to<E: Exchange>(
         poll,
         buffer: vec![0; WRITE],
     };
-    listeners.into_iter().try_for_each(|listener| server.listen(listener))?;
+    for listener in listeners {
+        let Listener { socket, protocol } = listener.into();
+        server.listen(socket, protocol)?;
+    }
     server.run(stop, controller)
 }
 
@@ -106,10 +110,10 @@ struct ExchangeLoop<'a, E: Exchange, F> {
     /// Number of connections that were closed to make room.
     evicted: u64,
     /// Client that was accepted when there was no room, and is admitted next.
-    waiting: Option<TcpStream>,
+    waiting: Option<(TcpStream, Protocol)>,
     /// Limit on log lines about a lack of room.
     log: Throttle,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Protocol)>,
     exchange: &'a mut E,
     on_event: F,
     conns: Slab<ServerSocket<E::Connection>>,
@@ -122,7 +126,7 @@ struct ExchangeLoop<'a, E: Exchange, F> {
     /// Time of the exchange's next tick.
     tick_at: Option<Duration>,
     /// End of the exchange's outage, and the addresses to listen on after it.
-    down: Option<(Duration, Vec<SocketAddr>)>,
+    down: Option<(Duration, Vec<(SocketAddr, Protocol)>)>,
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
@@ -200,12 +204,12 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         self.began.elapsed()
     }
 
-    fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<()> {
+    fn listen(&mut self, listener: std::net::TcpListener, protocol: Protocol) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         let token = Token(self.listeners.len());
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push(listener);
+        self.listeners.push((listener, protocol));
         Ok(())
     }
 
@@ -216,7 +220,8 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             return Ok(());
         };
         if self.down.is_none() {
-            let addresses = self.listeners.iter().map(TcpListener::local_addr);
+            let addresses = self.listeners.iter();
+            let addresses = addresses.map(|(it, protocol)| Ok((it.local_addr()?, *protocol)));
             self.down = Some((until, addresses.collect::<io::Result<_>>()?));
             self.listeners.clear();
             (self.accept_at, self.waiting) = (None, None);
@@ -233,8 +238,9 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         let now = self.now();
         let Some((_, addresses)) = self.down.take_if(|(until, _)| *until <= now) else { return };
         let mut left = addresses.as_slice();
-        while let Some((address, after)) = left.split_first() {
-            if let Err(error) = super::listen(*address).and_then(|socket| self.listen(socket)) {
+        while let Some(((address, protocol), after)) = left.split_first() {
+            let listening = super::listen(*address);
+            if let Err(error) = listening.and_then(|socket| self.listen(socket, *protocol)) {
                 if self.log.allows(now) {
                     tracing::warn!("cannot listen on {address} again: {error}; trying again");
                 }
@@ -278,12 +284,14 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
 
     fn accept(&mut self, id: usize) {
         let mut evicted = false;
-        while let Some(listener) = self.listeners.get(id).filter(|_| self.waiting.is_none()) {
+        while let Some((listener, protocol)) =
+            self.listeners.get(id).filter(|_| self.waiting.is_none())
+        {
             match listener.accept() {
                 Ok((stream, _)) => {
                     evicted = false;
                     admission::tune(&stream);
-                    self.waiting = Some(stream);
+                    self.waiting = Some((stream, *protocol));
                     self.admit();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -337,7 +345,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                 "{most} clients are connected and none is idle: further clients have to wait"
             ));
         }
-        let Some(mut stream) = self.waiting.take() else { return };
+        let Some((mut stream, protocol)) = self.waiting.take() else { return };
         let token = Token(LISTENERS_MAX + self.conns.vacant_key());
         let interest = Interest::READABLE | Interest::WRITABLE;
         let now = self.now();
@@ -347,7 +355,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             }
             return;
         }
-        let mut state = self.exchange.open(now);
+        let mut state = self.exchange.open(protocol, now);
         if let (Ok(client), Ok(own)) = (stream.peer_addr(), stream.local_addr()) {
             self.exchange.connected(&mut state, client, own);
         }

@@ -1,12 +1,15 @@
 //! Translation of the faults of a file to faults that an exchange plays.
 
-use super::file::{FaultFile, FieldWord, On, ReasonWord, SessionWord, What};
+use super::file::{
+    DirectionWord, ExtraWord, FaultFile, FieldWord, On, ReasonWord, SessionWord, What,
+};
 use feed::base::span::{Span, TimeSpan};
 use feed::faults::scenario::{
-    BURST_MAX, COPIES_MAX, CorruptedField, Fault, FaultAction, FaultPlace, FaultSelector,
-    GARBAGE_MAX, LATER_MAX, WriteSize,
+    BURST_MAX, COPIES_MAX, CorruptedField, Direction, ExtraPacket, Fault, FaultAction, FaultPlace,
+    FaultSelector, GARBAGE_MAX, INSERTED_MAX, LATER_MAX, WriteSize,
 };
 use feed::wire::Reason;
+use feed::wire::soup::RejectReason;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -23,16 +26,18 @@ impl Complaint {
 }
 
 /// Parameters, each with the kinds of faults that have it.
-const PARAMETERS: [(&str, &[What]); 10] = [
+const PARAMETERS: [(&str, &[What]); 12] = [
     ("copies", &[What::Duplicate]),
     ("after", &[What::Duplicate]),
     ("field", &[What::Corrupt, What::Duplicate]),
-    ("by", &[What::Reorder, What::Replace]),
+    ("by", &[What::Reorder, What::Replace, What::Shift]),
     ("time", &[What::Delay]),
-    ("bytes", &[What::Split, What::Garbage, What::Close, What::Reset]),
+    ("bytes", &[What::Split, What::Garbage, What::Close, What::Reset, What::Insert]),
     ("packets", &[What::Coalesce]),
     ("pause", &[What::Split, What::Coalesce]),
-    ("reason", &[What::Refuse]),
+    ("packet", &[What::Insert]),
+    ("direction", &[What::Shift]),
+    ("reason", &[What::Refuse, What::Reject]),
     ("down", &[What::Restart]),
 ];
 
@@ -80,15 +85,15 @@ impl FaultFile {
     pub(super) fn fault(&self) -> Result<Fault, Complaint> {
         self.check_parameters()?;
         let action = self.action()?;
-        let on = self.on.unwrap_or(if self.what == What::Refuse { On::Resend } else { On::Stream });
+        let on = self.on.unwrap_or(match self.what {
+            What::Refuse => On::Resend,
+            What::Reject | What::Shift => On::Login,
+            _ => On::Stream,
+        });
         let what = word(self.what);
         let mut fault = Fault::new(action, on.meaning()).ok_or_else(|| {
             let fits = |on: &On| action.fits(on.meaning());
-            let places: Vec<String> = [On::Connect, On::Stream, On::End, On::Resend, On::Heartbeat]
-                .iter()
-                .filter(|on| fits(on))
-                .map(word)
-                .collect();
+            let places: Vec<String> = On::ALL.iter().filter(|on| fits(on)).map(word).collect();
             let inside = match self.bytes.is_some() && places.len() == 2 {
                 true => " with `bytes`",
                 false => "",
@@ -136,6 +141,8 @@ impl FaultFile {
             self.bytes.is_some(),
             self.packets.is_some(),
             self.pause.is_some(),
+            self.packet.is_some(),
+            self.direction.is_some(),
             self.reason.is_some(),
             self.down.is_some(),
         ];
@@ -178,6 +185,13 @@ impl FaultFile {
     /// Returns a parameter that the kind of fault needs.
     fn needed<T>(&self, key: &'static str, value: Option<T>) -> Result<T, Complaint> {
         value.ok_or_else(|| Complaint::new("what", format!("`{}` needs `{key}`", word(self.what))))
+    }
+
+    /// Returns a reason that belongs to the kind of fault.
+    fn fitting<T>(&self, reason: Option<T>, kind: &str) -> Result<T, Complaint> {
+        let word = self.reason.map(word).unwrap_or_default();
+        let wrong = || Complaint::new("reason", format!("`{word}` is no reason of `{kind}`"));
+        reason.ok_or_else(wrong)
     }
 
     /// Returns the action of the fault.
@@ -226,7 +240,23 @@ impl FaultFile {
                 FaultAction::Replace { by: single("by", by)? }
             }
             What::Refuse => {
-                FaultAction::Refuse { reason: self.reason.unwrap_or(ReasonWord::Quota).meaning() }
+                let reason = self.reason.unwrap_or(ReasonWord::Quota);
+                FaultAction::Refuse { reason: self.fitting(reason.refusal(), "refuse")? }
+            }
+            What::Reject => {
+                let reason = self.reason.unwrap_or(ReasonWord::NotAuthorized);
+                FaultAction::Reject { reason: self.fitting(reason.rejection(), "reject")? }
+            }
+            What::Insert => FaultAction::Insert {
+                packet: self.packet.unwrap_or(ExtraWord::Debug).meaning(),
+                bytes: bounded("bytes", bytes.unwrap_or(Span::one(16)), 0, INSERTED_MAX)?,
+            },
+            What::Hold => FaultAction::Hold,
+            What::EndSession => FaultAction::EndSession,
+            What::Shift => {
+                let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
+                let direction = self.direction.unwrap_or(DirectionWord::Later).meaning();
+                FaultAction::Shift { by: single("by", by)?, direction }
             }
             What::Restart => {
                 let down = self.down.map_or(millis(500), |times| times.0.0);
@@ -242,9 +272,14 @@ impl FaultFile {
 }
 
 impl On {
+    /// All places.
+    const ALL: [Self; 6] =
+        [Self::Connect, Self::Login, Self::Stream, Self::End, Self::Resend, Self::Heartbeat];
+
     fn meaning(self) -> FaultPlace {
         match self {
             Self::Connect => FaultPlace::Connect,
+            Self::Login => FaultPlace::Login,
             Self::Stream => FaultPlace::Stream,
             Self::End => FaultPlace::End,
             Self::Resend => FaultPlace::Resend,
@@ -275,13 +310,60 @@ impl FieldWord {
     }
 }
 
-impl ReasonWord {
-    fn meaning(self) -> Reason {
+impl ExtraWord {
+    fn meaning(self) -> ExtraPacket {
         match self {
-            Self::OutOfRange => Reason::OutOfRange,
-            Self::TooMany => Reason::TooMany,
-            Self::Quota => Reason::Quota,
-            Self::AgedOut => Reason::AgedOut,
+            Self::Debug => ExtraPacket::Debug,
+            Self::Unsequenced => ExtraPacket::Unsequenced,
+            Self::Heartbeat => ExtraPacket::Heartbeat,
+            Self::Unknown => ExtraPacket::Unknown,
+            Self::NoLength => ExtraPacket::NoLength,
+        }
+    }
+
+    pub(super) fn word(packet: ExtraPacket) -> Self {
+        match packet {
+            ExtraPacket::Debug => Self::Debug,
+            ExtraPacket::Unsequenced => Self::Unsequenced,
+            ExtraPacket::Heartbeat => Self::Heartbeat,
+            ExtraPacket::Unknown => Self::Unknown,
+            ExtraPacket::NoLength => Self::NoLength,
+        }
+    }
+}
+
+impl DirectionWord {
+    fn meaning(self) -> Direction {
+        match self {
+            Self::Later => Direction::Later,
+            Self::Earlier => Direction::Earlier,
+        }
+    }
+
+    pub(super) fn word(direction: Direction) -> Self {
+        match direction {
+            Direction::Later => Self::Later,
+            Direction::Earlier => Self::Earlier,
+        }
+    }
+}
+
+impl ReasonWord {
+    fn refusal(self) -> Option<Reason> {
+        match self {
+            Self::OutOfRange => Some(Reason::OutOfRange),
+            Self::TooMany => Some(Reason::TooMany),
+            Self::Quota => Some(Reason::Quota),
+            Self::AgedOut => Some(Reason::AgedOut),
+            Self::NotAuthorized | Self::SessionNotAvailable => None,
+        }
+    }
+
+    fn rejection(self) -> Option<RejectReason> {
+        match self {
+            Self::NotAuthorized => Some(RejectReason::NotAuthorized),
+            Self::SessionNotAvailable => Some(RejectReason::SessionNotAvailable),
+            _ => None,
         }
     }
 
@@ -292,6 +374,14 @@ impl ReasonWord {
             Reason::Quota => Some(Self::Quota),
             Reason::AgedOut => Some(Self::AgedOut),
             _ => None,
+        }
+    }
+
+    pub(super) fn reject_word(reason: RejectReason) -> Option<Self> {
+        match reason {
+            RejectReason::NotAuthorized => Some(Self::NotAuthorized),
+            RejectReason::SessionNotAvailable => Some(Self::SessionNotAvailable),
+            RejectReason::Other(_) => None,
         }
     }
 }

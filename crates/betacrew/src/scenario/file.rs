@@ -102,14 +102,15 @@ pub struct FaultFile {
     /// corrupt: field to change; duplicate: field of the copy to change
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<FieldWord>,
-    /// reorder: number of packets that overtake it; replace: distance to the other packet
+    /// reorder: number of packets that overtake it; replace: distance to the other packet; shift:
+    /// distance to the other sequence
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<QuotedText<Span>>,
     /// delay: time of the delay
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<QuotedText<TimeSpanText>>,
     /// split: bytes in each write; garbage: number of bytes; close, reset: bytes of the packet that
-    /// are still sent (0 to 17) [default: 0]
+    /// are still sent (0 to 17) [default: 0]; insert: bytes behind the type [default: 16]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<QuotedText<Span>>,
     /// coalesce: packets in each write
@@ -118,7 +119,14 @@ pub struct FaultFile {
     /// split, coalesce: time between two writes [default: 1ms for split, 0 for coalesce]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<QuotedText<TimeSpanText>>,
-    /// refuse: reason in the answer [default: quota]
+    /// insert: packet to insert [default: debug]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<ExtraWord>,
+    /// shift: side of the other sequence [default: later]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<DirectionWord>,
+    /// refuse: reason in the answer [default: quota]; reject: reason in the answer [default:
+    /// not-authorized]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ReasonWord>,
     /// restart: time until clients can connect again [default: 500ms]
@@ -159,7 +167,8 @@ pub struct FaultFile {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// Do not send the packet, or do not answer the resend request.
+    /// Do not send the packet, the heartbeat or the end of the session, or do not answer the resend
+    /// request.
     Drop,
     /// Send the packet again.
     Duplicate,
@@ -189,6 +198,16 @@ pub enum What {
     Restart,
     /// Crash the exchange for good.
     Die,
+    /// Send a packet that is no message before the message (SoupBinTCP).
+    Insert,
+    /// Send no more messages on the connection, only heartbeats (SoupBinTCP).
+    Hold,
+    /// Announce the end of the session before the message, and close the connection (SoupBinTCP).
+    EndSession,
+    /// Reject the login (SoupBinTCP).
+    Reject,
+    /// Accept the login from another sequence on than the requested one (SoupBinTCP).
+    Shift,
 }
 
 /// Place of a fault.
@@ -197,13 +216,15 @@ pub enum What {
 pub enum On {
     /// When a client connects.
     Connect,
+    /// At a login, before its answer (SoupBinTCP).
+    Login,
     /// At packets of streams.
     Stream,
     /// After the last packet of a stream.
     End,
     /// At resent packets.
     Resend,
-    /// At the heartbeats of subscriptions, which can only be dropped.
+    /// At the heartbeats of subscriptions and of SoupBinTCP, which can only be dropped.
     Heartbeat,
 }
 
@@ -223,7 +244,33 @@ pub enum FieldWord {
     Sequence,
 }
 
-/// Reason for refusing a resend.
+/// Packet of SoupBinTCP that is no message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExtraWord {
+    /// Debug text.
+    Debug,
+    /// Unsequenced message.
+    Unsequenced,
+    /// Heartbeat.
+    Heartbeat,
+    /// Packet of a type that no version has.
+    Unknown,
+    /// Length field of 0, behind which nothing can be read.
+    NoLength,
+}
+
+/// Side of a sequence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionWord {
+    /// Higher sequences.
+    Later,
+    /// Lower sequences.
+    Earlier,
+}
+
+/// Reason for refusing a resend or rejecting a login.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReasonWord {
@@ -235,6 +282,10 @@ pub enum ReasonWord {
     Quota,
     /// The exchange no longer keeps the packet.
     AgedOut,
+    /// User or password is wrong (reject).
+    NotAuthorized,
+    /// The requested session is not available (reject).
+    SessionNotAvailable,
 }
 
 /// Session after a restart.

@@ -1,7 +1,8 @@
 //! Translation of a scenario to a file, for scenarios that the simulator draws.
 
 use super::file::{
-    FaultFile, FieldWord, On, ReasonWord, ScenarioFile, SessionWord, UnknownWord, What,
+    DirectionWord, ExtraWord, FaultFile, FieldWord, On, ReasonWord, ScenarioFile, SessionWord,
+    UnknownWord, What,
 };
 use super::text::{Patience, QuotedText, TimeSpanText};
 use feed::base::span::{Span, TimeSpan};
@@ -15,6 +16,7 @@ impl From<&Fault> for FaultFile {
         let mut file = Self::of(fault.action());
         file.on = Some(match fault.place() {
             FaultPlace::Connect => On::Connect,
+            FaultPlace::Login => On::Login,
             FaultPlace::Stream => On::Stream,
             FaultPlace::End => On::End,
             FaultPlace::Resend => On::Resend,
@@ -51,6 +53,8 @@ impl FaultFile {
             bytes: None,
             packets: None,
             pause: None,
+            packet: None,
+            direction: None,
             reason: None,
             down: None,
             session: None,
@@ -115,6 +119,21 @@ impl FaultFile {
                 ..Self::just(What::Restart)
             },
             FaultAction::Die => Self::just(What::Die),
+            FaultAction::Insert { packet, bytes } => Self {
+                packet: Some(ExtraWord::word(packet)),
+                bytes: Some(QuotedText(bytes)),
+                ..Self::just(What::Insert)
+            },
+            FaultAction::Hold => Self::just(What::Hold),
+            FaultAction::EndSession => Self::just(What::EndSession),
+            FaultAction::Reject { reason } => {
+                Self { reason: ReasonWord::reject_word(reason), ..Self::just(What::Reject) }
+            }
+            FaultAction::Shift { by, direction } => Self {
+                by: Some(QuotedText(Span::one(by))),
+                direction: Some(DirectionWord::word(direction)),
+                ..Self::just(What::Shift)
+            },
         }
     }
 }

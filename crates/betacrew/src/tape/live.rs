@@ -89,15 +89,15 @@ impl LiveRecord {
         let arrived = nanos(self.epoch + now);
         let len = self.file.size();
         while let Some(range) = SeqRange::new(self.added + 1, live.last()) {
-            let frames = live.messages(range).packets();
-            let count = frames.len() as u64;
+            let messages = live.messages(range);
+            let count = messages.len();
             if count == 0 {
                 // The tape has failed, and reports the reason itself.
                 break;
             };
-            self.file.append(origin, arrived, frames).map_err(|error| error.to_string())?;
+            self.file.append(origin, arrived, messages).map_err(|error| error.to_string())?;
             self.added += count;
-            self.written.add(frames.len() as u64, 0);
+            self.written.add(count, 0);
         }
         if let Some(claim) = self.claim.take_if(|_| self.added > 0) {
             // The packet is written first, because the old record is replaced then.

@@ -6,8 +6,10 @@ use crate::error::Failure;
 use crate::storage::FileStorage;
 use crate::tape::messages::MessageTape;
 use crate::text::location::shown;
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
+use feed::payload::itch50::DAY_LEN_MAX;
 use feed::tape::in_memory::Tape;
+use feed::tape::itch_market::ItchMarket;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::{FileTapeSource, TapeSource};
 use feed::wire::{MAX_PACKET_SEQ, Messages, SessionId};
@@ -41,8 +43,19 @@ pub enum TapeName {
         /// Seed of the tape, if given.
         seed: Option<u64>,
     },
+    /// Market of ITCH messages: one day of so many, or endless for live sessions.
+    Itch {
+        /// Number of messages of the day, if given.
+        count: Option<u64>,
+        /// Seed of the tape, if given.
+        seed: Option<u64>,
+    },
     /// File or URL of a recording.
     File(PathBuf),
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a seed: a whole number"))
 }
 
 impl FromStr for TapeName {
@@ -65,16 +78,22 @@ impl FromStr for TapeName {
                 let (packets, seed) = rest
                     .split_once(':')
                     .map_or((rest, None), |(packets, seed)| (packets, Some(seed)));
-                let seed = seed.map(|seed| {
-                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
-                });
-                Ok(Self::Random { count: count(packets)?, seed: seed.transpose()? })
+                let seed = seed.map(parse_seed).transpose()?;
+                Ok(Self::Random { count: count(packets)?, seed })
             }
-            ("market", seed) => {
-                let seed = seed.map(|seed| {
-                    seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))
+            ("market", seed) => Ok(Self::Market { seed: seed.map(parse_seed).transpose()? }),
+            ("itch", rest) => {
+                let (messages, seed) = rest
+                    .and_then(|rest| rest.split_once(':'))
+                    .map_or((rest, None), |(messages, seed)| (Some(messages), Some(seed)));
+                let count = messages.map(|text| match text.replace('_', "").parse() {
+                    Ok(count) if (1..=DAY_LEN_MAX).contains(&count) => Ok(count),
+                    _ => {
+                        Err(format!("`{text}` is not a number of messages from 1 to {DAY_LEN_MAX}"))
+                    }
                 });
-                Ok(Self::Market { seed: seed.transpose()? })
+                let seed = seed.map(parse_seed).transpose()?;
+                Ok(Self::Itch { count: count.transpose()?, seed })
             }
             _ => Ok(Self::File(PathBuf::from(text))),
         }
@@ -104,6 +123,11 @@ impl fmt::Display for TapeName {
             Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
             Self::Market { seed: None } => f.write_str("market"),
             Self::Market { seed: Some(seed) } => write!(f, "market:{seed}"),
+            Self::Itch { count: None, .. } => f.write_str("itch"),
+            Self::Itch { count: Some(count), seed: None } => write!(f, "itch:{count}"),
+            Self::Itch { count: Some(count), seed: Some(seed) } => {
+                write!(f, "itch:{count}:{seed}")
+            }
             Self::File(path) => shown(path).fmt(f),
         }
     }
@@ -140,6 +164,11 @@ impl TapeName {
                 let market = SyntheticMarket::seeded(own.unwrap_or(seed), MAX_PACKET_SEQ);
                 return Ok(AnyTape::Market(Box::new(market)));
             }
+            Self::Itch { count, seed: own } => {
+                let last = count.unwrap_or(MAX_SEQ);
+                let market = ItchMarket::seeded(own.unwrap_or(seed), last);
+                return Ok(AnyTape::Itch(Box::new(market)));
+            }
             Self::File(path) => return crate::tape::recorded::open(path, allow_gaps),
         };
         Ok(AnyTape::Memory(Arc::new(made)))
@@ -157,6 +186,8 @@ pub enum AnyTape {
     File(Box<FileTapeSource<FileStorage>>, PathBuf),
     /// Messages of any length, which are not loaded into memory.
     Messages(Box<MessageTape>, PathBuf),
+    /// Market of ITCH messages, generated while it is played.
+    Itch(Box<ItchMarket>),
 }
 
 impl AnyTape {
@@ -166,7 +197,17 @@ impl AnyTape {
         match self {
             Self::Memory(_) | Self::Market(_) => true,
             Self::File(tape, _) => tape.has_order_packets(),
-            Self::Messages(..) => false,
+            Self::Messages(..) | Self::Itch(_) => false,
+        }
+    }
+
+    /// Returns whether the tape has no last message, so that only a live session can play it.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        match self {
+            Self::Market(_) => true,
+            Self::Itch(tape) => tape.is_endless(),
+            _ => false,
         }
     }
 }
@@ -182,7 +223,7 @@ impl FailingTape for AnyTape {
         let (reason, path) = match self {
             Self::File(tape, path) => (tape.failure(), path),
             Self::Messages(tape, path) => (tape.failure(), path),
-            Self::Memory(_) | Self::Market(_) => return None,
+            Self::Memory(_) | Self::Market(_) | Self::Itch(_) => return None,
         };
         let reason = reason?.to_owned();
         Some(Failure::Content { path: path.clone(), reason })
@@ -196,6 +237,7 @@ impl TapeSource for AnyTape {
             Self::Market(tape) => tape.last(),
             Self::File(tape, _) => tape.last(),
             Self::Messages(tape, _) => tape.last(),
+            Self::Itch(tape) => tape.last(),
         }
     }
 
@@ -205,6 +247,7 @@ impl TapeSource for AnyTape {
             Self::Market(tape) => tape.session(),
             Self::File(tape, _) => tape.session(),
             Self::Messages(tape, _) => tape.session(),
+            Self::Itch(tape) => tape.session(),
         }
     }
 
@@ -214,6 +257,7 @@ impl TapeSource for AnyTape {
             Self::Market(tape) => tape.messages(range),
             Self::File(tape, _) => tape.messages(range),
             Self::Messages(tape, _) => tape.messages(range),
+            Self::Itch(tape) => tape.messages(range),
         }
     }
 
@@ -223,6 +267,7 @@ impl TapeSource for AnyTape {
             Self::Market(tape) => tape.arrived(seq),
             Self::File(tape, _) => tape.arrived(seq),
             Self::Messages(tape, _) => tape.arrived(seq),
+            Self::Itch(tape) => tape.arrived(seq),
         }
     }
 
@@ -232,6 +277,7 @@ impl TapeSource for AnyTape {
             Self::Market(tape) => tape.failure(),
             Self::File(tape, _) => tape.failure(),
             Self::Messages(tape, _) => tape.failure(),
+            Self::Itch(tape) => tape.failure(),
         }
     }
 }
@@ -249,9 +295,23 @@ mod tests {
         assert_eq!(name("extremes"), Ok(TapeName::Extremes));
         assert_eq!(name("random:10"), Ok(TapeName::Random { count: 10, seed: None }));
         assert_eq!(name("random:10:7"), Ok(TapeName::Random { count: 10, seed: Some(7) }));
+        assert_eq!(name("itch"), Ok(TapeName::Itch { count: None, seed: None }));
+        assert_eq!(name("itch:1_000"), Ok(TapeName::Itch { count: Some(1000), seed: None }));
+        assert_eq!(name("itch:9:7"), Ok(TapeName::Itch { count: Some(9), seed: Some(7) }));
         assert_eq!(name("out.json"), Ok(TapeName::File("out.json".into())));
-        for bad in ["random", "random:", "random:x", "sample:-1", "random:1:x", "sample:999999999"]
-        {
+        for bad in [
+            "itch:",
+            "itch:0",
+            "itch:x",
+            "itch:5:x",
+            "itch:1099511627777",
+            "random",
+            "random:",
+            "random:x",
+            "sample:-1",
+            "random:1:x",
+            "sample:999999999",
+        ] {
             assert!(name(bad).is_err(), "{bad}");
         }
     }

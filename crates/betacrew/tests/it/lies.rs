@@ -7,7 +7,7 @@ use feed::exchange::Exchange;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
-use feed::wire::{Frame, MAX_PACKET_SEQ, RawFrame, decode, encode};
+use feed::wire::{Frame, MAX_PACKET_SEQ, Protocol, RawFrame, decode, encode};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -25,7 +25,7 @@ fn lying_as(
     peer(move |mut socket, _| {
         let now = Duration::ZERO;
         let mut player = MockExchange::new(Arc::new(Tape::classic()), scenario.clone());
-        let mut seat = player.open(now);
+        let mut seat = player.open(Protocol::Betacrew, now);
         let (mut input, mut output) = ([0; 4096], [0; 4096]);
         while let Ok(count @ 1..) = socket.read(&mut input) {
             player.receive(&mut seat, &input[..count], now);

@@ -12,7 +12,7 @@ use feed::exchange::{Exchange, Step};
 use feed::sim::draw;
 use feed::tape::recording::MemoryRecording;
 use feed::tape::source::TapeSource;
-use feed::wire::{Call, FRAME_LEN, packet_seq};
+use feed::wire::{Call, FRAME_LEN, Protocol, packet_seq};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ fn transcript(player: &mut MockExchange<AnyTape>, calls: &[Call], now: &mut Dura
     if let Some(until) = player.down_until().filter(|until| *now < *until) {
         *now = until;
     }
-    let mut seat = player.open(*now);
+    let mut seat = player.open(Protocol::Betacrew, *now);
     let mut bytes = Vec::new();
     calls.iter().for_each(|call| call.encode(&mut bytes));
     player.receive(&mut seat, &bytes, *now);

@@ -7,7 +7,7 @@ use feed::base::seq::SeqRange;
 use feed::faults::engine::{BLOCK, FaultEngine, RunId};
 use feed::faults::scenario::FaultPlace;
 use feed::tape::in_memory::Tape;
-use feed::wire::{Call, Frame, Info, NotAvailable, Reason, decode};
+use feed::wire::{Call, Frame, Info, NotAvailable, Protocol, Reason, decode};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -29,7 +29,13 @@ fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
     let bytes = read_all(&mut stream);
     // The verdict on each packet, asked for on its own.
     let faults = FaultEngine::new(&losing(9, "0.25", "7,1000-2000"), 100_000);
-    let course = RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId {
+        protocol: Protocol::Betacrew,
+        place: FaultPlace::Stream,
+        connection: 0,
+        pass: 0,
+        run: 0,
+    };
     let lost = |seq: u64| faults.drop_mask(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
     let kept: Vec<u64> = all(&tape).into_iter().filter(|&seq| !lost(seq)).collect();
     assert_eq!(sequences(&bytes), kept);

@@ -9,6 +9,7 @@ use crate::base::rng::Rng;
 use crate::base::seq::{Seq, SeqRange};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::tape::in_memory::Tape;
+use crate::wire::Protocol;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -95,7 +96,7 @@ impl Exchange for OriginalExchange {
     type Connection = OriginalConnection;
     type Event = core::convert::Infallible;
 
-    fn open(&mut self, _: Duration) -> OriginalConnection {
+    fn open(&mut self, _: Protocol, _: Duration) -> OriginalConnection {
         OriginalConnection::default()
     }
 

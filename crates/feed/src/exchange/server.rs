@@ -9,34 +9,36 @@
 //! decodes calls, `answer` makes replies of them, `peek` and `sent` turn replies into bytes
 //! (`connection`), and `step` decides how the connection ends (`ending`).
 
-mod answer;
-pub(crate) mod connection;
+pub(crate) mod betacrew;
+mod closing;
+mod connection;
 pub(crate) mod control;
 mod ending;
-pub(crate) mod faulted_run;
-pub(crate) mod send_buffer;
-mod subscription;
+pub mod soup;
+pub mod users;
+mod write_sizes;
 
+pub use crate::exchange::server::closing::{Ending, LINGER};
 pub use crate::exchange::server::connection::ServerConnection;
 pub use crate::exchange::server::control::{ConnectionView, CutKind};
-pub use crate::exchange::server::faulted_run::Ending;
-pub use subscription::{FAREWELL, HEARTBEAT};
+pub use betacrew::{FAREWELL, HEARTBEAT};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::exchange::server::connection::{Closing, SendContext};
+use crate::exchange::server::betacrew::BetacrewConnection;
+use crate::exchange::server::closing::Closing;
+use crate::exchange::server::connection::ConnectionBase;
+use crate::exchange::server::soup::{SoupConnection, SoupEvent, SoupStats};
+use crate::exchange::server::users::Users;
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::faults::scenario::{FaultPlace, Scenario};
 use crate::tape::in_memory::Tape;
-use crate::tape::pace::{Pace, STEP};
 use crate::tape::source::TapeSource;
-use crate::wire::{CallDecoder, Reason};
+use crate::wire::{CallDecoder, Protocol, Reason};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 use core::time::Duration;
-
-/// Time for which a connection that was answered completely waits for its client to close it.
-pub const LINGER: Duration = Duration::from_secs(30);
 
 /// Time for which a connection may stay open without a call.
 pub const UNCALLED: Duration = Duration::from_secs(5 * 60);
@@ -72,6 +74,8 @@ pub struct ServerStats {
     pub cut: u64,
     /// Number of packets that subscribers missed because they were too slow.
     pub skipped: u64,
+    /// Counts of connections in SoupBinTCP.
+    pub soup: SoupStats,
 }
 
 /// Event of a mock exchange, for logs.
@@ -110,6 +114,13 @@ pub enum ServerEvent {
         packets: u64,
         /// True if the subscriber was cut off.
         cut: bool,
+    },
+    /// Event of a connection in SoupBinTCP.
+    Soup {
+        /// Number of the connection, from 1.
+        connection: u64,
+        /// Event.
+        event: SoupEvent,
     },
     /// A fault or an order has ended a connection.
     Ended {
@@ -154,6 +165,8 @@ pub struct MockExchange<P = Arc<Tape>> {
     paused: bool,
     /// Number of stream packets still to be dropped by order.
     drops_pending: u32,
+    /// Users who may log in.
+    users: Users,
 }
 
 impl<P: TapeSource> MockExchange<P> {
@@ -170,6 +183,7 @@ impl<P: TapeSource> MockExchange<P> {
             died: false,
             paused: false,
             drops_pending: 0,
+            users: Users::default(),
         }
     }
 
@@ -178,6 +192,13 @@ impl<P: TapeSource> MockExchange<P> {
     #[must_use]
     pub fn then(mut self, tape: P) -> Self {
         self.tapes.push_back(tape);
+        self
+    }
+
+    /// Lets only these users log in. Only SoupBinTCP has logins.
+    #[must_use]
+    pub fn with_users(mut self, users: Users) -> Self {
+        self.users = users;
         self
     }
 
@@ -216,7 +237,8 @@ impl<P: TapeSource> MockExchange<P> {
     pub fn dropped_sequences(&self, connection: u64, pass: u64) -> SeqSet {
         let connection = connection.saturating_sub(1);
         let pass = u32::try_from(pass.saturating_sub(1)).unwrap_or(u32::MAX);
-        let run_id = RunId { place: FaultPlace::Stream, connection, pass, run: 0 };
+        let (protocol, place) = (Protocol::Betacrew, FaultPlace::Stream);
+        let run_id = RunId { protocol, place, connection, pass, run: 0 };
         let last = self.tape().last();
         let mut dropped = SeqSet::new();
         let mut next = FIRST_SEQ;
@@ -240,7 +262,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
     type Connection = ServerConnection;
     type Event = ServerEvent;
 
-    fn open(&mut self, now: Duration) -> ServerConnection {
+    fn open(&mut self, protocol: Protocol, now: Duration) -> ServerConnection {
         if let Some(outage) = self.outage.take_if(|outage| outage.until <= now)
             && outage.renew
             && self.tapes.len() > 1
@@ -248,34 +270,45 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
             self.tapes.pop_front();
             self.faults = self.faults.for_next_tape(&self.scenario, self.tape().end());
         }
-        let calls = match self.scenario.extension {
-            true => CallDecoder::new(),
-            false => CallDecoder::original(),
-        };
-        let mut conn = ServerConnection::new(self.stats.connections, now, calls);
+        let base = ConnectionBase::new(self.stats.connections, now);
         self.stats.connections += 1;
-        conn.apply_connect_faults(&mut self.faults);
-        conn
+        match protocol {
+            Protocol::Betacrew => {
+                let calls = match self.scenario.extension {
+                    true => CallDecoder::new(),
+                    false => CallDecoder::original(),
+                };
+                let mut conn = BetacrewConnection::new(base, calls);
+                conn.apply_connect_faults(&mut self.faults);
+                ServerConnection::betacrew(conn)
+            }
+            Protocol::Soup => {
+                let mut conn = SoupConnection::new(base);
+                conn.apply_connect_faults(&mut self.faults);
+                ServerConnection::soup(conn)
+            }
+        }
+    }
+
+    fn connected(&mut self, conn: &mut ServerConnection, client: SocketAddr, _: SocketAddr) {
+        conn.dialog_mut::<P>().base_mut().client = Some(client.ip());
     }
 
     fn wants_input(&self, conn: &ServerConnection) -> bool {
-        conn.owed() < OWED_MAX
+        conn.dialog::<P>().wants_input()
     }
 
     fn receive(&mut self, conn: &mut ServerConnection, bytes: &[u8], now: Duration) {
         self.tapes[0].grow(now);
-        conn.traffic.active = now;
-        let mut rest = bytes;
-        // Bytes after a stream call, or after a call that ends the connection, are discarded.
-        while conn.accepts_calls() {
-            let Some(call) = conn.calls.next(&mut rest) else { break };
-            self.answer(conn, call, now);
-        }
+        let dialog = conn.dialog_mut();
+        dialog.base_mut().traffic.active = now;
+        dialog.receive(self, bytes, now);
     }
 
     fn ended(&mut self, conn: &mut ServerConnection, _: Duration) {
-        conn.client_ended = true;
-        conn.unsubscribe();
+        let dialog = conn.dialog_mut::<P>();
+        dialog.base_mut().client_ended = true;
+        dialog.ended();
     }
 
     fn disconnected(&mut self, _: ServerConnection, how: Disconnect, _: Duration) {
@@ -287,87 +320,49 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         if self.paused {
             return 0;
         }
-        self.apply_slow_policy(conn, now);
-        self.apply_pending_drops(conn);
-        let tape = &mut self.tapes[0];
-        let one_by_one = tape.last() <= ONE_BY_ONE;
-        let Self { faults, scenario: Scenario { pace, .. }, .. } = self;
-        conn.peek(&mut SendContext { tape, faults, pace: *pace, now, one_by_one }, out)
+        conn.dialog_mut().peek(self, out, now)
     }
 
     fn sent(&mut self, conn: &mut ServerConnection, count: usize, now: Duration) {
+        let dialog = conn.dialog_mut();
         if count > 0 {
-            conn.traffic.active = now;
+            dialog.base_mut().traffic.active = now;
         }
+        dialog.base_mut().traffic.bytes += count as u64;
         self.stats.bytes += count as u64;
-        let before = conn.traffic.packets;
-        self.stats.dropped += conn.advance(self.tape().last(), &mut self.faults, count, now);
-        self.stats.packets += conn.traffic.packets - before;
+        dialog.sent(self, count, now);
     }
 
     fn step(&mut self, conn: &mut ServerConnection, now: Duration) -> Step {
-        if self.paused && conn.closing.forced_end().is_none() {
+        let dialog = conn.dialog_mut();
+        if self.paused && dialog.base().closing.forced_end().is_none() {
             // A pause holds back bytes and ends, but a connection that both sides have ended is
             // over.
-            let is_finished = matches!(conn.closing, Closing::Finished { .. });
-            return if conn.client_ended && is_finished { Step::Close } else { Step::Wait };
+            let is_finished = matches!(dialog.base().closing, Closing::Finished { .. });
+            let is_over = dialog.base().client_ended && is_finished;
+            return if is_over { Step::Close } else { Step::Wait };
         }
         // Counts the packets that are dropped behind the last one sent.
-        self.stats.dropped += conn.advance(self.tape().last(), &mut self.faults, 0, now);
-        if let Some(step) = self.carry_out_forced_end(conn, now) {
+        dialog.sent(self, 0, now);
+        if let Some(step) = self.carry_out_forced_end(dialog.base_mut(), now) {
             return step;
         }
-        self.apply_slow_policy(conn, now);
-        if conn.owed() > 0 {
-            return match conn.closing {
-                // A client that was cut off and does not even read the refusal.
-                Closing::CutOff { since } if now >= since + LINGER => Step::Reset,
-                _ => Step::Wait,
-            };
-        }
-        if conn.role.subscription().is_some_and(|it| !(conn.client_ended || it.is_over(now))) {
-            return Step::Wait;
-        }
-        match conn.closing {
-            Closing::Finished { .. } if conn.client_ended => Step::Close,
-            Closing::Finished { since, .. } if now >= since + LINGER => Step::Close,
-            Closing::Finished { .. } => Step::Wait,
-            Closing::Open | Closing::CutOff { .. } | Closing::Ended(_) => {
-                let is_idle_too_long = || self.idle_deadline(conn).is_some_and(|idle| now >= idle);
-                if conn.accepts_calls() && !conn.client_ended && !is_idle_too_long() {
-                    return Step::Wait;
-                }
-                conn.closing.finish(now);
-                Step::Finish
-            }
-        }
+        dialog.step(self, now)
     }
 
     fn deadline(&mut self, conn: &ServerConnection) -> Option<Duration> {
         if self.paused {
             return None;
         }
-        if let Some(since) = conn.closing.waits_since() {
-            return Some(since + LINGER);
+        let dialog = conn.dialog();
+        match dialog.base().closing.waits_since() {
+            Some(since) => Some(since + LINGER),
+            None => dialog.deadline(self),
         }
-        if let Some(subscription) = conn.role.subscription() {
-            let growth = self.tape().grows_at();
-            let next = growth.into_iter().chain([subscription.next_notice_at]).min();
-            return conn.held_until.or(next);
-        }
-        if conn.held_until.is_some() || conn.owed() == 0 {
-            return conn.held_until.or_else(|| self.idle_deadline(conn));
-        }
-        if self.scenario.pace == Pace::Unlimited {
-            return None;
-        }
-        let (began, next) = conn.paced_packet()?;
-        let due = began + self.scenario.pace.due(&mut self.tapes[0], next);
-        Some(due.max(conn.traffic.active + STEP))
     }
 
     fn is_idle(&self, conn: &ServerConnection) -> bool {
-        conn.owed() == 0 && conn.role.subscription().is_none()
+        conn.dialog::<P>().is_idle()
     }
 
     fn poll_event(&mut self) -> Option<ServerEvent> {

@@ -8,6 +8,7 @@ use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet, to_index};
 use crate::faults::scenario::{
     COUNTED_MAX, Fault, FaultAction, FaultPlace, FaultSelector, Scenario,
 };
+use crate::wire::Protocol;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -17,6 +18,8 @@ pub const BLOCK: u64 = 64;
 /// Identity of one run of packets on a connection: a stream, or the answer to one resend call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RunId {
+    /// Protocol of the connection.
+    pub protocol: Protocol,
     /// Kind of the run.
     pub place: FaultPlace,
     /// Number of the connection, from 0.
@@ -38,6 +41,7 @@ impl RunId {
             FaultPlace::End => 2 * RUN_KIND_STRIDE,
             FaultPlace::Connect => 3 * RUN_KIND_STRIDE,
             FaultPlace::Heartbeat => 4 * RUN_KIND_STRIDE,
+            FaultPlace::Login => 5 * RUN_KIND_STRIDE,
         };
         rng::nth(rng::nth(salt, self.connection), kind + u64::from(self.run))
     }
@@ -239,10 +243,16 @@ impl FaultEngine {
         self.faults.get(index).map_or(0, |compiled| compiled.mask(run_id, block))
     }
 
+    /// Returns the mask of the sequences of a block that any fault picks in a run.
+    pub(crate) fn any_mask(&self, run_id: RunId, block: u64) -> u64 {
+        self.faults.iter().fold(0, |mask, compiled| mask | compiled.mask(run_id, block))
+    }
+
     /// Returns whether a fault drops the heartbeats of a connection (from 0).
     #[must_use]
-    pub fn drops_heartbeats(&self, connection: u64) -> bool {
-        let run_id = RunId { place: FaultPlace::Heartbeat, connection, pass: 0, run: 0 };
+    pub fn drops_heartbeats(&self, protocol: Protocol, connection: u64) -> bool {
+        let place = FaultPlace::Heartbeat;
+        let run_id = RunId { protocol, place, connection, pass: 0, run: 0 };
         self.faults.iter().any(|compiled| compiled.covers(run_id))
     }
 
@@ -337,6 +347,7 @@ impl CompiledFault {
         };
         let streams = matches!(run_id.place, FaultPlace::Stream | FaultPlace::End);
         self.fault.place() == run_id.place
+            && self.fault.happens_on(run_id.protocol)
             && holds(&self.fault.connections, run_id.connection)
             && (!streams || holds(&self.fault.passes, run_id.pass.into()))
     }
@@ -433,7 +444,13 @@ mod tests {
     use alloc::vec::Vec;
 
     fn run_id(connection: u64, run: u32) -> RunId {
-        RunId { place: FaultPlace::Stream, connection, pass: run, run }
+        RunId {
+            protocol: Protocol::Betacrew,
+            place: FaultPlace::Stream,
+            connection,
+            pass: run,
+            run,
+        }
     }
 
     fn faults(scenario: &Scenario, last: Seq) -> FaultEngine {
@@ -539,7 +556,17 @@ mod tests {
         fault.last = Some(2);
         let faults = faults(&Scenario::clean(1).with(fault), 100);
         let at = |connection, pass| {
-            dropped(&faults, RunId { place: FaultPlace::Stream, connection, pass, run: 0 }, 100)
+            dropped(
+                &faults,
+                RunId {
+                    protocol: Protocol::Betacrew,
+                    place: FaultPlace::Stream,
+                    connection,
+                    pass,
+                    run: 0,
+                },
+                100,
+            )
         };
         assert_eq!(at(1, 0), [3, 99, 100]);
         assert_eq!((at(1, 2), at(1, 3)), (alloc::vec![3, 99, 100], alloc::vec![3, 99, 100]));

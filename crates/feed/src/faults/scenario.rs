@@ -6,15 +6,19 @@
 //! effect is a pure function of seed, connection, pass and sequence (`faults`), so a scenario
 //! repeats byte for byte.
 
+mod action;
 mod possible;
 
+pub use action::{
+    CorruptedField, Direction, ExtraPacket, FaultAction, FaultPlace, INSERTED_MAX, WriteSize,
+};
 pub use possible::{Impossible, Played};
 
 use crate::base::chance::Chance;
 use crate::base::seq::{SeqRange, SeqSet};
-use crate::base::span::{Span, TimeSpan};
+use crate::base::span::Span;
 use crate::tape::pace::Pace;
-use crate::wire::Reason;
+use crate::wire::{Protocol, Protocols};
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
@@ -144,21 +148,6 @@ pub struct Fault {
     pub times: Option<u32>,
 }
 
-/// Place at which a fault is applied.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultPlace {
-    /// The moment at which a client connects, before anything else.
-    Connect,
-    /// Packets of streams.
-    Stream,
-    /// The moment after the last packet of a stream, before the connection ends.
-    End,
-    /// Packets that are resent.
-    Resend,
-    /// Heartbeats of subscriptions.
-    Heartbeat,
-}
-
 /// Choice among the sequences that a fault covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultSelector {
@@ -173,105 +162,6 @@ pub enum FaultSelector {
         /// Length of a burst in packets; 1 for single packets.
         burst: Span,
     },
-}
-
-/// Action of a fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultAction {
-    /// The packet is not sent.
-    Drop,
-    /// Copies of the packet are sent.
-    Duplicate {
-        /// Number of copies.
-        copies: u32,
-        /// Number of packets between the packet and its copy; 0 for none.
-        after: Span,
-        /// Field that is changed in the copy, so that it contradicts the packet.
-        changed: Option<CorruptedField>,
-    },
-    /// The packet is sent after later packets.
-    Reorder {
-        /// Number of packets that are sent before it.
-        by: Span,
-    },
-    /// The packet waits, and with it everything that follows on the connection.
-    Delay {
-        /// Length of the wait.
-        time: TimeSpan,
-    },
-    /// No more bytes are sent on the connection, and it is not closed.
-    Silence,
-    /// The write that begins with the packet has this size; the next write waits for `pause`.
-    Write {
-        /// Size of the write.
-        size: WriteSize,
-        /// Time until the next write.
-        pause: TimeSpan,
-    },
-    /// The exchange closes the connection before the packet.
-    Close {
-        /// Number of bytes of the packet that are still sent (0 to 17).
-        bytes: u8,
-    },
-    /// The exchange resets the connection before the packet.
-    Reset {
-        /// Number of bytes of the packet that are still sent (0 to 17).
-        bytes: u8,
-    },
-    /// One field of the packet is changed.
-    Corrupt {
-        /// Field that is changed.
-        field: CorruptedField,
-    },
-    /// Random bytes are sent before the packet.
-    Garbage {
-        /// Number of bytes.
-        bytes: Span,
-    },
-    /// Another packet is sent in place of the packet.
-    Replace {
-        /// Distance to the other packet: that many sequences higher, or lower if there is none.
-        by: u32,
-    },
-    /// The packet is refused: by a message of the extension, or by closing the connection of a
-    /// client that does not speak it.
-    Refuse {
-        /// Reason that the message gives.
-        reason: Reason,
-    },
-    /// The exchange goes down: all connections are reset, and for a while no client can connect.
-    Restart {
-        /// Time for which the exchange is down.
-        down: Duration,
-        /// True if the exchange plays another session (another tape) afterwards.
-        renew: bool,
-    },
-    /// The exchange goes down for good.
-    Die,
-}
-
-/// Size of one write.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WriteSize {
-    /// Number of bytes, which may end inside a packet.
-    Bytes(Span),
-    /// Number of whole packets, or fewer if fewer are due.
-    Packets(Span),
-}
-
-/// A field of a packet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum CorruptedField {
-    /// The symbol: other letters.
-    Symbol,
-    /// The side: a byte that is neither `B` nor `S`, so that the frame makes no sense.
-    Side,
-    /// The quantity: another number.
-    Quantity,
-    /// The price: another number.
-    Price,
-    /// The sequence: a number that no packet can have (0, negative or far away).
-    Sequence,
 }
 
 impl Fault {
@@ -303,6 +193,18 @@ impl Fault {
         self.place
     }
 
+    /// Returns whether the fault can happen on a connection of this protocol.
+    #[must_use]
+    pub fn happens_on(&self, protocol: Protocol) -> bool {
+        self.action.happens_on(protocol, self.place)
+    }
+
+    /// Returns the protocols whose connections the fault can happen on.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        Protocol::ALL.into_iter().filter(|protocol| self.happens_on(*protocol)).collect()
+    }
+
     /// Creates a fault that drops each packet of a stream with this probability.
     #[must_use]
     pub fn loss(chance: Chance) -> Self {
@@ -332,78 +234,6 @@ impl Fault {
     /// Returns whether the fault can only drop packets, and the same ones each time.
     pub(crate) fn only_drops(&self) -> bool {
         self.action == FaultAction::Drop && self.times.is_none()
-    }
-}
-
-impl FaultAction {
-    /// Names of the kinds of actions, as scenario files spell them.
-    pub const KINDS: [&'static str; 14] = [
-        "drop",
-        "duplicate",
-        "reorder",
-        "delay",
-        "silence",
-        "write",
-        "close",
-        "reset",
-        "corrupt",
-        "garbage",
-        "replace",
-        "refuse",
-        "restart",
-        "die",
-    ];
-
-    /// Returns the index of the action's name in [`KINDS`](Self::KINDS).
-    #[must_use]
-    pub const fn kind(self) -> usize {
-        match self {
-            Self::Drop => 0,
-            Self::Duplicate { .. } => 1,
-            Self::Reorder { .. } => 2,
-            Self::Delay { .. } => 3,
-            Self::Silence => 4,
-            Self::Write { .. } => 5,
-            Self::Close { .. } => 6,
-            Self::Reset { .. } => 7,
-            Self::Corrupt { .. } => 8,
-            Self::Garbage { .. } => 9,
-            Self::Replace { .. } => 10,
-            Self::Refuse { .. } => 11,
-            Self::Restart { .. } => 12,
-            Self::Die => 13,
-        }
-    }
-
-    /// Returns whether the action can happen at this place.
-    #[must_use]
-    pub const fn fits(self, place: FaultPlace) -> bool {
-        match self {
-            Self::Drop => !matches!(place, FaultPlace::Connect | FaultPlace::End),
-            Self::Duplicate { .. }
-            | Self::Reorder { .. }
-            | Self::Write { .. }
-            | Self::Corrupt { .. }
-            | Self::Replace { .. } => matches!(place, FaultPlace::Stream | FaultPlace::Resend),
-            Self::Refuse { .. } => matches!(place, FaultPlace::Resend),
-            // After the last packet of a stream the exchange closes the connection anyway, so
-            // `Close` would have no effect at `End`.
-            Self::Close { bytes } => match place {
-                FaultPlace::Stream | FaultPlace::Resend => bytes <= 17,
-                FaultPlace::Connect => bytes == 0,
-                FaultPlace::End | FaultPlace::Heartbeat => false,
-            },
-            Self::Reset { bytes } => match place {
-                FaultPlace::Stream | FaultPlace::Resend => bytes <= 17,
-                FaultPlace::Connect | FaultPlace::End => bytes == 0,
-                FaultPlace::Heartbeat => false,
-            },
-            Self::Delay { .. }
-            | Self::Silence
-            | Self::Garbage { .. }
-            | Self::Restart { .. }
-            | Self::Die => !matches!(place, FaultPlace::Heartbeat),
-        }
     }
 }
 

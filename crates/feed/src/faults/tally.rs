@@ -65,7 +65,7 @@ impl FaultTally {
         let shift = least.max((last / CELLS_MAX + 1).next_power_of_two().trailing_zeros());
         // A live tape is much shorter than its nominal last sequence, so it begins with small
         // cells.
-        let shift = if last == MAX_PACKET_SEQ { SHIFT } else { shift };
+        let shift = if last >= MAX_PACKET_SEQ { SHIFT } else { shift };
         Self {
             shift,
             cells: Vec::new(),

@@ -9,7 +9,7 @@ use crate::faults::scenario::Scenario;
 use crate::ledger::Limits;
 use crate::tape::growing::GrowingTape;
 use crate::tape::in_memory::Tape;
-use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, field_bytes};
+use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, Protocol, field_bytes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -114,8 +114,9 @@ impl Exchange for Venue {
     type Connection = VenueConn;
     type Event = ServerEvent;
 
-    fn open(&mut self, now: Duration) -> VenueConn {
-        VenueConn { seat: self.player.open(now), begun: Vec::new(), honest: Vec::new() }
+    fn open(&mut self, protocol: Protocol, now: Duration) -> VenueConn {
+        let seat = self.player.open(protocol, now);
+        VenueConn { seat, begun: Vec::new(), honest: Vec::new() }
     }
 
     fn wants_input(&self, conn: &VenueConn) -> bool {

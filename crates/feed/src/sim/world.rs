@@ -11,7 +11,7 @@ use crate::client::{ConnId, Input, Output, Recorder};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::ledger::Sink;
 use crate::sim::event_queue::{EventQueue, PipeId, SimEvent};
-use crate::wire::FRAME_LEN;
+use crate::wire::{FRAME_LEN, Protocol};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -401,7 +401,7 @@ impl<E: Exchange> SimWorld<E> {
             return false;
         }
         if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.server = Some(self.exchanges[line].open(self.now));
+            pipe.server = Some(self.exchanges[line].open(Protocol::Betacrew, self.now));
         }
         true
     }

@@ -33,6 +33,51 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// Set of protocols.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocols(u8);
+
+impl Protocols {
+    /// Set of no protocol.
+    pub const NONE: Self = Self(0);
+
+    /// Returns the set of one protocol.
+    #[must_use]
+    pub const fn of(protocol: Protocol) -> Self {
+        Self::NONE.with(protocol)
+    }
+
+    /// Returns the set with one more protocol.
+    #[must_use]
+    pub const fn with(self, protocol: Protocol) -> Self {
+        Self(self.0 | 1 << protocol as u8)
+    }
+
+    /// Returns whether a protocol is in the set.
+    #[must_use]
+    pub const fn contains(self, protocol: Protocol) -> bool {
+        self.0 >> protocol as u8 & 1 == 1
+    }
+
+    /// Returns the protocols of the set.
+    pub fn iter(self) -> impl Iterator<Item = Protocol> {
+        Protocol::ALL.into_iter().filter(move |protocol| self.contains(*protocol))
+    }
+}
+
+/// Set of the exercise's protocol.
+impl Default for Protocols {
+    fn default() -> Self {
+        Self::of(Protocol::Betacrew)
+    }
+}
+
+impl FromIterator<Protocol> for Protocols {
+    fn from_iter<I: IntoIterator<Item = Protocol>>(protocols: I) -> Self {
+        protocols.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
 /// Error: a text is not the name of a protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProtocolParseError;
@@ -62,6 +107,15 @@ impl FromStr for Protocol {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+
+    #[test]
+    fn sets_have_their_protocols() {
+        let both: Protocols = Protocol::ALL.into_iter().collect();
+        assert!(both.iter().eq(Protocol::ALL));
+        assert!(Protocols::of(Protocol::Soup).iter().eq([Protocol::Soup]));
+        assert_eq!(Protocols::NONE.iter().next(), None);
+        assert!(!Protocols::default().contains(Protocol::Soup));
+    }
 
     #[test]
     fn names_are_parsed() {

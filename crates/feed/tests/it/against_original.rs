@@ -7,7 +7,7 @@ use feed::exchange::server::{MockExchange, ServerConnection};
 use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
-use feed::wire::{Frame, decode};
+use feed::wire::{Frame, Protocol, decode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,10 +97,10 @@ impl Exchange for Line {
     type Connection = LineConn;
     type Event = ();
 
-    fn open(&mut self, now: Duration) -> LineConn {
+    fn open(&mut self, protocol: Protocol, now: Duration) -> LineConn {
         match self {
-            Self::Original(line) => LineConn::Original(line.open(now)),
-            Self::Ours(line) => LineConn::Ours(line.open(now)),
+            Self::Original(line) => LineConn::Original(line.open(protocol, now)),
+            Self::Ours(line) => LineConn::Ours(line.open(protocol, now)),
         }
     }
 
@@ -214,7 +214,7 @@ mod the_double {
 
     fn after_calls(bytes: &[&[u8]]) -> (OriginalExchange, Vec<u8>) {
         let mut original = OriginalExchange::new(Tape::classic(), 3).losing(0);
-        let mut conn = original.open(NOW);
+        let mut conn = original.open(Protocol::Betacrew, NOW);
         for part in bytes {
             original.receive(&mut conn, part, NOW);
         }
@@ -247,7 +247,7 @@ mod the_double {
         assert_eq!(after_calls(&[&[1, 0], &[2, 1]]).0.died_of(), Some(Death::WriteAfterEnd));
         assert_eq!(after_calls(&[&[1, 0, 1, 0]]).0.died_of(), Some(Death::WriteAfterEnd));
         let mut original = after_calls(&[&[1, 0]]).0;
-        let conn = original.open(NOW);
+        let conn = original.open(Protocol::Betacrew, NOW);
         original.disconnected(conn, Disconnect::Reset, NOW);
         assert_eq!(original.died_of(), Some(Death::Reset));
     }
@@ -255,7 +255,7 @@ mod the_double {
     #[test]
     fn a_stray_byte_poisons_every_later_client() {
         let mut original = after_calls(&[&[1]]).0;
-        let mut later = original.open(NOW);
+        let mut later = original.open(Protocol::Betacrew, NOW);
         original.receive(&mut later, &[2, 5], NOW);
         // The exchange reads 01 02 and a 05 that waits for more: a stream call instead of a request
         // for packet 5.
@@ -265,7 +265,7 @@ mod the_double {
     #[test]
     fn ends_after_a_stream_and_when_the_client_ends() {
         let mut original = OriginalExchange::new(Tape::classic(), 3);
-        let mut conn = original.open(NOW);
+        let mut conn = original.open(Protocol::Betacrew, NOW);
         assert_eq!(original.step(&mut conn, NOW), Step::Wait);
         original.receive(&mut conn, &[1, 0], NOW);
         sent(&mut original, &mut conn);
@@ -281,7 +281,7 @@ mod the_double {
         let mut original = OriginalExchange::new(Tape::classic(), 9);
         let (mut packets, mut lasts) = (0, 0);
         for _ in 0..1000 {
-            let mut conn = original.open(NOW);
+            let mut conn = original.open(Protocol::Betacrew, NOW);
             original.receive(&mut conn, &[1, 0], NOW);
             let bytes = sent(&mut original, &mut conn);
             packets += bytes.len() / 17;

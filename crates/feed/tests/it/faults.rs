@@ -13,7 +13,7 @@ use feed::faults::scenario::{
 };
 use feed::tape::in_memory::Tape;
 use feed::tape::pace::Pace;
-use feed::wire::Reason;
+use feed::wire::{Protocol, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,7 +224,7 @@ fn delay_pauses_a_connection_and_silence_stops_it_for_ever() {
 #[test]
 fn a_silent_connection_is_closed_once_its_client_has_ended() {
     let mut exchange = with(FaultAction::Silence, FaultPlace::Connect, "");
-    let mut conn = exchange.open(Duration::ZERO);
+    let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
     exchange.receive(&mut conn, STREAM, Duration::ZERO);
     assert_eq!(exchange.peek(&mut conn, &mut [0; 64], Duration::ZERO), 0);
     assert_eq!(exchange.step(&mut conn, Duration::ZERO), Step::Wait);
@@ -422,7 +422,7 @@ fn silent_resend_connections_end_after_the_idle_time() {
 #[test]
 fn a_call_that_arrives_after_the_end_is_not_answered() {
     let mut exchange = exchange(Scenario::clean(7));
-    let mut conn = exchange.open(Duration::ZERO);
+    let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
     exchange.receive(&mut conn, &[2, 1], Duration::ZERO);
     let mut out = [0; 64];
     let count = exchange.peek(&mut conn, &mut out, Duration::ZERO);

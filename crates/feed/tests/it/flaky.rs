@@ -9,6 +9,7 @@ use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::{self, Network};
 use feed::tape::in_memory::Tape;
+use feed::wire::Protocol;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,10 +58,10 @@ impl<E: Exchange> Exchange for Flaky<E> {
     type Connection = FlakyConn<E::Connection>;
     type Event = E::Event;
 
-    fn open(&mut self, now: Duration) -> Self::Connection {
+    fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection {
         let fault = self.faults.get(self.opened).copied().flatten();
         self.opened += 1;
-        FlakyConn { inner: self.inner.open(now), fault, sent: 0 }
+        FlakyConn { inner: self.inner.open(protocol, now), fault, sent: 0 }
     }
 
     fn wants_input(&self, conn: &Self::Connection) -> bool {

@@ -10,7 +10,7 @@ use feed::faults::scenario::{
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
-use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, decode};
+use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, Protocol, RawFrame, Reason, decode};
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
@@ -34,7 +34,7 @@ fn client(
     until: Duration,
 ) -> (Exchanged, Step) {
     let (mut now, mut got, mut bytes) = (from, Vec::new(), Vec::new());
-    let mut conn = exchange.open(now);
+    let mut conn = exchange.open(Protocol::Betacrew, now);
     let mut text = Vec::new();
     calls.iter().for_each(|call| call.encode(&mut text));
     exchange.receive(&mut conn, &text, now);
@@ -79,8 +79,8 @@ fn packets(got: &Exchanged) -> Vec<(u128, u64)> {
 fn a_subscriber_receives_past_packets_then_new_ones_and_the_end() {
     let mut exchange = exchange("100/s", 20, Scenario::clean(1));
     // The session begins with the first client.
-    exchange.open(Duration::ZERO);
-    let mut early = exchange.open(Duration::ZERO);
+    exchange.open(Protocol::Betacrew, Duration::ZERO);
+    let mut early = exchange.open(Protocol::Betacrew, Duration::ZERO);
     exchange.receive(&mut early, &[], Duration::ZERO);
     let late = Duration::from_millis(45);
     let until = Duration::from_secs(60);
@@ -114,7 +114,7 @@ fn a_subscriber_after_the_end_receives_the_end_at_once() {
     let mut exchange = exchange("1000/s", 20, Scenario::clean(1));
     exchange.tick(Duration::ZERO);
     let now = Duration::from_secs(9);
-    let (mut conn, mut bytes) = (exchange.open(now), Vec::new());
+    let (mut conn, mut bytes) = (exchange.open(Protocol::Betacrew, now), Vec::new());
     for ask in [describe(), Call::Subscribe { first: 21 }] {
         let mut text = Vec::new();
         ask.encode(&mut text);
@@ -163,7 +163,7 @@ fn a_dropped_tail_shows_in_the_heartbeat() {
 #[test]
 fn original_clients_receive_all_packets_so_far_and_the_end() {
     let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, Scenario::clean(1));
-    exchange.open(Duration::ZERO);
+    exchange.open(Protocol::Betacrew, Duration::ZERO);
     let (got, _) = client(&mut exchange, Duration::ZERO, &[Call::Stream], Duration::from_secs(1));
     assert_eq!(packets(&got), [(0, 1)], "the first call is there as the first packet is");
     let now = Duration::from_secs(2);
@@ -181,7 +181,7 @@ fn original_clients_receive_all_packets_so_far_and_the_end() {
 fn a_subscription_begins_at_most_with_the_next_packet() {
     for (first, fine) in [(0, false), (1, true), (2, true), (3, false), (u32::MAX.into(), false)] {
         let mut exchange = exchange("1/s", MAX_PACKET_SEQ, Scenario::clean(1));
-        exchange.open(Duration::ZERO);
+        exchange.open(Protocol::Betacrew, Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first }];
         let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_millis(1));
         let refused = NotAvailable { first, count: 0, reason: Reason::OutOfRange };
@@ -261,7 +261,7 @@ fn subscriber(
     let scenario = Scenario { slow, ..Scenario::clean(1) };
     let scenario = fault.into_iter().fold(scenario, Scenario::with);
     let mut exchange = exchange("1000/s", MAX_PACKET_SEQ, scenario);
-    let mut conn = exchange.open(Duration::ZERO);
+    let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
     let mut text = Vec::new();
     [describe(), Call::Subscribe { first: 1 }].iter().for_each(|call| call.encode(&mut text));
     exchange.receive(&mut conn, &text, Duration::ZERO);
@@ -367,7 +367,7 @@ fn a_subscriber_that_catches_up_with_past_packets_is_not_slow() {
     for slow in [SlowSubscriberPolicy::Skip(100), SlowSubscriberPolicy::Cut(100)] {
         let mut exchange =
             exchange("1000/s", MAX_PACKET_SEQ, Scenario { slow, ..Scenario::clean(1) });
-        exchange.open(Duration::ZERO);
+        exchange.open(Protocol::Betacrew, Duration::ZERO);
         exchange.tick(Duration::ZERO);
         let calls = [describe(), Call::Subscribe { first: 1 }];
         let (from, until) = (Duration::from_secs(3), Duration::from_secs(4));

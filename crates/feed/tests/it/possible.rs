@@ -5,6 +5,7 @@ use feed::faults::engine::{FaultEngine, RunId};
 use feed::faults::scenario::{
     Fault, FaultAction, FaultPlace, FaultSelector, Impossible, Played, Scenario,
 };
+use feed::wire::Protocol;
 
 const FIVE: Played = Played { last: Some(5), live: false };
 const ENDLESS: Played = Played { last: None, live: true };
@@ -84,8 +85,13 @@ fn a_fault_is_impossible_exactly_if_it_picks_no_packet() {
                     fault.sequences = Some(set).filter(|set| !set.is_empty());
                     let scenario = Scenario::clean(1).with(fault);
                     let faults = FaultEngine::new(&scenario, last);
-                    let run_id =
-                        RunId { place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+                    let run_id = RunId {
+                        protocol: Protocol::Betacrew,
+                        place: FaultPlace::Stream,
+                        connection: 0,
+                        pass: 0,
+                        run: 0,
+                    };
                     let within = (1..=last).fold(0_u64, |bits, seq| bits | 1 << seq);
                     let picks = faults.drop_mask(run_id, 0) & within != 0;
                     let played = Played { last: Some(last), live: false };

@@ -2,6 +2,7 @@
 
 use feed::exchange::server::MockExchange;
 use feed::exchange::{Exchange, Step};
+use feed::wire::Protocol;
 use std::time::Duration;
 
 /// Returns a packet of the tape that the documents describe.
@@ -58,7 +59,7 @@ impl Seen {
 /// Opens a connection, sends calls and takes all bytes, for one second at most.
 pub(crate) fn see(exchange: &mut MockExchange, calls: &[u8], now: &mut Duration) -> Seen {
     let (began, mut told, mut out) = (*now, *now, vec![0; 4096]);
-    let mut conn = exchange.open(*now);
+    let mut conn = exchange.open(Protocol::Betacrew, *now);
     exchange.receive(&mut conn, calls, *now);
     let (mut writes, mut bytes) = (Vec::new(), Vec::new());
     let end = loop {

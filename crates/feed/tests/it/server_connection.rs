@@ -7,7 +7,7 @@ use feed::exchange::{Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
 use feed::tape::in_memory::Tape;
-use feed::wire::{Call, sequence_of};
+use feed::wire::{Call, Protocol, sequence_of};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn sent(
     takes: &[usize],
 ) -> (Vec<u8>, Step) {
     let mut now = Duration::ZERO;
-    let mut conn = exchange.open(now);
+    let mut conn = exchange.open(Protocol::Betacrew, now);
     exchange.receive(&mut conn, calls, now);
     let (mut out, mut all) = (vec![0; buffer], Vec::new());
     for take in takes.iter().cycle() {
@@ -112,7 +112,7 @@ fn faults_have_the_same_effects_however_the_socket_takes_bytes() {
 #[test]
 fn a_client_that_never_closes_is_closed_after_a_while() {
     let mut exchange = MockExchange::new(Arc::new(Tape::classic()), Scenario::clean(0));
-    let mut conn = exchange.open(Duration::ZERO);
+    let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
     exchange.receive(&mut conn, &[2, 99], Duration::ZERO);
     assert_eq!(exchange.step(&mut conn, Duration::ZERO), Step::Finish);
     let later = Duration::from_secs(30);
@@ -127,7 +127,7 @@ fn dropped_sequences_are_those_that_a_stream_drops() {
     for last in [0, 1, 63, 64, 65, 1000] {
         let mut exchange = MockExchange::new(Arc::new(Tape::sample(last)), scenario.clone());
         // The stream is on the second connection.
-        exchange.open(Duration::ZERO);
+        exchange.open(Protocol::Betacrew, Duration::ZERO);
         let told = exchange.dropped_sequences(2, 1);
         let sent = everything(&mut exchange, &[1, 0]);
         let sent: Vec<u64> = sent.as_chunks().0.iter().map(sequence_of).collect();
@@ -161,7 +161,7 @@ mod paced {
     fn times<P: TapeSource>(exchange: MockExchange<P>) -> Vec<u64> {
         let mut exchange = exchange;
         let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
-        let mut conn = exchange.open(now);
+        let mut conn = exchange.open(Protocol::Betacrew, now);
         exchange.receive(&mut conn, &[1, 0], now);
         loop {
             let count = exchange.peek(&mut conn, &mut out, now);

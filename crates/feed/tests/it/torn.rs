@@ -11,8 +11,8 @@ use feed::tape::in_memory::Tape;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::recording::MemoryRecording;
 use feed::wire::{
-    Call, FRAME_LEN, Frame, Info, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, SessionId,
-    encode, sequence_of,
+    Call, FRAME_LEN, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Protocol, RawFrame, Reason,
+    SessionId, encode, sequence_of,
 };
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn subscribed(
     let scenario = Scenario { slow, ..Scenario::clean(1) }.with(fault);
     let live = GrowingTape::new(SyntheticMarket::seeded(1, last), "1000/s".parse().unwrap(), 3, 0);
     let mut player = MockExchange::new(live, scenario);
-    let mut conn = player.open(Duration::ZERO);
+    let mut conn = player.open(Protocol::Betacrew, Duration::ZERO);
     let mut text = Vec::new();
     [Call::Describe { version: 1 }, Call::Subscribe { first: 1 }]
         .iter()

@@ -4,16 +4,19 @@ use super::FLAGS;
 use crate::scenario::ResolvedScenario;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{count, grouped, took};
+use feed::exchange::server::soup::{LOGIN_TIMEOUT, SoupEvent, SoupTimeout};
 use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats};
 use feed::faults::scenario::FaultSelector;
 use feed::tape::source::TapeSource;
 use feed::wire::Reason;
+use feed::wire::soup::MESSAGE_MAX;
 use std::fmt::Write;
 
 /// Returns the first log line: the tape, its session, the faults and the seed.
 pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
     let packets = match tape {
-        AnyTape::Market(_) => "an endless market".to_owned(),
+        tape if tape.is_endless() => "an endless market".to_owned(),
+        AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
         tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
@@ -76,6 +79,7 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
             let packets = count(packets, "packet");
             tracing::info!("connection {connection}: too slow, {what} {packets}");
         }
+        ServerEvent::Soup { connection, event } => log_soup(connection, event),
         ServerEvent::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
@@ -93,6 +97,39 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
     }
 }
 
+/// Logs an event of a connection in SoupBinTCP.
+fn log_soup(connection: u64, event: SoupEvent) {
+    match event {
+        SoupEvent::LoggedIn { user, first } => {
+            tracing::info!("connection {connection}: user \"{user}\" logs in from message {first}");
+        }
+        SoupEvent::Rejected { user, reason, cause } => {
+            let code = reason.code().escape_ascii();
+            tracing::info!(
+                "connection {connection}: login of user \"{user}\" is rejected ({code}): {cause}"
+            );
+        }
+        SoupEvent::Unanswered => tracing::info!(
+            "connection {connection}: login is not answered: too many logins of this address wait \
+             after wrong passwords"
+        ),
+        SoupEvent::LoggedOut => tracing::info!("connection {connection}: logs out"),
+        SoupEvent::TimedOut(SoupTimeout::Login) => {
+            tracing::info!("connection {connection}: no login within {}", took(LOGIN_TIMEOUT));
+        }
+        SoupEvent::TimedOut(SoupTimeout::Heartbeat) => {
+            tracing::info!("connection {connection}: no heartbeat of the client in time");
+        }
+        SoupEvent::Violation(violation) => {
+            tracing::info!("connection {connection}: the client sent {violation}");
+        }
+        SoupEvent::MessageTooLong { seq } => tracing::warn!(
+            "connection {connection}: message {seq} is longer than {MESSAGE_MAX} bytes, which \
+             SoupBinTCP cannot carry"
+        ),
+    }
+}
+
 /// Returns the last log line: the totals of the exchange.
 pub(super) fn farewell(served: &ServerStats) -> String {
     let mut text = format!(
@@ -104,6 +141,17 @@ pub(super) fn farewell(served: &ServerStats) -> String {
     );
     if served.refused > 0 {
         let _ = write!(text, ", {}", count(served.refused, "refusal"));
+    }
+    let soup = served.soup;
+    if soup.logins + soup.rejects > 0 {
+        let _ = write!(
+            text,
+            "; SoupBinTCP: {}, {} rejected, {}, {}",
+            count(soup.logins, "login"),
+            grouped(soup.rejects),
+            count(soup.messages, "message"),
+            count(soup.heartbeats, "heartbeat"),
+        );
     }
     if served.resets > 0 {
         let _ = write!(text, ", {} by clients", count(served.resets, "reset"));

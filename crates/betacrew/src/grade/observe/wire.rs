@@ -3,7 +3,7 @@
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::{Disconnect, Exchange, Step};
-use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, RawFrame, decode};
+use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -346,14 +346,14 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     type Connection = RecordedConnection<E::Connection>;
     type Event = E::Event;
 
-    fn open(&mut self, now: Duration) -> Self::Connection {
+    fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection {
         self.touch(now);
         self.open.fetch_add(1, Ordering::Relaxed);
         let before =
             || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
         self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
-        let (inner, calls) = (self.inner.open(now), CallDecoder::new());
+        let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
         RecordedConnection { inner, id, calls, reset: false, addresses: None, held: None }
     }
 

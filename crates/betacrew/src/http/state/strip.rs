@@ -70,7 +70,7 @@ mod tests {
     use feed::exchange::server::{MockExchange, ServerConnection};
     use feed::faults::scenario::{Fault, Scenario};
     use feed::tape::in_memory::Tape;
-    use feed::wire::Call;
+    use feed::wire::{Call, Protocol};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -84,7 +84,8 @@ mod tests {
     }
 
     fn call(exchange: &mut MockExchange, calls: &[Call]) -> ServerConnection {
-        let (mut connection, mut bytes) = (exchange.open(Duration::ZERO), Vec::new());
+        let (mut connection, mut bytes) =
+            (exchange.open(Protocol::Betacrew, Duration::ZERO), Vec::new());
         calls.iter().for_each(|call| call.encode(&mut bytes));
         exchange.receive(&mut connection, &bytes, Duration::ZERO);
         connection

@@ -1,35 +1,28 @@
-//! One connection of the mock exchange, from accept to bytes.
-//!
-//! A connection accepts calls, which give it a role ([`role`]). Each call adds a reply ([`reply`]).
-//! Replies become bytes when the socket takes them ([`write`]), and are removed as they are sent
-//! ([`send_progress`]). At last the connection closes ([`closing`]). Two things interfere:
-//! subscribers that are too slow ([`slow_subscriber`]), and orders ([`control`]).
-//!
-//! The bytes of a reply that can only lose packets are not stored: they are made when the socket
-//! takes them, and made again from where the socket stopped. So a client that does not read costs
-//! no buffer. A reply that more can happen to is a [`FaultedRun`], which stores a bounded number of
-//! actions.
+//! One connection of the mock exchange: the parts that all protocols share, and the dialog of each.
 
-pub(crate) mod closing;
-pub(crate) mod control;
-pub(crate) mod reply;
-pub(crate) mod role;
-pub(crate) mod send_progress;
-pub(crate) mod slow_subscriber;
-pub(crate) mod write;
-
-pub(super) use closing::{Closing, EndCause};
-pub(super) use role::ConnectionRole;
-pub(super) use write::SendContext;
-
-use crate::exchange::server::faulted_run::FaultedRun;
-use crate::faults::engine::{FaultEngine, RunId};
-use crate::faults::scenario::FaultPlace;
-use crate::wire::CallDecoder;
-use alloc::collections::VecDeque;
+use super::MockExchange;
+use super::betacrew::BetacrewConnection;
+use super::closing::Closing;
+use super::control::ConnectionPosition;
+use super::soup::SoupConnection;
+use crate::exchange::Step;
+use crate::tape::source::TapeSource;
+use crate::wire::Protocol;
+use core::net::IpAddr;
 use core::time::Duration;
-use reply::Reply;
-use write::WriteProgress;
+
+/// State of one connection of a [`MockExchange`].
+#[derive(Debug)]
+pub struct ServerConnection {
+    state: ProtocolState,
+}
+
+/// State of a connection in its protocol.
+#[derive(Debug)]
+enum ProtocolState {
+    Betacrew(BetacrewConnection),
+    Soup(SoupConnection),
+}
 
 /// Times and counts of a connection's traffic.
 #[derive(Debug)]
@@ -44,79 +37,121 @@ pub(super) struct Traffic {
     pub(super) bytes: u64,
 }
 
-/// State of one connection of a [`MockExchange`](super::MockExchange).
+/// Parts of a connection that do not depend on its protocol.
 #[derive(Debug)]
-pub struct ServerConnection {
+pub(super) struct ConnectionBase {
     /// Number of the connection, from 0 in the order in which connections are accepted.
     pub(super) index: u64,
-    /// Decoder of the client's calls.
-    pub(super) calls: CallDecoder,
-    /// Role of the connection, by the calls received.
-    pub(super) role: ConnectionRole,
     /// Progress of the exchange's end of the connection.
     pub(super) closing: Closing,
     /// True once the client will send no more.
     pub(super) client_ended: bool,
-    /// Replies that are not sent completely, in order.
-    replies: VecDeque<Reply>,
-    /// Number of streams begun on the connection.
-    streams: u32,
-    /// Number of answers to resend calls begun on the connection.
-    answers: u32,
-    /// Version of the faults that the replies were made with.
-    fault_version: u32,
-    /// Progress of the current write.
-    write: WriteProgress,
     /// Time before which no bytes are sent, because of a fault or an order.
     pub(super) held_until: Option<Duration>,
-    /// Number of dropped packets that are not counted in the exchange's statistics yet.
-    uncounted_drops: u64,
     /// Times and counts of the traffic.
     pub(super) traffic: Traffic,
+    /// Address of the client, if the driver has reported it.
+    pub(super) client: Option<IpAddr>,
+}
+
+impl ConnectionBase {
+    /// Accepts a connection.
+    pub(super) fn new(index: u64, now: Duration) -> Self {
+        Self {
+            index,
+            closing: Closing::Open,
+            client_ended: false,
+            held_until: None,
+            traffic: Traffic { opened: now, active: now, packets: 0, bytes: 0 },
+            client: None,
+        }
+    }
+
+    /// Returns the number of the connection, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.index + 1
+    }
+
+    /// Sends no bytes before `until`.
+    pub(super) fn stall(&mut self, until: Duration) {
+        self.held_until = self.held_until.max(Some(until));
+    }
+}
+
+/// Dialog of a connection with its client, in one protocol. The methods do for one connection what
+/// those of [`Exchange`](crate::exchange::Exchange) do for the exchange. A pause and a forced end
+/// are not their business.
+pub(super) trait Dialog<P> {
+    /// Returns the parts that do not depend on the protocol.
+    fn base(&self) -> &ConnectionBase;
+
+    /// Returns the parts that do not depend on the protocol, to be changed.
+    fn base_mut(&mut self) -> &mut ConnectionBase;
+
+    /// Returns whether the driver may read from the connection now.
+    fn wants_input(&self) -> bool;
+
+    /// Takes bytes that the client has sent.
+    fn receive(&mut self, exchange: &mut MockExchange<P>, bytes: &[u8], now: Duration);
+
+    /// Stops what would go on for ever, because the client will send no more.
+    fn ended(&mut self);
+
+    /// Copies the bytes of the next write into `out` and returns their number.
+    fn peek(&mut self, exchange: &mut MockExchange<P>, out: &mut [u8], now: Duration) -> usize;
+
+    /// Removes bytes that the connection took from what is to be sent, and counts them.
+    fn sent(&mut self, exchange: &mut MockExchange<P>, count: usize, now: Duration);
+
+    /// Returns the action to take on the connection when there is nothing to send.
+    fn step(&mut self, exchange: &mut MockExchange<P>, now: Duration) -> Step;
+
+    /// Returns the time of the next [`peek`](Self::peek) if no event happens before.
+    fn deadline(&self, exchange: &mut MockExchange<P>) -> Option<Duration>;
+
+    /// Returns whether the connection waits for its client.
+    fn is_idle(&self) -> bool;
+
+    /// Drops all that is still to be sent, because an order ends the connection.
+    fn drop_pending(&mut self);
+
+    /// Returns the role of the connection in one word, and its position in the tape.
+    fn position(&self) -> ConnectionPosition;
 }
 
 impl ServerConnection {
-    /// Accepts a connection. `calls` decodes its calls, with or without the extension.
-    pub(super) fn new(index: u64, now: Duration, calls: CallDecoder) -> Self {
-        Self {
-            index,
-            calls,
-            role: ConnectionRole::Idle,
-            closing: Closing::Open,
-            client_ended: false,
-            replies: VecDeque::new(),
-            streams: 0,
-            answers: 0,
-            fault_version: 0,
-            write: WriteProgress::new(),
-            held_until: None,
-            uncounted_drops: 0,
-            traffic: Traffic { opened: now, active: now, packets: 0, bytes: 0 },
+    /// Creates the state of a connection that speaks the exercise's protocol.
+    pub(super) fn betacrew(connection: BetacrewConnection) -> Self {
+        Self { state: ProtocolState::Betacrew(connection) }
+    }
+
+    /// Creates the state of a connection that speaks SoupBinTCP.
+    pub(super) fn soup(connection: SoupConnection) -> Self {
+        Self { state: ProtocolState::Soup(connection) }
+    }
+
+    /// Returns the protocol of the connection.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self.state {
+            ProtocolState::Betacrew(_) => Protocol::Betacrew,
+            ProtocolState::Soup(_) => Protocol::Soup,
         }
     }
 
-    /// Applies the faults that happen as a client connects.
-    pub(super) fn apply_connect_faults(&mut self, faults: &mut FaultEngine) {
-        let run_id = self.run_id(FaultPlace::Connect, 0, 0);
-        if !faults.is_fault_free(run_id) {
-            let mut run = FaultedRun::new(run_id, None, false);
-            run.apply_outside_packets(faults);
-            self.replies.push_back(Reply::faulted(run, Duration::ZERO));
+    /// Returns the dialog of the connection.
+    pub(super) fn dialog<P: TapeSource>(&self) -> &dyn Dialog<P> {
+        match &self.state {
+            ProtocolState::Betacrew(connection) => connection,
+            ProtocolState::Soup(connection) => connection,
         }
     }
 
-    /// Returns whether further calls are answered.
-    pub(super) fn accepts_calls(&self) -> bool {
-        // Calls that arrive after the exchange's end were sent before the client saw that end.
-        self.role.accepts_calls() && !self.closing.has_ended()
-    }
-
-    /// Returns the number of replies that are not sent completely.
-    pub(super) fn owed(&self) -> usize {
-        self.replies.len()
-    }
-
-    fn run_id(&self, place: FaultPlace, pass: u32, run: u32) -> RunId {
-        RunId { place, connection: self.index, pass, run }
+    /// Returns the dialog of the connection, to go on with.
+    pub(super) fn dialog_mut<P: TapeSource>(&mut self) -> &mut dyn Dialog<P> {
+        match &mut self.state {
+            ProtocolState::Betacrew(connection) => connection,
+            ProtocolState::Soup(connection) => connection,
+        }
     }
 }

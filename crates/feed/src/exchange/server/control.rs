@@ -1,12 +1,15 @@
 //! Orders to an exchange while it plays: other faults, drops, a pause, a cut, a stall. They are
 //! plain method calls, so that a person, a script and a simulator can give them alike.
 
+use super::betacrew::BetacrewConnection;
+use super::closing::EndCause;
 use super::{MockExchange, ServerConnection};
 use crate::base::seq::Seq;
-use crate::exchange::server::faulted_run::Ending;
+use crate::exchange::server::closing::Ending;
 use crate::faults::engine::FaultEngine;
 use crate::faults::scenario::Scenario;
 use crate::tape::source::TapeSource;
+use crate::wire::Protocol;
 use core::time::Duration;
 
 /// Way in which an order ends a connection.
@@ -18,12 +21,23 @@ pub enum CutKind {
     Reset,
 }
 
+/// Role of a connection and its position in the tape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ConnectionPosition {
+    /// Role of the connection in one word.
+    pub(super) kind: &'static str,
+    /// Next sequence of the stream, if the connection has one that is not over.
+    pub(super) next: Option<Seq>,
+}
+
 /// Snapshot of a connection, to be shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectionView {
     /// Number of the connection, from 1 in the order in which connections are accepted.
     pub connection: u64,
-    /// Role of the connection: `stream`, `subscriber`, `resend` or `idle`.
+    /// Protocol of the connection.
+    pub protocol: Protocol,
+    /// Role of the connection: `stream`, `subscriber`, `resend`, `login` or `idle`.
     pub kind: &'static str,
     /// Next sequence of the stream, if the connection has one that is not over.
     pub next: Option<Seq>,
@@ -67,7 +81,7 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Carries out pending drops on a connection.
-    pub(super) fn apply_pending_drops(&mut self, conn: &mut ServerConnection) {
+    pub(super) fn apply_pending_drops(&mut self, conn: &mut BetacrewConnection) {
         if self.drops_pending > 0 {
             let end = self.tapes[0].last();
             let (done, accepted) = conn.drop_next(&mut self.faults, end, self.drops_pending);
@@ -94,30 +108,36 @@ impl<P: TapeSource> MockExchange<P> {
 
     /// Ends a connection at once, inside a packet if need be.
     pub fn cut(&mut self, conn: &mut ServerConnection, how: CutKind) {
-        conn.cut(match how {
+        let ending = match how {
             CutKind::Close => Ending::Close,
             CutKind::Reset => Ending::Reset,
-        });
+        };
+        let dialog = conn.dialog_mut::<P>();
+        dialog.drop_pending();
+        dialog.base_mut().held_until = None;
+        dialog.base_mut().closing.force(ending, EndCause::Order);
     }
 
     /// Sends no bytes on a connection for `time`.
     pub fn stall(&mut self, conn: &mut ServerConnection, time: Duration, now: Duration) {
-        conn.stall(now + time);
+        conn.dialog_mut::<P>().base_mut().stall(now + time);
     }
 
     /// Returns a snapshot of a connection.
     #[must_use]
     pub fn view(&self, conn: &ServerConnection) -> ConnectionView {
-        let (kind, next) = conn.view();
+        let dialog = conn.dialog::<P>();
+        let (base, ConnectionPosition { kind, next }) = (dialog.base(), dialog.position());
         ConnectionView {
-            connection: conn.index + 1,
+            connection: base.number(),
+            protocol: conn.protocol(),
             kind,
             next,
-            packets: conn.traffic.packets,
-            bytes: conn.traffic.bytes,
-            opened: conn.traffic.opened,
-            active: conn.traffic.active,
-            held_until: conn.held_until,
+            packets: base.traffic.packets,
+            bytes: base.traffic.bytes,
+            opened: base.traffic.opened,
+            active: base.traffic.active,
+            held_until: base.held_until,
         }
     }
 }
@@ -146,7 +166,7 @@ mod tests {
 
     fn run(scenario: Scenario) -> Run {
         let mut exchange = MockExchange::new(Arc::new(Tape::sample(1000)), scenario);
-        let mut conn = exchange.open(NOW);
+        let mut conn = exchange.open(Protocol::Betacrew, NOW);
         let mut bytes = Vec::new();
         Call::Stream.encode(&mut bytes);
         exchange.receive(&mut conn, &bytes, NOW);
@@ -282,7 +302,7 @@ mod tests {
         assert!((200..300).contains(&dropped.len()), "{} dropped", dropped.len());
         // The client has each of them sent again.
         for &seq in &dropped {
-            let (mut conn, mut calls) = (run.exchange.open(NOW), Vec::new());
+            let (mut conn, mut calls) = (run.exchange.open(Protocol::Betacrew, NOW), Vec::new());
             Call::Describe { version: 1 }.encode(&mut calls);
             Call::ResendRange { first: seq, count: 1 }.encode(&mut calls);
             run.exchange.receive(&mut conn, &calls, NOW);
@@ -305,7 +325,7 @@ mod tests {
         let mut run = run(Scenario::clean(7).with(Fault::skip("11-20".parse().unwrap())));
         run.rest();
         run.exchange.set_scenario(Scenario::clean(7));
-        let (mut conn, mut bytes) = (run.exchange.open(NOW), Vec::new());
+        let (mut conn, mut bytes) = (run.exchange.open(Protocol::Betacrew, NOW), Vec::new());
         Call::Stream.encode(&mut bytes);
         run.exchange.receive(&mut conn, &bytes, NOW);
         run = Run { exchange: run.exchange, conn, received: Vec::new() };

@@ -1,21 +1,23 @@
 //! Ends of connections by silence, by a fault or by an order.
 
-use super::connection::{ConnectionRole, EndCause, ServerConnection};
+use super::betacrew::{BetacrewConnection, ConnectionRole};
+use super::closing::EndCause;
+use super::connection::ConnectionBase;
 use super::{Downtime, MockExchange, ServerEvent, UNCALLED};
 use crate::exchange::Step;
-use crate::exchange::server::faulted_run::Ending;
+use crate::exchange::server::closing::Ending;
 use crate::tape::source::TapeSource;
 use core::time::Duration;
 
 impl<P: TapeSource> MockExchange<P> {
     /// Returns when silence ends a connection that has no replies to send.
-    pub(super) fn idle_deadline(&self, conn: &ServerConnection) -> Option<Duration> {
-        let idle = self.scenario.idle.filter(|_| conn.closing.forced_end().is_none())?;
+    pub(super) fn idle_deadline(&self, conn: &BetacrewConnection) -> Option<Duration> {
+        let idle = self.scenario.idle.filter(|_| conn.base.closing.forced_end().is_none())?;
         // Clients of the extension are not ended: they close their connections themselves.
         if conn.calls.extended() {
             return None;
         }
-        let active = conn.traffic.active;
+        let active = conn.base.traffic.active;
         match conn.role {
             // Clients of the original protocol exist that wait for the exchange to end a connection
             // after their resend calls.
@@ -32,21 +34,21 @@ impl<P: TapeSource> MockExchange<P> {
     /// there is none, or if the connection closes as after its last packet.
     pub(super) fn carry_out_forced_end(
         &mut self,
-        conn: &mut ServerConnection,
+        base: &mut ConnectionBase,
         now: Duration,
     ) -> Option<Step> {
-        let ending = conn.closing.forced_end()?.ending;
-        if let Some(end) = conn.closing.take_report() {
+        let ending = base.closing.forced_end()?.ending;
+        if let Some(end) = base.closing.take_report() {
             self.stats.cut += 1;
             self.report(ServerEvent::Ended {
-                connection: conn.index + 1,
+                connection: base.number(),
                 ending,
                 by_order: end.cause == EndCause::Order,
             });
         }
         match ending {
             Ending::Close => return None,
-            Ending::Silence if conn.client_ended => return Some(Step::Close),
+            Ending::Silence if base.client_ended => return Some(Step::Close),
             Ending::Silence => return Some(Step::Wait),
             Ending::Reset => {}
             Ending::Restart { down, renew } => {
@@ -65,14 +67,14 @@ mod tests {
     use crate::exchange::Exchange;
     use crate::faults::scenario::Scenario;
     use crate::tape::in_memory::Tape;
-    use crate::wire::FRAME_LEN;
+    use crate::wire::{FRAME_LEN, Protocol};
     use alloc::sync::Arc;
 
     /// Returns when a connection is finished because its client is silent after `sent`, whether the
     /// connection is idle before, and the step at that time.
     fn idle_end(scenario: Scenario, sent: &[u8]) -> (Option<Duration>, bool, Step) {
         let mut exchange = MockExchange::new(Arc::new(Tape::sample(5)), scenario);
-        let mut conn = exchange.open(Duration::ZERO);
+        let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
         exchange.receive(&mut conn, sent, Duration::ZERO);
         let mut out = [0; 9 * FRAME_LEN];
         while let count @ 1.. = exchange.peek(&mut conn, &mut out, Duration::ZERO) {
@@ -112,7 +114,7 @@ mod tests {
     fn a_connection_with_replies_is_not_idle() {
         let mut exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
         for sent in [&[1, 0][..], &[2, 3], &[3, 1, 5, 0, 0, 0, 0, 1]] {
-            let mut conn = exchange.open(Duration::ZERO);
+            let mut conn = exchange.open(Protocol::Betacrew, Duration::ZERO);
             assert!(exchange.is_idle(&conn));
             exchange.receive(&mut conn, sent, Duration::ZERO);
             assert!(!exchange.is_idle(&conn), "{sent:?}");

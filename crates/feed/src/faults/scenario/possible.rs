@@ -2,8 +2,8 @@
 
 use super::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use crate::base::chance::Chance;
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::wire::MAX_PACKET_SEQ;
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange, SeqSet};
+use crate::wire::{MAX_PACKET_SEQ, Protocol, Protocols};
 use core::fmt;
 
 /// Facts about the tape that decide whether a fault can apply.
@@ -14,6 +14,8 @@ pub struct Played {
     pub last: Option<Seq>,
     /// True if the tape grows while it is played.
     pub live: bool,
+    /// Protocols of the listeners.
+    pub protocols: Protocols,
 }
 
 /// Reason for which a fault can never apply.
@@ -29,6 +31,8 @@ pub enum Impossible {
     NoChance,
     /// Only the last packet is left to the fault, and random loss never drops that one.
     Kept,
+    /// No listener speaks a protocol in which the fault can happen: one of these.
+    Protocol(Protocols),
     /// The fault needs a live session.
     NotLive,
     /// A live session does not know its last packets.
@@ -43,6 +47,11 @@ impl fmt::Display for Impossible {
             Self::NoMultiple(n) => write!(f, "no packet's sequence is a multiple of {n}"),
             Self::NoChance => f.write_str("its chance is 0"),
             Self::Kept => f.write_str("the last packet is kept, and there is no other"),
+            Self::Protocol(protocols) if !protocols.contains(Protocol::Soup) => f.write_str(
+                "SoupBinTCP never loses, repeats or changes a message: it can lose connections, \
+                 logins, heartbeats and ends of sessions",
+            ),
+            Self::Protocol(_) => f.write_str("it needs a soup:// listener"),
             Self::NotLive => f.write_str("only a live session has heartbeats"),
             Self::NoLast => f.write_str("a live session does not know which packets are its last"),
         }
@@ -59,8 +68,14 @@ impl Scenario {
         if let FaultSelector::Random { chance: Chance::NEVER, .. } = fault.pick {
             return Some(Impossible::NoChance);
         }
+        let possible = fault.protocols();
+        if !possible.iter().any(|protocol| played.protocols.contains(protocol)) {
+            return Some(Impossible::Protocol(possible));
+        }
         match fault.place {
-            FaultPlace::Connect | FaultPlace::End => None,
+            FaultPlace::Connect | FaultPlace::Login | FaultPlace::End => None,
+            // A listener of SoupBinTCP sends heartbeats whatever the tape is.
+            FaultPlace::Heartbeat if played.protocols.contains(Protocol::Soup) => None,
             FaultPlace::Heartbeat => (!played.live).then_some(Impossible::NotLive),
             FaultPlace::Stream | FaultPlace::Resend => self.no_packet(fault, played),
         }
@@ -77,7 +92,9 @@ impl Scenario {
 
     /// Returns why a fault of packets can meet no packet.
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
-        let sent = played.last.unwrap_or(MAX_PACKET_SEQ);
+        let has_order_packets = played.protocols.contains(Protocol::Betacrew);
+        let endless = if has_order_packets { MAX_PACKET_SEQ } else { MAX_SEQ };
+        let sent = played.last.unwrap_or(endless);
         let requestable = if self.extension { MAX_PACKET_SEQ } else { ORIGINAL_MAX };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };

@@ -1,9 +1,9 @@
 //! Treatment of subscribers that are too slow.
 
 use super::reply::Reply;
-use super::{Closing, ServerConnection};
+use super::{BetacrewConnection, Closing};
 use crate::base::seq::{Seq, SeqRange};
-use crate::exchange::server::faulted_run::PartlySent;
+use crate::exchange::server::betacrew::faulted_run::PartlySent;
 use crate::exchange::server::{MockExchange, ServerEvent};
 use crate::faults::engine::FaultEngine;
 use crate::faults::scenario::SlowSubscriberPolicy;
@@ -15,7 +15,7 @@ impl<P: TapeSource> MockExchange<P> {
     /// Skips packets of a subscriber that is too far behind, or cuts it off, as the scenario says.
     pub(in crate::exchange::server) fn apply_slow_policy(
         &mut self,
-        conn: &mut ServerConnection,
+        conn: &mut BetacrewConnection,
         now: Duration,
     ) {
         let (SlowSubscriberPolicy::Skip(most) | SlowSubscriberPolicy::Cut(most)) =
@@ -44,11 +44,11 @@ impl<P: TapeSource> MockExchange<P> {
             conn.skip_to(end, &self.faults)
         };
         self.stats.skipped += packets;
-        self.report(ServerEvent::Slow { connection: conn.index + 1, packets, cut });
+        self.report(ServerEvent::Slow { connection: conn.base.index + 1, packets, cut });
     }
 }
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Returns whether a fault ends the subscription before another whole packet.
     fn ends_next(&self) -> bool {
         matches!(self.replies.front(), Some(Reply::Faulted { run, .. }) if run.ends_next())
@@ -94,9 +94,9 @@ impl ServerConnection {
         self.replies.clear();
         self.replies.extend(partly_sent);
         self.add_message(refusal);
-        self.write.end_write();
-        self.held_until = None;
+        self.write.sizes.end_write();
+        self.base.held_until = None;
         self.role.end_subscription();
-        self.closing = Closing::CutOff { since: now };
+        self.base.closing = Closing::CutOff { since: now };
     }
 }

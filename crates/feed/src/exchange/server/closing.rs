@@ -1,7 +1,31 @@
 //! End of a connection on the exchange's side.
 
-use crate::exchange::server::faulted_run::Ending;
+use crate::exchange::Step;
+use crate::exchange::server::connection::ConnectionBase;
 use core::time::Duration;
+
+/// Time for which a connection that was answered completely waits for its client to close it.
+pub const LINGER: Duration = Duration::from_secs(30);
+
+/// Way in which a fault, or an order, ends a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The connection is closed as after its last packet.
+    Close,
+    /// The connection is reset.
+    Reset,
+    /// No more bytes are sent, and the connection stays open.
+    Silence,
+    /// The exchange goes down for a while, and all connections are reset.
+    Restart {
+        /// Time for which the exchange is down.
+        down: Duration,
+        /// True if the exchange plays another tape afterwards.
+        renew: bool,
+    },
+    /// The exchange goes down for good, and all connections are reset.
+    Die,
+}
 
 /// Progress of the exchange's end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +80,7 @@ impl Closing {
     }
 
     /// Returns whether the exchange will send no more bytes.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::exchange::server) fn has_ended(&self) -> bool {
         matches!(self, Self::Ended(_) | Self::Finished { .. })
     }
 
@@ -69,7 +93,7 @@ impl Closing {
     }
 
     /// Ends the connection by a fault or an order.
-    pub(super) fn force(&mut self, ending: Ending, cause: EndCause) {
+    pub(in crate::exchange::server) fn force(&mut self, ending: Ending, cause: EndCause) {
         // An end is reported once: an order does not report the end of a connection that a fault
         // has ended already.
         let is_reported = self.forced_end().is_some_and(|end| end.is_reported);
@@ -93,5 +117,15 @@ impl Closing {
             Self::Finished { forced, .. } => *forced = Some(end),
             _ => *self = Self::Ended(end),
         }
+    }
+}
+
+impl ConnectionBase {
+    /// Returns what to do with a connection whose side of the exchange is closed; `None` if it is
+    /// not.
+    pub(in crate::exchange::server) fn lingering_step(&self, now: Duration) -> Option<Step> {
+        let Closing::Finished { since, .. } = self.closing else { return None };
+        let is_over = self.client_ended || now >= since + LINGER;
+        Some(if is_over { Step::Close } else { Step::Wait })
     }
 }

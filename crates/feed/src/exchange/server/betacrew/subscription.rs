@@ -16,7 +16,7 @@ const FAREWELL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// State of a subscription to a live session.
 #[derive(Debug)]
-pub(super) struct Subscription {
+pub(in crate::exchange::server) struct Subscription {
     /// Time of the next heartbeat or announcement, if no packet is sent before.
     pub(super) next_notice_at: Duration,
     /// Time of the first announcement of the session's end.

@@ -7,6 +7,7 @@
 use crate::base::rng;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::base::span::TimeSpan;
+use crate::exchange::server::closing::Ending;
 use crate::faults::engine::{BLOCK, FaultEngine, FaultTally, RunId};
 use crate::faults::scenario::{CorruptedField, FaultAction, FaultPlace, LATER_MAX, WriteSize};
 use crate::wire::{FRAME_LEN, MAX_PACKET_SEQ, NotAvailable, RawFrame, Reason, field_bytes};
@@ -39,26 +40,6 @@ pub(super) enum SendAction {
     Write { size: WriteSize, pause: TimeSpan, key: u64 },
     /// End of the connection.
     End(Ending),
-}
-
-/// Way in which a fault, or an order, ends a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// The connection is closed as after its last packet.
-    Close,
-    /// The connection is reset.
-    Reset,
-    /// No more bytes are sent, and the connection stays open.
-    Silence,
-    /// The exchange goes down for a while, and all connections are reset.
-    Restart {
-        /// Time for which the exchange is down.
-        down: Duration,
-        /// True if the exchange plays another tape afterwards.
-        renew: bool,
-    },
-    /// The exchange goes down for good, and all connections are reset.
-    Die,
 }
 
 /// State of the first packet or message of a run: some of its bytes may be sent already.
@@ -377,6 +358,12 @@ impl FaultedRun {
                 outcome.end = outcome.end.or(Some((Ending::Restart { down, renew }, 0)));
             }
             FaultAction::Die => outcome.end = outcome.end.or(Some((Ending::Die, 0))),
+            // Faults of other protocols do not cover this run.
+            FaultAction::Insert { .. }
+            | FaultAction::Hold
+            | FaultAction::EndSession
+            | FaultAction::Reject { .. }
+            | FaultAction::Shift { .. } => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Buffer of one write, filled with the frames that a connection has to send.
 
 use crate::base::seq::{Seq, SeqRange, to_index};
-use crate::exchange::server::faulted_run::{self, SendAction};
+use crate::exchange::server::betacrew::faulted_run::{self, SendAction};
 use crate::faults::engine::{BLOCK, FaultEngine, RunId};
 use crate::tape::source::TapeSource;
 use crate::wire::{FRAME_LEN, Frame, RawFrame, encode};

@@ -1,9 +1,9 @@
 //! Answers to calls.
 
-use super::connection::{ConnectionRole, ServerConnection};
-use super::{MockExchange, ServerEvent};
+use super::{BetacrewConnection, ConnectionRole};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::exchange::server::faulted_run::Ending;
+use crate::exchange::server::closing::Ending;
+use crate::exchange::server::{MockExchange, ServerEvent};
 use crate::faults::scenario::UnknownSequencePolicy;
 use crate::tape::source::TapeSource;
 use crate::wire::{Call, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, VERSION};
@@ -21,13 +21,13 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a call: adds what it calls for to the replies of the connection.
-    pub(super) fn answer(&mut self, conn: &mut ServerConnection, call: Call, now: Duration) {
+    pub(super) fn answer(&mut self, conn: &mut BetacrewConnection, call: Call, now: Duration) {
         match call {
             Call::Stream => {
                 let pass = u32::try_from(self.stats.streams).unwrap_or(u32::MAX);
                 conn.begin_stream(pass, self.tape().last(), &self.faults, now);
                 self.stats.streams += 1;
-                let connection = conn.index + 1;
+                let connection = conn.base.index + 1;
                 self.report(ServerEvent::Stream { connection, pass: self.stats.streams });
             }
             Call::Resend(seq) => match self.available(seq, 1) {
@@ -47,7 +47,7 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a subscribe call.
-    fn subscribe(&mut self, conn: &mut ServerConnection, first: Seq, now: Duration) {
+    fn subscribe(&mut self, conn: &mut BetacrewConnection, first: Seq, now: Duration) {
         // A subscription begins at the latest with the next packet, so that it never waits for
         // packets far in the future.
         if !(FIRST_SEQ..=self.tape().last() + 1).contains(&first) {
@@ -56,12 +56,12 @@ impl<P: TapeSource> MockExchange<P> {
         let pass = u32::try_from(self.stats.streams).unwrap_or(u32::MAX);
         conn.subscribe(pass, first, &self.faults, now);
         self.stats.streams += 1;
-        let connection = conn.index + 1;
+        let connection = conn.base.index + 1;
         self.report(ServerEvent::Subscribed { connection, pass: self.stats.streams, first });
     }
 
     /// Answers a resend call of the original protocol for a sequence that does not exist.
-    fn answer_unknown(&mut self, conn: &mut ServerConnection, seq: Seq) {
+    fn answer_unknown(&mut self, conn: &mut BetacrewConnection, seq: Seq) {
         self.count_refusal(conn, seq, Reason::OutOfRange);
         match self.scenario.unknown {
             UnknownSequencePolicy::Close => conn.role = ConnectionRole::Refused,
@@ -72,7 +72,7 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Answers a resend call of the extension: sends what the tape has, and refuses the rest.
-    fn resend_range(&mut self, conn: &mut ServerConnection, first: Seq, count: u64) {
+    fn resend_range(&mut self, conn: &mut BetacrewConnection, first: Seq, count: u64) {
         if count == 0 || !(FIRST_SEQ..=MAX_PACKET_SEQ).contains(&first) {
             return self.refuse(conn, first, count, Reason::Malformed);
         }
@@ -96,15 +96,15 @@ impl<P: TapeSource> MockExchange<P> {
     }
 
     /// Refuses sequences with a message of the extension.
-    fn refuse(&mut self, conn: &mut ServerConnection, first: Seq, count: u64, reason: Reason) {
+    fn refuse(&mut self, conn: &mut BetacrewConnection, first: Seq, count: u64, reason: Reason) {
         self.count_refusal(conn, first, reason);
         let refusal = NotAvailable { first, count, reason };
         conn.add_message(&Frame::NotAvailable(refusal));
     }
 
     /// Counts and reports a refusal.
-    fn count_refusal(&mut self, conn: &ServerConnection, seq: Seq, reason: Reason) {
+    fn count_refusal(&mut self, conn: &BetacrewConnection, seq: Seq, reason: Reason) {
         self.stats.refused += 1;
-        self.report(ServerEvent::Refused { connection: conn.index + 1, seq, reason });
+        self.report(ServerEvent::Refused { connection: conn.base.index + 1, seq, reason });
     }
 }

@@ -1,13 +1,13 @@
 //! Orders that change what a connection sends, whatever its faults.
 
+use super::BetacrewConnection;
 use super::reply::Reply;
-use super::{EndCause, ServerConnection};
 use crate::base::seq::{Seq, SeqRange};
-use crate::exchange::server::faulted_run::{Ending, PartlySent};
+use crate::exchange::server::betacrew::faulted_run::PartlySent;
+use crate::exchange::server::control::ConnectionPosition;
 use crate::faults::engine::FaultEngine;
-use core::time::Duration;
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Applies changed faults to the packets of a stream that are not partly sent. Replies to
     /// resend calls stay as they are.
     pub(super) fn adopt_faults(&mut self, faults: &FaultEngine) {
@@ -76,25 +76,13 @@ impl ServerConnection {
         }
     }
 
-    /// Ends the connection at once, inside a packet if need be.
-    pub(in crate::exchange::server) fn cut(&mut self, ending: Ending) {
-        self.drop_replies();
-        self.role.end_subscription();
-        self.closing.force(ending, EndCause::Order);
-    }
-
-    /// Sends no bytes before `until`.
-    pub(in crate::exchange::server) fn stall(&mut self, until: Duration) {
-        self.held_until = self.held_until.max(Some(until));
-    }
-
     /// Returns the role of the connection in one word, and the next sequence of its stream.
-    pub(in crate::exchange::server) fn view(&self) -> (&'static str, Option<Seq>) {
+    pub(super) fn view(&self) -> ConnectionPosition {
         let next = match self.replies.back() {
             Some(Reply::Stream { next, .. }) => Some(*next),
             Some(Reply::Faulted { run, .. }) if run.is_stream() => Some(run.next()),
             _ => None,
         };
-        (self.role_name(), next)
+        ConnectionPosition { kind: self.role_name(), next }
     }
 }

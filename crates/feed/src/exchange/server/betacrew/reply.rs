@@ -1,9 +1,10 @@
 //! Replies of a connection: what each call adds to the packets and messages to be sent.
 
-use super::{ConnectionRole, ServerConnection};
+use super::{BetacrewConnection, ConnectionRole};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::exchange::server::faulted_run::{Ending, FaultedRun};
-use crate::exchange::server::subscription::Subscription;
+use crate::exchange::server::betacrew::faulted_run::FaultedRun;
+use crate::exchange::server::betacrew::subscription::Subscription;
+use crate::exchange::server::closing::Ending;
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::faults::scenario::FaultPlace;
 use crate::wire::{Frame, RawFrame, encode};
@@ -59,7 +60,7 @@ impl Reply {
     }
 }
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Adds the stream of a tape that ends with `last`: the `pass`th of the exchange (from 0).
     pub(in crate::exchange::server) fn begin_stream(
         &mut self,
@@ -125,7 +126,7 @@ impl ServerConnection {
     pub(super) fn drop_replies(&mut self) {
         self.replies.clear();
         self.write.abort();
-        self.held_until = None;
+        self.base.held_until = None;
     }
 
     /// Returns the next sequence of a stream or subscription; the one after `end` if no packet is

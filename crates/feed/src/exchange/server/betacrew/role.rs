@@ -1,7 +1,7 @@
 //! Role of a connection: what its client has called for.
 
-use super::ServerConnection;
-use crate::exchange::server::subscription::Subscription;
+use super::BetacrewConnection;
+use crate::exchange::server::betacrew::subscription::Subscription;
 
 /// Role of a connection, by the calls received. A stream, a subscription and a refusal are final:
 /// no further call is answered.
@@ -51,7 +51,7 @@ impl ConnectionRole {
     }
 }
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Ends the subscription of a client that will send no more, because a subscription to a live
     /// session would never end by itself.
     pub(in crate::exchange::server) fn unsubscribe(&mut self) {

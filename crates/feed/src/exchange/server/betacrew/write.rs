@@ -1,17 +1,15 @@
 //! Bytes of a connection's next write, made from its replies.
 
 use super::reply::Reply;
-use super::{EndCause, ServerConnection};
-use crate::base::rng;
+use super::{BetacrewConnection, EndCause};
 use crate::base::seq::{Seq, SeqRange};
-use crate::base::span::TimeSpan;
-use crate::exchange::server::faulted_run::{FaultedRun, PartlySent, SendAction};
-use crate::exchange::server::send_buffer::SendBuffer;
+use crate::exchange::server::betacrew::faulted_run::{FaultedRun, PartlySent, SendAction};
+use crate::exchange::server::betacrew::send_buffer::SendBuffer;
+use crate::exchange::server::write_sizes::WriteSizes;
 use crate::faults::engine::FaultEngine;
-use crate::faults::scenario::WriteSize;
 use crate::tape::pace::Pace;
 use crate::tape::source::TapeSource;
-use crate::wire::{FRAME_LEN, Frame, encode};
+use crate::wire::{FRAME_LEN, Frame, Protocol, encode};
 use core::time::Duration;
 
 /// Parts of the exchange that a connection needs to send.
@@ -33,36 +31,14 @@ pub(in crate::exchange::server) struct SendContext<'a, P> {
 pub(super) struct WriteProgress {
     /// Number of bytes of the first frame or action that are sent already.
     offset: u8,
-    /// Write of a size that a fault has set, once it has begun.
-    current: Option<SizedWrite>,
-    /// Sizes of the writes that begin in the current packet, if a fault sets them.
-    sizing: Option<WriteSizing>,
-}
-
-/// Write of a size that a fault has set.
-#[derive(Debug)]
-struct SizedWrite {
-    /// Number of bytes left to send.
-    left: usize,
-    /// Time between this write and the next.
-    pause: Duration,
-}
-
-/// Sizes of the writes that begin in a packet.
-#[derive(Clone, Copy, Debug)]
-struct WriteSizing {
-    size: WriteSize,
-    pause: TimeSpan,
-    /// Key of the random sizes and pauses.
-    key: u64,
-    /// Number of sizes drawn.
-    drawn: u64,
+    /// Sizes of the writes, if a fault sets them.
+    pub(super) sizes: WriteSizes,
 }
 
 impl WriteProgress {
     /// Begins with no byte sent.
     pub(super) fn new() -> Self {
-        Self { offset: 0, current: None, sizing: None }
+        Self { offset: 0, sizes: WriteSizes::default() }
     }
 
     /// Returns how many bytes of the first frame or action are sent already.
@@ -83,50 +59,15 @@ impl WriteProgress {
     /// Gives up the frame and the write that were begun.
     pub(super) fn abort(&mut self) {
         self.offset = 0;
-        self.end_write();
-    }
-
-    /// Ends the current write before it has its size.
-    pub(super) fn end_write(&mut self) {
-        self.current = None;
-    }
-
-    /// Sets the sizes of the writes that begin in the current packet.
-    pub(super) fn set_sizes(&mut self, size: WriteSize, pause: TimeSpan, key: u64) {
-        self.sizing = Some(WriteSizing { size, pause, key, drawn: 0 });
-    }
-
-    /// Goes on to the next packet, whose writes have any size.
-    pub(super) fn clear_sizes(&mut self) {
-        self.sizing = None;
-    }
-
-    /// Takes `count` sent bytes off the current write. Returns the pause after the write if that is
-    /// now complete.
-    pub(super) fn take(&mut self, count: usize) -> Option<Duration> {
-        let write = self.current.as_mut()?;
-        write.left = write.left.saturating_sub(count);
-        let is_complete = write.left == 0;
-        self.current.take_if(|_| is_complete).map(|write| write.pause)
+        self.sizes.end_write();
     }
 
     /// Returns the maximum number of bytes of the write that goes on or begins with `first`.
     fn limit(&mut self, first: Option<&Reply>, one_by_one: bool) -> usize {
         let offset = self.offset();
-        if let (None, Some(sizing)) = (&self.current, &mut self.sizing) {
-            let word = |index| rng::nth(sizing.key, sizing.drawn * 2 + index);
-            let left = match sizing.size {
-                WriteSize::Bytes(span) => span.draw(word(2)) as usize,
-                WriteSize::Packets(span) => {
-                    (span.draw(word(2)) as usize).saturating_mul(FRAME_LEN).saturating_sub(offset)
-                }
-            };
-            self.current =
-                Some(SizedWrite { left: left.max(1), pause: sizing.pause.draw(word(3)) });
-            sizing.drawn += 1;
-        }
-        match &self.current {
-            Some(write) => write.left,
+        let packets = |count: usize| count.saturating_mul(FRAME_LEN).saturating_sub(offset);
+        match self.sizes.limit(packets) {
+            Some(left) => left,
             None if one_by_one => match first {
                 Some(Reply::Faulted { run, .. }) => {
                     run.actions.front().map_or(FRAME_LEN, |action| action.len()) - offset
@@ -138,9 +79,9 @@ impl WriteProgress {
     }
 }
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Copies the bytes of the next write into `out` and returns their number.
-    pub(in crate::exchange::server) fn peek<P: TapeSource>(
+    pub(in crate::exchange::server) fn fill<P: TapeSource>(
         &mut self,
         context: &mut SendContext<'_, P>,
         out: &mut [u8],
@@ -169,10 +110,10 @@ impl ServerConnection {
     fn add_notice<P: TapeSource>(&mut self, context: &SendContext<'_, P>) -> bool {
         let (over, end) = (context.tape.over(), context.tape.last());
         // Bytes that are not sent yet come first: they wait for a pause or for a slow socket.
-        let is_free = self.held_until.is_none() && self.write.partly_sent() == PartlySent::No;
+        let is_free = self.base.held_until.is_none() && self.write.partly_sent() == PartlySent::No;
         let next = self.next_seq(end);
         let sent = next > end;
-        let has_heartbeats = !context.faults.drops_heartbeats(self.index);
+        let has_heartbeats = !context.faults.drops_heartbeats(Protocol::Betacrew, self.base.index);
         let Some(subscription) = self.role.subscription_mut().filter(|_| is_free && sent) else {
             return false;
         };
@@ -194,7 +135,7 @@ impl ServerConnection {
     ) -> usize {
         let Some(limit) = self.begin_write(context) else { return 0 };
         let limit = limit.min(out.len());
-        let may_split = self.write.current.is_some();
+        let may_split = self.write.sizes.has_begun();
         let mut out =
             SendBuffer { out: &mut out[..limit], len: 0, skip: self.write.offset(), may_split };
         for reply in &mut self.replies {
@@ -231,36 +172,36 @@ impl ServerConnection {
     /// Carries out the actions before the next bytes. Returns the maximum number of bytes of the
     /// next write; `None` if no bytes may be sent now.
     fn begin_write<P: TapeSource>(&mut self, context: &mut SendContext<'_, P>) -> Option<usize> {
-        if self.held_until.is_some_and(|time| context.now < time) {
+        if self.base.held_until.is_some_and(|time| context.now < time) {
             return None;
         }
-        self.held_until = None;
+        self.base.held_until = None;
         while let Some(Reply::Faulted { run, began }) = self.replies.front_mut() {
             refill(run, *began, context);
             match run.actions.front().copied() {
                 Some(SendAction::Wait(time)) => {
                     run.actions.pop_front();
                     // Time passes only between packets.
-                    self.write.end_write();
+                    self.write.sizes.end_write();
                     if !time.is_zero() {
                         // An empty wait takes the place of this one, because it may be the last
                         // action of the connection, which would else close before the time has
                         // passed.
                         run.actions.push_front(SendAction::Wait(Duration::ZERO));
-                        self.held_until = Some(context.now + time);
+                        self.base.held_until = Some(context.now + time);
                         return None;
                     }
                 }
                 Some(SendAction::Write { size, pause, key }) => {
                     run.actions.pop_front();
-                    self.write.set_sizes(size, pause, key);
+                    self.write.sizes.set(size, pause, key);
                 }
                 Some(SendAction::End(ending)) => {
                     self.uncounted_drops += run.take_dropped();
                     self.drop_replies();
                     // Without this a subscriber would be kept until the session's end is announced.
                     self.role.end_subscription();
-                    self.closing.force(ending, EndCause::Fault);
+                    self.base.closing.force(ending, EndCause::Fault);
                 }
                 Some(_) => break,
                 None if run.is_done() => {
@@ -271,7 +212,7 @@ impl ServerConnection {
             }
         }
         if self.replies.is_empty() {
-            self.write.end_write();
+            self.write.sizes.end_write();
             return None;
         }
         Some(self.write.limit(self.replies.front(), context.one_by_one))

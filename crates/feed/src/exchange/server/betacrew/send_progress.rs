@@ -1,15 +1,15 @@
 //! Removal of sent bytes from the replies of a connection, and their counts.
 
-use super::ServerConnection;
+use super::BetacrewConnection;
 use super::reply::Reply;
 use super::write::WriteProgress;
 use crate::base::seq::{Seq, to_index};
-use crate::exchange::server::faulted_run::{FaultedRun, SendAction};
+use crate::exchange::server::betacrew::faulted_run::{FaultedRun, SendAction};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::wire::FRAME_LEN;
 use core::time::Duration;
 
-impl ServerConnection {
+impl BetacrewConnection {
     /// Removes `count` sent bytes from the replies. Returns how many packets were dropped between
     /// the last packet sent before and the next packet to be sent.
     pub(in crate::exchange::server) fn advance(
@@ -19,18 +19,17 @@ impl ServerConnection {
         count: usize,
         now: Duration,
     ) -> u64 {
-        self.traffic.bytes += count as u64;
         if count > 0 {
             if let Some(subscription) = self.role.subscription_mut() {
                 subscription.sent(now);
             }
-            if let Some(pause) = self.write.take(count) {
-                self.held_until = (!pause.is_zero()).then_some(now + pause);
+            if let Some(pause) = self.write.sizes.take(count) {
+                self.base.held_until = (!pause.is_zero()).then_some(now + pause);
             }
         }
         let mut bytes = self.write.offset() + count;
         let mut dropped = core::mem::take(&mut self.uncounted_drops);
-        let packets = &mut self.traffic.packets;
+        let packets = &mut self.base.traffic.packets;
         while let Some(reply) = self.replies.front_mut() {
             let is_sent = match reply {
                 Reply::Stream { run_id, next, last, .. } => {
@@ -112,13 +111,13 @@ fn advance_faulted(
         match action {
             // Sizes that begin inside a write which is sent already.
             SendAction::Write { size, pause, key } if bytes > 0 => {
-                write.set_sizes(size, pause, key);
+                write.sizes.set(size, pause, key);
             }
             SendAction::Wait(_) | SendAction::End(_) | SendAction::Write { .. } => break,
             _ if bytes < action.len() => break,
             _ => {
                 bytes -= action.len();
-                write.clear_sizes();
+                write.sizes.clear();
                 if let SendAction::Packet { seq, .. } | SendAction::Changed { seq, .. } = action {
                     *packets += 1;
                     if run.is_stream() {

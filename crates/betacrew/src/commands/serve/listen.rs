@@ -1,0 +1,82 @@
+//! Listening sockets of `serve`, each with its protocol.
+
+use crate::args::address;
+use crate::error::Failure;
+use crate::http::Web;
+use crate::net::{self, LISTENERS_MAX, Listener};
+use crate::terminal::message::print;
+use feed::exchange::server::users::Users;
+use feed::wire::{Protocol, Protocols};
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// Sockets of an exchange, listening but not yet served.
+pub(super) struct OpenExchange {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) users: Users,
+    pub(super) web: Option<Web>,
+}
+
+impl OpenExchange {
+    /// Returns the address of each listener, with its protocol.
+    pub(super) fn addresses(&self) -> Result<Vec<(Protocol, SocketAddr)>, Failure> {
+        let address = |listener: &Listener| Ok((listener.protocol, listener.socket.local_addr()?));
+        let addresses = self.listeners.iter().map(address).collect::<std::io::Result<_>>();
+        let action = "cannot read the address of a socket";
+        addresses.map_err(|source| Failure::System { action, source })
+    }
+
+    /// Prints the addresses. Called last, because a script may connect once it has read them.
+    pub(super) fn print_addresses(&self) -> Result<(), Failure> {
+        let mut lines = String::new();
+        for (protocol, address) in self.addresses()? {
+            // An address without a protocol is one of the exercise's protocol.
+            let scheme = match protocol {
+                Protocol::Betacrew => String::new(),
+                protocol => format!("{protocol}://"),
+            };
+            let _ = writeln!(lines, "listening on {scheme}{address}");
+        }
+        lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
+        print(&lines).map(drop)
+    }
+}
+
+/// Returns the protocols of typed addresses.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if one is not known.
+pub(super) fn protocols(typed: &[String]) -> Result<Protocols, Failure> {
+    let protocol = |text: &String| address::split_protocol(text).map(|(protocol, _)| protocol);
+    match typed {
+        [] => Ok(Protocols::default()),
+        typed => typed.iter().map(protocol).collect(),
+    }
+}
+
+/// Opens listeners on the given addresses, or on port 3000 of both loopback addresses.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if an address is wrong, and [`Failure::Listen`] if one is not free.
+pub(super) fn listen(typed: &[String]) -> Result<Vec<Listener>, Failure> {
+    let default = [format!("localhost:{}", address::PORT)];
+    let typed = if typed.is_empty() { &default } else { typed };
+    let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
+    for text in typed {
+        let (protocol, text) = address::split_protocol(text)?;
+        let mut addresses = address::resolve(text)?;
+        addresses.retain(|address| address.port() == 0 || !seen.contains(address));
+        seen.extend(&addresses);
+        let found = net::listen_on(&addresses).map_err(|(address, source)| Failure::Listen {
+            address: address.to_string(),
+            source,
+        })?;
+        listeners.extend(found.into_iter().map(|socket| Listener { socket, protocol }));
+    }
+    match listeners.len() > LISTENERS_MAX {
+        true => {
+            Err(Failure::Usage(format!("--listen: at most {LISTENERS_MAX} addresses can be used")))
+        }
+        false => Ok(listeners),
+    }
+}
