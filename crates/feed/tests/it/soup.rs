@@ -476,7 +476,7 @@ fn an_exchange_that_insists_on_a_higher_sequence_leaves_a_gap() {
     hand.accept(6);
     hand.packets(&[Packet::EndOfSession]);
     let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
+    assert_eq!((outcome.reason, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
     assert_eq!(outcome.tail, Tail::Confirmed);
     assert_eq!(hand.sink.messages.len(), 2);
 }
