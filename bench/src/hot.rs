@@ -258,7 +258,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
         while let Ok(Messages::Packets(frames @ [_, ..])) = reading.merged() {
-            count += black_box(messages).len();
+            count += black_box(frames).len();
         }
         assert_eq!(count, PACKETS as usize);
     })

@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static TAPE: LazyLock<Tape> = LazyLock::new(|| Tape::sample(6000));
-const HEAD: FileHead = FileHead { session: Some(SessionId::of(*b"FUZZ")), created: 1, salt: 0x5a17 };
+const HEAD: FileHead =
+    FileHead { session: Some(SessionId::of(*b"FUZZ")), created: 1, salt: 0x5a17 };
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {

@@ -1,7 +1,7 @@
 //! Proof that the checks find bugs: our own code with one bug put in at a time must fail them.
 //!
-//! The core and its own tests are copied to `target/mutants`. Each bug replaces a text in that
-//! copy; then the tests run that must notice it. `mutants.txt` lists the bugs.
+//! The core and its own tests are copied to `target/mutants`, once for each processor. Each bug
+//! replaces a text in such a copy; then the tests run that must notice it. `mutants.txt` lists the bugs.
 
 use crate::command;
 use std::fmt::Write;
@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// List of bugs.
@@ -53,9 +54,40 @@ enum Verdict {
     Senseless(String),
 }
 
-/// Tries the mutants whose names contain a text, or all.
+/// Tries the mutants whose names contain a text, or all. Each processor has a copy of the core of
+/// its own, because most of the time goes into steps of a build that use one processor.
 pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
-    let scratch = Path::new(ROOT).join("target/mutants");
+    let all = mutants(LIST)?;
+    let chosen = all.iter().filter(|it| only.is_none_or(|text| it.name.contains(text)));
+    let began = Instant::now();
+    let (queue, tried) = (Mutex::new(chosen), Mutex::new((0, String::new())));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let (queue, tried) = (&queue, &tried);
+        let start = |worker| scope.spawn(move || work(worker, queue, tried));
+        let running: Vec<_> = (0..workers).map(start).collect();
+        let ended = running.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(_) => Err("a thread panicked".to_owned()),
+        });
+        ended.collect::<Vec<_>>().into_iter().collect::<Result<(), String>>()
+    })?;
+    let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
+    eprintln!("{count} bugs tried in {:.0?}", began.elapsed());
+    match failed.is_empty() && count > 0 {
+        true => Ok(()),
+        false => Err(failed),
+    }
+}
+
+/// Tries mutants of a queue in a copy of the core, until there are no more. Counts them, and notes
+/// those that are not noticed.
+fn work<'a>(
+    worker: usize,
+    queue: &Mutex<impl Iterator<Item = &'a Mutant<'a>>>,
+    tried: &Mutex<(u32, String)>,
+) -> Result<(), String> {
+    let scratch = Path::new(ROOT).join("target/mutants").join(worker.to_string());
     lay_out(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
     build(&scratch)??;
     let began = Instant::now();
@@ -68,28 +100,25 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         }
     }
     let patience = began.elapsed().min(PATIENCE / TIMES) * TIMES + SOME;
-    let began = Instant::now();
-    let (mut tried, mut failed) = (0, String::new());
-    for mutant in mutants(LIST)?.iter().filter(|it| only.is_none_or(|s| it.name.contains(s))) {
+    loop {
+        let next = queue.lock().map_err(|error| error.to_string())?.next();
+        let Some(mutant) = next else { return Ok(()) };
         let Mutant { name, by, .. } = mutant;
-        let told = match attempt(&scratch, mutant, patience) {
-            Ok(Verdict::Caught(what)) => format!("{name:28} {by:10} {what}"),
-            Ok(Verdict::Survived) => {
-                let _ = writeln!(failed, "{name}: SURVIVED, nothing in {by} notices");
-                format!("{name:28} SURVIVED")
-            }
+        let (told, failure) = match attempt(&scratch, mutant, patience) {
+            Ok(Verdict::Caught(what)) => (format!("{name:28} {by:10} {what}"), None),
+            Ok(Verdict::Survived) => (
+                format!("{name:28} SURVIVED"),
+                Some(format!("{name}: SURVIVED, nothing in {by} notices")),
+            ),
             Ok(Verdict::Senseless(what)) | Err(what) => {
-                let _ = writeln!(failed, "{name}: {what}");
-                format!("{name:28} {}", what.lines().next().unwrap_or_default())
+                let first = what.lines().next().unwrap_or_default();
+                (format!("{name:28} {first}"), Some(format!("{name}: {what}")))
             }
         };
         eprintln!("{told}");
-        tried += 1;
-    }
-    eprintln!("{tried} bugs tried in {:.0?}", began.elapsed());
-    match failed.is_empty() && tried > 0 {
-        true => Ok(()),
-        false => Err(failed),
+        let mut tried = tried.lock().map_err(|error| error.to_string())?;
+        tried.0 += 1;
+        failure.into_iter().for_each(|failure| tried.1 += &format!("{failure}\n"));
     }
 }
 
@@ -207,7 +236,7 @@ fn keep(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// Builds the copy. Returns the program of the tests, or the reason why it does not compile.
 fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
-    let built = command("test --offline --package feed --test it --no-run", &[])
+    let built = command("test --offline --package feed --test it --no-run --jobs 1", &[])
         .current_dir(scratch)
         .env("CARGO_TARGET_DIR", scratch.join("target"))
         .output()

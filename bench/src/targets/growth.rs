@@ -50,11 +50,11 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
 
 #[expect(clippy::cast_precision_loss, reason = "to be read")]
 fn resident(packets: u64, text: &str, most: u64, gaps: u64) -> Row {
-    let bound = 8.0 + 16.0 * gaps as f64 / MIB;
+    let bound = 8.0 + 24.0 * gaps as f64 / MIB;
     Row {
         number: 18,
         work: format!("memory of fetch, {} packets, {text}", count(packets.into())),
-        against: format!("8 MiB and 16 bytes for each of {} gaps", count(gaps)),
+        against: format!("8 MiB and 24 bytes for each of {} gaps", count(gaps)),
         by: "most resident",
         ours: String::new(),
         theirs: String::new(),

@@ -1,8 +1,8 @@
 //! Values of flags: addresses, numbers, durations, seeds, secrets.
 
 pub mod address;
+pub(crate) mod feed_address;
 pub(crate) mod keyed;
 pub(crate) mod nats_env;
 pub(crate) mod parse;
-#[cfg(any(feature = "web", feature = "nats"))]
 pub(crate) mod secret;

@@ -21,7 +21,7 @@ pub enum Exit {
     Incomplete = 3,
     /// Exchange that violated the protocol.
     Misbehaved = 4,
-    /// Exchange that cannot be reached.
+    /// Exchange that cannot be reached, or that rejects the login.
     Unreachable = 5,
     /// File that cannot be read or written, or is damaged.
     Storage = 6,
@@ -34,7 +34,7 @@ impl Exit {
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
         match facts.fault() {
-            Some(Fault::Unreachable) => Self::Unreachable,
+            Some(Fault::Unreachable | Fault::Rejected) => Self::Unreachable,
             Some(Fault::Misbehaved) => Self::Misbehaved,
             Some(Fault::Damaged) => Self::Storage,
             None if facts.is_success() => Self::Complete,

@@ -17,31 +17,31 @@ mod claims;
 mod connection;
 mod event;
 mod finish;
-/// Returns the counters of one line.
 mod line;
-/// Returns the outcome of the recording, once it is known.
+mod lines;
 mod options;
 mod outcome;
-/// Returns the statistics of the passes so far.
 pub mod passes;
 mod receive;
 mod resend;
-/// Returns the id of the recorded session, once an exchange has reported it.
 mod session;
+mod soup;
 mod subscription;
 pub mod timers;
 
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
 pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use lines::{LINES_MAX, LineProtocol, Lines, SoupLogin};
 pub use options::{RecorderOptions, RecorderStats};
-pub use outcome::{Outcome, PeerViolations};
+pub use outcome::{Outcome, PeerViolations, UndecodableError};
+pub use soup::{SessionPayload, SoupStats, SoupViolation};
 
 use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;
 use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::{Ledger, Sink};
-use crate::wire::{Info, SessionId};
+use crate::wire::{Info, RawFrame, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
@@ -67,6 +67,10 @@ pub struct Recorder {
     fruitless_passes: u32,
     /// Session that is recorded, once one is adopted.
     session: Option<SessionId>,
+    /// Kind of the session's messages.
+    payload: SessionPayload,
+    /// Order packets out of SoupBinTCP packets, while they are taken; empty between two inputs.
+    packet_buffer: Vec<RawFrame>,
     /// Description by the first exchange that reported a session, until that session is adopted.
     proposed: Option<Info>,
     /// Last sequence of the session according to the recording that is resumed.
@@ -98,16 +102,27 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Returns a recorder of a session that arrives on `lines` redundant lines.
+    /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or a
+    /// number of lines of the exercise's protocol.
+    ///
+    /// If a line speaks SoupBinTCP, the recorder follows the session on all lines.
     #[must_use]
-    pub fn new(options: RecorderOptions, lines: u16) -> Self {
+    pub fn new(options: RecorderOptions, lines: impl Into<Lines>) -> Self {
+        let (mut options, lines) = (options, lines.into());
+        if lines.has_soup() {
+            (options.follow, options.classic) = (true, false);
+        }
         let mut ledger = Ledger::new(options.limits);
         if let Some(last) = options.last {
             ledger.reaches(last);
         }
         Self {
             ledger,
-            lines: (0..lines).map(|_| LineState::new(options.window)).collect(),
+            lines: lines
+                .protocols()
+                .iter()
+                .map(|protocol| LineState::new(options.window, *protocol))
+                .collect(),
             options,
             conns: Vec::new(),
             next_conn: 0,
@@ -115,6 +130,8 @@ impl Recorder {
             passes: PassStats::default(),
             fruitless_passes: 0,
             session: None,
+            payload: SessionPayload::Unknown,
+            packet_buffer: Vec::new(),
             proposed: None,
             resumed_end: 0,
             reported_end: 0,
@@ -146,7 +163,7 @@ impl Recorder {
     #[must_use]
     pub fn resume(
         options: RecorderOptions,
-        lines: u16,
+        lines: impl Into<Lines>,
         highest: Seq,
         missing: &SeqSet,
         session: Option<Info>,
@@ -167,6 +184,12 @@ impl Recorder {
             recorder.lines.iter_mut().for_each(|line| line.streams_to_open = 0);
         }
         recorder
+    }
+
+    /// Sets the kind of the messages that an earlier recording has. Without it, the next message of
+    /// a SoupBinTCP line tells, as the first one of a new recording does.
+    pub fn expect_payload(&mut self, payload: SessionPayload) {
+        self.payload = payload;
     }
 
     /// Handles one input at time `now`, which may be of any clock that never goes back.
@@ -292,11 +315,21 @@ impl Recorder {
         out: &mut Vec<u8>,
     ) {
         let Some(at) = self.find(conn) else { return };
-        if !matches!(self.conns[at].state, ConnectionState::Open) {
+        let conn = &mut self.conns[at];
+        let may_send = match conn.state {
+            ConnectionState::Connecting => false,
+            ConnectionState::Open => true,
+            // A logout request is the last that is sent.
+            ConnectionState::Draining { .. } => conn.wire.soup().is_some(),
+        };
+        if !may_send {
             return;
         }
-        out.append(&mut self.conns[at].outbox);
-        if self.conns[at].role == ConnectionRole::Resend && self.outcome.is_none() {
+        out.append(&mut conn.outbox.0);
+        if conn.role == ConnectionRole::Resend
+            && conn.state == ConnectionState::Open
+            && self.outcome.is_none()
+        {
             self.write_requests(at, now, sink, out);
         }
     }

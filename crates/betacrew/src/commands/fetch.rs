@@ -1,10 +1,11 @@
 //! `betacrew fetch`: records a session and requests missing packets again.
 
+mod lines;
 mod places;
 mod recording;
 mod sessions;
 
-use crate::args::address;
+use crate::args::feed_address::FeedAddress;
 use crate::args::parse::{duration, number, sequence};
 use crate::error::{Exit, Failure};
 use crate::format::Format;
@@ -15,9 +16,10 @@ use crate::output::rotating::Rotate;
 use crate::record::store::SyncPolicy;
 use crate::terminal::progress::FOR_EVER;
 use crate::text::location::{Location, shown};
-use feed::base::seq::{FIRST_SEQ, Seq};
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use feed::client::RecorderOptions;
-use feed::wire::{MAX_PACKET_SEQ, RESEND_MAX};
+use feed::wire::{MAX_PACKET_SEQ, Protocol, RESEND_MAX};
+use lines::FetchLines;
 use recording::{FetchRecording, FinishedRecording};
 use sessions::{SessionOutputs, SessionTurn};
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ const RECORDING: &str = "Recording";
 /// Heading of the flags for requests and retries in `--help`.
 const RECOVERY: &str = "Recovery";
 
-/// Maximum of flags that count passes, or requests on their way.
+/// Maximum value of flags that count passes or requests in flight.
 const COUNT_MAX: u32 = i32::MAX.cast_unsigned();
 
 /// Default time that an exchange may be unreachable or silent.
@@ -50,10 +52,12 @@ fn sync(text: &str) -> Result<SyncPolicy, String> {
 /// Flags of `fetch`.
 #[derive(clap::Args, Debug)]
 pub struct FetchArgs {
-    /// Exchange to record from: HOST:PORT, or a port of this machine
+    /// Exchange to record from: HOST:PORT, a port of this machine, or soup://[USER@]HOST:PORT
     ///
-    /// Several addresses are redundant lines of one session: a packet that one line misses is taken
-    /// from another.
+    /// soup:// records messages of any length over SoupBinTCP and follows the session until it ends
+    /// (as --follow does); soup://HOST:PORT/SESSION names the session. Several addresses are
+    /// redundant lines of one session, also in different protocols: a packet that one line misses
+    /// is taken from another.
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
     addresses: Vec<String>,
 
@@ -79,12 +83,12 @@ pub struct FetchArgs {
     ///
     /// Packets may arrive out of order, or on another line, within this time.
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
-    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    #[arg(help_heading = FOLLOWING)]
     reorder_wait: Duration,
 
     /// Time after which a missing packet is abandoned, with --follow [default: never]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    #[arg(help_heading = FOLLOWING)]
     give_up: Option<Duration>,
 
     /// Leave abandoned packets out of the live output instead of stopping there, with --give-up
@@ -97,15 +101,15 @@ pub struct FetchArgs {
     ///
     /// A reader that has stopped after some packets can continue with the next one.
     #[arg(long, value_name = "SEQ", default_value_t = FIRST_SEQ, hide_default_value = true)]
-    #[arg(value_parser = sequence(FIRST_SEQ..=MAX_PACKET_SEQ))]
-    #[arg(help_heading = FOLLOWING, requires = "follow")]
+    #[arg(value_parser = sequence(FIRST_SEQ..=MAX_SEQ))]
+    #[arg(help_heading = FOLLOWING)]
     from: Seq,
 
     /// Start a new output file after a time (1h), a size (1GiB) or each session, with --follow
     ///
     /// Files are written while packets arrive and named after the sequences in them. Repeat the
     /// flag to combine limits; the first one that is reached counts.
-    #[arg(long, value_name = "WHEN", help_heading = FOLLOWING, requires = "follow")]
+    #[arg(long, value_name = "WHEN", help_heading = FOLLOWING)]
     rotate: Vec<Rotate>,
 
     /// Publish the packets to a NATS stream: nats://HOST[/STREAM]
@@ -147,7 +151,8 @@ pub struct FetchArgs {
     report: Option<PathBuf>,
 
     /// Last sequence of the session, if you know it, so that the end need not be inferred
-    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ), help_heading = RECOVERY)]
+    #[arg(long, value_name = "SEQ", value_parser = sequence(0..=MAX_PACKET_SEQ))]
+    #[arg(help_heading = RECOVERY)]
     last: Option<Seq>,
 
     /// Maximum number of times to stream the session [default: until its end is certain]
@@ -170,6 +175,15 @@ pub struct FetchArgs {
     #[arg(help_heading = RECOVERY)]
     window: u32,
 
+    /// File with the password for soup:// exchanges [default: the variable BETACREW_PASSWORD]
+    #[arg(long, value_name = "FILE", help_heading = FOLLOWING)]
+    password_file: Option<PathBuf>,
+
+    /// Time without a heartbeat after which a live session is connected to again [default: 3s; 15s
+    /// with soup://]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = FOLLOWING)]
+    silence: Option<Duration>,
+
     /// Time that an exchange may be unreachable or silent [default: 10s; unlimited with --follow]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = RECOVERY)]
     timeout: Option<Duration>,
@@ -186,19 +200,27 @@ pub struct FetchArgs {
 impl FetchArgs {
     /// Returns the options of the recorder.
     pub(crate) fn options(&self) -> RecorderOptions {
+        let default = RecorderOptions::default();
         RecorderOptions {
+            silence: self.silence.unwrap_or(default.silence),
+            soup_silence: self.silence.unwrap_or(default.soup_silence),
             classic: self.classic,
             last: self.last,
             passes: self.passes,
             window: self.window,
             retries: self.retries,
             timeout: self.timeout(),
-            follow: self.follow,
+            follow: self.follows(),
             reorder_wait: self.reorder_wait,
             give_up: self.give_up,
             resend_max: self.resend_max,
-            ..RecorderOptions::default()
+            ..default
         }
+    }
+
+    /// Returns whether a live session is followed: on request, and with a soup:// line always.
+    fn follows(&self) -> bool {
+        self.follow || self.addresses.iter().any(|address| is_soup(address))
     }
 
     /// Returns the time that an exchange may be unreachable or silent.
@@ -214,6 +236,19 @@ impl FetchArgs {
                 "--format needs a single output; with several, end each name in its format"
                     .to_owned(),
             ));
+        }
+        let following = [
+            ("--reorder-wait", !self.reorder_wait.is_zero()),
+            ("--give-up", self.give_up.is_some()),
+            ("--from", self.from != FIRST_SEQ),
+            ("--rotate", !self.rotate.is_empty()),
+            ("--silence", self.silence.is_some()),
+        ];
+        if let Some((flag, _)) = following.iter().find(|(_, is_given)| *is_given && !self.follows())
+        {
+            return Err(Failure::Usage(format!(
+                "{flag} is for a live session: add --follow, or give a soup:// address"
+            )));
         }
         if self.give_up.is_some_and(|patience| patience <= self.reorder_wait) {
             return Err(Failure::Usage(
@@ -233,7 +268,7 @@ impl FetchArgs {
 
     /// Returns whether an output is written while packets arrive.
     fn is_streamed(&self, path: &Path) -> bool {
-        self.follow && (path == Path::new("-") || !self.rotate.is_empty())
+        self.follows() && (path == Path::new("-") || !self.rotate.is_empty())
     }
 
     /// Returns the format of an output that is written at the end.
@@ -261,21 +296,22 @@ impl FetchArgs {
     }
 }
 
+/// Returns whether a typed address is one of SoupBinTCP.
+fn is_soup(typed: &str) -> bool {
+    FeedAddress::parse(typed).is_ok_and(|address| address.protocol == Protocol::Soup)
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Returns a [`Failure`] if an address is not valid or a file cannot be written.
 pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
     args.check()?;
-    let lines = args
-        .addresses
-        .iter()
-        .map(|text| address::resolve_peer(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let lines = FetchLines::read(args)?;
     let stdout_has_packets = args.output.iter().any(|path| path == Path::new("-"));
     let announce = if stdout_has_packets { http::Announce::Stderr } else { http::Announce::Stdout };
     let web = args.web.client(stop, announce)?;
-    if web.as_ref().is_some_and(|web| lines.iter().any(|line| web.is_at(line))) {
+    if web.as_ref().is_some_and(|web| lines.addresses.iter().any(|line| web.is_at(line))) {
         return Err(Failure::Usage(
             "--http and the exchange have the same address: choose another --http address"
                 .to_owned(),
@@ -285,7 +321,7 @@ pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
     let (mut sessions, mut turn) = (SessionOutputs::new(Duration::ZERO), SessionTurn::default());
     loop {
         let FinishedRecording { exit, session, next } =
-            FetchRecording::begin(args, turn, stop)?.run(&lines, stop, web.as_ref())?;
+            FetchRecording::begin(args, &lines, turn, stop)?.run(stop, web.as_ref())?;
         if worst == Exit::Complete {
             worst = exit;
         }

@@ -108,7 +108,7 @@ impl ColumnBuilder {
         self.side.append_value(if packet.side == Side::Buy { "B" } else { "S" });
         self.quantity.append_value(packet.quantity);
         self.price.append_value(packet.price);
-        self.sequence.append_value(rows::short(packet.sequence)?);
+        self.sequence.append_value(rows::short_sequence(packet.sequence)?);
         Ok(())
     }
 

@@ -73,7 +73,7 @@ pub(super) fn side(text: &str) -> Result<Side, String> {
 
 /// Returns a packet's sequence as a value of a 32-bit column.
 #[cfg(any(feature = "columnar", feature = "sqlite"))]
-pub(super) fn short(seq: Seq) -> io::Result<u32> {
+pub(super) fn short_sequence(seq: Seq) -> io::Result<u32> {
     let wide = |_| io::Error::new(io::ErrorKind::InvalidData, "a sequence has more than 32 bits");
     u32::try_from(seq).map_err(wide)
 }

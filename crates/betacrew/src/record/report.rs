@@ -7,6 +7,7 @@ use feed::base::seq::SeqRange;
 use feed::client::{LineStats, Outcome, Recorder, Tail};
 use feed::ledger::Source;
 use feed::session::completeness::{Completeness, Facts};
+use feed::wire::Protocol;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct ReportLine {
     address: String,
     reached: bool,
     given_up: bool,
+    /// Protocol of the line: `betacrew` or `soup`.
+    protocol: &'static str,
     extension: bool,
     packets: u64,
     /// Number of packets that this line delivered first.
@@ -98,6 +101,29 @@ pub struct ReportLine {
     cuts: u32,
     /// Session that the line plays, if it is not the recorded one.
     other_session: Option<String>,
+    /// Counters of a line that speaks SoupBinTCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soup: Option<ReportSoup>,
+}
+
+/// Statistics of a SoupBinTCP line.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportSoup {
+    /// Logins that were accepted.
+    logins: u32,
+    /// Logins that were rejected.
+    rejects: u32,
+    /// Reason of the latest rejection, if no login was accepted since.
+    rejection: Option<String>,
+    /// Logins that were accepted with another sequence than the requested one.
+    moved_logins: u32,
+    /// Connections given up because no packet came for too long.
+    silences: u32,
+    /// Heartbeats of the exchange.
+    heartbeats: u64,
+    /// Debug texts, unsequenced messages and packets of unknown types.
+    skipped_packets: u64,
 }
 
 /// Violations of the protocol by exchanges.
@@ -240,12 +266,22 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
         address: address.to_owned(),
         reached: line.reached,
         given_up: line.given_up,
-        extension: line.info.is_some(),
+        protocol: line.protocol.name(),
+        extension: line.info.is_some() && line.protocol == Protocol::Betacrew,
         packets: line.packets,
         packets_first: line.first,
         packets_missed: line.missed,
         cuts: line.cuts,
         other_session: line.other_session.map(|session| session.to_string()),
+        soup: (line.protocol == Protocol::Soup).then(|| ReportSoup {
+            logins: line.soup.logins,
+            rejects: line.soup.rejects,
+            rejection: line.soup.rejection.map(|reason| reason.to_string()),
+            moved_logins: line.soup.moved,
+            silences: line.soup.silences,
+            heartbeats: line.soup.heartbeats,
+            skipped_packets: line.soup.skipped,
+        }),
     }
 }
 

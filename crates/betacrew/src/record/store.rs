@@ -10,9 +10,10 @@ use crate::storage::FileStorage;
 use crate::text::formatting::message;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use feed::client::SessionPayload;
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::Facts;
-use feed::tape::file::{FileHeadError, TapeFileError};
+use feed::tape::file::{FileHeadError, Layout, TapeFileError};
 use feed::tape::recorder::{Conflict, TapeRecorder};
 pub use feed::tape::recorder::{Resumed, SyncPolicy};
 use feed::wire::{Info, Messages, SessionId};
@@ -156,6 +157,16 @@ impl RecordingStore {
     #[must_use]
     pub fn told(&self) -> SessionFacts {
         SessionFacts::of(self.keeper.file())
+    }
+
+    /// Returns the kind of the messages that the recording has so far.
+    #[must_use]
+    pub fn payload(&self) -> SessionPayload {
+        match self.keeper.file().layout() {
+            None => SessionPayload::Unknown,
+            Some(Layout::Packets) => SessionPayload::Packets,
+            Some(Layout::Run(_)) => SessionPayload::Messages,
+        }
     }
 
     /// Returns whether the recording is worth nothing to a later run: it has no session and no

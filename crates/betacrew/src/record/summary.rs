@@ -5,6 +5,7 @@ use crate::text::formatting::{count, grouped, took};
 use crate::text::location::shown;
 use feed::client::{IncompleteReason, Outcome, Recorder, Tail};
 use feed::session::completeness::{Completeness, Facts, Fault};
+use feed::wire::Protocol;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) fn text(
     }
     losses(&mut text, capture);
     lines(&mut text, addresses, recorder);
+    logins(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
     trouble(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();
@@ -194,6 +196,26 @@ fn lines(text: &mut String, addresses: &[String], recorder: &Recorder) {
     }
 }
 
+/// Writes the logins and breaks of each SoupBinTCP line. Such a line has no gaps to report.
+fn logins(text: &mut String, addresses: &[String], recorder: &Recorder) {
+    let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
+    for (line, address) in lines.filter(|(line, _)| line.protocol == Protocol::Soup) {
+        let soup = line.soup;
+        let _ = write!(text, "  logins   {address}: {} accepted", grouped(soup.logins.into()));
+        for (number, what) in [
+            (soup.rejects, "rejected"),
+            (soup.moved, "with another sequence"),
+            (line.cuts, "ended early"),
+            (soup.silences, "silent"),
+        ] {
+            if number > 0 {
+                let _ = write!(text, ", {} {what}", grouped(number.into()));
+            }
+        }
+        text.push('\n');
+    }
+}
+
 /// Writes the last packet of the session and how it is known.
 fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
     let last = match outcome.last {
@@ -210,6 +232,9 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
         }
         (Tail::Unknown, Some(id)) if recorder.is_following() => {
             format!("not announced: {last} is the last one known (session {id})")
+        }
+        (Tail::Unknown, None) if recorder.is_following() => {
+            "unknown: the exchange has not announced a session".to_owned()
         }
         (Tail::Unknown, _) => {
             "unknown: nothing was received. If you know the last sequence: --last N".to_owned()

@@ -210,7 +210,10 @@ fn illegal_frames_lose_nothing_else() {
     assert_all(&recorder, &frames);
     assert_eq!(recorder.violations().undecodable, 3);
     let (offset, error) = recorder.violations().first_undecodable.unwrap();
-    assert_eq!((offset, error), (34, feed::wire::DecodeError::Kind(b'X')));
+    assert_eq!(
+        (offset, error),
+        (34, feed::client::UndecodableError::Frame(feed::wire::DecodeError::Kind(b'X')))
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! extension, or a packet with a symbol whose sequence the connection may deliver now. Until then
 //! no frame is believed, and after [`GARBAGE_FRAMES_MAX`] undecodable frames the connection is cut.
 
-use super::Recorder;
+use super::{Recorder, UndecodableError};
 use crate::base::seq::Seq;
 use crate::wire::{
     DecodeError, RawFrame, decode, is_near, packet_seq, sequence_field, symbol_fits,
@@ -49,6 +49,7 @@ impl Recorder {
             Ok(_) => DecodeError::Sequence(sequence_field(raw).cast_signed()),
         };
         self.violations.undecodable += 1;
+        let error = UndecodableError::Frame(error);
         self.violations.first_undecodable.get_or_insert((offset, error));
         let torn = self.ledger.is_torn(raw, self.conns[at].track.position);
         let conn = &mut self.conns[at];

@@ -58,8 +58,10 @@ impl Recorder {
     fn describing_lines(&self) -> impl Iterator<Item = &LineState> {
         let expected = self.expected_session();
         let ours = move |session| expected.is_none_or(|expected| expected == session);
-        let described =
-            move |line: &&LineState| line.stats.info.is_some_and(|info| ours(info.session));
+        // An accepted SoupBinTCP login says where the messages begin, not where they end.
+        let described = move |line: &&LineState| {
+            line.soup.is_none() && line.stats.info.is_some_and(|info| ours(info.session))
+        };
         self.lines.iter().filter(described)
     }
 

@@ -5,12 +5,14 @@
 
 use super::line::Dialect;
 use super::resend::FAILED_DESCRIBES_MAX;
+use super::soup::SoupStream;
 use super::timers::{BACKOFF_MIN, DESCRIBE_WAIT, SESSION_WAIT, backoff};
 use super::{ConnId, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::Seq;
 use crate::ledger::{Origin, Source, StreamPosition};
-use crate::wire::{Call, FRAME_LEN, RawFrame, SessionId, VERSION, is_torn_beginning};
+use crate::wire::{Call, FRAME_LEN, Protocol, RawFrame, SessionId, VERSION, is_torn_beginning};
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 /// Purpose of a connection.
@@ -45,8 +47,8 @@ pub(super) struct ClientConnection {
     pub(super) line: u16,
     pub(super) role: ConnectionRole,
     pub(super) state: ConnectionState,
-    pub(super) framer: Framer,
-    pub(super) outbox: Vec<u8>,
+    pub(super) wire: ConnectionWire,
+    pub(super) outbox: Outbox,
     /// Time at which connecting began.
     pub(super) connecting_since: Duration,
     /// Time that connecting took.
@@ -81,14 +83,20 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    pub(super) fn new(id: ConnId, line: u16, role: ConnectionRole, now: Duration) -> Self {
+    pub(super) fn new(
+        id: ConnId,
+        line: u16,
+        role: ConnectionRole,
+        wire: ConnectionWire,
+        now: Duration,
+    ) -> Self {
         Self {
             id,
             line,
             role,
             state: ConnectionState::Connecting,
-            framer: Framer::default(),
-            outbox: Vec::new(),
+            wire,
+            outbox: Outbox::default(),
             connecting_since: now,
             rtt: Duration::ZERO,
             last_useful: now,
@@ -194,7 +202,11 @@ impl Recorder {
     fn connect(&mut self, line: u16, role: ConnectionRole, now: Duration) -> ConnId {
         let conn = self.next_conn;
         self.next_conn += 1;
-        self.conns.push(ClientConnection::new(conn, line, role, now));
+        let wire = match self.lines[usize::from(line)].stats.protocol {
+            Protocol::Betacrew => ConnectionWire::Frames(Framer::default()),
+            Protocol::Soup => ConnectionWire::Soup(SoupStream::new()),
+        };
+        self.conns.push(ClientConnection::new(conn, line, role, wire, now));
         self.outputs.push_back(Output::Connect { conn, line });
         conn
     }
@@ -214,18 +226,21 @@ impl Recorder {
         if let ConnectionRole::Stream { pass } = &mut conn.role {
             self.passes_started += 1;
             *pass = self.passes_started;
+            if line.dialect == Dialect::Soup {
+                return self.log_in(at, now);
+            }
             // A subscription is requested only after the description, whose range it depends on.
             if self.options.follow {
-                Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                Call::Describe { version: VERSION }.encode(&mut conn.outbox.0);
                 conn.described = true;
             } else {
                 // An exchange of the extension describes the session first, so that the packets can
                 // be attributed to it.
                 if line.dialect == Dialect::Extended {
-                    Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+                    Call::Describe { version: VERSION }.encode(&mut conn.outbox.0);
                     conn.described = true;
                 }
-                Call::Stream.encode(&mut conn.outbox);
+                Call::Stream.encode(&mut conn.outbox.0);
             }
             let (line, pass) = (conn.line, *pass);
             self.note(RecorderEvent::PassBegan { line, pass });
@@ -242,7 +257,7 @@ impl Recorder {
             && (needs_extension || line.failed_describes < FAILED_DESCRIBES_MAX)
             && line.dialect != Dialect::Classic
         {
-            Call::Describe { version: VERSION }.encode(&mut conn.outbox);
+            Call::Describe { version: VERSION }.encode(&mut conn.outbox.0);
             conn.described = true;
             let wait = match (self.session.is_some(), line.stats.last_heard.is_some()) {
                 (false, _) => DESCRIBE_WAIT,
@@ -304,7 +319,7 @@ impl Recorder {
             ConnectionRole::Stream { .. } if self.options.follow => {
                 self.on_subscription_ended(summary, now);
             }
-            ConnectionRole::Stream { .. } if broken || conn.framer.has_partial_frame() => {
+            ConnectionRole::Stream { .. } if broken || conn.wire.has_partial_frame() => {
                 self.on_pass_cut_off(summary, now);
             }
             ConnectionRole::Stream { .. } => self.on_pass_complete(summary, PassEnd::Complete),
@@ -338,6 +353,41 @@ impl Recorder {
         self.keep_ended_stream(&conn);
         self.outputs.push_back(Output::Drop(conn.id));
         conn
+    }
+}
+
+/// Bytes that wait for a connection's socket. `Debug` does not show them, because a login request
+/// has a password in it.
+#[derive(Default)]
+pub(super) struct Outbox(pub(super) Vec<u8>);
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// Decoder of what a connection receives, in the protocol of its line.
+#[derive(Debug)]
+pub(super) enum ConnectionWire {
+    /// Frames of the exercise's protocol.
+    Frames(Framer),
+    /// Packets of SoupBinTCP.
+    Soup(SoupStream),
+}
+
+impl ConnectionWire {
+    /// Returns the SoupBinTCP stream, if the connection is one.
+    pub(super) fn soup(&mut self) -> Option<&mut SoupStream> {
+        match self {
+            Self::Frames(_) => None,
+            Self::Soup(stream) => Some(stream),
+        }
+    }
+
+    /// Returns whether a frame of the exercise's protocol was begun and not finished.
+    fn has_partial_frame(&self) -> bool {
+        matches!(self, Self::Frames(framer) if framer.has_partial_frame())
     }
 }
 

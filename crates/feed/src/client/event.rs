@@ -1,7 +1,8 @@
 //! Inputs that a driver gives a recorder, and outputs that the recorder returns.
 
 use super::ConnId;
-use crate::base::seq::SeqRange;
+use crate::base::seq::{Seq, SeqRange};
+use crate::wire::soup::RejectReason;
 use crate::wire::{Info, SessionId};
 use core::time::Duration;
 
@@ -75,6 +76,33 @@ pub enum RecorderEvent {
         line: u16,
         /// Description of the session.
         info: Info,
+    },
+    /// Accepted SoupBinTCP login.
+    LoggedIn {
+        /// Line that accepted the login.
+        line: u16,
+        /// Session of the acceptance.
+        session: SessionId,
+        /// Sequence of the first message.
+        sequence: Seq,
+    },
+    /// Rejected SoupBinTCP login. The recorder gives a line up whose exchange does not know the
+    /// user; otherwise the next login follows after a pause.
+    LoginRejected {
+        /// Line that rejected the login.
+        line: u16,
+        /// Reason of the rejection.
+        reason: RejectReason,
+    },
+    /// SoupBinTCP login that was accepted with another sequence than the requested one. The
+    /// recorder logs in again, and believes the exchange if it insists.
+    LoginMoved {
+        /// Line that accepted the login.
+        line: u16,
+        /// Sequence that was requested.
+        requested: Seq,
+        /// Sequence that was accepted.
+        accepted: Seq,
     },
     /// Begin of a pass.
     PassBegan {

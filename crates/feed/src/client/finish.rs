@@ -183,6 +183,10 @@ impl Recorder {
     /// original.
     fn close_or_drain(&mut self, early: bool, now: Duration) {
         for at in (0..self.conns.len()).rev() {
+            if self.conns[at].wire.soup().is_some() {
+                self.log_out_or_close(at, now);
+                continue;
+            }
             let conn = &self.conns[at];
             let extended = self.lines[usize::from(conn.line)].dialect == Dialect::Extended;
             let open = conn.state == ConnectionState::Open;

@@ -1,10 +1,12 @@
 //! One line: a redundant source of the session.
 
 use super::ConnId;
+use super::lines::LineProtocol;
 use super::session::{ContactPeriod, EndedStream};
+use super::soup::{SoupLine, SoupStats};
 use crate::base::seq::Seq;
 use crate::client::resend::Resender;
-use crate::wire::{Info, SessionId};
+use crate::wire::{Info, Protocol, SessionId};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -17,11 +19,17 @@ pub(super) enum Dialect {
     Classic,
     /// Extension.
     Extended,
+    /// SoupBinTCP, over which nothing can be requested beside the stream.
+    Soup,
 }
 
 /// Counters of a line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct LineStats {
+    /// Protocol of the line.
+    pub protocol: Protocol,
+    /// Counters of a line that speaks SoupBinTCP.
+    pub soup: SoupStats,
     /// True if a connection to the line was ever opened.
     pub reached: bool,
     /// True if the line was given up.
@@ -30,7 +38,8 @@ pub struct LineStats {
     pub last_heard: Option<Duration>,
     /// Time since which every attempt to connect has failed, from the recorder's start.
     pub unreachable_since: Option<Duration>,
-    /// Latest description by the line's exchange, if it speaks the extension.
+    /// Latest description by the line's exchange, if it speaks the extension or has accepted a
+    /// SoupBinTCP login.
     pub info: Option<Info>,
     /// Packets that arrived on this line first.
     pub first: u64,
@@ -81,14 +90,22 @@ pub(super) struct LineState {
     pub(super) unattributed_answers: bool,
     /// Requests for resends.
     pub(super) resender: Resender,
+    /// Logins of a line that speaks SoupBinTCP.
+    pub(super) soup: Option<SoupLine>,
     /// Counters.
     pub(super) stats: LineStats,
 }
 
 impl LineState {
-    pub(super) fn new(window: u32) -> Self {
+    pub(super) fn new(window: u32, protocol: LineProtocol) -> Self {
+        let (dialect, soup) = match protocol {
+            LineProtocol::Betacrew => (Dialect::Unknown, None),
+            LineProtocol::Soup(login) => (Dialect::Soup, Some(SoupLine::new(login))),
+        };
+        let mut resender = Resender::new(window);
+        resender.given_up = soup.is_some();
         Self {
-            dialect: Dialect::Unknown,
+            dialect,
             streams_to_open: 1,
             cut_streams: 0,
             resend: None,
@@ -104,8 +121,9 @@ impl LineState {
             contact: None,
             ended_streams: Vec::new(),
             unattributed_answers: false,
-            resender: Resender::new(window),
-            stats: LineStats::default(),
+            resender,
+            soup,
+            stats: LineStats { protocol: protocol.protocol(), ..LineStats::default() },
         }
     }
 

@@ -16,6 +16,9 @@ pub struct RecorderOptions {
     /// Maximum time without a message on a subscription before the recorder reconnects. Exchanges
     /// send a heartbeat every second.
     pub silence: Duration,
+    /// Maximum time without a packet on a SoupBinTCP connection before the recorder logs in again.
+    /// Exchanges send a heartbeat every second.
+    pub soup_silence: Duration,
     /// Minimum age of a gap before the recorder requests a resend. Until then the packets may still
     /// arrive late, or on another line.
     pub reorder_wait: Duration,
@@ -32,7 +35,8 @@ pub struct RecorderOptions {
     pub window: u32,
     /// Maximum number of retries of a failed operation before it is given up.
     pub retries: u32,
-    /// Maximum time for which a peer may be unreachable, or silent, before it is given up.
+    /// Maximum time for which a peer may be unreachable, or silent, or may reject logins because its
+    /// session is not available, before it is given up.
     pub timeout: Duration,
     /// Maximum accepted probability that a packet exists beyond an end that no exchange has
     /// confirmed. Passes go on until the estimate is lower.
@@ -49,6 +53,7 @@ impl Default for RecorderOptions {
             classic: false,
             follow: false,
             silence: Duration::from_secs(3),
+            soup_silence: Duration::from_secs(15),
             reorder_wait: Duration::ZERO,
             give_up: None,
             last: None,

@@ -1,10 +1,11 @@
 //! Result of a recording, and the peers' violations of the protocol.
 
-use super::Recorder;
+use super::{Recorder, SoupViolation};
 use crate::base::seq::{Seq, SeqRange, SeqSet};
 use crate::session::completeness::{Completeness, Facts, IncompleteReason};
 use crate::session::tail::Tail;
 use crate::wire::{DecodeError, SessionId};
+use core::fmt;
 
 /// Result of a recording.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,15 +20,35 @@ pub struct Outcome {
     pub why: Option<IncompleteReason>,
 }
 
+/// Error of bytes that are not as their protocol demands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UndecodableError {
+    /// Error of a frame of the exercise's protocol.
+    Frame(DecodeError),
+    /// Violation of SoupBinTCP.
+    Soup(SoupViolation),
+}
+
+impl fmt::Display for UndecodableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Soup(violation) => violation.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for UndecodableError {}
+
 /// Violations of the protocol by peers.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct PeerViolations {
     /// Packets that arrived again with other content; the first copy was kept.
     pub conflicts: u64,
-    /// Frames that could not be decoded.
+    /// Frames that could not be decoded, and SoupBinTCP packets that violate the protocol.
     pub undecodable: u64,
     /// First undecodable frame: its offset in its connection's bytes, and the error.
-    pub first_undecodable: Option<(u64, DecodeError)>,
+    pub first_undecodable: Option<(u64, UndecodableError)>,
     /// Packets that were ignored because torn bytes arrived right behind them and they did not
     /// follow the packet before them.
     pub doubtful: u64,

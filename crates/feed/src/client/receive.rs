@@ -4,8 +4,9 @@
 //! the extension, and frames that are not believed.
 
 use super::alignment::GARBAGE_FRAMES_MAX;
-use super::connection::{ConnectionRole, ConnectionState};
+use super::connection::{ConnectionRole, ConnectionState, ConnectionWire};
 use super::line::Dialect;
+use super::soup::{SessionPayload, SoupStream};
 use super::timers::DRAIN_WAIT;
 use super::{IncompleteReason, Recorder, RecorderEvent};
 use crate::base::seq::MAX_SEQ;
@@ -34,7 +35,13 @@ impl Recorder {
         }
         self.on_heard(at, now);
         let id = self.conns[at].id;
-        let mut framer = core::mem::take(&mut self.conns[at].framer);
+        let mut framer = match &mut self.conns[at].wire {
+            ConnectionWire::Frames(framer) => core::mem::take(framer),
+            ConnectionWire::Soup(stream) => {
+                let stream = core::mem::replace(stream, SoupStream::new());
+                return self.soup_received(id, stream, bytes, now, sink);
+            }
+        };
         let (head, body) = framer.split(bytes);
         for (frames, behind) in [(head.as_slice(), body.first()), (body, None)] {
             if self.outcome.is_some() {
@@ -47,7 +54,7 @@ impl Recorder {
         }
         // These bytes may have ended the recording, and removed connections before this one.
         if let Some(at) = self.find(id) {
-            self.conns[at].framer = framer;
+            self.conns[at].wire = ConnectionWire::Frames(framer);
         }
     }
 
@@ -101,6 +108,9 @@ impl Recorder {
             let position = conn.track.position;
             conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
+            if taken.frames > 0 {
+                self.payload = SessionPayload::Packets;
+            }
             // A duplicate does not count as activity, because a peer could repeat packets for ever.
             if taken.fresh > 0 || conn.track.position > position {
                 conn.last_useful = now;
@@ -135,7 +145,7 @@ impl Recorder {
     }
 
     /// Counts frames that the ledger has taken.
-    fn count_taken(&mut self, at: usize, taken: TakeResult) {
+    pub(super) fn count_taken(&mut self, at: usize, taken: TakeResult) {
         if taken.frames == 0 {
             return;
         }
@@ -265,6 +275,7 @@ impl Recorder {
 
     /// Handles the description of a session.
     pub(super) fn described(&mut self, at: usize, info: Info, now: Duration, sink: &mut impl Sink) {
+        let info = Info { session: self.as_recorded(info.session), ..info };
         let id = self.conns[at].line;
         let line = &mut self.lines[usize::from(id)];
         line.dialect = Dialect::Extended;

@@ -6,6 +6,7 @@
 use super::Recorder;
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::LineState;
+use super::soup::SessionPayload;
 use super::{Output, RecorderEvent};
 use crate::base::seq::SeqSet;
 use crate::client::timers::{SESSION_WAIT, STREAM_LAG};
@@ -58,8 +59,12 @@ impl Recorder {
     }
 
     /// Returns whether packets of a connection are of the recorded session, as far as that can be
-    /// known: an exchange of the original protocol reports no session.
+    /// known: an exchange of the original protocol reports no session. A session of messages that are
+    /// no order packets has none of them.
     pub(super) fn is_of_session(&self, conn: &ClientConnection) -> bool {
+        if self.payload == SessionPayload::Messages {
+            return false;
+        }
         match conn.session {
             None => self.session.is_none() && !self.options.follow,
             session => session == self.expected_session(),
@@ -213,6 +218,7 @@ impl Recorder {
             line.highest = line.highest.min(highest);
         }
         self.conns.iter_mut().for_each(|conn| conn.answered_up_to = 0);
+        self.log_in_again(now);
         let packets = unattributed.count();
         self.outputs.push_back(Output::Note(RecorderEvent::PacketsForgotten { packets }));
     }

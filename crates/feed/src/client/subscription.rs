@@ -3,6 +3,7 @@
 
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionSummary};
 use super::line::LineState;
+use super::soup::SoupLine;
 use super::{IncompleteReason, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::client::alignment::GARBAGE_FRAMES_MAX;
@@ -22,7 +23,7 @@ impl Recorder {
         // The exchange may have now what it refused before.
         let line = &mut self.lines[usize::from(conn.line)];
         line.resender.retry_refused(&self.abandoned);
-        Call::Subscribe { first }.encode(&mut conn.outbox);
+        Call::Subscribe { first }.encode(&mut conn.outbox.0);
     }
 
     /// Handles a heartbeat or an end: the exchange has sent everything before `next` on this
@@ -177,12 +178,13 @@ impl Recorder {
                 return self.finish(Some(IncompleteReason::GivenUp), now);
             }
             let lowest = gaps.at_or_after(FIRST_SEQ).map_or(FIRST_SEQ, |gap| gap.first());
-            let mut lines = self.lines.iter().filter(|line| !line.stats.given_up);
-            let none_serves = lines.all(|line| {
+            let mut lines = (0u16..).zip(&self.lines).filter(|(_, line)| !line.stats.given_up);
+            let none_serves = lines.all(|(id, line)| {
                 let resender = &line.resender;
-                resender.given_up
-                    || resender.refusal_reason.is_some()
-                    || lowest > self.highest_requestable(line)
+                !self.may_stream(id, lowest)
+                    && (resender.given_up
+                        || resender.refusal_reason.is_some()
+                        || lowest > self.highest_requestable(line))
             });
             if none_serves && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
                 if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
@@ -201,18 +203,28 @@ impl Recorder {
         if self.lines.iter().all(|line| line.stats.given_up)
             && !self.conns.iter().any(ClientConnection::is_stream)
         {
-            // A peer that was reached and never described a session does not speak the extension,
-            // so it has no live session.
-            let no_description =
-                self.lines.iter().any(|line| line.stats.reached && line.stats.info.is_none());
-            self.finish(
-                Some(if no_description {
-                    IncompleteReason::NotLive
-                } else {
-                    IncompleteReason::Unreachable
-                }),
-                now,
-            );
+            self.finish(Some(self.reason_without_lines()), now);
+        }
+    }
+
+    /// Returns the reason why a recording ends whose lines were all given up.
+    fn reason_without_lines(&self) -> IncompleteReason {
+        let mut rejections = self.lines.iter().filter_map(|line| line.stats.soup.rejection);
+        if let Some(reason) = rejections.next() {
+            return IncompleteReason::LoginRejected(reason);
+        }
+        let violates = |line: &LineState| line.soup.as_ref().is_some_and(SoupLine::has_violations);
+        if self.lines.iter().any(violates) {
+            return IncompleteReason::CutOff;
+        }
+        // A peer that was reached and never described a session does not speak the extension, so it
+        // has no live session. One that never answered a login may be no exchange at all.
+        let without_description =
+            |line: &&LineState| line.stats.reached && line.stats.info.is_none();
+        match self.lines.iter().find(without_description) {
+            Some(line) if line.soup.is_some() => IncompleteReason::NoAnswer,
+            Some(_) => IncompleteReason::NotLive,
+            None => IncompleteReason::Unreachable,
         }
     }
 }

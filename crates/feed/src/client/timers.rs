@@ -4,7 +4,7 @@
 //! be forgotten nor outlive its reason. [`Recorder::deadline`] is the minimum of the table, and
 //! [`Recorder::timers`] prints it for traces.
 
-use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
+use super::connection::{ClientConnection, ConnectionRole, ConnectionState, ConnectionWire};
 use super::line::{Dialect, LineState};
 use super::{ConnId, Recorder};
 use alloc::vec::Vec;
@@ -51,6 +51,16 @@ pub const END_DISPUTE_MAX: Duration = Duration::from_secs(10);
 /// connection with bytes still on their way, and a reset kills an original.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
 
+/// Maximum time that an exchange may take to answer a SoupBinTCP login. Exchanges wait as long for
+/// the login.
+pub const LOGIN_WAIT: Duration = Duration::from_secs(30);
+
+/// Time without a packet after which a SoupBinTCP client sends a heartbeat, as specified.
+pub const CLIENT_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Maximum time that a SoupBinTCP connection is read after a logout request.
+pub const LOGOUT_WAIT: Duration = Duration::from_millis(500);
+
 /// Maximum time that a stopped follower waits for missing packets that can be resent. It covers an
 /// answer that takes a few round trips, and is too short to look like a hang.
 pub const STOP_WAIT: Duration = Duration::from_secs(1);
@@ -72,6 +82,10 @@ pub enum Timer {
     StreamTimeout(ConnId),
     /// Silent subscription is renewed.
     SubscriptionSilence(ConnId),
+    /// Login that is not answered fails.
+    Login(ConnId),
+    /// Heartbeat is sent to the exchange.
+    ClientHeartbeat(ConnId),
     /// Unanswered resend requests count as failed.
     Answer(ConnId),
     /// Stopped follower waits no longer for resends.
@@ -107,6 +121,8 @@ impl Timers<'_> {
         let conns = recorder.conns.iter().filter_map(|conn| recorder.conn_timer(conn));
         let lines = (0..).zip(&recorder.lines);
         let lines = lines.flat_map(|(id, line)| recorder.line_timers(id, line));
+        let heartbeats = recorder.conns.iter().filter_map(|conn| recorder.heartbeat_timer(conn));
+        let conns = conns.chain(heartbeats);
         conns.chain(lines).chain(recorder.abandon_timer()).chain(recorder.dispute_timer())
     }
 }
@@ -148,6 +164,11 @@ impl Recorder {
         // One expiry can remove other connections, so each is looked up when its turn comes.
         for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
             if let Some(at) = self.find(id)
+                && self.heartbeat_timer(&self.conns[at]).is_some_and(|(_, due)| now >= due)
+            {
+                self.send_client_heartbeat(at, now);
+            }
+            if let Some(at) = self.find(id)
                 && let Some((timer, deadline)) = self.conn_timer(&self.conns[at])
                 && now >= deadline
             {
@@ -162,10 +183,15 @@ impl Recorder {
             Timer::Connect(_) => self.connect_failed(at, now),
             Timer::Drain(_) => drop(self.remove(at)),
             Timer::StreamTimeout(_) => self.on_stream_timeout(at, now),
+            Timer::Login(_) => self.on_soup_silence(at, now),
+            Timer::SubscriptionSilence(_) if self.conns[at].wire.soup().is_some() => {
+                self.on_soup_silence(at, now);
+            }
             Timer::SubscriptionSilence(_) => self.on_subscription_silence(at, now),
             Timer::Answer(_) | Timer::Stop(_) => self.on_answer_timeout(at, now),
-            // These only wake the driver: `advance` looks at the state that they have changed.
-            Timer::StreamLag(_)
+            // Heartbeats are sent by `expire`. The others only wake the driver: `advance` looks at the state that they have changed.
+            Timer::ClientHeartbeat(_)
+            | Timer::StreamLag(_)
             | Timer::StreamSilence(_)
             | Timer::Reconnect(_)
             | Timer::RetryResend(_)
@@ -212,12 +238,28 @@ impl Recorder {
     /// Returns the timer of an open subscription.
     fn subscription_timer(&self, conn: &ClientConnection) -> (Timer, Duration) {
         let lag = conn.last_useful + STREAM_LAG;
-        let silence = conn.last_useful + self.options.silence;
+        let silence = match &conn.wire {
+            ConnectionWire::Frames(_) => conn.last_useful + self.options.silence,
+            ConnectionWire::Soup(stream) => {
+                if let Some(sent) = stream.login_sent_at() {
+                    return (Timer::Login(conn.id), sent + self.login_wait());
+                }
+                stream.heard_at() + self.options.soup_silence
+            }
+        };
         if self.now < lag && lag < silence && !self.ledger.gaps().is_empty() {
             (Timer::StreamLag(conn.id), lag)
         } else {
             (Timer::SubscriptionSilence(conn.id), silence)
         }
+    }
+
+    /// Returns the timer of the next heartbeat of an open connection, if its exchange expects one.
+    fn heartbeat_timer(&self, conn: &ClientConnection) -> Option<(Timer, Duration)> {
+        let ConnectionWire::Soup(stream) = &conn.wire else { return None };
+        let is_open = conn.state == ConnectionState::Open;
+        let at = stream.heartbeat_at().filter(|_| is_open)?;
+        Some((Timer::ClientHeartbeat(conn.id), at))
     }
 
     /// Returns the timer of an open resend connection, if it waits for answers.

@@ -82,7 +82,7 @@ pub(super) struct RunBoundaries {
 impl RunBoundaries {
     /// Scans a block. `next` is the sequence after the connection's position.
     pub(super) fn of(block: &[RawFrame], next: Seq) -> Self {
-        // No packet has sequence 0, so a packet behind the end of the field's range does not follow.
+        // No packet has sequence 0, so none follows a position beyond the field's range.
         let mut next = u32::try_from(next).unwrap_or(0);
         let (mut odd, mut strange, mut breaks) = (0, 0, 0);
         for (bit, frame) in block.iter().enumerate() {

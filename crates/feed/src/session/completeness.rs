@@ -21,6 +21,7 @@
 
 use crate::session::tail::{SessionEnd, Tail};
 use crate::wire::Reason;
+use crate::wire::soup::RejectReason;
 use core::fmt;
 
 /// Facts about a recording that decide whether it is complete.
@@ -80,6 +81,8 @@ pub enum Completeness {
 pub enum Fault {
     /// Exchange never reached.
     Unreachable,
+    /// Exchange that rejected every login.
+    Rejected,
     /// Protocol violated by an exchange.
     Misbehaved,
     /// File damaged.
@@ -143,6 +146,9 @@ impl Facts {
             Some(Fault::Damaged)
         } else if self.misbehaved {
             Some(Fault::Misbehaved)
+        } else if self.packets == 0 && matches!(self.why, Some(IncompleteReason::LoginRejected(_)))
+        {
+            Some(Fault::Rejected)
         } else {
             (in_vain && !self.reached).then_some(Fault::Unreachable)
         }
@@ -206,6 +212,8 @@ pub enum IncompleteReason {
     NotLive,
     /// Exchange that does not describe its session, while the recording belongs to a known one.
     SessionUntold,
+    /// SoupBinTCP login rejected by the exchange.
+    LoginRejected(RejectReason),
     /// Output closed by its reader.
     Enough,
     /// Packets could not be stored.
@@ -236,6 +244,15 @@ impl fmt::Display for IncompleteReason {
                 "the recording is of a known session, and the exchange does not tell which one it \
                  plays",
             ),
+            Self::LoginRejected(reason) => {
+                write!(f, "the exchange rejected the login: {reason}")?;
+                match reason {
+                    RejectReason::NotAuthorized => {
+                        f.write_str("; check the user in the address, and the password")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Self::Enough => f.write_str("the reader has had enough"),
             Self::Storage => f.write_str("the recording could not be written"),
         }

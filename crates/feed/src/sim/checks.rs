@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::client::passes::PASSES_MAX;
-use crate::client::{IncompleteReason, Outcome, Recorder, Tail};
+use crate::client::{IncompleteReason, Outcome, Recorder, Tail, UndecodableError};
 use crate::session::completeness::{Completeness, Facts};
 use crate::sim::run::SimRun;
 use crate::tape::file::SessionEnd;
@@ -73,7 +73,7 @@ impl SimRun {
             return Err("packets are said to conflict that are the same".into());
         }
         // A refusal may arrive after all requests count as answered.
-        let unasked = |error| matches!(error, DecodeError::Kind(b'N'));
+        let unasked = |error| matches!(error, UndecodableError::Frame(DecodeError::Kind(b'N')));
         let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
         if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
             return Err("messages are said to make no sense that do".into());

@@ -28,7 +28,7 @@
 //! # What it costs
 //!
 //! Memory: 64 KiB for each origin that packets come from at the same time (up to
-//! [`GATHERED_MAX`]), and 24 bytes a block; blocks hold 3,855 packets, or what came until the
+//! [`GATHERED_MAX`]), and 32 bytes a block; blocks hold 3,855 packets, or what came until the
 //! writer flushed. Reading in order holds the blocks that span the place where it is. An append is
 //! a copy, and a write of 64 KiB once a block is full; [`get`](TapeFile::get) reads a block, unless
 //! it is that of the last call.
@@ -65,6 +65,7 @@
 //!
 //! [`Ledger`]: crate::ledger::Ledger
 
+mod append;
 mod block;
 mod content;
 mod damage;
@@ -83,16 +84,12 @@ pub use damage::{Damage, Opened, TapeFileError};
 pub use open::{is_stillborn, is_tape};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet, to_index};
-use crate::ledger::Origin;
 use crate::storage::Storage;
 use crate::tape::file::pending_blocks::PendingBlocks;
-use crate::wire::{FRAME_LEN, Messages, RawFrame, Run, SessionId};
+use crate::wire::{Messages, RawFrame, Run};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use block::{
-    BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, FRAMES_MAX, HEAD_LEN, INDEX_HEAD_LEN, IndexEntry,
-    PAYLOAD_MAX,
-};
+use block::{BLOCK_HEAD_LEN, HEAD_LEN, IndexEntry};
 use content::Content;
 use index::Index;
 use session::Told;
@@ -113,9 +110,6 @@ pub struct TapeFile<S> {
 
 /// Maximum number of blocks kept in memory for [`TapeFile::get`] (1 MiB in all).
 const CACHED: usize = 16;
-
-/// Maximum number of blocks that are written together with a full one.
-const TOGETHER: usize = 3;
 
 impl<S: Storage> TapeFile<S> {
     /// Creates a file on empty storage.
@@ -220,205 +214,6 @@ impl<S: Storage> TapeFile<S> {
         self.index.layout().or(self.gathering.layout())
     }
 
-    /// Appends messages that the file does not have. They are written when a block is full, or by
-    /// [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// Errors of the storage, or [`TapeFileError::Mixed`]. The file can be opened again; messages
-    /// appended before may be missing.
-    pub fn append<'m>(
-        &mut self,
-        origin: Origin,
-        arrived: u64,
-        messages: impl Into<Messages<'m>>,
-    ) -> Result<(), TapeFileError<S::Error>> {
-        let messages = messages.into();
-        if let Some(stored) = self.layout().filter(|stored| !stored.fits(Layout::of(messages)))
-            && !messages.is_empty()
-        {
-            return Err(TapeFileError::Mixed { stored });
-        }
-        match messages {
-            Messages::Packets(frames) => self.append_packets(origin, arrived, frames),
-            Messages::Run(run) => self.append_run(origin, arrived, run),
-        }
-    }
-
-    fn append_packets(
-        &mut self,
-        origin: Origin,
-        arrived: u64,
-        frames: &[RawFrame],
-    ) -> Result<(), TapeFileError<S::Error>> {
-        let mut rest = frames;
-        while !rest.is_empty() {
-            let place = match self.gathering.place(origin) {
-                Some(place) => place,
-                None if self.gathering.is_full() => {
-                    self.write_pending(0, &[], 0)?;
-                    continue;
-                }
-                None => self.gathering.begin(origin, arrived, Layout::Packets),
-            };
-            let taken = self.gathering.at(place).map_or(0, |pending| pending.take(rest));
-            rest = &rest[taken..];
-            if !rest.is_empty() {
-                let whole = rest.len().min(TOGETHER * FRAMES_MAX) / FRAMES_MAX * FRAMES_MAX;
-                let (behind, after) = rest.split_at(whole);
-                self.write_pending(place, behind, arrived)?;
-                rest = after;
-            }
-        }
-        Ok(())
-    }
-
-    fn append_run(
-        &mut self,
-        origin: Origin,
-        arrived: u64,
-        run: Run<'_>,
-    ) -> Result<(), TapeFileError<S::Error>> {
-        let mut rest = Some(run);
-        while let Some(run) = rest {
-            let place = match self.gathering.place(origin) {
-                Some(place) if self.gathering.is_continued_by(place, run) => place,
-                Some(place) => {
-                    // A block has one run.
-                    self.write_pending(place, &[], 0)?;
-                    continue;
-                }
-                None if self.gathering.is_full() => {
-                    self.write_pending(0, &[], 0)?;
-                    continue;
-                }
-                None => self.gathering.begin(origin, arrived, Layout::Run(run.framing())),
-            };
-            let Some(pending) = self.gathering.at(place) else { return Ok(()) };
-            rest = pending.take_run(run);
-            if rest.is_some() || pending.payload_len() >= PAYLOAD_MAX {
-                self.write_pending(place, &[], 0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes all appended messages, so that they survive the end of the process.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn flush(&mut self) -> Result<(), TapeFileError<S::Error>> {
-        while self.gathering.at(0).is_some() {
-            self.write_pending(0, &[], 0)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the appended packets of one origin. Its next packets begin a new block with a new
-    /// time.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn flush_origin(&mut self, origin: Origin) -> Result<(), TapeFileError<S::Error>> {
-        self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place, &[], 0))
-    }
-
-    /// Writes the pending packets of one origin, followed by blocks of the frames in `behind`, in
-    /// one write, because a write that ends inside a page costs more.
-    fn write_pending(
-        &mut self,
-        place: usize,
-        behind: &[RawFrame],
-        arrived: u64,
-    ) -> Result<(), TapeFileError<S::Error>> {
-        let Some(pending) = self.gathering.at(place) else { return Ok(()) };
-        pending.sort();
-        let own = pending.bytes.len();
-        behind.chunks(FRAMES_MAX).for_each(|frames| pending.add_block(frames));
-        let (mut entries, mut offset, mut came) = (Vec::new(), self.end, pending.arrived);
-        let (origin, layout, run) = (pending.origin, pending.layout, pending.messages().span());
-        let block_len = if layout == Layout::Packets { BLOCK_MAX } else { pending.bytes.len() };
-        for bytes in pending.bytes.chunks_mut(block_len) {
-            let span = match layout {
-                Layout::Packets => Messages::Packets(bytes[BLOCK_HEAD_LEN..].as_chunks().0).span(),
-                Layout::Run(_) => run,
-            };
-            let (kind, place) = (BlockKind::Messages(origin, layout), (offset, self.head.salt));
-            entries.extend(seal::<S>(bytes, (kind, span), came, place, self.told.id));
-            offset += bytes.len() as u64;
-            came = arrived;
-        }
-        let len = pending.bytes.len();
-        let done = self.storage.append(&pending.bytes);
-        pending.bytes.truncate(own);
-        self.appended(len, done)?;
-        for entry in entries {
-            self.index.insert(entry);
-            self.told.wrote(entry, origin);
-        }
-        self.gathering.remove(place);
-        Ok(())
-    }
-
-    /// Flushes, and waits until the file would survive a loss of power.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn sync(&mut self) -> Result<(), TapeFileError<S::Error>> {
-        self.flush()?;
-        Ok(self.storage.sync()?)
-    }
-
-    /// Flushes and writes the index, so that the next opening is quick. More may be added later.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn finish(&mut self, now: u64) -> Result<(), TapeFileError<S::Error>> {
-        self.flush()?;
-        let entries = self.index.in_file_order();
-        let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + INDEX_HEAD_LEN);
-        // The index repeats the session blocks, so that they need not be searched.
-        payload.extend(block::index_head(&self.told));
-        entries.iter().for_each(|entry| payload.extend(entry.encode()));
-        let at = self.end;
-        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let span = self.index.span();
-        let (first, last) = span.map_or((0, 0), |span| (span.first(), span.last()));
-        self.write(BlockKind::Index, (first, last, count), now, &payload)?;
-        let trailer = block::trailer::<S>(at, self.head.salt);
-        let done = self.storage.append(&trailer);
-        self.appended(trailer.len(), done)
-    }
-
-    /// Writes a block.
-    fn write(
-        &mut self,
-        kind: BlockKind,
-        (first, last, count): (Seq, Seq, u32),
-        arrived: u64,
-        payload: &[u8],
-    ) -> Result<(), TapeFileError<S::Error>> {
-        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let sum = S::checksum(payload);
-        let head = BlockHead { kind, first, last, count, arrived, len, sum, session: None };
-        let bytes = [&head.encode::<S>(self.head.salt), payload].concat();
-        let done = self.storage.append(&bytes);
-        self.appended(bytes.len(), done)
-    }
-
-    /// Moves the end behind the bytes that were appended, even if only part of them was.
-    fn appended(
-        &mut self,
-        len: usize,
-        done: Result<(), S::Error>,
-    ) -> Result<(), TapeFileError<S::Error>> {
-        if let Err(error) = done {
-            self.end = self.storage.len().unwrap_or(self.end + len as u64);
-            return Err(error.into());
-        }
-        self.end += len as u64;
-        Ok(())
-    }
-
     /// Returns the packet with a sequence; `None` if the file does not have it.
     ///
     /// # Errors
@@ -427,8 +222,10 @@ impl<S: Storage> TapeFile<S> {
         if let Some(frame) = self.gathering.find(seq) {
             return Ok(Some(frame));
         }
-        let packet =
-            |content: &Content| content.find(seq).and_then(|message| message.try_into().ok());
+        let packet = |content: &Content| match content {
+            Content::Packets(_) => content.find(seq).and_then(|message| message.try_into().ok()),
+            Content::Run { .. } => None,
+        };
         for (_, content) in self.cache.iter().filter(|(entry, _)| entry.span.contains(seq)) {
             if let Some(frame) = packet(content) {
                 return Ok(Some(frame));
@@ -556,27 +353,4 @@ impl<S: Storage> TapeFile<S> {
         let damaged = TapeFileError::Damaged { offset, span, packets: count, bytes };
         head.map(|head| (head, content)).ok_or(damaged)
     }
-}
-
-/// Writes the head of a block of messages into the room left for it. Returns the block's index
-/// entry.
-fn seal<S: Storage>(
-    bytes: &mut [u8],
-    (kind, span): (BlockKind, Option<SeqRange>),
-    arrived: u64,
-    (offset, salt): (u64, u64),
-    session: Option<SessionId>,
-) -> Option<IndexEntry> {
-    let (BlockKind::Messages(_, layout), Some(span)) = (kind, span) else { return None };
-    let (room, payload) = bytes.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
-    let count = match layout {
-        Layout::Packets => payload.len() / FRAME_LEN,
-        Layout::Run(_) => to_index(span.len()),
-    };
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let (first, last, sum) = (span.first(), span.last(), S::checksum(payload));
-    let head = BlockHead { kind, first, last, count, arrived, len, sum, session };
-    *room = head.encode::<S>(salt);
-    Some(IndexEntry { span, count, layout, len, offset })
 }

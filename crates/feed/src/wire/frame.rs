@@ -1,7 +1,7 @@
 //! Frames of the exchange: packets and the messages of the extension.
 
 use super::align::symbol_fits;
-use super::{FRAME_LEN, HIGHEST_FIELD, MAX_PACKET_SEQ, RawFrame, SessionId, field_bytes};
+use super::{FRAME_LEN, HIGHEST_FIELD, RawFrame, SessionId, field_bytes};
 use crate::base::seq::{FIRST_SEQ, Seq};
 use crate::wire::packet::{Packet, Side, Symbol};
 use core::fmt;
@@ -285,8 +285,8 @@ fn decode_info(raw: &RawFrame) -> Result<Info, DecodeError> {
 
 /// Encodes one message.
 ///
-/// Sequences are at most [`MAX_PACKET_SEQ`](super::MAX_PACKET_SEQ). A message with a higher one is written so that decoding
-/// refuses it.
+/// Sequences are at most [`MAX_PACKET_SEQ`](super::MAX_PACKET_SEQ). A message with a higher one is
+/// written so that decoding refuses it.
 #[must_use]
 pub fn encode(frame: &Frame) -> RawFrame {
     match *frame {

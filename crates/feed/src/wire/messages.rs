@@ -374,8 +374,8 @@ mod tests {
 
             let (taken, rest) = run.split_within(room);
             prop_assert!(taken.bytes().len() <= room || taken.range().len() == 1);
-            let both: Vec<_> = taken.iter().chain(rest.into_iter().flat_map(|r| r.iter())).collect();
-            prop_assert_eq!(both, all);
+            let rest = rest.into_iter().flat_map(|rest| rest.iter());
+            prop_assert_eq!(taken.iter().chain(rest).collect::<Vec<_>>(), all);
         }
     }
 }

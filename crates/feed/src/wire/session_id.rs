@@ -38,8 +38,8 @@ impl SessionId {
         rest.iter().all(|byte| *byte == b' ').then_some(*short)
     }
 
-    /// Returns the id for the exercise's protocol: its own characters, or four that are derived from
-    /// all of them if it is too long.
+    /// Returns the id for the exercise's protocol: its own characters, or four that are derived
+    /// from all of them if it is too long.
     #[must_use]
     pub fn shortened(&self) -> [u8; Self::SHORT_LEN] {
         let word = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);

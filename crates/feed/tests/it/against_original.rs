@@ -196,6 +196,7 @@ mod the_double {
     use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
     use feed::exchange::{Disconnect, Exchange, Step};
     use feed::tape::in_memory::Tape;
+    use feed::wire::Protocol;
     use std::time::Duration;
 
     const NOW: Duration = Duration::ZERO;

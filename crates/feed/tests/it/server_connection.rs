@@ -161,7 +161,7 @@ mod paced {
     fn times<P: TapeSource>(exchange: MockExchange<P>) -> Vec<u64> {
         let mut exchange = exchange;
         let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
-        let mut conn = exchange.open(Protocol::Betacrew, now);
+        let mut conn = exchange.open(feed::wire::Protocol::Betacrew, now);
         exchange.receive(&mut conn, &[1, 0], now);
         loop {
             let count = exchange.peek(&mut conn, &mut out, now);

@@ -58,7 +58,7 @@ fn record(
         let lost = rng.between(0, 3);
         let (piece, kept): (Vec<_>, Vec<_>) = left[at..at + count]
             .iter()
-            .partition(|frame| (sequence_of(frame) * 7919 + u64::from(lost)) % 4 != 0);
+            .partition(|frame| !(sequence_of(frame) * 7919 + u64::from(lost)).is_multiple_of(4));
         let piece = if piece.is_empty() { left[at..at + count].to_vec() } else { piece };
         let kept = if piece.len() == count { Vec::new() } else { kept };
         let pass = u32::from(at > 0 || added.is_empty());
@@ -153,7 +153,7 @@ fn behind_a_damaged_block_reading_goes_on() {
     file.finish(1).unwrap();
     let mut bytes = file.into_storage().bytes().to_vec();
     // In the payload of the third block, and the head of the sixth.
-    let block = 56 + 50 * 17;
+    let block = 64 + 50 * 17;
     bytes[48 + 2 * block + 99] ^= 1;
     bytes[48 + 5 * block + 9] ^= 1;
     let (file, _) = TapeFile::open(Disk::with(bytes.clone()), true).unwrap();
@@ -234,7 +234,7 @@ fn an_index_that_is_not_that_of_the_blocks_is_found_out() {
     other.flush().unwrap();
     // The blocks of one, the index of another, which has the same length.
     let (one, other) = (file.into_storage(), other.into_storage());
-    let index = 48 + 56 + 5 * 17;
+    let index = 48 + 64 + 5 * 17;
     let bytes = [&other.bytes()[..index], &one.bytes()[index..]].concat();
     let mut places = 0;
     let (_, opened) = TapeFile::check(Disk::with(bytes), &mut |_| places += 1).unwrap();
@@ -388,7 +388,7 @@ fn truncation_anywhere_keeps_what_is_before() {
     }
     file.finish(1).unwrap();
     let good = file.into_storage();
-    let block = 56 + 50 * 17;
+    let block = 64 + 50 * 17;
     for len in 48..good.bytes().len() {
         let cut = Disk::with(good.bytes()[..len].to_vec());
         let (file, _) = TapeFile::open(cut, true).unwrap();

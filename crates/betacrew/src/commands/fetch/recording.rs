@@ -1,5 +1,6 @@
 //! One recording of `fetch`: it is opened or continued, made, written to its outputs and closed.
 
+use super::lines::FetchLines;
 use super::sessions::{SessionName, SessionTurn};
 use super::{FetchArgs, places};
 use crate::error::{Exit, Failure};
@@ -24,16 +25,16 @@ use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
 use feed::client::{IncompleteReason, PassEnd, Recorder, RecorderEvent};
 use feed::session::completeness::Facts;
-use feed::wire::{Info, SessionId, VERSION};
+use feed::wire::{Info, Protocol, SessionId, VERSION};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Recording of one session, with its outputs.
 pub(super) struct FetchRecording<'a> {
     args: &'a FetchArgs,
+    lines: &'a FetchLines,
     /// Session in the names of its files; `None` for the names that were typed.
     named: Option<SessionName>,
     capture: RecordingStore,
@@ -62,6 +63,7 @@ impl<'a> FetchRecording<'a> {
     /// Opens a new recording or continues an existing one, and opens all its outputs.
     pub(super) fn begin(
         args: &'a FetchArgs,
+        lines: &'a FetchLines,
         turn: SessionTurn,
         stop: &Stop,
     ) -> Result<Self, Failure> {
@@ -107,17 +109,27 @@ impl<'a> FetchRecording<'a> {
         let report = report.map(|output| output.with_durability(durability));
         // From here on files exist, which a signal must not leave unfinished.
         let orderly = signals::orderly();
-        let (mut capture, recorder) = open(args, turn)?;
+        let (mut capture, recorder) = open(args, lines, turn)?;
         if report.is_some() {
             capture.gaps.keep_history();
         }
-        Ok(Self { args, named, capture, recorder, outputs, outlets, report, written, orderly })
+        Ok(Self {
+            args,
+            lines,
+            named,
+            capture,
+            recorder,
+            outputs,
+            outlets,
+            report,
+            written,
+            orderly,
+        })
     }
 
     /// Records the session, writes the outputs, prints the summary and closes the recording.
     pub(super) fn run(
         mut self,
-        lines: &[Vec<SocketAddr>],
         stop: &Stop,
         web: Option<&Web>,
     ) -> Result<FinishedRecording, Failure> {
@@ -125,9 +137,9 @@ impl<'a> FetchRecording<'a> {
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
         let counters = OutputCounters { tape: self.capture.written(), outputs };
-        let history = ClientMonitor::new(web, &args.addresses, counters);
+        let history = ClientMonitor::new(web, &self.lines.labels, counters);
         self.outlets.extend(web.map(Web::books).transpose()?);
-        let (took, handed_on) = self.record(lines, &mut progress, stop, &history)?;
+        let (took, handed_on) = self.record(&mut progress, stop, &history)?;
         let facts = self.facts();
         let exit = Exit::of(&facts);
         let wanted = facts.writes_outputs(args.allow_gaps);
@@ -140,8 +152,13 @@ impl<'a> FetchRecording<'a> {
             write(outputs, &self.capture, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
-            let content =
-                RecordingReport::new(&args.addresses, &self.recorder, &self.capture, took, facts);
+            let content = RecordingReport::new(
+                &self.lines.labels,
+                &self.recorder,
+                &self.capture,
+                took,
+                facts,
+            );
             let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
@@ -163,7 +180,6 @@ impl<'a> FetchRecording<'a> {
     /// the failure of a NATS stream that lacks packets.
     fn record(
         &mut self,
-        lines: &[Vec<SocketAddr>],
         progress: &mut Progress,
         stop: &Stop,
         history: &ClientMonitor<'a>,
@@ -173,13 +189,14 @@ impl<'a> FetchRecording<'a> {
         let outputs = self.has_outputs();
         let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
         let mut sink = GapObserver { sink, history };
-        net::fetch(lines, &mut self.recorder, &mut sink, stop, |event| match event {
+        let FetchLines { labels, addresses, .. } = self.lines;
+        net::fetch(addresses, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);
             }
             LoopEvent::Note(recorder, note) => {
-                log_event(&self.args.addresses, recorder, note, progress);
+                log_event(labels, recorder, note, progress);
             }
         })
         .map_err(|source| Failure::System { action: "cannot poll connections", source })?;
@@ -207,7 +224,8 @@ impl<'a> FetchRecording<'a> {
     /// Returns the session that replaced this one on all lines.
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
-        let over = self.args.follow && outcome.why == Some(IncompleteReason::OtherSession);
+        let over =
+            self.recorder.is_following() && outcome.why == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
         over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
@@ -230,7 +248,7 @@ impl<'a> FetchRecording<'a> {
         let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
         let places = written.then_some(places.as_slice());
         let recording = (&self.recorder, &self.capture);
-        let text = summary::text(&args.addresses, recording, took, places, facts);
+        let text = summary::text(&self.lines.labels, recording, took, places, facts);
         crate::terminal::message::show_text(&text);
         if let (Some(last), Some(outcome)) = (args.last, self.recorder.outcome())
             && last < outcome.last
@@ -297,17 +315,19 @@ pub(super) fn place(args: &FetchArgs, named: Option<SessionName>) -> Option<Path
 }
 
 /// Opens a new recording, or continues the one in the tape file.
-fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder), Failure> {
-    let lines = u16::try_from(args.addresses.len()).map_err(|_| {
-        Failure::Usage("at most 65,535 exchanges can be recorded at once".to_owned())
-    })?;
+fn open(
+    args: &FetchArgs,
+    lines: &FetchLines,
+    turn: SessionTurn,
+) -> Result<(RecordingStore, Recorder), Failure> {
+    let protocols = || lines.protocols.clone();
     // Files of a later session have its name, so they must get packets of no other session.
     let new_recorder = || match turn.name {
         Some(SessionName { session, .. }) => {
             let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
-            Recorder::resume(args.options(), lines, 0, &SeqSet::new(), Some(info))
+            Recorder::resume(args.options(), protocols(), 0, &SeqSet::new(), Some(info))
         }
-        None => Recorder::new(args.options(), lines),
+        None => Recorder::new(args.options(), protocols()),
     };
     let Some(place) = place(args, turn.name) else {
         return Ok((RecordingStore::unnamed()?, new_recorder()));
@@ -332,10 +352,12 @@ fn open(args: &FetchArgs, turn: SessionTurn) -> Result<(RecordingStore, Recorder
     }
     let Resumed { highest, missing, session, .. } = before;
     let mut capture = capture;
-    if !args.follow {
+    if !args.follows() {
         capture.gaps.request_rest(highest);
     }
-    Ok((capture, Recorder::resume(args.options(), lines, highest, &missing, session)))
+    let mut recorder = Recorder::resume(args.options(), protocols(), highest, &missing, session);
+    recorder.expect_payload(capture.payload());
+    Ok((capture, recorder))
 }
 
 /// Writes the recording to its outputs. If that fails, prints which of several were replaced.
@@ -418,6 +440,23 @@ fn log_event(
             info.first,
             info.last
         ),
+        RecorderEvent::LoggedIn { line, session, sequence } => {
+            tracing::debug!("{}: logged in, session {session} from message {sequence}", at(line));
+        }
+        RecorderEvent::LoginRejected { line, reason } => {
+            tracing::warn!("{}: login rejected: {reason}", at(line));
+        }
+        RecorderEvent::LoginMoved { line, requested, accepted } => tracing::warn!(
+            "{}: login from message {requested} accepted from message {accepted}; logging in again",
+            at(line)
+        ),
+        RecorderEvent::PassEnded { line, delivered, .. } if is_soup(recorder, line) => {
+            tracing::warn!(
+                "{}: connection ended after {}; logging in again",
+                at(line),
+                count(delivered, "message")
+            );
+        }
         RecorderEvent::PassBegan { line, pass } => {
             tracing::debug!("{}: pass {pass} starts", at(line));
         }
@@ -457,6 +496,11 @@ fn log_event(
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }
     }
+}
+
+/// Returns whether a line speaks SoupBinTCP.
+fn is_soup(recorder: &Recorder, line: u16) -> bool {
+    recorder.line(line).is_some_and(|stats| stats.protocol == Protocol::Soup)
 }
 
 #[cfg(test)]

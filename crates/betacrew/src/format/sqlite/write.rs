@@ -1,6 +1,6 @@
 //! Writing of packets to a new SQLite database.
 
-use crate::format::rows::{packet, short};
+use crate::format::rows::{packet, short_sequence};
 use crate::format::{Arrival, Encoder};
 use feed::wire::Messages;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -66,7 +66,7 @@ impl Encoder for SqliteWriter {
                     side,
                     packet.quantity,
                     packet.price,
-                    short(packet.sequence)?,
+                    short_sequence(packet.sequence)?,
                     arrival.time(),
                     origin
                 ])

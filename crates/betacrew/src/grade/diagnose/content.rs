@@ -310,7 +310,11 @@ mod tests {
         };
         assert_eq!(classic_run().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
         let all = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Sequence, &(packet.sequence as u32).swap_bytes());
+            put(
+                fields,
+                OutputField::Sequence,
+                &u32::try_from(packet.sequence).unwrap().swap_bytes(),
+            );
         };
         let (id, text) = classic_run().stream(1..=14).write_as(1..=14, all).cause();
         assert_eq!(id, "little-endian");

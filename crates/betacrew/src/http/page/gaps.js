@@ -88,23 +88,42 @@ const SIGNS = {
   streaming: "●", following: "●", connecting: "◌", silent: "◍", unreachable: "✕", dead: "✕",
 };
 
+/** Returns the logins of a SoupBinTCP line in words. */
+function logins(soup) {
+  if (soup == null) return "";
+  return [
+    `${number(soup.logins)} accepted`,
+    soup.rejects > 0 ? `${number(soup.rejects)} rejected` : "",
+    soup.rejection ?? "",
+    soup.silences > 0 ? `${number(soup.silences)} silent` : "",
+    `${number(soup.heartbeats)} heartbeats`,
+  ].filter(Boolean).join(", ");
+}
+
 export function lines(root) {
   const body = root.querySelector("tbody");
+  const heading = root.querySelector("th:last-child");
   const names = columnNames(root);
   return {
     update(state) {
       root.hidden = state.role !== "client";
       if (root.hidden) return;
+      const hasLogins = (state.lines ?? []).some((line) => line.soup != null);
+      heading.hidden = !hasLogins;
       const numbered = (state.lines ?? []).map((line, index) => ({ ...line, index }));
       syncChildren(body, numbered, ({ index }) => index,
-        () => tableRow(["state", "", "n", "n", "n", "n"], names), (element, line) => {
+        () => tableRow(["state", "", "n", "n", "n", "n", ""], names), (element, line) => {
           const cells = element.children;
           setAttr(element, "data-is", line.state);
           const since = line.since == null ? "" : ` since ${clock(line.since)}`;
           setText(cells[0], `${SIGNS[line.state] ?? "○"} ${line.state}${since}`);
           setText(cells[1], `${line.index + 1}  ${line.address}`);
-          [line.delivered, line.first, line.missed, line.reconnects].forEach((value, place) =>
-            setText(cells[place + 2], number(value)));
+          // A SoupBinTCP line has no gaps, so it can miss nothing.
+          const missed = line.soup == null ? number(line.missed) : "–";
+          [number(line.delivered), number(line.first), missed, number(line.reconnects)].forEach(
+            (text, place) => setText(cells[place + 2], text));
+          setText(cells[6], logins(line.soup));
+          cells[6].hidden = !hasLogins;
         });
     },
   };

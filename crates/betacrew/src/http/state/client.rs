@@ -10,13 +10,13 @@ use crate::http::state::feed_state::{self, LineState, Mode};
 use crate::http::state::gap_history::GapHistory;
 use crate::http::state::metrics::MetricsExtra;
 use crate::http::state::recent_rates::RecentRates;
-use crate::http::state::{Counters, Feed, Latency, LineSnapshot, SessionView, State};
+use crate::http::state::{Counters, Feed, Latency, LineSnapshot, SessionView, SoupSnapshot, State};
 use crate::output::counters::OutputCounters;
 use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::client::Recorder;
 use feed::ledger::Origin;
 use feed::session::completeness::Facts;
-use feed::wire::Messages;
+use feed::wire::{Messages, Protocol};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
@@ -216,6 +216,14 @@ impl<'a> ClientMonitor<'a> {
                 first: stats.first,
                 missed: recorder.missed_by(id),
                 reconnects: stats.cuts.into(),
+                protocol: stats.protocol.to_string(),
+                soup: (stats.protocol == Protocol::Soup).then(|| SoupSnapshot {
+                    logins: stats.soup.logins.into(),
+                    rejects: stats.soup.rejects.into(),
+                    rejection: stats.soup.rejection.map(|reason| reason.to_string()),
+                    silences: stats.soup.silences.into(),
+                    heartbeats: stats.soup.heartbeats,
+                }),
             });
         }
         shown

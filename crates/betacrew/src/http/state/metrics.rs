@@ -1,7 +1,8 @@
 //! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
-use crate::http::state::feed_state;
+use crate::http::state::soup_counters::SoupCounters;
+use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -262,6 +263,9 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     for (kind, name, help, value) in table {
         page.one(kind, &format!("betacrew_exchange_{name}"), help, value);
     }
+    for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
+        page.one(Counter, &format!("betacrew_exchange_soup_{name}"), help, float(value));
+    }
     let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
     page.many(Counter, "betacrew_exchange_faults_injected_total", help, kinds);
     tape(page, "exchange", extra);
@@ -330,9 +334,9 @@ fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
 }
 
 /// Writes the counters of each line.
-fn lines(page: &mut MetricsPage, lines: &[crate::http::state::LineSnapshot]) {
+fn lines(page: &mut MetricsPage, lines: &[LineSnapshot]) {
     use Kind::Counter;
-    let by_line = |of: fn(&crate::http::state::LineSnapshot) -> u64| {
+    let by_line = |of: fn(&LineSnapshot) -> u64| {
         // Two lines may have the same address, so the number is a label, too.
         let samples = (1..).zip(lines).map(move |(number, line): (u32, _)| {
             let labels = labels([("line", &number.to_string()), ("address", &line.address)]);
@@ -349,6 +353,34 @@ fn lines(page: &mut MetricsPage, lines: &[crate::http::state::LineSnapshot]) {
     let cuts = by_line(|line| line.reconnects);
     let help = "Subscriptions of a line that ended before the session did.";
     page.many(Counter, "betacrew_client_line_reconnects_total", help, cuts);
+    logins(page, lines);
+}
+
+/// Writes the counters of each line that speaks SoupBinTCP.
+fn logins(page: &mut MetricsPage, lines: &[LineSnapshot]) {
+    let by_line = |of: fn(&SoupSnapshot) -> u64| {
+        let samples = (1..).zip(lines).filter_map(move |(number, line): (u32, _)| {
+            let soup = line.soup.as_ref()?;
+            let labels = labels([("line", &number.to_string()), ("address", &line.address)]);
+            Some((labels, float(of(soup))))
+        });
+        samples.collect::<Vec<_>>()
+    };
+    if lines.iter().all(|line| line.soup.is_none()) {
+        return;
+    }
+    let name = "betacrew_client_line_logins_total";
+    let help = "SoupBinTCP logins of a line that were accepted.";
+    page.many(Kind::Counter, name, help, by_line(|soup| soup.logins));
+    let name = "betacrew_client_line_rejected_logins_total";
+    let help = "SoupBinTCP logins of a line that were rejected.";
+    page.many(Kind::Counter, name, help, by_line(|soup| soup.rejects));
+    let name = "betacrew_client_line_silences_total";
+    let help = "SoupBinTCP connections of a line that were given up because they were silent.";
+    page.many(Kind::Counter, name, help, by_line(|soup| soup.silences));
+    let name = "betacrew_client_line_heartbeats_total";
+    let help = "SoupBinTCP heartbeats that a line's exchange has sent.";
+    page.many(Kind::Counter, name, help, by_line(|soup| soup.heartbeats));
 }
 
 /// Writes the counters of each output.

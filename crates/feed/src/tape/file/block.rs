@@ -76,9 +76,9 @@ impl core::fmt::Display for FileHeadError {
             Self::Foreign => f.write_str("it is no tape file"),
             Self::Older(version) => write!(
                 f,
-                "it is a tape file of version {version}, whose sequences have 32 bits; this program \
-                 reads version {VERSION}: record the session again, or read the file with the \
-                 program that wrote it"
+                "it is a tape file of version {version}, whose sequences have 32 bits; this \
+                 program reads version {VERSION}: record the session again, or read the file with \
+                 the program that wrote it"
             ),
             Self::Newer(version) => write!(
                 f,
@@ -468,22 +468,24 @@ mod tests {
     #[test]
     fn sequences_of_64_bits_survive() {
         let span = SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap();
-        let entry = IndexEntry { span, count: 10, offset: 1 << 50 };
+        let (layout, len) = (Layout::Run(Framing::Length), 170);
+        let entry = IndexEntry { span, count: 10, layout, len, offset: 1 << 50 };
         assert_eq!(IndexEntry::decode(&entry.encode()), Some(entry));
         let head = BlockHead {
-            kind: BlockKind::Packets(Origin { line: 1, source: Source::Resend }),
+            kind: BlockKind::Messages(Origin { line: 1, source: Source::Resend }, layout),
             first: span.first(),
             last: span.last(),
             count: 10,
             arrived: u64::MAX,
-            len: 170,
+            len,
             sum: 7,
-            session: Some(SessionId(*b"LONG")),
+            session: Some(SessionId::new(*b"TEN LETTER")),
         };
         assert_eq!(BlockHead::decode::<Disk>(&head.encode::<Disk>(3), 3), Some(head));
         let beyond = BlockHead { last: MAX_SEQ + 1, ..head };
         assert_eq!(BlockHead::decode::<Disk>(&beyond.encode::<Disk>(3), 3), None);
-        let told = Told { id: head.session, first: 1, last: MAX_SEQ, ..Told::default() };
+        let mut told = Told::of_head(head.session);
+        (told.first, told.last) = (1, MAX_SEQ);
         let read = read_index_head(&index_head(&told));
         assert_eq!((read.0, read.1), (head.session, (1, MAX_SEQ)));
     }

@@ -1,0 +1,506 @@
+//! SoupBinTCP lines: one connection each, which logs in at the lowest missing sequence.
+//!
+//! A SoupBinTCP connection delivers every message from its login on, in order, so a line has no
+//! gaps of its own: after a break it logs in again at the next sequence. Nothing can be requested
+//! beside the stream. [`stream`] is one connection without a recorder; this module connects it with
+//! the session, the ledger and the line.
+
+mod payload;
+mod stream;
+mod violation;
+
+pub use payload::SessionPayload;
+pub use violation::SoupViolation;
+
+pub(super) use stream::SoupStream;
+
+use super::alignment::GARBAGE_FRAMES_MAX;
+use super::connection::{ClientConnection, ConnectionState, ConnectionWire};
+use super::lines::SoupLogin;
+use super::outcome::UndecodableError;
+use super::timers::{LOGIN_WAIT, LOGOUT_WAIT, backoff};
+use super::{ConnId, Output, Recorder, RecorderEvent};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
+use crate::ledger::{Sink, StopReason, TakeResult};
+use crate::wire::soup::{RejectReason, Text};
+use crate::wire::{Info, Run, SessionId, VERSION};
+use core::time::Duration;
+use payload::order_packets;
+use stream::{Accepted, Requested, SoupEvent};
+
+/// Counters of a SoupBinTCP line.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct SoupStats {
+    /// Logins that the exchange has accepted.
+    pub logins: u32,
+    /// Logins that the exchange has rejected.
+    pub rejects: u32,
+    /// Reason of the latest rejection, if no login was accepted since.
+    pub rejection: Option<RejectReason>,
+    /// Acceptances with another sequence than the requested one.
+    pub moved: u32,
+    /// Connections that were given up because the exchange sent no packet for too long.
+    pub silences: u32,
+    /// Heartbeats of the exchange.
+    pub heartbeats: u64,
+    /// Packets that mean nothing to a recording: debug texts, unsequenced messages, unknown types.
+    pub skipped: u64,
+}
+
+/// Session that the next login names, if the user has named none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum SessionChoice {
+    /// Session that is recorded; the current one as long as there is none.
+    Recorded,
+    /// Session that is current, because the exchange does not serve the recorded one. Its
+    /// acceptance shows whether another session has replaced that.
+    Current,
+}
+
+/// State of a SoupBinTCP line over all its connections.
+#[derive(Debug)]
+pub(super) struct SoupLine {
+    login: SoupLogin,
+    choice: SessionChoice,
+    /// Recorded session as this line's exchange names it.
+    name: Option<Text<10>>,
+    /// Lowest sequence that the exchange serves.
+    served_from: Seq,
+    /// Number of consecutive acceptances with another sequence than the requested one.
+    moved: u32,
+    /// Number of consecutive ends of the session before a message that is known to exist.
+    early_ends: u32,
+    /// Number of consecutive connections that were cut for a violation before a new message.
+    violations: u32,
+    /// Time of the first rejection since the last acceptance, and the number of rejections.
+    rejected: Option<(Duration, u32)>,
+}
+
+impl SoupLine {
+    /// Returns the state of a line that has no connection yet.
+    pub(super) fn new(login: SoupLogin) -> Self {
+        Self {
+            login,
+            choice: SessionChoice::Recorded,
+            name: None,
+            served_from: FIRST_SEQ,
+            moved: 0,
+            early_ends: 0,
+            violations: 0,
+            rejected: None,
+        }
+    }
+
+    /// Returns whether the line was given up because its exchange violates the protocol.
+    pub(super) fn has_violations(&self) -> bool {
+        self.violations > 0
+    }
+}
+
+/// Returns the name of a session in a login request.
+fn name_of(session: SessionId) -> Text<10> {
+    Text::from_padded(&session.padded())
+}
+
+impl Recorder {
+    /// Sends the login on a connection that was opened.
+    pub(super) fn log_in(&mut self, at: usize, now: Duration) {
+        let id = usize::from(self.conns[at].line);
+        let Some(soup) = &self.lines[id].soup else { return };
+        let login = soup.login;
+        let recorded = || soup.name.or(self.session.map(name_of)).unwrap_or(Text::BLANK);
+        let session = match soup.choice {
+            _ if !login.session.is_blank() => login.session,
+            SessionChoice::Recorded => recorded(),
+            SessionChoice::Current => Text::BLANK,
+        };
+        let requested = Requested { session, sequence: self.lowest_missing(soup.served_from) };
+        let conn = &mut self.conns[at];
+        conn.described = true;
+        if let Some(stream) = conn.wire.soup() {
+            stream.log_in(&login, requested, now, &mut conn.outbox.0);
+        }
+    }
+
+    /// Returns the lowest sequence from `from` on that is not recorded and not abandoned.
+    fn lowest_missing(&self, from: Seq) -> Seq {
+        let beyond = self.ledger.highest() + 1;
+        let gaps = self.ledger.gaps().ranges().filter_map(|gap| gap.from(from));
+        let mut wanted = gaps.filter(|gap| !self.abandoned.covers(*gap));
+        wanted.next().map_or(beyond, SeqRange::first).max(from)
+    }
+
+    /// Handles bytes of a SoupBinTCP connection.
+    pub(super) fn soup_received(
+        &mut self,
+        id: ConnId,
+        mut stream: SoupStream,
+        bytes: &[u8],
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
+        let mut rest = bytes;
+        while self.outcome.is_none() {
+            let Some(at) = self.find(id) else { return };
+            // A connection to another session is read on, but not believed.
+            if self.conns[at].garbage_run > GARBAGE_FRAMES_MAX {
+                stream.leave();
+            }
+            let offset = stream.offset();
+            match stream.next(&mut rest, now) {
+                Ok(None) => break,
+                Ok(Some(event)) => self.on_soup_event(at, event, offset, now, sink),
+                Err(violation) => self.on_soup_violation(at, offset, violation, now),
+            }
+        }
+        if let Some(at) = self.find(id) {
+            self.conns[at].wire = ConnectionWire::Soup(stream);
+        }
+    }
+
+    /// Handles an event of a SoupBinTCP connection. `offset` is where its packet begins.
+    fn on_soup_event(
+        &mut self,
+        at: usize,
+        event: SoupEvent<'_>,
+        offset: u64,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) {
+        let line = usize::from(self.conns[at].line);
+        let stats = &mut self.lines[line].stats.soup;
+        match event {
+            SoupEvent::Accepted(requested, accepted) => {
+                stats.logins += 1;
+                stats.rejection = None;
+                if let Err(violation) = self.on_login_accepted(at, requested, accepted, now, sink) {
+                    self.on_soup_violation(at, offset, violation, now);
+                }
+            }
+            SoupEvent::Rejected(reason) => self.on_login_rejected(at, reason, now),
+            SoupEvent::Messages(run) => {
+                if let Err(violation) = self.take_messages(at, run, now, sink) {
+                    self.on_soup_violation(at, offset, violation, now);
+                }
+            }
+            SoupEvent::Heartbeat => stats.heartbeats += 1,
+            SoupEvent::Skipped => stats.skipped += 1,
+            SoupEvent::End { last } => self.on_soup_end(at, last, now),
+        }
+    }
+
+    /// Handles an accepted login.
+    ///
+    /// # Errors
+    /// Returns a violation if the session or the sequence cannot be true.
+    fn on_login_accepted(
+        &mut self,
+        at: usize,
+        requested: Requested,
+        accepted: Accepted,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Result<(), SoupViolation> {
+        let id = self.conns[at].line;
+        let announced = SessionId::new(accepted.session.right_padded());
+        let session = self.as_recorded(announced);
+        let line = &mut self.lines[usize::from(id)];
+        let Some(soup) = &mut line.soup else { return Ok(()) };
+        if !soup.login.session.is_blank() && requested.session != accepted.session {
+            let (requested, accepted) = (requested.session, accepted.session);
+            return Err(SoupViolation::AcceptedSession { requested, accepted });
+        }
+        soup.rejected = None;
+        let sequence = accepted.sequence;
+        let info = Info { session, version: VERSION, first: FIRST_SEQ, last: sequence - 1 };
+        line.stats.info = Some(info);
+        self.note(RecorderEvent::LoggedIn { line: id, session: announced, sequence });
+        if self.expected_session().is_some_and(|known| known != session) {
+            self.set_line_aside(at, session, now);
+            return Ok(());
+        }
+        let line = &mut self.lines[usize::from(id)];
+        line.stats.other_session = None;
+        let Some(soup) = &mut line.soup else { return Ok(()) };
+        soup.name = Some(accepted.session);
+        soup.choice = SessionChoice::Recorded;
+        if sequence == requested.sequence {
+            soup.moved = 0;
+        } else {
+            // One wrong acceptance would give every message behind it a wrong sequence, so it is
+            // believed only if the exchange insists on it.
+            line.stats.soup.moved += 1;
+            soup.moved += 1;
+            let is_believed = soup.moved > self.options.retries;
+            let requested = requested.sequence;
+            self.note(RecorderEvent::LoginMoved { line: id, requested, accepted: sequence });
+            if !is_believed {
+                self.cut_soup(at, now);
+                return Ok(());
+            }
+        }
+        self.begin_soup_stream(at, requested.sequence, info, now, sink)
+    }
+
+    /// Begins to record the messages behind an acceptance that is believed.
+    fn begin_soup_stream(
+        &mut self,
+        at: usize,
+        requested: Seq,
+        info: Info,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Result<(), SoupViolation> {
+        let (conn, before) = (self.conns[at].id, info.last);
+        if before >= requested && !self.accept_claimed_end(at, before) {
+            return Err(SoupViolation::AcceptedSequence((before + 1).into()));
+        }
+        self.on_session_reported(at, info, now, sink);
+        let Some(at) = self.find(conn) else { return Ok(()) };
+        let track = &mut self.conns[at].track;
+        track.position = before;
+        self.conns[at].subscribed_after = before;
+        self.conns[at].last_useful = now;
+        if before >= requested {
+            // The exchange does not serve the messages before its acceptance.
+            self.ledger.close_tail(now, sink);
+            if let Some(soup) = &mut self.lines[usize::from(self.conns[at].line)].soup {
+                soup.served_from = before + 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a session by the name that the recording has for it. The exercise's protocol
+    /// announces a shortened name of a session whose name is longer than four characters.
+    pub(super) fn as_recorded(&self, announced: SessionId) -> SessionId {
+        let is_short_for = |short: SessionId, long: SessionId| {
+            long.short().is_none() && short.short() == Some(long.shortened())
+        };
+        match self.expected_session() {
+            Some(known) if is_short_for(known, announced) => known,
+            Some(known) if is_short_for(announced, known) => known,
+            _ => announced,
+        }
+    }
+
+    /// Handles a rejected login. A wrong user or password will not become right, so the line is
+    /// given up then. A session that is not available may become so: the login is repeated.
+    fn on_login_rejected(&mut self, at: usize, reason: RejectReason, now: Duration) {
+        let id = self.conns[at].line;
+        let line = &mut self.lines[usize::from(id)];
+        let Some(soup) = &mut line.soup else { return };
+        line.stats.soup.rejects += 1;
+        line.stats.soup.rejection = Some(reason);
+        let (since, tries) = soup.rejected.map_or((now, 1), |(since, tries)| (since, tries + 1));
+        soup.rejected = Some((since, tries));
+        soup.choice = match soup.choice {
+            SessionChoice::Recorded => SessionChoice::Current,
+            SessionChoice::Current => SessionChoice::Recorded,
+        };
+        let is_final = reason == RejectReason::NotAuthorized;
+        if is_final || now.saturating_sub(since) >= self.options.timeout {
+            line.stats.given_up = true;
+            line.streams_to_open = 0;
+        } else {
+            line.retry_at = line.retry_at.max(now + backoff(tries));
+            line.streams_to_open = 1;
+        }
+        let given_up = line.stats.given_up;
+        self.remove(at);
+        self.note(RecorderEvent::LoginRejected { line: id, reason });
+        if given_up {
+            self.note(RecorderEvent::LineGivenUp { line: id });
+        }
+    }
+
+    /// Takes messages that have arrived into the ledger.
+    ///
+    /// # Errors
+    /// Returns a violation if the messages cannot be of the recorded session.
+    fn take_messages(
+        &mut self,
+        at: usize,
+        run: Run<'_>,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Result<(), SoupViolation> {
+        self.payload = self.payload.after(&run);
+        let range = run.range();
+        // Messages that repeat recorded ones are compared first: if they differ, the exchange has
+        // numbered those behind them wrongly, too.
+        let known = SeqRange::new(range.first(), range.last().min(self.ledger.highest()));
+        for part in [known, range.from(self.ledger.highest() + 1)].into_iter().flatten() {
+            let Some(run) = run.part(part) else { continue };
+            let (taken, violation) = self.take_part(at, run, now, sink);
+            self.count_taken(at, taken);
+            let conn = &mut self.conns[at];
+            if taken.fresh > 0 {
+                conn.last_useful = now;
+                if let Some(soup) = &mut self.lines[usize::from(conn.line)].soup {
+                    (soup.violations, soup.early_ends) = (0, 0);
+                }
+            }
+            if let Some(violation) = violation {
+                return Err(violation);
+            }
+            if taken.conflicts > 0 {
+                return Err(SoupViolation::Conflict(part.first()));
+            }
+            match taken.stop {
+                None => {}
+                // Too many gaps are open: the login is repeated once there are fewer.
+                Some(StopReason::Crowded) => {
+                    self.cut_soup(at, now);
+                    return Ok(());
+                }
+                Some(_) => {
+                    self.violations.implausible += 1;
+                    self.violations.first_implausible.get_or_insert(part.first());
+                    self.cut_soup(at, now);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes messages into the ledger, as order packets if the session's messages are such.
+    fn take_part(
+        &mut self,
+        at: usize,
+        run: Run<'_>,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> (TakeResult, Option<SoupViolation>) {
+        let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
+        let conn = &mut self.conns[at];
+        conn.track.plausible = plausible;
+        let (origin, track) = (conn.origin(), &mut conn.track);
+        if self.payload != SessionPayload::Packets {
+            return (self.ledger.take_run(run, origin, now, track, sink), None);
+        }
+        let mut frames = core::mem::take(&mut self.packet_buffer);
+        let foreign = order_packets(&run, &mut frames);
+        let taken = self.ledger.take(&frames, origin, now, track, sink);
+        frames.clear();
+        self.packet_buffer = frames;
+        (taken, foreign.map(SoupViolation::NotAnOrderPacket))
+    }
+
+    /// Handles the end of the session. An end before a message that is known to exist is believed
+    /// only if the exchange insists on it.
+    fn on_soup_end(&mut self, at: usize, last: Seq, now: Duration) {
+        let known = self.highest_shown().max(self.ledger.end().unwrap_or(0));
+        let line = &mut self.lines[usize::from(self.conns[at].line)];
+        let Some(soup) = &mut line.soup else { return };
+        if last < known && soup.early_ends < self.options.retries {
+            soup.early_ends += 1;
+            return self.cut_soup(at, now);
+        }
+        if self.accept_claimed_end(at, last) {
+            self.on_session_over(at, last, now);
+        }
+    }
+
+    /// Handles a violation: counts it, cuts the connection, and gives the line up after too many.
+    fn on_soup_violation(
+        &mut self,
+        at: usize,
+        offset: u64,
+        violation: SoupViolation,
+        now: Duration,
+    ) {
+        self.violations.undecodable += 1;
+        let error = UndecodableError::Soup(violation);
+        self.violations.first_undecodable.get_or_insert((offset, error));
+        let id = self.conns[at].line;
+        self.cut_soup(at, now);
+        let line = &mut self.lines[usize::from(id)];
+        let Some(soup) = &mut line.soup else { return };
+        soup.violations += 1;
+        if soup.violations > self.options.retries && !line.stats.given_up {
+            line.stats.given_up = true;
+            line.streams_to_open = 0;
+            self.note(RecorderEvent::LineGivenUp { line: id });
+        }
+    }
+
+    /// Handles a connection whose exchange has not answered the login, or has sent no packet, for
+    /// too long.
+    pub(super) fn on_soup_silence(&mut self, at: usize, now: Duration) {
+        self.lines[usize::from(self.conns[at].line)].stats.soup.silences += 1;
+        self.cut_soup(at, now);
+    }
+
+    /// Closes a connection that cannot be believed, or that is of no more use; the line logs in
+    /// again. A reset harms no exchange that speaks SoupBinTCP, so nothing is waited for.
+    fn cut_soup(&mut self, at: usize, now: Duration) {
+        let conn = self.remove(at);
+        self.stats.failures += 1;
+        if conn.state == ConnectionState::Open {
+            self.on_subscription_ended(conn.summary(), now);
+        }
+    }
+
+    /// Logs in again on the connections that stand above a message that is missing again.
+    pub(super) fn log_in_again(&mut self, now: Duration) {
+        for at in (0..self.conns.len()).rev() {
+            let conn = &self.conns[at];
+            let Some(soup) = &self.lines[usize::from(conn.line)].soup else { continue };
+            let is_behind = self.lowest_missing(soup.served_from) <= conn.track.position;
+            if is_behind && conn.state == ConnectionState::Open {
+                self.cut_soup(at, now);
+            }
+        }
+    }
+
+    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, so
+    /// that the exchange gets the request before the connection is closed.
+    pub(super) fn log_out_or_close(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        let Some(stream) = conn.wire.soup() else { return };
+        match conn.state {
+            ConnectionState::Connecting => drop(self.remove(at)),
+            ConnectionState::Draining { .. } => {}
+            ConnectionState::Open => {
+                if !stream.log_out(now, &mut conn.outbox.0) {
+                    return drop(self.remove(at));
+                }
+                let until = now + LOGOUT_WAIT;
+                conn.state = ConnectionState::Draining { until, hard: until };
+                let id = conn.id;
+                self.outputs.push_back(Output::Finish(id));
+            }
+        }
+    }
+
+    /// Returns the maximum time that an exchange may take to answer a login.
+    pub(super) fn login_wait(&self) -> Duration {
+        LOGIN_WAIT.min(self.options.timeout)
+    }
+
+    /// Sends a heartbeat on a connection if one is due.
+    pub(super) fn send_client_heartbeat(&mut self, at: usize, now: Duration) {
+        let conn = &mut self.conns[at];
+        if let Some(stream) = conn.wire.soup() {
+            stream.send_heartbeat(now, &mut conn.outbox.0);
+        }
+    }
+
+    /// Returns whether a line may still deliver missing messages from `lowest` on: it is connected
+    /// below them, or will log in there.
+    pub(super) fn may_stream(&self, id: u16, lowest: Seq) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let Some(soup) = &line.soup else { return false };
+        let serves = soup.served_from <= lowest
+            && line.session_end.is_none()
+            && !line.stats.given_up
+            && line.stats.other_session.is_none();
+        let mut streams =
+            self.conns.iter().filter(|conn| conn.line == id && conn.is_stream()).peekable();
+        serves
+            && (streams.peek().is_none()
+                || streams.any(|conn: &ClientConnection| conn.track.position < lowest))
+    }
+}
