@@ -23,7 +23,7 @@
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
-//! * `soup`: SoupBinTCP sessions recorded;
+//! * `soup_fetch`: SoupBinTCP sessions recorded;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
@@ -80,7 +80,7 @@ mod serve;
 mod server;
 mod signals;
 mod sim;
-mod soup;
+mod soup_fetch;
 mod support;
 mod told;
 mod wires;
