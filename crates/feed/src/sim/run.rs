@@ -155,11 +155,12 @@ impl SimRun {
             if outcome.is_complete() {
                 return self.complete(&outcome, healed_before);
             }
-            if outcome.why == Some(IncompleteReason::OtherSession) && self.plan.second.is_some() {
+            if outcome.reason == Some(IncompleteReason::OtherSession) && self.plan.second.is_some()
+            {
                 return Ok(());
             }
             let nothing = matches!(
-                outcome.why,
+                outcome.reason,
                 Some(IncompleteReason::EndUnknown | IncompleteReason::NoAnswer)
             );
             if self.plan.tape.is_empty() && nothing {
@@ -250,7 +251,7 @@ impl SimRun {
         let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
         let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
-            Ok(()) if outcome.why == Some(IncompleteReason::Storage) => {
+            Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
             }
             Ok(()) => {}

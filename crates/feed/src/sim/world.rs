@@ -399,7 +399,7 @@ impl<E: Exchange> SimWorld<E> {
         match (event, &mut pipe.server) {
             (SimEvent::Connected, _) => drop(self.open(id)),
             (SimEvent::ToServer(bytes), Some(conn)) => exchange.receive(conn, &bytes, now),
-            (SimEvent::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
+            (SimEvent::ToServerEnd, Some(conn)) => exchange.input_ended(conn, now),
             (SimEvent::ToServerReset, server) => {
                 if let Some(conn) = server.take() {
                     exchange.disconnected(conn, Disconnect::Reset, now);

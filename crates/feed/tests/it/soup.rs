@@ -194,7 +194,7 @@ impl ByHand {
     }
 
     fn why(&self) -> Option<IncompleteReason> {
-        self.recorder.outcome().expect("it is over").why
+        self.recorder.outcome().expect("it is over").reason
     }
 
     fn stats(&self) -> feed::client::SoupStats {
@@ -235,7 +235,7 @@ fn a_session_is_recorded_up_to_its_end() {
     hand.packets(&[Packet::EndOfSession]);
     hand.has(5);
     let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.last, outcome.tail, outcome.why), (5, Tail::Confirmed, None));
+    assert_eq!((outcome.last, outcome.tail, outcome.reason), (5, Tail::Confirmed, None));
     assert_eq!(hand.facts().completeness(), Completeness::Complete);
     assert_eq!(hand.sink.session, Some(SessionId::of(*b"DAY1")));
     assert!(hand.recorder.is_done(), "nothing is waited for after the end");
@@ -282,7 +282,7 @@ fn after_a_break_no_message_is_requested_twice() {
     hand.accept(7);
     hand.packets(&[Packet::EndOfSession]);
     hand.has(6);
-    assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 0));
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 0));
     assert_eq!((hand.stats().logins, hand.recorder.line(0).unwrap().cuts), (3, 2));
 }
 
@@ -405,7 +405,7 @@ fn an_exchange_that_is_behind_repeats_what_is_recorded() {
     hand.messages(4..=7);
     hand.packets(&[Packet::EndOfSession]);
     hand.has(7);
-    assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 2));
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
 }
 
 #[test]
@@ -476,7 +476,7 @@ fn an_exchange_that_insists_on_a_higher_sequence_leaves_a_gap() {
     hand.accept(6);
     hand.packets(&[Packet::EndOfSession]);
     let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
+    assert_eq!((outcome.reason, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
     assert_eq!(outcome.tail, Tail::Confirmed);
     assert_eq!(hand.sink.messages.len(), 2);
 }
@@ -495,7 +495,7 @@ fn an_exchange_that_insists_on_a_lower_sequence_repeats_messages() {
     hand.messages(3..=6);
     hand.packets(&[Packet::EndOfSession]);
     hand.has(6);
-    assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 2));
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
 }
 
 #[test]
@@ -724,7 +724,7 @@ fn lines_of_different_protocols_are_lines_of_one_session() {
         assert!(hand.recorder.outcome().is_none(), "the other line may have more");
         hand.packets(&packets(5..20));
         hand.packets(&[Packet::EndOfSession]);
-        assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 15), "{name}");
+        assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 15), "{name}");
         assert!(hand.recorder.line(1).unwrap().other_session.is_none());
     }
 }
