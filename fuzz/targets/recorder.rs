@@ -6,18 +6,15 @@
 
 use arbitrary::Arbitrary;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
-use feed::client::{
-    ConnId, Input, LineProtocol, Output, Recorder, RecorderOptions, SoupLogin,
-};
-use feed::ledger::Limits;
+use feed::client::{ConnId, Input, LineProtocol, Output, Recorder, RecorderOptions, SoupLogin};
+use feed::ledger::{Limits, Origin, Sink};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
-use feed::wire::{
-    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, SessionId, encode,
-    sequence_of,
-};
-use feed::wire::Protocol;
 use feed::wire::soup::{Framer, LoginAccepted, Packet, Received, RejectReason, Text};
+use feed::wire::{
+    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, Messages, NotAvailable, Protocol, Reason,
+    SessionId, encode, sequence_of,
+};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -81,9 +78,33 @@ struct Peer {
     soup: Option<(Framer, u64)>,
 }
 
+/// Recording that keeps order packets, and counts messages that are none.
+#[derive(Default)]
+struct Recording {
+    packets: MemoryRecording,
+    messages: u64,
+}
+
+impl Sink for Recording {
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        match messages {
+            Messages::Packets(_) => self.packets.on_messages(origin, messages, now),
+            Messages::Run(_) => self.messages += messages.len(),
+        }
+    }
+
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
+        self.packets.on_duplicates(origin, messages)
+    }
+
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.packets.on_session(info, vouched, now)
+    }
+}
+
 struct World {
     recorder: Recorder,
-    recording: MemoryRecording,
+    recording: Recording,
     now: Duration,
     peers: BTreeMap<ConnId, Peer>,
     told_last: Seq,
@@ -120,8 +141,8 @@ fn recorder(told: &Told) -> Recorder {
     Recorder::resume(options, lines, (*highest).into(), &missing, session)
 }
 
-/// Checks what the recorder sends on a SoupBinTCP connection: a login to a message that can be next,
-/// heartbeats, a logout.
+/// Checks what the recorder sends on a SoupBinTCP connection: a login to a message that can be
+/// next, heartbeats, a logout.
 fn hear(framer: &mut Framer, next: &mut u64, bytes: &[u8], highest: Seq) {
     let mut rest = bytes;
     while let Some(received) = framer.next(&mut rest).expect("whole packets") {
@@ -141,7 +162,7 @@ impl World {
     fn new(told: &Told) -> Self {
         let mut world = Self {
             recorder: recorder(told),
-            recording: MemoryRecording::new(),
+            recording: Recording::default(),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
             told_last: told.last.map_or(0, Seq::from),
@@ -177,7 +198,7 @@ impl World {
     fn look(&self) {
         let ledger = self.recorder.ledger();
         let mut before = 0;
-        for frame in self.recording.in_order().flatten() {
+        for frame in self.recording.packets.in_order().flatten() {
             let seq = sequence_of(frame);
             assert!(seq > before && seq <= ledger.highest(), "{seq} after {before}");
             before = seq;
@@ -185,10 +206,13 @@ impl World {
         let gaps: SeqSet = ledger.gaps().ranges().collect();
         assert_eq!(gaps.count(), ledger.gaps().missing());
         assert!(gaps.ranges().iter().all(|gap| {
-            (gap.first()..=gap.last()).take(500).all(|seq| self.recording.get(seq).is_none())
+            (gap.first()..=gap.last())
+                .take(500)
+                .all(|seq| self.recording.packets.get(seq).is_none())
         }));
         if !self.resumed {
-            assert_eq!(self.recording.len() as u64, ledger.recorded());
+            let recorded = self.recording.packets.len() as u64 + self.recording.messages;
+            assert_eq!(recorded, ledger.recorded());
         }
         assert_eq!(
             self.recorder.is_done(),
@@ -205,7 +229,8 @@ impl World {
             assert!(!peer.streamed || sent.is_empty(), "bytes after a stream call");
             let mut rest = &sent[..];
             if let Some((framer, next)) = &mut peer.soup {
-                hear(framer, next, rest, self.recorder.ledger().highest());
+                let ledger = self.recorder.ledger();
+                hear(framer, next, rest, ledger.highest().max(ledger.end().unwrap_or(0)));
                 continue;
             }
             while let Some(call) = peer.calls.next(&mut rest) {
