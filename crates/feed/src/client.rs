@@ -15,7 +15,7 @@
 //! # SoupBinTCP
 //!
 //! A line that speaks [SoupBinTCP](LineProtocol::Soup) has one connection. It logs in at the lowest
-//! missing message, and again at the next one after each break. The rule for its driver is the same.
+//! missing message, and again at the next one after each break. The rule for drivers is the same.
 //! In this example the exchange cuts every connection after some messages:
 //!
 //! ```
@@ -176,8 +176,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or a
-    /// number of lines of the exercise's protocol.
+    /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or
+    /// a number of lines of the exercise's protocol.
     ///
     /// If a line speaks SoupBinTCP, the recorder follows the session on all lines.
     #[must_use]

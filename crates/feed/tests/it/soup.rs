@@ -181,7 +181,7 @@ impl ByHand {
     pub(crate) fn has(&self, last: u64) {
         let all = (1..).zip(self.sink.messages.iter());
         for (number, (seq, message)) in all {
-            assert_eq!(u64::from(*seq), number);
+            assert_eq!(*seq, number);
             assert_eq!(message, format!("message {number}").as_bytes());
         }
         assert_eq!(self.sink.messages.len() as u64, last);

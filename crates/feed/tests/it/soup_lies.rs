@@ -114,7 +114,7 @@ fn violations() -> Vec<(Vec<u8>, u64, SoupViolation)> {
     let behind = |packets: &[Packet<'_>]| [accept.clone(), encoded(packets)].concat();
     let at = accept.len() as u64;
     let promise = |text: &str| format!("\x00\x1fA      DAY1{text:>20}").into_bytes();
-    let highest = u64::from(MAX_SEQ);
+    let highest = MAX_SEQ;
     let no_digits = promise("12x");
     let digits = RawPacket::split_first(&no_digits);
     let digits = digits.unwrap().unwrap().0.decode().unwrap_err();
@@ -181,8 +181,8 @@ fn messages_behind_the_highest_sequence_are_a_violation() {
     let known = Info { session: SessionId::of(*b"DAY1"), version: 1, first: 1, last: 0 };
     let recorder = Recorder::resume(options(), lines, highest - 1, &SeqSet::new(), Some(known));
     let mut hand = ByHand::of(recorder);
-    assert_eq!(hand.login().sequence, u64::from(highest));
-    hand.accept(highest.into());
+    assert_eq!(hand.login().sequence, highest);
+    hand.accept(highest);
     hand.packets(&[Packet::Sequenced(b"last")]);
     hand.packets(&[Packet::Sequenced(b"beyond")]);
     assert!(matches!(hand.violation(), Some((_, SoupViolation::SequenceTooHigh))));

@@ -96,7 +96,7 @@ fn log_pass(address: &str, protocol: Protocol, event: RecorderEvent) {
             let received = count(delivered, "packet");
             match end {
                 PassEnd::Complete => {
-                    tracing::debug!("{address}: pass {pass} ends after {received}")
+                    tracing::debug!("{address}: pass {pass} ends after {received}");
                 }
                 PassEnd::Silent => {
                     tracing::warn!("{address}: pass {pass} fell silent after {received}");
