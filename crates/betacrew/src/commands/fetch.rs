@@ -1,5 +1,6 @@
 //! `betacrew fetch`: records a session and requests missing packets again.
 
+mod events;
 mod lines;
 mod places;
 mod recording;
