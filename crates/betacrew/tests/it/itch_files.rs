@@ -1,12 +1,11 @@
 //! Files of ITCH messages: converted, inspected, played, and exchanged with other programs
 //! (`itch_readers.py` with pyarrow, pandas, polars, DuckDB and Python's own modules).
 
-use crate::support::{betacrew, run};
+use crate::support::{ServeProcess, betacrew, run};
 use feed::payload::itch50::{Books, Kind, Message, SyntheticMarket, TYPES, Value};
 use feed::wire::packet::Side;
 use serde_json::{Map, Value as Json, json};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::Output;
 
@@ -319,17 +318,27 @@ fn others_read_what_we_write_and_we_what_they_write() {
 }
 
 #[test]
-fn only_protocols_that_carry_messages_play_them() {
+fn every_file_is_played_over_soup_and_recorded_into_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write_day(folder);
-    let mut out = std::io::stdout();
+    let day = write_day(folder);
     for name in ["day.itch", "day.itch.gz", "day.ndjson", "day.tape"] {
         if name != "day.itch" {
             convert(folder, &["day.itch", name]);
         }
-        let (code, stderr) = command(folder, &["serve", "--listen", "127.0.0.1:0", "--tape", name]);
-        writeln!(out, "{name}: {stderr}").unwrap();
+        let tape = folder.join(name);
+        let tape = tape.to_str().unwrap();
+        let (code, stderr) = command(folder, &["serve", "--listen", "127.0.0.1:0", "--tape", tape]);
         assert!(code == 2 && stderr.contains("order packets"), "{name}: {code} {stderr}");
+        let serving = ServeProcess::listening(&["soup://127.0.0.1:0"], &["--tape", tape]);
+        let outputs = ["out.itch", "out.itch.gz", "out.csv", "out.json"];
+        let mut args = vec!["fetch", &serving.addresses[0]];
+        outputs.iter().for_each(|output| args.extend(["-o", output]));
+        let (code, stderr) = command(folder, &args);
+        assert_eq!(code, 0, "{name}: {stderr}");
+        for output in outputs {
+            convert(folder, &[output, "again.itch"]);
+            assert!(fs::read(folder.join("again.itch")).unwrap() == day, "{name} {output}");
+        }
     }
 }
