@@ -379,7 +379,7 @@ fn write(
         progress.writing(output.path(), capture.packets());
         let done = output.encode(format, |put| {
             capture.read_for(format, &mut |frames, arrival| {
-                progress.wrote(frames.len() as u64);
+                progress.wrote(frames.len());
                 if stop.times() > stops {
                     return Err(Failure::Stopped);
                 }
