@@ -130,7 +130,7 @@ impl SessionFacts {
         let gaps = order.missing();
         // Each removed message had at least one packet.
         let least = gaps.packets() + self.removed;
-        let facts = Facts::of_file(order.packets(), least, self.end, false);
+        let facts = Facts::of_file(order.packets(), least, self.end);
         if facts.completeness() != Completeness::Incomplete {
             return None;
         }

@@ -271,6 +271,7 @@ mod tests {
     use crate::format::testing::write_payload;
     use crate::tape::name::AnyTape;
     use feed::payload::itch50::SyntheticMarket;
+    use feed::session::completeness::GapPolicy;
     use std::path::Path;
 
     const LEN: u64 = 9000;
@@ -280,7 +281,7 @@ mod tests {
     }
 
     fn open(path: &Path) -> MessageTape {
-        match crate::tape::recorded::open(path, false).unwrap() {
+        match crate::tape::recorded::open(path, GapPolicy::Refuse).unwrap() {
             AnyTape::Messages(tape, _) => *tape,
             other => panic!("{other:?}"),
         }
