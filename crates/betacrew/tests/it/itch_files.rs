@@ -1,6 +1,7 @@
 //! Files of ITCH messages: converted, inspected, played, and exchanged with other programs
 //! (`itch_readers.py` with pyarrow, pandas, polars, DuckDB and Python's own modules).
 
+use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, betacrew, run};
 use feed::payload::itch50::{Books, Kind, Message, SyntheticMarket, TYPES, Value};
 use feed::wire::packet::Side;
@@ -91,7 +92,7 @@ fn files_of_messages_go_through_pipes() {
             .stdout(fs::File::create(folder.join("out")).unwrap())
             .spawn()
             .unwrap();
-        assert!(child.wait().unwrap().success());
+        assert!(child.ends().success());
         assert!(fs::read(folder.join("out")).unwrap() == day, "{input}");
     }
 }
@@ -197,16 +198,17 @@ fn inspect_counts_messages_and_shows_books() {
             for (side, name) in [(Side::Buy, "bids"), (Side::Sell, "asks")] {
                 assert_eq!(said[name]["levels"], book.levels(side).count());
                 let best = book.levels(side).take(10).map(|level| {
-                    json!({ "price": level.price.to_string(), "shares": level.shares, "orders": level.orders })
+                    let price = level.price.to_string();
+                    json!({ "price": price, "shares": level.shares, "orders": level.orders })
                 });
                 assert_eq!(said[name]["best"], Json::from_iter(best));
             }
         }
     }
     let (_, stdout, _) = run(betacrew(&["inspect", "day.itch", "--book"]).current_dir(folder));
-    for words in
-        ["  messages 4,000: 1 to 4000\n", "  payload  ITCH 5.0\n", " SystemEvent ", " AAPL "]
-    {
+    let expected =
+        ["  messages 4,000: 1 to 4000\n", "  payload  ITCH 5.0\n", " SystemEvent ", " AAPL "];
+    for words in expected {
         assert!(stdout.contains(words), "{words}: {stdout}");
     }
     let (code, stdout, _) =

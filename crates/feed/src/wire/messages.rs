@@ -363,7 +363,8 @@ mod tests {
             prop_assert_eq!(part, wanted.copied().collect::<Vec<_>>());
 
             for split in [0, from, more, 99, u64::MAX] {
-                let (head, tail) = (Messages::Run(run).first(split), Messages::Run(run).skip(split));
+                let messages = Messages::Run(run);
+                let (head, tail) = (messages.first(split), messages.skip(split));
                 prop_assert_eq!(head.len(), split.min(all.len() as u64));
                 prop_assert_eq!(&head.iter().chain(tail.iter()).collect::<Vec<_>>(), &all);
             }
