@@ -51,9 +51,14 @@ pub use line::LineStats;
 use line::{Dialect, LineState};
 
 /// Number of a connection, unique during the life of a recorder.
+///
+/// Concept: [line](crate#line).
 pub type ConnId = u32;
 
 /// The client's side of a session; see the [module](self).
+///
+/// Concepts: [session](crate#session), [line](crate#line), [gap](crate#gap),
+/// [resend](crate#resend), [pass](crate#pass), [tail](crate#tail).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,

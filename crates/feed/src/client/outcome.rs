@@ -7,6 +7,8 @@ use crate::session::tail::Tail;
 use crate::wire::{DecodeError, SessionId};
 
 /// Result of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
     /// Last sequence known to exist; 0 if there is none.

@@ -147,6 +147,8 @@ struct Downtime {
 }
 
 /// Exchange that plays a tape. See the [module](self).
+///
+/// Concepts: [tape](crate#tape), [dropped](crate#dropped).
 #[derive(Debug)]
 pub struct MockExchange<P = Arc<Tape>> {
     /// Tapes: the first is played, the others after restarts with another session.

@@ -24,6 +24,8 @@ use crate::wire::Reason;
 use core::fmt;
 
 /// Facts about a recording that decide whether it is complete.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Facts {
     /// Number of recorded packets.
@@ -65,6 +67,8 @@ impl Default for Facts {
 }
 
 /// Completeness of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
     /// Every packet up to the session's end is recorded. The end is confirmed or inferred.
@@ -190,6 +194,8 @@ pub enum GapPolicy {
 }
 
 /// Reason why a recording is incomplete.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IncompleteReason {
     /// Stopped by the user.

@@ -31,6 +31,8 @@ pub enum Frame {
 
 /// Identifier of a session. Lines and recordings with different ids belong to different sessions.
 /// The id has only four characters, so two sessions may have the same id by chance.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SessionId(pub [u8; 4]);
 
