@@ -168,6 +168,8 @@ impl ServeArgs {
     /// Returns the scenario file that the flags for dropped packets stand for.
     fn shorthand(&self) -> ScenarioFile {
         let drop = FaultFile::just(What::Drop);
+        // The original exchange drops a quarter of the packets. A user who lists packets wants
+        // exactly those dropped.
         let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty());
         let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
         let random =
