@@ -263,6 +263,8 @@ impl Recorder {
         if self.is_every_stream_silent(now) {
             self.ledger.close_tail(now, sink);
         }
+        // An original exchange may take one connection at a time, so a resend connection without a
+        // request must not keep the next pass out.
         if self.passes.complete > 0 {
             self.close_useless_resends(u32::MAX, now);
         }

@@ -259,6 +259,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
             self.tapes.pop_front();
             self.faults = self.faults.for_next_tape(&self.scenario, self.tape().end());
         }
+        // An exchange without the extension reads all calls as the original does.
         let calls = match self.scenario.extension {
             true => CallDecoder::new(),
             false => CallDecoder::original(),
@@ -341,6 +342,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         }
         match conn.closing {
             Closing::Finished { .. } if conn.client_ended => Step::Close,
+            // A client that has received everything may never close its side.
             Closing::Finished { since, .. } if now >= since + LINGER => Step::Close,
             Closing::Finished { .. } => Step::Wait,
             Closing::Open | Closing::CutOff { .. } | Closing::Ended(_) => {

@@ -77,6 +77,8 @@ impl Scenario {
     /// Returns why a fault of packets can meet no packet.
     fn no_packet(&self, fault: &Fault, played: Played) -> Option<Impossible> {
         let sent = played.last.unwrap_or(MAX_SEQ);
+        // A resend call of the original protocol has one byte for the sequence, so higher packets
+        // are only in streams.
         let requestable = if self.extension { MAX_SEQ } else { ORIGINAL_MAX };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
