@@ -125,9 +125,14 @@ pub use line::LineStats;
 use line::{Dialect, LineState};
 
 /// Number of a connection, unique during the life of a recorder.
+///
+/// Concept: [line](crate#line).
 pub type ConnId = u32;
 
 /// The client's side of a session; see the [module](self).
+///
+/// Concepts: [session](crate#session), [line](crate#line), [gap](crate#gap),
+/// [resend](crate#resend), [pass](crate#pass), [tail](crate#tail).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
@@ -355,6 +360,8 @@ impl Recorder {
         if self.is_every_stream_silent(now) {
             self.ledger.close_tail(now, sink);
         }
+        // An original exchange may take one connection at a time, so a resend connection without a
+        // request must not keep the next pass out.
         if self.passes.complete > 0 {
             self.close_useless_resends(u32::MAX, now);
         }

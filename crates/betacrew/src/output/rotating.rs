@@ -176,6 +176,7 @@ impl RotatingFiles {
         let numbered = || {
             let range = SeqRange::new(first??, before)?;
             let place = with_part(&self.place(range), &last.to_string());
+            // The first file of a name has no number, so numbers begin at 2.
             (last > 1 && last <= NAMES_MAX && is_named(&place)).then_some(range)
         };
         plain.or_else(numbered)
