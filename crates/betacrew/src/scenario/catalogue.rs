@@ -33,9 +33,9 @@ macro_rules! groups {
 /// Groups of built-in scenarios, in the order in which they are listed.
 pub const GROUPS: &[Group] = groups! {
     "Loss":
-        "clean" "one-gap" "first-lost" "first-three-lost" "before-last-lost" "last-lost" "tail-lost"
-        "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last" "heavy" "only-last"
-        "all-lost" "lost-for-good" "first-pass" "beyond-255";
+        "clean" "one-gap" "first-dropped" "first-three-dropped" "before-last-dropped" "last-dropped"
+        "tail-dropped" "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last"
+        "heavy" "only-last" "all-dropped" "never-resent" "first-pass" "beyond-255";
     "Order and content":
         "duplicates" "late-duplicates" "reorder" "contradiction" "broken-frame" "odd-sequence"
         "garbage";

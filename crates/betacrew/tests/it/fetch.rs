@@ -201,14 +201,14 @@ fn the_report_tells_every_gap() {
     assert_eq!(fetch(folder.path(), &[&address, "--report", "r.json"]).0, 0);
     let report: Value =
         serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
-    let lost: u64 = report["gaps"]
+    let missed: u64 = report["gaps"]
         .as_array()
         .unwrap()
         .iter()
         .map(|gap| gap["last"].as_u64().unwrap() - gap["first"].as_u64().unwrap() + 1)
         .sum();
-    assert_eq!(report["counts"]["resent"], lost);
-    assert_eq!(report["counts"]["streamed"], 5000 - lost);
+    assert_eq!(report["counts"]["resent"], missed);
+    assert_eq!(report["counts"]["streamed"], 5000 - missed);
     assert_eq!((&report["packets"], &report["last"]), (&5000.into(), &5000.into()));
     assert_eq!(report["end"]["known"], "confirmed");
     assert!(report["counts"]["bytes"].as_u64().unwrap() >= 5000 * 17);

@@ -92,7 +92,7 @@ fn golden_of(name: &str, seed: u64) -> String {
     }
     let mut player = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
     if let Some(next) = &plot.next {
-        player = player.then(next.open(seed).unwrap());
+        player = player.with_next_tape(next.open(seed).unwrap());
     }
     let mut now = Duration::ZERO;
     let last = player.tape().last();
@@ -164,7 +164,7 @@ fn fetched(name: &str) -> (Outcome, bool) {
             EngineSection::Betacrew => {
                 let mut player = MockExchange::new(tape, plot.scenario);
                 if let Some(next) = &plot.next {
-                    player = player.then(next.open(7).unwrap());
+                    player = player.with_next_tape(next.open(7).unwrap());
                 }
                 net::serve(vec![listener], &mut player, &stop, |_, _| {}).unwrap();
             }
@@ -191,10 +191,10 @@ fn our_client_gets_through_every_scenario() {
             let (outcome, equal) = fetched(entry.name);
             let expected = match entry.name {
                 // There is nobody to ask any more.
-                "dies" => outcome.why == Some(IncompleteReason::Unreachable) && !equal,
+                "dies" => outcome.reason == Some(IncompleteReason::Unreachable) && !equal,
                 // Neither streams nor resends have it.
-                "lost-for-good" => outcome.missing == "5".parse().unwrap(),
-                "session-changes" => outcome.why == Some(IncompleteReason::OtherSession),
+                "never-resent" => outcome.missing == "5".parse().unwrap(),
+                "session-changes" => outcome.reason == Some(IncompleteReason::OtherSession),
                 _ => outcome.is_complete() && equal,
             };
             if !expected {

@@ -161,7 +161,7 @@ fn played(name: &str, seed: u64) -> Vec<(String, Vec<u8>)> {
     plot.scenario.seed = seed;
     let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
     if let Some(next) = &plot.next {
-        exchange = exchange.then(next.open(seed).unwrap());
+        exchange = exchange.with_next_tape(next.open(seed).unwrap());
     }
     let (mut now, mut next, mut connections) = (Duration::ZERO, Some(1), Vec::new());
     for _ in 0..CONNECTIONS {
@@ -235,7 +235,7 @@ fn the_sample_reaches_the_venues_client() {
     let (messages, others) = record(serving.address, 1, u64::MAX);
     assert_eq!(messages, messages_of(&mut Arc::new(Tape::sample(5))));
     assert_eq!(others, ["end of session before 6", "connection ended before 6"]);
-    let soup = serving.end().served().soup;
+    let soup = serving.end().stats().soup;
     assert_eq!((soup.logins, soup.messages, soup.ends), (1, 5, 1));
 }
 
@@ -300,7 +300,7 @@ fn a_hundred_thousand_messages_reach_the_venues_client_through_reconnects() {
     let (messages, others) = record(serving.address, 1, u64::MAX);
     assert!(messages == messages_of(&mut tape), "{} messages", messages.len());
     assert_eq!(others.last().unwrap(), "connection ended before 100001");
-    let served = serving.end().served();
+    let served = serving.end().stats();
     assert!(served.cut > 10 && served.soup.logins == served.cut + 1, "{served:?}");
     assert!(others.iter().filter(|line| *line == "Debug").count() > 10);
 }
@@ -353,7 +353,7 @@ fn users_and_passwords_are_checked() {
     assert!(login(["ann", "guess", "", "3"]).contains("NOT_AUTHORIZED"));
     assert!(login(["bob", "secret", "", "3"]).contains("NOT_AUTHORIZED"));
     assert!(login(["ann", "secret", "OTHER", "1"]).contains("SESSION_NOT_AVAILABLE"));
-    let soup = serving.end().served().soup;
+    let soup = serving.end().stats().soup;
     assert_eq!((soup.logins, soup.rejects, soup.wrong_passwords), (1, 3, 2));
     assert!(u64::from(FREE_TRIES) > soup.wrong_passwords && soup.slowed == 0);
 }
@@ -414,7 +414,6 @@ fn hostile_clients_harm_nobody() {
         (vec![0, 0], 0),
         (vec![0xff, 0xff, b'L'], 0),
         (vec![0, 1, b'L'], 0),
-        (vec![0, 47, b'U'], 0),
         (vec![0, 9, b'U', 1, 2, 3, 4, 5, 6, 7, 8], 0),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 0),
         (bad_sequence, 4),
@@ -440,6 +439,6 @@ fn hostile_clients_harm_nobody() {
         assert!(answer.is_empty() || [b'A', b'J'].contains(&answer[2]), "{bytes:?}: {answer:?}");
     }
     assert_eq!(answer(serving.address, &login_at(1)), whole, "others are served as before");
-    let served = serving.end().served();
+    let served = serving.end().stats();
     assert!(served.soup.violations > 100, "{served:?}");
 }

@@ -169,16 +169,7 @@ impl Fault {
     /// there.
     #[must_use]
     pub fn new(action: FaultAction, place: FaultPlace) -> Option<Self> {
-        action.fits(place).then_some(Self {
-            action,
-            place,
-            connections: None,
-            passes: None,
-            sequences: None,
-            last: None,
-            pick: FaultSelector::All,
-            times: None,
-        })
+        action.fits(place).then_some(Self::always(action, place))
     }
 
     /// Returns the action.
@@ -218,10 +209,11 @@ impl Fault {
         Self { sequences: Some(sequences), ..Self::drop() }
     }
 
-    fn drop() -> Self {
+    /// Creates a fault of all packets, connections and passes.
+    fn always(action: FaultAction, place: FaultPlace) -> Self {
         Self {
-            action: FaultAction::Drop,
-            place: FaultPlace::Stream,
+            action,
+            place,
             connections: None,
             passes: None,
             sequences: None,
@@ -229,6 +221,10 @@ impl Fault {
             pick: FaultSelector::All,
             times: None,
         }
+    }
+
+    fn drop() -> Self {
+        Self::always(FaultAction::Drop, FaultPlace::Stream)
     }
 
     /// Returns whether the fault can only drop packets, and the same ones each time.
