@@ -1,6 +1,8 @@
 //! Tests of the bytes of a tape, and of the faults between them.
 
 use super::*;
+use crate::base::rng::Rng;
+use crate::faults::scenario::FaultSelector;
 
 #[test]
 fn bytes_are_the_same_however_the_socket_takes_them() {
@@ -256,4 +258,97 @@ fn a_client_of_a_live_session_that_is_too_slow_is_cut_off_if_the_scenario_says_s
     session.now = SECOND * 4;
     assert_eq!(session.run(), Step::Finish);
     assert_eq!(session.exchange.stats().skipped, 200);
+}
+
+/// Draws a scenario of faults that can happen in SoupBinTCP.
+fn drawn(rng: &mut Rng) -> Scenario {
+    let mut scenario = Scenario { seed: rng.bits(), ..Scenario::clean(1) };
+    for _ in 0..rng.below(4) {
+        let pause = TimeSpan::one(Duration::from_millis(rng.below(3).into()));
+        let span = Span::new(1, 1 + rng.below(70)).unwrap();
+        let bytes = u8::try_from(rng.below(18)).unwrap();
+        let packets = [
+            ExtraPacket::Debug,
+            ExtraPacket::Unsequenced,
+            ExtraPacket::Heartbeat,
+            ExtraPacket::Unknown,
+            ExtraPacket::NoLength,
+        ];
+        let packet = packets[rng.below(5) as usize];
+        let direction = if rng.below(2) == 0 { Direction::Later } else { Direction::Earlier };
+        let down = Duration::from_millis(50);
+        let action = match rng.below(13) {
+            0 => FaultAction::Drop,
+            1 => FaultAction::Duplicate { copies: 2, after: Span::one(0), changed: None },
+            2 => FaultAction::Delay { time: pause },
+            3 => FaultAction::Silence,
+            4 => FaultAction::Write { size: WriteSize::Bytes(span), pause },
+            5 => FaultAction::Write { size: WriteSize::Packets(span), pause },
+            6 => FaultAction::Close { bytes },
+            7 => FaultAction::Reset { bytes },
+            8 => FaultAction::Insert { packet, bytes: span },
+            9 => FaultAction::Hold,
+            10 => FaultAction::EndSession,
+            11 => FaultAction::Shift { by: rng.below(9), direction },
+            _ => FaultAction::Restart { down, renew: false },
+        };
+        let places = [
+            FaultPlace::Connect,
+            FaultPlace::Login,
+            FaultPlace::Stream,
+            FaultPlace::Stream,
+            FaultPlace::End,
+            FaultPlace::Heartbeat,
+        ];
+        let Some(mut fault) = Fault::new(action, places[rng.below(6) as usize]) else { continue };
+        if fault.place() == FaultPlace::Stream && rng.below(3) > 0 {
+            let chance = ["2%", "10%", "50%"][rng.below(3) as usize].parse().unwrap();
+            fault.pick = FaultSelector::Random { chance, burst: Span::one(1) };
+        }
+        scenario = scenario.with(fault);
+    }
+    scenario
+}
+
+#[test]
+fn any_scenario_sends_the_same_bytes_however_they_are_taken() {
+    let mut rng = Rng::new(8);
+    for round in 0..1500 {
+        let scenario = drawn(&mut rng);
+        let (lengths, at_once) = (rng.bits(), 1 + rng.below(20) as usize);
+        let messages = (0..rng.below(60)).map(|at| vec![b'm'; (lengths >> at % 60 & 31) as usize]);
+        let framing = [Framing::Length, Framing::LengthAndType][rng.below(2) as usize];
+        let tape = MessageTape::new(messages.collect(), framing, at_once);
+        let mut whole = Session::new(tape.clone(), scenario.clone());
+        let mut parts = Session::new(tape, scenario.clone());
+        whole.login(1);
+        parts.login(1);
+        let end = whole.run_until(SECOND * 40);
+        loop {
+            let room = 1 + rng.below(200) as usize;
+            let mut out = vec![0; room];
+            let count = parts.exchange.peek(&mut parts.conn, &mut out, parts.now);
+            if count > 0 {
+                let mut again = vec![0; room];
+                assert_eq!(parts.exchange.peek(&mut parts.conn, &mut again, parts.now), count);
+                assert_eq!(out, again, "round {round}: bytes change by being looked at");
+                parts.take(room, 1 + rng.below(u32::try_from(count).unwrap()) as usize);
+                continue;
+            }
+            let step = parts.exchange.step(&mut parts.conn, parts.now);
+            let deadline = parts.exchange.deadline(&parts.conn);
+            match deadline.filter(|time| step == Step::Wait && *time <= SECOND * 40) {
+                Some(time) => {
+                    assert!(time > parts.now, "round {round}: a deadline in the past");
+                    parts.now = time;
+                }
+                None => {
+                    assert_eq!(step, end, "round {round}: {scenario:?}");
+                    break;
+                }
+            }
+        }
+        assert!(parts.received == whole.received, "round {round}: {scenario:?}");
+        assert_eq!(parts.exchange.stats(), whole.exchange.stats(), "round {round}: {scenario:?}");
+    }
 }
