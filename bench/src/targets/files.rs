@@ -10,7 +10,6 @@ use betacrew::format::{Arrival, Format, SessionFacts};
 use betacrew::output::Output;
 use feed::tape::file::SessionEnd;
 use feed::tape::in_memory::Tape;
-use feed::wire::Messages;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
