@@ -56,7 +56,7 @@ fn record_through_kills(folder: &Path, tape: &str, output: &str, seed: u64) -> V
     let mut serve = ServeProcess::listening(&["soup://127.0.0.1:0"], &args);
     let address = serve.addresses[0].clone();
     let (output, recording) = (path(folder, output), path(folder, "rec.tape"));
-    let mut command = || {
+    let command = || {
         let mut command = betacrew(&["fetch", &address, "-o", &output, "--tape", &recording]);
         command.stderr(Stdio::null());
         command
