@@ -25,7 +25,7 @@ pub use betacrew::{FAREWELL, HEARTBEAT};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::exchange::server::betacrew::BetacrewConnection;
-use crate::exchange::server::closing::Closing;
+use crate::exchange::server::closing::{Closing, EndCause};
 use crate::exchange::server::connection::ConnectionBase;
 use crate::exchange::server::soup::{SoupConnection, SoupEvent, SoupStats};
 use crate::exchange::server::users::Users;
@@ -273,6 +273,12 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         let base = ConnectionBase::new(self.stats.connections, now);
         self.stats.connections += 1;
         match protocol {
+            // MoldUDP64 has lines instead of connections.
+            Protocol::Mold => {
+                let mut base = base;
+                base.closing.force(Ending::Close, EndCause::Fault);
+                ServerConnection::soup(SoupConnection::new(base))
+            }
             Protocol::Betacrew => {
                 let calls = match self.scenario.extension {
                     true => CallDecoder::new(),

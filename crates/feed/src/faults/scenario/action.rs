@@ -234,6 +234,7 @@ impl FaultAction {
         match protocol {
             Protocol::Betacrew => self.happens_on_betacrew(place),
             Protocol::Soup => self.happens_on_soup(place),
+            Protocol::Mold => false,
         }
     }
 
