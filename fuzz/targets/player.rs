@@ -135,7 +135,7 @@ impl World {
                 let buffer = usize::from(buffer % 4096).max(17);
                 self.take(of(number), buffer, part.into());
             }
-            Op::Ended(number) => self.player.ended(&mut self.seats[of(number)], self.now),
+            Op::Ended(number) => self.player.input_ended(&mut self.seats[of(number)], self.now),
             Op::Reset(number) => {
                 self.player.disconnected(
                     self.seats.remove(of(number)),
@@ -149,7 +149,7 @@ impl World {
     /// Every client ends; then every connection is over in time.
     fn end(&mut self) {
         while !self.seats.is_empty() {
-            self.player.ended(&mut self.seats[0], self.now);
+            self.player.input_ended(&mut self.seats[0], self.now);
             let mut steps = 0;
             while !self.seats.is_empty() && self.take(0, 4096, usize::MAX - 1) {
                 steps += 1;
@@ -159,7 +159,7 @@ impl World {
                 }
             }
         }
-        assert_eq!(self.player.served().bytes, self.taken);
+        assert_eq!(self.player.stats().bytes, self.taken);
     }
 }
 
@@ -200,7 +200,7 @@ fuzz_target!(|input: Input| {
     let buffer = usize::from(input.buffer % 4096).max(17);
     let expected = given(&mut whole, &calls, 1 << 16, &[0]);
     assert_eq!(given(&mut cut, &calls, buffer, &takes), expected);
-    assert_eq!(whole.served(), cut.served());
+    assert_eq!(whole.stats(), cut.stats());
 
     let player = MockExchange::new(tape, scenario);
     let mut world = World { player, seats: Vec::new(), now: Duration::ZERO, taken: 0 };

@@ -15,6 +15,8 @@ mod soak;
 mod suite;
 #[cfg(test)]
 mod tidy;
+#[path = "../../crates/betacrew/src/text/xml.rs"]
+mod xml;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};

@@ -59,7 +59,7 @@ pub trait Exchange {
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration);
 
     /// Reports that the client will send no more.
-    fn ended(&mut self, conn: &mut Self::Connection, now: Duration);
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration);
 
     /// Reports that the connection is gone, and how that happened.
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration);

@@ -73,7 +73,7 @@
 //!                 }
 //!                 Output::Finish(conn) => {
 //!                     if let Some(server) = conns.get_mut(&conn) {
-//!                         exchange.ended(server, now);
+//!                         exchange.input_ended(server, now);
 //!                     }
 //!                 }
 //!                 Output::Drop(conn) => {
@@ -118,7 +118,7 @@
 //! let scenario = Scenario::losing(7, "25%".parse()?);
 //! let mut exchange = MockExchange::new(std::sync::Arc::new(tape.clone()), scenario);
 //! let (recorder, recording) = record(&mut exchange);
-//! assert!(exchange.served().dropped > 200, "a quarter of the packets is dropped");
+//! assert!(exchange.stats().dropped > 200, "a quarter of the packets is dropped");
 //! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
 //! assert!(recording.in_order().flatten().eq(tape.frames()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

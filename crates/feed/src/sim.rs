@@ -21,6 +21,8 @@ mod plan;
 pub(crate) mod report;
 pub mod run;
 mod session;
+mod soup;
+mod trace;
 mod venue;
 mod watch;
 pub mod world;

@@ -95,7 +95,7 @@ pub struct FetchArgs {
     ///
     /// An NDJSON line names the sequences that are left out.
     #[arg(long, help_heading = FOLLOWING, requires = "give_up")]
-    skip_lost: bool,
+    skip_abandoned: bool,
 
     /// First sequence to write to stdout, with --follow and -o -
     ///

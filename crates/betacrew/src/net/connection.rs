@@ -52,7 +52,7 @@ impl<C> ServerSocket<C> {
                 match self.stream.read(&mut buffer[..READ]) {
                     Ok(0) => {
                         self.readable = false;
-                        exchange.ended(&mut self.state, now);
+                        exchange.input_ended(&mut self.state, now);
                     }
                     Ok(count) => {
                         self.active = now;

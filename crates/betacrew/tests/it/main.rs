@@ -21,6 +21,7 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
+//! * `soup`: the exchange in SoupBinTCP, with the venue's own client;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
 //! * `soup`: SoupBinTCP sessions recorded;
@@ -81,6 +82,7 @@ mod server;
 mod signals;
 mod sim;
 mod soup;
+mod soup_fetch;
 mod support;
 mod told;
 mod wires;

@@ -30,7 +30,7 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     let (status, most) = watched(&mut fetch, LIMIT);
     assert!(status.success(), "{status}");
     assert!((1..RESIDENT).contains(&most), "fetch took {most} KiB");
-    // Blocks are full, whatever was lost: each takes room in the index.
+    // Blocks are full, whichever packets were missed: each takes room in the index.
     let size = fs::metadata(&tape).unwrap().len();
     let overhead = size - PACKETS * 17;
     assert!(overhead < size / 200, "{overhead} bytes beside the packets");

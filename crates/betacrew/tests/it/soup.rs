@@ -1,328 +1,350 @@
-//! `fetch` of SoupBinTCP sessions, from the venue's own package and from peers that violate the
-//! protocol.
+//! The exchange in SoupBinTCP: the bytes of each scenario, and the venue's own Python package as a
+//! client of ours.
 
-use crate::in_time::ChildInTime;
-use crate::support::{PATIENCE, betacrew, peer, python_has, run};
-use betacrew::storage::FileStorage;
-use feed::base::rng::Rng;
-use feed::tape::file::TapeFile;
+use crate::support::{ServeProcess, Serving, betacrew, python, python_has, read_all, run};
+use betacrew::scenario;
+use betacrew::tape::name::AnyTape;
+use feed::exchange::server::MockExchange;
+use feed::exchange::server::users::{FREE_TRIES, Users};
+use feed::exchange::{Disconnect, Exchange, Step};
+use feed::faults::scenario::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
 use feed::tape::in_memory::Tape;
-use feed::wire::soup::{LoginAccepted, Packet, Text};
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use feed::tape::itch_market::ItchMarket;
+use feed::tape::source::TapeSource;
+use feed::wire::Protocol;
+use feed::wire::soup::{LoginRequest, Packet, Password, RawPacket, Text, kind};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-const SCRIPT: &str = "soup_server.py";
+const SECOND: Duration = Duration::from_secs(1);
 
-fn has_nasdaq() -> bool {
-    python_has(SCRIPT, "nasdaq-protocols")
-}
+/// Time without bytes after which the client of the golden files gives a connection up.
+const SILENCE: Duration = Duration::from_secs(15);
 
-/// The venue's exchange as a process.
-struct Venue {
-    child: Child,
-    address: String,
-    logins: Receiver<String>,
-}
+/// Maximum number of its connections.
+const CONNECTIONS: usize = 8;
 
-impl Venue {
-    /// Starts an exchange of these messages, whose file is put into `folder`.
-    fn start(folder: &Path, messages: &[Vec<u8>], mut options: Value) -> Self {
-        let path = folder.join("venue.itch");
-        let mut bytes = Vec::new();
-        for message in messages {
-            bytes.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
-            bytes.extend(message);
-        }
-        std::fs::write(&path, bytes).unwrap();
-        options["messages"] = json!(path);
-        let script = format!("{}/tests/{SCRIPT}", env!("CARGO_MANIFEST_DIR"));
-        let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let mut command = Command::new(python);
-        command.args([&script, "serve", &options.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.next().unwrap().unwrap();
-        let (sender, logins) = channel();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| drop(sender.send(line)));
-        });
-        Self { child, address: format!("127.0.0.1:{port}"), logins }
-    }
-
-    /// Returns user, session and sequence of each login since the last call.
-    fn logins(&self) -> Vec<(String, String, u64)> {
-        self.logins.try_iter().map(|line| serde_json::from_str(&line).unwrap()).collect()
-    }
-}
-
-impl Drop for Venue {
-    fn drop(&mut self) {
-        self.child.kill_and_reap();
-    }
-}
-
-/// Returns the messages of a tape file in order. Fails if one is missing.
-fn recorded(path: &Path) -> Vec<Vec<u8>> {
-    let (file, _) = TapeFile::open(FileStorage::read(path).unwrap(), true).unwrap();
-    let mut reader = file.in_order(1);
-    let mut all = Vec::new();
-    while let Some(piece) = reader.next().unwrap() {
-        for (seq, message) in piece.messages.iter() {
-            assert_eq!(seq, all.len() as u64 + 1);
-            all.push(message.to_vec());
-        }
-    }
-    all
-}
-
-fn order_packets(count: u64) -> Vec<Vec<u8>> {
-    Tape::random(count, 16).frames().iter().map(|frame| frame.to_vec()).collect()
-}
-
-/// Draws messages of many lengths, at most what the venue's package can send.
-fn any_messages(count: usize) -> Vec<Vec<u8>> {
-    let mut rng = Rng::new(16);
-    let mut draw = |number: usize| {
-        let length = match number % 5000 {
-            17 => 32_766,
-            _ => [0, 1, 17, 30, 30, 36, 40, 200][rng.below(8) as usize],
-        };
-        (0..length).map(|_| rng.bits() as u8).collect()
+fn login_at(sequence: u64) -> Vec<u8> {
+    let request = LoginRequest {
+        user: Text::new("ann").unwrap(),
+        password: Password::new(Text::new("secret").unwrap()),
+        session: Text::BLANK,
+        sequence,
+        heartbeat_timeout: None,
     };
-    (0..count).map(&mut draw).collect()
-}
-
-/// Runs `fetch` with a tape file and a report in `folder`.
-fn fetch(folder: &Path, address: &str, args: &[&str]) -> (i32, String, Value) {
-    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let (tape, report) = (path("rec.tape"), path("report.json"));
-    let mut command = betacrew(&["fetch", address, "-o", "/dev/null", "--format", "csv"]);
-    command.args(["--tape", &tape, "--report", &report]).args(args);
-    let (code, stdout, stderr) = run(&mut command);
-    let report = std::fs::read(path("report.json")).unwrap_or_default();
-    (code, stdout + &stderr, serde_json::from_slice(&report).unwrap_or_default())
-}
-
-#[test]
-fn five_order_packets_of_the_venues_package_are_recorded() {
-    if !has_nasdaq() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let venue = Venue::start(folder.path(), &order_packets(5), json!({}));
-    let out = folder.path().join("out.json");
-    let address = format!("soup://ann@{}", venue.address);
-    let (code, _, text) = run(betacrew(&["fetch", &address, "-o"]).arg(&out));
-    assert_eq!(code, 0, "{text}");
-    assert!(text.contains("complete: 5 packets") && text.contains("1 accepted"), "{text}");
-    assert_eq!(venue.logins(), [("ann".to_owned(), String::new(), 1)]);
-    let packets: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
-    assert_eq!(packets.as_array().unwrap().len(), 5);
-}
-
-/// Records messages through broken connections, and returns the number of logins.
-fn record_through_breaks(messages: &[Vec<u8>], breaks: u32) -> usize {
-    let folder = tempfile::tempdir().unwrap();
-    let options = json!({"breaks": breaks, "session": "NASDAQ-1", "late": 2});
-    let venue = Venue::start(folder.path(), messages, options);
-    let address = format!("soup://{}", venue.address);
-    let (code, text, report) = fetch(folder.path(), &address, &[]);
-    assert_eq!(code, 0, "{text}");
-    assert!(recorded(&folder.path().join("rec.tape")) == messages, "a message differs");
-    assert_eq!(report["counts"]["repeated"], 0, "a message was requested twice");
-    let (logins, soup) = (venue.logins(), &report["lines"][0]["soup"]);
-    assert_eq!((&soup["rejects"], &soup["movedLogins"]), (&json!(2), &json!(0)), "{report}");
-    assert_eq!(soup["logins"], json!(logins.len() - 2));
-    assert!(logins[3..].iter().all(|(_, session, _)| session == "NASDAQ-1"), "{logins:?}");
-    logins.len()
-}
-
-#[test]
-fn messages_of_any_length_survive_broken_connections() {
-    if has_nasdaq() {
-        assert!(record_through_breaks(&any_messages(100_000), 5000) > 20);
-    }
-}
-
-#[test]
-fn order_packets_survive_broken_connections() {
-    if has_nasdaq() {
-        assert!(record_through_breaks(&order_packets(20_000), 1000) > 20);
-    }
-}
-
-#[test]
-fn a_killed_recording_goes_on_with_the_next_message() {
-    if !has_nasdaq() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let messages = any_messages(60_000);
-    let venue = Venue::start(folder.path(), &messages, json!({"breaks": 9000}));
-    let address = format!("soup://{}", venue.address);
-    let tape = folder.path().join("rec.tape");
-    for kill in 1..=4 {
-        let mut command = betacrew(&["fetch", &address, "-o", "/dev/null", "--format", "csv"]);
-        let mut child = command.arg("--tape").arg(&tape).stderr(Stdio::null()).spawn().unwrap();
-        let (enough, began) = (kill * 100_000, Instant::now());
-        while tape.metadata().map_or(0, |file| file.len()) < enough {
-            assert!(began.elapsed() < PATIENCE, "nothing is recorded");
-            std::thread::yield_now();
-        }
-        child.kill_and_reap();
-        let have = recorded(&tape).len() as u64;
-        assert!(have > 0 && have < 60_000, "{have}");
-    }
-    venue.logins();
-    let have = recorded(&tape).len() as u64;
-    let (code, text, _) = fetch(folder.path(), &address, &[]);
-    assert_eq!(code, 0, "{text}");
-    assert_eq!(venue.logins()[0].2, have + 1);
-    assert!(recorded(&tape) == messages, "a message differs");
-}
-
-#[test]
-fn a_wrong_password_ends_with_words_and_is_nowhere() {
-    if !has_nasdaq() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let options = json!({"user": "ann", "password": "sEcReT7"});
-    let venue = Venue::start(folder.path(), &order_packets(5), options);
-    let address = format!("soup://ann@{}", venue.address);
-    let file = folder.path().join("password");
-    let with_file = ["--log", "trace", "--password-file", file.to_str().unwrap()];
-    std::fs::write(&file, "wRoNg99\n").unwrap();
-    let (code, text, report) = fetch(folder.path(), &address, &with_file);
-    assert_eq!(code, 5, "{text}");
-    assert!(text.contains("wrong user or password"), "{text}");
-    assert_eq!(report["lines"][0]["soup"]["rejects"], 1, "one try is enough");
-    let all = text + &report.to_string();
-    assert!(!all.contains("wRoNg99"), "{all}");
-
-    std::fs::write(&file, "sEcReT7\n").unwrap();
-    let (code, text, _) = fetch(folder.path(), &address, &with_file);
-    assert_eq!(code, 0, "{text}");
-    assert!(!text.contains("sEcReT7"), "{text}");
-    let out = folder.path().join("out.json");
-    let mut command = betacrew(&["fetch", &address, "-o", out.to_str().unwrap()]);
-    let (code, _, text) = run(command.env("BETACREW_PASSWORD", "sEcReT7"));
-    assert_eq!(code, 0, "{text}");
-}
-
-#[test]
-fn flags_without_a_meaning_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    for (args, word) in [
-        (&["soup://h:1", "--classic"][..], "--classic is for the exercise's original protocol"),
-        (&["soup://h:1", "--passes", "2"], "--passes"),
-        (&["soup://h:1", "--last", "9"], "--last"),
-        (&["127.0.0.1:1", "--password-file", "x"], "such as soup://127.0.0.1:3001"),
-        (&["127.0.0.1:1", "--give-up", "1s"], "add --follow"),
-        (&["soup://ann:hUnTeR2@h:1"], "--password-file FILE"),
-        (&["soup://h:1", "--password-file", "no-such-file"], "cannot read no-such-file"),
-    ] {
-        let mut command = betacrew(&["fetch"]);
-        let (code, _, text) = run(command.args(args).current_dir(folder.path()));
-        assert!(code == 2 || code == 6, "{args:?}: {code} {text}");
-        assert!(text.contains(word) && !text.contains("hUnTeR2"), "{args:?}: {text}");
-    }
-    let mut command = betacrew(&["fetch", "soup://h:1"]);
-    command.env("BETACREW_PASSWORD", "longer-than-ten").current_dir(folder.path());
-    let (code, _, text) = run(&mut command);
-    assert_eq!(code, 2);
-    assert!(text.contains("at most 10") && !text.contains("longer-than"), "{text}");
-}
-
-fn encoded(packets: &[Packet<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    packets.iter().for_each(|packet| packet.encode(&mut bytes).unwrap());
+    Packet::LoginRequest(request).encode(&mut bytes).unwrap();
     bytes
 }
 
-fn accepted(sequence: u64) -> Packet<'static> {
-    Packet::LoginAccepted(LoginAccepted { session: Text::new("DAY1").unwrap(), sequence })
+/// One connection of a client that follows the specification.
+struct Client {
+    /// Next message that it expects.
+    next: u64,
+    /// Bytes that are no whole packet yet.
+    rest: Vec<u8>,
+    /// All bytes of the connection.
+    received: Vec<u8>,
+    is_over: bool,
 }
 
-/// Reads a login, sends bytes, and waits until the client has closed the connection.
-fn answer(mut stream: TcpStream, bytes: &[u8]) {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut login = [0; 49];
-    if stream.read_exact(&mut login).is_ok() {
-        let _ = stream.write_all(bytes);
-        let _ = stream.read_to_end(&mut Vec::new());
+impl Client {
+    /// Takes the bytes of a write, and returns its packets in words.
+    fn take(&mut self, bytes: &[u8]) -> String {
+        self.received.extend_from_slice(bytes);
+        self.rest.extend_from_slice(bytes);
+        let mut words = Vec::new();
+        loop {
+            match RawPacket::split_first(&self.rest) {
+                Ok(Some((raw, after))) => {
+                    let after = self.rest.len() - after.len();
+                    words.push(match raw.decode().unwrap() {
+                        Packet::Sequenced(_) => {
+                            self.next += 1;
+                            (self.next - 1).to_string()
+                        }
+                        Packet::LoginAccepted(accepted) => {
+                            self.next = accepted.sequence;
+                            format!("A{}", accepted.sequence)
+                        }
+                        packet => {
+                            self.is_over |= packet == Packet::EndOfSession;
+                            char::from(packet.kind()).to_string()
+                        }
+                    });
+                    self.rest.drain(..after);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    words.push("no-length".to_owned());
+                    self.rest.clear();
+                }
+            }
+        }
+        match words.is_empty() {
+            true => format!(" {}B", bytes.len()),
+            false => format!(" {}", words.join(",")),
+        }
     }
 }
 
-fn soup(address: SocketAddr) -> String {
-    format!("soup://{address}")
-}
-
-#[test]
-fn peers_that_violate_the_protocol_are_named_with_exit_code_4() {
-    let promise = |sequence: &str| format!("\0\x1fA      DAY1{sequence:>20}").into_bytes();
-    let message = Packet::Sequenced(b"x");
-    for (bytes, words) in [
-        (vec![0, 0, 0], "at byte 0 of its connection: packet of length 0"),
-        ([encoded(&[accepted(1), message]), vec![0, 0]].concat(), "at byte 37"),
-        (promise("10000000000000000000"), "sequence 10000000000000000000"),
-        (promise("-1"), "expected a digit"),
-        (encoded(&[message]), "before the login was accepted"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n".repeat(2000), "sequenced message or"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let bytes = std::sync::Arc::new(bytes);
-        let address = peer(move |stream, _| answer(stream, &bytes));
-        let (code, text, report) =
-            fetch(folder.path(), &soup(address), &["--retries", "1", "--timeout", "3s"]);
-        if words == "sequenced message or" {
-            // The text is a long packet of an unknown type, which is skipped.
-            assert!(code == 3 || code == 4, "{code}: {text}");
+/// Writes that a client sees on one connection, each with its time, and the end. The client logs in
+/// at `next`, which becomes the message that it needs afterwards; `None` once the session is over.
+fn transcript(
+    exchange: &mut MockExchange<AnyTape>,
+    next: &mut Option<u64>,
+    now: &mut Duration,
+) -> String {
+    let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
+    *now = exchange.down_until().unwrap_or(*now).max(*now);
+    let mut conn = exchange.open(Protocol::Soup, *now);
+    let first = next.unwrap_or(1);
+    let mut client = Client { next: first, rest: Vec::new(), received: Vec::new(), is_over: false };
+    exchange.receive(&mut conn, &login_at(first), *now);
+    let (began, mut stamped, mut heard, mut said) = (*now, Duration::ZERO, *now, *now);
+    let mut stamp = |text: &mut String, now: Duration| {
+        if now - began > stamped {
+            stamped = now - began;
+            let _ = write!(text, " +{}us", stamped.as_micros());
+        }
+    };
+    let end = loop {
+        let count = exchange.peek(&mut conn, &mut out, *now);
+        if count > 0 {
+            stamp(&mut text, *now);
+            text += &client.take(&out[..count]);
+            exchange.sent(&mut conn, count, *now);
+            heard = *now;
             continue;
         }
-        assert_eq!(code, 4, "{text}");
-        assert!(text.contains(words), "{words}: {text}");
-        assert!(report["trouble"]["undecodableFrames"].as_u64() >= Some(1), "{report}");
+        match exchange.step(&mut conn, *now) {
+            Step::Wait => {}
+            Step::Finish | Step::Close => break "end",
+            Step::Reset if exchange.died() => break "died",
+            Step::Reset if exchange.down_until().is_some_and(|time| *now < time) => break "down",
+            Step::Reset => break "reset",
+        }
+        if *now >= heard + SILENCE {
+            break "silent";
+        }
+        if *now >= began + SILENCE * 2 {
+            break "open";
+        }
+        // The client sends a heartbeat each second.
+        if *now >= said + SECOND {
+            exchange.receive(&mut conn, &[0, 1, kind::CLIENT_HEARTBEAT], *now);
+            said = *now;
+        }
+        let deadline = exchange.deadline(&conn).unwrap_or(said + SECOND);
+        *now = deadline.min(said + SECOND).max(*now + Duration::from_nanos(1));
+    };
+    exchange.disconnected(conn, Disconnect::Closed, *now);
+    stamp(&mut text, *now);
+    let _ = write!(text, " {end}");
+    if text.len() > 400 {
+        let sum = feed::storage::crc32c(text.as_bytes());
+        text = format!(" {} bytes, {sum:08x} {end}", client.received.len());
+    }
+    *next = Some(client.next).filter(|_| !client.is_over);
+    format!("{text} crc {:08x}", feed::storage::crc32c(&client.received))
+}
+
+/// Plays a scenario to a client that logs in again after each break, and returns what it sees.
+fn played(name: &str, seed: u64, mut with: impl FnMut(String)) {
+    let mut plot = scenario::open(name).unwrap();
+    plot.scenario.seed = seed;
+    let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
+    if let Some(next) = &plot.next {
+        exchange = exchange.with_next_tape(next.open(seed).unwrap());
+    }
+    let (mut now, mut next) = (Duration::ZERO, Some(1));
+    for _ in 0..CONNECTIONS {
+        if next.is_none() || exchange.is_dead() {
+            break;
+        }
+        // A session that the tape does not have begins anew.
+        next = next.filter(|next| *next <= exchange.tape().last() + 1).or(Some(1));
+        with(transcript(&mut exchange, &mut next, &mut now));
     }
 }
 
-#[test]
-fn an_exchange_that_is_not_there_or_says_nothing_ends_in_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = crate::support::ReservedPort::new();
-    let address = format!("soup://{}", port.address());
-    let began = Instant::now();
-    let (code, text, _) = fetch(folder.path(), &address, &["--timeout", "300ms"]);
-    assert_eq!(code, 5, "{text}");
-    assert!(text.contains("unreachable"), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+/// Returns the effects of a scenario on a client in SoupBinTCP.
+pub(crate) fn golden_of(name: &str, seed: u64) -> String {
+    let mut text = format!("{name}, seed {seed}\n");
+    played(name, seed, |line| {
+        let _ = writeln!(text, " {line}");
+    });
+    text
+}
 
-    // Connections are accepted, and a login is never answered.
-    let silent = peer(|stream, _| answer(stream, b""));
-    let args = ["--retries", "1", "--timeout", "200ms"];
-    let (code, text, _) = fetch(folder.path(), &soup(silent), &args);
-    assert_eq!(code, 3, "{text}");
-    assert!(text.contains("is soup://"), "{text}");
+const SCRIPT: &str = "soup_client.py";
+
+fn has_client() -> bool {
+    python_has(SCRIPT, "nasdaq-protocols")
+}
+
+/// Returns the lines that the client prints: messages by their sequence, and the others.
+fn record(address: SocketAddr, first: u64, last: u64) -> (BTreeMap<u64, Vec<u8>>, Vec<String>) {
+    let args = [address.port().to_string(), first.to_string(), last.to_string()];
+    let args: Vec<&str> = ["record"].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let output = python(SCRIPT, &args).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{error}", &text[..text.len().min(2000)]);
+    let (mut messages, mut others) = (BTreeMap::new(), Vec::new());
+    for line in text.lines() {
+        match line.strip_prefix("# ") {
+            Some(other) => others.push(other.to_owned()),
+            None => {
+                let (sequence, hex) = line.split_once(' ').unwrap_or((line, ""));
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                let bytes = (0..hex.len()).step_by(2).map(byte).collect();
+                let before = messages.insert(sequence.parse().unwrap(), bytes);
+                assert!(before.is_none(), "{line} twice");
+            }
+        }
+    }
+    (messages, others)
+}
+
+/// Returns all messages of a tape.
+fn messages_of(tape: &mut impl TapeSource) -> BTreeMap<u64, Vec<u8>> {
+    let (mut messages, mut next) = (BTreeMap::new(), 1);
+    while let Some(range) = feed::base::seq::SeqRange::new(next, tape.last()) {
+        let found = tape.messages(range);
+        messages.extend(found.iter().map(|(seq, message)| (seq, message.to_vec())));
+        next = found.span().unwrap().last() + 1;
+    }
+    messages
 }
 
 #[test]
-fn an_exchange_without_heartbeats_is_connected_to_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let address = peer(|stream, number| match number {
-        0 => answer(stream, &encoded(&[accepted(1), Packet::Sequenced(b"a")])),
-        _ => {
-            answer(stream, &encoded(&[accepted(2), Packet::Sequenced(b"b"), Packet::EndOfSession]))
+fn the_sample_reaches_the_venues_client() {
+    if !has_client() {
+        return;
+    }
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+    let serving = Serving::in_soup(exchange);
+    let (messages, others) = record(serving.address, 1, u64::MAX);
+    assert_eq!(messages, messages_of(&mut Arc::new(Tape::sample(5))));
+    assert_eq!(others, ["end of session before 6", "connection ended before 6"]);
+    let soup = serving.end().stats().soup;
+    assert_eq!((soup.logins, soup.messages, soup.ends), (1, 5, 1));
+}
+
+/// A fault at random messages.
+fn sometimes(action: FaultAction, chance: &str) -> Fault {
+    let mut fault = Fault::new(action, FaultPlace::Stream).unwrap();
+    let burst = feed::base::span::Span::one(1);
+    fault.pick = FaultSelector::Random { chance: chance.parse().unwrap(), burst };
+    fault
+}
+
+#[test]
+fn a_hundred_thousand_messages_reach_the_venues_client_through_reconnects() {
+    if !has_client() {
+        return;
+    }
+    use feed::base::span::{Span, TimeSpan};
+    let pause = TimeSpan::one(Duration::ZERO);
+    let size = feed::faults::scenario::WriteSize::Bytes(Span::new(1, 3000).unwrap());
+    let debug = feed::faults::scenario::ExtraPacket::Debug;
+    let scenario = Scenario::clean(5)
+        .with(sometimes(FaultAction::Close { bytes: 1 }, "0.02%"))
+        .with(sometimes(FaultAction::Reset { bytes: 9 }, "0.02%"))
+        .with(sometimes(FaultAction::Write { size, pause }, "5%"))
+        .with(sometimes(FaultAction::Insert { packet: debug, bytes: Span::one(9) }, "0.1%"));
+    let mut tape = ItchMarket::seeded(3, 100_000);
+    let serving = Serving::in_soup(MockExchange::new(tape.clone(), scenario));
+    let (messages, others) = record(serving.address, 1, u64::MAX);
+    assert!(messages == messages_of(&mut tape), "{} messages", messages.len());
+    assert_eq!(others.last().unwrap(), "connection ended before 100001");
+    let served = serving.end().stats();
+    assert!(served.cut > 10 && served.soup.logins == served.cut + 1, "{served:?}");
+    assert!(others.iter().filter(|line| *line == "Debug").count() > 10);
+}
+
+#[test]
+fn one_tape_is_played_in_both_protocols_at_once() {
+    let server = ServeProcess::listening(
+        &["127.0.0.1:0", "soup://127.0.0.1:0"],
+        &["--tape", "random:500:1", "--drop", "0"],
+    );
+    let soup = server.addresses.iter().find_map(|line| line.strip_prefix("soup://")).unwrap();
+    let other = server.addresses.iter().find(|line| !line.contains("://")).unwrap();
+    let mut stream = TcpStream::connect(soup).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.write_all(&login_at(1)).unwrap();
+    let bytes = read_all(&mut stream);
+    let (mut rest, mut messages) = (&bytes[..], Vec::new());
+    while let Some((raw, after)) = RawPacket::split_first(rest).unwrap() {
+        if let Packet::Sequenced(message) = raw.decode().unwrap() {
+            messages.extend_from_slice(message);
         }
-    });
-    let (code, text, report) = fetch(folder.path(), &soup(address), &["--silence", "200ms"]);
-    assert_eq!(code, 0, "{text}");
-    assert_eq!(report["lines"][0]["soup"]["silences"], 1);
-    assert!(text.contains("1 silent"), "{text}");
-    assert_eq!(recorded(&folder.path().join("rec.tape")), [b"a", b"b"]);
+        rest = after;
+    }
+    let mut stream = TcpStream::connect(other).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.write_all(&[1, 0]).unwrap();
+    assert!(read_all(&mut stream) == messages);
+    server.signal(rustix::process::Signal::INT);
+    let (code, log) = server.ends();
+    assert!(code == 0 && log.contains("user \"ann\" logs in from message 1"), "{log}");
+    assert!(log.contains("SoupBinTCP: 1 login, 0 rejected, 500 messages"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn users_and_passwords_are_checked() {
+    if !has_client() {
+        return;
+    }
+    let user = (Text::new("ann").unwrap(), Password::new(Text::new("Secret").unwrap()));
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1))
+        .with_users(Users::new(vec![user]));
+    let serving = Serving::in_soup(exchange);
+    let port = serving.address.port().to_string();
+    let login = |args: [&str; 4]| {
+        let args: Vec<&str> = ["login", &port].into_iter().chain(args).collect();
+        String::from_utf8(python(SCRIPT, &args).unwrap().stdout).unwrap()
+    };
+    assert!(login(["ANN", "secret", "", "3"]).trim().ends_with(" 3"));
+    assert!(login(["ann", "guess", "", "3"]).contains("NOT_AUTHORIZED"));
+    assert!(login(["bob", "secret", "", "3"]).contains("NOT_AUTHORIZED"));
+    assert!(login(["ann", "secret", "OTHER", "1"]).contains("SESSION_NOT_AVAILABLE"));
+    let soup = serving.end().stats().soup;
+    assert_eq!((soup.logins, soup.rejects, soup.wrong_passwords), (1, 3, 2));
+    assert!(u64::from(FREE_TRIES) > soup.wrong_passwords && soup.slowed == 0);
+}
+
+#[test]
+fn what_cannot_be_played_is_refused_with_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    std::fs::write(&users, "ann topsecret\nbarbara topsecret\n").unwrap();
+    let users = users.to_str().unwrap();
+    let soup = ["--listen", "soup://127.0.0.1:0"];
+    let plain = ["--listen", "127.0.0.1:0"];
+    for (listen, args, code, words) in [
+        (soup, &["--drop", "0.1"][..], 2, "--drop: SoupBinTCP never loses a message"),
+        (soup, &["--skip", "3"], 2, "--skip: SoupBinTCP never loses a message"),
+        (soup, &["--scenario", "burst"], 2, "never loses, repeats or changes a message"),
+        (soup, &["--scenario", "original"], 2, "the original exchange speaks its own protocol"),
+        (soup, &["--live", "--slow", "skip:5"], 2, "cannot leave messages out"),
+        (soup, &["--tape", "itch"], 2, "itch is endless: add --live"),
+        (soup, &["--users", users], 6, "line 2: user: text of 7 characters"),
+        (plain, &["--scenario", "soup-debug"], 2, "it needs a soup:// listener"),
+        (plain, &["--users", users], 2, "only SoupBinTCP has logins"),
+        (plain, &["--tape", "itch:50"], 2, "are no order packets"),
+        (["--listen", "ftp://127.0.0.1:0"], &[], 2, "protocols are betacrew:// and soup://"),
+    ] {
+        let (found, stdout, stderr) = run(betacrew(&["serve"]).args(listen).args(args));
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+        assert_eq!((found, stdout.as_str()), (code, ""), "{args:?}: {stderr}");
+        assert!(!stderr.contains("topsecret"), "{stderr}");
+    }
 }

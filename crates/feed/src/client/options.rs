@@ -78,7 +78,7 @@ pub struct RecorderStats {
     /// Packets recorded from resends.
     pub resent: u64,
     /// Packets received that had been recorded before.
-    pub repeated: u64,
+    pub duplicates: u64,
     /// Passes that ended by silence.
     pub silent_passes: u32,
     /// Resend calls sent.

@@ -157,7 +157,7 @@ impl Recorder {
         conn.new_packets += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
-        self.stats.repeated += frames - taken.fresh;
+        self.stats.duplicates += frames - taken.fresh;
         self.violations.conflicts += u64::from(taken.conflicts);
         if conn.role != ConnectionRole::Resend {
             self.stats.streamed += taken.fresh;

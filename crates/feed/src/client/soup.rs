@@ -19,7 +19,7 @@ use super::connection::{ClientConnection, ConnectionState, ConnectionWire};
 use super::lines::SoupLogin;
 use super::outcome::UndecodableError;
 use super::timers::{LOGIN_WAIT, LOGOUT_WAIT, backoff};
-use super::{ConnId, Output, Recorder, RecorderEvent};
+use super::{ConnId, Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::soup::{RejectReason, Text};
@@ -47,21 +47,37 @@ pub struct SoupStats {
     pub skipped: u64,
 }
 
-/// Session that the next login names, if the user has named none.
+/// Session and first message that the next login requests. After each login that is rejected
+/// because the session is not available, the next choice is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum SessionChoice {
-    /// Session that is recorded; the current one as long as there is none.
+enum LoginChoice {
+    /// Lowest missing message of the session that is recorded, or of the current one as long as
+    /// there is none.
     Recorded,
-    /// Session that is current, because the exchange does not serve the recorded one. Its
-    /// acceptance shows whether another session has replaced that.
+    /// Lowest missing message of the current session. Its acceptance shows whether another session
+    /// has replaced the recorded one.
     Current,
+    /// End of the stream, because the exchange may not have the missing message yet. One that has
+    /// restarted, and is behind, accepts and repeats some messages.
+    Latest,
+}
+
+impl LoginChoice {
+    /// Returns the choice after a rejection.
+    const fn next(self) -> Self {
+        match self {
+            Self::Recorded => Self::Current,
+            Self::Current => Self::Latest,
+            Self::Latest => Self::Recorded,
+        }
+    }
 }
 
 /// State of a SoupBinTCP line over all its connections.
 #[derive(Debug)]
 pub(super) struct SoupLine {
     login: SoupLogin,
-    choice: SessionChoice,
+    choice: LoginChoice,
     /// Recorded session as this line's exchange names it.
     name: Option<Text<10>>,
     /// Lowest sequence that the exchange serves.
@@ -81,7 +97,7 @@ impl SoupLine {
     pub(super) fn new(login: SoupLogin) -> Self {
         Self {
             login,
-            choice: SessionChoice::Recorded,
+            choice: LoginChoice::Recorded,
             name: None,
             served_from: FIRST_SEQ,
             moved: 0,
@@ -111,10 +127,16 @@ impl Recorder {
         let recorded = || soup.name.or(self.session.map(name_of)).unwrap_or(Text::BLANK);
         let session = match soup.choice {
             _ if !login.session.is_blank() => login.session,
-            SessionChoice::Recorded => recorded(),
-            SessionChoice::Current => Text::BLANK,
+            LoginChoice::Recorded => recorded(),
+            LoginChoice::Current | LoginChoice::Latest => Text::BLANK,
         };
-        let requested = Requested { session, sequence: self.lowest_missing(soup.served_from) };
+        let sequence = match soup.choice {
+            LoginChoice::Latest => None,
+            LoginChoice::Recorded | LoginChoice::Current => {
+                Some(self.lowest_missing(soup.served_from))
+            }
+        };
+        let requested = Requested { session, sequence };
         let conn = &mut self.conns[at];
         conn.described = true;
         if let Some(stream) = conn.wire.soup() {
@@ -223,8 +245,16 @@ impl Recorder {
         line.stats.other_session = None;
         let Some(soup) = &mut line.soup else { return Ok(()) };
         soup.name = Some(accepted.session);
-        soup.choice = SessionChoice::Recorded;
-        if sequence == requested.sequence {
+        soup.choice = LoginChoice::Recorded;
+        let served_from = soup.served_from;
+        let wanted = requested.sequence.unwrap_or_else(|| self.lowest_missing(served_from));
+        let is_as_requested = match requested.sequence {
+            Some(requested) => sequence == requested,
+            None => sequence <= wanted,
+        };
+        let line = &mut self.lines[usize::from(id)];
+        let Some(soup) = &mut line.soup else { return Ok(()) };
+        if is_as_requested {
             soup.moved = 0;
         } else {
             // One wrong acceptance would give every message behind it a wrong sequence, so it is
@@ -232,27 +262,30 @@ impl Recorder {
             line.stats.soup.moved += 1;
             soup.moved += 1;
             let is_believed = soup.moved > self.options.retries;
-            let requested = requested.sequence;
-            self.note(RecorderEvent::LoginMoved { line: id, requested, accepted: sequence });
+            self.note(RecorderEvent::LoginMoved {
+                line: id,
+                requested: wanted,
+                accepted: sequence,
+            });
             if !is_believed {
                 self.cut_soup(at, now);
                 return Ok(());
             }
         }
-        self.begin_soup_stream(at, requested.sequence, info, now, sink)
+        self.begin_soup_stream(at, wanted, info, now, sink)
     }
 
     /// Begins to record the messages behind an acceptance that is believed.
     fn begin_soup_stream(
         &mut self,
         at: usize,
-        requested: Seq,
+        wanted: Seq,
         info: Info,
         now: Duration,
         sink: &mut impl Sink,
     ) -> Result<(), SoupViolation> {
         let (conn, before) = (self.conns[at].id, info.last);
-        if before >= requested && !self.accept_claimed_end(at, before) {
+        if before >= wanted && !self.accept_claimed_end(at, before) {
             return Err(SoupViolation::AcceptedSequence((before + 1).into()));
         }
         self.on_session_reported(at, info, now, sink);
@@ -261,7 +294,7 @@ impl Recorder {
         track.position = before;
         self.conns[at].subscribed_after = before;
         self.conns[at].last_useful = now;
-        if before >= requested {
+        if before >= wanted {
             // The exchange does not serve the messages before its acceptance.
             self.ledger.close_tail(now, sink);
             if let Some(soup) = &mut self.lines[usize::from(self.conns[at].line)].soup {
@@ -294,10 +327,7 @@ impl Recorder {
         line.stats.soup.rejection = Some(reason);
         let (since, tries) = soup.rejected.map_or((now, 1), |(since, tries)| (since, tries + 1));
         soup.rejected = Some((since, tries));
-        soup.choice = match soup.choice {
-            SessionChoice::Recorded => SessionChoice::Current,
-            SessionChoice::Current => SessionChoice::Recorded,
-        };
+        soup.choice = soup.choice.next();
         let is_final = reason == RejectReason::NotAuthorized;
         if is_final || now.saturating_sub(since) >= self.options.timeout {
             line.stats.given_up = true;
@@ -455,8 +485,8 @@ impl Recorder {
         }
     }
 
-    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, so
-    /// that the exchange gets the request before the connection is closed.
+    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, in
+    /// which the exchange closes the connection.
     pub(super) fn log_out_or_close(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         let Some(stream) = conn.wire.soup() else { return };
@@ -469,8 +499,6 @@ impl Recorder {
                 }
                 let until = now + LOGOUT_WAIT;
                 conn.state = ConnectionState::Draining { until, hard: until };
-                let id = conn.id;
-                self.outputs.push_back(Output::Finish(id));
             }
         }
     }

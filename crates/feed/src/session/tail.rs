@@ -8,7 +8,7 @@ pub enum Tail {
     /// End inferred: no pass has delivered a packet above the highest one.
     Inferred {
         /// Probability that packets above the highest one exist, from 0 to 1.
-        doubt: f64,
+        miss_probability: f64,
     },
     /// End unknown.
     Unknown,

@@ -1,6 +1,7 @@
 //! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::run`.
 
-use feed::sim::run::{SimReport, Violation, live};
+use feed::sim::run::{SimPlan, SimReport, Violation, live};
+use feed::wire::Protocol;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -59,6 +60,42 @@ fn lives_are_safe_and_come_to_their_end() {
         }
         Err(Violation { seed, what, .. }) => {
             panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
+        }
+    }
+}
+
+/// Simulates the runs of `count` seeds whose plans have SoupBinTCP lines.
+#[test]
+fn lives_over_soup_are_safe_and_come_to_their_end() {
+    let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
+    let over_soup = |seed: &u64| {
+        SimPlan::draw(*seed).protocols.iter().any(|protocol| *protocol == Protocol::Soup)
+    };
+    let mut complete = 0;
+    for seed in (1_000_000..).filter(over_soup).take(count) {
+        match live(seed, false) {
+            Ok(lived) => complete += u32::from(lived.tries > 0),
+            Err(Violation { seed, what, .. }) => {
+                panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
+            }
+        }
+    }
+    assert!(complete > 0);
+}
+
+#[test]
+#[ignore = "tmp"]
+fn narrate_one() {
+    let seed = std::env::var("SEED").unwrap().parse().unwrap();
+    println!("{:#?}", SimPlan::draw(seed).scenarios);
+    println!("{:?} {:?}", SimPlan::draw(seed).protocols, SimPlan::draw(seed).options);
+    match live(seed, true) {
+        Ok(_) => println!("fine"),
+        Err(Violation { what, story, .. }) => {
+            for (at, line) in story {
+                println!("{at:?} {line}");
+            }
+            println!("{what}");
         }
     }
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
 
-fn exchange(
+/// Returns an exchange of a live market of `last` packets.
+pub(crate) fn exchange(
     tempo: &str,
     last: u64,
     scenario: Scenario,
@@ -157,7 +158,7 @@ fn a_dropped_tail_shows_in_the_heartbeat() {
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(2));
     assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(got.last().unwrap().1, Frame::Heartbeat(6));
-    assert_eq!(exchange.served().dropped, 2);
+    assert_eq!(exchange.stats().dropped, 2);
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn a_slow_subscriber_misses_whole_packets_only() {
             subscriber(SlowSubscriberPolicy::Skip(100), fault);
         // The subscriber reads no more; at 1 s there are 1,001 packets.
         assert_eq!(later(&mut exchange, &mut conn, Duration::from_secs(1)), Step::Wait);
-        let skipped = exchange.served().skipped;
+        let skipped = exchange.stats().skipped;
         for ms in 1000..1020 {
             take(&mut exchange, &mut conn, Duration::from_millis(ms), &mut bytes, 999);
         }
@@ -341,7 +342,7 @@ fn a_slow_subscriber_is_cut_off_with_a_refusal() {
     for fault in [None, Some(harmless())] {
         let (mut exchange, mut conn, mut bytes) = subscriber(SlowSubscriberPolicy::Cut(100), fault);
         assert_eq!(later(&mut exchange, &mut conn, Duration::from_millis(140)), Step::Wait);
-        assert_eq!(exchange.served().skipped, 0);
+        assert_eq!(exchange.stats().skipped, 0);
         let mut now = Duration::from_secs(1);
         assert_eq!(later(&mut exchange, &mut conn, now), Step::Wait);
         take(&mut exchange, &mut conn, now, &mut bytes, 999);

@@ -194,7 +194,7 @@ impl ByHand {
     }
 
     fn why(&self) -> Option<IncompleteReason> {
-        self.recorder.outcome().expect("it is over").why
+        self.recorder.outcome().expect("it is over").reason
     }
 
     fn stats(&self) -> feed::client::SoupStats {
@@ -235,7 +235,7 @@ fn a_session_is_recorded_up_to_its_end() {
     hand.packets(&[Packet::EndOfSession]);
     hand.has(5);
     let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.last, outcome.tail, outcome.why), (5, Tail::Confirmed, None));
+    assert_eq!((outcome.last, outcome.tail, outcome.reason), (5, Tail::Confirmed, None));
     assert_eq!(hand.facts().completeness(), Completeness::Complete);
     assert_eq!(hand.sink.session, Some(SessionId::of(*b"DAY1")));
     assert!(hand.recorder.is_done(), "nothing is waited for after the end");
@@ -282,7 +282,7 @@ fn after_a_break_no_message_is_requested_twice() {
     hand.accept(7);
     hand.packets(&[Packet::EndOfSession]);
     hand.has(6);
-    assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 0));
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 0));
     assert_eq!((hand.stats().logins, hand.recorder.line(0).unwrap().cuts), (3, 2));
 }
 
@@ -346,11 +346,12 @@ fn a_wrong_password_is_not_tried_again() {
 #[test]
 fn a_session_that_is_not_available_is_waited_for() {
     let mut hand = ByHand::new();
-    for _ in 0..5 {
-        assert_eq!(hand.login().sequence, 1);
+    // Every third login leaves the first message to the exchange.
+    for sequence in [1, 1, 0, 1, 1] {
+        assert_eq!(hand.login().sequence, sequence);
         hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
     }
-    hand.login();
+    assert_eq!(hand.login().sequence, 0);
     hand.accept(1);
     hand.messages(1..=1);
     hand.packets(&[Packet::EndOfSession]);
@@ -386,6 +387,41 @@ fn an_exchange_that_plays_another_session_is_found_out() {
     assert_eq!(hand.why(), Some(IncompleteReason::OtherSession));
     assert_eq!(hand.recorder.line(0).unwrap().other_session, Some(SessionId::of(*b"DAY1")));
     assert!(hand.sink.messages.is_empty());
+}
+
+#[test]
+fn an_exchange_that_is_behind_repeats_what_is_recorded() {
+    let mut hand = ByHand::new();
+    hand.login();
+    hand.accept(1);
+    hand.messages(1..=5);
+    hand.give(Input::Broken(hand.conns[0].unwrap()));
+    for sequence in [6, 6] {
+        assert_eq!(hand.login().sequence, sequence);
+        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
+    }
+    assert_eq!(hand.login().sequence, 0);
+    hand.accept(4);
+    hand.messages(4..=7);
+    hand.packets(&[Packet::EndOfSession]);
+    hand.has(7);
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
+}
+
+#[test]
+fn an_exchange_that_is_ahead_is_asked_for_the_missing_messages_again() {
+    let mut hand = ByHand::new();
+    for _ in 0..2 {
+        hand.login();
+        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
+    }
+    assert_eq!(hand.login().sequence, 0);
+    hand.accept(9);
+    hand.messages(9..=9);
+    assert_eq!(hand.login().sequence, 1);
+    hand.accept(1);
+    hand.messages(1..=9);
+    hand.has(9);
 }
 
 #[test]
@@ -440,7 +476,7 @@ fn an_exchange_that_insists_on_a_higher_sequence_leaves_a_gap() {
     hand.accept(6);
     hand.packets(&[Packet::EndOfSession]);
     let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.why, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
+    assert_eq!((outcome.reason, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
     assert_eq!(outcome.tail, Tail::Confirmed);
     assert_eq!(hand.sink.messages.len(), 2);
 }
@@ -459,7 +495,7 @@ fn an_exchange_that_insists_on_a_lower_sequence_repeats_messages() {
     hand.messages(3..=6);
     hand.packets(&[Packet::EndOfSession]);
     hand.has(6);
-    assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 2));
+    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
 }
 
 #[test]
@@ -594,7 +630,7 @@ fn a_stop_logs_out_and_takes_what_is_on_its_way() {
     hand.messages(1..=2);
     hand.give(Input::Stop);
     assert_eq!(hand.sent(0), [b"\x00\x01O"]);
-    assert_eq!(hand.finished, [hand.conns[0].unwrap()]);
+    assert!(hand.finished.is_empty(), "the exchange closes the connection");
     hand.messages(3..=3);
     hand.give(Input::Ended(hand.conns[0].unwrap()));
     hand.has(3);
@@ -688,7 +724,7 @@ fn lines_of_different_protocols_are_lines_of_one_session() {
         assert!(hand.recorder.outcome().is_none(), "the other line may have more");
         hand.packets(&packets(5..20));
         hand.packets(&[Packet::EndOfSession]);
-        assert_eq!((hand.why(), hand.recorder.stats().repeated), (None, 15), "{name}");
+        assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 15), "{name}");
         assert!(hand.recorder.line(1).unwrap().other_session.is_none());
     }
 }

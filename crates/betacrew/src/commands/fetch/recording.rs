@@ -11,8 +11,8 @@ use crate::output::Output;
 use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::place::fitting_name;
 use crate::output::rotating::{RotatingFiles, with_part};
-use crate::output::sink::{PacketSink, Stdout};
-use crate::record::fan_out::FanOut;
+use crate::output::sink::{PacketSink, SessionOrder, Stdout};
+use crate::record::fan_out::{AbandonedPackets, FanOut, MissingPackets};
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
 use crate::record::store::{RecordingStore, Resumed};
@@ -24,7 +24,7 @@ use crate::text::formatting::{count, took};
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
 use feed::client::{IncompleteReason, PassEnd, Recorder, RecorderEvent};
-use feed::session::completeness::Facts;
+use feed::session::completeness::{Facts, GapPolicy};
 use feed::wire::{Info, Protocol, SessionId, VERSION};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -87,8 +87,11 @@ impl<'a> FetchRecording<'a> {
                 outputs.push((output.with_durability(durability), format));
             } else if path == Path::new("-") {
                 let format = args.format_of_stdout()?;
-                let from = if named.is_none() { args.from } else { FIRST_SEQ };
-                let stdout = Stdout::new(format, named.is_some(), from, stop)?;
+                let (order, from) = match named {
+                    None => (SessionOrder::First, args.from),
+                    Some(_) => (SessionOrder::Later, FIRST_SEQ),
+                };
+                let stdout = Stdout::new(format, order, from, stop)?;
                 count(path, stdout.written());
                 outlets.push(Box::new(stdout));
             } else {
@@ -142,7 +145,10 @@ impl<'a> FetchRecording<'a> {
         let (took, handed_on) = self.record(&mut progress, stop, &history)?;
         let facts = self.facts();
         let exit = Exit::of(&facts);
-        let wanted = facts.writes_outputs(args.allow_gaps);
+        let wanted = facts.writes_outputs(match args.allow_gaps {
+            true => GapPolicy::Allow,
+            false => GapPolicy::Refuse,
+        });
         if let Some(outcome) = self.recorder.outcome() {
             self.capture.conclude(outcome.last, &facts)?;
         }
@@ -186,8 +192,15 @@ impl<'a> FetchRecording<'a> {
     ) -> Result<(Duration, Result<(), Failure>), Failure> {
         let began = Instant::now();
         let outlets = std::mem::take(&mut self.outlets);
-        let outputs = self.has_outputs();
-        let sink = FanOut::new(&mut self.capture, outlets, (self.args.skip_lost, outputs))?;
+        let abandoned = match self.args.skip_abandoned {
+            true => AbandonedPackets::LeaveOut,
+            false => AbandonedPackets::HoldUp,
+        };
+        let missing = match self.has_outputs() {
+            true => MissingPackets::Wanted,
+            false => MissingPackets::Unwanted,
+        };
+        let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
         let FetchLines { labels, addresses, .. } = self.lines;
         net::fetch(addresses, &mut self.recorder, &mut sink, stop, |event| match event {
@@ -225,7 +238,7 @@ impl<'a> FetchRecording<'a> {
     fn next(&self) -> Option<SessionId> {
         let outcome = self.recorder.outcome()?;
         let over =
-            self.recorder.is_following() && outcome.why == Some(IncompleteReason::OtherSession);
+            self.recorder.is_following() && outcome.reason == Some(IncompleteReason::OtherSession);
         let mut lines = (0..).map_while(|line| self.recorder.line(line));
         over.then(|| lines.find_map(|line| line.other_session)).flatten()
     }
@@ -263,7 +276,7 @@ impl<'a> FetchRecording<'a> {
     /// Removes a recording that is no longer needed, or prints how to continue one that is.
     fn close(&mut self, facts: &Facts) -> Result<(), Failure> {
         let Some(place) = place(self.args, self.named) else { return Ok(()) };
-        let refused = match facts.why {
+        let refused = match facts.reason {
             Some(IncompleteReason::OtherSession) => !facts.follow,
             why => why == Some(IncompleteReason::SessionUntold),
         };
@@ -276,7 +289,7 @@ impl<'a> FetchRecording<'a> {
             self.capture.finish()?;
         } else if !facts.keeps_recording() || self.capture.is_blank() {
             return self.capture.remove();
-        } else if facts.why == Some(IncompleteReason::OtherSession) {
+        } else if facts.reason == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!(
                 "  the received packets are kept in {}",
                 shown(&place)

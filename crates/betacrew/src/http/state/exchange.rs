@@ -290,7 +290,7 @@ impl ExchangeController {
         let (state, since) = feed_state::exchange(view, views.clone(), now);
         let at = events::now();
         let ids = views.map(|view| view.connection);
-        for (kind, text) in self.connection_watch.update(exchange.served().connections, ids) {
+        for (kind, text) in self.connection_watch.update(exchange.stats().connections, ids) {
             events::note(kind, at, text);
         }
         if self.session.replace(tape.session()).is_some_and(|before| before != tape.session()) {
@@ -313,15 +313,15 @@ impl ExchangeController {
         connections: &[ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> (State, MetricsExtra) {
-        let (served, tape) = (exchange.served(), exchange.tape());
+        let (stats, tape) = (exchange.stats(), exchange.tape());
         let published =
             self.loop_handle.as_ref().map(|loop_handle| loop_handle.last_snapshot().state.clone());
         let views = connections.iter().map(|connection| exchange.view(connection.conn));
         let tally = exchange.faults().tally();
         let total = tally.total();
         let behind = |view: ConnectionView| Some((tape.last() + 1).saturating_sub(view.next?));
-        let packets = served.packets;
-        let (rates, _) = self.rates.update(now, (packets, served.bytes), &Histogram::default());
+        let packets = stats.packets;
+        let (rates, _) = self.rates.update(now, (packets, stats.bytes), &Histogram::default());
         let shown_connections = connections.iter().take(SHOWN_MAX).zip(views.clone());
         let state = State {
             now: events::now(),
@@ -336,14 +336,14 @@ impl ExchangeController {
             tape: Some(self.scenario_info.tape.clone()),
             counters: Counters {
                 packets,
-                bytes: served.bytes,
+                bytes: stats.bytes,
                 streamed: total.sent,
-                resent: served.resends,
+                resent: stats.resends,
                 dropped: Some(total.dropped),
                 resends_dropped: Some(tally.resends_dropped()),
-                refused: Some(served.refused),
-                connections: served.connections,
-                reconnects: served.cut,
+                refused: Some(stats.refused),
+                connections: stats.connections,
+                reconnects: stats.cut,
                 ..Counters::default()
             },
             rates,
@@ -362,7 +362,7 @@ impl ExchangeController {
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
         faults.push(("drop_next", tally.dropped_by_order()));
         let tape = self.written.as_ref().map(WriteCounters::look);
-        (state, MetricsExtra { faults, streams: served.streams, tape, ..MetricsExtra::default() })
+        (state, MetricsExtra { faults, streams: stats.streams, tape, ..MetricsExtra::default() })
     }
 
     fn in_force<P: TapeSource>(&self, exchange: &MockExchange<P>) -> FaultsInForce {

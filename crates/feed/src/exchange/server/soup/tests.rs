@@ -234,7 +234,7 @@ fn a_tape_is_played_and_the_session_ended() {
         let late = session.now + LINGER;
         assert_eq!(session.exchange.deadline(&session.conn), Some(late));
         assert_eq!(session.exchange.step(&mut session.conn, late), Step::Close);
-        let soup = session.exchange.served().soup;
+        let soup = session.exchange.stats().soup;
         assert_eq!((soup.logins, soup.ends, soup.rejects), (1, 1, 0));
     }
 }
@@ -273,7 +273,7 @@ fn logins_that_cannot_be_served_are_rejected() {
             _ => None,
         });
         assert_eq!(rejected, cause);
-        assert_eq!(session.exchange.served().soup.rejects, u64::from(cause.is_some()));
+        assert_eq!(session.exchange.stats().soup.rejects, u64::from(cause.is_some()));
     }
 }
 
@@ -308,7 +308,7 @@ fn users_need_their_password_and_guesses_are_slowed() {
     // Of many at once, the last ones are not answered at all.
     let unanswered = (0..20).filter(|_| begin(&mut session, wrong) == Step::Finish).count();
     assert_eq!((unanswered, session.said().as_str()), (10, ""));
-    let soup = session.exchange.served().soup;
+    let soup = session.exchange.stats().soup;
     assert_eq!((soup.wrong_passwords, soup.slowed), (FREE_TRIES.into(), 21));
     let events = alloc::format!("{:?}", session.events());
     assert!(!events.to_lowercase().contains("guess") && !events.contains("secret"), "{events}");
@@ -381,7 +381,7 @@ fn packets_of_a_client_are_counted_or_skipped() {
         session.send(packet);
     }
     assert_eq!((session.run(), session.said().as_str()), (Step::Wait, "A1 1 2 3"));
-    assert_eq!(session.exchange.served().soup.unsequenced, 2);
+    assert_eq!(session.exchange.stats().soup.unsequenced, 2);
     session.send(Packet::LogoutRequest);
     assert_eq!(session.run(), Step::Finish);
     assert_eq!(session.events().last(), Some(&SoupEvent::LoggedOut));
@@ -415,7 +415,7 @@ fn clients_that_are_silent_are_given_up() {
         assert_eq!(session.run_until(SECOND * 1000), Step::Close);
         assert_eq!(session.now, half + timeout);
         assert_eq!(session.events().last(), Some(&SoupEvent::TimedOut(SoupTimeout::Heartbeat)));
-        assert_eq!(session.exchange.served().soup.timeouts, 1);
+        assert_eq!(session.exchange.stats().soup.timeouts, 1);
     }
 }
 
@@ -440,7 +440,7 @@ fn a_live_session_has_heartbeats_between_messages_and_an_end_behind_them() {
     rare.login(1);
     rare.run_until(SECOND * 10);
     assert_eq!(rare.said(), "A1 1 2 3 4 5 H H 6 7 8 9 10 Z");
-    assert_eq!(rare.exchange.served().soup.heartbeats, 2);
+    assert_eq!(rare.exchange.stats().soup.heartbeats, 2);
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn bytes_are_the_same_however_the_socket_takes_them() {
             let mut session = Session::new(tape, Scenario::clean(1));
             session.login(1);
             while session.take(room, most) > 0 {}
-            assert_eq!(session.exchange.served().packets, 40);
+            assert_eq!(session.exchange.stats().packets, 40);
             let total = session.exchange.faults().tally().total();
             assert_eq!((total.sent, total.dropped), (40, 0));
             let expected = expected.get_or_insert_with(|| session.received.clone());
@@ -480,7 +480,7 @@ fn orders_are_the_same_however_the_socket_takes_them() {
         let mut session = Session::new(Arc::new(Tape::random(300, 1)), Scenario::clean(1));
         session.login(1);
         while session.take(room, most) > 0 {}
-        assert_eq!(session.exchange.served().packets, 300);
+        assert_eq!(session.exchange.stats().packets, 300);
         let expected = expected.get_or_insert_with(|| session.received.clone());
         assert!(session.received == *expected, "{room} {most}");
     }
@@ -640,7 +640,7 @@ fn faults_of_the_end_and_of_heartbeats() {
     missing.login(5);
     assert_eq!(missing.run_until(SECOND * 3), Step::Wait);
     assert_eq!(missing.said(), "A5 5 H H");
-    assert_eq!(missing.exchange.served().soup.withheld, 1);
+    assert_eq!(missing.exchange.stats().soup.withheld, 1);
     let mut none = sample(
         with(FaultAction::Drop, FaultPlace::End)
             .with(fault(FaultAction::Drop, FaultPlace::Heartbeat)),
@@ -648,7 +648,7 @@ fn faults_of_the_end_and_of_heartbeats() {
     none.login(5);
     assert_eq!(none.run_until(SECOND * 3), Step::Wait);
     assert_eq!(none.said(), "A5 5");
-    assert_eq!(none.exchange.served().soup.withheld, 3);
+    assert_eq!(none.exchange.stats().soup.withheld, 3);
 }
 
 #[test]
@@ -672,7 +672,7 @@ fn orders_and_other_faults_reach_a_connection() {
             (session.take(99, 99), session.exchange.step(&mut session.conn, SECOND)),
             (0, step)
         );
-        assert_eq!(session.exchange.served().cut, 1);
+        assert_eq!(session.exchange.stats().cut, 1);
     }
 }
 
@@ -696,5 +696,5 @@ fn a_client_of_a_live_session_that_is_too_slow_is_cut_off_if_the_scenario_says_s
     session.run_until(SECOND * 2);
     session.now = SECOND * 4;
     assert_eq!(session.run(), Step::Finish);
-    assert_eq!(session.exchange.served().skipped, 200);
+    assert_eq!(session.exchange.stats().skipped, 200);
 }
