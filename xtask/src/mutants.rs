@@ -1,7 +1,8 @@
 //! Proof that the checks find bugs: our own code with one bug put in at a time must fail them.
 //!
 //! The core and its own tests are copied to `target/mutants`, once for each processor. Each bug
-//! replaces a text in such a copy; then the tests run that must notice it. `mutants.txt` lists the bugs.
+//! replaces a text in such a copy; then the tests run that must notice it. `mutants.txt` lists the
+//! bugs.
 
 use crate::command;
 use std::fmt::Write;
