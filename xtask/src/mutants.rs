@@ -34,7 +34,8 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 8] = ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold"];
+const CHECKS: [&str; 10] =
+    ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold", "soup", "soup_lies"];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";

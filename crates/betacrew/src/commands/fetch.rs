@@ -1,5 +1,6 @@
 //! `betacrew fetch`: records a session and requests missing packets again.
 
+mod events;
 mod lines;
 mod places;
 mod recording;
@@ -63,7 +64,8 @@ pub struct FetchArgs {
 
     /// File to write the packets to; - is stdout; repeat the flag for several files
     ///
-    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .tape.
+    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .itch,
+    /// .itch.gz, .tape.
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
     output: Vec<PathBuf>,
 

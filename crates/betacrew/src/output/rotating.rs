@@ -185,9 +185,15 @@ impl RotatingFiles {
     /// program may have created it, and a power failure may have emptied it.
     fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
+        // Files without sequences are numbered from 1.
+        let before = match self.format.has_sequences() {
+            true => 0,
+            false => range.first() - FIRST_SEQ,
+        };
         let read = place.is_file().then(|| {
             format::read(place, self.format, DamagePolicy::Refuse, &mut |messages, _| {
-                for (seq, _) in messages.iter() {
+                let shift = if matches!(messages, Messages::Run(_)) { before } else { 0 };
+                for seq in messages.iter().map(|(seq, _)| seq.saturating_add(shift)) {
                     ascends &= seq > last;
                     first.get_or_insert(seq);
                     last = seq;

@@ -35,8 +35,8 @@ pub struct RecorderOptions {
     pub window: u32,
     /// Maximum number of retries of a failed operation before it is given up.
     pub retries: u32,
-    /// Maximum time for which a peer may be unreachable, or silent, or may reject logins because its
-    /// session is not available, before it is given up.
+    /// Maximum time for which a peer may be unreachable, or silent, or may reject logins because
+    /// its session is not available, before it is given up.
     pub timeout: Duration,
     /// Maximum accepted probability that a packet exists beyond an end that no exchange has
     /// confirmed. Passes go on until the estimate is lower.

@@ -244,7 +244,6 @@ pub(crate) fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::wire::Protocol;
 
     const fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -312,7 +311,6 @@ mod tests {
         ConnectionView {
             connection: 1,
             kind: "subscriber",
-            protocol: Protocol::Betacrew,
             next,
             packets: 0,
             bytes: 0,
