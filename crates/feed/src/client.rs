@@ -96,6 +96,7 @@ mod lines;
 mod options;
 mod outcome;
 pub mod passes;
+mod progress;
 mod receive;
 mod resend;
 mod session;
@@ -125,9 +126,14 @@ pub use line::LineStats;
 use line::{Dialect, LineState};
 
 /// Number of a connection, unique during the life of a recorder.
+///
+/// Concept: [line](crate#line).
 pub type ConnId = u32;
 
 /// The client's side of a session; see the [module](self).
+///
+/// Concepts: [session](crate#session), [line](crate#line), [gap](crate#gap),
+/// [resend](crate#resend), [pass](crate#pass), [tail](crate#tail).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
@@ -355,6 +361,8 @@ impl Recorder {
         if self.is_every_stream_silent(now) {
             self.ledger.close_tail(now, sink);
         }
+        // An original exchange may take one connection at a time, so a resend connection without a
+        // request must not keep the next pass out.
         if self.passes.complete > 0 {
             self.close_useless_resends(u32::MAX, now);
         }
@@ -430,78 +438,6 @@ impl Recorder {
         conn.is_stream()
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
             && self.conns.iter().any(is_busy)
-    }
-
-    /// Returns whether the recording is over and every connection closed.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.outcome.is_some() && self.conns.is_empty()
-    }
-
-    /// Returns the outcome of the recording, once it is known.
-    #[must_use]
-    pub fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_ref()
-    }
-
-    /// Returns the time at which the outcome was known. Closing the connections takes longer.
-    #[must_use]
-    pub fn ended_at(&self) -> Option<Duration> {
-        self.ended_at
-    }
-
-    /// Returns the time of the latest input.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.now
-    }
-
-    /// Returns the ledger: which sequences are recorded and which are missing.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Returns the counters over all lines.
-    #[must_use]
-    pub fn stats(&self) -> RecorderStats {
-        self.stats
-    }
-
-    /// Returns whether the recorder follows a live session.
-    #[must_use]
-    pub fn is_following(&self) -> bool {
-        self.options.follow
-    }
-
-    /// Returns the number of lines.
-    #[must_use]
-    pub fn line_count(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Returns the counters of one line.
-    #[must_use]
-    pub fn line(&self, line: u16) -> Option<&LineStats> {
-        self.lines.get(usize::from(line)).map(|line| &line.stats)
-    }
-
-    /// Returns the statistics of the passes so far.
-    #[must_use]
-    pub fn passes(&self) -> PassStats {
-        self.passes
-    }
-
-    /// Returns the id of the recorded session, once an exchange has reported it.
-    #[must_use]
-    pub fn session(&self) -> Option<SessionId> {
-        self.session
-    }
-
-    /// Returns the peers' violations of the protocol so far.
-    #[must_use]
-    pub fn violations(&self) -> &PeerViolations {
-        &self.violations
     }
 
     /// Returns the index of the connection with this number.

@@ -227,6 +227,8 @@ impl FetchArgs {
 
     /// Returns the time that an exchange may be unreachable or silent.
     fn timeout(&self) -> Duration {
+        // A live session may pause for any time, so silence ends a follower only if the user says
+        // so.
         let default = if self.follow { FOR_EVER } else { TIMEOUT };
         self.timeout.unwrap_or(default)
     }
@@ -281,6 +283,7 @@ impl FetchArgs {
                 shown(path)
             )));
         }
+        // The exercise asks for JSON, so JSON is the format of a name that shows none.
         let plain = path.extension().is_none().then_some(Format::Json);
         let format = self.format.or(Format::of(path)).or(plain);
         format.map_or_else(|| Format::expect(path, "--format"), Ok)

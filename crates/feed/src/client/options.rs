@@ -6,6 +6,8 @@ use crate::wire::RESEND_MAX;
 use core::time::Duration;
 
 /// Settings of a recorder.
+///
+/// Concepts: [line](crate#line), [pass](crate#pass), [resend](crate#resend), [tail](crate#tail).
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecorderOptions {
     /// Use of the original protocol alone: the recorder never sends a call of the extension.

@@ -112,6 +112,7 @@ impl Recorder {
             if taken.fresh > 0 || conn.track.position > position {
                 conn.last_useful = now;
             }
+            // The time that the first packets took shows how slow the exchange is to answer.
             if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
                 self.on_first_packets(at, now);
             }
