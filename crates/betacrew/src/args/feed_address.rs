@@ -78,8 +78,8 @@ impl FeedAddress {
         let peer = shown(peer);
         match (protocol, session.is_blank()) {
             (Protocol::Betacrew, _) => peer.to_string(),
-            (Protocol::Soup, true) => format!("{protocol}://{peer}"),
-            (Protocol::Soup, false) => format!("{protocol}://{peer}/{session}"),
+            (Protocol::Soup | Protocol::Mold, true) => format!("{protocol}://{peer}"),
+            (Protocol::Soup | Protocol::Mold, false) => format!("{protocol}://{peer}/{session}"),
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
             ("soup://ann:secret@h:1", "--password-file"),
             ("betacrew://ann:secret@h:1", "--password-file"),
             ("ann:secret@h:1", "--password-file"),
-            ("http://h:1", "protocols are betacrew:// and soup://"),
+            ("http://h:1", "protocols are betacrew://, soup:// and mold://"),
             ("betacrew://h:1/DAY1", "only soup://"),
             ("ann@h:1", "only soup://"),
             ("soup://annabelle@h:1", "at most 6"),

@@ -204,7 +204,8 @@ impl Recorder {
         self.next_conn += 1;
         let wire = match self.lines[usize::from(line)].stats.protocol {
             Protocol::Betacrew => ConnectionWire::Frames(Framer::default()),
-            Protocol::Soup => ConnectionWire::Soup(SoupStream::new()),
+            // Lines of MoldUDP64 have no connections.
+            Protocol::Soup | Protocol::Mold => ConnectionWire::Soup(SoupStream::new()),
         };
         self.conns.push(ClientConnection::new(conn, line, role, wire, now));
         self.outputs.push_back(Output::Connect { conn, line });

@@ -38,9 +38,15 @@ impl FetchLines {
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
         let has_soup = typed.iter().any(|address| address.protocol == Protocol::Soup);
         check_flags(args, has_soup)?;
+        if let Some(at) = typed.iter().position(|address| address.protocol == Protocol::Mold) {
+            return Err(Failure::Usage(format!(
+                "`{}`: fetch does not record MoldUDP64",
+                typed[at].label()
+            )));
+        }
         let password = if has_soup { password(args)? } else { Password::new(Text::BLANK) };
         let protocol = |address: &FeedAddress| match address.protocol {
-            Protocol::Betacrew => LineProtocol::Betacrew,
+            Protocol::Betacrew | Protocol::Mold => LineProtocol::Betacrew,
             Protocol::Soup => LineProtocol::Soup(SoupLogin {
                 user: address.user,
                 password,
