@@ -236,7 +236,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let open = args.open(stop)?;
     let _orderly = signals::orderly();
     open.print_addresses()?;
-    tracing::info!("{}", introduction(&tape, &plot));
+    tracing::info!("{}", introduction(&tape, &plot, protocols));
     match original {
         None => play((&plot, played), tape, next, open, stop),
         Some(original) => play_original(original, open.listeners, stop),
@@ -307,13 +307,17 @@ impl ServeArgs {
         open.print_addresses()?;
         let from = earlier
             .map_or(String::new(), |before| format!(", continuing after packet {}", before.last));
-        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot));
+        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot, protocols));
         let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
         let written = live.written();
+        let addresses = open.addresses()?;
         let OpenExchange { listeners, users, web } = open;
         let mut exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
-        let mut controller =
-            ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), written);
+        let mut controller = ExchangeController::new(
+            web.as_ref(),
+            ScenarioInfo::new(plot, played, &addresses),
+            written,
+        );
         net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
         let finished = exchange.tape_mut().finish();
         let exit = report_end(&exchange)?;
@@ -332,12 +336,13 @@ fn play(
     open: OpenExchange,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
+    let addresses = open.addresses()?;
     let OpenExchange { listeners, users, web } = open;
     let mut exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
     if let Some(next) = next {
         exchange = exchange.with_next_tape(next);
     }
-    let info = ScenarioInfo::new(plot, played);
+    let info = ScenarioInfo::new(plot, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
     net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)

@@ -121,7 +121,7 @@ fn golden_of(name: &str, seed: u64) -> String {
 #[test]
 fn scenarios_do_the_same_for_ever() {
     compare(Protocol::Betacrew, "scenarios.txt", golden_of);
-    compare(Protocol::Soup, "soup_scenarios.txt", crate::soup::golden_of);
+    compare(Protocol::Soup, "soup_scenarios.txt", crate::soup_serve::golden_of);
 }
 
 /// Compares what the scenarios of a protocol do with a golden file.

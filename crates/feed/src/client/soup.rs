@@ -254,9 +254,7 @@ impl Recorder {
         };
         let line = &mut self.lines[usize::from(id)];
         let Some(soup) = &mut line.soup else { return Ok(()) };
-        if is_as_requested {
-            soup.moved = 0;
-        } else {
+        if !is_as_requested {
             // One wrong acceptance would give every message behind it a wrong sequence, so it is
             // believed only if the exchange insists on it.
             line.stats.soup.moved += 1;
@@ -271,6 +269,9 @@ impl Recorder {
                 self.cut_soup(at, now);
                 return Ok(());
             }
+        }
+        if let Some(soup) = &mut self.lines[usize::from(id)].soup {
+            soup.moved = 0;
         }
         self.begin_soup_stream(at, wanted, info, now, sink)
     }
@@ -379,8 +380,13 @@ impl Recorder {
             }
             match taken.stop {
                 None => {}
-                // Too many gaps are open: the login is repeated once there are fewer.
+                // Too many gaps are open to open another one. If the exchange serves them by now,
+                // there are fewer.
                 Some(StopReason::Crowded) => {
+                    let line = usize::from(self.conns[at].line);
+                    if let Some(soup) = &mut self.lines[line].soup {
+                        soup.served_from = FIRST_SEQ;
+                    }
                     self.cut_soup(at, now);
                     return Ok(());
                 }

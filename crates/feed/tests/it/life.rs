@@ -82,20 +82,3 @@ fn lives_over_soup_are_safe_and_come_to_their_end() {
     }
     assert!(complete > 0);
 }
-
-#[test]
-#[ignore = "tmp"]
-fn narrate_one() {
-    let seed = std::env::var("SEED").unwrap().parse().unwrap();
-    println!("{:#?}", SimPlan::draw(seed).scenarios);
-    println!("{:?} {:?}", SimPlan::draw(seed).protocols, SimPlan::draw(seed).options);
-    match live(seed, true) {
-        Ok(_) => println!("fine"),
-        Err(Violation { what, story, .. }) => {
-            for (at, line) in story {
-                println!("{at:?} {line}");
-            }
-            println!("{what}");
-        }
-    }
-}

@@ -8,26 +8,38 @@ use feed::exchange::server::soup::{LOGIN_TIMEOUT, SoupEvent, SoupTimeout};
 use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats, SlowTreatment};
 use feed::faults::scenario::FaultSelector;
 use feed::tape::source::TapeSource;
-use feed::wire::Reason;
 use feed::wire::soup::MESSAGE_MAX;
+use feed::wire::{Protocol, Protocols, Reason};
 use std::fmt::Write;
 
 /// Returns the first log line: the tape, its session, the faults and the seed.
-pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
+pub(super) fn introduction(
+    tape: &AnyTape,
+    plot: &ResolvedScenario,
+    protocols: Protocols,
+) -> String {
     let packets = match tape {
         tape if tape.is_endless() => "an endless market".to_owned(),
         AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
         tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
+    // SoupBinTCP loses nothing, whatever the flags are.
+    let where_dropped = match protocols.contains(Protocol::Soup) {
+        true => " on betacrew:// listeners",
+        false => "",
+    };
     if plot.name == FLAGS {
         for fault in &plot.scenario.faults {
             if let FaultSelector::Random { chance, .. } = fault.pick {
                 let last = if plot.scenario.keep_last { " but the last" } else { "" };
-                let _ = write!(text, "; each one{last} is dropped with probability {chance}");
+                let _ = write!(
+                    text,
+                    "; each one{last} is dropped with probability {chance}{where_dropped}"
+                );
             }
             if let Some(skip) = &fault.sequences {
-                let _ = write!(text, "; {skip:.8} always dropped");
+                let _ = write!(text, "; {skip:.8} always dropped{where_dropped}");
             }
         }
     } else {

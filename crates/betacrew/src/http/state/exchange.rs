@@ -13,6 +13,7 @@ use crate::http::state::exchange_events::{event_kind, state_change};
 use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
 use crate::http::state::recent_rates::RecentRates;
+use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use crate::http::state::strip;
 use crate::http::state::{
     ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refusal, Rule, SessionView, State,
@@ -30,7 +31,8 @@ use feed::exchange::Exchange;
 use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
 use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
 use feed::tape::source::TapeSource;
-use feed::wire::SessionId;
+use feed::wire::{Protocol, SessionId};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Maximum number of connections, and of rules, in the state.
@@ -48,12 +50,18 @@ pub(crate) struct ScenarioInfo {
     played: Played,
     scenario: String,
     about: String,
+    listeners: Vec<ListenerView>,
 }
 
 impl ScenarioInfo {
-    pub(crate) fn new(resolved: &ResolvedScenario, played: Played) -> Self {
+    pub(crate) fn new(
+        resolved: &ResolvedScenario,
+        played: Played,
+        listeners: &[(Protocol, SocketAddr)],
+    ) -> Self {
         let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
-        Self { tape: resolved.tape.to_string(), played, scenario, about }
+        let listeners = listeners.iter().map(ListenerView::new).collect();
+        Self { tape: resolved.tape.to_string(), played, scenario, about, listeners }
     }
 }
 
@@ -193,6 +201,7 @@ impl ExchangeController {
         match command {
             ControlCommand::Faults(faults) => self.change_faults(faults, exchange),
             ControlCommand::DropNext(next) => {
+                self.check_drops()?;
                 exchange.drop_next(next);
                 Ok(match next {
                     1 => "the next packet is dropped".to_owned(),
@@ -230,6 +239,17 @@ impl ExchangeController {
         }
     }
 
+    /// Checks that a listener speaks a protocol that can lose packets.
+    fn check_drops(&self) -> Result<(), Refusal> {
+        match self.scenario_info.played.protocols.contains(Protocol::Betacrew) {
+            true => Ok(()),
+            false => Err(refusal_of(
+                "SoupBinTCP never loses a message, and no listener speaks another protocol",
+                "cut, stall, pause and the scenarios whose protocols have soup",
+            )),
+        }
+    }
+
     fn change_faults<P: TapeSource>(
         &mut self,
         faults: FaultsRequest,
@@ -246,6 +266,7 @@ impl ExchangeController {
                 let chance: Chance = chance.to_string().parse().map_err(|_| {
                     refusal_of(format!("{chance} is not a probability"), "a number from 0 to 1")
                 })?;
+                self.check_drops()?;
                 let faults = vec![Fault::loss(chance)];
                 (format!("drop {chance}"), String::new(), Scenario { faults, ..before })
             }
@@ -354,6 +375,8 @@ impl ExchangeController {
                     .collect(),
             ),
             connections_total: Some(connections.len() as u64),
+            listeners: Some(self.scenario_info.listeners.clone()),
+            soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: Some(self.book_snapshot.get()),
             faults: Some(self.in_force(exchange)),
             events: events::newest(),
@@ -465,6 +488,7 @@ fn shown(
     ConnectionState {
         id: view.connection,
         peer: connection.peer().map_or_else(String::new, |peer| peer.to_string()),
+        protocol: view.protocol.to_string(),
         kind: view.kind.to_owned(),
         position: view.next,
         packets: view.packets,

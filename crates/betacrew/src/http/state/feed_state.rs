@@ -244,7 +244,6 @@ pub(crate) fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feed::wire::Protocol;
 
     const fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -311,8 +310,8 @@ mod tests {
     fn connection(next: Option<u64>, active: u64, held_until: Option<u64>) -> ConnectionView {
         ConnectionView {
             connection: 1,
+            protocol: feed::wire::Protocol::Betacrew,
             kind: "subscriber",
-            protocol: Protocol::Betacrew,
             next,
             packets: 0,
             bytes: 0,

@@ -1,6 +1,7 @@
 //! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
+use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
 use std::time::Duration;
@@ -261,6 +262,9 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
         gauge("drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
     ];
     page.scalars("betacrew_exchange_", &table);
+    for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
+        page.one(Kind::Counter, &format!("betacrew_exchange_soup_{name}"), help, float(value));
+    }
     let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
     page.many(Kind::Counter, "betacrew_exchange_faults_injected_total", help, kinds);
     tape(page, "exchange", extra);
