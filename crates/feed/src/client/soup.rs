@@ -25,7 +25,6 @@ use crate::ledger::{Sink, StopReason, TakeResult};
 use crate::wire::soup::{RejectReason, Text};
 use crate::wire::{Info, Run, SessionId, VERSION};
 use core::time::Duration;
-use payload::order_packets;
 use stream::{Accepted, Requested, SoupEvent};
 
 /// Counters of a SoupBinTCP line.
@@ -410,17 +409,11 @@ impl Recorder {
         sink: &mut impl Sink,
     ) -> (TakeResult, Option<SoupViolation>) {
         let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
-        let conn = &mut self.conns[at];
-        conn.track.plausible = plausible;
-        let (origin, track) = (conn.origin(), &mut conn.track);
-        if self.payload != SessionPayload::Packets {
-            return (self.ledger.take_run(run, origin, now, track, sink), None);
-        }
-        let mut frames = core::mem::take(&mut self.packet_buffer);
-        let foreign = order_packets(&run, &mut frames);
-        let taken = self.ledger.take(&frames, origin, now, track, sink);
-        frames.clear();
-        self.packet_buffer = frames;
+        let conn = &self.conns[at];
+        let (origin, mut track) = (conn.origin(), conn.track);
+        track.plausible = plausible;
+        let (taken, foreign) = self.take_numbered(run, origin, &mut track, now, sink);
+        self.conns[at].track = track;
         (taken, foreign.map(SoupViolation::NotAnOrderPacket))
     }
 

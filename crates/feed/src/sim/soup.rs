@@ -3,7 +3,7 @@
 use super::draw::{pick, span, time};
 use super::plan::SimPlan;
 use crate::base::rng::Rng;
-use crate::client::{LineProtocol, SoupLogin};
+use crate::client::{LineProtocol, MoldFeed, SoupLogin};
 use crate::faults::scenario::{
     Direction, ExtraPacket, Fault, FaultAction, FaultPlace, FaultSelector,
 };
@@ -38,6 +38,7 @@ impl SimPlan {
         let line = |protocol: &Protocol| match protocol {
             Protocol::Betacrew => LineProtocol::Betacrew,
             Protocol::Soup => LineProtocol::Soup(SoupLogin::default()),
+            Protocol::Mold => LineProtocol::Mold(MoldFeed { servers: 1 }),
         };
         self.protocols.iter().take(count).map(line).collect()
     }
