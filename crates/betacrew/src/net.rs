@@ -4,13 +4,16 @@ mod admission;
 mod connection;
 pub(crate) mod controller;
 mod fetch;
+mod group;
 mod serve;
 
 pub use crate::net::controller::{ConnectionRef, Controller, NoController};
 #[cfg(feature = "web")]
 pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
-pub use fetch::{LoopEvent, fetch};
+pub use fetch::{LineSource, LoopEvent, fetch};
+pub use crate::args::group_address::GroupAddress;
+pub use group::{GroupSockets, RECEIVE_BUFFER};
 pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 

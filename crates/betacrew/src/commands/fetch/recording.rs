@@ -202,8 +202,8 @@ impl<'a> FetchRecording<'a> {
         };
         let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
-        let FetchLines { labels, addresses, .. } = self.lines;
-        net::fetch(addresses, &mut self.recorder, &mut sink, stop, |event| match event {
+        let FetchLines { labels, sources, .. } = self.lines;
+        net::fetch(sources, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);
@@ -470,6 +470,13 @@ fn log_event(
                 count(delivered, "message")
             );
         }
+        RecorderEvent::Heard { line, session, sequence } => {
+            tracing::debug!("{}: session {session}, now at message {sequence}", at(line));
+        }
+        RecorderEvent::ServedFrom { sequence } => tracing::warn!(
+            "the request servers reach back to message {sequence}; earlier ones that are missing \
+             cannot be recovered"
+        ),
         RecorderEvent::PassBegan { line, pass } => {
             tracing::debug!("{}: pass {pass} starts", at(line));
         }

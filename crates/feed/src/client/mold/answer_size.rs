@@ -3,21 +3,22 @@
 //! A request is answered by at most one datagram, and no server says how large that may be. So the
 //! number is learnt from the datagrams and messages that arrive.
 
-use crate::wire::mold::{BLOCK_HEADER_BYTES, COUNT_MAX, HEADER_BYTES, PAYLOAD_MAX, PayloadLimit};
+use crate::wire::mold::{BLOCK_HEADER_BYTES, COUNT_MAX, HEADER_BYTES, PayloadLimit};
 
-/// Number of complete answers after which a server whose answers were too small is tried with
-/// larger requests.
+/// Number of complete answers after which larger requests are tried again.
 const COMPLETE_ANSWERS: u32 = 64;
 
 /// Estimate of how many messages one answer has room for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerSize {
-    /// Bytes that an answer is assumed to have room for.
+    /// Bytes of the largest datagram, or what is usual until a larger one arrives.
     bytes: usize,
     /// Mean bytes of a message with its length, times 16.
     message: usize,
     /// Most messages that arrived in one datagram.
     most: usize,
+    /// Number of messages of an answer that was cut short.
+    limit: Option<u64>,
     /// Number of answers since the last one that was cut short.
     complete: u32,
 }
@@ -25,7 +26,8 @@ pub(super) struct AnswerSize {
 impl AnswerSize {
     /// Returns the estimate before anything has arrived.
     pub(super) const fn new() -> Self {
-        Self { bytes: PayloadLimit::DEFAULT.bytes(), message: 0, most: 1, complete: 0 }
+        let bytes = PayloadLimit::DEFAULT.bytes();
+        Self { bytes, message: 0, most: 1, limit: None, complete: 0 }
     }
 
     /// Learns from a datagram with `count` messages, `bytes` long.
@@ -39,20 +41,19 @@ impl AnswerSize {
             known => (known * 15 + mean) / 16,
         };
         self.most = self.most.max(count);
+        self.bytes = self.bytes.max(bytes);
     }
 
-    /// Learns from an answer that was `bytes` long, to a request for `requested` messages.
-    pub(super) fn on_answer(&mut self, requested: u64, count: u64, bytes: usize) {
-        if count >= requested {
-            self.complete += 1;
-            if self.complete >= COMPLETE_ANSWERS {
-                self.complete = 0;
-                self.bytes = (self.bytes * 5 / 4).min(PayloadLimit::DEFAULT.bytes()).max(bytes);
-            }
-        } else {
+    /// Learns from an answer with `count` messages, to a request for `requested` messages.
+    pub(super) fn on_answer(&mut self, requested: u64, count: u64) {
+        if count < requested {
+            (self.limit, self.complete) = (Some(count.max(1)), 0);
+            return;
+        }
+        self.complete += 1;
+        if self.complete >= COMPLETE_ANSWERS {
             self.complete = 0;
-            self.bytes = bytes.clamp(HEADER_BYTES + BLOCK_HEADER_BYTES, PAYLOAD_MAX);
-            self.most = usize::try_from(count).unwrap_or(usize::MAX).max(1);
+            self.limit = self.limit.map(|limit| limit + (limit / 4).max(1));
         }
     }
 
@@ -62,13 +63,15 @@ impl AnswerSize {
         // An eighth more than the mean message, because an answer that is cut short costs a round
         // trip more.
         let message = (self.message * 9 / 8).max(BLOCK_HEADER_BYTES * 16);
-        (room / message).max(self.most).clamp(1, COUNT_MAX.into()) as u64
+        let likely = (room / message).max(self.most).clamp(1, COUNT_MAX.into()) as u64;
+        self.limit.map_or(likely, |limit| likely.min(limit))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::mold::PAYLOAD_MAX;
 
     #[test]
     fn a_request_is_as_large_as_an_answer_is_likely_to_be() {
@@ -84,12 +87,13 @@ mod tests {
     fn a_server_with_small_answers_gets_small_requests() {
         let mut size = AnswerSize::new();
         size.on_datagram(40, HEADER_BYTES + 40 * 32);
-        size.on_answer(40, 10, HEADER_BYTES + 10 * 32);
+        size.on_answer(40, 10);
+        size.on_datagram(40, HEADER_BYTES + 40 * 32);
         assert_eq!(size.messages(), 10);
         for _ in 0..COMPLETE_ANSWERS {
-            size.on_answer(10, 10, HEADER_BYTES + 10 * 32);
+            size.on_answer(10, 10);
         }
-        assert_eq!(size.messages(), 11, "larger requests are tried again");
+        assert_eq!(size.messages(), 12, "larger requests are tried again");
     }
 
     #[test]
@@ -98,7 +102,7 @@ mod tests {
         assert_eq!(size.messages(), 690, "nothing is known about the messages");
         size.on_datagram(usize::from(COUNT_MAX), PAYLOAD_MAX);
         assert_eq!(size.messages(), u64::from(COUNT_MAX));
-        size.on_answer(9, 1, 0);
+        size.on_answer(9, 0);
         assert_eq!(size.messages(), 1);
     }
 }

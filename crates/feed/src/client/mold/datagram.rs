@@ -204,7 +204,7 @@ impl Recorder {
                 abandoned: &self.abandoned,
                 ceiling: MAX_SEQ,
             };
-            self.requests.on_answer(server, range, (taken.fresh > 0, bytes), scope, now);
+            self.requests.on_answer(server, range, taken.fresh > 0, scope, now);
             stats.round_trip = self.requests.round_trip(id);
             return;
         }

@@ -325,7 +325,7 @@ impl Requests {
         &mut self,
         server: usize,
         range: SeqRange,
-        (is_useful, bytes): (bool, usize),
+        is_useful: bool,
         scope: RequestScope<'_>,
         now: Duration,
     ) {
@@ -343,7 +343,7 @@ impl Requests {
                 state.on_answer((pending.failures == 0).then_some(trip), now);
             }
             let requested = asked.last() - range.first() + 1;
-            self.size.on_answer(requested, range.len(), bytes);
+            self.size.on_answer(requested, range.len());
             if range.len() < requested {
                 self.stats.partial += 1;
                 self.ask_rest(asked, server);
