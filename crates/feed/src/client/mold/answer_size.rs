@@ -5,8 +5,12 @@
 
 use crate::wire::mold::{BLOCK_HEADER_BYTES, COUNT_MAX, HEADER_BYTES, PayloadLimit};
 
-/// Number of complete answers after which larger requests are tried again.
+/// Number of complete answers after which larger requests are tried again; doubled each time that
+/// they fail.
 const COMPLETE_ANSWERS: u32 = 64;
+
+/// Upper bound of that number.
+const COMPLETE_ANSWERS_MAX: u32 = 1 << 14;
 
 /// Estimate of how many messages one answer has room for.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +25,15 @@ pub(super) struct AnswerSize {
     limit: Option<u64>,
     /// Number of answers since the last one that was cut short.
     complete: u32,
+    /// Number of complete answers after which larger requests are tried.
+    needed: u32,
 }
 
 impl AnswerSize {
     /// Returns the estimate before anything has arrived.
     pub(super) const fn new() -> Self {
         let bytes = PayloadLimit::DEFAULT.bytes();
-        Self { bytes, message: 0, most: 1, limit: None, complete: 0 }
+        Self { bytes, message: 0, most: 1, limit: None, complete: 0, needed: COMPLETE_ANSWERS }
     }
 
     /// Learns from a datagram with `count` messages, `bytes` long.
@@ -47,11 +53,14 @@ impl AnswerSize {
     /// Learns from an answer with `count` messages, to a request for `requested` messages.
     pub(super) fn on_answer(&mut self, requested: u64, count: u64) {
         if count < requested {
+            if self.complete > 0 {
+                self.needed = (self.needed * 2).min(COMPLETE_ANSWERS_MAX);
+            }
             (self.limit, self.complete) = (Some(count.max(1)), 0);
             return;
         }
         self.complete += 1;
-        if self.complete >= COMPLETE_ANSWERS {
+        if self.complete >= self.needed {
             self.complete = 0;
             self.limit = self.limit.map(|limit| limit + (limit / 4).max(1));
         }

@@ -104,8 +104,8 @@ impl RequestServer {
             self.slot = (now, 0);
         }
         self.slot.1 += 1;
-        if self.in_flight == 0 {
-            self.round = Round { since: now, answered: 0, timed_out: 0 };
+        if self.in_flight == 0 && self.round.answered + self.round.timed_out == 0 {
+            self.round.since = now;
         }
         self.in_flight += 1;
     }
@@ -124,9 +124,7 @@ impl RequestServer {
                 }
             });
         }
-        if self.round.timed_out == 0 && now >= self.round.since + self.answer_wait() {
-            self.end_round(now);
-        }
+        self.end_round_if_due(now);
     }
 
     /// Counts a request that was not answered in time.
@@ -134,9 +132,11 @@ impl RequestServer {
         self.round.timed_out = self.round.timed_out.saturating_add(1);
     }
 
-    /// Ends a round with unanswered requests, once all that have timed out at `now` are counted.
-    pub(super) fn after_timeouts(&mut self, now: Duration) {
-        if self.round.timed_out > 0 {
+    /// Ends the round if it is as long as an answer may take. Called once all requests that have
+    /// timed out at `now` are counted.
+    pub(super) fn end_round_if_due(&mut self, now: Duration) {
+        let counted = self.round.answered + self.round.timed_out;
+        if counted > 0 && now >= self.round.since + self.answer_wait() {
             self.end_round(now);
         }
     }
@@ -179,14 +179,14 @@ mod tests {
         let wait = server.answer_wait();
         assert_eq!(wait, MS * 25);
         server.on_timeout();
-        server.after_timeouts(MS * 100);
-        assert!(server.silent_rounds == 0, "it has answered in this round");
+        server.end_round_if_due(MS * 100);
+        assert_eq!(server.silent_rounds, 0, "it has answered in this round");
         server.on_timeout();
-        server.after_timeouts(MS * 200);
+        server.end_round_if_due(MS * 200);
         assert_eq!((server.silent_rounds, server.answer_wait()), (1, wait * 2));
-        (0..20).for_each(|_| {
+        (0..20).for_each(|round| {
             server.on_timeout();
-            server.after_timeouts(MS * 300);
+            server.end_round_if_due(MS * 3000 * (round + 1));
         });
         assert_eq!(server.answer_wait(), ANSWER_WAIT_MAX);
     }
@@ -198,12 +198,12 @@ mod tests {
         (0..50).for_each(|_| server.on_answer(None, MS));
         (0..950).for_each(|_| server.on_timeout());
         assert!(server.is_overloaded());
-        server.after_timeouts(MS * 300);
+        server.end_round_if_due(MS * 300);
         assert_eq!((server.limit, server.silent_rounds), (100, 0));
         // Loss of a few answers does not slow the requests.
         (0..100).for_each(|_| server.on_answer(None, MS * 301));
         (0..5).for_each(|_| server.on_timeout());
-        server.after_timeouts(MS * 310);
+        server.end_round_if_due(MS * 600);
         assert_eq!(server.limit, 125);
     }
 

@@ -409,7 +409,7 @@ impl Requests {
             let failures = pending.failures + u32::from(!overloaded);
             self.on_failure(*range, failures, pending.server, scope);
         }
-        self.servers.iter_mut().for_each(|server| server.after_timeouts(now));
+        self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
         !expired.is_empty()
     }
 
